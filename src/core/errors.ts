@@ -1,0 +1,73 @@
+/** The closed list of things that can go wrong on purpose. HTTP status and exit code follow from the code alone. */
+const CODES = {
+  usage: { http: 400, exit: 2 },
+  config_invalid: { http: 500, exit: 2 },
+  malformed: { http: 400, exit: 1 },
+  invalid_request: { http: 400, exit: 1 },
+  unsupported_version: { http: 400, exit: 1 },
+  unauthorized: { http: 401, exit: 5 },
+  forbidden: { http: 403, exit: 5 },
+  refused: { http: 403, exit: 5 },
+  not_found: { http: 404, exit: 6 },
+  agent_not_found: { http: 404, exit: 6 },
+  policy_not_found: { http: 404, exit: 6 },
+  already_exists: { http: 409, exit: 1 },
+  conflict: { http: 409, exit: 1 },
+  payload_too_large: { http: 413, exit: 1 },
+  unsupported_media_type: { http: 415, exit: 1 },
+  too_many_requests: { http: 429, exit: 4 },
+  unreachable: { http: 502, exit: 4 },
+  timeout: { http: 504, exit: 4 },
+  tls_failed: { http: 502, exit: 4 },
+  attestation_failed: { http: 403, exit: 3 },
+  ek_rejected: { http: 403, exit: 3 },
+  decryption_failed: { http: 400, exit: 1 },
+  wrong_password: { http: 403, exit: 5 },
+  archive_refused: { http: 400, exit: 1 },
+  secure_mount_refused: { http: 500, exit: 1 },
+  tpm_failed: { http: 500, exit: 1 },
+  script_failed: { http: 500, exit: 1 },
+  file_failed: { http: 500, exit: 1 },
+  database_failed: { http: 500, exit: 1 },
+  address_in_use: { http: 500, exit: 1 },
+  unavailable: { http: 503, exit: 4 },
+} as const
+
+export type ErrorCode = keyof typeof CODES
+
+/** What a reader of the error may need besides its text. */
+export interface ErrorOptions {
+  /** The next step that mends it, as a sentence without a full stop. */
+  hint?: string
+  cause?: unknown
+  /** Facts for machines (`--json`, logs): never secrets. */
+  details?: Record<string, unknown>
+}
+
+/** Every failure we raise on purpose; anything else is a bug: its stack goes to the log and a bare 500 outward. */
+export class KeylimeError extends Error {
+  override readonly name = 'KeylimeError'
+  readonly code: ErrorCode
+  readonly hint: string | undefined
+  readonly details: Record<string, unknown> | undefined
+  constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.hint = options.hint
+    this.details = options.details
+  }
+}
+
+export const isKeylimeError = (error: unknown): error is KeylimeError => error instanceof KeylimeError
+
+export const httpStatusOf = (code: ErrorCode): number => CODES[code].http
+
+/** Process exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed, 4 unreachable or timed out, 5 refused, 6 not found. */
+export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
+
+/** The texts of an error and of its causes, outermost first. */
+export function causeChain(error: unknown): string[] {
+  const texts: string[] = []
+  for (let at: unknown = error; at instanceof Error && texts.length < 8; at = at.cause) texts.push(at.message)
+  return texts
+}

@@ -1,0 +1,69 @@
+import { KeylimeError } from '../errors.ts'
+import { digestSize, type HashName, hashAlgOf, hashNameOf } from '../tpm/algorithms.ts'
+import { pcrMask, pcrsOfSelect } from '../tpm/pcr-selection.ts'
+
+/** PCR values of one bank. Nothing here is signed: only `verifyQuote` turns them into evidence. */
+export interface PcrValues {
+  hash: HashName
+  /** By PCR number, ascending. */
+  values: Map<number, Buffer>
+}
+
+// The memory image of tpm2-tools' structures, little endian and of fixed size (protocol 4.5).
+const SELECTIONS = 16
+const SELECTION_SIZE = 8
+const DIGESTS_OFFSET = 4 + SELECTIONS * SELECTION_SIZE + 4
+const DIGEST_SLOT = 2 + 64
+const DIGESTS_A_LIST = 8
+const LIST_SIZE = 4 + DIGESTS_A_LIST * DIGEST_SLOT
+
+/** @param values ascending by PCR number; all of the bank's digest size. */
+export function encodePcrBlob({ hash, values }: PcrValues): Buffer {
+  const digests = [...values.values()]
+  const lists = Math.ceil(digests.length / DIGESTS_A_LIST)
+  const blob = Buffer.alloc(DIGESTS_OFFSET + lists * LIST_SIZE)
+  blob.writeUInt32LE(1, 0)
+  blob.writeUInt16LE(hashAlgOf(hash), 4)
+  blob.writeUInt8(3, 6)
+  blob.writeUIntLE(pcrMask([...values.keys()]), 7, 3)
+  blob.writeUInt32LE(lists, DIGESTS_OFFSET - 4)
+  for (const [i, digest] of digests.entries()) {
+    const list = DIGESTS_OFFSET + Math.floor(i / DIGESTS_A_LIST) * LIST_SIZE
+    blob.writeUInt32LE((i % DIGESTS_A_LIST) + 1, list)
+    const slot = list + 4 + (i % DIGESTS_A_LIST) * DIGEST_SLOT
+    blob.writeUInt16LE(digest.length, slot)
+    digest.copy(blob, slot + 2)
+  }
+  return blob
+}
+
+/**
+ * Reads a PCR blob exactly: one bank, each value of the bank's size, every unused byte zero, nothing after the last list.
+ * @throws KeylimeError `malformed`.
+ */
+export function decodePcrBlob(blob: Buffer): PcrValues {
+  if (blob.length < DIGESTS_OFFSET || (blob.length - DIGESTS_OFFSET) % LIST_SIZE !== 0) throw malformed(`has ${blob.length} bytes`)
+  if (blob.readUInt32LE(0) !== 1) throw malformed('must have exactly one PCR bank')
+  const hash = hashNameOf(blob.readUInt16LE(4))
+  const sizeofSelect = blob.readUInt8(6)
+  if (sizeofSelect > 4) throw malformed(`has a selection of ${sizeofSelect} bytes`)
+  const pcrs = pcrsOfSelect(blob.subarray(7, 7 + sizeofSelect))
+  const lists = blob.readUInt32LE(DIGESTS_OFFSET - 4)
+  if (lists !== Math.ceil(pcrs.length / DIGESTS_A_LIST) || blob.length !== DIGESTS_OFFSET + lists * LIST_SIZE)
+    throw malformed('has another number of digest lists than its selection needs')
+  const values = new Map(pcrs.map((pcr, i) => [pcr, digestAt(blob, i, pcrs.length, hash)]))
+  if (!blob.equals(encodePcrBlob({ hash, values }))) throw malformed('is not in its canonical form')
+  return { hash, values }
+}
+
+function digestAt(blob: Buffer, index: number, count: number, hash: HashName): Buffer {
+  const list = DIGESTS_OFFSET + Math.floor(index / DIGESTS_A_LIST) * LIST_SIZE
+  const inList = Math.min(DIGESTS_A_LIST, count - Math.floor(index / DIGESTS_A_LIST) * DIGESTS_A_LIST)
+  if (blob.readUInt32LE(list) !== inList) throw malformed('has another number of digests than its selection')
+  const slot = list + 4 + (index % DIGESTS_A_LIST) * DIGEST_SLOT
+  const size = digestSize(hash)
+  if (blob.readUInt16LE(slot) !== size) throw malformed(`has a digest of another size than ${hash}`)
+  return Buffer.from(blob.subarray(slot + 2, slot + 2 + size))
+}
+
+const malformed = (text: string) => new KeylimeError('malformed', `the PCR blob ${text}`)

@@ -1,0 +1,35 @@
+import { KeylimeError } from '../errors.ts'
+import { parseQuoteAttest, type QuoteAttest } from '../tpm/attest.ts'
+import { parseSignature, type TpmSignature } from '../tpm/signature.ts'
+import { decodePcrBlob, encodePcrBlob, type PcrValues } from './pcr-blob.ts'
+
+/** A quote as it came, parsed but not verified. */
+export interface Quote {
+  /** The signed bytes. */
+  attestBytes: Buffer
+  attest: QuoteAttest
+  signature: TpmSignature
+  pcrs: PcrValues
+}
+
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const MAX_LENGTH = 16_384
+
+/** Keylime's text form: `r`, then TPMS_ATTEST, TPMT_SIGNATURE and PCR blob in base64, with colons between (protocol 4.5). */
+export const formatQuote = (attest: Uint8Array, signature: Uint8Array, pcrs: PcrValues): string =>
+  `r${[attest, signature, encodePcrBlob(pcrs)].map((part) => Buffer.from(part).toString('base64')).join(':')}`
+
+/** @throws KeylimeError `malformed` naming the part that is wrong. Each part is consumed exactly. */
+export function parseQuote(text: string): Quote {
+  if (text.length > MAX_LENGTH)
+    throw new KeylimeError('malformed', `the quote has ${text.length} characters, at most ${MAX_LENGTH} are read`)
+  const parts = text.slice(1).split(':')
+  if (text[0] !== 'r' || parts.length !== 3) throw new KeylimeError('malformed', 'the quote is not "r" and three parts with ":" between')
+  const [attestBytes, signature, blob] = parts.map(decodePart) as [Buffer, Buffer, Buffer]
+  return { attestBytes, attest: parseQuoteAttest(attestBytes), signature: parseSignature(signature), pcrs: decodePcrBlob(blob) }
+}
+
+function decodePart(part: string, index: number): Buffer {
+  if (!BASE64.test(part)) throw new KeylimeError('malformed', `part ${index + 1} of the quote is not base64`)
+  return Buffer.from(part, 'base64')
+}
