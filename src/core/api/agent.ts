@@ -1,0 +1,25 @@
+import { z } from 'zod'
+
+/** Replies of an agent. Fields that do not fit become a failure of the evidence, not an exception (protocol 4.3, 4.6 step 1). */
+export const integrityQuote = z.object({
+  quote: z.string(),
+  hash_alg: z.string(),
+  enc_alg: z.string(),
+  sign_alg: z.string(),
+  pubkey: z.string().max(8192).nullish(),
+  ima_measurement_list: z.string().nullish(),
+  ima_measurement_list_entry: z.number().int().min(0).nullish(),
+  mb_measurement_list: z.string().nullish(),
+  boottime: z.number().int().nullish(),
+})
+export type IntegrityQuote = z.infer<typeof integrityQuote>
+
+export const agentVersion = z.object({
+  supported_version: z.string(),
+  supported_versions: z.array(z.string()).nullish(),
+})
+
+/** `POST /keys/ukey` and `POST /keys/vkey` (protocol 5.1). */
+export const userKeyRequest = z.object({ encrypted_key: z.string(), auth_tag: z.string(), payload: z.string().nullish() })
+export const verifierKeyRequest = z.object({ encrypted_key: z.string() })
+export const revocationNotification = z.object({ msg: z.string(), signature: z.string().nullish() })

@@ -1,0 +1,48 @@
+import { z } from 'zod'
+
+const PEM_OR_BASE64 = z.string().max(65_536)
+
+/** Binary fields come as base64, or as hex with or without `0x` (protocol 2.6). */
+export const binary = z
+  .string()
+  .max(16_384)
+  .transform((text, context) => {
+    if (/^(0x)?[0-9a-fA-F]+$/.test(text) && text.replace(/^0x/, '').length % 2 === 0) return Buffer.from(text.replace(/^0x/, ''), 'hex')
+    if (/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) return Buffer.from(text, 'base64')
+    context.addIssue({ code: 'custom', message: 'is neither base64 nor hex' })
+    return z.NEVER
+  })
+
+const absentWhenEmpty = <T extends z.ZodType>(schema: T) =>
+  z.preprocess((value) => (value === '' || value === null ? undefined : value), schema.optional())
+
+/** `POST /v2.x/agents/:id`, agent to registrar (protocol 2.6). Unknown fields are dropped. */
+export const registrationRequest = z.object({
+  aik_tpm: binary,
+  ek_tpm: absentWhenEmpty(binary),
+  ekcert: absentWhenEmpty(PEM_OR_BASE64),
+  ip: absentWhenEmpty(z.string().max(255)),
+  port: absentWhenEmpty(z.coerce.number().int().min(0).max(65_535)),
+  mtls_cert: absentWhenEmpty(PEM_OR_BASE64),
+  iak_tpm: absentWhenEmpty(binary),
+  iak_cert: absentWhenEmpty(PEM_OR_BASE64),
+  idevid_tpm: absentWhenEmpty(binary),
+  idevid_cert: absentWhenEmpty(PEM_OR_BASE64),
+  iak_attest: absentWhenEmpty(binary),
+  iak_sign: absentWhenEmpty(binary),
+})
+export type RegistrationRequest = z.infer<typeof registrationRequest>
+
+export const activationRequest = z.object({ auth_tag: z.string().regex(/^[0-9a-fA-F]{96}$/, 'must be 96 hex digits') })
+
+/** `results` of `GET /v2.x/agents/:id` at the registrar (protocol 2.11). */
+export const registeredAgent = z.object({
+  aik_tpm: z.string(),
+  ek_tpm: z.string().nullish(),
+  ekcert: z.string().nullish(),
+  mtls_cert: z.string().nullish(),
+  ip: z.string().nullish(),
+  port: z.coerce.number().int().nullish(),
+  regcount: z.coerce.number().int().nullish(),
+})
+export type RegisteredAgent = z.infer<typeof registeredAgent>

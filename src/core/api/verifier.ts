@@ -1,0 +1,46 @@
+import { z } from 'zod'
+
+const algorithms = z.array(z.string().max(64)).max(64)
+const MAX_POLICY_TEXT = 100 << 20
+
+/** `POST /v2.x/agents/:id` at the verifier (protocol 3.6). */
+export const enrolmentRequest = z.object({
+  v: z.string().max(64).nullish(),
+  cloudagent_ip: z.string().min(1).max(255),
+  cloudagent_port: z.coerce.number().int().min(1).max(65_535),
+  verifier_ip: z.string().max(255).nullish(),
+  verifier_port: z.coerce.number().int().min(0).max(65_535).nullish(),
+  tpm_policy: z.string().max(65_536),
+  runtime_policy: z.string().max(MAX_POLICY_TEXT),
+  runtime_policy_name: z.string().max(255).nullish(),
+  runtime_policy_key: z.string().max(65_536).nullish(),
+  mb_policy: z.string().max(MAX_POLICY_TEXT).nullable(),
+  mb_policy_name: z.string().max(255).nullish(),
+  ima_sign_verification_keys: z.string().max(MAX_POLICY_TEXT).nullish(),
+  metadata: z.string().max(65_536).nullish(),
+  revocation_key: z.string().max(16_384).nullish(),
+  accept_tpm_hash_algs: algorithms,
+  accept_tpm_encryption_algs: algorithms,
+  accept_tpm_signing_algs: algorithms,
+  ak_tpm: z.string().max(8192),
+  mtls_cert: z.string().max(65_536).nullish(),
+  supported_version: z.string().max(16),
+})
+export type EnrolmentRequest = z.infer<typeof enrolmentRequest>
+
+/** `POST /v2.x/verify/evidence` (protocol 4.10). */
+export const evidenceRequest = z.object({
+  type: z.string(),
+  data: z.object({
+    quote: z.string(),
+    nonce: z.string(),
+    hash_alg: z.string(),
+    tpm_ak: z.string(),
+    tpm_ek: z.string(),
+    tpm_policy: z.unknown().optional(),
+    runtime_policy: z.unknown().optional(),
+    mb_policy: z.unknown().optional(),
+    ima_measurement_list: z.string().nullish(),
+    mb_log: z.string().nullish(),
+  }),
+})

@@ -1,0 +1,114 @@
+import tls from 'node:tls'
+import { Agent, type Dispatcher } from 'undici'
+import { parseEnvelope } from '../../core/api/envelope.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { pinnedConnector } from './pinned-connector.ts'
+import { transportError } from './transport-error.ts'
+
+export interface ClientTls {
+  /** Own certificate and key, PEM. */
+  cert?: string
+  key?: string
+  keyPassword?: string
+  /** CAs that may vouch for the server; host names are not checked, as everywhere in Keylime: the CA is its own (protocol 1.5). */
+  ca?: string[]
+  /** Exactly this certificate (PEM), in place of a CA. */
+  pin?: string
+}
+
+export interface ApiClientOptions {
+  /** `https://127.0.0.1:8891` */
+  url: string
+  /** Shown in errors: `registrar`, `verifier`, `agent`. */
+  name: string
+  tls?: ClientTls
+  timeoutSeconds: number
+}
+
+export interface ApiResponse {
+  status: number
+  /** `status` of the envelope. */
+  message: string
+  results: unknown
+}
+
+export interface ApiClient {
+  /** @throws KeylimeError `unreachable`, `timeout`, `tls_failed`, `malformed`; an HTTP status is no error. */
+  request(
+    method: Dispatcher.HttpMethod,
+    path: string,
+    options?: { query?: Record<string, string>; body?: unknown; timeoutSeconds?: number },
+  ): Promise<ApiResponse>
+  close(): Promise<void>
+}
+
+const MAX_RESPONSE_BYTES = 100 << 20
+
+/** A client of one server with kept-alive connections. */
+export function openApiClient(options: ApiClientOptions): ApiClient {
+  const url = new URL(options.url)
+  const where = `${options.name} at ${url.host}`
+  const agent = new Agent({
+    connect: connector(options, url),
+    maxResponseSize: MAX_RESPONSE_BYTES,
+    keepAliveTimeout: 60_000,
+    pipelining: 1,
+  })
+  return {
+    async request(method, path, { query, body, timeoutSeconds } = {}) {
+      const signal = AbortSignal.timeout((timeoutSeconds ?? options.timeoutSeconds) * 1000)
+      const headers = { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
+      try {
+        const response = await agent.request({
+          origin: url.origin,
+          method,
+          path,
+          headers,
+          signal,
+          ...(query ? { query } : {}),
+          ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        })
+        const envelope = parseEnvelope(response.statusCode, await response.body.text())
+        return { status: response.statusCode, message: envelope.status, results: envelope.results }
+      } catch (error) {
+        throw transportError(error, where)
+      }
+    },
+    close: () => agent.destroy(),
+  }
+}
+
+function connector({ tls: identity, timeoutSeconds }: ApiClientOptions, url: URL): NonNullable<Agent.Options['connect']> {
+  const timeout = timeoutSeconds * 1000
+  const own = {
+    ...(identity?.cert ? { cert: identity.cert } : {}),
+    ...(identity?.key ? { key: identity.key } : {}),
+    ...(identity?.keyPassword ? { passphrase: identity.keyPassword } : {}),
+  }
+  if (url.protocol === 'http:' || identity?.pin) {
+    const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
+    const context = url.protocol === 'http:' ? undefined : secureContext(own)
+    return pinnedConnector({ host: url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null }, context, timeout)
+  }
+  return {
+    ...own,
+    ca: identity?.ca ?? [],
+    timeout,
+    rejectUnauthorized: true, // said explicitly: an environment variable could switch it off otherwise
+    checkServerIdentity: () => undefined,
+    minVersion: 'TLSv1.2',
+    maxCachedSessions: 0,
+  } as NonNullable<Agent.Options['connect']>
+}
+
+/** A client certificate for many connections. @throws KeylimeError `tls_failed` when key and certificate do not fit. */
+export function secureContext(identity: { cert?: string; key?: string; passphrase?: string }): tls.SecureContext {
+  try {
+    return tls.createSecureContext({ ...identity, minVersion: 'TLSv1.2' })
+  } catch (cause) {
+    throw new KeylimeError('tls_failed', 'the client certificate and its key cannot be used', {
+      cause,
+      hint: 'check client_cert, client_key and client_key_password',
+    })
+  }
+}

@@ -1,0 +1,64 @@
+import { X509Certificate } from 'node:crypto'
+import net from 'node:net'
+import tls from 'node:tls'
+import type { buildConnector } from 'undici'
+import { KeylimeError } from '../../core/errors.ts'
+
+export interface PinnedTarget {
+  host: string
+  port: number
+  /** The one certificate that the peer must show, PEM; null speaks plain HTTP. */
+  pin: string | null
+}
+
+/** DER of a PEM certificate. @throws KeylimeError `malformed`. */
+export function pinOf(pem: string): Buffer {
+  try {
+    return new X509Certificate(pem).raw
+  } catch (cause) {
+    throw new KeylimeError('malformed', 'the certificate to pin is not a PEM certificate', { cause })
+  }
+}
+
+/**
+ * Connects to exactly one peer. With a pin, the certificate is compared before the first byte of a request is written; TLS has proved by then
+ * that the peer holds its key. No session is ever resumed: a resumed connection shows no certificate to compare.
+ * @param context the client certificate, shared by all peers.
+ */
+export function pinnedConnector(target: PinnedTarget, context: tls.SecureContext | undefined, timeoutMs: number): buildConnector.connector {
+  const where = `${target.host}:${target.port}`
+  const pin = target.pin === null ? null : pinOf(target.pin)
+  return (_options, callback) => {
+    const address = { host: target.host, port: target.port, noDelay: true }
+    const socket = pin
+      ? tls.connect({
+          ...address,
+          ...(context ? { secureContext: context } : {}),
+          rejectUnauthorized: false,
+          servername: '',
+          minVersion: 'TLSv1.2',
+        })
+      : net.connect(address)
+    let done = false
+    const finish = (error: Error | null) => {
+      if (done) return
+      done = true
+      clearTimeout(timer)
+      if (error) socket.destroy()
+      if (error) callback(error, null)
+      else callback(null, socket as tls.TLSSocket)
+    }
+    const timer = setTimeout(() => finish(new KeylimeError('timeout', `${where} did not accept a connection in time`)), timeoutMs)
+    socket.on('error', finish) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
+    socket.once(pin ? 'secureConnect' : 'connect', () => {
+      const shown = pin ? (socket as tls.TLSSocket).getPeerX509Certificate() : undefined
+      if (pin && !shown?.raw.equals(pin))
+        finish(
+          new KeylimeError('tls_failed', `${where} shows another certificate than the one registered for this agent`, {
+            hint: 'the agent was reinstalled, or something else answers at this address',
+          }),
+        )
+      else finish(null)
+    })
+  }
+}

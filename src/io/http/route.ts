@@ -1,0 +1,42 @@
+/**
+ * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client certificate of a trusted CA;
+ * `peer` the same, at an agent, whose listener demands the certificate for the whole connection.
+ */
+export type Access = 'public' | 'admin' | 'peer'
+
+/** Who is at the other end. `untrusted`: showed a certificate that no trusted CA issued for this use. */
+export type Peer = { kind: 'anonymous' } | { kind: 'untrusted' } | { kind: 'certificate'; commonName: string }
+
+export interface ApiRequest {
+  method: string
+  path: string
+  /** `2.6`; empty for routes without a version. */
+  version: string
+  params: Record<string, string>
+  query: URLSearchParams
+  /** Parsed JSON; undefined when there was no body. */
+  body: unknown
+  peer: Peer
+  remoteAddress: string
+}
+
+export interface ApiReply {
+  /** HTTP status, default 200. */
+  status?: number
+  /** `status` of the envelope, default `Success` or the reason phrase. */
+  message?: string
+  results?: unknown
+  /** A body that is no envelope. */
+  raw?: { type: string; body: string | Buffer }
+  headers?: Record<string, string>
+}
+
+export interface Route {
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Segments; `:name` takes one segment, a first segment `v:version` the version: `/v:version/agents/:id`. */
+  path: string
+  access: Access
+  /** Also served on a listener without TLS. */
+  plainHttp?: boolean
+  handle(request: ApiRequest): ApiReply | Promise<ApiReply>
+}

@@ -1,0 +1,38 @@
+import { KeylimeError } from '../../core/errors.ts'
+
+const TIMEOUTS = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+  'ETIMEDOUT',
+  'ABORT_ERR',
+  'UND_ERR_ABORTED',
+])
+const HINTS: Record<string, string> = {
+  ECONNREFUSED: 'nothing listens there: is the service running, and are address and port right?',
+  ENOTFOUND: 'the host name cannot be resolved: check the spelling, or use an IP address',
+  EHOSTUNREACH: 'there is no route to this host: check the network and the firewall',
+  ENETUNREACH: 'there is no route to this network: check the network and the firewall',
+}
+
+/** Turns what a socket or undici throws into `unreachable`, `timeout` or `tls_failed`. @param where `verifier 10.0.0.1:8881` */
+export function transportError(cause: unknown, where: string): KeylimeError {
+  if (cause instanceof KeylimeError) return cause
+  const root = rootCause(cause)
+  const code = String((root as NodeJS.ErrnoException).code ?? '')
+  if (TIMEOUTS.has(code) || root.name === 'TimeoutError') return new KeylimeError('timeout', `${where} did not answer in time`, { cause })
+  if (/^ERR_(TLS|SSL|OSSL)|CERT|SELF_SIGNED|UNABLE_TO_/.test(code) || code === 'EPROTO')
+    return new KeylimeError('tls_failed', `${where}: TLS failed (${root.message})`, {
+      cause,
+      hint: 'check that both sides use certificates of the same CA (tls_dir, trusted_client_ca, trusted_server_ca)',
+    })
+  const hint = HINTS[code]
+  return new KeylimeError('unreachable', `cannot reach ${where}: ${code || root.message}`, { cause, ...(hint ? { hint } : {}) })
+}
+
+function rootCause(error: unknown): Error {
+  let at = error
+  while (at instanceof Error && at.cause instanceof Error) at = at.cause
+  const first = at instanceof AggregateError ? at.errors[0] : at
+  return first instanceof Error ? first : new Error(String(first))
+}

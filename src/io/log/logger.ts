@@ -1,0 +1,42 @@
+import winston from 'winston'
+
+/** What the roles need of a logger. Fields are facts for machines; secrets never get here (design section 5). */
+export interface Logger {
+  debug(message: string, fields?: Record<string, unknown>): void
+  info(message: string, fields?: Record<string, unknown>): void
+  warn(message: string, fields?: Record<string, unknown>): void
+  error(message: string, fields?: Record<string, unknown>): void
+  child(fields: Record<string, unknown>): Logger
+}
+
+export interface LoggerOptions {
+  /** Shown in each line: `verifier`, `agent`, … */
+  name: string
+  level?: 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  /** `text` for people and journals, `json` for machines. */
+  format?: 'text' | 'json'
+  stream?: NodeJS.WritableStream
+}
+
+const MAX_LINE = 8192
+
+/** Logs to stderr, one bounded line an event: control characters cannot forge lines. */
+export function createLogger(options: LoggerOptions): Logger {
+  const { combine, timestamp, json, printf } = winston.format
+  const text = printf(({ timestamp: time, level, message, name, ...fields }) => {
+    const facts = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    return oneLine(`${time} ${String(level).toUpperCase().padEnd(5)} ${name}: ${message}${facts.join('')}`)
+  })
+  return winston.createLogger({
+    silent: options.level === 'silent',
+    level: options.level === 'silent' ? 'error' : (options.level ?? 'info'),
+    defaultMeta: { name: options.name },
+    format: combine(timestamp(), options.format === 'json' ? json() : text),
+    transports: [new winston.transports.Stream({ stream: options.stream ?? process.stderr })],
+  }) as unknown as Logger
+}
+
+/** For tests and for callers that have nothing to say. */
+export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLogger }
+
+const oneLine = (line: string) => line.slice(0, MAX_LINE).replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\n' ? ' | ' : '?'))
