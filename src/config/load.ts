@@ -1,0 +1,133 @@
+import { KeylimeError } from '../core/errors.ts'
+import {
+  type Component,
+  type ConfigRoots,
+  DEFAULT_ROOTS,
+  type Environment,
+  type FoundSettings,
+  keylimeDirectory,
+  readComponentFiles,
+} from './files.ts'
+import type { Option, OptionTable, Values } from './option.ts'
+
+export interface LoadOptions {
+  readonly env: Environment
+  /** Read exactly these files, in this order, instead of searching. */
+  readonly files?: readonly string[]
+  /** Other directories than /etc/keylime and /usr/etc/keylime. */
+  readonly roots?: ConfigRoots
+}
+
+export interface Config<T extends OptionTable> {
+  readonly values: Values<T>
+  /** Where each value comes from: `default`, `file:line` or `environment NAME`. */
+  readonly origin: Readonly<Record<keyof T & string, string>>
+  /** The files that were read, in order. */
+  readonly files: readonly string[]
+  /** Settings that nobody knows, and the like: to be logged, not fatal. */
+  readonly warnings: readonly string[]
+  /** Absolute `KEYLIME_DIR`, to which relative paths refer. */
+  readonly keylimeDir: string
+}
+
+/**
+ * Loads one component's settings: defaults of the table, then files, then environment (`KEYLIME_<C>[_<SECTION>]_<OPTION>`), by upstream's rules for
+ * files and precedence. All values that cannot be used are reported in ONE KeylimeError `config_invalid`, each with file and line. An option that the
+ * table does not know gives a warning, never a failure.
+ */
+export function loadConfig<T extends OptionTable>(component: Component, table: T, load: LoadOptions): Config<T> {
+  const found = readComponentFiles(component, load.env, load.roots ?? DEFAULT_ROOTS, load.files)
+  const written = lastOfEach(component, table, found, load.env)
+  const problems = [...found.problems]
+  const values: Record<string, unknown> = {}
+  const origin: Record<string, string> = {}
+  for (const [name, option] of Object.entries(table)) {
+    const setting = written.get(name)
+    values[name] = option.default
+    origin[name] = setting?.where ?? 'default'
+    if (!setting) continue
+    try {
+      values[name] = option.parse(setting.value)
+    } catch (error) {
+      problems.push(
+        `${setting.where}: ${name} = ${shown(option, setting.value)}: ${error instanceof Error ? error.message : String(error)}`,
+      )
+    }
+  }
+  if (problems.length > 0) throw invalid(component, problems)
+  return {
+    values: values as Values<T>,
+    origin: origin as Config<T>['origin'],
+    files: found.files,
+    warnings: [...found.warnings, ...unknownSettings(component, table, found), ...unknownVariables(component, table, load.env)],
+    keylimeDir: keylimeDirectory(load.env),
+  }
+}
+
+/** The name of the environment variable that sets an option. */
+export function variableOf(component: Component, name: string, option: Option<unknown>): string {
+  const section = option.section && option.section !== component ? `${option.section}_` : ''
+  return `KEYLIME_${component}_${section}${name}`.toUpperCase()
+}
+
+function lastOfEach(
+  component: Component,
+  table: OptionTable,
+  found: FoundSettings,
+  env: Environment,
+): Map<string, { value: string; where: string }> {
+  const last = new Map<string, { value: string; where: string }>()
+  for (const [name, option] of Object.entries(table)) {
+    for (const setting of found.settings) {
+      if (setting.key === name && setting.section === (option.section ?? component)) last.set(name, setting)
+    }
+    for (const variable of [option.env, variableOf(component, name, option)]) {
+      const value = variable ? env[variable] : undefined
+      if (value !== undefined)
+        last.set(name, { value: option.secret ? value : value.replace(/^["\s]+|["\s]+$/g, ''), where: `environment ${variable}` })
+    }
+  }
+  return last
+}
+
+function unknownSettings(component: Component, table: OptionTable, found: FoundSettings): string[] {
+  const known = new Set(Object.entries(table).map(([name, option]) => `${option.section ?? component}.${name}`))
+  const sections = new Set(Object.values(table).map((option) => option.section ?? component))
+  return found.settings
+    .filter((setting) => !known.has(`${setting.section}.${setting.key}`))
+    .map((setting) => {
+      if (!sections.has(setting.section))
+        return `${setting.where}: [${setting.section}] is not a section of the ${component}: "${setting.key}" is ignored`
+      return `${setting.where}: "${setting.key}" is not an option of the ${component}: it is ignored${suggestion(setting.key, Object.keys(table))}`
+    })
+}
+
+function unknownVariables(component: Component, table: OptionTable, env: Environment): string[] {
+  const prefix = `KEYLIME_${component.toUpperCase()}_`
+  const known = new Set(Object.entries(table).flatMap(([name, option]) => [variableOf(component, name, option), option.env]))
+  return Object.keys(env)
+    .filter((name) => name.startsWith(prefix) && name !== `${prefix}CONFIG` && !known.has(name))
+    .map((name) => `environment ${name} is not an option of the ${component}: it is ignored`)
+}
+
+function suggestion(key: string, names: string[]): string {
+  const plain = (text: string) => text.replaceAll(/[_-]/g, '')
+  const near = names.find((name) => plain(name) === plain(key) || (key.length > 5 && (name.startsWith(key) || key.startsWith(name))))
+  return near ? ` (did you mean "${near}"?)` : ''
+}
+
+function shown(option: Option<unknown>, value: string): string {
+  return option.secret ? '[secret]' : JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+}
+
+function invalid(component: Component, problems: string[]): KeylimeError {
+  const count = problems.length === 1 ? 'a setting' : `${problems.length} settings`
+  return new KeylimeError(
+    'config_invalid',
+    `the ${component}'s configuration has ${count} that cannot be used:\n  ${problems.join('\n  ')}`,
+    {
+      hint: 'correct the lines named above; nothing was started',
+      details: { problems },
+    },
+  )
+}

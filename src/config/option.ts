@@ -1,0 +1,114 @@
+import { Secret } from '../core/secret.ts'
+import { type Literal, parsePythonLiteral } from './python-literal.ts'
+
+/** Turns the text of a setting into its value, or throws an Error whose message says what the text must look like. */
+export type Parse<T> = (text: string) => T
+
+/** One setting of a role: the single source for the loader, `--check-config`, the generated file and the generated documentation. */
+export interface Option<T> {
+  readonly parse: Parse<T>
+  readonly default: T
+  /** One or two sentences for the operator; says the unit and what special words mean. */
+  readonly doc: string
+  /** The section of the file when it is not the role's own. */
+  readonly section?: string
+  /** The value is never printed. */
+  readonly secret?: boolean
+  /** A further environment variable that sets it, beside `KEYLIME_<ROLE>_<OPTION>`. */
+  readonly env?: string
+  /** Not an option of upstream's: an addition of this project. */
+  readonly ours?: boolean
+  /** Understood, but without effect here; the doc says why. */
+  readonly unused?: boolean
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a table mixes value types, each option keeps its own
+export type OptionTable = Readonly<Record<string, Option<any>>>
+
+/** The typed values of a table: option name to parsed value. */
+export type Values<T extends OptionTable> = { readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never }
+
+export function option<T>(definition: Option<T>): Option<T> {
+  return definition
+}
+
+/** Declares a role's table; the names are upstream's option names. */
+export function options<T extends OptionTable>(table: T): T {
+  return table
+}
+
+/** Any text; quotes and blanks around it are not part of it. */
+export const text: Parse<string> = (value) => value
+
+/** A path. Relative ones are below `KEYLIME_DIR`; the role resolves them. */
+export const path: Parse<string> = (value) => {
+  if (value.includes('\0')) throw new Error('must not contain a zero byte')
+  return value
+}
+
+export const secret: Parse<Secret> = (value) => new Secret(value)
+
+export const integer: Parse<number> = (value) => {
+  if (!/^[+-]?\d+$/.test(value)) throw new Error('must be a whole number')
+  return Number(value)
+}
+
+/** A whole number within the bounds, both included. */
+export function integerBetween(low: number, high: number): Parse<number> {
+  return (value) => {
+    const number = integer(value)
+    if (number < low || number > high) throw new Error(`must be a whole number from ${low} to ${high}`)
+    return number
+  }
+}
+
+/** Seconds, as a decimal number of at least zero. */
+export const seconds: Parse<number> = (value) => {
+  if (!/^\+?(\d+\.?\d*|\.\d+)$/.test(value)) throw new Error('must be a number of seconds, such as 2 or 0.5')
+  return Number(value)
+}
+
+/** A TCP port; 0 lets the system choose a free one. */
+export const port: Parse<number> = (value) => {
+  if (!/^\d{1,5}$/.test(value) || Number(value) > 65_535) throw new Error('must be a port number from 0 to 65535')
+  return Number(value)
+}
+
+export const boolean: Parse<boolean> = (value) => {
+  const word = value.toLowerCase()
+  if (['1', 'yes', 'true', 'on'].includes(word)) return true
+  if (['0', 'no', 'false', 'off'].includes(word)) return false
+  throw new Error('must be true or false (also yes, no, on, off, 1, 0)')
+}
+
+/** One of the given words, spelled exactly so. */
+export function oneOf<const W extends string>(...words: W[]): Parse<W> {
+  return (value) => {
+    const found = words.find((word) => word === value)
+    if (found === undefined) throw new Error(`must be one of: ${words.join(', ')}`)
+    return found
+  }
+}
+
+/** Texts, as a Python list `['a', 'b']`, a TOML array, `[a, b]` or `a, b`. Empty text is the empty list. */
+export const list: Parse<string[]> = (value) => {
+  const trimmed = value.trim()
+  if (/^\[\s*(['"\]]|\d)/.test(trimmed)) return sequence(trimmed).map((item) => String(item).trim())
+  const inner = /^\[(.*)\]$/s.exec(trimmed)?.[1] ?? trimmed
+  if (/[[\]]/.test(inner)) throw new Error("must be a list such as ['a', 'b'] or a, b")
+  return inner
+    .split(/[,\n]/)
+    .map((item) => item.trim().replace(/^(['"])(.*)\1$/, '$2'))
+    .filter((item) => item !== '')
+}
+
+/** A list whose members may be objects, as a Python or JSON literal; `check` turns each member into its type or throws. */
+export function literalList<T>(check: (item: Literal) => T): Parse<T[]> {
+  return (value) => sequence(value.trim()).map(check)
+}
+
+function sequence(value: string): Literal[] {
+  const literal = parsePythonLiteral(value)
+  if (!Array.isArray(literal)) throw new Error("must be a list such as ['a', 'b']")
+  return literal
+}
