@@ -1,0 +1,117 @@
+import { type Failure, irrecoverable } from './failure.ts'
+import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts'
+import { type RetryPolicy, retryDelay } from './retry-delay.ts'
+import type { JudgedFailure, Judgement } from './severity.ts'
+
+/** The part of an agent's record that decides what happens next. */
+export interface AgentState {
+  operational: OperationalState
+  /** Failed tries in a row of the present step. */
+  retries: number
+  /** Severity of the worst failure announced since enrolment or reactivation; null when none was. */
+  announcedSeverity: number | null
+}
+
+/** What happened to an agent. */
+export type AgentEvent =
+  | { type: 'started' }
+  | { type: 'quote_passed'; vIsDue: boolean }
+  | { type: 'quote_failed'; judgement: Judgement }
+  /** No usable answer: HTTP 408, 500, 599 of upstream. `attestedBefore`: there was a good quote since enrolment. */
+  | { type: 'unreachable'; stage: 'quote' | 'v'; attestedBefore: boolean; reason: string }
+  /** An answer that says no. */
+  | { type: 'refused'; stage: 'quote' | 'v'; reason: string }
+  | { type: 'version_unsupported'; reason: string }
+  | { type: 'v_delivered' }
+  /** A bug or a failing disk while judging: fail closed. */
+  | { type: 'exception'; reason: string }
+  | { type: 'stopped' }
+  | { type: 'reactivated' }
+
+export type AgentEffect =
+  | { do: 'ask_quote'; afterSeconds: number; partial: boolean }
+  | { do: 'deliver_v'; afterSeconds: number }
+  /** Tell the others: `revocation` for a machine that is not what it should be, `comm_error` for one that fell silent. */
+  | { do: 'announce'; type: 'revocation' | 'comm_error'; failure: Failure | JudgedFailure }
+  | { do: 'record'; failures: (Failure | JudgedFailure)[] }
+
+export interface AgentTiming extends RetryPolicy {
+  quoteInterval: number
+}
+
+export interface Transition {
+  state: AgentState
+  effects: AgentEffect[]
+}
+
+/**
+ * Upstream's state machine of the pull model (protocol 4.2), with its gaps closed: after a recoverable failure a good quote leads back to
+ * GET_QUOTE, and an agent that stays silent is asked on at the longest delay, so that it is found again when it comes back.
+ */
+export function nextState(state: AgentState, event: AgentEvent, timing: AgentTiming): Transition {
+  const S = OPERATIONAL_STATE
+  switch (event.type) {
+    case 'started':
+      return { state: { ...state, operational: S.START, retries: 0 }, effects: [askQuote(0, false)] }
+    case 'reactivated':
+      return { state: { operational: S.START, retries: 0, announcedSeverity: null }, effects: [askQuote(0, false)] }
+    case 'stopped':
+      return { state: { ...state, operational: S.TENANT_FAILED }, effects: [] }
+    case 'quote_passed':
+      if (event.vIsDue)
+        return { state: { ...state, operational: S.PROVIDE_V, retries: 0 }, effects: [{ do: 'deliver_v', afterSeconds: 0 }] }
+      return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
+    case 'v_delivered':
+      return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
+    case 'quote_failed':
+      return quoteFailed(state, event.judgement)
+    case 'unreachable':
+      return unreachable(state, event, timing)
+    case 'refused':
+      return failed(state, event.stage === 'quote' ? 'no_quote' : 'no_v', event.reason)
+    case 'version_unsupported':
+      return failed(state, 'version_not_supported', event.reason)
+    case 'exception':
+      return failed(state, 'exception', event.reason)
+  }
+}
+
+const askQuote = (afterSeconds: number, partial: boolean): AgentEffect => ({ do: 'ask_quote', afterSeconds, partial })
+
+const internal = (name: string, reason: string) => irrecoverable('internal', `verifier.${name}`, { message: reason })
+
+/** The others are told once for each rise in severity (protocol 4.2). Recoverable failures are looked at again at once. */
+function quoteFailed(state: AgentState, judgement: Judgement): Transition {
+  const { worst } = judgement
+  const rises = state.announcedSeverity === null || worst.severity > state.announcedSeverity
+  const effects: AgentEffect[] = [{ do: 'record', failures: judgement.failures }]
+  if (rises) effects.push({ do: 'announce', type: 'revocation', failure: worst })
+  if (judgement.recoverable) effects.push(askQuote(0, true))
+  const announcedSeverity = rises ? worst.severity : state.announcedSeverity
+  return { state: { operational: OPERATIONAL_STATE.INVALID_QUOTE, retries: 0, announcedSeverity }, effects }
+}
+
+/** Communication and internal failures end polling and announce nothing: an unreachable machine is not an untrusted one. */
+function failed(state: AgentState, name: string, reason: string): Transition {
+  const failures = [internal(name, reason)]
+  return { state: { ...state, operational: OPERATIONAL_STATE.FAILED, retries: 0 }, effects: [{ do: 'record', failures }] }
+}
+
+function unreachable(state: AgentState, event: Extract<AgentEvent, { type: 'unreachable' }>, timing: AgentTiming): Transition {
+  const retries = state.retries + 1
+  const afterSeconds = retryDelay(Math.min(retries, Math.max(timing.maxRetries, 1)), timing)
+  const again: AgentEffect = event.stage === 'quote' ? askQuote(afterSeconds, false) : { do: 'deliver_v', afterSeconds }
+  if (retries <= timing.maxRetries) {
+    const operational = event.stage === 'quote' ? OPERATIONAL_STATE.GET_QUOTE_RETRY : OPERATIONAL_STATE.PROVIDE_V_RETRY
+    return { state: { ...state, operational, retries }, effects: [again] }
+  }
+  const effects: AgentEffect[] = []
+  if (retries === timing.maxRetries + 1) {
+    const failure = internal(event.stage === 'quote' ? 'not_reachable' : 'not_reachable_v', event.reason)
+    effects.push({ do: 'record', failures: [failure] })
+    if (event.stage === 'v' || event.attestedBefore) effects.push({ do: 'announce', type: 'comm_error', failure })
+  }
+  // V must never be sent on an old verdict: from here on only a fresh quote leads back to it.
+  effects.push(askQuote(afterSeconds, false))
+  return { state: { ...state, operational: OPERATIONAL_STATE.FAILED, retries }, effects }
+}
