@@ -69,10 +69,11 @@ export function verifyEvidence(agent: KnownAgent, round: EvidenceRound): Evidenc
   if (!verdict.ok) return refused(verdict.failures)
   const clock = clockDefect(verdict.clockInfo, agent.clockInfo)
   if (clock) return refused([irrecoverable('qoute_validation', 'quote_validation', { message: clock })])
+  if (logIsOfEarlierBoot(agent, reply, verdict.clockInfo)) return { outcome: 'again', clockInfo: verdict.clockInfo, ima: FRESH_IMA }
   const { failures, ima } = judgePolicies(agent, reply, verdict.pcrs, transportKey, round)
   if (failures.length > 0) return refused(failures)
   return {
-    ok: true,
+    outcome: 'passed',
     transportKey,
     clockInfo: verdict.clockInfo,
     algorithms: { hash, encryption: reply.enc_alg, signing: reply.sign_alg },
