@@ -1,0 +1,50 @@
+import { Secret } from '../core/secret.ts'
+import { integerBetween, option, options, path, secret, text } from './option.ts'
+
+/** Settings of ca.conf: names and defaults of upstream's template 2.6. */
+export const caOptions = options({
+  version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
+  password: option({
+    parse: secret,
+    default: new Secret('default'),
+    secret: true,
+    doc: 'Password of the key store private.yml; `default` asks on the terminal.',
+  }),
+  password_file: option({
+    parse: path,
+    default: '',
+    ours: true,
+    doc: 'File whose first line is the password of the key store.',
+  }),
+  cert_country: option({ parse: text, default: 'US', doc: 'Country (C) in all certificates, two letters.' }),
+  cert_ca_name: option({ parse: text, default: 'Keylime Certificate Authority', doc: 'Common name of the CA.' }),
+  cert_state: option({ parse: text, default: 'MA', doc: 'State (ST) in all certificates.' }),
+  cert_locality: option({ parse: text, default: 'Lexington', doc: 'Locality (L) in all certificates.' }),
+  cert_organization: option({ parse: text, default: 'Keylime', doc: 'Organisation (O) in all certificates.' }),
+  cert_org_unit: option({ parse: text, default: '53', doc: 'Organisational unit (OU) in all certificates.' }),
+  cert_ca_lifetime: option({ parse: integerBetween(1, 36_500), default: 3650, doc: 'Days that the CA is valid.' }),
+  cert_lifetime: option({ parse: integerBetween(1, 36_500), default: 365, doc: 'Days that an issued certificate is valid.' }),
+  cert_bits: option({ parse: integerBetween(2048, 8192), default: 2048, doc: 'Length of RSA keys in bits.' }),
+  cert_key_type: option({
+    parse: keyType,
+    default: 'rsa',
+    ours: true,
+    doc: 'Kind of the keys: `rsa`, or `ecdsa` on P-256 (faster; upstream tools can still read them).',
+  }),
+  cert_crl_dist: option({
+    parse: text,
+    default: 'http://localhost:38080/crl',
+    doc: 'URL of the revocation list, written into certificates.',
+  }),
+  crl_lifetime: option({
+    parse: integerBetween(1, 3650),
+    default: 7,
+    ours: true,
+    doc: 'Days until the next revocation list at the latest.',
+  }),
+})
+
+function keyType(value: string): 'rsa' | 'ecdsa' {
+  if (value !== 'rsa' && value !== 'ecdsa') throw new Error('must be one of: rsa, ecdsa')
+  return value
+}

@@ -1,0 +1,67 @@
+import { Secret } from '../core/secret.ts'
+import { boolean, integer, list, oneOf, option, options, path, port, secret, text } from './option.ts'
+
+/** Settings of registrar.conf: names and defaults of upstream's template 2.6. */
+export const registrarOptions = options({
+  version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
+  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the registrar listens.' }),
+  port: option({ parse: port, default: 8890, doc: 'Port for agents, plain HTTP: only registration and activation.' }),
+  tls_port: option({ parse: port, default: 8891, doc: 'Port for tenant and verifier, mutual TLS; agents may use it too.' }),
+  tls_dir: option({
+    parse: text,
+    default: 'default',
+    doc: '`generate` makes a CA and a server certificate in KEYLIME_DIR/reg_ca, `default` uses KEYLIME_DIR/cv_ca of the verifier, anything else is a path (relative ones are below KEYLIME_DIR).',
+  }),
+  server_key: option({ parse: path, default: 'default', doc: 'Private key of the server; `default` is server-private.pem in tls_dir.' }),
+  server_key_password: option({
+    parse: secret,
+    default: new Secret(''),
+    secret: true,
+    doc: 'Password of server_key; also encrypts a generated key. Empty: none.',
+  }),
+  server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
+  cert_subject_alternative_names: option({
+    parse: list,
+    default: [],
+    doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
+  }),
+  trusted_client_ca: option({
+    parse: list,
+    default: ['default'],
+    doc: 'CAs whose client certificates are administrators; `default` is cv_ca/cacert.crt, `all` switches the check off. Paths are below tls_dir.',
+  }),
+  authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
+  database_url: option({
+    parse: text,
+    default: 'sqlite',
+    doc: '`sqlite` keeps reg_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
+  }),
+  database_pool_sz_ovfl: option({
+    parse: text,
+    default: '5,10',
+    unused: true,
+    doc: 'Connections to a database server; SQLite needs none.',
+  }),
+  max_workers: option({ parse: integer, default: 16, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),
+  auto_migrate_db: option({ parse: boolean, default: true, doc: 'Bring an older database up to date at the start.' }),
+  tpm_identity: option({
+    parse: oneOf('default', 'ek_cert_or_iak_idevid', 'ek_cert', 'iak_idevid'),
+    default: 'default',
+    doc: 'What an agent must show: an EK certificate, IAK and IDevID, or (default) one of the two.',
+  }),
+  malformed_cert_action: option({
+    parse: oneOf('warn', 'reject', 'ignore'),
+    default: 'warn',
+    doc: 'What happens to an agent whose certificate is not strict DER, as several makers deliver them.',
+  }),
+  max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  durable_attestation_import: option({ parse: text, default: '', unused: true, doc: 'Python module of upstream that keeps attestations.' }),
+  persistent_store_url: option({ parse: text, default: '', unused: true, doc: 'Store of upstream for attestations.' }),
+  transparency_log_url: option({ parse: text, default: '', unused: true, doc: 'Transparency log of upstream for attestations.' }),
+  time_stamp_authority_url: option({ parse: text, default: '', unused: true, doc: 'Time stamping of upstream for attestations.' }),
+  time_stamp_authority_certs_path: option({ parse: text, default: '', unused: true, doc: 'Certificates of the time stamping authority.' }),
+  persistent_store_format: option({ parse: text, default: 'json', unused: true, doc: 'Format of upstream for attestations.' }),
+  persistent_store_encoding: option({ parse: text, default: '', unused: true, doc: 'Encoding of upstream for attestations.' }),
+  transparency_log_sign_algo: option({ parse: text, default: 'sha256', unused: true, doc: 'Digest of the transparency log.' }),
+  signed_attributes: option({ parse: text, default: 'ek_tpm,aik_tpm,ekcert', unused: true, doc: 'Attributes that upstream signs.' }),
+})

@@ -1,0 +1,53 @@
+import { Secret } from '../core/secret.ts'
+import { boolean, integer, integerBetween, list, option, options, path, port, seconds, secret, text } from './option.ts'
+
+/** Settings of tenant.conf: names and defaults of upstream's template 2.6. */
+export const tenantOptions = options({
+  version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
+  verifier_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the verifier (`-v`).' }),
+  verifier_port: option({ parse: port, default: 8881, doc: 'Port of the verifier (`-vp`).' }),
+  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar (`-r`).' }),
+  registrar_port: option({ parse: port, default: 8891, doc: 'HTTPS port of the registrar (`-rp`).' }),
+  tls_dir: option({
+    parse: text,
+    default: 'default',
+    doc: 'Where the client key and certificate are: `default` is KEYLIME_DIR/cv_ca, anything else is a path (relative ones are below KEYLIME_DIR).',
+  }),
+  enable_agent_mtls: option({ parse: boolean, default: true, doc: 'Talk to agents by mutual TLS only.' }),
+  client_key: option({ parse: path, default: 'default', doc: 'Private key; `default` is client-private.pem in tls_dir.' }),
+  client_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of client_key. Empty: none.' }),
+  client_cert: option({ parse: path, default: 'default', doc: 'Certificate; `default` is client-cert.crt in tls_dir.' }),
+  trusted_server_ca: option({
+    parse: list,
+    default: ['default'],
+    doc: 'CAs of verifier and registrar; `default` is cv_ca/cacert.crt, `all` switches the check off. Paths are below tls_dir.',
+  }),
+  tpm_cert_store: option({
+    parse: path,
+    default: 'tpm_cert_store',
+    doc: 'Directory with the certificates of TPM makers (*.pem); a relative path is below KEYLIME_DIR.',
+  }),
+  max_payload_size: option({ parse: integer, default: 1_048_576, doc: 'Largest encrypted payload in bytes, as base64 text.' }),
+  accept_tpm_hash_algs: option({ parse: list, default: ['sha512', 'sha384', 'sha256'], doc: 'Digests that an agent may use.' }),
+  accept_tpm_encryption_algs: option({
+    parse: list,
+    default: ['ecc', 'rsa'],
+    doc: 'Kinds of EK that an agent may have; `ecc` means ecc256 and `rsa` rsa2048.',
+  }),
+  accept_tpm_signing_algs: option({
+    parse: list,
+    default: ['ecschnorr', 'rsassa'],
+    doc: 'Signature schemes that an agent may use; add `ecdsa` for agents with an elliptic AK.',
+  }),
+  exponential_backoff: option({ parse: boolean, default: true, doc: 'Wait retry_interval to the power of the number of tries.' }),
+  retry_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two tries, or base of the exponential back-off.' }),
+  max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before giving up.' }),
+  request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request may take.' }),
+  require_ek_cert: option({ parse: boolean, default: true, doc: 'Deliver only to TPMs with a certificate that leads to tpm_cert_store.' }),
+  ek_check_script: option({
+    parse: path,
+    default: '',
+    doc: 'Program that judges the EK by its own means; exit status 0 accepts. A relative path is below KEYLIME_DIR.',
+  }),
+  mb_refstate: option({ parse: path, default: '', doc: 'Measured boot policy that `--mb-policy default` means.' }),
+})

@@ -1,0 +1,167 @@
+import { Secret } from '../core/secret.ts'
+import { boolean, integer, integerBetween, list, literalList, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
+import type { Literal } from './python-literal.ts'
+
+/** A rule of `severity_policy`: the first whose expression matches an event id in full gives the label. */
+export interface SeverityRule {
+  readonly event_id: string
+  readonly severity_label: string
+}
+
+const notifiers = ['agent', 'zeromq', 'webhook'] as const
+export type Notifier = (typeof notifiers)[number]
+
+function severityRule(item: Literal): SeverityRule {
+  const rule = item as { event_id?: unknown; severity_label?: unknown } | null
+  if (typeof rule?.event_id !== 'string' || typeof rule.severity_label !== 'string') {
+    throw new Error('must be a list of {"event_id": "<regular expression>", "severity_label": "<label>"}')
+  }
+  return { event_id: rule.event_id, severity_label: rule.severity_label }
+}
+
+function notifierList(value: string): Notifier[] {
+  return list(value).map((name) => oneOf(...notifiers)(name))
+}
+
+function nonEmpty<T>(parse: (value: string) => T[]): (value: string) => T[] {
+  return (value) => {
+    const items = parse(value)
+    if (items.length === 0) throw new Error('must not be empty')
+    return items
+  }
+}
+
+function poolSize(value: string): string {
+  if (!/^\d+\s*,\s*\d+$/.test(value)) throw new Error('must be two numbers such as 5,10')
+  return value
+}
+
+/** Settings of verifier.conf: names and defaults of upstream's template 2.6. */
+export const verifierOptions = options({
+  version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
+  uuid: option({ parse: text, default: 'default', doc: 'Id of this verifier, by which the tenant can filter when there are several.' }),
+  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the verifier listens; always HTTPS.' }),
+  port: option({ parse: port, default: 8881, doc: 'Port on which the verifier listens.' }),
+  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar.' }),
+  registrar_port: option({ parse: port, default: 8891, doc: 'HTTPS port of the registrar.' }),
+  host_registrar: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Run the registrar inside this process, with the settings of registrar.conf. Never under the program name `keylime_verifier`.',
+  }),
+  enable_agent_mtls: option({ parse: boolean, default: true, doc: 'Talk to agents by mutual TLS only.' }),
+  tls_dir: option({
+    parse: text,
+    default: 'generate',
+    doc: 'Where keys and certificates are: `generate` makes a CA, a server and a client certificate in KEYLIME_DIR/cv_ca, `default` uses that directory as it is, anything else is a path (relative ones are below KEYLIME_DIR).',
+  }),
+  server_key: option({ parse: path, default: 'default', doc: 'Private key of the server; `default` is server-private.pem in tls_dir.' }),
+  server_key_password: option({
+    parse: secret,
+    default: new Secret(''),
+    secret: true,
+    doc: 'Password of server_key; also encrypts a generated key. Empty: none.',
+  }),
+  server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
+  cert_subject_alternative_names: option({
+    parse: list,
+    default: [],
+    doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
+  }),
+  trusted_client_ca: option({
+    parse: list,
+    default: ['default'],
+    doc: 'CAs whose client certificates are administrators; `default` is cv_ca/cacert.crt, `all` switches the check off. Paths are below tls_dir.',
+  }),
+  client_key: option({ parse: path, default: 'default', doc: 'Private key towards agents; `default` is client-private.pem in tls_dir.' }),
+  client_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of client_key. Empty: none.' }),
+  client_cert: option({ parse: path, default: 'default', doc: 'Certificate towards agents; `default` is client-cert.crt in tls_dir.' }),
+  trusted_server_ca: option({
+    parse: list,
+    default: ['default'],
+    doc: 'CAs of the servers that the verifier calls; `default` is cv_ca/cacert.crt, `all` switches the check off.',
+  }),
+  authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
+  database_url: option({
+    parse: text,
+    default: 'sqlite',
+    doc: '`sqlite` keeps cv_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
+  }),
+  database_pool_sz_ovfl: option({
+    parse: poolSize,
+    default: '5,10',
+    unused: true,
+    doc: 'Connections to a database server; SQLite needs none.',
+  }),
+  auto_migrate_db: option({ parse: boolean, default: true, doc: 'Bring an older database up to date at the start.' }),
+  num_workers: option({ parse: integer, default: 0, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),
+  max_workers: option({ parse: integer, default: 16, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),
+  exponential_backoff: option({
+    parse: boolean,
+    default: true,
+    doc: 'Wait retry_interval to the power of the number of tries, not the same time always, when an agent cannot be reached.',
+  }),
+  retry_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two tries, or base of the exponential back-off.' }),
+  max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before an agent counts as unreachable.' }),
+  quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
+  max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request to an agent may take.' }),
+  measured_boot_policy_name: option({ parse: text, default: 'accept-all', doc: 'Engine that judges the boot log.' }),
+  measured_boot_imports: option({ parse: list, default: [], doc: 'Further modules with policy engines.' }),
+  measured_boot_evaluate: option({
+    parse: oneOf('once', 'always'),
+    default: 'once',
+    doc: 'Judge the boot log once a boot, or at every attestation.',
+  }),
+  severity_labels: option({
+    parse: nonEmpty(list),
+    default: ['info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'],
+    doc: 'Names of the severities, from low to high.',
+  }),
+  severity_policy: option({
+    parse: nonEmpty(literalList(severityRule)),
+    default: [{ event_id: '.*', severity_label: 'emergency' }],
+    doc: 'Severity of each failure: the first expression that matches its id in full decides; the highest severity ends attestation.',
+  }),
+  ignore_tomtou_errors: option({
+    parse: boolean,
+    default: false,
+    doc: 'Accept open-writer and time-of-measure violations in the IMA list.',
+  }),
+  require_allow_list_signatures: option({ parse: boolean, default: false, doc: 'Refuse runtime policies that are not signed.' }),
+  mode: option({
+    parse: oneOf('pull', 'push'),
+    default: 'pull',
+    doc: '`pull`: the verifier asks agents for quotes; `push`: agents bring them.',
+  }),
+  challenge_lifetime: option({ parse: seconds, default: 1800, doc: 'Push: seconds that a challenge may be answered.' }),
+  verification_timeout: option({ parse: seconds, default: 0, doc: 'Push: seconds that judging evidence may take; 0 chooses by itself.' }),
+  session_create_rate_limit_per_ip: option({ parse: integer, default: 50, doc: 'Push: sessions that one address may open in a window.' }),
+  session_create_rate_limit_window_ip: option({ parse: seconds, default: 60, doc: 'Push: length of that window in seconds.' }),
+  session_create_rate_limit_per_agent: option({ parse: integer, default: 15, doc: 'Push: sessions that one agent may open in a window.' }),
+  session_create_rate_limit_window_agent: option({ parse: seconds, default: 60, doc: 'Push: length of that window in seconds.' }),
+  session_lifetime: option({ parse: seconds, default: 180, doc: 'Push: seconds that a session token lives.' }),
+  extend_token_on_attestation: option({ parse: boolean, default: true, doc: 'Push: each attestation prolongs the session.' }),
+  auto_recover_attestation_failures: option({ parse: boolean, default: false, doc: 'Push: a good attestation clears an earlier failure.' }),
+  nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the nonce of a session may be used.' }),
+  shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
+  durable_attestation_import: option({ parse: text, default: '', unused: true, doc: 'Python module of upstream that keeps attestations.' }),
+  persistent_store_url: option({ parse: text, default: '', unused: true, doc: 'Store of upstream for attestations.' }),
+  transparency_log_url: option({ parse: text, default: '', unused: true, doc: 'Transparency log of upstream for attestations.' }),
+  time_stamp_authority_url: option({ parse: text, default: '', unused: true, doc: 'Time stamping of upstream for attestations.' }),
+  time_stamp_authority_certs_path: option({ parse: text, default: '', unused: true, doc: 'Certificates of the time stamping authority.' }),
+  persistent_store_format: option({ parse: text, default: 'json', unused: true, doc: 'Format of upstream for attestations.' }),
+  persistent_store_encoding: option({ parse: text, default: '', unused: true, doc: 'Encoding of upstream for attestations.' }),
+  transparency_log_sign_algo: option({ parse: text, default: 'sha256', unused: true, doc: 'Digest of the transparency log.' }),
+  signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
+  enabled_revocation_notifications: option({
+    section: 'revocations',
+    parse: notifierList,
+    default: ['agent'],
+    doc: 'Who is told of a revocation: any of agent, webhook, zeromq.',
+  }),
+  zmq_ip: option({ section: 'revocations', parse: text, default: '127.0.0.1', doc: 'Address on which ZeroMQ subscribers are served.' }),
+  zmq_port: option({ section: 'revocations', parse: port, default: 8992, doc: 'Port on which ZeroMQ subscribers are served.' }),
+  webhook_url: option({ section: 'revocations', parse: text, default: '', doc: 'URL that gets each revocation by POST.' }),
+})

@@ -1,0 +1,54 @@
+import { readIniFile } from '../../../src/config/ini-file.ts'
+
+const pairs = (text: string, dialect?: 'toml') =>
+  readIniFile(text, dialect).entries.map((e) => `${e.section}.${e.key}=${e.value}@${e.line}`)
+
+describe('readIniFile, Python dialect', () => {
+  test('reads = and :, folds case, strips quotes and blanks, keeps line numbers', () => {
+    expect(pairs('[verifier]\nIP = "127.0.0.1"\n\nport: 8881\nempty =\n')).toEqual([
+      'verifier.ip=127.0.0.1@2',
+      'verifier.port=8881@4',
+      'verifier.empty=@5',
+    ])
+  })
+  test('comments stand on lines of their own only', () => {
+    expect(pairs('# one\n[a]\n  ; two\nx = 1 # three\n')).toEqual(['a.x=1 # three@4'])
+  })
+  test('an indented line continues the value, a comment in it is left out', () => {
+    expect(pairs("[a]\nx = ['1',\n   # note\n   '2']\ny = 3\n")).toEqual(["a.x=['1',\n'2']@2", 'a.y=3@5'])
+  })
+  test('carriage returns and a byte order mark do no harm', () => {
+    expect(pairs('\uFEFF[a]\r\nx = 1\r\n')).toEqual(['a.x=1@2'])
+  })
+  test('only the first delimiter counts', () => expect(pairs('[a]\nurl = http://x:1/?a=b\n')).toEqual(['a.url=http://x:1/?a=b@2']))
+  test('all faults are reported with their lines', () => {
+    const { problems } = readIniFile('x = 1\n[a]\njunk\ny = 1\nY = 2\n[b]\n[a]\n= 3\n')
+    expect(problems.map((p) => `${p.line}: ${p.message}`)).toEqual([
+      '1: option "x" stands before any [section]',
+      '3: "junk" is neither a section nor an option (name = value)',
+      '5: option "y" in [a] was given before, in line 4',
+      '7: section [a] was given before, in line 2',
+      '8: "= 3" is neither a section nor an option (name = value)',
+    ])
+  })
+})
+
+describe('readIniFile, dialect of the agent', () => {
+  test('quoted text, escapes, trailing comments, arrays over several lines', () => {
+    const text = `[agent] # the agent\nuuid = "a # b" # note\nkey = 'c:\\d'\nport = 9002 # note\nlist = [ # first\n"a", # one\n'b'\n]\nnext = "x\\ty\\u0041"\n`
+    expect(pairs(text, 'toml')).toEqual([
+      'agent.uuid=a # b@2',
+      'agent.key=c:\\d@3',
+      'agent.port=9002@4',
+      'agent.list=[\n"a",\n\'b\'\n]@5',
+      'agent.next=x\tyA@9',
+    ])
+  })
+  test('plain INI as the old Python agent used it', () => {
+    expect(pairs("[agent]\nserver_key_password =\ntrusted_client_ca = ['/a']\nuuid = hash_ek\n", 'toml')).toEqual([
+      'agent.server_key_password=@2',
+      "agent.trusted_client_ca=['/a']@3",
+      'agent.uuid=hash_ek@4',
+    ])
+  })
+})
