@@ -1,0 +1,73 @@
+#include "system.h"
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <vector>
+
+#include <grp.h>
+#include <pwd.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+namespace system_calls {
+
+namespace {
+
+[[noreturn]] void fail(const char *call) { throw std::system_error(errno, std::generic_category(), call); }
+
+}  // namespace
+
+void mount_tmpfs(const std::string &directory, const std::string &options) {
+  if (mount("tmpfs", directory.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, options.c_str()) != 0) fail("mount");
+}
+
+void unmount(const std::string &directory) {
+  if (umount2(directory.c_str(), UMOUNT_NOFOLLOW) != 0) fail("umount");
+}
+
+void send_datagram(const std::string &path, const std::string &text) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    fail("sendto");
+  }
+  memcpy(address.sun_path, path.data(), path.size());
+  if (path[0] == '@') address.sun_path[0] = '\0';
+  socklen_t size = offsetof(sockaddr_un, sun_path) + path.size() + (path[0] == '@' ? 0 : 1);
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) fail("socket");
+  ssize_t sent = sendto(fd, text.data(), text.size(), MSG_NOSIGNAL, reinterpret_cast<sockaddr *>(&address), size);
+  int error = errno;
+  close(fd);
+  errno = error;
+  if (sent < 0) fail("sendto");
+}
+
+bool find_user(const std::string &name, Account &found) {
+  std::vector<char> buffer(65536);
+  passwd entry, *result = nullptr;
+  int error = getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &result);
+  if (error == 0 && result) found = {entry.pw_uid, entry.pw_gid};
+  return error == 0 && result;
+}
+
+bool find_group(const std::string &name, uint32_t &gid) {
+  std::vector<char> buffer(65536);
+  group entry, *result = nullptr;
+  int error = getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &result);
+  if (error == 0 && result) gid = entry.gr_gid;
+  return error == 0 && result;
+}
+
+bool try_lock(int fd) {
+  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+  if (errno == EWOULDBLOCK) return false;
+  fail("flock");
+}
+
+}  // namespace system_calls
