@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto'
+import type { RegistrationRequest } from '../api/registrar.ts'
+import { KeylimeError } from '../errors.ts'
+import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import type { Certificate } from '../pki/types.ts'
+import { certifyDefect } from '../quote/verify-certify.ts'
+import { akDefects, type PublicArea, parsePublicArea, spkiOf } from '../tpm/public-area.ts'
+import type { AgentRecord } from './agent-record.ts'
+import { deviceIdentityDefect } from './device-identity.ts'
+import { ekFromCertificate } from './ek-from-certificate.ts'
+
+export interface RegistrationRules {
+  /** `tpm_identity`: what an agent must show. */
+  identity: 'default' | 'ek_cert_or_iak_idevid' | 'ek_cert' | 'iak_idevid'
+  /** `malformed_cert_action` for certificates that are not strict DER. */
+  malformed: 'warn' | 'reject' | 'ignore'
+  /** Certificates of the makers, for IAK and IDevID. The EK certificate's chain is the tenant's to judge. */
+  store: readonly Certificate[]
+  /** Milliseconds since the epoch. */
+  now: number
+}
+
+export interface JudgedRegistration {
+  record: AgentRecord
+  ek: PublicArea
+  ak: PublicArea
+  /** Things worth a line in the log. */
+  warnings: string[]
+}
+
+const IDENTITY_CHANGED = 'Agent re-registration with different TPM identity is forbidden for security reasons'
+
+/**
+ * Decides whether a registration may be challenged (protocol 2.7). Nothing here makes the agent active: that takes the proof of its TPM.
+ * @param known the active record of this id, to which the new one must fit for ever.
+ * @throws KeylimeError `forbidden` for another TPM under a known id, `invalid_request` for everything else.
+ */
+export function judgeRegistration(
+  agentId: string,
+  request: RegistrationRequest,
+  known: AgentRecord | null,
+  rules: RegistrationRules,
+): JudgedRegistration {
+  const warnings: string[] = []
+  const certificates = {
+    ekcert: readCertificate('ekcert', request.ekcert, rules, warnings),
+    iak: readCertificate('iak_cert', request.iak_cert, rules, warnings),
+    idevid: readCertificate('idevid_cert', request.idevid_cert, rules, warnings),
+  }
+  if (request.mtls_cert && request.mtls_cert !== 'disabled') readCertificate('mtls_cert', request.mtls_cert, rules, warnings)
+  const ekBytes = request.ek_tpm ?? (certificates.ekcert ? ekFromCertificate(certificates.ekcert) : undefined)
+  if (!ekBytes) throw invalid('ek_tpm is missing, and there is no EK certificate to take it from: without an EK no challenge can be made')
+  const ek = parsePublicArea(ekBytes)
+  const ak = parsePublicArea(request.aik_tpm)
+  const defects = akDefects(ak)
+  if (defects.length > 0) throw invalid(`aik_tpm is not an attestation key: ${defects.join(', ')}`)
+  checkImmutable(known, { ek, ak, ekCertificate: certificates.ekcert })
+  checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
+  checkDeviceIdentity(agentId, request, ak, certificates, rules)
+  checkIdentityShown(request, rules)
+  return { record: recordOf(agentId, request, ekBytes, certificates, known), ek, ak, warnings }
+}
+
+const invalid = (reason: string) => new KeylimeError('invalid_request', `Could not register agent with invalid data: ${reason}`)
+
+function readCertificate(field: string, text: string | undefined, rules: RegistrationRules, warnings: string[]): Certificate | null {
+  if (text === undefined || text === 'emulator') return null
+  let certificate: Certificate | undefined
+  try {
+    certificate = text.includes('-----BEGIN') ? parseCertificates(text)[0] : parseCertificate(text)
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', `Could not register agent with invalid data: ${field} is no certificate`, { cause })
+  }
+  if (!certificate) throw invalid(`${field} holds no certificate`)
+  if (!certificate.strict && rules.malformed === 'reject')
+    throw invalid(`${field} is not strict DER, and malformed_cert_action is "reject"`)
+  if (!certificate.strict && rules.malformed === 'warn')
+    warnings.push(`${field} is not strict DER, as some makers deliver them; its original bytes are kept`)
+  return certificate
+}
+
+function checkImmutable(known: AgentRecord | null, now: { ek: PublicArea; ak: PublicArea; ekCertificate: Certificate | null }): void {
+  if (!known) return
+  const sameEk = spkiOf(parsePublicArea(known.ek).key).equals(spkiOf(now.ek.key))
+  const sameAk = parsePublicArea(known.ak).name.equals(now.ak.name)
+  const sameCertificate = known.ekCertificate === null || (now.ekCertificate !== null && known.ekCertificate.equals(now.ekCertificate.der))
+  if (!sameEk || !sameAk || !sameCertificate) throw new KeylimeError('forbidden', IDENTITY_CHANGED)
+}
+
+function checkKeyOfCertificate(keyField: string, key: PublicArea, certificateField: string, certificate: Certificate | null): void {
+  if (certificate && !spkiOf(certificate.publicKey).equals(spkiOf(key.key)))
+    throw invalid(`${keyField} is not the key of ${certificateField}`)
+}
+
+/** IAK and IDevID: keys of the maker's certificates, chains to the store, and the AK certified by the IAK (protocol 2.8). */
+function checkDeviceIdentity(
+  agentId: string,
+  request: RegistrationRequest,
+  ak: PublicArea,
+  certificates: { iak: Certificate | null; idevid: Certificate | null },
+  rules: RegistrationRules,
+): void {
+  const shown = [request.iak_tpm, certificates.iak, request.idevid_tpm, certificates.idevid].filter(Boolean).length
+  if (shown === 0) return
+  if (!request.iak_tpm || !certificates.iak || !request.idevid_tpm || !certificates.idevid)
+    throw invalid('iak_tpm, iak_cert, idevid_tpm and idevid_cert go together')
+  const iak = parsePublicArea(request.iak_tpm)
+  checkKeyOfCertificate('iak_tpm', iak, 'iak_cert', certificates.iak)
+  checkKeyOfCertificate('idevid_tpm', parsePublicArea(request.idevid_tpm), 'idevid_cert', certificates.idevid)
+  for (const [field, certificate] of [
+    ['iak_cert', certificates.iak],
+    ['idevid_cert', certificates.idevid],
+  ] as const) {
+    const defect = deviceIdentityDefect(certificate, rules.store, rules.now)
+    if (defect) throw invalid(`${field}: ${defect}`)
+  }
+  if (!request.iak_attest || !request.iak_sign) throw invalid('iak_attest and iak_sign must prove that the IAK certified the AK')
+  const id = Buffer.from(agentId, 'utf8')
+  const defect = certifyDefect({
+    signer: iak,
+    subjectName: ak.name,
+    attest: request.iak_attest,
+    signature: request.iak_sign,
+    qualifyingData: [createHash('sha256').update(id).digest(), id],
+  })
+  if (defect) throw invalid(`the IAK's statement about the AK does not hold: ${defect}`)
+}
+
+function checkIdentityShown(request: RegistrationRequest, rules: RegistrationRules): void {
+  const hasDevice = Boolean(request.iak_tpm && request.idevid_tpm)
+  const hasEk = Boolean(request.ek_tpm || request.ekcert)
+  if (rules.identity === 'ek_cert' && !hasEk) throw invalid('tpm_identity = ek_cert demands an endorsement key')
+  if (rules.identity === 'iak_idevid' && !hasDevice) throw invalid('tpm_identity = iak_idevid demands IAK and IDevID')
+}
+
+function recordOf(
+  agentId: string,
+  request: RegistrationRequest,
+  ek: Buffer,
+  certificates: { ekcert: Certificate | null; iak: Certificate | null; idevid: Certificate | null },
+  known: AgentRecord | null,
+): AgentRecord {
+  return {
+    agentId,
+    ek,
+    ekCertificate: certificates.ekcert?.der ?? null,
+    ak: request.aik_tpm,
+    iak: request.iak_tpm ?? null,
+    iakCertificate: certificates.iak?.der ?? null,
+    idevid: request.idevid_tpm ?? null,
+    idevidCertificate: certificates.idevid?.der ?? null,
+    mtlsCertificate: request.mtls_cert ?? null,
+    ip: request.ip ?? null,
+    port: request.port ?? null,
+    regcount: (known?.regcount ?? 0) + 1,
+  }
+}
