@@ -1,0 +1,129 @@
+import { KeylimeError } from '../errors.ts'
+import { childrenOf, type DerElement, expectTag, readBitString, readElement, readInteger, readOid, readTime, TAG } from './der.ts'
+import { EXTENSION } from './extensions.ts'
+import type { Authority } from './issue.ts'
+import { signerOf, x509 } from './library.ts'
+import { isSignatureRight, parseSignatureAlgorithm } from './signature-algorithm.ts'
+import type { Certificate } from './types.ts'
+
+/** RFC 5280, section 5.3.1, by name; the value is the wire's number. */
+export const REVOCATION_REASONS = {
+  unspecified: 0,
+  keyCompromise: 1,
+  cACompromise: 2,
+  affiliationChanged: 3,
+  superseded: 4,
+  cessationOfOperation: 5,
+  certificateHold: 6,
+  privilegeWithdrawn: 9,
+  aACompromise: 10,
+} as const
+
+export type RevocationReason = keyof typeof REVOCATION_REASONS
+
+export interface Revocation {
+  readonly serial: bigint
+  /** Milliseconds since the epoch. */
+  readonly date: number
+  readonly reason?: RevocationReason
+}
+
+export interface RevocationList {
+  readonly der: Buffer
+  /** Undefined in lists of upstream, which have no number. */
+  readonly number: bigint | undefined
+  readonly thisUpdate: number
+  readonly nextUpdate: number | undefined
+  readonly revoked: readonly Revocation[]
+}
+
+export interface CrlRequest {
+  readonly number: bigint
+  readonly thisUpdate: number
+  readonly nextUpdate: number
+  readonly revoked: readonly Revocation[]
+}
+
+const REASON_CODE = '2.5.29.21'
+
+/** A CRL of version 2 with number and issuer's key id (RFC 5280, section 5), DER. The dates of the entries are kept as given. */
+export async function makeCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
+  const { signingKey, signingAlgorithm } = signerOf(authority.key)
+  const extensions = [
+    await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki as never),
+    new x509.Extension(EXTENSION.crlNumber, false, integerBytes(request.number)),
+  ]
+  const made = await x509.X509CrlGenerator.create({
+    issuer: new x509.Name(authority.certificate.subjectName.der as never),
+    thisUpdate: new Date(request.thisUpdate),
+    nextUpdate: new Date(request.nextUpdate),
+    extensions,
+    entries: request.revoked.map(({ serial, date, reason }) => ({
+      serialNumber: evenHex(serial),
+      revocationDate: new Date(date),
+      ...(reason && reason !== 'unspecified' ? { reason: REVOCATION_REASONS[reason] } : {}), // RFC 5280: leave "unspecified" out
+    })),
+    signingKey,
+    signingAlgorithm,
+  })
+  return Buffer.from(made.rawData)
+}
+
+/** Reads a CRL; upstream's, without any extension, too. Its signature is not looked at. @throws KeylimeError `malformed`. */
+export function parseCrl(der: Buffer): RevocationList {
+  const fields = childrenOf(tbsOf(der).tbs)
+  if (fields[0]?.tag === TAG.integer) fields.shift()
+  const [, , thisUpdate, ...rest] = fields
+  const nextUpdate = rest[0] && rest[0].tag !== TAG.sequence && rest[0].tag !== 0xa0 ? rest.shift() : undefined
+  const entries = rest[0]?.tag === TAG.sequence ? rest.shift() : undefined
+  const number = extensionsOf(rest[0] ? childrenOf(rest[0])[0] : undefined).get(EXTENSION.crlNumber)
+  return {
+    der,
+    number: number ? readInteger(readElement(number)) : undefined,
+    thisUpdate: readTime(thisUpdate),
+    nextUpdate: nextUpdate ? readTime(nextUpdate) : undefined,
+    revoked: entries ? childrenOf(entries).map(readEntry) : [],
+  }
+}
+
+/** The CRL was signed by this authority. */
+export function isCrlSignedBy(der: Buffer, issuer: Certificate): boolean {
+  const { tbs, algorithm, signature } = tbsOf(der)
+  const known = parseSignatureAlgorithm(algorithm)
+  return known !== undefined && isSignatureRight(known, issuer.publicKey, tbs.bytes, signature)
+}
+
+function tbsOf(der: Buffer): { tbs: DerElement; algorithm: DerElement; signature: Buffer } {
+  const [tbs, algorithm, signature] = childrenOf(expectTag(readElement(der), TAG.sequence, 'the revocation list'))
+  if (!algorithm) throw new KeylimeError('malformed', 'the revocation list is not signed')
+  return { tbs: expectTag(tbs, TAG.sequence, 'the revocation list'), algorithm, signature: readBitString(signature) }
+}
+
+function readEntry(element: DerElement): Revocation {
+  const [serial, date, extensions] = childrenOf(element)
+  const code = extensionsOf(extensions).get(REASON_CODE)?.at(-1)
+  const reason = Object.entries(REVOCATION_REASONS).find(([, value]) => value === code)?.[0] as RevocationReason | undefined
+  return { serial: readInteger(serial), date: readTime(date), ...(reason ? { reason } : {}) }
+}
+
+function extensionsOf(sequence: DerElement | undefined): Map<string, Buffer> {
+  if (!sequence) return new Map()
+  return new Map(
+    childrenOf(sequence).map((element) => {
+      const parts = childrenOf(element)
+      return [readOid(expectTag(parts[0], TAG.oid, 'an extension')), expectTag(parts.at(-1), TAG.octetString, 'an extension').content]
+    }),
+  )
+}
+
+function integerBytes(value: bigint): Uint8Array<ArrayBuffer> {
+  const hex = evenHex(value)
+  const bytes = [...Buffer.from(hex, 'hex')]
+  const content = (bytes[0] ?? 0) >= 0x80 ? [0, ...bytes] : bytes
+  return Uint8Array.from([TAG.integer, content.length, ...content])
+}
+
+function evenHex(value: bigint): string {
+  const hex = value.toString(16)
+  return hex.length % 2 ? `0${hex}` : hex
+}

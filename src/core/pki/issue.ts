@@ -1,0 +1,140 @@
+import type { KeyObject } from 'node:crypto'
+import { KeylimeError } from '../errors.ts'
+import { parseCertificate } from './certificate.ts'
+import { signerOf, x509 } from './library.ts'
+import type { NameAttribute } from './names.ts'
+import type { Certificate } from './types.ts'
+
+export interface HostName {
+  readonly type: 'dns' | 'ip'
+  readonly value: string
+}
+
+/** Milliseconds since the epoch; both are in the certificate to the second. */
+export interface Validity {
+  readonly notBefore: number
+  readonly notAfter: number
+}
+
+export interface Authority {
+  readonly certificate: Certificate
+  readonly key: KeyObject
+}
+
+export interface AuthorityRequest extends Validity {
+  readonly subject: readonly NameAttribute[]
+  readonly publicKey: KeyObject
+  readonly privateKey: KeyObject
+  readonly serial: bigint
+  /** URL of the revocation list; empty: none. */
+  readonly crlUrl: string
+}
+
+export interface CertificateRequest extends Validity {
+  readonly subject: readonly NameAttribute[]
+  readonly publicKey: KeyObject
+  readonly serial: bigint
+  readonly alternativeNames: readonly HostName[]
+  readonly crlUrl: string
+}
+
+const NETSCAPE_COMMENT = '2.16.840.1.113730.1.13'
+const PRINTABLE = new Set(['2.5.4.5', '2.5.4.6', '2.5.4.46'])
+
+/** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address. */
+export async function makeAuthority(request: AuthorityRequest): Promise<Certificate> {
+  const keyId = await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey))
+  const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign
+  const extensions = [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    keyId,
+    ...crlAddress(request.crlUrl),
+    new x509.KeyUsagesExtension(usage, true),
+    await x509.AuthorityKeyIdentifierExtension.create(spkiBytes(request.publicKey)),
+  ]
+  const name = nameOf(request.subject)
+  return build({ ...request, key: request.privateKey, issuer: name, extensions })
+}
+
+/**
+ * A certificate for server and client alike, as upstream's CA makes them (protocol 7.4): alternative names, CRL address, issuer's key id, no key usage.
+ * `serial` must never have been used by this authority. @throws KeylimeError `refused` when the authority would outlive its own certificate.
+ */
+export async function issueCertificate(authority: Authority, request: CertificateRequest): Promise<Certificate> {
+  if (request.notBefore > authority.certificate.notAfter) {
+    throw new KeylimeError(
+      'refused',
+      `the authority "${authority.certificate.subject}" expired on ${new Date(authority.certificate.notAfter).toISOString()}`,
+      {
+        hint: 'make a new one with `keylime ca init`',
+      },
+    )
+  }
+  const comment = Buffer.from('SSL Server', 'latin1')
+  const extensions = [
+    new x509.Extension(NETSCAPE_COMMENT, false, Buffer.concat([Buffer.from([0x16, comment.length]), comment])),
+    ...hostNames(request.alternativeNames),
+    ...crlAddress(request.crlUrl),
+    await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki),
+  ]
+  const issuer = new x509.Name(authority.certificate.subjectName.der)
+  return build({ ...request, key: authority.key, issuer, extensions })
+}
+
+export interface SelfSignedRequest extends Validity {
+  readonly commonName: string
+  readonly publicKey: KeyObject
+  readonly privateKey: KeyObject
+  readonly serial: bigint
+  readonly alternativeNames: readonly HostName[]
+}
+
+/** A certificate that vouches only for itself, such as an agent's mTLS certificate: whoever trusts it pins exactly its bytes. */
+export function makeSelfSigned(request: SelfSignedRequest): Promise<Certificate> {
+  const subject = [{ oid: '2.5.4.3', value: request.commonName }]
+  const extensions = hostNames(request.alternativeNames)
+  return build({ ...request, subject, key: request.privateKey, issuer: nameOf(subject), extensions })
+}
+
+/** What a host text is: an address when it looks like one, else a DNS name. */
+export function hostName(text: string): HostName {
+  const value = text.replace(/^\[|\]$/g, '')
+  return { type: /^\d{1,3}(\.\d{1,3}){3}$/.test(value) || value.includes(':') ? 'ip' : 'dns', value }
+}
+
+interface Parts extends Validity {
+  readonly subject: readonly NameAttribute[]
+  readonly publicKey: KeyObject
+  readonly key: KeyObject
+  readonly serial: bigint
+  readonly issuer: InstanceType<typeof x509.Name>
+  readonly extensions: InstanceType<typeof x509.Extension>[]
+}
+
+async function build(parts: Parts): Promise<Certificate> {
+  if (parts.serial <= 0n || parts.serial >= 2n ** 159n) throw new KeylimeError('malformed', `${parts.serial} cannot be a serial number`)
+  const hex = parts.serial.toString(16)
+  const made = await x509.X509CertificateGenerator.create({
+    serialNumber: hex.length % 2 ? `0${hex}` : hex,
+    subject: nameOf(parts.subject),
+    issuer: parts.issuer,
+    notBefore: new Date(parts.notBefore),
+    notAfter: new Date(parts.notAfter),
+    publicKey: spkiBytes(parts.publicKey),
+    extensions: parts.extensions,
+    ...signerOf(parts.key),
+  })
+  return parseCertificate(new Uint8Array(made.rawData))
+}
+
+function nameOf(attributes: readonly NameAttribute[]): InstanceType<typeof x509.Name> {
+  return new x509.Name(
+    attributes.map(({ oid, value }) => ({ [oid]: [PRINTABLE.has(oid) ? { printableString: value } : { utf8String: value }] })),
+  )
+}
+
+const spkiBytes = (key: KeyObject): Uint8Array<ArrayBuffer> => new Uint8Array(key.export({ format: 'der', type: 'spki' }))
+
+const hostNames = (names: readonly HostName[]) => (names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : [])
+
+const crlAddress = (url: string) => (url === '' ? [] : [new x509.CRLDistributionPointsExtension([url])])

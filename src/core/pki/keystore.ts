@@ -1,0 +1,89 @@
+import { pbkdf2Sync } from 'node:crypto'
+import { parse, stringify } from 'yaml'
+import { KeylimeError } from '../errors.ts'
+import { openPayload, sealPayload } from '../payload/seal.ts'
+
+/** What the CA keeps secret: `private.yml` in upstream's form (protocol 7.3). */
+export interface Keystore {
+  /** Base64 text of 32 random bytes; made once, then kept. Its text is what goes into the key derivation. */
+  readonly salt: string
+  /** PKCS#8 PEM of the CA's private key. */
+  readonly ca: string
+  readonly lastSerial: number
+  /** Decimal serials, in the order of revocation. */
+  readonly revokedKeys: readonly string[]
+  /** Private keys of issued certificates by name, PEM. */
+  readonly keys: ReadonlyMap<string, string>
+}
+
+const ROUNDS = 100_000
+const KEY_SIZE = 32
+const MAX_SIZE = 64 * 1024 * 1024
+
+/** PBKDF2-HMAC-SHA-256; the salt is the base64 text itself, not what it encodes. */
+export function keystoreKey(password: string, salt: string): Buffer {
+  return pbkdf2Sync(Buffer.from(password, 'utf8'), Buffer.from(salt, 'utf8'), ROUNDS, KEY_SIZE, 'sha256')
+}
+
+/** Opens a key store, made here or by upstream. @throws KeylimeError `wrong_password` or `malformed`. */
+export function openKeystore(text: string, password: string): Keystore {
+  const outer = readYaml(text, 'the key store')
+  const { salt, priv } = outer
+  if (typeof salt !== 'string' || !(priv instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store has no salt or no priv')
+  return readContent(readYaml(decrypt(Buffer.from(priv).toString('latin1'), password, salt), 'the content of the key store'), salt)
+}
+
+/** @param iv 16 bytes, fresh for each call. */
+export function sealKeystore(store: Keystore, password: string, iv: Uint8Array): string {
+  const content: Record<string, unknown> = {
+    ca: Buffer.from(store.ca, 'latin1'),
+    lastserial: store.lastSerial,
+    revoked_keys: [...store.revokedKeys],
+  }
+  for (const [name, pem] of store.keys) content[name] = Buffer.from(pem, 'latin1')
+  const sealed = sealPayload(keystoreKey(password, store.salt), iv, Buffer.from(writeYaml(content), 'utf8'))
+  return writeYaml({ priv: Buffer.from(sealed, 'latin1'), salt: store.salt })
+}
+
+/** Names that mean something else in the key store and so cannot be names of certificates. */
+export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys']
+
+function decrypt(sealed: string, password: string, salt: string): string {
+  try {
+    return openPayload(keystoreKey(password, salt), sealed).toString('utf8')
+  } catch (cause) {
+    throw new KeylimeError('wrong_password', 'the password does not open the key store', {
+      cause,
+      hint: 'set KEYLIME_CA_PASSWORD, or give --password-file',
+    })
+  }
+}
+
+function readContent(content: Record<string, unknown>, salt: string): Keystore {
+  const { ca, lastserial, revoked_keys: revoked, ...rest } = content
+  if (!(ca instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store holds no key of the authority')
+  if (!Number.isSafeInteger(lastserial)) throw new KeylimeError('malformed', 'the key store holds no last serial number')
+  const keys = Object.entries(rest).filter((entry): entry is [string, Uint8Array] => entry[1] instanceof Uint8Array)
+  return {
+    salt,
+    ca: Buffer.from(ca).toString('latin1'),
+    lastSerial: lastserial as number,
+    revokedKeys: Array.isArray(revoked) ? revoked.map(String) : [],
+    keys: new Map(keys.map(([name, pem]) => [name, Buffer.from(pem).toString('latin1')])),
+  }
+}
+
+function readYaml(text: string, what: string): Record<string, unknown> {
+  if (text.length > MAX_SIZE) throw new KeylimeError('malformed', `${what} is too large`)
+  let value: unknown
+  try {
+    value = parse(text, { version: '1.1', schema: 'yaml-1.1', maxAliasCount: 0 })
+  } catch (cause) {
+    throw new KeylimeError('malformed', `${what} is not valid YAML`, { cause })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new KeylimeError('malformed', `${what} is not a YAML mapping`)
+  return value as Record<string, unknown>
+}
+
+const writeYaml = (value: Record<string, unknown>) => stringify(value, { version: '1.1', schema: 'yaml-1.1', aliasDuplicateObjects: false })
