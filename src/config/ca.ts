@@ -1,5 +1,6 @@
+import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { Secret } from '../core/secret.ts'
-import { integerBetween, option, options, path, secret, text } from './option.ts'
+import { integerBetween, option, options, path, secret, text, type Values } from './option.ts'
 
 /** Settings of ca.conf: names and defaults of upstream's template 2.6. */
 export const caOptions = options({
@@ -47,4 +48,23 @@ export const caOptions = options({
 function keyType(value: string): 'rsa' | 'ecdsa' {
   if (value !== 'rsa' && value !== 'ecdsa') throw new Error('must be one of: rsa, ecdsa')
   return value
+}
+
+/** The settings in the form that the CA's operations take. */
+export function caSettings(values: Values<typeof caOptions>): CaSettings {
+  return {
+    subject: {
+      country: values.cert_country,
+      state: values.cert_state,
+      locality: values.cert_locality,
+      organization: values.cert_organization,
+      organizationUnit: values.cert_org_unit,
+    },
+    caName: values.cert_ca_name,
+    caLifetimeDays: values.cert_ca_lifetime,
+    lifetimeDays: values.cert_lifetime,
+    keyKind: values.cert_key_type === 'rsa' ? { type: 'rsa', bits: values.cert_bits } : { type: 'ecdsa' },
+    crlUrl: values.cert_crl_dist,
+    crlLifetimeDays: values.crl_lifetime,
+  }
 }

@@ -1,0 +1,62 @@
+import { verifyChain } from '../pki/chain.ts'
+import type { Certificate } from '../pki/types.ts'
+import { type PublicArea, spkiOf } from '../tpm/public-area.ts'
+import { tpmMaker } from './tpm-maker.ts'
+
+declare const verified: unique symbol
+
+/** An EK certificate that a maker whom we trust gave to exactly this EK. Only `verifyEkCertificate` makes one. */
+export interface VerifiedEkCertificate {
+  readonly [verified]: true
+  readonly certificate: Certificate
+  /** From the EK certificate up to the trusted one. */
+  readonly path: readonly Certificate[]
+  /** For people: `Infineon (SLB9670)`. */
+  readonly maker: string
+}
+
+export interface EkQuestion {
+  /** Null when the agent's TPM has none. */
+  readonly ekCertificate: Certificate | null
+  readonly ek: PublicArea
+  /** Certificates that the TPM delivers with it; they are not trusted by themselves. */
+  readonly intermediates?: readonly Certificate[]
+  /** The store of makers' certificates. */
+  readonly store: readonly Certificate[]
+  /** Milliseconds since the epoch. */
+  readonly now: number
+}
+
+export type EkVerdict = { ok: true; verified: VerifiedEkCertificate } | { ok: false; reason: string; hint: string }
+
+/** The EK is in a genuine TPM: its certificate is for exactly this key and leads to a maker in the store (protocol 3.5, policies G). */
+export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], store, now }: EkQuestion): EkVerdict {
+  if (!ekCertificate) {
+    return { ok: false, reason: 'the TPM has no EK certificate', hint: 'set require_ek_cert = False, or judge the EK with ek_check_script' }
+  }
+  if (!spkiOf(ekCertificate.publicKey).equals(spkiOf(ek.key))) {
+    return {
+      ok: false,
+      reason: 'the EK certificate is for another key than the EK',
+      hint: 'the agent or the registrar is not telling the truth: look at this machine',
+    }
+  }
+  if (store.length === 0) {
+    return {
+      ok: false,
+      reason: 'the store of TPM makers is empty',
+      hint: 'put the certificates of the TPM maker, as *.pem, into tpm_cert_store',
+    }
+  }
+  const chain = verifyChain({ leaf: ekCertificate, intermediates, anchors: store, now })
+  if (!chain.ok) return { ok: false, reason: chain.reason, hint: hintFor(chain.reason, ekCertificate) }
+  const found = { certificate: ekCertificate, path: chain.path, maker: tpmMaker(ekCertificate) }
+  return { ok: true, verified: found as unknown as VerifiedEkCertificate }
+}
+
+function hintFor(reason: string, certificate: Certificate): string {
+  if (reason.startsWith('no certificate of its issuer'))
+    return `put the certificate of "${certificate.issuer}", as *.pem, into tpm_cert_store`
+  if (reason.includes('expired')) return 'put the renewed certificate of that name into tpm_cert_store and remove the old one'
+  return 'check where the certificates in tpm_cert_store come from'
+}

@@ -1,0 +1,36 @@
+import { randomBytes } from 'node:crypto'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../../core/errors.ts'
+
+/**
+ * Writes a whole file or nothing: a crash at any point leaves the old content or the new one, with exactly `mode`, whatever the umask. A link in its place
+ * is replaced, not followed. @throws KeylimeError `file_failed` naming the file.
+ */
+export async function writeFileAtomic(file: string, data: string | Uint8Array, mode: number): Promise<void> {
+  const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
+  try {
+    const handle = await fs.open(temporary, 'wx', mode)
+    try {
+      await handle.writeFile(data)
+      await handle.chmod(mode)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await fs.rename(temporary, file)
+    await syncDirectory(path.dirname(file))
+  } catch (cause) {
+    await fs.rm(temporary, { force: true }).catch(() => undefined)
+    throw new KeylimeError('file_failed', `cannot write ${file}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await fs.open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}

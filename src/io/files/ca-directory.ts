@@ -1,0 +1,230 @@
+import { createHash, type KeyObject, randomBytes } from 'node:crypto'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../../core/errors.ts'
+import type { CaSettings } from '../../core/pki/ca-settings.ts'
+import { parseCertificate, toPem } from '../../core/pki/certificate.ts'
+import { makeCrl, parseCrl, type Revocation, type RevocationReason } from '../../core/pki/crl.ts'
+import { type HostName, issueCertificate, makeAuthority } from '../../core/pki/issue.ts'
+import { makeKeyPair, privateKeyPem, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
+import { type Keystore, openKeystore, RESERVED_NAMES, sealKeystore } from '../../core/pki/keystore.ts'
+import { upstreamSubject } from '../../core/pki/names.ts'
+import type { Certificate } from '../../core/pki/types.ts'
+import { writeFileAtomic } from './atomic-file.ts'
+import { withFileLock } from './file-lock.ts'
+
+/** How to open a CA directory. */
+export interface CaAccess {
+  readonly directory: string
+  readonly password: string
+  readonly settings: CaSettings
+  /** Milliseconds since the epoch. */
+  now(): number
+}
+
+export interface Issued {
+  readonly certificate: Certificate
+  /** Undefined when the key stayed with its owner (made from a signing request). */
+  readonly privateKeyPem: string | undefined
+}
+
+export interface IssueRequest {
+  readonly name: string
+  readonly alternativeNames?: readonly HostName[]
+  readonly days?: number
+  /** Key of the owner, who keeps the private one. */
+  readonly publicKey?: KeyObject
+  /** Encrypts the key file (not the copy in the key store). */
+  readonly keyPassword?: string
+}
+
+const DAY_MS = 86_400_000
+const BACKDATE_MS = 60_000
+const LOCK = '.lock'
+
+export const isCaDirectory = async (directory: string): Promise<boolean> =>
+  fs.access(path.join(directory, 'cacert.crt')).then(
+    () => true,
+    () => false,
+  )
+
+/** An authority of this directory, open and locked for as long as `work` runs: two programs at once lose no serial and no revocation. */
+export async function withAuthority<T>(access: CaAccess, work: (authority: OpenAuthority) => Promise<T>): Promise<T> {
+  if (!(await isCaDirectory(access.directory))) {
+    throw new KeylimeError('not_found', `${access.directory} holds no certificate authority`, {
+      hint: `make one with \`keylime ca init -d ${access.directory}\``,
+    })
+  }
+  return withFileLock(path.join(access.directory, LOCK), async () => work(await OpenAuthority.open(access)))
+}
+
+/** Makes a new authority. What an earlier one left in the directory is deleted first, as upstream does. */
+export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
+  await fs.mkdir(access.directory, { recursive: true, mode: 0o700 })
+  return withFileLock(path.join(access.directory, LOCK), () => init(access))
+}
+
+async function init(access: CaAccess): Promise<Certificate> {
+  const { directory, settings, password } = access
+  const now = access.now()
+  const keys = await makeKeyPair(settings.keyKind)
+  const certificate = await makeAuthority({
+    subject: upstreamSubject(settings.caName, settings.subject),
+    ...keys,
+    serial: 1n,
+    notBefore: now - BACKDATE_MS,
+    notAfter: now + settings.caLifetimeDays * DAY_MS,
+    crlUrl: settings.crlUrl,
+  })
+  for (const name of await fs.readdir(directory)) {
+    if (/\.(pem|crt|zip|der)$/.test(name) || name === 'private.yml') await fs.rm(path.join(directory, name))
+  }
+  const store: Keystore = {
+    salt: randomBytes(32).toString('base64'),
+    ca: privateKeyPem(keys.privateKey),
+    lastSerial: 1,
+    revokedKeys: [],
+    keys: new Map(),
+  }
+  await writeFileAtomic(path.join(directory, 'private.yml'), sealKeystore(store, password, randomBytes(16)), 0o600)
+  await writeFileAtomic(path.join(directory, 'ca-public.pem'), publicKeyPem(keys.publicKey), 0o640)
+  const authority = new OpenAuthority(access, certificate, keys.privateKey, store)
+  await authority.publishCrl()
+  await writeFileAtomic(path.join(directory, 'cacert.crt'), certificate.pem, 0o640) // last: with it the directory counts as made
+  return certificate
+}
+
+/** The operations of an authority. Only `withAuthority` makes one, because each needs the lock. */
+export class OpenAuthority {
+  readonly certificate: Certificate
+  readonly #access: CaAccess
+  readonly #key: KeyObject
+  #store: Keystore
+
+  constructor(access: CaAccess, certificate: Certificate, key: KeyObject, store: Keystore) {
+    this.#access = access
+    this.certificate = certificate
+    this.#key = key
+    this.#store = store
+  }
+
+  static async open(access: CaAccess): Promise<OpenAuthority> {
+    const store = openKeystore(await readText(path.join(access.directory, 'private.yml')), access.password)
+    const certificate = parseCertificate(await readText(path.join(access.directory, 'cacert.crt')))
+    return new OpenAuthority(access, certificate, readPrivateKey(store.ca), store)
+  }
+
+  /** Serials that were revoked, decimal. */
+  get revokedSerials(): readonly string[] {
+    return this.#store.revokedKeys
+  }
+
+  /** The private key of an issued certificate, unencrypted, when this authority made it. */
+  privateKeyOf(name: string): string | undefined {
+    return this.#store.keys.get(name)
+  }
+
+  /** Issues a certificate. The serial is used up before anything is written, so none is ever given twice. */
+  async issue(request: IssueRequest, keys = request.publicKey ? undefined : makeKeyPair(this.#access.settings.keyKind)): Promise<Issued> {
+    checkName(request.name)
+    const { settings, directory } = this.#access
+    const pair = await keys
+    const publicKey = request.publicKey ?? pair?.publicKey
+    if (!publicKey) throw new TypeError('unreachable: neither a public key nor a key pair')
+    const pem = pair ? privateKeyPem(pair.privateKey) : undefined
+    const serial = this.#store.lastSerial + 1
+    const now = this.#access.now()
+    const certificate = await issueCertificate(
+      { certificate: this.certificate, key: this.#key },
+      {
+        subject: upstreamSubject(request.name, settings.subject),
+        publicKey,
+        serial: BigInt(serial),
+        notBefore: now - BACKDATE_MS,
+        notAfter: now + (request.days ?? settings.lifetimeDays) * DAY_MS,
+        alternativeNames: request.alternativeNames?.length ? request.alternativeNames : [{ type: 'dns', value: request.name }],
+        crlUrl: settings.crlUrl,
+      },
+    )
+    const stored = new Map(this.#store.keys)
+    if (pem) stored.set(request.name, pem)
+    else stored.delete(request.name)
+    await this.#save({ ...this.#store, lastSerial: serial, keys: stored })
+    const file = (suffix: string) => path.join(directory, `${request.name}-${suffix}`)
+    await fs.rm(file('cert.crt'), { force: true })
+    if (pair) await writeFileAtomic(file('private.pem'), privateKeyPem(pair.privateKey, request.keyPassword), 0o600)
+    else await fs.rm(file('private.pem'), { force: true })
+    await writeFileAtomic(file('public.pem'), publicKeyPem(publicKey), 0o640)
+    await writeFileAtomic(file('cert.crt'), certificate.pem, 0o640)
+    return { certificate, privateKeyPem: pem }
+  }
+
+  /** Revokes a serial for ever and publishes the list. @returns false when it was revoked before. */
+  async revoke(serial: bigint, reason: RevocationReason = 'unspecified'): Promise<boolean> {
+    const text = serial.toString()
+    if (serial <= 1n || serial > BigInt(this.#store.lastSerial)) {
+      throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${text}`, {
+        hint: '`keylime ca list` shows them',
+      })
+    }
+    const isNew = !this.#store.revokedKeys.includes(text)
+    if (isNew) await this.#save({ ...this.#store, revokedKeys: [...this.#store.revokedKeys, text] })
+    await this.publishCrl(isNew ? new Map([[text, reason]]) : undefined)
+    return isNew
+  }
+
+  /** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. */
+  async publishCrl(reasons: ReadonlyMap<string, RevocationReason> = new Map()): Promise<Buffer> {
+    const { directory, settings } = this.#access
+    const last = await readCrl(directory)
+    const known = new Map(last?.revoked.map((entry) => [entry.serial.toString(), entry]))
+    const now = this.#access.now()
+    const revoked = this.#store.revokedKeys.map((serial): Revocation => {
+      const reason = reasons.get(serial)
+      return known.get(serial) ?? { serial: BigInt(serial), date: now, ...(reason ? { reason } : {}) }
+    })
+    const der = await makeCrl(
+      { certificate: this.certificate, key: this.#key },
+      { number: (last?.number ?? 0n) + 1n, thisUpdate: now, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked },
+    )
+    await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
+    await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
+    return der
+  }
+
+  async #save(store: Keystore): Promise<void> {
+    await writeFileAtomic(
+      path.join(this.#access.directory, 'private.yml'),
+      sealKeystore(store, this.#access.password, randomBytes(16)),
+      0o600,
+    )
+    this.#store = store
+  }
+}
+
+/** The published revocation list, or undefined when there is none or an unreadable one. */
+export async function readCrl(directory: string): Promise<ReturnType<typeof parseCrl> | undefined> {
+  try {
+    return parseCrl(await fs.readFile(path.join(directory, 'cacrl.der')))
+  } catch {
+    return undefined
+  }
+}
+
+/** Names become file names and keys of the key store. */
+function checkName(name: string): void {
+  if (!/^[\w.@:+-][\w .@:+-]{0,99}$/.test(name) || name.startsWith('.') || RESERVED_NAMES.includes(name)) {
+    throw new KeylimeError('invalid_request', `"${name}" cannot be the name of a certificate`, {
+      hint: 'use letters, digits and _ . @ : + -, at most 100',
+    })
+  }
+}
+
+async function readText(file: string): Promise<string> {
+  return fs.readFile(file, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+    throw new KeylimeError(cause.code === 'ENOENT' ? 'not_found' : 'file_failed', `cannot read ${file}: ${cause.message}`, { cause })
+  })
+}
+
+/** SHA-256 of a certificate, hex: what `keylime ca show` prints. */
+export const fingerprint = (certificate: Certificate): string => createHash('sha256').update(certificate.der).digest('hex')
