@@ -28,7 +28,7 @@ export type OptionTable = Readonly<Record<string, Option<any>>>
 /** The typed values of a table: option name to parsed value. */
 export type Values<T extends OptionTable> = { readonly [K in keyof T]: T[K] extends Option<infer V> ? V : never }
 
-export function option<T>(definition: Option<T>): Option<T> {
+export function option<T>(definition: Omit<Option<T>, 'default'> & { readonly default: NoInfer<T> }): Option<T> {
   return definition
 }
 

@@ -30,7 +30,8 @@ export type AgentEvent =
 
 export type AgentEffect =
   | { do: 'ask_quote'; afterSeconds: number; partial: boolean }
-  | { do: 'deliver_v'; afterSeconds: number }
+  /** Only ever the answer to a good quote: V is sent in the same round, to the key that this quote bound. */
+  | { do: 'deliver_v' }
   /** Tell the others: `revocation` for a machine that is not what it should be, `comm_error` for one that fell silent. */
   | { do: 'announce'; type: 'revocation' | 'comm_error'; failure: Failure | JudgedFailure }
   | { do: 'record'; failures: (Failure | JudgedFailure)[] }
@@ -59,7 +60,8 @@ export function nextState(state: AgentState, event: AgentEvent, timing: AgentTim
       return { state: { ...state, operational: S.TENANT_FAILED }, effects: [] }
     case 'quote_passed':
       if (event.vIsDue)
-        return { state: { ...state, operational: S.PROVIDE_V, retries: 0 }, effects: [{ do: 'deliver_v', afterSeconds: 0 }] }
+        // Retries are kept: a machine that passes but never takes V must come to an end.
+        return { state: { ...state, operational: S.PROVIDE_V }, effects: [{ do: 'deliver_v' }] }
       return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
     case 'v_delivered':
       return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
@@ -100,7 +102,7 @@ function failed(state: AgentState, name: string, reason: string): Transition {
 function unreachable(state: AgentState, event: Extract<AgentEvent, { type: 'unreachable' }>, timing: AgentTiming): Transition {
   const retries = state.retries + 1
   const afterSeconds = retryDelay(Math.min(retries, Math.max(timing.maxRetries, 1)), timing)
-  const again: AgentEffect = event.stage === 'quote' ? askQuote(afterSeconds, false) : { do: 'deliver_v', afterSeconds }
+  const again = askQuote(afterSeconds, false) // V too needs a fresh quote: it is never sent on an old verdict
   if (retries <= timing.maxRetries) {
     const operational = event.stage === 'quote' ? OPERATIONAL_STATE.GET_QUOTE_RETRY : OPERATIONAL_STATE.PROVIDE_V_RETRY
     return { state: { ...state, operational, retries }, effects: [again] }
@@ -111,7 +113,6 @@ function unreachable(state: AgentState, event: Extract<AgentEvent, { type: 'unre
     effects.push({ do: 'record', failures: [failure] })
     if (event.stage === 'v' || event.attestedBefore) effects.push({ do: 'announce', type: 'comm_error', failure })
   }
-  // V must never be sent on an old verdict: from here on only a fresh quote leads back to it.
-  effects.push(askQuote(afterSeconds, false))
+  effects.push(again)
   return { state: { ...state, operational: OPERATIONAL_STATE.FAILED, retries }, effects }
 }

@@ -11,7 +11,7 @@ export interface RegistrarContext {
   clock: Clock
   logger: Logger
   rules: Omit<RegistrationRules, 'now' | 'store'>
-  /** Makers' certificates; read anew when the directory changes. */
+  /** Makers' certificates. */
   makerCertificates(): readonly Certificate[]
   /** One registration or activation of an id at a time. */
   turns: Turns

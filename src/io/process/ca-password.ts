@@ -1,0 +1,47 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../../core/errors.ts'
+import { askSecret } from './ask-secret.ts'
+
+export interface CaPasswordSources {
+  /** `--password-file`, else option `password_file`; empty: none. */
+  readonly file: string
+  /** Option `password` or KEYLIME_CA_PASSWORD; `default` means: ask. */
+  readonly configured: string
+  /** `CREDENTIALS_DIRECTORY` of systemd. */
+  readonly credentialsDirectory: string | undefined
+  /** A new authority: ask twice. */
+  readonly isNew: boolean
+}
+
+const HINT = 'set KEYLIME_CA_PASSWORD, give --password-file FILE, or use a systemd credential named ca_password'
+
+/** The password of the CA's key store: file, configuration or environment, systemd credential, terminal, in this order. Never from the command line. */
+export async function caPassword(sources: CaPasswordSources): Promise<string> {
+  if (sources.file !== '') return firstLine(sources.file)
+  if (sources.configured !== 'default') return sources.configured
+  if (sources.credentialsDirectory) {
+    const credential = path.join(sources.credentialsDirectory, 'ca_password')
+    if (await exists(credential)) return firstLine(credential)
+  }
+  if (!sources.isNew) return askSecret('Please enter the password to decrypt your keystore: ', HINT)
+  const password = await askSecret('Please enter a password to encrypt your keystore: ', HINT)
+  const again = await askSecret('The same password again: ', HINT)
+  if (password !== again) throw new KeylimeError('usage', 'the two passwords differ', { hint: 'try again' })
+  if (password === '') throw new KeylimeError('usage', 'an empty password would protect nothing', { hint: HINT })
+  return password
+}
+
+async function firstLine(file: string): Promise<string> {
+  try {
+    return (await fs.readFile(file, 'utf8')).split(/\r?\n/)[0] ?? ''
+  } catch (cause) {
+    throw new KeylimeError('file_failed', `cannot read the password file ${file}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+const exists = (file: string) =>
+  fs.access(file).then(
+    () => true,
+    () => false,
+  )

@@ -1,0 +1,17 @@
+import { causeChain, isKeylimeError } from '../../core/errors.ts'
+
+/** Prints what failed, below it the causes, and what to do next. A stack only for bugs, or when asked. */
+export function printFailure(error: unknown, options: { debug: boolean; json: boolean }): void {
+  const [message = String(error), ...causes] = causeChain(error)
+  const known = isKeylimeError(error)
+  if (options.json) {
+    const hint = known && error.hint ? { hint: error.hint } : {}
+    process.stderr.write(`${JSON.stringify({ error: known ? error.code : 'bug', message, causes, ...hint })}\n`)
+    return
+  }
+  const lines = [`error: ${message}`, ...causes.filter((cause) => !message.includes(cause)).map((cause) => `  because: ${cause}`)]
+  if (known && error.hint) lines.push(`hint: ${error.hint}`)
+  if (!known) lines.push('This is a bug in keylime. "--debug" shows where.')
+  if (options.debug && error instanceof Error) lines.push(error.stack ?? '')
+  process.stderr.write(`${lines.join('\n')}\n`)
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+import path from 'node:path'
+import { exitCodeOf, isKeylimeError } from './core/errors.ts'
+import { printFailure } from './io/process/print-failure.ts'
+import { VERSION, versionText } from './io/process/version.ts'
+
+/** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
+const COMMANDS = {
+  tenant: { describe: 'Enrol machines, deliver payloads, ask for verdicts', load: () => import('./roles/tenant/command.ts') },
+  agent: {
+    describe: 'Run on the machine that shall prove itself: quotes of its TPM, payloads, revocation actions',
+    load: () => import('./roles/agent/command.ts'),
+  },
+  verifier: {
+    describe: 'Attest machines, release payload keys, revoke (also hosts the registrar)',
+    load: () => import('./roles/verifier/command.ts'),
+  },
+  registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
+  ca: { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
+  'userdata-encrypt': {
+    describe: 'Encrypt a payload for delivery by other means',
+    load: () => import('./tools/userdata-encrypt/command.ts'),
+  },
+  service: { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
+} as const
+
+/** Upstream's program names: the same work behind upstream's command lines. */
+const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Promise<number> }>> = {
+  keylime_tenant: () => import('./roles/tenant/upstream.ts'),
+  keylime_agent: () => import('./roles/agent/upstream.ts'),
+  keylime_verifier: () => import('./roles/verifier/upstream.ts'),
+  keylime_registrar: () => import('./roles/registrar/upstream.ts'),
+  keylime_ca: () => import('./roles/ca/upstream.ts'),
+  keylime_userdata_encrypt: () => import('./tools/userdata-encrypt/upstream.ts'),
+}
+
+const args = process.argv.slice(2)
+const upstream = UPSTREAM[path.basename(process.argv0)]
+
+if (upstream) void finish(async () => (await upstream()).runUpstream(args))
+else if (args.length === 1 && args[0] === '--version') process.stdout.write(`${versionText()}\n`)
+else void finish(runCommandLine)
+
+async function finish(run: () => Promise<number>): Promise<void> {
+  try {
+    process.exitCode = await run()
+  } catch (error) {
+    printFailure(error, { debug: args.includes('--debug'), json: args.includes('--json') })
+    process.exitCode = isKeylimeError(error) ? exitCodeOf(error.code) : 1
+  }
+}
+
+async function runCommandLine(): Promise<number> {
+  const { default: yargs } = await import('yargs')
+  let exitCode = 0
+  let cli = yargs(args)
+    .scriptName('keylime')
+    .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
+    .example('keylime verifier', 'a first installation: verifier and registrar in one process')
+    .example('keylime agent', 'on each machine with a TPM')
+    .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine')
+    .version(VERSION)
+    .locale('en')
+    .strict()
+    .demandCommand(1, 'Say which role: "keylime --help" lists them.')
+    .recommendCommands()
+    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .epilogue(
+      '"keylime ROLE --help" has the options and examples of a role. Exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
+    )
+    .fail(failUsage)
+  for (const [name, { describe, load }] of Object.entries(COMMANDS)) {
+    cli = cli.command(
+      name,
+      describe,
+      async (builder) => (await load()).command.builder(builder),
+      async (argv) => {
+        exitCode = await (await load()).command.run(argv as never, { startRegistrar })
+      },
+    ) as typeof cli
+  }
+  await cli.parseAsync()
+  return exitCode
+}
+
+/** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
+const startRegistrar = async (...given: Parameters<typeof import('./roles/registrar/start.ts').startRegistrar>) =>
+  (await import('./roles/registrar/start.ts')).startRegistrar(...given)
+
+function failUsage(message: string | undefined, error: Error | undefined, cli: { help(): unknown }): never {
+  if (error) throw error
+  process.stderr.write(
+    `error: ${message}\nhint: "keylime ${args[0] && !args[0].startsWith('-') ? `${args[0]} ` : ''}--help" shows what there is\n`,
+  )
+  void cli
+  process.exit(2)
+}

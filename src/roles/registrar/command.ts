@@ -1,0 +1,39 @@
+import type { Argv } from 'yargs'
+import { loadConfig } from '../../config/load.ts'
+import { registrarOptions } from '../../config/registrar.ts'
+import { createLogger } from '../../io/log/logger.ts'
+import { runService } from '../../io/process/run-service.ts'
+import { startRegistrar } from './start.ts'
+
+interface Arguments {
+  config?: string | undefined
+  checkConfig?: boolean | undefined
+  verbose?: boolean | undefined
+  json?: boolean | undefined
+}
+
+/** `keylime registrar`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage(
+        'Binds ids of machines to their TPMs. "keylime verifier" hosts one already; run it alone for larger installations.\n\nUsage: keylime registrar [options]',
+      )
+      .example('keylime registrar', 'with /etc/keylime/registrar.conf')
+      .example('keylime registrar --check-config', 'only look whether the configuration can be used')
+      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/registrar.conf', requiresArg: true })
+      .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
+      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+
+  async run(argv: Arguments): Promise<number> {
+    const env = argv.config ? { ...process.env, KEYLIME_REGISTRAR_CONFIG: argv.config } : process.env
+    loadConfig('registrar', registrarOptions, { env })
+    if (argv.checkConfig) {
+      process.stdout.write('the configuration of the registrar can be used\n')
+      return 0
+    }
+    const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    return runService(logger, () => startRegistrar(env, logger))
+  },
+}

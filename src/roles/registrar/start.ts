@@ -1,0 +1,99 @@
+import path from 'node:path'
+import { caOptions, caSettings } from '../../config/ca.ts'
+import { loadConfig } from '../../config/load.ts'
+import { registrarOptions } from '../../config/registrar.ts'
+import { tenantOptions } from '../../config/tenant.ts'
+import { API_VERSIONS } from '../../core/api/versions.ts'
+import { systemClock } from '../../io/clock.ts'
+import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
+import { REGISTRAR_MIGRATIONS, registrarStore } from '../../io/db/registrar-store.ts'
+import { readCertificateStore } from '../../io/files/certificate-store.ts'
+import { ensureTlsDirectory, loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-directory.ts'
+import { serve } from '../../io/http/server.ts'
+import type { Logger } from '../../io/log/logger.ts'
+import type { RegistrarContext } from './registrar-context.ts'
+import { registrarRoutes } from './routes.ts'
+import { createTurns } from './turns.ts'
+
+export interface RunningRegistrar {
+  port: number
+  tlsPort: number
+  stop(): Promise<void>
+}
+
+/** Starts the registrar: plain HTTP for agents, mutual TLS for everybody else. Serves when it returns. */
+export async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningRegistrar> {
+  const { values, warnings, keylimeDir } = loadConfig('registrar', registrarOptions, { env })
+  for (const warning of warnings) logger.warn(warning)
+  const tls = await tlsOf(env)
+  const database = await openDatabase(
+    databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
+    'registrar',
+    REGISTRAR_MIGRATIONS,
+  )
+  const store = registrarStore(database as never)
+  const context: RegistrarContext = {
+    store,
+    clock: systemClock,
+    logger,
+    rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action },
+    makerCertificates: await makerCertificates(env, logger),
+    turns: createTurns(),
+  }
+  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  try {
+    const plain = await serve({ ...shared, port: values.port })
+    const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, requireCertificate: false } }).catch(async (error) => {
+      await plain.close(0)
+      throw error
+    })
+    logger.info(`registrar serves on ${values.ip}: ${plain.port} for agents, ${secure.port} (TLS) for tenant and verifier`)
+    return {
+      port: plain.port,
+      tlsPort: secure.port,
+      async stop() {
+        await Promise.all([plain.close(), secure.close()])
+        await store.close()
+      },
+    }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** A registration has keys and certificates, never a payload: upstream's limit of 100 MiB would only serve a flood. */
+const MAX_BODY_BYTES = 1 << 20
+
+async function tlsOf(env: NodeJS.ProcessEnv): Promise<TlsIdentity> {
+  const { values, keylimeDir } = loadConfig('registrar', registrarOptions, { env })
+  const ca = loadConfig('ca', caOptions, { env }).values
+  const directory = await ensureTlsDirectory({
+    role: 'registrar',
+    keylimeDir,
+    tlsDir: values.tls_dir,
+    names: [values.ip, ...values.cert_subject_alternative_names],
+    caPassword: ca.password.reveal(),
+    settings: caSettings(ca),
+    serverKeyPassword: values.server_key_password.reveal(),
+    clientKeyPassword: '',
+    now: systemClock.now,
+  })
+  return loadTlsIdentity({
+    keylimeDir,
+    directory,
+    side: 'server',
+    cert: values.server_cert,
+    key: values.server_key,
+    keyPassword: values.server_key_password.reveal(),
+    trusted: values.trusted_client_ca,
+  })
+}
+
+/** Certificates of the makers, for IAK and IDevID: the store of the tenant's configuration, as upstream. Read at the start. */
+async function makerCertificates(env: NodeJS.ProcessEnv, logger: Logger) {
+  const { values, keylimeDir } = loadConfig('tenant', tenantOptions, { env })
+  const { certificates, unreadable } = await readCertificateStore(path.resolve(keylimeDir, values.tpm_cert_store))
+  for (const { file, reason } of unreadable) logger.warn(`${file} is left out of the certificate store: ${reason}`)
+  return () => certificates
+}

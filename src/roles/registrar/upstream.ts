@@ -1,0 +1,10 @@
+import { createLogger } from '../../io/log/logger.ts'
+import { runService } from '../../io/process/run-service.ts'
+import { startRegistrar } from './start.ts'
+
+/** `keylime_registrar`: no options (policies E.2). */
+export function runUpstream(): Promise<number> {
+  const logger = createLogger({ name: 'registrar' })
+  logger.info('Starting Keylime registrar...')
+  return runService(logger, () => startRegistrar(process.env, logger))
+}

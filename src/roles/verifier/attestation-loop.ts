@@ -1,0 +1,189 @@
+import { type AgentEffect, type AgentEvent, type AgentTiming, nextState } from '../../core/attestation/agent-state.ts'
+import { isPolled, OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
+import { judge, type SeverityPolicy } from '../../core/attestation/severity.ts'
+import type { StoredState } from '../../core/attestation/stored-agent.ts'
+import type { EvidenceVerdict } from '../../core/attestation/verify-evidence.ts'
+import { causeChain } from '../../core/errors.ts'
+import type { Clock } from '../../io/clock.ts'
+import type { VerifierStore } from '../../io/db/verifier-store.ts'
+import type { Logger } from '../../io/log/logger.ts'
+import type { AgentTable } from './agent-table.ts'
+import type { Announcer } from './announcer.ts'
+import { attestationRound } from './attestation-round.ts'
+import type { ManagedAgent } from './managed-agent.ts'
+import { createProgressWriter } from './progress-writer.ts'
+import { confirmRelease, prepareRelease, sendV, vIsDue } from './release-v.ts'
+import { createScheduler } from './scheduler.ts'
+
+export interface LoopOptions {
+  agents: AgentTable
+  store: VerifierStore
+  clock: Clock
+  logger: Logger
+  timing: AgentTiming
+  severity: SeverityPolicy
+  evaluateBootAlways: boolean
+  announcer: Announcer
+}
+
+/** Attests every agent again and again. The only place where an agent's state changes. */
+export interface AttestationLoop {
+  /** Takes up an agent whose state is polled. @param afterMs spreads the first requests of many. */
+  begin(agent: ManagedAgent, afterMs: number): Promise<void>
+  /** A command of the operator; durable when it returns. */
+  command(agent: ManagedAgent, event: Extract<AgentEvent, { type: 'stopped' | 'reactivated' }>): Promise<void>
+  /** Lets go of an agent that is being deleted. */
+  forget(agent: ManagedAgent): void
+  stop(): Promise<void>
+}
+
+const MIN_AGAIN_MS = 100
+
+export function createAttestationLoop(options: LoopOptions): AttestationLoop {
+  const { store, clock, logger, timing } = options
+  const progress = createProgressWriter(store, logger)
+  const scheduler = createScheduler<ManagedAgent>({ clock, run: runRound })
+  let stopping = false
+
+  /** One round. Whatever goes wrong in here is a failed round: fail closed (design invariant 4). */
+  async function runRound(agent: ManagedAgent): Promise<void> {
+    if (agent.removed || agent.busy || stopping) return
+    const epoch = agent.epoch
+    agent.busy = true
+    try {
+      const result = await attestationRound(agent, options.evaluateBootAlways)
+      if (agent.removed || agent.epoch !== epoch) return
+      if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
+      if (result.verdict) await applyVerdict(agent, result.verdict)
+      if (result.event) await transition(agent, result.event)
+    } catch (error) {
+      logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
+      if (!agent.removed && agent.epoch === epoch) await failClosed(agent, error)
+    } finally {
+      agent.busy = false
+      if (agent.epoch !== epoch && !agent.removed && isPolled(agent.state.operational)) scheduler.schedule(agent, 0)
+    }
+  }
+
+  async function applyVerdict(agent: ManagedAgent, verdict: EvidenceVerdict): Promise<void> {
+    const seconds = Math.floor(clock.now() / 1000)
+    agent.lastJudged = clock.monotonic()
+    if (verdict.outcome === 'failed') {
+      agent.progress = { ...agent.progress, lastReceivedQuote: seconds, ima: verdict.ima }
+      return transition(agent, { type: 'quote_failed', judgement: judge(verdict.failures, options.severity) })
+    }
+    if (verdict.outcome === 'again') {
+      agent.progress = { ...agent.progress, lastReceivedQuote: seconds, clockInfo: verdict.clockInfo, ima: verdict.ima }
+      return scheduler.schedule(agent, MIN_AGAIN_MS)
+    }
+    const attestationCount = agent.progress.attestationCount + 1
+    agent.progress = {
+      attestationCount,
+      lastReceivedQuote: seconds,
+      lastSuccessfulAttestation: seconds,
+      clockInfo: verdict.clockInfo,
+      ima: verdict.ima,
+    }
+    progress.mark(agent)
+    const same = agent.state.transportKey === verdict.transportKey && agent.state.algorithms !== null && agent.state.failures.length === 0
+    if (same && agent.state.operational === OPERATIONAL_STATE.GET_QUOTE && agent.retries === 0 && !vIsDue(agent.state))
+      return schedule(agent, timing.quoteInterval, true) // the steady state: nothing to store but counters
+    if (vIsDue(agent.state)) return releaseV(agent, verdict)
+    return transition(
+      agent,
+      { type: 'quote_passed', vIsDue: false },
+      { transportKey: verdict.transportKey, algorithms: verdict.algorithms, failures: [] },
+    )
+  }
+
+  async function releaseV(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<void> {
+    const prepared = prepareRelease(agent.state, verdict.transportKey)
+    if ('refused' in prepared) return transition(agent, { type: 'refused', stage: 'v', reason: prepared.refused })
+    await transition(agent, { type: 'quote_passed', vIsDue: true }, { ...prepared.state, algorithms: verdict.algorithms, failures: [] })
+  }
+
+  /** Stores the new state, then performs the effects: never the other way round. */
+  async function transition(agent: ManagedAgent, event: AgentEvent, changes: Partial<StoredState> = {}): Promise<void> {
+    const before = { operational: agent.state.operational, retries: agent.retries, announcedSeverity: agent.state.announcedSeverity }
+    const { state, effects } = nextState(before, event, timing)
+    const recorded = effects.find((effect) => effect.do === 'record')
+    agent.retries = state.retries
+    agent.state = {
+      ...agent.state,
+      ...changes,
+      operational: state.operational,
+      announcedSeverity: state.announcedSeverity,
+      ...(recorded ? { failures: recorded.failures } : {}),
+    }
+    await store.saveState(agent.enrolment.agentId, agent.state, agent.progress)
+    report(agent, event, before.operational)
+    for (const effect of effects) await perform(agent, effect)
+  }
+
+  async function perform(agent: ManagedAgent, effect: AgentEffect): Promise<void> {
+    switch (effect.do) {
+      case 'ask_quote':
+        return schedule(agent, effect.afterSeconds, effect.partial)
+      case 'announce':
+        return options.announcer.announce({ agent, type: effect.type, failure: effect.failure })
+      case 'record':
+        return
+      case 'deliver_v': {
+        const epoch = agent.epoch
+        const event = await sendV(agent)
+        if (agent.removed || agent.epoch !== epoch) return
+        return transition(agent, event, event.type === 'v_delivered' ? confirmRelease(agent.state) : {})
+      }
+    }
+  }
+
+  function schedule(agent: ManagedAgent, afterSeconds: number, partial: boolean): void {
+    agent.partial = partial
+    if (!agent.removed && !stopping) scheduler.schedule(agent, afterSeconds * 1000)
+  }
+
+  function report(agent: ManagedAgent, event: AgentEvent, before: number): void {
+    const id = agent.enrolment.agentId
+    if (event.type === 'quote_failed')
+      for (const f of event.judgement.failures)
+        logger.error(`agent ${id} failed attestation: ${f.eventId}: ${f.context.message}`, { ...f.context, message: undefined })
+    else if (event.type === 'v_delivered') logger.info(`agent ${id} is attested, V was released to it`)
+    else if (event.type === 'quote_passed' && before !== OPERATIONAL_STATE.GET_QUOTE) logger.info(`agent ${id} is attested`)
+    else if ('reason' in event) logger.warn(`agent ${id}: ${event.type}: ${event.reason}`, { try: agent.retries })
+  }
+
+  /** A bug or a disk that cannot be written: the agent is not trusted, and the others go on. */
+  async function failClosed(agent: ManagedAgent, error: unknown): Promise<void> {
+    try {
+      await transition(agent, { type: 'exception', reason: causeChain(error).join(': ') })
+    } catch (second) {
+      logger.error(`agent ${agent.enrolment.agentId}: its failure cannot be stored: ${causeChain(second).join(': ')}`)
+    }
+  }
+
+  return {
+    async begin(agent, afterMs) {
+      agent.lastJudged = clock.monotonic()
+      agent.partial = false
+      agent.state = { ...agent.state, operational: OPERATIONAL_STATE.START }
+      agent.retries = 0
+      scheduler.schedule(agent, afterMs)
+    },
+    async command(agent, event) {
+      agent.epoch++
+      scheduler.cancel(agent)
+      await transition(agent, event, event.type === 'reactivated' ? { failures: [] } : {})
+    },
+    forget(agent) {
+      agent.removed = true
+      agent.epoch++
+      scheduler.cancel(agent)
+      agent.connection.close()
+    },
+    async stop() {
+      stopping = true
+      scheduler.stop()
+      await progress.stop()
+    },
+  }
+}

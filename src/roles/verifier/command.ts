@@ -1,0 +1,50 @@
+import type { Argv } from 'yargs'
+import { loadConfig } from '../../config/load.ts'
+import { verifierOptions } from '../../config/verifier.ts'
+import { createLogger, type Logger } from '../../io/log/logger.ts'
+import { runService } from '../../io/process/run-service.ts'
+import { startVerifier } from './start.ts'
+
+interface Arguments {
+  config?: string | undefined
+  checkConfig?: boolean | undefined
+  verbose?: boolean | undefined
+  json?: boolean | undefined
+}
+
+interface Deps {
+  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<{ stop(): Promise<void> }>
+}
+
+/** `keylime verifier`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage('Attests machines, releases payload keys to those that pass, revokes those that fail.\n\nUsage: keylime verifier [options]')
+      .example('keylime verifier', 'with /etc/keylime/verifier.conf, the registrar hosted inside')
+      .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'everything in another directory')
+      .example('keylime verifier --check-config', 'only look whether the configuration can be used')
+      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/verifier.conf', requiresArg: true })
+      .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
+      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+
+  async run(argv: Arguments, { startRegistrar }: Deps): Promise<number> {
+    const env = argv.config ? { ...process.env, KEYLIME_VERIFIER_CONFIG: argv.config } : process.env
+    const { values } = loadConfig('verifier', verifierOptions, { env })
+    if (argv.checkConfig) {
+      process.stdout.write('the configuration of the verifier can be used\n')
+      return 0
+    }
+    const logger = createLogger({ name: 'verifier', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    return runService(logger, async () => {
+      const verifier = await startVerifier(env, logger)
+      if (!values.host_registrar) return verifier
+      const registrar = await startRegistrar(env, logger.child({ name: 'registrar' })).catch(async (error) => {
+        await verifier.stop()
+        throw error
+      })
+      return { stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])) }
+    })
+  },
+}

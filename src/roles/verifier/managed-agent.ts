@@ -1,0 +1,25 @@
+import type { AgentPolicy } from '../../core/attestation/evidence-policy.ts'
+import type { AgentProgress, Enrolment, StoredState } from '../../core/attestation/stored-agent.ts'
+import type { PublicArea } from '../../core/tpm/public-area.ts'
+import type { AgentConnection } from '../../io/http/agent-client.ts'
+
+/** An agent in memory: its record, and what was parsed or opened once for it. */
+export interface ManagedAgent {
+  readonly enrolment: Enrolment
+  readonly ak: PublicArea
+  readonly connection: AgentConnection
+  policy: AgentPolicy
+  state: StoredState
+  progress: AgentProgress
+  /** Failed tries in a row of the present step; not stored, as upstream. */
+  retries: number
+  /** Rises with each command of the operator: a round that began before it says nothing any more. */
+  epoch: number
+  /** A round is running. */
+  busy: boolean
+  /** Whether the next request asks for the transport key too. */
+  partial: boolean
+  /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */
+  lastJudged: number
+  removed: boolean
+}

@@ -1,0 +1,40 @@
+import type { Route } from '../../io/http/route.ts'
+import { deleteAgent } from './handlers/delete-agent.ts'
+import { enrolAgent } from './handlers/enrol-agent.ts'
+import { listAgents } from './handlers/list-agents.ts'
+import { policyHandlers } from './handlers/policies.ts'
+import { reactivateAgent } from './handlers/reactivate-agent.ts'
+import { showAgent } from './handlers/show-agent.ts'
+import { showVersion } from './handlers/show-version.ts'
+import { stopAgent } from './handlers/stop-agent.ts'
+import { verifyEvidenceOnce } from './handlers/verify-evidence.ts'
+import { verifyIdentity } from './handlers/verify-identity.ts'
+import type { VerifierContext } from './verifier-context.ts'
+
+/** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
+export function verifierRoutes(context: VerifierContext): Route[] {
+  const runtime = policyHandlers(context, 'runtime')
+  const mb = policyHandlers(context, 'mb')
+  return [
+    { method: 'GET', path: '/version', access: 'public', handle: showVersion },
+    { method: 'GET', path: '/versions', access: 'public', handle: showVersion },
+    { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
+    { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
+    { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
+    { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },
+    { method: 'GET', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.show },
+    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.create },
+    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.update },
+    { method: 'DELETE', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.remove },
+    { method: 'GET', path: '/v:version/mbpolicies', access: 'admin', handle: mb.list },
+    { method: 'GET', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.show },
+    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.create },
+    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.update },
+    { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
+    { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
+    { method: 'POST', path: '/v:version/verify/evidence', access: 'public', handle: verifyEvidenceOnce(context) },
+  ]
+}

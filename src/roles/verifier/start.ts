@@ -1,0 +1,172 @@
+import path from 'node:path'
+import { caOptions, caSettings } from '../../config/ca.ts'
+import { loadConfig } from '../../config/load.ts'
+import type { Values } from '../../config/option.ts'
+import { verifierOptions } from '../../config/verifier.ts'
+import { API_VERSIONS } from '../../core/api/versions.ts'
+import type { AgentTiming } from '../../core/attestation/agent-state.ts'
+import { isPolled } from '../../core/attestation/operational-state.ts'
+import type { SeverityPolicy } from '../../core/attestation/severity.ts'
+import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../../io/clock.ts'
+import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
+import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
+import { AGENT_TABLES, verifierStore } from '../../io/db/verifier-store.ts'
+import { ensureTlsDirectory, loadTlsIdentity } from '../../io/files/tls-directory.ts'
+import { secureContext } from '../../io/http/api-client.ts'
+import { serve } from '../../io/http/server.ts'
+import type { Logger } from '../../io/log/logger.ts'
+import { createAgentTable } from './agent-table.ts'
+import { logAnnouncer } from './announcer.ts'
+import { createAttestationLoop } from './attestation-loop.ts'
+import { createEnroller } from './enroller.ts'
+import { createPolicyBook } from './policy-book.ts'
+import { verifierRoutes } from './routes.ts'
+import type { VerifierContext } from './verifier-context.ts'
+import { startWatchdog } from './watchdog.ts'
+
+export interface RunningVerifier {
+  port: number
+  stop(): Promise<void>
+}
+
+type Settings = Values<typeof verifierOptions>
+
+/** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns. */
+export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningVerifier> {
+  const { values, warnings, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
+  for (const warning of warnings) logger.warn(warning)
+  if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
+  const tls = await tlsIdentities(env)
+  const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', [
+    AGENT_TABLES,
+    POLICY_TABLES,
+  ])
+  const { client } = tls
+  const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
+  const verifier = assemble(values, logger, { database: database as never, context })
+  const listening = await serve({
+    host: values.ip,
+    port: values.port,
+    tls: { ...tls.server, requireCertificate: false },
+    routes: verifierRoutes(verifier),
+    versions: API_VERSIONS,
+    maxBodyBytes: values.max_upload_size,
+    logger,
+  }).catch(async (error) => {
+    await verifier.loop.stop()
+    await database.destroy()
+    throw error
+  })
+  await takeUpAgents(verifier)
+  const watchdog = startWatchdog(verifier)
+  logger.info(`verifier serves on ${values.ip}:${listening.port}`, { agents: verifier.agents.size, quote_interval: values.quote_interval })
+  return {
+    port: listening.port,
+    async stop() {
+      watchdog.stop()
+      await listening.close(values.shutdown_drain_timeout)
+      await verifier.loop.stop()
+      for (const agent of verifier.agents.all()) agent.connection.close()
+      verifier.enroller.close()
+      await database.destroy()
+    },
+  }
+}
+
+interface Opened {
+  database: Parameters<typeof verifierStore>[0]
+  context: Parameters<typeof createEnroller>[0]['context']
+}
+
+function assemble(values: Settings, logger: Logger, { database, context }: Opened): VerifierContext {
+  const agents = createAgentTable()
+  const store = verifierStore(database)
+  const loop = createAttestationLoop({
+    agents,
+    store,
+    clock: systemClock,
+    logger,
+    timing: timingOf(values),
+    severity: severityOf(values),
+    evaluateBootAlways: values.measured_boot_evaluate === 'always',
+    announcer: logAnnouncer(logger),
+  })
+  const enroller = createEnroller({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })
+  const settings = {
+    verifierId: values.uuid,
+    quoteInterval: values.quote_interval,
+    agentMtls: values.enable_agent_mtls,
+    requireSignedPolicies: values.require_allow_list_signatures,
+  }
+  return { agents, store, policies: createPolicyBook(policyStore(database)), loop, enroller, clock: systemClock, logger, settings }
+}
+
+const timingOf = (values: Settings): AgentTiming => ({
+  quoteInterval: values.quote_interval,
+  retryInterval: values.retry_interval,
+  exponentialBackoff: values.exponential_backoff,
+  maxRetries: values.max_retries,
+})
+
+function severityOf(values: Settings): SeverityPolicy {
+  const rules = values.severity_policy.map(({ event_id, severity_label }) => {
+    try {
+      return { eventId: new RegExp(`^(?:${event_id})$`, 's'), label: severity_label }
+    } catch (cause) {
+      throw new KeylimeError('config_invalid', `severity_policy: "${event_id}" is no regular expression`, { cause })
+    }
+  })
+  return { labels: values.severity_labels, rules }
+}
+
+async function tlsIdentities(env: NodeJS.ProcessEnv) {
+  const { values, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
+  const ca = loadConfig('ca', caOptions, { env }).values
+  const serverKeyPassword = values.server_key_password.reveal()
+  const clientKeyPassword = values.client_key_password.reveal()
+  const directory = await ensureTlsDirectory({
+    role: 'verifier',
+    keylimeDir,
+    tlsDir: values.tls_dir,
+    names: [values.ip, ...values.cert_subject_alternative_names],
+    caPassword: ca.password.reveal(),
+    settings: caSettings(ca),
+    serverKeyPassword,
+    clientKeyPassword,
+    now: systemClock.now,
+  })
+  const shared = { keylimeDir, directory }
+  const server = {
+    side: 'server',
+    cert: values.server_cert,
+    key: values.server_key,
+    keyPassword: serverKeyPassword,
+    trusted: values.trusted_client_ca,
+  } as const
+  const client = {
+    side: 'client',
+    cert: values.client_cert,
+    key: values.client_key,
+    keyPassword: clientKeyPassword,
+    trusted: values.trusted_server_ca,
+  } as const
+  return { server: await loadTlsIdentity({ ...shared, ...server }), client: await loadTlsIdentity({ ...shared, ...client }) }
+}
+
+/** First requests of many stored agents are spread over one interval: no thundering herd at the start. */
+async function takeUpAgents({ agents, store, policies, loop, enroller, logger, settings }: VerifierContext): Promise<void> {
+  const stored = await store.load(settings.verifierId)
+  const spreadMs = Math.min(settings.quoteInterval * 1000, stored.length * 2)
+  for (const [i, record] of stored.entries()) {
+    const { agentId } = record.enrolment
+    try {
+      const agent = enroller.open(record, await policies.policyOf(record.enrolment))
+      agents.add(agent)
+      if (isPolled(record.state.operational)) await loop.begin(agent, (i / stored.length) * spreadMs)
+      else agent.state = record.state
+    } catch (error) {
+      logger.error(`agent ${agentId} cannot be taken up and is not attested: ${causeChain(error).join(': ')}`)
+    }
+  }
+}

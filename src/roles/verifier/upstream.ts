@@ -1,0 +1,10 @@
+import { createLogger } from '../../io/log/logger.ts'
+import { runService } from '../../io/process/run-service.ts'
+import { startVerifier } from './start.ts'
+
+/** `keylime_verifier`: no options, and never a registrar inside (policies E.2). */
+export function runUpstream(): Promise<number> {
+  const logger = createLogger({ name: 'verifier' })
+  logger.info('Starting Keylime verifier in PULL mode...')
+  return runService(logger, () => startVerifier(process.env, logger))
+}

@@ -1,0 +1,25 @@
+import type { Clock } from '../../io/clock.ts'
+import type { VerifierStore } from '../../io/db/verifier-store.ts'
+import type { Logger } from '../../io/log/logger.ts'
+import type { AgentTable } from './agent-table.ts'
+import type { AttestationLoop } from './attestation-loop.ts'
+import type { Enroller } from './enroller.ts'
+import type { PolicyBook } from './policy-book.ts'
+
+/** What the handlers work with; made once by `start.ts`. */
+export interface VerifierContext {
+  agents: AgentTable
+  store: VerifierStore
+  policies: PolicyBook
+  loop: AttestationLoop
+  enroller: Enroller
+  clock: Clock
+  logger: Logger
+  settings: {
+    verifierId: string
+    quoteInterval: number
+    /** Agents must be reached by mutual TLS. */
+    agentMtls: boolean
+    requireSignedPolicies: boolean
+  }
+}
