@@ -1,0 +1,140 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import fs from 'node:fs'
+import net from 'node:net'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import type { HashName } from '../src/core/tpm/algorithms.ts'
+import { openTpm } from '../src/io/tpm/open-tpm.ts'
+import type { Tpm } from '../src/io/tpm/tpm.ts'
+
+const run = promisify(execFile)
+
+export interface SwtpmOptions {
+  /** Provision RSA-2048 (0x01c00002) and P-384 (0x01c00016) EK certificates of a manufacturer CA. Takes 0.6 s. */
+  ekCertificate?: boolean
+  /** The CA's directory, made when empty; several TPMs may have the same maker. Default: one of its own. */
+  caDirectory?: string
+}
+
+export interface Swtpm {
+  /** For `TCTI` and `openTpm`. */
+  tcti: string
+  directory: string
+  /** The manufacturer's certificates (PEM files, root and intermediate): what an operator puts into tpm_cert_store. */
+  manufacturerCertificates: string[]
+  extendPcr(pcr: number, digest: Buffer, hash?: HashName): Promise<void>
+  resetPcr(pcr: number): Promise<void>
+  /** Power off and on: transient objects and PCRs are gone. `startup: false` leaves TPM2_Startup to others. */
+  powerCycle(options?: { startup?: boolean }): Promise<void>
+  /** The process dies as a chip that stops answering; `start` brings it back with its state. */
+  kill(): Promise<void>
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** A fresh software TPM on a unix socket in a temporary directory; the socket's path is short enough for every client. */
+export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-swtpm-'))
+  const socket = path.join(directory, 'sock')
+  const ca = options.caDirectory ?? path.join(directory, 'ca')
+  if (options.ekCertificate) await provision(directory, ca)
+  let child = await launch(directory, socket)
+  const withTpm = async (work: (tpm: Tpm) => Promise<void>) => {
+    const tpm = await openTpm({ tcti: `swtpm:path=${socket}`, flushLeaked: false })
+    await work(tpm).finally(() => tpm.close())
+  }
+  return {
+    tcti: `swtpm:path=${socket}`,
+    directory,
+    manufacturerCertificates: ['issuercert.pem', 'swtpm-localca-rootca-cert.pem'].map((name) => path.join(ca, name)),
+    extendPcr: (pcr, digest, hash = 'sha256') => withTpm((tpm) => tpm.pcrExtend(hash, pcr, digest)),
+    resetPcr: (pcr) => withTpm((tpm) => tpm.pcrReset(pcr)),
+    async powerCycle({ startup = true } = {}) {
+      await run('swtpm_ioctl', ['--unix', `${socket}.ctrl`, '-i'])
+      if (startup) await withTpm((tpm) => tpm.startup())
+    },
+    kill: () => end(child, 'SIGKILL'),
+    async start() {
+      child = await launch(directory, socket)
+    },
+    async stop() {
+      await end(child, 'SIGTERM')
+      fs.rmSync(directory, { recursive: true, force: true })
+    },
+  }
+}
+
+async function launch(directory: string, socket: string): Promise<ChildProcess> {
+  for (const file of [socket, `${socket}.ctrl`]) fs.rmSync(file, { force: true })
+  const args = ['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--server', `type=unixio,path=${socket}`]
+  const control = ['--ctrl', `type=unixio,path=${socket}.ctrl`, '--flags', 'not-need-init,startup-clear']
+  const child = spawn('swtpm', [...args, ...control], { stdio: ['ignore', 'ignore', 'pipe'] })
+  let complaint = ''
+  child.stderr?.on('data', (chunk) => (complaint += chunk))
+  const failed = Promise.race([
+    once(child, 'error').then(([error]) => `${(error as Error).message}`),
+    once(child, 'exit').then(([code]) => `exit ${code}`),
+  ]).then((reason) => Promise.reject(new Error(`swtpm: ${reason} ${complaint}`)))
+  failed.catch(() => {})
+  await Promise.race([failed, answers(socket)])
+  return child
+}
+
+async function answers(socket: string): Promise<void> {
+  while (!(await connects(socket))) await sleep(5)
+}
+
+const connects = (file: string) =>
+  new Promise<boolean>((resolve) => {
+    const client = net.connect(file, () => {
+      client.destroy()
+      resolve(true)
+    })
+    client.on('error', () => resolve(false))
+  })
+
+async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  child.kill(signal)
+  await once(child, 'exit')
+}
+
+async function provision(directory: string, ca: string): Promise<void> {
+  fs.mkdirSync(ca, { recursive: true, mode: 0o700 })
+  const config = path.join(ca, 'swtpm_setup.conf')
+  if (!fs.existsSync(config)) writeCaConfig(ca, config)
+  const args = ['--tpm2', '--tpmstate', `dir://${directory}`, '--config', config, '--create-ek-cert']
+  const log = path.join(directory, 'setup.log')
+  const rest = ['--pcr-banks', 'sha1,sha256,sha384', '--not-overwrite', '--logfile', log]
+  await run('swtpm_setup', [...args, ...rest]).catch((error: Error) => {
+    throw new Error(`swtpm_setup: ${error.message} ${fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : ''}`)
+  })
+}
+
+function writeCaConfig(ca: string, config: string): void {
+  const settings = {
+    statedir: ca,
+    signingkey: `${ca}/signkey.pem`,
+    issuercert: `${ca}/issuercert.pem`,
+    certserial: `${ca}/certserial`,
+  }
+  const lines = (entries: object) =>
+    `${Object.entries(entries)
+      .map(([key, value]) => `${key} = ${value}`)
+      .join('\n')}\n`
+  fs.writeFileSync(path.join(ca, 'swtpm-localca.conf'), lines(settings))
+  fs.writeFileSync(
+    path.join(ca, 'swtpm-localca.options'),
+    '--platform-manufacturer Keylime\n--platform-version 2.1\n--platform-model test\n',
+  )
+  const tool = {
+    create_certs_tool: '/usr/bin/swtpm_localca',
+    create_certs_tool_config: `${ca}/swtpm-localca.conf`,
+    create_certs_tool_options: `${ca}/swtpm-localca.options`,
+    active_pcr_banks: 'sha1,sha256,sha384',
+  }
+  fs.writeFileSync(config, lines(tool))
+}
