@@ -1,0 +1,38 @@
+import type { QuoteReply } from './identity-quote.ts'
+import type { AgentStatus } from './verifier-service.ts'
+
+/** What happened, in the order in which it happened. The renderers turn it into lines; nothing here is secret. */
+export type TenantEvent =
+  | { readonly type: 'working'; readonly text: string }
+  | { readonly type: 'warning'; readonly text: string }
+  | {
+      readonly type: 'agent_found'
+      readonly agentId: string
+      readonly host: string
+      readonly port: number
+      readonly by: FoundBy
+      readonly regcount: number
+    }
+  | { readonly type: 'payload_ready'; readonly kind: 'file' | 'certificate' | 'key'; readonly files: number; readonly bytes: number }
+  | {
+      readonly type: 'certificate_ready'
+      readonly name: string
+      readonly serial: bigint
+      readonly directory: string
+      readonly isNewAuthority: boolean
+    }
+  | { readonly type: 'quote_verified'; readonly agentId: string; readonly host: string; readonly port: number; readonly reply: QuoteReply }
+  | { readonly type: 'ek_verified'; readonly maker: string; readonly anchor: string }
+  | { readonly type: 'ek_unchecked' }
+  | { readonly type: 'ek_script_passed'; readonly script: string; readonly output: string }
+  | { readonly type: 'share_sent'; readonly payloadBytes: number }
+  | { readonly type: 'enrolled'; readonly agentId: string; readonly tries: number }
+  | { readonly type: 'enrolled_status'; readonly agentId: string; readonly status: AgentStatus }
+  | { readonly type: 'attested'; readonly agentId: string; readonly status: AgentStatus; readonly released: boolean }
+  | { readonly type: 'key_proved'; readonly agentId: string }
+  | { readonly type: 'deleted'; readonly agentId: string; readonly known: boolean }
+  | { readonly type: 'reactivated'; readonly agentId: string }
+
+export type FoundBy = 'id' | 'prefix' | 'address'
+
+export type Report = (event: TenantEvent) => void

@@ -1,0 +1,119 @@
+import { createHash } from 'node:crypto'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import type { EnrolmentRequest } from '../../core/api/verifier.ts'
+import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { IMA_PCR, pcrMask } from '../../core/tpm/pcr-selection.ts'
+import type { TenantContext } from './tenant-context.ts'
+import type { TenantOptions } from './tenant-options.ts'
+
+export type PolicyFields = Pick<
+  EnrolmentRequest,
+  | 'tpm_policy'
+  | 'runtime_policy'
+  | 'runtime_policy_name'
+  | 'runtime_policy_key'
+  | 'mb_policy'
+  | 'mb_policy_name'
+  | 'ima_sign_verification_keys'
+>
+
+/** PCRs that a measured boot policy judges. */
+const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
+const MAX_POLICY_BYTES = 90 * 1024 * 1024
+
+/** The policies of an enrolment, read and checked before anything is sent (protocol 3.3, policies B.1). */
+export async function policyFields(context: TenantContext): Promise<PolicyFields> {
+  const { options } = context
+  const runtime = await runtimePolicy(options)
+  const boot = await bootPolicy(context)
+  return {
+    tpm_policy: tpmPolicyText(options, {
+      runtime: runtime !== '' || Boolean(options.runtimePolicyName),
+      boot: boot !== null || Boolean(options.mbPolicyName),
+    }),
+    runtime_policy: runtime,
+    runtime_policy_name: options.runtimePolicyName || null,
+    runtime_policy_key: options.runtimePolicyKey
+      ? (await readFile(options.runtimePolicyKey, '--runtime-policy-sig-key')).toString('base64')
+      : '',
+    mb_policy: boot,
+    mb_policy_name: options.mbPolicyName ?? '',
+    ima_sign_verification_keys: '',
+  }
+}
+
+/** The static PCR policy with its mask, as the verifier stores it: valid both as JSON and as a Python literal. */
+export function tpmPolicyText(options: Pick<TenantOptions, 'tpmPolicy'>, used: { runtime: boolean; boot: boolean }): string {
+  const { mask, allowed } = parseTpmPolicy(options.tpmPolicy || '{}')
+  const clash = used.boot ? BOOT_PCRS.find((pcr) => allowed.has(pcr)) : undefined
+  if (clash !== undefined) {
+    throw new KeylimeError(
+      'usage',
+      `PCR ${clash} is specified in "tpm_policy", but will in fact be used by measured boot. Please remove it from policy`,
+    )
+  }
+  const pcrs = [...allowed].map(([pcr, digests]) => [String(pcr), [...digests]] as const)
+  const all = (mask | (used.runtime ? pcrMask([IMA_PCR]) : 0) | (used.boot ? pcrMask(BOOT_PCRS) : 0)) >>> 0
+  return JSON.stringify({ ...Object.fromEntries(pcrs), mask: `0x${all.toString(16)}` })
+}
+
+/** Base64 of the runtime policy file, `""` when none is given. */
+export async function runtimePolicy(options: TenantOptions): Promise<string> {
+  if (!options.runtimePolicy) {
+    if (options.runtimePolicyChecksum) throw new KeylimeError('usage', '--runtime-policy-checksum needs a runtime policy')
+    return ''
+  }
+  const bytes = await readFile(options.runtimePolicy, '--runtime-policy')
+  if (options.runtimePolicyChecksum) checkDigest(bytes, options.runtimePolicyChecksum)
+  expectJson(bytes, options.runtimePolicy, 'runtime policy')
+  return bytes.toString('base64')
+}
+
+/** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */
+export async function bootPolicy({ options, config, keylimeDir }: TenantContext): Promise<string | null> {
+  if (!options.mbPolicy) return null
+  const isDefault = options.mbPolicy === 'default'
+  if (isDefault && config.mb_refstate === '') {
+    throw new KeylimeError('usage', '--mb-policy default needs the option mb_refstate in tenant.conf', {
+      hint: 'give the file itself: --mb-policy FILE',
+    })
+  }
+  const file = isDefault ? path.resolve(keylimeDir, config.mb_refstate) : options.mbPolicy
+  const bytes = await readFile(file, '--mb-policy')
+  expectJson(bytes, file, 'measured boot policy')
+  return JSON.stringify(JSON.parse(bytes.toString('utf8')))
+}
+
+async function readFile(file: string, option: string): Promise<Buffer> {
+  const bytes = await fs.readFile(file).catch((cause: NodeJS.ErrnoException) => {
+    const code = cause.code === 'ENOENT' ? 'not_found' : 'file_failed'
+    throw new KeylimeError(code, `${option}: cannot read ${file}: ${cause.message}`, { cause })
+  })
+  if (bytes.length > MAX_POLICY_BYTES) throw new KeylimeError('payload_too_large', `${option}: ${file} is larger than the verifier takes`)
+  return bytes
+}
+
+function checkDigest(bytes: Buffer, expected: string): void {
+  const got = createHash('sha256').update(bytes).digest('hex')
+  if (got !== expected.toLowerCase()) {
+    throw new KeylimeError('refused', `the runtime policy has SHA-256 ${got}, not ${expected}`, {
+      hint: 'the file is not the one that was meant',
+    })
+  }
+}
+
+function expectJson(bytes: Buffer, file: string, what: string): void {
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', `${file} is not a ${what}: it is not JSON`, {
+      cause,
+      hint: 'lists of old form are converted with `keylime-policy create runtime`',
+    })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new KeylimeError('invalid_request', `${file} is not a ${what}: it is not a JSON object`)
+}

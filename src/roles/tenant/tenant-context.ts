@@ -1,0 +1,101 @@
+import type { caOptions } from '../../config/ca.ts'
+import type { Environment } from '../../config/files.ts'
+import type { Values } from '../../config/option.ts'
+import type { tenantOptions } from '../../config/tenant.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import type { Clock } from '../../io/clock.ts'
+import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-directory.ts'
+import { type ApiClient, openApiClient } from '../../io/http/api-client.ts'
+import type { Report } from './events.ts'
+import { RegistrarService } from './registrar-service.ts'
+import type { TenantOptions } from './tenant-options.ts'
+import { VerifierService } from './verifier-service.ts'
+
+/** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
+export interface TenantContext {
+  readonly options: TenantOptions
+  readonly config: Values<typeof tenantOptions>
+  readonly caConfig: Values<typeof caOptions>
+  readonly env: Environment
+  readonly keylimeDir: string
+  readonly clock: Clock
+  readonly report: Report
+  readonly registrar: RegistrarService
+  readonly verifier: VerifierService
+  readonly registrarAddress: { readonly host: string; readonly port: number }
+  readonly verifierAddress: { readonly host: string; readonly port: number }
+  /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
+  openAgent(host: string, port: number, pin: string | null): ApiClient
+  close(): Promise<void>
+}
+
+export interface ContextParts {
+  readonly options: TenantOptions
+  readonly config: Values<typeof tenantOptions>
+  readonly caConfig: Values<typeof caOptions>
+  readonly env: Environment
+  readonly keylimeDir: string
+  readonly clock: Clock
+  readonly report: Report
+}
+
+/** Opens the clients; nothing is connected before the first request. @throws KeylimeError `config_invalid` when key, certificate or CA are not there. */
+export async function openTenantContext(parts: ContextParts): Promise<TenantContext> {
+  const { config, options, keylimeDir } = parts
+  const identity = await loadTlsIdentity({
+    keylimeDir,
+    directory: clientDirectory(config.tls_dir, keylimeDir),
+    side: 'client',
+    cert: config.client_cert,
+    key: config.client_key,
+    keyPassword: config.client_key_password.reveal(),
+    trusted: config.trusted_server_ca,
+  })
+  const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
+  const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
+  const server = (name: string, { host, port }: { host: string; port: number }) =>
+    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout })
+  const registrar = new RegistrarService(server('registrar', registrarAddress))
+  const verifier = new VerifierService(server('verifier', verifierAddress))
+  const agents: ApiClient[] = []
+  return {
+    ...parts,
+    registrar,
+    verifier,
+    registrarAddress,
+    verifierAddress,
+    openAgent(host, port, pin) {
+      const client = openApiClient({
+        name: 'agent',
+        url: url(pin === null ? 'http' : 'https', host, port),
+        ...agentTls(identity, pin),
+        timeoutSeconds: config.request_timeout,
+      })
+      agents.push(client)
+      return client
+    },
+    async close() {
+      await Promise.all([registrar.close(), verifier.close(), ...agents.map((agent) => agent.close())])
+    },
+  }
+}
+
+function clientDirectory(tlsDir: string, keylimeDir: string): string {
+  if (tlsDir === 'generate') {
+    throw new KeylimeError('config_invalid', 'tls_dir = generate is not for the tenant: its certificate comes from the verifier', {
+      hint: 'set tls_dir = default in tenant.conf',
+    })
+  }
+  return tlsDirectory(tlsDir, keylimeDir, 'tenant')
+}
+
+function agentTls(identity: TlsIdentity, pin: string | null) {
+  if (pin === null) return {}
+  const { cert, key, keyPassword } = identity
+  return { tls: { cert, key, pin, ...(keyPassword ? { keyPassword } : {}) } }
+}
+
+function url(scheme: 'http' | 'https', host: string, port: number): string {
+  const bare = host.replace(/^\[|\]$/g, '')
+  return `${scheme}://${bare.includes(':') ? `[${bare}]` : bare}:${port}`
+}

@@ -1,0 +1,72 @@
+/** What the operator asked for, whichever face the words came through. Empty text and undefined both mean: not given. */
+export interface TenantOptions {
+  readonly command: string
+  readonly agentId?: string
+  readonly targetHost?: string
+  readonly targetPort?: number
+  readonly registrarHost?: string
+  readonly registrarPort?: number
+  readonly verifierHost?: string
+  readonly verifierPort?: number
+  readonly verifierId?: string
+  /** The agent's address as the verifier sees it. */
+  readonly cvTargetHost?: string
+  readonly noVerifierCheck?: boolean
+  readonly file?: string
+  /** CA directory; `default` is KEYLIME_DIR/ca. */
+  readonly cert?: string
+  readonly include?: string
+  readonly keyFile?: string
+  readonly payloadFile?: string
+  readonly tpmPolicy?: string
+  readonly runtimePolicy?: string
+  readonly runtimePolicyName?: string
+  readonly runtimePolicyKey?: string
+  readonly runtimePolicyChecksum?: string
+  readonly mbPolicy?: string
+  readonly mbPolicyName?: string
+  readonly verify?: boolean
+  readonly agentApiVersion?: string
+  readonly pushModel?: boolean
+  readonly passwordFile?: string
+  /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */
+  readonly wait: boolean
+  readonly timeoutSeconds: number
+}
+
+export const COMMANDS = [
+  'add',
+  'update',
+  'delete',
+  'status',
+  'cvstatus',
+  'regstatus',
+  'reglist',
+  'cvlist',
+  'bulkinfo',
+  'reactivate',
+  'regdelete',
+  'addruntimepolicy',
+  'updateruntimepolicy',
+  'showruntimepolicy',
+  'deleteruntimepolicy',
+  'listruntimepolicy',
+  'addmbpolicy',
+  'updatembpolicy',
+  'showmbpolicy',
+  'deletembpolicy',
+  'listmbpolicy',
+] as const
+
+export type TenantCommand = (typeof COMMANDS)[number]
+
+const ALIASES: Record<string, TenantCommand> = {
+  addallowlist: 'addruntimepolicy',
+  showallowlist: 'showruntimepolicy',
+  deleteallowlist: 'deleteruntimepolicy',
+}
+
+/** The command that a word means, or undefined. */
+export function tenantCommand(word: string): TenantCommand | undefined {
+  return ALIASES[word] ?? COMMANDS.find((command) => command === word)
+}
