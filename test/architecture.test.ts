@@ -61,7 +61,7 @@ test.each(files)('%s has functions of at most 60 lines', (file) => {
   const lines = text(file).split('\n')
   const tooLong = lines.flatMap((line, start) => {
     if (!/^(export )?(async )?function /.test(line)) return []
-    const length = lines.slice(start).findIndex((l) => l === '}') + 1
+    const length = lines.slice(start).indexOf('}') + 1
     const nested = lines.slice(start + 1, start + length).some((l) => /^ {2}(async )?function |^ {2}return \{$/.test(l))
     return length > MAX_FUNCTION_LINES && !nested ? [`${line.slice(0, 60)} ${length}`] : []
   })

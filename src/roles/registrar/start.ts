@@ -93,7 +93,7 @@ async function tlsOf(env: NodeJS.ProcessEnv): Promise<TlsIdentity> {
 /** Certificates of the makers, for IAK and IDevID: the store of the tenant's configuration, as upstream. Read at the start. */
 async function makerCertificates(env: NodeJS.ProcessEnv, logger: Logger) {
   const { values, keylimeDir } = loadConfig('tenant', tenantOptions, { env })
-  const { certificates, unreadable } = await readCertificateStore(path.resolve(keylimeDir, values.tpm_cert_store))
-  for (const { file, reason } of unreadable) logger.warn(`${file} is left out of the certificate store: ${reason}`)
+  const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, values.tpm_cert_store))
+  for (const problem of problems) logger.warn(problem)
   return () => certificates
 }

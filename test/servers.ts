@@ -1,0 +1,42 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ApiClient, type ClientTls, openApiClient } from '../src/io/http/api-client.ts'
+import { createLogger, type Logger, silentLogger } from '../src/io/log/logger.ts'
+
+/** A KEYLIME_DIR of its own, and the environment of servers on free ports in it. */
+export function temporaryKeylimeDir(settings: Record<string, string> = {}): { dir: string; env: NodeJS.ProcessEnv; remove(): void } {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-test-'))
+  const env = {
+    KEYLIME_DIR: dir,
+    KEYLIME_CA_CERT_KEY_TYPE: 'ecdsa',
+    KEYLIME_VERIFIER_PORT: '0',
+    KEYLIME_REGISTRAR_PORT: '0',
+    KEYLIME_REGISTRAR_TLS_PORT: '0',
+    ...settings,
+  }
+  return { dir, env, remove: () => fs.rmSync(dir, { recursive: true, force: true }) }
+}
+
+/** An administrator's client: the client certificate of cv_ca. */
+export function adminClient(dir: string, port: number, changes: Partial<ClientTls> = {}): ApiClient {
+  const read = (name: string) => fs.readFileSync(path.join(dir, 'cv_ca', name), 'utf8')
+  const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')], ...changes }
+  return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'server', tls, timeoutSeconds: 10 })
+}
+
+/** Waits until `probe` gives something. @throws when it does not within `seconds`. */
+export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 10): Promise<NonNullable<T>> {
+  const end = performance.now() + seconds * 1000
+  for (;;) {
+    const value = await probe()
+    if (value) return value as NonNullable<T>
+    if (performance.now() > end) throw new Error(`waited ${seconds} s for ${what}`)
+    await sleep(10)
+  }
+}
+
+/** Silent, unless KEYLIME_TEST_LOG is set. */
+export const testLogger = (name: string): Logger =>
+  process.env['KEYLIME_TEST_LOG'] ? createLogger({ name, level: 'debug' }) : silentLogger

@@ -1,0 +1,128 @@
+import { createHash } from 'node:crypto'
+import { parseQuote } from '../../../../src/core/quote/quote-text.ts'
+import { type ExpectedQuote, verifyQuote } from '../../../../src/core/quote/verify-quote.ts'
+import { akDefects, parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { type QuoteParts, quoteText, type SoftwareAk, softwareAk, softwareQuote } from '../../../software-ak.ts'
+
+const nonce = Buffer.from('abcDEF0123456789wxyz', 'ascii')
+const value = (n: number) => createHash('sha256').update(String(n)).digest()
+const values = new Map([10, 16].map((pcr) => [pcr, value(pcr)]))
+const keys: SoftwareAk[] = [softwareAk('rsa'), softwareAk('ecc')]
+
+const expectedOf = (ak: SoftwareAk, changes: Partial<ExpectedQuote> = {}): ExpectedQuote => ({
+  ak: parsePublicArea(ak.public),
+  nonce,
+  hash: 'sha256',
+  pcrs: [10, 16],
+  ...changes,
+})
+const reasonOf = (text: string, expected: ExpectedQuote) => {
+  const verdict = verifyQuote(text, expected)
+  return verdict.ok ? 'accepted' : verdict.failures.map((f) => `${f.eventId} ${f.recoverable} ${f.context.message}`).join()
+}
+const IRRECOVERABLE = 'qoute_validation.quote_validation false '
+
+describe.each(keys)('a quote signed by an AK of type $type', (ak) => {
+  const quote = (parts: Partial<QuoteParts> = {}) => softwareQuote(ak, { nonce, values, ...parts })
+
+  test('is accepted when every part fits, and gives the PCR values', () => {
+    const verdict = verifyQuote(quote().text, expectedOf(ak))
+    expect(verdict.ok && [...verdict.pcrs.values]).toEqual([...values])
+  })
+
+  const refusals: [string, Partial<QuoteParts>, RegExp][] = [
+    ['another nonce', { nonce: Buffer.from('abcDEF0123456789wxyZ') }, /another nonce/],
+    ['a prefix of the nonce', { nonce: nonce.subarray(0, 19) }, /another nonce/],
+    ['the base64 decoding of the nonce', { nonce: Buffer.from(nonce.toString(), 'base64') }, /another nonce/],
+    ['a structure that no TPM made', { magic: 0xff544346 }, /not made by a TPM/],
+    ['a certification in place of a quote', { attestType: 0x8017 }, /not a quote/],
+    ['a signed selection of other PCRs (relabelled values)', { signedPcrs: [16, 23] }, /not the signed ones/],
+    ['a signed selection of more PCRs', { signedPcrs: [10, 16, 17] }, /not the signed ones/],
+    ['values of another bank than the signed one', { signedHash: 'sha1' }, /bank/],
+    ['two selections', { selections: 2 }, /2 PCR banks/],
+    ['no selection', { selections: 0 }, /0 PCR banks/],
+    ['a digest of other values', { pcrDigest: Buffer.alloc(32) }, /do not hash/],
+    ['bytes after the signed structure', { trailing: Buffer.from([0]) }, /trailing/],
+  ]
+  test.each(refusals)('is refused for %s', (_name, parts, reason) => {
+    const refused = reasonOf(quote(parts).text, expectedOf(ak))
+    expect(refused).toMatch(reason)
+    expect(refused.startsWith(IRRECOVERABLE)).toBe(true)
+  })
+
+  test('is refused when it covers fewer or other PCRs than were asked for', () => {
+    expect(reasonOf(quote().text, expectedOf(ak, { pcrs: [10, 16, 22] }))).toMatch(/other PCRs than were asked/)
+    expect(reasonOf(quote().text, expectedOf(ak, { pcrs: [16] }))).toMatch(/other PCRs than were asked/)
+  })
+
+  test('is refused under another hash than the reply announced', () =>
+    expect(reasonOf(quote().text, expectedOf(ak, { hash: 'sha384' }))).toMatch(/another hash/))
+  test('is refused when it covers no PCR', () =>
+    expect(reasonOf(quote({ values: new Map() }).text, expectedOf(ak, { pcrs: null }))).toMatch(/no PCR/))
+  test('is refused for another key of the same type', () =>
+    expect(reasonOf(quote().text, expectedOf(softwareAk(ak.type)))).toMatch(/signature does not verify/))
+
+  test('is refused after any single bit of the signed bytes or of the signature was changed', () => {
+    const { attest, signature, blob } = quote()
+    for (const part of [attest, signature]) {
+      for (let bit = 0; bit < part.length * 8; bit += 7) {
+        part[bit >> 3]! ^= 1 << (bit & 7)
+        expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).not.toBe('accepted')
+        part[bit >> 3]! ^= 1 << (bit & 7)
+      }
+    }
+  })
+
+  test('is refused after any bit of the PCR blob was changed, padding included', () => {
+    const { attest, signature, blob } = quote()
+    for (let at = 0; at < blob.length; at++) {
+      blob[at]! ^= 1
+      expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).not.toBe('accepted')
+      blob[at]! ^= 1
+    }
+  })
+
+  test('is refused when any part is cut short or has something behind it', () => {
+    const { attest, signature, blob } = quote()
+    for (const [a, s, b] of [
+      [attest.subarray(0, -1), signature, blob],
+      [attest, signature.subarray(0, -1), blob],
+      [attest, signature, blob.subarray(0, -1)],
+    ] as const)
+      expect(reasonOf(quoteText(a, s, b), expectedOf(ak))).toMatch(/^qoute/)
+    const longer = (part: Buffer) => Buffer.concat([part, Buffer.from([0])])
+    for (const [a, s, b] of [
+      [attest, longer(signature), blob],
+      [attest, signature, longer(blob)],
+    ] as const)
+      expect(reasonOf(quoteText(a, s, b), expectedOf(ak))).toMatch(/^qoute/)
+  })
+})
+
+test('a signature of one key type does not count for the other', () => {
+  const [rsa, ecc] = keys as [SoftwareAk, SoftwareAk]
+  expect(reasonOf(softwareQuote(ecc, { nonce, values }).text, expectedOf(rsa))).toMatch(/signature does not verify/)
+  expect(reasonOf(softwareQuote(rsa, { nonce, values }).text, expectedOf(ecc))).toMatch(/signature does not verify/)
+})
+
+test.each(['', 'r', 'r::', 'dAAAA:AAAA:AAAA', 'rA:A:A', 'r!!!!:AAAA:AAAA', `r${'A'.repeat(20_000)}:AAAA:AAAA`])(
+  'text %# that is no quote is a failed quote, not an exception',
+  (text) => {
+    expect(verifyQuote(text, expectedOf(keys[0]!)).ok).toBe(false)
+  },
+)
+
+test('parseQuote names the part that is wrong', () => expect(() => parseQuote('rAAAA:??:AAAA')).toThrow(/part 2/))
+
+test.each([
+  [0x00040072, 'restricted is not set'],
+  [0x00010072, 'sign is not set'],
+  [0x00070072, 'decrypt is set'],
+  [0x00050070, 'fixedTPM is not set'],
+  [0x00050062, 'fixedParent is not set'],
+  [0x00050052, 'sensitiveDataOrigin is not set'],
+  [0x00050032, 'userWithAuth is not set'],
+])('a key with attributes %d is no attestation key: %s', (attributes, defect) => {
+  expect(akDefects(parsePublicArea(softwareAk('ecc', attributes).public))).toContain(defect)
+  expect(akDefects(parsePublicArea(softwareAk('ecc').public))).toEqual([])
+})
