@@ -6,7 +6,7 @@ import { VERSION, versionText } from './io/process/version.ts'
 
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 const COMMANDS = {
-  tenant: { describe: 'Enrol machines, deliver payloads, ask for verdicts', load: () => import('./roles/tenant/command.ts') },
+  'tenant [action]': { describe: 'Enrol machines, deliver payloads, ask for verdicts', load: () => import('./roles/tenant/command.ts') },
   agent: {
     describe: 'Run on the machine that shall prove itself: quotes of its TPM, payloads, revocation actions',
     load: () => import('./roles/agent/command.ts'),
@@ -16,8 +16,8 @@ const COMMANDS = {
     load: () => import('./roles/verifier/command.ts'),
   },
   registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
-  ca: { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
-  'userdata-encrypt': {
+  'ca [action]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
+  'userdata-encrypt <file>': {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
   },
@@ -61,6 +61,7 @@ async function runCommandLine(): Promise<number> {
     .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine')
     .version(VERSION)
     .locale('en')
+    .option('debug', { type: 'boolean', hidden: true, describe: 'Show where a failure came from' })
     .strict()
     .demandCommand(1, 'Say which role: "keylime --help" lists them.')
     .recommendCommands()

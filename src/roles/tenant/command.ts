@@ -1,0 +1,181 @@
+import type { Argv } from 'yargs'
+import { KeylimeError } from '../../core/errors.ts'
+import { Terminal } from '../../io/process/terminal.ts'
+import type { TenantEvent } from './events.ts'
+import { eventJson, resultJson } from './render-json.ts'
+import { resultLines, terminalReport } from './render-terminal.ts'
+import { runTenantCommand, type TenantResult } from './run-command.ts'
+import { withTenant } from './start.ts'
+import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
+import { expectSuccess } from './verifier-service.ts'
+
+/** Options as yargs gives them; names are the long ones of the command line. */
+interface Arguments {
+  action?: string | undefined
+  command?: string | undefined
+  json?: boolean | undefined
+  quiet?: boolean | undefined
+  wait?: boolean | undefined
+  timeout?: number | undefined
+  [option: string]: unknown
+}
+
+const text = (describe: string, extra: object = {}) => ({ type: 'string', requiresArg: true, describe, ...extra }) as const
+
+/** `keylime tenant`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .parserConfiguration({ 'short-option-groups': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
+      .usage(
+        'Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant [add|status|delete|…] [options]',
+      )
+      .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
+      .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
+      .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
+      .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
+      .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
+      .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'agent-api-version', 'push-model'], 'Which agent:')
+      .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't' }))
+      .option('targetport', { type: 'number', requiresArg: true, alias: 'tp', describe: 'Port of the agent; default: as registered' })
+      .option('uuid', text('Id of the agent, or a unique beginning of it', { alias: 'u' }))
+      .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
+      .option('agent-api-version', text('API version of the agent; default: ask it'))
+      .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself: do not contact it' })
+      .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file'], 'What to deliver:')
+      .option('file', text('A file, or a zip that the agent unpacks', { alias: 'f' }))
+      .option('cert', { type: 'string', describe: 'Certificates from the authority in this directory; no value: KEYLIME_DIR/ca' })
+      .option('include', text('With --cert: everything in this directory'))
+      .option('key', text('A key file made by userdata-encrypt', { alias: 'k' }))
+      .option('payload', text('With -k: the payload encrypted with that key', { alias: 'p' }))
+      .option('verify', { type: 'boolean', describe: 'Stop the agent’s attestation when it cannot prove that it derived the key' })
+      .option('password-file', text('File with the password of the authority; default: KEYLIME_CA_PASSWORD, or ask'))
+      .group(
+        [
+          'tpm_policy',
+          'runtime-policy',
+          'runtime-policy-name',
+          'runtime-policy-checksum',
+          'runtime-policy-sig-key',
+          'mb-policy',
+          'mb-policy-name',
+        ],
+        'What it must prove:',
+      )
+      .option('tpm_policy', text('PCR values, such as \'{"15": ["<hex>"]}\'', { alias: 'tpm-policy' }))
+      .option('runtime-policy', text('File with the runtime policy (IMA)'))
+      .option('runtime-policy-name', text('Name of a stored runtime policy'))
+      .option('runtime-policy-checksum', text('SHA-256 that the policy file must have'))
+      .option('runtime-policy-sig-key', text('Public key that signed the policy'))
+      .option('mb-policy', text('File with the measured boot policy, or `default` (mb_refstate)', { alias: 'mb_refstate' }))
+      .option('mb-policy-name', text('Name of a stored measured boot policy'))
+      .group(['registrarhost', 'registrarport', 'cv', 'cvport', 'cvid', 'nvc'], 'Servers (default: tenant.conf):')
+      .option('registrarhost', text('Registrar [registrar_ip]', { alias: 'r' }))
+      .option('registrarport', { type: 'number', requiresArg: true, alias: 'rp', describe: 'Its TLS port [registrar_port]' })
+      .option('cv', text('Verifier [verifier_ip]', { alias: 'v' }))
+      .option('cvport', { type: 'number', requiresArg: true, alias: 'vp', describe: 'Its port [verifier_port]' })
+      .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
+      .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
+      .option('verifier-check', { type: 'boolean', hidden: true })
+      .group(['wait', 'timeout', 'json', 'quiet'], 'How:')
+      .option('wait', { type: 'boolean', default: true, describe: 'Wait for the first verdict (--no-wait: do not)' })
+      .option('timeout', { type: 'number', default: 60, requiresArg: true, describe: 'Seconds to wait' })
+      .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
+      .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
+
+  async run(argv: Arguments): Promise<number> {
+    const action = commandOf(argv)
+    const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
+    const report = reporterOf(argv, terminal)
+    try {
+      const result = await withTenant(optionsOf(argv, action), process.env, report, (context) => runTenantCommand(context, action))
+      const code = exitCode(result)
+      process.stdout.write(
+        argv.json
+          ? `${resultJson(result)}\n`
+          : resultLines(result, Date.now())
+              .map((line) => `${line}\n`)
+              .join(''),
+      )
+      return code
+    } finally {
+      terminal.end()
+    }
+  },
+}
+
+function commandOf(argv: Arguments): TenantCommand {
+  const word = argv.action ?? argv.command ?? 'add'
+  const found = tenantCommand(word)
+  if (!found)
+    throw new KeylimeError('usage', `"${word}" is not something that the tenant can do`, { hint: `one of: ${COMMANDS.join(', ')}` })
+  return found
+}
+
+function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) => void {
+  if (argv.json) {
+    return (event) => {
+      const line = eventJson(event)
+      if (line) process.stdout.write(`${line}\n`)
+    }
+  }
+  if (argv.quiet) return () => undefined
+  return terminalReport(terminal, () => performance.now())
+}
+
+/** @throws KeylimeError for answers that mean no; the exit code for those that are only bad news. */
+function exitCode(result: TenantResult): number {
+  if (result.type === 'policy') expectSuccess(result.answer.response)
+  if (result.type !== 'status') return 0
+  if (!result.registered && !result.status) throw new KeylimeError('agent_not_found', `the verifier does not have agent ${result.agentId}`)
+  return result.status && ['FAIL', 'TIMEOUT'].includes(String(result.status['attestation_status'])) ? 3 : 0
+}
+
+function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
+  const word = (name: string) => (typeof argv[name] === 'string' && argv[name] !== '' ? { [name]: argv[name] as string } : {})
+  const renamed = Object.entries(NAMES).map(([from, to]) => {
+    const value = argv[from]
+    if (Array.isArray(value)) throw new KeylimeError('usage', `--${from} was given more than once`)
+    return typeof value === 'number' && Number.isNaN(value) ? badNumber(from) : value === undefined || value === '' ? [] : [[to, value]]
+  })
+  const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
+  return {
+    ...Object.fromEntries(renamed.flat()),
+    ...word('file'),
+    ...word('include'),
+    ...cert,
+    command: action,
+    wait: argv.wait ?? true,
+    timeoutSeconds: argv.timeout ?? 60,
+  }
+}
+
+function badNumber(option: string): never {
+  throw new KeylimeError('usage', `--${option} must be a number`)
+}
+
+const NAMES: Record<string, keyof TenantOptions> = {
+  targethost: 'targetHost',
+  targetport: 'targetPort',
+  uuid: 'agentId',
+  cv_targethost: 'cvTargetHost',
+  'agent-api-version': 'agentApiVersion',
+  'push-model': 'pushModel',
+  key: 'keyFile',
+  payload: 'payloadFile',
+  verify: 'verify',
+  'password-file': 'passwordFile',
+  tpm_policy: 'tpmPolicy',
+  'runtime-policy': 'runtimePolicy',
+  'runtime-policy-name': 'runtimePolicyName',
+  'runtime-policy-checksum': 'runtimePolicyChecksum',
+  'runtime-policy-sig-key': 'runtimePolicyKey',
+  'mb-policy': 'mbPolicy',
+  'mb-policy-name': 'mbPolicyName',
+  registrarhost: 'registrarHost',
+  registrarport: 'registrarPort',
+  cv: 'verifierHost',
+  cvport: 'verifierPort',
+  cvid: 'verifierId',
+  nvc: 'noVerifierCheck',
+}

@@ -1,0 +1,94 @@
+import type { RegisteredAgent } from '../../core/api/registrar.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { addAgent } from './add-agent.ts'
+import { deleteFromVerifier } from './delete-agent.ts'
+import { findAgent, resolveAgentId } from './find-agent.ts'
+import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policy-resource.ts'
+import type { TenantContext } from './tenant-context.ts'
+import type { TenantCommand } from './tenant-options.ts'
+import { type AgentStatus, expectSuccess } from './verifier-service.ts'
+
+/** What a command found out; what it did was reported as events. */
+export type TenantResult =
+  | { readonly type: 'done' }
+  | {
+      readonly type: 'status'
+      readonly agentId: string
+      readonly registered: RegisteredAgent | undefined
+      readonly status: AgentStatus | undefined
+    }
+  | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
+  | { readonly type: 'agents'; readonly agents: Readonly<Record<string, AgentStatus>> }
+  | { readonly type: 'policy'; readonly answer: PolicyAnswer }
+
+/** Runs one command of the tenant, whichever face it came through. */
+export async function runTenantCommand(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
+  if (isPolicyCommand(command)) return { type: 'policy', answer: await callPolicyResource(context, command) }
+  switch (command) {
+    case 'add':
+    case 'update':
+      await addAgent(context, command)
+      return { type: 'done' }
+    case 'delete':
+      return deleteAgent(context)
+    case 'reactivate':
+      return reactivate(context)
+    case 'regdelete':
+      return deleteFromRegistrar(context)
+    case 'reglist':
+      return { type: 'ids', where: 'registrar', ids: await context.registrar.agentIds() }
+    case 'cvlist':
+      return { type: 'ids', where: 'verifier', ids: await verifierIds(context) }
+    case 'bulkinfo':
+      return { type: 'agents', agents: await allAgents(context) }
+    default:
+      return agentStatus(context, command)
+  }
+}
+
+async function deleteAgent(context: TenantContext): Promise<TenantResult> {
+  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  const known = await deleteFromVerifier(context, agentId)
+  context.report({ type: 'deleted', agentId, known })
+  return { type: 'done' }
+}
+
+async function reactivate(context: TenantContext): Promise<TenantResult> {
+  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  await context.verifier.reactivate(agentId)
+  context.report({ type: 'reactivated', agentId })
+  return { type: 'done' }
+}
+
+async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {
+  const agentId = await resolveAgentId(context, () => context.registrar.agentIds())
+  const known = await context.registrar.delete(agentId)
+  context.report({ type: 'deleted', agentId, known })
+  return { type: 'done' }
+}
+
+async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
+  if (command === 'cvstatus') {
+    const agentId = await resolveAgentId(context, () => verifierIds(context))
+    return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
+  }
+  const { agentId, registered } = await findAgent(context)
+  const status = command === 'regstatus' ? undefined : await context.verifier.agent(agentId)
+  return { type: 'status', agentId, registered, status }
+}
+
+/** Ids at the verifier; upstream gives rows of one element each. */
+async function verifierIds(context: TenantContext): Promise<string[]> {
+  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, query(context)))
+  const ids = (results as { uuids?: unknown } | null)?.uuids
+  return Array.isArray(ids) ? ids.flat().map(String) : []
+}
+
+async function allAgents(context: TenantContext): Promise<Record<string, AgentStatus>> {
+  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, { bulk: 'True', ...query(context) }))
+  if (typeof results !== 'object' || results === null)
+    throw new KeylimeError('malformed', 'the verifier’s answer to bulkinfo is not an object')
+  return results as Record<string, AgentStatus>
+}
+
+const query = ({ options }: TenantContext): Record<string, string> => (options.verifierId ? { verifier: options.verifierId } : {})
