@@ -38,4 +38,5 @@ export const mountAt = (directory: string): MountEntry | undefined =>
   parseMountInfo(fs.readFileSync('/proc/self/mountinfo', 'utf8')).findLast((entry) => entry.mountPoint === directory)
 
 /** Blank, tab, newline and backslash are written as `\040` and so on. */
-const unescaped = (text: string): string => text.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
+const unescaped = (text: string): string =>
+  text.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
@@ -41,6 +42,7 @@ export function openSecureMount(options: SecureMountOptions): SecureMount {
   if (!before) mount(options)
   else if (before.type === 'tmpfs') adopt(options)
   inspect(directory, options.owner)
+  for (const text of weaknesses(mountAt(fs.realpathSync(directory))!)) logger.warn(`the tmpfs for secrets ${text}`, { directory })
   logger.info(before ? 'using the tmpfs for secrets that is mounted' : 'mounted the tmpfs for secrets', { directory, size: options.size })
   return {
     directory,
@@ -63,15 +65,26 @@ function makeDirectory(directory: string): void {
 
 function mount({ directory, size, owner }: SecureMountOptions): void {
   const command = `mount -t tmpfs -o size=${size},mode=0700,nosuid,nodev,uid=${owner.uid},gid=${owner.gid} tmpfs ${directory}`
-  if (process.geteuid?.() !== 0) throw refused(`no tmpfs is mounted at ${directory}, and only root can mount one`, `run once as root: ${command}`)
+  if (process.geteuid?.() !== 0)
+    throw refused(`no tmpfs is mounted at ${directory}, and only root can mount one`, `run once as root: ${command}`)
   const fd = openDirectory(directory)
   try {
-    // By the descriptor: nobody can put a link in the path's place between the check and the call.
-    nativeAddon().mountTmpfs(`/proc/self/fd/${fd}`, `size=${size},mode=0700,uid=${owner.uid},gid=${owner.gid}`)
+    mountTmpfs(fd, `size=${size},mode=0700,uid=${owner.uid},gid=${owner.gid}`)
   } catch (cause) {
     throw refused(`cannot mount a tmpfs at ${directory}`, 'in a container, give it CAP_SYS_ADMIN or mount the tmpfs from outside', cause)
   } finally {
     fs.closeSync(fd)
+  }
+}
+
+/** On the descriptor, so that nobody can put a link in the path's place. Without swap where the kernel can (Linux 6.4): swap is a disk. */
+function mountTmpfs(fd: number, options: string): void {
+  const target = `/proc/self/fd/${fd}`
+  try {
+    nativeAddon().mountTmpfs(target, `${options},noswap`)
+  } catch (error) {
+    if ((error as { errno?: number }).errno !== os.constants.errno.EINVAL) throw error
+    nativeAddon().mountTmpfs(target, options)
   }
 }
 
@@ -101,7 +114,7 @@ function inspect(directory: string, owner: { uid: number }): void {
 /** What is wrong with the open directory, or undefined. */
 function defectOf(fd: number, entry: MountEntry, owner: { uid: number }): string | undefined {
   const stat = fs.fstatSync(fd)
-  const device = `${Math.floor(stat.dev / 256) & 0xfff}:${(stat.dev & 0xff) | ((Math.floor(stat.dev / 4096) & ~0xff) >>> 0)}`
+  const device = deviceNumber(fs.fstatSync(fd, { bigint: true }).dev)
   if (entry.type !== 'tmpfs') return `a ${entry.type} is mounted there, not a tmpfs (secrets would reach a disk)`
   if (!isTmpfs(fd)) return 'the open directory is not on a tmpfs'
   if (entry.device !== device) return `the open directory is on device ${device}, the mount on ${entry.device}`
@@ -112,6 +125,20 @@ function defectOf(fd: number, entry: MountEntry, owner: { uid: number }): string
   return undefined
 }
 
+/** Of a mount that others made: not good, but no danger to the secrets. */
+function weaknesses({ options }: MountEntry): string[] {
+  const missing = ['nosuid', 'nodev'].filter((name) => !options.includes(name))
+  const noexec = options.includes('noexec') ? ['is mounted noexec: the script of a payload cannot start itself there'] : []
+  return [...(missing.length > 0 ? [`is mounted without ${missing.join(' and ')}`] : []), ...noexec]
+}
+
+/** A dev_t as mountinfo writes it (makedev(3) of glibc). */
+function deviceNumber(dev: bigint): string {
+  const major = ((dev >> 8n) & 0xfffn) | ((dev >> 32n) & 0xfffff000n)
+  const minor = (dev & 0xffn) | ((dev >> 12n) & 0xffffff00n)
+  return `${major}:${minor}`
+}
+
 const isTmpfs = (fd: number): boolean => fs.statfsSync(`/proc/self/fd/${fd}`).type === TMPFS_MAGIC
 
 function openDirectory(directory: string): number {
@@ -119,7 +146,8 @@ function openDirectory(directory: string): number {
     return fs.openSync(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code
-    if (code === 'ELOOP' || code === 'ENOTDIR') throw refused(`${directory} is a link or a file, not a directory`, hintFor(directory), cause)
+    if (code === 'ELOOP' || code === 'ENOTDIR')
+      throw refused(`${directory} is a link or a file, not a directory`, hintFor(directory), cause)
     throw refused(`cannot open ${directory}: ${(cause as Error).message}`, undefined, cause)
   }
 }

@@ -1,0 +1,116 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { openSecureMount } from '../../../src/io/files/secure-mount.ts'
+import { silentLogger } from '../../../src/io/log/logger.ts'
+
+// Mounting needs root; CI runs these as root.
+const asRoot = process.getuid?.() === 0 ? test : test.skip
+
+const mounts: string[] = []
+let base: string
+let directory: string
+beforeEach(() => {
+  base = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime secure-'))
+  directory = path.join(base, 'secure')
+})
+afterEach(() => {
+  for (const place of [...mounts.splice(0).reverse(), directory]) {
+    try {
+      execFileSync('umount', [place], { stdio: 'ignore' })
+    } catch {}
+  }
+  fs.rmSync(base, { recursive: true, force: true })
+})
+
+const mount = (place: string, ...args: string[]) => {
+  fs.mkdirSync(place, { recursive: true })
+  execFileSync('mount', [...args, place])
+  mounts.push(place)
+}
+const root = { uid: 0, gid: 0 }
+const open = (owner = root, size = '1m') => openSecureMount({ directory, size, owner, logger: silentLogger })
+const refusal = (text: RegExp) => expect.objectContaining({ code: 'secure_mount_refused', message: expect.stringMatching(text) })
+
+asRoot('it mounts a tmpfs of the given size, 0700, nosuid and nodev, and unmounts it', () => {
+  const secure = open()
+  expect(secure.mountedByUs).toBe(true)
+  const info = fs
+    .readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .find((line) => line.includes(`${path.basename(base).replace(' ', '\\040')}/secure`))
+  expect(info).toMatch(/nosuid,nodev/)
+  expect(info).toMatch(/size=1024k/)
+  expect(fs.statSync(directory).mode & 0o777).toBe(0o700)
+  expect(() => fs.writeFileSync(path.join(directory, 'big'), Buffer.alloc(2 << 20))).toThrow(/ENOSPC/)
+  secure.check()
+  secure.unmount()
+  expect(() => secure.check()).toThrow(refusal(/not a mount point/))
+})
+
+asRoot('a good tmpfs that is there already is used', () => {
+  mount(directory, '-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'tmpfs')
+  expect(open().mountedByUs).toBe(false)
+})
+
+asRoot("the mount of an earlier root run is handed to the user that the agent will be; another user's is refused", () => {
+  mount(directory, '-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'tmpfs')
+  open({ uid: 1234, gid: 1234 })
+  expect(fs.statSync(directory).uid).toBe(1234)
+  expect(() => open({ uid: 4321, gid: 4321 })).toThrow(refusal(/belongs to uid 1234/))
+})
+
+asRoot('another file system there is refused', () => {
+  mount(directory, '-t', 'ramfs', 'ramfs')
+  expect(() => open()).toThrow(refusal(/ramfs is mounted there/))
+})
+
+asRoot('a tmpfs that others may enter is refused', () => {
+  mount(directory, '-t', 'tmpfs', '-o', 'mode=0755', 'tmpfs')
+  expect(() => open()).toThrow(refusal(/mode is 0755/))
+})
+
+asRoot('a bind mount of a part of another tmpfs is refused', () => {
+  const other = path.join(base, 'other')
+  mount(other, '-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs')
+  fs.mkdirSync(path.join(other, 'part'), { mode: 0o700 })
+  fs.mkdirSync(directory)
+  execFileSync('mount', ['--bind', path.join(other, 'part'), directory])
+  mounts.push(directory)
+  expect(() => open()).toThrow(refusal(/bind mount of \/part/))
+})
+
+asRoot('a plain directory bound over itself on a disk is refused', () => {
+  fs.mkdirSync(directory, { mode: 0o700 })
+  execFileSync('mount', ['--bind', directory, directory])
+  mounts.push(directory)
+  expect(() => open()).toThrow(refusal(/not a tmpfs/))
+})
+
+asRoot('a link in its place is refused, wherever it leads', () => {
+  const other = path.join(base, 'other')
+  mount(other, '-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs')
+  fs.symlinkSync(other, directory)
+  expect(() => open()).toThrow(refusal(/link or a file/))
+})
+
+asRoot('a read-only tmpfs is refused', () => {
+  mount(directory, '-t', 'tmpfs', '-o', 'mode=0700,ro', 'tmpfs')
+  expect(() => open()).toThrow(refusal(/read-only/))
+})
+
+asRoot('a mount that is replaced while the agent runs is noticed', () => {
+  const secure = open()
+  mount(directory, '-t', 'ramfs', 'ramfs')
+  expect(() => secure.check()).toThrow(refusal(/ramfs/))
+})
+
+test('a size that is no size never reaches mount', () => {
+  expect(() => open(root, '1m,exec')).toThrow(refusal(/not a size/))
+})
+
+test('without keylime_dir the error says so', () => {
+  fs.rmSync(base, { recursive: true })
+  expect(() => open()).toThrow(refusal(/does not exist/))
+})

@@ -1,0 +1,24 @@
+import { parseMountInfo } from '../../../../src/io/files/mount-info.ts'
+
+test('octal escapes of the mount point are decoded, optional fields skipped', () => {
+  const line = '36 35 98:0 /mnt1 /var/lib/key\\040lime/se\\134cure rw,noatime master:1 shared:2 - tmpfs tmpfs rw,size=1024k,mode=700'
+  expect(parseMountInfo(`${line}\n`)).toEqual([
+    {
+      device: '98:0',
+      root: '/mnt1',
+      mountPoint: '/var/lib/key lime/se\\cure',
+      options: ['rw', 'noatime'],
+      type: 'tmpfs',
+      superOptions: ['rw', 'size=1024k', 'mode=700'],
+    },
+  ])
+})
+
+test('a mount point that contains " - " escaped does not confuse the separator', () => {
+  const [entry] = parseMountInfo('36 35 98:0 / /a\\040-\\040tmpfs rw - ext4 /dev/sda1 rw')
+  expect(entry).toMatchObject({ mountPoint: '/a - tmpfs', type: 'ext4' })
+})
+
+test('lines that make no sense are left out', () => {
+  expect(parseMountInfo('nonsense\n36 35 98:0 / /a rw\n\n')).toEqual([])
+})
