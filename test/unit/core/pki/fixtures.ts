@@ -16,7 +16,10 @@ export const rsaPair = (): Pair => generateKeyPairSync('rsa', { modulusLength: 2
 export const commonName = (value: string) => [{ oid: '2.5.4.3', value }]
 
 /** A root, valid around NOW. */
-export async function root(name = 'Root', options: { pair?: Pair; notBefore?: number; notAfter?: number; serial?: bigint } = {}): Promise<Authority> {
+export async function root(
+  name = 'Root',
+  options: { pair?: Pair; notBefore?: number; notAfter?: number; serial?: bigint } = {},
+): Promise<Authority> {
   const pair = options.pair ?? ecPair()
   const certificate = await makeAuthority({
     subject: commonName(name),
@@ -29,7 +32,11 @@ export async function root(name = 'Root', options: { pair?: Pair; notBefore?: nu
   return { certificate, key: pair.privateKey }
 }
 
-export async function leaf(authority: Authority, name: string, options: { pair?: Pair; notBefore?: number; notAfter?: number } = {}): Promise<Certificate> {
+export async function leaf(
+  authority: Authority,
+  name: string,
+  options: { pair?: Pair; notBefore?: number; notAfter?: number } = {},
+): Promise<Certificate> {
   const pair = options.pair ?? ecPair()
   return issueCertificate(authority, {
     subject: commonName(name),

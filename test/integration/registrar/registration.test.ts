@@ -1,0 +1,197 @@
+import { registrationTag } from '../../../src/core/payload/auth-tag.ts'
+import { parseCredentialBlob } from '../../../src/core/tpm/make-credential.ts'
+import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
+import { silentLogger } from '../../../src/io/log/logger.ts'
+import { AttestationKeys } from '../../../src/io/tpm/attestation-keys.ts'
+import { readEkCertificates } from '../../../src/io/tpm/ek.ts'
+import { openTpm } from '../../../src/io/tpm/open-tpm.ts'
+import type { Tpm } from '../../../src/io/tpm/tpm.ts'
+import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
+import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { softwareAk } from '../../software-ak.ts'
+import { type Swtpm, startSwtpm } from '../../swtpm.ts'
+
+const home = temporaryKeylimeDir()
+let registrar: RunningRegistrar
+let admin: ApiClient
+let plain: ApiClient
+
+interface Machine {
+  swtpm: Swtpm
+  tpm: Tpm
+  keys: AttestationKeys
+  body: Record<string, unknown>
+}
+const machines: Machine[] = []
+
+beforeAll(async () => {
+  const verifier = await startVerifier(home.env, testLogger('verifier')) // makes cv_ca
+  await verifier.stop()
+  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  admin = adminClient(home.dir, registrar.tlsPort)
+  plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
+  machines.push(await machine(), await machine())
+})
+afterAll(async () => {
+  await Promise.all([admin.close(), plain.close()])
+  await registrar.stop()
+  for (const { swtpm, tpm } of machines) {
+    tpm.close()
+    await swtpm.stop()
+  }
+  home.remove()
+})
+
+async function machine(): Promise<Machine> {
+  const swtpm = await startSwtpm({ ekCertificate: true })
+  const tpm = await openTpm({ tcti: swtpm.tcti })
+  const keys = await AttestationKeys.open({
+    tpm,
+    kind: { kind: 'rsa2048', hash: 'sha256', signing: 'rsassa' },
+    ekHandle: undefined,
+    savedAk: undefined,
+    logger: silentLogger,
+  })
+  const certificates = await readEkCertificates(tpm, 'rsa2048')
+  const ekcert = certificates!.certificate.toString('base64')
+  return {
+    swtpm,
+    tpm,
+    keys,
+    body: {
+      ek_tpm: keys.ekPublic.toString('base64'),
+      aik_tpm: keys.akBlob.public.toString('base64'),
+      ekcert,
+      ip: '10.0.0.7',
+      port: 9002,
+      mtls_cert: 'disabled',
+    },
+  }
+}
+
+const register = (id: string, body: object) => plain.request('POST', `/v2.6/agents/${id}`, { body })
+const activate = (id: string, tag: string, method: 'PUT' | 'POST' = 'PUT', suffix = '') =>
+  plain.request(method, `/v2.6/agents/${id}${suffix}`, { body: { auth_tag: tag } })
+async function answer({ keys, tpm }: Machine, id: string, results: unknown): Promise<string> {
+  const blob = parseCredentialBlob(Buffer.from((results as { blob: string }).blob, 'base64'))
+  return registrationTag(await keys.use(({ ek, ak }) => tpm.activateCredential(ak, ek, blob)), id)
+}
+const enrol = async (id: string, m: Machine, body: object = m.body) => activate(id, await answer(m, id, (await register(id, body)).results))
+const show = (id: string) => admin.request('GET', `/v2.6/agents/${id}`)
+const [first, second] = [() => machines[0]!, () => machines[1]!]
+
+test('a TPM that answers its challenge is registered, and what it said is shown', async () => {
+  const { status, results } = await register('one', first().body)
+  expect(status).toBe(200)
+  expect(Buffer.from((results as { blob: string }).blob, 'base64').length).toBe(336)
+  expect((await show('one')).status).toBe(404)
+  expect(await activate('one', await answer(first(), 'one', results))).toMatchObject({ status: 200, message: 'Success' })
+  expect((await show('one')).results).toMatchObject({
+    aik_tpm: first().body['aik_tpm'],
+    ek_tpm: first().body['ek_tpm'],
+    ekcert: first().body['ekcert'],
+    ip: '10.0.0.7',
+    port: 9002,
+    regcount: 1,
+    mtls_cert: 'disabled',
+  })
+  expect((await admin.request('GET', '/v2.6/agents/')).results).toMatchObject({ uuids: expect.arrayContaining(['one']) })
+})
+
+test('the same TPM may register again, and is counted', async () => {
+  await enrol('again', first())
+  expect((await enrol('again', first())).status).toBe(200)
+  expect((await show('again')).results).toMatchObject({ regcount: 2 })
+})
+
+test('no other TPM, AK or certificate takes over a registered id', async () => {
+  await enrol('bound', first())
+  const other = second().body
+  const { ekcert: _gone, ...withoutCertificate } = first().body
+  for (const body of [other, { ...first().body, aik_tpm: other['aik_tpm'] }, withoutCertificate])
+    expect(await register('bound', body)).toMatchObject({
+      status: 403,
+      message: expect.stringContaining('different TPM identity is forbidden'),
+    })
+})
+
+test('a wrong answer drops the challenge, and leaves an active registration as it was', async () => {
+  await enrol('steady', first())
+  const { results } = await register('steady', first().body)
+  expect((await activate('steady', 'a'.repeat(96))).status).toBe(400)
+  expect((await show('steady')).results).toMatchObject({ regcount: 1 })
+  expect((await activate('steady', await answer(first(), 'steady', results))).status).toBe(404)
+  expect((await register('steady', second().body)).status).toBe(403)
+})
+
+test('an activation without a challenge changes nothing', async () => {
+  await enrol('quiet', first())
+  expect((await activate('quiet', 'a'.repeat(96))).status).toBe(404)
+  expect((await show('quiet')).status).toBe(200)
+})
+
+test('the answer of one id does not do for another', async () => {
+  const { results } = await register('mine', first().body)
+  expect((await activate('mine', await answer(first(), 'theirs', results))).status).toBe(400)
+})
+
+test('activation is served under all of upstream’s forms', async () => {
+  for (const [id, method, suffix] of [
+    ['a1', 'PUT', ''],
+    ['a2', 'PUT', '/activate'],
+    ['a3', 'POST', '/activate'],
+  ] as const) {
+    const { results } = await register(id, first().body)
+    expect((await activate(id, await answer(first(), id, results), method, suffix)).status).toBe(200)
+  }
+})
+
+test('an old agent that sends no EK is registered by its certificate', async () => {
+  const { ek_tpm: _gone, ...body } = first().body
+  expect((await enrol('old', first(), { ...body, port: '9002' })).status).toBe(200)
+  expect((await show('old')).results).toMatchObject({ ek_tpm: first().body['ek_tpm'], port: 9002 })
+})
+
+test('binary fields may be hex', async () => {
+  const hex = (field: string) => Buffer.from(first().body[field] as string, 'base64').toString('hex')
+  expect((await register('hex', { ...first().body, ek_tpm: hex('ek_tpm'), aik_tpm: `0x${hex('aik_tpm')}` })).status).toBe(200)
+})
+
+test.each([
+  ['no AK', { aik_tpm: undefined }, /aik_tpm/],
+  ['an AK that may sign anything', { aik_tpm: softwareAk('rsa', 0x00040072).public.toString('base64') }, /restricted is not set/],
+  ['a truncated AK', { aik_tpm: 'ABhA' }, /./],
+  ['neither EK nor certificate', { ek_tpm: undefined, ekcert: undefined }, /ek_tpm is missing/],
+  ['an EK that is not the certificate’s', { ek_tpm: softwareAk('rsa', 0x000300b2).public.toString('base64') }, /not the key of ekcert/],
+  ['a certificate that is none', { ekcert: 'AAAA' }, /ekcert/],
+  ['half an identity', { iak_tpm: 'AAAA' }, /go together|TPM/],
+  ['a port that is none', { port: 70000 }, /port/],
+])('a registration with %s is refused', async (_name, changes, reason) => {
+  const { status, message } = await register('bad', { ...first().body, ...changes })
+  expect([status, message]).toEqual([400, expect.stringMatching(reason)])
+})
+
+test('an id that could leave a path or forge a log is refused', async () => {
+  for (const id of ['..', 'a%2Fb', 'a%0Ab', 'x'.repeat(81)]) expect((await register(id, first().body)).status).toBe(400)
+})
+
+test('an oversized body is refused', async () =>
+  expect((await register('big', { ...first().body, ip: 'x'.repeat(2 << 20) })).status).toBe(413))
+
+test('an administrator can free an id for another TPM', async () => {
+  await enrol('freed', first())
+  expect((await admin.request('DELETE', '/v2.6/agents/freed')).status).toBe(200)
+  expect((await admin.request('DELETE', '/v2.6/agents/freed')).status).toBe(404)
+  expect((await enrol('freed', second())).status).toBe(200)
+})
+
+test('registrations are kept over a restart', async () => {
+  await enrol('lasting', first())
+  await Promise.all([admin.close(), plain.close(), registrar.stop()])
+  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  admin = adminClient(home.dir, registrar.tlsPort)
+  plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
+  expect((await show('lasting')).status).toBe(200)
+  expect((await register('lasting', second().body)).status).toBe(403)
+})

@@ -1,0 +1,133 @@
+import { type AgentEvent, type AgentState, nextState } from '../../../../src/core/attestation/agent-state.ts'
+import { failure, irrecoverable } from '../../../../src/core/attestation/failure.ts'
+import { retryDelay } from '../../../../src/core/attestation/retry-delay.ts'
+import { DEFAULT_SEVERITY, judge } from '../../../../src/core/attestation/severity.ts'
+
+const timing = { quoteInterval: 2, retryInterval: 2, exponentialBackoff: true, maxRetries: 5 }
+const start: AgentState = { operational: 1, retries: 0, announcedSeverity: null }
+const run = (state: AgentState, ...events: AgentEvent[]) => {
+  let last = { state, effects: [] as ReturnType<typeof nextState>['effects'] }
+  for (const event of events) last = nextState(last.state, event, timing)
+  return last
+}
+const unreachable = (stage: 'quote' | 'v' = 'quote', attestedBefore = true): AgentEvent => ({
+  type: 'unreachable',
+  stage,
+  attestedBefore,
+  reason: 'x',
+})
+const bad = (policy = DEFAULT_SEVERITY): AgentEvent => ({
+  type: 'quote_failed',
+  judgement: judge([failure('pcr_validation', 'invalid_pcr_15', { message: 'x' })], policy),
+})
+const lenient = { labels: ['low', 'high'], rules: [{ eventId: /^.*$/, label: 'low' }] }
+
+test('a good first quote leads to V, and V to regular quotes', () => {
+  const passed = run(start, { type: 'quote_passed', vIsDue: true })
+  expect(passed).toMatchObject({ state: { operational: 5 }, effects: [{ do: 'deliver_v' }] })
+  expect(run(passed.state, { type: 'v_delivered' })).toMatchObject({
+    state: { operational: 3 },
+    effects: [{ do: 'ask_quote', afterSeconds: 2, partial: true }],
+  })
+})
+
+test('silence is answered by 2, 4, 8, 16 and 32 seconds of waiting, then the agent is reported, and asked on', () => {
+  let state = { ...start, operational: 3 } as AgentState
+  const waits: number[] = []
+  for (let i = 0; i < 5; i++) {
+    const step = run(state, unreachable())
+    state = step.state
+    expect(state.operational).toBe(4)
+    expect(step.effects).toEqual([{ do: 'ask_quote', afterSeconds: expect.any(Number), partial: false }])
+    waits.push((step.effects[0] as { afterSeconds: number }).afterSeconds)
+  }
+  expect(waits).toEqual([2, 4, 8, 16, 32])
+  const given = run(state, unreachable())
+  expect(given.state.operational).toBe(7)
+  expect(given.effects.map((e) => e.do)).toEqual(['record', 'announce', 'ask_quote'])
+  expect(given.effects[1]).toMatchObject({ type: 'comm_error', failure: { eventId: 'internal.verifier.not_reachable' } })
+  expect(run(given.state, unreachable()).effects.map((e) => e.do)).toEqual(['ask_quote'])
+  expect(run(given.state, { type: 'quote_passed', vIsDue: false }).state).toMatchObject({ operational: 3, retries: 0 })
+})
+
+test('an agent that was never attested is not announced when it stays silent', () => {
+  const end = run(start, ...Array.from({ length: 6 }, () => unreachable('quote', false)))
+  expect(end.effects.map((e) => e.do)).toEqual(['record', 'ask_quote'])
+})
+
+test('V is never retried without a fresh quote, and its failures come to an end', () => {
+  let state = start
+  for (let i = 0; i < 5; i++) {
+    const step = run(state, { type: 'quote_passed', vIsDue: true }, unreachable('v'))
+    expect(step).toMatchObject({ state: { operational: 6 }, effects: [{ do: 'ask_quote', partial: false }] })
+    state = step.state
+  }
+  expect(run(state, { type: 'quote_passed', vIsDue: true }, unreachable('v')).state.operational).toBe(7)
+})
+
+test('a failed quote is announced once for each rise in severity', () => {
+  const first = run({ ...start, operational: 3 }, bad(lenient))
+  expect(first.effects.map((e) => e.do)).toEqual(['record', 'announce', 'ask_quote'])
+  expect(first.state).toMatchObject({ operational: 9, announcedSeverity: 0 })
+  expect(run(first.state, bad(lenient)).effects.map((e) => e.do)).toEqual(['record', 'ask_quote'])
+  const worse = run(first.state, bad())
+  expect(worse.effects.map((e) => e.do)).toEqual(['record', 'announce'])
+})
+
+test('a good quote after a recoverable failure leads back to regular quotes', () =>
+  expect(run(start, bad(lenient), { type: 'quote_passed', vIsDue: false }).state.operational).toBe(3))
+test('by default every failure ends polling', () => expect(run(start, bad()).effects.some((e) => e.do === 'ask_quote')).toBe(false))
+
+test.each([
+  [{ type: 'refused', stage: 'quote', reason: 'x' }, 'internal.verifier.no_quote'],
+  [{ type: 'refused', stage: 'v', reason: 'x' }, 'internal.verifier.no_v'],
+  [{ type: 'version_unsupported', reason: 'x' }, 'internal.verifier.version_not_supported'],
+  [{ type: 'exception', reason: 'x' }, 'internal.verifier.exception'],
+] as [AgentEvent, string][])('%j ends polling without a revocation', (event, id) => {
+  const end = run(start, event)
+  expect(end).toMatchObject({ state: { operational: 7 }, effects: [{ do: 'record', failures: [{ eventId: id }] }] })
+  expect(end.effects.length).toBe(1)
+})
+
+test('stop rests, reactivate forgets what was announced', () => {
+  expect(run(start, { type: 'stopped' })).toMatchObject({ state: { operational: 10 }, effects: [] })
+  expect(run({ operational: 9, retries: 3, announcedSeverity: 6 }, { type: 'reactivated' })).toMatchObject({
+    state: { operational: 1, retries: 0, announcedSeverity: null },
+    effects: [{ do: 'ask_quote', partial: false }],
+  })
+})
+
+describe('severity', () => {
+  const policy = {
+    labels: ['info', 'warning', 'emergency'],
+    rules: [
+      { eventId: /^pcr_validation\.invalid_pcr_15$/, label: 'info' },
+      { eventId: /^pcr_.*$/, label: 'unknown' },
+    ],
+  }
+  const of = (...fs: Parameters<typeof judge>[0]) => judge(fs, policy)
+  test('the first rule that matches in full decides', () =>
+    expect(of(failure('pcr_validation', 'invalid_pcr_15', { message: '' })).worst.severityLabel).toBe('info'))
+  test('an unknown label, and no rule at all, count as the highest', () => {
+    expect(of(failure('pcr_validation', 'invalid_pcr_16', { message: '' })).worst.severityLabel).toBe('emergency')
+    expect(of(failure('ima', 'pcr_mismatch', { message: '' })).worst.severityLabel).toBe('emergency')
+  })
+  test('what cannot be recovered from is always the highest', () => {
+    const judged = judge([irrecoverable('pcr_validation', 'invalid_pcr_15', { message: '' })], policy)
+    expect([judged.worst.severityLabel, judged.recoverable]).toEqual(['emergency', false])
+  })
+  test('the first of the highest names the round', () => {
+    const low = failure('pcr_validation', 'invalid_pcr_15', { message: '' })
+    expect(judge([low, failure('ima', 'a', { message: '' }), failure('ima', 'b', { message: '' })], policy).worst.eventId).toBe('ima.a')
+  })
+})
+
+test.each([
+  [2, true, 3, 8],
+  [2, false, 3, 2],
+  [1, true, 3, 1],
+  [0.5, true, 3, 0.5],
+  [-2, false, 1, 2],
+])('delay of base %d, exponential %p, try %d is %d s', (retryInterval, exponentialBackoff, attempt, seconds) =>
+  expect(retryDelay(attempt, { retryInterval, exponentialBackoff, maxRetries: 9 })).toBe(seconds),
+)
