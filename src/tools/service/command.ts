@@ -1,0 +1,84 @@
+import { execFileSync } from 'node:child_process'
+import readline from 'node:readline/promises'
+import type { Argv } from 'yargs'
+import { agentOptions } from '../../config/agent.ts'
+import { describeAsFile } from '../../config/describe.ts'
+import { keylimeDirectory } from '../../config/files.ts'
+import { registrarOptions } from '../../config/registrar.ts'
+import { verifierOptions } from '../../config/verifier.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { applyAction } from './apply-action.ts'
+import { type Action, installPlan, SERVICE_ROLES, type ServicePlace, type ServiceRole, uninstallPlan, unitName } from './service-plan.ts'
+
+interface Arguments {
+  action?: string | undefined
+  role?: string | undefined
+  root?: string | undefined
+  yes?: boolean | undefined
+  dryRun?: boolean | undefined
+  json?: boolean | undefined
+}
+
+/** `keylime service install|status|uninstall ROLE`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage(
+        'Runs a role as a systemd service, from this one file. Shows what it will do before it does it.\n\nUsage: keylime service install|status|uninstall ROLE [options]',
+      )
+      .example('sudo keylime service install verifier', 'verifier and registrar, now and at every boot')
+      .example('sudo keylime service install agent', 'on each machine with a TPM')
+      .example('keylime service install agent --root /mnt/image --yes', 'into the file system of an image')
+      .positional('action', { choices: ['install', 'status', 'uninstall'] as const, demandOption: true, describe: 'What to do' })
+      .positional('role', { choices: SERVICE_ROLES, demandOption: true, describe: 'Which role' })
+      .option('root', { type: 'string', requiresArg: true, describe: 'Work below this directory; no user is made, nothing is started' })
+      .option('yes', { alias: 'y', type: 'boolean', describe: 'Do not ask' })
+      .option('dry-run', { type: 'boolean', describe: 'Only show what would be done' })
+      .option('json', { type: 'boolean', describe: 'Show the plan as JSON' }) as unknown as Argv<Arguments>,
+
+  async run(argv: Arguments): Promise<number> {
+    const role = argv.role as ServiceRole
+    if (argv.action === 'status') return showStatus(role)
+    const place: ServicePlace = { root: argv.root ?? '', executable: process.execPath, keylimeDir: keylimeDirectory(process.env) }
+    const plan = argv.action === 'install' ? installPlan(role, place, configText(role)) : uninstallPlan(role, place)
+    show(plan, argv)
+    if (argv.dryRun) return 0
+    const live = place.root === ''
+    if (live && process.getuid?.() !== 0)
+      throw new KeylimeError('refused', `only root can ${argv.action} a service`, { hint: `sudo keylime service ${argv.action} ${role}` })
+    if (!argv.yes && !(await confirmed())) return 1
+    for (const action of plan) applyAction(action, live)
+    process.stderr.write(live && argv.action === 'install' ? `${unitName(role)} is running\n` : 'done\n')
+    return 0
+  },
+}
+
+const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions } as const
+const configText = (role: ServiceRole): string => describeAsFile(role, TABLES[role])
+
+function show(plan: Action[], argv: Arguments): void {
+  if (argv.json) process.stdout.write(`${JSON.stringify(plan.map(({ tell, ...action }) => ({ action: action.do, tell })))}\n`)
+  else process.stdout.write(`${plan.map((action) => `  ${action.tell}`).join('\n')}\n`)
+}
+
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY) throw new KeylimeError('usage', 'there is no terminal to ask on', { hint: 'add --yes' })
+  const terminal = readline.createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await terminal.question('Do this? [y/N] ')).trim())
+  } finally {
+    terminal.close()
+  }
+}
+
+function showStatus(role: ServiceRole): number {
+  try {
+    execFileSync('systemctl', ['status', '--no-pager', unitName(role)], { stdio: 'inherit' })
+    return 0
+  } catch (error) {
+    const status = (error as { status?: number }).status
+    if (status === undefined || status === null)
+      throw new KeylimeError('unavailable', 'systemctl cannot be run on this machine', { cause: error })
+    return status === 4 ? 6 : 1
+  }
+}

@@ -1,0 +1,90 @@
+import path from 'node:path'
+import { unitText } from './unit-text.ts'
+
+/** The roles that run as services. */
+export const SERVICE_ROLES = ['agent', 'verifier', 'registrar'] as const
+export type ServiceRole = (typeof SERVICE_ROLES)[number]
+
+export interface ServicePlace {
+  /** Prefix of every path, for images that are built; empty on a running machine. */
+  root: string
+  /** The executable that runs now. */
+  executable: string
+  keylimeDir: string
+}
+
+/** One thing to be done, told before it is done. */
+export type Action =
+  | { do: 'user'; name: string; tell: string }
+  | { do: 'directory'; path: string; mode: number; owner: string; tell: string }
+  /** `keep`: a file that is there is the administrator's, and stays. */
+  | { do: 'file'; path: string; content: string; mode: number; owner: string; keep: boolean; tell: string }
+  | { do: 'copy'; from: string; path: string; mode: number; tell: string }
+  | { do: 'remove'; path: string; tell: string }
+  | { do: 'systemctl'; args: string[]; tell: string; mayFail?: boolean }
+
+export const USER = 'keylime'
+const INSTALLED = '/usr/local/bin/keylime'
+
+export const unitName = (role: ServiceRole): string => `keylime-${role}.service`
+
+/**
+ * What `keylime service install ROLE` does, in order. Pure.
+ * @param configText commented configuration, written only where none is.
+ */
+export function installPlan(role: ServiceRole, place: ServicePlace, configText: string): Action[] {
+  const at = (file: string) => path.join(place.root || '/', file)
+  const live = place.root === ''
+  const owner = role === 'agent' ? 'root' : USER
+  const unit = unitText(role, { executable: INSTALLED, keylimeDir: place.keylimeDir, user: USER })
+  const actions: Action[] = []
+  if (live) actions.push({ do: 'user', name: USER, tell: `make the system user "${USER}", in group "tss" where there is one` })
+  if (path.resolve(place.executable) !== at(INSTALLED))
+    actions.push({ do: 'copy', from: place.executable, path: at(INSTALLED), mode: 0o755, tell: `copy this executable to ${at(INSTALLED)}` })
+  actions.push(
+    {
+      do: 'directory',
+      path: at(place.keylimeDir),
+      mode: role === 'agent' ? 0o755 : 0o750,
+      owner,
+      tell: `make ${at(place.keylimeDir)} for keys and state`,
+    },
+    { do: 'directory', path: at('/etc/keylime'), mode: 0o755, owner: 'root', tell: `make ${at('/etc/keylime')}` },
+    {
+      do: 'file',
+      path: at(`/etc/keylime/${role}.conf`),
+      content: configText,
+      mode: 0o640,
+      owner: `root:${USER}`,
+      keep: true,
+      tell: `write ${at(`/etc/keylime/${role}.conf`)} (kept when it is there)`,
+    },
+    {
+      do: 'file',
+      path: at(`/etc/systemd/system/${unitName(role)}`),
+      content: unit,
+      mode: 0o644,
+      owner: 'root',
+      keep: false,
+      tell: `write ${at(`/etc/systemd/system/${unitName(role)}`)}`,
+    },
+  )
+  if (live) {
+    actions.push(
+      { do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' },
+      { do: 'systemctl', args: ['enable', '--now', unitName(role)], tell: `start ${unitName(role)}, now and at every boot` },
+    )
+  }
+  return actions
+}
+
+/** What `uninstall` does: keys, state and configuration stay, they may be worth more than the service. */
+export function uninstallPlan(role: ServiceRole, place: ServicePlace): Action[] {
+  const unit = path.join(place.root || '/', 'etc/systemd/system', unitName(role))
+  const stop: Action[] =
+    place.root === ''
+      ? [{ do: 'systemctl', args: ['disable', '--now', unitName(role)], tell: `stop ${unitName(role)}`, mayFail: true }]
+      : []
+  const reload: Action[] = place.root === '' ? [{ do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' }] : []
+  return [...stop, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...reload]
+}
