@@ -171,8 +171,8 @@ async function enrol(
     })
   })
   const status = context.options.wait ? undefined : await waitUntilKnown(context, agentId)
-  report({ type: 'enrolled', agentId, tries })
   if (status) report({ type: 'enrolled_status', agentId, status })
+  report({ type: 'enrolled', agentId, tries })
 }
 
 function alreadyThere(agentId: string): KeylimeError {

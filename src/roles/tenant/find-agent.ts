@@ -42,7 +42,7 @@ async function byId(context: TenantContext, text: string): Promise<FoundAgent> {
   checkId(text)
   const exact = await context.registrar.agent(text)
   if (exact) return { agentId: text, registered: exact, by: 'id' }
-  const ids = await context.registrar.agentIds()
+  const ids = context.options.exactId ? [] : await context.registrar.agentIds()
   const fitting = ids.filter((id) => id.startsWith(text) && id !== text)
   if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
   const [only] = fitting

@@ -25,7 +25,7 @@ export interface QuoteQuestion {
 }
 
 /**
- * Judges an identity quote: made by the agent's TPM for this nonce, and PCR 16 in it binds the transport key that came along (protocol 3.4). Only then may a
+ * Judges an identity quote (agents may quote further PCRs with it; Python agents do): made by the agent's TPM for this nonce, and PCR 16 in it binds the transport key that came along (protocol 3.4). Only then may a
  * key share be encrypted to that key. @throws KeylimeError `attestation_failed` with what was found and expected.
  */
 export function judgeIdentityQuote(results: unknown, question: QuoteQuestion): QuoteReply {
@@ -40,7 +40,7 @@ export function judgeIdentityQuote(results: unknown, question: QuoteQuestion): Q
   checkAccepted('accept_tpm_signing_algs', reply.sign_alg, question.accepted.signing)
   if (!isHashName(reply.hash_alg)) throw refused(`the digest ${reply.hash_alg} cannot be judged here`)
   const hash: HashName = reply.hash_alg
-  const verdict = verifyQuote(reply.quote, { ak: question.ak, nonce: Buffer.from(question.nonce, 'ascii'), hash, pcrs: [DATA_PCR] })
+  const verdict = verifyQuote(reply.quote, { ak: question.ak, nonce: Buffer.from(question.nonce, 'ascii'), hash, pcrs: null })
   if (!verdict.ok)
     throw refused(`the identity quote is not genuine: ${verdict.failures.map((failure) => failure.context.message).join('; ')}`)
   const got = verdict.pcrs.values.get(DATA_PCR)

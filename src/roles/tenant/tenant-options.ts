@@ -2,6 +2,8 @@
 export interface TenantOptions {
   readonly command: string
   readonly agentId?: string
+  /** `agentId` is whole, not the beginning of one. */
+  readonly exactId?: boolean
   readonly targetHost?: string
   readonly targetPort?: number
   readonly registrarHost?: string
