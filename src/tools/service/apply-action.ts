@@ -9,24 +9,29 @@ import type { Action } from './service-plan.ts'
 export function applyAction(action: Action, live: boolean): void {
   switch (action.do) {
     case 'user':
-      return makeUser(action.name)
+      makeUser(action.name)
+      break
     case 'directory':
       fs.mkdirSync(action.path, { recursive: true, mode: action.mode })
-      return live ? own(action.path, action.owner) : undefined
+      if (live) own(action.path, action.owner)
+      break
     case 'file':
-      if (action.keep && fs.existsSync(action.path)) return
+      if (action.keep && fs.existsSync(action.path)) break
       fs.mkdirSync(path.dirname(action.path), { recursive: true })
       writeFileAtomic(action.path, action.content, action.mode)
-      return live ? own(action.path, action.owner) : undefined
+      if (live) own(action.path, action.owner)
+      break
     case 'copy':
       fs.mkdirSync(path.dirname(action.path), { recursive: true })
       fs.copyFileSync(action.from, `${action.path}.new`)
       fs.chmodSync(`${action.path}.new`, action.mode)
-      return fs.renameSync(`${action.path}.new`, action.path) // a running service keeps its file
+      fs.renameSync(`${action.path}.new`, action.path) // a running service keeps its file
+      break
     case 'remove':
-      return fs.rmSync(action.path, { force: true })
+      fs.rmSync(action.path, { force: true })
+      break
     case 'systemctl':
-      return systemctl(action.args, action.mayFail ?? false)
+      systemctl(action.args, action.mayFail ?? false)
   }
 }
 
