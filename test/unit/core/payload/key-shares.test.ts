@@ -1,0 +1,83 @@
+import { authTag } from '../../../../src/core/payload/auth-tag.ts'
+import { type KeyShares, MAX_SHARES, noShares, receiveShare, type ShareEvent } from '../../../../src/core/payload/key-shares.ts'
+import { splitKey } from '../../../../src/core/payload/split-key.ts'
+
+const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
+// Vectors of the protocol reference, section 11.
+const K = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
+const V = Buffer.from(Array.from({ length: 32 }, (_, i) => 0x20 + i))
+const U = Buffer.alloc(32, 0x20)
+const TAG = '74216909e21c5a1a5fb9e0ad23881f6f1693d01b5469c4d12dfe4ea151ab3334690966790c8e3b4a358b1be3ca443e2d'
+
+const u = (share: Buffer = U, tag = TAG, payload: string | null = 'sealed'): ShareEvent => ({
+  type: 'u',
+  user: { share: Buffer.from(share), authTag: tag, payload },
+})
+const v = (share: Buffer = V): ShareEvent => ({ type: 'v', share: Buffer.from(share) })
+
+function run(...events: ShareEvent[]) {
+  let state: KeyShares = noShares
+  const done: string[] = []
+  for (const event of events) {
+    const next = receiveShare(state, event, ID)
+    state = next.state
+    done.push(...next.effects.map((effect) => effect.do))
+  }
+  return { state, done }
+}
+
+test('the vectors fit together', () => {
+  expect(splitKey(K, V)).toEqual(U)
+  expect(authTag(K, ID)).toBe(TAG)
+})
+
+test.each([
+  ['U first', [u(), v()]],
+  ['V first', [v(), u()]],
+  ['an upper-case tag', [u(U, TAG.toUpperCase()), v()]],
+])('%s: K is derived and the payload delivered', (_what, events) => {
+  const { state, done } = run(...events)
+  expect(done).toEqual(['deliver', 'forget'])
+  expect(state).toMatchObject({ us: [], vs: [], k: K })
+})
+
+test('shares that do not fit wait, and one that fits is found among them', () => {
+  const other = Buffer.alloc(32, 7)
+  const { state, done } = run(v(other), v(Buffer.alloc(16, 1)), u(other), u(), v())
+  expect(done).toEqual(['no_match', 'no_match', 'deliver', 'forget'])
+  expect(state.us).toEqual([])
+})
+
+test('a wrong tag, or shares of different lengths, never give a key', () => {
+  expect(run(u(U, '00'.repeat(48)), v()).state.k).toBeNull()
+  expect(run(u(U.subarray(0, 16)), v()).state.k).toBeNull()
+  expect(run(u(U, ''), v()).state.k).toBeNull()
+})
+
+test('a new U alone, or a new V alone, waits', () => {
+  const { state, done } = run(u(), v(), v())
+  expect(done).toEqual(['deliver', 'forget'])
+  expect(state.vs).toHaveLength(1)
+})
+
+test('the same delivery again is not a delivery; a new one is', () => {
+  const V2 = Buffer.alloc(32, 9)
+  const { done } = run(u(), v(), u(), v(), u(splitKey(K, V2)), v(V2), u(U, TAG, 'other payload'), v())
+  expect(done.filter((step) => step !== 'forget')).toEqual(['deliver', 'already_delivered', 'deliver', 'deliver'])
+})
+
+test('the lists are bounded: the oldest is dropped', () => {
+  const many = Array.from({ length: MAX_SHARES }, (_, i) => u(Buffer.alloc(32, i + 100)))
+  const { state, done } = run(u(), ...many, v())
+  expect(done.slice(0, 2)).toEqual(['dropped_oldest', 'forget'])
+  expect(state.k).toBeNull()
+  expect(state.us).toHaveLength(MAX_SHARES)
+})
+
+test('what is no longer needed is handed back to be overwritten, the new key is not', () => {
+  const first = receiveShare(noShares, u(), ID)
+  const second = receiveShare(first.state, v(), ID)
+  const forget = second.effects.find((effect) => effect.do === 'forget')
+  for (const buffer of forget?.do === 'forget' ? forget.buffers : []) buffer.fill(0)
+  expect(second.state.k).toEqual(K)
+})
