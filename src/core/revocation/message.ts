@@ -1,0 +1,86 @@
+import { z } from 'zod'
+import { KeylimeError } from '../errors.ts'
+import { pythonJson } from './python-json.ts'
+
+/** What a verifier says of an agent that failed (protocol 6.1). */
+export interface RevocationFacts {
+  type: 'revocation' | 'comm_error'
+  ip: string
+  agentId: string
+  port: number
+  /** JSON text. */
+  tpmPolicy: string
+  /** JSON text: certificate serial and subject; `{}` without a certificate package. */
+  metaData: string
+  /** Local time, as C's asctime writes it. */
+  eventTime: Date
+  eventId: string
+  severityLabel: string
+  /** JSON text. */
+  context: string
+}
+
+/** The text that is signed and sent, byte for byte as upstream's verifier makes it. */
+export function revocationMessage(facts: RevocationFacts): string {
+  return pythonJson({
+    type: facts.type,
+    ip: facts.ip,
+    agent_id: facts.agentId,
+    port: facts.port,
+    tpm_policy: facts.tpmPolicy,
+    meta_data: facts.metaData,
+    event_time: asctime(facts.eventTime),
+    event_id: facts.eventId,
+    severity_label: facts.severityLabel,
+    context: facts.context,
+  })
+}
+
+const DAYS = ['Sun', 'Mon', 'Tue', 'Wed', 'Thu', 'Fri', 'Sat']
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec']
+
+/** `Mon Nov 23 15:27:46 2026`; the day is padded with a blank. */
+export function asctime(time: Date): string {
+  const two = (n: number) => String(n).padStart(2, '0')
+  const clock = [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(':')
+  return `${DAYS[time.getDay()]} ${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2, ' ')} ${clock} ${time.getFullYear()}`
+}
+
+const schema = z.object({
+  type: z.string(),
+  agent_id: z.string(),
+  ip: z.string().nullish(),
+  port: z.union([z.number(), z.string()]).nullish(),
+  tpm_policy: z.string().nullish(),
+  meta_data: z.string().default('{}'),
+  event_time: z.string().nullish(),
+  event_id: z.string().nullish(),
+  severity_label: z.string().nullish(),
+  context: z.string().nullish(),
+})
+export type RevocationMessage = z.infer<typeof schema>
+
+/** Reads a message. Call it only for one whose signature holds. @throws KeylimeError `malformed`. */
+export function parseRevocationMessage(text: string): RevocationMessage {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new KeylimeError('malformed', 'the revocation message is not JSON', { cause })
+  }
+  const parsed = schema.safeParse(json)
+  if (!parsed.success)
+    throw new KeylimeError('malformed', `the revocation message lacks ${parsed.error.issues.map((i) => i.path.join('.')).join(', ')}`)
+  return parsed.data
+}
+
+/** The serial of the certificate that the failed agent held; null when the message names none. */
+export function revokedSerial(message: RevocationMessage): bigint | null {
+  try {
+    const serial = (JSON.parse(message.meta_data) as { cert_serial?: unknown } | null)?.cert_serial
+    if (typeof serial === 'number' && Number.isSafeInteger(serial) && serial > 0) return BigInt(serial)
+    return typeof serial === 'string' && /^\d{1,49}$/.test(serial) ? BigInt(serial) : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,8 @@
+// `npm run bench [PART…]`: parts are quote, start, deliver. Medians of one run; ratios, not milliseconds, can be compared between machines.
+import { benchDeliver } from './deliver.ts'
+import { benchStart } from './start.ts'
+import { benchVerifyQuote } from './verify-quote.ts'
+
+const PARTS: Record<string, () => void | Promise<void>> = { quote: benchVerifyQuote, start: benchStart, deliver: benchDeliver }
+const asked = process.argv.slice(2)
+for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

@@ -1,0 +1,74 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { parseActionList } from '../../../../src/core/revocation/action-list.ts'
+import { asctime, parseRevocationMessage, revocationMessage, revokedSerial } from '../../../../src/core/revocation/message.ts'
+import { pythonJson } from '../../../../src/core/revocation/python-json.ts'
+import { signRevocation, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
+
+const facts = {
+  type: 'revocation',
+  ip: '10.0.0.7',
+  agentId: 'a1',
+  port: 9002,
+  tpmPolicy: '{"mask": "0x0"}',
+  metaData: '{"cert_serial": 2, "subject": "CN=a1"}',
+  eventTime: new Date(2026, 10, 3, 5, 7, 9),
+  eventId: 'ima.pcr_mismatch',
+  severityLabel: 'emergency',
+  context: '{"message": "ä"}',
+} as const
+const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+
+test('the message is byte for byte what Python’s json.dumps gives', () =>
+  expect(revocationMessage(facts)).toBe(
+    '{"type": "revocation", "ip": "10.0.0.7", "agent_id": "a1", "port": 9002, "tpm_policy": "{\\"mask\\": \\"0x0\\"}", "meta_data": "{\\"cert_serial\\": 2, \\"subject\\": \\"CN=a1\\"}", "event_time": "Tue Nov  3 05:07:09 2026", "event_id": "ima.pcr_mismatch", "severity_label": "emergency", "context": "{\\"message\\": \\"\\u00e4\\"}"}',
+  ))
+test('asctime pads the day with a blank', () => expect(asctime(new Date(2026, 10, 23, 15, 27, 46))).toBe('Mon Nov 23 15:27:46 2026'))
+test('pythonJson escapes what Python escapes', () =>
+  expect(pythonJson({ a: ['é\u007f😀', null, true, 1.5] })).toBe('{"a": ["\\u00e9\\u007f\\ud83d\\ude00", null, true, 1.5]}'))
+
+test('a signed message verifies and gives its facts', () => {
+  const text = revocationMessage(facts)
+  const revocation = verifyRevocation(publicKey, text, signRevocation(privateKey, text))
+  expect(revocation.message).toMatchObject({ type: 'revocation', agent_id: 'a1' })
+  expect(revokedSerial(revocation.message)).toBe(2n)
+  expect(Buffer.from(signRevocation(privateKey, text), 'base64').length).toBe(256)
+})
+
+const text = revocationMessage(facts)
+const signature = signRevocation(privateKey, text)
+test.each([
+  ['changed text', text.replace('a1', 'a2'), signature],
+  ['text with a blank more', `${text} `, signature],
+  ['no signature', text, ''],
+  ['the word none', text, 'none'],
+  ['a truncated signature', text, signature.slice(0, -8)],
+  ['another key', text, signRevocation(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, text)],
+  ['oversized text', 'x'.repeat(2 << 20), signature],
+])('a notification with %s is refused', (_name, changed, given) =>
+  expect(() => verifyRevocation(publicKey, changed, given)).toThrow(/not signed|does not hold|characters/),
+)
+test('a signed text that is no message is malformed', () =>
+  expect(() => verifyRevocation(publicKey, '{}', signRevocation(privateKey, '{}'))).toThrow(/lacks type/))
+
+test.each([
+  ['{"cert_serial": 7}', 7n],
+  ['{"cert_serial": "7"}', 7n],
+  ['{"cert_serial": -1}', null],
+  ['{"cert_serial": 1.5}', null],
+  ['{"cert_serial": "7; rm"}', null],
+  ['{}', null],
+  ['null', null],
+  ['[', null],
+])('serial of meta_data %s', (metaData, serial) =>
+  expect(revokedSerial(parseRevocationMessage(revocationMessage({ ...facts, metaData })))).toBe(serial),
+)
+
+test.each([
+  ['local_action_a,local_action_b', ['local_action_a', 'local_action_b'], []],
+  ['local_action_a, local_action_b\nlocal_action_c\n', ['local_action_a', 'local_action_b', 'local_action_c'], []],
+  ['[local_action_a "local_action_b" \'c\']', ['local_action_a', 'local_action_b', 'c'], []],
+  ['a,a,b', ['a', 'b'], []],
+  ['../evil,/bin/sh,ok,-x,a/b', ['ok'], ['../evil', '/bin/sh', '-x', 'a/b']],
+  ['', [], []],
+  [' [ ] ', [], []],
+])('action list %j', (list, names, refused) => expect(parseActionList(list)).toEqual({ names, refused }))
