@@ -46,7 +46,11 @@ export function tpmMaker(certificate: Certificate): string {
   return model ? `${maker} (${model})` : maker
 }
 
+/** Software TPM of IBM and libtpms: its id is no letters. */
+const SOFTWARE_TPM = '00001014'
+
 function makerOf(id: string): string {
+  if (id.replace(/^id:/i, '') === SOFTWARE_TPM) return 'a software TPM'
   const letters = Buffer.from(id.replace(/^id:/i, ''), 'hex')
     .toString('latin1')
     .replace(/[\0\s]+$/, '')

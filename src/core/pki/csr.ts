@@ -19,7 +19,8 @@ const PEM = /-----BEGIN (?:NEW )?CERTIFICATE REQUEST-----([A-Za-z0-9+/=\s]+)----
 
 /** Reads a certificate signing request, PEM or DER (RFC 2986). @throws KeylimeError `malformed`, also when its own signature is wrong. */
 export function parseSigningRequest(input: string | Buffer): SigningRequest {
-  const der = typeof input === 'string' ? Buffer.from(PEM.exec(input)?.[1] ?? '', 'base64') : input
+  const text = typeof input === 'string' ? input : input.subarray(0, 65_536).toString('latin1')
+  const der = typeof input === 'string' || text.includes('-----BEGIN') ? Buffer.from(PEM.exec(text)?.[1] ?? '', 'base64') : input
   if (der.length === 0) throw new KeylimeError('malformed', 'the file holds no certificate signing request')
   const [info, algorithm, signature] = childrenOf(expectTag(readElement(der), TAG.sequence, 'the request'))
   const content = expectTag(info, TAG.sequence, 'the request')

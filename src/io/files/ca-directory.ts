@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, randomBytes } from 'node:crypto'
+import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
@@ -92,6 +92,26 @@ async function init(access: CaAccess): Promise<Certificate> {
   await authority.publishCrl()
   await writeFileAtomic(path.join(directory, 'cacert.crt'), certificate.pem, 0o640) // last: with it the directory counts as made
   return certificate
+}
+
+/** Starts a key store for a key that was made elsewhere. @throws KeylimeError `refused` when `cacert.crt` is not the certificate of that key. */
+export async function importAuthorityKey(access: CaAccess, key: KeyObject, lastSerial: number): Promise<void> {
+  const certificate = parseCertificate(await readText(path.join(access.directory, 'cacert.crt')))
+  const spki = (of: KeyObject) => of.export({ format: 'der', type: 'spki' })
+  if (!spki(createPublicKey(key)).equals(spki(certificate.publicKey))) {
+    throw new KeylimeError('refused', `the key is not that of ${path.join(access.directory, 'cacert.crt')}`)
+  }
+  await withFileLock(path.join(access.directory, LOCK), async () => {
+    const store: Keystore = {
+      salt: randomBytes(32).toString('base64'),
+      ca: privateKeyPem(key),
+      lastSerial,
+      revokedKeys: [],
+      keys: new Map(),
+    }
+    await writeFileAtomic(path.join(access.directory, 'private.yml'), sealKeystore(store, access.password, randomBytes(16)), 0o600)
+    await new OpenAuthority(access, certificate, key, store).publishCrl()
+  })
 }
 
 /** The operations of an authority. Only `withAuthority` makes one, because each needs the lock. */

@@ -1,0 +1,153 @@
+import type { Argv } from 'yargs'
+import { KeylimeError } from '../../core/errors.ts'
+import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
+import {
+  createCertificate,
+  importKey,
+  initAuthority,
+  listCertificates,
+  packageCertificate,
+  publishCrl,
+  revokeCertificate,
+  showCertificate,
+} from './authority.ts'
+import { certificateDetails, certificateJson, certificateTable } from './render.ts'
+import { type OpenedCa, openCa } from './start.ts'
+
+interface Arguments {
+  action?: string | undefined
+  command?: string | undefined
+  dir?: string | undefined
+  name?: string | undefined
+  serial?: string | undefined
+  reason?: string | undefined
+  san?: string[] | undefined
+  days?: number | undefined
+  csr?: string | undefined
+  file?: string | undefined
+  insecure?: boolean | undefined
+  replace?: boolean | undefined
+  yes?: boolean | undefined
+  json?: boolean | undefined
+  'password-file'?: string | undefined
+}
+
+interface Outcome {
+  readonly lines: readonly string[]
+  readonly json: unknown
+}
+
+const text = (describe: string, extra: object = {}) => ({ type: 'string', requiresArg: true, describe, ...extra }) as const
+
+/** `keylime ca`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage('The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca ACTION [options]')
+      .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
+      .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
+      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke it and publish the list')
+      .positional('action', { type: 'string', describe: `One of: ${Object.keys(ACTIONS).join(' ')}`, default: undefined })
+      .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
+      .option('dir', text('Directory of the authority; default: KEYLIME_DIR/ca', { alias: 'd' }))
+      .option('name', text('Common name of the certificate', { alias: 'n' }))
+      .option('serial', text('revoke: serial in place of a name; import-priv: the last one used', { alias: 's' }))
+      .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: why' })
+      .option('san', { type: 'string', array: true, describe: 'create: host names and addresses; default: the name' })
+      .option('days', { type: 'number', requiresArg: true, describe: 'create: days that it is valid [cert_lifetime]' })
+      .option('csr', text('create: file with a signing request; the key stays with its owner'))
+      .option('replace', { type: 'boolean', describe: 'create: although there is one of that name' })
+      .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })
+      .option('file', text('import-priv: the key', { alias: 'f' }))
+      .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
+      .option('yes', { alias: 'y', type: 'boolean', describe: 'init: destroy the authority that is there' })
+      .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
+
+  async run(argv: Arguments): Promise<number> {
+    const word = argv.action ?? argv.command
+    const action = word ? ACTIONS[word] : undefined
+    if (!action) {
+      throw new KeylimeError('usage', word ? `"${word}" is not something that the authority can do` : 'what shall the authority do?', {
+        hint: `one of: ${Object.keys(ACTIONS).join(', ')}`,
+      })
+    }
+    const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+    for (const warning of ca.warnings) process.stderr.write(`warning: ${warning}\n`)
+    const { lines, json } = await action(ca, argv)
+    process.stdout.write(argv.json ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
+    return 0
+  },
+}
+
+const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome>> = {
+  async init(ca, argv) {
+    const certificate = await initAuthority(await ca.access(true), Boolean(argv.yes))
+    const until = new Date(certificate.notAfter).toISOString()
+    return {
+      lines: [`authority "${certificate.subject}" made in ${ca.directory}, valid until ${until.slice(0, 10)}`],
+      json: { directory: ca.directory, subject: certificate.subject, not_after: until },
+    }
+  },
+
+  async create(ca, argv) {
+    const name = nameOf(argv)
+    const request = { name, alternativeNames: argv.san ?? [], days: argv.days, csr: argv.csr, replace: Boolean(argv.replace) }
+    const { certificate } = await createCertificate(await ca.access(), request)
+    const state = await showCertificate(ca.directory, name, ca.now())
+    return {
+      lines: [
+        `certificate ${certificate.serial} for ${name} issued, valid until ${new Date(certificate.notAfter).toISOString().slice(0, 10)}`,
+      ],
+      json: certificateJson(state),
+    }
+  },
+
+  async pkg(ca, argv) {
+    const file = await packageCertificate(await ca.access(), nameOf(argv), Boolean(argv.insecure))
+    return { lines: [`package ${file} written`], json: { file } }
+  },
+
+  async revoke(ca, argv) {
+    const which = argv.serial === undefined ? { name: nameOf(argv) } : { serial: serialOf(argv.serial) }
+    const { serial, isNew } = await revokeCertificate(await ca.access(), which, (argv.reason ?? 'unspecified') as RevocationReason)
+    return {
+      lines: [`certificate ${serial} ${isNew ? 'revoked' : 'was revoked before'}; the revocation list is published in ${ca.directory}`],
+      json: { serial: serial.toString(), new: isNew },
+    }
+  },
+
+  async list(ca) {
+    const states = await listCertificates(ca.directory, ca.now())
+    return { lines: certificateTable(states, ca.now()), json: states.map(certificateJson) }
+  },
+
+  async show(ca, argv) {
+    const state = await showCertificate(ca.directory, nameOf(argv), ca.now())
+    return { lines: certificateDetails(state), json: certificateJson(state) }
+  },
+
+  async crl(ca) {
+    const next = new Date(await publishCrl(await ca.access())).toISOString()
+    return {
+      lines: [`revocation list published in ${ca.directory}; the next is due on ${next.slice(0, 10)}`],
+      json: { directory: ca.directory, next_update: next },
+    }
+  },
+
+  async 'import-priv'(ca, argv) {
+    if (!argv.serial) throw new KeylimeError('usage', 'which serial did the authority use last?', { hint: 'give it with -s' })
+    await importKey(await ca.access(), argv.file ?? 'ca-private.pem', Number(serialOf(argv.serial)))
+    return { lines: [`key taken into ${ca.directory}/private.yml`], json: { directory: ca.directory } }
+  },
+}
+
+function nameOf(argv: Arguments): string {
+  if (!argv.name) throw new KeylimeError('usage', 'which certificate?', { hint: 'give its name with -n' })
+  return argv.name
+}
+
+function serialOf(text: string): bigint {
+  if (!/^\d{1,48}$/.test(text))
+    throw new KeylimeError('usage', `"${text}" is not a serial number`, { hint: 'serials are decimal: `keylime ca list` shows them' })
+  return BigInt(text)
+}

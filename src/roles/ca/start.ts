@@ -1,0 +1,36 @@
+import path from 'node:path'
+import { caOptions, caSettings } from '../../config/ca.ts'
+import type { Environment } from '../../config/files.ts'
+import { loadConfig } from '../../config/load.ts'
+import { systemClock } from '../../io/clock.ts'
+import { type CaAccess, isCaDirectory } from '../../io/files/ca-directory.ts'
+import { caPassword } from '../../io/process/ca-password.ts'
+
+export interface OpenedCa {
+  readonly directory: string
+  readonly warnings: readonly string[]
+  now(): number
+  /** Gets the password, asking if it must. @param isNew the password is being chosen. */
+  access(isNew?: boolean): Promise<CaAccess>
+}
+
+/** Loads ca.conf and finds the directory; the password is fetched only by the commands that need it. */
+export function openCa(request: { directory: string | undefined; passwordFile: string | undefined }, env: Environment): OpenedCa {
+  const { values, keylimeDir, warnings } = loadConfig('ca', caOptions, { env })
+  const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
+  const now = () => systemClock.now()
+  return {
+    directory,
+    warnings,
+    now,
+    async access(isNew = false) {
+      const password = await caPassword({
+        file: request.passwordFile || values.password_file,
+        configured: values.password.reveal(),
+        credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
+        isNew: isNew || !(await isCaDirectory(directory)),
+      })
+      return { directory, password, settings: caSettings(values), now }
+    },
+  }
+}

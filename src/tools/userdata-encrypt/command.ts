@@ -1,0 +1,25 @@
+import type { Argv } from 'yargs'
+import { encryptUserdata, KEYS_FILE, PAYLOAD_FILE } from './encrypt-userdata.ts'
+
+interface Arguments {
+  file: string
+}
+
+/** `keylime userdata-encrypt FILE`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage(
+        'Encrypts a payload so that it can travel by other means (an image, cloud-init), while keylime delivers only the key.\n\nUsage: keylime userdata-encrypt FILE',
+      )
+      .example('keylime userdata-encrypt secret.zip', `writes ${KEYS_FILE} and ${PAYLOAD_FILE} into this directory`)
+      .example(`keylime tenant -t 10.0.0.7 -k ${KEYS_FILE}`, 'deliver the key alone')
+      .example(`keylime tenant -t 10.0.0.7 -k ${KEYS_FILE} -p ${PAYLOAD_FILE}`, 'deliver both')
+      .positional('file', { type: 'string', demandOption: true, describe: 'The file to encrypt' }) as unknown as Argv<Arguments>,
+
+  async run({ file }: Arguments): Promise<number> {
+    await encryptUserdata(file, process.cwd())
+    process.stdout.write(`${PAYLOAD_FILE} holds the encrypted file, ${KEYS_FILE} its key and shares: keep the latter secret\n`)
+    return 0
+  },
+}
