@@ -1,0 +1,212 @@
+import { Secret } from '../core/secret.ts'
+import { boolean, integer, integerBetween, list, oneOf, option, options, type Parse, path, port, seconds, secret, text } from './option.ts'
+
+const KINDS = ['rsa', 'rsa2048', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ecc_nist_p384'] as const
+const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const
+
+/** A name in a directory, not a path. */
+const fileName: Parse<string> = (value) => {
+  if (value === '' || value === '.' || value === '..' || /[/\0]/.test(value)) throw new Error('must be a file name without "/"')
+  return value
+}
+
+const optionalFileName: Parse<string> = (value) => (value === '' ? '' : fileName(value))
+
+/** A persistent handle such as 0x81010001, or undefined for the word given. */
+const handle =
+  (word: string): Parse<number | undefined> =>
+  (value) => {
+    if (value === '' || value === word) return undefined
+    const number = /^(0x)?[0-9a-fA-F]{1,8}$/.test(value) ? Number.parseInt(value.replace(/^0x/, ''), 16) : 0
+    if (number < 0x81000000 || number > 0x81ffffff) throw new Error('must be a persistent handle such as 0x81010001')
+    return number
+  }
+
+const tmpfsSize: Parse<string> = (value) => {
+  if (!/^\d{1,15}[kmgKMG%]?$/.test(value)) throw new Error('must be a size such as 1m, 512k or 5%')
+  return value
+}
+
+/** Settings of agent.conf: names and defaults of upstream's Rust agent, and what the Python agent knew besides. */
+export const agentOptions = options({
+  version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
+  api_versions: option({
+    parse: list,
+    default: ['default'],
+    doc: 'API versions to offer: `default` (2.1 to 2.6), `latest`, or a list. Unknown ones are left out.',
+  }),
+  uuid: option({
+    parse: text,
+    default: 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000',
+    doc: 'Id of this agent: `hash_ek` (digest of the TPM endorsement key), `generate` (random at each start), `dmidecode`, `hostname`, `environment`, or the id itself.',
+  }),
+  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the agent listens.' }),
+  port: option({ parse: port, default: 9002, doc: 'Port on which the agent listens.' }),
+  contact_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
+  contact_port: option({ parse: port, default: 9002, doc: 'Port under which verifier and tenant reach the agent.' }),
+  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar.' }),
+  registrar_port: option({ parse: port, default: 8890, doc: 'Port of the registrar, plain HTTP.' }),
+  registrar_tls_enabled: option({ parse: boolean, default: false, doc: 'Register over TLS, at registrar_tls_port.' }),
+  registrar_tls_port: option({ parse: port, default: 8891, doc: 'TLS port of the registrar.' }),
+  registrar_tls_ca_cert: option({
+    parse: path,
+    default: 'default',
+    doc: 'CA of the registrar; `default` is cv_ca/cacert.crt in keylime_dir.',
+  }),
+  registrar_api_versions: option({
+    parse: list,
+    default: ['default'],
+    unused: true,
+    doc: 'Versions of the registrar that upstream’s push agent tries.',
+  }),
+  enable_agent_mtls: option({
+    parse: boolean,
+    default: true,
+    doc: 'Serve over mutual TLS. Without it everybody may ask for quotes, and payloads are refused.',
+  }),
+  keylime_dir: option({
+    parse: path,
+    default: '',
+    doc: 'Directory of keys and state; KEYLIME_DIR wins. Empty: /var/lib/keylime. It must exist.',
+  }),
+  server_key: option({ parse: path, default: 'default', doc: 'Private key for TLS; made when missing. `default` is server-private.pem.' }),
+  server_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of server_key. Empty: none.' }),
+  server_cert: option({
+    parse: path,
+    default: 'default',
+    doc: 'Certificate for TLS; made when missing or near its end. `default` is server-cert.crt.',
+  }),
+  payload_key: option({
+    parse: path,
+    default: 'default',
+    doc: 'RSA key to which U and V are encrypted; made when missing. `default` is payload-private.pem.',
+  }),
+  payload_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of payload_key. Empty: none.' }),
+  trusted_client_ca: option({
+    parse: list,
+    default: ['default'],
+    doc: 'CAs whose client certificates may call the agent; `default` is cv_ca/cacert.crt in keylime_dir.',
+  }),
+  enc_keyname: option({ parse: fileName, default: 'derived_tci_key', doc: 'File for the derived key, in secure/.' }),
+  dec_payload_file: option({ parse: fileName, default: 'decrypted_payload', doc: 'File for the decrypted payload, in secure/.' }),
+  secure_size: option({ parse: tmpfsSize, default: '1m', doc: 'Size of the tmpfs for secrets.' }),
+  unmount_secure: option({
+    parse: boolean,
+    default: false,
+    ours: true,
+    doc: 'Unmount the tmpfs for secrets at the end, when the agent mounted it: all payloads are gone then.',
+  }),
+  tpm_ownerpassword: option({
+    parse: secret,
+    default: new Secret(''),
+    secret: true,
+    doc: 'Password of the endorsement hierarchy; `hex:` in front means bytes in hexadecimal. Empty: none.',
+  }),
+  tpm_hash_alg: option({ parse: oneOf(...HASHES), default: 'sha256', doc: 'Hash of quotes, and the PCR bank that is quoted.' }),
+  tpm_encryption_alg: option({ parse: oneOf(...KINDS), default: 'rsa', doc: 'Kind of the endorsement and attestation keys.' }),
+  tpm_signing_alg: option({
+    parse: oneOf('rsassa', 'ecdsa'),
+    default: 'rsassa',
+    doc: 'Signature of quotes: rsassa for RSA, ecdsa for ECC.',
+  }),
+  ek_handle: option({
+    parse: handle('generate'),
+    default: undefined,
+    doc: 'Persistent handle of an endorsement key; `generate` or empty makes it from its template.',
+  }),
+  extract_payload_zip: option({ parse: boolean, default: true, doc: 'Unpack a payload that is a zip into secure/unzipped.' }),
+  payload_script: option({
+    parse: optionalFileName,
+    default: 'autorun.sh',
+    doc: 'Script of an unpacked payload that is run. Empty: none.',
+  }),
+  payload_script_timeout: option({
+    parse: seconds,
+    default: 3600,
+    ours: true,
+    doc: 'Seconds after which the script of a payload, and all that it started, is killed.',
+  }),
+  enable_insecure_payload: option({ parse: boolean, default: false, doc: 'Take payloads although enable_agent_mtls is off.' }),
+  enable_revocation_notifications: option({
+    parse: boolean,
+    default: false,
+    doc: 'Also listen for revocations over ZeroMQ. Those over the REST interface are always taken.',
+  }),
+  revocation_notification_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the ZeroMQ publisher.' }),
+  revocation_notification_port: option({ parse: port, default: 8992, doc: 'Port of the ZeroMQ publisher.' }),
+  revocation_cert: option({
+    parse: path,
+    default: 'default',
+    doc: 'Certificate that signs revocations; `default` is secure/unzipped/RevocationNotifier-cert.crt.',
+  }),
+  revocation_actions: option({
+    parse: list,
+    default: [],
+    doc: 'Actions of this machine that run at a revocation, before those of the payload.',
+  }),
+  revocation_actions_dir: option({ parse: path, default: '/usr/libexec/keylime', doc: 'Directory of revocation_actions.' }),
+  allow_payload_revocation_actions: option({ parse: boolean, default: true, doc: 'Run actions that came in the payload.' }),
+  run_as: option({
+    parse: text,
+    default: 'keylime:tss',
+    doc: '`user:group` to become after the start as root. Empty, or when not started as root: no change.',
+  }),
+  agent_data_path: option({ parse: path, default: 'default', doc: 'File of the attestation key; `default` is agent_data.json.' }),
+  ima_ml_path: option({
+    parse: path,
+    default: 'default',
+    doc: 'Measurement list of the kernel; `default` is /sys/kernel/security/ima/ascii_runtime_measurements.',
+  }),
+  measuredboot_ml_path: option({
+    parse: path,
+    default: 'default',
+    doc: 'Event log of the firmware; `default` is /sys/kernel/security/tpm0/binary_bios_measurements.',
+  }),
+  exponential_backoff_initial_delay: option({
+    parse: integer,
+    default: 10_000,
+    doc: 'Milliseconds until the second attempt to register; then doubled each time.',
+  }),
+  exponential_backoff_max_retries: option({ parse: integerBetween(0, 1000), default: 5, doc: 'Further attempts to register.' }),
+  exponential_backoff_max_delay: option({ parse: integer, default: 300_000, doc: 'Longest pause between two attempts, in milliseconds.' }),
+  enable_iak_idevid: option({ parse: boolean, default: false, doc: 'Register with the device identity keys IAK and IDevID.' }),
+  iak_idevid_template: option({
+    parse: oneOf('', 'default', 'detect', 'H-1', 'H-2', 'H-3', 'H-4', 'H-5', 'manual'),
+    default: 'detect',
+    doc: 'Template of the device identity keys; `manual` takes the two options below.',
+  }),
+  iak_idevid_asymmetric_alg: option({
+    parse: oneOf('rsa', 'ecc'),
+    default: 'rsa',
+    doc: 'Kind of the device identity keys, with `manual`.',
+  }),
+  iak_idevid_name_alg: option({
+    parse: oneOf('sha256', 'sha384', 'sha512'),
+    default: 'sha256',
+    doc: 'Name algorithm of the device identity keys, with `manual`.',
+  }),
+  idevid_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of a persistent IDevID.' }),
+  idevid_handle: option({
+    parse: handle('default'),
+    default: undefined,
+    doc: 'Persistent handle of the IDevID. Empty: from the template.',
+  }),
+  iak_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of a persistent IAK.' }),
+  iak_handle: option({ parse: handle('default'), default: undefined, doc: 'Persistent handle of the IAK. Empty: from the template.' }),
+  iak_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IAK, PEM or DER; `default` is iak-cert.crt.' }),
+  idevid_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IDevID, PEM or DER; `default` is idevid-cert.crt.' }),
+  tls_dir: option({ parse: text, default: 'default', unused: true, doc: 'Of the Python agent.' }),
+  measure_payload_pcr: option({ parse: text, default: '-1', unused: true, doc: 'Of the Python agent.' }),
+  exponential_backoff: option({ parse: text, default: 'true', unused: true, doc: 'Of the Python agent.' }),
+  retry_interval: option({ parse: text, default: '2', unused: true, doc: 'Of the Python agent.' }),
+  max_retries: option({ parse: text, default: '4', unused: true, doc: 'Of the Python agent.' }),
+  verifier_url: option({ parse: text, default: '', unused: true, doc: 'Of the push agent.' }),
+  verifier_tls_ca_cert: option({ parse: text, default: 'default', unused: true, doc: 'Of the push agent.' }),
+  attestation_interval_seconds: option({ parse: text, default: '60', unused: true, doc: 'Of the push agent.' }),
+  certification_keys_server_identifier: option({ parse: text, default: 'ak', unused: true, doc: 'Of the push agent.' }),
+  uefi_logs_evidence_version: option({ parse: text, default: '2.1', unused: true, doc: 'Of the push agent.' }),
+  tls_accept_invalid_certs: option({ parse: text, default: 'false', unused: true, doc: 'Of the push agent.' }),
+  tls_accept_invalid_hostnames: option({ parse: text, default: 'false', unused: true, doc: 'Of the push agent.' }),
+})
+
+export type AgentOptions = typeof agentOptions
