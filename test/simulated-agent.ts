@@ -20,6 +20,7 @@ export interface SimulatedAgent {
   /** Answers in place of the honest ones, by path below the version. */
   answer: Map<string, (query: URLSearchParams, honest: object) => { status: number; body: string } | 'hang' | 'drop'>
   clock: { value: bigint; resetCount: number }
+  onNotification(envelope: { msg: string; signature: string }): void
   newTransportKey(): void
   stop(): Promise<void>
   start(): Promise<void>
@@ -49,6 +50,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     quotes: [],
     answer: new Map(),
     clock: { value: 1n, resetCount: 1 },
+    onNotification() {},
     newTransportKey() {
       transport = generateKeyPairSync('rsa', { modulusLength: 2048 })
       agent.transportKey = transport.publicKey.export({ format: 'pem', type: 'spki' }) as string
@@ -94,6 +96,7 @@ function honest(
 ): object {
   if (path === '/version') return { supported_version: '2.6', supported_versions: ['2.5', '2.6'] }
   if (path === '/keys/vkey') agent.received.push(decrypt(Buffer.from(body.encrypted_key!, 'base64')))
+  if (path === '/notifications/revocation') agent.onNotification(body as { msg: string; signature: string })
   if (path !== '/quotes/integrity') return {}
   const nonce = url.searchParams.get('nonce')!
   agent.quotes.push({ nonce, partial: url.searchParams.get('partial'), path: url.pathname })

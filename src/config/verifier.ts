@@ -155,6 +155,13 @@ export const verifierOptions = options({
   persistent_store_encoding: option({ parse: text, default: '', unused: true, doc: 'Encoding of upstream for attestations.' }),
   transparency_log_sign_algo: option({ parse: text, default: 'sha256', unused: true, doc: 'Digest of the transparency log.' }),
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
+  revocation_retry_seconds: option({
+    parse: seconds,
+    default: 86_400,
+    section: 'revocations',
+    ours: true,
+    doc: 'How long, in seconds, somebody who cannot be reached is tried again after a revocation.',
+  }),
   enabled_revocation_notifications: option({
     section: 'revocations',
     parse: notifierList,

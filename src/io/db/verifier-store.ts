@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { AgentProgress, Enrolment, StoredAgent, StoredState } from '../../core/attestation/stored-agent.ts'
 import type { Migration } from './migrate.ts'
+import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
 import { decodeProgress, decodeState, encodeProgress, encodeState, type ProgressRow, type StateRow } from './verifier-rows.ts'
 
 interface AgentTable extends StateRow {
@@ -10,7 +11,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables {
+interface Tables extends RevocationTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -33,8 +34,16 @@ export interface VerifierStore {
   load(verifierId: string): Promise<StoredAgent[]>
   /** @returns false when an agent of this id exists already. */
   insert(enrolment: Enrolment, state: StoredState): Promise<boolean>
-  /** Writes a change of state together with the agent's counters: nothing that a state rests on can be lost after it. */
-  saveState(agentId: string, state: StoredState, progress: AgentProgress): Promise<void>
+  /**
+   * Writes a change of state together with the agent's counters and with what others must be told of it: after it nothing of the three can be
+   * lost. @returns the revocation with its number.
+   */
+  saveState(
+    agentId: string,
+    state: StoredState,
+    progress: AgentProgress,
+    revocation: NewRevocation | null,
+  ): Promise<StoredRevocation | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
   delete(agentId: string): Promise<void>
@@ -76,10 +85,11 @@ export function verifierStore(database: Kysely<unknown>): VerifierStore {
         await transaction.insertInto('progress').values(encodeProgress(enrolment.agentId, null)).execute()
         return true
       }),
-    saveState: (agentId, state, progress) =>
+    saveState: (agentId, state, progress, revocation) =>
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
+        return revocation ? insertRevocation(transaction as never, revocation) : null
       }),
     saveProgress: (rows) =>
       db.transaction().execute(async (transaction) => {

@@ -115,8 +115,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       announcedSeverity: state.announcedSeverity,
       ...(recorded ? { failures: recorded.failures } : {}),
     }
-    await store.saveState(agent.enrolment.agentId, agent.state, agent.progress)
+    const announce = effects.find((effect) => effect.do === 'announce')
+    const revocation = announce ? options.announcer.prepare(agent, announce.type, announce.failure) : null
+    const stored = await store.saveState(agent.enrolment.agentId, agent.state, agent.progress, revocation)
     report(agent, event, before.operational)
+    if (stored) options.announcer.deliver(stored)
     for (const effect of effects) await perform(agent, effect)
   }
 
@@ -125,9 +128,8 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       case 'ask_quote':
         return schedule(agent, effect.afterSeconds, effect.partial)
       case 'announce':
-        return options.announcer.announce({ agent, type: effect.type, failure: effect.failure })
       case 'record':
-        return
+        return // stored with the state itself
       case 'deliver_v': {
         const epoch = agent.epoch
         const event = await sendV(agent)

@@ -2,6 +2,7 @@ import type { Route } from '../../io/http/route.ts'
 import { deleteAgent } from './handlers/delete-agent.ts'
 import { enrolAgent } from './handlers/enrol-agent.ts'
 import { listAgents } from './handlers/list-agents.ts'
+import { listRevocations } from './handlers/list-revocations.ts'
 import { policyHandlers } from './handlers/policies.ts'
 import { reactivateAgent } from './handlers/reactivate-agent.ts'
 import { showAgent } from './handlers/show-agent.ts'
@@ -34,6 +35,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.create },
     { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
+    { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
     { method: 'POST', path: '/v:version/verify/evidence', access: 'public', handle: verifyEvidenceOnce(context) },
   ]

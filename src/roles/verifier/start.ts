@@ -11,13 +11,15 @@ import { causeChain, KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
+import { REVOCATION_TABLES, revocationStore } from '../../io/db/revocation-store.ts'
 import { AGENT_TABLES, verifierStore } from '../../io/db/verifier-store.ts'
-import { ensureTlsDirectory, loadTlsIdentity } from '../../io/files/tls-directory.ts'
+import { ensureTlsDirectory, loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-directory.ts'
 import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
+import { openWebhook } from '../../io/http/webhook.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { createAgentTable } from './agent-table.ts'
-import { logAnnouncer } from './announcer.ts'
+import { createAnnouncer, type Sender } from './announcer.ts'
 import { createAttestationLoop } from './attestation-loop.ts'
 import { createEnroller } from './enroller.ts'
 import { createPolicyBook } from './policy-book.ts'
@@ -30,6 +32,8 @@ export interface RunningVerifier {
   stop(): Promise<void>
 }
 
+const MIGRATIONS = [AGENT_TABLES, POLICY_TABLES, REVOCATION_TABLES]
+
 type Settings = Values<typeof verifierOptions>
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns. */
@@ -38,13 +42,12 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   for (const warning of warnings) logger.warn(warning)
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
   const tls = await tlsIdentities(env)
-  const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', [
-    AGENT_TABLES,
-    POLICY_TABLES,
-  ])
+  const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', MIGRATIONS)
   const { client } = tls
   const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
-  const verifier = assemble(values, logger, { database: database as never, context })
+  const webhook = openWebhookOf(values, client)
+  const senders = new Map<string, Sender>(webhook ? [['webhook', webhook.post]] : [])
+  const verifier = assemble(values, logger, { database: database as never, context, senders })
   const listening = await serve({
     host: values.ip,
     port: values.port,
@@ -54,11 +57,12 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
     maxBodyBytes: values.max_upload_size,
     logger,
   }).catch(async (error) => {
-    await verifier.loop.stop()
+    await Promise.all([verifier.loop.stop(), verifier.announcer.stop()])
     await database.destroy()
     throw error
   })
   await takeUpAgents(verifier)
+  await verifier.announcer.resume()
   const watchdog = startWatchdog(verifier)
   logger.info(`verifier serves on ${values.ip}:${listening.port}`, { agents: verifier.agents.size, quote_interval: values.quote_interval })
   return {
@@ -67,6 +71,8 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
       watchdog.stop()
       await listening.close(values.shutdown_drain_timeout)
       await verifier.loop.stop()
+      await verifier.announcer.stop()
+      await webhook?.close()
       for (const agent of verifier.agents.all()) agent.connection.close()
       verifier.enroller.close()
       await database.destroy()
@@ -77,11 +83,22 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
 interface Opened {
   database: Parameters<typeof verifierStore>[0]
   context: Parameters<typeof createEnroller>[0]['context']
+  senders: ReadonlyMap<string, Sender>
 }
 
-function assemble(values: Settings, logger: Logger, { database, context }: Opened): VerifierContext {
+function assemble(values: Settings, logger: Logger, { database, context, senders }: Opened): VerifierContext {
   const agents = createAgentTable()
   const store = verifierStore(database)
+  const revocations = revocationStore(database)
+  const announcer = createAnnouncer({
+    agents,
+    store: revocations,
+    clock: systemClock,
+    logger,
+    tellAgents: values.enabled_revocation_notifications.includes('agent'),
+    senders,
+    retrySeconds: values.revocation_retry_seconds,
+  })
   const loop = createAttestationLoop({
     agents,
     store,
@@ -90,7 +107,7 @@ function assemble(values: Settings, logger: Logger, { database, context }: Opene
     timing: timingOf(values),
     severity: severityOf(values),
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
-    announcer: logAnnouncer(logger),
+    announcer,
   })
   const enroller = createEnroller({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })
   const settings = {
@@ -99,7 +116,25 @@ function assemble(values: Settings, logger: Logger, { database, context }: Opene
     agentMtls: values.enable_agent_mtls,
     requireSignedPolicies: values.require_allow_list_signatures,
   }
-  return { agents, store, policies: createPolicyBook(policyStore(database)), loop, enroller, clock: systemClock, logger, settings }
+  return {
+    agents,
+    store,
+    revocations,
+    announcer,
+    policies: createPolicyBook(policyStore(database)),
+    loop,
+    enroller,
+    clock: systemClock,
+    logger,
+    settings,
+  }
+}
+
+function openWebhookOf(values: Settings, client: TlsIdentity) {
+  if (!values.enabled_revocation_notifications.includes('webhook')) return null
+  if (values.webhook_url === '')
+    throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
+  return openWebhook({ url: values.webhook_url, ...client, timeoutSeconds: values.request_timeout })
 }
 
 const timingOf = (values: Settings): AgentTiming => ({

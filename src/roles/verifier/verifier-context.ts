@@ -1,7 +1,9 @@
 import type { Clock } from '../../io/clock.ts'
+import type { RevocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../io/db/verifier-store.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { AgentTable } from './agent-table.ts'
+import type { Announcer } from './announcer.ts'
 import type { AttestationLoop } from './attestation-loop.ts'
 import type { Enroller } from './enroller.ts'
 import type { PolicyBook } from './policy-book.ts'
@@ -10,6 +12,8 @@ import type { PolicyBook } from './policy-book.ts'
 export interface VerifierContext {
   agents: AgentTable
   store: VerifierStore
+  revocations: RevocationStore
+  announcer: Announcer
   policies: PolicyBook
   loop: AttestationLoop
   enroller: Enroller

@@ -1,0 +1,172 @@
+import { type Kysely, sql } from 'kysely'
+import type { Migration } from './migrate.ts'
+
+/** A decision to tell others, as it is stored with the verdict itself. */
+export interface NewRevocation {
+  agentId: string
+  type: 'revocation' | 'comm_error'
+  /** The signed text, and its signature in base64; empty for agents without a revocation key. */
+  text: string
+  signature: string
+  /** Milliseconds since the epoch. */
+  createdAt: number
+  /** `agent:ID`, `webhook`, `zeromq`. */
+  targets: readonly string[]
+}
+
+export interface StoredRevocation extends NewRevocation {
+  id: number
+}
+
+export interface RevocationReport {
+  id: number
+  agentId: string
+  type: string
+  createdAt: number
+  told: { target: string; at: number }[]
+  pending: { target: string; attempts: number; lastError: string | null }[]
+  givenUp: { target: string; lastError: string | null }[]
+}
+
+export interface RevocationTables {
+  revocations: { id: number | undefined; agent_id: string; type: string; text: string; signature: string; created_at: number }
+  deliveries: {
+    revocation_id: number
+    target: string
+    state: 'pending' | 'told' | 'given_up'
+    attempts: number
+    at: number
+    last_error: string | null
+  }
+}
+
+export const REVOCATION_TABLES: Migration = async (db) => {
+  await sql`create table revocations(id integer primary key autoincrement, agent_id text not null, type text not null, text text not null,
+    signature text not null, created_at integer not null)`.execute(db)
+  await sql`create table deliveries(revocation_id integer not null references revocations(id) on delete cascade, target text not null, state text not null,
+    attempts integer not null, at integer not null, last_error text, primary key(revocation_id, target)) without rowid`.execute(db)
+  await sql`create index deliveries_pending on deliveries(state) where state = 'pending'`.execute(db)
+}
+
+export interface DeliveryResult {
+  revocationId: number
+  target: string
+  state: 'pending' | 'told' | 'given_up'
+  attempts: number
+  at: number
+  lastError: string | null
+}
+
+/** What was decided and who knows it. Every method is durable when it returns. */
+export interface RevocationStore {
+  /** Deliveries that are not done, oldest revocation first. */
+  pending(): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  record(results: readonly DeliveryResult[]): Promise<void>
+  report(limit: number): Promise<RevocationReport[]>
+}
+
+const ROWS_A_STATEMENT = 400
+
+/** Part of the transaction that stores the verdict. */
+export async function insertRevocation(transaction: Kysely<RevocationTables>, revocation: NewRevocation): Promise<StoredRevocation> {
+  const { agentId, type, text, signature, createdAt, targets } = revocation
+  const row = { agent_id: agentId, type, text, signature, created_at: createdAt }
+  const inserted = await transaction
+    .insertInto('revocations')
+    .values(row as never)
+    .returning('id')
+    .executeTakeFirstOrThrow()
+  const id = inserted.id!
+  for (let at = 0; at < targets.length; at += ROWS_A_STATEMENT) {
+    const rows = targets
+      .slice(at, at + ROWS_A_STATEMENT)
+      .map((target) => ({ revocation_id: id, target, state: 'pending' as const, attempts: 0, at: createdAt, last_error: null }))
+    await transaction.insertInto('deliveries').values(rows).execute()
+  }
+  return { ...revocation, id }
+}
+
+export function revocationStore(database: Kysely<unknown>): RevocationStore {
+  const db = database as Kysely<RevocationTables>
+  return {
+    async pending() {
+      const rows = await db
+        .selectFrom('deliveries')
+        .innerJoin('revocations', 'revocations.id', 'deliveries.revocation_id')
+        .selectAll('revocations')
+        .select(['target', 'attempts'])
+        .where('state', '=', 'pending')
+        .orderBy('revocations.id')
+        .execute()
+      return rows.map((row) => ({
+        revocation: {
+          id: row.id!,
+          agentId: row.agent_id,
+          type: row.type as NewRevocation['type'],
+          text: row.text,
+          signature: row.signature,
+          createdAt: row.created_at,
+          targets: [],
+        },
+        target: row.target,
+        attempts: row.attempts,
+      }))
+    },
+    record: (results) =>
+      db.transaction().execute(async (transaction) => {
+        for (let at = 0; at < results.length; at += ROWS_A_STATEMENT) {
+          const rows = results
+            .slice(at, at + ROWS_A_STATEMENT)
+            .map((r) => ({
+              revocation_id: r.revocationId,
+              target: r.target,
+              state: r.state,
+              attempts: r.attempts,
+              at: r.at,
+              last_error: r.lastError,
+            }))
+          await transaction
+            .insertInto('deliveries')
+            .values(rows)
+            .onConflict((c) =>
+              c
+                .columns(['revocation_id', 'target'])
+                .doUpdateSet((e) => ({
+                  state: e.ref('excluded.state'),
+                  attempts: e.ref('excluded.attempts'),
+                  at: e.ref('excluded.at'),
+                  last_error: e.ref('excluded.last_error'),
+                })),
+            )
+            .execute()
+        }
+      }),
+    async report(limit) {
+      const revocations = await db.selectFrom('revocations').selectAll().orderBy('id', 'desc').limit(limit).execute()
+      if (revocations.length === 0) return []
+      const deliveries = await db
+        .selectFrom('deliveries')
+        .selectAll()
+        .where(
+          'revocation_id',
+          'in',
+          revocations.map((r) => r.id!),
+        )
+        .execute()
+      return revocations.map((r) => {
+        const mine = deliveries.filter((d) => d.revocation_id === r.id)
+        return {
+          id: r.id!,
+          agentId: r.agent_id,
+          type: r.type,
+          createdAt: r.created_at,
+          told: mine.filter((d) => d.state === 'told').map(({ target, at }) => ({ target, at })),
+          pending: mine
+            .filter((d) => d.state === 'pending')
+            .map(({ target, attempts, last_error }) => ({ target, attempts, lastError: last_error })),
+          givenUp: mine.filter((d) => d.state === 'given_up').map(({ target, last_error }) => ({ target, lastError: last_error })),
+        }
+      })
+    },
+  }
+}

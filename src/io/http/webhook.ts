@@ -1,0 +1,47 @@
+import { Agent } from 'undici'
+import { KeylimeError } from '../../core/errors.ts'
+import { transportError } from './transport-error.ts'
+
+export interface WebhookOptions {
+  url: string
+  /** Client certificate, as towards agents, PEM. */
+  cert: string
+  key: string
+  keyPassword?: string
+  /** CAs of the receiver, PEM. */
+  ca: string[]
+  timeoutSeconds: number
+}
+
+/** Posts JSON to one URL over kept connections. 200 and 202 mean taken (protocol 6.3). @throws KeylimeError otherwise. */
+export function openWebhook(options: WebhookOptions): { post(body: unknown): Promise<void>; close(): Promise<void> } {
+  const identity = {
+    cert: options.cert,
+    key: options.key,
+    ca: options.ca,
+    ...(options.keyPassword ? { passphrase: options.keyPassword } : {}),
+  }
+  const agent = new Agent({ connect: { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never })
+  const url = new URL(options.url)
+  return {
+    async post(body) {
+      const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
+      const headers = { 'content-type': 'application/json' }
+      const request = {
+        origin: url.origin,
+        path: `${url.pathname}${url.search}`,
+        method: 'POST',
+        headers,
+        signal,
+        body: JSON.stringify(body),
+      } as const
+      const response = await agent.request(request).catch((error) => {
+        throw transportError(error, `webhook ${url.origin}`)
+      })
+      await response.body.dump()
+      if (response.statusCode !== 200 && response.statusCode !== 202)
+        throw new KeylimeError('refused', `webhook ${url.origin} answered ${response.statusCode}`)
+    },
+    close: () => agent.destroy(),
+  }
+}

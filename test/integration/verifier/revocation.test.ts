@@ -1,0 +1,114 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import fs from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
+import { verifyRevocation } from '../../../src/core/revocation/signature.ts'
+import type { ApiClient } from '../../../src/io/http/api-client.ts'
+import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
+import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
+import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+
+const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const hooks: string[] = []
+let hookStatus = 500
+const webhook = http.createServer(async (request, response) => {
+  let text = ''
+  for await (const chunk of request) text += chunk
+  if (hookStatus === 200) hooks.push(text)
+  response.writeHead(hookStatus).end()
+})
+let home: ReturnType<typeof temporaryKeylimeDir>
+let verifier: RunningVerifier
+let admin: ApiClient
+const agents = new Map<string, SimulatedAgent>()
+const notices = new Map<string, { msg: string; signature: string }[]>()
+
+async function start(): Promise<void> {
+  verifier = await startVerifier(home.env, testLogger('verifier'))
+  admin = adminClient(home.dir, verifier.port)
+}
+async function stop(): Promise<void> {
+  await admin.close()
+  await verifier.stop()
+}
+
+beforeAll(async () => {
+  await new Promise<void>((done) => webhook.listen(0, '127.0.0.1', done))
+  home = temporaryKeylimeDir({
+    KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
+    KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'webhook']",
+    KEYLIME_VERIFIER_REVOCATIONS_WEBHOOK_URL: `http://127.0.0.1:${(webhook.address() as AddressInfo).port}/hook?x=1`,
+  })
+  await start()
+  for (const id of ['victim', 'peer-1', 'peer-2', 'sleeper']) await enrol(id)
+})
+afterAll(async () => {
+  await stop()
+  for (const agent of agents.values()) await agent.stop().catch(() => {})
+  webhook.closeAllConnections()
+  webhook.close()
+  home.remove()
+})
+
+async function enrol(id: string): Promise<void> {
+  const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
+  agents.set(id, agent)
+  notices.set(id, [])
+  agent.onNotification = (envelope) => notices.get(id)!.push(envelope)
+  const body = {
+    v: null,
+    cloudagent_ip: '127.0.0.1',
+    cloudagent_port: agent.port,
+    tpm_policy: JSON.stringify({ 15: ['0'.repeat(64)], mask: '0x8000' }),
+    runtime_policy: '',
+    mb_policy: null,
+    metadata: '{"cert_serial": 5, "subject": "CN=victim"}',
+    revocation_key: notifier.privateKey.export({ format: 'pem', type: 'pkcs8' }),
+    accept_tpm_hash_algs: ['sha256'],
+    accept_tpm_encryption_algs: ['ecc'],
+    accept_tpm_signing_algs: ['ecdsa'],
+    ak_tpm: agent.ak.public.toString('base64'),
+    mtls_cert: agent.certificate,
+    supported_version: '2.6',
+  }
+  expect((await admin.request('POST', `/v2.6/agents/${id}`, { body })).status).toBe(200)
+  await until(
+    `${id} attested`,
+    async () => ((await admin.request('GET', `/v2.6/agents/${id}`)).results as { operational_state: number }).operational_state === 3,
+  )
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the report as it came
+const report = async (): Promise<any> =>
+  ((await admin.request('GET', '/v2.6/revocations')).results as { revocations: unknown[] }).revocations[0]
+
+test('a failed machine is announced, signed, to all agents; who is down is told when it comes back, over a restart of the verifier', async () => {
+  await agents.get('sleeper')!.stop()
+  agents.get('victim')!.pcrs.set(15, Buffer.alloc(32, 1))
+  await until('peers told', () => notices.get('peer-1')!.length > 0 && notices.get('peer-2')!.length > 0)
+  const { msg, signature } = notices.get('peer-1')![0]!
+  const { message } = verifyRevocation(createPublicKey(notifier.publicKey.export({ format: 'pem', type: 'spki' })), msg, signature)
+  expect(message).toMatchObject({
+    type: 'revocation',
+    agent_id: 'victim',
+    event_id: 'pcr_validation.invalid_pcr_15',
+    meta_data: '{"cert_serial": 5, "subject": "CN=victim"}',
+  })
+  await until('the failed one told too', () => notices.get('victim')!.length > 0)
+  const before = await until('the report', async () => {
+    const r = await report()
+    return r.told.length === 3 ? r : null
+  })
+  expect(before.pending.map((p: { target: string }) => p.target).toSorted()).toEqual(['agent:sleeper', 'webhook'])
+
+  await stop()
+  hookStatus = 200
+  await start()
+  await agents.get('sleeper')!.start()
+  await until('sleeper told', () => notices.get('sleeper')!.length > 0)
+  await until('webhook told', () => hooks.length > 0)
+  expect(JSON.parse(hooks[0]!)).toEqual({ msg, signature })
+  await until('nothing pending', async () => (await report()).pending.length === 0)
+  expect([...notices.values()].map((list) => list.length)).toEqual([1, 1, 1, 1])
+})
