@@ -21,7 +21,7 @@ const COMMANDS = {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
   },
-  service: { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
+  'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
 } as const
 
 /** Upstream's program names: the same work behind upstream's command lines. */
