@@ -1,0 +1,63 @@
+import { verifyEkCertificate } from '../../../../src/core/identity/ek-certificate.ts'
+import { tpmMaker } from '../../../../src/core/identity/tpm-maker.ts'
+import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
+import type { PublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, root, utf8 } from '../pki/fixtures.ts'
+
+const ekOf = (key: ReturnType<typeof ecPair>['publicKey']) => ({ key }) as PublicArea
+
+const attribute = (type: string, value: string) => der(0x31, der(0x30, oid(type), utf8(value)))
+/** SubjectAlternativeName of the TCG EK profile. */
+const tpmNames = (id: string, model: string) =>
+  extension('551d11', true, der(0x30, der(0xa4, der(0x30, attribute('6781050201', id), attribute('6781050202', model)))))
+
+describe('verifyEkCertificate', () => {
+  test('accepts a certificate for this key that leads to the store, and names the maker', async () => {
+    const authority = await root('Maker CA')
+    const pair = ecPair()
+    const bytes = handMade({
+      subject: der(0x30),
+      issuer: authority.certificate.subjectName.der,
+      key: authority.key,
+      publicKey: pair.publicKey,
+      extensions: [tpmNames('id:49465800', 'SLB9670')],
+    })
+    const verdict = verifyEkCertificate({
+      ekCertificate: parseCertificate(bytes),
+      ek: ekOf(pair.publicKey),
+      store: [authority.certificate],
+      now: NOW,
+    })
+    expect(verdict.ok && [verdict.verified.maker, verdict.verified.path.length]).toEqual(['Infineon (SLB9670)', 2])
+  })
+  test.each([
+    ['no certificate', 'has no EK certificate', {}],
+    ['another key', 'for another key than the EK', { otherKey: true }],
+    ['an empty store', 'store of TPM makers is empty', { store: 'empty' }],
+    ['an unknown maker', 'no certificate of its issuer "CN=Maker"', { store: 'foreign' }],
+    ['an expired certificate', 'expired on', { now: NOW + 5 * DAY }],
+  ])('refuses %s and says what to do', async (what, reason, options: { otherKey?: boolean; store?: string; now?: number }) => {
+    const [authority, foreign, pair] = [await root('Maker'), await root('Foreign'), ecPair()]
+    const certificate = what === 'no certificate' ? null : await leaf(authority, 'EK', { pair })
+    const store = { empty: [], foreign: [foreign.certificate] }[options.store ?? ''] ?? [authority.certificate]
+    const ek = ekOf(options.otherKey ? ecPair().publicKey : pair.publicKey)
+    const verdict = verifyEkCertificate({ ekCertificate: certificate, ek, store, now: options.now ?? NOW })
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining(reason), hint: expect.stringMatching(/\w/) })
+  })
+})
+
+test('tpmMaker falls back to the issuer, and shows ids that it does not know', async () => {
+  const authority = await root('Some CA')
+  expect(tpmMaker(await leaf(authority, 'EK'))).toBe('Some CA')
+  const pair = ecPair()
+  const named = (id: string) =>
+    parseCertificate(
+      handMade({ subject: der(0x30), issuer: der(0x30), key: authority.key, publicKey: pair.publicKey, extensions: [tpmNames(id, 'M')] }),
+    )
+  expect([
+    tpmMaker(named('id:00001014')),
+    tpmMaker(named('id:58595A00')),
+    tpmMaker(named('id:01020304')),
+    tpmMaker(named('id:494E5443')),
+  ]).toEqual(['a software TPM (M)', 'XYZ (M)', 'maker id:01020304 (M)', 'Intel (M)'])
+})

@@ -1,0 +1,143 @@
+import fc from 'fast-check'
+import { isKeylimeError } from '../../../../src/core/errors.ts'
+import { parseCertificate, parseCertificates, toPem } from '../../../../src/core/pki/certificate.ts'
+import { verifyChain } from '../../../../src/core/pki/chain.ts'
+import type { Authority } from '../../../../src/core/pki/issue.ts'
+import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
+
+let authority: Authority
+beforeAll(async () => {
+  authority = await root('Maker')
+})
+
+describe('parseCertificate', () => {
+  test('reads DER, base64 of DER and PEM alike', async () => {
+    const certificate = await leaf(authority, 'agent')
+    for (const form of [certificate.der, certificate.der.toString('base64'), certificate.pem, `noise\n${certificate.pem}`]) {
+      const parsed = parseCertificate(form)
+      expect(parsed.der.equals(certificate.der)).toBe(true)
+      expect(parsed).toMatchObject({ subject: 'CN=agent', issuer: 'CN=Maker', serial: 7n, strict: true, defect: undefined, version: 3 })
+    }
+  })
+  test('reads several certificates of one PEM text, in order', async () => {
+    const certificate = await leaf(authority, 'agent')
+    expect(parseCertificates(`${certificate.pem}\ntext\n${authority.certificate.pem}`).map(({ subject }) => subject)).toEqual([
+      'CN=agent',
+      'CN=Maker',
+    ])
+    expect(parseCertificates('')).toEqual([])
+    expect(parseCertificates(certificate.der.toString('base64'))).toHaveLength(1)
+  })
+  test('keeps bytes behind the certificate, and still verifies it (ST)', async () => {
+    const certificate = await leaf(authority, 'agent')
+    const padded = parseCertificate(Buffer.concat([certificate.der, Buffer.alloc(20, 0xff)]))
+    expect(padded.strict).toBe(false)
+    expect(padded.defect).toContain('20 bytes stand behind')
+    expect(padded.der.length).toBe(certificate.der.length + 20)
+    expect(padded.pem).toBe(certificate.pem)
+    expect(verifyChain({ leaf: padded, intermediates: [], anchors: [authority.certificate], now: NOW }).ok).toBe(true)
+  })
+  test('reads a SET in the wrong order, and verifies the original bytes (Nuvoton)', () => {
+    const pair = ecPair()
+    const issuer = authority.certificate.subjectName.der
+    const bytes = handMade({ subject: twoPartName('NPCT', true), issuer, key: authority.key, publicKey: pair.publicKey })
+    const certificate = parseCertificate(bytes)
+    expect(certificate).toMatchObject({ strict: false, defect: 'the members of a SET are out of order' })
+    expect(verifyChain({ leaf: certificate, intermediates: [], anchors: [authority.certificate], now: NOW }).ok).toBe(true)
+    const ordered = parseCertificate(
+      handMade({ subject: twoPartName('NPCT', false), issuer, key: authority.key, publicKey: pair.publicKey }),
+    )
+    expect(ordered.strict).toBe(true)
+    expect(ordered.subjectName.matchKey).toBe(certificate.subjectName.matchKey)
+  })
+  test('reads an RSA key that is marked for OAEP, as an EK may be', () => {
+    const pair = rsaPair()
+    const spki = pair.publicKey.export({ format: 'der', type: 'spki' })
+    const bits = spki.subarray(spki.indexOf(Buffer.from('0382010f00', 'hex')))
+    const oaep = der(0x30, der(0x30, oid('2a864886f70d010107')), bits)
+    const certificate = parseCertificate(
+      handMade({
+        subject: twoPartName('x', false),
+        issuer: authority.certificate.subjectName.der,
+        key: authority.key,
+        publicKey: pair.publicKey,
+        spki: oaep,
+      }),
+    )
+    expect(certificate.publicKey.equals(pair.publicKey)).toBe(true)
+  })
+  test('reads dates of both forms, also the year 9999', () => {
+    const { publicKey } = ecPair()
+    const certificate = parseCertificate(
+      handMade({
+        subject: twoPartName('x', false),
+        issuer: twoPartName('y', false),
+        key: authority.key,
+        publicKey,
+        notAfter: '99991231235959Z',
+      }),
+    )
+    expect(new Date(certificate.notAfter).getUTCFullYear()).toBe(9999)
+    expect(authority.certificate.notBefore).toBe(NOW - 86_400_000)
+  })
+  test('refuses an extension that is there twice', () => {
+    const { publicKey } = ecPair()
+    const twice = extension('551d0f', true, Buffer.from('03020106', 'hex'))
+    const bytes = handMade({
+      subject: twoPartName('x', false),
+      issuer: twoPartName('y', false),
+      key: authority.key,
+      publicKey,
+      extensions: [twice, twice],
+    })
+    expect(() => parseCertificate(bytes)).toThrow('is there twice')
+  })
+  test.each([
+    ['nothing', ''],
+    ['text', 'hello world!'],
+    ['PEM of something else', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----'],
+    ['base64 of something else', Buffer.from('hello').toString('base64')],
+    ['an indefinite length', Buffer.from('3080', 'hex')],
+    ['too many bytes', Buffer.alloc(70_000)],
+  ])('refuses %s', (_, input) => {
+    expect(() => parseCertificate(input)).toThrow(expect.objectContaining({ code: 'malformed' }))
+  })
+  test('never fails in another way, whatever the bytes are', () => {
+    const good = authority.certificate.der
+    fc.assert(
+      fc.property(fc.nat(good.length - 1), fc.integer({ min: 0, max: 255 }), fc.nat(good.length), (at, value, length) => {
+        const bytes = Buffer.from(good)
+        bytes[at] = value
+        for (const input of [bytes, bytes.subarray(0, length)]) {
+          try {
+            verifyChain({ leaf: parseCertificate(input), intermediates: [], anchors: [authority.certificate], now: NOW })
+          } catch (error) {
+            if (!isKeylimeError(error)) throw error
+          }
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+  test('a changed byte in the signed part never verifies', () => {
+    const good = authority.certificate.der
+    fc.assert(
+      fc.property(fc.integer({ min: 10, max: good.length - 90 }), fc.integer({ min: 1, max: 255 }), (at, change) => {
+        const bytes = Buffer.from(good)
+        bytes[at] = (bytes[at] ?? 0) ^ change
+        try {
+          const certificate = parseCertificate(bytes)
+          if (certificate.tbs.equals(authority.certificate.tbs)) return
+          expect(verifyChain({ leaf: certificate, intermediates: [], anchors: [authority.certificate], now: NOW }).ok).toBe(false)
+        } catch (error) {
+          if (!isKeylimeError(error)) throw error
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+})
+
+test('toPem breaks lines at 64 characters', () => {
+  expect(toPem(Buffer.alloc(60), 'X')).toBe(`-----BEGIN X-----\n${'A'.repeat(64)}\n${'A'.repeat(16)}\n-----END X-----\n`)
+})

@@ -1,0 +1,86 @@
+import { randomBytes } from 'node:crypto'
+import { stringify } from 'yaml'
+import { sealPayload } from '../../../../src/core/payload/seal.ts'
+import { type Keystore, keystoreKey, openKeystore, sealKeystore } from '../../../../src/core/pki/keystore.ts'
+
+const store: Keystore = {
+  salt: Buffer.alloc(32, 1).toString('base64'),
+  ca: '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n',
+  lastSerial: 12,
+  revokedKeys: ['2', '11'],
+  keys: new Map([
+    ['d432fbb3-d2f1-4a97-9ef7-75bd81c00000', 'PEM 1'],
+    ['123', 'PEM 2'],
+    ['yes', 'PEM 3'],
+    ['1e5', 'PEM 4'],
+  ]),
+}
+
+test('the key is derived from the salt’s text, as upstream does', () => {
+  expect(keystoreKey('keylime', 'c2FsdA==').toString('hex')).toBe('b3c2458f483fea1d7ca0c55e1dfade3a8bee364185953aa593cf3bdc0121ea79')
+})
+
+test('what was sealed opens again, also names that YAML could take for something else', () => {
+  const text = sealKeystore(store, 'secret', randomBytes(16))
+  const opened = openKeystore(text, 'secret')
+  expect(opened).toEqual({ ...store, keys: opened.keys })
+  expect(Object.fromEntries(opened.keys)).toEqual(Object.fromEntries(store.keys))
+})
+
+test('the outer form is upstream’s: priv in binary, twice base64, and the salt', () => {
+  const text = sealKeystore(store, 'secret', randomBytes(16))
+  expect(text).toMatch(/^priv: !!binary \|/)
+  expect(text).toContain(`salt: ${store.salt}`)
+  expect(text).not.toContain('PRIVATE KEY')
+  const once = Buffer.from(
+    text
+      .split('salt:')[0]!
+      .replace(/^priv: !!binary \|-?/, '')
+      .replace(/\s+/g, ''),
+    'base64',
+  ).toString('latin1')
+  expect(once).toMatch(/^[A-Za-z0-9+/]+=*$/)
+})
+
+test('a file in the layout that Python writes opens', () => {
+  const inner = `ca: !!binary |\n  ${Buffer.from('PEM').toString('base64')}\nlastserial: 3\nrevoked_keys:\n- '2'\nweb: !!binary |\n  ${Buffer.from('KEY').toString('base64')}\n`
+  const sealed = sealPayload(keystoreKey('pw', 'c2FsdA=='), Buffer.alloc(16, 7), Buffer.from(inner))
+  const wrapped = (
+    Buffer.from(sealed)
+      .toString('base64')
+      .match(/.{1,76}/g) ?? []
+  )
+    .map((line) => `  ${line}`)
+    .join('\n')
+  const opened = openKeystore(`priv: !!binary |\n${wrapped}\nsalt: c2FsdA==\n`, 'pw')
+  expect(opened).toMatchObject({ ca: 'PEM', lastSerial: 3, revokedKeys: ['2'] })
+  expect(opened.keys.get('web')).toBe('KEY')
+})
+
+test('a wrong password and changed bytes are told as such', () => {
+  const text = sealKeystore(store, 'secret', randomBytes(16))
+  expect(() => openKeystore(text, 'other')).toThrow(expect.objectContaining({ code: 'wrong_password' }))
+  expect(() => openKeystore(text.replace(store.salt, Buffer.alloc(32, 2).toString('base64')), 'secret')).toThrow(
+    expect.objectContaining({ code: 'wrong_password' }),
+  )
+})
+
+test.each([
+  ['no YAML', '{'],
+  ['a list', '- 1'],
+  ['no salt', 'priv: !!binary AAAA'],
+  ['no priv', 'salt: x'],
+  ['nothing', ''],
+])('refuses a key store with %s', (_, text) => {
+  expect(() => openKeystore(text, 'x')).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
+test.each([
+  ['no key of the authority', { lastserial: 1 }],
+  ['no serial', { ca: Buffer.from('x') }],
+])('refuses a content with %s', (_, content) => {
+  const inner = stringify(content, { version: '1.1', schema: 'yaml-1.1' })
+  const sealed = sealPayload(keystoreKey('pw', 's'), Buffer.alloc(16), Buffer.from(inner))
+  const text = stringify({ priv: Buffer.from(sealed), salt: 's' }, { version: '1.1', schema: 'yaml-1.1' })
+  expect(() => openKeystore(text, 'pw')).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
