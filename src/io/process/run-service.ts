@@ -8,7 +8,11 @@ export async function runService(logger: Logger, start: () => Promise<{ stop(): 
     process.once('SIGTERM', resolve)
     process.once('SIGINT', resolve)
   })
-  const service = await start()
+  const service = await Promise.race([start(), stopped.then(() => null)])
+  if (!service) {
+    logger.info('stopped before it served')
+    process.exit(0) // a start that waits (for a registrar, a TPM) must not hold the service manager up
+  }
   notifier.ready()
   const signal = await stopped
   logger.info(`stopping on ${signal}`)

@@ -1,0 +1,153 @@
+import path from 'node:path'
+import { agentOptions } from '../../config/agent.ts'
+import { type Config, loadConfig } from '../../config/load.ts'
+import { AGENT_API_VERSIONS, compareVersions } from '../../core/api/versions.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import type { HashName } from '../../core/tpm/algorithms.ts'
+import type { KeyKind } from '../../core/tpm/templates.ts'
+import type { AkKind } from '../../io/tpm/ak.ts'
+import type { DeviceKeyOptions } from '../../io/tpm/iak-idevid.ts'
+
+type AgentConfig = Config<typeof agentOptions>
+type AgentValues = AgentConfig['values']
+
+/** The configuration with paths made absolute and words turned into what they mean. */
+export interface AgentSettings {
+  values: AgentValues
+  warnings: readonly string[]
+  /** Somebody set `run_as`. */
+  runAsChosen: boolean
+  keylimeDir: string
+  apiVersions: string[]
+  ak: AkKind
+  ownerAuth: Buffer
+  paths: {
+    serverKey: string
+    serverCert: string
+    payloadKey: string
+    agentData: string
+    imaLog: string
+    bootLog: string
+    secure: string
+    registrarCa: string
+    revocationCert: string
+    iakCert: string
+    idevidCert: string
+    trustedClientCa: string[]
+  }
+  deviceKeys: { iak: DeviceKeyOptions; idevid: DeviceKeyOptions } | null
+  /** Largest request: upstream's 2 MiB, or what fits into the tmpfs. */
+  maxBodyBytes: number
+}
+
+const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
+  rsa: 'rsa2048',
+  rsa2048: 'rsa2048',
+  ecc: 'ecc256',
+  ecc256: 'ecc256',
+  ecc_nist_p256: 'ecc256',
+  ecc384: 'ecc384',
+  ecc_nist_p384: 'ecc384',
+}
+
+/** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
+export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
+  const config = loadConfig('agent', agentOptions, { env })
+  const { values } = config
+  const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
+  checkTogether(values)
+  const { versions, warnings } = apiVersions(values.api_versions)
+  return {
+    values,
+    warnings: [...config.warnings, ...warnings],
+    runAsChosen: config.origin.run_as !== 'default',
+    keylimeDir,
+    apiVersions: versions,
+    ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
+    ownerAuth: authBytes(values.tpm_ownerpassword.reveal()),
+    paths: pathsOf(values, keylimeDir),
+    deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,
+    maxBodyBytes: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
+  }
+}
+
+function checkTogether(values: AgentValues): void {
+  const isRsa = values.tpm_encryption_alg.startsWith('rsa')
+  if (isRsa !== (values.tpm_signing_alg === 'rsassa'))
+    throw new KeylimeError(
+      'config_invalid',
+      `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg}`,
+      {
+        hint: 'rsassa goes with rsa, ecdsa with ecc',
+      },
+    )
+  if (!values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== '')
+    throw new KeylimeError('config_invalid', 'without TLS (enable_agent_mtls) anybody could send a payload with a script', {
+      hint: 'switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that',
+    })
+}
+
+function apiVersions(wanted: readonly string[]): { versions: string[]; warnings: string[] } {
+  const all = [...AGENT_API_VERSIONS]
+  if (wanted.length === 0 || wanted.includes('default')) return { versions: all, warnings: [] }
+  if (wanted.includes('latest')) return { versions: all.slice(-1), warnings: [] }
+  const versions = all.filter((version) => wanted.includes(version)).toSorted(compareVersions)
+  const unknown = wanted.filter((version) => !all.includes(version as (typeof all)[number]))
+  const warnings = unknown.map((version) => `api_versions: ${version} is not supported and left out`)
+  if (versions.length > 0) return { versions, warnings }
+  return { versions: all, warnings: [...warnings, 'api_versions: no supported version is left, all are offered'] }
+}
+
+function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'] {
+  const below = (value: string, standard: string) => path.resolve(keylimeDir, value === 'default' || value === '' ? standard : value)
+  const optional = (value: string, standard: string) => (value === '' ? '' : below(value, standard))
+  return {
+    serverKey: below(values.server_key, 'server-private.pem'),
+    serverCert: below(values.server_cert, 'server-cert.crt'),
+    payloadKey: below(values.payload_key, 'payload-private.pem'),
+    agentData: below(values.agent_data_path, 'agent_data.json'),
+    imaLog: path.resolve('/', values.ima_ml_path === 'default' ? IMA_LOG : values.ima_ml_path || IMA_LOG),
+    bootLog: path.resolve('/', values.measuredboot_ml_path === 'default' ? BOOT_LOG : values.measuredboot_ml_path || BOOT_LOG),
+    secure: path.join(keylimeDir, 'secure'),
+    registrarCa: below(values.registrar_tls_ca_cert, 'cv_ca/cacert.crt'),
+    revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
+    iakCert: optional(values.iak_cert, 'iak-cert.crt'),
+    idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),
+    trustedClientCa: values.trusted_client_ca.map((file) => below(file, 'cv_ca/cacert.crt')),
+  }
+}
+
+const IMA_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
+const BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements'
+
+const TEMPLATES: Record<string, { type: 'rsa' | 'ecc'; nameAlg: HashName }> = {
+  'H-1': { type: 'rsa', nameAlg: 'sha256' },
+  'H-2': { type: 'ecc', nameAlg: 'sha256' },
+  'H-3': { type: 'ecc', nameAlg: 'sha384' },
+  'H-4': { type: 'ecc', nameAlg: 'sha512' },
+}
+
+function deviceKeysOf(values: AgentValues): AgentSettings['deviceKeys'] {
+  const manual = { type: values.iak_idevid_asymmetric_alg, nameAlg: values.iak_idevid_name_alg }
+  const template = values.iak_idevid_template === 'manual' ? manual : (TEMPLATES[values.iak_idevid_template] ?? TEMPLATES['H-1']!)
+  return {
+    iak: { ...template, handle: values.iak_handle, auth: authBytes(values.iak_password.reveal()) },
+    idevid: { ...template, handle: values.idevid_handle, auth: authBytes(values.idevid_password.reveal()) },
+  }
+}
+
+function authBytes(text: string): Buffer {
+  if (!text.startsWith('hex:')) return Buffer.from(text)
+  const digits = text.slice(4)
+  if (digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits))
+    throw new KeylimeError('config_invalid', 'a TPM password that begins with "hex:" must go on with pairs of hexadecimal digits')
+  return Buffer.from(digits, 'hex')
+}
+
+const UNITS: Record<string, number> = { '': 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 }
+
+/** Zero for a share of the memory (`5%`). */
+function sizeBytes(text: string): number {
+  const [, digits = '0', unit = ''] = /^(\d+)([kmg%]?)$/i.exec(text) ?? []
+  return Number(digits) * (UNITS[unit.toLowerCase()] ?? 0)
+}

@@ -1,0 +1,45 @@
+import type { Argv } from 'yargs'
+import { createLogger } from '../../io/log/logger.ts'
+import { runService } from '../../io/process/run-service.ts'
+import { loadAgentSettings } from './agent-settings.ts'
+import { startAgent } from './start.ts'
+
+interface Arguments {
+  config?: string | undefined
+  tcti?: string | undefined
+  checkConfig?: boolean | undefined
+  verbose?: boolean | undefined
+  json?: boolean | undefined
+}
+
+/** `keylime agent`. */
+export const command = {
+  builder: (yargs: Argv): Argv<Arguments> =>
+    yargs
+      .usage(
+        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes, takes payloads.\n\nUsage: keylime agent [options]',
+      )
+      .example('sudo keylime agent', 'with /etc/keylime/agent.conf and the TPM of this machine')
+      .example('keylime agent --tcti swtpm:host=127.0.0.1,port=2321', 'with a software TPM')
+      .example('keylime agent --check-config', 'only look whether the configuration can be used')
+      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/agent.conf', requiresArg: true })
+      .option('tcti', {
+        type: 'string',
+        describe: 'Way to the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
+        requiresArg: true,
+      })
+      .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
+      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+
+  async run(argv: Arguments): Promise<number> {
+    const env = argv.config ? { ...process.env, KEYLIME_AGENT_CONFIG: argv.config } : process.env
+    if (argv.checkConfig) {
+      for (const warning of loadAgentSettings(env).warnings) process.stderr.write(`warning: ${warning}\n`)
+      process.stdout.write('the configuration of the agent can be used\n')
+      return 0
+    }
+    const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    return runService(logger, () => startAgent(env, logger, { tcti: argv.tcti }))
+  },
+}

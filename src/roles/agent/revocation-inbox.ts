@@ -1,0 +1,38 @@
+import type { Logger } from '../../io/log/logger.ts'
+
+/** A notification as it came: nothing of it is verified. */
+export interface ReceivedRevocation {
+  msg: string
+  signature: string
+}
+
+/** Where revocation notifications go. The endpoint answers at once; verifying and acting happen behind this seam. */
+export interface RevocationInbox {
+  /** False when the queue is full: the sender is told. Never throws, never waits. */
+  accept(revocation: ReceivedRevocation): boolean
+  /** A payload has been unpacked: the notifier's certificate and the actions may be new. */
+  payloadUnpacked(unzippedDirectory: string): void
+  close(): Promise<void>
+}
+
+const CAPACITY = 64
+
+/** Takes notifications and says so; acts on nothing. */
+export function createLoggingInbox(logger: Logger): RevocationInbox {
+  const queue: ReceivedRevocation[] = []
+  return {
+    accept(revocation) {
+      if (queue.length >= CAPACITY) return false
+      queue.push(revocation)
+      setImmediate(() => {
+        const next = queue.shift()
+        if (next) logger.info('revocation notification received', { bytes: next.msg.length, signed: next.signature !== '' })
+      })
+      return true
+    },
+    payloadUnpacked: () => {},
+    async close() {
+      queue.length = 0
+    },
+  }
+}
