@@ -1,0 +1,89 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { command, KEYLIME } from './deployment.ts'
+
+const run = (...args: string[]) => command(KEYLIME, args)
+
+test('--version says version, commit, Node and tss2', async () => {
+  const { code, stdout } = await run('--version')
+  expect(code).toBe(0)
+  expect(stdout).toMatch(/^keylime \d+\.\d+\.\d+\ncommit \w+\nnode 24\.\d+\.\d+\ntss2 \d+\.\d+\.\d+\n$/)
+})
+
+test.each(['tenant', 'agent', 'verifier', 'registrar', 'ca', 'service', 'userdata-encrypt'])(
+  '%s --help begins with a sentence and has examples',
+  async (role) => {
+    const { code, stdout } = await run(role, '--help')
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^[A-Z].*\n/)
+    expect(stdout).toMatch(new RegExp(`Examples:\\s+(sudo )?keylime ${role}`))
+  },
+)
+
+test('keylime alone, and a role that does not exist, are usage errors with a hint', async () => {
+  for (const args of [[], ['fnord'], ['verifier', '--fnord']]) {
+    const { code, stderr } = await run(...args)
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: .*\nhint: /)])
+  }
+})
+
+test('a configuration with several faults names each with its line, and exits with 2', async () => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-config-'))
+  const file = path.join(dir, 'verifier.conf')
+  fs.writeFileSync(file, '[verifier]\nport = high\nquote_interval = often\n')
+  const { code, stderr } = await run('verifier', '--config', file, '--check-config')
+  fs.rmSync(dir, { recursive: true })
+  expect(code).toBe(2)
+  expect(stderr).toContain(`${file}:2`)
+  expect(stderr).toContain(`${file}:3`)
+})
+
+test('environment variables of Node do not change what it does', async () => {
+  const { code, stdout, stderr } = await command(KEYLIME, ['--version'], { NODE_OPTIONS: '--require /nonexistent.js' })
+  expect([code, stderr, stdout.startsWith('keylime ')]).toEqual([0, '', true])
+})
+
+test('a port in use, and a server that is not there, are said with what to do', async () => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-empty-'))
+  const { code, stderr } = await command(KEYLIME, ['tenant', 'cvlist'], { KEYLIME_DIR: dir })
+  fs.rmSync(dir, { recursive: true })
+  expect(code).not.toBe(0)
+  expect(stderr).toMatch(/^error: .*\n(.*\n)*hint: /)
+})
+
+test('service install writes executable, configuration and unit below another root, and keeps a configuration that is there', async () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-root-'))
+  const install = (role: string) => run('service', 'install', role, '--root', root, '--yes')
+  for (const role of ['agent', 'verifier', 'registrar']) expect((await install(role)).code).toBe(0)
+  const unit = fs.readFileSync(path.join(root, 'etc/systemd/system/keylime-agent.service'), 'utf8')
+  expect(unit).toContain('Type=notify')
+  expect(unit).toContain('ExecStart=/usr/local/bin/keylime agent')
+  expect(fs.readFileSync(path.join(root, 'usr/local/bin/keylime')).equals(fs.readFileSync(KEYLIME))).toBe(true)
+  const config = path.join(root, 'etc/keylime/verifier.conf')
+  expect(fs.statSync(config).mode & 0o777).toBe(0o640)
+  expect((await run('verifier', '--config', config, '--check-config')).code).toBe(0)
+  fs.writeFileSync(config, '[verifier]\nport = 1234\n')
+  await install('verifier')
+  expect(fs.readFileSync(config, 'utf8')).toBe('[verifier]\nport = 1234\n')
+  expect((await run('service', 'uninstall', 'agent', '--root', root, '--yes')).code).toBe(0)
+  expect(fs.existsSync(path.join(root, 'etc/systemd/system/keylime-agent.service'))).toBe(false)
+  expect(fs.existsSync(path.join(root, 'etc/keylime/agent.conf'))).toBe(true)
+  fs.rmSync(root, { recursive: true })
+})
+
+test('service shows its plan before it does anything', async () => {
+  const { code, stdout } = await run('service', 'install', 'agent', '--dry-run')
+  expect(code).toBe(0)
+  expect(stdout).toContain('keylime-agent.service')
+})
+
+test.each([
+  ['keylime_tenant', ['-c', 'fnord'], 1],
+  ['keylime_tenant', ['--fnord'], 2],
+  ['keylime_ca', [], 2],
+  ['keylime_agent', ['--help'], 0],
+  ['keylime_agent', ['--fnord'], 2],
+])('%s %j exits with %d, as upstream’s program', async (program, args, code) => {
+  expect((await command(path.join(path.dirname(KEYLIME), program), args, { KEYLIME_DIR: os.tmpdir() })).code).toBe(code)
+})
