@@ -1,6 +1,8 @@
 import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
+import { challengeHmac } from '../src/core/payload/auth-tag.ts'
+import { combineKey } from '../src/core/payload/split-key.ts'
 import { makeSelfSigned } from '../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../src/core/pki/keys.ts'
 import { pcrsOfMask } from '../src/core/tpm/pcr-selection.ts'
@@ -16,6 +18,8 @@ export interface SimulatedAgent {
   pcrs: Map<number, Buffer>
   /** Shares received, decrypted. */
   received: Buffer[]
+  /** U shares received, decrypted, with what came along. */
+  userKeys: { share: Buffer; authTag: string; payload: string | undefined }[]
   quotes: { nonce: string; partial: string | null; path: string }[]
   /** Answers in place of the honest ones, by path below the version. */
   answer: Map<string, (query: URLSearchParams, honest: object) => { status: number; body: string } | 'hang' | 'drop'>
@@ -47,6 +51,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     transportKey: transport.publicKey.export({ format: 'pem', type: 'spki' }) as string,
     pcrs: new Map(),
     received: [],
+    userKeys: [],
     quotes: [],
     answer: new Map(),
     clock: { value: 1n, resetCount: 1 },
@@ -91,13 +96,19 @@ function honest(
   agent: SimulatedAgent,
   url: URL,
   path: string,
-  body: { encrypted_key?: string },
+  body: { encrypted_key?: string; auth_tag?: string; payload?: string },
   decrypt: (share: Buffer) => Buffer,
 ): object {
   if (path === '/version') return { supported_version: '2.6', supported_versions: ['2.5', '2.6'] }
   if (path === '/keys/vkey') agent.received.push(decrypt(Buffer.from(body.encrypted_key!, 'base64')))
+  if (path === '/keys/ukey')
+    agent.userKeys.push({ share: decrypt(Buffer.from(body.encrypted_key!, 'base64')), authTag: body.auth_tag!, payload: body.payload })
+  if (path === '/keys/verify') {
+    const [u, v] = [agent.userKeys.at(-1)?.share, agent.received.at(-1)]
+    return u && v ? { hmac: challengeHmac(combineKey(u, v), url.searchParams.get('challenge')!) } : {}
+  }
   if (path === '/notifications/revocation') agent.onNotification(body as { msg: string; signature: string })
-  if (path !== '/quotes/integrity') return {}
+  if (path !== '/quotes/integrity' && path !== '/quotes/identity') return {}
   const nonce = url.searchParams.get('nonce')!
   agent.quotes.push({ nonce, partial: url.searchParams.get('partial'), path: url.pathname })
   const values = pcrValues(pcrsOfMask(Number(url.searchParams.get('mask')) | (1 << 16)), agent.transportKey)

@@ -30,7 +30,7 @@ interface Target {
  * `add`: finds the agent, has its TPM prove itself, hands U and the payload to the agent and V to the verifier, and waits for the verdict. No share leaves
  * before quote, transport key and EK were judged good (protocol 3.2 to 3.7). `update` is the same and replaces what the verifier has, but only after those checks.
  */
-export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<void> {
+export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report } = context
   checkPayloadOptions(options)
   const policies = await policyFields(context)
@@ -46,15 +46,31 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
     by: target.found.by,
     regcount: target.found.registered.regcount ?? 1,
   })
-  const [payload, known] = await Promise.all([collectPayload(context, agentId), context.verifier.agent(agentId)])
+  const [payload, known] = await both(collectPayload(context, agentId), context.verifier.agent(agentId))
   if (known && mode === 'add') throw alreadyThere(agentId)
   const session = options.pushModel ? undefined : await proveIdentity(context, target)
   if (mode === 'update' && known) await deleteFromVerifier(context, agentId)
   if (session && payload) await sendShare(context, session, agentId, payload)
   await enrol(context, target, session?.agent.version ?? '', policies, payload)
-  if (!session) return
-  if (options.wait) await waitForVerdict(context, agentId, payload !== undefined)
-  if (payload && (options.verify || options.wait)) await proveKey(context, session.agent, agentId, payload.k)
+  if (session && options.wait) await waitForVerdict(context, agentId, payload !== undefined)
+  const proved = session !== undefined && payload !== undefined && (options.verify === true || options.wait)
+  if (proved) await proveKey(context, session.agent, agentId, payload.k)
+  return { agentId, attested: session !== undefined && options.wait, delivered: proved }
+}
+
+/** What became of an enrolment; the rest was thrown. */
+export interface Enrolled {
+  readonly agentId: string
+  /** The first evidence was judged good. */
+  readonly attested: boolean
+  /** The agent proved that it derived the key. */
+  readonly delivered: boolean
+}
+
+/** Both results; when one fails, the other is waited for all the same, so that nothing goes on behind an error that was already told. */
+async function both<A, B>(one: Promise<A>, other: Promise<B>): Promise<[A, B]> {
+  await Promise.allSettled([one, other])
+  return [await one, await other]
 }
 
 function agentTarget(context: TenantContext, found: FoundAgent): Target {

@@ -9,6 +9,7 @@ import { type PublicArea, parsePublicArea, spkiOf } from '../../core/tpm/public-
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import type { TenantContext } from './tenant-context.ts'
 
+const UNREADABLE = 'register the agent again; if it stays so, its TPM needs ek_check_script'
 const MAX_OUTPUT = 1024 * 1024
 
 /**
@@ -42,7 +43,8 @@ function readEk(text: string): PublicArea {
   try {
     return parsePublicArea(Buffer.from(text, 'base64'))
   } catch (cause) {
-    if (isKeylimeError(cause)) throw new KeylimeError('ek_rejected', `the registrar's EK cannot be read: ${cause.message}`, { cause })
+    if (isKeylimeError(cause))
+      throw new KeylimeError('ek_rejected', `the registrar's EK cannot be read: ${cause.message}`, { cause, hint: UNREADABLE })
     throw cause
   }
 }
@@ -54,7 +56,7 @@ function readEkCertificate(text: string): Certificate | null {
   try {
     return parseCertificate(text)
   } catch (cause) {
-    throw new KeylimeError('ek_rejected', `the EK certificate cannot be read: ${(cause as Error).message}`, { cause })
+    throw new KeylimeError('ek_rejected', `the EK certificate cannot be read: ${(cause as Error).message}`, { cause, hint: UNREADABLE })
   }
 }
 

@@ -15,7 +15,7 @@ export function eventJson(event: TenantEvent): string | undefined {
 export function resultJson(result: TenantResult): string {
   switch (result.type) {
     case 'done':
-      return JSON.stringify({ result: 'done' })
+      return JSON.stringify({ result: 'done', agent_id: result.agentId, summary: result.summary })
     case 'ids':
       return JSON.stringify({ result: 'agents', where: result.where, ids: result.ids })
     case 'agents':

@@ -49,9 +49,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
     case 'key_proved':
       return 'agent proved that it derived the key'
     case 'deleted':
-      return event.known ? `agent ${event.agentId} deleted` : `agent ${event.agentId} was not there`
     case 'reactivated':
-      return `agent ${event.agentId} is attested again`
+      return undefined // the result says it
   }
 }
 
@@ -59,7 +58,7 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
 export function resultLines(result: TenantResult, now: number): string[] {
   switch (result.type) {
     case 'done':
-      return []
+      return [result.summary]
     case 'ids':
       return result.ids.length > 0 ? [...result.ids] : [`no agent is known to the ${result.where}; ${emptyAdvice(result.where)}`]
     case 'agents':

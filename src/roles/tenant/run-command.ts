@@ -1,6 +1,6 @@
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { addAgent } from './add-agent.ts'
+import { addAgent, type Enrolled } from './add-agent.ts'
 import { deleteFromVerifier } from './delete-agent.ts'
 import { findAgent, resolveAgentId } from './find-agent.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policy-resource.ts'
@@ -10,7 +10,7 @@ import { type AgentStatus, expectSuccess } from './verifier-service.ts'
 
 /** What a command found out; what it did was reported as events. */
 export type TenantResult =
-  | { readonly type: 'done' }
+  | { readonly type: 'done'; readonly agentId: string; readonly summary: string }
   | {
       readonly type: 'status'
       readonly agentId: string
@@ -27,8 +27,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
   switch (command) {
     case 'add':
     case 'update':
-      await addAgent(context, command)
-      return { type: 'done' }
+      return enrolled(await addAgent(context, command))
     case 'delete':
       return deleteAgent(context)
     case 'reactivate':
@@ -50,21 +49,26 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
   const agentId = await resolveAgentId(context, () => verifierIds(context))
   const known = await deleteFromVerifier(context, agentId)
   context.report({ type: 'deleted', agentId, known })
-  return { type: 'done' }
+  return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer attested` : `the verifier did not have agent ${agentId}` }
+}
+
+function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
+  const proof = delivered ? ', and its payload is delivered' : ''
+  return { type: 'done', agentId, summary: attested ? `agent ${agentId} is trusted${proof}` : `agent ${agentId} is enrolled${proof}` }
 }
 
 async function reactivate(context: TenantContext): Promise<TenantResult> {
   const agentId = await resolveAgentId(context, () => verifierIds(context))
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
-  return { type: 'done' }
+  return { type: 'done', agentId, summary: `agent ${agentId} is attested again` }
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {
   const agentId = await resolveAgentId(context, () => context.registrar.agentIds())
   const known = await context.registrar.delete(agentId)
   context.report({ type: 'deleted', agentId, known })
-  return { type: 'done' }
+  return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer registered` : `agent ${agentId} was not registered` }
 }
 
 async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
