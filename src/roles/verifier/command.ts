@@ -36,11 +36,13 @@ export const command = {
       process.stdout.write('the configuration of the verifier can be used\n')
       return 0
     }
-    const logger = createLogger({ name: 'verifier', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    const level = argv.verbose ? 'debug' : 'info'
+    const format = argv.json ? 'json' : 'text'
+    const logger = createLogger({ name: 'verifier', level, format })
     return runService(logger, async () => {
       const verifier = await startVerifier(env, logger)
       if (!values.host_registrar) return verifier
-      const registrar = await startRegistrar(env, logger.child({ name: 'registrar' })).catch(async (error) => {
+      const registrar = await startRegistrar(env, createLogger({ name: 'registrar', level, format })).catch(async (error) => {
         await verifier.stop()
         throw error
       })
