@@ -1,0 +1,194 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
+import { jest } from '@jest/globals'
+import JSZip from 'jszip'
+import { command } from '../../../src/roles/ca/command.ts'
+import { runUpstream } from '../../../src/roles/ca/upstream.ts'
+import { temporaryKeylimeDir } from '../../servers.ts'
+
+const environment = { ...process.env }
+let home: ReturnType<typeof temporaryKeylimeDir>
+beforeEach(() => {
+  home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'secret' })
+  Object.assign(process.env, home.env)
+})
+afterEach(() => {
+  for (const name of Object.keys(process.env)) if (!(name in environment)) delete process.env[name]
+  home.remove()
+})
+
+async function printed(run: () => Promise<number>): Promise<{ code: number | string; text: string }> {
+  let text = ''
+  const catching = ((chunk: string) => {
+    text += chunk
+    return true
+  }) as never
+  const spies = [
+    jest.spyOn(process.stdout, 'write').mockImplementation(catching),
+    jest.spyOn(process.stderr, 'write').mockImplementation(catching),
+  ]
+  try {
+    return { code: await run().catch((error) => error.code ?? String(error)), text }
+  } finally {
+    for (const spy of spies) spy.mockRestore()
+  }
+}
+
+const ours = (action: string | undefined, argv: object = {}) => printed(() => command.run({ action, ...argv }))
+const theirs = (...args: string[]) => printed(() => runUpstream(args))
+const file = (name: string) => path.join(home.dir, 'ca', name)
+
+describe('keylime ca', () => {
+  test('init, create, list, show, revoke, crl', async () => {
+    expect(await ours('init')).toMatchObject({ code: 0, text: expect.stringContaining('Keylime Certificate Authority') })
+    expect((await ours('list')).text).toContain('no certificate has been issued')
+    expect((await ours('create', { name: 'web', san: ['web.example', '10.0.0.1'], days: 3 })).text).toContain(
+      'certificate 2 for web issued',
+    )
+    expect((await ours('show', { name: 'web' })).text).toMatch(/state +valid[\s\S]*host names +web\.example, 10\.0\.0\.1/)
+    expect((await ours('revoke', { name: 'web', reason: 'superseded' })).text).toContain('certificate 2 revoked')
+    expect((await ours('revoke', { serial: '2' })).text).toContain('was revoked before')
+    expect((await ours('list')).text).toMatch(/NAME +SERIAL +STATE[\s\S]*web +2 +revoked .*superseded/)
+    expect(JSON.parse((await ours('list', { json: true })).text)).toMatchObject([
+      { name: 'web', serial: '2', state: 'revoked', reason: 'superseded' },
+    ])
+    expect((await ours('crl')).text).toContain('revocation list published')
+  })
+  test('an authority and a certificate are not overwritten by accident', async () => {
+    await ours('init')
+    await ours('create', { name: 'web' })
+    expect((await ours('init')).code).toBe('already_exists')
+    expect((await ours('create', { name: 'web' })).code).toBe('already_exists')
+    expect((await ours('create', { name: 'web', replace: true })).text).toContain('certificate 3 for web')
+    expect((await ours('init', { yes: true })).code).toBe(0)
+    expect(fs.existsSync(file('web-cert.crt'))).toBe(false)
+  })
+  test('a signing request: the key stays with its owner, the asked names are taken', async () => {
+    await ours('init')
+    const csr = path.join(home.dir, 'own.csr')
+    const key = path.join(home.dir, 'own.key')
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-new',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        key,
+        '-subj',
+        '/CN=x',
+        '-addext',
+        'subjectAltName=DNS:own.example',
+        '-out',
+        csr,
+      ],
+      { stdio: 'ignore' },
+    )
+    expect((await ours('create', { name: 'own', csr })).code).toBe(0)
+    expect((await ours('show', { name: 'own' })).text).toContain('own.example')
+    expect(fs.existsSync(file('own-private.pem'))).toBe(false)
+    expect(execFileSync('openssl', ['x509', '-in', file('own-cert.crt'), '-noout', '-pubkey'], { encoding: 'utf8' })).toBe(
+      execFileSync('openssl', ['pkey', '-in', key, '-pubout'], { encoding: 'utf8' }),
+    )
+  })
+  test('pkg holds six files', async () => {
+    await ours('init')
+    await ours('create', { name: 'web' })
+    await ours('pkg', { name: 'web' })
+    const zip = await JSZip.loadAsync(fs.readFileSync(file('web-pkg.zip')))
+    expect(Object.keys(zip.files)).toEqual(['web-public.pem', 'web-cert.crt', 'web-private.pem', 'cacert.crt', 'cacrl.der', 'cacrl.pem'])
+    expect(fs.statSync(file('web-pkg.zip')).mode & 0o777).toBe(0o600)
+  })
+  test('a password file is used, a wrong one is told', async () => {
+    await ours('init')
+    const right = path.join(home.dir, 'right')
+    fs.writeFileSync(right, 'secret\nignored\n')
+    process.env['KEYLIME_CA_PASSWORD'] = 'wrong'
+    expect((await ours('crl')).code).toBe('wrong_password')
+    expect((await ours('crl', { 'password-file': right })).code).toBe(0)
+    expect((await ours('crl', { 'password-file': `${right}.not` })).code).toBe('file_failed')
+    process.env['KEYLIME_CA_PASSWORD'] = 'default'
+    expect((await ours('crl')).code).toBe('usage') // no terminal to ask on
+    process.env['CREDENTIALS_DIRECTORY'] = home.dir
+    fs.writeFileSync(path.join(home.dir, 'ca_password'), 'secret\n')
+    expect((await ours('crl')).code).toBe(0)
+  })
+  test('import-priv takes over a key only with its certificate', async () => {
+    await ours('init')
+    const key = path.join(home.dir, 'ca.key')
+    const { openKeystore } = await import('../../../src/core/pki/keystore.ts')
+    fs.writeFileSync(key, openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret').ca)
+    fs.rmSync(file('private.yml'))
+    expect((await ours('import-priv', { file: key })).code).toBe('usage')
+    expect((await ours('import-priv', { file: key, serial: '41' })).code).toBe(0)
+    expect((await ours('create', { name: 'next' })).text).toContain('certificate 42')
+    execFileSync('openssl', ['genrsa', '-out', key, '2048'], { stdio: 'ignore' })
+    expect((await ours('import-priv', { file: key, serial: '1' })).code).toBe('refused')
+  })
+  test.each([
+    [undefined, {}, 'usage'],
+    ['nonsense', {}, 'usage'],
+    ['create', {}, 'usage'],
+    ['create', { name: '../x' }, 'invalid_request'],
+    ['show', { name: 'nobody' }, 'not_found'],
+    ['show', { name: '../../etc/passwd' }, 'invalid_request'],
+    ['revoke', { name: 'nobody' }, 'not_found'],
+    ['revoke', { serial: '77' }, 'not_found'],
+    ['revoke', { serial: '0x2' }, 'usage'],
+    ['pkg', { name: 'nobody' }, 'not_found'],
+    ['create', { name: 'x', csr: '/nonexistent' }, 'not_found'],
+  ])('%s %j is refused', async (action, argv, code) => {
+    await ours('init')
+    expect((await ours(action, argv)).code).toBe(code)
+  })
+  test('without an authority each action says how to make one', async () => {
+    for (const action of ['list', 'crl', 'show', 'create', 'revoke']) expect((await ours(action, { name: 'x' })).code).toBe('not_found')
+  })
+})
+
+describe('keylime_ca', () => {
+  test('does its work with upstream’s words and status', async () => {
+    expect(await theirs('-c', 'init')).toMatchObject({ code: 0, text: expect.stringContaining('CA certificate created successfully in') })
+    expect(await theirs('-c', 'create', '-n', 'a')).toMatchObject({
+      code: 0,
+      text: expect.stringContaining('Created certificate for name a successfully in'),
+    })
+    expect(await theirs('-c', 'create', '-n', 'a')).toMatchObject({ code: 0 })
+    expect(await theirs('-c', 'pkg', '-n', 'a', '-i')).toMatchObject({
+      code: 0,
+      text: expect.stringContaining('Creating cert package for a in a-pkg.zip'),
+    })
+    expect((await theirs('-c', 'revoke', '-n', 'a')).code).toBe(0)
+    expect((await theirs('-c', 'init')).code).toBe(0)
+  })
+  test.each([
+    [['-n', 'x'], 2, /required: -c\/--command/],
+    [['-c', 'create'], 255, /must pass in a name/],
+    [['-c', 'listen'], 255, /Invalid command: listen/],
+    [['-c', 'import-priv'], 255, /last serial number/],
+    [['-c', 'revoke', '-n', 'nobody'], 1, /no certificate for nobody/],
+    [['-h'], 0, /^usage: keylime_ca/],
+  ])('%j ends with %i', async (args, code, text) => {
+    await theirs('-c', 'init')
+    const result = await theirs(...args)
+    expect(result.code).toBe(code)
+    expect(result.text).toMatch(text)
+  })
+  test('a wrong password is told in upstream’s words', async () => {
+    await theirs('-c', 'init')
+    process.env['KEYLIME_CA_PASSWORD'] = 'wrong'
+    expect(await theirs('-c', 'create', '-n', 'a')).toMatchObject({
+      code: 1,
+      text: expect.stringContaining('Invalid password for keystore'),
+    })
+  })
+  test('a KEYLIME_DIR without access ends with 255', async () => {
+    process.env['KEYLIME_DIR'] = '/nonexistent'
+    expect((await theirs('-c', 'init')).code).toBe(255)
+  })
+})

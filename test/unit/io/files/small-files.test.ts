@@ -1,0 +1,96 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
+import { readCertificateStore } from '../../../../src/io/files/certificate-store.ts'
+import { readIncludeDirectory } from '../../../../src/io/files/include-directory.ts'
+import { root } from '../../core/pki/fixtures.ts'
+
+let directory: string
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-files-'))
+})
+afterEach(() => fs.rmSync(directory, { recursive: true }))
+const put = (name: string, content: string | Buffer, mode = 0o644) => {
+  const file = path.join(directory, name)
+  fs.mkdirSync(path.dirname(file), { recursive: true })
+  fs.writeFileSync(file, content)
+  fs.chmodSync(file, mode)
+  return file
+}
+
+describe('writeFileAtomic', () => {
+  test('replaces content and mode, whatever the umask, and leaves nothing else behind', async () => {
+    const file = put('a', 'old', 0o666)
+    await writeFileAtomic(file, 'new', 0o600)
+    expect(fs.readFileSync(file, 'utf8')).toBe('new')
+    expect(fs.statSync(file).mode & 0o777).toBe(0o600)
+    expect(fs.readdirSync(directory)).toEqual(['a'])
+  })
+  test('replaces a link in place of following it', async () => {
+    const target = put('target', 'kept')
+    fs.symlinkSync(target, path.join(directory, 'link'))
+    await writeFileAtomic(path.join(directory, 'link'), 'new', 0o600)
+    expect(fs.readFileSync(target, 'utf8')).toBe('kept')
+  })
+  test('fails with the name of the file, and keeps the old one', async () => {
+    await expect(writeFileAtomic(path.join(directory, 'no/such'), 'x', 0o600)).rejects.toMatchObject({
+      code: 'file_failed',
+      message: expect.stringContaining('no/such'),
+    })
+    fs.mkdirSync(path.join(directory, 'dir'))
+    await expect(writeFileAtomic(path.join(directory, 'dir'), 'x', 0o600)).rejects.toMatchObject({ code: 'file_failed' })
+    expect(fs.readdirSync(directory)).toEqual(['dir'])
+  })
+})
+
+describe('readIncludeDirectory', () => {
+  test('takes files of all sub-directories in order, with their executable bit', async () => {
+    put('b', 'b')
+    put('a/run', '#!', 0o755)
+    put('a/z/deep', 'd')
+    const entries = await readIncludeDirectory(directory, 1000)
+    expect(entries.map(({ name, executable }) => [name, executable])).toEqual([
+      ['a/run', true],
+      ['a/z/deep', false],
+      ['b', false],
+    ])
+  })
+  test('refuses links, pipes, too much and nothing', async () => {
+    const pipe = path.join(directory, 'sub/pipe')
+    put('sub/x', '12345')
+    await expect(readIncludeDirectory(directory, 4)).rejects.toMatchObject({ code: 'payload_too_large' })
+    fs.symlinkSync('x', path.join(directory, 'sub/link'))
+    await expect(readIncludeDirectory(directory, 1000)).rejects.toMatchObject({
+      code: 'archive_refused',
+      message: expect.stringContaining('sub/link is a symbolic link'),
+    })
+    fs.rmSync(path.join(directory, 'sub/link'))
+    const { execFileSync } = await import('node:child_process')
+    execFileSync('mkfifo', [pipe])
+    await expect(readIncludeDirectory(directory, 1000)).rejects.toMatchObject({
+      code: 'archive_refused',
+      message: expect.stringContaining('a pipe'),
+    })
+    await expect(readIncludeDirectory(path.join(directory, 'none'), 1000)).rejects.toMatchObject({ code: 'not_found' })
+    await expect(readIncludeDirectory(put('file', ''), 1000)).rejects.toMatchObject({ code: 'not_found' })
+  })
+})
+
+describe('readCertificateStore', () => {
+  test('reads every certificate of every *.pem, and says what it could not use', async () => {
+    const [a, b] = [await root('A'), await root('B')]
+    put('both.pem', `${a.certificate.pem}${b.certificate.pem}`)
+    put('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
+    put('empty.pem', 'nothing')
+    put('huge.pem', Buffer.alloc(1024 * 1024 + 1))
+    put('other.crt', a.certificate.pem)
+    const { certificates, problems } = await readCertificateStore(directory)
+    expect(certificates.map(({ subject }) => subject)).toEqual(['CN=A', 'CN=B'])
+    expect(problems).toHaveLength(3)
+  })
+  test('a store that is not there is empty, one that cannot be read is an error', async () => {
+    expect(await readCertificateStore(path.join(directory, 'none'))).toEqual({ certificates: [], problems: [] })
+    await expect(readCertificateStore(put('file', ''))).rejects.toMatchObject({ code: 'file_failed' })
+  })
+})

@@ -1,0 +1,56 @@
+import { explainFailures } from '../../../../src/roles/tenant/explain-failures.ts'
+import { tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
+import { failureOf } from '../../../../src/roles/tenant/wait-for-verdict.ts'
+
+const HEX = 'A'.repeat(64)
+const text = (tpmPolicy: string, used: { runtime?: boolean; boot?: boolean } = {}) =>
+  JSON.parse(tpmPolicyText({ tpmPolicy }, { runtime: false, boot: false, ...used }))
+
+describe('tpmPolicyText', () => {
+  test('adds the mask, makes lists, lowers the hex', () => {
+    expect(text(`{"22": ["${HEX}"], "15": "${HEX}"}`)).toEqual({ '15': [HEX.toLowerCase()], '22': [HEX.toLowerCase()], mask: '0x408000' })
+    expect(text('')).toEqual({ mask: '0x0' })
+  })
+  test('policies of IMA and measured boot widen the mask', () => {
+    expect(text('{}', { runtime: true }).mask).toBe('0x400')
+    expect(text('{}', { boot: true }).mask).toBe('0xfbff')
+    expect(text('{}', { boot: true, runtime: true }).mask).toBe('0xffff')
+  })
+  test.each(['{"10":"00"}', '{"16":"00"}', '{"24":"00"}', '{"x":"00"}', '{"1":"zz"}', '[]', 'x'])('refuses %s', (policy) => {
+    expect(() => text(policy)).toThrow(expect.objectContaining({ code: 'invalid_request' }))
+  })
+  test('refuses a PCR that measured boot judges', () => {
+    expect(() => text(`{"7":"${HEX}"}`, { boot: true })).toThrow('PCR 7 is specified in "tpm_policy"')
+  })
+})
+
+describe('failures in words', () => {
+  test('of our verifier: each with found, expected and what to do', () => {
+    const failures = [
+      {
+        event_id: 'pcr_validation.invalid_pcr_16',
+        severity_label: 'emergency',
+        context: { message: 'm', got: ['a', 'b'], expected: { x: 1 } },
+      },
+      { event_id: 'ima.validation.ima-ng.not_in_allowlist', severity_label: null, context: {} },
+    ]
+    expect(explainFailures({ operational_state: 9, failures })).toBe(
+      [
+        '  m [pcr_validation.invalid_pcr_16, emergency]',
+        '    found:    a, b',
+        '    expected: {"x":1}',
+        '    to do:    the transport key is not bound by the TPM: treat the machine as compromised',
+        '  ima.validation.ima-ng.not_in_allowlist [ima.validation.ima-ng.not_in_allowlist]',
+        '    to do:    a file ran that the runtime policy does not know: remove it, or add its digest to the policy',
+      ].join('\n'),
+    )
+  })
+  test('of upstream’s verifier: the last event id', () => {
+    expect(explainFailures({ operational_state: 9, last_event_id: 'ima.pcr_mismatch' })).toBe('  ima.pcr_mismatch (state: Invalid Quote)')
+    expect(explainFailures({ operational_state: 42 })).toBe('  no reason given (state: 42)')
+  })
+  test('an agent that cannot be reached is not called untrusted', () => {
+    expect(failureOf('a', { operational_state: 7, last_event_id: 'internal.verifier.not_reachable' }).code).toBe('unreachable')
+    expect(failureOf('a', { operational_state: 9, last_event_id: 'ima.pcr_mismatch' }).code).toBe('attestation_failed')
+  })
+})
