@@ -1,3 +1,4 @@
+import { agentOptions } from '../../../src/config/agent.ts'
 import { caOptions } from '../../../src/config/ca.ts'
 import { describeAsFile, describeAsMarkdown } from '../../../src/config/describe.ts'
 import type { Component } from '../../../src/config/files.ts'
@@ -12,6 +13,7 @@ const tables: [Component, OptionTable][] = [
   ['registrar', registrarOptions],
   ['tenant', tenantOptions],
   ['ca', caOptions],
+  ['agent', agentOptions],
 ]
 
 describe.each(tables)('the table of the %s', (component, table) => {

@@ -1,0 +1,86 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { loadAgentSettings } from '../../../../src/roles/agent/agent-settings.ts'
+
+let directory: string
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-settings-'))
+})
+afterEach(() => fs.rmSync(directory, { recursive: true }))
+
+function load(text: string, env: Record<string, string> = {}) {
+  const file = path.join(directory, 'agent.conf')
+  fs.writeFileSync(file, text)
+  return loadAgentSettings({ KEYLIME_AGENT_CONFIG: file, KEYLIME_DIR: directory, ...env })
+}
+
+test("the Rust agent's TOML is understood", () => {
+  const { values, paths, apiVersions, ak, warnings } = load(`
+# comment
+[agent]
+version = "2.4"
+uuid = "hash_ek"
+port = 9010
+tpm_encryption_alg = "ecc"
+tpm_signing_alg = "ecdsa"
+trusted_client_ca = ["a.crt", "/b.crt"]
+payload_key = "default"
+extract_payload_zip = false
+api_versions = "2.5, 2.6, 9.9"
+ek_handle = ""
+`)
+  expect(values).toMatchObject({ uuid: 'hash_ek', port: 9010, extract_payload_zip: false, ek_handle: undefined })
+  expect(paths.trustedClientCa).toEqual([path.join(directory, 'a.crt'), '/b.crt'])
+  expect(paths.payloadKey).toBe(path.join(directory, 'payload-private.pem'))
+  expect(apiVersions).toEqual(['2.5', '2.6'])
+  expect(ak).toEqual({ kind: 'ecc256', hash: 'sha256', signing: 'ecdsa' })
+  expect(warnings).toEqual(['api_versions: 9.9 is not supported and left out'])
+})
+
+test("the Python agent's ini is understood, its own options included", () => {
+  const { values, warnings } = load(`
+[agent]
+uuid = d432fbb3-d2f1-4a97-9ef7-75bd81c00001
+tls_dir = default
+trusted_client_ca = ['default']
+revocation_actions = []
+measure_payload_pcr = -1
+exponential_backoff = True
+retry_interval = 2
+max_retries = 4
+secure_size = 2m
+run_as =
+enable_agent_mtls = True
+`)
+  expect(values).toMatchObject({ uuid: 'd432fbb3-d2f1-4a97-9ef7-75bd81c00001', revocation_actions: [], secure_size: '2m', run_as: '' })
+  expect(warnings).toEqual([])
+})
+
+test('the environment wins, and a large tmpfs allows large requests', () => {
+  const settings = load('[agent]\nsecure_size = "1m"\n', { KEYLIME_AGENT_SECURE_SIZE: '32m', KEYLIME_AGENT_EK_HANDLE: '0x81010001' })
+  expect(settings.maxBodyBytes).toBe(64 << 20)
+  expect(settings.values.ek_handle).toBe(0x81010001)
+  expect(load('[agent]\n').maxBodyBytes).toBe(2 << 20)
+})
+
+test('all bad values are reported at once, with file and line', () => {
+  const wrong =
+    '[agent]\nport = 99999\ndec_payload_file = "../x"\nsecure_size = "1m,exec"\nek_handle = "0x80000000"\ntpm_hash_alg = "md5"\n'
+  expect(() => load(wrong)).toThrow(/agent.conf:2: port.*agent.conf:3: dec_payload_file.*agent.conf:4: .*agent.conf:6: .*agent.conf:5: /s)
+})
+
+test.each([
+  ['tpm_signing_alg = "ecdsa"', /cannot sign/],
+  ['enable_agent_mtls = false', /without TLS/],
+  ['tpm_ownerpassword = "hex:abc"', /hexadecimal/],
+])('%s does not go together with the rest', (line, message) => {
+  expect(() => load(`[agent]\n${line}\n`)).toThrow(message)
+})
+
+test.each([
+  ['tpm_ownerpassword = "secret"', Buffer.from('secret')],
+  ['tpm_ownerpassword = "hex:00ff"', Buffer.from([0, 255])],
+])('%s gives its bytes', (line, bytes) => {
+  expect(load(`[agent]\n${line}\n`).ownerAuth).toEqual(bytes)
+})
