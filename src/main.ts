@@ -52,7 +52,7 @@ async function finish(run: () => Promise<number>): Promise<void> {
 
 async function runCommandLine(): Promise<number> {
   const { default: yargs } = await import('yargs')
-  let exitCode = 0
+  let chosen: (() => Promise<number>) | undefined // run behind yargs: for a handler that returns a promise it renders the help text first, 30 ms
   let cli = yargs(args)
     .scriptName('keylime')
     .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
@@ -75,13 +75,13 @@ async function runCommandLine(): Promise<number> {
       name,
       describe,
       async (builder) => (await load()).command.builder(builder),
-      async (argv) => {
-        exitCode = await (await load()).command.run(argv as never, { startRegistrar })
+      (argv) => {
+        chosen = async () => (await load()).command.run(argv as never, { startRegistrar })
       },
     ) as typeof cli
   }
   await cli.parseAsync()
-  return exitCode
+  return chosen ? chosen() : 0
 }
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */

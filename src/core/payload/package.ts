@@ -1,4 +1,3 @@
-import JSZip from 'jszip'
 import { KeylimeError } from '../errors.ts'
 
 export interface PackageEntry {
@@ -15,6 +14,7 @@ export interface PackageEntry {
  * agent would unpack. @param date milliseconds since the epoch, the time stamp of every entry.
  */
 export async function makePackage(entries: readonly PackageEntry[], date: number): Promise<Buffer> {
+  const { default: JSZip } = await import('jszip')
   const zip = new JSZip()
   for (const { name, data, executable } of entries) {
     checkName(name)

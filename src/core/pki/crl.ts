@@ -2,7 +2,6 @@ import { KeylimeError } from '../errors.ts'
 import { childrenOf, type DerElement, expectTag, readBitString, readElement, readInteger, readOid, readTime, TAG } from './der.ts'
 import { EXTENSION } from './extensions.ts'
 import type { Authority } from './issue.ts'
-import { signerOf, x509 } from './library.ts'
 import { isSignatureRight, parseSignatureAlgorithm } from './signature-algorithm.ts'
 import type { Certificate } from './types.ts'
 
@@ -48,6 +47,7 @@ const REASON_CODE = '2.5.29.21'
 
 /** A CRL of version 2 with number and issuer's key id (RFC 5280, section 5), DER. The dates of the entries are kept as given. */
 export async function makeCrl(authority: Authority, request: CrlRequest): Promise<Buffer> {
+  const { x509, signerOf } = await import('./library.ts')
   const { signingKey, signingAlgorithm } = signerOf(authority.key)
   const extensions = [
     await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki as never),

@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from './certificate.ts'
-import { signerOf, x509 } from './library.ts'
+import type { X509 } from './library.ts'
 import type { NameAttribute } from './names.ts'
 import type { Certificate } from './types.ts'
 
@@ -43,16 +43,17 @@ const PRINTABLE = new Set(['2.5.4.5', '2.5.4.6', '2.5.4.46'])
 
 /** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address. */
 export async function makeAuthority(request: AuthorityRequest): Promise<Certificate> {
+  const { x509 } = await import('./library.ts')
   const keyId = await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey))
   const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign
   const extensions = [
     new x509.BasicConstraintsExtension(true, undefined, true),
     keyId,
-    ...crlAddress(request.crlUrl),
+    ...crlAddress(x509, request.crlUrl),
     new x509.KeyUsagesExtension(usage, true),
     await x509.AuthorityKeyIdentifierExtension.create(spkiBytes(request.publicKey)),
   ]
-  const name = nameOf(request.subject)
+  const name = nameOf(x509, request.subject)
   return build({ ...request, key: request.privateKey, issuer: name, extensions })
 }
 
@@ -70,11 +71,12 @@ export async function issueCertificate(authority: Authority, request: Certificat
       },
     )
   }
+  const { x509 } = await import('./library.ts')
   const comment = Buffer.from('SSL Server', 'latin1')
   const extensions = [
     new x509.Extension(NETSCAPE_COMMENT, false, Buffer.concat([Buffer.from([0x16, comment.length]), comment])),
-    ...hostNames(request.alternativeNames),
-    ...crlAddress(request.crlUrl),
+    ...hostNames(x509, request.alternativeNames),
+    ...crlAddress(x509, request.crlUrl),
     await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki),
   ]
   const issuer = new x509.Name(authority.certificate.subjectName.der)
@@ -90,10 +92,11 @@ export interface SelfSignedRequest extends Validity {
 }
 
 /** A certificate that vouches only for itself, such as an agent's mTLS certificate: whoever trusts it pins exactly its bytes. */
-export function makeSelfSigned(request: SelfSignedRequest): Promise<Certificate> {
+export async function makeSelfSigned(request: SelfSignedRequest): Promise<Certificate> {
+  const { x509 } = await import('./library.ts')
   const subject = [{ oid: '2.5.4.3', value: request.commonName }]
-  const extensions = hostNames(request.alternativeNames)
-  return build({ ...request, subject, key: request.privateKey, issuer: nameOf(subject), extensions })
+  const extensions = hostNames(x509, request.alternativeNames)
+  return build({ ...request, subject, key: request.privateKey, issuer: nameOf(x509, subject), extensions })
 }
 
 /** What a host text is: an address when it looks like one, else a DNS name. */
@@ -107,16 +110,17 @@ interface Parts extends Validity {
   readonly publicKey: KeyObject
   readonly key: KeyObject
   readonly serial: bigint
-  readonly issuer: InstanceType<typeof x509.Name>
-  readonly extensions: InstanceType<typeof x509.Extension>[]
+  readonly issuer: InstanceType<X509['Name']>
+  readonly extensions: InstanceType<X509['Extension']>[]
 }
 
 async function build(parts: Parts): Promise<Certificate> {
+  const { x509, signerOf } = await import('./library.ts')
   if (parts.serial <= 0n || parts.serial >= 2n ** 159n) throw new KeylimeError('malformed', `${parts.serial} cannot be a serial number`)
   const hex = parts.serial.toString(16)
   const made = await x509.X509CertificateGenerator.create({
     serialNumber: hex.length % 2 ? `0${hex}` : hex,
-    subject: nameOf(parts.subject),
+    subject: nameOf(x509, parts.subject),
     issuer: parts.issuer,
     notBefore: new Date(parts.notBefore),
     notAfter: new Date(parts.notAfter),
@@ -127,7 +131,7 @@ async function build(parts: Parts): Promise<Certificate> {
   return parseCertificate(new Uint8Array(made.rawData))
 }
 
-function nameOf(attributes: readonly NameAttribute[]): InstanceType<typeof x509.Name> {
+function nameOf(x509: X509, attributes: readonly NameAttribute[]): InstanceType<X509['Name']> {
   return new x509.Name(
     attributes.map(({ oid, value }) => ({ [oid]: [PRINTABLE.has(oid) ? { printableString: value } : { utf8String: value }] })),
   )
@@ -135,6 +139,7 @@ function nameOf(attributes: readonly NameAttribute[]): InstanceType<typeof x509.
 
 const spkiBytes = (key: KeyObject): Uint8Array<ArrayBuffer> => new Uint8Array(key.export({ format: 'der', type: 'spki' }))
 
-const hostNames = (names: readonly HostName[]) => (names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : [])
+const hostNames = (x509: X509, names: readonly HostName[]) =>
+  names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : []
 
-const crlAddress = (url: string) => (url === '' ? [] : [new x509.CRLDistributionPointsExtension([url])])
+const crlAddress = (x509: X509, url: string) => (url === '' ? [] : [new x509.CRLDistributionPointsExtension([url])])

@@ -5,8 +5,10 @@ import { KeylimeError } from '../errors.ts'
 
 x509.cryptoProvider.set(webcrypto as never)
 
-/** @peculiar/x509, ready to use. Nothing outside of this folder knows it. */
+/** @peculiar/x509, ready to use. Nothing outside of this folder knows it; it is loaded only when something is issued, because it takes a while. */
 export { x509 }
+
+export type X509 = typeof x509
 
 const CURVES: Record<string, string> = { prime256v1: 'P-256', secp384r1: 'P-384', secp521r1: 'P-521' }
 const HASHES: Record<string, string> = { 'P-256': 'SHA-256', 'P-384': 'SHA-384', 'P-521': 'SHA-512' }

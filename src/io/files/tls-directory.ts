@@ -5,6 +5,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import { hostName } from '../../core/pki/issue.ts'
 import { type CaAccess, initCaDirectory, isCaDirectory, withAuthority } from './ca-directory.ts'
+import { tlsDirectory } from './tls-identity.ts'
 
 export interface TlsDirectoryRequest {
   readonly role: 'verifier' | 'registrar'
@@ -19,34 +20,6 @@ export interface TlsDirectoryRequest {
   readonly serverKeyPassword: string
   readonly clientKeyPassword: string
   now(): number
-}
-
-/** What one side of a TLS connection needs, PEM texts. */
-export interface TlsIdentity {
-  readonly cert: string
-  readonly key: string
-  readonly keyPassword?: string
-  readonly ca: string[]
-}
-
-export interface TlsIdentityRequest {
-  readonly keylimeDir: string
-  /** Absolute, from `ensureTlsDirectory` or `tlsDirectory`. */
-  readonly directory: string
-  readonly side: 'server' | 'client'
-  /** Options `server_cert` / `client_cert` and `server_key` / `client_key`. */
-  readonly cert: string
-  readonly key: string
-  readonly keyPassword: string
-  /** Option `trusted_client_ca` or `trusted_server_ca`. */
-  readonly trusted: readonly string[]
-}
-
-/** Where `tls_dir` points (protocol 7.6): `generate` is cv_ca for the verifier and reg_ca for the registrar, `default` is cv_ca for all. */
-export function tlsDirectory(tlsDir: string, keylimeDir: string, role: 'verifier' | 'registrar' | 'tenant' | 'agent'): string {
-  if (tlsDir === 'generate') return path.join(keylimeDir, role === 'registrar' ? 'reg_ca' : 'cv_ca')
-  if (tlsDir === 'default') return path.join(keylimeDir, 'cv_ca')
-  return path.resolve(keylimeDir, tlsDir)
 }
 
 /**
@@ -86,26 +59,6 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
   return directory
 }
 
-/** Reads key, certificate and trusted CAs of one side. @throws KeylimeError `config_invalid` that names the option and the file. */
-export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsIdentity> {
-  const { side, directory } = request
-  const option = (name: string) => `${side}_${name}`
-  const resolve = (value: string, standard: string) => path.resolve(directory, value === 'default' || value === '' ? standard : value)
-  const cert = await readPem(resolve(request.cert, `${side}-cert.crt`), option('cert'))
-  const key = await readPem(resolve(request.key, `${side}-private.pem`), option('key'))
-  const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const ca = await Promise.all(request.trusted.map((item) => readPem(trustedFile(item, request, trustOption), trustOption)))
-  return { cert, key, ca, ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }) }
-}
-
-function trustedFile(item: string, request: TlsIdentityRequest, option: string): string {
-  if (item === 'default') return path.join(request.keylimeDir, 'cv_ca', 'cacert.crt') // for every component, whatever tls_dir says
-  if (item !== 'all') return path.resolve(request.directory, item)
-  throw new KeylimeError('config_invalid', `${option} = all would trust anybody, and is not supported`, {
-    hint: `name the CA's certificate in ${option}`,
-  })
-}
-
 function serverNames(names: readonly string[]) {
   const all = [
     'localhost',
@@ -127,15 +80,4 @@ async function isComplete(directory: string, name: string): Promise<boolean> {
     ),
   )
   return found.every(Boolean)
-}
-
-async function readPem(file: string, option: string): Promise<string> {
-  try {
-    return await fs.readFile(file, 'utf8')
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `${option}: cannot read ${file}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir',
-    })
-  }
 }

@@ -3,7 +3,6 @@ import { KeylimeError } from '../../core/errors.ts'
 import { sealPayload } from '../../core/payload/seal.ts'
 import { combineKey, KEY_SIZE, splitKey } from '../../core/payload/split-key.ts'
 import { randomBytes } from '../../io/random.ts'
-import { certificatePayload } from './certificate-payload.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantOptions } from './tenant-options.ts'
 
@@ -38,7 +37,9 @@ export async function collectPayload(context: TenantContext, agentId: string): P
   const { options } = context
   if (options.keyFile) return keyPayload(context, options.keyFile)
   if (!options.file && !options.cert) return undefined
-  const package_ = options.cert ? await certificatePayload(context, agentId, options.cert) : undefined
+  const package_ = options.cert
+    ? await (await import('./certificate-payload.ts')).certificatePayload(context, agentId, options.cert)
+    : undefined
   const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context)))
   const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]
   const sealed = sealPayload(k, randomBytes(16), plaintext)

@@ -8,7 +8,8 @@ import { caOptions, caSettings } from '../../../../src/config/ca.ts'
 import { loadConfig } from '../../../../src/config/load.ts'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import { alternativeNames } from '../../../../src/core/pki/subject-alternative-names.ts'
-import { ensureTlsDirectory, loadTlsIdentity, tlsDirectory } from '../../../../src/io/files/tls-directory.ts'
+import { ensureTlsDirectory } from '../../../../src/io/files/tls-directory.ts'
+import { loadTlsIdentity, tlsDirectory } from '../../../../src/io/files/tls-identity.ts'
 
 const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
 let keylimeDir: string

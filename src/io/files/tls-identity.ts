@@ -1,0 +1,62 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../../core/errors.ts'
+
+/** What one side of a TLS connection needs, PEM texts. */
+export interface TlsIdentity {
+  readonly cert: string
+  readonly key: string
+  readonly keyPassword?: string
+  readonly ca: string[]
+}
+
+export interface TlsIdentityRequest {
+  readonly keylimeDir: string
+  /** Absolute, from `ensureTlsDirectory` or `tlsDirectory`. */
+  readonly directory: string
+  readonly side: 'server' | 'client'
+  /** Options `server_cert` / `client_cert` and `server_key` / `client_key`. */
+  readonly cert: string
+  readonly key: string
+  readonly keyPassword: string
+  /** Option `trusted_client_ca` or `trusted_server_ca`. */
+  readonly trusted: readonly string[]
+}
+
+/** Where `tls_dir` points (protocol 7.6): `generate` is cv_ca for the verifier and reg_ca for the registrar, `default` is cv_ca for all. */
+export function tlsDirectory(tlsDir: string, keylimeDir: string, role: 'verifier' | 'registrar' | 'tenant' | 'agent'): string {
+  if (tlsDir === 'generate') return path.join(keylimeDir, role === 'registrar' ? 'reg_ca' : 'cv_ca')
+  if (tlsDir === 'default') return path.join(keylimeDir, 'cv_ca')
+  return path.resolve(keylimeDir, tlsDir)
+}
+
+/** Reads key, certificate and trusted CAs of one side. @throws KeylimeError `config_invalid` that names the option and the file. */
+export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsIdentity> {
+  const { side, directory } = request
+  const option = (name: string) => `${side}_${name}`
+  const resolve = (value: string, standard: string) => path.resolve(directory, value === 'default' || value === '' ? standard : value)
+  const cert = await readPem(resolve(request.cert, `${side}-cert.crt`), option('cert'))
+  const key = await readPem(resolve(request.key, `${side}-private.pem`), option('key'))
+  const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
+  const ca = await Promise.all(request.trusted.map((item) => readPem(trustedFile(item, request, trustOption), trustOption)))
+  return { cert, key, ca, ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }) }
+}
+
+function trustedFile(item: string, request: TlsIdentityRequest, option: string): string {
+  if (item === 'default') return path.join(request.keylimeDir, 'cv_ca', 'cacert.crt') // for every component, whatever tls_dir says
+  if (item !== 'all') return path.resolve(request.directory, item)
+  throw new KeylimeError('config_invalid', `${option} = all would trust anybody, and is not supported`, {
+    hint: `name the CA's certificate in ${option}`,
+  })
+}
+
+async function readPem(file: string, option: string): Promise<string> {
+  try {
+    return await fs.readFile(file, 'utf8')
+  } catch (cause) {
+    throw new KeylimeError('config_invalid', `${option}: cannot read ${file}: ${(cause as Error).message}`, {
+      cause,
+      hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir',
+    })
+  }
+}
