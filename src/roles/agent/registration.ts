@@ -94,7 +94,7 @@ async function registerAs(version: string, request: RegistrationRequest): Promis
   const tag = registrationTag(secret, identity.agentId)
   secret.fill(0)
   accepted(await client.request('PUT', path, { body: { auth_tag: tag } }), 'activation')
-  logger.info(`registered as ${identity.agentId}`, { version })
+  logger.info(`Registration activated for agent ${identity.agentId}`, { version })
 }
 
 async function registrationBody(version: string, request: RegistrationRequest): Promise<Record<string, unknown>> {
