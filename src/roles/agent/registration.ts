@@ -94,6 +94,7 @@ async function registerAs(version: string, request: RegistrationRequest): Promis
   const tag = registrationTag(secret, identity.agentId)
   secret.fill(0)
   accepted(await client.request('PUT', path, { body: { auth_tag: tag } }), 'activation')
+  // upstream's words: scripts wait for them
   logger.info(`Registration activated for agent ${identity.agentId}`, { version })
 }
 
