@@ -22,6 +22,15 @@ export interface PayloadOptions {
   logger: Logger
 }
 
+/** How far the last delivery got: an addition of ours to `GET /agent/info`, which tenants of upstream ignore. */
+export interface DeliveryProgress {
+  readonly state: 'none' | 'unpacking' | 'unpacked' | 'key_only' | 'not_allowed' | 'failed'
+  readonly files: number
+  readonly script: 'none' | 'running' | 'done' | 'failed'
+  readonly error: string | null
+}
+
+const NO_DELIVERY: DeliveryProgress = { state: 'none', files: 0, script: 'none', error: null }
 const MAX_SCRIPT_OUTPUT = 1 << 20
 
 /**
@@ -33,6 +42,7 @@ export class Payloads {
   readonly #stopping = new AbortController()
   #shares: KeyShares = noShares
   #work: Promise<void> = Promise.resolve()
+  #progress = NO_DELIVERY
 
   constructor(options: PayloadOptions) {
     this.#options = options
@@ -41,6 +51,10 @@ export class Payloads {
   /** The last derived key, for `keys/verify`. */
   get key(): Buffer | null {
     return this.#shares.k
+  }
+
+  get progress(): DeliveryProgress {
+    return this.#progress
   }
 
   /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. */
@@ -84,6 +98,7 @@ export class Payloads {
     else if (effect.do === 'forget') for (const buffer of effect.buffers) buffer.fill(0)
     else {
       logger.info('derived the key of a payload', { payload: effect.payload !== null })
+      this.#progress = { ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' }
       if (!allowed) logger.warn('without TLS payloads are not taken: switch enable_agent_mtls on, or enable_insecure_payload')
       else this.#startDelivery(Buffer.from(effect.k), effect.payload, effect.delivery)
     }
@@ -97,6 +112,7 @@ export class Payloads {
     const { logger } = this.#options
     this.#work = this.#work.then(work).catch((error: Error) => {
       const hint = error instanceof KeylimeError ? error.hint : undefined
+      this.#progress = { ...this.#progress, state: 'failed', error: error.message }
       logger.error(`the payload could not be delivered: ${error.message}`, hint ? { hint } : {})
     })
   }
@@ -106,12 +122,14 @@ export class Payloads {
     secure.check()
     if (sealed === null) {
       await writeFileAtomic(path.join(secure.directory, names.key), k.toString('base64'), 0o600)
+      this.#progress = { ...NO_DELIVERY, state: 'key_only' }
       logger.info('the key is in the secure directory; no payload came with it', { file: names.key })
       return
     }
     const plaintext = openPayload(k, sealed)
     const unpacked = await unpackPayload(secure.directory, { k, plaintext }, names, logger).finally(() => plaintext.fill(0))
     await writeDeliveryRecord(secure.directory, { delivery, script: unpacked.script ? 'pending' : 'none' })
+    this.#progress = { ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' }
     logger.info('payload unpacked', { zip: unpacked.isArchive, files: unpacked.files, directory: unpacked.directory })
     inbox.payloadUnpacked(unpacked.directory)
     if (unpacked.script) await this.#runScript(unpacked, delivery)
@@ -132,6 +150,7 @@ export class Payloads {
       signal: this.#stopping.signal,
     })
     await writeDeliveryRecord(secure.directory, { delivery, script: 'done' })
+    this.#progress = { ...this.#progress, script: result.exitCode === 0 && !result.startError && !result.timedOut ? 'done' : 'failed' }
     const facts = {
       seconds: Number(result.durationSeconds.toFixed(3)),
       ...(result.droppedBytes ? { droppedBytes: result.droppedBytes } : {}),

@@ -8,6 +8,7 @@ import { AgentService } from './agent-service.ts'
 import { deleteFromVerifier } from './delete-agent.ts'
 import { checkEk } from './ek-check.ts'
 import { type FoundAgent, findAgent } from './find-agent.ts'
+import { followDelivery } from './follow-delivery.ts'
 import { judgeIdentityQuote, type QuoteReply } from './identity-quote.ts'
 import { checkPayloadOptions, collectPayload, type Payload } from './payload.ts'
 import { type PolicyFields, policyFields } from './policy-fields.ts'
@@ -54,7 +55,10 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   await enrol(context, target, session?.agent.version ?? '', policies, payload)
   if (session && options.wait) await waitForVerdict(context, agentId, payload !== undefined)
   const proved = session !== undefined && payload !== undefined && (options.verify === true || options.wait)
-  if (proved) await proveKey(context, session.agent, agentId, payload.k)
+  if (proved) {
+    await proveKey(context, session.agent, agentId, payload.k)
+    await followDelivery(context, session.agent, agentId)
+  }
   return { agentId, attested: session !== undefined && options.wait, delivered: proved }
 }
 

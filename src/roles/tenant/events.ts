@@ -30,6 +30,7 @@ export type TenantEvent =
   | { readonly type: 'enrolled_status'; readonly agentId: string; readonly status: AgentStatus }
   | { readonly type: 'attested'; readonly agentId: string; readonly status: AgentStatus; readonly released: boolean }
   | { readonly type: 'key_proved'; readonly agentId: string }
+  | { readonly type: 'unpacked'; readonly agentId: string; readonly files: number; readonly script: 'none' | 'running' | 'done' | 'failed' }
   | { readonly type: 'deleted'; readonly agentId: string; readonly known: boolean }
   | { readonly type: 'reactivated'; readonly agentId: string }
 

@@ -20,6 +20,13 @@ export function terminalReport(terminal: Terminal, now: () => number): (event: T
 
 const FOUND_BY = { id: '', prefix: ', the only id that begins so', address: ', the only one with that address' }
 
+const SCRIPT = {
+  none: '',
+  running: ', its script is running',
+  done: ', its script has run',
+  failed: ', but its script failed (see the log of the agent)',
+}
+
 function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>): string | undefined {
   switch (event.type) {
     case 'agent_found':
@@ -48,6 +55,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
       return `agent attested${event.released ? ', key share released by the verifier' : ''}`
     case 'key_proved':
       return 'agent proved that it derived the key'
+    case 'unpacked':
+      return `payload unpacked on the agent${SCRIPT[event.script]}`
     case 'deleted':
     case 'reactivated':
       return undefined // the result says it

@@ -257,6 +257,31 @@ describe('the verdict', () => {
   })
 })
 
+describe('the last step of a delivery', () => {
+  const info = (payload: object) => () => ok({ agent_uuid: 'x', payload: { files: 3, script: 'none', error: null, ...payload } })
+  test('is told by agents that say how far it got', async () => {
+    const agent = await world.machine('telling')
+    let asked = 0
+    agent.answer.set('/agent/info', () => info(++asked < 3 ? { state: 'unpacking' } : { state: 'unpacked', script: 'running' })())
+    await world.run('add', { agentId: 'telling', file: world.file('s', 's') })
+    expect(world.events.at(-1)).toEqual({ type: 'unpacked', agentId: 'telling', files: 3, script: 'running' })
+  })
+  test('fails the command when the agent could not take the payload', async () => {
+    const agent = await world.machine('full')
+    agent.answer.set('/agent/info', info({ state: 'failed', error: 'no space left' }))
+    await expect(world.run('add', { agentId: 'full', file: world.file('s', 's') })).rejects.toMatchObject({
+      code: 'archive_refused',
+      message: expect.stringContaining('no space left'),
+    })
+  })
+  test('is a warning when the agent takes no payloads', async () => {
+    const agent = await world.machine('keyonly')
+    agent.answer.set('/agent/info', info({ state: 'not_allowed' }))
+    await world.run('add', { agentId: 'keyonly', file: world.file('s', 's') })
+    expect(world.events.at(-1)).toMatchObject({ type: 'warning', text: expect.stringContaining('takes no payload') })
+  })
+})
+
 describe('what cannot be delivered is told before anything is sent', () => {
   test.each([
     ['two sources', { file: 'a', cert: 'default' }, 'usage'],

@@ -8,14 +8,18 @@ export const getVersion = ({ apiVersions }: AgentContext): ApiReply => ({
   results: { supported_version: apiVersions.at(-1), supported_versions: apiVersions },
 })
 
-/** `GET /v2.x/agent/info`. The handle is the number that upstream shows; nothing can be done with it from outside. */
-export const getInfo = ({ agentId, ak }: AgentContext, version: string): ApiReply => ({
+/**
+ * `GET /v2.x/agent/info`. The handle is the number that upstream shows; nothing can be done with it from outside. `payload` is an addition of ours: the tenant
+ * shows it as the last step of a delivery.
+ */
+export const getInfo = ({ agentId, ak, payloads }: AgentContext, version: string): ApiReply => ({
   results: {
     agent_uuid: agentId,
     tpm_hash_alg: ak.hash,
     tpm_enc_alg: encryptionName(ak.kind, version),
     tpm_sign_alg: ak.signing,
     ak_handle: 0x80000001,
+    payload: payloads.progress,
   },
 })
 
