@@ -7,9 +7,9 @@ export async function askSecret(question: string, hint: string): Promise<string>
   if (!(stdin instanceof tty.ReadStream) || !stdin.isTTY) {
     throw new KeylimeError('usage', `${question.replace(/[:\s]+$/, '')}: there is no terminal to ask on`, { hint })
   }
-  stderr.write(question)
-  stdin.setRawMode(true)
+  stdin.setRawMode(true) // before the question: what is typed ahead must not be shown either
   stdin.resume()
+  stderr.write(question)
   try {
     return await readLine(stdin)
   } finally {
