@@ -57,6 +57,7 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
 function hintFor(reason: string, certificate: Certificate): string {
   if (reason.startsWith('no certificate of its issuer'))
     return `put the certificate of "${certificate.issuer}", as *.pem, into tpm_cert_store`
-  if (reason.includes('expired')) return 'put the renewed certificate of that name into tpm_cert_store and remove the old one'
+  if (reason.includes('expired'))
+    return 'put the renewed certificate of that name into tpm_cert_store, or judge such EKs with ek_check_script (require_ek_cert = False)'
   return 'check where the certificates in tpm_cert_store come from'
 }
