@@ -57,7 +57,7 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const proved = session !== undefined && payload !== undefined && (options.verify === true || options.wait)
   if (proved) {
     await proveKey(context, session.agent, agentId, payload.k)
-    await followDelivery(context, session.agent, agentId)
+    if (options.wait) await followDelivery(context, session.agent, agentId) // upstream's tenant does not know of it
   }
   return { agentId, attested: session !== undefined && options.wait, delivered: proved }
 }
