@@ -32,6 +32,8 @@ export interface Swtpm {
   /** The process dies as a chip that stops answering; `start` brings it back with its state. */
   kill(): Promise<void>
   start(): Promise<void>
+  /** SIGSTOP and SIGCONT: a chip that hangs. */
+  suspend(yes: boolean): void
   stop(): Promise<void>
 }
 
@@ -60,6 +62,7 @@ export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
     async start() {
       child = await launch(directory, socket)
     },
+    suspend: (yes) => void child.kill(yes ? 'SIGSTOP' : 'SIGCONT'),
     async stop() {
       await end(child, 'SIGTERM')
       fs.rmSync(directory, { recursive: true, force: true })

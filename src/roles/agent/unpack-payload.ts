@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { KeylimeError } from '../../core/errors.ts'
 import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, looksLikeZip } from '../../core/payload/archive-plan.ts'
 import { parseActionList } from '../../core/revocation/action-list.ts'
 import { type OpenArchive, openArchive } from '../../io/files/unzip.ts'
@@ -49,7 +50,7 @@ export async function unpackPayload(
     fs.renameSync(building, directory)
   } catch (error) {
     fs.rmSync(building, { recursive: true, force: true })
-    throw error
+    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? full(secure, error) : error
   }
   fs.writeFileSync(path.join(secure, names.key), content.k.toString('base64'), { mode: 0o600 })
   if (!isArchive) fs.linkSync(path.join(directory, names.payload), path.join(secure, names.payload))
@@ -57,6 +58,12 @@ export async function unpackPayload(
   const hasScript = isArchive && names.script !== '' && isPlainFile(script)
   return { isArchive, directory, script: hasScript ? script : null, files: archive?.plan.files.length ?? 1 }
 }
+
+const full = (secure: string, cause: unknown) =>
+  new KeylimeError('file_failed', `the payload does not fit into ${secure}`, {
+    cause,
+    hint: 'raise secure_size in agent.conf, or send less',
+  })
 
 /** Removes what an earlier payload, or an unpacking that was cut off, left. */
 export function clearPayload(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): void {

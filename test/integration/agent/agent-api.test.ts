@@ -194,7 +194,27 @@ describeAsRoot('an agent that cannot start', () => {
     fs.rmSync(`${bed.agentDir}/agent_data.json`, { force: true })
     await bed.startAgent(settings as Record<string, string>)
     expect((await bed.get('/version')).status).toBe(200)
-    if (settings.KEYLIME_AGENT_UUID === 'hash_ek') expect(bed.agent.agentId).toMatch(/^[0-9a-f]{64}$/)
+    if ('KEYLIME_AGENT_UUID' in settings && settings.KEYLIME_AGENT_UUID === 'hash_ek') expect(bed.agent.agentId).toMatch(/^[0-9a-f]{64}$/)
     await bed.stopAgent()
+  })
+
+  test('one that registers over TLS can, when it is told the CA', async () => {
+    fs.rmSync(`${bed.agentDir}/agent_data.json`, { force: true })
+    const tls = { KEYLIME_AGENT_REGISTRAR_TLS_ENABLED: 'true', KEYLIME_AGENT_REGISTRAR_TLS_PORT: String(bed.registrar.tlsPort) }
+    const settings = { ...tls, KEYLIME_AGENT_UUID: 'over-tls', KEYLIME_AGENT_REGISTRAR_PORT: '1' }
+    await expect(bed.startAgent(settings)).rejects.toMatchObject({ code: 'config_invalid' })
+    await bed.startAgent({ ...settings, KEYLIME_AGENT_REGISTRAR_TLS_CA_CERT: `${bed.place.dir}/cv_ca/cacert.crt` })
+    await bed.stopAgent()
+  })
+
+  test('a TPM that hangs does not keep the agent from ending', async () => {
+    await bed.startAgent({ KEYLIME_AGENT_UUID: 'hanging' })
+    bed.tpm.suspend(true)
+    const asked = bed.get('/v2.6/quotes/identity?nonce=abc').catch(() => {})
+    const started = performance.now()
+    await bed.stopAgent()
+    expect(performance.now() - started).toBeLessThan(8000)
+    bed.tpm.suspend(false)
+    await asked
   })
 })

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { dataPcrValue } from '../../../src/core/quote/data-pcr.ts'
 import { parseQuote } from '../../../src/core/quote/quote-text.ts'
 import { certifyDefect } from '../../../src/core/quote/verify-certify.ts'
@@ -8,7 +9,7 @@ import { akDefects, parsePublicArea } from '../../../src/core/tpm/public-area.ts
 import type { KeyKind } from '../../../src/core/tpm/templates.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import type { SigningName } from '../../../src/io/tpm/ak.ts'
-import { AttestationKeys } from '../../../src/io/tpm/attestation-keys.ts'
+import { AttestationKeys, type LoadedKeys } from '../../../src/io/tpm/attestation-keys.ts'
 import { openEk, readEkCertificates } from '../../../src/io/tpm/ek.ts'
 import { certifyAk, readDeviceKeys } from '../../../src/io/tpm/iak-idevid.ts'
 import { openTpm } from '../../../src/io/tpm/open-tpm.ts'
@@ -61,6 +62,40 @@ test('quotes at the same time do not disturb each other', async () => {
   const keys = await keysOf('ecc256', 'ecdsa')
   const verdicts = await Promise.all(Array.from({ length: 12 }, (_, i) => quoteOf(keys, i % 2 ? [10] : [])))
   expect(verdicts.every(({ verdict }) => verdict.ok)).toBe(true)
+})
+
+test('PCRs that change all the time are quoted as they were at one moment', async () => {
+  const keys = await keysOf('ecc256', 'ecdsa')
+  let extending = true
+  const extender = (async () => {
+    const other = await openTpm({ tcti: swtpm.tcti, flushLeaked: false })
+    for (let i = 0; extending; i++) {
+      await other.pcrExtend('sha256', 23, Buffer.alloc(32, i & 0xff))
+      await sleep(3)
+    }
+    other.close()
+  })()
+  for (let i = 0; i < 30; i++) expect((await quoteOf(keys, [10, 23])).verdict.ok).toBe(true)
+  extending = false
+  await extender
+})
+
+test('a PCR that never holds still ends in an error, not in a quote that does not fit', async () => {
+  const keys = await keysOf('ecc256', 'ecdsa')
+  const restless = {
+    use: (work: (loaded: LoadedKeys) => Promise<string>) =>
+      keys.use(async (loaded) => {
+        const quote: Tpm['quote'] = async (...args) => {
+          await tpm.pcrExtend('sha256', 23, Buffer.alloc(32, 1))
+          return loaded.tpm.quote(...args)
+        }
+        return work({ ...loaded, tpm: { ...loaded.tpm, quote } })
+      }),
+  } as unknown as AttestationKeys
+  await expect(quoteOf(restless, [23])).rejects.toMatchObject({
+    code: 'tpm_failed',
+    message: expect.stringMatching(/changed during each of 5/),
+  })
 })
 
 test('a saved attestation key is used again; one of another TPM is replaced', async () => {

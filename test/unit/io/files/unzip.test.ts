@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import fc from 'fast-check'
 import { DEFAULT_ARCHIVE_LIMITS } from '../../../../src/core/payload/archive-plan.ts'
 import { makePackage } from '../../../../src/core/payload/package.ts'
 import { openArchive } from '../../../../src/io/files/unzip.ts'
@@ -115,4 +116,28 @@ test('a full disk is said with what to do', async () => {
   const plan = await openArchive(buildZip([file('a/b')]), LIMITS)
   fs.rmSync(directory, { recursive: true })
   await expect(plan.extract(directory)).rejects.toThrow(/ENOENT/)
+})
+
+test('whatever bytes are changed, the outcome is an archive or a refusal, and nothing is written outside', async () => {
+  const zip = buildZip([file('a/b', { deflate: true, data: text('content '.repeat(50)) }), file('c'), { name: 'd/', mode: 0o040700 }])
+  const outside = path.join(directory, 'outside')
+  const inside = path.join(outside, 'in', 'side')
+  const change = fc.record({ at: fc.nat(zip.length - 1), to: fc.integer({ min: 0, max: 255 }) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), fc.nat(zip.length), async (changes, cut) => {
+      const changed = Buffer.from(zip)
+      for (const { at, to } of changes) changed[at] = to
+      fs.mkdirSync(inside, { recursive: true })
+      const bytes = cut % 5 === 0 ? changed.subarray(0, cut) : changed
+      try {
+        await (await openArchive(bytes, LIMITS)).extract(inside)
+      } catch (error) {
+        expect(error).toMatchObject({ code: expect.stringMatching(/^(archive_refused|file_failed)$/) })
+      }
+      expect(fs.readdirSync(outside)).toEqual(['in'])
+      expect(fs.readdirSync(path.join(outside, 'in'))).toEqual(['side'])
+      fs.rmSync(outside, { recursive: true })
+    }),
+    { numRuns: 400 },
+  )
 })

@@ -1,0 +1,44 @@
+import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+
+const asRoot = process.getuid?.() === 0 ? test : test.skip // only root can give up root
+
+const SCRIPT = `
+import fs from 'node:fs'
+const { accountOf, dropPrivileges, handOver } = await import(process.env.MODULE)
+const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+const account = accountOf('nobody:nogroup', true, log)
+handOver(process.env.FILES.split(':'), account)
+dropPrivileges(account, log)
+const threads = fs.readdirSync('/proc/self/task').map((t) => /^Uid:\\s+(.*)$/m.exec(fs.readFileSync('/proc/self/task/' + t + '/status', 'utf8'))[1].split('\\t'))
+let back = 'no'
+try { process.setuid(0); back = 'yes' } catch {}
+let shadow = 'no'
+try { fs.readFileSync('/etc/shadow'); shadow = 'yes' } catch {}
+console.log(JSON.stringify({ uid: process.getuid(), gid: process.getgid(), groups: process.getgroups(), back, shadow, uids: [...new Set(threads.flat())] }))
+`
+
+asRoot('root is given up for ever, by every thread, with all its groups', () => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-priv-'))
+  const [own, link, target] = ['own', 'link', 'target'].map((name) => path.join(directory, name)) as [string, string, string]
+  fs.writeFileSync(own, '')
+  fs.writeFileSync(target, '')
+  fs.symlinkSync(target, link)
+  const module = path.resolve(import.meta.dirname, '../../../src/roles/agent/privileges.ts')
+  const env = { PATH: process.env['PATH'], MODULE: module, FILES: `${own}:${link}:${directory}/missing` }
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', SCRIPT], { env, encoding: 'utf8' })
+  const nobody = fs.statSync(own).uid
+  expect(JSON.parse(output)).toEqual({
+    uid: nobody,
+    gid: expect.any(Number),
+    groups: [expect.any(Number)],
+    back: 'no',
+    shadow: 'no',
+    uids: [String(nobody)],
+  })
+  expect(nobody).not.toBe(0)
+  expect(fs.statSync(target).uid).toBe(0) // what a link leads to is not handed over
+  fs.rmSync(directory, { recursive: true })
+})
