@@ -39,6 +39,8 @@ const upstream = UPSTREAM[path.basename(process.argv0)]
 
 if (upstream) void finish(async () => (await upstream()).runUpstream(args))
 else if (args.length === 1 && args[0] === '--version') process.stdout.write(`${versionText()}\n`)
+else if (args[0] === 'run-js-action' && args.length === 3)
+  void finish(async () => (await import('./roles/agent/revocation/run-js-action.ts')).runJsAction(args[1]!, args[2]!))
 else void finish(runCommandLine)
 
 async function finish(run: () => Promise<number>): Promise<void> {

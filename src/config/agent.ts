@@ -146,6 +146,18 @@ export const agentOptions = options({
   }),
   revocation_actions_dir: option({ parse: path, default: '/usr/libexec/keylime', doc: 'Directory of revocation_actions.' }),
   allow_payload_revocation_actions: option({ parse: boolean, default: true, doc: 'Run actions that came in the payload.' }),
+  revocation_action_timeout: option({
+    parse: seconds,
+    default: 60,
+    ours: true,
+    doc: 'Seconds after which a revocation action, and all that it started, is killed.',
+  }),
+  revocation_actions_go_on: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Run the remaining actions when one fails; `false` stops there, as the Rust agent does.',
+  }),
   run_as: option({
     parse: text,
     default: 'keylime:tss',

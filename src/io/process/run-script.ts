@@ -8,6 +8,8 @@ export interface ScriptRun {
   args?: readonly string[]
   cwd: string
   env: Readonly<Record<string, string | undefined>>
+  /** Given on standard input; nothing otherwise. */
+  input?: string
   timeLimitSeconds: number
   /** Output beyond this is read and dropped. */
   maxOutputBytes: number
@@ -47,8 +49,10 @@ export function runScript(run: ScriptRun): Promise<ScriptResult> {
       cwd: run.cwd,
       env: run.env,
       detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
     })
+    child.stdin.on('error', () => {}) // a script need not read it
+    child.stdin.end(run.input ?? '')
     child.stdout.on('data', (chunk: Buffer) => output.take('stdout', chunk))
     child.stderr.on('data', (chunk: Buffer) => output.take('stderr', chunk))
     const limit = limiter(child, run)

@@ -1,5 +1,3 @@
-import type { Logger } from '../../io/log/logger.ts'
-
 /** A notification as it came: nothing of it is verified. */
 export interface ReceivedRevocation {
   msg: string
@@ -13,26 +11,4 @@ export interface RevocationInbox {
   /** A payload has been unpacked: the notifier's certificate and the actions may be new. */
   payloadUnpacked(unzippedDirectory: string): void
   close(): Promise<void>
-}
-
-const CAPACITY = 64
-
-/** Takes notifications and says so; acts on nothing. */
-export function createLoggingInbox(logger: Logger): RevocationInbox {
-  const queue: ReceivedRevocation[] = []
-  return {
-    accept(revocation) {
-      if (queue.length >= CAPACITY) return false
-      queue.push(revocation)
-      setImmediate(() => {
-        const next = queue.shift()
-        if (next) logger.info('revocation notification received', { bytes: next.msg.length, signed: next.signature !== '' })
-      })
-      return true
-    },
-    payloadUnpacked: () => {},
-    async close() {
-      queue.length = 0
-    },
-  }
 }

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KeylimeError } from '../../core/errors.ts'
+import { Secret } from '../../core/secret.ts'
 import { systemClock } from '../../io/clock.ts'
 import { BootLog, readBootTime } from '../../io/files/boot-log.ts'
 import { ImaLog } from '../../io/files/ima-log.ts'
@@ -19,7 +20,8 @@ import { type AgentIdentity, openIdentity } from './identity.ts'
 import { Payloads } from './payload.ts'
 import { accountOf, dropPrivileges, handOver } from './privileges.ts'
 import { registerWithRetries } from './registration.ts'
-import { createLoggingInbox, type RevocationInbox } from './revocation-inbox.ts'
+import { createRevocationWorker } from './revocation/revocation-worker.ts'
+import type { RevocationInbox } from './revocation-inbox.ts'
 import { agentRoutes } from './routes.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
 import { openTransportKey } from './transport-key.ts'
@@ -42,6 +44,8 @@ export interface AgentDependencies {
 /** Verifiers ask every few seconds: a connection must outlive several pauses. */
 const KEEP_ALIVE_SECONDS = 120
 const REGISTRAR_TIMEOUT_SECONDS = 60
+/** A TPM that does not answer must not keep the agent from ending. */
+const CLOSE_PATIENCE_MS = 2000
 
 /**
  * Starts the agent in upstream's order (protocol 2.1): tmpfs, privileges, TPM, keys, registration; then it serves. Registered and serving when it returns.
@@ -103,12 +107,12 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
   const { settings, env, logger, tpm, undo, secure } = start
   const { values, paths } = settings
   const identity = await openIdentity(tpm, settings, env, logger)
-  undo.push(() => identity.keys.close())
+  undo.push(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
   const { agentId } = identity
   const transport = await openTransportKey(paths.payloadKey, values.payload_key_password.reveal())
   const certificate = values.enable_agent_mtls ? await serverCertificate(settings, agentId, logger) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
-  const inbox = given.inbox ?? createLoggingInbox(logger)
+  const inbox = given.inbox ?? revocationInbox(start, agentId)
   const payloads = new Payloads({
     agentId,
     secure,
@@ -242,4 +246,31 @@ function holdDirectory(keylimeDir: string): number {
   if (nativeAddon().tryLock(fd)) return fd
   fs.closeSync(fd)
   throw new KeylimeError('conflict', `another agent is running with ${keylimeDir}`, { hint: 'stop it, or set another KEYLIME_DIR' })
+}
+
+function revocationInbox({ settings, env, logger, secure }: Start, agentId: string): RevocationInbox {
+  const { values, keylimeDir } = settings
+  const unzipped = path.join(secure.directory, 'unzipped')
+  const certificate =
+    values.revocation_cert === 'default' || values.revocation_cert === ''
+      ? path.join(unzipped, 'RevocationNotifier-cert.crt')
+      : values.revocation_cert
+  const shown = Object.entries(values).filter(([, value]) => !(value instanceof Secret))
+  return createRevocationWorker({
+    certificateFile: path.resolve(keylimeDir, certificate),
+    unzipped,
+    configuredActions: values.revocation_actions,
+    actionsDirectory: values.revocation_actions_dir,
+    allowPayloadActions: values.allow_payload_revocation_actions,
+    goOnAfterFailure: values.revocation_actions_go_on,
+    surroundings: {
+      keylimeDir,
+      agentId,
+      settings: Object.fromEntries(shown),
+      timeLimitSeconds: values.revocation_action_timeout,
+      env,
+      logger,
+    },
+    logger,
+  })
 }

@@ -1,0 +1,3 @@
+import os
+
+WORK_DIR = os.environ.get("KEYLIME_DIR", "/var/lib/keylime")

@@ -1,0 +1,120 @@
+import { X509Certificate } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { causeChain } from '../../../core/errors.ts'
+import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { RevocationInbox } from '../revocation-inbox.ts'
+import { type Action, findActions } from './find-action.ts'
+import { HandledMessages } from './handled-messages.ts'
+import { type ActionSurroundings, runAction } from './run-action.ts'
+import { WaitingMessages } from './waiting-messages.ts'
+
+export interface RevocationWorkerOptions {
+  /** Certificate of the RevocationNotifier, PEM file; it may come with a payload only later. */
+  certificateFile: string
+  unzipped: string
+  configuredActions: readonly string[]
+  actionsDirectory: string
+  allowPayloadActions: boolean
+  /** Go on with the next action when one fails, or stop as upstream's Rust agent does. */
+  goOnAfterFailure: boolean
+  surroundings: ActionSurroundings
+  logger: Logger
+}
+
+/**
+ * Verifies notifications with the certificate of the unpacked package and runs the actions, one message after another. What comes before there is
+ * a certificate waits for it. A message is acted upon once, also over restarts.
+ */
+export function createRevocationWorker(options: RevocationWorkerOptions): RevocationInbox {
+  const { logger } = options
+  const handled = new HandledMessages(path.join(options.surroundings.keylimeDir, 'handled-revocations'))
+  const waiting = new WaitingMessages(path.join(options.surroundings.keylimeDir, 'waiting-revocations.json'))
+  let working: Promise<void> = Promise.resolve()
+  let closed = false
+
+  const work = () => {
+    working = working.then(drain)
+  }
+
+  async function drain(): Promise<void> {
+    for (let received = waiting.first(); received && !closed; received = waiting.first()) {
+      const key = readKey(options.certificateFile)
+      if (!key) {
+        logger.info('a revocation waits until a payload brings the certificate of its sender', { waiting: waiting.length })
+        return
+      }
+      try {
+        await handle(verifyRevocation(key, received.msg, received.signature))
+      } catch (error) {
+        logger.warn(`a revocation was not acted upon: ${causeChain(error).join(': ')}`)
+      }
+      waiting.dropFirst()
+    }
+  }
+
+  async function handle(revocation: VerifiedRevocation): Promise<void> {
+    const { message, digest } = revocation
+    if (handled.has(digest)) return logger.info('a revocation that was handled before is left', { agent: message.agent_id })
+    if (message.type !== 'revocation') {
+      logger.info(`a signed notice of type ${message.type} needs no action`, { agent: message.agent_id })
+      return handled.add(digest)
+    }
+    const { actions, missing } = chooseActions()
+    logger.warn(`agent ${message.agent_id} was revoked: ${message.event_id ?? 'no reason given'}`, { actions: actions.map((a) => a.name) })
+    for (const name of missing) logger.error(`revocation action ${name} is listed, but there is no such file`)
+    await runAll(actions, eventOf(revocation))
+    await handled.add(digest)
+  }
+
+  const chooseActions = () =>
+    findActions(
+      {
+        configured: options.configuredActions,
+        directory: options.actionsDirectory,
+        payload: options.allowPayloadActions ? options.unzipped : null,
+      },
+      logger,
+    )
+
+  async function runAll(actions: Action[], event: Record<string, unknown>): Promise<void> {
+    for (const action of actions) {
+      const complaint = await runAction(action, event, options.surroundings)
+      if (!complaint) logger.info(`revocation action ${action.name} is done`)
+      else logger.error(`revocation action ${action.name} failed: ${complaint}`)
+      if (complaint && !options.goOnAfterFailure) return
+    }
+  }
+
+  if (waiting.length > 0) work()
+  return {
+    accept(received) {
+      if (closed || !waiting.add(received)) return false
+      work()
+      return true
+    },
+    payloadUnpacked: work,
+    async close() {
+      closed = true
+      await working
+    },
+  }
+}
+
+/** The parsed message, and what Python-era actions look for: `meta_data` once more, parsed, as `metadata`. */
+export function eventOf({ message }: VerifiedRevocation): Record<string, unknown> {
+  let metadata: unknown = {}
+  try {
+    metadata = JSON.parse(message.meta_data)
+  } catch {} // stays as the text it is in meta_data
+  return { ...message, metadata }
+}
+
+function readKey(file: string) {
+  try {
+    return new X509Certificate(fs.readFileSync(file)).publicKey
+  } catch {
+    return null
+  }
+}

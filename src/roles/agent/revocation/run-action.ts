@@ -1,0 +1,78 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import type { Logger } from '../../../io/log/logger.ts'
+import { runScript, type ScriptResult } from '../../../io/process/run-script.ts'
+import type { Action } from './find-action.ts'
+import { pythonCommand } from './python-shim.ts'
+
+export interface ActionSurroundings {
+  keylimeDir: string
+  agentId: string
+  /** Settings that Python actions may ask for: names and values of agent.conf, without secrets. */
+  settings: Readonly<Record<string, unknown>>
+  timeLimitSeconds: number
+  env: NodeJS.ProcessEnv
+  logger: Logger
+}
+
+const MAX_OUTPUT_BYTES = 256 * 1024
+const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TZ']
+
+/**
+ * Runs one action with the message as JSON: a file as argument, and the same on its standard input. It has a time limit and limited output, and its
+ * whole process group ends with it. @returns what went wrong, as a sentence; undefined when nothing did.
+ */
+export async function runAction(action: Action, event: Record<string, unknown>, place: ActionSurroundings): Promise<string | undefined> {
+  const json = JSON.stringify(event)
+  const directory = fs.mkdtempSync(path.join(place.keylimeDir, '.revocation-'))
+  const file = path.join(directory, 'event.json')
+  try {
+    fs.writeFileSync(file, json, { mode: 0o600, flag: 'wx' })
+    const { command, args, env } = commandOf(action, place)
+    const result = await runScript({
+      file: command,
+      args: [...args, file],
+      cwd: place.keylimeDir,
+      env: { ...environment(place), ...env },
+      input: json,
+      timeLimitSeconds: place.timeLimitSeconds,
+      maxOutputBytes: MAX_OUTPUT_BYTES,
+      onLine: (stream, line) => place.logger.info(line, { action: action.name, stream }),
+    })
+    return complaint(result, place.timeLimitSeconds)
+  } finally {
+    fs.rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function commandOf(action: Action, place: ActionSurroundings): { command: string; args: string[]; env: Record<string, string> } {
+  switch (action.kind) {
+    case 'python':
+      return pythonCommand(action.file, place.keylimeDir, place.settings)
+    case 'javascript':
+      return { command: process.execPath, args: [...scriptOfNode(), 'run-js-action', action.file], env: {} }
+    case 'executable':
+    case 'shell':
+      return { command: action.file, args: [], env: {} }
+  }
+}
+
+/** In development the program is a script that Node runs. */
+const scriptOfNode = () => (path.basename(process.execPath).startsWith('node') ? [process.argv[1] ?? ''] : [])
+
+function environment({ env, agentId, keylimeDir }: ActionSurroundings): Record<string, string> {
+  const passed = PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const]))
+  return {
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    ...Object.fromEntries(passed),
+    AGENT_UUID: agentId,
+    KEYLIME_DIR: keylimeDir,
+  }
+}
+
+function complaint(result: ScriptResult, limit: number): string | undefined {
+  if (result.startError) return `it cannot be started: ${result.startError}`
+  if (result.timedOut) return `it was ended after ${limit} s`
+  if (result.signal) return `it was ended by ${result.signal}`
+  return result.exitCode === 0 ? undefined : `it ended with exit code ${result.exitCode}`
+}

@@ -1,0 +1,56 @@
+import fs from 'node:fs'
+import type { ReceivedRevocation } from '../revocation-inbox.ts'
+
+const CAPACITY = 64
+const MAX_CHARACTERS = 64 * 1024
+
+/**
+ * Notifications that were taken but not yet judged. The sender was told that we have them, so they are kept in a file too: a stop or a kill in
+ * between loses none. Bounded in number and size.
+ */
+export class WaitingMessages {
+  readonly #file: string
+  readonly #list: ReceivedRevocation[]
+
+  constructor(file: string) {
+    this.#file = file
+    this.#list = readList(file)
+  }
+
+  get length(): number {
+    return this.#list.length
+  }
+
+  /** False when there is no room for it. */
+  add(received: ReceivedRevocation): boolean {
+    if (this.#list.some((other) => other.msg === received.msg && other.signature === received.signature)) return true
+    if (this.#list.length >= CAPACITY || received.msg.length + received.signature.length > MAX_CHARACTERS) return false
+    this.#list.push(received)
+    this.#write()
+    return true
+  }
+
+  first(): ReceivedRevocation | undefined {
+    return this.#list[0]
+  }
+
+  dropFirst(): void {
+    this.#list.shift()
+    this.#write()
+  }
+
+  #write(): void {
+    const temporary = `${this.#file}.new`
+    fs.writeFileSync(temporary, JSON.stringify(this.#list), { mode: 0o600 })
+    fs.renameSync(temporary, this.#file)
+  }
+}
+
+function readList(file: string): ReceivedRevocation[] {
+  try {
+    const list = JSON.parse(fs.readFileSync(file, 'utf8')) as ReceivedRevocation[]
+    return list.filter((item) => typeof item.msg === 'string' && typeof item.signature === 'string').slice(0, CAPACITY)
+  } catch {
+    return [] // none, or written by a process that died while it wrote its first
+  }
+}

@@ -1,0 +1,214 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
+import { revocationMessage } from '../../../src/core/revocation/message.ts'
+import { signRevocation } from '../../../src/core/revocation/signature.ts'
+import type { Logger } from '../../../src/io/log/logger.ts'
+import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
+import { until } from '../../servers.ts'
+
+const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
+let home: string
+let lines: string[]
+const logger: Logger = Object.fromEntries(
+  ['debug', 'info', 'warn', 'error'].map((level) => [level, (text: string) => lines.push(text)]),
+) as never
+let certificate: string
+
+beforeAll(async () => {
+  const made = await makeSelfSigned({
+    commonName: 'RevocationNotifier',
+    publicKey: keys.publicKey,
+    privateKey: keys.privateKey,
+    serial: 1n,
+    notBefore: Date.now() - 1000,
+    notAfter: Date.now() + 3_600_000,
+    alternativeNames: [],
+  })
+  certificate = made.pem
+})
+beforeEach(() => {
+  home = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-actions-'))
+  lines = []
+  fs.mkdirSync(path.join(home, 'unzipped'))
+  fs.mkdirSync(path.join(home, 'actions'))
+})
+afterEach(() => fs.rmSync(home, { recursive: true, force: true }))
+
+const write = (file: string, text: string, mode = 0o700) => fs.writeFileSync(path.join(home, file), text, { mode })
+const deliverCertificate = () => write('unzipped/RevocationNotifier-cert.crt', certificate, 0o600)
+const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
+  createRevocationWorker({
+    certificateFile: path.join(home, 'unzipped/RevocationNotifier-cert.crt'),
+    unzipped: path.join(home, 'unzipped'),
+    configuredActions: [],
+    actionsDirectory: path.join(home, 'actions'),
+    allowPayloadActions: true,
+    goOnAfterFailure: true,
+    surroundings: {
+      keylimeDir: home,
+      agentId: 'peer',
+      settings: { port: 9002, enable_agent_mtls: true },
+      timeLimitSeconds: 5,
+      env: process.env,
+      logger,
+    },
+    logger,
+    ...changes,
+  })
+const notice = (changes: object = {}, key: KeyObject = keys.privateKey) => {
+  const msg = revocationMessage({
+    type: 'revocation',
+    ip: '10.0.0.7',
+    agentId: 'victim',
+    port: 9002,
+    tpmPolicy: '{}',
+    metaData: '{"cert_serial": 5, "subject": "CN=victim"}',
+    eventTime: new Date(2026, 1, 1),
+    eventId: 'ima.x',
+    severityLabel: 'emergency',
+    context: '{}',
+    ...changes,
+  })
+  return { msg, signature: signRevocation(key, msg) }
+}
+/** Everything that was taken is worked off. */
+const idle = () => until('an empty queue', () => out('waiting-revocations.json') === '[]')
+const out = (name: string) => (fs.existsSync(path.join(home, name)) ? fs.readFileSync(path.join(home, name), 'utf8') : '')
+
+test('every kind of action runs, configured ones first, with the message as file and on standard input', async () => {
+  deliverCertificate()
+  write('actions/first', `#!/bin/sh\necho first >> ${home}/order\ncat > ${home}/stdin; cp "$1" ${home}/file\n`)
+  write('unzipped/local_action_shell.sh', `echo shell $AGENT_UUID >> ${home}/order\n`, 0o600)
+  write(
+    'unzipped/local_action_py.py',
+    `import json\ndef execute(event):\n    open("${home}/order", "a").write("py " + str(event["metadata"]["cert_serial"]) + "\\n")\n`,
+    0o600,
+  )
+  write(
+    'unzipped/local_action_async.py',
+    `import keylime.secure_mount as sm\nfrom keylime import config, common, keylime_logging, json, ca_util, cmd_exec, crypto, tornado_requests\nlogger = keylime_logging.init_logging("t")\nasync def execute(event):\n    logger.info("hello")\n    assert config.getint("agent", "port") == 9002 and config.getboolean("agent", "enable_agent_mtls")\n    r = cmd_exec.run(["echo", "x"])\n    assert r["code"] == 0 and r["retout"] == [b"x\\n"]\n    t = await tornado_requests.request("GET", "http://127.0.0.1:1/")\n    open("${home}/order", "a").write("async " + sm.mount() + " " + str(t.status_code) + "\\n")\n`,
+    0o600,
+  )
+  write('unzipped/action_list', '[first, local_action_shell\nlocal_action_py,local_action_async]')
+  const inbox = worker({ configuredActions: ['first'] })
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  expect(out('order')).toBe(`first\nshell peer\npy 5\nasync ${home}/secure 599\n`)
+  expect(JSON.parse(out('stdin'))).toMatchObject({
+    type: 'revocation',
+    agent_id: 'victim',
+    meta_data: '{"cert_serial": 5, "subject": "CN=victim"}',
+    metadata: { cert_serial: 5 },
+  })
+  expect(out('file')).toBe(out('stdin'))
+  expect(lines.join('\n')).toContain('hello')
+})
+
+test('a message is acted upon once, also after a restart', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const message = notice()
+  for (let i = 0; i < 2; i++) {
+    const inbox = worker()
+    inbox.accept(message)
+    inbox.accept(message)
+    await idle()
+    await inbox.close()
+  }
+  expect(out('runs')).toBe('ran\n')
+})
+
+test('a revocation that comes before the payload waits for the certificate', async () => {
+  const inbox = worker()
+  inbox.accept(notice())
+  await sleep(50)
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  deliverCertificate()
+  inbox.payloadUnpacked(path.join(home, 'unzipped'))
+  await until('the action', () => out('runs'))
+  await inbox.close()
+})
+
+test.each([
+  ['a bad signature', () => ({ ...notice(), signature: Buffer.alloc(256).toString('base64') })],
+  ['no signature', () => ({ ...notice(), signature: '' })],
+  ['another key', () => notice({}, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)],
+  ['a changed text', () => ({ msg: notice().msg.replace('victim', 'friend'), signature: notice().signature })],
+  ['another type', () => notice({ type: 'comm_error' })],
+])('%s runs nothing', async (_name, make) => {
+  deliverCertificate()
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const inbox = worker()
+  inbox.accept(make())
+  await idle()
+  await inbox.close()
+  expect(out('runs')).toBe('')
+})
+
+test('an action that hangs and forks is ended with its group, and the next one runs', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_hang', `#!/bin/sh\nsleep 60 & echo $! > ${home}/child\nsleep 60\n`)
+  write('unzipped/local_action_next', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_hang local_action_next')
+  const inbox = worker({
+    surroundings: { keylimeDir: home, agentId: 'peer', settings: {}, timeLimitSeconds: 0.3, env: process.env, logger },
+  })
+  inbox.accept(notice())
+  await until('the next action', () => out('runs'))
+  await inbox.close()
+  const child = `/proc/${out('child').trim()}/stat`
+  expect(fs.existsSync(child) ? fs.readFileSync(child, 'utf8') : 'gone').toMatch(/gone|\) Z /)
+  expect(lines.join('\n')).toContain('was ended after 0.3 s')
+})
+
+test('with go_on off, the first failure ends the list', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_bad', '#!/bin/sh\nexit 3\n')
+  write('unzipped/local_action_next', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_bad,local_action_next,../escape,local_action_missing')
+  const inbox = worker({ goOnAfterFailure: false })
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  expect(out('runs')).toBe('')
+  expect(lines.join('\n')).toMatch(/exit code 3/)
+  expect(lines.join('\n')).toMatch(/local_action_missing is listed/)
+})
+
+test('an action that prints without end is bounded', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_loud', '#!/bin/sh\nhead -c 50000000 /dev/zero | tr "\\0" "x\\n"\n')
+  write('unzipped/action_list', 'local_action_loud')
+  const inbox = worker()
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  expect(lines.join('').length).toBeLessThan(400_000)
+})
+
+test('a message that was taken before a stop is acted upon after it', async () => {
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const before = worker()
+  before.accept(notice())
+  await before.close()
+  deliverCertificate()
+  const after = worker()
+  await until('the action', () => out('runs'))
+  await after.close()
+})
+
+test('a thousand notifications at once are bounded, and refused beyond that', async () => {
+  const inbox = worker()
+  const taken = Array.from({ length: 1000 }, (_, i) => inbox.accept({ msg: String(i), signature: 'x' })).filter(Boolean).length
+  expect(taken).toBeLessThanOrEqual(64)
+  await inbox.close()
+})
