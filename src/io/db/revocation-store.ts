@@ -115,28 +115,24 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
     record: (results) =>
       db.transaction().execute(async (transaction) => {
         for (let at = 0; at < results.length; at += ROWS_A_STATEMENT) {
-          const rows = results
-            .slice(at, at + ROWS_A_STATEMENT)
-            .map((r) => ({
-              revocation_id: r.revocationId,
-              target: r.target,
-              state: r.state,
-              attempts: r.attempts,
-              at: r.at,
-              last_error: r.lastError,
-            }))
+          const rows = results.slice(at, at + ROWS_A_STATEMENT).map((r) => ({
+            revocation_id: r.revocationId,
+            target: r.target,
+            state: r.state,
+            attempts: r.attempts,
+            at: r.at,
+            last_error: r.lastError,
+          }))
           await transaction
             .insertInto('deliveries')
             .values(rows)
             .onConflict((c) =>
-              c
-                .columns(['revocation_id', 'target'])
-                .doUpdateSet((e) => ({
-                  state: e.ref('excluded.state'),
-                  attempts: e.ref('excluded.attempts'),
-                  at: e.ref('excluded.at'),
-                  last_error: e.ref('excluded.last_error'),
-                })),
+              c.columns(['revocation_id', 'target']).doUpdateSet((e) => ({
+                state: e.ref('excluded.state'),
+                attempts: e.ref('excluded.attempts'),
+                at: e.ref('excluded.at'),
+                last_error: e.ref('excluded.last_error'),
+              })),
             )
             .execute()
         }
