@@ -65,6 +65,11 @@ export class Deployment {
     await this.startVerifier()
   }
 
+  /** Of the operator's commands. */
+  get environment(): Record<string, string> {
+    return this.#env
+  }
+
   async startVerifier(): Promise<void> {
     this.verifier = service(['verifier'], this.#env)
     await Promise.all(this.#ports.map((port) => answers(port, '127.0.0.1', this.verifier)))
