@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../servers.ts'
-import { Deployment, type Machine } from './deployment.ts'
+import { Deployment, type Machine, unmount } from './deployment.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
 
@@ -47,6 +47,21 @@ describeAsRoot('after kill -9', () => {
     await d.startVerifier()
     await machine.start()
     await until('attestation', async () => ['PASS'].includes((await d.status(machine)).attestation_status))
+    expect(runs()).toBe('run\n')
+  })
+
+  test('after a reboot of the machine its secrets are gone, it is attested by itself, and another delivery brings them back', async () => {
+    await machine.service.kill('SIGTERM')
+    unmount(machine.secure)
+    await machine.tpm.powerCycle()
+    expect(fs.existsSync(path.join(machine.secure, 'unzipped'))).toBe(false)
+    await machine.start()
+    const before = await count()
+    await until('attestation after the reboot', async () => (await count()) > before, 30)
+    expect(fs.existsSync(path.join(machine.secure, 'unzipped'))).toBe(false)
+    const { code, stderr } = await d.tenant('update', '-u', machine.id, '--cert', 'ca', '--include', 'payload')
+    expect([code, stderr]).toEqual([0, expect.any(String)])
+    await until('the script', runs)
     expect(runs()).toBe('run\n')
   })
 })

@@ -56,7 +56,7 @@ export function encodeProgress(agentId: string, given: AgentProgress | null): Pr
     attestation_count: progress.attestationCount,
     last_received: progress.lastReceivedQuote,
     last_successful: progress.lastSuccessfulAttestation,
-    clock: clock ? `${clock.clock},${clock.resetCount},${clock.restartCount}` : null,
+    clock: clock ? `${clock.clock},${clock.resetCount},${clock.restartCount},${clock.safe ? 1 : 0}` : null,
     ima: ima.nextEntry === 0 ? null : JSON.stringify({ ...ima, pcr10: ima.pcr10?.toString('hex') ?? null }),
   }
 }
@@ -70,8 +70,8 @@ export const decodeProgress = (row: Omit<ProgressRow, 'agent_id'>): AgentProgres
 })
 
 function decodeClock(text: string): ClockInfo {
-  const [clock, reset, restart] = text.split(',')
-  return { clock: BigInt(clock!), resetCount: Number(reset), restartCount: Number(restart), safe: true }
+  const [clock, reset, restart, safe] = text.split(',')
+  return { clock: BigInt(clock!), resetCount: Number(reset), restartCount: Number(restart), safe: safe !== '0' }
 }
 
 function decodeIma(text: string): ImaProgress {

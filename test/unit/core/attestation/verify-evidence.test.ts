@@ -112,11 +112,22 @@ describe('the clock of the TPM', () => {
     ['comes with an older reset count', { clock: 2000n, resetCount: 0, restartCount: 1 }, false],
     ['comes with an older restart count', { clock: 2000n, restartCount: 0 }, false],
     ['is not safe', { clock: 2000n, restartCount: 1, safe: 0 }, false],
+    ['is not safe after a reset without shutdown', { clock: 1n, resetCount: 2, safe: 0 }, true],
   ]
   test.each(cases)('that %s gives the right verdict', (_name, parts, good) => {
     const agent = agentOf({ clockInfo: before })
     expect(ids(agent, replyOf(agent, {}, parts))).toEqual([good ? 'passed' : 'qoute_validation.quote_validation'])
   })
+})
+
+test('an unsafe clock is accepted at first contact, and in the stretch after a reset', () => {
+  const crashed = { clock: 1000n, resetCount: 2, restartCount: 0, safe: false }
+  const parts = { resetCount: 2, restartCount: 0, safe: 0 }
+  expect(ids(agentOf({ clockInfo: crashed }), replyOf(agentOf(), {}, { ...parts, clock: 1001n }))).toEqual(['passed'])
+  expect(ids(agentOf({ clockInfo: crashed }), replyOf(agentOf(), {}, { ...parts, clock: 1000n }))).toEqual([
+    'qoute_validation.quote_validation',
+  ])
+  expect(ids(agentOf(), replyOf(agentOf(), {}, parts))).toEqual(['passed'])
 })
 
 describe('an IMA log', () => {
