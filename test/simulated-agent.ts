@@ -85,6 +85,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
         response.end(other?.body ?? JSON.stringify({ code: 200, status: 'Success', results }))
       },
     )
+    server.keepAliveTimeout = 120_000
     await new Promise<void>((done) => server.listen(port, '127.0.0.1', done))
     agent.port = (server.address() as AddressInfo).port
   }

@@ -1,8 +1,16 @@
-// `npm run bench [PART…]`: parts are quote, start, deliver. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchDeliver } from './deliver.ts'
+import { benchFanOut } from './fan-out.ts'
+import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
 
-const PARTS: Record<string, () => void | Promise<void>> = { quote: benchVerifyQuote, start: benchStart, deliver: benchDeliver }
+const PARTS: Record<string, () => void | Promise<void>> = {
+  quote: benchVerifyQuote,
+  start: benchStart,
+  deliver: benchDeliver,
+  revocation: benchRevocation,
+  'fan-out': benchFanOut,
+}
 const asked = process.argv.slice(2)
 for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

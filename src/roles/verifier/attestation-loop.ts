@@ -1,5 +1,5 @@
 import { type AgentEffect, type AgentEvent, type AgentTiming, nextState } from '../../core/attestation/agent-state.ts'
-import { isPolled, OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
+import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
 import { judge, type SeverityPolicy } from '../../core/attestation/severity.ts'
 import type { StoredState } from '../../core/attestation/stored-agent.ts'
 import type { EvidenceVerdict } from '../../core/attestation/verify-evidence.ts'
@@ -37,7 +37,7 @@ export interface AttestationLoop {
   stop(): Promise<void>
 }
 
-const MIN_AGAIN_MS = 100
+const MIN_AGAIN_SECONDS = 0.1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { store, clock, logger, timing } = options
@@ -61,7 +61,9 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       if (!agent.removed && agent.epoch === epoch) await failClosed(agent, error)
     } finally {
       agent.busy = false
-      if (agent.epoch !== epoch && !agent.removed && isPolled(agent.state.operational)) scheduler.schedule(agent, 0)
+      const due = agent.dueMs
+      agent.dueMs = null
+      if (due !== null && !agent.removed && !stopping) scheduler.schedule(agent, due)
     }
   }
 
@@ -74,7 +76,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
     if (verdict.outcome === 'again') {
       agent.progress = { ...agent.progress, lastReceivedQuote: seconds, clockInfo: verdict.clockInfo, ima: verdict.ima }
-      return scheduler.schedule(agent, MIN_AGAIN_MS)
+      return schedule(agent, MIN_AGAIN_SECONDS, false)
     }
     const attestationCount = agent.progress.attestationCount + 1
     agent.progress = {
@@ -141,7 +143,9 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
 
   function schedule(agent: ManagedAgent, afterSeconds: number, partial: boolean): void {
     agent.partial = partial
-    if (!agent.removed && !stopping) scheduler.schedule(agent, afterSeconds * 1000)
+    if (agent.busy)
+      agent.dueMs = afterSeconds * 1000 // when this round has ended: one at a time for each agent
+    else if (!agent.removed && !stopping) scheduler.schedule(agent, afterSeconds * 1000)
   }
 
   function report(agent: ManagedAgent, event: AgentEvent, before: number): void {
@@ -173,6 +177,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     },
     async command(agent, event) {
       agent.epoch++
+      agent.dueMs = null
       scheduler.cancel(agent)
       await transition(agent, event, event.type === 'reactivated' ? { failures: [] } : {})
     },

@@ -17,6 +17,8 @@ export interface ManagedAgent {
   epoch: number
   /** A round is running. */
   busy: boolean
+  /** When the next round shall begin, decided while one is running; null when nothing was decided. */
+  dueMs: number | null
   /** Whether the next request asks for the transport key too. */
   partial: boolean
   /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */

@@ -36,7 +36,7 @@ async function stop(): Promise<void> {
 beforeAll(async () => {
   await new Promise<void>((done) => webhook.listen(0, '127.0.0.1', done))
   home = temporaryKeylimeDir({
-    KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
+    KEYLIME_VERIFIER_QUOTE_INTERVAL: '0',
     KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'webhook']",
     KEYLIME_VERIFIER_REVOCATIONS_WEBHOOK_URL: `http://127.0.0.1:${(webhook.address() as AddressInfo).port}/hook?x=1`,
   })
@@ -82,6 +82,10 @@ async function enrol(id: string): Promise<void> {
 // biome-ignore lint/suspicious/noExplicitAny: the report as it came
 const report = async (): Promise<any> =>
   ((await admin.request('GET', '/v2.6/revocations')).results as { revocations: unknown[] }).revocations[0]
+
+test('with quote_interval 0 an agent is asked without pause', async () => {
+  await until('a hundred quotes', () => agents.get('peer-1')!.quotes.length > 100)
+})
 
 test('a failed machine is announced, signed, to all agents; who is down is told when it comes back, over a restart of the verifier', async () => {
   await agents.get('sleeper')!.stop()
