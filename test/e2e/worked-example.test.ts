@@ -104,6 +104,15 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
     expect(login().stdout).toBe('let in\n')
   })
 
+  test('an action can be tried without a revocation', async () => {
+    const file = path.join(d.dir, 'payload2/local_action_shut_out.py')
+    const event = JSON.stringify({ type: 'other' })
+    const { code, stderr } = await d.run('keylime', 'agent', '--try-action', file, '--event', event)
+    expect([code, stderr]).toEqual([0, ''])
+    expect((await d.run('keylime', 'agent', '--try-action', file, '--event', '{')).code).toBe(2)
+    expect((await d.run('keylime', 'agent', '--try-action', '/nowhere')).code).toBe(6)
+  })
+
   test('when the first machine fails, the second shuts it out by itself', async () => {
     await first.tpm.extendPcr(15, Buffer.alloc(32, 0xaa))
     await until('the action', () => second.service.log().includes('its key is shut out'), 20)
@@ -111,6 +120,14 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
     expect([refused.status, refused.stderr]).toEqual([255, expect.stringContaining('Permission denied')])
     expect((await d.status(first)).last_event_id).toBe('pcr_validation.invalid_pcr_15')
     expect(await d.status(second)).toMatchObject({ attestation_status: 'PASS' })
+    const { revocations } = JSON.parse((await d.tenant('revocations', '--json')).stdout.trim().split('\n').at(-1)!)
+    expect(revocations[0]).toMatchObject({
+      agent_id: first.id,
+      type: 'revocation',
+      pending: [],
+      told: expect.arrayContaining([expect.objectContaining({ target: `agent:${second.id}` })]),
+    })
+    expect((await d.tenant('revocations')).stdout).toContain(first.id)
   })
 })
 

@@ -2,15 +2,21 @@ import type { Argv } from 'yargs'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/process/run-service.ts'
 import { loadAgentSettings } from './agent-settings.ts'
+import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
 
 interface Arguments {
   config?: string | undefined
   tcti?: string | undefined
   checkConfig?: boolean | undefined
+  tryAction?: string | undefined
+  event?: string | undefined
   verbose?: boolean | undefined
   json?: boolean | undefined
 }
+
+const EXAMPLE_EVENT =
+  '{"type": "revocation", "agent_id": "another", "event_id": "ima.pcr_mismatch", "meta_data": "{\\"cert_serial\\": 2}", "metadata": {"cert_serial": 2}}'
 
 /** `keylime agent`. */
 export const command = {
@@ -21,6 +27,7 @@ export const command = {
       )
       .example('sudo keylime agent', 'with /etc/keylime/agent.conf and the TPM of this machine')
       .example('keylime agent --tcti swtpm:host=127.0.0.1,port=2321', 'with a software TPM')
+      .example('keylime agent --try-action ./local_action_x.py', 'see what a revocation action does')
       .example('keylime agent --check-config', 'only look whether the configuration can be used')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/agent.conf', requiresArg: true })
       .option('tcti', {
@@ -28,6 +35,12 @@ export const command = {
         describe: 'Way to the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
         requiresArg: true,
       })
+      .option('try-action', {
+        type: 'string',
+        describe: 'Run one revocation action with an event, as the agent would, and exit',
+        requiresArg: true,
+      })
+      .option('event', { type: 'string', describe: 'With --try-action: the event, JSON', requiresArg: true, default: EXAMPLE_EVENT })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
@@ -40,6 +53,7 @@ export const command = {
       return 0
     }
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, env, logger)
     return runService(logger, () => startAgent(env, logger, { tcti: argv.tcti }))
   },
 }

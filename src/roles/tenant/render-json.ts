@@ -27,6 +27,8 @@ export function resultJson(result: TenantResult): string {
         registrar: result.registered ?? null,
         verifier: result.status ?? null,
       })
+    case 'revocations':
+      return JSON.stringify({ result: 'revocations', revocations: result.revocations })
     case 'policy': {
       const { kind, action, name, response } = result.answer
       return JSON.stringify({ result: 'policy', kind, action, name, results: response.results })

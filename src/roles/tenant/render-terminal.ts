@@ -2,6 +2,7 @@ import { isOperationalState, stateText } from '../../core/attestation/operationa
 import { alignColumns, byteSize, relativeTime, type Terminal } from '../../io/process/terminal.ts'
 import type { TenantEvent } from './events.ts'
 import { explainFailures } from './explain-failures.ts'
+import type { Revocation } from './revocations.ts'
 import type { TenantResult } from './run-command.ts'
 import type { AgentStatus } from './verifier-service.ts'
 
@@ -74,9 +75,24 @@ export function resultLines(result: TenantResult, now: number): string[] {
       return agentTable(result.agents, now)
     case 'status':
       return statusLines(result, now)
+    case 'revocations':
+      return revocationTable(result.revocations)
     case 'policy':
       return policyLines(result)
   }
+}
+
+function revocationTable(revocations: readonly Revocation[]): string[] {
+  if (revocations.length === 0) return ['the verifier has not revoked anything']
+  const rows = revocations.map((r) => [
+    r.agent_id,
+    r.type,
+    r.time.replace(/\.\d+Z$/, 'Z'),
+    String(r.told.length),
+    r.pending.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
+    r.given_up.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
+  ])
+  return alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows])
 }
 
 const emptyAdvice = (where: 'registrar' | 'verifier') =>

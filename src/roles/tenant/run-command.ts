@@ -4,6 +4,7 @@ import { addAgent, type Enrolled } from './add-agent.ts'
 import { deleteFromVerifier } from './delete-agent.ts'
 import { findAgent, resolveAgentId } from './find-agent.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policy-resource.ts'
+import { listRevocations, type Revocation } from './revocations.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
 import { type AgentStatus, expectSuccess } from './verifier-service.ts'
@@ -19,6 +20,7 @@ export type TenantResult =
     }
   | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
   | { readonly type: 'agents'; readonly agents: Readonly<Record<string, AgentStatus>> }
+  | { readonly type: 'revocations'; readonly revocations: readonly Revocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
 
 /** Runs one command of the tenant, whichever face it came through. */
@@ -38,6 +40,8 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
       return { type: 'ids', where: 'registrar', ids: await context.registrar.agentIds() }
     case 'cvlist':
       return { type: 'ids', where: 'verifier', ids: await verifierIds(context) }
+    case 'revocations':
+      return { type: 'revocations', revocations: await listRevocations(context) }
     case 'bulkinfo':
       return { type: 'agents', agents: await allAgents(context) }
     default:

@@ -48,6 +48,7 @@ export const COMMANDS = [
   'bulkinfo',
   'reactivate',
   'regdelete',
+  'revocations',
   'addruntimepolicy',
   'updateruntimepolicy',
   'showruntimepolicy',

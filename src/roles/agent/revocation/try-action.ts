@@ -1,0 +1,29 @@
+import path from 'node:path'
+import { KeylimeError } from '../../../core/errors.ts'
+import { Secret } from '../../../core/secret.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { loadAgentSettings } from '../agent-settings.ts'
+import { findActions } from './find-action.ts'
+import { runAction } from './run-action.ts'
+
+/** `keylime agent --try-action FILE`: runs an action as a revocation would, without one. @returns the exit code. */
+export async function tryAction(file: string, event: string, env: NodeJS.ProcessEnv, logger: Logger): Promise<number> {
+  const { values, keylimeDir } = loadAgentSettings(env)
+  const directory = path.dirname(path.resolve(file))
+  const { actions } = findActions({ configured: [path.basename(file)], directory, payload: null }, logger)
+  const [action] = actions
+  if (!action) throw new KeylimeError('not_found', `there is no action ${file}`)
+  const settings = Object.fromEntries(Object.entries(values).filter(([, value]) => !(value instanceof Secret)))
+  const surroundings = { keylimeDir, agentId: 'try-action', settings, timeLimitSeconds: values.revocation_action_timeout, env, logger }
+  const complaint = await runAction(action, parseEvent(event), surroundings)
+  if (complaint) throw new KeylimeError('script_failed', `action ${action.name}: ${complaint}`)
+  return 0
+}
+
+function parseEvent(text: string): Record<string, unknown> {
+  try {
+    return JSON.parse(text) as Record<string, unknown>
+  } catch (cause) {
+    throw new KeylimeError('usage', '--event is not valid JSON', { cause })
+  }
+}
