@@ -124,3 +124,26 @@ function honest(
   const pubkey = url.searchParams.get('partial') === '1' ? {} : { pubkey: agent.transportKey }
   return { quote: text, hash_alg: 'sha256', ...algorithms, ...pubkey }
 }
+
+/** What a tenant posts to enrol this machine, without policy, payload and revocation key unless `changes` say so. */
+export const enrolmentBody = (agent: SimulatedAgent, changes: Record<string, unknown> = {}): Record<string, unknown> => ({
+  v: null,
+  cloudagent_ip: '127.0.0.1',
+  cloudagent_port: agent.port,
+  tpm_policy: '{"mask":"0x0"}',
+  runtime_policy: '',
+  runtime_policy_name: null,
+  runtime_policy_key: '',
+  mb_policy: null,
+  mb_policy_name: '',
+  ima_sign_verification_keys: '',
+  metadata: '{}',
+  revocation_key: '',
+  accept_tpm_hash_algs: ['sha256'],
+  accept_tpm_encryption_algs: ['ecc'],
+  accept_tpm_signing_algs: ['ecdsa'],
+  ak_tpm: agent.ak.public.toString('base64'),
+  mtls_cert: agent.certificate,
+  supported_version: '2.6',
+  ...changes,
+})

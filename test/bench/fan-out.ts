@@ -4,7 +4,7 @@ import path from 'node:path'
 import { verifyRevocation } from '../../src/core/revocation/signature.ts'
 import { startVerifier } from '../../src/roles/verifier/start.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../servers.ts'
-import { type SimulatedAgent, simulatedAgent } from '../simulated-agent.ts'
+import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../simulated-agent.ts'
 import { ms, printTable } from './table.ts'
 
 const AGENTS = 1000
@@ -32,22 +32,11 @@ export async function benchFanOut(): Promise<void> {
   const victim = await simulatedAgent(ca)
   const enrol = (id: string, agent: SimulatedAgent) =>
     admin.request('POST', `/v2.6/agents/${id}`, {
-      body: {
-        v: null,
-        cloudagent_ip: '127.0.0.1',
-        cloudagent_port: agent.port,
+      body: enrolmentBody(agent, {
         tpm_policy: JSON.stringify({ 15: ['0'.repeat(64)], mask: '0x8000' }),
-        runtime_policy: '',
-        mb_policy: null,
         metadata: '{"cert_serial": 2}',
         revocation_key: notifier.privateKey.export({ format: 'pem', type: 'pkcs8' }),
-        accept_tpm_hash_algs: ['sha256'],
-        accept_tpm_encryption_algs: ['ecc'],
-        accept_tpm_signing_algs: ['ecdsa'],
-        ak_tpm: agent.ak.public.toString('base64'),
-        mtls_cert: agent.certificate,
-        supported_version: '2.6',
-      },
+      }),
     })
   for (let i = 0; i < AGENTS; i++) await enrol(`peer-${i}`, listeners[i % LISTENERS]!)
   await until('all attested', () => listeners.every((agent) => agent.quotes.length >= AGENTS / LISTENERS), 60)

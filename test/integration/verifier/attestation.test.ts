@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
-import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
 const home = temporaryKeylimeDir({
   KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
@@ -35,30 +35,8 @@ async function machine(): Promise<SimulatedAgent> {
   return agent
 }
 
-const enrolment = (agent: SimulatedAgent, changes: Record<string, unknown> = {}) => ({
-  v: null,
-  cloudagent_ip: '127.0.0.1',
-  cloudagent_port: agent.port,
-  tpm_policy: '{"mask":"0x0"}',
-  runtime_policy: '',
-  runtime_policy_name: null,
-  runtime_policy_key: '',
-  mb_policy: null,
-  mb_policy_name: '',
-  ima_sign_verification_keys: '',
-  metadata: '{}',
-  revocation_key: '',
-  accept_tpm_hash_algs: ['sha256'],
-  accept_tpm_encryption_algs: ['ecc'],
-  accept_tpm_signing_algs: ['ecdsa'],
-  ak_tpm: agent.ak.public.toString('base64'),
-  mtls_cert: agent.certificate,
-  supported_version: '2.6',
-  ...changes,
-})
-
 const add = (id: string, agent: SimulatedAgent, changes: Record<string, unknown> = {}) =>
-  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolment(agent, changes) })
+  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, changes) })
 // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
 const status = async (id: string): Promise<any> => (await admin.request('GET', `/v2.6/agents/${id}`)).results
 const inState = (id: string, state: number) => until(`state ${state} of ${id}`, async () => (await status(id)).operational_state === state)

@@ -7,7 +7,7 @@ import { verifyRevocation } from '../../../src/core/revocation/signature.ts'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
-import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
 const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const hooks: string[] = []
@@ -56,22 +56,11 @@ async function enrol(id: string): Promise<void> {
   agents.set(id, agent)
   notices.set(id, [])
   agent.onNotification = (envelope) => notices.get(id)!.push(envelope)
-  const body = {
-    v: null,
-    cloudagent_ip: '127.0.0.1',
-    cloudagent_port: agent.port,
+  const body = enrolmentBody(agent, {
     tpm_policy: JSON.stringify({ 15: ['0'.repeat(64)], mask: '0x8000' }),
-    runtime_policy: '',
-    mb_policy: null,
     metadata: '{"cert_serial": 5, "subject": "CN=victim"}',
     revocation_key: notifier.privateKey.export({ format: 'pem', type: 'pkcs8' }),
-    accept_tpm_hash_algs: ['sha256'],
-    accept_tpm_encryption_algs: ['ecc'],
-    accept_tpm_signing_algs: ['ecdsa'],
-    ak_tpm: agent.ak.public.toString('base64'),
-    mtls_cert: agent.certificate,
-    supported_version: '2.6',
-  }
+  })
   expect((await admin.request('POST', `/v2.6/agents/${id}`, { body })).status).toBe(200)
   await until(
     `${id} attested`,
