@@ -12,7 +12,7 @@ import type { Announcer } from './announcer.ts'
 import { attestationRound } from './attestation-round.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 import { createProgressWriter } from './progress-writer.ts'
-import { confirmRelease, prepareRelease, sendV, vIsDue } from './release-v.ts'
+import { CONFIRMED, prepareRelease, sendV, vIsDue } from './release-v.ts'
 import { createScheduler } from './scheduler.ts'
 
 export interface LoopOptions {
@@ -38,6 +38,7 @@ export interface AttestationLoop {
 }
 
 const MIN_AGAIN_SECONDS = 0.1
+const UNSTORED_SECONDS = 2
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { store, clock, logger, timing } = options
@@ -101,16 +102,25 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   async function releaseV(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<void> {
     const prepared = prepareRelease(agent.state, verdict.transportKey)
     if ('refused' in prepared) return transition(agent, { type: 'refused', stage: 'v', reason: prepared.refused })
-    await transition(agent, { type: 'quote_passed', vIsDue: true }, { ...prepared.state, algorithms: verdict.algorithms, failures: [] })
+    await transition(agent, { type: 'quote_passed', vIsDue: true }, { ...prepared.changes, algorithms: verdict.algorithms, failures: [] })
   }
 
   /** Stores the new state, then performs the effects: never the other way round. */
   async function transition(agent: ManagedAgent, event: AgentEvent, changes: Partial<StoredState> = {}): Promise<void> {
+    const epoch = agent.epoch
+    const turn = agent.turn.then(() => (agent.removed || agent.epoch !== epoch ? [] : storeTransition(agent, event, changes)))
+    agent.turn = turn.catch(() => {})
+    const effects = await turn
+    if (agent.removed || agent.epoch !== epoch) return // the operator said something else meanwhile
+    for (const effect of effects) await perform(agent, effect)
+  }
+
+  /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
+  async function storeTransition(agent: ManagedAgent, event: AgentEvent, changes: Partial<StoredState>): Promise<AgentEffect[]> {
     const before = { operational: agent.state.operational, retries: agent.retries, announcedSeverity: agent.state.announcedSeverity }
     const { state, effects } = nextState(before, event, timing)
     const recorded = effects.find((effect) => effect.do === 'record')
-    agent.retries = state.retries
-    agent.state = {
+    const next: StoredState = {
       ...agent.state,
       ...changes,
       operational: state.operational,
@@ -119,10 +129,12 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
     const announce = effects.find((effect) => effect.do === 'announce')
     const revocation = announce ? options.announcer.prepare(agent, announce.type, announce.failure) : null
-    const stored = await store.saveState(agent.enrolment.agentId, agent.state, agent.progress, revocation)
+    const stored = await store.saveState(agent.enrolment.agentId, next, agent.progress, revocation)
+    agent.retries = state.retries
+    agent.state = next
     report(agent, event, before.operational)
     if (stored) options.announcer.deliver(stored)
-    for (const effect of effects) await perform(agent, effect)
+    return effects
   }
 
   async function perform(agent: ManagedAgent, effect: AgentEffect): Promise<void> {
@@ -136,7 +148,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
         const epoch = agent.epoch
         const event = await sendV(agent)
         if (agent.removed || agent.epoch !== epoch) return
-        return transition(agent, event, event.type === 'v_delivered' ? confirmRelease(agent.state) : {})
+        return transition(agent, event, event.type === 'v_delivered' ? CONFIRMED : {})
       }
     }
   }
@@ -158,12 +170,17 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     else if ('reason' in event) logger.warn(`agent ${id}: ${event.type}: ${event.reason}`, { try: agent.retries })
   }
 
-  /** A bug or a disk that cannot be written: the agent is not trusted, and the others go on. */
+  /**
+   * A bug or a disk that cannot be written: the agent is not trusted, and the others go on. When not even that can be stored, the agent is judged
+   * again later: a machine that failed must not stay unannounced because the disk was full.
+   */
   async function failClosed(agent: ManagedAgent, error: unknown): Promise<void> {
     try {
       await transition(agent, { type: 'exception', reason: causeChain(error).join(': ') })
     } catch (second) {
       logger.error(`agent ${agent.enrolment.agentId}: its failure cannot be stored: ${causeChain(second).join(': ')}`)
+      agent.state = { ...agent.state, operational: OPERATIONAL_STATE.FAILED }
+      schedule(agent, UNSTORED_SECONDS, false)
     }
   }
 

@@ -28,7 +28,16 @@ export function createEnroller({ context, timeoutSeconds, quoteInterval }: Enrol
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
       const connection = client.connect({ host: enrolment.ip, port: enrolment.port, pin: enrolment.mtlsCertificate })
-      const memory = { retries: 0, epoch: 0, busy: false, dueMs: null, partial: false, lastJudged: 0, removed: false }
+      const memory = {
+        retries: 0,
+        epoch: 0,
+        busy: false,
+        dueMs: null,
+        turn: Promise.resolve(),
+        partial: false,
+        lastJudged: 0,
+        removed: false,
+      }
       return { enrolment, ak, connection, policy, state, progress, ...memory }
     },
     close: () => client.close(),

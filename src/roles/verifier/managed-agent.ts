@@ -19,6 +19,8 @@ export interface ManagedAgent {
   busy: boolean
   /** When the next round shall begin, decided while one is running; null when nothing was decided. */
   dueMs: number | null
+  /** The change of state that is being stored, if any: the next one waits for it. */
+  turn: Promise<unknown>
   /** Whether the next request asks for the transport key too. */
   partial: boolean
   /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */

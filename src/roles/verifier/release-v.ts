@@ -14,19 +14,19 @@ export const fingerprint = (transportKey: string): string => createHash('sha256'
 
 /**
  * The record that must be on the disk before V is sent (design invariant 2). Once V may have been sent to a transport key, it goes to no other.
- * @param transportKey bound by the quote of this very round. @returns what forbids it, as a sentence, or the state to store.
+ * @param transportKey bound by the quote of this very round. @returns what forbids it, as a sentence, or what of the state to change.
  */
-export function prepareRelease(state: StoredState, transportKey: string): { refused: string } | { state: StoredState } {
+export function prepareRelease(state: StoredState, transportKey: string): { refused: string } | { changes: Partial<StoredState> } {
   const target = fingerprint(transportKey)
   if (state.vState === 'releasing' && state.vReleasedTo !== target)
     return {
       refused: 'V was sent to another transport key before, and this machine has a new one: add the agent again to give it a new key',
     }
-  return { state: { ...state, vState: 'releasing', vReleasedTo: target, transportKey } }
+  return { changes: { vState: 'releasing', vReleasedTo: target, transportKey } }
 }
 
 /** V is confirmed: it is erased here, so that nothing can release it again. */
-export const confirmRelease = (state: StoredState): StoredState => ({ ...state, v: null, vState: 'delivered' })
+export const CONFIRMED: Partial<StoredState> = { v: null, vState: 'delivered' }
 
 /** Sends V, encrypted to the transport key of the round's quote. Call it only after `prepareRelease` was stored. */
 export async function sendV(agent: ManagedAgent): Promise<AgentEvent> {

@@ -7,8 +7,9 @@ export function deleteAgent(context: VerifierContext): Route['handle'] {
   return async ({ params }) => {
     const agent = findAgent(context, params)
     const { agentId, runtimePolicy, mbPolicy } = agent.enrolment
-    await context.store.delete(agentId)
     context.loop.forget(agent)
+    await agent.turn // what is being stored of it must not come after its deletion
+    await context.store.delete(agentId)
     context.agents.remove(agentId)
     if (runtimePolicy === agentId) await context.policies.delete('runtime', agentId)
     if (mbPolicy === agentId) await context.policies.delete('mb', agentId)
