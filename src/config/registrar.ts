@@ -1,5 +1,5 @@
-import { Secret } from '../core/secret.ts'
-import { boolean, integer, list, oneOf, option, options, path, port, secret, text } from './option.ts'
+import { boolean, integer, oneOf, option, options, port, text } from './option.ts'
+import { serverTlsOptions } from './server-tls-options.ts'
 
 /** Settings of registrar.conf: names and defaults of upstream's template 2.6. */
 export const registrarOptions = options({
@@ -12,24 +12,7 @@ export const registrarOptions = options({
     default: 'default',
     doc: '`generate` makes a CA and a server certificate in KEYLIME_DIR/reg_ca, `default` uses KEYLIME_DIR/cv_ca of the verifier, anything else is a path (relative ones are below KEYLIME_DIR).',
   }),
-  server_key: option({ parse: path, default: 'default', doc: 'Private key of the server; `default` is server-private.pem in tls_dir.' }),
-  server_key_password: option({
-    parse: secret,
-    default: new Secret(''),
-    secret: true,
-    doc: 'Password of server_key; also encrypts a generated key. Empty: none.',
-  }),
-  server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
-  cert_subject_alternative_names: option({
-    parse: list,
-    default: [],
-    doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
-  }),
-  trusted_client_ca: option({
-    parse: list,
-    default: ['default'],
-    doc: 'CAs whose client certificates are administrators; `default` is cv_ca/cacert.crt, `all` switches the check off. Paths are below tls_dir.',
-  }),
+  ...serverTlsOptions,
   authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
   database_url: option({
     parse: text,

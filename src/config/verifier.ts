@@ -1,6 +1,7 @@
 import { Secret } from '../core/secret.ts'
 import { boolean, integer, integerBetween, list, literalList, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
 import type { Literal } from './python-literal.ts'
+import { serverTlsOptions } from './server-tls-options.ts'
 
 /** A rule of `severity_policy`: the first whose expression matches an event id in full gives the label. */
 export interface SeverityRule {
@@ -56,24 +57,7 @@ export const verifierOptions = options({
     default: 'generate',
     doc: 'Where keys and certificates are: `generate` makes a CA, a server and a client certificate in KEYLIME_DIR/cv_ca, `default` uses that directory as it is, anything else is a path (relative ones are below KEYLIME_DIR).',
   }),
-  server_key: option({ parse: path, default: 'default', doc: 'Private key of the server; `default` is server-private.pem in tls_dir.' }),
-  server_key_password: option({
-    parse: secret,
-    default: new Secret(''),
-    secret: true,
-    doc: 'Password of server_key; also encrypts a generated key. Empty: none.',
-  }),
-  server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
-  cert_subject_alternative_names: option({
-    parse: list,
-    default: [],
-    doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
-  }),
-  trusted_client_ca: option({
-    parse: list,
-    default: ['default'],
-    doc: 'CAs whose client certificates are administrators; `default` is cv_ca/cacert.crt, `all` switches the check off. Paths are below tls_dir.',
-  }),
+  ...serverTlsOptions,
   client_key: option({ parse: path, default: 'default', doc: 'Private key towards agents; `default` is client-private.pem in tls_dir.' }),
   client_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of client_key. Empty: none.' }),
   client_cert: option({ parse: path, default: 'default', doc: 'Certificate towards agents; `default` is client-cert.crt in tls_dir.' }),
