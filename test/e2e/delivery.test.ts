@@ -3,7 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { until } from '../servers.ts'
-import { Deployment, type Machine } from './deployment.ts'
+import { command, Deployment, KEYLIME, type Machine } from './deployment.ts'
 
 // The agent mounts its tmpfs, which only root can.
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
@@ -123,6 +123,13 @@ describeAsRoot('the main job, with the packaged executable', () => {
     const status = await d.status(other)
     expect(status.last_event_id).toBe('pcr_validation.invalid_pcr_15')
     expect(status.failures[0].context).toMatchObject({ pcr: 15, expected: ['0'.repeat(64)] })
+  })
+
+  test('no environment variable makes the tenant trust a server of another CA', async () => {
+    const otherCa = path.join(d.dir, 'ca/cacert.crt') // a CA, but not the one that made the servers' certificates
+    const env = { ...d.environment, NODE_TLS_REJECT_UNAUTHORIZED: '0', KEYLIME_TENANT_TRUSTED_SERVER_CA: otherCa }
+    const { code, stderr } = await command(KEYLIME, ['tenant', 'cvlist'], env, d.dir)
+    expect([code, stderr]).toEqual([4, expect.stringMatching(/TLS/)])
   })
 
   test('upstream’s command line works the same', async () => {
