@@ -1,6 +1,6 @@
 import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { Secret } from '../core/secret.ts'
-import { integerBetween, option, options, path, secret, text, type Values } from './option.ts'
+import { integerBetween, list, option, options, path, port, secret, text, type Values } from './option.ts'
 
 /** Settings of ca.conf: names and defaults of upstream's template 2.6. */
 export const caOptions = options({
@@ -42,6 +42,45 @@ export const caOptions = options({
     default: 7,
     ours: true,
     doc: 'Days until the next revocation list at the latest.',
+  }),
+  listen_ip: option({ parse: text, default: '127.0.0.1', ours: true, doc: '`keylime ca listen`: address on which it serves.' }),
+  listen_port: option({
+    parse: port,
+    default: 38_080,
+    ours: true,
+    doc: '`keylime ca listen`: port for revocation list, OCSP and signed revocations, plain HTTP.',
+  }),
+  listen_tls_port: option({
+    parse: port,
+    default: 0,
+    ours: true,
+    doc: '`keylime ca listen`: port for signed revocations over mutual TLS; 0: none.',
+  }),
+  tls_dir: option({
+    parse: text,
+    default: 'default',
+    ours: true,
+    doc: 'Certificates for listen_tls_port: `default` is cv_ca of the verifier, anything else a path (relative ones are below KEYLIME_DIR).',
+  }),
+  server_cert: option({
+    parse: path,
+    default: 'default',
+    ours: true,
+    doc: 'Certificate for listen_tls_port; `default` is server-cert.crt in tls_dir.',
+  }),
+  server_key: option({ parse: path, default: 'default', ours: true, doc: 'Its private key; `default` is server-private.pem in tls_dir.' }),
+  server_key_password: option({
+    parse: secret,
+    default: new Secret(''),
+    secret: true,
+    ours: true,
+    doc: 'Password of server_key; empty: none.',
+  }),
+  trusted_client_ca: option({
+    parse: list,
+    default: ['default'],
+    ours: true,
+    doc: 'CAs whose clients may send revocations to listen_tls_port; `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
   }),
 })
 

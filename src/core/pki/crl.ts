@@ -1,5 +1,6 @@
 import { KeylimeError } from '../errors.ts'
 import { childrenOf, type DerElement, expectTag, readBitString, readElement, readInteger, readOid, readTime, TAG } from './der.ts'
+import { derInteger } from './der-writer.ts'
 import { EXTENSION } from './extensions.ts'
 import type { Authority } from './issue.ts'
 import { isSignatureRight, parseSignatureAlgorithm } from './signature-algorithm.ts'
@@ -51,7 +52,7 @@ export async function makeCrl(authority: Authority, request: CrlRequest): Promis
   const { signingKey, signingAlgorithm } = signerOf(authority.key)
   const extensions = [
     await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki as never),
-    new x509.Extension(EXTENSION.crlNumber, false, integerBytes(request.number)),
+    new x509.Extension(EXTENSION.crlNumber, false, new Uint8Array(derInteger(request.number))),
   ]
   const made = await x509.X509CrlGenerator.create({
     issuer: new x509.Name(authority.certificate.subjectName.der as never),
@@ -114,13 +115,6 @@ function extensionsOf(sequence: DerElement | undefined): Map<string, Buffer> {
       return [readOid(expectTag(parts[0], TAG.oid, 'an extension')), expectTag(parts.at(-1), TAG.octetString, 'an extension').content]
     }),
   )
-}
-
-function integerBytes(value: bigint): Uint8Array<ArrayBuffer> {
-  const hex = evenHex(value)
-  const bytes = [...Buffer.from(hex, 'hex')]
-  const content = (bytes[0] ?? 0) >= 0x80 ? [0, ...bytes] : bytes
-  return Uint8Array.from([TAG.integer, content.length, ...content])
 }
 
 function evenHex(value: bigint): string {

@@ -64,7 +64,8 @@ function pssParameters(element: DerElement | undefined): SignatureAlgorithm | un
   return { scheme: 'rsapss', hash, saltLength: salt ? Number(readInteger(salt)) : 20 }
 }
 
-function hashOf(algorithm: DerElement | undefined): SignatureAlgorithm['hash'] | undefined {
+/** Hash of an AlgorithmIdentifier, SHA-1 when there is none; undefined for one that we do not know. */
+export function hashOf(algorithm: DerElement | undefined): SignatureAlgorithm['hash'] | undefined {
   if (!algorithm) return 'sha1'
   const [oid] = childrenOf(algorithm)
   return oid ? HASHES[readOid(oid)] : undefined

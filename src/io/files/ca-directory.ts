@@ -5,7 +5,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import { parseCertificate, toPem } from '../../core/pki/certificate.ts'
 import { makeCrl, parseCrl, type Revocation, type RevocationReason } from '../../core/pki/crl.ts'
-import { type HostName, issueCertificate, makeAuthority } from '../../core/pki/issue.ts'
+import { type Authority, type HostName, issueCertificate, makeAuthority } from '../../core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
 import { type Keystore, openKeystore, RESERVED_NAMES, sealKeystore } from '../../core/pki/keystore.ts'
 import { upstreamSubject } from '../../core/pki/names.ts'
@@ -179,18 +179,35 @@ export class OpenAuthority {
     return { certificate, privateKeyPem: pem }
   }
 
+  /** What a reader of the directory needs to know. */
+  snapshot(): { authority: Authority; lastSerial: number; revokedSerials: readonly string[] } {
+    const { lastSerial, revokedKeys } = this.#store
+    return { authority: { certificate: this.certificate, key: this.#key }, lastSerial, revokedSerials: revokedKeys }
+  }
+
+  /** Encrypts the key store with another password and a new salt. */
+  async changePassword(password: string): Promise<void> {
+    await this.#save({ ...this.#store, salt: randomBytes(32).toString('base64') }, password)
+  }
+
   /** Revokes a serial for ever and publishes the list. @returns false when it was revoked before. */
   async revoke(serial: bigint, reason: RevocationReason = 'unspecified'): Promise<boolean> {
-    const text = serial.toString()
-    if (serial <= 1n || serial > BigInt(this.#store.lastSerial)) {
-      throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${text}`, {
+    return (await this.revokeAll([serial], reason)).length > 0
+  }
+
+  /** Revokes serials with one write and one list. @returns those that were not revoked before. @throws KeylimeError `not_found` for one never issued. */
+  async revokeAll(serials: readonly bigint[], reason: RevocationReason = 'unspecified'): Promise<bigint[]> {
+    for (const serial of serials) {
+      if (serial > 1n && serial <= BigInt(this.#store.lastSerial)) continue
+      throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`, {
         hint: '`keylime ca list` shows them',
       })
     }
-    const isNew = !this.#store.revokedKeys.includes(text)
-    if (isNew) await this.#save({ ...this.#store, revokedKeys: [...this.#store.revokedKeys, text] })
-    await this.publishCrl(isNew ? new Map([[text, reason]]) : undefined)
-    return isNew
+    const fresh = [...new Set(serials)].filter((serial) => !this.#store.revokedKeys.includes(serial.toString()))
+    const texts = fresh.map(String)
+    if (fresh.length > 0) await this.#save({ ...this.#store, revokedKeys: [...this.#store.revokedKeys, ...texts] })
+    await this.publishCrl(new Map(texts.map((text) => [text, reason])))
+    return fresh
   }
 
   /** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. */
@@ -212,12 +229,8 @@ export class OpenAuthority {
     return der
   }
 
-  async #save(store: Keystore): Promise<void> {
-    await writeFileAtomic(
-      path.join(this.#access.directory, 'private.yml'),
-      sealKeystore(store, this.#access.password, randomBytes(16)),
-      0o600,
-    )
+  async #save(store: Keystore, password = this.#access.password): Promise<void> {
+    await writeFileAtomic(path.join(this.#access.directory, 'private.yml'), sealKeystore(store, password, randomBytes(16)), 0o600)
     this.#store = store
   }
 }

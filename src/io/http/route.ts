@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http'
+
 /**
  * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client certificate of a trusted CA;
  * `peer` the same, at an agent, whose listener demands the certificate for the whole connection.
@@ -14,7 +16,8 @@ export interface ApiRequest {
   version: string
   params: Record<string, string>
   query: URLSearchParams
-  /** Parsed JSON; undefined when there was no body. */
+  headers: IncomingHttpHeaders
+  /** Parsed JSON, or a Buffer for a route with `rawBody`; undefined when there was no body. */
   body: unknown
   peer: Peer
   remoteAddress: string
@@ -32,11 +35,13 @@ export interface ApiReply {
 }
 
 export interface Route {
-  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  /** Segments; `:name` takes one segment, a first segment `v:version` the version: `/v:version/agents/:id`. */
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+  /** Segments; `:name` takes one segment, a first segment `v:version` the version: `/v:version/agents/:id`. A last `*` takes all the rest. */
   path: string
   access: Access
   /** Also served on a listener without TLS. */
   plainHttp?: boolean
+  /** The body is handed over as bytes, at most so many. */
+  rawBody?: { maxBytes: number }
   handle(request: ApiRequest): ApiReply | Promise<ApiReply>
 }

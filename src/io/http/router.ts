@@ -41,8 +41,13 @@ function resolveVersion(asked: string, versions: readonly string[]): string | un
 function matchPath(pattern: string, segments: readonly string[]): Record<string, string> | undefined {
   const expected = pattern.split('/').slice(1)
   if (expected.at(-1) === '') expected.pop()
-  if (expected.length !== segments.length) return undefined
   const params: Record<string, string> = {}
+  if (expected.at(-1) === '*') {
+    expected.pop()
+    const rest = segments.slice(expected.length).map(decodeSegment)
+    if (segments.length < expected.length || rest.includes(undefined)) return undefined
+    params['*'] = rest.join('/')
+  } else if (expected.length !== segments.length) return undefined
   for (const [i, want] of expected.entries()) {
     const got = segments[i]!
     if (want === 'v:version') {

@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
 import { causeChain, httpStatusOf, isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
-import { readJsonBody } from './json-body.ts'
+import { readBody, readJsonBody } from './json-body.ts'
 import type { ApiReply, ApiRequest, Peer, Route } from './route.ts'
 import { findRoute, type Routing } from './router.ts'
 
@@ -128,13 +128,14 @@ async function answer(ctx: Koa.Context, options: ServeOptions): Promise<ApiReply
   if (!options.tls && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !options.tls)
   if (!mayCall) return forbidden(route)
-  const body = await readJsonBody(ctx.req, options.maxBodyBytes)
+  const body = route.rawBody ? await readBody(ctx.req, route.rawBody.maxBytes) : await readJsonBody(ctx.req, options.maxBodyBytes)
   const request: ApiRequest = {
     method: ctx.method,
     path: ctx.path,
     version,
     params,
     query: new URLSearchParams(ctx.querystring),
+    headers: ctx.req.headers,
     body,
     peer,
     remoteAddress: ctx.socket.remoteAddress ?? '',
@@ -179,7 +180,7 @@ function apply(ctx: Koa.Context, reply: ApiReply): void {
     ctx.body = reply.raw.body
     return
   }
-  if (status === 204) return
+  if (status === 204 || status === 304) return
   ctx.type = 'application/json'
   const message = reply.message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? ''))
   ctx.body = JSON.stringify({ code: status, status: message, results: reply.results === undefined ? {} : reply.results })

@@ -11,6 +11,7 @@ import {
   revokeCertificate,
   showCertificate,
 } from './authority.ts'
+import { isWordListen, runListener } from './listen/run-listener.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render.ts'
 import { type OpenedCa, openCa } from './start.ts'
 
@@ -47,10 +48,11 @@ export const command = {
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
       .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke it and publish the list')
-      .positional('action', { type: 'string', describe: `One of: ${Object.keys(ACTIONS).join(' ')}`, default: undefined })
+      .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
+      .positional('action', { type: 'string', describe: `One of: ${WORDS.join(' ')}`, default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .option('dir', text('Directory of the authority; default: KEYLIME_DIR/ca', { alias: 'd' }))
-      .option('name', text('Common name of the certificate', { alias: 'n' }))
+      .option('name', text('Common name of the certificate; listen: certificate of the notifier', { alias: 'n' }))
       .option('serial', text('revoke: serial in place of a name; import-priv: the last one used', { alias: 's' }))
       .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: why' })
       .option('san', { type: 'string', array: true, describe: 'create: host names and addresses; default: the name' })
@@ -64,11 +66,13 @@ export const command = {
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    const word = argv.action ?? argv.command
+    const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
+    const word = listens ? 'listen' : (argv.action ?? argv.command)
+    if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })
     const action = word ? ACTIONS[word] : undefined
     if (!action) {
       throw new KeylimeError('usage', word ? `"${word}" is not something that the authority can do` : 'what shall the authority do?', {
-        hint: `one of: ${Object.keys(ACTIONS).join(', ')}`,
+        hint: `one of: ${WORDS.join(', ')}`,
       })
     }
     const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
@@ -139,6 +143,14 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     await importKey(await ca.access(), argv.file ?? 'ca-private.pem', Number(serialOf(argv.serial)))
     return { lines: [`key taken into ${ca.directory}/private.yml`], json: { directory: ca.directory } }
   },
+}
+
+const WORDS = [...Object.keys(ACTIONS), 'listen']
+
+/** A service: runs until it is told to stop. */
+async function listen(argv: Arguments): Promise<number> {
+  const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+  return runListener(ca, { notifier: argv.name, json: Boolean(argv.json), env: process.env })
 }
 
 function nameOf(argv: Arguments): string {

@@ -5,6 +5,7 @@ import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } fr
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
 import { createCertificate, importKey, initAuthority, packageCertificate, revokeCertificate } from './authority.ts'
+import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './start.ts'
 
 const PROGRAM = 'keylime_ca'
@@ -32,7 +33,7 @@ export async function runUpstream(args: string[]): Promise<number> {
     return 2
   }
   const log = pythonLogger('keylime.ca-util', loadPythonLogging(process.env))
-  const { values } = result.parsed
+  const values = listening(result.parsed.values)
   if (values['dir'] === undefined && !isAccessible(keylimeDirectory(process.env))) {
     log(
       'ERROR',
@@ -41,7 +42,7 @@ export async function runUpstream(args: string[]): Promise<number> {
     return 255
   }
   try {
-    return await run(result.parsed, openCa({ directory: values['dir'], passwordFile: undefined }, process.env), log)
+    return await run({ ...result.parsed, values }, openCa({ directory: values['dir'], passwordFile: undefined }, process.env), log)
   } catch (error) {
     if (!isKeylimeError(error)) throw error
     log('ERROR', error.code === 'wrong_password' ? 'Invalid password for keystore' : causeChain(error).join(': '))
@@ -62,6 +63,7 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
     await importKey(await ca.access(), values['file'] ?? 'ca-private.pem', Number(values['serial']))
     return 0
   }
+  if (command === 'listen') return runListener(ca, { notifier: name, json: false, env: process.env })
   if (command !== 'create' && command !== 'pkg' && command !== 'revoke') return fail(log, `Invalid command: ${command}`)
   if (!name) return fail(log, NO_NAME)
   const access = await ca.access()
@@ -79,8 +81,15 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
 }
 
 function syntaxError({ values, positionals }: ParsedArguments): string | undefined {
-  if (values['command'] === undefined) return 'the following arguments are required: -c/--command'
+  if (listening(values)['command'] === undefined) return 'the following arguments are required: -c/--command'
   return positionals.length > 0 ? `unrecognized arguments: ${positionals.join(' ')}` : undefined
+}
+
+/** `keylime_ca -d listen`, as upstream's documents have it: listen, on the default directory. */
+function listening(values: ParsedArguments['values']): ParsedArguments['values'] {
+  if (values['command'] !== undefined || !isWordListen(values['dir'])) return values
+  const { dir: _word, ...rest } = values
+  return { ...rest, command: 'listen' }
 }
 
 function fail(log: PythonLogger, text: string): number {

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { caSettings } from '../../config/ca.ts'
 import { makePackage, type PackageEntry } from '../../core/payload/package.ts'
 import { parseCertificate } from '../../core/pki/certificate.ts'
-import { makeKeyPair, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
+import { type KeyKind, makeKeyPair, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { type CaAccess, initCaDirectory, isCaDirectory, type OpenAuthority, withAuthority } from '../../io/files/ca-directory.ts'
@@ -20,6 +20,7 @@ export interface CertificatePayload {
 }
 
 const NOTIFIER = 'RevocationNotifier'
+const NOTIFIER_KEY: KeyKind = { type: 'rsa', bits: 2048 } // whatever the authority's own keys are: notifications are signed with RSASSA-PSS (protocol 6.2)
 
 /**
  * The certificate package for one agent (protocol 3.2.2): makes the authority, the agent's certificate and the RevocationNotifier when they are missing, and
@@ -78,7 +79,7 @@ async function certificateOf(authority: OpenAuthority, name: string, access: CaA
     const revoked = authority.revokedSerials.includes(certificate.serial.toString())
     if (!revoked && certificate.notAfter > access.now() + 86_400_000) return { certificate, key }
   }
-  const issued = await authority.issue({ name }, makeKeyPair(access.settings.keyKind))
+  const issued = await authority.issue({ name }, makeKeyPair(name === NOTIFIER ? NOTIFIER_KEY : access.settings.keyKind))
   if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
   return { certificate: issued.certificate, key: issued.privateKeyPem }
 }

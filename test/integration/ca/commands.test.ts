@@ -169,7 +169,7 @@ describe('keylime_ca', () => {
   test.each([
     [['-n', 'x'], 2, /required: -c\/--command/],
     [['-c', 'create'], 255, /must pass in a name/],
-    [['-c', 'listen'], 255, /Invalid command: listen/],
+    [['-c', 'nonsense'], 255, /Invalid command: nonsense/],
     [['-c', 'import-priv'], 255, /last serial number/],
     [['-c', 'revoke', '-n', 'nobody'], 1, /no certificate for nobody/],
     [['-h'], 0, /^usage: keylime_ca/],

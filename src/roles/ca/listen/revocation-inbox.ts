@@ -1,0 +1,122 @@
+import fs from 'node:fs/promises'
+import { z } from 'zod'
+import { causeChain, KeylimeError } from '../../../core/errors.ts'
+import { parseCertificate } from '../../../core/pki/certificate.ts'
+import type { RevocationReason } from '../../../core/pki/crl.ts'
+import type { Certificate } from '../../../core/pki/types.ts'
+import { revokedSerial } from '../../../core/revocation/message.ts'
+import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
+import { type CaAccess, withAuthority } from '../../../io/files/ca-directory.ts'
+import type { AuthorityWatch } from '../../../io/files/ca-watch.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+/** What became of a notification whose signature holds. */
+export interface Taken {
+  /** False for one that asks for nothing: another type, or a machine without a certificate. */
+  readonly acted: boolean
+  readonly text: string
+}
+
+/** Takes the verifier's signed word and revokes. */
+export interface RevocationInbox {
+  /** Returns when the revocation is on the disk and in the published list. @throws KeylimeError `malformed`, `refused`, `not_found`, `unavailable`. */
+  take(body: unknown): Promise<Taken>
+  /** Tries again what could not be written. */
+  retry(): Promise<void>
+}
+
+export interface RevocationInboxOptions {
+  readonly access: CaAccess
+  readonly watch: AuthorityWatch
+  /** Certificate of the RevocationNotifier, PEM; may be made only later. */
+  readonly notifierFile: string
+  readonly logger: Logger
+}
+
+/** RFC 5280: whoever made the machine fail may hold its key. */
+const REASON: RevocationReason = 'keyCompromise'
+const envelope = z.object({ msg: z.string(), signature: z.string() })
+
+export function createRevocationInbox(options: RevocationInboxOptions): RevocationInbox {
+  const { access, watch, logger } = options
+  const pending = new Set<bigint>()
+  let running: Promise<void> = Promise.resolve()
+  let next: Promise<void> | undefined
+
+  /** All that wait are written together; whoever comes while a write runs shares the following one. */
+  function write(): Promise<void> {
+    next ??= running
+      .catch(() => undefined)
+      .then(() => {
+        next = undefined
+        running = writePending()
+        return running
+      })
+    return next
+  }
+
+  async function writePending(): Promise<void> {
+    const batch = [...pending]
+    if (batch.length === 0) return
+    await withAuthority(access, (authority) => authority.revokeAll(batch, REASON))
+    for (const serial of batch) pending.delete(serial)
+    logger.warn(`revoked and published: serial ${batch.join(', ')}`)
+  }
+
+  return {
+    async take(body) {
+      const verified = await verify(body, options)
+      const { agent_id: agent, type } = verified.message
+      const serial = revokedSerial(verified.message)
+      if (type !== 'revocation') return { acted: false, text: `a message of type "${type.slice(0, 40)}" revokes nothing` }
+      if (serial === null) return { acted: false, text: `agent ${agent.slice(0, 80)} has no certificate` }
+      const { lastSerial, revokedSerials } = await watch.snapshot()
+      if (serial <= 1n || serial > BigInt(lastSerial)) {
+        throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`)
+      }
+      if (revokedSerials.includes(serial.toString()) && (await watch.crl())?.revoked.has(serial)) {
+        return { acted: true, text: `certificate ${serial} was revoked before` }
+      }
+      pending.add(serial)
+      try {
+        await write()
+      } catch (cause) {
+        logger.error(`certificate ${serial} of agent ${agent.slice(0, 80)} cannot be revoked yet: ${causeChain(cause).join(': ')}`)
+        throw new KeylimeError('unavailable', 'the revocation cannot be written yet', { cause })
+      }
+      return { acted: true, text: `certificate ${serial} is revoked` }
+    },
+    async retry() {
+      if (pending.size === 0) return
+      await write().catch((error) =>
+        logger.error(`${pending.size} revocations still cannot be written: ${causeChain(error).join(': ')}`, {
+          serials: [...pending].join(' '),
+        }),
+      )
+    },
+  }
+}
+
+async function verify(body: unknown, options: RevocationInboxOptions): Promise<VerifiedRevocation> {
+  const parsed = envelope.safeParse(body)
+  if (!parsed.success) throw new KeylimeError('malformed', 'a notification is {"msg": text, "signature": base64}')
+  const notifier = await readNotifier(options.notifierFile)
+  const verified = verifyRevocation(notifier.publicKey, parsed.data.msg, parsed.data.signature)
+  const { authority, revokedSerials } = await options.watch.snapshot()
+  const isOurs = notifier.issuerName.matchKey === authority.certificate.subjectName.matchKey
+  if (isOurs && revokedSerials.includes(notifier.serial.toString())) {
+    throw new KeylimeError('refused', 'the certificate of the notifier is itself revoked')
+  }
+  return verified
+}
+
+async function readNotifier(file: string): Promise<Certificate> {
+  try {
+    return parseCertificate(await fs.readFile(file, 'utf8'))
+  } catch (cause) {
+    throw new KeylimeError('unavailable', `the notifier's certificate ${file} cannot be read`, {
+      cause,
+      hint: '`keylime tenant --cert` makes it with the first package',
+    })
+  }
+}

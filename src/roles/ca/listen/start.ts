@@ -1,0 +1,92 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { caOptions } from '../../../config/ca.ts'
+import type { Environment } from '../../../config/files.ts'
+import { loadConfig } from '../../../config/load.ts'
+import { API_VERSIONS } from '../../../core/api/versions.ts'
+import { type CaAccess, withAuthority } from '../../../io/files/ca-directory.ts'
+import { watchAuthority } from '../../../io/files/ca-watch.ts'
+import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
+import { type Listening, serve } from '../../../io/http/server.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { createRevocationInbox } from './revocation-inbox.ts'
+import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
+import { keepCrlRight } from './upkeep.ts'
+
+export interface ListenRequest {
+  readonly access: CaAccess
+  readonly env: Environment
+  /** `-n`: certificate of the RevocationNotifier, a path or a name in the directory. */
+  readonly notifier: string | undefined
+  readonly logger: Logger
+}
+
+export interface RunningListener {
+  readonly port: number
+  /** 0 when there is none. */
+  readonly tlsPort: number
+  stop(): Promise<void>
+}
+
+/** A message may have 1 MiB, which JSON's escapes at most double. */
+const MAX_BODY_BYTES = 2 << 20
+const CRL_CHECK_MS = 60_000
+const RETRY_MS = 5_000
+
+/** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
+export async function startListener({ access, env, notifier, logger }: ListenRequest): Promise<RunningListener> {
+  const { values } = loadConfig('ca', caOptions, { env })
+  const certificate = await withAuthority(access, async (authority) => authority.certificate)
+  const watch = watchAuthority(access)
+  const notifierFile = notifierPath(access.directory, notifier)
+  const inbox = createRevocationInbox({ access, watch, notifierFile, logger })
+  const context: ListenerContext = { watch, inbox, logger, certificate: certificate.pem, now: access.now }
+  await keepCrlRight({ access, watch, logger })
+  const options = { host: values.listen_ip, versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) })
+  const secure = await serveTls(context, env, options).catch(async (error) => {
+    await plain.close(0)
+    throw error
+  })
+  const timers = [
+    setInterval(() => void keepCrlRight({ access, watch, logger }), CRL_CHECK_MS).unref(),
+    setInterval(() => void inbox.retry(), RETRY_MS).unref(),
+  ]
+  logger.info(`authority ${access.directory} serves its revocation list and OCSP on http://${values.listen_ip}:${plain.port}`)
+  return {
+    port: plain.port,
+    tlsPort: secure?.port ?? 0,
+    async stop() {
+      for (const timer of timers) clearInterval(timer)
+      await Promise.all([plain.close(), secure?.close()])
+      await inbox.retry()
+    },
+  }
+}
+
+/** `listen_tls_port`: revocations only, from clients of the installation's CA. */
+async function serveTls(
+  context: ListenerContext,
+  env: Environment,
+  options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
+): Promise<Listening | undefined> {
+  const { values, keylimeDir } = loadConfig('ca', caOptions, { env })
+  if (values.listen_tls_port === 0) return undefined
+  const tls = await loadTlsIdentity({
+    keylimeDir,
+    directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant'),
+    side: 'server',
+    cert: values.server_cert,
+    key: values.server_key,
+    keyPassword: values.server_key_password.reveal(),
+    trusted: values.trusted_client_ca,
+  })
+  const routes = revocationRoutes(context, 'admin')
+  return serve({ ...options, port: values.listen_tls_port, tls: { ...tls, requireCertificate: false }, routes })
+}
+
+function notifierPath(directory: string, given: string | undefined): string {
+  if (!given) return path.join(directory, 'RevocationNotifier-cert.crt')
+  const candidates = [path.resolve(directory, given), path.resolve(directory, `${given}-cert.crt`), path.resolve(given)]
+  return candidates.find((file) => fs.existsSync(file)) ?? path.resolve(given)
+}

@@ -1,0 +1,158 @@
+import { generateKeyPairSync } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
+import { authorityBed, notice, openssl, opensslText, post, readText, recordingLogger, serialsOf } from './listener-bed.ts'
+
+describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => {
+  let bed: Awaited<ReturnType<typeof authorityBed>>
+  let listener: RunningListener
+  let url: string
+  const { logger, lines } = recordingLogger()
+  beforeAll(async () => {
+    bed = await authorityBed({ KEYLIME_CA_CERT_KEY_TYPE: kind })
+    listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger })
+    url = `http://127.0.0.1:${listener.port}`
+  })
+  afterAll(async () => {
+    await listener.stop()
+    bed.remove()
+  })
+  const ocsp = (...args: string[]) =>
+    opensslText('ocsp', '-issuer', bed.file('cacert.crt'), '-CAfile', bed.file('cacert.crt'), '-url', `${url}/`, ...args)
+
+  test('any path gives the DER list, as upstream’s old server; crl.pem and ca.crt beside it', async () => {
+    for (const at of ['/', '/crl', '/crl.der', '/what/ever']) {
+      const reply = await fetch(url + at)
+      expect([reply.status, reply.headers.get('content-type')]).toEqual([200, 'application/pkix-crl'])
+      expect(Buffer.from(await reply.arrayBuffer())).toEqual(fs.readFileSync(bed.file('cacrl.der')))
+    }
+    const pem = await fetch(`${url}/crl.pem`)
+    expect([pem.headers.get('content-type'), await pem.text()]).toEqual(['application/x-pem-file', readText(bed.file('cacrl.pem'))])
+    expect(await (await fetch(`${url}/ca.crt`)).text()).toBe(readText(bed.file('cacert.crt')))
+    expect((await fetch(`${url}/crl`, { method: 'HEAD' })).status).toBe(200)
+    expect((await fetch(`${url}/crl`, { method: 'DELETE' })).status).toBe(405)
+  })
+  test('who has the newest list gets 304', async () => {
+    const first = await fetch(`${url}/crl.der`)
+    expect(first.headers.get('cache-control')).toBe('no-cache')
+    expect(Date.parse(first.headers.get('last-modified')!)).toBeLessThanOrEqual(Date.now())
+    const etag = first.headers.get('etag')!
+    expect((await fetch(`${url}/crl.der`, { headers: { 'if-none-match': `"x", W/${etag}` } })).status).toBe(304)
+    expect((await fetch(`${url}/crl.der`, { headers: { 'if-none-match': '"x"' } })).status).toBe(200)
+  })
+  test('a signed revocation is in the list when it is answered, openssl verify and openssl ocsp see it', async () => {
+    expect(await ocsp('-cert', bed.file('m3-cert.crt'))).toMatch(/Response verify OK[\s\S]*m3-cert.crt: good/)
+    expect((await post(`${url}/revocation`, notice(bed.key, 3))).status).toBe(200)
+    expect(serialsOf(bed.directory)).toEqual(['3'])
+    expect(await ocsp('-cert', bed.file('m3-cert.crt'), '-cert', bed.file('m4-cert.crt'), '-serial', '900')).toMatch(
+      /Response verify OK[\s\S]*m3-cert.crt: revoked[\s\S]*Reason: keyCompromise[\s\S]*Revocation Time[\s\S]*m4-cert.crt: good[\s\S]*900: unknown/,
+    )
+    expect(await ocsp('-sha256', '-cert', bed.file('m3-cert.crt'))).toMatch(/m3-cert.crt: revoked/)
+    const verify = (name: string) =>
+      opensslText('verify', '-crl_check', '-CAfile', bed.file('cacert.crt'), '-CRLfile', bed.file('cacrl.pem'), bed.file(name))
+    expect(await verify('m3-cert.crt')).toContain('certificate revoked')
+    expect(await verify('m4-cert.crt')).toContain('OK')
+    expect((await post(`${url}/v2.5/notifications/revocation`, notice(bed.key, 3))).status).toBe(200) // again: nothing changes
+    expect(serialsOf(bed.directory)).toEqual(['3'])
+  })
+  test('the answer repeats the nonce; OCSP by GET', async () => {
+    expect(await ocsp('-cert', bed.file('m4-cert.crt'), '-nonce')).not.toMatch(/no nonce|nonce/i)
+    const request = path.join(bed.dir, 'request')
+    openssl('ocsp', '-issuer', bed.file('cacert.crt'), '-cert', bed.file('m4-cert.crt'), '-reqout', request)
+    for (const form of ['base64url', 'base64'] as const) {
+      const reply = await fetch(`${url}/ocsp/${encodeURIComponent(fs.readFileSync(request).toString(form))}`)
+      expect(reply.headers.get('content-type')).toBe('application/ocsp-response')
+      fs.writeFileSync(`${request}.der`, Buffer.from(await reply.arrayBuffer()))
+      expect(
+        await opensslText(
+          'ocsp',
+          '-no_nonce',
+          '-respin',
+          `${request}.der`,
+          '-CAfile',
+          bed.file('cacert.crt'),
+          '-issuer',
+          bed.file('cacert.crt'),
+          '-cert',
+          bed.file('m4-cert.crt'),
+        ),
+      ).toContain('good')
+    }
+  })
+  test('what is no OCSP request, or of another authority, gets an error answer', async () => {
+    const ask = async (body: string | Buffer<ArrayBuffer>, type = 'application/ocsp-request') => {
+      const reply = await fetch(`${url}/x`, { method: 'POST', headers: { 'content-type': type }, body })
+      return reply.status === 200 ? Buffer.from(await reply.arrayBuffer()).toString('hex') : reply.status
+    }
+    for (const bad of ['', '30', 'nonsense', Buffer.from('3000', 'hex'), Buffer.from('300430023000', 'hex'), Buffer.alloc(9000, 0x30)])
+      expect(await ask(bad)).toBe('30030a0101')
+    expect(await ask(Buffer.alloc(20_000))).toBe(413)
+    expect(await ask('x', 'text/plain')).toBe(415)
+    const other = await authorityBed({}, 0)
+    const request = path.join(bed.dir, 'foreign')
+    openssl('ocsp', '-issuer', other.file('cacert.crt'), '-serial', '3', '-reqout', request)
+    other.remove()
+    expect(await ask(fs.readFileSync(request))).toBe('30030a0106')
+  })
+  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  test.each<[string, () => unknown, number]>([
+    ['no signature', () => ({ ...notice(bed.key, 4), signature: '' }), 403],
+    ['the signature "none"', () => ({ ...notice(bed.key, 4), signature: 'none' }), 403],
+    ['a stranger’s signature', () => notice(stranger, 4), 403],
+    ['a changed text', () => ({ ...notice(bed.key, 4), msg: notice(bed.key, 5).msg }), 403],
+    ['a truncated message', () => JSON.stringify(notice(bed.key, 4)).slice(0, -20), 400],
+    ['no envelope', () => [1, 2], 400],
+    ['an empty body', () => '', 400],
+    ['a serial never issued', () => notice(bed.key, 99), 404],
+    ['the authority’s own serial', () => notice(bed.key, 1), 404],
+    ['too many bytes', () => ({ ...notice(bed.key, 4), more: 'x'.repeat(3 << 20) }), 413],
+    ['a message too long', () => notice(bed.key, 4, { context: 'x'.repeat((1 << 20) + 1) }), 403],
+    ['another type: signed, but nothing to do', () => notice(bed.key, 4, { type: 'comm_error' }), 202],
+    ['a machine without certificate', () => notice(bed.key, null), 202],
+  ])('%s revokes nothing', async (_, make, status) => {
+    const reply = await post(`${url}/revocation`, make()).catch(() => ({ status: 413 })) // the server may close while we still send
+    expect(reply.status).toBe(status)
+    expect(serialsOf(bed.directory)).toEqual(['3'])
+    expect(lines.filter((line) => line.startsWith('error'))).toEqual([])
+  })
+  test('what other programs revoke meanwhile is served; a revoked notifier is no longer believed', async () => {
+    const { withAuthority } = await import('../../../src/io/files/ca-directory.ts')
+    await withAuthority(bed.access, (authority) => authority.revoke(5n, 'superseded'))
+    expect(await ocsp('-cert', bed.file('m5-cert.crt'))).toMatch(/revoked[\s\S]*superseded/)
+    await withAuthority(bed.access, (authority) => authority.revoke(2n))
+    expect((await post(`${url}/revocation`, notice(bed.key, 4))).status).toBe(403)
+  })
+})
+
+test('without a notifier’s certificate a revocation is answered 503; with one made later it is taken', async () => {
+  const bed = await authorityBed({}, 1)
+  const notifier = readText(bed.file('RevocationNotifier-cert.crt'))
+  fs.rmSync(bed.file('RevocationNotifier-cert.crt'))
+  const listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger: recordingLogger().logger })
+  const send = async () => (await post(`http://127.0.0.1:${listener.port}/revocation`, notice(bed.key, 3))).status
+  expect(await send()).toBe(503)
+  fs.writeFileSync(bed.file('RevocationNotifier-cert.crt'), notifier)
+  expect(await send()).toBe(200)
+  fs.rmSync(bed.file('cacrl.der'))
+  expect((await fetch(`http://127.0.0.1:${listener.port}/crl`)).status).toBe(404)
+  await listener.stop()
+  bed.remove()
+})
+
+test('a thousand notifications at once are a few writes', async () => {
+  const bed = await authorityBed({}, 20)
+  const listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger: recordingLogger().logger })
+  const statuses = await Promise.all(
+    Array.from(
+      { length: 1000 },
+      async (_, i) => (await post(`http://127.0.0.1:${listener.port}/revocation`, notice(bed.key, 3 + (i % 20)))).status,
+    ),
+  )
+  expect(new Set(statuses)).toEqual(new Set([200]))
+  expect(serialsOf(bed.directory)).toHaveLength(20)
+  const { parseCrl } = await import('../../../src/core/pki/crl.ts')
+  expect(Number(parseCrl(fs.readFileSync(bed.file('cacrl.der'))).number)).toBeLessThan(30)
+  await listener.stop()
+  bed.remove()
+})
