@@ -16,6 +16,8 @@ export interface SimulatedAgent {
   transportKey: string
   /** PCR values that differ from zero. */
   pcrs: Map<number, Buffer>
+  /** Further fields of its answers: logs. */
+  extra: Record<string, unknown>
   /** Shares received, decrypted. */
   received: Buffer[]
   /** U shares received, decrypted, with what came along. */
@@ -50,6 +52,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     certificate: certificate.pem,
     transportKey: transport.publicKey.export({ format: 'pem', type: 'spki' }) as string,
     pcrs: new Map(),
+    extra: {},
     received: [],
     userKeys: [],
     quotes: [],
@@ -122,7 +125,7 @@ function honest(
   })
   const algorithms = agent.ak.type === 'rsa' ? { enc_alg: 'rsa2048', sign_alg: 'rsassa' } : { enc_alg: 'ecc256', sign_alg: 'ecdsa' }
   const pubkey = url.searchParams.get('partial') === '1' ? {} : { pubkey: agent.transportKey }
-  return { quote: text, hash_alg: 'sha256', ...algorithms, ...pubkey }
+  return { quote: text, hash_alg: 'sha256', ...algorithms, ...pubkey, ...agent.extra }
 }
 
 /** What a tenant posts to enrol this machine, without policy, payload and revocation key unless `changes` say so. */

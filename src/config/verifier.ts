@@ -91,12 +91,16 @@ export const verifierOptions = options({
   quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request to an agent may take.' }),
-  measured_boot_policy_name: option({ parse: text, default: 'accept-all', doc: 'Engine that judges the boot log.' }),
+  measured_boot_policy_name: option({
+    parse: text,
+    default: 'accept-all',
+    doc: 'How a boot log that explains the PCRs is judged: `accept-all` or `reject-all`.',
+  }),
   measured_boot_imports: option({ parse: list, default: [], doc: 'Further modules with policy engines.' }),
   measured_boot_evaluate: option({
     parse: oneOf('once', 'always'),
     default: 'once',
-    doc: 'Judge the boot log once a boot, or at every attestation.',
+    doc: 'Judge by it until the first good attestation, or at every one. That the log explains the PCRs is checked at each.',
   }),
   severity_labels: option({
     parse: nonEmpty(list),

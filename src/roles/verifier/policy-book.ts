@@ -2,8 +2,9 @@ import type { AgentPolicy, BootPolicy, ImaPolicy } from '../../core/attestation/
 import type { Enrolment } from '../../core/attestation/stored-agent.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { type BootPolicyName, parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
 import type { PolicyKind, PolicyStore, StoredPolicy } from '../../io/db/policy-store.ts'
-import { parseBootPolicy, parseImaPolicy } from './policy-parsers.ts'
+import { parseImaPolicy } from './policy-parsers.ts'
 
 /** Stored policies, each parsed once whatever the number of its agents and names. */
 export interface PolicyBook {
@@ -16,13 +17,14 @@ export interface PolicyBook {
   policyOf(enrolment: Enrolment): Promise<AgentPolicy>
 }
 
-export function createPolicyBook(store: PolicyStore): PolicyBook {
+/** @param bootPolicy `measured_boot_policy_name`: one for the whole verifier, as upstream. */
+export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName): PolicyBook {
   const parsed = { runtime: new Map<string, ImaPolicy | null>(), mb: new Map<string, BootPolicy | null>() }
 
   function parse<K extends PolicyKind>(kind: K, body: string, digest: string | null) {
     const cache = parsed[kind] as Map<string, ImaPolicy | BootPolicy | null>
     if (digest !== null && cache.has(digest)) return cache.get(digest)!
-    const policy = kind === 'runtime' ? parseImaPolicy(body) : parseBootPolicy(body)
+    const policy = kind === 'runtime' ? parseImaPolicy(body) : parseBootPolicy(body, bootPolicy)
     if (digest !== null) cache.set(digest, policy)
     return policy
   }

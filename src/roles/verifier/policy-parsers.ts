@@ -1,4 +1,4 @@
-import type { BootPolicy, ImaPolicy } from '../../core/attestation/evidence-policy.ts'
+import type { ImaPolicy } from '../../core/attestation/evidence-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
 
 /** Members of a runtime policy that demand something of the IMA log. */
@@ -15,14 +15,6 @@ export function parseImaPolicy(body: string): ImaPolicy | null {
   if (Object.keys(policy).length === 0) return null
   throw new KeylimeError('invalid_request', 'this verifier cannot judge by runtime policies yet: the agent was not added', {
     hint: 'leave --runtime-policy out, and use --tpm_policy for static PCRs',
-  })
-}
-
-/** The judge of a measured boot policy; null for an empty one. @throws KeylimeError `invalid_request`. */
-export function parseBootPolicy(body: string): BootPolicy | null {
-  if (body === '' || Object.keys(jsonObject(body, 'measured boot policy')).length === 0) return null
-  throw new KeylimeError('invalid_request', 'this verifier cannot judge by measured boot policies yet: the agent was not added', {
-    hint: 'leave --mb-policy out, and use --tpm_policy for static PCRs',
   })
 }
 

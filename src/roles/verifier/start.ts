@@ -8,6 +8,7 @@ import type { AgentTiming } from '../../core/attestation/agent-state.ts'
 import { isPolled } from '../../core/attestation/operational-state.ts'
 import type { SeverityPolicy } from '../../core/attestation/severity.ts'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
@@ -116,13 +117,14 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     quoteInterval: values.quote_interval,
     agentMtls: values.enable_agent_mtls,
     requireSignedPolicies: values.require_allow_list_signatures,
+    bootPolicy: bootPolicyOf(values),
   }
   return {
     agents,
     store,
     revocations,
     announcer,
-    policies: createPolicyBook(policyStore(database)),
+    policies: createPolicyBook(policyStore(database), settings.bootPolicy),
     loop,
     enroller,
     clock: systemClock,
@@ -136,6 +138,14 @@ function openWebhookOf(values: Settings, client: TlsIdentity) {
   if (values.webhook_url === '')
     throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
   return openWebhook({ url: values.webhook_url, ...client, timeoutSeconds: values.request_timeout })
+}
+
+function bootPolicyOf(values: Settings): BootPolicyName {
+  const name = values.measured_boot_policy_name
+  if (isBootPolicyName(name)) return name
+  throw new KeylimeError('config_invalid', `measured_boot_policy_name = ${name} is not known here`, {
+    hint: 'use accept-all (the log must explain the PCRs) or reject-all',
+  })
 }
 
 const timingOf = (values: Settings): AgentTiming => ({

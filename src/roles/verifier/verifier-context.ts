@@ -1,3 +1,4 @@
+import type { BootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import type { Clock } from '../../io/clock.ts'
 import type { RevocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../io/db/verifier-store.ts'
@@ -25,5 +26,7 @@ export interface VerifierContext {
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
     requireSignedPolicies: boolean
+    /** How a boot log is judged against the reference state of an agent. */
+    bootPolicy: BootPolicyName
   }
 }
