@@ -111,6 +111,13 @@ export async function importKey(access: CaAccess, file: string, lastSerial: numb
   await importAuthorityKey(access, readPrivateKey((await readFile(file)).toString('utf8')), lastSerial)
 }
 
+/** Encrypts the key store with another password. The old one is checked before the new one is asked for. */
+export async function changePassword(access: CaAccess, newPassword: () => Promise<string>): Promise<void> {
+  await withAuthority(access, async () => undefined)
+  const password = await newPassword() // without the lock: a person is typing
+  await withAuthority(access, (authority) => authority.changePassword(password))
+}
+
 /** All certificates in the directory; needs no password. Certificates that were replaced by another of their name are not in it. */
 export async function listCertificates(directory: string, now: number): Promise<CertificateState[]> {
   await requireAuthority(directory)

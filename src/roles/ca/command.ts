@@ -2,6 +2,7 @@ import type { Argv } from 'yargs'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import {
+  changePassword,
   createCertificate,
   importKey,
   initAuthority,
@@ -31,6 +32,7 @@ interface Arguments {
   yes?: boolean | undefined
   json?: boolean | undefined
   'password-file'?: string | undefined
+  'new-password-file'?: string | undefined
 }
 
 interface Outcome {
@@ -62,6 +64,7 @@ export const command = {
       .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })
       .option('file', text('import-priv: the key', { alias: 'f' }))
       .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
+      .option('new-password-file', text('passwd: file with the new password; default: ask twice'))
       .option('yes', { alias: 'y', type: 'boolean', describe: 'init: destroy the authority that is there' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
@@ -142,6 +145,14 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     if (!argv.serial) throw new KeylimeError('usage', 'which serial did the authority use last?', { hint: 'give it with -s' })
     await importKey(await ca.access(), argv.file ?? 'ca-private.pem', Number(serialOf(argv.serial)))
     return { lines: [`key taken into ${ca.directory}/private.yml`], json: { directory: ca.directory } }
+  },
+
+  async passwd(ca, argv) {
+    await changePassword(await ca.access(), () => ca.newPassword(argv['new-password-file']))
+    return {
+      lines: [`${ca.directory}/private.yml is encrypted with the new password; start \`keylime ca listen\` again, if it runs`],
+      json: { directory: ca.directory },
+    }
   },
 }
 

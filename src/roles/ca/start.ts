@@ -2,6 +2,7 @@ import path from 'node:path'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import { loadConfig } from '../../config/load.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { type CaAccess, isCaDirectory } from '../../io/files/ca-directory.ts'
 import { caPassword } from '../../io/process/ca-password.ts'
@@ -12,6 +13,8 @@ export interface OpenedCa {
   now(): number
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
+  /** A password to replace the old one: from a file, or asked for twice. @throws KeylimeError `usage` for an empty one. */
+  newPassword(file: string | undefined): Promise<string>
 }
 
 /** Loads ca.conf and finds the directory; the password is fetched only by the commands that need it. */
@@ -31,6 +34,11 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
         isNew: isNew || !(await isCaDirectory(directory)),
       })
       return { directory, password, settings: caSettings(values), now }
+    },
+    async newPassword(file) {
+      const password = await caPassword({ file: file ?? '', configured: 'default', credentialsDirectory: undefined, isNew: true })
+      if (password === '') throw new KeylimeError('usage', 'an empty password would protect nothing')
+      return password
     },
   }
 }

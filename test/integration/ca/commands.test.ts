@@ -118,6 +118,18 @@ describe('keylime ca', () => {
     fs.writeFileSync(path.join(home.dir, 'ca_password'), 'secret\n')
     expect((await ours('crl')).code).toBe(0)
   })
+  test('passwd: the new password opens the key store, the old one no longer', async () => {
+    await ours('init')
+    await ours('create', { name: 'web' })
+    const next = path.join(home.dir, 'next')
+    fs.writeFileSync(next, '\n')
+    expect((await ours('passwd', { 'new-password-file': next })).code).toBe('usage')
+    fs.writeFileSync(next, 'other\n')
+    expect((await ours('passwd', { 'new-password-file': next })).code).toBe(0)
+    expect((await ours('crl')).code).toBe('wrong_password')
+    expect((await ours('passwd', { 'new-password-file': next })).code).toBe('wrong_password')
+    expect((await ours('create', { name: 'web2', 'password-file': next })).text).toContain('certificate 3 for web2')
+  })
   test('import-priv takes over a key only with its certificate', async () => {
     await ours('init')
     const key = path.join(home.dir, 'ca.key')

@@ -32,6 +32,13 @@ test('a new password is asked for twice, an old one once, and neither is ever sh
   expect(made.shown + listed.shown).not.toContain('hunter')
 })
 
+test('passwd asks once for the old password and twice for the new one', async () => {
+  await typed(['ca', 'init'], home.env, ['old\r', 'old\r'])
+  expect(await typed(['ca', 'passwd'], home.env, ['old\r', 'new\r', 'new\r'])).toMatchObject({ code: 0 })
+  expect((await typed(['ca', 'crl'], home.env, ['new\r'])).code).toBe(0)
+  expect((await typed(['ca', 'crl'], home.env, ['old\r'])).code).toBe(5)
+})
+
 test('two different passwords, an empty one and Ctrl-C make nothing', async () => {
   expect((await typed(['ca', 'init'], home.env, ['one\r', 'two\r'])).shown).toContain('the two passwords differ')
   expect((await typed(['ca', 'init'], home.env, ['\r', '\r'])).shown).toContain('an empty password would protect nothing')
