@@ -157,7 +157,7 @@ asRoot(
       execFileSync('mount', ['-o', 'remount,rw', bed.directory])
       fs.rmSync(filler)
       await until('the pending revocation', () => serialsOf(bed.directory).includes('3'), 15)
-      expect(lines.join('\n')).toMatch(/cannot be revoked yet[\s\S]*revoked and published: serial 3/)
+      await until('the log of it', () => /cannot be revoked yet[\s\S]*revoked and published: serial 3/.test(lines.join('\n')), 15)
       await listener.stop()
     } finally {
       execFileSync('umount', ['-l', bed.directory])
