@@ -154,7 +154,7 @@ export function command(file: string, args: string[], env: Record<string, string
   return once(child, 'close').then(([code]) => ({ ...result, code: code as number | null }))
 }
 
-function service(args: string[], env: Record<string, string>): Service {
+export function service(args: string[], env: Record<string, string>): Service {
   const child = spawn(KEYLIME, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (log += chunk))
@@ -185,7 +185,7 @@ async function answers(port: number, host: string, { child, log }: Service): Pro
   }
 }
 
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = net.createServer()
