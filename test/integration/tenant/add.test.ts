@@ -61,6 +61,8 @@ describe('add delivers', () => {
     expect(((zip.files['autorun.sh']?.unixPermissions as number) & 0o777).toString(8)).toBe('700')
     const certificate = parseCertificate((await zip.file('cert-agent-cert.crt')?.async('string')) ?? '')
     expect(certificate.subject).toBe('OU=53,O=Keylime,L=Lexington,ST=MA,CN=cert-agent,C=US')
+    const notifier = parseCertificate((await zip.file('RevocationNotifier-cert.crt')?.async('string')) ?? '')
+    expect([certificate.publicKey.asymmetricKeyType, notifier.publicKey.asymmetricKeyType]).toEqual(['ec', 'rsa']) // notifications are signed with RSASSA-PSS
     const shown = await world.run('cvstatus', { agentId: 'cert-agent' })
     const metadata = JSON.parse(String(shown.type === 'status' && shown.status?.['meta_data']))
     expect(metadata).toEqual({ cert_serial: Number(certificate.serial), subject: certificate.subject })

@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import { childrenOf, readElement, readInteger, readOid, readTime } from '../../../../src/core/pki/der.ts'
+import { derDefect } from '../../../../src/core/pki/der-defect.ts'
+import { der, derInteger, derOctets, derOid, derSequence, derTime } from '../../../../src/core/pki/der-writer.ts'
+import { answerOcsp, ocspError, parseOcspRequest } from '../../../../src/core/pki/ocsp.ts'
+import { NOW, root } from './fixtures.ts'
+
+const malformed = expect.objectContaining({ code: 'malformed' })
+const sha1 = derSequence(derOid('1.3.14.3.2.26'), Buffer.from('0500', 'hex'))
+const certId = (serial = 5n) => derSequence(sha1, derOctets(Buffer.alloc(20, 1)), derOctets(Buffer.alloc(20, 2)), derInteger(serial))
+const request = (ids: Buffer[], ...more: Buffer[]) => derSequence(derSequence(derSequence(...ids.map((id) => derSequence(id))), ...more))
+const nonce = (value: Buffer) => der(0xa2, derSequence(derSequence(derOid('1.3.6.1.5.5.7.48.1.2'), derOctets(value))))
+
+test('what is written is strict DER and is read back', () => {
+  fc.assert(
+    fc.property(fc.bigInt({ min: 0n, max: 2n ** 300n }), (value) => {
+      const bytes = derInteger(value)
+      expect([readInteger(readElement(bytes)), derDefect(bytes)]).toEqual([value, undefined])
+    }),
+  )
+  for (const oid of ['1.3.6.1.5.5.7.48.1.2', '2.5.29.20', '1.2.840.113549.1.1.11', '2.16.840.1.101.3.4.2.1'])
+    expect(readOid(readElement(derOid(oid)))).toBe(oid)
+  expect(readTime(readElement(derTime(NOW)))).toBe(NOW)
+  for (const length of [0, 127, 128, 255, 256, 70_000]) expect(derDefect(derOctets(Buffer.alloc(length)))).toBeUndefined()
+})
+
+test('a request is read: several certificates, version, requestor, nonce', () => {
+  const plain = parseOcspRequest(request([certId(5n), certId(2n ** 100n)], nonce(Buffer.alloc(32, 9))))
+  expect(plain.certificates.map(({ serial, hash }) => [serial, hash])).toEqual([
+    [5n, 'sha1'],
+    [2n ** 100n, 'sha1'],
+  ])
+  expect(plain.nonce).toEqual(Buffer.alloc(32, 9))
+  const full = derSequence(
+    derSequence(der(0xa0, derInteger(0n)), der(0xa1, derOctets(Buffer.from('me'))), derSequence(derSequence(certId()))),
+  )
+  expect(parseOcspRequest(full)).toMatchObject({ nonce: undefined, certificates: [{ serial: 5n }] })
+})
+
+test.each([
+  ['no certificate', request([])],
+  ['65 certificates', request(Array.from({ length: 65 }, () => certId()))],
+  ['bytes behind it', Buffer.concat([request([certId()]), Buffer.from([0])])],
+  ['an empty nonce', request([certId()], nonce(Buffer.alloc(0)))],
+  ['a nonce too long', request([certId()], nonce(Buffer.alloc(200)))],
+])('%s is malformed', async (_, bytes) => {
+  expect(() => parseOcspRequest(bytes)).toThrow(malformed)
+  expect(answerOcsp(await root(), bytes, () => ({ kind: 'good' }), NOW)).toEqual(ocspError('malformedRequest'))
+})
+
+test('no bytes make it fail otherwise', async () => {
+  const authority = await root()
+  const right = request([certId()], nonce(Buffer.alloc(16, 9)))
+  const damaged = fc.tuple(fc.nat(right.length - 1), fc.nat(255)).map(([at, value]) => {
+    const copy = Buffer.from(right)
+    copy[at] = value
+    return copy
+  })
+  fc.assert(
+    fc.property(fc.oneof(damaged, fc.uint8Array({ maxLength: 200 }).map(Buffer.from)), (bytes) => {
+      const [status] = childrenOf(readElement(answerOcsp(authority, bytes as Buffer, () => ({ kind: 'good' }), NOW)))
+      expect([1, 6]).toContain(status!.content[0])
+    }),
+  )
+})
