@@ -21,8 +21,8 @@ afterEach(async () => {
   bed.remove()
 })
 
-async function listening(args: string[], cwd?: string) {
-  const started = program(args, bed.env, cwd)
+async function listening(args: string[], options: { cwd?: string; argv0?: string } = {}) {
+  const started = program(args, bed.env, options)
   running.push(started)
   const [, port] = await until(
     'the listener',
@@ -35,14 +35,20 @@ async function listening(args: string[], cwd?: string) {
   return { ...started, url: `http://127.0.0.1:${port}` }
 }
 
-test.each([
-  ['keylime ca -d listen', () => ['ca', '-d', 'listen']],
-  ['keylime ca listen -d DIR', () => ['ca', 'listen', '-d', bed.directory]],
-  ['keylime ca -c listen -n CERT', () => ['ca', '-c', 'listen', '-n', 'RevocationNotifier']],
-])('%s listens, tells the service manager, and stops cleanly', async (_, args) => {
+test.each<[string, string, () => string[]]>([
+  ['keylime ca -d listen', 'node', () => ['ca', '-d', 'listen']],
+  ['keylime ca listen -d DIR', 'node', () => ['ca', 'listen', '-d', bed.directory]],
+  ['keylime ca -c listen -n CERT', 'node', () => ['ca', '-c', 'listen', '-n', 'RevocationNotifier']],
+  ['keylime_ca -c listen -d DIR', 'keylime_ca', () => ['-c', 'listen', '-d', bed.directory]],
+  ['keylime_ca -d listen', 'keylime_ca', () => ['-d', 'listen']],
+])('%s listens, tells the service manager, and stops cleanly', async (_, argv0, args) => {
   bed = await authorityBed({}, 1)
-  const { url, child, exited, log } = await listening(args(), bed.dir)
+  const leftover = bed.file('.cacrl.der.0123456789ab.tmp') // of a program that was killed
+  fs.writeFileSync(leftover, 'x')
+  fs.utimesSync(leftover, 1, 1)
+  const { url, child, exited, log } = await listening(args(), { cwd: bed.dir, argv0 })
   expect((await fetch(`${url}/crl`)).status).toBe(200)
+  expect(fs.existsSync(leftover)).toBe(false)
   expect((await post(`${url}/revocation`, notice(bed.key, 3))).status).toBe(200)
   child.kill('SIGTERM')
   expect([await exited, log()]).toEqual([0, expect.stringContaining('stopping on SIGTERM')])
@@ -51,9 +57,9 @@ test.each([
 test('a directory that is named listen is a directory; a wrong password ends at the start', async () => {
   bed = await authorityBed({}, 0)
   fs.mkdirSync(path.join(bed.dir, 'listen'))
-  const word = program(['ca', '-d', 'listen'], bed.env, bed.dir)
+  const word = program(['ca', '-d', 'listen'], bed.env, { cwd: bed.dir })
   expect([await word.exited, word.log()]).toEqual([2, expect.stringContaining('what shall the authority do?')])
-  const wrong = program(['ca', 'listen'], { ...bed.env, KEYLIME_CA_PASSWORD: 'wrong' }, bed.dir)
+  const wrong = program(['ca', 'listen'], { ...bed.env, KEYLIME_CA_PASSWORD: 'wrong' }, { cwd: bed.dir })
   expect([await wrong.exited, wrong.log()]).toEqual([5, expect.stringContaining('does not open the key store')])
 })
 

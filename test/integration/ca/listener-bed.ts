@@ -80,9 +80,10 @@ export function serialsOf(directory: string): string[] {
 }
 
 /** The program in a process of its own, from the sources. */
-export function program(args: string[], env: NodeJS.ProcessEnv, cwd?: string) {
+export function program(args: string[], env: NodeJS.ProcessEnv, options: { cwd?: string; argv0?: string } = {}) {
   const child = spawn(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args], {
-    cwd: cwd ?? ROOT,
+    cwd: ROOT,
+    ...options,
     env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })

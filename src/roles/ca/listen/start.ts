@@ -4,6 +4,7 @@ import { caOptions } from '../../../config/ca.ts'
 import type { Environment } from '../../../config/files.ts'
 import { loadConfig } from '../../../config/load.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
+import { removeLeftovers } from '../../../io/files/atomic-file.ts'
 import { type CaAccess, withAuthority } from '../../../io/files/ca-directory.ts'
 import { watchAuthority } from '../../../io/files/ca-watch.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
@@ -41,6 +42,9 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
   const notifierFile = notifierPath(access.directory, notifier)
   const inbox = createRevocationInbox({ access, watch, notifierFile, logger })
   const context: ListenerContext = { watch, inbox, logger, certificate: certificate.pem, now: access.now }
+  await removeLeftovers(access.directory, access.now()).catch((error: Error) =>
+    logger.warn(`leftovers cannot be removed: ${error.message}`),
+  )
   await keepCrlRight({ access, watch, logger })
   const options = { host: values.listen_ip, versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
   const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) })
