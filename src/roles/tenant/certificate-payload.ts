@@ -1,9 +1,10 @@
+import { createPublicKey } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { caSettings } from '../../config/ca.ts'
 import { makePackage, type PackageEntry } from '../../core/payload/package.ts'
 import { parseCertificate } from '../../core/pki/certificate.ts'
-import { type KeyKind, makeKeyPair, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
+import { type KeyKind, type KeyPair, makeKeyPair, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { type CaAccess, initCaDirectory, isCaDirectory, type OpenAuthority, withAuthority } from '../../io/files/ca-directory.ts'
@@ -74,14 +75,19 @@ async function certificateOf(authority: OpenAuthority, name: string, access: CaA
   const key = authority.privateKeyOf(name)
   const file = path.join(access.directory, `${name}-cert.crt`)
   const text = await fs.readFile(file, 'utf8').catch(() => undefined)
-  if (key && text) {
-    const certificate = parseCertificate(text)
-    const revoked = authority.revokedSerials.includes(certificate.serial.toString())
-    if (!revoked && certificate.notAfter > access.now() + 86_400_000) return { certificate, key }
-  }
-  const issued = await authority.issue({ name }, makeKeyPair(name === NOTIFIER ? NOTIFIER_KEY : access.settings.keyKind))
+  const certificate = text === undefined ? undefined : parseCertificate(text)
+  const revoked = certificate && authority.revokedSerials.includes(certificate.serial.toString())
+  if (key && certificate && !revoked && certificate.notAfter > access.now() + 86_400_000) return { certificate, key }
+  const issued = await authority.issue({ name }, newKeys(name, revoked ? undefined : key, access))
   if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
   return { certificate: issued.certificate, key: issued.privateKeyPem }
+}
+
+/** A notifier whose certificate ran out keeps its key: verifiers sign with it for the machines that were added before. */
+async function newKeys(name: string, old: string | undefined, access: CaAccess): Promise<KeyPair> {
+  if (name !== NOTIFIER) return makeKeyPair(access.settings.keyKind)
+  const privateKey = old === undefined ? undefined : readPrivateKey(old)
+  return privateKey?.asymmetricKeyType === 'rsa' ? { privateKey, publicKey: createPublicKey(privateKey) } : makeKeyPair(NOTIFIER_KEY)
 }
 
 /** The six files of the package, in upstream's order. */

@@ -4,6 +4,8 @@ import { authTag } from '../../../src/core/payload/auth-tag.ts'
 import { openPayload } from '../../../src/core/payload/seal.ts'
 import { combineKey } from '../../../src/core/payload/split-key.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
+import { makeKeyPair } from '../../../src/core/pki/keys.ts'
+import { withAuthority } from '../../../src/io/files/ca-directory.ts'
 import { encryptUserdata } from '../../../src/tools/userdata-encrypt/encrypt-userdata.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { pcrValues, softwareQuote } from '../../software-ak.ts'
@@ -83,6 +85,21 @@ describe('add delivers', () => {
     await revokeCertificate(await ca.access(), { name: 'again-agent' }, 'superseded')
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
     expect(await serial()).not.toBe(first)
+  })
+
+  test('a notifier that runs out gets a new certificate for the same key: revocations of earlier machines stay believable', async () => {
+    const agent = await world.machine('late-agent')
+    await world.run('add', { agentId: 'late-agent', cert: 'default' })
+    const { openCa } = await import('../../../src/roles/ca/start.ts')
+    const access = await openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env).access()
+    const short = await withAuthority(access, (authority) =>
+      authority.issue({ name: 'RevocationNotifier', days: 1 }, makeKeyPair({ type: 'rsa', bits: 2048 })),
+    )
+    await world.run('update', { agentId: 'late-agent', cert: 'default' })
+    const zip = await JSZip.loadAsync(payloadOf(agent))
+    const next = parseCertificate((await zip.file('RevocationNotifier-cert.crt')?.async('string')) ?? '')
+    expect(next.serial).not.toBe(short.certificate.serial)
+    expect(next.spki.equals(short.certificate.spki)).toBe(true)
   })
 
   test('a key with a payload that was encrypted before, and a key alone', async () => {
