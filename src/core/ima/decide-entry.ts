@@ -1,0 +1,119 @@
+import { hash as hashOf } from 'node:crypto'
+import { type Failure, failure } from '../attestation/failure.ts'
+import { type ImaEntry, isViolation, templateHash } from './entry.ts'
+import { isWellFormed, verifyFileSignature } from './file-signature.ts'
+import { type Keyring, readImaKey } from './keyring.ts'
+import type { Digests, RuntimePolicy } from './runtime-policy.ts'
+
+/** What entries are judged by. */
+export interface Judging {
+  policy: RuntimePolicy
+  /** Digests of boot_aggregate that the verified boot log gives, hex. */
+  bootAggregates: readonly string[]
+  /** Violations are failures. */
+  failOnViolation: boolean
+  /** Keyrings learned from measured keys, in the order they were first seen. */
+  learned: Map<string, Map<number, ImaKeyObject>>
+}
+type ImaKeyObject = Keyring extends ReadonlyMap<number, infer K> ? K : never
+
+const MAX_LEARNED = 1000
+const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
+
+/**
+ * Judges one entry in the order of policies A.10. @returns null when it is good. A digest that is listed decides before anything slower is
+ * asked: the verdict is the same in any order, because each of digest, exclude and signature alone is enough.
+ */
+export function judgeEntry(entry: ImaEntry, line: number, judging: Judging): Failure | null {
+  const { policy } = judging
+  if (isViolation(entry.column, policy.logHash)) return judgeViolation(entry, line, judging)
+  const expected = templateHash(policy.logHash, entry.data)
+  if (entry.column !== expected) {
+    const message = `the template hash of ${shown(entry.name)} does not fit its line: the log was altered, or log_hash_alg is not ${policy.logHash}`
+    return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.column, expected: [expected] })
+  }
+  if (entry.template === 'ima-buf') return judgeBuffer(entry, line, judging)
+  if (entry.extra.length > 0 && !isWellFormed(entry.extra)) {
+    const message = `the signature of ${shown(entry.name)} is malformed`
+    return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.extra.toString('hex', 0, 64) })
+  }
+  const known = policy.digests.get(entry.name)
+  if (has(known, entry.digest)) return null
+  if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
+  if (policy.excluded(entry.name)) return null
+  if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging))) return null
+  return unaccepted(entry, line, known, { member: 'digests', also: entry.name === 'boot_aggregate' ? judging.bootAggregates : [] })
+}
+
+function* rings({ policy, learned }: Judging): Generator<Keyring> {
+  yield policy.keys
+  yield* learned.values()
+}
+
+const has = (known: string | readonly string[] | undefined, digest: string): boolean =>
+  known !== undefined && (typeof known === 'string' ? known === digest : known.includes(digest))
+
+function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy }: Judging): Failure | null {
+  if (!failOnViolation || policy.excluded(entry.name)) return null
+  const message = `${shown(entry.name)} was written to while it was measured or used: what was read is not what was measured`
+  return failure('ima', 'validation.tomtou', { message, line, path: entry.name })
+}
+
+/** Keys are learned, other buffers compared (policies A.12). The digest counts only if it is the digest of this very buffer. */
+function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure | null {
+  const { policy } = judging
+  const found = readImaKey(entry.extra)
+  if (found === 'unsupported') {
+    const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
+    return failure('ima', 'invalid_key', { message, line, path: entry.name })
+  }
+  if (!found) return judgeDigestOf(entry, line, judging, ['ima-buf', policy.buffers])
+  if (policy.ignoredKeyrings.has('*') || policy.ignoredKeyrings.has(entry.name)) return null
+  const failed = judgeDigestOf(entry, line, judging, ['keyrings', policy.keyrings])
+  if (!failed) learn(judging, entry.name, found)
+  return failed
+}
+
+function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
+  const real = HASHES.has(entry.algorithm) ? hashOf(entry.algorithm, entry.extra, 'hex') : null
+  const known = digests.get(entry.name)
+  if (real === entry.digest && has(known, entry.digest)) return null
+  if (policy.excluded(entry.name)) return null
+  if (real !== entry.digest) {
+    const message = `the digest of the buffer ${shown(entry.name)} is not that of its content`
+    const facts = { message, line, path: entry.name, got: `${entry.algorithm}:${entry.digest}`, expected: real ? [real] : [] }
+    return failure('ima', 'validation.ima-ng.runtime_policy_hash', facts)
+  }
+  return unaccepted(entry, line, known, { member, also: [] })
+}
+
+function learn({ learned }: Judging, name: string, { id, key }: { id: number; key: ImaKeyObject }): void {
+  let count = 0
+  for (const ring of learned.values()) count += ring.size
+  if (count >= MAX_LEARNED) return // the signatures of further keys do not count, which errs on the safe side
+  const ring = learned.get(name) ?? new Map<number, ImaKeyObject>()
+  ring.set(id, key)
+  learned.set(name, ring)
+}
+
+function unaccepted(
+  entry: ImaEntry,
+  line: number,
+  known: string | readonly string[] | undefined,
+  { member, also }: { member: string; also: readonly string[] },
+): Failure {
+  const listed = known === undefined ? [] : typeof known === 'string' ? [known] : [...known]
+  const expected = [...listed, ...also]
+  const got = `${entry.algorithm}:${entry.digest}`
+  const facts = { line, path: entry.name, got, expected, accept: { [member]: { [entry.name]: [entry.digest] } } }
+  if (known === undefined && also.length === 0)
+    return failure('ima', 'validation.ima-ng.not_in_allowlist', {
+      message: `${shown(entry.name)} is not in ${member} of the runtime policy`,
+      ...facts,
+    })
+  const message = `${shown(entry.name)} has a digest that the runtime policy does not accept`
+  return failure('ima', 'validation.ima-ng.runtime_policy_hash', { message, ...facts })
+}
+
+/** A name for people: control characters cannot break the terminal or the log. */
+const shown = (name: string): string => JSON.stringify(name.length > 500 ? `${name.slice(0, 500)}…` : name).slice(1, -1)

@@ -1,0 +1,33 @@
+import { RE2JS } from 're2js'
+import { KeylimeError } from '../errors.ts'
+import { translatePythonRegex } from './python-regex.ts'
+
+/** Whether a name is excluded from the runtime policy. */
+export type Excludes = (name: string) => boolean
+
+const MAX_LENGTH = 4096
+const MAX_COUNT = 10_000
+const NONE: Excludes = () => false
+
+/**
+ * One matcher for all expressions, anchored at the start and not at the end, as upstream; in time linear in the name, whatever the expressions.
+ * @throws KeylimeError `invalid_request` naming the JSON path of a bad one: none is ever dropped in silence (policies A.8 FIX).
+ */
+export function compileExcludes(expressions: readonly string[], where: string): Excludes {
+  if (expressions.length === 0) return NONE
+  if (expressions.length > MAX_COUNT) throw new KeylimeError('invalid_request', `${where}: has over ${MAX_COUNT} expressions`)
+  const translated = expressions.map((text, i) => {
+    if (text.length > MAX_LENGTH) throw new KeylimeError('invalid_request', `${where}[${i}]: is longer than ${MAX_LENGTH} characters`)
+    try {
+      const pattern = `(?:${translatePythonRegex(text)})`
+      RE2JS.compile(pattern)
+      return pattern
+    } catch (cause) {
+      throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${(cause as Error).message}`, {
+        cause,
+      })
+    }
+  })
+  const all = RE2JS.compile(`^(?:${translated.join('|')})`)
+  return (name) => all.test(name)
+}

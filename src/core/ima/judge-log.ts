@@ -1,0 +1,153 @@
+import { hash as hashOf } from 'node:crypto'
+import { FRESH_IMA, type ImaEvidence, type ImaPolicy, type ImaProgress } from '../attestation/evidence-policy.ts'
+import { type Failure, type FailureContext, failure } from '../attestation/failure.ts'
+import { digestSize, type HashName } from '../tpm/algorithms.ts'
+import { IMA_PCR } from '../tpm/pcr-selection.ts'
+import { type Judging, judgeEntry } from './decide-entry.ts'
+import { type ImaEntry, isViolation, parseEntry } from './entry.ts'
+import { keyringText, parseKeyring } from './keyring.ts'
+import { demandsSomething, type RuntimePolicy } from './runtime-policy.ts'
+
+/** Failures that are kept of one round; the rest is counted. */
+const MAX_FAILURES = 100
+
+const imaFailure = (name: string, context: FailureContext) => failure('ima', name, context)
+
+/**
+ * The judge of a runtime policy (policies A.6, A.10). The quoted PCR 10 must be the value after some entry of the list; all lines are judged,
+ * those behind that entry too. A machine that measured nothing does not pass: the first entry of a boot must be boot_aggregate, and must be in
+ * the PCR. @param failOnViolation violations of files that are not excluded are failures.
+ */
+export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean): ImaPolicy {
+  return {
+    ...(demandsSomething(policy) ? {} : { empty: true as const }),
+    judge({ pcrs, list, progress, bootAggregates }: ImaEvidence) {
+      const quoted = pcrs.values.get(IMA_PCR)
+      if (!quoted) {
+        const message = 'PCR 10, which the IMA log extends, was not quoted'
+        return refuse([failure('pcr_validation', `missing_pcr_${IMA_PCR}`, { message })])
+      }
+      const learned = restoreLearned(progress.learned)
+      const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned }
+      return judgeList({ list, progress, quoted, hash: pcrs.hash }, judging)
+    },
+  }
+}
+
+const refuse = (failures: Failure[]) => ({ failures, progress: FRESH_IMA })
+
+interface Log {
+  list: string
+  progress: ImaProgress
+  quoted: Buffer
+  hash: HashName
+}
+
+function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
+  const failures = collector()
+  const size = digestSize(hash)
+  const step = Buffer.alloc(2 * size)
+  progress.pcr10?.copy(step)
+  const fresh = progress.nextEntry === 0
+  const isMatch = () => step.compare(quoted, 0, quoted.length, 0, size) === 0
+  let atMatch = !fresh && isMatch() ? { line: 0, pcr10: progress.pcr10, learned: progress.learned } : null
+  let count = 0
+  for (let start = 0; start < list.length; ) {
+    const newline = list.indexOf('\n', start)
+    const end = newline < 0 ? list.length : newline
+    const line = list.slice(start, end)
+    start = end + 1
+    if (line === '') continue
+    const number = progress.nextEntry + ++count
+    const entry = parseEntry(line)
+    if (typeof entry === 'string') {
+      failures.add(unreadable(entry, number, line))
+      continue
+    }
+    extend(step, size, entry, judging.policy.logHash, hash)
+    judgeLine(entry, number, judging, failures)
+    if (!atMatch && isMatch()) atMatch = { line: count, pcr10: Buffer.from(step.subarray(0, size)), learned: storeLearned(judging) }
+  }
+  if (!atMatch) failures.add(mismatch(step.subarray(0, size), quoted, count))
+  else if (stalls(progress.lastMatch, atMatch.line, count)) failures.add(stalled(atMatch.line, count))
+  if (failures.list.length > 0 || !atMatch) return refuse(failures.done())
+  const { line, pcr10, learned } = atMatch
+  const next = { nextEntry: progress.nextEntry + line, lastMatch: { line, length: count } }
+  return { failures: [], progress: { bootTime: progress.bootTime, pcr10, learned, ...next } }
+}
+
+/** running := H(running ‖ H(template data)); a violation extends ones (policies A.4, A.5). */
+function extend(step: Buffer, size: number, entry: ImaEntry, logHash: HashName, hash: HashName): void {
+  if (isViolation(entry.column, logHash)) step.fill(0xff, size)
+  else hashOf(hash, entry.data, 'buffer').copy(step, size)
+  hashOf(hash, step, 'buffer').copy(step)
+}
+
+function judgeLine(entry: ImaEntry, line: number, judging: Judging, failures: Collector): void {
+  const path = entry.name
+  if (entry.pcr !== String(IMA_PCR)) {
+    const message = `line ${line} is for PCR ${JSON.stringify(entry.pcr.slice(0, 20))}, not ${IMA_PCR}`
+    failures.add(imaFailure('validation.ima_pcr', { message, line, path }))
+  }
+  const failed = judgeEntry(entry, line, judging)
+  if (failed) failures.add(failed)
+  if (line > 1 || (path === 'boot_aggregate' && !isViolation(entry.column, judging.policy.logHash))) return
+  const message = 'the first entry of the IMA log is not boot_aggregate: this is not the log of a whole boot'
+  failures.add(imaFailure('validation.boot_aggregate', { message, line, path }))
+}
+
+function unreadable(reason: string, line: number, entry: string): Failure {
+  const message = `line ${line} of the IMA log cannot be read: ${reason}`
+  return imaFailure('parser.entry', { message, line, entry: entry.slice(0, 300) })
+}
+
+/** A later match must not leave more of the log behind than it covers (policies A.6). */
+function stalls(last: ImaProgress['lastMatch'], match: number, length: number): boolean {
+  if (!last || match === length) return false
+  const lag = last.length - last.line
+  return lag > 0 && match < lag
+}
+
+const stalled = (match: number, length: number) =>
+  imaFailure('quote_progress', { message: 'the quotes fall further and further behind the IMA log', match, length })
+
+function mismatch(running: Buffer, quoted: Buffer, count: number): Failure {
+  const message =
+    count === 0 && quoted.every((byte) => byte === 0)
+      ? 'the machine measured nothing: PCR 10 is zero and the IMA log is empty'
+      : 'no part of the IMA log gives the quoted PCR 10: entries are missing, altered or out of order'
+  return imaFailure('pcr_mismatch', { message, got: quoted.toString('hex'), expected: [running.toString('hex')], entries: count })
+}
+
+interface Collector {
+  readonly list: Failure[]
+  add(failure: Failure): void
+  done(): Failure[]
+}
+
+/** All failures up to a bound: a hostile log must not fill memory or the database. A failed replay is always kept. */
+function collector(): Collector {
+  const list: Failure[] = []
+  let dropped = 0
+  return {
+    list,
+    add(item) {
+      if (list.length < MAX_FAILURES || item.eventId === 'ima.pcr_mismatch') list.push(item)
+      else dropped++
+    },
+    done() {
+      if (dropped > 0) list.at(-1)!.context['more'] = dropped
+      return list
+    },
+  }
+}
+
+function restoreLearned(text: string): Judging['learned'] {
+  const learned: Judging['learned'] = new Map()
+  if (text === '') return learned
+  for (const [name, keys] of JSON.parse(text) as [string, string][]) learned.set(name, new Map(parseKeyring(keys, 'learned')))
+  return learned
+}
+
+const storeLearned = ({ learned }: Judging): string =>
+  learned.size === 0 ? '' : JSON.stringify([...learned].map(([name, keys]) => [name, keyringText(keys)]))

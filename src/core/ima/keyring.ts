@@ -1,0 +1,107 @@
+import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { KeylimeError } from '../errors.ts'
+import { parseCertificate } from '../pki/certificate.ts'
+import { readElement } from '../pki/der.ts'
+import { supportsCurve } from './ecdsa.ts'
+
+/** Public keys by their key id (32 bits). */
+export type Keyring = ReadonlyMap<number, KeyObject>
+
+export interface ImaKey {
+  id: number
+  key: KeyObject
+}
+
+const SUBJECT_KEY_ID = '2.5.29.14'
+const MAX_KEYS = 1000
+
+/**
+ * Reads a measured or trusted certificate or public key, DER or PEM (policies A.11). @returns null when the bytes are no key at all,
+ * `unsupported` for a key that can verify no file signature.
+ */
+export function readImaKey(bytes: Buffer): ImaKey | 'unsupported' | null {
+  const certificate = readCertificate(bytes)
+  const key = certificate?.publicKey ?? readPublicKey(bytes)
+  if (!key) return null
+  if (!isSupported(key)) return 'unsupported'
+  return { id: certificate?.keyId ?? computedKeyId(key), key }
+}
+
+function readCertificate(bytes: Buffer): { publicKey: KeyObject; keyId: number | null } | null {
+  if (bytes[0] !== 0x30 && !bytes.subarray(0, 64).includes('-----BEGIN CERTIFICATE')) return null
+  try {
+    const certificate = parseCertificate(bytes[0] === 0x30 ? bytes : bytes.toString('latin1'))
+    const extension = certificate.extensions.get(SUBJECT_KEY_ID)
+    const id = extension ? readElement(extension.value).content : null
+    return { publicKey: certificate.publicKey, keyId: id && id.length >= 4 ? id.readUInt32BE(id.length - 4) : null }
+  } catch {
+    return null // not a certificate, or one without a key that OpenSSL can read
+  }
+}
+
+function readPublicKey(bytes: Buffer): KeyObject | null {
+  try {
+    if (bytes[0] === 0x30) return createPublicKey({ key: bytes, format: 'der', type: 'spki' })
+    return bytes.subarray(0, 64).includes('-----BEGIN PUBLIC KEY') ? createPublicKey(bytes.toString('latin1')) : null
+  } catch {
+    return null
+  }
+}
+
+function isSupported(key: KeyObject): boolean {
+  if (key.asymmetricKeyType === 'rsa') return true
+  if (key.asymmetricKeyType !== 'ec') return false
+  try {
+    return supportsCurve(key.export({ format: 'jwk' }).crv)
+  } catch {
+    return false
+  }
+}
+
+/** Last four bytes of the SHA-1 over the PKCS#1 key or the uncompressed point: the kernel's key id without a subject key id. */
+export function computedKeyId(key: KeyObject): number {
+  const encoded = key.asymmetricKeyType === 'rsa' ? key.export({ type: 'pkcs1', format: 'der' }) : point(key)
+  return createHash('sha1').update(encoded).digest().readUInt32BE(16)
+}
+
+function point(key: KeyObject): Buffer {
+  const { x, y } = key.export({ format: 'jwk' })
+  return Buffer.concat([Buffer.from([4]), Buffer.from(x!, 'base64url'), Buffer.from(y!, 'base64url')])
+}
+
+/**
+ * Parses `verification-keys` of a runtime policy: empty, or the JSON text of a keyring, which may be encoded twice (policies A.9).
+ * @throws KeylimeError `invalid_request` that names the key.
+ */
+export function parseKeyring(text: string, where: string): Keyring {
+  const keyring = new Map<number, KeyObject>()
+  if (text === '') return keyring
+  const bad = (at: string, what: string, cause?: unknown) => new KeylimeError('invalid_request', `${where}${at}: ${what}`, { cause })
+  let json: unknown = text
+  try {
+    for (let i = 0; i < 2 && typeof json === 'string'; i++) json = JSON.parse(json)
+  } catch (cause) {
+    throw bad('', 'is not the JSON text of a keyring', cause)
+  }
+  if (typeof json !== 'object' || json === null) throw bad('', 'is not the JSON text of a keyring')
+  const { keyids = [], pubkeys } = json as { keyids?: unknown; pubkeys?: unknown }
+  if (!Array.isArray(pubkeys) || !Array.isArray(keyids)) throw bad('.pubkeys', 'must be a list of base64 DER public keys')
+  if (pubkeys.length > MAX_KEYS) throw bad('.pubkeys', `has ${pubkeys.length} keys, at most ${MAX_KEYS} are accepted`)
+  for (const [i, pubkey] of pubkeys.entries()) {
+    const read = typeof pubkey === 'string' ? readImaKey(Buffer.from(pubkey, 'base64')) : null
+    if (read === null || read === 'unsupported')
+      throw bad(`.pubkeys[${i}]`, 'is not a base64 DER public key (RSA, P-256, P-384, P-521 or secp256k1)')
+    const id = keyids[i] ?? 0
+    if (!Number.isInteger(id) || id < 0 || id > 0xffffffff) throw bad(`.keyids[${i}]`, 'is not a number of 32 bits')
+    keyring.set(id || read.id, read.key)
+  }
+  return keyring
+}
+
+/** The inverse of `parseKeyring`. */
+export const keyringText = (keyring: Keyring): string =>
+  JSON.stringify({
+    meta: { version: 1 },
+    keyids: [...keyring.keys()],
+    pubkeys: [...keyring.values()].map((key) => key.export({ format: 'der', type: 'spki' }).toString('base64')),
+  })

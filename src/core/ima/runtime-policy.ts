@@ -1,0 +1,101 @@
+import { KeylimeError } from '../errors.ts'
+import { type HashName, isHashName } from '../tpm/algorithms.ts'
+import { compileExcludes, type Excludes } from './excludes.ts'
+import { type Keyring, parseKeyring } from './keyring.ts'
+
+/** Accepted digests of a name: one, as most files have, or several. Lower-case hex without the algorithm. */
+export type Digests = ReadonlyMap<string, string | readonly string[]>
+
+/** A runtime policy of version 1, checked (policies A.9). */
+export interface RuntimePolicy {
+  /** Upstream's number for how the policy was made; only above 1 counts as "has a runtime policy". */
+  generator: number
+  digests: Digests
+  keyrings: Digests
+  buffers: Digests
+  excluded: Excludes
+  /** Keyrings whose keys are neither checked nor learned; `*` is all of them. */
+  ignoredKeyrings: ReadonlySet<string>
+  /** Algorithm of the template hash column. */
+  logHash: HashName
+  /** Keys trusted for file signatures. */
+  keys: Keyring
+}
+
+const DIGEST = /^[0-9a-f]{40,128}$/
+const MAX_TEXT = 100 << 20
+const MAX_NAME = 8192
+const PLAIN_NAME = /^[\w-]+$/
+
+/**
+ * Checks the whole policy before anything is judged by it. Unknown members are accepted, as upstream does; a device-mapper policy is not.
+ * @throws KeylimeError `invalid_request` whose message begins with the JSON path: `digests["/bin/x"][0]: …`.
+ */
+export function parseRuntimePolicy(text: string): RuntimePolicy {
+  if (text.length > MAX_TEXT) throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_TEXT} are accepted`)
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', 'the runtime policy is not valid JSON', { cause })
+  }
+  const policy = object(json, 'the runtime policy')
+  const meta = object(policy['meta'], 'meta')
+  natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)
+  natural(policy['release'], 'release', Number.MAX_SAFE_INTEGER)
+  const ima = object(policy['ima'], 'ima')
+  if (ima['dm_policy'] != null) throw bad('ima.dm_policy', 'must be null: no device-mapper policy is judged')
+  const logHash = ima['log_hash_alg']
+  if (typeof logHash !== 'string' || !isHashName(logHash)) throw bad('ima.log_hash_alg', 'must be sha1, sha256, sha384 or sha512')
+  const keys = policy['verification-keys']
+  if (typeof keys !== 'string') throw bad('verification-keys', 'must be a text, "" for none')
+  return {
+    generator: natural(meta['generator'], 'meta.generator', 3),
+    digests: digests(policy['digests'], 'digests'),
+    keyrings: digests(policy['keyrings'], 'keyrings'),
+    buffers: digests(policy['ima-buf'], 'ima-buf'),
+    excluded: compileExcludes(texts(policy['excludes'], 'excludes'), 'excludes'),
+    ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
+    logHash,
+    keys: parseKeyring(keys, 'verification-keys'),
+  }
+}
+
+/** Whether an agent with this policy is shown as having one: upstream goes by `meta.generator` alone, we also by any digest in it. */
+export const demandsSomething = (policy: RuntimePolicy): boolean =>
+  policy.generator > 1 || policy.digests.size > 0 || policy.keyrings.size > 0 || policy.buffers.size > 0
+
+const bad = (path: string, what: string) => new KeylimeError('invalid_request', `${path}: ${what}`)
+
+function object(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'must be an object')
+  return value as Record<string, unknown>
+}
+
+function natural(value: unknown, path: string, max: number): number {
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > max)
+    throw bad(path, max > 3 ? 'must be a whole number' : `must be a whole number from 0 to ${max}`)
+  return value
+}
+
+function texts(value: unknown, path: string): string[] {
+  if (!Array.isArray(value)) throw bad(path, 'must be a list of texts')
+  const wrong = value.findIndex((item) => typeof item !== 'string')
+  if (wrong >= 0) throw bad(`${path}[${wrong}]`, 'must be a text')
+  return value
+}
+
+function digests(value: unknown, path: string): Digests {
+  const result = new Map<string, string | readonly string[]>()
+  const source = object(value, path)
+  for (const name of Object.keys(source)) {
+    const list = source[name]
+    const at = () => `${path}${PLAIN_NAME.test(name) ? `.${name}` : `[${JSON.stringify(name.slice(0, 200))}]`}`
+    if (name.length > MAX_NAME) throw bad(at(), `the name has ${name.length} characters`)
+    if (!Array.isArray(list) || list.length === 0) throw bad(at(), 'must be a list of at least one digest')
+    for (let i = 0; i < list.length; i++)
+      if (typeof list[i] !== 'string' || !DIGEST.test(list[i])) throw bad(`${at()}[${i}]`, 'must be 40 to 128 lower-case hexadecimal digits')
+    result.set(name, list.length === 1 ? list[0] : list)
+  }
+  return result
+}

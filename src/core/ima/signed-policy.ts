@@ -1,0 +1,79 @@
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { KeylimeError } from '../errors.ts'
+
+/** A DSSE envelope around a runtime policy (policies A.16). */
+export interface PolicyEnvelope {
+  payload: Buffer
+  payloadType: string
+  signatures: { keyId: string; signature: Buffer }[]
+}
+
+const MAX_SIGNATURES = 100
+
+/** The envelope, or null when the text is a plain policy. @throws KeylimeError `invalid_request` for an envelope with missing parts. */
+export function parseEnvelope(text: string): PolicyEnvelope | null {
+  let json: unknown
+  try {
+    json = JSON.parse(text)
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', 'the runtime policy is not valid JSON', { cause })
+  }
+  if (typeof json !== 'object' || json === null || !('payload' in json) || !json.payload) return null
+  const { payload, payloadType, signatures } = json as Record<string, unknown>
+  if (typeof payload !== 'string' || typeof payloadType !== 'string' || !Array.isArray(signatures) || signatures.length > MAX_SIGNATURES)
+    throw new KeylimeError('invalid_request', 'the signed policy needs payload, payloadType and signatures')
+  const list = signatures.map((entry: unknown, i) => {
+    const { keyid = '', sig } = (entry ?? {}) as Record<string, unknown>
+    if (typeof sig !== 'string') throw new KeylimeError('invalid_request', `signatures[${i}].sig: must be a text`)
+    return { keyId: String(keyid), signature: decode(sig) }
+  })
+  return { payload: decode(payload), payloadType, signatures: list }
+}
+
+/** Hexadecimal first, then base64 of either alphabet, in upstream's order. */
+const decode = (text: string): Buffer =>
+  text.length % 2 === 0 && /^[0-9a-fA-F]+$/.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64')
+
+/** DSSE's pre-authentication encoding: what is signed. */
+export const preAuthEncoding = (payloadType: string, payload: Buffer): Buffer =>
+  Buffer.concat([Buffer.from(`DSSEv1 ${Buffer.byteLength(payloadType)} ${payloadType} ${payload.length} `), payload])
+
+/**
+ * The policy in an envelope, when at least one signature is good by the key (ECDSA with SHA-256). Key ids are hints, and prove nothing.
+ * @param key PEM of a public EC key or of a certificate. @throws KeylimeError `unauthorized`.
+ */
+export function openEnvelope(envelope: PolicyEnvelope, key: string | Buffer): string {
+  const publicKey = readKey(key)
+  const signed = preAuthEncoding(envelope.payloadType, envelope.payload)
+  if (!envelope.signatures.some(({ signature }) => verify('sha256', signed, publicKey, signature)))
+    throw new KeylimeError('unauthorized', 'no signature of the runtime policy is good by the given key')
+  return envelope.payload.toString('utf8')
+}
+
+function readKey(key: string | Buffer): KeyObject {
+  let publicKey: KeyObject | null = null
+  const text = key.toString()
+  try {
+    if (!text.includes('PRIVATE KEY')) publicKey = createPublicKey(text)
+  } catch {
+    // told below
+  }
+  if (publicKey?.asymmetricKeyType !== 'ec')
+    throw new KeylimeError('unauthorized', 'the key of the runtime policy is not the PEM of a public EC key or of its certificate')
+  return publicKey
+}
+
+/**
+ * The plain policy in `text`. @param trust `key`: PEM that came along; `required`: unsigned policies are refused (`require_allow_list_signatures`).
+ * An envelope is verified whenever there is a key. @throws KeylimeError 400 or 401 as upstream.
+ */
+export function plainPolicy(text: string, trust: { key: string | Buffer | null; required: boolean }): string {
+  const envelope = parseEnvelope(text)
+  if (trust.required && !trust.key)
+    throw new KeylimeError('unauthorized', 'runtime policies must be signed here, and no key to verify with was sent')
+  if (!envelope) {
+    if (trust.required) throw new KeylimeError('invalid_request', 'Runtime policy is not signed!')
+    return text
+  }
+  return trust.key ? openEnvelope(envelope, trust.key) : envelope.payload.toString('utf8')
+}
