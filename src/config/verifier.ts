@@ -115,7 +115,14 @@ export const verifierOptions = options({
   ignore_tomtou_errors: option({
     parse: boolean,
     default: false,
-    doc: 'Accept open-writer and time-of-measure violations in the IMA list.',
+    unused: true,
+    doc: 'Upstream does the contrary of what this name says, and by default accepts violations; see fail_on_violations.',
+  }),
+  fail_on_violations: option({
+    parse: boolean,
+    default: false,
+    ours: true,
+    doc: 'A violation in the IMA list (a file that was changed while it was measured) fails the machine.',
   }),
   require_allow_list_signatures: option({ parse: boolean, default: false, doc: 'Refuse runtime policies that are not signed.' }),
   mode: option({

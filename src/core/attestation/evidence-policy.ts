@@ -30,8 +30,6 @@ export interface ImaEvidence {
 
 /** A runtime policy, parsed once and shared by all its agents. */
 export interface ImaPolicy {
-  /** It accepts no digest and was made for agents without a policy: shown as none, yet judged by when PCR 10 is quoted (policies A.9). */
-  readonly empty?: true
   judge(evidence: ImaEvidence): { failures: Failure[]; progress: ImaProgress }
 }
 

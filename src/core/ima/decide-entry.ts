@@ -40,7 +40,7 @@ export function judgeEntry(entry: ImaEntry, line: number, judging: Judging): Fai
   const known = policy.digests.get(entry.name)
   if (has(known, entry.digest)) return null
   if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
-  if (policy.excluded(entry.name)) return null
+  if (policy.isExcluded(entry.name)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging))) return null
   return unaccepted(entry, line, known, { member: 'digests', also: entry.name === 'boot_aggregate' ? judging.bootAggregates : [] })
 }
@@ -54,7 +54,7 @@ const has = (known: string | readonly string[] | undefined, digest: string): boo
   known !== undefined && (typeof known === 'string' ? known === digest : known.includes(digest))
 
 function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy }: Judging): Failure | null {
-  if (!failOnViolation || policy.excluded(entry.name)) return null
+  if (!failOnViolation || policy.isExcluded(entry.name)) return null
   const message = `${shown(entry.name)} was written to while it was measured or used: what was read is not what was measured`
   return failure('ima', 'validation.tomtou', { message, line, path: entry.name })
 }
@@ -78,10 +78,10 @@ function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [memb
   const real = HASHES.has(entry.algorithm) ? hashOf(entry.algorithm, entry.extra, 'hex') : null
   const known = digests.get(entry.name)
   if (real === entry.digest && has(known, entry.digest)) return null
-  if (policy.excluded(entry.name)) return null
+  if (policy.isExcluded(entry.name)) return null
   if (real !== entry.digest) {
     const message = `the digest of the buffer ${shown(entry.name)} is not that of its content`
-    const facts = { message, line, path: entry.name, got: `${entry.algorithm}:${entry.digest}`, expected: real ? [real] : [] }
+    const facts = { message, line, path: entry.name, algorithm: entry.algorithm, got: entry.digest, expected: real ? [real] : [] }
     return failure('ima', 'validation.ima-ng.runtime_policy_hash', facts)
   }
   return unaccepted(entry, line, known, { member, also: [] })
@@ -104,8 +104,14 @@ function unaccepted(
 ): Failure {
   const listed = known === undefined ? [] : typeof known === 'string' ? [known] : [...known]
   const expected = [...listed, ...also]
-  const got = `${entry.algorithm}:${entry.digest}`
-  const facts = { line, path: entry.name, got, expected, accept: { [member]: { [entry.name]: [entry.digest] } } }
+  const facts = {
+    line,
+    path: entry.name,
+    algorithm: entry.algorithm,
+    got: entry.digest,
+    expected,
+    accept: { [member]: { [entry.name]: [entry.digest] } },
+  }
   if (known === undefined && also.length === 0)
     return failure('ima', 'validation.ima-ng.not_in_allowlist', {
       message: `${shown(entry.name)} is not in ${member} of the runtime policy`,

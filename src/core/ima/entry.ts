@@ -1,4 +1,5 @@
 import { hash as hashOf } from 'node:crypto'
+import { KeylimeError } from '../errors.ts'
 import { digestSize, type HashName } from '../tpm/algorithms.ts'
 
 export type TemplateName = 'ima' | 'ima-ng' | 'ima-ngv2' | 'ima-sig' | 'ima-sigv2' | 'ima-buf' | 'ima-modsig'
@@ -46,7 +47,7 @@ const TEMPLATES = new Map<string, (rest: string) => Fields | string>([
  * Reads one line without its newline; nothing is trimmed, the blank at the end of an unsigned `ima-sig` line is a field.
  * @returns a sentence that says what is wrong when the line cannot be read.
  */
-export function parseEntry(line: string): ImaEntry | string {
+export function readEntry(line: string): ImaEntry | string {
   if (line.length > MAX_LINE) return `it has ${line.length} characters, at most ${MAX_LINE} are read`
   const a = line.indexOf(' ')
   const b = line.indexOf(' ', a + 1)
@@ -60,6 +61,13 @@ export function parseEntry(line: string): ImaEntry | string {
   const rest = fieldsOf(line.slice(c + 1))
   if (typeof rest === 'string') return rest
   return { pcr: line.slice(0, a), column: column.toLowerCase(), template: name as TemplateName, ...rest }
+}
+
+/** As `readEntry`. @throws KeylimeError `malformed`. */
+export function parseEntry(line: string): ImaEntry {
+  const entry = readEntry(line)
+  if (typeof entry === 'string') throw new KeylimeError('malformed', `the IMA entry cannot be read: ${entry}`)
+  return entry
 }
 
 /** All zeros in the size of the log's hash: the kernel saw a file change while it was measured (policies A.5). All ones is no violation. */

@@ -4,9 +4,9 @@ import { type Failure, type FailureContext, failure } from '../attestation/failu
 import { digestSize, type HashName } from '../tpm/algorithms.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { type Judging, judgeEntry } from './decide-entry.ts'
-import { type ImaEntry, isViolation, parseEntry } from './entry.ts'
+import { type ImaEntry, isViolation, readEntry } from './entry.ts'
 import { keyringText, parseKeyring } from './keyring.ts'
-import { demandsSomething, type RuntimePolicy } from './runtime-policy.ts'
+import type { RuntimePolicy } from './runtime-policy.ts'
 
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
@@ -20,7 +20,6 @@ const imaFailure = (name: string, context: FailureContext) => failure('ima', nam
  */
 export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean): ImaPolicy {
   return {
-    ...(demandsSomething(policy) ? {} : { empty: true as const }),
     judge({ pcrs, list, progress, bootAggregates }: ImaEvidence) {
       const quoted = pcrs.values.get(IMA_PCR)
       if (!quoted) {
@@ -59,7 +58,7 @@ function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { f
     start = end + 1
     if (line === '') continue
     const number = progress.nextEntry + ++count
-    const entry = parseEntry(line)
+    const entry = readEntry(line)
     if (typeof entry === 'string') {
       failures.add(unreadable(entry, number, line))
       continue
@@ -93,7 +92,7 @@ function judgeLine(entry: ImaEntry, line: number, judging: Judging, failures: Co
   if (failed) failures.add(failed)
   if (line > 1 || (path === 'boot_aggregate' && !isViolation(entry.column, judging.policy.logHash))) return
   const message = 'the first entry of the IMA log is not boot_aggregate: this is not the log of a whole boot'
-  failures.add(imaFailure('validation.boot_aggregate', { message, line, path }))
+  failures.add(imaFailure('validation.ima-ng.not_in_allowlist', { message, line, path }))
 }
 
 function unreadable(reason: string, line: number, entry: string): Failure {

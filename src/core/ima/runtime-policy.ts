@@ -13,13 +13,18 @@ export interface RuntimePolicy {
   digests: Digests
   keyrings: Digests
   buffers: Digests
-  excluded: Excludes
+  isExcluded: Excludes
   /** Keyrings whose keys are neither checked nor learned; `*` is all of them. */
   ignoredKeyrings: ReadonlySet<string>
   /** Algorithm of the template hash column. */
   logHash: HashName
   /** Keys trusted for file signatures. */
   keys: Keyring
+  /**
+   * What upstream stores for agents without a policy (generator 0 or 1, nothing in it). Upstream judges by it all the same when PCR 10 is quoted, and every
+   * file fails; whoever takes it as "no policy" must refuse a quote of PCR 10 too.
+   */
+  isEmpty: boolean
 }
 
 const DIGEST = /^[0-9a-f]{40,128}$/
@@ -49,26 +54,25 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   if (typeof logHash !== 'string' || !isHashName(logHash)) throw bad('ima.log_hash_alg', 'must be sha1, sha256, sha384 or sha512')
   const keys = policy['verification-keys']
   if (typeof keys !== 'string') throw bad('verification-keys', 'must be a text, "" for none')
-  return {
+  const parsed = {
     generator: natural(meta['generator'], 'meta.generator', 3),
     digests: digests(policy['digests'], 'digests'),
     keyrings: digests(policy['keyrings'], 'keyrings'),
     buffers: digests(policy['ima-buf'], 'ima-buf'),
-    excluded: compileExcludes(texts(policy['excludes'], 'excludes'), 'excludes'),
+    isExcluded: compileExcludes(texts(policy['excludes'], 'excludes'), 'excludes'),
     ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
     logHash,
     keys: parseKeyring(keys, 'verification-keys'),
   }
+  const members = [parsed.digests, parsed.keyrings, parsed.buffers, parsed.ignoredKeyrings, parsed.keys]
+  const isEmpty = parsed.generator <= 1 && (policy['excludes'] as unknown[]).length === 0 && members.every(({ size }) => size === 0)
+  return { ...parsed, isEmpty }
 }
-
-/** Whether an agent with this policy is shown as having one: upstream goes by `meta.generator` alone, we also by any digest in it. */
-export const demandsSomething = (policy: RuntimePolicy): boolean =>
-  policy.generator > 1 || policy.digests.size > 0 || policy.keyrings.size > 0 || policy.buffers.size > 0
 
 const bad = (path: string, what: string) => new KeylimeError('invalid_request', `${path}: ${what}`)
 
 function object(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'must be an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object')
   return value as Record<string, unknown>
 }
 
@@ -94,7 +98,8 @@ function digests(value: unknown, path: string): Digests {
     if (name.length > MAX_NAME) throw bad(at(), `the name has ${name.length} characters`)
     if (!Array.isArray(list) || list.length === 0) throw bad(at(), 'must be a list of at least one digest')
     for (let i = 0; i < list.length; i++)
-      if (typeof list[i] !== 'string' || !DIGEST.test(list[i])) throw bad(`${at()}[${i}]`, 'must be 40 to 128 lower-case hexadecimal digits')
+      if (typeof list[i] !== 'string' || !DIGEST.test(list[i]))
+        throw bad(`${at()}[${i}]`, 'must be 40 to 128 lower-case hexadecimal digits')
     result.set(name, list.length === 1 ? list[0] : list)
   }
   return result

@@ -1,31 +1,29 @@
 import type { ImaPolicy } from '../../core/attestation/evidence-policy.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import { imaPolicy } from '../../core/ima/judge-log.ts'
+import { parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
+import { plainPolicy } from '../../core/ima/signed-policy.ts'
 
-/** Members of a runtime policy that demand something of the IMA log. */
-const DEMANDS = ['digests', 'excludes', 'keyrings', 'ima-buf'] as const
-
-/**
- * The judge of a runtime policy; null for the empty policy, which upstream's tenant stores for agents without one and which demands nothing.
- * @throws KeylimeError `invalid_request`: a policy that this verifier cannot judge by is refused, never accepted and ignored.
- */
-export function parseImaPolicy(body: string): ImaPolicy | null {
-  const policy = jsonObject(body, 'runtime policy')
-  const demands = DEMANDS.some((key) => Object.keys((policy[key] as object | undefined) ?? {}).length > 0)
-  if (!demands && Object.keys(policy).length > 0) return null
-  if (Object.keys(policy).length === 0) return null
-  throw new KeylimeError('invalid_request', 'this verifier cannot judge by runtime policies yet: the agent was not added', {
-    hint: 'leave --runtime-policy out, and use --tpm_policy for static PCRs',
-  })
+export interface RuntimePolicyRules {
+  /** `fail_on_violations` */
+  failOnViolations: boolean
+  /** `require_allow_list_signatures` */
+  requireSigned: boolean
 }
 
-function jsonObject(text: string, what: string): Record<string, unknown> {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', `the ${what} is not valid JSON`, { cause })
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new KeylimeError('invalid_request', `the ${what} is not a JSON object`)
-  return json as Record<string, unknown>
+/**
+ * The judge of a stored runtime policy; null for the empty one, which upstream's tenant stores for agents without a policy: such an agent fails when
+ * PCR 10 is quoted all the same. A signature was checked when the policy arrived (`checkSignature`).
+ * @throws KeylimeError `invalid_request` that names the place of the fault.
+ */
+export function parseImaPolicy(body: string, { failOnViolations }: RuntimePolicyRules): ImaPolicy | null {
+  const policy = parseRuntimePolicy(plainPolicy(body, { key: null, required: false }))
+  return policy.isEmpty ? null : imaPolicy(policy, failOnViolations)
+}
+
+/**
+ * Checks a policy that arrives: an envelope against the key that came with it; an unsigned one may be refused altogether.
+ * @param key PEM; null when none came. @throws KeylimeError `unauthorized` or `invalid_request`, with upstream's texts.
+ */
+export function checkSignature(body: string, key: string | null, { requireSigned }: RuntimePolicyRules): void {
+  plainPolicy(body, { key, required: requireSigned })
 }

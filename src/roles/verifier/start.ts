@@ -116,7 +116,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     verifierId: values.uuid,
     quoteInterval: values.quote_interval,
     agentMtls: values.enable_agent_mtls,
-    requireSignedPolicies: values.require_allow_list_signatures,
+    runtimePolicyRules: { failOnViolations: values.fail_on_violations, requireSigned: values.require_allow_list_signatures },
     bootPolicy: bootPolicyOf(values),
   }
   return {
@@ -124,7 +124,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     store,
     revocations,
     announcer,
-    policies: createPolicyBook(policyStore(database), settings.bootPolicy),
+    policies: createPolicyBook(policyStore(database), settings.bootPolicy, settings.runtimePolicyRules),
     loop,
     enroller,
     clock: systemClock,

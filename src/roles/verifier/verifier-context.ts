@@ -8,6 +8,7 @@ import type { Announcer } from './announcer.ts'
 import type { AttestationLoop } from './attestation-loop.ts'
 import type { Enroller } from './enroller.ts'
 import type { PolicyBook } from './policy-book.ts'
+import type { RuntimePolicyRules } from './policy-parsers.ts'
 
 /** What the handlers work with; made once by `start.ts`. */
 export interface VerifierContext {
@@ -25,7 +26,7 @@ export interface VerifierContext {
     quoteInterval: number
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
-    requireSignedPolicies: boolean
+    runtimePolicyRules: RuntimePolicyRules
     /** How a boot log is judged against the reference state of an agent. */
     bootPolicy: BootPolicyName
   }

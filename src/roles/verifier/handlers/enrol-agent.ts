@@ -22,8 +22,13 @@ export function enrolAgent(context: VerifierContext): Route['handle'] {
     if (context.agents.get(agentId)) throw alreadyThere(agentId)
     const mtlsCertificate = agentCertificate(request, context.settings.agentMtls)
     checkKeys(request)
-    const runtimePolicy = await choosePolicy(context, 'runtime', agentId, request.runtime_policy_name, decodeText(request.runtime_policy))
-    const mbPolicy = await choosePolicy(context, 'mb', agentId, request.mb_policy_name, request.mb_policy ?? '')
+    const runtime = {
+      name: request.runtime_policy_name,
+      content: decodeText(request.runtime_policy),
+      key: decodeText(request.runtime_policy_key ?? ''),
+    }
+    const runtimePolicy = await choosePolicy(context, 'runtime', agentId, runtime)
+    const mbPolicy = await choosePolicy(context, 'mb', agentId, { name: request.mb_policy_name, content: request.mb_policy ?? '', key: '' })
     const enrolment = enrolmentOf(context, agentId, request, { runtimePolicy, mbPolicy, mtlsCertificate })
     const policy = await context.policies.policyOf(enrolment)
     const stored = newAgent(enrolment, request.v || null, KNOWN.test(request.supported_version) ? request.supported_version : CURRENT)
@@ -64,21 +69,23 @@ function decodeText(base64: string): string {
 }
 
 /** Upstream's four cases of name and content (protocol 3.6). @returns the name under which the policy is stored; null for none. */
-async function choosePolicy(
-  context: VerifierContext,
-  kind: PolicyKind,
-  agentId: string,
-  name: string | null | undefined,
-  content: string,
-): Promise<string | null> {
+async function choosePolicy(context: VerifierContext, kind: PolicyKind, agentId: string, given: GivenPolicy): Promise<string | null> {
+  const { name, content, key } = given
   if (!content) {
     if (!name) return null
     if (!(await context.policies.find(kind, name))) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
     return name
   }
   if (name && (await context.policies.find(kind, name))) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
-  await context.policies.put(kind, name || agentId, content)
+  await context.policies.put(kind, name || agentId, content, key || null)
   return name || agentId
+}
+
+interface GivenPolicy {
+  name: string | null | undefined
+  content: string
+  /** PEM that a signed policy is verified with; empty: none. */
+  key: string
 }
 
 function enrolmentOf(

@@ -6,7 +6,7 @@ import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import type { VerifierContext } from '../verifier-context.ts'
 
 const NAME = /^[\w.-]{1,255}$/
-const runtimeBody = z.object({ runtime_policy: z.string().min(1, 'must not be empty') })
+const runtimeBody = z.object({ runtime_policy: z.string().min(1, 'must not be empty'), runtime_policy_key: z.string().nullish() })
 const mbBody = z.object({ mb_policy: z.string().min(1, 'must not be empty') })
 
 /** Named policies: `/allowlists` for runtime, `/mbpolicies` for measured boot, with upstream's names and codes (protocol 3.8). */
@@ -23,7 +23,8 @@ export function policyHandlers(
   const missing = (name: string) => new KeylimeError('policy_not_found', `${what} ${name} not found`)
 
   async function put(request: ApiRequest, name: string) {
-    await context.policies.put(kind, name, contentOf(kind, request.body))
+    const { content, key } = contentOf(kind, request.body)
+    await context.policies.put(kind, name, content, key)
     for (const agent of context.agents.all()) {
       const used = kind === 'runtime' ? agent.enrolment.runtimePolicy : agent.enrolment.mbPolicy
       if (used === name) agent.policy = await context.policies.policyOf(agent.enrolment) // judged by it from the next quote on
@@ -61,7 +62,9 @@ export function policyHandlers(
   }
 }
 
-function contentOf(kind: PolicyKind, body: unknown): string {
-  if (kind === 'mb') return parseMessage(mbBody, body, 'the policy').mb_policy
-  return Buffer.from(parseMessage(runtimeBody, body, 'the policy').runtime_policy, 'base64').toString('utf8')
+function contentOf(kind: PolicyKind, body: unknown): { content: string; key: string | null } {
+  if (kind === 'mb') return { content: parseMessage(mbBody, body, 'the policy').mb_policy, key: null }
+  const { runtime_policy, runtime_policy_key } = parseMessage(runtimeBody, body, 'the policy')
+  const decoded = (text: string) => Buffer.from(text, 'base64').toString('utf8')
+  return { content: decoded(runtime_policy), key: runtime_policy_key ? decoded(runtime_policy_key) : null }
 }

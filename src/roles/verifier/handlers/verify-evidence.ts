@@ -6,7 +6,7 @@ import { FRESH_IMA } from '../../../core/attestation/evidence-policy.ts'
 import type { Failure } from '../../../core/attestation/failure.ts'
 import { judgeStaticPcrs, parseTpmPolicy } from '../../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { type BootPolicyName, parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
+import { parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
 import { verifyQuote } from '../../../core/quote/verify-quote.ts'
 import { isHashName } from '../../../core/tpm/algorithms.ts'
 import { IMA_PCR } from '../../../core/tpm/pcr-selection.ts'
@@ -22,7 +22,7 @@ export function verifyEvidenceOnce(context: VerifierContext): Route['handle'] {
   return ({ body, version }) => {
     const { type, data } = parseMessage(evidenceRequest, body, 'the evidence')
     if (type !== 'tpm') throw new KeylimeError('invalid_request', `evidence of type ${type.slice(0, 20)} cannot be judged here, only tpm`)
-    const failures = judgeOnce(data, policyOf(data, context.settings.bootPolicy))
+    const failures = judgeOnce(data, policyOf(data, context.settings))
     const valid = failures.length === 0
     const list = failures.map((f) => ({ type: f.eventId, context: f.context }))
     return { results: { valid: isAtLeast(version, '2.5') ? valid : Number(valid), claims: {}, failures: list } }
@@ -32,12 +32,12 @@ export function verifyEvidenceOnce(context: VerifierContext): Route['handle'] {
 const asText = (value: unknown): string =>
   value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value)
 
-function policyOf(data: Evidence, bootPolicy: BootPolicyName): AgentPolicy {
+function policyOf(data: Evidence, { bootPolicy, runtimePolicyRules }: VerifierContext['settings']): AgentPolicy {
   const [tpm, runtime, mb] = [data.tpm_policy, data.runtime_policy, data.mb_policy].map(asText) as [string, string, string]
   if (!tpm && !runtime && !mb) throw new KeylimeError('invalid_request', 'one of tpm_policy, runtime_policy and mb_policy is needed')
   return {
     tpm: parseTpmPolicy(tpm || '{}'),
-    ima: runtime ? parseImaPolicy(runtime) : null,
+    ima: runtime ? parseImaPolicy(runtime, runtimePolicyRules) : null,
     boot: mb ? parseBootPolicy(mb, bootPolicy) : null,
   }
 }

@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { type ImaEntry, parseEntry } from '../../../src/core/ima/entry.ts'
+import type { ApiClient } from '../../../src/io/http/api-client.ts'
+import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
+import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
+import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+
+const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05' })
+let verifier: RunningVerifier
+let admin: ApiClient
+const agents: SimulatedAgent[] = []
+
+beforeAll(async () => {
+  verifier = await startVerifier(home.env, testLogger('verifier'))
+  admin = adminClient(home.dir, verifier.port)
+})
+afterAll(async () => {
+  await admin.close()
+  await verifier.stop()
+  for (const agent of agents) await agent.stop()
+  home.remove()
+})
+
+const digestOf = (name: string) => createHash('sha256').update(name).digest('hex')
+function imaLine(name: string, digest = digestOf(name)): string {
+  const line = `10 ${'0'.repeat(40)} ima-ng sha256:${digest} ${name}`
+  return line.replace(
+    '0'.repeat(40),
+    createHash('sha1')
+      .update((parseEntry(line) as ImaEntry).data)
+      .digest('hex'),
+  )
+}
+
+/** A machine whose kernel measures: its log grows, and PCR 10 with it. */
+async function machine(): Promise<SimulatedAgent & { measure(name: string, digest?: string): void; asked: number[] }> {
+  const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
+  agents.push(agent)
+  const lines: string[] = []
+  const asked: number[] = []
+  let pcr = Buffer.alloc(32)
+  agent.answer.set('/quotes/integrity', (query, honest) => {
+    const entry = Number(query.get('ima_ml_entry'))
+    asked.push(entry)
+    const from = entry > lines.length ? 0 : entry
+    const results = {
+      ...honest,
+      ima_measurement_list: lines
+        .slice(from)
+        .map((l) => `${l}\n`)
+        .join(''),
+      ima_measurement_list_entry: from,
+    }
+    return { status: 200, body: JSON.stringify({ code: 200, status: 'Success', results }) }
+  })
+  const measure = (name: string, digest?: string) => {
+    const line = imaLine(name, digest)
+    lines.push(line)
+    pcr = createHash('sha256')
+      .update(pcr)
+      .update(
+        createHash('sha256')
+          .update((parseEntry(line) as ImaEntry).data)
+          .digest(),
+      )
+      .digest()
+    agent.pcrs.set(10, pcr)
+  }
+  measure('boot_aggregate')
+  return Object.assign(agent, { measure, asked })
+}
+
+const policyText = (names: string[], excludes: string[] = []) =>
+  JSON.stringify({
+    meta: { version: 1, generator: 3 },
+    release: 0,
+    digests: Object.fromEntries(['boot_aggregate', ...names].map((name) => [name, [digestOf(name)]])),
+    excludes,
+    keyrings: {},
+    ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: null },
+    'ima-buf': {},
+    'verification-keys': '',
+  })
+const base64 = (text: string) => Buffer.from(text).toString('base64')
+const withIma = { tpm_policy: '{"mask":"0x400"}' }
+// biome-ignore lint/suspicious/noExplicitAny: the status object as it came
+const status = async (id: string): Promise<any> => (await admin.request('GET', `/v2.6/agents/${id}`)).results
+const inState = (id: string, state: number) => until(`state ${state} of ${id}`, async () => (await status(id)).operational_state === state)
+const add = (id: string, agent: SimulatedAgent, changes: object) =>
+  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, { ...withIma, ...changes }) })
+
+test('known files are accepted entry by entry, and only what is new is asked for; an unknown one fails the machine by its name', async () => {
+  const agent = await machine()
+  agent.measure('/usr/bin/known')
+  expect((await add('ima', agent, { runtime_policy: base64(policyText(['/usr/bin/known', '/usr/bin/later'])) })).status).toBe(200)
+  await until('attestations', async () => (await status('ima')).attestation_count >= 3)
+  agent.measure('/usr/bin/later')
+  await until('the next entry asked', () => agent.asked.at(-1) === 3)
+  expect(await status('ima')).toMatchObject({ operational_state: 3, has_runtime_policy: 1 })
+  agent.measure('/usr/bin/evil')
+  await inState('ima', 9)
+  const failed = await status('ima')
+  expect(failed.last_event_id).toBe('ima.validation.ima-ng.not_in_allowlist')
+  expect(failed.failures[0].context).toMatchObject({ path: '/usr/bin/evil', got: expect.stringContaining(digestOf('/usr/bin/evil')) })
+})
+
+test('a restart of the verifier goes on from the entry it had reached', async () => {
+  const agent = await machine()
+  agent.measure('/a')
+  await add('restart', agent, { runtime_policy: base64(policyText(['/a', '/b'])) })
+  await inState('restart', 3)
+  await until('progress', () => agent.asked.at(-1) === 2)
+  await new Promise((done) => setTimeout(done, 1200)) // counters are written once a second
+  await admin.close()
+  await verifier.stop()
+  agent.asked.length = 0
+  verifier = await startVerifier(home.env, testLogger('verifier'))
+  admin = adminClient(home.dir, verifier.port)
+  await until('asked again', () => agent.asked.length > 0)
+  expect(agent.asked[0]).toBe(2)
+  agent.measure('/b')
+  await until('attested', () => agent.asked.at(-1) === 3)
+})
+
+test('a named policy that is updated judges its agents anew, without adding them again', async () => {
+  const agent = await machine()
+  agent.measure('/x')
+  const call = (method: 'POST' | 'PUT' | 'GET' | 'DELETE', name: string, text?: string) =>
+    admin.request(method, `/v2.6/allowlists/${name}`, text === undefined ? {} : { body: { runtime_policy: base64(text) } })
+  expect((await call('POST', 'fleet', policyText(['/x']))).status).toBe(201)
+  expect((await call('POST', 'bad', '{"meta": {}}')).message).toMatch(/meta.version/)
+  expect((await add('named', agent, { runtime_policy_name: 'fleet' })).status).toBe(200)
+  await inState('named', 3)
+  agent.measure('/y')
+  await inState('named', 9)
+  expect((await call('PUT', 'fleet', policyText(['/x', '/y']))).status).toBe(201)
+  await admin.request('PUT', '/v2.6/agents/named/reactivate', { body: {} })
+  await inState('named', 3)
+  expect((await call('DELETE', 'fleet')).status).toBe(409)
+  expect((await call('GET', 'fleet')).results).toMatchObject({ name: 'fleet', runtime_policy: policyText(['/x', '/y']) })
+})
+
+test('an agent without a policy is not judged by its log, and a broken policy is refused with its place', async () => {
+  const agent = await machine()
+  const empty = policyText([]).replace(/"digests":\{[^}]*\}/, '"digests":{}')
+  expect((await add('empty', agent, { runtime_policy: base64(empty), tpm_policy: '{"mask":"0x0"}' })).status).toBe(200)
+  await inState('empty', 3)
+  const broken = await add('broken', agent, { runtime_policy: base64(policyText([], ['('])) })
+  expect([broken.status, broken.message]).toEqual([400, expect.stringMatching(/excludes\[0\]/)])
+})
