@@ -24,7 +24,7 @@ const CURVES: Record<string, Curve | undefined> = {
     name: 'secp521r1',
     p: P521,
     a: -3n,
-    n: 0x01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
+    n: 2n ** 521n - 2n ** 260n + 0xa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409n,
   },
   secp256k1: {
     name: 'secp256k1',

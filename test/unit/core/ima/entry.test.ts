@@ -1,0 +1,84 @@
+import fc from 'fast-check'
+import { parseEntry, readEntry, templateHash } from '../../../../src/core/ima/entry.ts'
+import { imaLine, imaVector } from '../../../ima.ts'
+
+const lines = ['entries.txt', 'signatures.txt', 'keyring.txt'].flatMap((file) => imaVector(file).toString().split('\n').filter(Boolean))
+
+test.each(lines.map((line) => [line.slice(0, 70), line]))('%s… has the template hash that its kernel computed', (_start, line) => {
+  const entry = parseEntry(line)
+  expect(templateHash('sha1', entry.data)).toBe(entry.column)
+})
+
+/** Field data of the kernel: a length, little endian, and the bytes. */
+const field = (...parts: (string | Buffer)[]) => {
+  const bytes = Buffer.concat(parts.map((part) => Buffer.from(part as string)))
+  const size = Buffer.alloc(4)
+  size.writeUInt32LE(bytes.length)
+  return Buffer.concat([size, bytes])
+}
+const D = Buffer.alloc(32, 0xd1)
+const hexD = D.toString('hex')
+
+test.each<[string, string, Buffer[]]>([
+  ['ima-ngv2', `ima-ngv2 ima:sha256:${hexD} /bin/a b`, [field('ima:sha256:\0', D), field('/bin/a b\0')]],
+  ['ima-ngv2 of fs-verity', `ima-ngv2 verity:sha256:${hexD} /bin/a`, [field('verity:sha256:\0', D), field('/bin/a\0')]],
+  ['ima-sigv2', `ima-sigv2 ima:sha256:${hexD} /bin/a 0302`, [field('ima:sha256:\0', D), field('/bin/a\0'), field(Buffer.from([3, 2]))]],
+  ['ima-sig of a path with a blank', `ima-sig sha256:${hexD} /bin/a b `, [field('sha256:\0', D), field('/bin/a b\0'), field('')]],
+  [
+    'ima-modsig',
+    `ima-modsig sha256:${hexD} /m.ko  sha256:${hexD} 3082`,
+    [field('sha256:\0', D), field('/m.ko\0'), field(''), field('sha256:\0', D), field(Buffer.from([0x30, 0x82]))],
+  ],
+  [
+    'ima-modsig without a signature',
+    `ima-modsig sha256:${hexD} /m.ko   `,
+    [field('sha256:\0', D), field('/m.ko\0'), field(''), field(''), field('')],
+  ],
+  ['a path that is not ASCII', `ima-ng sha256:${hexD} /bin/ä`, [field('sha256:\0', D), field('/bin/ä\0')]],
+])('%s is encoded as the kernel encodes it', (_name, fields, parts) => {
+  expect(parseEntry(`10 00 ${fields}`).data).toEqual(Buffer.concat(parts))
+})
+
+test.each([
+  ['an empty line', ''],
+  ['text', 'this is text not an ima entry'],
+  ['an unknown template', `10 00 not-ima sha1:${'0'.repeat(40)} /x`],
+  ['a template named like a member of every object', `10 00 constructor sha1:${'0'.repeat(40)} /x`],
+  ['a template hash that is no hex', `10 I0 ima-ng sha1:${'0'.repeat(40)} /x`],
+  ['an odd template hash', `10 000 ima-ng sha1:${'0'.repeat(40)} /x`],
+  ['a digest that is no hex', `10 00 ima-ng sha1:I${'0'.repeat(39)} /x`],
+  ['a digest of three parts', `10 00 ima-ng a:sha1:${'0'.repeat(40)} /x`],
+  ['no digest', '10 00 ima-ng  /x'],
+  ['no path', `10 00 ima-ng sha1:${'0'.repeat(40)}`],
+  ['an ima-sig line whose last blank was cut off', `10 00 ima-sig sha256:${hexD} /x`],
+  ['an ima-sig line whose signature is no hex', `10 00 ima-sig sha256:${hexD} /x y z`],
+  ['a v2 digest without a type', `10 00 ima-ngv2 sha256:${hexD} /x`],
+  ['a path of the oldest template that is too long', `10 00 ima ${'0'.repeat(40)} /${'x'.repeat(255)}`],
+  ['a line of 2 MB', `10 00 ima-ng sha256:${hexD} /${'x'.repeat(2 << 20)}`],
+])('%s is not read', (_name, line) => {
+  expect(typeof readEntry(line)).toBe('string')
+  expect(() => parseEntry(line)).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
+test('a name of 64 kB, with quotes, backslashes and NUL, is read and hashed as it is', () => {
+  const name = `/${'\\ "\0'.repeat(16_000)}`
+  expect(parseEntry(imaLine(`ima-ng sha256:${hexD} ${name}`)).name).toBe(name)
+})
+
+test('any entry that can be written can be read back', () => {
+  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 80 }).filter((text) => !text.includes('\n'))
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 20, maxLength: 64 }), name, fc.uint8Array({ maxLength: 300 }), (digest, path, signature) => {
+      const [d, s] = [Buffer.from(digest).toString('hex'), Buffer.from(signature).toString('hex')]
+      expect(parseEntry(`10 00 ima-ng sha256:${d} ${path}`)).toMatchObject({ digest: d, name: path })
+      expect(parseEntry(`10 00 ima-sig sha256:${d} ${path} ${s}`)).toMatchObject({ digest: d, name: path, extra: Buffer.from(s, 'hex') })
+    }),
+  )
+})
+
+test('random lines are read or refused, never more', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary', maxLength: 200 }), (line) => void readEntry(`10 00 ima-sig ${line}`)),
+    { numRuns: 500 },
+  )
+})

@@ -1,0 +1,56 @@
+import { compileExcludes } from '../../../../src/core/ima/excludes.ts'
+
+test.each<[string, string, boolean]>([
+  ['/usr', '/usrfoo', true],
+  ['lib', '/usr/lib/x', false],
+  ['/var/log/.*', '/var/log/x/y', true],
+  ['/tmp$', '/tmp/x', false],
+  ['/tmp\\Z', '/tmp', true],
+  ['/a{,2}b', '/aab', true],
+  ['/a{,2}b', '/aaab', false],
+  ['/(?P<name>x)y', '/xy', true],
+  ['/(?#a comment)x', '/x', true],
+  ['/\\w+$', '/äö', true],
+  ['/[\\w-]+$', '/ä-ö', true],
+  ['/\\d', '/٣', true],
+  ['/[]x]', '/]', true],
+  ['/[^]x]', '/]', false],
+  ['/[[:alpha:]]', '/a]', true],
+  ['/\\u00e4', '/ä', true],
+  ['/a\\.b', '/axb', false],
+  ['(?i)/ABC', '/abc', true],
+  ['boot_aggregate', 'boot_aggregate', true],
+  ['', '/anything', true],
+  ['/a/x', '/x', false],
+])('%s, matched with %s as Python’s re.match does, gives %s', (expression, name, expected) => {
+  expect(compileExcludes([expression], 'excludes')(name)).toBe(expected)
+})
+
+test.each([
+  '(',
+  'a(?=b)',
+  'a(?!b)',
+  '(?<=a)b',
+  '(a)\\1',
+  '(?P<n>a)(?P=n)',
+  '(?>a)',
+  'a**',
+  '[',
+  '\\Q',
+  '\\pL',
+  '\\C',
+  'x\\',
+  '(?x)a',
+  'a{1001}',
+  '[\\W]',
+])('the expression %s is refused with its place', (expression) =>
+  expect(() => compileExcludes(['/ok', expression], 'excludes')).toThrow(/^excludes\[1\]: /),
+)
+test('too long and too many expressions are refused', () => {
+  expect(() => compileExcludes(['x'.repeat(5000)], 'excludes')).toThrow(/^excludes\[0\]: /)
+  expect(() => compileExcludes(Array(10_001).fill('x'), 'excludes')).toThrow(/^excludes: /)
+})
+test('of several expressions any one is enough, and flags of one do not reach the next', () => {
+  const excluded = compileExcludes(['(?i)/ABC', '/xyz'], 'excludes')
+  expect(['/abc', '/xyz', '/XYZ', '/'].map(excluded)).toEqual([true, true, false, false])
+})

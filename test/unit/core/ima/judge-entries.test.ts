@@ -1,0 +1,149 @@
+import { createHash } from 'node:crypto'
+import { FRESH_IMA, type ImaProgress } from '../../../../src/core/attestation/evidence-policy.ts'
+import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
+import { keyringText, readImaKey } from '../../../../src/core/ima/keyring.ts'
+import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
+import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
+
+const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest('hex')
+interface Round {
+  policy?: Record<string, unknown>
+  quoted?: readonly string[]
+  before?: readonly string[]
+  progress?: ImaProgress
+  failOnViolation?: boolean
+  aggregates?: string[]
+}
+function judge(lines: readonly string[], { policy, quoted, before, progress, failOnViolation, aggregates }: Round = {}) {
+  const value = pcr10After([...(before ?? []), ...(quoted ?? lines)])
+  return imaPolicy(parseRuntimePolicy(runtimePolicy(policy)), failOnViolation ?? false).judge({
+    pcrs: quotedPcr10(value),
+    list: lines.map((line) => `${line}\n`).join(''),
+    progress: progress ?? FRESH_IMA,
+    bootAggregates: (aggregates ?? []).map((digest) => ({ hash: 'sha256' as const, digest })),
+  })
+}
+const ids = (...args: Parameters<typeof judge>) => judge(...args).failures.map((f) => f.eventId)
+
+test('boot_aggregate may be in the policy, excluded, or what the boot log gives; else it is refused', () => {
+  expect(ids([BOOT_AGGREGATE])).toEqual([])
+  expect(ids([BOOT_AGGREGATE], { policy: { digests: {} } })).toEqual(['ima.validation.ima-ng.not_in_allowlist'])
+  expect(ids([BOOT_AGGREGATE], { policy: { digests: {}, excludes: ['boot_aggregate'] } })).toEqual([])
+  expect(ids([BOOT_AGGREGATE], { policy: { digests: {} }, aggregates: ['b0'.repeat(32)] })).toEqual([])
+  expect(ids([BOOT_AGGREGATE], { policy: { digests: {} }, aggregates: ['b1'.repeat(32)] })).toEqual([
+    'ima.validation.ima-ng.runtime_policy_hash',
+  ])
+})
+
+test('a wrong digest of a signed file passes by its signature, and a bad signature by the digest', () => {
+  const lines = [BOOT_AGGREGATE, ...imaVector('signatures.txt').toString().trim().split('\n')]
+  const keys = new Map(
+    ['rsa2048pub.pem', 'secp256k1pub.pem']
+      .map((file) => readImaKey(imaVector(file)))
+      .map((k) => [(k as { id: number }).id, (k as never)['key']]),
+  )
+  const boot = { boot_aggregate: ['b0'.repeat(32)] }
+  const signed = { 'verification-keys': keyringText(keys) }
+  expect(ids(lines, { policy: { ...signed, digests: { ...boot, '/usr/bin/dd': ['a'.repeat(40)] } } })).toEqual([])
+  expect(ids(lines)).toEqual(Array(2).fill('ima.validation.ima-ng.not_in_allowlist'))
+  const digests = {
+    '/usr/bin/dd': ['1350320e5f7f51553bac8aa403489a1b135bc101'],
+    '/usr/bin/zmore': ['1cb84b12db45d7da8de58ba6744187db84082f0e'],
+  }
+  expect(ids(lines, { policy: { digests: { ...boot, ...digests } } })).toEqual([])
+})
+
+test('a malformed signature fails also where the file is listed or excluded', () => {
+  const line = imaLine(`ima-sig sha256:${'11'.repeat(32)} /x 0302049999999900`)
+  const policy = { digests: { boot_aggregate: ['b0'.repeat(32)], '/x': ['11'.repeat(32)] }, excludes: ['/x'] }
+  expect(ids([BOOT_AGGREGATE, line], { policy })).toEqual(['ima.validation.ima_hash'])
+})
+
+describe('measured keys', () => {
+  const keyLine = imaVector('keyring.txt').toString().trim()
+  const keyDigest = 'a7d52aaa18c23d2d9bb2abb4308c0eeee67387a42259f4a6b1a42257065f3d5a'
+  const lines = [BOOT_AGGREGATE, keyLine]
+  test.each<[string, Record<string, unknown>, string[], boolean]>([
+    ['an accepted key is learned', { keyrings: { '.ima': [keyDigest] } }, [], true],
+    ['an excluded key is learned, as upstream', { excludes: ['\\.ima'] }, [], true],
+    ['an unknown keyring fails', {}, ['ima.validation.ima-ng.not_in_allowlist'], false],
+    ['another key fails', { keyrings: { '.ima': ['a'.repeat(64)] } }, ['ima.validation.ima-ng.runtime_policy_hash'], false],
+    ['an ignored keyring is not learned', { ima: { ignored_keyrings: ['.ima'], log_hash_alg: 'sha1', dm_policy: null } }, [], false],
+    ['all keyrings may be ignored', { ima: { ignored_keyrings: ['*'], log_hash_alg: 'sha1', dm_policy: null } }, [], false],
+  ])('%s', (_name, policy, expected, learned) => {
+    const verdict = judge(lines, { policy })
+    expect(verdict.failures.map((f) => f.eventId)).toEqual(expected)
+    expect(verdict.progress.learned !== '').toBe(learned)
+  })
+  test('a key behind the quoted entry is learned only when it was quoted', () => {
+    const policy = { keyrings: { '.ima': [keyDigest] } }
+    const first = judge(lines, { policy, quoted: [BOOT_AGGREGATE] })
+    expect(first).toMatchObject({ failures: [], progress: { nextEntry: 1, learned: '' } })
+    const second = judge([keyLine], { policy, before: [BOOT_AGGREGATE], progress: first.progress })
+    expect(second).toMatchObject({ failures: [], progress: { nextEntry: 2 } })
+    expect(second.progress.learned).not.toBe('')
+  })
+  test('another key under the digest of an accepted one is refused, though root can extend PCR 10 with it', () => {
+    const der = keyLine.split(' ').at(-1)!.replace('4ce55be3', '4ce55be4')
+    const forged = imaLine(`ima-buf sha256:${keyDigest} .ima ${der}`)
+    expect(ids([BOOT_AGGREGATE, forged], { policy: { keyrings: { '.ima': [keyDigest] }, 'ima-buf': { '.ima': [keyDigest] } } })).toEqual([
+      'ima.validation.ima-ng.runtime_policy_hash',
+    ])
+  })
+})
+
+test('other buffers are compared by their name, and an unlisted one fails', () => {
+  const data = Buffer.from('kexec command line')
+  const lines = [BOOT_AGGREGATE, imaLine(`ima-buf sha256:${sha256(data)} kexec-cmdline ${data.toString('hex')}`)]
+  expect(ids(lines)).toEqual(['ima.validation.ima-ng.not_in_allowlist'])
+  expect(ids(lines, { policy: { 'ima-buf': { 'kexec-cmdline': [sha256(data)] } } })).toEqual([])
+})
+
+test('a quote that falls further behind a growing log is told', () => {
+  const file = (i: number) => imaLine(`ima-ng sha256:${'22'.repeat(32)} /f${i}`)
+  const policy = { excludes: ['/f'] }
+  const all = Array.from({ length: 30 }, (_, i) => file(i))
+  const first = judge([BOOT_AGGREGATE, ...all.slice(0, 10)], { policy, quoted: [BOOT_AGGREGATE] })
+  expect(first.failures).toEqual([])
+  const next = judge(all, { policy, before: [BOOT_AGGREGATE], quoted: all.slice(0, 2), progress: first.progress })
+  expect(next.failures.map((f) => f.eventId)).toEqual(['ima.quote_progress'])
+})
+
+test('a hostile log cannot make failures without end', () => {
+  const lines = [BOOT_AGGREGATE, ...Array.from({ length: 500 }, (_, i) => imaLine(`ima-ng sha256:${'33'.repeat(32)} /evil${i}`))]
+  const { failures } = judge(lines, { quoted: [] })
+  expect(failures.length).toBeLessThanOrEqual(101)
+  expect(failures.at(-1)).toMatchObject({ eventId: 'ima.pcr_mismatch', context: { more: 400 } })
+})
+
+test('violations of excluded files are no failures even where violations are', () => {
+  const violation = `10 ${'0'.repeat(40)} ima-ng sha256:${'0'.repeat(64)} /var/log/x`
+  expect(ids([BOOT_AGGREGATE, violation], { failOnViolation: true })).toEqual(['ima.validation.tomtou'])
+  expect(ids([BOOT_AGGREGATE, violation], { failOnViolation: true, policy: { excludes: ['/var/log/'] } })).toEqual([])
+})
+test('a violation in place of boot_aggregate does not begin a log', () => {
+  expect(ids([`10 ${'0'.repeat(40)} ima-ng sha256:${'0'.repeat(64)} boot_aggregate`])).toContain('ima.validation.ima-ng.not_in_allowlist')
+})
+
+test.each<[string, Record<string, unknown>, RegExp]>([
+  ['no meta', { meta: undefined }, /^meta: /],
+  ['another generator', { meta: { version: 1, generator: 4 } }, /^meta\.generator: /],
+  ['a release that is a text', { release: '1' }, /^release: /],
+  ['a name without digests', { digests: { '/x': [] } }, /^digests\["\/x"\]: /],
+  ['excludes that are an object', { excludes: {} }, /^excludes: /],
+  ['an exclude that is a number', { excludes: ['a', 1] }, /^excludes\[1\]: /],
+  ['an unknown hash of the log', { ima: { ignored_keyrings: [], log_hash_alg: 'md5', dm_policy: null } }, /^ima\.log_hash_alg: /],
+  ['a device-mapper policy', { ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: {} } }, /^ima\.dm_policy: /],
+  ['keys that are no JSON', { 'verification-keys': '{' }, /^verification-keys: /],
+  ['a bad buffer', { 'ima-buf': { x: ['0'] } }, /^ima-buf\.x\[0\]: /],
+])('a policy with %s is refused with its place', (_name, changes, place) => {
+  expect(() => parseRuntimePolicy(runtimePolicy(changes))).toThrow(place)
+})
+test('names like __proto__ are names', () => {
+  const policy = parseRuntimePolicy(runtimePolicy().replace('"digests":{', `"digests":{"__proto__":["${'a'.repeat(64)}"],`))
+  expect([...policy.digests.keys()]).toContain('__proto__')
+})
+test('arrays nested 100,000 deep are refused or ignored, never a crash', () => {
+  const deep = '['.repeat(100_000) + ']'.repeat(100_000)
+  expect(() => parseRuntimePolicy(runtimePolicy().replace('"release":0', `"release":${deep}`))).toThrow(/^release: /)
+})
