@@ -21,6 +21,10 @@ const COMMANDS = {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
   },
+  'policy <action> [kind]': {
+    describe: 'Make, test and check policies: what machines may run',
+    load: () => import('./tools/policy/command.ts'),
+  },
   'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
 } as const
 

@@ -1,0 +1,56 @@
+import { FRESH_IMA } from '../../core/attestation/evidence-policy.ts'
+import type { Failure } from '../../core/attestation/failure.ts'
+import { judgeStaticPcrs, parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { imaPolicy } from '../../core/ima/judge-log.ts'
+import { parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
+import { plainPolicy } from '../../core/ima/signed-policy.ts'
+import { parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
+import { isHashName } from '../../core/tpm/algorithms.ts'
+import { IMA_PCR } from '../../core/tpm/pcr-selection.ts'
+import { parsePcrs, readInput, readTextInput, unsignedPcrs } from './read-input.ts'
+
+export interface TestOptions {
+  runtimePolicy?: string | undefined
+  log?: string | undefined
+  mbPolicy?: string | undefined
+  eventLog?: string | undefined
+  tpmPolicy?: string | undefined
+  pcrs?: string | undefined
+  bank: string
+  failOnViolations?: boolean | undefined
+}
+
+/**
+ * The verifier's own judgement of a machine's logs and PCRs, offline. Nobody signed the PCRs, so it says what a policy does, not whether a
+ * machine can be trusted. @throws KeylimeError `usage` when a policy comes without what it judges.
+ */
+export async function testPolicies(options: TestOptions): Promise<Failure[]> {
+  const { bank } = options
+  if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is no PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
+  if (!options.pcrs)
+    throw new KeylimeError('usage', 'the PCRs of the machine are needed', { hint: 'tpm2_pcrread > pcrs.txt, then --pcrs pcrs.txt' })
+  if (!options.runtimePolicy && !options.mbPolicy && !options.tpmPolicy)
+    throw new KeylimeError('usage', 'there is no policy to test', { hint: 'give --runtime-policy, --mb-policy or --tpm-policy' })
+  if (options.runtimePolicy && !options.log) throw new KeylimeError('usage', '--runtime-policy needs --log, the IMA log of the machine')
+  const pcrs = unsignedPcrs(bank, parsePcrs(await readTextInput(options.pcrs), bank))
+  const used = new Set<number>()
+  const failures: Failure[] = []
+  const bootText = options.mbPolicy ? await readTextInput(options.mbPolicy) : '{"replay":true}'
+  const boot = options.mbPolicy || options.eventLog ? parseBootPolicy(bootText, 'accept-all') : null
+  const log = options.eventLog ? await readInput(options.eventLog) : null
+  const judged = boot?.judge({ pcrs, log, evaluate: true })
+  failures.push(...(judged?.failures ?? []))
+  for (const pcr of boot?.pcrs ?? []) used.add(pcr)
+  if (options.runtimePolicy) {
+    const policy = parseRuntimePolicy(plainPolicy(await readTextInput(options.runtimePolicy), { key: null, required: false }))
+    const list = await readTextInput(options.log!)
+    const bootAggregates = judged?.bootAggregates ?? []
+    failures.push(
+      ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,
+    )
+    used.add(IMA_PCR)
+  }
+  if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(options.tpmPolicy), pcrs, used))
+  return failures
+}

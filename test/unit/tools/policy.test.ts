@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { lintPolicy } from '../../../src/core/ima/lint-policy.ts'
+import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
+import { type CreateOptions, createRuntimePolicy } from '../../../src/tools/policy/create-runtime.ts'
+import { testPolicies } from '../../../src/tools/policy/test-policy.ts'
+import { imaVector, runtimePolicy } from '../../ima.ts'
+
+const machine = (file: string) => path.resolve(import.meta.dirname, '../../vectors/machines/secure-boot-ima-ng', file)
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policy-'))
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
+const file = (name: string, text: string | Buffer) => {
+  fs.writeFileSync(path.join(dir, name), text)
+  return path.join(dir, name)
+}
+const notes: string[] = []
+const create = async (options: Partial<CreateOptions>) =>
+  createRuntimePolicy({ hash: 'sha256', ...options }, 0, (note) => void notes.push(note))
+const [LOG, PCRS, BOOT] = [machine('ima.txt'), machine('pcrs.txt'), machine('uefi.bin')]
+
+test('a policy made of the log of a real machine accepts that machine, in both banks', async () => {
+  const runtime = file('made.json', await create({ log: LOG }))
+  for (const bank of ['sha1', 'sha256']) expect(await testPolicies({ runtimePolicy: runtime, log: LOG, pcrs: PCRS, bank })).toEqual([])
+})
+
+test('every failure is named, with the change that would accept it', async () => {
+  const policy = JSON.parse(await create({ log: LOG })) as { digests: Record<string, string[]> }
+  const known = policy.digests['/usr/bin/sh']!
+  delete policy.digests['/usr/bin/sh']
+  const runtimePolicy = file('less.json', JSON.stringify(policy))
+  const failures = await testPolicies({ runtimePolicy, log: LOG, pcrs: PCRS, bank: 'sha256' })
+  expect(failures).toMatchObject([
+    { eventId: 'ima.validation.ima-ng.not_in_allowlist', context: { path: '/usr/bin/sh', accept: { digests: { '/usr/bin/sh': known } } } },
+  ])
+})
+
+test('the boot log of the machine gives boot_aggregate; static PCRs are judged too', async () => {
+  const policy = JSON.parse(await create({ log: LOG })) as { digests: Record<string, string[]> }
+  delete policy.digests['boot_aggregate']
+  const runtimePolicy = file('no-aggregate.json', JSON.stringify(policy))
+  const options = { runtimePolicy, log: LOG, pcrs: PCRS, bank: 'sha256' }
+  expect((await testPolicies(options)).map((f) => f.eventId)).toEqual(['ima.validation.ima-ng.not_in_allowlist'])
+  expect(await testPolicies({ ...options, eventLog: BOOT })).toEqual([])
+  const tpmPolicy = JSON.stringify({ 23: 'f'.repeat(64) })
+  expect((await testPolicies({ pcrs: PCRS, bank: 'sha256', tpmPolicy })).map((f) => f.eventId)).toEqual(['pcr_validation.invalid_pcr_23'])
+})
+
+test('allow lists, base policies, excludes and keyrings come together', async () => {
+  const allowlist = file('allow.txt', `${'A'.repeat(64)}  /opt/a b\nno digest here\n${'c'.repeat(64)} %keyring:.ima\n\n`)
+  const basePolicy = file(
+    'base.json',
+    runtimePolicy({ digests: { '/opt/old': ['d'.repeat(64)], '/var/log/x': ['e'.repeat(64)] }, excludes: ['/tmp/'] }),
+  )
+  const excludeList = file('excludes.txt', '# logs\n/var/log/\n\n')
+  const policy = JSON.parse(await create({ allowlist, basePolicy, excludeList, ignoredKeyrings: ['.evm'] }))
+  expect(policy).toMatchObject({
+    meta: { version: 1, generator: 3, timestamp: '1970-01-01T00:00:00.000Z' },
+    digests: { '/opt/a b': ['a'.repeat(64)], '/opt/old': ['d'.repeat(64)] },
+    excludes: ['/tmp/', '/var/log/'],
+    keyrings: { '.ima': ['c'.repeat(64)] },
+    ima: { ignored_keyrings: ['.evm'], log_hash_alg: 'sha1' },
+  })
+  expect(policy.digests).not.toHaveProperty(['/var/log/x'])
+  expect(notes.at(-1)).toMatch(/allow\.txt: 1 lines .* line 2$/)
+})
+
+test('measured keys and buffers of a log get their own places', async () => {
+  const policy = JSON.parse(await create({ log: file('keys.txt', imaVector('keyring.txt')) }))
+  expect(Object.keys(policy.keyrings)).toEqual(['.ima'])
+})
+
+test('a file system is hashed by the paths its kernel will see, links and volatile folders left out', async () => {
+  const root = path.join(dir, 'root')
+  for (const folder of ['usr/bin', 'proc', 'usr/proc']) fs.mkdirSync(path.join(root, folder), { recursive: true })
+  for (const name of ['usr/bin/a b', 'proc/x', 'usr/proc/y']) fs.writeFileSync(path.join(root, name), name)
+  fs.symlinkSync('/etc/passwd', path.join(root, 'usr/bin/link'))
+  const { digests } = JSON.parse(await create({ rootfs: root }))
+  const sha256 = (text: string) => [createHash('sha256').update(text).digest('hex')]
+  expect(digests).toEqual({ '/usr/bin/a_b': sha256('usr/bin/a b'), '/usr/proc/y': sha256('usr/proc/y') })
+})
+
+test('what is missing or wrong is said', async () => {
+  await expect(create({})).rejects.toMatchObject({ code: 'usage' })
+  await expect(create({ log: '/nowhere' })).rejects.toMatchObject({ code: 'not_found' })
+  await expect(create({ rootfs: '/nowhere' })).rejects.toMatchObject({ code: 'not_found' })
+  await expect(create({ log: LOG, excludeList: file('bad.txt', '(') })).rejects.toThrow(/^excludes\[0\]: /)
+  await expect(testPolicies({ bank: 'sha256' })).rejects.toMatchObject({ code: 'usage' })
+  await expect(testPolicies({ bank: 'md5', pcrs: PCRS })).rejects.toMatchObject({ code: 'usage' })
+  await expect(testPolicies({ bank: 'sha512', pcrs: PCRS, tpmPolicy: '{}' })).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
+test.each<[string, Record<string, unknown>, string[]]>([
+  ['a careful policy', { excludes: ['/var/log/', '/tmp/.*\\.log$', 'boot_aggregate'] }, []],
+  ['an empty exclude', { excludes: ['/var/log/', ''] }, ['excludes[1]']],
+  ['an exclude of everything', { excludes: ['/'] }, ['excludes[0]']],
+  ['an exclude of programs', { excludes: ['/usr/bin'] }, ['excludes[0]']],
+  ['an exclude that goes on', { excludes: ['/var/log'] }, ['excludes[0]']],
+  ['an exclude that matches no path', { excludes: ['log'] }, ['excludes[0]']],
+  ['no boot_aggregate', { digests: {} }, ['digests']],
+  ['SHA-1 digests', { digests: { boot_aggregate: ['b'.repeat(40)] } }, ['digests']],
+  ['a path where all may write', { digests: { boot_aggregate: ['b'.repeat(64)], '/tmp/x': ['b'.repeat(64)] } }, ['digests["/tmp/x"]']],
+])('lint of %s', (_name, changes, places) => {
+  const text = runtimePolicy(changes)
+  expect(lintPolicy(parseRuntimePolicy(text), JSON.parse(text).excludes).map((w) => w.path)).toEqual(places)
+})
