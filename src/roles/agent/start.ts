@@ -250,6 +250,7 @@ function holdDirectory(keylimeDir: string): number {
 
 function revocationInbox({ settings, env, logger, secure }: Start, agentId: string): RevocationInbox {
   const { values, keylimeDir } = settings
+  if (values.enable_revocation_notifications) logger.warn('revocations are not listened for over ZeroMQ, only over the REST interface')
   const unzipped = path.join(secure.directory, 'unzipped')
   const certificate =
     values.revocation_cert === 'default' || values.revocation_cert === ''

@@ -31,7 +31,7 @@ export interface AnnouncerOptions {
   logger: Logger
   /** Tell agents by REST. */
   tellAgents: boolean
-  /** `webhook`, `zeromq`: those that are configured. */
+  /** By target name: the webhook, when it is configured. */
   senders: ReadonlyMap<string, Sender>
   /** How long a target that cannot be reached is tried. */
   retrySeconds: number

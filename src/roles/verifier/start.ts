@@ -42,6 +42,8 @@ type Settings = Values<typeof verifierOptions>
 export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningVerifier> {
   const { values, warnings, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
   for (const warning of warnings) logger.warn(warning)
+  if (values.enabled_revocation_notifications.includes('zeromq'))
+    logger.warn('revocations are not published over ZeroMQ: agents and the webhook are told')
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
   const tls = await tlsIdentities(env)
   const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', MIGRATIONS)
