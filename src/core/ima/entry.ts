@@ -28,7 +28,8 @@ export interface ImaEntry {
 type Fields = Omit<ImaEntry, 'pcr' | 'column' | 'template'>
 
 const EMPTY = Buffer.alloc(0)
-const HEX = /^(?:[0-9a-fA-F]{2})*$/
+const HEX_DIGITS = /^[0-9a-fA-F]*$/
+const isHex = (text: string) => text.length % 2 === 0 && HEX_DIGITS.test(text)
 /** Longest line that is looked at. A path has at most 4 KiB, measured keys and critical data some 10 KiB. */
 const MAX_LINE = 1 << 20
 const LEGACY_NAME_SIZE = 256
@@ -54,7 +55,7 @@ export function readEntry(line: string): ImaEntry | string {
   const c = line.indexOf(' ', b + 1)
   if (a < 0 || b < 0 || c < 0) return 'it has fewer than four fields'
   const column = line.slice(a + 1, b)
-  if (column === '' || !HEX.test(column)) return 'the template hash is not hexadecimal'
+  if (column === '' || !isHex(column)) return 'the template hash is not hexadecimal'
   const name = line.slice(b + 1, c)
   const fieldsOf = TEMPLATES.get(name)
   if (!fieldsOf) return `the template ${JSON.stringify(name.slice(0, 40))} is not known`
@@ -82,7 +83,7 @@ function legacy(rest: string): Fields | string {
   if (space < 0) return 'the path is missing'
   const hex = rest.slice(0, space)
   const algorithm = algorithmOfSize(hex)
-  if (!algorithm || !HEX.test(hex)) return 'the digest is neither SHA-1 nor MD5'
+  if (!algorithm || !isHex(hex)) return 'the digest is neither SHA-1 nor MD5'
   const name = rest.slice(space + 1)
   const path = Buffer.from(name, 'utf8')
   if (path.length >= LEGACY_NAME_SIZE) return `the path has ${path.length} bytes, the template ima holds 255`
@@ -125,14 +126,14 @@ function modsig(rest: string): Fields | string {
   if (typeof parsed === 'string') return parsed
   const digest = appendedDigest === '' ? null : parseDigest(appendedDigest, false)
   if (typeof digest === 'string') return digest
-  if (!HEX.test(appended)) return 'the appended signature is not hexadecimal'
+  if (!isHex(appended)) return 'the appended signature is not hexadecimal'
   return { ...parsed, data: Buffer.concat([parsed.data, sizedLE(digest?.bytes ?? EMPTY), sizedLE(Buffer.from(appended, 'hex'))]) }
 }
 
 function fields(digestText: string, name: string, typed: boolean, hex: string | null): Fields | string {
   const digest = parseDigest(digestText, typed)
   if (typeof digest === 'string') return digest
-  if (hex !== null && !HEX.test(hex)) return 'the last field is not hexadecimal'
+  if (hex !== null && !isHex(hex)) return 'the last field is not hexadecimal'
   const { bytes } = digest
   const nameSize = Buffer.byteLength(name) + 1
   const nameAt = 4 + bytes.length
@@ -161,12 +162,12 @@ function parseDigest(text: string, typed: boolean) {
   const hex = parts.at(-1)!
   const algorithm = parts.length === 2 ? parts[0] : algorithmOfSize(hex)
   if (!algorithm) return 'the digest has no algorithm'
-  if (hex === '' || !HEX.test(hex)) return 'the digest is not hexadecimal'
   const prefix = typed ? `${type}:${algorithm}:\0` : `${algorithm}:\0`
   const start = Buffer.byteLength(prefix)
-  const bytes = Buffer.allocUnsafe(start + hex.length / 2)
+  const bytes = Buffer.allocUnsafe(start + Math.ceil(hex.length / 2))
   bytes.write(prefix, 0, 'utf8')
-  bytes.write(hex, start, 'hex')
+  // The decoder stops at the first character that is no digit.
+  if (hex === '' || 2 * bytes.write(hex, start, 'hex') !== hex.length) return 'the digest is not hexadecimal'
   return { type: type as 'ima' | 'verity', algorithm, hex: hex.toLowerCase(), bytes }
 }
 
