@@ -1,0 +1,38 @@
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+
+const root = path.resolve(import.meta.dirname, '../..')
+const machine = (file: string) => path.join(root, 'test/vectors/machines/secure-boot-ima-sig', file)
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policy-'))
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
+const policy = path.join(dir, 'policy.json')
+function keylime(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'src/main.ts'), 'policy', ...args], { encoding: 'utf8' })
+  return { status, stdout, stderr }
+}
+const test3 = ['--log', machine('ima.txt'), '--pcrs', machine('pcrs.txt')]
+
+test('a policy is made, found good and judged by, with the exit codes of a script', () => {
+  expect(keylime('create', 'runtime', '--log', machine('ima.txt'), '-o', policy)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('lint', '--runtime-policy', policy)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('test', '--runtime-policy', policy, ...test3)).toEqual({ status: 0, stdout: 'accepted\n', stderr: '' })
+  expect(keylime('test', '--runtime-policy', policy, ...test3, '--fail-on-violations')).toMatchObject({
+    status: 3,
+    stdout: expect.stringMatching(/^refused: 1 reason\nima\.validation\.tomtou: .*system\.journal/),
+  })
+  fs.writeFileSync(policy, fs.readFileSync(policy, 'utf8').replace('"/usr/bin/sh"', '"/usr/bin/other"'))
+  const { status, stdout } = keylime('test', '--runtime-policy', policy, ...test3, '--json')
+  expect(status).toBe(3)
+  expect(JSON.parse(stdout)).toMatchObject({ accepted: false, failures: [{ context: { path: '/usr/bin/sh', line: 3 } }] })
+})
+test('mistakes are told with a hint', () => {
+  expect(keylime('create', '--log', 'x')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('hint: keylime policy create runtime'),
+  })
+  expect(keylime('test')).toMatchObject({ status: 2, stderr: expect.stringContaining('tpm2_pcrread') })
+  expect(keylime('lint', '--runtime-policy', '/nowhere')).toMatchObject({ status: 6 })
+  expect(keylime('brew')).toMatchObject({ status: 2 })
+})
