@@ -43,5 +43,7 @@ export interface Route {
   plainHttp?: boolean
   /** The body is handed over as bytes, at most so many. */
   rawBody?: { maxBytes: number }
+  /** Largest JSON body where it differs from the listener's. */
+  maxBodyBytes?: number
   handle(request: ApiRequest): ApiReply | Promise<ApiReply>
 }

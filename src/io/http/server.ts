@@ -128,7 +128,9 @@ async function answer(ctx: Koa.Context, options: ServeOptions): Promise<ApiReply
   if (!options.tls && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !options.tls)
   if (!mayCall) return forbidden(route)
-  const body = route.rawBody ? await readBody(ctx.req, route.rawBody.maxBytes) : await readJsonBody(ctx.req, options.maxBodyBytes)
+  const body = route.rawBody
+    ? await readBody(ctx.req, route.rawBody.maxBytes)
+    : await readJsonBody(ctx.req, route.maxBodyBytes ?? options.maxBodyBytes)
   const request: ApiRequest = {
     method: ctx.method,
     path: ctx.path,

@@ -12,6 +12,9 @@ import { verifyEvidenceOnce } from './handlers/verify-evidence.ts'
 import { verifyIdentity } from './handlers/verify-identity.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+/** Of what anybody may send: logs of a machine, but no flood. */
+const MAX_PUBLIC_BODY = 16 << 20
+
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
   const runtime = policyHandlers(context, 'runtime')
@@ -37,6 +40,12 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
-    { method: 'POST', path: '/v:version/verify/evidence', access: 'public', handle: verifyEvidenceOnce(context) },
+    {
+      method: 'POST',
+      path: '/v:version/verify/evidence',
+      access: 'public',
+      maxBodyBytes: MAX_PUBLIC_BODY,
+      handle: verifyEvidenceOnce(context),
+    },
   ]
 }

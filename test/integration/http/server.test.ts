@@ -8,6 +8,7 @@ import { silentLogger } from '../../../src/io/log/logger.ts'
 import { until } from '../../servers.ts'
 
 const routes: Route[] = [
+  { method: 'POST', path: '/small', access: 'public', plainHttp: true, maxBodyBytes: 10, handle: () => ({}) },
   {
     method: 'POST',
     path: '/v:version/echo/:id',
@@ -81,6 +82,10 @@ test('parameters, query, body and version reach the handler', async () => {
 test('a body that is too large is refused, with a length and without', async () => {
   expect((await ask('POST', '/v2.6/echo/x', { body: 'x'.repeat(2000) })).status).toBe(413)
   expect(await chunked(5000)).toBe(413)
+})
+test('a route may take less than the listener', async () => {
+  expect((await ask('POST', '/small', { body: 'x'.repeat(20) })).status).toBe(413)
+  expect((await ask('POST', '/small', { body: {} })).status).toBe(200)
 })
 test('a body that is no JSON is refused', async () => expect(await chunked(500)).toBe(400))
 test('a bug says nothing outward and everything to the log', async () => {
