@@ -1,4 +1,5 @@
 import { spawnSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -26,6 +27,17 @@ test('a policy is made, found good and judged by, with the exit codes of a scrip
   const { status, stdout } = keylime('test', '--runtime-policy', policy, ...test3, '--json')
   expect(status).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({ accepted: false, failures: [{ context: { path: '/usr/bin/sh', line: 3 } }] })
+})
+test('a policy is signed and verified; another key opens nothing', () => {
+  const pairs = [generateKeyPairSync('ec', { namedCurve: 'P-256' }), generateKeyPairSync('ec', { namedCurve: 'P-256' })]
+  const [key, pub, other] = ['key.pem', 'pub.pem', 'other.pem'].map((name) => path.join(dir, name)) as [string, string, string]
+  fs.writeFileSync(key, pairs[0]!.privateKey.export({ type: 'sec1', format: 'pem' }))
+  for (const [i, file] of [pub, other].entries()) fs.writeFileSync(file, pairs[i]!.publicKey.export({ type: 'spki', format: 'pem' }))
+  const signed = path.join(dir, 'signed.json')
+  expect(keylime('sign', '--runtime-policy', policy, '--key', key, '-o', signed)).toMatchObject({ status: 0 })
+  expect(keylime('verify', '--runtime-policy', signed, '--key', pub)).toMatchObject({ status: 0, stdout: fs.readFileSync(policy, 'utf8') })
+  expect(keylime('verify', '--runtime-policy', signed, '--key', other)).toMatchObject({ status: 5, stdout: '' })
+  expect(keylime('verify', '--runtime-policy', policy, '--key', pub)).toMatchObject({ status: 1, stdout: '' })
 })
 test('mistakes are told with a hint', () => {
   expect(keylime('create', '--log', 'x')).toMatchObject({
