@@ -61,6 +61,10 @@ function checkKeys(request: EnrolmentRequest): void {
   if (defects.length > 0) throw new KeylimeError('invalid_request', `ak_tpm is not an attestation key: ${defects.join(', ')}`)
   if (request.v && ![16, 32].includes(Buffer.from(request.v, 'base64').length))
     throw new KeylimeError('invalid_request', 'v is not a key share of 16 or 32 bytes')
+  if (request.ima_sign_verification_keys)
+    throw new KeylimeError('invalid_request', 'ima_sign_verification_keys is not supported: keys for signed files belong into the policy', {
+      hint: 'put them into verification-keys of the runtime policy',
+    })
   parseTpmPolicy(request.tpm_policy)
 }
 
