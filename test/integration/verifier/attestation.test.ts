@@ -1,51 +1,22 @@
 import { randomBytes } from 'node:crypto'
-import fs from 'node:fs'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ApiClient } from '../../../src/io/http/api-client.ts'
-import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
-import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
-import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { until } from '../../servers.ts'
+import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
 
-const home = temporaryKeylimeDir({
-  KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
+const bed = new VerifierBed({
   KEYLIME_VERIFIER_RETRY_INTERVAL: '0.1',
   KEYLIME_VERIFIER_EXPONENTIAL_BACKOFF: 'false',
   KEYLIME_VERIFIER_MAX_RETRIES: '3',
   KEYLIME_VERIFIER_REQUEST_TIMEOUT: '2',
 })
-let verifier: RunningVerifier
-let admin: ApiClient
-const agents: SimulatedAgent[] = []
+beforeAll(() => bed.start())
+afterAll(() => bed.stop())
 
-beforeAll(async () => {
-  verifier = await startVerifier(home.env, testLogger('verifier'))
-  admin = adminClient(home.dir, verifier.port)
-})
-afterAll(async () => {
-  await admin.close()
-  await verifier.stop()
-  for (const agent of agents) await agent.stop().catch(() => {})
-  home.remove()
-})
-
-async function machine(): Promise<SimulatedAgent> {
-  const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
-  agents.push(agent)
-  return agent
-}
-
-const add = (id: string, agent: SimulatedAgent, changes: Record<string, unknown> = {}) =>
-  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, changes) })
-// biome-ignore lint/suspicious/noExplicitAny: the status object as it came
-const status = async (id: string): Promise<any> => (await admin.request('GET', `/v2.6/agents/${id}`)).results
-const inState = (id: string, state: number) => until(`state ${state} of ${id}`, async () => (await status(id)).operational_state === state)
-const restart = async () => {
-  await admin.close()
-  await verifier.stop()
-  verifier = await startVerifier(home.env, testLogger('verifier'))
-  admin = adminClient(home.dir, verifier.port)
-}
+const machine = () => bed.machine()
+const add = (id: string, agent: SimulatedAgent, changes: Record<string, unknown> = {}) => bed.add(id, agent, changes)
+const status = (id: string) => bed.status(id)
+const inState = (id: string, state: number) => bed.inState(id, state)
 
 test('an agent that proves itself gets V, once, and is attested on', async () => {
   const [agent, v] = [await machine(), randomBytes(32)]
@@ -78,7 +49,7 @@ test('a PCR that changes fails the agent with the reason, and nobody asks it aga
   await sleep(200)
   expect(agent.quotes.length).toBe(asked)
   agent.pcrs.delete(15)
-  await admin.request('PUT', '/v2.6/agents/tampered/reactivate', { body: {} })
+  await bed.admin.request('PUT', '/v2.6/agents/tampered/reactivate', { body: {} })
   await inState('tampered', 3)
 })
 
@@ -163,7 +134,7 @@ test('a restart keeps every agent, every verdict and the fact that V was release
   await add('kept', agent, { v: v.toString('base64') })
   await until('V confirmed', async () => (await status('kept')).v_released)
   const before = (await status('kept')).attestation_count
-  await restart()
+  await bed.restart()
   await until('attestations go on', async () => (await status('kept')).attestation_count > before)
   expect(agent.received).toEqual([v])
   expect((await status('liar')).operational_state).toBe(9)
@@ -176,18 +147,18 @@ test('a machine that hangs every request holds up no other', async () => {
   const agent = await machine()
   await add('quick', agent)
   await until('five attestations', async () => (await status('quick')).attestation_count >= 5, 5)
-  for (let i = 0; i < 150; i++) await admin.request('DELETE', `/v2.6/agents/hang-${i}`)
+  for (let i = 0; i < 150; i++) await bed.admin.request('DELETE', `/v2.6/agents/hang-${i}`)
 })
 
 test('delete, stop and reactivate answer for known and unknown agents', async () => {
   const agent = await machine()
   await add('short', agent)
-  expect(await admin.request('PUT', '/v2.6/agents/short/stop', { body: {} })).toMatchObject({ status: 200 })
+  expect(await bed.admin.request('PUT', '/v2.6/agents/short/stop', { body: {} })).toMatchObject({ status: 200 })
   await inState('short', 10)
   expect(await add('short', agent)).toMatchObject({ status: 409 })
-  expect(await admin.request('DELETE', '/v2.6/agents/short')).toMatchObject({ status: 200 })
-  expect(await admin.request('GET', '/v2.6/agents/short')).toMatchObject({ status: 404, message: 'agent id not found' })
-  expect(await admin.request('DELETE', '/v2.6/agents/short')).toMatchObject({ status: 404 })
+  expect(await bed.admin.request('DELETE', '/v2.6/agents/short')).toMatchObject({ status: 200 })
+  expect(await bed.admin.request('GET', '/v2.6/agents/short')).toMatchObject({ status: 404, message: 'agent id not found' })
+  expect(await bed.admin.request('DELETE', '/v2.6/agents/short')).toMatchObject({ status: 404 })
 })
 
 test.each([
@@ -201,7 +172,7 @@ test.each([
   ['a certificate that is none', { mtls_cert: 'x' }],
   ['no runtime_policy field', { runtime_policy: undefined }],
 ])('an enrolment with %s is refused and stores nothing', async (_name, changes) => {
-  const agent = agents[0]!
+  const agent = bed.machines[0]!
   expect((await add('refused', agent, changes)).status).toBe(400)
-  expect(await admin.request('GET', '/v2.6/agents/refused')).toMatchObject({ status: 404 })
+  expect(await bed.admin.request('GET', '/v2.6/agents/refused')).toMatchObject({ status: 404 })
 })

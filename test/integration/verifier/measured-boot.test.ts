@@ -1,40 +1,23 @@
-import fs from 'node:fs'
-import path from 'node:path'
-import type { ApiClient } from '../../../src/io/http/api-client.ts'
-import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { machineFile, machinePcrs } from '../../machines.ts'
-import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
-import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { until } from '../../servers.ts'
+import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
 
-const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05' })
 const BOOT_MASK = '0xfbff'
-let verifier: RunningVerifier
-let admin: ApiClient
-const agents: SimulatedAgent[] = []
-
-beforeAll(async () => {
-  verifier = await startVerifier(home.env, testLogger('verifier'))
-  admin = adminClient(home.dir, verifier.port)
-})
-afterAll(async () => {
-  await admin.close()
-  await verifier.stop()
-  for (const agent of agents) await agent.stop()
-  home.remove()
-})
+const bed = new VerifierBed()
+beforeAll(() => bed.start())
+afterAll(() => bed.stop())
 
 /** A machine with the PCRs and the boot log of a recorded one. */
 async function machine(recorded: string): Promise<SimulatedAgent> {
-  const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
-  agents.push(agent)
+  const agent = await bed.machine()
   for (const [pcr, value] of machinePcrs(recorded, 'sha256')) if (pcr !== 16) agent.pcrs.set(pcr, value)
   agent.extra = { mb_measurement_list: machineFile(recorded, 'uefi.bin').toString('base64') }
   return agent
 }
-// biome-ignore lint/suspicious/noExplicitAny: the status object as it came
-const status = async (id: string): Promise<any> => (await admin.request('GET', `/v2.6/agents/${id}`)).results
+const status = (id: string) => bed.status(id)
 const add = (id: string, agent: SimulatedAgent, changes: object) =>
-  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, { tpm_policy: `{"mask":"${BOOT_MASK}"}`, ...changes }) })
+  bed.add(id, agent, { tpm_policy: `{"mask":"${BOOT_MASK}"}`, ...changes })
 
 test('a machine whose boot log explains its PCRs is attested, and fails when a PCR changes', async () => {
   const agent = await machine('secure-boot-ima-ng')
@@ -61,7 +44,7 @@ test('the boot log of another machine is refused, and so is none', async () => {
 
 test('named policies are stored, listed, used, protected while in use, and deleted', async () => {
   const call = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', name: string, body?: object) =>
-    admin.request(method, `/v2.6/mbpolicies/${name}`, body ? { body } : {})
+    bed.admin.request(method, `/v2.6/mbpolicies/${name}`, body ? { body } : {})
   expect((await call('POST', 'golden', { mb_policy: '{"x": 1}' })).status).toBe(201)
   expect((await call('POST', 'golden', { mb_policy: '{"x": 1}' })).status).toBe(409)
   expect((await call('POST', 'broken', { mb_policy: '{' })).status).toBe(400)
@@ -73,7 +56,7 @@ test('named policies are stored, listed, used, protected while in use, and delet
   expect((await add('other', agent, { mb_policy_name: 'absent' })).status).toBe(404)
   await until('attested', async () => (await status('user')).operational_state === 3)
   expect((await call('DELETE', 'golden')).status).toBe(409)
-  await admin.request('DELETE', '/v2.6/agents/user')
+  await bed.admin.request('DELETE', '/v2.6/agents/user')
   expect((await call('DELETE', 'golden')).status).toBe(204)
   expect((await call('DELETE', 'golden')).status).toBe(404)
 })

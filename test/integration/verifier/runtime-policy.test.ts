@@ -1,27 +1,12 @@
 import { createHash } from 'node:crypto'
-import fs from 'node:fs'
-import path from 'node:path'
 import { type ImaEntry, parseEntry } from '../../../src/core/ima/entry.ts'
-import type { ApiClient } from '../../../src/io/http/api-client.ts'
-import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
-import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
-import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { until } from '../../servers.ts'
+import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
 
-const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05' })
-let verifier: RunningVerifier
-let admin: ApiClient
-const agents: SimulatedAgent[] = []
-
-beforeAll(async () => {
-  verifier = await startVerifier(home.env, testLogger('verifier'))
-  admin = adminClient(home.dir, verifier.port)
-})
-afterAll(async () => {
-  await admin.close()
-  await verifier.stop()
-  for (const agent of agents) await agent.stop()
-  home.remove()
-})
+const bed = new VerifierBed()
+beforeAll(() => bed.start())
+afterAll(() => bed.stop())
 
 const digestOf = (name: string) => createHash('sha256').update(name).digest('hex')
 function imaLine(name: string, digest = digestOf(name)): string {
@@ -36,8 +21,7 @@ function imaLine(name: string, digest = digestOf(name)): string {
 
 /** A machine whose kernel measures: its log grows, and PCR 10 with it. */
 async function machine(): Promise<SimulatedAgent & { measure(name: string, digest?: string): void; asked: number[] }> {
-  const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
-  agents.push(agent)
+  const agent = await bed.machine()
   const lines: string[] = []
   const asked: number[] = []
   let pcr = Buffer.alloc(32)
@@ -85,11 +69,9 @@ const policyText = (names: string[], excludes: string[] = []) =>
   })
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 const withIma = { tpm_policy: '{"mask":"0x400"}' }
-// biome-ignore lint/suspicious/noExplicitAny: the status object as it came
-const status = async (id: string): Promise<any> => (await admin.request('GET', `/v2.6/agents/${id}`)).results
-const inState = (id: string, state: number) => until(`state ${state} of ${id}`, async () => (await status(id)).operational_state === state)
-const add = (id: string, agent: SimulatedAgent, changes: object) =>
-  admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, { ...withIma, ...changes }) })
+const status = (id: string) => bed.status(id)
+const inState = (id: string, state: number) => bed.inState(id, state)
+const add = (id: string, agent: SimulatedAgent, changes: object) => bed.add(id, agent, { ...withIma, ...changes })
 
 test('known files are accepted entry by entry, and only what is new is asked for; an unknown one fails the machine by its name', async () => {
   const agent = await machine()
@@ -113,11 +95,8 @@ test('a restart of the verifier goes on from the entry it had reached', async ()
   await inState('restart', 3)
   await until('progress', () => agent.asked.at(-1) === 2)
   await new Promise((done) => setTimeout(done, 1200)) // counters are written once a second
-  await admin.close()
-  await verifier.stop()
   agent.asked.length = 0
-  verifier = await startVerifier(home.env, testLogger('verifier'))
-  admin = adminClient(home.dir, verifier.port)
+  await bed.restart()
   await until('asked again', () => agent.asked.length > 0)
   expect(agent.asked[0]).toBe(2)
   agent.measure('/b')
@@ -128,7 +107,7 @@ test('a named policy that is updated judges its agents anew, without adding them
   const agent = await machine()
   agent.measure('/x')
   const call = (method: 'POST' | 'PUT' | 'GET' | 'DELETE', name: string, text?: string) =>
-    admin.request(method, `/v2.6/allowlists/${name}`, text === undefined ? {} : { body: { runtime_policy: base64(text) } })
+    bed.admin.request(method, `/v2.6/allowlists/${name}`, text === undefined ? {} : { body: { runtime_policy: base64(text) } })
   expect((await call('POST', 'fleet', policyText(['/x']))).status).toBe(201)
   expect((await call('POST', 'bad', '{"meta": {}}')).message).toMatch(/meta.version/)
   expect((await add('named', agent, { runtime_policy_name: 'fleet' })).status).toBe(200)
@@ -136,7 +115,7 @@ test('a named policy that is updated judges its agents anew, without adding them
   agent.measure('/y')
   await inState('named', 9)
   expect((await call('PUT', 'fleet', policyText(['/x', '/y']))).status).toBe(201)
-  await admin.request('PUT', '/v2.6/agents/named/reactivate', { body: {} })
+  await bed.admin.request('PUT', '/v2.6/agents/named/reactivate', { body: {} })
   await inState('named', 3)
   expect((await call('DELETE', 'fleet')).status).toBe(409)
   expect((await call('GET', 'fleet')).results).toMatchObject({ name: 'fleet', runtime_policy: policyText(['/x', '/y']) })

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 
-const root = path.resolve(import.meta.dirname, '../..')
+const root = path.resolve(import.meta.dirname, '../../..')
 const machine = (file: string) => path.join(root, 'test/vectors/machines/secure-boot-ima-sig', file)
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policy-'))
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { openSecureMount } from '../../../src/io/files/secure-mount.ts'
-import { silentLogger } from '../../../src/io/log/logger.ts'
+import { openSecureMount } from '../../../../src/io/files/secure-mount.ts'
+import { silentLogger } from '../../../../src/io/log/logger.ts'
 
 // Mounting needs root; CI runs these as root.
 const asRoot = process.getuid?.() === 0 ? test : test.skip

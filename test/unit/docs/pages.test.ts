@@ -1,0 +1,44 @@
+import fs from 'node:fs'
+import path from 'node:path'
+
+const root = path.resolve(import.meta.dirname, '../../..')
+const read = (file: string) => fs.readFileSync(path.join(root, file), 'utf8')
+const sources = fs
+  .readdirSync(path.join(root, 'src'), { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+  .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8'))
+  .join('\n')
+
+test('each message of the troubleshooting page is one that the program says', () => {
+  const rows = read('docs/guide/troubleshooting.md')
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+  const quoted = rows.flatMap((row) => [...row.split('|')[1]!.matchAll(/`([^`]+)`/g)].map((match) => match[1]!))
+  const pieces = quoted
+    .filter((text) => text.includes(' '))
+    .flatMap((text) =>
+      text
+        .split(/…|: |\b[A-Z]{6,}\b/)
+        .map((piece) => piece.trim())
+        .filter((piece) => piece.length > 8),
+    )
+  expect(pieces.length).toBeGreaterThan(8)
+  expect(pieces.filter((piece) => !sources.includes(piece.replace(/ at$/, '')))).toEqual([])
+})
+
+test('each test that the table of invariants names is there', () => {
+  const [, table] = read('docs/architecture.md').split('## Invariants')
+  const named = [...table!.split('## The life')[0]!.matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
+  expect(named.length).toBeGreaterThan(8)
+  expect(named.filter((name) => !fs.existsSync(path.join(root, 'test', `${name}.test.ts`)))).toEqual([])
+})
+
+test('each page that README and guides link to is there', () => {
+  const pages = ['README.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
+  const missing = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
+      .map((match) => path.join(path.dirname(page), match[1]!))
+      .filter((target) => !fs.existsSync(path.join(root, target))),
+  )
+  expect(missing).toEqual([])
+})

@@ -1,0 +1,55 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import type { ApiClient } from '../src/io/http/api-client.ts'
+import { type RunningVerifier, startVerifier } from '../src/roles/verifier/start.ts'
+import { adminClient, temporaryKeylimeDir, testLogger, until } from './servers.ts'
+import { enrolmentBody, type SimulatedAgent, simulatedAgent } from './simulated-agent.ts'
+
+/** A verifier in a directory of its own, its administrator, and simulated machines that end with it. */
+export class VerifierBed {
+  readonly home: ReturnType<typeof temporaryKeylimeDir>
+  verifier!: RunningVerifier
+  admin!: ApiClient
+  readonly machines: SimulatedAgent[] = []
+
+  constructor(settings: Record<string, string> = {}) {
+    this.home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05', ...settings })
+  }
+
+  async start(): Promise<void> {
+    this.verifier = await startVerifier(this.home.env, testLogger('verifier'))
+    this.admin = adminClient(this.home.dir, this.verifier.port)
+  }
+
+  async restart(): Promise<void> {
+    await this.admin.close()
+    await this.verifier.stop()
+    await this.start()
+  }
+
+  async stop(): Promise<void> {
+    await this.admin.close()
+    await this.verifier.stop()
+    for (const machine of this.machines) await machine.stop().catch(() => {})
+    this.home.remove()
+  }
+
+  async machine(): Promise<SimulatedAgent> {
+    const machine = await simulatedAgent(fs.readFileSync(path.join(this.home.dir, 'cv_ca/cacert.crt'), 'utf8'))
+    this.machines.push(machine)
+    return machine
+  }
+
+  add(id: string, machine: SimulatedAgent, changes: Record<string, unknown> = {}) {
+    return this.admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(machine, changes) })
+  }
+
+  // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
+  async status(id: string): Promise<any> {
+    return (await this.admin.request('GET', `/v2.6/agents/${id}`)).results
+  }
+
+  inState(id: string, state: number) {
+    return until(`state ${state} of ${id}`, async () => (await this.status(id)).operational_state === state)
+  }
+}
