@@ -1,5 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
+import { openKeystore } from '../../../src/core/pki/keystore.ts'
 import { openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Route } from '../../../src/io/http/route.ts'
 import { registrarRoutes } from '../../../src/roles/registrar/routes.ts'
@@ -10,12 +12,14 @@ import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 
 const home = temporaryKeylimeDir()
 const foreign = temporaryKeylimeDir()
+const serverOnly = path.join(home.dir, 'server-only.crt')
 let verifier: RunningVerifier
 let registrar: RunningRegistrar
 
 beforeAll(async () => {
   verifier = await startVerifier(home.env, testLogger('verifier'))
   registrar = await startRegistrar(home.env, testLogger('registrar'))
+  makeServerOnly()
   const other = await startVerifier(foreign.env, testLogger('other'))
   await other.stop()
 })
@@ -25,6 +29,25 @@ afterAll(async () => {
   home.remove()
   foreign.remove()
 })
+
+/** The client's key in a certificate of the same CA whose extended key usage is serverAuth: trusted, but in another role. */
+function makeServerOnly(): void {
+  const file = (name: string) => path.join(home.dir, name)
+  const { ca } = openKeystore(read(home.dir, 'private.yml'), 'default')
+  fs.writeFileSync(file('ca-key.pem'), ca, { mode: 0o600 })
+  fs.writeFileSync(file('eku.cnf'), 'extendedKeyUsage = serverAuth\n')
+  execFileSync(
+    'openssl',
+    ['req', '-new', '-key', path.join(home.dir, 'cv_ca/client-private.pem'), '-subj', '/CN=client', '-out', file('role.csr')],
+    { stdio: 'ignore' },
+  )
+  const ca509 = ['-CA', path.join(home.dir, 'cv_ca/cacert.crt'), '-CAkey', file('ca-key.pem'), '-set_serial', '4711']
+  execFileSync(
+    'openssl',
+    ['x509', '-req', '-in', file('role.csr'), ...ca509, '-days', '2', '-extfile', file('eku.cnf'), '-out', serverOnly],
+    { stdio: 'ignore' },
+  )
+}
 
 const read = (dir: string, name: string) => fs.readFileSync(path.join(dir, 'cv_ca', name), 'utf8')
 const routes: [string, Route, () => number][] = [
@@ -52,6 +75,10 @@ describe.each(routes.map(([server, route, port]) => ({ name: `${server} ${route.
     })
     test('with the certificate of another CA', async () => {
       const { status } = await ask({ cert: read(foreign.dir, 'client-cert.crt'), key: read(foreign.dir, 'client-private.pem') })
+      expect(status === 403).toBe(denied === 403)
+    })
+    test('with a certificate of the right CA that is for servers only', async () => {
+      const { status } = await ask({ cert: fs.readFileSync(serverOnly, 'utf8'), key: read(home.dir, 'client-private.pem') })
       expect(status === 403).toBe(denied === 403)
     })
     test('with the right certificate', async () => expect((await ask({})).status).not.toBe(403))
