@@ -95,8 +95,6 @@ function revocationTable(revocations: readonly Revocation[]): string[] {
   return alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows])
 }
 
-const times = (count: number) => (count === 1 ? 'once' : `${count} times`)
-
 const emptyAdvice = (where: 'registrar' | 'verifier') =>
   where === 'registrar' ? 'start `keylime agent` on a machine' : 'enrol one with `keylime tenant -u ID …`'
 
@@ -121,7 +119,7 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
     rows.push(['EK certificate', registered.ekcert ? 'yes' : 'none'])
   }
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
-  rows.push(['verifier', stateName(status)], ['attested', `${times(status.attestation_count ?? 0)}, last ${lastGood(status, now)}`])
+  rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
   if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
   const lines = alignColumns(rows)
   return status.last_event_id ? [...lines, 'failures', explainFailures(status)] : lines
