@@ -21,8 +21,8 @@ const COMMANDS = {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
   },
-  'policy <action> [kind]': {
-    describe: 'Make, test and check policies: what machines may run',
+  policy: {
+    describe: 'Make, test, change and check policies: what machines may run',
     load: () => import('./tools/policy/command.ts'),
   },
   'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
@@ -59,6 +59,9 @@ async function finish(run: () => Promise<number>): Promise<void> {
 async function runCommandLine(): Promise<number> {
   const { default: yargs } = await import('yargs')
   let chosen: (() => Promise<number>) | undefined // run behind yargs: for a handler that returns a promise it renders the help text first, 30 ms
+  const choose = (run: () => Promise<number>) => {
+    chosen = run
+  }
   let cli = yargs(args)
     .scriptName('keylime')
     .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
@@ -80,9 +83,9 @@ async function runCommandLine(): Promise<number> {
     cli = cli.command(
       name,
       describe,
-      async (builder) => (await load()).command.builder(builder),
+      async (builder) => (await load()).command.builder(builder, choose),
       (argv) => {
-        chosen = async () => (await load()).command.run(argv as never, { startRegistrar })
+        choose(async () => (await load()).command.run(argv as never, { startRegistrar }))
       },
     ) as typeof cli
   }

@@ -11,7 +11,7 @@ test('--version says version, commit, Node and tss2', async () => {
   expect(stdout).toMatch(/^keylime \d+\.\d+\.\d+\ncommit \w+\nnode 24\.\d+\.\d+\ntss2 \d+\.\d+\.\d+\n$/)
 })
 
-test.each(['tenant', 'agent', 'verifier', 'registrar', 'ca', 'service', 'userdata-encrypt'])(
+test.each(['tenant', 'agent', 'verifier', 'registrar', 'ca', 'service', 'userdata-encrypt', 'policy'])(
   '%s --help begins with a sentence and has examples',
   async (role) => {
     const { code, stdout } = await run(role, '--help')

@@ -1,0 +1,26 @@
+import type { Argv } from 'yargs'
+import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+
+/** One word of `keylime policy`, with its own options and help. */
+export interface PolicyAction<T> {
+  /** Usage, examples and the options that `T` has. */
+  builder(yargs: Argv): Argv
+  /** @returns the exit code. */
+  run(argv: T): Promise<number>
+}
+
+/** An option whose value is a file. */
+export const file = (describe: string, alias: string[] = []) => ({ type: 'string', requiresArg: true, describe, alias }) as const
+
+export const output = file('Where the result is written; standard output without it', ['o'])
+export const json = { type: 'boolean', describe: 'The result as JSON, for machines' } as const
+
+/** Writes a result whole or not at all. */
+export async function writeResult(text: string, to: string | undefined): Promise<number> {
+  if (to && to !== '-' && to !== '/dev/stdout') await writeFileAtomic(to, text, 0o644)
+  else process.stdout.write(text)
+  return 0
+}
+
+/** Notes to people go to standard error. */
+export const tell = (note: string): void => void process.stderr.write(`${note}\n`)

@@ -1,0 +1,42 @@
+import { file, json, type PolicyAction } from '../action.ts'
+import { type TestOptions, testPolicies } from '../test-policy.ts'
+
+interface Arguments extends TestOptions {
+  json?: boolean | undefined
+}
+
+const ATTESTATION_FAILED = 3
+
+/** `keylime policy test`: exit code 0 for accepted, 3 for refused. */
+export const test: PolicyAction<Arguments> = {
+  builder: (yargs) =>
+    yargs
+      .usage('The verifier’s own judgement of a machine’s logs and PCRs, here.\n\nUsage: keylime policy test [options]')
+      .example('keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt', 'would it be accepted?')
+      .example('keylime policy test --tpm-policy \'{"7": ["<hex>"]}\' --pcrs pcrs.txt --json', 'static PCRs, the reasons as JSON')
+      .option('runtime-policy', file('The runtime policy'))
+      .option('log', file('IMA log (/sys/kernel/security/ima/ascii_runtime_measurements)'))
+      .option('mb-policy', file('The measured boot policy'))
+      .option('event-log', file('Boot log (/sys/kernel/security/tpm0/binary_bios_measurements)'))
+      .option('tpm-policy', { type: 'string', requiresArg: true, describe: 'Static PCRs, JSON' })
+      .option('pcrs', file('What tpm2_pcrread printed'))
+      .option('bank', { ...file('Bank of the PCRs'), default: 'sha256' })
+      .option('fail-on-violations', { type: 'boolean', describe: 'As the verifier’s option fail_on_violations' })
+      .option('json', json),
+
+  async run(argv) {
+    const failures = await testPolicies(argv)
+    if (argv.json) process.stdout.write(`${JSON.stringify({ accepted: failures.length === 0, failures })}\n`)
+    else if (failures.length === 0) process.stdout.write('accepted\n')
+    else {
+      const lines = failures.map(({ eventId, context: { message, ...facts } }) => `${eventId}: ${message}\n${factLines(facts)}`)
+      process.stdout.write(`refused: ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}\n${lines.join('')}`)
+    }
+    return failures.length === 0 ? 0 : ATTESTATION_FAILED
+  },
+}
+
+const factLines = (facts: Record<string, unknown>) =>
+  Object.entries(facts)
+    .map(([name, value]) => `  ${name}: ${typeof value === 'string' ? JSON.stringify(value).slice(1, -1) : JSON.stringify(value)}\n`)
+    .join('')

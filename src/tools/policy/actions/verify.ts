@@ -1,0 +1,27 @@
+import { KeylimeError } from '../../../core/errors.ts'
+import { plainPolicy } from '../../../core/ima/signed-policy.ts'
+import { file, output, type PolicyAction, writeResult } from '../action.ts'
+import { readInput, readTextInput } from '../read-input.ts'
+
+interface Arguments {
+  runtimePolicy?: string | undefined
+  key?: string | undefined
+  output?: string | undefined
+}
+
+/** `keylime policy verify`: the plain policy, or nothing. */
+export const verify: PolicyAction<Arguments> = {
+  builder: (yargs) =>
+    yargs
+      .usage('Gives the policy in an envelope, when its signature is good.\n\nUsage: keylime policy verify [options]')
+      .example('keylime policy verify --runtime-policy signed.json --key pub.pem -o policy.json', 'the policy that was signed')
+      .option('runtime-policy', file('The signed policy', ['r']))
+      .option('key', file('PEM of the public EC key, or of its certificate', ['k']))
+      .option('output', output),
+
+  async run({ runtimePolicy, key, output: to }) {
+    if (!runtimePolicy || !key)
+      throw new KeylimeError('usage', 'a policy and a key are needed', { hint: 'give --runtime-policy FILE --key FILE' })
+    return writeResult(plainPolicy(await readTextInput(runtimePolicy), { key: await readInput(key), required: true }), to)
+  },
+}
