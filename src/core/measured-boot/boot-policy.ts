@@ -2,25 +2,45 @@ import type { BootEvidence, BootPolicy } from '../attestation/evidence-policy.ts
 import { type Failure, failure } from '../attestation/failure.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
-import { describeEvent } from './describe-event.ts'
+import { describeEvent, type SeenEvent, seeEvents } from './describe-event.ts'
 import { type BootEventLog, parseEventLog } from './event-log.ts'
-import { bootAggregates, replayEventLog } from './replay.ts'
+import { EXAMPLE_PCRS, judgeByExample } from './example-policy.ts'
+import { explainMismatch, knownDigests } from './explain-mismatch.ts'
+import { parseReferenceState, type ReferenceState } from './reference-state.ts'
+import { bootAggregates, pcrStart, replayEventLog } from './replay.ts'
 
 /** PCRs of firmware, boot loader and kernel (protocol 0): all but IMA's and the data PCR, below 16. */
 export const MEASURED_BOOT_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
 
+/** `measured_boot_policy_name`: how a boot log whose replay agrees with the quote is judged against the reference state. */
+export const BOOT_POLICY_NAMES = ['accept-all', 'reject-all', 'example'] as const
+export type BootPolicyName = (typeof BOOT_POLICY_NAMES)[number]
+
+export const isBootPolicyName = (name: string): name is BootPolicyName => (BOOT_POLICY_NAMES as readonly string[]).includes(name)
+
 const EVENTS_SHOWN = 20
 
-/** `measured_boot_policy_name`: how a boot log whose replay agrees with the quote is judged against the reference state. */
-export type BootPolicyName = 'accept-all' | 'reject-all'
-
-export const isBootPolicyName = (name: string): name is BootPolicyName => name === 'accept-all' || name === 'reject-all'
+/** A named policy with the state that it compares with: only `example` has one. */
+interface Judge {
+  name: BootPolicyName
+  pcrs: readonly number[]
+  state: ReferenceState | null
+}
 
 /**
  * The judge of a reference state (policies C.4, C.5). Whatever its name, the log must explain the quoted PCRs. `{}`, `null` and the empty text
- * demand nothing: null. @throws KeylimeError `invalid_request` when the text is no JSON object.
+ * demand nothing: null. @throws KeylimeError `invalid_request` when the text is no JSON object, or for `example` no reference state.
  */
 export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy | null {
+  const json = parseBootPolicyText(text)
+  if (!json) return null
+  const isExample = name === 'example'
+  const judge: Judge = { name, pcrs: isExample ? EXAMPLE_PCRS : MEASURED_BOOT_PCRS, state: isExample ? parseReferenceState(json) : null }
+  return { pcrs: judge.pcrs, judge: (evidence) => judgeBoot(evidence, judge) }
+}
+
+/** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
+export function parseBootPolicyText(text: string): Record<string, unknown> | null {
   if (text.trim() === '') return null
   let state: unknown
   try {
@@ -31,59 +51,70 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
   if (state === null) return null
   if (typeof state !== 'object' || Array.isArray(state))
     throw new KeylimeError('invalid_request', 'the measured boot policy is not a JSON object')
-  if (Object.keys(state).length === 0) return null
-  return { pcrs: MEASURED_BOOT_PCRS, judge: (evidence) => judgeBoot(evidence, name) }
+  return Object.keys(state).length === 0 ? null : (state as Record<string, unknown>)
 }
 
-function judgeBoot({ pcrs, log, evaluate }: BootEvidence, name: BootPolicyName): ReturnType<BootPolicy['judge']> {
-  if (!log) return { failures: unused(pcrs), bootAggregates: [] }
+function judgeBoot({ pcrs, log, evaluate }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
+  const refused = (failures: Failure[]) => ({ failures, bootAggregates: [] })
+  if (!log) return refused(unused(pcrs, judge))
   let parsed: BootEventLog
   try {
     parsed = parseEventLog(log)
   } catch (error) {
     if (!isKeylimeError(error)) throw error
-    return {
-      failures: [failure('measured_boot', 'parser.tpm2_eventlog.error', { message: `the boot log cannot be read: ${error.message}` })],
-      bootAggregates: [],
-    }
+    return refused([failure('measured_boot', 'parser.tpm2_eventlog.error', { message: `the boot log cannot be read: ${error.message}` })])
   }
   if (!parsed.banks.includes(pcrs.hash)) {
     const message = `the boot log has no ${pcrs.hash} digests, and the quote is over that bank`
-    return {
-      failures: [failure('measured_boot', 'parser.invalid_pcrs_hashes', { message, got: parsed.banks, expected: [pcrs.hash] })],
-      bootAggregates: [],
-    }
+    return refused([failure('measured_boot', 'parser.invalid_pcrs_hashes', { message, got: parsed.banks, expected: [pcrs.hash] })])
   }
   const values = replayEventLog(parsed, pcrs.hash)
-  const failures = differing(pcrs, values, parsed)
-  if (evaluate && name === 'reject-all')
-    failures.push(failure('measured_boot', 'policy_reject-all', { message: 'the policy "reject-all" accepts no machine', policy: name }))
+  const failures = differing(pcrs, values, parsed, judge)
+  if (evaluate) failures.push(...compared(pcrs, parsed, judge))
   return { failures, bootAggregates: failures.length === 0 ? bootAggregates(values, pcrs.hash) : [] }
 }
 
-const unused = (pcrs: VerifiedPcrs): Failure[] =>
-  MEASURED_BOOT_PCRS.filter((pcr) => pcrs.values.has(pcr)).map((pcr) =>
-    failure('pcr_validation', `unused_pcr_${pcr}`, { message: `PCR ${pcr} was quoted, but the agent sent no boot log to explain it`, pcr }),
-  )
-
-/** PCRs that the log does not lead to, each with the events that were measured into it. */
-function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log: BootEventLog): Failure[] {
-  const failures: Failure[] = []
-  for (const pcr of MEASURED_BOOT_PCRS) {
-    const got = pcrs.values.get(pcr)
-    if (!got) continue
-    const expected = values.get(pcr) ?? Buffer.alloc(got.length)
-    if (got.equals(expected)) continue
-    const events = log.events.filter((event) => event.pcr === pcr)
-    failures.push(
-      failure('measured_boot', `invalid_pcr_${pcr}`, {
-        message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to`,
+const unused = (pcrs: VerifiedPcrs, judge: Judge): Failure[] =>
+  judge.pcrs
+    .filter((pcr) => pcrs.values.has(pcr))
+    .map((pcr) =>
+      failure('pcr_validation', `unused_pcr_${pcr}`, {
+        message: `PCR ${pcr} was quoted, but the agent sent no boot log to explain it`,
         pcr,
-        got: got.toString('hex'),
-        expected: [expected.toString('hex')],
-        events: events.slice(-EVENTS_SHOWN).map(describeEvent),
       }),
     )
-  }
-  return failures
+
+/** PCRs that the log does not lead to, each with the events that were measured into it. */
+function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log: BootEventLog, { pcrs: judged, state }: Judge): Failure[] {
+  const wrong = judged.filter(
+    (pcr) => pcrs.values.get(pcr)?.equals(values.get(pcr) ?? Buffer.alloc(pcrs.values.get(pcr)!.length)) === false,
+  )
+  if (wrong.length === 0) return []
+  const seen = seeEvents(log, pcrs.hash)
+  const known = knownDigests(state, pcrs.hash)
+  return wrong.map((pcr) => {
+    const got = pcrs.values.get(pcr)!
+    const expected = values.get(pcr) ?? Buffer.alloc(got.length)
+    const events: SeenEvent[] = seen.filter(({ event }) => event.pcr === pcr)
+    const explanation = explainMismatch(events, pcrStart(log, pcr, pcrs.hash), got, known, pcrs.hash)
+    return failure('measured_boot', `invalid_pcr_${pcr}`, {
+      message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : ''}`,
+      pcr,
+      got: got.toString('hex'),
+      expected: [expected.toString('hex')],
+      events: events.slice(-EVENTS_SHOWN).map(describeEvent),
+      ...explanation,
+    })
+  })
+}
+
+/** What the policy of that name says of the log (policies C.5). */
+function compared(pcrs: VerifiedPcrs, log: BootEventLog, { name, pcrs: needed, state }: Judge): Failure[] {
+  if (name === 'reject-all')
+    return [failure('measured_boot', 'policy_reject-all', { message: 'the policy "reject-all" accepts no machine', policy: name })]
+  if (!state) return []
+  const missing = needed.filter((pcr) => !pcrs.values.has(pcr))
+  if (missing.length === 0) return judgeByExample(log, seeEvents(log, pcrs.hash), state, pcrs.hash)
+  const message = `PCRs ${missing.join(', ')}, which policy ${name} judges, were not quoted: the mask of tpm_policy lacks them`
+  return [failure('measured_boot', 'missing_pcrs', { message, context: 'PCRs are missing in quote', data: missing })]
 }

@@ -1,63 +1,99 @@
-import type { BootEvent } from './event-log.ts'
+import type { HashName } from '../tpm/algorithms.ts'
+import type { BootEvent, BootEventLog } from './event-log.ts'
+import { eventTypeName } from './event-type.ts'
+import { type EventContent, readEvent } from './read-event.ts'
 
-/** Names of event types (PC Client Platform Firmware Profile, table 27). */
-const TYPES: Record<number, string> = {
-  0: 'EV_PREBOOT_CERT',
-  1: 'EV_POST_CODE',
-  3: 'EV_NO_ACTION',
-  4: 'EV_SEPARATOR',
-  5: 'EV_ACTION',
-  6: 'EV_EVENT_TAG',
-  7: 'EV_S_CRTM_CONTENTS',
-  8: 'EV_S_CRTM_VERSION',
-  9: 'EV_CPU_MICROCODE',
-  10: 'EV_PLATFORM_CONFIG_FLAGS',
-  11: 'EV_TABLE_OF_DEVICES',
-  12: 'EV_COMPACT_HASH',
-  13: 'EV_IPL',
-  14: 'EV_IPL_PARTITION_DATA',
-  15: 'EV_NONHOST_CODE',
-  16: 'EV_NONHOST_CONFIG',
-  17: 'EV_NONHOST_INFO',
-  2147483649: 'EV_EFI_VARIABLE_DRIVER_CONFIG',
-  2147483650: 'EV_EFI_VARIABLE_BOOT',
-  2147483651: 'EV_EFI_BOOT_SERVICES_APPLICATION',
-  2147483652: 'EV_EFI_BOOT_SERVICES_DRIVER',
-  2147483653: 'EV_EFI_RUNTIME_SERVICES_DRIVER',
-  2147483654: 'EV_EFI_GPT_EVENT',
-  2147483655: 'EV_EFI_ACTION',
-  2147483656: 'EV_EFI_PLATFORM_FIRMWARE_BLOB',
-  2147483657: 'EV_EFI_HANDOFF_TABLES',
-  2147483658: 'EV_EFI_PLATFORM_FIRMWARE_BLOB2',
-  2147483659: 'EV_EFI_HANDOFF_TABLES2',
-  2147483660: 'EV_EFI_VARIABLE_BOOT2',
-  2147483664: 'EV_EFI_HCRTM_EVENT',
-  2147483872: 'EV_EFI_VARIABLE_AUTHORITY',
+/** An event with its data read, its digest in the bank that was quoted, and what it stands for in words. */
+export interface SeenEvent {
+  event: BootEvent
+  type: string
+  content: EventContent
+  /** Lower-case hex; null when the event has none in that bank: then it was not measured into it. */
+  digest: string | null
+  standsFor: string
 }
 
-const VARIABLES = new Set(['EV_EFI_VARIABLE_DRIVER_CONFIG', 'EV_EFI_VARIABLE_BOOT', 'EV_EFI_VARIABLE_BOOT2', 'EV_EFI_VARIABLE_AUTHORITY'])
-const TEXTS = new Set(['EV_IPL', 'EV_EFI_ACTION', 'EV_ACTION', 'EV_POST_CODE'])
 const MAX_TEXT = 120
+const FIRMWARE_APPLICATION = /^FvVol\([\w-]{36}\)\/FvFile\([\w-]{36}\)/
 
-export const eventTypeName = (type: number): string => TYPES[type] ?? `0x${type.toString(16).padStart(8, '0')}`
+const VARIABLES: Record<string, string> = {
+  SecureBoot: 'Secure Boot state',
+  PK: 'platform key (PK)',
+  KEK: 'key exchange keys (KEK)',
+  db: 'allowed signers (db)',
+  dbx: 'revoked signers (dbx)',
+  vendor_db: "Shim's own signers (vendor_db)",
+  BootOrder: 'boot order',
+}
+const AUTHORITIES: Record<string, string> = {
+  db: 'signer of Shim (db)',
+  Shim: 'signer that Shim trusts',
+  SbatLevel: 'SBAT level of Shim',
+  MokListRT: 'signer of the machine owner (MokListRT)',
+  vendor_db: "Shim's own signers (vendor_db)",
+}
+const MOK: Record<string, string> = { MokList: 'MOK list', MokListX: 'list of revoked MOKs', MokListTrusted: 'trust in MOKs' }
 
-/** What an event stands for, in one line: type, and the variable's name or the text. For people: the data need not be true. */
-export function describeEvent(event: BootEvent): string {
-  const type = eventTypeName(event.type)
-  const detail = VARIABLES.has(type) ? variableName(event.data) : TEXTS.has(type) ? printable(event.data.toString('latin1')) : ''
-  return `event ${event.number} ${type}${detail ? ` ${detail}` : ''}`
+/** The events of a log, read once for all that judge them. */
+export function seeEvents(log: BootEventLog, bank: HashName): SeenEvent[] {
+  let applications = 0
+  return log.events.map((event) => {
+    const type = eventTypeName(event.type)
+    const content = readEvent(event)
+    const isApplication = event.pcr === 4 && type === 'EV_EFI_BOOT_SERVICES_APPLICATION'
+    const standsFor =
+      isApplication && !isFirmwareApplication(content) ? bootApplication(applications++, content) : standing(event, type, content)
+    return { event, type, content, digest: event.digests.get(bank)?.toString('hex') ?? null, standsFor }
+  })
 }
 
-/** UEFI_VARIABLE_DATA: GUID, length of the name in characters, length of the data, name in UTF-16. */
-function variableName(data: Buffer): string {
-  if (data.length < 32) return ''
-  const characters = data.readUInt32LE(16)
-  if (characters > MAX_TEXT || 32 + characters * 2 > data.length) return ''
-  return printable(data.subarray(32, 32 + characters * 2).toString('utf16le'))
+/** An application that is part of the firmware (a menu, a diagnosis), by its path; no digest covers the path. */
+export const isFirmwareApplication = (content: EventContent): boolean =>
+  content.kind === 'image' && FIRMWARE_APPLICATION.test(content.devicePath)
+
+/** One line for people: number, type, and what it stands for. The data need not be true. */
+export const describeEvent = ({ event, type, standsFor }: SeenEvent): string => `event ${event.number} ${type} ${standsFor}`
+
+/** Shim, GRUB and the kernel are told apart by their order alone. */
+function bootApplication(index: number, content: EventContent): string {
+  const path = content.kind === 'image' && content.devicePath ? ` ${printable(content.devicePath)}` : ''
+  return `${['Shim', 'GRUB'][index] ?? 'kernel'}${path}`
 }
 
-const printable = (text: string) =>
-  text
-    .replace(/\0+$/, '')
-    .replace(/[^\x20-\x7e]/g, '?')
-    .slice(0, MAX_TEXT)
+function standing(event: BootEvent, type: string, content: EventContent): string {
+  switch (content.kind) {
+    case 'variable':
+      return variable(type, content)
+    case 'image':
+      return `${isFirmwareApplication(content) ? 'application of the firmware' : 'driver'} ${printable(content.devicePath)}`.trimEnd()
+    case 'blob':
+      return `firmware volume at 0x${content.address.toString(16)}`
+    case 'partitions':
+      return `partition table of disk ${content.disk}`
+    case 'text':
+      return measuredText(event, type, content.text)
+    default:
+      return type === 'EV_S_CRTM_VERSION' ? 'firmware version' : type === 'EV_SEPARATOR' ? 'separator' : 'data of the firmware'
+  }
+}
+
+function variable(type: string, content: EventContent & { kind: 'variable' }): string {
+  const name = printable(content.name)
+  const known = (type === 'EV_EFI_VARIABLE_AUTHORITY' ? AUTHORITIES : VARIABLES)[name]
+  if (known) return known
+  if (content.value.kind === 'load-option') return `boot entry ${name} ${JSON.stringify(printable(content.value.option.description))}`
+  return `variable ${name}`
+}
+
+function measuredText({ pcr }: BootEvent, type: string, text: string): string {
+  if (type !== 'EV_IPL') return `action ${JSON.stringify(printable(text))}`
+  if (pcr === 14) return MOK[text] ?? printable(text)
+  if (text.startsWith('kernel_cmdline: ')) return 'kernel command line'
+  if (text.startsWith('grub_cmd: ')) return `GRUB command ${JSON.stringify(printable(text.slice(10)))}`
+  if (pcr !== 9) return printable(text)
+  const kind = /\/vmlinuz/.test(text) ? 'kernel file' : /\/init(?:rd|ramfs)/.test(text) ? 'initrd' : 'file'
+  return `${kind} ${printable(text)}`
+}
+
+/** Control characters cannot break a terminal or a log. */
+const printable = (text: string) => text.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_TEXT)

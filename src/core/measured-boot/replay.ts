@@ -14,16 +14,33 @@ export function replayEventLog(log: BootEventLog, bank: HashName): Map<number, B
   for (const event of log.events) {
     if (event.type === EV_NO_ACTION) {
       const locality = startupLocality(event)
-      if (locality !== null && !values.has(0)) values.set(0, Buffer.concat([Buffer.alloc(digestSize(bank) - 1), Buffer.from([locality])]))
+      if (locality !== null && !values.has(0)) values.set(0, pcrAt(locality, bank))
       continue
     }
     const digest = event.digests.get(bank)
     if (!digest) continue
-    const before = values.get(event.pcr) ?? Buffer.alloc(digestSize(bank))
+    const before = values.get(event.pcr) ?? pcrAt(0, bank)
     values.set(event.pcr, createHash(bank).update(before).update(digest).digest())
   }
   return values
 }
+
+/** Where a PCR begins, before any event is extended. */
+export function pcrStart(log: BootEventLog, pcr: number, bank: HashName): Buffer {
+  if (pcr !== 0) return pcrAt(0, bank)
+  const ahead = log.events.slice(
+    0,
+    Math.max(
+      0,
+      log.events.findIndex((event) => event.pcr === 0 && event.type !== EV_NO_ACTION),
+    ),
+  )
+  const locality = ahead.map((event) => (event.type === EV_NO_ACTION ? startupLocality(event) : null)).find((found) => found !== null)
+  return pcrAt(locality ?? 0, bank)
+}
+
+/** Zeros, and at the end the locality from which the TPM was started. */
+const pcrAt = (locality: number, bank: HashName): Buffer => Buffer.concat([Buffer.alloc(digestSize(bank) - 1), Buffer.from([locality])])
 
 function startupLocality({ pcr, data }: BootEvent): number | null {
   if (pcr !== 0 || data.length !== STARTUP_LOCALITY.length + 1 || !data.subarray(0, -1).equals(STARTUP_LOCALITY)) return null

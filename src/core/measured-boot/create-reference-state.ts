@@ -1,0 +1,113 @@
+import { KeylimeError } from '../errors.ts'
+import { COMMAND_LINE_PREFIX, escapePythonRegex } from './command-line-pattern.ts'
+import { isFirmwareApplication, type SeenEvent, seeEvents } from './describe-event.ts'
+import type { BootEventLog } from './event-log.ts'
+import { textOf } from './example-run.ts'
+import type { EfiSignature } from './signature-lists.ts'
+
+export interface CreatedState {
+  /** In upstream's order of members (policies C.7). */
+  state: Record<string, unknown>
+  /** What the maker of the state should know, a sentence each. */
+  warnings: string[]
+}
+
+const BANK = 'sha256'
+const KEY_MEMBERS = ['pk', 'kek', 'db', 'dbx'] as const
+
+/**
+ * The reference state that a boot log shows, with upstream's members and meaning: digests of the SHA-256 bank, all alternatives the one of this boot.
+ * @throws KeylimeError `invalid_request` when Secure Boot is off and `withoutSecureBoot` was not asked for, or the log has no SHA-256 digests.
+ */
+export function createReferenceState(log: BootEventLog, { withoutSecureBoot }: { withoutSecureBoot: boolean }): CreatedState {
+  if (!log.banks.includes(BANK))
+    throw new KeylimeError('invalid_request', `the boot log has no SHA-256 digests, only ${log.banks.join(', ')}`, {
+      hint: 'switch the SHA-256 bank of the TPM on (tpm2_pcrallocate) and boot again',
+    })
+  const events = seeEvents(log, BANK)
+  const warnings: string[] = []
+  const secureBoot = secureBootOf(events)
+  if (secureBoot === null) warnings.push('the boot log does not say whether Secure Boot is on; it is taken as off')
+  if (!secureBoot && !withoutSecureBoot)
+    throw new KeylimeError('invalid_request', 'Secure Boot is off in this boot log, and the state would not demand it', {
+      hint: 'give --without-secureboot (-i) if that is what you want, or switch Secure Boot on and boot again',
+    })
+  if (secureBoot && withoutSecureBoot) warnings.push('Secure Boot is on in this boot log: --without-secureboot is ignored, the state demands it')
+  const kernel = kernelOf(events, secureBoot === true, warnings)
+  const state = {
+    has_secureboot: secureBoot === true,
+    scrtm_and_bios: [firmwareOf(events, warnings)],
+    ...keysOf(events),
+    vendor_db: authoritySignatures(events),
+    mokdig: mokDigests(events, 'MokList'),
+    mokxdig: mokDigests(events, 'MokListX'),
+    ...(kernel ? { kernels: [kernel] } : {}),
+  }
+  return { state, warnings }
+}
+
+function secureBootOf(events: readonly SeenEvent[]): boolean | null {
+  for (const { type, content } of events)
+    if (type === 'EV_EFI_VARIABLE_DRIVER_CONFIG' && content.kind === 'variable' && content.name === 'SecureBoot')
+      return content.value.kind === 'switch' && content.value.enabled
+  return null
+}
+
+const digestOf = ({ digest }: SeenEvent): Record<string, string> => (digest === null ? {} : { [BANK]: `0x${digest}` })
+
+function firmwareOf(events: readonly SeenEvent[], warnings: string[]): Record<string, unknown> {
+  const version = events.find(({ type }) => type === 'EV_S_CRTM_VERSION')
+  if (!version) warnings.push('the boot log has no version of the firmware (EV_S_CRTM_VERSION): policy example will refuse this state')
+  const volumes = events.filter(({ type }) => type.startsWith('EV_EFI_PLATFORM_FIRMWARE_BLOB'))
+  return { ...(version ? { scrtm: digestOf(version) } : {}), platform_firmware: volumes.map(digestOf) }
+}
+
+const asMembers = ({ owner, data }: EfiSignature) => ({ SignatureOwner: owner, SignatureData: `0x${data}` })
+
+/** PK, KEK, db and dbx; of a variable that is there twice, the later counts. */
+function keysOf(events: readonly SeenEvent[]): Record<(typeof KEY_MEMBERS)[number], unknown[]> {
+  const keys: Record<(typeof KEY_MEMBERS)[number], unknown[]> = { pk: [], kek: [], db: [], dbx: [] }
+  for (const { type, content } of events) {
+    if (type !== 'EV_EFI_VARIABLE_DRIVER_CONFIG' || content.kind !== 'variable' || content.value.kind !== 'lists') continue
+    const member = KEY_MEMBERS.find((name) => name === content.name.toLowerCase())
+    if (member) keys[member] = content.value.lists.flatMap((list) => list.signatures).map(asMembers)
+  }
+  return keys
+}
+
+function authoritySignatures(events: readonly SeenEvent[]): unknown[] {
+  return events.flatMap(({ type, content }) => {
+    const isVendorDb = type === 'EV_EFI_VARIABLE_AUTHORITY' && content.kind === 'variable' && content.name === 'vendor_db'
+    return isVendorDb && content.value.kind === 'signatures' ? content.value.signatures.map(asMembers) : []
+  })
+}
+
+const mokDigests = (events: readonly SeenEvent[], name: string) =>
+  events.filter((seen) => seen.type === 'EV_IPL' && textOf(seen) === name).map(digestOf)
+
+/** Shim, GRUB, kernel, initrd and command line of the boot; null, with a warning, when these are not the applications that were started. */
+function kernelOf(events: readonly SeenEvent[], secureBoot: boolean, warnings: string[]): Record<string, string> | null {
+  const applications = events.filter(({ type, content }) => type === 'EV_EFI_BOOT_SERVICES_APPLICATION' && !isFirmwareApplication(content))
+  const [shim, grub, third] = applications.map((seen) => digestOf(seen)[BANK])
+  if (!shim || !grub || (secureBoot ? !third || applications.length > 4 : applications.length !== 2)) {
+    const wanted = secureBoot ? 'three or four applications to be started (Shim, GRUB, kernel)' : 'two applications to be started (Shim, GRUB)'
+    warnings.push(`the state has no kernels, and policy example will refuse it: it expects ${wanted}, and the log has ${applications.length}`)
+    return null
+  }
+  const text = (pcr: number, part: RegExp) => events.find((seen) => seen.type === 'EV_IPL' && seen.event.pcr === pcr && part.test(textOf(seen)))
+  const digest = (seen: SeenEvent | undefined, member: string, what: string): Record<string, string> => {
+    const found = seen && digestOf(seen)[BANK]
+    if (!found) warnings.push(`the log has no ${what}: policy example will refuse this state`)
+    return found ? { [member]: found } : {}
+  }
+  const commandLine = text(8, /kernel_cmdline/)
+  if (!commandLine) warnings.push('the log has no kernel command line: policy example will refuse this state')
+  return {
+    ...(secureBoot ? { kernel_authcode_sha256: third! } : {}),
+    shim_authcode_sha256: shim,
+    grub_authcode_sha256: grub,
+    ...digest(text(9, /initrd|initramfs/), 'initrd_plain_sha256', 'initrd'),
+    ...(secureBoot ? {} : digest(text(9, /vmlinuz/), 'vmlinuz_plain_sha256', 'kernel file (vmlinuz)')),
+    ...(commandLine ? { kernel_cmdline: escapePythonRegex(textOf(commandLine).slice(COMMAND_LINE_PREFIX.length)) } : {}),
+  }
+}
