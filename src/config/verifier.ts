@@ -94,9 +94,13 @@ export const verifierOptions = options({
   measured_boot_policy_name: option({
     parse: text,
     default: 'accept-all',
-    doc: 'How a boot log that explains the PCRs is judged: `accept-all` or `reject-all`.',
+    doc: 'How a boot log that explains the PCRs is judged: `accept-all`; `example`, which compares it with the reference state; `reject-all`.',
   }),
-  measured_boot_imports: option({ parse: list, default: [], doc: 'Further modules with policy engines.' }),
+  measured_boot_imports: option({
+    parse: list,
+    default: [],
+    doc: "Upstream's further modules with policy engines, in Python: left aside with a warning.",
+  }),
   measured_boot_evaluate: option({
     parse: oneOf('once', 'always'),
     default: 'once',

@@ -6,6 +6,7 @@ import { translatePythonRegex } from '../ima/python-regex.ts'
 export const COMMAND_LINE_PREFIX = 'kernel_cmdline: '
 
 const MAX_LENGTH = 16_384
+const GLOBAL_FLAGS = /(?<!\\)\(\?[a-zA-Z]+\)/
 /** The characters that Python's `re.escape` escapes since 3.7. */
 const SPECIAL = /[()[\]{}?*+\-|^$\\.&~# \t\n\r\v\f]/g
 
@@ -18,6 +19,14 @@ export const escapePythonRegex = (text: string): string => text.replace(SPECIAL,
  */
 export function compileCommandLine(expression: string, path: string): (text: string) => boolean {
   if (expression.length > MAX_LENGTH) throw new KeylimeError('invalid_request', `${path}: is longer than ${MAX_LENGTH} characters`)
+  if (GLOBAL_FLAGS.test(expression))
+    throw new KeylimeError(
+      'invalid_request',
+      `${path}: flags such as (?i) must stand at the start, and there the prefix of the log stands`,
+      {
+        hint: 'write (?i:…) around what they are for',
+      },
+    )
   try {
     const compiled = RE2JS.compile(translatePythonRegex(COMMAND_LINE_PREFIX + expression))
     return (text) => compiled.matches(text)

@@ -32,7 +32,8 @@ export function createReferenceState(log: BootEventLog, { withoutSecureBoot }: {
     throw new KeylimeError('invalid_request', 'Secure Boot is off in this boot log, and the state would not demand it', {
       hint: 'give --without-secureboot (-i) if that is what you want, or switch Secure Boot on and boot again',
     })
-  if (secureBoot && withoutSecureBoot) warnings.push('Secure Boot is on in this boot log: --without-secureboot is ignored, the state demands it')
+  if (secureBoot && withoutSecureBoot)
+    warnings.push('Secure Boot is on in this boot log: --without-secureboot is ignored, the state demands it')
   const kernel = kernelOf(events, secureBoot === true, warnings)
   const state = {
     has_secureboot: secureBoot === true,
@@ -90,11 +91,16 @@ function kernelOf(events: readonly SeenEvent[], secureBoot: boolean, warnings: s
   const applications = events.filter(({ type, content }) => type === 'EV_EFI_BOOT_SERVICES_APPLICATION' && !isFirmwareApplication(content))
   const [shim, grub, third] = applications.map((seen) => digestOf(seen)[BANK])
   if (!shim || !grub || (secureBoot ? !third || applications.length > 4 : applications.length !== 2)) {
-    const wanted = secureBoot ? 'three or four applications to be started (Shim, GRUB, kernel)' : 'two applications to be started (Shim, GRUB)'
-    warnings.push(`the state has no kernels, and policy example will refuse it: it expects ${wanted}, and the log has ${applications.length}`)
+    const wanted = secureBoot
+      ? 'three or four applications to be started (Shim, GRUB, kernel)'
+      : 'two applications to be started (Shim, GRUB)'
+    warnings.push(
+      `the state has no kernels, and policy example will refuse it: it expects ${wanted}, and the log has ${applications.length}`,
+    )
     return null
   }
-  const text = (pcr: number, part: RegExp) => events.find((seen) => seen.type === 'EV_IPL' && seen.event.pcr === pcr && part.test(textOf(seen)))
+  const text = (pcr: number, part: RegExp) =>
+    events.find((seen) => seen.type === 'EV_IPL' && seen.event.pcr === pcr && part.test(textOf(seen)))
   const digest = (seen: SeenEvent | undefined, member: string, what: string): Record<string, string> => {
     const found = seen && digestOf(seen)[BANK]
     if (!found) warnings.push(`the log has no ${what}: policy example will refuse this state`)

@@ -52,7 +52,7 @@ export const isFirmwareApplication = (content: EventContent): boolean =>
   content.kind === 'image' && FIRMWARE_APPLICATION.test(content.devicePath)
 
 /** One line for people: number, type, and what it stands for. The data need not be true. */
-export const describeEvent = ({ event, type, standsFor }: SeenEvent): string => `event ${event.number} ${type} ${standsFor}`
+export const describeEvent = ({ event, type, standsFor }: SeenEvent): string => `event ${event.number} ${type} (${standsFor})`
 
 /** Shim, GRUB and the kernel are told apart by their order alone. */
 function bootApplication(index: number, content: EventContent): string {

@@ -19,16 +19,14 @@ export interface LoadOption {
 
 const ACTIVE = 1
 
-/** @throws KeylimeError `malformed` when the lengths are not those of the event. */
+/** Bytes behind the variable are left aside, as upstream does; they are measured too. @throws KeylimeError `malformed` when a length is more than there is. */
 export function parseVariable(bytes: Buffer): EfiVariable {
   const reader = new LittleEndianReader(bytes, 'the variable')
   const guid = guidText(reader.bytes(16))
   const characters = reader.u64()
   const length = reader.u64()
   const name = reader.bytes(characters * 2).toString('utf16le')
-  const data = reader.bytes(length)
-  if (reader.remaining > 0) throw new KeylimeError('malformed', `${reader.remaining} bytes are left behind the variable ${name}`)
-  return { guid, name, data }
+  return { guid, name, data: reader.bytes(length) }
 }
 
 /** @throws KeylimeError `malformed` for an odd number of bytes. */

@@ -1,7 +1,7 @@
 import { hash as hashOf } from 'node:crypto'
 import type { Finding } from './boot-finding.ts'
 import type { SeenEvent } from './describe-event.ts'
-import { inBank, limited, type Part, type Rule, type Run, textOf } from './example-run.ts'
+import { inBank, limited, type Part, type Rule, type Run, textOf, unreadable } from './example-run.ts'
 import { judgeAuthority, judgeBootVariable, judgeConfiguredVariable } from './example-variables.ts'
 
 const LOAD_COMMAND = /^grub_cmd: linux(?:efi|16)? /
@@ -22,7 +22,7 @@ export const EXAMPLE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
   ['2 EV_EFI_BOOT_SERVICES_DRIVER', () => null],
   ['4 EV_EFI_ACTION', action('Calling EFI Application from Boot Option', 'Returning from EFI Application from Boot Option')],
   ['4 EV_EFI_BOOT_SERVICES_APPLICATION', collect('applications')],
-  ['5 EV_EFI_GPT_EVENT', atMost(1)],
+  ['5 EV_EFI_GPT_EVENT', judgePartitions],
   [
     '5 EV_EFI_ACTION',
     action('Exit Boot Services Invocation', 'Exit Boot Services Returned with Failure', 'Exit Boot Services Returned with Success'),
@@ -54,11 +54,16 @@ function action(...texts: string[]): Rule {
   }
 }
 
+/** Any table, but one that is a table. */
+function judgePartitions(seen: SeenEvent, run: Run): Finding | null {
+  return seen.content.kind === 'partitions' ? limited(seen, run, 'EV_EFI_GPT_EVENT') : unreadable(seen)
+}
+
 /** Four bytes that say "no error"; upstream means to take FFFFFFFF too, and its spelling never matches. */
 function judgeSeparator(seen: SeenEvent, { bank }: Run): Finding | null {
   const { data } = seen.event
   if (data.equals(Buffer.alloc(4)) && seen.digest === hashOf(bank, data, 'hex')) return null
-  return { seen, reason: 'tells of an error of the firmware', got: data.toString('hex', 0, 64), expected: ['00000000'] }
+  return { seen, reason: 'is not the one of a boot without errors', got: data.toString('hex', 0, 64), expected: ['00000000'] }
 }
 
 function judgeGrubText(seen: SeenEvent, run: Run): Finding | null {

@@ -29,3 +29,9 @@ export const inBank = (digests: readonly DigestByBank[], bank: HashName): string
   digests.flatMap((digest) => (digest.has(bank) ? [digest.get(bank)!] : []))
 
 export const textOf = ({ content }: SeenEvent): string => (content.kind === 'text' ? content.text : '')
+
+/** For data whose inner form is needed and is not there. */
+export const unreadable = (seen: SeenEvent): Finding => ({
+  seen,
+  reason: `cannot be read: ${(seen.content.kind === 'raw' && seen.content.defect) || 'it has not the form of its type'}`,
+})

@@ -2,7 +2,7 @@ import { hash as hashOf } from 'node:crypto'
 import { parseCertificate } from '../pki/certificate.ts'
 import type { Finding } from './boot-finding.ts'
 import type { SeenEvent } from './describe-event.ts'
-import { limited, type Rule, type Run } from './example-run.ts'
+import { limited, type Rule, type Run, unreadable } from './example-run.ts'
 import { EFI_CERT_SHA256, EFI_CERT_X509, EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE, SHIM_LOCK } from './guid.ts'
 import { type KeyMember, keyId } from './reference-state.ts'
 import type { EfiSignature, EfiSignatureList } from './signature-lists.ts'
@@ -56,11 +56,6 @@ function dispatch(rules: Record<string, Rule>, seen: SeenEvent, run: Run): Findi
     : { seen, reason: 'is a variable that is not expected there', got: `${content.guid} ${content.name.slice(0, 120)}` }
 }
 
-const unreadable = (seen: SeenEvent): Finding => ({
-  seen,
-  reason: `cannot be read: ${(seen.content.kind === 'raw' && seen.content.defect) || 'it has not the form of its type'}`,
-})
-
 function once(seen: SeenEvent, run: Run): Finding | null {
   return limited(seen, run, `authority ${seen.standsFor}`)
 }
@@ -84,6 +79,7 @@ function allowedKeys(member: Exclude<KeyMember, 'dbx'>, types: readonly string[]
     if (!run.state.hasSecureBoot && allowed.size === 0) return null
     const lists = listsOf(seen)
     if (!lists) return unreadable(seen)
+    if (lists.length === 0) return { seen, reason: 'is empty, and the reference state is for a machine with keys there' }
     const odd = lists.find((list) => !types.includes(list.type))
     if (odd) return { seen, reason: 'has a list of signatures of a kind that is not accepted there', got: odd.type, expected: types }
     const unknown = lists.flatMap((list) => list.signatures).filter((key) => !allowed.has(keyId(key)))

@@ -1,4 +1,4 @@
-import { isKeylimeError } from '../errors.ts'
+import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { devicePathText } from './device-path.ts'
 import { type EfiVariable, type LoadOption, parseBootOrder, parseLoadOption, parseVariable } from './efi-variable.ts'
 import type { BootEvent } from './event-log.ts'
@@ -119,7 +119,8 @@ function partitions(data: Buffer): EventContent {
   const entrySize = reader.u32()
   reader.bytes(4)
   const count = reader.u64()
-  if (count > MAX_PARTITIONS || entrySize < 128 || count * entrySize !== reader.remaining) return RAW
+  if (count > MAX_PARTITIONS || entrySize < 128)
+    throw new KeylimeError('malformed', `the partition table declares ${count} partitions of ${entrySize} bytes`)
   const entries = Array.from({ length: count }, () => partition(reader.bytes(entrySize)))
   return { kind: 'partitions', disk, partitions: entries }
 }

@@ -8,7 +8,7 @@ import type { AgentTiming } from '../../core/attestation/agent-state.ts'
 import { isPolled } from '../../core/attestation/operational-state.ts'
 import type { SeverityPolicy } from '../../core/attestation/severity.ts'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
-import { type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
+import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
@@ -44,6 +44,8 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   for (const warning of warnings) logger.warn(warning)
   if (values.enabled_revocation_notifications.includes('zeromq'))
     logger.warn('revocations are not published over ZeroMQ: agents and the webhook are told')
+  if (values.measured_boot_imports.length > 0)
+    logger.warn(`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`)
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
   const tls = await tlsIdentities(env)
   const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', MIGRATIONS)
@@ -146,7 +148,7 @@ function bootPolicyOf(values: Settings): BootPolicyName {
   const name = values.measured_boot_policy_name
   if (isBootPolicyName(name)) return name
   throw new KeylimeError('config_invalid', `measured_boot_policy_name = ${name} is not known here`, {
-    hint: 'use accept-all (the log must explain the PCRs) or reject-all',
+    hint: `known are ${BOOT_POLICY_NAMES.join(', ')}`,
   })
 }
 
