@@ -87,10 +87,10 @@ function variable(type: string, content: EventContent & { kind: 'variable' }): s
 
 function measuredText({ pcr }: BootEvent, type: string, text: string): string {
   if (type !== 'EV_IPL') return `action ${JSON.stringify(printable(text))}`
-  if (pcr === 14) return MOK[text] ?? printable(text)
+  if (pcr === 14) return MOK[text] ?? `text ${JSON.stringify(printable(text))}`
   if (text.startsWith('kernel_cmdline: ')) return 'kernel command line'
   if (text.startsWith('grub_cmd: ')) return `GRUB command ${JSON.stringify(printable(text.slice(10)))}`
-  if (pcr !== 9) return printable(text)
+  if (pcr !== 9) return `text ${JSON.stringify(printable(text))}`
   const kind = /\/vmlinuz/.test(text) ? 'kernel file' : /\/init(?:rd|ramfs)/.test(text) ? 'initrd' : 'file'
   return `${kind} ${printable(text)}`
 }

@@ -31,7 +31,9 @@ export const inBank = (digests: readonly DigestByBank[], bank: HashName): string
 export const textOf = ({ content }: SeenEvent): string => (content.kind === 'text' ? content.text : '')
 
 /** For data whose inner form is needed and is not there. */
-export const unreadable = (seen: SeenEvent): Finding => ({
-  seen,
-  reason: `cannot be read: ${(seen.content.kind === 'raw' && seen.content.defect) || 'it has not the form of its type'}`,
-})
+export function unreadable(seen: SeenEvent): Finding {
+  const { content } = seen
+  const defect =
+    content.kind === 'variable' && content.value.kind === 'unreadable' ? content.value.defect : content.kind === 'raw' && content.defect
+  return { seen, reason: `cannot be read: ${defect || 'it has not the form of its type'}` }
+}

@@ -16,6 +16,7 @@ export type VariableValue =
   | { kind: 'load-option'; option: LoadOption }
   | { kind: 'text'; text: string }
   | { kind: 'bytes' }
+  | { kind: 'unreadable'; defect: string }
 
 export interface Partition {
   type: string
@@ -58,18 +59,31 @@ const READERS: Record<string, (data: Buffer) => EventContent> = {
 /** Reads the data of an event. Never throws for what a machine sends: data of a wrong inner form stays raw, and whoever needs it refuses. */
 export function readEvent(event: BootEvent): EventContent {
   const read = READERS[eventTypeName(event.type)]
-  if (!read) return RAW
-  try {
-    return read(event.data)
-  } catch (error) {
-    if (!isKeylimeError(error)) throw error
-    return { kind: 'raw', defect: error.message }
-  }
+  return read
+    ? attempt(
+        () => read(event.data),
+        (defect): EventContent => ({ kind: 'raw', defect }),
+      )
+    : RAW
 }
 
+/** The name of a variable is known even when its content has not the form that the name promises. */
 function variable(data: Buffer, read: (variable: EfiVariable) => VariableValue): EventContent {
   const parsed = parseVariable(data)
-  return { kind: 'variable', guid: parsed.guid, name: parsed.name, value: read(parsed) }
+  const value = attempt(
+    () => read(parsed),
+    (defect): VariableValue => ({ kind: 'unreadable', defect }),
+  )
+  return { kind: 'variable', guid: parsed.guid, name: parsed.name, value }
+}
+
+function attempt<T>(read: () => T, otherwise: (defect: string) => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!isKeylimeError(error)) throw error
+    return otherwise(error.message)
+  }
 }
 
 function configured({ name, data }: EfiVariable): VariableValue {

@@ -47,6 +47,7 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   if (values.measured_boot_imports.length > 0)
     logger.warn(`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`)
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
+  bootPolicyOf(values) // a name that is not known is told before anything is opened
   const tls = await tlsIdentities(env)
   const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', MIGRATIONS)
   const { client } = tls

@@ -12,6 +12,10 @@ const KINDS: Record<string, Word> = {
     describe: 'What may run: from a log, files, images, packages, repositories',
     load: async () => (await import('./actions/create-runtime.ts')).createRuntime,
   },
+  'measured-boot': {
+    describe: 'How a machine may boot: from the boot log of a good boot',
+    load: async () => (await import('./actions/create-measured-boot.ts')).createMeasuredBoot,
+  },
 }
 
 const WORDS: Record<string, Word> = {
@@ -43,6 +47,7 @@ export const command = {
         addWords(create, KINDS, choose)
           .usage('Makes a policy.\n\nUsage: keylime policy create KIND [options]')
           .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
+          .example('keylime policy create measured-boot --event-log uefi.bin -o boot.json', 'accept machines that boot like this one')
           .demandCommand(1, `say which kind of policy: keylime policy create ${Object.keys(KINDS).join(' | ')}`),
       )
       .demandCommand(1, `say what to do: keylime policy create | ${Object.keys(WORDS).join(' | ')}`),

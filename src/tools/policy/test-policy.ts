@@ -1,11 +1,12 @@
-import { FRESH_IMA } from '../../core/attestation/evidence-policy.ts'
+import { type BootPolicy, FRESH_IMA } from '../../core/attestation/evidence-policy.ts'
 import type { Failure } from '../../core/attestation/failure.ts'
 import { judgeStaticPcrs, parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { imaPolicy } from '../../core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
-import { parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
+import { type BootPolicyName, parseBootPolicy, parseBootPolicyText } from '../../core/measured-boot/boot-policy.ts'
+import { isReferenceState } from '../../core/measured-boot/reference-state.ts'
 import { isHashName } from '../../core/tpm/algorithms.ts'
 import { IMA_PCR } from '../../core/tpm/pcr-selection.ts'
 import { parsePcrs, readInput, readTextInput, unsignedPcrs } from './read-input.ts'
@@ -14,12 +15,16 @@ export interface TestOptions {
   runtimePolicy?: string | undefined
   log?: string | undefined
   mbPolicy?: string | undefined
+  /** `measured_boot_policy_name`; by default what the file is made for. */
+  mbPolicyName?: BootPolicyName | undefined
   eventLog?: string | undefined
   tpmPolicy?: string | undefined
   pcrs?: string | undefined
   bank: string
   failOnViolations?: boolean | undefined
 }
+
+const REPLAY_ONLY = '{"replay":true}'
 
 /**
  * The verifier's own judgement of a machine's logs and PCRs, offline. Nobody signed the PCRs, so it says what a policy does, not whether a
@@ -33,11 +38,11 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   if (!options.runtimePolicy && !options.mbPolicy && !options.tpmPolicy)
     throw new KeylimeError('usage', 'there is no policy to test', { hint: 'give --runtime-policy, --mb-policy or --tpm-policy' })
   if (options.runtimePolicy && !options.log) throw new KeylimeError('usage', '--runtime-policy needs --log, the IMA log of the machine')
+  if (options.mbPolicy && !options.eventLog) throw new KeylimeError('usage', '--mb-policy needs --event-log, the boot log of the machine')
   const pcrs = unsignedPcrs(bank, parsePcrs(await readTextInput(options.pcrs), bank))
   const used = new Set<number>()
   const failures: Failure[] = []
-  const bootText = options.mbPolicy ? await readTextInput(options.mbPolicy) : '{"replay":true}'
-  const boot = options.mbPolicy || options.eventLog ? parseBootPolicy(bootText, 'accept-all') : null
+  const boot = await bootPolicyOf(options)
   const log = options.eventLog ? await readInput(options.eventLog) : null
   const judged = boot?.judge({ pcrs, log, evaluate: true })
   failures.push(...(judged?.failures ?? []))
@@ -53,4 +58,12 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   }
   if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(options.tpmPolicy), pcrs, used))
   return failures
+}
+
+/** A boot log without a policy is replayed all the same: it gives boot_aggregate. */
+async function bootPolicyOf({ mbPolicy, mbPolicyName, eventLog }: TestOptions): Promise<BootPolicy | null> {
+  if (!mbPolicy) return eventLog ? parseBootPolicy(REPLAY_ONLY, 'accept-all') : null
+  const text = await readTextInput(mbPolicy)
+  const json = parseBootPolicyText(text)
+  return parseBootPolicy(text, mbPolicyName ?? (json && isReferenceState(json) ? 'example' : 'accept-all'))
 }

@@ -28,6 +28,30 @@ test('a policy is made, found good and judged by, with the exit codes of a scrip
   expect(status).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({ accepted: false, failures: [{ context: { path: '/usr/bin/sh', line: 3 } }] })
 })
+test('a reference state is made, by upstream’s options too, and judged by; nothing is written without Secure Boot', () => {
+  const boot = path.join(dir, 'boot.json')
+  const log = machine('uefi.bin')
+  expect(keylime('create', 'measured-boot', '--eventlog-file', log, '-o', boot)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('create', 'measured-boot', '-e', log, '-o', '-')).toMatchObject({ status: 0, stdout: fs.readFileSync(boot, 'utf8') })
+  const judged = ['--mb-policy', boot, '--event-log', log, '--pcrs', machine('pcrs.txt')]
+  expect(keylime('test', ...judged)).toEqual({ status: 0, stdout: 'accepted\n', stderr: '' })
+  fs.writeFileSync(boot, fs.readFileSync(boot, 'utf8').replace('ima_policy=tcb', 'ima_policy=no'))
+  expect(keylime('test', ...judged)).toMatchObject({
+    status: 3,
+    stdout: expect.stringMatching(/policy_example: kernel command line \(event 41, PCR 8\)/),
+  })
+  const plain = log.replace('secure-boot-ima-sig', 'no-secure-boot')
+  const unwritten = path.join(dir, 'unwritten.json')
+  expect(keylime('create', 'measured-boot', '-e', plain, '-o', unwritten)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('--without-secureboot (-i)'),
+  })
+  expect(fs.existsSync(unwritten)).toBe(false)
+  expect(keylime('create', 'measured-boot', '-i', '-e', plain)).toMatchObject({
+    status: 0,
+    stdout: expect.stringContaining('"vmlinuz_plain_sha256"'),
+  })
+})
 test('a policy is signed and verified; another key opens nothing', () => {
   const pairs = [generateKeyPairSync('ec', { namedCurve: 'P-256' }), generateKeyPairSync('ec', { namedCurve: 'P-256' })]
   const [key, pub, other] = ['key.pem', 'pub.pem', 'other.pem'].map((name) => path.join(dir, name)) as [string, string, string]

@@ -1,3 +1,4 @@
+import { BOOT_POLICY_NAMES } from '../../../core/measured-boot/boot-policy.ts'
 import { file, json, type PolicyAction } from '../action.ts'
 import { type TestOptions, testPolicies } from '../test-policy.ts'
 
@@ -13,10 +14,15 @@ export const test: PolicyAction<Arguments> = {
     yargs
       .usage('The verifier’s own judgement of a machine’s logs and PCRs, here.\n\nUsage: keylime policy test [options]')
       .example('keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt', 'would it be accepted?')
+      .example('keylime policy test --mb-policy boot.json --event-log uefi.bin --pcrs pcrs.txt', 'does it boot as it should?')
       .example('keylime policy test --tpm-policy \'{"7": ["<hex>"]}\' --pcrs pcrs.txt --json', 'static PCRs, the reasons as JSON')
       .option('runtime-policy', file('The runtime policy'))
       .option('log', file('IMA log (/sys/kernel/security/ima/ascii_runtime_measurements)'))
       .option('mb-policy', file('The measured boot policy'))
+      .option('mb-policy-name', {
+        choices: BOOT_POLICY_NAMES,
+        describe: 'As the verifier’s option measured_boot_policy_name; by default example for a reference state, else accept-all',
+      })
       .option('event-log', file('Boot log (/sys/kernel/security/tpm0/binary_bios_measurements)'))
       .option('tpm-policy', { type: 'string', requiresArg: true, describe: 'Static PCRs, JSON' })
       .option('pcrs', file('What tpm2_pcrread printed'))

@@ -1,0 +1,42 @@
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
+import { createReferenceState } from '../../core/measured-boot/create-reference-state.ts'
+import { type BootEventLog, parseEventLog } from '../../core/measured-boot/event-log.ts'
+import { readInput } from './read-input.ts'
+
+export interface BootCreateOptions {
+  eventLog?: string | undefined
+  withoutSecureboot?: boolean | undefined
+}
+
+/**
+ * Text of the reference state that a boot log shows: compact JSON without a line end, as upstream writes it. @param tell for notes to people.
+ * @throws KeylimeError `usage` without a log, `invalid_request` for one that is no boot log, or is of a boot without Secure Boot that was not asked for.
+ */
+export async function createMeasuredBootPolicy(options: BootCreateOptions, tell: (note: string) => void): Promise<string> {
+  const { eventLog, withoutSecureboot } = options
+  if (!eventLog)
+    throw new KeylimeError('usage', 'a reference state is made of a boot log', {
+      hint: 'give --event-log /sys/kernel/security/tpm0/binary_bios_measurements, or a copy of it',
+    })
+  const { state, warnings } = createReferenceState(readLog(await readInput(eventLog), eventLog), {
+    withoutSecureBoot: withoutSecureboot ?? false,
+  })
+  for (const warning of warnings) tell(`warning: ${warning}`)
+  return JSON.stringify(state)
+}
+
+function readLog(bytes: Buffer, file: string): BootEventLog {
+  if (bytes.length === 0)
+    throw new KeylimeError('invalid_request', `${file} is empty`, {
+      hint: 'the kernel has no boot log when the machine was not booted by UEFI with a TPM',
+    })
+  try {
+    return parseEventLog(bytes)
+  } catch (cause) {
+    if (!isKeylimeError(cause)) throw cause
+    throw new KeylimeError('invalid_request', `${file} is not a boot log: ${cause.message}`, {
+      cause,
+      hint: 'copy /sys/kernel/security/tpm0/binary_bios_measurements as it is, in binary form',
+    })
+  }
+}
