@@ -1,23 +1,15 @@
 import { readEntry } from './entry.ts'
 import { readImaKey } from './keyring.ts'
+import { addDigest, type PolicyParts } from './policy-document.ts'
 
-/** Digests that are gathered into a runtime policy; sets, so that nothing is listed twice. */
-export interface Collected {
-  digests: Map<string, Set<string>>
-  keyrings: Map<string, Set<string>>
-  buffers: Map<string, Set<string>>
+/** Which entries of a log are gathered besides files. */
+export interface LogMembers {
+  keyrings: boolean
+  buffers: boolean
 }
 
-export const emptyCollection = (): Collected => ({ digests: new Map(), keyrings: new Map(), buffers: new Map() })
-
-export function addDigest(to: Map<string, Set<string>>, name: string, digest: string): void {
-  const known = to.get(name)
-  if (known) known.add(digest)
-  else to.set(name, new Set([digest]))
-}
-
-/** Adds what a log shows: files, measured keys and other buffers. Violations have no digest. @returns the lines that cannot be read, counted from 1. */
-export function collectLog(log: string, into: Collected): number[] {
+/** Adds what a log shows. Violations have no digest. @returns the lines that cannot be read, counted from 1. */
+export function collectLog(log: string, into: PolicyParts, members: LogMembers): number[] {
   const unread: number[] = []
   for (const [i, line] of log.split('\n').entries()) {
     if (line === '') continue
@@ -25,47 +17,46 @@ export function collectLog(log: string, into: Collected): number[] {
     if (typeof entry === 'string') unread.push(i + 1)
     else if (/^0+$/.test(entry.column) || /^0+$/.test(entry.digest)) continue
     else if (entry.template !== 'ima-buf') addDigest(into.digests, entry.name, entry.digest)
-    else addDigest(readImaKey(entry.extra) ? into.keyrings : into.buffers, entry.name, entry.digest)
+    else if (!readImaKey(entry.extra)) {
+      if (members.buffers) addDigest(into.buffers, entry.name, entry.digest)
+    } else if (members.keyrings && !into.ignoredKeyrings.has(entry.name)) addDigest(into.keyrings, entry.name, entry.digest)
   }
   return unread
 }
 
+/** A path as the kernel's log has it: blanks are underscores there. */
+export const loggedName = (path: string): string => path.replaceAll(' ', '_')
+
 /** Adds a flat allow list: digest, blanks, path, as `sha256sum` prints them; `%keyring:NAME` is a keyring. @returns the lines that cannot be read. */
-export function collectAllowList(text: string, into: Collected): number[] {
+export function collectAllowList(text: string, into: PolicyParts): number[] {
   const unread: number[] = []
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue
-    const [, digest, path] = /^\s*([0-9a-fA-F]{40,128})\s+(.+?)\r?$/.exec(line) ?? []
+    const [, digest, path] = /^\s*([0-9a-fA-F]{40,128})\s+(\S.*?)\s*$/.exec(line) ?? []
     if (!digest || !path) unread.push(i + 1)
     else if (path.startsWith('%keyring:')) addDigest(into.keyrings, path.slice('%keyring:'.length), digest.toLowerCase())
-    else addDigest(into.digests, path, digest.toLowerCase())
+    else addDigest(into.digests, loggedName(path), digest.toLowerCase())
   }
   return unread
 }
 
-interface PolicyParts {
-  collected: Collected
-  excludes: readonly string[]
-  ignoredKeyrings: readonly string[]
-  logHash: string
-  verificationKeys: string
-  /** ISO text of now. */
-  timestamp: string
+/** Algorithm of digests by the length of the first one: `unknown` for a length that none has, null without digests. */
+export function algorithmOfDigests(digests: ReadonlyMap<string, ReadonlySet<string>>): string | null {
+  const [first] = digests.values()
+  const [digest] = first ?? []
+  if (digest === undefined) return null
+  return ({ 40: 'sha1', 64: 'sha256', 96: 'sha384', 128: 'sha512' } as Record<number, string>)[digest.length] ?? 'unknown'
 }
 
-/** A runtime policy of version 1 (policies A.9), names in order, so that two of them can be compared line by line. */
-export function policyDocument({ collected, excludes, ignoredKeyrings, logHash, verificationKeys, timestamp }: PolicyParts): object {
-  const sorted = (map: Map<string, Set<string>>) => Object.fromEntries([...map].sort(byName).map(([name, set]) => [name, [...set].sort()]))
-  return {
-    meta: { version: 1, generator: 3, timestamp },
-    release: 0,
-    digests: sorted(collected.digests),
-    excludes,
-    keyrings: sorted(collected.keyrings),
-    ima: { ignored_keyrings: ignoredKeyrings, log_hash_alg: logHash, dm_policy: null },
-    'ima-buf': sorted(collected.buffers),
-    'verification-keys': verificationKeys,
-  }
+/** Algorithm that the kernel of a log hashes files with: that of its boot_aggregate. Null when the log begins with something else. */
+export function algorithmOfLog(log: string): string | null {
+  const entry = readEntry(log.slice(0, Math.max(0, log.indexOf('\n'))) || log)
+  return typeof entry === 'string' || entry.name !== 'boot_aggregate' ? null : entry.algorithm
 }
 
-const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]) => (a < b ? -1 : 1)
+/** One expression a line; empty lines and comments do not count. */
+export const expressionsOf = (text: string): string[] =>
+  text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))

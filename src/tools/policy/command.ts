@@ -27,6 +27,18 @@ const WORDS: Record<string, Word> = {
     describe: 'Excludes that are too wide, weak digests: what is valid and probably not meant',
     load: async () => (await import('./actions/lint.ts')).lint,
   },
+  'diff <policy> [other]': {
+    describe: 'What differs between two policies, or between a policy and a log',
+    load: async () => (await import('./actions/diff.ts')).diff,
+  },
+  'merge <files..>': {
+    describe: 'Add policies or changes to a policy',
+    load: async () => (await import('./actions/merge.ts')).merge,
+  },
+  'convert [file]': {
+    describe: 'A runtime policy of an allow list, or of a policy of older form',
+    load: async () => (await import('./actions/convert.ts')).convert,
+  },
   sign: { describe: 'Sign a runtime policy', load: async () => (await import('./actions/sign.ts')).sign },
   verify: { describe: 'The policy in an envelope whose signature is good', load: async () => (await import('./actions/verify.ts')).verify },
 }
@@ -50,11 +62,13 @@ export const command = {
           .example('keylime policy create measured-boot --event-log uefi.bin -o boot.json', 'accept machines that boot like this one')
           .demandCommand(1, `say which kind of policy: keylime policy create ${Object.keys(KINDS).join(' | ')}`),
       )
-      .demandCommand(1, `say what to do: keylime policy create | ${Object.keys(WORDS).join(' | ')}`),
+      .demandCommand(1, `say what to do: keylime policy create | ${Object.keys(WORDS).map(firstWord).join(' | ')}`),
 
   /** Never asked: each word chooses itself. */
   run: async (): Promise<number> => 2,
 }
+
+const firstWord = (usage: string) => usage.split(' ')[0]
 
 function addWords(yargs: Argv, words: Record<string, Word>, choose: Choose): Argv {
   let cli = yargs

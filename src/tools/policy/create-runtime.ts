@@ -1,71 +1,104 @@
 import { KeylimeError } from '../../core/errors.ts'
-import { addDigest, type Collected, collectAllowList, collectLog, emptyCollection, policyDocument } from '../../core/ima/collect-digests.ts'
+import { algorithmOfDigests, algorithmOfLog, collectAllowList, collectLog, expressionsOf } from '../../core/ima/collect-digests.ts'
 import { compileExcludes } from '../../core/ima/excludes.ts'
-import { type Digests, parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
+import { addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyText } from '../../core/ima/policy-document.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
-import { hashFiles } from './hash-files.ts'
-import { readTextInput } from './read-input.ts'
+import { chooseAlgorithm } from './choose-algorithm.ts'
+import { readImaKeys, readTextInput } from './read-input.ts'
+import type { Source, SourceContext } from './source.ts'
+import { type FileTreeOptions, fileTree } from './sources/file-tree.ts'
 
-export interface CreateOptions {
+export interface CreateOptions extends FileTreeOptions {
+  /** Empty: the list of this machine's kernel. */
   log?: string | undefined
   allowlist?: string | undefined
   basePolicy?: string | undefined
-  rootfs?: string | undefined
   excludeList?: string | undefined
   ignoredKeyrings?: string[] | undefined
-  hash: string
+  /** Members of the log besides files; undefined is yes. */
+  keyrings?: boolean | undefined
+  imaBuf?: boolean | undefined
+  verificationKeys?: string[] | undefined
+  hash?: string | undefined
+  /** Digests of names that the excludes match stay in the policy. */
+  keepExcluded?: boolean | undefined
 }
 
+const KERNEL_LIST = '/sys/kernel/security/ima/ascii_runtime_measurements'
+/** What hashes or reads packages and files; each looks at its own options. */
+const SOURCES: readonly Source<CreateOptions>[] = [fileTree]
+
+/** Where a policy that is being made says what it does. */
+export type Notes = Pick<SourceContext, 'tell' | 'progress'>
+
 /**
- * Text of a runtime policy from all the sources that are given; what the excludes match is left out. @param tell for notes to people.
- * @throws KeylimeError `usage` without any source, `invalid_request` for a source that is not what it should be.
+ * The parts of a runtime policy, from all the sources that are given; what the excludes match is left out.
+ * @throws KeylimeError `usage` without any source, `conflict` when they use different algorithms, `invalid_request` for a source that is not what it should be.
  */
-export async function createRuntimePolicy(options: CreateOptions, now: number, tell: (note: string) => void): Promise<string> {
-  if (!options.log && !options.allowlist && !options.basePolicy && !options.rootfs)
-    throw new KeylimeError('usage', 'a policy is made of something', { hint: 'give --log, --allowlist, --base-policy or --rootfs' })
-  const collected = emptyCollection()
-  const base = options.basePolicy ? await readBase(options.basePolicy, collected) : { excludes: [], ignored: [], logHash: 'sha1', keys: '' }
+export async function createRuntimePolicy(options: CreateOptions, notes: Notes): Promise<PolicyParts> {
+  const sources = SOURCES.filter((source) => source.isWanted(options))
+  if (options.log === undefined && !options.allowlist && !options.basePolicy && sources.length === 0)
+    throw new KeylimeError('usage', 'a policy is made of something', {
+      hint: `give --log, --allowlist, --base-policy, ${SOURCES.map((source) => source.flags).join(', ')}`,
+    })
+  const parts = emptyParts()
+  for (const name of options.ignoredKeyrings ?? []) parts.ignoredKeyrings.add(name)
+  const said = await readLists(options, parts, notes)
+  const algorithm = chooseAlgorithm(options.hash, said)
+  for (const source of sources) await source.collect(options, { ...notes, parts, algorithm })
+  if (options.excludeList) for (const expression of expressionsOf(await readTextInput(options.excludeList))) parts.excludes.add(expression)
+  const isExcluded = compileExcludes([...parts.excludes], 'excludes')
+  if (!options.keepExcluded)
+    for (const name of parts.digests.keys()) if (name !== 'boot_aggregate' && isExcluded(name)) parts.digests.delete(name)
+  addKeys(parts, await readImaKeys(options.verificationKeys ?? []), 'the key')
+  return parts
+}
+
+/** The text of what `createRuntimePolicy` gathered. @param now milliseconds since the epoch. */
+export const createdText = (parts: PolicyParts, now: number): string =>
+  policyText(parts, { timestamp: new Date(now).toISOString(), generator: GENERATOR.made })
+
+/** Lines as `sha256sum` prints them, boot_aggregate first: the allow lists of old. */
+export function legacyListText({ digests }: PolicyParts): string {
+  const names = [...digests.keys()].sort()
+  const first = names.filter((name) => name === 'boot_aggregate')
+  const ordered = [...first, ...names.filter((name) => name !== 'boot_aggregate')]
+  return ordered.flatMap((name) => [...digests.get(name)!].sort().map((digest) => `${digest}  ${name}\n`)).join('')
+}
+
+/** Adds base policy, allow list and log. @returns which algorithm each of them says. */
+async function readLists(
+  options: CreateOptions,
+  parts: PolicyParts,
+  { tell }: Notes,
+): Promise<[source: string, algorithm: string | null][]> {
+  const said: [string, string | null][] = []
   const unread = (file: string, lines: number[]) => {
     if (lines.length > 0) tell(`${file}: ${lines.length} lines cannot be read and are left out, the first is line ${lines[0]}`)
   }
-  if (options.log) unread(options.log, collectLog(await readTextInput(options.log), collected))
-  if (options.allowlist) unread(options.allowlist, collectAllowList(await readTextInput(options.allowlist), collected))
-  if (options.rootfs) await addFiles(options.rootfs, options.hash, collected, tell)
-  const listed = options.excludeList ? expressionsOf(await readTextInput(options.excludeList)) : []
-  const excludes = [...new Set([...base.excludes, ...listed])]
-  const isExcluded = compileExcludes(excludes, 'excludes')
-  for (const name of collected.digests.keys()) if (name !== 'boot_aggregate' && isExcluded(name)) collected.digests.delete(name)
-  const ignoredKeyrings = [...new Set([...base.ignored, ...(options.ignoredKeyrings ?? [])])]
-  const timestamp = new Date(now).toISOString()
-  const document = policyDocument({ collected, excludes, ignoredKeyrings, logHash: base.logHash, verificationKeys: base.keys, timestamp })
-  const text = `${JSON.stringify(document, null, 1)}\n`
-  parseRuntimePolicy(text) // what we make is what the verifier takes
-  return text
-}
-
-/** One expression a line; empty lines and comments do not count. */
-const expressionsOf = (text: string): string[] =>
-  text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'))
-
-async function readBase(file: string, into: Collected) {
-  const text = plainPolicy(await readTextInput(file), { key: null, required: false })
-  const policy = parseRuntimePolicy(text)
-  const add = (to: Map<string, Set<string>>, from: Digests) => {
-    for (const [name, list] of from) for (const digest of typeof list === 'string' ? [list] : list) addDigest(to, name, digest)
+  if (options.basePolicy) {
+    addPolicy(parts, await readBase(options.basePolicy), options.basePolicy)
+    said.push([options.basePolicy, algorithmOfDigests(parts.digests)])
   }
-  add(into.digests, policy.digests)
-  add(into.keyrings, policy.keyrings)
-  add(into.buffers, policy.buffers)
-  const { excludes, 'verification-keys': keys } = JSON.parse(text) as { excludes: string[]; 'verification-keys': string }
-  return { excludes, ignored: [...policy.ignoredKeyrings], logHash: policy.logHash, keys }
+  if (options.allowlist) {
+    const list = emptyParts()
+    unread(options.allowlist, collectAllowList(await readTextInput(options.allowlist), list))
+    said.push([options.allowlist, algorithmOfDigests(list.digests)])
+    for (const [name, set] of list.digests) parts.digests.set(name, new Set([...(parts.digests.get(name) ?? []), ...set]))
+    for (const [name, set] of list.keyrings) parts.keyrings.set(name, new Set([...(parts.keyrings.get(name) ?? []), ...set]))
+  }
+  if (options.log !== undefined) {
+    const file = options.log || KERNEL_LIST
+    const log = await readTextInput(file)
+    said.push([file, algorithmOfLog(log)])
+    unread(file, collectLog(log, parts, { keyrings: options.keyrings ?? true, buffers: options.imaBuf ?? true }))
+  }
+  return said
 }
 
-async function addFiles(root: string, hash: string, collected: Collected, tell: (note: string) => void): Promise<void> {
-  const { digests, unreadable } = await hashFiles(root, hash, (count) => tell(`${count} files`))
-  if (digests.size === 0) throw new KeylimeError('not_found', `there are no files that can be read below ${root}`)
-  for (const [name, digest] of digests) addDigest(collected.digests, name, digest)
-  if (unreadable.length > 0) tell(`${unreadable.length} files cannot be read and are left out, the first is ${unreadable[0]}`)
+async function readBase(file: string): Promise<Record<string, unknown>> {
+  const text = plainPolicy(await readTextInput(file), { key: null, required: false })
+  const json: unknown = JSON.parse(text)
+  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>
+  throw new KeylimeError('invalid_request', `${file}: is not a runtime policy`)
 }

@@ -72,3 +72,30 @@ test('mistakes are told with a hint', () => {
   expect(keylime('lint', '--runtime-policy', '/nowhere')).toMatchObject({ status: 6 })
   expect(keylime('brew')).toMatchObject({ status: 2 })
 })
+test('policies are compared, changed and converted, with the exit codes of a script', () => {
+  const digest = 'a'.repeat(64)
+  const [list, base, add, result] = ['list.txt', 'base.json', 'add.json', 'result.json'].map((name) => path.join(dir, name)) as [
+    string,
+    string,
+    string,
+    string,
+  ]
+  fs.writeFileSync(list, `${digest}  /opt/tool\n`)
+  expect(keylime('convert', list, '-o', base)).toEqual({ status: 0, stdout: '', stderr: `${list} is a flat allow list\n` })
+  expect(keylime('diff', base, '--log', machine('ima.txt'), '--patch', add)).toMatchObject({
+    status: 1,
+    stdout: expect.stringMatching(/^line 1: .*boot_aggregate/),
+  })
+  expect(keylime('merge', base, add, '-o', result)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('diff', result, '--log', machine('ima.txt'))).toMatchObject({ status: 0, stdout: '' })
+  expect(keylime('diff', result, result)).toMatchObject({ status: 0, stdout: '' })
+  const { status, stdout } = keylime('diff', base, result, '--json')
+  expect([status, JSON.parse(stdout).differences.length > 10]).toEqual([1, true])
+  expect(keylime('diff', base)).toMatchObject({ status: 2 })
+  expect(keylime('merge', base)).toMatchObject({ status: 2 })
+  expect(keylime('convert')).toMatchObject({ status: 2 })
+  expect(keylime('merge', base, list, '-o', result)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('list.txt: is not valid JSON'),
+  })
+})

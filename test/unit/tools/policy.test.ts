@@ -4,7 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { lintPolicy } from '../../../src/core/ima/lint-policy.ts'
 import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
-import { type CreateOptions, createRuntimePolicy } from '../../../src/tools/policy/create-runtime.ts'
+import { type CreateOptions, createdText, createRuntimePolicy, legacyListText } from '../../../src/tools/policy/create-runtime.ts'
 import { testPolicies } from '../../../src/tools/policy/test-policy.ts'
 import { imaVector, runtimePolicy } from '../../ima.ts'
 
@@ -17,7 +17,7 @@ const file = (name: string, text: string | Buffer) => {
 }
 const notes: string[] = []
 const create = async (options: Partial<CreateOptions>) =>
-  createRuntimePolicy({ hash: 'sha256', ...options }, 0, (note) => void notes.push(note))
+  createdText(await createRuntimePolicy(options, { tell: (note) => void notes.push(note), progress: () => undefined }), 0)
 const [LOG, PCRS, BOOT] = [machine('ima.txt'), machine('pcrs.txt'), machine('uefi.bin')]
 
 test('a policy made of the log of a real machine accepts that machine, in both banks', async () => {
@@ -57,7 +57,7 @@ test('allow lists, base policies, excludes and keyrings come together', async ()
   const policy = JSON.parse(await create({ allowlist, basePolicy, excludeList, ignoredKeyrings: ['.evm'] }))
   expect(policy).toMatchObject({
     meta: { version: 1, generator: 3, timestamp: '1970-01-01T00:00:00.000Z' },
-    digests: { '/opt/a b': ['a'.repeat(64)], '/opt/old': ['d'.repeat(64)] },
+    digests: { '/opt/a_b': ['a'.repeat(64)], '/opt/old': ['d'.repeat(64)] },
     excludes: ['/tmp/', '/var/log/'],
     keyrings: { '.ima': ['c'.repeat(64)] },
     ima: { ignored_keyrings: ['.evm'], log_hash_alg: 'sha1' },
@@ -79,6 +79,41 @@ test('a file system is hashed by the paths its kernel will see, links and volati
   const { digests } = JSON.parse(await create({ rootfs: root }))
   const sha256 = (text: string) => [createHash('sha256').update(text).digest('hex')]
   expect(digests).toEqual({ '/usr/bin/a_b': sha256('usr/bin/a b'), '/usr/proc/y': sha256('usr/proc/y') })
+})
+
+test('directories can be left out of a file system, named as below it or as here', async () => {
+  const root = path.join(dir, 'skipping')
+  for (const folder of ['usr/a', 'usr/b', 'usr/c']) fs.mkdirSync(path.join(root, folder), { recursive: true })
+  for (const name of ['usr/a/x', 'usr/b/x', 'usr/c/x']) fs.writeFileSync(path.join(root, name), name)
+  const { digests } = JSON.parse(await create({ rootfs: root, skipPath: `/usr/a,${root}/usr/b`, hash: 'sha384' }))
+  expect(digests).toEqual({ '/usr/c/x': [createHash('sha384').update('usr/c/x').digest('hex')] })
+})
+
+test('files are hashed with the algorithm of the lists, and lists that disagree are refused', async () => {
+  const root = path.join(dir, 'algorithms')
+  fs.mkdirSync(root)
+  fs.writeFileSync(path.join(root, 'x'), 'x')
+  const allowlist = file('sha1.txt', `${'a'.repeat(40)}  /opt/a\n`)
+  const { digests } = JSON.parse(await create({ rootfs: root, allowlist }))
+  expect(digests['/x']).toEqual([createHash('sha1').update('x').digest('hex')])
+  await expect(create({ allowlist, log: LOG })).rejects.toMatchObject({ code: 'conflict', message: expect.stringMatching(/sha256.*sha1/) })
+  await expect(create({ allowlist, hash: 'sha512' })).rejects.toMatchObject({ code: 'conflict' })
+  await expect(create({ allowlist: file('odd.txt', `${'a'.repeat(50)}  /opt/a\n`) })).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
+test('keys and buffers of a log can be left out, keys for signed files added', async () => {
+  const log = file('keys2.txt', imaVector('keyring.txt'))
+  expect(JSON.parse(await create({ log, keyrings: false })).keyrings).toEqual({})
+  expect(JSON.parse(await create({ log, ignoredKeyrings: ['.ima'] })).keyrings).toEqual({})
+  const key = path.resolve(import.meta.dirname, '../../vectors/ima/rsa2048pub.pem')
+  expect(parseRuntimePolicy(await create({ log, verificationKeys: [key] })).keys.size).toBe(1)
+  await expect(create({ log, verificationKeys: [log] })).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
+test('an allow list of old has boot_aggregate first', async () => {
+  const allowlist = file('legacy.txt', `${'a'.repeat(64)}  /opt/a\n${'b'.repeat(64)}  boot_aggregate\n`)
+  const parts = await createRuntimePolicy({ allowlist }, { tell: () => undefined, progress: () => undefined })
+  expect(legacyListText(parts)).toBe(`${'b'.repeat(64)}  boot_aggregate\n${'a'.repeat(64)}  /opt/a\n`)
 })
 
 test('what is missing or wrong is said', async () => {

@@ -1,8 +1,11 @@
 import { systemClock } from '../../../io/clock.ts'
-import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
-import { type CreateOptions, createRuntimePolicy } from '../create-runtime.ts'
+import { Terminal } from '../../../io/process/terminal.ts'
+import { file, output, type PolicyAction, writeResult } from '../action.ts'
+import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
+import { type CreateOptions, createdText, createRuntimePolicy, legacyListText } from '../create-runtime.ts'
 
 interface Arguments extends CreateOptions {
+  showLegacyAllowlist?: boolean | undefined
   output?: string | undefined
 }
 
@@ -15,14 +18,37 @@ export const createRuntime: PolicyAction<Arguments> = {
       )
       .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
       .example('keylime policy create runtime --rootfs /mnt/image -o policy.json', 'accept all files of an image')
-      .option('log', file('IMA log (/sys/kernel/security/ima/ascii_runtime_measurements)', ['m', 'ima-measurement-list']))
+      .option('log', {
+        type: 'string',
+        alias: ['m', 'ima-measurement-list'],
+        describe: 'IMA log; without a value that of this machine (/sys/kernel/security/ima/ascii_runtime_measurements)',
+      })
+      .option('keyrings', { type: 'boolean', alias: 'k', default: true, describe: 'Accept the keys that the log shows' })
+      .option('ima-buf', { type: 'boolean', alias: 'b', default: true, describe: 'Accept the other buffers that the log shows' })
       .option('allowlist', file('List of digests and paths, as sha256sum prints them', ['a']))
       .option('base-policy', file('A policy to add to', ['p']))
       .option('rootfs', file('Hash the files below this directory'))
-      .option('hash', { ...file('Algorithm of --rootfs', ['algo']), choices: ['sha1', 'sha256', 'sha384', 'sha512'], default: 'sha256' })
+      .option('skip-path', file('Directories that --rootfs leaves out, with commas between', ['s']))
+      .option('root-owned', { type: 'boolean', describe: 'Of --rootfs only the files that belong to root' })
+      .option('hash', {
+        ...file('Algorithm by which files are hashed; default: that of the lists, or sha256', ['algo']),
+        choices: FILE_ALGORITHMS,
+      })
       .option('exclude-list', file('File with a regular expression a line', ['e', 'excludelist']))
       .option('ignored-keyrings', { type: 'array', string: true, describe: 'Keyrings whose keys are not checked; "*" is all' })
+      .option('verification-keys', {
+        type: 'array',
+        string: true,
+        alias: ['add-ima-signature-verification-key'],
+        describe: 'Certificates or keys, PEM or DER, whose file signatures are good',
+      })
+      .option('show-legacy-allowlist', { type: 'boolean', describe: 'A flat list of digests and paths in place of the policy' })
       .option('output', output),
 
-  run: async (argv) => writeResult(await createRuntimePolicy(argv, systemClock.now(), tell), argv.output),
+  async run(argv) {
+    const terminal = new Terminal({ stream: process.stderr, env: process.env })
+    const notes = { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
+    const parts = await createRuntimePolicy(argv, notes).finally(() => terminal.end())
+    return writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdText(parts, systemClock.now()), argv.output)
+  },
 }

@@ -1,0 +1,126 @@
+import { KeylimeError } from '../errors.ts'
+import { type Keyring, keyringText, parseKeyring } from './keyring.ts'
+import { parseRuntimePolicy } from './runtime-policy.ts'
+
+/** What a runtime policy is made of, while it is made: sets, so that nothing is listed twice. */
+export interface PolicyParts {
+  digests: Map<string, Set<string>>
+  keyrings: Map<string, Set<string>>
+  buffers: Map<string, Set<string>>
+  excludes: Set<string>
+  ignoredKeyrings: Set<string>
+  /** `ima.log_hash_alg`; null until somebody says it. */
+  logHash: string | null
+  keys: Map<number, Keyring extends ReadonlyMap<number, infer K> ? K : never>
+  /** Members that nobody here knows: kept as they are. */
+  others: Record<string, unknown>
+}
+
+/** Upstream's numbers for how a policy was made. */
+export const GENERATOR = { compatible: 2, made: 3 } as const
+
+const MAPS = { digests: 'digests', keyrings: 'keyrings', 'ima-buf': 'buffers' } as const
+const KNOWN = new Set(['meta', 'release', 'digests', 'excludes', 'keyrings', 'ima', 'ima-buf', 'verification-keys'])
+const DIGEST = /^[0-9a-f]{40,128}$/
+
+export const emptyParts = (): PolicyParts => ({
+  digests: new Map(),
+  keyrings: new Map(),
+  buffers: new Map(),
+  excludes: new Set(),
+  ignoredKeyrings: new Set(),
+  logHash: null,
+  keys: new Map(),
+  others: {},
+})
+
+export function addDigest(to: Map<string, Set<string>>, name: string, digest: string): void {
+  const known = to.get(name)
+  if (known) known.add(digest)
+  else to.set(name, new Set([digest]))
+}
+
+/**
+ * Adds a runtime policy, or a part of one such as `{"digests": {…}}`; nothing that is there is dropped. @param source named in errors.
+ * @throws KeylimeError `conflict` when the two cannot be one, `invalid_request` for what is no policy.
+ */
+export function addPolicy(parts: PolicyParts, policy: Record<string, unknown>, source: string): void {
+  const wrong = (what: string, cause?: unknown) => new KeylimeError('invalid_request', `${source}: ${what}`, { cause })
+  for (const [member, part] of Object.entries(MAPS)) addDigests(parts[part], policy[member], (at, what) => wrong(`${member}${at}: ${what}`))
+  const ima = (policy['ima'] ?? {}) as Record<string, unknown>
+  for (const text of texts(policy['excludes'], () => wrong('excludes: must be a list of texts'))) parts.excludes.add(text)
+  for (const name of texts(ima['ignored_keyrings'], () => wrong('ima.ignored_keyrings: must be a list of texts')))
+    parts.ignoredKeyrings.add(name)
+  if (ima['dm_policy'] != null) throw wrong('ima.dm_policy: must be null: no device-mapper policy is judged')
+  addLogHash(parts, ima['log_hash_alg'], source)
+  const keys = policy['verification-keys'] ?? ''
+  if (typeof keys !== 'string') throw wrong('verification-keys: must be a text, "" for none')
+  addKeys(parts, parseKeyring(keys, `${source}: verification-keys`), source)
+  for (const [name, value] of Object.entries(policy)) if (!KNOWN.has(name)) parts.others[name] ??= value
+}
+
+function addLogHash(parts: PolicyParts, logHash: unknown, source: string): void {
+  if (logHash === undefined) return
+  if (typeof logHash !== 'string') throw new KeylimeError('invalid_request', `${source}: ima.log_hash_alg: must be a text`)
+  if (parts.logHash !== null && parts.logHash !== logHash)
+    throw new KeylimeError('conflict', `${source}: ima.log_hash_alg is ${logHash}, the policy so far has ${parts.logHash}`, {
+      hint: 'the two are for kernels with different logs: keep them as two policies',
+    })
+  parts.logHash = logHash
+}
+
+/** @throws KeylimeError `conflict` for a key id that stands for another key. */
+export function addKeys(parts: PolicyParts, keys: Keyring, source: string): void {
+  for (const [id, key] of keys) {
+    const known = parts.keys.get(id)
+    if (known && !known.equals(key))
+      throw new KeylimeError(
+        'conflict',
+        `${source}: key id 0x${id.toString(16).padStart(8, '0')} stands for another key in the policy so far`,
+      )
+    parts.keys.set(id, key)
+  }
+}
+
+/**
+ * The text of the policy (policies A.9), names in order, so that two of them can be compared line by line. @param timestamp ISO text of now.
+ * @throws KeylimeError `invalid_request`: what we make is what the verifier takes.
+ */
+export function policyText(parts: PolicyParts, { timestamp, generator }: { timestamp: string; generator: number }): string {
+  const document = {
+    meta: { version: 1, generator, timestamp },
+    release: 0,
+    digests: sorted(parts.digests),
+    excludes: [...parts.excludes],
+    keyrings: sorted(parts.keyrings),
+    ima: { ignored_keyrings: [...parts.ignoredKeyrings], log_hash_alg: parts.logHash ?? 'sha1', dm_policy: null },
+    'ima-buf': sorted(parts.buffers),
+    'verification-keys': parts.keys.size > 0 ? keyringText(parts.keys) : '',
+    ...parts.others,
+  }
+  const text = `${JSON.stringify(document, null, 1)}\n`
+  parseRuntimePolicy(text)
+  return text
+}
+
+/** Names in order, each with its digests in order. */
+export const sorted = (map: ReadonlyMap<string, ReadonlySet<string>>): Record<string, string[]> =>
+  Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, set]) => [name, [...set].sort()]))
+
+function addDigests(to: Map<string, Set<string>>, value: unknown, wrong: (at: string, what: string) => KeylimeError): void {
+  if (value === undefined) return
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('', 'is not an object')
+  for (const [name, list] of Object.entries(value)) {
+    const at = `[${JSON.stringify(name.slice(0, 200))}]`
+    for (const digest of texts(list, () => wrong(at, 'must be a list of digests'))) {
+      if (!DIGEST.test(digest.toLowerCase())) throw wrong(at, 'must be 40 to 128 hexadecimal digits')
+      addDigest(to, name, digest.toLowerCase())
+    }
+  }
+}
+
+function texts(value: unknown, wrong: () => KeylimeError): string[] {
+  if (value === undefined) return []
+  if (!Array.isArray(value) || value.some((item) => typeof item !== 'string')) throw wrong()
+  return value
+}

@@ -1,0 +1,75 @@
+import type { Failure } from '../../../core/attestation/failure.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { compareLog } from '../../../core/ima/compare-log.ts'
+import { comparePolicies, type PolicyDifference } from '../../../core/ima/compare-policies.ts'
+import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
+import { plainPolicy } from '../../../core/ima/signed-policy.ts'
+import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { file, json, type PolicyAction } from '../action.ts'
+import { readTextInput } from '../read-input.ts'
+
+interface Arguments {
+  policy: string
+  other?: string | undefined
+  log?: string | undefined
+  patch?: string | undefined
+  json?: boolean | undefined
+}
+
+/** `keylime policy diff`: exit code 0 for equal, 1 for different. */
+export const diff: PolicyAction<Arguments> = {
+  builder: (yargs) =>
+    yargs
+      .usage(
+        'Tells what differs: two policies, or a runtime policy and what a machine has run.\n\nUsage: keylime policy diff POLICY [OTHER] [options]',
+      )
+      .example('keylime policy diff old.json new.json', '+ is only in the second, - only in the first')
+      .example('keylime policy diff policy.json --log ima.txt --patch add.json', 'what would fail, and the change that accepts it')
+      .positional('policy', { type: 'string', describe: 'A policy of any kind' })
+      .positional('other', { type: 'string', describe: 'Another one of that kind' })
+      .option('log', file('IMA log to compare a runtime policy with, in place of OTHER'))
+      .option('patch', file('With --log: where the smallest change is written that accepts the log; `merge` takes it'))
+      .option('json', json),
+
+  async run(argv) {
+    const policy = await readPlain(argv.policy)
+    if (argv.log !== undefined && argv.other === undefined) return diffLog(policy, argv.log, argv)
+    if (argv.other === undefined || argv.log !== undefined || argv.patch !== undefined)
+      throw new KeylimeError('usage', 'a policy is compared with another one, or with a log', {
+        hint: 'keylime policy diff POLICY OTHER, or keylime policy diff POLICY --log FILE [--patch FILE]',
+      })
+    const differences = comparePolicies(policy, await readPlain(argv.other))
+    if (argv.json) process.stdout.write(`${JSON.stringify({ equal: differences.length === 0, differences })}\n`)
+    else process.stdout.write(differences.map(differenceText).join(''))
+    return differences.length === 0 ? 0 : 1
+  },
+}
+
+const readPlain = async (name: string) => plainPolicy(await readTextInput(name), { key: null, required: false })
+
+async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
+  const { failures, accept, hopeless } = compareLog(parseRuntimePolicy(policy), await readTextInput(log))
+  if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept })}\n`)
+  else process.stdout.write(failures.map(failureText).join(''))
+  if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
+  if (!asJson && hopeless > 0)
+    process.stderr.write(
+      `${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them\n`,
+    )
+  return failures.length === 0 ? 0 : 1
+}
+
+const differenceText = ({ path, change, added, removed }: PolicyDifference): string =>
+  [
+    `${change} ${path}\n`,
+    ...removed.map((item) => `  - ${typeof item === 'string' ? item : JSON.stringify(item)}\n`),
+    ...added.map((item) => `  + ${typeof item === 'string' ? item : JSON.stringify(item)}\n`),
+  ].join('')
+
+function failureText({ eventId, context: { message, got, expected, line } }: Failure): string {
+  const facts = [
+    ...(typeof got === 'string' ? [`got ${got}`] : []),
+    ...(Array.isArray(expected) && expected.length > 0 ? [`listed ${expected.join(', ')}`] : []),
+  ]
+  return `line ${String(line)}: ${eventId}: ${message}\n${facts.map((fact) => `  ${fact}\n`).join('')}`
+}

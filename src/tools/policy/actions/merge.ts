@@ -1,0 +1,30 @@
+import { mergePolicies } from '../../../core/attestation/merge-policies.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { systemClock } from '../../../io/clock.ts'
+import { output, type PolicyAction, writeResult } from '../action.ts'
+import { readTextInput } from '../read-input.ts'
+
+interface Arguments {
+  files: string[]
+  output?: string | undefined
+}
+
+/** `keylime policy merge`. */
+export const merge: PolicyAction<Arguments> = {
+  builder: (yargs) =>
+    yargs
+      .usage(
+        'Adds policies or changes to a policy; nothing that it accepts is dropped.\n\nUsage: keylime policy merge FILE FILE… [options]',
+      )
+      .example('keylime policy merge web.json database.json -o both.json', 'accept what either accepts')
+      .example('keylime policy merge policy.json accept.json -o policy.json', 'accept what a failure says would let it pass')
+      .positional('files', { type: 'string', array: true, describe: 'The policy, then what is added: policies, parts of them, failures' })
+      .option('output', output),
+
+  async run({ files, output: to }) {
+    const [base, ...additions] = await Promise.all(files.map(async (file) => ({ file, text: await readTextInput(file) })))
+    if (!base || additions.length === 0)
+      throw new KeylimeError('usage', 'there is nothing to merge', { hint: 'keylime policy merge POLICY ADDITION…' })
+    return writeResult(mergePolicies(base, additions, new Date(systemClock.now()).toISOString()), to)
+  },
+}
