@@ -35,6 +35,10 @@ const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Prom
   keylime_verifier: () => import('./roles/verifier/upstream.ts'),
   keylime_registrar: () => import('./roles/registrar/upstream.ts'),
   keylime_ca: () => import('./roles/ca/upstream.ts'),
+  'keylime-policy': () => import('./tools/policy/upstream/keylime-policy.ts'),
+  keylime_create_policy: () => import('./tools/policy/upstream/create-policy.ts'),
+  keylime_convert_runtime_policy: () => import('./tools/policy/upstream/convert-policy.ts'),
+  keylime_sign_runtime_policy: () => import('./tools/policy/upstream/sign-policy.ts'),
   keylime_userdata_encrypt: () => import('./tools/userdata-encrypt/upstream.ts'),
 }
 

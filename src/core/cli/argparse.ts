@@ -1,10 +1,13 @@
+/** `optional`: its value may be left out, and is then empty; `several`: one or more values. */
+export type ArgumentKind = 'value' | 'flag' | 'append' | 'optional' | 'several'
+
 /** One option of a command line that is parsed as Python's argparse does, because scripts rely on its abbreviations. */
 export interface ArgumentSpec {
   /** All its spellings, such as `-tp` and `--targetport`. */
   readonly flags: readonly string[]
   /** Key of the result. */
   readonly name: string
-  readonly kind: 'value' | 'flag' | 'append'
+  readonly kind: ArgumentKind
   /** Shown in the usage. */
   readonly metavar?: string
 }
@@ -43,6 +46,17 @@ export function parseArguments(specs: readonly ArgumentSpec[], args: readonly st
         flags.add(spec.name)
         continue
       }
+      if (spec.kind === 'several') {
+        const given = explicit === undefined ? valuesAt(args, at + 1) : [explicit]
+        if (given.length === 0) throw new ArgumentError(`argument ${spec.flags.join('/')}: expected at least one argument`)
+        lists[spec.name] = given
+        at += explicit === undefined ? given.length : 0
+        continue
+      }
+      if (spec.kind === 'optional' && explicit === undefined && valuesAt(args, at + 1).length === 0) {
+        values[spec.name] = ''
+        continue
+      }
       const value = explicit ?? args[++at]
       if (value === undefined || (explicit === undefined && isOption(value)))
         throw new ArgumentError(`argument ${spec.flags.join('/')}: expected one argument`)
@@ -58,9 +72,7 @@ export function parseArguments(specs: readonly ArgumentSpec[], args: readonly st
 
 /** `usage: …`, wrapped as argparse wraps it. */
 export function usageText(program: string, specs: readonly ArgumentSpec[], positionals = ''): string {
-  const parts = [HELP, ...specs].map((spec) =>
-    spec.kind === 'flag' ? `[${spec.flags[0]}]` : `[${spec.flags[0]} ${spec.metavar ?? spec.name.toUpperCase()}]`,
-  )
+  const parts = [HELP, ...specs].map((spec) => (spec.kind === 'flag' ? `[${spec.flags[0]}]` : `[${spec.flags[0]} ${valueText(spec)}]`))
   if (positionals) parts.push(positionals)
   const start = `usage: ${program} `
   const lines: string[] = []
@@ -75,9 +87,20 @@ export function usageText(program: string, specs: readonly ArgumentSpec[], posit
   return `${[...lines, line.trimEnd()].join('\n')}\n`
 }
 
+function valueText({ kind, metavar, name }: ArgumentSpec): string {
+  const value = metavar ?? name.toUpperCase()
+  return kind === 'optional' ? `[${value}]` : kind === 'several' ? `${value} [${value} ...]` : value
+}
+
 /** A single dash is a positional, and so is a negative number or a text with a blank in it. */
 const isOption = (argument: string) =>
   argument.startsWith('-') && argument.length > 1 && !/^-\d+(\.\d*)?$/.test(argument) && !argument.includes(' ')
+
+/** The arguments from `at` up to the next option. */
+function valuesAt(args: readonly string[], at: number): string[] {
+  const end = args.findIndex((argument, i) => i >= at && isOption(argument))
+  return args.slice(at, end < 0 ? undefined : end)
+}
 
 function matchOption(specs: readonly ArgumentSpec[], argument: string): { spec: ArgumentSpec; explicit: string | undefined } {
   const [name = '', explicit] = splitOnce(argument)

@@ -2,8 +2,9 @@ import { readEntry } from './entry.ts'
 import { readImaKey } from './keyring.ts'
 import { addDigest, type PolicyParts } from './policy-document.ts'
 
-/** Which entries of a log are gathered besides files. */
+/** Which entries of a log are gathered. */
 export interface LogMembers {
+  files: boolean
   keyrings: boolean
   buffers: boolean
 }
@@ -16,8 +17,9 @@ export function collectLog(log: string, into: PolicyParts, members: LogMembers):
     const entry = readEntry(line)
     if (typeof entry === 'string') unread.push(i + 1)
     else if (/^0+$/.test(entry.column) || /^0+$/.test(entry.digest)) continue
-    else if (entry.template !== 'ima-buf') addDigest(into.digests, entry.name, entry.digest)
-    else if (!readImaKey(entry.extra)) {
+    else if (entry.template !== 'ima-buf') {
+      if (members.files) addDigest(into.digests, entry.name, entry.digest)
+    } else if (!readImaKey(entry.extra)) {
       if (members.buffers) addDigest(into.buffers, entry.name, entry.digest)
     } else if (members.keyrings && !into.ignoredKeyrings.has(entry.name)) addDigest(into.keyrings, entry.name, entry.digest)
   }

@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
 
 /** A DSSE envelope around a runtime policy (policies A.16). */
@@ -9,7 +9,6 @@ export interface PolicyEnvelope {
 }
 
 const MAX_SIGNATURES = 100
-const PAYLOAD_TYPE = 'application/vnd.keylime+json'
 
 /** The envelope, or null when the text is a plain policy. @throws KeylimeError `invalid_request` for an envelope with missing parts. */
 export function parseEnvelope(text: string): PolicyEnvelope | null {
@@ -77,26 +76,4 @@ export function plainPolicy(text: string, trust: { key: string | Buffer | null; 
     return text
   }
   return trust.key ? openEnvelope(envelope, trust.key) : envelope.payload.toString('utf8')
-}
-
-/**
- * The envelope of a policy, signed as upstream's `ecdsa` backend does: the key id is the SHA-256 of the public key's PEM. @param key PEM of a private EC key.
- * @throws KeylimeError `invalid_request` for another key.
- */
-export function signPolicy(policy: string, key: string | Buffer): string {
-  let privateKey: KeyObject | null = null
-  try {
-    privateKey = createPrivateKey(key)
-  } catch {
-    // told below
-  }
-  if (privateKey?.asymmetricKeyType !== 'ec')
-    throw new KeylimeError('invalid_request', 'the key is not the PEM of a private EC key', {
-      hint: 'openssl ecparam -name prime256v1 -genkey -noout -out key.pem',
-    })
-  const payload = Buffer.from(policy)
-  const pem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' })
-  const keyid = createHash('sha256').update(pem).digest('hex')
-  const sig = sign('sha256', preAuthEncoding(PAYLOAD_TYPE, payload), privateKey).toString('base64')
-  return JSON.stringify({ payload: payload.toString('base64'), payloadType: PAYLOAD_TYPE, signatures: [{ keyid, sig }] })
 }

@@ -89,13 +89,16 @@ export interface SelfSignedRequest extends Validity {
   readonly privateKey: KeyObject
   readonly serial: bigint
   readonly alternativeNames: readonly HostName[]
+  /** Says in the certificate that it is no authority. */
+  readonly endEntity?: boolean
 }
 
 /** A certificate that vouches only for itself, such as an agent's mTLS certificate: whoever trusts it pins exactly its bytes. */
 export async function makeSelfSigned(request: SelfSignedRequest): Promise<Certificate> {
   const { x509 } = await import('./library.ts')
   const subject = [{ oid: '2.5.4.3', value: request.commonName }]
-  const extensions = hostNames(x509, request.alternativeNames)
+  const noAuthority = request.endEntity ? [new x509.BasicConstraintsExtension(false, undefined, true)] : []
+  const extensions = [...hostNames(x509, request.alternativeNames), ...noAuthority]
   return build({ ...request, subject, key: request.privateKey, issuer: nameOf(x509, subject), extensions })
 }
 

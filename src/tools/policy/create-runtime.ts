@@ -15,16 +15,19 @@ export interface CreateOptions extends FileTreeOptions {
   basePolicy?: string | undefined
   excludeList?: string | undefined
   ignoredKeyrings?: string[] | undefined
-  /** Members of the log besides files; undefined is yes. */
+  /** Members of the log; undefined is yes. */
+  logFiles?: boolean | undefined
   keyrings?: boolean | undefined
   imaBuf?: boolean | undefined
   verificationKeys?: string[] | undefined
   hash?: string | undefined
   /** Digests of names that the excludes match stay in the policy. */
   keepExcluded?: boolean | undefined
+  /** No source is no error: an empty policy. */
+  mayBeEmpty?: boolean | undefined
 }
 
-const KERNEL_LIST = '/sys/kernel/security/ima/ascii_runtime_measurements'
+export const KERNEL_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
 /** What hashes or reads packages and files; each looks at its own options. */
 const SOURCES: readonly Source<CreateOptions>[] = [fileTree]
 
@@ -37,7 +40,7 @@ export type Notes = Pick<SourceContext, 'tell' | 'progress'>
  */
 export async function createRuntimePolicy(options: CreateOptions, notes: Notes): Promise<PolicyParts> {
   const sources = SOURCES.filter((source) => source.isWanted(options))
-  if (options.log === undefined && !options.allowlist && !options.basePolicy && sources.length === 0)
+  if (!options.mayBeEmpty && options.log === undefined && !options.allowlist && !options.basePolicy && sources.length === 0)
     throw new KeylimeError('usage', 'a policy is made of something', {
       hint: `give --log, --allowlist, --base-policy, ${SOURCES.map((source) => source.flags).join(', ')}`,
     })
@@ -88,10 +91,13 @@ async function readLists(
     for (const [name, set] of list.keyrings) parts.keyrings.set(name, new Set([...(parts.keyrings.get(name) ?? []), ...set]))
   }
   if (options.log !== undefined) {
-    const file = options.log || KERNEL_LIST
+    const file = options.log || KERNEL_LOG
     const log = await readTextInput(file)
-    said.push([file, algorithmOfLog(log)])
-    unread(file, collectLog(log, parts, { keyrings: options.keyrings ?? true, buffers: options.imaBuf ?? true }))
+    if (options.logFiles ?? true) said.push([file, algorithmOfLog(log)])
+    unread(
+      file,
+      collectLog(log, parts, { files: options.logFiles ?? true, keyrings: options.keyrings ?? true, buffers: options.imaBuf ?? true }),
+    )
   }
   return said
 }

@@ -99,3 +99,18 @@ test('policies are compared, changed and converted, with the exit codes of a scr
     stderr: expect.stringContaining('list.txt: is not valid JSON'),
   })
 })
+test('a key is made for signing, for its owner alone, and never in place of another', () => {
+  const [key, signed] = ['made.pem', 'made.json'].map((name) => path.join(dir, name)) as [string, string]
+  const sign = ['sign', '-r', path.join(dir, 'base.json'), '--keypath', key, '-o', signed]
+  expect(keylime(...sign)).toMatchObject({ status: 0, stdout: '' })
+  expect(fs.statSync(key).mode & 0o777).toBe(0o600)
+  expect(keylime('verify', '-r', signed, '-k', `${key}.pub`)).toMatchObject({ status: 0 })
+  expect(keylime(...sign)).toMatchObject({ status: 1, stderr: expect.stringContaining('is there already') })
+  expect(keylime(...sign, '--key', key)).toMatchObject({ status: 2 })
+  expect(keylime('sign', '-r', path.join(dir, 'base.json'))).toMatchObject({ status: 2 })
+  expect(keylime('sign', '-r', path.join(dir, 'base.json'), '-k', key, '-b', 'x509')).toMatchObject({ status: 2 })
+  expect(keylime('merge', signed, path.join(dir, 'add.json'))).toMatchObject({
+    status: 5,
+    stderr: expect.stringContaining('hint: merge before signing'),
+  })
+})

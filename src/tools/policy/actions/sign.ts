@@ -1,12 +1,12 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
-import { signPolicy } from '../../../core/ima/signed-policy.ts'
-import { file, output, type PolicyAction, writeResult } from '../action.ts'
-import { readInput, readTextInput } from '../read-input.ts'
+import { systemClock } from '../../../io/clock.ts'
+import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
+import { readTextInput } from '../read-input.ts'
+import { type SigningOptions, signRuntimePolicy } from '../sign-runtime.ts'
 
-interface Arguments {
+interface Arguments extends SigningOptions {
   runtimePolicy?: string | undefined
-  key?: string | undefined
   output?: string | undefined
 }
 
@@ -15,16 +15,26 @@ export const sign: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage('Signs a runtime policy (DSSE), so that only the holder of a key can change it.\n\nUsage: keylime policy sign [options]')
-      .example('keylime policy sign --runtime-policy policy.json --key key.pem -o signed.json', 'with a key that you have')
+      .example('keylime policy sign -r policy.json --keypath key.pem -o signed.json', 'with a new key; key.pem.pub is what verifies')
+      .example('keylime policy sign -r policy.json --key key.pem -o signed.json', 'with a key that you have')
       .option('runtime-policy', file('The runtime policy', ['r']))
       .option('key', file('PEM of the private EC key', ['k', 'keyfile']))
+      .option('keypath', file('Make a key and write it here, its public half to the same name with .pub', ['p']))
+      .option('backend', {
+        ...file('What stands as key id in the signature: a digest of the key, or a certificate', ['b']),
+        choices: ['ecdsa', 'x509'],
+        default: 'ecdsa',
+        coerce: (name: string) => name.toLowerCase(),
+      })
+      .option('cert-outfile', file('x509: where the certificate is written', ['c']))
       .option('output', output),
 
-  async run({ runtimePolicy, key, output: to }) {
-    if (!runtimePolicy || !key)
-      throw new KeylimeError('usage', 'a policy and a key are needed', { hint: 'give --runtime-policy FILE --key FILE' })
+  async run({ runtimePolicy, output: to, ...options }) {
+    if (!runtimePolicy) throw new KeylimeError('usage', 'there is no policy to sign', { hint: 'give --runtime-policy FILE and --key FILE' })
     const policy = await readTextInput(runtimePolicy)
     parseRuntimePolicy(policy)
-    return writeResult(`${signPolicy(policy, await readInput(key))}\n`, to)
+    const signed = await signRuntimePolicy(policy, options, systemClock.now())
+    if (options.keypath) tell(`key ${options.keypath} made; its public half, ${options.keypath}.pub, verifies what it signs`)
+    return writeResult(`${signed}\n`, to)
   },
 }

@@ -1,5 +1,6 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { plainPolicy, preAuthEncoding, signPolicy } from '../../../../src/core/ima/signed-policy.ts'
+import { ecdsaKeyId, readSigningKey, signPolicy } from '../../../../src/core/ima/sign-policy.ts'
+import { plainPolicy, preAuthEncoding } from '../../../../src/core/ima/signed-policy.ts'
 import { runtimePolicy } from '../../../ima.ts'
 
 const TYPE = 'application/vnd.keylime+json'
@@ -56,9 +57,9 @@ test.each<[string, string, Parameters<typeof plainPolicy>[1], string]>([
 ])('%s: %#', (_name, text, trust, expected) => expect(codeOf(text, trust)).toBe(expected))
 
 test('what is signed here is opened with its key, and names that key as upstream does', () => {
-  const signed = signPolicy(POLICY, keys.privateKey.export({ type: 'pkcs8', format: 'pem' }))
+  const signed = signPolicy(POLICY, keys.privateKey, ecdsaKeyId(keys.privateKey))
   expect(plainPolicy(signed, { key, required: true })).toBe(POLICY)
   expect(JSON.parse(signed)).toMatchObject({ payloadType: TYPE, signatures: [{ keyid: createHash('sha256').update(key).digest('hex') }] })
   for (const bad of [key, 'x', generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' })])
-    expect(() => signPolicy(POLICY, bad)).toThrow(expect.objectContaining({ code: 'invalid_request' }))
+    expect(() => readSigningKey(bad)).toThrow(expect.objectContaining({ code: 'invalid_request' }))
 })

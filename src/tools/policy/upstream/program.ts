@@ -1,0 +1,42 @@
+import { type ArgumentKind, type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../../core/cli/argparse.ts'
+import { causeChain, isKeylimeError } from '../../../core/errors.ts'
+
+/** One of upstream's policy programs, or a word of one. */
+export interface UpstreamProgram {
+  /** As its usage names it. */
+  name: string
+  arguments: readonly ArgumentSpec[]
+  /** Where the usage goes when the command line is wrong: `error: …` before it, or `NAME: error: …` behind it. */
+  errorFirst?: boolean
+  run(parsed: ParsedArguments): Promise<number>
+}
+
+/** A command line that the parser cannot find wrong. */
+export class UsageError extends Error {}
+
+export const argument = (kind: ArgumentKind, name: string, ...flags: string[]): ArgumentSpec => ({ name, kind, flags })
+
+/** Runs it with upstream's exit status: 0, 1 for what failed, 2 for the command line. Failures are told on standard error. */
+export async function runProgram(program: UpstreamProgram, args: readonly string[]): Promise<number> {
+  const usage = usageText(program.name, program.arguments)
+  const result = parseArguments(program.arguments, args)
+  if (result.kind === 'help') {
+    process.stdout.write(usage)
+    return 0
+  }
+  const wrong = (message: string): number => {
+    process.stderr.write(program.errorFirst ? `error: ${message}\n${usage}` : `${usage}${program.name}: error: ${message}\n`)
+    return 2
+  }
+  if (result.kind === 'error') return wrong(result.message)
+  const surplus = result.parsed.positionals
+  if (surplus.length > 0) return wrong(`unrecognized arguments: ${surplus.join(' ')}`)
+  try {
+    return await program.run(result.parsed)
+  } catch (failure) {
+    if (failure instanceof UsageError) return wrong(failure.message)
+    if (!isKeylimeError(failure)) throw failure
+    process.stderr.write(`${causeChain(failure).join(': ')}\n`)
+    return 1
+  }
+}
