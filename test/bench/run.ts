@@ -1,4 +1,5 @@
-// `npm run bench [PART…]`: parts are quote, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchRevocation } from './revocation.ts'
@@ -7,6 +8,7 @@ import { benchVerifyQuote } from './verify-quote.ts'
 
 const PARTS: Record<string, () => void | Promise<void>> = {
   quote: benchVerifyQuote,
+  'boot-log': benchBootLog,
   start: benchStart,
   deliver: benchDeliver,
   revocation: benchRevocation,

@@ -6,25 +6,11 @@ import { parseQuote } from '../../src/core/quote/quote-text.ts'
 import { verifyQuote } from '../../src/core/quote/verify-quote.ts'
 import { parsePublicArea } from '../../src/core/tpm/public-area.ts'
 import { pcrValues, softwareAk, softwareQuote } from '../software-ak.ts'
-import { median, printTable } from './table.ts'
+import { perSecond } from './per-second.ts'
+import { printTable } from './table.ts'
 
-const ROUNDS = 7
-const ROUND_MS = 300
 const NONCE = 'abcDEF0123456789wxyz'
 const PEM = '-----BEGIN PUBLIC KEY-----\nhello\n-----END PUBLIC KEY-----\n'
-
-function perSecond(work: () => void): number {
-  const rates = Array.from({ length: ROUNDS }, () => {
-    const start = performance.now()
-    let count = 0
-    while (performance.now() - start < ROUND_MS) {
-      for (let i = 0; i < 50; i++) work()
-      count += 50
-    }
-    return (count / (performance.now() - start)) * 1000
-  })
-  return median(rates)
-}
 
 /** Judging a quote against the bare signature check on the same machine, in the same run. */
 export function benchVerifyQuote(): void {

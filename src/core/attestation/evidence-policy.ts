@@ -43,8 +43,6 @@ export interface BootEvidence {
 
 /** A measured boot policy, parsed once and shared. */
 export interface BootPolicy {
-  /** PCRs that the log must explain. */
-  pcrs: readonly number[]
   judge(evidence: BootEvidence): { failures: Failure[]; bootAggregates: readonly { hash: HashName; digest: string }[] }
 }
 

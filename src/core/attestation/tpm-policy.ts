@@ -60,12 +60,12 @@ function parseMask(mask: unknown): number {
   return value
 }
 
-/** Failures of the static PCRs: a value that is not allowed, or a PCR that was not quoted. `used`: PCRs that another policy judges. */
-export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs, used: ReadonlySet<number>): Failure[] {
+/** Failures of the static PCRs: a value that is not allowed, or a PCR that was not quoted. That a boot log explains a PCR too makes no difference. */
+export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs): Failure[] {
   const failures: Failure[] = []
   for (const [pcr, expected] of policy.allowed) {
     const value = pcrs.values.get(pcr)?.toString('hex')
-    if (used.has(pcr) || value === undefined || expected.includes(value)) continue
+    if (value === undefined || expected.includes(value)) continue
     failures.push(
       failure('pcr_validation', `invalid_pcr_${pcr}`, {
         message: `PCR ${pcr} (${pcrs.hash}) has a value that the policy does not allow`,
@@ -76,7 +76,7 @@ export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs, used: Rea
       }),
     )
   }
-  const missing = [...policy.allowed.keys()].filter((pcr) => !pcrs.values.has(pcr) && !used.has(pcr))
+  const missing = [...policy.allowed.keys()].filter((pcr) => !pcrs.values.has(pcr))
   if (missing.length > 0)
     failures.push(
       failure('pcr_validation', 'missing_pcrs', { message: `PCRs of the policy were not quoted: ${missing.join(', ')}`, data: missing }),

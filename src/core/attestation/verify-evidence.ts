@@ -110,7 +110,6 @@ function judgePolicies(
   round: EvidenceRound,
 ): PolicyResult {
   const { policy } = agent
-  const used = new Set([DATA_PCR])
   const failures = judgeDataPcr(pcrs, transportKey)
   let bootAggregates: Parameters<NonNullable<AgentPolicy['ima']>['judge']>[0]['bootAggregates'] = []
   if (policy.boot) {
@@ -118,16 +117,14 @@ function judgePolicies(
     const boot = policy.boot.judge({ pcrs, log, evaluate: round.evaluateBootAlways || agent.attestationCount === 0 })
     failures.push(...boot.failures)
     bootAggregates = boot.bootAggregates
-    for (const pcr of policy.boot.pcrs) used.add(pcr)
   }
   let ima = agent.ima
   if (pcrs.values.has(IMA_PCR)) {
-    used.add(IMA_PCR)
     const result = judgeIma(agent, reply, pcrs, bootAggregates)
     failures.push(...result.failures)
     ima = result.ima
   }
-  failures.push(...judgeStaticPcrs(policy.tpm, pcrs, used))
+  failures.push(...judgeStaticPcrs(policy.tpm, pcrs))
   return { failures, ima }
 }
 

@@ -23,6 +23,7 @@ const EVENTS_SHOWN = 20
 /** A named policy with the state that it compares with: only `example` has one. */
 interface Judge {
   name: BootPolicyName
+  /** PCRs that the log must explain. */
   pcrs: readonly number[]
   state: ReferenceState | null
 }
@@ -36,7 +37,7 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
   if (!json) return null
   const isExample = name === 'example'
   const judge: Judge = { name, pcrs: isExample ? EXAMPLE_PCRS : MEASURED_BOOT_PCRS, state: isExample ? parseReferenceState(json) : null }
-  return { pcrs: judge.pcrs, judge: (evidence) => judgeBoot(evidence, judge) }
+  return { judge: (evidence) => judgeBoot(evidence, judge) }
 }
 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */

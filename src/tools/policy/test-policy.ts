@@ -8,7 +8,6 @@ import { plainPolicy } from '../../core/ima/signed-policy.ts'
 import { type BootPolicyName, parseBootPolicy, parseBootPolicyText } from '../../core/measured-boot/boot-policy.ts'
 import { isReferenceState } from '../../core/measured-boot/reference-state.ts'
 import { isHashName } from '../../core/tpm/algorithms.ts'
-import { IMA_PCR } from '../../core/tpm/pcr-selection.ts'
 import { parsePcrs, readInput, readTextInput, unsignedPcrs } from './read-input.ts'
 
 export interface TestOptions {
@@ -40,13 +39,11 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   if (options.runtimePolicy && !options.log) throw new KeylimeError('usage', '--runtime-policy needs --log, the IMA log of the machine')
   if (options.mbPolicy && !options.eventLog) throw new KeylimeError('usage', '--mb-policy needs --event-log, the boot log of the machine')
   const pcrs = unsignedPcrs(bank, parsePcrs(await readTextInput(options.pcrs), bank))
-  const used = new Set<number>()
   const failures: Failure[] = []
   const boot = await bootPolicyOf(options)
   const log = options.eventLog ? await readInput(options.eventLog) : null
   const judged = boot?.judge({ pcrs, log, evaluate: true })
   failures.push(...(judged?.failures ?? []))
-  for (const pcr of boot?.pcrs ?? []) used.add(pcr)
   if (options.runtimePolicy) {
     const policy = parseRuntimePolicy(plainPolicy(await readTextInput(options.runtimePolicy), { key: null, required: false }))
     const list = await readTextInput(options.log!)
@@ -54,9 +51,8 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
     failures.push(
       ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,
     )
-    used.add(IMA_PCR)
   }
-  if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(options.tpmPolicy), pcrs, used))
+  if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(options.tpmPolicy), pcrs))
   return failures
 }
 

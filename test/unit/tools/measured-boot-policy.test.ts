@@ -65,3 +65,10 @@ test('what is missing or no boot log is said with a hint', async () => {
     '--mb-policy needs --event-log',
   )
 })
+
+test('a static PCR counts also where a boot log explains it', async () => {
+  const mbPolicy = file('both.json', (await create('secure-boot-ima-ng')).text)
+  const tpmPolicy = JSON.stringify({ 4: 'f'.repeat(64) })
+  const failures = await testPolicies({ mbPolicy, tpmPolicy, ...evidence('secure-boot-ima-ng') })
+  expect(failures.map((f) => f.eventId)).toEqual(['pcr_validation.invalid_pcr_4'])
+})

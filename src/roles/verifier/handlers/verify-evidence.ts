@@ -9,7 +9,6 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
 import { verifyQuote } from '../../../core/quote/verify-quote.ts'
 import { isHashName } from '../../../core/tpm/algorithms.ts'
-import { IMA_PCR } from '../../../core/tpm/pcr-selection.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { parseImaPolicy } from '../policy-parsers.ts'
@@ -56,6 +55,5 @@ function judgeOnce(data: Evidence, policy: AgentPolicy): Failure[] {
     progress: FRESH_IMA,
     bootAggregates: boot?.bootAggregates ?? [],
   })
-  const used = new Set([...(policy.boot?.pcrs ?? []), ...(policy.ima ? [IMA_PCR] : [])])
-  return [...(boot?.failures ?? []), ...(ima?.failures ?? []), ...judgeStaticPcrs(policy.tpm, pcrs, used)]
+  return [...(boot?.failures ?? []), ...(ima?.failures ?? []), ...judgeStaticPcrs(policy.tpm, pcrs)]
 }
