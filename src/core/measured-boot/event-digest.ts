@@ -20,7 +20,8 @@ const VARIABLE_HEADER = 32
 const BOOLEANS = [Buffer.from([0]), Buffer.from([1])]
 
 /**
- * What the digest of an event says of its data, in the bank that was quoted. Found on the logs of seven makers of firmware, with shim 15 and GRUB 2.06:
+ * What the digest of an event says of its data, in the bank that was quoted. Found on eight logs of real machines (OVMF, Lenovo, HPE;
+ * Shim and GRUB of Debian, Fedora, CentOS, RHEL and Ubuntu), which all keep to it:
  *
  * - separators, actions, the firmware's version, the partition table, variables (but for the next line): the digest is that of the data;
  * - `EV_EFI_VARIABLE_BOOT`: of the variable's content alone, so its name is not covered; of the whole data in the specification's letter;

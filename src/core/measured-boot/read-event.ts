@@ -133,7 +133,7 @@ function partitions(data: Buffer): EventContent {
   const entrySize = reader.u32()
   reader.bytes(4)
   const count = reader.u64()
-  if (count > MAX_PARTITIONS || entrySize < 128)
+  if (count > MAX_PARTITIONS || entrySize < 128 || count * entrySize !== reader.remaining)
     throw new KeylimeError('malformed', `the partition table declares ${count} partitions of ${entrySize} bytes`)
   const entries = Array.from({ length: count }, () => partition(reader.bytes(entrySize)))
   return { kind: 'partitions', disk, partitions: entries }

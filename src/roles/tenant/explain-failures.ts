@@ -10,10 +10,11 @@ export function explainFailures(status: AgentStatus): string {
 }
 
 function explain(failure: NonNullable<AgentStatus['failures']>[number]): string {
-  const { message, got, expected } = failure.context as { message?: unknown; got?: unknown; expected?: unknown }
+  const { message, got, expected, meaning } = failure.context as { message?: unknown; got?: unknown; expected?: unknown; meaning?: unknown }
   const lines = [`  ${message ?? failure.event_id} [${failure.event_id}${failure.severity_label ? `, ${failure.severity_label}` : ''}]`]
   if (got !== undefined) lines.push(`    found:    ${plain(got)}`)
   if (expected !== undefined) lines.push(`    expected: ${plain(expected)}`)
+  if (typeof meaning === 'string') lines.push(`    accepting it means: ${meaning}`)
   const advice = adviceFor(failure.event_id)
   if (advice) lines.push(`    to do:    ${advice}`)
   return lines.join('\n')
