@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -40,3 +41,17 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, second
 /** Silent, unless KEYLIME_TEST_LOG is set. */
 export const testLogger = (name: string): Logger =>
   process.env['KEYLIME_TEST_LOG'] ? createLogger({ name, level: 'debug' }) : silentLogger
+
+/** Ports that nobody listens on now. */
+export async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = net.createServer()
+      await new Promise<void>((done) => server.listen(0, '0.0.0.0', done))
+      return server
+    }),
+  )
+  const ports = servers.map((server) => (server.address() as net.AddressInfo).port)
+  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))))
+  return ports
+}

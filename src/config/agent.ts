@@ -130,7 +130,7 @@ export const agentOptions = options({
   enable_revocation_notifications: option({
     parse: boolean,
     default: false,
-    doc: 'Also listen for revocations over ZeroMQ: not supported here, a warning says so. Those over the REST interface are always taken.',
+    doc: 'Also listen for revocations over ZeroMQ, at the address below. Those over the REST interface are always taken.',
   }),
   revocation_notification_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the ZeroMQ publisher.' }),
   revocation_notification_port: option({ parse: port, default: 8992, doc: 'Port of the ZeroMQ publisher.' }),

@@ -56,6 +56,18 @@ export const caOptions = options({
     ours: true,
     doc: '`keylime ca listen`: port for signed revocations over mutual TLS; 0: none.',
   }),
+  revocation_notification_ip: option({
+    parse: text,
+    default: '',
+    ours: true,
+    doc: '`keylime ca listen`: address of the verifier’s ZeroMQ publisher, from which signed revocations are taken too; empty: none.',
+  }),
+  revocation_notification_port: option({
+    parse: port,
+    default: 8992,
+    ours: true,
+    doc: '`keylime ca listen`: port of that publisher.',
+  }),
   tls_dir: option({
     parse: text,
     default: 'default',

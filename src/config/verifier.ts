@@ -165,7 +165,7 @@ export const verifierOptions = options({
     section: 'revocations',
     parse: notifierList,
     default: ['agent'],
-    doc: 'Who is told of a revocation: any of agent and webhook. `zeromq` is known, not supported here, and only warned about.',
+    doc: 'Who is told of a revocation: any of agent, webhook and zeromq (whoever subscribes at zmq_ip:zmq_port).',
   }),
   zmq_ip: option({ section: 'revocations', parse: text, default: '127.0.0.1', doc: 'Address on which ZeroMQ subscribers are served.' }),
   zmq_port: option({ section: 'revocations', parse: port, default: 8992, doc: 'Port on which ZeroMQ subscribers are served.' }),

@@ -5,6 +5,7 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePorts } from '../servers.ts'
 import { type Swtpm, startSwtpm } from '../swtpm.ts'
 
 export const KEYLIME = path.resolve(import.meta.dirname, '../../bin/keylime')
@@ -183,19 +184,6 @@ async function answers(port: number, host: string, { child, log }: Service): Pro
     if (child.exitCode !== null || performance.now() > end) throw new Error(`nothing listens on ${host}:${port}:\n${log()}`)
     await sleep(20)
   }
-}
-
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer()
-      await new Promise<void>((done) => server.listen(0, '0.0.0.0', done))
-      return server
-    }),
-  )
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))))
-  return ports
 }
 
 export function unmount(directory: string): void {

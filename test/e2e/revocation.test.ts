@@ -2,8 +2,8 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
-import { until } from '../servers.ts'
-import { Deployment, freePorts, type Machine, type Service, service } from './deployment.ts'
+import { freePorts, until } from '../servers.ts'
+import { Deployment, type Machine, type Service, service } from './deployment.ts'
 
 // The agent mounts its tmpfs, which only root can.
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip

@@ -1,15 +1,14 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
-import { until } from '../servers.ts'
-import { Deployment, type Machine } from './deployment.ts'
+import { freePorts, until } from '../servers.ts'
+import { Deployment, type Machine, type Service, service } from './deployment.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
 
 /**
  * The example of the guide "Secure payloads", on two machines and with a real sshd: the first gets an SSH key, the second lets it in; when the
- * first fails its attestation, an action on the second shuts it out. Homes are temporary directories.
+ * first fails its attestation, an action on the second shuts it out, and the authority revokes its certificate. Homes are temporary directories.
  */
 describeAsRoot('the worked example: SSH keys that are taken back', () => {
   const d = new Deployment()
@@ -17,6 +16,8 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
   let second: Machine
   let sshd: ChildProcess
   let port: number
+  let authority: Service
+  let crlUrl: string
   const home = (n: number) => path.join(d.dir, `home${n}`)
   const login = () => {
     const options = [
@@ -39,15 +40,29 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
   }
 
   beforeAll(async () => {
-    await d.start()
+    const [crlPort, zeromqPort] = (await freePorts(2)) as [number, number]
+    crlUrl = `http://127.0.0.1:${crlPort}/crl`
+    await d.start({
+      KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'zeromq']",
+      KEYLIME_VERIFIER_REVOCATIONS_ZMQ_PORT: String(zeromqPort),
+      KEYLIME_CA_LISTEN_PORT: String(crlPort),
+      KEYLIME_CA_CERT_CRL_DIST: crlUrl,
+      KEYLIME_CA_REVOCATION_NOTIFICATION_IP: '127.0.0.1',
+      KEYLIME_CA_REVOCATION_NOTIFICATION_PORT: String(zeromqPort),
+    })
     fs.mkdirSync(home(1))
     fs.mkdirSync(home(2))
     first = await d.machine({ HOME: home(1) })
-    second = await d.machine({ HOME: home(2) })
+    second = await d.machine({
+      HOME: home(2),
+      KEYLIME_AGENT_ENABLE_REVOCATION_NOTIFICATIONS: 'true',
+      KEYLIME_AGENT_REVOCATION_NOTIFICATION_PORT: String(zeromqPort),
+    })
     ;({ sshd, port } = await startSshd(d.dir, path.join(home(2), '.ssh/authorized_keys')))
   })
   afterAll(async () => {
     sshd?.kill()
+    await authority?.kill()
     await d.stop()
   })
 
@@ -104,6 +119,12 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
     expect(login().stdout).toBe('let in\n')
   })
 
+  test('the authority listens on the directory that the tenant made', async () => {
+    authority = service(['ca', 'listen', '-d', path.join(d.dir, 'myca')], d.environment)
+    await until('the authority', () => authority.log().includes('also taken over ZeroMQ'))
+    expect(verifiesCertificateOf(first)).toBe(true)
+  })
+
   test('an action can be tried without a revocation', async () => {
     const file = path.join(d.dir, 'payload2/local_action_shut_out.py')
     const event = JSON.stringify({ type: 'other' })
@@ -113,7 +134,7 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
     expect((await d.run('keylime', 'agent', '--try-action', '/nowhere')).code).toBe(6)
   })
 
-  test('when the first machine fails, the second shuts it out by itself', async () => {
+  test('when the first machine fails, the second shuts it out by itself, once, however often it is told', async () => {
     await first.tpm.extendPcr(15, Buffer.alloc(32, 0xaa))
     await until('the action', () => second.service.log().includes('its key is shut out'), 20)
     const refused = login()
@@ -125,14 +146,41 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
       agent_id: first.id,
       type: 'revocation',
       pending: [],
-      told: expect.arrayContaining([expect.objectContaining({ target: `agent:${second.id}` })]),
+      told: expect.arrayContaining([`agent:${second.id}`, 'zeromq'].map((target) => expect.objectContaining({ target }))),
     })
     expect((await d.tenant('revocations')).stdout).toContain(first.id)
   })
+
+  test('the authority has revoked its certificate on the word of the verifier: the list says so, and openssl refuses it', async () => {
+    const list = path.join(d.dir, 'list.der')
+    const serial = execFileSync('openssl', ['x509', '-in', certificateOf(first), '-noout', '-serial'], { encoding: 'utf8' })
+      .trim()
+      .slice(7)
+    const listed = async () => {
+      fs.writeFileSync(list, Buffer.from(await (await fetch(crlUrl)).arrayBuffer()))
+      return execFileSync('openssl', ['crl', '-inform', 'DER', '-in', list, '-noout', '-text'], { encoding: 'utf8' })
+    }
+    await until('the serial in the list', async () => (await listed()).includes(`Serial Number: ${serial}`), 20)
+    expect([verifiesCertificateOf(first), verifiesCertificateOf(second)]).toEqual([false, true])
+    expect(second.service.log()).toContain('subscribed to tcp://127.0.0.1')
+    expect(second.service.log().match(/its key is shut out/g)).toHaveLength(1)
+  })
+
+  const certificateOf = (machine: Machine) => path.join(machine.secure, 'unzipped', `${machine.id}-cert.crt`)
+  function verifiesCertificateOf(machine: Machine): boolean {
+    const ca = (name: string) => path.join(d.dir, 'myca', name)
+    const { stdout, stderr } = spawnSync(
+      'openssl',
+      ['verify', '-crl_check', '-CAfile', ca('cacert.crt'), '-CRLfile', ca('cacrl.pem'), certificateOf(machine)],
+      { encoding: 'utf8' },
+    )
+    if (!/: OK|certificate revoked/.test(stdout + stderr)) throw new Error(stdout + stderr)
+    return stdout.includes(': OK')
+  }
 })
 
 async function startSshd(dir: string, authorizedKeys: string): Promise<{ sshd: ChildProcess; port: number }> {
-  const port = await freePort()
+  const [port] = (await freePorts(1)) as [number]
   const key = path.join(dir, 'host_key')
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
   fs.mkdirSync('/run/sshd', { recursive: true })
@@ -157,13 +205,4 @@ async function startSshd(dir: string, authorizedKeys: string): Promise<{ sshd: C
   const sshd = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', config], { stdio: 'ignore' })
   await until('sshd', () => spawnSync('ssh-keyscan', ['-p', String(port), '127.0.0.1'], { encoding: 'utf8' }).stdout !== '')
   return { sshd, port }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
 }

@@ -1,4 +1,6 @@
 import { z } from 'zod'
+import { KeylimeError } from '../errors.ts'
+import { parseMessage } from './parse-message.ts'
 
 /** Replies of an agent. Fields that do not fit become a failure of the evidence, not an exception (protocol 4.3, 4.6 step 1). */
 export const integrityQuote = z.object({
@@ -23,3 +25,14 @@ export const agentVersion = z.object({
 export const userKeyRequest = z.object({ encrypted_key: z.string(), auth_tag: z.string(), payload: z.string().nullish() })
 export const verifierKeyRequest = z.object({ encrypted_key: z.string() })
 export const revocationNotification = z.object({ msg: z.string(), signature: z.string().nullish() })
+
+/** The same as the bytes of one ZeroMQ message. @throws KeylimeError `invalid_request`. */
+export function readRevocationNotification(bytes: Buffer): z.infer<typeof revocationNotification> {
+  let value: unknown
+  try {
+    value = JSON.parse(bytes.toString('utf8'))
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', 'the revocation notification is not valid JSON', { cause })
+  }
+  return parseMessage(revocationNotification, value, 'the revocation notification')
+}

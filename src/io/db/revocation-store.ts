@@ -10,7 +10,7 @@ export interface NewRevocation {
   signature: string
   /** Milliseconds since the epoch. */
   createdAt: number
-  /** `agent:ID`, `webhook`. */
+  /** `agent:ID`, `webhook`, `zeromq`. */
   targets: readonly string[]
 }
 

@@ -8,7 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY } = fs.constants
 const O_TMPFILE = 0o20000000 | O_DIRECTORY // not in fs.constants
 
-export type AddonName = 'keylime_native.node' | 'better_sqlite3.node'
+export type AddonName = 'keylime_native.node' | 'better_sqlite3.node' | 'zeromq.node'
 
 /**
  * Loads a native addon: from `dist/` during development, from the executable's assets when packaged.

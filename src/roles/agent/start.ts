@@ -21,6 +21,7 @@ import { Payloads } from './payload.ts'
 import { accountOf, dropPrivileges, handOver } from './privileges.ts'
 import { registerWithRetries } from './registration.ts'
 import { createRevocationWorker } from './revocation/revocation-worker.ts'
+import { listenOverZeromq } from './revocation/zeromq-listener.ts'
 import type { RevocationInbox } from './revocation-inbox.ts'
 import { agentRoutes } from './routes.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
@@ -143,6 +144,9 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
   }
   await register(settings, identity, certificate, logger)
   const server = await listen(context, settings, certificate)
+  const zeromq = values.enable_revocation_notifications
+    ? await listenOverZeromq({ host: values.revocation_notification_ip, port: values.revocation_notification_port, inbox, logger })
+    : null
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${values.ip}:${server.port}`, { contact: `${values.contact_ip}:${values.contact_port}` })
   return {
@@ -150,7 +154,7 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
     port: server.port,
     idle: () => payloads.idle(),
     async stop() {
-      await server.close()
+      await Promise.all([server.close(), zeromq?.close()])
       await payloads.stop()
       await inbox.close()
       for (const step of undo.reverse()) await step()
@@ -250,7 +254,6 @@ function holdDirectory(keylimeDir: string): number {
 
 function revocationInbox({ settings, env, logger, secure }: Start, agentId: string): RevocationInbox {
   const { values, keylimeDir } = settings
-  if (values.enable_revocation_notifications) logger.warn('revocations are not listened for over ZeroMQ, only over the REST interface')
   const unzipped = path.join(secure.directory, 'unzipped')
   const certificate =
     values.revocation_cert === 'default' || values.revocation_cert === ''

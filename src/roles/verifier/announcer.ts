@@ -31,7 +31,7 @@ export interface AnnouncerOptions {
   logger: Logger
   /** Tell agents by REST. */
   tellAgents: boolean
-  /** By target name: the webhook, when it is configured. */
+  /** By target name: webhook and ZeroMQ, when they are configured. */
   senders: ReadonlyMap<string, Sender>
   /** How long a target that cannot be reached is tried. */
   retrySeconds: number

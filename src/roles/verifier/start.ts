@@ -20,6 +20,7 @@ import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { createAgentTable } from './agent-table.ts'
 import { createAnnouncer, type Sender } from './announcer.ts'
 import { createAttestationLoop } from './attestation-loop.ts'
@@ -42,8 +43,6 @@ type Settings = Values<typeof verifierOptions>
 export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningVerifier> {
   const { values, warnings, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
   for (const warning of warnings) logger.warn(warning)
-  if (values.enabled_revocation_notifications.includes('zeromq'))
-    logger.warn('revocations are not published over ZeroMQ: agents and the webhook are told')
   if (values.measured_boot_imports.length > 0)
     logger.warn(`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`)
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
@@ -53,7 +52,10 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   const { client } = tls
   const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
   const webhook = openWebhookOf(values, client)
-  const senders = new Map<string, Sender>(webhook ? [['webhook', webhook.post]] : [])
+  const publisher = values.enabled_revocation_notifications.includes('zeromq') ? await openPublisher(values.zmq_ip, values.zmq_port) : null
+  const senders = new Map<string, Sender>()
+  if (webhook) senders.set('webhook', webhook.post)
+  if (publisher) senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))
   const verifier = assemble(values, logger, { database: database as never, context, senders })
   const listening = await serve({
     host: values.ip,
@@ -65,6 +67,7 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
     logger,
   }).catch(async (error) => {
     await Promise.all([verifier.loop.stop(), verifier.announcer.stop()])
+    publisher?.close()
     await database.destroy()
     throw error
   })
@@ -80,6 +83,7 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
       await verifier.loop.stop()
       await verifier.announcer.stop()
       await webhook?.close()
+      publisher?.close()
       for (const agent of verifier.agents.all()) agent.connection.close()
       verifier.enroller.close()
       await database.destroy()

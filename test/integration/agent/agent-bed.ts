@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs'
-import net from 'node:net'
 import path from 'node:path'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
@@ -13,7 +12,7 @@ import { ensureTlsDirectory } from '../../../src/io/files/tls-directory.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
 import { type AgentDependencies, type RunningAgent, startAgent } from '../../../src/roles/agent/start.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
-import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { freePorts, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
 
 export const AGENT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
@@ -46,7 +45,7 @@ export class AgentBed {
   }
 
   async startAgent(settings: Record<string, string> = {}, given: AgentDependencies = {}): Promise<void> {
-    const port = String(await freePort())
+    const [port] = (await freePorts(1)).map(String) as [string]
     this.#env = {
       PATH: process.env['PATH'],
       KEYLIME_DIR: this.agentDir,
@@ -142,12 +141,3 @@ export interface Shares {
 }
 
 export const newShares = (): Shares => ({ k: randomBytes(32), v: randomBytes(32) })
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as net.AddressInfo
-      server.close(() => resolve(port))
-    })
-  })
-}

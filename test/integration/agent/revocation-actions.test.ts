@@ -7,7 +7,10 @@ import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { revocationMessage } from '../../../src/core/revocation/message.ts'
 import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
+import { openPublisher } from '../../../src/io/zeromq/publisher.ts'
 import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
+import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-listener.ts'
+import type { Acceptance } from '../../../src/roles/agent/revocation-inbox.ts'
 import { until } from '../../servers.ts'
 
 const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -208,7 +211,61 @@ test('a message that was taken before a stop is acted upon after it', async () =
 
 test('a thousand notifications at once are bounded, and refused beyond that', async () => {
   const inbox = worker()
-  const taken = Array.from({ length: 1000 }, (_, i) => inbox.accept({ msg: String(i), signature: 'x' })).filter(Boolean).length
+  const taken = Array.from({ length: 1000 }, (_, i) => inbox.accept({ msg: String(i), signature: 'x' })).filter(
+    (acceptance) => acceptance === 'taken',
+  ).length
   expect(taken).toBeLessThanOrEqual(64)
   await inbox.close()
+})
+
+test('over ZeroMQ: a signed revocation is acted upon, garbage and forged ones are not', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const publisher = await openPublisher('127.0.0.1', 0, 0)
+  const inbox = worker()
+  const listener = await listenOverZeromq({ host: '127.0.0.1', port: publisher.port, inbox, logger })
+  const forged = { ...notice(), signature: 'AAAA' }
+  const good = notice()
+  await until('somebody there', () =>
+    publisher.publish('{garbage').then(
+      () => true,
+      () => false,
+    ),
+  )
+  for (const message of [{}, { msg: 1 }, { msg: 'x'.repeat(100_000) }, forged, { msg: good.msg }, good, good])
+    await publisher.publish(JSON.stringify(message))
+  await until('the action', () => out('runs') !== '')
+  await idle()
+  await listener.close()
+  await inbox.close()
+  publisher.close()
+  expect(out('runs')).toBe('ran\n')
+  expect(lines.filter((line) => line.includes('ZeroMQ message is left')).length).toBeGreaterThanOrEqual(3)
+})
+
+test('a full queue holds back what comes over ZeroMQ until there is room', async () => {
+  const publisher = await openPublisher('127.0.0.1', 0, 0)
+  const taken: string[] = []
+  let full = true
+  const inbox = {
+    accept: ({ msg }: { msg: string }) => (full ? 'full' : taken.push(msg) > 0 ? 'taken' : 'full') as Acceptance,
+    payloadUnpacked() {},
+    async close() {},
+  }
+  const listener = await listenOverZeromq({ host: '127.0.0.1', port: publisher.port, inbox, logger })
+  await until('somebody there', () =>
+    publisher.publish('{"msg":"1"}').then(
+      () => true,
+      () => false,
+    ),
+  )
+  await publisher.publish('{"msg":"2"}')
+  await sleep(50)
+  expect(taken).toEqual([])
+  full = false
+  await until('both', () => taken.length === 2)
+  await listener.close()
+  publisher.close()
+  expect(taken).toEqual(['1', '2'])
 })

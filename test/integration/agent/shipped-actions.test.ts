@@ -5,6 +5,7 @@ import { withAuthority } from '../../../src/io/files/ca-directory.ts'
 import { findActions } from '../../../src/roles/agent/revocation/find-action.ts'
 import { runAction } from '../../../src/roles/agent/revocation/run-action.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'
+import { freePorts } from '../../servers.ts'
 import { authorityBed, notice, post, recordingLogger, serialsOf } from '../ca/listener-bed.ts'
 
 const shipped = path.resolve(import.meta.dirname, '../../../docs/examples/actions')
@@ -89,7 +90,7 @@ describe.each(['local_action_update_crl.py', 'local_action_update_crl.js'])('%s'
     for (const name of ['cacert.crt', 'cacrl.der', 'cacrl.pem']) fs.copyFileSync(bed.file(name), path.join(unzipped, name))
   }
   test('fetches the list that names the revoked machine; openssl verify then refuses it', async () => {
-    const port = await freePort()
+    const [port] = await freePorts(1)
     bed.remove()
     bed = await authorityBed({ KEYLIME_CA_LISTEN_PORT: String(port), KEYLIME_CA_CERT_CRL_DIST: `http://127.0.0.1:${port}/crl` }, 2)
     unzipped = path.join(bed.dir, 'secure/unzipped')
@@ -121,7 +122,7 @@ describe.each(['local_action_update_crl.py', 'local_action_update_crl.js'])('%s'
     expect(fs.readdirSync(unzipped).filter((name) => /^\.crl|^tmp/.test(name))).toEqual([])
   })
   test('keeps the old list when the new one is not signed by its authority', async () => {
-    const port = await freePort()
+    const [port] = await freePorts(1)
     const settings = { KEYLIME_CA_LISTEN_PORT: String(port), KEYLIME_CA_CERT_CRL_DIST: `http://127.0.0.1:${port}/crl` }
     const ours = await authorityBed(settings, 1)
     for (const name of ['cacert.crt', 'cacrl.der', 'cacrl.pem']) fs.copyFileSync(ours.file(name), path.join(unzipped, name))
@@ -139,12 +140,3 @@ test('print_metadata.py prints who was revoked', async () => {
   expect(await run('print_metadata.py', event(7))).toBeUndefined()
   expect(lines.join('\n')).toContain('{"cert_serial": 7}')
 })
-
-async function freePort(): Promise<number> {
-  const net = await import('node:net')
-  const server = net.createServer().listen(0, '127.0.0.1')
-  await new Promise((done) => server.once('listening', done))
-  const { port } = server.address() as { port: number }
-  await new Promise((done) => server.close(done))
-  return port
-}

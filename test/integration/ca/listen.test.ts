@@ -1,7 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { openPublisher, type Publisher } from '../../../src/io/zeromq/publisher.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
+import { until } from '../../servers.ts'
 import { authorityBed, notice, openssl, opensslText, post, readText, recordingLogger, serialsOf } from './listener-bed.ts'
 
 describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => {
@@ -155,4 +157,51 @@ test('a thousand notifications at once are a few writes', async () => {
   expect(Number(parseCrl(fs.readFileSync(bed.file('cacrl.der'))).number)).toBeLessThan(30)
   await listener.stop()
   bed.remove()
+})
+
+describe('a listening authority that subscribes to the verifier’s ZeroMQ publisher', () => {
+  let bed: Awaited<ReturnType<typeof authorityBed>>
+  let listener: RunningListener
+  let publisher: Publisher
+  const { logger, lines } = recordingLogger()
+  beforeAll(async () => {
+    publisher = await openPublisher('127.0.0.1', 0, 0)
+    bed = await authorityBed({
+      KEYLIME_CA_REVOCATION_NOTIFICATION_IP: '127.0.0.1',
+      KEYLIME_CA_REVOCATION_NOTIFICATION_PORT: String(publisher.port),
+    })
+    listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger })
+    await until('the authority', () =>
+      publisher.publish('{garbage').then(
+        () => true,
+        () => false,
+      ),
+    )
+  })
+  afterAll(async () => {
+    await listener.stop()
+    publisher.close()
+    bed.remove()
+  })
+  const publish = (message: object) => publisher.publish(JSON.stringify(message))
+
+  test('forged, unsigned and foreign messages are refused, the signed one behind them is in the list', async () => {
+    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    const good = notice(bed.key, 3)
+    for (const message of [{}, { ...good, signature: '' }, { msg: good.msg }, notice(stranger, 4), notice(bed.key, 900), good])
+      await publish(message)
+    await until('serial 3', () => serialsOf(bed.directory).includes('3'))
+    expect(serialsOf(bed.directory)).toEqual(['3'])
+    expect(lines.filter((line) => line.includes('refused')).length).toBeGreaterThanOrEqual(4)
+  })
+  test('what cannot be judged yet waits, and nothing behind it is lost', async () => {
+    const notifier = bed.file('RevocationNotifier-cert.crt')
+    fs.renameSync(notifier, `${notifier}.away`)
+    await publish(notice(bed.key, 4))
+    await publish(notice(bed.key, 5))
+    await until('a complaint', () => lines.some((line) => line.includes('RevocationNotifier-cert.crt cannot be read')))
+    expect(serialsOf(bed.directory)).toEqual(['3'])
+    fs.renameSync(`${notifier}.away`, notifier)
+    await until('serials 4 and 5', () => serialsOf(bed.directory).length === 3)
+  })
 })

@@ -5,12 +5,16 @@ import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import { verifyRevocation } from '../../../src/core/revocation/signature.ts'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
+import { silentLogger } from '../../../src/io/log/logger.ts'
+import { subscribe } from '../../../src/io/zeromq/subscriber.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
-import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
+import { adminClient, freePorts, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
 const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const hooks: string[] = []
+const published: string[] = []
+let zeromqPort: number
 let hookStatus = 500
 const webhook = http.createServer(async (request, response) => {
   let text = ''
@@ -35,9 +39,11 @@ async function stop(): Promise<void> {
 
 beforeAll(async () => {
   await new Promise<void>((done) => webhook.listen(0, '127.0.0.1', done))
+  ;[zeromqPort] = (await freePorts(1)) as [number]
   home = temporaryKeylimeDir({
     KEYLIME_VERIFIER_QUOTE_INTERVAL: '0',
-    KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'webhook']",
+    KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'webhook', 'zeromq']",
+    KEYLIME_VERIFIER_REVOCATIONS_ZMQ_PORT: String(zeromqPort),
     KEYLIME_VERIFIER_REVOCATIONS_WEBHOOK_URL: `http://127.0.0.1:${(webhook.address() as AddressInfo).port}/hook?x=1`,
   })
   await start()
@@ -93,15 +99,21 @@ test('a failed machine is announced, signed, to all agents; who is down is told 
     const r = await report()
     return r.told.length === 3 ? r : null
   })
-  expect(before.pending.map((p: { target: string }) => p.target).toSorted()).toEqual(['agent:sleeper', 'webhook'])
+  expect(before.pending.map((p: { target: string }) => p.target).toSorted()).toEqual(['agent:sleeper', 'webhook', 'zeromq'])
 
   await stop()
   hookStatus = 200
   await start()
   await agents.get('sleeper')!.start()
   await until('sleeper told', () => notices.get('sleeper')!.length > 0)
-  await until('webhook told', () => hooks.length > 0)
-  expect(JSON.parse(hooks[0]!)).toEqual({ msg, signature })
+  const take = async (message: Buffer) => void published.push(message.toString())
+  const subscription = await subscribe({ host: '127.0.0.1', port: zeromqPort, maxBytes: 1 << 20, logger: silentLogger, take })
+  await until('webhook and subscriber told', () => hooks.length > 0 && published.length > 0)
+  await subscription.close()
+  expect([...hooks, ...published].map((text) => JSON.parse(text))).toEqual([
+    { msg, signature },
+    { msg, signature },
+  ])
   await until('nothing pending', async () => (await report()).pending.length === 0)
   expect([...notices.values()].map((list) => list.length)).toEqual([1, 1, 1, 1])
 })

@@ -7,7 +7,8 @@ import type { AgentContext } from '../agent-context.ts'
 /** `POST /v2.x/notifications/revocation`: queued; whether it is believed is found out behind the queue. */
 export function postRevocation({ inbox }: AgentContext, request: ApiRequest): ApiReply {
   const { msg, signature } = parseMessage(revocationNotification, request.body, 'the revocation notification')
-  if (!inbox.accept({ msg, signature: signature ?? '' }))
-    throw new KeylimeError('unavailable', 'too many revocation notifications are waiting')
+  const acceptance = inbox.accept({ msg, signature: signature ?? '' })
+  if (acceptance === 'full') throw new KeylimeError('unavailable', 'too many revocation notifications are waiting')
+  if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
   return {}
 }

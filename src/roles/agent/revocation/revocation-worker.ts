@@ -90,9 +90,9 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   if (waiting.length > 0) work()
   return {
     accept(received) {
-      if (closed || !waiting.add(received)) return false
-      work()
-      return true
+      const acceptance = closed ? 'full' : waiting.add(received)
+      if (acceptance === 'taken') work()
+      return acceptance
     },
     payloadUnpacked: work,
     async close() {

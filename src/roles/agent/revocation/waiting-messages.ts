@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import type { ReceivedRevocation } from '../revocation-inbox.ts'
+import type { Acceptance, ReceivedRevocation } from '../revocation-inbox.ts'
 
 const CAPACITY = 64
 const MAX_CHARACTERS = 64 * 1024
@@ -21,13 +21,13 @@ export class WaitingMessages {
     return this.#list.length
   }
 
-  /** False when there is no room for it. */
-  add(received: ReceivedRevocation): boolean {
-    if (this.#list.some((other) => other.msg === received.msg && other.signature === received.signature)) return true
-    if (this.#list.length >= CAPACITY || received.msg.length + received.signature.length > MAX_CHARACTERS) return false
+  add(received: ReceivedRevocation): Acceptance {
+    if (this.#list.some((other) => other.msg === received.msg && other.signature === received.signature)) return 'taken'
+    if (received.msg.length + received.signature.length > MAX_CHARACTERS) return 'too_long'
+    if (this.#list.length >= CAPACITY) return 'full'
     this.#list.push(received)
     this.#write()
-    return true
+    return 'taken'
   }
 
   first(): ReceivedRevocation | undefined {

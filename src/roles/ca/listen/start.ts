@@ -13,6 +13,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
 import { keepCrlRight } from './upkeep.ts'
+import { listenOverZeromq } from './zeromq-listener.ts'
 
 export interface ListenRequest {
   readonly access: CaAccess
@@ -52,6 +53,8 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
     await plain.close(0)
     throw error
   })
+  const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values
+  const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_BODY_BYTES, logger })
   const timers = [
     setInterval(() => void keepCrlRight({ access, watch, logger }), CRL_CHECK_MS).unref(),
     setInterval(() => void inbox.retry(), RETRY_MS).unref(),
@@ -62,7 +65,7 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
     tlsPort: secure?.port ?? 0,
     async stop() {
       for (const timer of timers) clearInterval(timer)
-      await Promise.all([plain.close(), secure?.close()])
+      await Promise.all([plain.close(), secure?.close(), zeromq?.close()])
       await inbox.retry()
     },
   }
