@@ -41,6 +41,28 @@ test('keylime-policy create runtime prints one line that the verifier takes; mem
   expect(run('keylime-policy', 'create', 'runtime', '-a', list, '--show-legacy-allowlist').stdout).toBe(`${DIGEST}  /opt/a_b\n`)
 })
 
+test('keylime-policy create measured-boot prints one line as Python does, and nothing for a log that is none or without Secure Boot', () => {
+  const log = machine('uefi.bin')
+  const { status, stdout } = run('keylime-policy', 'create', 'measured-boot', '-e', log)
+  expect([status, stdout.startsWith('{"has_secureboot": true, "scrtm_and_bios": [{"scrtm": '), stdout.endsWith('"}]}')]).toEqual([
+    0,
+    true,
+    true,
+  ])
+  const without = log.replace('secure-boot-ima-sig', 'no-secure-boot')
+  expect(run('keylime-policy', 'create', 'measured-boot', '-e', without, '-o', at('none.json'))).toMatchObject({ status: 1, stdout: '' })
+  expect(fs.existsSync(at('none.json'))).toBe(false)
+  expect(run('keylime-policy', 'create', 'measured-boot', '-i', '--eventlog-file', without, '-o', at('plain-boot.json'))).toMatchObject({
+    status: 0,
+  })
+  expect(fs.readFileSync(at('plain-boot.json'), 'utf8')).toContain('"has_secureboot": false')
+  expect(run('keylime-policy', 'create', 'measured-boot', '-e', list)).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('is not a boot log'),
+  })
+  expect(run('keylime-policy', 'create', 'measured-boot')).toMatchObject({ status: 2 })
+})
+
 test('keylime-policy sign runtime makes a key, signs with both back ends, and what it signs is verified', () => {
   expect(run('keylime-policy', 'sign', 'runtime', '-r', plain, '-o', at('ecdsa.json'))).toMatchObject({ status: 0, stdout: '' })
   expect(fs.statSync(at('keylime-ecdsa-key.pem')).mode & 0o777).toBe(0o600)

@@ -6,6 +6,7 @@ import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { createRuntimePolicy, legacyListText } from '../create-runtime.ts'
 import { readTextInput } from '../read-input.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
+import { createMeasuredBoot } from './create-measured-boot.ts'
 import { createdLine, NO_LOG, UPSTREAM_CREATE, upstreamNotes } from './create-options.ts'
 import { argument, runProgram, type UpstreamProgram, UsageError } from './program.ts'
 
@@ -81,9 +82,12 @@ const signRuntime: UpstreamProgram = {
 }
 
 /** By their words; a kind of policy is a line here. */
-const PROGRAMS: Record<string, Record<string, UpstreamProgram>> = { create: { runtime: createRuntime }, sign: { runtime: signRuntime } }
+const PROGRAMS: Record<string, Record<string, UpstreamProgram>> = {
+  create: { runtime: createRuntime, 'measured-boot': createMeasuredBoot },
+  sign: { runtime: signRuntime },
+}
 
-/** `keylime-policy create runtime | sign runtime` (policies-config-cli E.5), for any user: nothing here needs root but the kernel's own log. */
+/** `keylime-policy create runtime | create measured-boot | sign runtime` (policies-config-cli E.5), for any user: nothing here needs root but the kernel's own log. */
 export async function runUpstream(args: string[]): Promise<number> {
   const [action, kind, ...rest] = args
   if (action === undefined || action === '-h' || action === '--help') return help(process.stdout)

@@ -1,0 +1,21 @@
+import { pythonJson } from '../../../core/cli/python-text.ts'
+import { tell, writeResult } from '../action.ts'
+import { createMeasuredBootPolicy } from '../create-measured-boot.ts'
+import { argument, type UpstreamProgram, UsageError } from './program.ts'
+
+/** `keylime-policy create measured-boot` (policies-config-cli C.7): one line, as Python prints it. */
+export const createMeasuredBoot: UpstreamProgram = {
+  name: 'keylime-policy create measured-boot',
+  arguments: [
+    argument('value', 'eventLog', '-e', '--eventlog-file'),
+    argument('flag', 'withoutSecureboot', '--without-secureboot', '-i'),
+    argument('value', 'output', '-o', '--output'),
+    argument('flag', 'verbose', '-v', '--verbose'),
+  ],
+  async run({ values, flags }) {
+    const { eventLog, output } = values
+    if (eventLog === undefined) throw new UsageError('the following arguments are required: -e/--eventlog-file')
+    const text = await createMeasuredBootPolicy({ eventLog, withoutSecureboot: flags.has('withoutSecureboot') }, tell)
+    return writeResult(pythonJson(JSON.parse(text)), output)
+  },
+}
