@@ -29,7 +29,7 @@ export function compileCommandLine(expression: string, path: string): (text: str
     )
   try {
     const compiled = RE2JS.compile(translatePythonRegex(COMMAND_LINE_PREFIX + expression))
-    return (text) => compiled.matches(text)
+    return (text) => text.length <= MAX_LENGTH && compiled.matches(text)
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(expression.slice(0, 80))}: ${(cause as Error).message}`, { cause })
   }

@@ -20,8 +20,8 @@ export interface BootEventLog {
 
 const EV_NO_ACTION = 3
 const SPEC_ID = Buffer.from('Spec ID Event03\0', 'latin1')
-const MAX_BYTES = 8 << 20
-const MAX_EVENTS = 65_536
+const MAX_BYTES = 2 << 20
+const MAX_EVENTS = 16_384
 const MAX_DIGESTS = 16
 const MAX_PCR = 23
 

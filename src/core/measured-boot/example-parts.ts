@@ -12,6 +12,9 @@ interface Difference {
 }
 
 const SHOWN = 20
+/** A machine cannot fill the database with what it offers to accept. */
+const MAX_VOLUMES = 64
+const MAX_COMMAND_LINE = 4096
 const MAX_ALTERNATIVES_SHOWN = 50
 
 /** Firmware version and volumes must be those of one alternative, all of them and in their order. */
@@ -19,8 +22,8 @@ export function judgeFirmware(run: Run): Finding[] {
   const { scrtm, volumes } = run.parts
   const differences = closest(run.state.firmware, (firmware) => firmwareDifferences(firmware, run))
   if (differences === null) return [{ seen: null, reason: 'scrtm_and_bios of the reference state is empty: it accepts no firmware' }]
-  const digests = [...scrtm, ...volumes].map((seen) => ({ [run.bank]: `0x${seen.digest}` }))
-  const isComplete = scrtm.length === 1 && [...scrtm, ...volumes].every((seen) => seen.digest !== null)
+  const isComplete = scrtm.length === 1 && volumes.length <= MAX_VOLUMES && [...scrtm, ...volumes].every((seen) => seen.digest !== null)
+  const digests = isComplete ? [...scrtm, ...volumes].map((seen) => ({ [run.bank]: `0x${seen.digest}` })) : []
   const accept = isComplete ? { scrtm_and_bios: [{ scrtm: digests[0], platform_firmware: digests.slice(1) }] } : null
   return differences.map((difference) => ({
     ...difference,
@@ -53,7 +56,7 @@ export function judgeKernel(run: Run): Finding[] {
   return differences.map((difference) => ({
     ...difference,
     ...(difference.seen?.content.kind === 'text' && textOf(difference.seen).startsWith(COMMAND_LINE_PREFIX)
-      ? { got: textOf(difference.seen) }
+      ? { got: textOf(difference.seen).slice(0, MAX_COMMAND_LINE) }
       : {}),
     ...(accept
       ? { accept: { kernels: [accept] }, meaning: 'machines may boot this Shim, GRUB, kernel, initrd and command line, together' }
@@ -80,7 +83,7 @@ function kernelDifferences(kernel: KernelState, { state, parts }: Run): Differen
 function commandLine(found: readonly SeenEvent[], { commandLine, isCommandLine }: KernelState): Difference[] {
   const expected = [commandLine]
   if (found.length === 0) return [{ seen: null, reason: 'there is no kernel command line in the log', expected }]
-  const wrong = found.find((seen) => !isCommandLine(textOf(seen)))
+  const wrong = found.slice(0, 2).find((seen) => !isCommandLine(textOf(seen)))
   if (wrong) return [{ seen: wrong, reason: 'is not one that the reference state accepts', expected }]
   return found.length === 1 ? [] : [{ seen: found[1]!, reason: 'is a second one: only one kernel may be booted', expected }]
 }
@@ -94,7 +97,7 @@ function sequence(found: readonly SeenEvent[], digests: readonly string[], what:
     else if (seen.digest !== digest)
       differences.push({ seen, reason: 'has a digest that the reference state does not accept', expected: [digest] })
   }
-  for (const seen of found.slice(digests.length))
+  for (const seen of found.slice(digests.length, digests.length + SHOWN))
     differences.push({ seen, reason: `is one more than the ${digests.length} that the reference state accepts`, expected: [] })
   return differences
 }
@@ -129,13 +132,14 @@ function kernelOf({ state, parts }: Run): Record<string, string> | null {
   const isBoot = state.hasSecureBoot ? kernels.length === 1 || (kernels.length === 2 && kernels[0] === kernels[1]) : kernels.length === 0
   const single = [parts.kernelFiles, parts.initrds, parts.commandLines].every((list) => list.length === 1)
   const initrd = parts.initrds[0]?.digest
-  if (!isBoot || !single || !shim || !grub || !kernel || !initrd) return null
+  const commandLine = parts.commandLines[0] ? textOf(parts.commandLines[0]).slice(COMMAND_LINE_PREFIX.length) : ''
+  if (!isBoot || !single || commandLine.length > MAX_COMMAND_LINE || !shim || !grub || !kernel || !initrd) return null
   return {
     shim_authcode_sha256: `0x${shim}`,
     grub_authcode_sha256: `0x${grub}`,
     [state.hasSecureBoot ? 'kernel_authcode_sha256' : 'vmlinuz_plain_sha256']: `0x${kernel}`,
     initrd_plain_sha256: `0x${initrd}`,
-    kernel_cmdline: escapePythonRegex(textOf(parts.commandLines[0]!).slice(COMMAND_LINE_PREFIX.length)),
+    kernel_cmdline: escapePythonRegex(commandLine),
   }
 }
 
@@ -156,6 +160,6 @@ export function judgeLoadCommands({ parts }: Run): Finding[] {
       seen,
       reason: 'loads a kernel with another command line than the log says was used',
       got: textOf(seen).slice(0, 1000),
-      expected: [...used].slice(0, SHOWN),
+      expected: [...used].slice(0, SHOWN).map((text) => text.slice(0, MAX_COMMAND_LINE)),
     }))
 }

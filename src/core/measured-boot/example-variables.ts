@@ -9,6 +9,9 @@ import type { EfiSignature, EfiSignatureList } from './signature-lists.ts'
 
 const BOOT_NAME = /^(?:BootOrder|Boot[0-9a-fA-F]+)$/
 const SHOWN = 20
+/** A machine cannot fill the database with what it offers to accept. */
+const MAX_ACCEPTED = 64
+const MAX_ACCEPTED_HEX = 128 << 10
 const MEANING: Record<Exclude<KeyMember, 'dbx'>, string> = {
   pk: 'whoever has this platform key may change all Secure Boot keys of the machine',
   kek: 'whoever has these keys may change what the machine may start (db) and must not start (dbx)',
@@ -88,12 +91,12 @@ function allowedKeys(member: Exclude<KeyMember, 'dbx'>, types: readonly string[]
 }
 
 function unknownKeys(seen: SeenEvent, member: Exclude<KeyMember, 'dbx'>, unknown: EfiSignature[]): Finding {
+  const isSmall = unknown.length <= MAX_ACCEPTED && unknown.reduce((sum, key) => sum + key.data.length, 0) <= MAX_ACCEPTED_HEX
   return {
     seen,
     reason: `has ${unknown.length === 1 ? 'a key' : `${unknown.length} keys`} that ${member} of the reference state does not have`,
     got: unknown.slice(0, SHOWN).map(keyName),
-    accept: { [member]: unknown.map(({ owner, data }) => ({ SignatureOwner: owner, SignatureData: `0x${data}` })) },
-    meaning: MEANING[member],
+    ...(isSmall ? { accept: { [member]: unknown.map(asMember) }, meaning: MEANING[member] } : {}),
   }
 }
 
@@ -106,7 +109,12 @@ function judgeRevoked(seen: SeenEvent, run: Run): Finding | null {
   const lists = listsOf(seen)
   if (!lists) return unreadable(seen)
   if (lists.length !== 1 || lists[0]!.type !== EFI_CERT_SHA256)
-    return { seen, reason: 'must be one list of SHA-256 digests', got: lists.map((list) => list.type), expected: [EFI_CERT_SHA256] }
+    return {
+      seen,
+      reason: 'must be one list of SHA-256 digests',
+      got: lists.slice(0, SHOWN).map((list) => list.type),
+      expected: [EFI_CERT_SHA256],
+    }
   const present = new Set(lists[0]!.signatures.map(keyId))
   const missing = [...demanded].filter((key) => !present.has(key))
   if (missing.length === 0) return null
@@ -135,9 +143,11 @@ function listsOf({ content }: SeenEvent): EfiSignatureList[] | null {
   return content.kind === 'variable' && content.value.kind === 'lists' ? content.value.lists : null
 }
 
+const asMember = ({ owner, data }: EfiSignature) => ({ SignatureOwner: owner, SignatureData: `0x${data}` })
+
 /** The subject of a certificate and its SHA-256, or the digest itself. */
 function keyName({ owner, data }: EfiSignature): string {
-  if (data.length === 64) return `${owner}:${data}`
+  if (data.length <= 128) return `${owner}:${data}`
   const bytes = Buffer.from(data, 'hex')
   const fingerprint = hashOf('sha256', bytes, 'hex')
   try {

@@ -16,7 +16,7 @@ export interface Explanation {
 }
 
 const MAX_EVENTS = 150
-const MAX_TRIES = 100_000
+const MAX_TRIES = 20_000
 
 /**
  * Looks for the one change of a log that leads to the quoted PCR: events that were never measured, or a digest of the reference state in place of another.

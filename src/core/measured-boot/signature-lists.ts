@@ -18,11 +18,13 @@ export interface EfiSignatureList {
 const GUID_BYTES = 16
 const LIST_HEADER_BYTES = 28
 const VENDOR_HEADER_BYTES = 100
+const MAX_SIGNATURES = 16_384
 
 /** The lists of PK, KEK, db, dbx (UEFI, section 32.4.1). @throws KeylimeError `malformed` when the sizes do not add up exactly. */
 export function parseSignatureLists(bytes: Buffer): EfiSignatureList[] {
   const reader = new LittleEndianReader(bytes, 'the list of signatures')
   const lists: EfiSignatureList[] = []
+  let total = 0
   while (reader.remaining > 0) {
     const type = guidText(reader.bytes(GUID_BYTES))
     const [listSize, headerSize, signatureSize] = [reader.u32(), reader.u32(), reader.u32()]
@@ -30,6 +32,9 @@ export function parseSignatureLists(bytes: Buffer): EfiSignatureList[] {
     if (size < 0 || size > reader.remaining || signatureSize < GUID_BYTES || size % signatureSize !== 0)
       throw new KeylimeError('malformed', `a list of ${listSize} bytes does not hold signatures of ${signatureSize} bytes`)
     reader.bytes(headerSize)
+    total += size / signatureSize
+    if (total > MAX_SIGNATURES || lists.length >= MAX_SIGNATURES)
+      throw new KeylimeError('malformed', `there are more than ${MAX_SIGNATURES} signatures`)
     const signatures: EfiSignature[] = []
     for (let at = 0; at < size; at += signatureSize) signatures.push(parseSignature(reader.bytes(signatureSize)))
     lists.push({ type, signatures })

@@ -265,6 +265,33 @@ describe('the closed world', () => {
   })
 })
 
+test('a machine cannot fill the verifier with what it measured: thousands of volumes, keys and texts give a short verdict', () => {
+  const state = machineState(SECURE)
+  const kek = ({ number }: BootEvent) => number === 6
+  const keys = Buffer.concat(
+    Array.from({ length: 5000 }, (_, i) => Buffer.concat([Buffer.alloc(16, 1), Buffer.from(String(i).padStart(32))])),
+  )
+  const list = (event: BootEvent) => {
+    const data = Buffer.concat([event.data.subarray(0, 32 + 6 + 28), keys])
+    data.writeBigUInt64LE(BigInt(28 + keys.length), 24)
+    data.writeUInt32LE(28 + keys.length, 32 + 6 + 16)
+    data.writeUInt32LE(48, 32 + 6 + 24)
+    return measured(event, data)
+  }
+  const volume = machineEvents(SECURE).find(is(0, 0x80000008))!
+  const long = `/boot/vmlinuz ${'x'.repeat(100_000)}`
+  for (const events of [
+    edited(SECURE, kek, (e) => [list(e)]),
+    edited(SECURE, kek, (e) => [e, ...Array(3000).fill(volume)]),
+    edited(SECURE, is(8, EV.ipl, 'kernel_cmdline'), (e) => [text(e, 'kernel_cmdline: ', long)]),
+  ]) {
+    const failures = judgeExample(events, state)
+    expect(failures.length).toBeGreaterThan(0)
+    expect(JSON.stringify(failures).length).toBeLessThan(20_000)
+    for (const failure of failures) expect(failure.context).not.toHaveProperty('accept')
+  }
+})
+
 test('of several alternatives the nearest is compared, and all that would fit in the place are named', () => {
   const state = machineState(SECURE)
   const [kernel] = state.kernels
