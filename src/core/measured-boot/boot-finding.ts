@@ -1,4 +1,4 @@
-import type { SeenEvent } from './describe-event.ts'
+import type { SeenEvent } from './see-events.ts'
 
 /** Why a boot log is not what the reference state wants. */
 export interface Finding {

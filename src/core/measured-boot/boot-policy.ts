@@ -2,12 +2,12 @@ import type { BootEvidence, BootPolicy } from '../attestation/evidence-policy.ts
 import { type Failure, failure } from '../attestation/failure.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
-import { describeEvent, type SeenEvent, seeEvents } from './describe-event.ts'
 import { type BootEventLog, parseEventLog } from './event-log.ts'
 import { EXAMPLE_PCRS, judgeByExample } from './example-policy.ts'
 import { explainMismatch, knownDigests } from './explain-mismatch.ts'
 import { parseReferenceState, type ReferenceState } from './reference-state.ts'
 import { bootAggregates, pcrStart, replayEventLog } from './replay.ts'
+import { describeEvent, type SeenEvent, seeEvents } from './see-events.ts'
 
 /** PCRs of firmware, boot loader and kernel (protocol 0): all but IMA's and the data PCR, below 16. */
 export const MEASURED_BOOT_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]

@@ -1,8 +1,8 @@
 import { KeylimeError } from '../errors.ts'
 import { COMMAND_LINE_PREFIX, escapePythonRegex } from './command-line-pattern.ts'
-import { isFirmwareApplication, type SeenEvent, seeEvents } from './describe-event.ts'
 import type { BootEventLog } from './event-log.ts'
 import { textOf } from './example-run.ts'
+import { isFirmwareApplication, type SeenEvent, seeEvents } from './see-events.ts'
 import type { EfiSignature } from './signature-lists.ts'
 
 export interface CreatedState {

@@ -1,8 +1,8 @@
 import type { Finding } from './boot-finding.ts'
 import { COMMAND_LINE_PREFIX, escapePythonRegex } from './command-line-pattern.ts'
-import type { SeenEvent } from './describe-event.ts'
 import { type Run, textOf } from './example-run.ts'
 import type { FirmwareState, KernelState } from './reference-state.ts'
+import type { SeenEvent } from './see-events.ts'
 
 /** How one alternative of the reference state differs from the log: the less, the closer. */
 interface Difference {
@@ -67,14 +67,11 @@ export function judgeKernel(run: Run): Finding[] {
 function kernelDifferences(kernel: KernelState, { state, parts }: Run): Difference[] {
   const applications = [kernel.shim, kernel.grub, ...(state.hasSecureBoot ? [kernel.kernel] : [])]
   const isTwice = state.hasSecureBoot && parts.applications.length === 4
-  const kernelFiles = state.hasSecureBoot ? parts.kernelFiles.slice(0, 1).map((seen) => seen.digest ?? '') : []
+  // with Secure Boot the kernel was judged as an application, and what GRUB read counts only by being one file
+  const kernelFile = state.hasSecureBoot ? (parts.kernelFiles[0]?.digest ?? 'any') : kernel.kernel
   return [
     ...sequence(parts.applications, isTwice ? [...applications, kernel.kernel] : applications, 'boot application'),
-    ...sequence(
-      parts.kernelFiles,
-      state.hasSecureBoot && kernelFiles.length === 1 ? kernelFiles : [kernel.kernel],
-      'kernel file (vmlinuz)',
-    ),
+    ...sequence(parts.kernelFiles, [kernelFile], 'kernel file (vmlinuz)'),
     ...sequence(parts.initrds, [kernel.initrd], 'initrd'),
     ...commandLine(parts.commandLines, kernel),
   ]

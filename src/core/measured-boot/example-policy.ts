@@ -1,13 +1,13 @@
 import { type Failure, failure } from '../attestation/failure.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import type { Finding } from './boot-finding.ts'
-import type { SeenEvent } from './describe-event.ts'
 import { dataCoverage } from './event-digest.ts'
 import type { BootEventLog } from './event-log.ts'
 import { judgeFirmware, judgeKernel, judgeLoadCommands } from './example-parts.ts'
 import { EXAMPLE_RULES } from './example-rules.ts'
 import type { Run } from './example-run.ts'
 import type { ReferenceState } from './reference-state.ts'
+import type { SeenEvent } from './see-events.ts'
 
 /** PCRs that policy `example` judges: firmware, boot loader and kernel, and Shim's list of MOKs. */
 export const EXAMPLE_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 14]

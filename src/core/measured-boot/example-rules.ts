@@ -1,8 +1,8 @@
 import { hash as hashOf } from 'node:crypto'
 import type { Finding } from './boot-finding.ts'
-import type { SeenEvent } from './describe-event.ts'
 import { inBank, limited, type Part, type Rule, type Run, textOf, unreadable } from './example-run.ts'
 import { judgeAuthority, judgeBootVariable, judgeConfiguredVariable } from './example-variables.ts'
+import type { SeenEvent } from './see-events.ts'
 
 const LOAD_COMMAND = /^grub_cmd: linux(?:efi|16)? /
 const MAX_CONFIG_FLAGS = 4

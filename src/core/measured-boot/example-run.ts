@@ -1,7 +1,7 @@
 import type { HashName } from '../tpm/algorithms.ts'
 import type { Finding } from './boot-finding.ts'
-import type { SeenEvent } from './describe-event.ts'
 import type { DigestByBank, ReferenceState } from './reference-state.ts'
+import type { SeenEvent } from './see-events.ts'
 
 export type Part = 'scrtm' | 'volumes' | 'applications' | 'kernelFiles' | 'initrds' | 'commandLines' | 'loadCommands'
 

@@ -1,10 +1,10 @@
 import { hash as hashOf } from 'node:crypto'
 import { parseCertificate } from '../pki/certificate.ts'
 import type { Finding } from './boot-finding.ts'
-import type { SeenEvent } from './describe-event.ts'
 import { limited, type Rule, type Run, unreadable } from './example-run.ts'
 import { EFI_CERT_SHA256, EFI_CERT_X509, EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE, SHIM_LOCK } from './guid.ts'
 import { type KeyMember, keyId } from './reference-state.ts'
+import type { SeenEvent } from './see-events.ts'
 import type { EfiSignature, EfiSignatureList } from './signature-lists.ts'
 
 const BOOT_NAME = /^(?:BootOrder|Boot[0-9a-fA-F]+)$/

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { HashName } from '../tpm/algorithms.ts'
-import { describeEvent, type SeenEvent } from './describe-event.ts'
 import { inBank } from './example-run.ts'
-import { type DigestByBank, type ReferenceState } from './reference-state.ts'
+import type { DigestByBank, ReferenceState } from './reference-state.ts'
+import { describeEvent, type SeenEvent } from './see-events.ts'
 
 /** Which event of the log is probably the one that was not measured so. */
 export interface Explanation {
@@ -39,7 +39,7 @@ export function explainMismatch(
     const { event, type, standsFor: stands_for, digest } = measured[i]!
     return { cause, event: event.number, type, stands_for, digest, ...(substitute ? { measured: substitute.toString('hex') } : {}) }
   }
-  const end = before.findIndex((value) => value.equals(quoted))
+  const end = before.slice(0, -1).findIndex((value) => value.equals(quoted))
   if (end >= 0) return told(end, `${describeEvent(measured[end]!)} and what follows it in this PCR were never measured`)
   const leads = (value: Buffer, from: number) => digests.slice(from).reduce(extend, value).equals(quoted)
   for (let i = 0; i < digests.length; i++) if (leads(before[i]!, i + 1)) return told(i, `${describeEvent(measured[i]!)} was never measured`)

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { isKeylimeError } from '../../../../src/core/errors.ts'
-import { seeEvents } from '../../../../src/core/measured-boot/describe-event.ts'
 import { devicePathText } from '../../../../src/core/measured-boot/device-path.ts'
 import { dataCoverage } from '../../../../src/core/measured-boot/event-digest.ts'
 import { type BootEvent, parseEventLog } from '../../../../src/core/measured-boot/event-log.ts'
 import { readEvent } from '../../../../src/core/measured-boot/read-event.ts'
+import { seeEvents } from '../../../../src/core/measured-boot/see-events.ts'
 import { parseVendorDb } from '../../../../src/core/measured-boot/signature-lists.ts'
 import { changed, machineEvents, machineLog, measured, serialize, u32 } from '../../../boot-log.ts'
 
