@@ -1,7 +1,9 @@
 import { KeylimeError } from '../errors.ts'
 import { COMMAND_LINE_PREFIX, escapePythonRegex } from './command-line-pattern.ts'
 import type { BootEventLog } from './event-log.ts'
+import { judgeByExample } from './example-policy.ts'
 import { textOf } from './example-run.ts'
+import { parseReferenceState } from './reference-state.ts'
 import { isFirmwareApplication, type SeenEvent, seeEvents } from './see-events.ts'
 import type { EfiSignature } from './signature-lists.ts'
 
@@ -44,7 +46,16 @@ export function createReferenceState(log: BootEventLog, { withoutSecureBoot }: {
     mokxdig: mokDigests(events, 'MokListX'),
     ...(kernel ? { kernels: [kernel] } : {}),
   }
+  if (warnings.every((warning) => !warning.includes('will refuse'))) warnings.push(...ownRefusals(log, events, state))
   return { state, warnings }
+}
+
+/** A machine may measure what policy `example` accepts of none (policies C.6): better told now than when it is attested. */
+function ownRefusals(log: BootEventLog, events: readonly SeenEvent[], state: Record<string, unknown>): string[] {
+  const failures = judgeByExample(log, events, parseReferenceState(state), BANK)
+  if (failures.length === 0) return []
+  const what = `policy example refuses the very boot that this state is made of, for ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}`
+  return [`${what}; the first: ${failures[0]!.context.message}`]
 }
 
 function secureBootOf(events: readonly SeenEvent[]): boolean | null {

@@ -73,6 +73,7 @@ function standing(event: BootEvent, type: string, content: EventContent): string
     case 'text':
       return measuredText(event, type, content.text)
     default:
+      if (type === 'EV_NO_ACTION') return `note ${JSON.stringify(printable(event.data.toString('latin1', 0, 16).replace(/\0.*$/s, '')))}`
       return type === 'EV_S_CRTM_VERSION' ? 'firmware version' : type === 'EV_SEPARATOR' ? 'separator' : 'data of the firmware'
   }
 }

@@ -45,6 +45,11 @@ test('events are seen with their inner form', () => {
   expect(at('firmware volume at 0x820000')).toEqual({ kind: 'blob', address: 0x820000, length: 0xe0000 })
 })
 
+test('a note of the firmware is told by its signature', () => {
+  const note = { ...machineEvents('no-secure-boot')[0]!, type: 3, data: Buffer.from('StartupLocality\0\x03', 'latin1') }
+  expect(seeEvents(parseEventLog(serialize([note])), 'sha256')[0]!.standsFor).toBe('note "StartupLocality"')
+})
+
 const path = (...nodes: string[]) => devicePathText(Buffer.from(`${nodes.join('')}7fff0400`, 'hex'))
 test.each([
   [

@@ -116,14 +116,17 @@ describe('a state that is made of a boot log', () => {
     expect(made((e) => e.type !== 8).warnings).toEqual([expect.stringContaining('EV_S_CRTM_VERSION')])
     expect(made((e) => e.pcr !== 7).warnings).toContainEqual(expect.stringContaining('taken as off'))
   })
-  test('leaves applications of the firmware out of the boot', () => {
+  test('leaves applications of the firmware out of the boot, and warns that policy example does not', () => {
     const [shim] = machineEvents(SECURE).filter((e) => e.pcr === 4 && e.type === 0x80000003)
     const node = (subtype: number) => Buffer.concat([Buffer.from([4, subtype, 20, 0]), Buffer.alloc(16, subtype)])
     const path = Buffer.concat([node(7), node(6), Buffer.from([0x7f, 0xff, 4, 0])])
     const header = Buffer.concat([Buffer.alloc(24), Buffer.from([path.length, 0, 0, 0, 0, 0, 0, 0])])
     const menu = measured(shim!, Buffer.concat([header, path]), Buffer.from('menu'))
-    const { state } = create(serialize(machineEvents(SECURE).flatMap((e) => (e.number === shim!.number ? [menu, e] : [e]))))
+    const { state, warnings } = create(serialize(machineEvents(SECURE).flatMap((e) => (e.number === shim!.number ? [menu, e] : [e]))))
     expect(state['kernels']).toEqual(machineState(SECURE).kernels)
+    expect(warnings).toEqual([
+      expect.stringMatching(/^policy example refuses the very boot that this state is made of, for \d reasons; the first: /),
+    ])
   })
   test('needs SHA-256 digests', () => {
     const header = Buffer.from(serialize([]))
