@@ -1,6 +1,8 @@
-import { KeylimeError } from '../errors.ts'
+import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { addPolicy, emptyParts, GENERATOR, policyText } from '../ima/policy-document.ts'
 import { parseRuntimePolicy } from '../ima/runtime-policy.ts'
+import { parseBootPolicy } from '../measured-boot/boot-policy.ts'
+import { mergeReferenceState } from '../measured-boot/merge-reference-state.ts'
 import { parseTpmPolicy } from './tpm-policy.ts'
 
 export type PolicyKind = 'runtime' | 'tpm' | 'mb'
@@ -38,7 +40,7 @@ export function mergePolicies(base: PolicySource, additions: readonly PolicySour
   if (!kind) throw new KeylimeError('invalid_request', `${base.file}: is no runtime policy, no tpm_policy and no measured boot policy`)
   const changes = additions.flatMap((source) => changesIn(source, kind).map((change) => ({ change, file: source.file })))
   if (kind === 'tpm') return mergeTpm(base, changes)
-  if (kind === 'mb') throw new KeylimeError('invalid_request', `${base.file}: measured boot policies cannot be merged yet`)
+  if (kind === 'mb') return mergeBoot(first, changes)
   parseRuntimePolicy(base.text)
   const parts = emptyParts()
   for (const { change, file } of [{ change: first, file: base.file }, ...changes]) addPolicy(parts, change, file)
@@ -54,6 +56,21 @@ function mergeTpm(base: PolicySource, changes: readonly { change: Json; file: st
   const mask = 'mask' in readJson(base) ? { mask: `0x${(policies.reduce((all, policy) => all | policy.mask, 0) >>> 0).toString(16)}` } : {}
   const text = `${JSON.stringify({ ...Object.fromEntries(entries), ...mask }, null, 1)}\n`
   parseTpmPolicy(text)
+  return text
+}
+
+function mergeBoot(first: Json, changes: readonly { change: Json; file: string }[]): string {
+  let state = first
+  for (const { change, file } of changes) {
+    try {
+      state = mergeReferenceState(state, change)
+    } catch (cause) {
+      if (!isKeylimeError(cause)) throw cause
+      throw new KeylimeError('conflict', `${file}: ${cause.message}`, { cause, ...(cause.hint ? { hint: cause.hint } : {}) })
+    }
+  }
+  const text = `${JSON.stringify(state, null, 1)}\n`
+  parseBootPolicy(text, 'accept-all')
   return text
 }
 

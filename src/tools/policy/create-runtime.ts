@@ -6,9 +6,25 @@ import { plainPolicy } from '../../core/ima/signed-policy.ts'
 import { chooseAlgorithm } from './choose-algorithm.ts'
 import { readImaKeys, readTextInput } from './read-input.ts'
 import type { Source, SourceContext } from './source.ts'
+import { type DebFilesOptions, debFiles } from './sources/deb-files.ts'
+import { type DebInstalledOptions, debInstalled } from './sources/deb-installed.ts'
+import { type DebRepositoryOptions, debRepository } from './sources/deb-repository.ts'
 import { type FileTreeOptions, fileTree } from './sources/file-tree.ts'
+import { type InitrdOptions, initrdFiles } from './sources/initrd-files.ts'
+import { type RpmFilesOptions, rpmFiles } from './sources/rpm-files.ts'
+import { type RpmInstalledOptions, rpmInstalled } from './sources/rpm-installed.ts'
+import { type RpmRepositoryOptions, rpmRepository } from './sources/rpm-repository.ts'
 
-export interface CreateOptions extends FileTreeOptions {
+type SourceOptions = FileTreeOptions &
+  InitrdOptions &
+  DebInstalledOptions &
+  DebFilesOptions &
+  DebRepositoryOptions &
+  RpmInstalledOptions &
+  RpmFilesOptions &
+  RpmRepositoryOptions
+
+export interface CreateOptions extends SourceOptions {
   /** Empty: the list of this machine's kernel. */
   log?: string | undefined
   allowlist?: string | undefined
@@ -29,7 +45,16 @@ export interface CreateOptions extends FileTreeOptions {
 
 export const KERNEL_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
 /** What hashes or reads packages and files; each looks at its own options. */
-const SOURCES: readonly Source<CreateOptions>[] = [fileTree]
+const SOURCES: readonly Source<CreateOptions>[] = [
+  fileTree,
+  initrdFiles,
+  debInstalled,
+  debFiles,
+  debRepository,
+  rpmInstalled,
+  rpmFiles,
+  rpmRepository,
+]
 
 /** Where a policy that is being made says what it does. */
 export type Notes = Pick<SourceContext, 'tell' | 'progress'>

@@ -1,3 +1,4 @@
+import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { Terminal } from '../../../io/process/terminal.ts'
 import { file, output, type PolicyAction, writeResult } from '../action.ts'
@@ -18,6 +19,8 @@ export const createRuntime: PolicyAction<Arguments> = {
       )
       .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
       .example('keylime policy create runtime --rootfs /mnt/image -o policy.json', 'accept all files of an image')
+      .example('keylime policy create runtime --deb-installed --initrd /boot/initrd.img -o policy.json', 'what Debian has installed')
+      .example('keylime policy create runtime --rpm-installed -o policy.json', 'the same of Fedora and its relatives')
       .option('log', {
         type: 'string',
         alias: ['m', 'ima-measurement-list'],
@@ -30,6 +33,17 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('rootfs', file('Hash the files below this directory'))
       .option('skip-path', file('Directories that --rootfs leaves out, with commas between', ['s']))
       .option('root-owned', { type: 'boolean', describe: 'Of --rootfs only the files that belong to root' })
+      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks whose files are hashed' })
+      .option('ramdisk-dir', file('Directory whose initial RAM disks (initr*) are hashed, such as /boot'))
+      .option('deb-installed', { type: 'string', describe: 'Files of the Debian packages installed below this directory; default: /' })
+      .option('deb-package', { type: 'array', string: true, describe: 'Debian packages (.deb)' })
+      .option('local-deb-repo', file('Directory with Debian packages'))
+      .option('remote-deb-repo', file('URL of the directory with a list Packages'))
+      .option('rpm-installed', { type: 'string', describe: 'Files of the RPM packages installed below this directory; default: /' })
+      .option('rpm-package', { type: 'array', string: true, describe: 'RPM packages' })
+      .option('local-rpm-repo', file('Directory with RPM packages'))
+      .option('remote-rpm-repo', file('URL of the directory with repodata/'))
+      .option('max-workers', { type: 'number', requiresArg: true, default: 8, describe: 'Packages that are read at once' })
       .option('hash', {
         ...file('Algorithm by which files are hashed; default: that of the lists, or sha256', ['algo']),
         choices: FILE_ALGORITHMS,
@@ -46,6 +60,8 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('output', output),
 
   async run(argv) {
+    if (!Number.isInteger(argv.maxWorkers) || argv.maxWorkers! < 1)
+      throw new KeylimeError('usage', '--max-workers is a whole number, one or more')
     const terminal = new Terminal({ stream: process.stderr, env: process.env })
     const notes = { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
     const parts = await createRuntimePolicy(argv, notes).finally(() => terminal.end())

@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto'
+import { ByteStream } from '../../../core/archive/byte-stream.ts'
+import type { Compression } from '../../../core/archive/compression.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+import { parsePackages, parseRelease } from '../../../core/packages/deb-index.ts'
+import { decompress } from '../../../io/files/decompress.ts'
+import { download, downloadAll } from '../../../io/http/download.ts'
+import { runParallel } from '../run-parallel.ts'
+import type { Source, SourceContext } from '../source.ts'
+import { AT_ONCE, checkSha256, MAX_INDEX, naming, withSha256 } from './archive-limits.ts'
+import { addDeb } from './deb-files.ts'
+
+export interface DebRepositoryOptions {
+  remoteDebRepo?: string | undefined
+  maxWorkers?: number | undefined
+}
+
+/** All packages of a Debian repository: fetched, checked against its lists, hashed, and not kept. */
+export const debRepository: Source<DebRepositoryOptions> = {
+  flags: '--remote-deb-repo',
+  isWanted: ({ remoteDebRepo }) => Boolean(remoteDebRepo),
+
+  async collect({ remoteDebRepo, maxWorkers }, context) {
+    const place = placeOf(remoteDebRepo!)
+    const packages = parsePackages(await fetchIndex(place, context))
+    let count = 0
+    await runParallel(packages, maxWorkers ?? AT_ONCE, async ({ path, sha256 }) => {
+      const url = `${place.root}${path}`
+      await naming(url, async () => addDeb(url, withSha256((await download(url)).body, sha256), context))
+      context.progress(`${++count} of ${packages.length} packages: ${path}`)
+    })
+    context.tell(`${packages.length} packages read from ${place.root}`)
+  },
+}
+
+interface Place {
+  /** What the paths of packages are relative to. */
+  root: string
+  /** Where `Release` is. */
+  suite: string
+  /** Where `Packages` is. */
+  index: string
+}
+
+/** `https://host/debian/dists/SUITE/main/binary-amd64/`, or a flat repository. */
+function placeOf(text: string): Place {
+  const index = text.endsWith('/') ? text : `${text}/`
+  const [, root, suite] = /^(.*?\/)dists\/([^/]+(?:\/updates)?)\//.exec(index) ?? []
+  return root && suite ? { root, suite: `${root}dists/${suite}/`, index } : { root: index, suite: index, index }
+}
+
+const FORMS: readonly [name: string, kind: Compression | null][] = [
+  ['Packages.xz', 'xz'],
+  ['Packages.gz', 'gzip'],
+  ['Packages', null],
+]
+
+/** The list of packages, as `Release` vouches for it when there is one. */
+async function fetchIndex({ suite, index }: Place, { tell }: SourceContext): Promise<string> {
+  const release = await orNull(downloadAll(`${suite}Release`, MAX_INDEX))
+  const listed = release ? parseRelease(release.toString('utf8')) : null
+  tell(
+    listed
+      ? `${suite}Release: its signature is not checked here, the packages are checked against it`
+      : `${suite} has no Release: the list of packages is taken as it is`,
+  )
+  for (const [name, kind] of FORMS) {
+    const url = `${index}${name}`
+    const expected = listed?.get(url.slice(suite.length))
+    if (listed && expected === undefined) continue
+    const bytes = await orNull(downloadAll(url, MAX_INDEX))
+    if (!bytes) continue
+    return naming(url, async () => {
+      if (expected !== undefined) checkSha256(createHash('sha256').update(bytes).digest('hex'), expected)
+      return kind ? textOf(decompress(kind, single(bytes))) : bytes.toString('utf8')
+    })
+  }
+  throw new KeylimeError('not_found', `${index} has no Packages${listed ? ' that its Release lists' : ''}`, {
+    hint: 'give the directory of the list, such as https://deb.debian.org/debian/dists/trixie/main/binary-amd64/',
+  })
+}
+
+async function* single(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes
+}
+
+/** @throws KeylimeError `archive_refused` for a text that grows too large. */
+export async function textOf(pieces: AsyncIterable<Uint8Array>): Promise<string> {
+  const all: Buffer[] = []
+  for await (const piece of new ByteStream(pieces, MAX_INDEX).rest()) all.push(piece)
+  return Buffer.concat(all).toString('utf8')
+}
+
+/** Null for what the server does not have. */
+export async function orNull<T>(work: Promise<T>): Promise<T | null> {
+  try {
+    return await work
+  } catch (error) {
+    if (isKeylimeError(error) && error.details?.['status'] === 404) return null
+    throw error
+  }
+}

@@ -1,0 +1,99 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { compressionOf } from '../../../core/archive/compression.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { loggedName } from '../../../core/ima/collect-digests.ts'
+import { addDigest } from '../../../core/ima/policy-document.ts'
+import { type RpmFiles, readRpmFiles } from '../../../core/packages/rpm-header.ts'
+import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
+import { decompress } from '../../../io/files/decompress.ts'
+import { runParallel } from '../run-parallel.ts'
+import type { Source, SourceContext } from '../source.ts'
+import { AT_ONCE, naming, readable, withSha256, withStream } from './archive-limits.ts'
+import { textOf } from './deb-repository.ts'
+
+export interface RpmFilesOptions {
+  rpmPackage?: string[] | undefined
+  localRpmRepo?: string | undefined
+  maxWorkers?: number | undefined
+}
+
+/** RPM packages, whose headers have the digests of their files: single ones, or all below a directory. */
+export const rpmFiles: Source<RpmFilesOptions> = {
+  flags: '--rpm-package, --local-rpm-repo',
+  isWanted: ({ rpmPackage, localRpmRepo }) => Boolean(rpmPackage?.length || localRpmRepo),
+
+  async collect({ rpmPackage, localRpmRepo, maxWorkers }, context) {
+    const packages = new Map<string, string | undefined>((rpmPackage ?? []).map((file) => [file, undefined]))
+    if (localRpmRepo) for (const [file, sha256] of await packagesBelow(localRpmRepo, context)) packages.set(file, sha256)
+    const report = rpmReport(context)
+    await runParallel(packages, maxWorkers ?? AT_ONCE, async ([file, sha256]) => {
+      const source = sha256 === undefined ? readable(file) : withSha256(readable(file), sha256)
+      const read = () =>
+        withStream(source, async (stream) => {
+          const files = await readRpmFiles(stream)
+          if (sha256 !== undefined) for await (const _rest of stream.rest()); // to its end, where its digest is checked
+          return files
+        })
+      report.add(file, await naming(file, read))
+      context.progress(`${report.count} of ${packages.size} packages: ${file}`)
+    })
+    report.end()
+  },
+}
+
+/** Adds the files of packages, and tells at the end what was left out. */
+export function rpmReport({ parts, algorithm, tell }: SourceContext) {
+  const weak: string[] = []
+  const others = new Set<string>()
+  return {
+    count: 0,
+    add(name: string, { digests, algorithm: recorded }: RpmFiles): void {
+      this.count++
+      if (digests.size > 0 && (recorded === 'md5' || recorded === 'sha224' || recorded === 'unknown')) {
+        weak.push(name)
+        return
+      }
+      if (digests.size > 0 && recorded !== algorithm) others.add(recorded)
+      for (const [file, digest] of digests) addDigest(parts.digests, loggedName(file), digest)
+    },
+    end(): void {
+      if (weak.length > 0) tell(`${weak.length} packages have digests that no kernel measures and are left out, the first is ${weak[0]}`)
+      for (const other of others)
+        tell(
+          `packages have ${other} digests: a kernel that measures with ${algorithm} does not match them (boot it with ima_hash=${other})`,
+        )
+      tell(`${this.count} ${this.count === 1 ? 'package' : 'packages'} read`)
+    },
+  }
+}
+
+/** All .rpm below a directory, with the SHA-256 that its `repodata` says. */
+async function packagesBelow(directory: string, { tell }: SourceContext): Promise<Map<string, string | undefined>> {
+  const names = await naming(directory, () => fs.readdir(directory, { recursive: true }))
+  const packages = new Map<string, string | undefined>(
+    names.filter((name) => name.endsWith('.rpm')).map((name) => [path.join(directory, name), undefined]),
+  )
+  if (packages.size === 0) throw new KeylimeError('not_found', `there are no .rpm files below ${directory}`)
+  if (!names.includes('repodata/repomd.xml')) {
+    tell(`${directory} has no repodata: the packages are taken as they are`)
+    return packages
+  }
+  const repomd = path.join(directory, 'repodata/repomd.xml')
+  const primary = await naming(repomd, async () => primaryOf(await fs.readFile(repomd, 'utf8')))
+  const file = path.join(directory, primary.path)
+  for (const { path: name, sha256 } of await naming(file, async () =>
+    packagesOf(await unpackedText(withSha256(readable(file), primary.sha256))),
+  ))
+    if (packages.has(path.join(directory, name))) packages.set(path.join(directory, name), sha256)
+  const unlisted = [...packages.values()].filter((sha256) => sha256 === undefined).length
+  if (unlisted > 0) tell(`${unlisted} of ${packages.size} packages are not in the repodata and are taken as they are`)
+  return packages
+}
+
+/** A text that may be compressed; all of the source is read. */
+export const unpackedText = (source: AsyncIterable<Uint8Array>): Promise<string> =>
+  withStream(source, async (stream) => {
+    const kind = compressionOf(Buffer.from(await stream.peek(6)))
+    return textOf(kind ? decompress(kind, stream.rest()) : stream.rest())
+  })
