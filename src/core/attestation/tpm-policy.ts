@@ -73,6 +73,7 @@ export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs): Failure[
         pcr,
         got: value,
         expected: [...expected],
+        accept: { [pcr]: [value] },
       }),
     )
   }

@@ -18,7 +18,7 @@ export interface VerifiedPcrs {
 
 export interface ExpectedQuote {
   /** The attestation key that the registrar bound to the agent's id. */
-  ak: PublicArea
+  ak: Pick<PublicArea, 'type' | 'key'>
   /** Exactly these bytes must be in extraData. */
   nonce: Buffer
   /** Bank that the reply announced; the signature and the selection must agree. */

@@ -27,7 +27,7 @@ export function parseSignature(bytes: Uint8Array): TpmSignature {
  * Whether `signature` over `data` was made by `signer`. The scheme must fit the key's type, so that a signature cannot choose how it is read.
  * An RSAPSS signature is read with a salt as long as the digest (protocol 2.8).
  */
-export function verifySignature(signer: PublicArea, data: Uint8Array, signature: TpmSignature): boolean {
+export function verifySignature(signer: Pick<PublicArea, 'type' | 'key'>, data: Uint8Array, signature: TpmSignature): boolean {
   if ((signer.type === 'ecc') !== (signature.algorithm === 'ecdsa')) return false
   try {
     if (signature.algorithm !== 'rsapss') return verify(signature.hash, data, signer.key, signature.value)

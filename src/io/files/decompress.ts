@@ -43,7 +43,7 @@ async function* inflate(transform: zlib.Gunzip | zlib.ZstdDecompress, source: As
 async function* run(kind: keyof typeof PROGRAMS, source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const { command, package: debianPackage } = PROGRAMS[kind]
   const [program = '', ...options] = command
-  const child = spawn(program, options, { stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(program, options, { stdio: ['pipe', 'pipe', 'pipe'], env: process.env })
   let failure: Error | undefined
   let words = ''
   const ended = new Promise<number | null>((resolve) => {

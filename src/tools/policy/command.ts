@@ -16,6 +16,10 @@ const KINDS: Record<string, Word> = {
     describe: 'How a machine may boot: from the boot log of a good boot',
     load: async () => (await import('./actions/create-measured-boot.ts')).createMeasuredBoot,
   },
+  tpm: {
+    describe: 'Static PCRs: of this machine’s TPM, of a file, of a quote',
+    load: async () => (await import('./actions/create-tpm.ts')).createTpmAction,
+  },
 }
 
 const WORDS: Record<string, Word> = {

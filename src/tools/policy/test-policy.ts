@@ -8,7 +8,8 @@ import { plainPolicy } from '../../core/ima/signed-policy.ts'
 import { type BootPolicyName, parseBootPolicy, parseBootPolicyText } from '../../core/measured-boot/boot-policy.ts'
 import { isReferenceState } from '../../core/measured-boot/reference-state.ts'
 import { isHashName } from '../../core/tpm/algorithms.ts'
-import { parsePcrs, readInput, readTextInput, unsignedPcrs } from './read-input.ts'
+import { readPcrFile } from './pcr-files.ts'
+import { readInput, readTextInput, unsignedPcrs } from './read-input.ts'
 
 export interface TestOptions {
   runtimePolicy?: string | undefined
@@ -38,7 +39,7 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
     throw new KeylimeError('usage', 'there is no policy to test', { hint: 'give --runtime-policy, --mb-policy or --tpm-policy' })
   if (options.runtimePolicy && !options.log) throw new KeylimeError('usage', '--runtime-policy needs --log, the IMA log of the machine')
   if (options.mbPolicy && !options.eventLog) throw new KeylimeError('usage', '--mb-policy needs --event-log, the boot log of the machine')
-  const pcrs = unsignedPcrs(bank, parsePcrs(await readTextInput(options.pcrs), bank))
+  const pcrs = unsignedPcrs(bank, await readPcrFile(options.pcrs, bank))
   const failures: Failure[] = []
   const boot = await bootPolicyOf(options)
   const log = options.eventLog ? await readInput(options.eventLog) : null
@@ -52,7 +53,7 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
       ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,
     )
   }
-  if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(options.tpmPolicy), pcrs))
+  if (options.tpmPolicy) failures.push(...judgeStaticPcrs(parseTpmPolicy(await jsonOrFile(options.tpmPolicy)), pcrs))
   return failures
 }
 
@@ -63,3 +64,6 @@ async function bootPolicyOf({ mbPolicy, mbPolicyName, eventLog }: TestOptions): 
   const json = parseBootPolicyText(text)
   return parseBootPolicy(text, mbPolicyName ?? (json && isReferenceState(json) ? 'example' : 'accept-all'))
 }
+
+/** JSON as it stands on the command line, or the file that has it. */
+const jsonOrFile = async (text: string) => (text.trim().startsWith('{') ? text : readTextInput(text))

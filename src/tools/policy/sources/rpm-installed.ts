@@ -19,7 +19,7 @@ export const rpmInstalled: Source<RpmInstalledOptions> = {
   async collect({ rpmInstalled: given }, context) {
     const root = path.resolve(given || '/')
     const report = rpmReport(context)
-    const child = spawn('rpm', ['--root', root, '-qa', '--qf', RPM_QUERY], { stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn('rpm', ['--root', root, '-qa', '--qf', RPM_QUERY], { stdio: ['ignore', 'pipe', 'pipe'], env: process.env })
     let words = ''
     child.stderr.on('data', (text) => {
       words = `${words}${text}`.slice(0, 500)
