@@ -147,6 +147,7 @@ describe('Debian packages', () => {
   test('as dpkg-deb builds them are read', async () => {
     write('pkg/DEBIAN/control', 'Package: x\nVersion: 1\nArchitecture: all\nMaintainer: x <x@example.org>\nDescription: x\n')
     write('pkg/usr/bin/x', 'the program')
+    for (const folder of ['pkg', 'pkg/DEBIAN']) fs.chmodSync(path.join(dir, folder), 0o755) // whatever the umask
     execFileSync('dpkg-deb', ['--root-owner-group', '--build', path.join(dir, 'pkg'), path.join(dir, 'built.deb')])
     expect(await digestsOf({ debPackage: [path.join(dir, 'built.deb')] })).toEqual({ '/usr/bin/x': [sha256('the program')] })
   })

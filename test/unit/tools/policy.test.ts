@@ -6,7 +6,7 @@ import { lintPolicy } from '../../../src/core/ima/lint-policy.ts'
 import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, legacyListText } from '../../../src/tools/policy/create-runtime.ts'
 import { testPolicies } from '../../../src/tools/policy/test-policy.ts'
-import { imaVector, runtimePolicy } from '../../ima.ts'
+import { imaLine, imaVector, runtimePolicy } from '../../ima.ts'
 
 const machine = (file: string) => path.resolve(import.meta.dirname, '../../vectors/machines/secure-boot-ima-ng', file)
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policy-'))
@@ -114,6 +114,12 @@ test('an allow list of old has boot_aggregate first', async () => {
   const allowlist = file('legacy.txt', `${'a'.repeat(64)}  /opt/a\n${'b'.repeat(64)}  boot_aggregate\n`)
   const parts = await createRuntimePolicy({ allowlist }, { tell: () => undefined, progress: () => undefined })
   expect(legacyListText(parts)).toBe(`${'b'.repeat(64)}  boot_aggregate\n${'a'.repeat(64)}  /opt/a\n`)
+})
+
+test('a boot_aggregate of zeros, of a machine whose kernel found no TPM, is kept; a violation is not', async () => {
+  const lines = [imaLine(`ima-ng sha1:${'0'.repeat(40)} boot_aggregate`), `10 ${'0'.repeat(40)} ima-ng sha1:${'0'.repeat(40)} /var/log/x`]
+  const { digests } = JSON.parse(await create({ log: file('zeros.txt', lines.join('\n')) }))
+  expect(digests).toEqual({ boot_aggregate: ['0'.repeat(40)] })
 })
 
 test('what is missing or wrong is said', async () => {
