@@ -27,7 +27,7 @@ const WORDS: Record<string, Word> = {
     describe: 'The verifier’s judgement of a machine’s logs, here',
     load: async () => (await import('./actions/test.ts')).test,
   },
-  lint: {
+  'lint [file]': {
     describe: 'Excludes that are too wide, weak digests: what is valid and probably not meant',
     load: async () => (await import('./actions/lint.ts')).lint,
   },

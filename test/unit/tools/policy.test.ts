@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { lintBootPolicy, lintTpmPolicy } from '../../../src/core/attestation/lint-pcr-policy.ts'
 import { lintPolicy } from '../../../src/core/ima/lint-policy.ts'
 import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, legacyListText } from '../../../src/tools/policy/create-runtime.ts'
@@ -133,16 +134,49 @@ test('what is missing or wrong is said', async () => {
 })
 
 test.each<[string, Record<string, unknown>, string[]]>([
-  ['a careful policy', { excludes: ['/var/log/', '/tmp/.*\\.log$', 'boot_aggregate'] }, []],
+  ['a careful policy', { excludes: ['/var/log/', '/tmp/.*\\.log$'] }, []],
   ['an empty exclude', { excludes: ['/var/log/', ''] }, ['excludes[1]']],
   ['an exclude of everything', { excludes: ['/'] }, ['excludes[0]']],
   ['an exclude of programs', { excludes: ['/usr/bin'] }, ['excludes[0]']],
   ['an exclude that goes on', { excludes: ['/var/log'] }, ['excludes[0]']],
   ['an exclude that matches no path', { excludes: ['log'] }, ['excludes[0]']],
-  ['no boot_aggregate', { digests: {} }, ['digests']],
+  ['no boot_aggregate', { digests: { '/x': ['b'.repeat(64)] } }, ['digests']],
   ['SHA-1 digests', { digests: { boot_aggregate: ['b'.repeat(40)] } }, ['digests']],
+  ['an exclude of a place where all may write', { excludes: ['/var/tmp/'] }, ['excludes[0]']],
+  ['an empty policy', { digests: {} }, ['digests']],
+  ['an excluded boot_aggregate', { digests: { '/x': ['b'.repeat(64)] }, excludes: ['boot_aggregate'] }, ['excludes']],
+  ['all keyrings ignored', { ima: { ignored_keyrings: ['*'], log_hash_alg: 'sha1', dm_policy: null } }, ['ima.ignored_keyrings']],
+  ['a blank in a path', { digests: { boot_aggregate: ['b'.repeat(64)], '/a b': ['b'.repeat(64)] } }, ['digests["/a b"]']],
+  ['a path that is none', { digests: { boot_aggregate: ['b'.repeat(64)], usr: ['b'.repeat(64)] } }, ['digests["usr"]']],
+  ['a digest of odd length', { digests: { boot_aggregate: ['b'.repeat(50)] } }, ['digests["boot_aggregate"]']],
   ['a path where all may write', { digests: { boot_aggregate: ['b'.repeat(64)], '/tmp/x': ['b'.repeat(64)] } }, ['digests["/tmp/x"]']],
 ])('lint of %s', (_name, changes, places) => {
   const text = runtimePolicy(changes)
   expect(lintPolicy(parseRuntimePolicy(text), JSON.parse(text).excludes).map((w) => w.path)).toEqual(places)
+})
+
+test.each<[string, Record<string, unknown>, string[]]>([
+  ['a careful policy', { 7: ['a'.repeat(64)] }, []],
+  ['no PCR', {}, ['tpm_policy']],
+  ['a PCR of zeros', { 7: ['0'.repeat(64)] }, ['["7"]']],
+  ['SHA-1 values', { 7: ['a'.repeat(40)] }, ['["7"]']],
+  ['a PCR that is not in the mask', { 7: ['a'.repeat(64)], mask: '0x1' }, ['["7"]']],
+  ['a PCR without a value', { 7: [] }, ['["7"]']],
+  ['PCRs that anybody sets', { 18: ['a'.repeat(64)], 23: ['a'.repeat(64)] }, ['["18"]', '["23"]']],
+])('lint of static PCRs: %s', (_name, policy, places) => {
+  expect(lintTpmPolicy(JSON.stringify(policy)).map((warning) => warning.path)).toEqual(places)
+})
+
+test.each<[string, Record<string, unknown>, string[]]>([
+  ['a careful state', { has_secureboot: true, scrtm_and_bios: [{}], kernels: [{ kernel_cmdline: 'root=/dev/sda1' }] }, []],
+  ['a state that demands nothing', { has_secureboot: true }, ['mb_policy']],
+  ['no Secure Boot', { has_secureboot: false, scrtm_and_bios: [{}], kernels: [{}] }, ['has_secureboot']],
+  [
+    'any command line',
+    { scrtm_and_bios: [{}], kernels: [{ kernel_cmdline: '.*' }, { kernel_cmdline: 'root=.*' }] },
+    ['kernels[0].kernel_cmdline', 'kernels[1].kernel_cmdline'],
+  ],
+  ['empty lists', { scrtm_and_bios: [], kernels: [] }, ['scrtm_and_bios', 'kernels']],
+])('lint of a reference state: %s', (_name, state, places) => {
+  expect(lintBootPolicy(state).map((warning) => warning.path)).toEqual(places)
 })

@@ -1,11 +1,15 @@
+import { lintBootPolicy, lintTpmPolicy } from '../../../core/attestation/lint-pcr-policy.ts'
+import { policyKind } from '../../../core/attestation/merge-policies.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { lintPolicy } from '../../../core/ima/lint-policy.ts'
+import { lintPolicy, type PolicyWarning } from '../../../core/ima/lint-policy.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
+import { parseBootPolicyText } from '../../../core/measured-boot/boot-policy.ts'
 import { file, json, type PolicyAction } from '../action.ts'
 import { readTextInput } from '../read-input.ts'
 
 interface Arguments {
+  file?: string | undefined
   runtimePolicy?: string | undefined
   json?: boolean | undefined
 }
@@ -14,17 +18,27 @@ interface Arguments {
 export const lint: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('Tells what in a policy is valid and probably not meant.\n\nUsage: keylime policy lint [options]')
-      .example('keylime policy lint --runtime-policy policy.json', 'excludes that are too wide, weak digests')
-      .option('runtime-policy', file('The runtime policy'))
+      .usage('Tells what in a policy is valid and probably not meant.\n\nUsage: keylime policy lint FILE [options]')
+      .example('keylime policy lint policy.json', 'excludes that are too wide, weak digests')
+      .example('keylime policy lint tpm.json --json', 'the same of static PCRs, for a script')
+      .positional('file', { type: 'string', describe: 'A policy of any kind' })
+      .option('runtime-policy', file('The same as FILE, when it is a runtime policy'))
       .option('json', json),
 
   async run(argv) {
-    if (!argv.runtimePolicy) throw new KeylimeError('usage', 'there is no policy to check', { hint: 'give --runtime-policy FILE' })
-    const text = plainPolicy(await readTextInput(argv.runtimePolicy), { key: null, required: false })
-    const warnings = lintPolicy(parseRuntimePolicy(text), (JSON.parse(text) as { excludes: string[] }).excludes)
+    const name = argv.file ?? argv.runtimePolicy
+    if (!name) throw new KeylimeError('usage', 'there is no policy to check', { hint: 'keylime policy lint FILE' })
+    const text = plainPolicy(await readTextInput(name), { key: null, required: false })
+    const warnings = lintText(text, argv.runtimePolicy === undefined ? null : 'runtime')
     if (argv.json) process.stdout.write(`${JSON.stringify(warnings)}\n`)
     else for (const { path, message } of warnings) process.stdout.write(`${path}: ${message}\n`)
     return warnings.length === 0 ? 0 : 1
   },
+}
+
+function lintText(text: string, expected: 'runtime' | null): PolicyWarning[] {
+  const policy = JSON.parse(text) as Record<string, unknown>
+  const kind = expected ?? policyKind(policy)
+  if (kind === 'runtime') return lintPolicy(parseRuntimePolicy(text), policy['excludes'] as string[])
+  return kind === 'tpm' ? lintTpmPolicy(text) : lintBootPolicy(parseBootPolicyText(text) ?? {})
 }

@@ -1,0 +1,32 @@
+import { compileExcludes } from './excludes.ts'
+import type { PolicyWarning } from './lint-policy.ts'
+
+const PROGRAMS = [
+  '/usr/bin/sudo',
+  '/usr/bin/x',
+  '/usr/lib/x86_64-linux-gnu/libc.so.6',
+  '/usr/sbin/sshd',
+  '/usr/local/bin/x',
+  '/bin/sh',
+  '/etc/ld.so.preload',
+]
+/** Where every user may write: what is excluded there runs unseen. */
+const DROPPED = ['/tmp/x', '/var/tmp/x', '/dev/shm/x']
+
+/** What an exclude matches that it should not: it is matched from the beginning of a path and not to its end (policies A.8). */
+export function lintExclude(expression: string, path: string): PolicyWarning[] {
+  const excluded = compileExcludes([expression], path)
+  const shown = JSON.stringify(expression)
+  const warn = (message: string): PolicyWarning[] => [{ path, message: `${shown} ${message}` }]
+  if (excluded('')) return warn('matches the empty text, so it excludes every file: the policy checks nothing')
+  if (PROGRAMS.every(excluded)) return warn('excludes programs and libraries everywhere: the policy checks nothing')
+  const programs = PROGRAMS.filter(excluded)
+  if (programs.length > 0) return warn(`excludes ${programs.join(', ')}: what is replaced there stays unseen`)
+  const dropped = DROPPED.filter(excluded)
+  if (dropped.length > 0) return warn(`excludes ${dropped.join(', ')}: every user can put a program there and run it unseen`)
+  if (/^\/[\w/.-]*\w$/.test(expression) && excluded(`${expression}x`))
+    return warn(`also excludes names that go on, like ${expression}x: end it with "/" or "$"`)
+  if (/^[\w.-]+$/.test(expression) && expression !== 'boot_aggregate' && !expression.startsWith('.'))
+    return warn('is matched from the beginning of the path, which begins with "/": it excludes nothing')
+  return []
+}
