@@ -1,13 +1,15 @@
-// `npm run bench [PART…]`: parts are quote, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, ima, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
+import { benchIma } from './ima.ts'
 import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
 
 const PARTS: Record<string, () => void | Promise<void>> = {
   quote: benchVerifyQuote,
+  ima: benchIma,
   'boot-log': benchBootLog,
   start: benchStart,
   deliver: benchDeliver,

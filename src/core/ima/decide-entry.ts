@@ -1,6 +1,6 @@
 import { hash as hashOf } from 'node:crypto'
 import { type Failure, failure } from '../attestation/failure.ts'
-import { type ImaEntry, isViolation, templateHash } from './entry.ts'
+import { expectedColumn, type ImaEntry } from './entry.ts'
 import { isWellFormed, verifyFileSignature } from './file-signature.ts'
 import { type Keyring, readImaKey } from './keyring.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
@@ -23,11 +23,16 @@ const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
 /**
  * Judges one entry in the order of policies A.10. @returns null when it is good. A digest that is listed decides before anything slower is
  * asked: the verdict is the same in any order, because each of digest, exclude and signature alone is enough.
+ * @param expected the template hash, when it is known already; null for a violation.
  */
-export function judgeEntry(entry: ImaEntry, line: number, judging: Judging): Failure | null {
+export function judgeEntry(
+  entry: ImaEntry,
+  line: number,
+  judging: Judging,
+  expected = expectedColumn(entry, judging.policy.logHash),
+): Failure | null {
   const { policy } = judging
-  if (isViolation(entry.column, policy.logHash)) return judgeViolation(entry, line, judging)
-  const expected = templateHash(policy.logHash, entry.data)
+  if (expected === null) return judgeViolation(entry, line, judging)
   if (entry.column !== expected) {
     const message = `the template hash of ${shown(entry.name)} does not fit its line: the log was altered, or log_hash_alg is not ${policy.logHash}`
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.column, expected: [expected] })

@@ -4,9 +4,10 @@ import { type Failure, type FailureContext, failure } from '../attestation/failu
 import { digestSize, type HashName } from '../tpm/algorithms.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { type Judging, judgeEntry } from './decide-entry.ts'
-import { type ImaEntry, isViolation, readEntry } from './entry.ts'
+import { columnDefect, expectedColumn, type ImaEntry, readFields } from './entry.ts'
 import { keyringText, parseKeyring } from './keyring.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
+import { TemplateData } from './template-data.ts'
 
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
@@ -44,12 +45,13 @@ interface Log {
 
 function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
   const failures = collector()
-  const size = digestSize(hash)
-  const step = Buffer.alloc(2 * size)
-  progress.pcr10?.copy(step)
+  const data = new TemplateData()
+  const pcr = new RunningPcr(hash, progress.pcr10)
+  const wanted = quoted.toString('latin1')
+  const { logHash } = judging.policy
+  const round = { judging, failures }
   const fresh = progress.nextEntry === 0
-  const isMatch = () => step.compare(quoted, 0, quoted.length, 0, size) === 0
-  let atMatch = !fresh && isMatch() ? { line: 0, pcr10: progress.pcr10, learned: progress.learned } : null
+  let atMatch = !fresh && pcr.text === wanted ? { line: 0, learned: progress.learned } : null
   let count = 0
   for (let start = 0; start < list.length; ) {
     const newline = list.indexOf('\n', start)
@@ -58,39 +60,81 @@ function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { f
     start = end + 1
     if (line === '') continue
     const number = progress.nextEntry + ++count
-    const entry = readEntry(line)
+    const entry = readFields(line, data)
     if (typeof entry === 'string') {
       failures.add(unreadable(entry, number, line))
       continue
     }
-    extend(step, size, entry, judging.policy.logHash, hash)
-    judgeLine(entry, number, judging, failures)
-    if (!atMatch && isMatch()) atMatch = { line: count, pcr10: Buffer.from(step.subarray(0, size)), learned: storeLearned(judging) }
+    const expected = expectedColumn(entry, logHash)
+    const defect = expected === null || expected === entry.column ? null : columnDefect(entry)
+    if (defect) {
+      failures.add(unreadable(defect, number, line))
+      continue
+    }
+    if (expected === null) pcr.extendOnes()
+    else pcr.extend(entry.data)
+    judgeLine(entry, number, expected, round)
+    if (!atMatch && pcr.text === wanted) atMatch = { line: count, learned: storeLearned(judging) }
   }
-  if (!atMatch) failures.add(mismatch(step.subarray(0, size), quoted, count))
+  if (!atMatch) failures.add(mismatch(pcr.value, quoted, count))
   else if (stalls(progress.lastMatch, atMatch.line, count)) failures.add(stalled(atMatch.line, count))
   if (failures.list.length > 0 || !atMatch) return refuse(failures.done())
-  const { line, pcr10, learned } = atMatch
+  const { line, learned } = atMatch
   const next = { nextEntry: progress.nextEntry + line, lastMatch: { line, length: count } }
-  return { failures: [], progress: { bootTime: progress.bootTime, pcr10, learned, ...next } }
+  return { failures: [], progress: { bootTime: progress.bootTime, pcr10: Buffer.from(quoted), learned, ...next } }
 }
 
-/** running := H(running ‖ H(template data)); a violation extends ones (policies A.4, A.5). */
-function extend(step: Buffer, size: number, entry: ImaEntry, logHash: HashName, hash: HashName): void {
-  if (isViolation(entry.column, logHash)) step.fill(0xff, size)
-  else step.write(hashOf(hash, entry.data, 'hex'), size, 'hex') // hex costs less than half of a new Buffer
-  step.write(hashOf(hash, step, 'hex'), 0, 'hex')
+/** PCR 10 while a log is replayed: running := H(running ‖ H(template data)); a violation extends ones (policies A.4, A.5). */
+class RunningPcr {
+  /** The value, a character a byte: cheaper to compare and to make than a Buffer. */
+  text: string
+  readonly #hash: HashName
+  readonly #size: number
+  readonly #step: Buffer
+
+  constructor(hash: HashName, start: Buffer | null) {
+    this.#hash = hash
+    this.#size = digestSize(hash)
+    this.#step = Buffer.alloc(2 * this.#size)
+    start?.copy(this.#step)
+    this.text = this.#step.toString('latin1', 0, this.#size)
+  }
+
+  get value(): Buffer {
+    return Buffer.from(this.text, 'latin1')
+  }
+
+  extend(templateData: Buffer): void {
+    this.#step.write(hashOf(this.#hash, templateData, 'binary'), this.#size, 'latin1')
+    this.#close()
+  }
+
+  extendOnes(): void {
+    this.#step.fill(0xff, this.#size)
+    this.#close()
+  }
+
+  #close(): void {
+    this.text = hashOf(this.#hash, this.#step, 'binary')
+    this.#step.write(this.text, 0, 'latin1')
+  }
 }
 
-function judgeLine(entry: ImaEntry, line: number, judging: Judging, failures: Collector): void {
+interface Round {
+  judging: Judging
+  failures: Collector
+}
+
+/** @param expected the template hash that the column must be; null for a violation. */
+function judgeLine(entry: ImaEntry, line: number, expected: string | null, { judging, failures }: Round): void {
   const path = entry.name
   if (entry.pcr !== String(IMA_PCR)) {
     const message = `line ${line} is for PCR ${JSON.stringify(entry.pcr.slice(0, 20))}, not ${IMA_PCR}`
     failures.add(imaFailure('validation.ima_pcr', { message, line, path }))
   }
-  const failed = judgeEntry(entry, line, judging)
+  const failed = judgeEntry(entry, line, judging, expected)
   if (failed) failures.add(failed)
-  if (line > 1 || (path === 'boot_aggregate' && !isViolation(entry.column, judging.policy.logHash))) return
+  if (line > 1 || (path === 'boot_aggregate' && expected !== null)) return
   const message = 'the first entry of the IMA log is not boot_aggregate: this is not the log of a whole boot'
   failures.add(imaFailure('validation.ima-ng.not_in_allowlist', { message, line, path }))
 }

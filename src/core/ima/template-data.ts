@@ -1,0 +1,84 @@
+/** Views of short data are kept: nearly all entries of a log have one of some hundred lengths. */
+const KEPT_VIEWS = 1024
+const LEGACY_NAME_SIZE = 256
+
+/**
+ * Template data of one entry after another (policies A.3) in one buffer that is used again, so that a log of 100,000 entries leaves no garbage behind.
+ * All integers are little-endian.
+ */
+export class TemplateData {
+  #buffer = Buffer.alloc(0)
+  #size = 0
+  #views: (Buffer | undefined)[] = []
+  /** What stands behind the first length: it is the same in nearly all entries of a log. */
+  #prefix = ''
+
+  /** The data written so far: the same memory for every entry, worthless after the next `begin`. */
+  get bytes(): Buffer {
+    const size = this.#size
+    if (size >= KEPT_VIEWS) return this.#buffer.subarray(0, size)
+    this.#views[size] ??= this.#buffer.subarray(0, size)
+    return this.#views[size]
+  }
+
+  /** Forgets the last entry. @param characters of the line: no field needs more than thrice as many bytes. */
+  begin(characters: number): void {
+    this.#size = 0
+    const room = 3 * characters + LEGACY_NAME_SIZE + 64
+    if (this.#buffer.length >= room) return
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(room, 4096))
+    this.#views = []
+    this.#prefix = ''
+  }
+
+  /** `d-ng`: `alg:` or `type:alg:`, a NUL and the digest. Must be the first field. False when `hex` is not hexadecimal. */
+  digest(prefix: string, hex: string): boolean {
+    const start = 5 + prefix.length
+    if (prefix !== this.#prefix) {
+      this.#buffer.write(`${prefix}\0`, 4, 'latin1')
+      this.#prefix = prefix
+    }
+    // The decoder stops at the first character that is no digit.
+    if (2 * this.#buffer.write(hex, start, 'hex') !== hex.length || hex === '') return false
+    this.#size = start + hex.length / 2
+    this.#length(0, this.#size - 4)
+    return true
+  }
+
+  /** `n-ng`: the name and a NUL. */
+  name(text: string): void {
+    const at = this.#size + 4
+    const end = at + this.#buffer.write(text, at, 'utf8')
+    this.#buffer[end] = 0
+    this.#length(this.#size, end + 1 - at)
+    this.#size = end + 1
+  }
+
+  /** `sig`, `buf` and the like. @returns a view of the bytes, null when `hex` is not hexadecimal. */
+  field(hex: string): Buffer | null {
+    const at = this.#size + 4
+    if (2 * this.#buffer.write(hex, at, 'hex') !== hex.length) return null
+    this.#length(this.#size, hex.length / 2)
+    this.#size = at + hex.length / 2
+    return this.#buffer.subarray(at, this.#size)
+  }
+
+  /** The two fields of the oldest template: the bare digest, and the name filled up with NULs. @returns why not. */
+  legacy(hex: string, name: string): string | null {
+    this.#prefix = ''
+    const at = hex.length / 2
+    if (2 * this.#buffer.write(hex, 0, 'hex') !== hex.length) return 'the digest is neither SHA-1 nor MD5'
+    const bytes = this.#buffer.write(name, at, 'utf8')
+    if (bytes >= LEGACY_NAME_SIZE) return `the path has ${bytes} bytes, the template ima holds 255`
+    this.#size = at + LEGACY_NAME_SIZE
+    this.#buffer.fill(0, at + bytes, this.#size)
+    return null
+  }
+
+  #length(at: number, value: number): void {
+    this.#buffer[at] = value
+    this.#buffer[at + 1] = value >>> 8
+    this.#buffer[at + 2] = value >>> 16
+    this.#buffer[at + 3] = value >>> 24
+  }
+}
