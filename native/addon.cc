@@ -1,4 +1,4 @@
-// What JavaScript sees: class Tpm, whose methods are the functions of commands.h, and the functions of system.h.
+// What JavaScript sees: class Tpm, whose methods are the functions of commands.h, the functions of system.h, and class PcrReplay.
 #include <memory>
 #include <system_error>
 
@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "commands.h"
+#include "pcr-replay.h"
 #include "system.h"
 
 namespace {
@@ -244,6 +245,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("findUser", Napi::Function::New(env, find_user));
   exports.Set("findGroup", Napi::Function::New(env, find_group));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));
+  exports.Set("PcrReplay", pcr_replay::define(env));
   return exports;
 }
 

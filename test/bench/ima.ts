@@ -4,6 +4,7 @@ import vm from 'node:vm'
 import { FRESH_IMA, type ImaProgress } from '../../src/core/attestation/evidence-policy.ts'
 import { imaPolicy } from '../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../src/core/ima/runtime-policy.ts'
+import { nativePcrReplay } from '../../src/io/native/pcr-replay.ts'
 import { imaLine, quotedPcr10, runtimePolicy } from '../ima.ts'
 import { perSecond } from './per-second.ts'
 import { median, printTable } from './table.ts'
@@ -33,7 +34,7 @@ function coldAndNaive(lines: string[], texts: string[]): void {
       // A log is not longer than its policy: it repeats itself, as that of a machine does when files change hands.
       const list = Array.from({ length }, (_, at) => lines[at % Math.min(size, lines.length)]!).join('\n')
       const quoted = replayPlainly(list)
-      const policy = imaPolicy(parseRuntimePolicy(texts[i]!), false)
+      const policy = imaPolicy(parseRuntimePolicy(texts[i]!), false, nativePcrReplay)
       const known = JSON.parse(texts[i]!).digests as Record<string, string[]>
       const judged = rate(length, () => {
         const { failures } = policy.judge({ pcrs: quotedPcr10(quoted), list, progress: FRESH_IMA, bootAggregates: [] })
@@ -103,7 +104,7 @@ function parsing(texts: string[]): void {
 
 /** A machine that is attested again and again: what a round costs does not depend on how long its log has grown. */
 function steadyState(lines: string[], policyText: string): void {
-  const policy = imaPolicy(parseRuntimePolicy(policyText), false)
+  const policy = imaPolicy(parseRuntimePolicy(policyText), false, nativePcrReplay)
   const rows = LOGS.map((length) => {
     const at = length - 10
     const pcr10 = replayPlainly(lines.slice(0, at).join('\n'))

@@ -1,6 +1,6 @@
 import { hash as hashOf } from 'node:crypto'
 import { type Failure, failure } from '../attestation/failure.ts'
-import { expectedColumn, type ImaEntry } from './entry.ts'
+import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
 import { isWellFormed, verifyFileSignature } from './file-signature.ts'
 import { type Keyring, readImaKey } from './keyring.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
@@ -31,8 +31,15 @@ export function judgeEntry(
   judging: Judging,
   expected = expectedColumn(entry, judging.policy.logHash),
 ): Failure | null {
-  const { policy } = judging
   if (expected === null) return judgeViolation(entry, line, judging)
+  const failed = judgeFile(entry, line, judging, expected)
+  if (!failed) return null
+  const lower = inLowerCase(entry)
+  return lower.column === entry.column && lower.digest === entry.digest ? failed : judgeFile(lower, line, judging, expected)
+}
+
+function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: string): Failure | null {
+  const { policy } = judging
   if (entry.column !== expected) {
     const message = `the template hash of ${shown(entry.name)} does not fit its line: the log was altered, or log_hash_alg is not ${policy.logHash}`
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.column, expected: [expected] })

@@ -56,15 +56,23 @@ const TEMPLATES = new Map<string, FieldReader>([
  */
 export function readEntry(line: string): ImaEntry | string {
   const entry = readFields(line, new TemplateData())
-  return typeof entry === 'string' ? entry : (columnDefect(entry) ?? entry)
+  return typeof entry === 'string' ? entry : (columnDefect(entry) ?? inLowerCase(entry))
 }
+
+/** Kernels print lower case; upper case means the same. */
+export const inLowerCase = (entry: ImaEntry): ImaEntry => ({
+  ...entry,
+  column: entry.column.toLowerCase(),
+  digest: entry.digest.toLowerCase(),
+})
 
 /** The template hash column must be hexadecimal. */
 export const columnDefect = ({ column }: ImaEntry): string | null =>
   column !== '' && isHex(column) ? null : 'the template hash is not hexadecimal'
 
 /**
- * As `readEntry`, but for whoever compares the column with the real template hash: it need be looked at only when they differ.
+ * As `readEntry`, but template hash and digest are as the line has them: only where they differ from what they should be need they be looked at,
+ * by `columnDefect` and `inLowerCase`.
  * @param to where the template data are written; used again for the next line of the log.
  */
 export function readFields(line: string, to: TemplateData): ImaEntry | string {
@@ -82,11 +90,11 @@ export function readFields(line: string, to: TemplateData): ImaEntry | string {
   const { digest, name, extra } = fields
   return {
     pcr: line.slice(0, a),
-    column: line.slice(a + 1, b).toLowerCase(),
+    column: line.slice(a + 1, b),
     template: template as TemplateName,
     digestType: digest.type,
     algorithm: digest.algorithm,
-    digest: digest.hex.toLowerCase(),
+    digest: digest.hex,
     name,
     extra,
     data: to.bytes,

@@ -1,25 +1,30 @@
-import { hash as hashOf } from 'node:crypto'
 import { FRESH_IMA, type ImaEvidence, type ImaPolicy, type ImaProgress } from '../attestation/evidence-policy.ts'
 import { type Failure, type FailureContext, failure } from '../attestation/failure.ts'
-import { digestSize, type HashName } from '../tpm/algorithms.ts'
+import { digestSize } from '../tpm/algorithms.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { type Judging, judgeEntry } from './decide-entry.ts'
-import { columnDefect, expectedColumn, type ImaEntry, readFields } from './entry.ts'
+import { type ImaEntry, readFields } from './entry.ts'
 import { keyringText, parseKeyring } from './keyring.ts'
+import { LogReplay } from './log-replay.ts'
+import { type MakePcrReplay, pcrReplay } from './pcr-replay.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 import { TemplateData } from './template-data.ts'
 
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
 
+/** Characters below which another replay than the plain one costs more than it gains: a round brings some lines, an enrolment thousands. */
+const SHORT_LIST = 8192
+
 const imaFailure = (name: string, context: FailureContext) => failure('ima', name, context)
 
 /**
  * The judge of a runtime policy (policies A.6, A.10). The quoted PCR 10 must be the value after some entry of the list; all lines are judged,
  * those behind that entry too. A machine that measured nothing does not pass: the first entry of a boot must be boot_aggregate, and must be in
- * the PCR. @param failOnViolation violations of files that are not excluded are failures.
+ * the PCR.
+ * @param failOnViolation violations of files that are not excluded are failures.
  */
-export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean): ImaPolicy {
+export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean, makeReplay: MakePcrReplay = pcrReplay): ImaPolicy {
   return {
     judge({ pcrs, list, progress, bootAggregates }: ImaEvidence) {
       const quoted = pcrs.values.get(IMA_PCR)
@@ -29,7 +34,12 @@ export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean): ImaP
       }
       const learned = restoreLearned(progress.learned)
       const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned }
-      return judgeList({ list, progress, quoted, hash: pcrs.hash }, judging)
+      const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
+      const { logHash } = policy
+      const make = list.length < SHORT_LIST ? pcrReplay : makeReplay
+      const replay = new LogReplay(make({ logHash, bank: pcrs.hash, start: pcr10, quoted }), logHash)
+      replay.isThere = progress.nextEntry > 0 && pcr10.equals(quoted)
+      return judgeList({ list, progress, quoted, replay }, judging)
     },
   }
 }
@@ -40,18 +50,13 @@ interface Log {
   list: string
   progress: ImaProgress
   quoted: Buffer
-  hash: HashName
+  replay: LogReplay
 }
 
-function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
+function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
   const failures = collector()
   const data = new TemplateData()
-  const pcr = new RunningPcr(hash, progress.pcr10)
-  const wanted = quoted.toString('latin1')
-  const { logHash } = judging.policy
-  const round = { judging, failures }
-  const fresh = progress.nextEntry === 0
-  let atMatch = !fresh && pcr.text === wanted ? { line: 0, learned: progress.learned } : null
+  let atMatch = replay.isThere ? { line: 0, learned: progress.learned } : null
   let count = 0
   for (let start = 0; start < list.length; ) {
     const newline = list.indexOf('\n', start)
@@ -61,22 +66,15 @@ function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { f
     if (line === '') continue
     const number = progress.nextEntry + ++count
     const entry = readFields(line, data)
-    if (typeof entry === 'string') {
-      failures.add(unreadable(entry, number, line))
+    const defect = typeof entry === 'string' ? entry : replay.extend(entry)
+    if (typeof entry === 'string' || defect) {
+      failures.add(unreadable(defect!, number, line))
       continue
     }
-    const expected = expectedColumn(entry, logHash)
-    const defect = expected === null || expected === entry.column ? null : columnDefect(entry)
-    if (defect) {
-      failures.add(unreadable(defect, number, line))
-      continue
-    }
-    if (expected === null) pcr.extendOnes()
-    else pcr.extend(entry.data)
-    judgeLine(entry, number, expected, round)
-    if (!atMatch && pcr.text === wanted) atMatch = { line: count, learned: storeLearned(judging) }
+    judgeLine({ entry, number, expected: replay.expected }, judging, failures)
+    if (!atMatch && replay.isThere) atMatch = { line: count, learned: storeLearned(judging) }
   }
-  if (!atMatch) failures.add(mismatch(pcr.value, quoted, count))
+  if (!atMatch) failures.add(mismatch(replay.value(), quoted, count))
   else if (stalls(progress.lastMatch, atMatch.line, count)) failures.add(stalled(atMatch.line, count))
   if (failures.list.length > 0 || !atMatch) return refuse(failures.done())
   const { line, learned } = atMatch
@@ -84,49 +82,15 @@ function judgeList({ list, progress, quoted, hash }: Log, judging: Judging): { f
   return { failures: [], progress: { bootTime: progress.bootTime, pcr10: Buffer.from(quoted), learned, ...next } }
 }
 
-/** PCR 10 while a log is replayed: running := H(running ‖ H(template data)); a violation extends ones (policies A.4, A.5). */
-class RunningPcr {
-  /** The value, a character a byte: cheaper to compare and to make than a Buffer. */
-  text: string
-  readonly #hash: HashName
-  readonly #size: number
-  readonly #step: Buffer
-
-  constructor(hash: HashName, start: Buffer | null) {
-    this.#hash = hash
-    this.#size = digestSize(hash)
-    this.#step = Buffer.alloc(2 * this.#size)
-    start?.copy(this.#step)
-    this.text = this.#step.toString('latin1', 0, this.#size)
-  }
-
-  get value(): Buffer {
-    return Buffer.from(this.text, 'latin1')
-  }
-
-  extend(templateData: Buffer): void {
-    this.#step.write(hashOf(this.#hash, templateData, 'binary'), this.#size, 'latin1')
-    this.#close()
-  }
-
-  extendOnes(): void {
-    this.#step.fill(0xff, this.#size)
-    this.#close()
-  }
-
-  #close(): void {
-    this.text = hashOf(this.#hash, this.#step, 'binary')
-    this.#step.write(this.text, 0, 'latin1')
-  }
+interface Line {
+  entry: ImaEntry
+  /** In the log, from 1. */
+  number: number
+  /** The template hash that the column must be; null for a violation. */
+  expected: string | null
 }
 
-interface Round {
-  judging: Judging
-  failures: Collector
-}
-
-/** @param expected the template hash that the column must be; null for a violation. */
-function judgeLine(entry: ImaEntry, line: number, expected: string | null, { judging, failures }: Round): void {
+function judgeLine({ entry, number: line, expected }: Line, judging: Judging, failures: Collector): void {
   const path = entry.name
   if (entry.pcr !== String(IMA_PCR)) {
     const message = `line ${line} is for PCR ${JSON.stringify(entry.pcr.slice(0, 20))}, not ${IMA_PCR}`

@@ -1,3 +1,4 @@
+import type { PcrReplay } from '../../core/ima/pcr-replay.ts'
 import { loadAddon } from './load-addon.ts'
 
 /** An object of the open TPM connection; worthless after a transport error or a restart of the TPM. */
@@ -62,6 +63,7 @@ export interface NativeTpm {
 }
 
 export interface NativeAddon {
+  PcrReplay: new (logHash: string, bank: string, start: Uint8Array, quoted: Uint8Array) => PcrReplay
   Tpm: new (tcti: string) => NativeTpm
   /** mount(2) of a tmpfs, nosuid and nodev; errors carry `errno`. */
   mountTmpfs(directory: string, options: string): void

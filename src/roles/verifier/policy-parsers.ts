@@ -2,6 +2,7 @@ import type { ImaPolicy } from '../../core/attestation/evidence-policy.ts'
 import { imaPolicy } from '../../core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
+import { nativePcrReplay } from '../../io/native/pcr-replay.ts'
 
 export interface RuntimePolicyRules {
   /** `fail_on_violations` */
@@ -17,7 +18,7 @@ export interface RuntimePolicyRules {
  */
 export function parseImaPolicy(body: string, { failOnViolations }: RuntimePolicyRules): ImaPolicy | null {
   const policy = parseRuntimePolicy(plainPolicy(body, { key: null, required: false }))
-  return policy.isEmpty ? null : imaPolicy(policy, failOnViolations)
+  return policy.isEmpty ? null : imaPolicy(policy, failOnViolations, nativePcrReplay)
 }
 
 /**

@@ -5,6 +5,7 @@ import { compileExcludes } from '../../../../src/core/ima/excludes.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../../src/core/ima/signed-policy.ts'
+import { nativePcrReplay } from '../../../../src/io/native/pcr-replay.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
 
 const KEY_DIGEST = 'a7d52aaa18c23d2d9bb2abb4308c0eeee67387a42259f4a6b1a42257065f3d5a'
@@ -20,16 +21,15 @@ const KINDS = [
   imaLine(`ima-ng sha256:${BAD} /bin/a`),
   imaLine(`ima-ng sha256:${GOOD} /bin/unknown`),
 ]
-const policy = imaPolicy(
-  parseRuntimePolicy(
-    runtimePolicy({
-      digests: { boot_aggregate: ['b0'.repeat(32)], '/bin/a': [GOOD] },
-      excludes: ['/var/log/'],
-      keyrings: { '.ima': [KEY_DIGEST] },
-    }),
-  ),
-  false,
+const accepting = parseRuntimePolicy(
+  runtimePolicy({
+    digests: { boot_aggregate: ['b0'.repeat(32)], '/bin/a': [GOOD] },
+    excludes: ['/var/log/'],
+    keyrings: { '.ima': [KEY_DIGEST] },
+  }),
 )
+const policy = imaPolicy(accepting, false)
+const native = imaPolicy(accepting, false, nativePcrReplay)
 const judge = (lines: readonly string[], quoted: Buffer, progress: ImaProgress, hash: 'sha1' | 'sha256') =>
   policy.judge({ pcrs: quotedPcr10(quoted, hash), list: lines.map((line) => `${line}\n`).join(''), progress, bootAggregates: [] })
 
@@ -123,4 +123,31 @@ test('of a member that is there twice the last counts, as upstream', () => {
 test('a million entries are taken', () => {
   const digests = Object.fromEntries(Array.from({ length: 1_000_000 }, (_, i) => [`/f${i}`, [GOOD]]))
   expect(parseRuntimePolicy(runtimePolicy({ digests })).digests.size).toBe(1_000_000)
+})
+
+test('the replay of the native addon gives the verdict, the failures and the state of the one written in TypeScript', () => {
+  const spoilt = (line: string, how: number) =>
+    [
+      line,
+      line.toUpperCase().replace(/ IMA-\w+ .*/, (rest) => rest.toLowerCase()),
+      line.replace(/^10 ../, '10 zz'),
+      line.replace(/^10 ../, '10 ee'),
+      `${line} `,
+    ][how]!
+  fc.assert(
+    fc.property(
+      logs(KINDS.length),
+      fc.constantFrom('sha1', 'sha256', 'sha384', 'sha512'),
+      fc.nat(4),
+      fc.nat(40),
+      fc.nat(40),
+      (lines, hash, how, at, end) => {
+        const shown = lines.map((line, i) => (i === at ? spoilt(line, how) : line))
+        const pcrs = quotedPcr10(pcr10After(lines.slice(0, end), hash), hash)
+        const evidence = { pcrs, list: shown.join('\n').padEnd(10_000, '\n'), progress: FRESH_IMA, bootAggregates: [] }
+        expect(native.judge(evidence)).toEqual(policy.judge(evidence))
+      },
+    ),
+    { numRuns: 300 },
+  )
 })
