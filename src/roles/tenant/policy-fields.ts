@@ -4,7 +4,10 @@ import path from 'node:path'
 import type { EnrolmentRequest } from '../../core/api/verifier.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { expressionsOf } from '../../core/ima/collect-digests.ts'
+import { convertLegacyPolicy } from '../../core/ima/legacy-allow-list.ts'
 import { IMA_PCR, pcrMask } from '../../core/tpm/pcr-selection.ts'
+import { systemClock } from '../../io/clock.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantOptions } from './tenant-options.ts'
 
@@ -59,8 +62,9 @@ export function tpmPolicyText(options: Pick<TenantOptions, 'tpmPolicy'>, used: {
   return JSON.stringify({ ...Object.fromEntries(pcrs), mask: `0x${all.toString(16)}` })
 }
 
-/** Base64 of the runtime policy file, `""` when none is given. */
+/** Base64 of the runtime policy file, or of what an allow list becomes; `""` when none is given. */
 export async function runtimePolicy(options: TenantOptions): Promise<string> {
+  if (!options.runtimePolicy && options.allowlist) return convertedList(options.allowlist, options)
   if (!options.runtimePolicy) {
     if (options.runtimePolicyChecksum) throw new KeylimeError('usage', '--runtime-policy-checksum needs a runtime policy')
     return ''
@@ -69,6 +73,20 @@ export async function runtimePolicy(options: TenantOptions): Promise<string> {
   if (options.runtimePolicyChecksum) checkDigest(bytes, options.runtimePolicyChecksum)
   expectJson(bytes, options.runtimePolicy, 'runtime policy')
   return bytes.toString('base64')
+}
+
+/** The checksum is of the file that was given, not of what it becomes. */
+async function convertedList(source: string, { exclude, runtimePolicyChecksum }: TenantOptions): Promise<string> {
+  const bytes = await readFile(source, '--allowlist')
+  if (runtimePolicyChecksum) checkDigest(bytes, runtimePolicyChecksum)
+  const { policy } = convertLegacyPolicy({
+    text: bytes.toString('utf8'),
+    source,
+    excludes: exclude ? expressionsOf((await readFile(exclude, '--exclude')).toString('utf8')) : [],
+    keys: new Map(),
+    timestamp: new Date(systemClock.now()).toISOString(),
+  })
+  return Buffer.from(policy).toString('base64')
 }
 
 /** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */
@@ -111,7 +129,7 @@ function expectJson(bytes: Buffer, file: string, what: string): void {
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${file} is not a ${what}: it is not JSON`, {
       cause,
-      hint: 'lists of old form are converted with `keylime-policy create runtime`',
+      hint: 'lists of old form are converted with `keylime policy convert`',
     })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))

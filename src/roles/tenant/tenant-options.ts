@@ -25,6 +25,9 @@ export interface TenantOptions {
   readonly runtimePolicyName?: string
   readonly runtimePolicyKey?: string
   readonly runtimePolicyChecksum?: string
+  /** Allow list of old form in place of a runtime policy, and its excludes (upstream's face). */
+  readonly allowlist?: string
+  readonly exclude?: string
   readonly mbPolicy?: string
   readonly mbPolicyName?: string
   readonly verify?: boolean

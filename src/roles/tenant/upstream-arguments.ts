@@ -94,6 +94,6 @@ export function optionsOfUpstream({ values, flags }: ParsedArguments): TenantOpt
 
 /** Options that are understood but cannot be obeyed. */
 export function unsupportedOption({ values, lists }: ParsedArguments): string | undefined {
-  for (const name of ['allowlist', 'allowlistUrl', 'runtimePolicyUrl']) if (values[name]) return name
+  for (const name of ['allowlistUrl', 'runtimePolicyUrl']) if (values[name]) return name
   return Object.keys(lists)[0]
 }

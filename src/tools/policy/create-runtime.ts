@@ -111,6 +111,10 @@ async function readLists(
   if (options.allowlist) {
     const list = emptyParts()
     unread(options.allowlist, collectAllowList(await readTextInput(options.allowlist), list))
+    if (list.digests.size === 0 && list.keyrings.size === 0)
+      throw new KeylimeError('invalid_request', `${options.allowlist}: no line is a digest and a path`, {
+        hint: 'sha256sum FILE … makes such lines',
+      })
     said.push([options.allowlist, algorithmOfDigests(list.digests)])
     for (const [name, set] of list.digests) parts.digests.set(name, new Set([...(parts.digests.get(name) ?? []), ...set]))
     for (const [name, set] of list.keyrings) parts.keyrings.set(name, new Set([...(parts.keyrings.get(name) ?? []), ...set]))

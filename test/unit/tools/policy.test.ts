@@ -125,6 +125,7 @@ test('a boot_aggregate of zeros, of a machine whose kernel found no TPM, is kept
 
 test('what is missing or wrong is said', async () => {
   await expect(create({})).rejects.toMatchObject({ code: 'usage' })
+  await expect(create({ allowlist: file('none.txt', 'fnord\n') })).rejects.toThrow(/no line is a digest/)
   await expect(create({ log: '/nowhere' })).rejects.toMatchObject({ code: 'not_found' })
   await expect(create({ rootfs: '/nowhere' })).rejects.toMatchObject({ code: 'not_found' })
   await expect(create({ log: LOG, excludeList: file('bad.txt', '(') })).rejects.toThrow(/^excludes\[0\]: /)

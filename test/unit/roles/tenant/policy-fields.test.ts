@@ -1,5 +1,8 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { explainFailures } from '../../../../src/roles/tenant/explain-failures.ts'
-import { tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
+import { runtimePolicy, tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
 import { failureOf } from '../../../../src/roles/tenant/wait-for-verdict.ts'
 
 const HEX = 'A'.repeat(64)
@@ -22,6 +25,19 @@ describe('tpmPolicyText', () => {
   test('refuses a PCR that measured boot judges', () => {
     expect(() => text(`{"7":"${HEX}"}`, { boot: true })).toThrow('PCR 7 is specified in "tpm_policy"')
   })
+})
+
+test('an allow list with its excludes is sent as the runtime policy that it means; its checksum is that of the file', async () => {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-allowlist-'))
+  const [allowlist, exclude] = [path.join(dir, 'list'), path.join(dir, 'excludes')]
+  fs.writeFileSync(allowlist, `${HEX} /opt/tool\n`)
+  fs.writeFileSync(exclude, '# logs\n/var/log/\n')
+  const options = { command: 'add', wait: false, timeoutSeconds: 1, allowlist, exclude }
+  const sent = JSON.parse(Buffer.from(await runtimePolicy(options), 'base64').toString())
+  expect(sent).toMatchObject({ digests: { '/opt/tool': [HEX.toLowerCase()] }, excludes: ['/var/log/'], meta: { version: 1, generator: 3 } })
+  await expect(runtimePolicy({ ...options, runtimePolicyChecksum: '0'.repeat(64) })).rejects.toMatchObject({ code: 'refused' })
+  await expect(runtimePolicy({ ...options, allowlist: path.join(dir, 'none') })).rejects.toMatchObject({ code: 'not_found' })
+  fs.rmSync(dir, { recursive: true })
 })
 
 describe('failures in words', () => {
