@@ -16,7 +16,7 @@ export function collectLog(log: string, into: PolicyParts, members: LogMembers):
     if (line === '') continue
     const entry = readEntry(line)
     if (typeof entry === 'string') unread.push(i + 1)
-    else if (/^0+$/.test(entry.column)) continue
+    else if (/^0+$/.test(entry.column) && entry.name !== 'boot_aggregate') continue
     else if (entry.template !== 'ima-buf') {
       if (members.files) addDigest(into.digests, entry.name, entry.digest)
     } else if (!readImaKey(entry.extra)) {

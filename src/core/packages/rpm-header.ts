@@ -6,6 +6,7 @@ const LEAD_MAGIC = 0xedabeedb
 const HEADER_MAGIC = 0x8eade801
 const MAX_ENTRIES = 65_536
 const MAX_DATA = 64 << 20
+const MAX_FILES = 2_000_000
 
 const SIG_SHA256 = 273
 const TAG = { name: 1000, modes: 1030, digests: 1035, dirIndexes: 1116, baseNames: 1117, dirNames: 1118, digestAlgorithm: 5011 } as const
@@ -75,6 +76,7 @@ class Header {
   texts(tag: number): string[] {
     const entry = this.#index.get(tag)
     if (!entry) return []
+    if (entry.count > MAX_FILES) throw refused(`has a list of ${entry.count} items`)
     const texts: string[] = []
     let at = entry.offset
     for (let i = 0; i < (entry.type === TYPE.string ? 1 : entry.count); i++) {
@@ -91,7 +93,8 @@ class Header {
     const entry = this.#index.get(tag)
     if (!entry) return []
     const size = entry.type === TYPE.int16 ? 2 : entry.type === TYPE.int32 ? 4 : 0
-    if (size === 0 || entry.offset + size * entry.count > this.#data.length) throw refused('has a damaged header')
+    if (size === 0 || entry.count > MAX_FILES || entry.offset + size * entry.count > this.#data.length)
+      throw refused('has a damaged header')
     return Array.from({ length: entry.count }, (_, i) => this.#data.readUIntBE(entry.offset + size * i, size))
   }
 }

@@ -177,7 +177,8 @@ describe('upstream’s face', () => {
     [['-c', 'addruntimepolicy', '--runtime-policy-n', 'a'], 2, /is required to add a runtime policy/],
     [['--exclude', 'x'], 2, /--exclude option is only valid/],
     [['-tp', 'x'], 2, /invalid port/],
-    [['--allowlist', 'x', '-u', 'a'], 1, /not supported/],
+    [['--allowlist-url', 'x', '-u', 'a'], 1, /not supported/],
+    [['--allowlist', '/nowhere', '-u', 'a'], 1, /cannot read \/nowhere/],
   ])('%j ends with %i', async (args, code, text) => {
     const result = await theirs(...args)
     expect(result.code).toBe(code)
