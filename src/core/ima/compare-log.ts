@@ -1,6 +1,7 @@
 import type { Failure } from '../attestation/failure.ts'
 import { judgeEntry } from './decide-entry.ts'
 import { readEntry } from './entry.ts'
+import { nothingLearned } from './learned.ts'
 import { addPolicy, emptyParts, sorted } from './policy-document.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 
@@ -15,7 +16,7 @@ export interface LogComparison {
 
 /** What of a log a policy would refuse, line by line, without a quote: it says what a policy lacks, not whether the log is true. */
 export function compareLog(policy: RuntimePolicy, log: string): LogComparison {
-  const judging = { policy, bootAggregates: [], failOnViolation: false, learned: new Map() }
+  const judging = { policy, bootAggregates: [], failOnViolation: false, learned: nothingLearned() }
   const failures = new Map<string, Failure>()
   const parts = emptyParts()
   let number = 0

@@ -1,8 +1,11 @@
 import { hash as hashOf } from 'node:crypto'
 import { type Failure, failure } from '../attestation/failure.ts'
+import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
+import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
 import { isWellFormed, verifyFileSignature } from './file-signature.ts'
 import { type Keyring, readImaKey } from './keyring.ts'
+import { type Learned, learnKey } from './learned.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
 
 /** What entries are judged by. */
@@ -12,12 +15,9 @@ export interface Judging {
   bootAggregates: readonly string[]
   /** Violations are failures. */
   failOnViolation: boolean
-  /** Keyrings learned from measured keys, in the order they were first seen. */
-  learned: Map<string, Map<number, ImaKeyObject>>
+  learned: Learned
 }
-type ImaKeyObject = Keyring extends ReadonlyMap<number, infer K> ? K : never
 
-const MAX_LEARNED = 1000
 const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
 
 /**
@@ -59,7 +59,7 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
 
 function* rings({ policy, learned }: Judging): Generator<Keyring> {
   yield policy.keys
-  yield* learned.values()
+  yield* learned.keyrings.values()
 }
 
 const has = (known: string | readonly string[] | undefined, digest: string): boolean =>
@@ -79,15 +79,16 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
     const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
   }
+  if (!found && policy.deviceMapper && isDmEventName(entry.name)) return judgeDm(entry, entry.name, line, judging)
   if (!found) return judgeDigestOf(entry, line, judging, ['ima-buf', policy.buffers])
   if (policy.ignoredKeyrings.has('*') || policy.ignoredKeyrings.has(entry.name)) return null
   const failed = judgeDigestOf(entry, line, judging, ['keyrings', policy.keyrings])
-  if (!failed) learn(judging, entry.name, found)
+  if (!failed) learnKey(judging.learned, entry.name, found)
   return failed
 }
 
 function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
-  const real = HASHES.has(entry.algorithm) ? hashOf(entry.algorithm, entry.extra, 'hex') : null
+  const real = bufferDigest(entry)
   const known = digests.get(entry.name)
   if (real === entry.digest && has(known, entry.digest)) return null
   if (policy.isExcluded(entry.name)) return null
@@ -99,14 +100,18 @@ function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [memb
   return unaccepted(entry, line, known, { member, also: [] })
 }
 
-function learn({ learned }: Judging, name: string, { id, key }: { id: number; key: ImaKeyObject }): void {
-  let count = 0
-  for (const ring of learned.values()) count += ring.size
-  if (count >= MAX_LEARNED) return // the signatures of further keys do not count, which errs on the safe side
-  const ring = learned.get(name) ?? new Map<number, ImaKeyObject>()
-  ring.set(id, key)
-  learned.set(name, ring)
+/** Without a dm_policy such an event is a buffer like any other. */
+function judgeDm(entry: ImaEntry, name: DmEventName, line: number, { policy, learned }: Judging): Failure | null {
+  const digest = `${entry.algorithm}:${entry.digest}`
+  if (bufferDigest(entry) !== entry.digest) {
+    const message = `the digest of the event ${name} is not that of its content`
+    return failure('ima', 'validation.dm.invalid_data', { message, line, path: name, got: digest })
+  }
+  const failed = judgeDmEvent(policy.deviceMapper!, learned.devices, { name, bytes: entry.extra, digest })
+  return failed && { ...failed, context: { ...failed.context, line, path: name } }
 }
+
+const bufferDigest = ({ algorithm, extra }: ImaEntry) => (HASHES.has(algorithm) ? hashOf(algorithm, extra, 'hex') : null)
 
 function unaccepted(
   entry: ImaEntry,

@@ -4,7 +4,7 @@ import { digestSize } from '../tpm/algorithms.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { type Judging, judgeEntry } from './decide-entry.ts'
 import { type ImaEntry, readFields } from './entry.ts'
-import { keyringText, parseKeyring } from './keyring.ts'
+import { learnedText, parseLearned } from './learned.ts'
 import { LogReplay } from './log-replay.ts'
 import { type MakePcrReplay, pcrReplay } from './pcr-replay.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
@@ -32,7 +32,7 @@ export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean, makeR
         const message = 'PCR 10, which the IMA log extends, was not quoted'
         return refuse([failure('pcr_validation', `missing_pcr_${IMA_PCR}`, { message })])
       }
-      const learned = restoreLearned(progress.learned)
+      const learned = parseLearned(progress.learned)
       const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
@@ -72,7 +72,7 @@ function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): {
       continue
     }
     judgeLine({ entry, number, expected: replay.expected }, judging, failures)
-    if (!atMatch && replay.isThere) atMatch = { line: count, learned: storeLearned(judging) }
+    if (!atMatch && replay.isThere) atMatch = { line: count, learned: learnedText(judging.learned) }
   }
   if (!atMatch) failures.add(mismatch(replay.value(), quoted, count))
   else if (stalls(progress.lastMatch, atMatch.line, count)) failures.add(stalled(atMatch.line, count))
@@ -148,13 +148,3 @@ function collector(): Collector {
     },
   }
 }
-
-function restoreLearned(text: string): Judging['learned'] {
-  const learned: Judging['learned'] = new Map()
-  if (text === '') return learned
-  for (const [name, keys] of JSON.parse(text) as [string, string][]) learned.set(name, new Map(parseKeyring(keys, 'learned')))
-  return learned
-}
-
-const storeLearned = ({ learned }: Judging): string =>
-  learned.size === 0 ? '' : JSON.stringify([...learned].map(([name, keys]) => [name, keyringText(keys)]))

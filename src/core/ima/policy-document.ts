@@ -11,6 +11,8 @@ export interface PolicyParts {
   ignoredKeyrings: Set<string>
   /** `ima.log_hash_alg`; null until somebody says it. */
   logHash: string | null
+  /** `ima.dm_policy`, as it came. */
+  dmPolicy: unknown
   keys: Map<number, Keyring extends ReadonlyMap<number, infer K> ? K : never>
   /** Members that nobody here knows: kept as they are. */
   others: Record<string, unknown>
@@ -30,6 +32,7 @@ export const emptyParts = (): PolicyParts => ({
   excludes: new Set(),
   ignoredKeyrings: new Set(),
   logHash: null,
+  dmPolicy: null,
   keys: new Map(),
   others: {},
 })
@@ -51,7 +54,7 @@ export function addPolicy(parts: PolicyParts, policy: Record<string, unknown>, s
   for (const text of texts(policy['excludes'], () => wrong('excludes: must be a list of texts'))) parts.excludes.add(text)
   for (const name of texts(ima['ignored_keyrings'], () => wrong('ima.ignored_keyrings: must be a list of texts')))
     parts.ignoredKeyrings.add(name)
-  if (ima['dm_policy'] != null) throw wrong('ima.dm_policy: must be null: no device-mapper policy is judged')
+  addDmPolicy(parts, ima['dm_policy'] ?? null, source)
   addLogHash(parts, ima['log_hash_alg'], source)
   const keys = policy['verification-keys'] ?? ''
   if (typeof keys !== 'string') throw wrong('verification-keys: must be a text, "" for none')
@@ -67,6 +70,16 @@ function addLogHash(parts: PolicyParts, logHash: unknown, source: string): void 
       hint: 'the two are for kernels with different logs: keep them as two policies',
     })
   parts.logHash = logHash
+}
+
+/** Rules are tried in order, so two sets of them do not make one. */
+function addDmPolicy(parts: PolicyParts, dmPolicy: unknown, source: string): void {
+  if (dmPolicy === null) return
+  if (parts.dmPolicy !== null && JSON.stringify(parts.dmPolicy) !== JSON.stringify(dmPolicy))
+    throw new KeylimeError('conflict', `${source}: ima.dm_policy is another one than in the policy so far`, {
+      hint: 'put the rules of both into one of the files, in the order in which they should be tried',
+    })
+  parts.dmPolicy = dmPolicy
 }
 
 /** @throws KeylimeError `conflict` for a key id that stands for another key. */
@@ -93,7 +106,7 @@ export function policyText(parts: PolicyParts, { timestamp, generator }: { times
     digests: sorted(parts.digests),
     excludes: [...parts.excludes],
     keyrings: sorted(parts.keyrings),
-    ima: { ignored_keyrings: [...parts.ignoredKeyrings], log_hash_alg: parts.logHash ?? 'sha1', dm_policy: null },
+    ima: { ignored_keyrings: [...parts.ignoredKeyrings], log_hash_alg: parts.logHash ?? 'sha1', dm_policy: parts.dmPolicy },
     'ima-buf': sorted(parts.buffers),
     'verification-keys': parts.keys.size > 0 ? keyringText(parts.keys) : '',
     ...parts.others,

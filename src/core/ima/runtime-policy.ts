@@ -1,5 +1,6 @@
 import { KeylimeError } from '../errors.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
+import { type DmPolicy, parseDmPolicy } from './device-mapper/dm-policy.ts'
 import { compileExcludes, type Excludes } from './excludes.ts'
 import { type Keyring, parseKeyring } from './keyring.ts'
 
@@ -20,6 +21,8 @@ export interface RuntimePolicy {
   logHash: HashName
   /** Keys trusted for file signatures. */
   keys: Keyring
+  /** `ima.dm_policy`: rules for the events of the device mapper; null when they are buffers like any other. */
+  deviceMapper: DmPolicy | null
   /**
    * What upstream stores for agents without a policy (generator 0 or 1, nothing in it). Upstream judges by it all the same when PCR 10 is quoted, and every
    * file fails; whoever takes it as "no policy" must refuse a quote of PCR 10 too.
@@ -33,7 +36,7 @@ const MAX_NAME = 8192
 const PLAIN_NAME = /^[\w-]+$/
 
 /**
- * Checks the whole policy before anything is judged by it. Unknown members are accepted, as upstream does; a device-mapper policy is not.
+ * Checks the whole policy before anything is judged by it. Unknown members are accepted, as upstream does.
  * @throws KeylimeError `invalid_request` whose message begins with the JSON path: `digests["/bin/x"][0]: …`.
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
@@ -49,7 +52,6 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)
   natural(policy['release'], 'release', Number.MAX_SAFE_INTEGER)
   const ima = object(policy['ima'], 'ima')
-  if (ima['dm_policy'] != null) throw bad('ima.dm_policy', 'must be null: no device-mapper policy is judged')
   const logHash = ima['log_hash_alg']
   if (typeof logHash !== 'string' || !isHashName(logHash)) throw bad('ima.log_hash_alg', 'must be sha1, sha256, sha384 or sha512')
   const keys = policy['verification-keys']
@@ -63,9 +65,14 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
     ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
     logHash,
     keys: parseKeyring(keys, 'verification-keys'),
+    deviceMapper: ima['dm_policy'] == null ? null : parseDmPolicy(ima['dm_policy'], 'ima.dm_policy'),
   }
   const members = [parsed.digests, parsed.keyrings, parsed.buffers, parsed.ignoredKeyrings, parsed.keys]
-  const isEmpty = parsed.generator <= 1 && (policy['excludes'] as unknown[]).length === 0 && members.every(({ size }) => size === 0)
+  const isEmpty =
+    parsed.generator <= 1 &&
+    !parsed.deviceMapper &&
+    (policy['excludes'] as unknown[]).length === 0 &&
+    members.every(({ size }) => size === 0)
   return { ...parsed, isEmpty }
 }
 

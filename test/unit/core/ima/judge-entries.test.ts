@@ -133,7 +133,11 @@ test.each<[string, Record<string, unknown>, RegExp]>([
   ['excludes that are an object', { excludes: {} }, /^excludes: /],
   ['an exclude that is a number', { excludes: ['a', 1] }, /^excludes\[1\]: /],
   ['an unknown hash of the log', { ima: { ignored_keyrings: [], log_hash_alg: 'md5', dm_policy: null } }, /^ima\.log_hash_alg: /],
-  ['a device-mapper policy', { ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: {} } }, /^ima\.dm_policy: /],
+  [
+    'a device-mapper policy without rules',
+    { ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: {} } },
+    /^ima\.dm_policy\.match_on: /,
+  ],
   ['keys that are no JSON', { 'verification-keys': '{' }, /^verification-keys: /],
   ['a bad buffer', { 'ima-buf': { x: ['0'] } }, /^ima-buf\.x\[0\]: /],
 ])('a policy with %s is refused with its place', (_name, changes, place) => {
