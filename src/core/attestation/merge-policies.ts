@@ -3,6 +3,7 @@ import { addPolicy, emptyParts, GENERATOR, policyText } from '../ima/policy-docu
 import { parseRuntimePolicy } from '../ima/runtime-policy.ts'
 import { parseBootPolicy } from '../measured-boot/boot-policy.ts'
 import { mergeReferenceState } from '../measured-boot/merge-reference-state.ts'
+import { isReferenceState } from '../measured-boot/reference-state.ts'
 import { parseTpmPolicy } from './tpm-policy.ts'
 
 export type PolicyKind = 'runtime' | 'tpm' | 'mb'
@@ -70,7 +71,7 @@ function mergeBoot(first: Json, changes: readonly { change: Json; file: string }
     }
   }
   const text = `${JSON.stringify(state, null, 1)}\n`
-  parseBootPolicy(text, 'accept-all')
+  parseBootPolicy(text, isReferenceState(state) ? 'example' : 'accept-all')
   return text
 }
 

@@ -4,6 +4,7 @@ import { comparePolicies } from '../../../../src/core/ima/compare-policies.ts'
 import { parseKeyring } from '../../../../src/core/ima/keyring.ts'
 import { convertLegacyPolicy } from '../../../../src/core/ima/legacy-allow-list.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
+import { machineState } from '../../../boot-log.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, runtimePolicy } from '../../../ima.ts'
 
 const A = 'a'.repeat(64)
@@ -71,6 +72,17 @@ describe('merge', () => {
   test('static PCRs get more values, and a mask grows with them', () => {
     expect(merge({ 7: A, 4: [B] }, { accept: { 7: [B.toUpperCase()] } }, { tpm_policy: { 0: A } })).toEqual({ 0: [A], 4: [B], 7: [A, B] })
     expect(merge({ 7: A, mask: '0x480' }, { 0: [A] })).toEqual({ 0: [A], 7: [A], mask: '0x481' })
+  })
+
+  test('a reference state gets more alternatives, from the accept of a failure', () => {
+    const state = machineState('secure-boot-ima-ng')
+    const [kernel] = state['kernels'] as [Record<string, unknown>]
+    const accept = { kernels: [{ ...kernel, kernel_cmdline: 'quiet' }] }
+    expect(merge(state, { context: { accept } })['kernels']).toEqual([kernel, accept.kernels[0]])
+    expect(() => merge(state, { mb_policy: { ...state, has_secureboot: false } })).toThrow(
+      expect.objectContaining({ code: 'conflict', message: expect.stringMatching(/^change 0: /) }),
+    )
+    expect(() => merge(state, { kernels: ['no kernel'] })).toThrow(expect.objectContaining({ code: 'invalid_request' }))
   })
 
   test.each<[string, unknown, unknown, string, RegExp]>([
