@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import { endOnBrokenPipe } from '../../io/process/broken-pipe.ts'
 import type { PolicyAction } from './action.ts'
 
 interface Word {
@@ -78,7 +79,11 @@ function addWords(yargs: Argv, words: Record<string, Word>, choose: Choose): Arg
   let cli = yargs
   for (const [word, { describe, load }] of Object.entries(words)) {
     const build = async (builder: Argv) => (await load()).builder(builder)
-    cli = cli.command(word, describe, build as never, (argv: unknown) => choose(async () => (await load()).run(argv as never)))
+    const run = async (argv: unknown): Promise<number> => {
+      endOnBrokenPipe()
+      return (await load()).run(argv as never)
+    }
+    cli = cli.command(word, describe, build as never, (argv: unknown) => choose(() => run(argv)))
   }
   return cli
 }

@@ -114,3 +114,10 @@ test('a key is made for signing, for its owner alone, and never in place of anot
     stderr: expect.stringContaining('hint: merge before signing'),
   })
 })
+test('a reader that stops early is no bug, and the change is written all the same', () => {
+  const add = path.join(dir, 'early.json')
+  const command = `"$0" "${path.join(root, 'src/main.ts')}" policy diff "${path.join(dir, 'base.json')}" --log "${machine('ima.txt')}" --patch "${add}" | head -1`
+  const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath], { encoding: 'utf8' })
+  expect([stdout.split('\n').length, stderr]).toEqual([2, ''])
+  expect(Object.keys(JSON.parse(fs.readFileSync(add, 'utf8')))).toEqual(['digests'])
+})

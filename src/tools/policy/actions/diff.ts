@@ -49,9 +49,9 @@ const readPlain = async (name: string) => plainPolicy(await readTextInput(name),
 
 async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
   const { failures, accept, hopeless } = compareLog(parseRuntimePolicy(policy), await readTextInput(log))
+  if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
   if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept })}\n`)
   else process.stdout.write(failures.map(failureText).join(''))
-  if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
   if (!asJson && hopeless > 0)
     process.stderr.write(
       `${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them\n`,
