@@ -129,6 +129,7 @@ export const agentOptions = options({
   enable_insecure_payload: option({ parse: boolean, default: false, doc: 'Take payloads although enable_agent_mtls is off.' }),
   enable_revocation_notifications: option({
     parse: boolean,
+    formerly: 'listen_notifications',
     default: false,
     doc: 'Also listen for revocations over ZeroMQ, at the address below. Those over the REST interface are always taken.',
   }),

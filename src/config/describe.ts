@@ -39,6 +39,7 @@ function fileEntry(component: Component, name: string, option: Option<unknown>):
 
 function remark(option: Option<unknown>): string {
   if (option.unused) return `${option.doc} Accepted, without effect here.`
+  if (option.formerly) return `${option.doc} (Formerly ${option.formerly}.)`
   return option.ours ? `${option.doc} (Not known upstream.)` : option.doc
 }
 

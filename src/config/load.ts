@@ -79,7 +79,8 @@ function lastOfEach(
   const last = new Map<string, { value: string; where: string }>()
   for (const [name, option] of Object.entries(table)) {
     for (const setting of found.settings) {
-      if (setting.key === name && setting.section === (option.section ?? component)) last.set(name, setting)
+      const named = setting.key === name || setting.key === option.formerly
+      if (named && setting.section === (option.section ?? component)) last.set(name, setting)
     }
     for (const variable of [option.env, variableOf(component, name, option)]) {
       const value = variable ? env[variable] : undefined
@@ -91,7 +92,9 @@ function lastOfEach(
 }
 
 function unknownSettings(component: Component, table: OptionTable, found: FoundSettings): string[] {
-  const known = new Set(Object.entries(table).map(([name, option]) => `${option.section ?? component}.${name}`))
+  const known = new Set(
+    Object.entries(table).flatMap(([name, { section = component, formerly }]) => [`${section}.${name}`, `${section}.${formerly}`]),
+  )
   const sections = new Set(Object.values(table).map((option) => option.section ?? component))
   return found.settings
     .filter((setting) => !known.has(`${setting.section}.${setting.key}`))

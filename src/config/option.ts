@@ -14,6 +14,8 @@ export interface Option<T> {
   readonly section?: string
   /** The value is never printed. */
   readonly secret?: boolean
+  /** An older name of upstream's for it, still understood. */
+  readonly formerly?: string
   /** A further environment variable that sets it, beside `KEYLIME_<ROLE>_<OPTION>`. */
   readonly env?: string
   /** Not an option of upstream's: an addition of this project. */

@@ -13,7 +13,7 @@ const table = options({
   mtls: option({ parse: boolean, default: true, doc: 'mtls', env: 'OLD_MTLS' }),
   password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'password' }),
   webhook_url: option({ parse: text, default: '', doc: 'hook', section: 'revocations' }),
-  kinds: option({ parse: list, default: ['a'], doc: 'kinds' }),
+  kinds: option({ parse: list, default: ['a'], doc: 'kinds', formerly: 'sorts' }),
 })
 
 let root: string
@@ -83,6 +83,12 @@ describe('loadConfig for a Python component', () => {
     })
     expect(values).toMatchObject({ port: 3, webhook_url: 'http://y', mtls: false })
     expect(origin.port).toBe('environment KEYLIME_VERIFIER_PORT')
+  })
+  test('an older name is understood, and the last line counts, whatever its name', () => {
+    put('etc/verifier.conf', '[verifier]\nkinds = x\nsorts = y, z\n')
+    expect([load().values.kinds, load().warnings]).toEqual([['y', 'z'], []])
+    put('etc/verifier.conf', '[verifier]\nsorts = y\nkinds = x\n')
+    expect(load().values.kinds).toEqual(['x'])
   })
   test('[DEFAULT] gives what the section does not say', () => {
     put('etc/verifier.conf', '[DEFAULT]\nport = 2\nip = d\n[verifier]\nip = own\n')
