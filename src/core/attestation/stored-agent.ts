@@ -20,6 +20,8 @@ export interface Enrolment {
   runtimePolicy: string | null
   /** Name of a stored measured boot policy; null when there is none. */
   mbPolicy: string | null
+  /** JSON text of a keyring for signed files, in the place of the policy's; empty or missing: the policy's. */
+  imaKeys?: string
   /** JSON text: certificate serial and subject of the certificate package. */
   metaData: string
   /** PEM; empty without a certificate package. */

@@ -26,6 +26,10 @@ export const POLICY_TABLES: Migration = async (db) => {
 /** Named policies, stored by content. Every method is durable when it returns. */
 export interface PolicyStore {
   find(kind: PolicyKind, name: string): Promise<StoredPolicy | null>
+  /** The digest alone: cheap also for a policy of 50 MB. */
+  digestOf(kind: PolicyKind, name: string): Promise<string | null>
+  /** Of all that have a name. */
+  digests(kind: PolicyKind): Promise<Set<string>>
   list(kind: PolicyKind): Promise<string[]>
   put(kind: PolicyKind, name: string, body: string): Promise<StoredPolicy>
   delete(kind: PolicyKind, name: string): Promise<boolean>
@@ -43,6 +47,14 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
         .where('name', '=', name)
         .executeTakeFirst()
       return row ?? null
+    },
+    async digestOf(kind, name) {
+      const row = await db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
+      return row?.digest ?? null
+    },
+    async digests(kind) {
+      const rows = await db.selectFrom('policies').select('digest').distinct().where('kind', '=', kind).execute()
+      return new Set(rows.map((row) => row.digest))
     },
     async list(kind) {
       const rows = await db.selectFrom('policies').select('name').where('kind', '=', kind).orderBy('name').execute()

@@ -16,6 +16,8 @@ const SETTLE_MS = 1000
 const LINGER_MS = 1000
 /** Messages that wait for one slow subscriber; more are dropped for it alone. */
 const WAITING = 10_000
+const BIND_ATTEMPTS = 5
+const BIND_PAUSE_MS = 100
 /** What a subscriber may send: one byte and a topic. */
 const MAX_TOPIC_BYTES = 256
 const MAX_TOPICS = 100
@@ -33,7 +35,7 @@ export async function openPublisher(host: string, port: number, settleMs = SETTL
     maxMessageSize: MAX_TOPIC_BYTES,
     tcpKeepalive: 1,
   })
-  await socket.bind(tcpEndpoint(host, port)).catch((cause: Error) => {
+  await bind(socket, tcpEndpoint(host, port)).catch((cause: Error) => {
     socket.close()
     throw new KeylimeError('address_in_use', `cannot serve ZeroMQ subscribers on ${host}:${port}: ${cause.message}`, {
       cause,
@@ -62,6 +64,18 @@ export async function openPublisher(host: string, port: number, settleMs = SETTL
       socket.close()
       void following
     },
+  }
+}
+
+/** The library frees a port some time after its socket was closed: a publisher that is opened again right away finds it taken. */
+async function bind(socket: XPublisher, endpoint: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await socket.bind(endpoint)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || attempt === BIND_ATTEMPTS) throw error
+      await sleep(BIND_PAUSE_MS)
+    }
   }
 }
 

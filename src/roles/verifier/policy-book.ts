@@ -1,10 +1,10 @@
-import type { AgentPolicy, BootPolicy, ImaPolicy } from '../../core/attestation/evidence-policy.ts'
+import type { AgentPolicy, BootPolicy } from '../../core/attestation/evidence-policy.ts'
 import type { Enrolment } from '../../core/attestation/stored-agent.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type BootPolicyName, parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
 import type { PolicyKind, PolicyStore, StoredPolicy } from '../../io/db/policy-store.ts'
-import { checkSignature, parseImaPolicy, type RuntimePolicyRules } from './policy-parsers.ts'
+import { checkSignature, parseStoredPolicy, type RuntimePolicyRules, type StoredImaPolicy, withKeys } from './policy-parsers.ts'
 
 /** Stored policies, each parsed once whatever the number of its agents and names. */
 export interface PolicyBook {
@@ -19,22 +19,31 @@ export interface PolicyBook {
 
 /** @param bootPolicy `measured_boot_policy_name`: one for the whole verifier, as upstream. */
 export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName, rules: RuntimePolicyRules): PolicyBook {
-  const parsed = { runtime: new Map<string, ImaPolicy | null>(), mb: new Map<string, BootPolicy | null>() }
+  const parsers = {
+    runtime: (body: string) => parseStoredPolicy(body, rules),
+    mb: (body: string) => parseBootPolicy(body, bootPolicy),
+  }
+  const runtime = new Map<string, StoredImaPolicy>()
+  const mb = new Map<string, BootPolicy | null>()
+  const cacheOf = (kind: PolicyKind): Map<string, unknown> => (kind === 'runtime' ? runtime : mb)
 
-  function parse<K extends PolicyKind>(kind: K, body: string, digest: string | null) {
-    const cache = parsed[kind] as Map<string, ImaPolicy | BootPolicy | null>
-    if (digest !== null && cache.has(digest)) return cache.get(digest)!
-    const policy = kind === 'runtime' ? parseImaPolicy(body, rules) : parseBootPolicy(body, bootPolicy)
-    if (digest !== null) cache.set(digest, policy)
-    return policy
+  /** What no name stands for any more is forgotten; agents that are still judged by it hold it themselves. */
+  async function forgetUnused(kind: PolicyKind): Promise<void> {
+    const used = await store.digests(kind)
+    for (const digest of cacheOf(kind).keys()) if (!used.has(digest)) cacheOf(kind).delete(digest)
   }
 
-  async function named(kind: PolicyKind, name: string | null) {
+  /** The body is read only when it is not parsed yet: thousands of agents share a policy. */
+  async function named<T>(kind: PolicyKind, name: string | null, cache: Map<string, T>, parse: (body: string) => T): Promise<T | null> {
     if (name === null) return null
+    const digest = await store.digestOf(kind, name)
+    if (digest !== null && cache.has(digest)) return cache.get(digest)!
     const stored = await store.find(kind, name)
     if (!stored)
       throw new KeylimeError('policy_not_found', `there is no ${kind === 'runtime' ? 'runtime' : 'measured boot'} policy named ${name}`)
-    return parse(kind, stored.body, stored.digest)
+    const policy = parse(stored.body)
+    cache.set(stored.digest, policy)
+    return policy
   }
 
   return {
@@ -42,16 +51,22 @@ export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName,
     list: (kind) => store.list(kind),
     async put(kind, name, body, key = null) {
       if (kind === 'runtime') checkSignature(body, key, rules)
-      const policy = parse(kind, body, null)
+      const policy = parsers[kind](body)
       const { digest } = await store.put(kind, name, body)
-      ;(parsed[kind] as Map<string, unknown>).set(digest, policy)
+      cacheOf(kind).set(digest, policy)
+      await forgetUnused(kind)
     },
-    delete: (kind, name) => store.delete(kind, name),
-    async policyOf(enrolment) {
+    async delete(kind, name) {
+      const deleted = await store.delete(kind, name)
+      if (deleted) await forgetUnused(kind)
+      return deleted
+    },
+    async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }) {
+      const stored = await named('runtime', runtimePolicy, runtime, parsers.runtime)
       return {
-        tpm: parseTpmPolicy(enrolment.tpmPolicy),
-        ima: (await named('runtime', enrolment.runtimePolicy)) as ImaPolicy | null,
-        boot: (await named('mb', enrolment.mbPolicy)) as BootPolicy | null,
+        tpm: parseTpmPolicy(tpmPolicy),
+        ima: imaKeys === '' ? (stored?.ima ?? null) : withKeys(stored, imaKeys, rules),
+        boot: await named('mb', mbPolicy, mb, parsers.mb),
       }
     },
   }

@@ -167,7 +167,7 @@ test.each([
   ['PCR 16 in the policy', { tpm_policy: '{"16":"00"}' }],
   ['a policy that is no JSON', { tpm_policy: '{' }],
   ['a share of 31 bytes', { v: Buffer.alloc(31).toString('base64') }],
-  ['IMA keys outside the policy', { ima_sign_verification_keys: '{}' }],
+  ['IMA keys that are no keyring', { ima_sign_verification_keys: '{}' }],
   ['no certificate', { mtls_cert: 'disabled' }],
   ['a certificate that is none', { mtls_cert: 'x' }],
   ['no runtime_policy field', { runtime_policy: undefined }],

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type ImaEntry, parseEntry } from '../../../src/core/ima/entry.ts'
+import { type ImaKey, keyringText, readImaKey } from '../../../src/core/ima/keyring.ts'
+import { imaVector } from '../../ima.ts'
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
@@ -20,7 +22,9 @@ function imaLine(name: string, digest = digestOf(name)): string {
 }
 
 /** A machine whose kernel measures: its log grows, and PCR 10 with it. */
-async function machine(): Promise<SimulatedAgent & { measure(name: string, digest?: string): void; asked: number[] }> {
+async function machine(): Promise<
+  SimulatedAgent & { measure(name: string, digest?: string): void; measureLine(line: string): void; asked: number[] }
+> {
   const agent = await bed.machine()
   const lines: string[] = []
   const asked: number[] = []
@@ -39,8 +43,8 @@ async function machine(): Promise<SimulatedAgent & { measure(name: string, diges
     }
     return { status: 200, body: JSON.stringify({ code: 200, status: 'Success', results }) }
   })
-  const measure = (name: string, digest?: string) => {
-    const line = imaLine(name, digest)
+  const measure = (name: string, digest?: string) => measureLine(imaLine(name, digest))
+  const measureLine = (line: string) => {
     lines.push(line)
     pcr = createHash('sha256')
       .update(pcr)
@@ -53,7 +57,7 @@ async function machine(): Promise<SimulatedAgent & { measure(name: string, diges
     agent.pcrs.set(10, pcr)
   }
   measure('boot_aggregate')
-  return Object.assign(agent, { measure, asked })
+  return Object.assign(agent, { measure, measureLine, asked })
 }
 
 const policyText = (names: string[], excludes: string[] = []) =>
@@ -119,6 +123,27 @@ test('a named policy that is updated judges its agents anew, without adding them
   await inState('named', 3)
   expect((await call('DELETE', 'fleet')).status).toBe(409)
   expect((await call('GET', 'fleet')).results).toMatchObject({ name: 'fleet', runtime_policy: policyText(['/x', '/y']) })
+})
+
+test('keys of the agent itself count in the place of the policy’s, also after the policy was updated', async () => {
+  const keys = new Map(
+    ['rsa2048pub.pem', 'secp256k1pub.pem'].map((file) => readImaKey(imaVector(file)) as ImaKey).map(({ id, key }) => [id, key]),
+  )
+  const signed = imaVector('signatures.txt').toString().trim().split('\n')
+  const own = { ima_sign_verification_keys: keyringText(keys) }
+  const create = bed.admin.request('POST', '/v2.6/allowlists/unsigned', { body: { runtime_policy: base64(policyText([])) } })
+  expect((await create).status).toBe(201)
+  const [one, other] = [await machine(), await machine()]
+  for (const line of signed) for (const agent of [one, other]) agent.measureLine(line)
+  await add('own-keys', one, { runtime_policy_name: 'unsigned', ...own })
+  await add('no-keys', other, { runtime_policy_name: 'unsigned' })
+  await inState('own-keys', 3)
+  await inState('no-keys', 9)
+  await bed.admin.request('PUT', '/v2.6/allowlists/unsigned', { body: { runtime_policy: base64(policyText(['/later'])) } })
+  one.measure('/later')
+  one.measureLine(signed[0]!)
+  await until('the new entries', () => one.asked.at(-1) === 3 + signed.length)
+  expect((await status('own-keys')).operational_state).toBe(3)
 })
 
 test('an agent without a policy is not judged by its log, and a broken policy is refused with its place', async () => {

@@ -4,6 +4,7 @@ import { type EnrolmentRequest, enrolmentRequest } from '../../../core/api/verif
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { parseTpmPolicy } from '../../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { parseKeyring } from '../../../core/ima/keyring.ts'
 import { akDefects, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { PolicyKind } from '../../../io/db/policy-store.ts'
 import { pinOf } from '../../../io/http/pinned-connector.ts'
@@ -61,10 +62,7 @@ function checkKeys(request: EnrolmentRequest): void {
   if (defects.length > 0) throw new KeylimeError('invalid_request', `ak_tpm is not an attestation key: ${defects.join(', ')}`)
   if (request.v && ![16, 32].includes(Buffer.from(request.v, 'base64').length))
     throw new KeylimeError('invalid_request', 'v is not a key share of 16 or 32 bytes')
-  if (request.ima_sign_verification_keys)
-    throw new KeylimeError('invalid_request', 'ima_sign_verification_keys is not supported: keys for signed files belong into the policy', {
-      hint: 'put them into verification-keys of the runtime policy',
-    })
+  parseKeyring(request.ima_sign_verification_keys ?? '', 'ima_sign_verification_keys')
   parseTpmPolicy(request.tpm_policy)
 }
 
@@ -106,6 +104,7 @@ function enrolmentOf(
     verifierIp: request.verifier_ip ?? '',
     verifierPort: request.verifier_port ?? 0,
     tpmPolicy: request.tpm_policy || '{}',
+    imaKeys: request.ima_sign_verification_keys ?? '',
     metaData: request.metadata || '{}',
     revocationKey: request.revocation_key ?? '',
     accepted: {

@@ -11,7 +11,7 @@ import { verifyQuote } from '../../../core/quote/verify-quote.ts'
 import { isHashName } from '../../../core/tpm/algorithms.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { parseImaPolicy } from '../policy-parsers.ts'
+import { parseStoredPolicy } from '../policy-parsers.ts'
 import type { VerifierContext } from '../verifier-context.ts'
 
 type Evidence = ReturnType<typeof parseMessage<typeof evidenceRequest>>['data']
@@ -36,7 +36,7 @@ function policyOf(data: Evidence, { bootPolicy, runtimePolicyRules }: VerifierCo
   if (!tpm && !runtime && !mb) throw new KeylimeError('invalid_request', 'one of tpm_policy, runtime_policy and mb_policy is needed')
   return {
     tpm: parseTpmPolicy(tpm || '{}'),
-    ima: runtime ? parseImaPolicy(runtime, runtimePolicyRules) : null,
+    ima: runtime ? parseStoredPolicy(runtime, runtimePolicyRules).ima : null,
     boot: mb ? parseBootPolicy(mb, bootPolicy) : null,
   }
 }

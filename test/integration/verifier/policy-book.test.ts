@@ -1,0 +1,57 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import type { Enrolment } from '../../../src/core/attestation/stored-agent.ts'
+import { openDatabase } from '../../../src/io/db/open-database.ts'
+import { POLICY_TABLES, type PolicyStore, policyStore } from '../../../src/io/db/policy-store.ts'
+import { createPolicyBook } from '../../../src/roles/verifier/policy-book.ts'
+import { runtimePolicy } from '../../ima.ts'
+
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policies-'))
+let database: Awaited<ReturnType<typeof openDatabase>>
+let store: PolicyStore
+let reads = 0
+beforeAll(async () => {
+  database = await openDatabase(path.join(dir, 'x.sqlite'), 'verifier', [POLICY_TABLES])
+  const real = policyStore(database as never)
+  const find: PolicyStore['find'] = (kind, name) => {
+    reads++
+    return real.find(kind, name)
+  }
+  store = { ...real, find }
+})
+afterAll(async () => {
+  await database.destroy()
+  fs.rmSync(dir, { recursive: true })
+})
+
+const book = () => createPolicyBook(store, 'accept-all', { failOnViolations: false, requireSigned: false })
+const agent = (runtime: string | null, imaKeys?: string) =>
+  ({ tpmPolicy: '{}', runtimePolicy: runtime, mbPolicy: null, imaKeys }) as Enrolment
+
+test('a policy is read and parsed once, whatever the number of its agents and names', async () => {
+  await book().put('runtime', 'one', runtimePolicy())
+  await book().put('runtime', 'two', runtimePolicy())
+  reads = 0
+  const shared = book()
+  const judges = new Set()
+  for (let i = 0; i < 1000; i++) judges.add((await shared.policyOf(agent(i % 2 ? 'one' : 'two'))).ima)
+  expect([judges.size, reads]).toEqual([1, 1])
+})
+
+test('a policy that no name stands for any more is forgotten, and one that was updated is another', async () => {
+  const shared = book()
+  await shared.put('runtime', 'changing', runtimePolicy({ release: 1 }))
+  const before = (await shared.policyOf(agent('changing'))).ima
+  await shared.put('runtime', 'changing', runtimePolicy({ release: 2 }))
+  expect((await shared.policyOf(agent('changing'))).ima).not.toBe(before)
+  await shared.put('runtime', 'changing', runtimePolicy({ release: 1 }))
+  expect((await shared.policyOf(agent('changing'))).ima).not.toBe(before)
+  await shared.delete('runtime', 'changing')
+  await expect(shared.policyOf(agent('changing'))).rejects.toMatchObject({ code: 'policy_not_found' })
+})
+
+test('without a runtime policy an agent’s own keys judge by an empty one', async () => {
+  expect((await book().policyOf(agent(null))).ima).toBeNull()
+  expect((await book().policyOf(agent(null, '{"pubkeys":[]}'))).ima).not.toBeNull()
+})
