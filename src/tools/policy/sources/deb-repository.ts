@@ -76,7 +76,7 @@ async function fetchIndex({ suite, index }: Place, { tell }: SourceContext): Pro
     })
   }
   throw new KeylimeError('not_found', `${index} has no Packages${listed ? ' that its Release lists' : ''}`, {
-    hint: 'give the directory of the list, such as https://deb.debian.org/debian/dists/trixie/main/binary-amd64/',
+    hint: 'give the directory of the list, such as …/dists/trixie/main/binary-amd64/',
   })
 }
 
