@@ -1,10 +1,15 @@
 const SEQUENCE = 0x30
+const OCTET_STRING = 0x04
 const MAX_COUNT = 16
 
-/** Cuts concatenated DER structures (certificates in NV) apart. Padding behind the last one (0xff or 0x00) is left out, and so is one that is cut off. */
+/**
+ * Cuts concatenated DER structures (certificates in NV) apart. Padding behind the last one (0xff or 0x00) is left out, and so is one that is cut off. Some
+ * makers wrap the certificate in an octet string: it is taken out.
+ */
 export function derSequences(bytes: Buffer): Buffer[] {
   const found: Buffer[] = []
-  for (let at = 0; at < bytes.length && bytes[at] === SEQUENCE && found.length < MAX_COUNT; ) {
+  const start = bytes[0] === OCTET_STRING && sizeOf(bytes, 0) !== null ? headerSize(bytes) : 0
+  for (let at = start; at < bytes.length && bytes[at] === SEQUENCE && found.length < MAX_COUNT; ) {
     const size = sizeOf(bytes, at)
     if (size === null || at + size > bytes.length) break
     found.push(Buffer.from(bytes.subarray(at, at + size)))
@@ -12,6 +17,8 @@ export function derSequences(bytes: Buffer): Buffer[] {
   }
   return found
 }
+
+const headerSize = (bytes: Buffer) => (bytes[1]! < 0x80 ? 2 : 2 + (bytes[1]! & 0x7f))
 
 /** Size of the structure at `at` with its header; lengths of one to three bytes. */
 function sizeOf(bytes: Buffer, at: number): number | null {

@@ -33,8 +33,14 @@ test('each test that the table of invariants names is there', () => {
   expect(named.filter((name) => !fs.existsSync(path.join(root, 'test', `${name}.test.ts`)))).toEqual([])
 })
 
+test('each test that the page of upstream’s scenarios names is there', () => {
+  const named = [...read('docs/conformance.md').matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
+  expect(named.length).toBeGreaterThan(40)
+  expect(named.filter((name) => !fs.existsSync(path.join(root, 'test', `${name}.test.ts`)))).toEqual([])
+})
+
 test('each page that README and guides link to is there', () => {
-  const pages = ['README.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
+  const pages = ['README.md', 'docs/conformance.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
   const missing = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
       .map((match) => path.join(path.dirname(page), match[1]!))

@@ -11,6 +11,14 @@ test.each([0xff, 0x00])('padding with 0x%s is left out', (fill) => {
   expect(derSequences(Buffer.concat([long, Buffer.alloc(99, fill)]))).toEqual([long])
 })
 
+test.each([short, long])('one inside an octet string is taken out, whatever stands behind it', (inner) => {
+  const size = Buffer.alloc(2)
+  size.writeUInt16BE(inner.length)
+  expect(derSequences(Buffer.concat([Buffer.from('0482', 'hex'), size, inner, Buffer.alloc(9, 0xff)]))).toEqual([inner])
+  if (inner.length < 128) expect(derSequences(Buffer.concat([Buffer.from([4, inner.length]), inner]))).toEqual([inner])
+  expect(derSequences(Buffer.from('0482', 'hex'))).toEqual([])
+})
+
 test('one that is cut off, and nonsense, give nothing', () => {
   expect(derSequences(long.subarray(0, 100))).toEqual([])
   expect(derSequences(Buffer.from('3082', 'hex'))).toEqual([])
