@@ -1,13 +1,15 @@
-import { createHash } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import type { EnrolmentRequest } from '../../core/api/verifier.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { expressionsOf } from '../../core/ima/collect-digests.ts'
+import { keyringText, readImaKey } from '../../core/ima/keyring.ts'
 import { convertLegacyPolicy } from '../../core/ima/legacy-allow-list.ts'
 import { IMA_PCR, pcrMask } from '../../core/tpm/pcr-selection.ts'
 import { systemClock } from '../../io/clock.ts'
+import { downloadAll } from '../../io/http/download.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantOptions } from './tenant-options.ts'
 
@@ -31,9 +33,10 @@ export async function policyFields(context: TenantContext): Promise<PolicyFields
   const { options } = context
   const runtime = await runtimePolicy(options)
   const boot = await bootPolicy(context)
+  const imaKeys = await imaKeyring(options.imaKeys ?? [])
   return {
     tpm_policy: tpmPolicyText(options, {
-      runtime: runtime !== '' || Boolean(options.runtimePolicyName),
+      runtime: runtime !== '' || imaKeys !== '' || Boolean(options.runtimePolicyName),
       boot: boot !== null || Boolean(options.mbPolicyName),
     }),
     runtime_policy: runtime,
@@ -43,7 +46,7 @@ export async function policyFields(context: TenantContext): Promise<PolicyFields
       : '',
     mb_policy: boot,
     mb_policy_name: options.mbPolicyName ?? '',
-    ima_sign_verification_keys: '',
+    ima_sign_verification_keys: imaKeys,
   }
 }
 
@@ -62,31 +65,64 @@ export function tpmPolicyText(options: Pick<TenantOptions, 'tpmPolicy'>, used: {
   return JSON.stringify({ ...Object.fromEntries(pcrs), mask: `0x${all.toString(16)}` })
 }
 
-/** Base64 of the runtime policy file, or of what an allow list becomes; `""` when none is given. */
+/** Base64 of the runtime policy, or of what an allow list becomes; `""` when none is given. Each may be a file or come by URL. */
 export async function runtimePolicy(options: TenantOptions): Promise<string> {
-  if (!options.runtimePolicy && options.allowlist) return convertedList(options.allowlist, options)
-  if (!options.runtimePolicy) {
-    if (options.runtimePolicyChecksum) throw new KeylimeError('usage', '--runtime-policy-checksum needs a runtime policy')
-    return ''
+  const policy = await source(options, ['runtimePolicy', '--runtime-policy'], ['runtimePolicyUrl', '--runtime-policy-url'])
+  if (policy) {
+    expectJson(policy.bytes, policy.name, 'runtime policy')
+    return policy.bytes.toString('base64')
   }
-  const bytes = await readFile(options.runtimePolicy, '--runtime-policy')
-  if (options.runtimePolicyChecksum) checkDigest(bytes, options.runtimePolicyChecksum)
-  expectJson(bytes, options.runtimePolicy, 'runtime policy')
-  return bytes.toString('base64')
+  const list = await source(options, ['allowlist', '--allowlist'], ['allowlistUrl', '--allowlist-url'])
+  if (list) return convertedList(list, options)
+  if (options.runtimePolicyChecksum) throw new KeylimeError('usage', '--runtime-policy-checksum needs a runtime policy')
+  return ''
 }
 
-/** The checksum is of the file that was given, not of what it becomes. */
-async function convertedList(source: string, { exclude, runtimePolicyChecksum }: TenantOptions): Promise<string> {
-  const bytes = await readFile(source, '--allowlist')
-  if (runtimePolicyChecksum) checkDigest(bytes, runtimePolicyChecksum)
+type SourceOption = 'runtimePolicy' | 'runtimePolicyUrl' | 'allowlist' | 'allowlistUrl'
+
+/** What a file or a URL holds, checked against the checksum, which is of what was given and not of what it becomes. */
+async function source(
+  options: TenantOptions,
+  [file, fileFlag]: [SourceOption, string],
+  [url, urlFlag]: [SourceOption, string],
+): Promise<{ name: string; bytes: Buffer } | null> {
+  const name = options[file] || options[url]
+  if (!name) return null
+  const bytes = options[file] ? await readFile(name, fileFlag) : await naming(urlFlag, downloadAll(name, MAX_POLICY_BYTES))
+  if (options.runtimePolicyChecksum) checkDigest(bytes, options.runtimePolicyChecksum)
+  return { name, bytes }
+}
+
+async function naming<T>(option: string, work: Promise<T>): Promise<T> {
+  return work.catch((cause) => {
+    if (!isKeylimeError(cause)) throw cause
+    throw new KeylimeError(cause.code, `${option}: ${cause.message}`, { cause: cause.cause })
+  })
+}
+
+async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, { exclude }: TenantOptions): Promise<string> {
   const { policy } = convertLegacyPolicy({
     text: bytes.toString('utf8'),
-    source,
+    source: name,
     excludes: exclude ? expressionsOf((await readFile(exclude, '--exclude')).toString('utf8')) : [],
     keys: new Map(),
     timestamp: new Date(systemClock.now()).toISOString(),
   })
   return Buffer.from(policy).toString('base64')
+}
+
+/** JSON text of a keyring; empty without keys. */
+export async function imaKeyring(files: readonly string[]): Promise<string> {
+  const keys = new Map<number, KeyObject>()
+  for (const file of files) {
+    const read = readImaKey(await readFile(file, '--signature-verification-key'))
+    if (read === null || read === 'unsupported')
+      throw new KeylimeError('invalid_request', `--signature-verification-key: ${file} is no key that can verify file signatures`, {
+        hint: 'give a certificate or a public key, RSA or EC, PEM or DER',
+      })
+    keys.set(read.id, read.key)
+  }
+  return keys.size > 0 ? keyringText(keys) : ''
 }
 
 /** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */

@@ -25,8 +25,13 @@ export interface TenantOptions {
   readonly runtimePolicyName?: string
   readonly runtimePolicyKey?: string
   readonly runtimePolicyChecksum?: string
+  /** The same by URL (upstream's face). */
+  readonly runtimePolicyUrl?: string
+  /** Keys for signed files in the place of the policy's: certificates or keys, PEM or DER (upstream's face, deprecated there). */
+  readonly imaKeys?: readonly string[]
   /** Allow list of old form in place of a runtime policy, and its excludes (upstream's face). */
   readonly allowlist?: string
+  readonly allowlistUrl?: string
   readonly exclude?: string
   readonly mbPolicy?: string
   readonly mbPolicyName?: string

@@ -59,6 +59,8 @@ export function combinationError({ values, positionals }: ParsedArguments): stri
   if (values['allowlist'] && values['allowlistUrl']) return '--allowlist and --allowlist-url options are mutually exclusive'
   if (values['runtimePolicy'] && values['runtimePolicyUrl'])
     return '--runtime-policy and --runtime-policy-url options are mutually exclusive'
+  if (values['allowlistUrl']?.startsWith('http:') && !values['runtimePolicyChecksum'])
+    return '--allowlist-url without https needs --runtime-policy-checksum'
   if (values['runtimePolicyUrl'] && !values['runtimePolicyChecksum'])
     return '--runtime-policy-checksum must be specified with --runtime-policy-url'
   if (values['runtimePolicyChecksum'] && !policy) return '--runtime-policy-checksum needs --runtime-policy or --runtime-policy-url'
@@ -71,7 +73,7 @@ export function combinationError({ values, positionals }: ParsedArguments): stri
 const DEFAULT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
 
 /** What upstream's words mean here. */
-export function optionsOfUpstream({ values, flags }: ParsedArguments): TenantOptions {
+export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): TenantOptions {
   const { allowlistName, supportedVersion, targetPort, registrarPort, verifierPort, ...texts } = values
   const number = (name: string, text: string | undefined) => (text === undefined ? {} : { [name]: Number(text) })
   return {
@@ -82,6 +84,7 @@ export function optionsOfUpstream({ values, flags }: ParsedArguments): TenantOpt
     command: values['command'] ?? 'add',
     agentId: values['agentId'] || DEFAULT_ID,
     exactId: true,
+    imaKeys: lists['imaKeys'] ?? [],
     runtimePolicyName: values['runtimePolicyName'] ?? allowlistName ?? '',
     agentApiVersion: values['agentApiVersion'] ?? supportedVersion ?? '',
     verify: flags.has('verify'),
@@ -93,7 +96,4 @@ export function optionsOfUpstream({ values, flags }: ParsedArguments): TenantOpt
 }
 
 /** Options that are understood but cannot be obeyed. */
-export function unsupportedOption({ values, lists }: ParsedArguments): string | undefined {
-  for (const name of ['allowlistUrl', 'runtimePolicyUrl']) if (values[name]) return name
-  return Object.keys(lists)[0]
-}
+export const unsupportedOption = ({ lists }: ParsedArguments): string | undefined => Object.keys(lists).find((name) => name !== 'imaKeys')

@@ -177,7 +177,11 @@ describe('upstream’s face', () => {
     [['-c', 'addruntimepolicy', '--runtime-policy-n', 'a'], 2, /is required to add a runtime policy/],
     [['--exclude', 'x'], 2, /--exclude option is only valid/],
     [['-tp', 'x'], 2, /invalid port/],
-    [['--allowlist-url', 'x', '-u', 'a'], 1, /not supported/],
+    [['--allowlist-url', 'x', '-u', 'five'], 1, /is no http or https URL/],
+    [['--allowlist-url', 'http://127.0.0.1:1/x', '-u', 'a'], 2, /without https needs --runtime-policy-checksum/],
+    [['--runtime-policy-url', 'http://127.0.0.1:1/x', '--runtime-policy-checksum', '00', '-u', 'five'], 1, /cannot be fetched/],
+    [['--signature-verification-key-sig', 'x', '-u', 'a'], 1, /not supported/],
+    [['--signature-verification-key', '/etc/hostname', '-u', 'five'], 1, /is no key that can verify file signatures/],
     [['--allowlist', '/nowhere', '-u', 'a'], 1, /cannot read \/nowhere/],
   ])('%j ends with %i', async (args, code, text) => {
     const result = await theirs(...args)

@@ -1,9 +1,13 @@
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { explainFailures } from '../../../../src/roles/tenant/explain-failures.ts'
-import { runtimePolicy, tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
+import { imaKeyring, runtimePolicy, tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
 import { failureOf } from '../../../../src/roles/tenant/wait-for-verdict.ts'
+import { runtimePolicy as runtimePolicyText } from '../../../ima.ts'
 
 const HEX = 'A'.repeat(64)
 const text = (tpmPolicy: string, used: { runtime?: boolean; boot?: boolean } = {}) =>
@@ -38,6 +42,29 @@ test('an allow list with its excludes is sent as the runtime policy that it mean
   await expect(runtimePolicy({ ...options, runtimePolicyChecksum: '0'.repeat(64) })).rejects.toMatchObject({ code: 'refused' })
   await expect(runtimePolicy({ ...options, allowlist: path.join(dir, 'none') })).rejects.toMatchObject({ code: 'not_found' })
   fs.rmSync(dir, { recursive: true })
+})
+
+test('a policy by URL counts when its checksum is right, and the server must have it', async () => {
+  const policy = runtimePolicyText()
+  const server = http.createServer(
+    (request, response) => void (request.url === '/policy' ? response.end(policy) : response.writeHead(404).end()),
+  )
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const options = { command: 'add', wait: false, timeoutSeconds: 1, runtimePolicyUrl: `${url}/policy` }
+  const runtimePolicyChecksum = createHash('sha256').update(policy).digest('hex')
+  expect(Buffer.from(await runtimePolicy({ ...options, runtimePolicyChecksum }), 'base64').toString()).toBe(policy)
+  await expect(runtimePolicy({ ...options, runtimePolicyChecksum: '00' })).rejects.toMatchObject({ code: 'refused' })
+  await expect(runtimePolicy({ ...options, runtimePolicyUrl: `${url}/none` })).rejects.toMatchObject({ code: 'not_found' })
+  server.close()
+})
+
+test('keys for signed files become a keyring, by their key ids', async () => {
+  const vector = (name: string) => path.resolve(import.meta.dirname, '../../../vectors/ima', name)
+  const { keyids } = JSON.parse(await imaKeyring([vector('rsa2048pub.pem'), vector('secp256k1pub.pem')]))
+  expect(keyids).toEqual([0xf3452d23, 0x531f4025])
+  expect(await imaKeyring([])).toBe('')
+  await expect(imaKeyring([vector('README.md')])).rejects.toMatchObject({ code: 'invalid_request', hint: expect.any(String) })
 })
 
 describe('failures in words', () => {
