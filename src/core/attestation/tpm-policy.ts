@@ -1,7 +1,9 @@
 import { KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { DATA_PCR, IMA_PCR, PCR_COUNT, pcrMask } from '../tpm/pcr-selection.ts'
+import { boundedExpected } from './bounded-expected.ts'
 import { type Failure, failure } from './failure.ts'
+import { pcrStandsFor } from './pcr-words.ts'
 
 /** Static PCR policy (policies B). Digests are lower-case hex and may be of several banks. */
 export interface TpmPolicy {
@@ -71,9 +73,12 @@ export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs): Failure[
         message: `PCR ${pcr} (${pcrs.hash}) has a value that the policy does not allow`,
         context: 'PCR value is not in allowlist',
         pcr,
+        bank: pcrs.hash,
+        stands_for: pcrStandsFor(pcr),
         got: value,
-        expected: [...expected],
+        ...boundedExpected(expected),
         accept: { [pcr]: [value] },
+        meaning: `accepting lets every machine of the policy have this value of PCR ${pcr} too: ${pcrStandsFor(pcr)}`,
       }),
     )
   }

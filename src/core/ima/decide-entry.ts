@@ -1,5 +1,7 @@
 import { hash as hashOf } from 'node:crypto'
+import { boundedExpected } from '../attestation/bounded-expected.ts'
 import { type Failure, failure } from '../attestation/failure.ts'
+import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
@@ -120,14 +122,17 @@ function unaccepted(
   { member, also }: { member: string; also: readonly string[] },
 ): Failure {
   const listed = known === undefined ? [] : typeof known === 'string' ? [known] : [...known]
-  const expected = [...listed, ...also]
+  const signed = entry.template !== 'ima-buf' && isWellFormed(entry.extra)
   const facts = {
     line,
     path: entry.name,
     algorithm: entry.algorithm,
     got: entry.digest,
-    expected,
+    ...boundedExpected([...listed, ...also]),
+    /** Id of the key whose signature the file carries: no key that is trusted here. */
+    ...(signed ? { signed_by: entry.extra.toString('hex', 3, 7) } : {}),
     accept: { [member]: { [entry.name]: [entry.digest] } },
+    meaning: acceptanceMeaning(member, shown(entry.name), known !== undefined || also.length > 0),
   }
   if (known === undefined && also.length === 0)
     return failure('ima', 'validation.ima-ng.not_in_allowlist', {

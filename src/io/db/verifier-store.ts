@@ -1,5 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { AgentProgress, Enrolment, StoredAgent, StoredState } from '../../core/attestation/stored-agent.ts'
+import type { FailedRound } from '../../core/explanation/failed-round.ts'
+import { type FailedRoundTables, findFailedRound, putFailedRound } from './failed-round-store.ts'
 import type { Migration } from './migrate.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
 import { decodeProgress, decodeState, encodeProgress, encodeState, type ProgressRow, type StateRow } from './verifier-rows.ts'
@@ -11,7 +13,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables extends RevocationTables {
+interface Tables extends RevocationTables, FailedRoundTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -29,21 +31,25 @@ export const AGENT_TABLES: Migration = async (db) => {
   )
 }
 
+/** A change of state, and what is stored in the same commit. */
+export interface StateChange {
+  state: StoredState
+  progress: AgentProgress
+  /** What others must be told of it. */
+  revocation: NewRevocation | null
+  /** Of a failed attestation: replaces that of an earlier one. */
+  failedRound: FailedRound | null
+}
+
 /** The verifier's agents. Every method is durable when it returns. */
 export interface VerifierStore {
   load(verifierId: string): Promise<StoredAgent[]>
   /** @returns false when an agent of this id exists already. */
   insert(enrolment: Enrolment, state: StoredState): Promise<boolean>
-  /**
-   * Writes a change of state together with the agent's counters and with what others must be told of it: after it nothing of the three can be
-   * lost. @returns the revocation with its number.
-   */
-  saveState(
-    agentId: string,
-    state: StoredState,
-    progress: AgentProgress,
-    revocation: NewRevocation | null,
-  ): Promise<StoredRevocation | null>
+  /** Writes a change in one commit: after it nothing of it can be lost. @returns the revocation with its number. */
+  saveState(agentId: string, change: StateChange): Promise<StoredRevocation | null>
+  /** The last attestation of an agent that failed. */
+  failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
   delete(agentId: string): Promise<void>
@@ -85,12 +91,14 @@ export function verifierStore(database: Kysely<unknown>): VerifierStore {
         await transaction.insertInto('progress').values(encodeProgress(enrolment.agentId, null)).execute()
         return true
       }),
-    saveState: (agentId, state, progress, revocation) =>
+    saveState: (agentId, { state, progress, revocation, failedRound }) =>
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
+        if (failedRound) await putFailedRound(transaction as never, agentId, failedRound)
         return revocation ? insertRevocation(transaction as never, revocation) : null
       }),
+    failedRound: (agentId) => findFailedRound(db as never, agentId),
     saveProgress: (rows) =>
       db.transaction().execute(async (transaction) => {
         for (let at = 0; at < rows.length; at += ROWS_A_STATEMENT) {

@@ -57,9 +57,15 @@ export class Terminal {
   }
 }
 
+/** What could leave its line, forge another one or turn its direction: control characters, and those of Unicode that do the same. */
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
+
+/** A text from outside, fit for one line of a terminal. */
+export const printable = (text: string): string => text.replace(CONTROLS, '?')
+
 /** Aligned columns without frames; the last column is not padded. Control characters cannot leave their cell. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
-  const clean = rows.map((row) => row.map((cell) => cell.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?')))
+  const clean = rows.map((row) => row.map(printable))
   const widths = (clean[0] ?? []).map((_, column) => Math.max(...clean.map((row) => row[column]?.length ?? 0)))
   return clean.map((row) =>
     row

@@ -33,6 +33,7 @@ export const command = {
       .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
       .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
       .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
+      .example('keylime tenant explain -u d432 --patch change.json', 'why it failed, and the smallest change that would accept it')
       .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'agent-api-version', 'push-model'], 'Which agent:')
@@ -77,6 +78,18 @@ export const command = {
       .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
       .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
       .option('verifier-check', { type: 'boolean', hidden: true })
+      .group(['all', 'patch', 'judge', 'packages'], 'With explain:')
+      .option('all', { type: 'boolean', describe: 'Every failure, not only the first 20' })
+      .option('patch', text('File for the smallest change that would accept it; `keylime policy merge` takes it'))
+      .option('judge', {
+        type: 'boolean',
+        describe: 'Judge the kept evidence again here (also by --runtime-policy, --mb-policy, --tpm_policy)',
+      })
+      .option('packages', {
+        type: 'boolean',
+        default: true,
+        describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
+      })
       .group(['wait', 'timeout', 'json', 'quiet'], 'How:')
       .option('wait', { type: 'boolean', default: true, describe: 'Wait for the first verdict (--no-wait: do not)' })
       .option('timeout', { type: 'number', default: 60, requiresArg: true, describe: 'Seconds to wait' })
@@ -178,4 +191,8 @@ const NAMES: Record<string, keyof TenantOptions> = {
   cvport: 'verifierPort',
   cvid: 'verifierId',
   nvc: 'noVerifierCheck',
+  all: 'all',
+  patch: 'patch',
+  judge: 'judge',
+  packages: 'packages',
 }

@@ -1,4 +1,5 @@
 import type { TenantEvent } from './events.ts'
+import { storyJson } from './render-story.ts'
 import type { TenantResult } from './run-command.ts'
 
 /** One line of JSON an event, for `--json`: `{"event": …}` in snake case. Quotes and keys are left out. */
@@ -29,6 +30,8 @@ export function resultJson(result: TenantResult): string {
       })
     case 'revocations':
       return JSON.stringify({ result: 'revocations', revocations: result.revocations })
+    case 'story':
+      return JSON.stringify(storyJson(result.story))
     case 'policy': {
       const { kind, action, name, response } = result.answer
       return JSON.stringify({ result: 'policy', kind, action, name, results: response.results })

@@ -1,7 +1,8 @@
 import { isOperationalState, stateText } from '../../core/attestation/operational-state.ts'
 import { alignColumns, byteSize, relativeTime, type Terminal } from '../../io/process/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { explainFailures } from './explain-failures.ts'
+import { explainFailures, hasStory } from './explain-failures.ts'
+import { storyLines } from './render-story.ts'
 import type { Revocation } from './revocations.ts'
 import type { TenantResult } from './run-command.ts'
 import type { AgentStatus } from './verifier-service.ts'
@@ -79,6 +80,8 @@ export function resultLines(result: TenantResult, now: number): string[] {
       return revocationTable(result.revocations)
     case 'policy':
       return policyLines(result)
+    case 'story':
+      return storyLines(result.story, { ...result, now })
   }
 }
 
@@ -122,7 +125,9 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
   rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
   if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
   const lines = alignColumns(rows)
-  return status.last_event_id ? [...lines, 'failures', explainFailures(status)] : lines
+  if (!status.last_event_id) return lines
+  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
+  return [...lines, 'failures', explainFailures(status), ...hint]
 }
 
 function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): string[] {

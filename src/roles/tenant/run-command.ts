@@ -2,6 +2,7 @@ import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { addAgent, type Enrolled } from './add-agent.ts'
 import { deleteFromVerifier } from './delete-agent.ts'
+import { type Story, tellStory } from './explain.ts'
 import { findAgent, resolveAgentId } from './find-agent.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policy-resource.ts'
 import { listRevocations, type Revocation } from './revocations.ts'
@@ -22,6 +23,7 @@ export type TenantResult =
   | { readonly type: 'agents'; readonly agents: Readonly<Record<string, AgentStatus>> }
   | { readonly type: 'revocations'; readonly revocations: readonly Revocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
+  | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 
 /** Runs one command of the tenant, whichever face it came through. */
 export async function runTenantCommand(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
@@ -42,6 +44,8 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
       return { type: 'ids', where: 'verifier', ids: await verifierIds(context) }
     case 'revocations':
       return { type: 'revocations', revocations: await listRevocations(context) }
+    case 'explain':
+      return explain(context)
     case 'bulkinfo':
       return { type: 'agents', agents: await allAgents(context) }
     default:
@@ -59,6 +63,12 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
 function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
   const proof = delivered ? ', and its payload is delivered' : ''
   return { type: 'done', agentId, summary: attested ? `agent ${agentId} is trusted${proof}` : `agent ${agentId} is enrolled${proof}` }
+}
+
+async function explain(context: TenantContext): Promise<TenantResult> {
+  const { all = false, patch = '' } = context.options
+  const story = await tellStory(context, await resolveAgentId(context, () => verifierIds(context)))
+  return { type: 'story', story, all, wantsPatch: patch !== '' }
 }
 
 async function reactivate(context: TenantContext): Promise<TenantResult> {

@@ -39,6 +39,14 @@ export interface TenantOptions {
   readonly agentApiVersion?: string
   readonly pushModel?: boolean
   readonly passwordFile?: string
+  /** `explain`: every failure, not only the first. */
+  readonly all?: boolean
+  /** `explain`: judge the stored evidence again here. */
+  readonly judge?: boolean
+  /** `explain`: file for the smallest change. */
+  readonly patch?: string
+  /** `explain`: false for not asking this machine's package manager. */
+  readonly packages?: boolean
   /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */
   readonly wait: boolean
   readonly timeoutSeconds: number
@@ -49,6 +57,7 @@ export const COMMANDS = [
   'update',
   'delete',
   'status',
+  'explain',
   'cvstatus',
   'regstatus',
   'reglist',

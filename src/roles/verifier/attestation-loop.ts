@@ -4,12 +4,15 @@ import { judge, type SeverityPolicy } from '../../core/attestation/severity.ts'
 import type { StoredState } from '../../core/attestation/stored-agent.ts'
 import type { EvidenceVerdict } from '../../core/attestation/verify-evidence.ts'
 import { causeChain } from '../../core/errors.ts'
+import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import type { Clock } from '../../io/clock.ts'
-import type { VerifierStore } from '../../io/db/verifier-store.ts'
+import type { StateChange, VerifierStore } from '../../io/db/verifier-store.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { AgentTable } from './agent-table.ts'
 import type { Announcer } from './announcer.ts'
-import { attestationRound } from './attestation-round.ts'
+import { attestationRound, type JudgedRound } from './attestation-round.ts'
+import { type EvidenceRules, keepFailedRound } from './keep-failed-round.ts'
+import { logFailures } from './log-failures.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 import { createProgressWriter } from './progress-writer.ts'
 import { CONFIRMED, prepareRelease, sendV, vIsDue } from './release-v.ts'
@@ -23,6 +26,8 @@ export interface LoopOptions {
   timing: AgentTiming
   severity: SeverityPolicy
   evaluateBootAlways: boolean
+  /** Kept with the evidence of a failure, so that it can be judged again. */
+  evidenceRules: EvidenceRules
   announcer: Announcer
 }
 
@@ -55,7 +60,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       const result = await attestationRound(agent, options.evaluateBootAlways)
       if (agent.removed || agent.epoch !== epoch) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
-      if (result.verdict) await applyVerdict(agent, result.verdict)
+      if (result.judged) await applyVerdict(agent, result.judged.verdict, result.judged)
       if (result.event) await transition(agent, result.event)
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
@@ -68,12 +73,16 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
   }
 
-  async function applyVerdict(agent: ManagedAgent, verdict: EvidenceVerdict): Promise<void> {
+  async function applyVerdict(agent: ManagedAgent, verdict: EvidenceVerdict, judged: JudgedRound): Promise<void> {
     const seconds = Math.floor(clock.now() / 1000)
     agent.lastJudged = clock.monotonic()
     if (verdict.outcome === 'failed') {
       agent.progress = { ...agent.progress, lastReceivedQuote: seconds, ima: verdict.ima }
-      return transition(agent, { type: 'quote_failed', judgement: judge(verdict.failures, options.severity) })
+      const judgement = judge(verdict.failures, options.severity)
+      const epoch = agent.epoch
+      const failedRound = await keepFailedRound(agent, { judged, judgement, rules: options.evidenceRules, clock })
+      if (agent.removed || agent.epoch !== epoch) return
+      return transition(agent, { type: 'quote_failed', judgement }, {}, failedRound)
     }
     if (verdict.outcome === 'again') {
       agent.progress = { ...agent.progress, lastReceivedQuote: seconds, clockInfo: verdict.clockInfo, ima: verdict.ima }
@@ -106,9 +115,14 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   }
 
   /** Stores the new state, then performs the effects: never the other way round. */
-  async function transition(agent: ManagedAgent, event: AgentEvent, changes: Partial<StoredState> = {}): Promise<void> {
+  async function transition(
+    agent: ManagedAgent,
+    event: AgentEvent,
+    changes: Partial<StoredState> = {},
+    failedRound: FailedRound | null = null,
+  ): Promise<void> {
     const epoch = agent.epoch
-    const turn = agent.turn.then(() => (agent.removed || agent.epoch !== epoch ? [] : storeTransition(agent, event, changes)))
+    const turn = agent.turn.then(() => (agent.removed || agent.epoch !== epoch ? [] : storeTransition(agent, event, changes, failedRound)))
     agent.turn = turn.catch(() => {})
     const effects = await turn
     if (agent.removed || agent.epoch !== epoch) return // the operator said something else meanwhile
@@ -116,7 +130,12 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   }
 
   /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
-  async function storeTransition(agent: ManagedAgent, event: AgentEvent, changes: Partial<StoredState>): Promise<AgentEffect[]> {
+  async function storeTransition(
+    agent: ManagedAgent,
+    event: AgentEvent,
+    changes: Partial<StoredState>,
+    failedRound: FailedRound | null,
+  ): Promise<AgentEffect[]> {
     const before = { operational: agent.state.operational, retries: agent.retries, announcedSeverity: agent.state.announcedSeverity }
     const { state, effects } = nextState(before, event, timing)
     const recorded = effects.find((effect) => effect.do === 'record')
@@ -129,12 +148,25 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
     const announce = effects.find((effect) => effect.do === 'announce')
     const revocation = announce ? options.announcer.prepare(agent, announce.type, announce.failure) : null
-    const stored = await store.saveState(agent.enrolment.agentId, next, agent.progress, revocation)
+    const stored = await save(agent, { state: next, progress: agent.progress, revocation, failedRound })
     agent.retries = state.retries
     agent.state = next
     report(agent, event, before.operational)
     if (stored) options.announcer.deliver(stored)
     return effects
+  }
+
+  /** What is kept of a failure may be large: when it cannot be stored, the verdict is stored without it. */
+  async function save(agent: ManagedAgent, change: StateChange): ReturnType<VerifierStore['saveState']> {
+    const { agentId } = agent.enrolment
+    try {
+      return await store.saveState(agentId, change)
+    } catch (error) {
+      if (!change.failedRound) throw error
+      logger.error(`agent ${agentId}: the evidence of its failure cannot be stored: ${causeChain(error).join(': ')}`)
+      const { evidence } = change.failedRound
+      return save(agent, { ...change, failedRound: evidence ? { ...change.failedRound, evidence: null, cut: ['evidence'] } : null })
+    }
   }
 
   async function perform(agent: ManagedAgent, effect: AgentEffect): Promise<void> {
@@ -162,9 +194,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
 
   function report(agent: ManagedAgent, event: AgentEvent, before: number): void {
     const id = agent.enrolment.agentId
-    if (event.type === 'quote_failed')
-      for (const f of event.judgement.failures)
-        logger.error(`agent ${id} failed attestation: ${f.eventId}: ${f.context.message}`, { ...f.context, message: undefined })
+    if (event.type === 'quote_failed') logFailures(logger, id, event.judgement.failures)
     else if (event.type === 'v_delivered') logger.info(`agent ${id} is attested, V was released to it`)
     else if (event.type === 'quote_passed' && before !== OPERATIONAL_STATE.GET_QUOTE) logger.info(`agent ${id} is attested`)
     else if ('reason' in event) logger.warn(`agent ${id}: ${event.type}: ${event.reason}`, { try: agent.retries })

@@ -2,14 +2,25 @@ import { agentVersion } from '../../core/api/agent.ts'
 import type { Envelope } from '../../core/api/envelope.ts'
 import { isAtLeast, negotiateVersion } from '../../core/api/versions.ts'
 import type { AgentEvent } from '../../core/attestation/agent-state.ts'
-import { type EvidenceVerdict, verifyEvidence } from '../../core/attestation/verify-evidence.ts'
+import { type EvidenceRound, type EvidenceVerdict, type KnownAgent, verifyEvidence } from '../../core/attestation/verify-evidence.ts'
 import { isKeylimeError } from '../../core/errors.ts'
 import type { AgentRequest } from '../../io/http/agent-client.ts'
 import { randomAlphanumeric } from '../../io/random.ts'
 import type { ManagedAgent } from './managed-agent.ts'
+import type { BookedPolicy } from './policy-book.ts'
 
-/** What one request for evidence led to. `verdict` is there when there was evidence to judge. */
-export type RoundResult = { event: AgentEvent | null; verdict: EvidenceVerdict | null; supportedVersion?: string }
+/** What was judged, and by what: kept until the verdict is stored. */
+export interface JudgedRound {
+  known: KnownAgent & { policy: BookedPolicy }
+  round: EvidenceRound
+}
+
+/** What one request for evidence led to. `judged` is there when there was evidence to judge. */
+export type RoundResult = {
+  event: AgentEvent | null
+  judged: (JudgedRound & { verdict: EvidenceVerdict }) | null
+  supportedVersion?: string
+}
 
 const AGENT_VERSIONS = ['2.0', '2.1', '2.2', '2.3', '2.4', '2.5', '2.6'] as const
 const NONCE_CHARACTERS = 20
@@ -32,22 +43,20 @@ async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promis
   } catch (error) {
     if (!isKeylimeError(error)) throw error
     if (error.details?.['stale'] === true) return 'stale'
-    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, verdict: null }
+    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, judged: null }
   }
   if (envelope.code !== 200) return answerWithoutQuote(agent, envelope, attestedBefore)
-  const verdict = verifyEvidence(
-    {
-      ak: agent.ak,
-      transportKey: agent.state.transportKey,
-      accepted: agent.enrolment.accepted,
-      policy: agent.policy,
-      clockInfo: agent.progress.clockInfo,
-      ima: agent.progress.ima,
-      attestationCount: agent.progress.attestationCount,
-    },
-    { reply: envelope.results, nonce, evaluateBootAlways },
-  )
-  return { event: null, verdict }
+  const known = {
+    ak: agent.ak,
+    transportKey: agent.state.transportKey,
+    accepted: agent.enrolment.accepted,
+    policy: agent.policy,
+    clockInfo: agent.progress.clockInfo,
+    ima: agent.progress.ima,
+    attestationCount: agent.progress.attestationCount,
+  }
+  const round = { reply: envelope.results, nonce, evaluateBootAlways }
+  return { event: null, judged: { known, round, verdict: verifyEvidence(known, round) } }
 }
 
 function quoteRequest(agent: ManagedAgent, nonce: string): AgentRequest {
@@ -59,9 +68,9 @@ function quoteRequest(agent: ManagedAgent, nonce: string): AgentRequest {
 
 async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attestedBefore: boolean): Promise<RoundResult> {
   const reason = `the agent answered ${envelope.code} ${envelope.status}`.trim()
-  if (TRY_AGAIN.has(envelope.code)) return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason }, verdict: null }
+  if (TRY_AGAIN.has(envelope.code)) return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason }, judged: null }
   if (envelope.code === 400 && envelope.status.includes('API version not supported')) return negotiate(agent, reason)
-  return { event: { type: 'refused', stage: 'quote', reason }, verdict: null }
+  return { event: { type: 'refused', stage: 'quote', reason }, judged: null }
 }
 
 /** Finds another version that both know. An agent that was attested never goes back to an older one (protocol 1.3). */
@@ -74,12 +83,11 @@ async function negotiate(agent: ManagedAgent, reason: string): Promise<RoundResu
       const version = negotiateVersion(offered.data.supported_versions ?? offered.data.supported_version, AGENT_VERSIONS)
       const known = agent.state.supportedVersion
       const usable = version !== null && version !== known && !(attestedBefore && isAtLeast(known, version))
-      if (usable)
-        return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason }, verdict: null, supportedVersion: version }
+      if (usable) return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason }, judged: null, supportedVersion: version }
     }
   } catch (error) {
     if (!isKeylimeError(error)) throw error
-    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, verdict: null }
+    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, judged: null }
   }
-  return { event: { type: 'version_unsupported', reason: `${reason}, and no version that both know can be used` }, verdict: null }
+  return { event: { type: 'version_unsupported', reason: `${reason}, and no version that both know can be used` }, judged: null }
 }

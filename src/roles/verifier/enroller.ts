@@ -1,13 +1,13 @@
 import type tls from 'node:tls'
-import type { AgentPolicy } from '../../core/attestation/evidence-policy.ts'
 import { type Enrolment, FRESH_PROGRESS, type StoredAgent } from '../../core/attestation/stored-agent.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
 import { type AgentClient, createAgentClient } from '../../io/http/agent-client.ts'
 import type { ManagedAgent } from './managed-agent.ts'
+import type { BookedPolicy } from './policy-book.ts'
 
 /** Turns records into agents in memory. */
 export interface Enroller {
-  open(stored: StoredAgent, policy: AgentPolicy): ManagedAgent
+  open(stored: StoredAgent, policy: BookedPolicy): ManagedAgent
   close(): void
 }
 
@@ -36,6 +36,7 @@ export function createEnroller({ context, timeoutSeconds, quoteInterval }: Enrol
         turn: Promise.resolve(),
         partial: false,
         lastJudged: 0,
+        evidenceStored: 0,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }

@@ -1,14 +1,14 @@
-import type { AgentPolicy } from '../../core/attestation/evidence-policy.ts'
 import type { AgentProgress, Enrolment, StoredState } from '../../core/attestation/stored-agent.ts'
 import type { PublicArea } from '../../core/tpm/public-area.ts'
 import type { AgentConnection } from '../../io/http/agent-client.ts'
+import type { BookedPolicy } from './policy-book.ts'
 
 /** An agent in memory: its record, and what was parsed or opened once for it. */
 export interface ManagedAgent {
   readonly enrolment: Enrolment
   readonly ak: PublicArea
   readonly connection: AgentConnection
-  policy: AgentPolicy
+  policy: BookedPolicy
   state: StoredState
   progress: AgentProgress
   /** Failed tries in a row of the present step; not stored, as upstream. */
@@ -25,5 +25,7 @@ export interface ManagedAgent {
   partial: boolean
   /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */
   lastJudged: number
+  /** Monotonic milliseconds at which the evidence of a failed round was stored; 0 for not in this run. */
+  evidenceStored: number
   removed: boolean
 }

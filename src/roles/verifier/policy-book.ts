@@ -2,9 +2,15 @@ import type { AgentPolicy, BootPolicy } from '../../core/attestation/evidence-po
 import type { Enrolment } from '../../core/attestation/stored-agent.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import type { PolicyRef } from '../../core/explanation/failed-round.ts'
 import { type BootPolicyName, parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
 import type { PolicyKind, PolicyStore, StoredPolicy } from '../../io/db/policy-store.ts'
 import { checkSignature, parseStoredPolicy, type RuntimePolicyRules, type StoredImaPolicy, withKeys } from './policy-parsers.ts'
+
+/** All that one machine must meet, and which stored policies that is. */
+export interface BookedPolicy extends AgentPolicy {
+  refs: { runtime: PolicyRef | null; mb: PolicyRef | null }
+}
 
 /** Stored policies, each parsed once whatever the number of its agents and names. */
 export interface PolicyBook {
@@ -14,7 +20,12 @@ export interface PolicyBook {
   put(kind: PolicyKind, name: string, body: string, key?: string | null): Promise<void>
   delete(kind: PolicyKind, name: string): Promise<boolean>
   /** All that an agent must meet. @throws KeylimeError `policy_not_found`. */
-  policyOf(enrolment: Enrolment): Promise<AgentPolicy>
+  policyOf(enrolment: Enrolment): Promise<BookedPolicy>
+}
+
+interface Named<T> {
+  policy: T | null
+  ref: PolicyRef | null
 }
 
 /** @param bootPolicy `measured_boot_policy_name`: one for the whole verifier, as upstream. */
@@ -34,16 +45,16 @@ export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName,
   }
 
   /** The body is read only when it is not parsed yet: thousands of agents share a policy. */
-  async function named<T>(kind: PolicyKind, name: string | null, cache: Map<string, T>, parse: (body: string) => T): Promise<T | null> {
-    if (name === null) return null
+  async function named<T>(kind: PolicyKind, name: string | null, cache: Map<string, T>, parse: (body: string) => T): Promise<Named<T>> {
+    if (name === null) return { policy: null, ref: null }
     const digest = await store.digestOf(kind, name)
-    if (digest !== null && cache.has(digest)) return cache.get(digest)!
+    if (digest !== null && cache.has(digest)) return { policy: cache.get(digest)!, ref: { name, sha256: digest } }
     const stored = await store.find(kind, name)
     if (!stored)
       throw new KeylimeError('policy_not_found', `there is no ${kind === 'runtime' ? 'runtime' : 'measured boot'} policy named ${name}`)
     const policy = parse(stored.body)
     cache.set(stored.digest, policy)
-    return policy
+    return { policy, ref: { name, sha256: stored.digest } }
   }
 
   return {
@@ -63,10 +74,12 @@ export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName,
     },
     async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }) {
       const stored = await named('runtime', runtimePolicy, runtime, parsers.runtime)
+      const boot = await named('mb', mbPolicy, mb, parsers.mb)
       return {
         tpm: parseTpmPolicy(tpmPolicy),
-        ima: imaKeys === '' ? (stored?.ima ?? null) : withKeys(stored, imaKeys, rules),
-        boot: await named('mb', mbPolicy, mb, parsers.mb),
+        ima: imaKeys === '' ? (stored.policy?.ima ?? null) : withKeys(stored.policy, imaKeys, rules),
+        boot: boot.policy,
+        refs: { runtime: stored.ref, mb: boot.ref },
       }
     },
   }

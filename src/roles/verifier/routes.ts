@@ -1,6 +1,7 @@
 import type { Route } from '../../io/http/route.ts'
 import { deleteAgent } from './handlers/delete-agent.ts'
 import { enrolAgent } from './handlers/enrol-agent.ts'
+import { explainAgent } from './handlers/explain-agent.ts'
 import { listAgents } from './handlers/list-agents.ts'
 import { listRevocations } from './handlers/list-revocations.ts'
 import { policyHandlers } from './handlers/policies.ts'
@@ -26,6 +27,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
     { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
+    { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
     { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },

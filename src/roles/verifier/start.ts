@@ -10,6 +10,7 @@ import type { SeverityPolicy } from '../../core/attestation/severity.ts'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import { systemClock } from '../../io/clock.ts'
+import { FAILED_ROUND_TABLES } from '../../io/db/failed-round-store.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
 import { REVOCATION_TABLES, revocationStore } from '../../io/db/revocation-store.ts'
@@ -35,7 +36,7 @@ export interface RunningVerifier {
   stop(): Promise<void>
 }
 
-const MIGRATIONS = [AGENT_TABLES, POLICY_TABLES, REVOCATION_TABLES]
+const MIGRATIONS = [AGENT_TABLES, POLICY_TABLES, REVOCATION_TABLES, FAILED_ROUND_TABLES]
 
 type Settings = Values<typeof verifierOptions>
 
@@ -118,6 +119,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     timing: timingOf(values),
     severity: severityOf(values),
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
+    evidenceRules: { bootPolicy: values.measured_boot_policy_name, failOnViolations: values.fail_on_violations },
     announcer,
   })
   const enroller = createEnroller({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })

@@ -249,7 +249,9 @@ describe('the verdict', () => {
       .run('add', { agentId: 'bad', file: world.file('s', 's'), tpmPolicy: `{"15":"${'1'.repeat(64)}"}` })
       .catch((error) => error)
     expect(error).toMatchObject({ code: 'attestation_failed' })
-    expect(error.message).toMatch(/PCR 15 .*pcr_validation\.invalid_pcr_15[\s\S]*found: {4}0{64}[\s\S]*expected: 1{64}[\s\S]*to do:/)
+    expect(error.message).toMatch(
+      /PCR 15 .*pcr_validation\.invalid_pcr_15[\s\S]*found: {4}0{64}[\s\S]*expected: 1{64}[\s\S]*change: {3}\{"tpm_policy":\{"15":[\s\S]*look at:/,
+    )
     expect(world.machines.at(-1)?.received).toEqual([])
   })
   test('of a machine that the verifier cannot reach is unreachable, not untrusted', async () => {

@@ -82,9 +82,11 @@ describe('failures in words', () => {
         '  m [pcr_validation.invalid_pcr_16, emergency]',
         '    found:    a, b',
         '    expected: {"x":1}',
-        '    to do:    the transport key is not bound by the TPM: treat the machine as compromised',
+        '    change:   none: PCR 16 binds the key to which secrets are encrypted: a policy cannot make another key good',
+        '    look at:  another program that extends PCR 16; otherwise somebody stands between agent and TPM: treat the machine as compromised',
         '  ima.validation.ima-ng.not_in_allowlist [ima.validation.ima-ng.not_in_allowlist]',
-        '    to do:    a file ran that the runtime policy does not know: remove it, or add its digest to the policy',
+        '    change:   none: nothing that could be added to the policy accepts it',
+        '    look at:  the file and its package on the machine: where it came from, and when it changed',
       ].join('\n'),
     )
   })

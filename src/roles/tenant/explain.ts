@@ -1,0 +1,66 @@
+import { parseMessage } from '../../core/api/parse-message.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { type Explanation, explanation } from '../../core/explanation/explanation.ts'
+import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { fileDigest } from '../../io/files/file-digest.ts'
+import { type PackageOwner, packageOwners } from '../../io/process/package-owners.ts'
+import { judgeHere, type SecondVerdict } from './judge-here.ts'
+import type { TenantContext } from './tenant-context.ts'
+
+/** What this machine, where the command runs, knows of a path. */
+export interface KnownHere {
+  readonly package: PackageOwner | null
+  /** Whether the file here has the digest that was found there; null when there is none to compare. */
+  readonly same: boolean | null
+}
+
+/** The story of a failed attestation, with what was found out beside it. */
+export interface Story {
+  readonly explanation: Explanation
+  /** By path. */
+  readonly here: ReadonlyMap<string, KnownHere>
+  /** `--judge` */
+  readonly secondVerdict: SecondVerdict | null
+  /** File to which the change was written. */
+  readonly patch: string | null
+}
+
+/**
+ * Asks the verifier for the story of the last failed attestation. With `--patch` the smallest change that accepts all that can be accepted is written, with
+ * `--judge` the evidence is judged again here. @throws KeylimeError `not_found` when there is no story.
+ */
+export async function tellStory(context: TenantContext, agentId: string): Promise<Story> {
+  const { options } = context
+  const told = await askExplanation(context, agentId, options.judge === true)
+  const secondVerdict = options.judge ? await judgeHere(context, told) : null
+  const here = options.packages === false ? new Map<string, KnownHere>() : await knownHere(told, context.env)
+  const patch = options.patch && told.change ? options.patch : null
+  if (patch) await writeFileAtomic(patch, `${JSON.stringify(told.change, null, 1)}\n`, 0o644)
+  return { explanation: told, here, secondVerdict, patch }
+}
+
+async function askExplanation(context: TenantContext, agentId: string, withEvidence: boolean): Promise<Explanation> {
+  const path = `/agents/${encodeURIComponent(agentId)}/explanation`
+  const { status, message, results } = await context.verifier.raw('GET', path, undefined, withEvidence ? { evidence: '1' } : undefined)
+  if (status === 200 && typeof results === 'object' && results !== null && 'failed_at' in results)
+    return parseMessage(explanation, results, 'the verifier’s answer')
+  if (status === 404 && /^agent id not found|^nothing was kept of|has failed no attestation/.test(message))
+    throw new KeylimeError('not_found', message.startsWith('agent id') ? `the verifier does not have agent ${agentId}` : message, {
+      hint: `\`keylime tenant status -u ${agentId}\` shows how it is now`,
+    })
+  throw new KeylimeError('unsupported_version', 'this verifier does not keep why a machine failed', {
+    hint: 'only `keylime verifier` does; `keylime tenant status` shows what upstream’s says',
+  })
+}
+
+async function knownHere({ failures }: Explanation, env: TenantContext['env']): Promise<Map<string, KnownHere>> {
+  const files = new Map(failures.flatMap((failure) => (failure.path === null ? [] : [[failure.path, failure] as const])))
+  const owners = await packageOwners([...files.keys()], env)
+  const known = new Map<string, KnownHere>()
+  for (const [path, { algorithm, found }] of files) {
+    const digest = algorithm && found ? await fileDigest(path, algorithm) : null
+    const owner = owners.get(path) ?? null
+    if (owner || digest !== null) known.set(path, { package: owner, same: digest === null ? null : digest === found })
+  }
+  return known
+}
