@@ -63,6 +63,9 @@ const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u
 /** A text from outside, fit for one line of a terminal. */
 export const printable = (text: string): string => text.replace(CONTROLS, '?')
 
+/** The same JSON with the same characters as escapes: it may be looked at on a terminal. */
+export const printableJson = (json: string): string => json.replace(CONTROLS, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
 /** Aligned columns without frames; the last column is not padded. Control characters cannot leave their cell. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {
   const clean = rows.map((row) => row.map(printable))

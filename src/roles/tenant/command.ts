@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
 import { KeylimeError } from '../../core/errors.ts'
-import { Terminal } from '../../io/process/terminal.ts'
+import { printableJson, Terminal } from '../../io/process/terminal.ts'
 import type { TenantEvent } from './events.ts'
 import { eventJson, resultJson } from './render-json.ts'
 import { resultLines, terminalReport } from './render-terminal.ts'
@@ -78,9 +78,10 @@ export const command = {
       .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
       .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
       .option('verifier-check', { type: 'boolean', hidden: true })
-      .group(['all', 'patch', 'judge', 'packages'], 'With explain:')
+      .group(['all', 'patch', 'only', 'judge', 'packages'], 'With explain:')
       .option('all', { type: 'boolean', describe: 'Every failure, not only the first 20' })
       .option('patch', text('File for the smallest change that would accept it; `keylime policy merge` takes it'))
+      .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))
       .option('judge', {
         type: 'boolean',
         describe: 'Judge the kept evidence again here (also by --runtime-policy, --mb-policy, --tpm_policy)',
@@ -105,7 +106,7 @@ export const command = {
       const code = exitCode(result)
       process.stdout.write(
         argv.json
-          ? `${resultJson(result)}\n`
+          ? `${printableJson(resultJson(result))}\n`
           : resultLines(result, Date.now())
               .map((line) => `${line}\n`)
               .join(''),
@@ -193,6 +194,7 @@ const NAMES: Record<string, keyof TenantOptions> = {
   nvc: 'noVerifierCheck',
   all: 'all',
   patch: 'patch',
+  only: 'only',
   judge: 'judge',
   packages: 'packages',
 }

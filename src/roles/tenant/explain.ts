@@ -1,6 +1,8 @@
 import { parseMessage } from '../../core/api/parse-message.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import type { PolicyChange } from '../../core/explanation/explain-failure.ts'
 import { type Explanation, explanation } from '../../core/explanation/explanation.ts'
+import { smallestChange } from '../../core/explanation/smallest-change.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { fileDigest } from '../../io/files/file-digest.ts'
 import { type PackageOwner, packageOwners } from '../../io/process/package-owners.ts'
@@ -21,12 +23,12 @@ export interface Story {
   readonly here: ReadonlyMap<string, KnownHere>
   /** `--judge` */
   readonly secondVerdict: SecondVerdict | null
-  /** File to which the change was written. */
-  readonly patch: string | null
+  /** The change that was written, and where. */
+  readonly patch: { readonly file: string; readonly change: PolicyChange } | null
 }
 
 /**
- * Asks the verifier for the story of the last failed attestation. With `--patch` the smallest change that accepts all that can be accepted is written, with
+ * Asks the verifier for the story of the last failed attestation. With `--patch` the smallest change that accepts all (or `--only` some) is written, with
  * `--judge` the evidence is judged again here. @throws KeylimeError `not_found` when there is no story.
  */
 export async function tellStory(context: TenantContext, agentId: string): Promise<Story> {
@@ -34,9 +36,19 @@ export async function tellStory(context: TenantContext, agentId: string): Promis
   const told = await askExplanation(context, agentId, options.judge === true)
   const secondVerdict = options.judge ? await judgeHere(context, told) : null
   const here = options.packages === false ? new Map<string, KnownHere>() : await knownHere(told, context.env)
-  const patch = options.patch && told.change ? options.patch : null
-  if (patch) await writeFileAtomic(patch, `${JSON.stringify(told.change, null, 1)}\n`, 0o644)
+  const change = options.only ? smallestChange(chosen(told.failures, options.only).map(({ accept }) => accept)) : told.change
+  const patch = options.patch && change ? { file: options.patch, change } : null
+  if (patch) await writeFileAtomic(patch.file, `${JSON.stringify(patch.change, null, 1)}\n`, 0o644)
   return { explanation: told, here, secondVerdict, patch }
+}
+
+/** @param only numbers of failures as they are shown, such as `1,3`. @throws KeylimeError `usage` for a number that no failure has. */
+function chosen(failures: Explanation['failures'], only: string): Explanation['failures'] {
+  return only.split(',').map((number) => {
+    const failure = /^ *\d+ *$/.test(number) ? failures[Number(number) - 1] : undefined
+    if (!failure) throw new KeylimeError('usage', `--only ${only}: "${number}" is not the number of one of the ${failures.length} failures`)
+    return failure
+  })
 }
 
 async function askExplanation(context: TenantContext, agentId: string, withEvidence: boolean): Promise<Explanation> {

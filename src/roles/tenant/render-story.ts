@@ -41,11 +41,12 @@ function head(
     ...(judged_by.mb_policy ? [`measured boot policy ${judged_by.mb_policy.name} (${judged_by.measured_boot_policy_name})`] : []),
     `static PCRs ${judged_by.tpm_policy}`,
   ]
+  const time = (iso: string) => `${relativeTime(Date.parse(iso), now)} (${iso.replace(/\.\d+Z$/, 'Z')})`
   return [
-    `agent ${agent_id} failed attestation ${relativeTime(Date.parse(failed_at), now)} (${failed_at})`,
+    `agent ${agent_id} failed attestation ${time(failed_at)}`,
     last_good === null
       ? 'it was never right since it was added'
-      : `it was last right ${relativeTime(Date.parse(last_good), now)} (${last_good}), after ${counted(good_attestations, 'good attestation')}`,
+      : `it was last right ${time(last_good)}, after ${counted(good_attestations, 'good attestation')}`,
     ...(attested_since ? ['since then it was attested again'] : []),
     `judged by: ${policies.join('; ')}`,
     `verdict:   ${[...severities].map(([label, count]) => `${count} ${label}`).join(', ')}`,
@@ -95,39 +96,43 @@ function secondVerdictLines({ same, accepted, failures, otherPolicies }: SecondV
   ]
 }
 
-function changeLines({ change, without_change, judged_by, agent_id }: Explanation, patch: string | null, wantsPatch: boolean): string[] {
+function changeLines({ change, without_change, judged_by, agent_id }: Explanation, patch: Story['patch'], wantsPatch: boolean): string[] {
   const hopeless = without_change > 0 ? [`no change of a policy heals ${counted(without_change, 'failure')}: see "look at"`] : []
-  if (!change) return [...hopeless, ...(wantsPatch ? ['no change was written'] : [])]
+  if (wantsPatch && !patch) return [...hopeless, 'no change was written']
+  if (!change) return hopeless
   if (!patch)
     return [
       ...hopeless,
       `hint: \`keylime tenant explain -u ${agent_id} --patch change.json\` writes the smallest change that accepts the rest`,
     ]
-  const file = shellWord(patch)
-  const { runtime_policy: runtime, mb_policy: mb } = judged_by
+  const steps = [
+    patch.change.runtime_policy &&
+      judged_by.runtime_policy &&
+      upload(
+        'policy.json',
+        'new-policy.json',
+        `updateruntimepolicy --runtime-policy-name ${shellWord(judged_by.runtime_policy.name)} --runtime-policy`,
+      ),
+    patch.change.mb_policy &&
+      judged_by.mb_policy &&
+      upload('boot.json', 'new-boot.json', `updatembpolicy --mb-policy-name ${shellWord(judged_by.mb_policy.name)} --mb-policy`),
+  ].flatMap((step) => step || [])
+  const file = shellWord(patch.file)
+  const again = patch.change.tpm_policy
+    ? [
+        `  keylime policy merge tpm.json ${file} -o new-tpm.json`,
+        `  keylime tenant update -u ${agent_id} --tpm_policy "$(cat new-tpm.json)"   (with all other options that it was added with)`,
+      ]
+    : [`  keylime tenant reactivate -u ${agent_id}`]
   return [
     ...hopeless,
-    `the smallest change is in ${patch}. When you have decided to accept it, with policy.json, boot.json and tpm.json as you have them:`,
-    ...(change.runtime_policy && runtime
-      ? [
-          `  keylime policy merge policy.json ${file} -o new-policy.json`,
-          `  keylime tenant updateruntimepolicy --runtime-policy-name ${shellWord(runtime.name)} --runtime-policy new-policy.json`,
-        ]
-      : []),
-    ...(change.mb_policy && mb
-      ? [
-          `  keylime policy merge boot.json ${file} -o new-boot.json`,
-          `  keylime tenant updatembpolicy --mb-policy-name ${shellWord(mb.name)} --mb-policy new-boot.json`,
-        ]
-      : []),
-    ...(change.tpm_policy
-      ? [
-          `  keylime policy merge tpm.json ${file} -o new-tpm.json`,
-          `  keylime tenant update -u ${agent_id} --tpm_policy "$(cat new-tpm.json)"   (and all other options with which it was added)`,
-        ]
-      : [`  keylime tenant reactivate -u ${agent_id}`]),
+    `the change is in ${patch.file}. When you have decided to accept it, merge it into your policy:`,
+    ...steps.flatMap(({ from, to, command }) => [`  keylime policy merge ${from} ${file} -o ${to}`, `  keylime tenant ${command} ${to}`]),
+    ...again,
   ]
 }
+
+const upload = (from: string, to: string, command: string) => ({ from, to, command })
 
 /** A word that a shell takes as it is: names of policies come from others. */
 const shellWord = (text: string) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
@@ -142,5 +147,5 @@ export function storyJson({ explanation, here, secondVerdict, patch }: Story): o
     failures: secondVerdict.failures,
     other_policies: secondVerdict.otherPolicies,
   }
-  return { result: 'explanation', ...explanation, failures, evidence, judged_again: second, patch }
+  return { result: 'explanation', ...explanation, failures, evidence, judged_again: second, patch: patch?.file ?? null }
 }

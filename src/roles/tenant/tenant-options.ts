@@ -45,6 +45,8 @@ export interface TenantOptions {
   readonly judge?: boolean
   /** `explain`: file for the smallest change. */
   readonly patch?: string
+  /** `explain`: numbers of the failures that `patch` shall accept; all without it. */
+  readonly only?: string
   /** `explain`: false for not asking this machine's package manager. */
   readonly packages?: boolean
   /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */

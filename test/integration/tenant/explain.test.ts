@@ -110,6 +110,14 @@ test('an unknown file: the story, the change, the merge, and the machine is atte
     evidence: { kept: true, cut: [] },
     patch: world.path('change.json'),
   })
+  const evilOnly = await explain('ima-agent', { patch: world.path('evil.json'), only: '1' })
+  expect(evilOnly.out).toContain(`keylime policy merge policy.json ${world.path('evil.json')} -o new-policy.json\n`)
+  expect(JSON.parse(fs.readFileSync(world.path('evil.json'), 'utf8'))).toEqual({ runtime_policy: { digests: { '/usr/bin/evil': [EVIL] } } })
+  for (const only of ['0', '3', '1,x', ''])
+    expect((await explain('ima-agent', { patch: world.path('no.json'), only })).code).toBe(only ? 'usage' : 0)
+  const raw = (await explain('ima-agent', { json: true })).out
+  expect(raw).not.toMatch(/[\u001b\u202e]/)
+  expect(JSON.parse(raw).failures[1].path).toBe('/tmp/\u001b[2Jx\u202etxt')
   const next = await merged('policy.json', 'change.json', 'new-policy.json')
   const tried = await explain('ima-agent', { judge: true, 'runtime-policy': next })
   expect(tried.out).toContain(`judged again here: accepted\n   by the runtime policy in ${next}\n`)
