@@ -81,7 +81,7 @@ function filePath(eventId: string, { path, accept }: FailureContext): string | n
 function whatOf(eventId: string, context: FailureContext): string {
   const { path, line, pcr, event, stands_for: standsFor, accept } = context
   const where = typeof line === 'number' ? ` (line ${line} of the IMA log)` : ''
-  if (eventId.startsWith('ima.') && typeof path === 'string') return `${imaKind(path, accept)} ${path.slice(0, MAX_VALUE)}${where}`
+  if (eventId.startsWith('ima.') && typeof path === 'string') return `${imaKind(eventId, path, accept)} ${path.slice(0, MAX_VALUE)}${where}`
   if (eventId.startsWith('ima.')) return `IMA log${where || ' and PCR 10'}`
   if (typeof event === 'number') return `${text(standsFor) ?? 'event'} (event ${event} of the boot log, PCR ${String(pcr)})`
   if (typeof pcr === 'number') return `PCR ${pcr}${text(standsFor) ? `: ${String(standsFor)}` : ''}`
@@ -93,7 +93,8 @@ function whatOf(eventId: string, context: FailureContext): string {
       : 'attestation of the machine'
 }
 
-function imaKind(path: string, accept: unknown): string {
+function imaKind(eventId: string, path: string, accept: unknown): string {
+  if (eventId.startsWith('ima.validation.dm.')) return 'event of the device mapper'
   const member = typeof accept === 'object' && accept !== null ? Object.keys(accept)[0] : undefined
   if (member === 'keyrings') return 'keyring'
   if (member === 'ima-buf') return 'buffer'

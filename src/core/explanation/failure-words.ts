@@ -65,6 +65,13 @@ const WORDS: readonly [RegExp, EventWords][] = [
     { noChange: LOG_ITSELF, lookAt: 'the line in /sys/kernel/security/ima/ascii_runtime_measurements' },
   ],
   [
+    /^ima\.validation\.dm\./,
+    {
+      noChange: 'rules of dm_policy decide on mapped devices, and nothing that is added beside a rule accepts more: change the rule',
+      lookAt: '`dmsetup table` on the machine, and the rule for the device in `ima.dm_policy` of the runtime policy',
+    },
+  ],
+  [
     /^ima\.invalid_key$/,
     { noChange: 'a key of this kind verifies no file signature', lookAt: 'which key the machine loaded into that keyring, and what for' },
   ],

@@ -12,6 +12,8 @@ export interface RoundEvidence {
   known: Pick<KnownAgent, 'transportKey' | 'accepted' | 'clockInfo' | 'ima' | 'attestationCount'>
   round: EvidenceRound
   failOnViolations: boolean
+  /** The agent's own keys for signed files; empty for none. */
+  imaKeys: string
 }
 
 const algorithms = z.array(z.string())
@@ -21,6 +23,7 @@ const storedEvidence = z.object({
   reply: z.unknown(),
   evaluate_boot: z.boolean(),
   fail_on_violations: z.boolean(),
+  ima_keys: z.string(),
   before: z.object({
     transport_key: z.string().nullable(),
     accepted: z.object({ hash: algorithms, encryption: algorithms, signing: algorithms }),
@@ -41,7 +44,7 @@ export type StoredEvidence = z.infer<typeof storedEvidence>
 export const LOGS = ['ima_measurement_list', 'mb_measurement_list'] as const
 
 /** The evidence as JSON. Only members that are judged are kept of a reply: nothing that an agent adds can get into the store. */
-export function storeEvidence({ ak, known, round, failOnViolations }: RoundEvidence, cut: readonly string[]): StoredEvidence {
+export function storeEvidence({ ak, known, round, failOnViolations, imaKeys }: RoundEvidence, cut: readonly string[]): StoredEvidence {
   const { clockInfo, ima } = known
   return {
     ak,
@@ -49,6 +52,7 @@ export function storeEvidence({ ak, known, round, failOnViolations }: RoundEvide
     reply: judgedMembers(round.reply, cut),
     evaluate_boot: round.evaluateBootAlways,
     fail_on_violations: failOnViolations,
+    ima_keys: imaKeys,
     before: {
       transport_key: known.transportKey,
       accepted: { hash: [...known.accepted.hash], encryption: [...known.accepted.encryption], signing: [...known.accepted.signing] },

@@ -5,9 +5,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { Explanation } from '../../core/explanation/explanation.ts'
 import type { PolicyRef } from '../../core/explanation/failed-round.ts'
 import { judgeAgain, readEvidence } from '../../core/explanation/stored-evidence.ts'
-import { imaPolicy } from '../../core/ima/judge-log.ts'
-import { parseRuntimePolicy } from '../../core/ima/runtime-policy.ts'
-import { plainPolicy } from '../../core/ima/signed-policy.ts'
+import { parseStoredPolicy, withKeys } from '../../core/ima/stored-policy.ts'
 import { isBootPolicyName, parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
 import { bootPolicy, runtimePolicy } from './policy-fields.ts'
 import type { TenantContext } from './tenant-context.ts'
@@ -44,20 +42,16 @@ export async function judgeHere(context: TenantContext, { judged_by, failures, e
   const engine = judged_by.measured_boot_policy_name
   if (!isBootPolicyName(engine))
     throw new KeylimeError('unsupported_version', `the verifier judges boot logs by ${engine}, which is not known here`)
+  const judging = { failOnViolations: stored.fail_on_violations }
   const policy: AgentPolicy = {
     tpm: tpmPolicy(context, judged_by.tpm_policy, otherPolicies),
-    ima: runtime === null ? null : runtimeJudge(runtime, stored.fail_on_violations),
+    ima: withKeys(runtime === null ? null : parseStoredPolicy(runtime, judging), stored.ima_keys, judging),
     boot: boot === null ? null : parseBootPolicy(boot, engine),
   }
   const verdict = judgeAgain(stored, policy)
   const found = verdict.outcome === 'failed' ? verdict.failures.map((f) => ({ event_id: f.eventId, message: f.context.message })) : []
   const facts = (list: readonly { event_id: string; message: string }[]) => JSON.stringify(list.map((f) => [f.event_id, f.message]))
   return { same: facts(found) === facts(failures), accepted: verdict.outcome === 'passed', failures: found, otherPolicies }
-}
-
-function runtimeJudge(text: string, failOnViolations: boolean): AgentPolicy['ima'] {
-  const policy = parseRuntimePolicy(plainPolicy(text, { key: null, required: false }))
-  return policy.isEmpty ? null : imaPolicy(policy, failOnViolations)
 }
 
 /** The mask stays: it says which PCRs the quote covers. */

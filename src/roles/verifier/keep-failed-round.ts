@@ -39,7 +39,8 @@ export async function keepFailedRound(agent: ManagedAgent, { judged, judgement, 
   const again = agent.evidenceStored > 0 && clock.monotonic() - agent.evidenceStored < SAME_AGAIN_MS
   if (recoverable && again && ids(agent.state.failures) === ids(failures)) return null
   agent.evidenceStored = clock.monotonic()
-  const packed = await packEvidence({ ak: agent.enrolment.ak, known, round, failOnViolations: rules.failOnViolations })
+  const { ak, imaKeys = '' } = agent.enrolment
+  const packed = await packEvidence({ ak, known, round, failOnViolations: rules.failOnViolations, imaKeys })
   const hashAlg = (round.reply as { hash_alg?: unknown } | null)?.hash_alg
   return {
     at: clock.now(),

@@ -3,9 +3,10 @@ import type { Enrolment } from '../../core/attestation/stored-agent.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { PolicyRef } from '../../core/explanation/failed-round.ts'
+import { parseStoredPolicy, type StoredImaPolicy, withKeys } from '../../core/ima/stored-policy.ts'
 import { type BootPolicyName, parseBootPolicy } from '../../core/measured-boot/boot-policy.ts'
 import type { PolicyKind, PolicyStore, StoredPolicy } from '../../io/db/policy-store.ts'
-import { checkSignature, parseStoredPolicy, type RuntimePolicyRules, type StoredImaPolicy, withKeys } from './policy-parsers.ts'
+import { checkSignature, imaJudging, type RuntimePolicyRules } from './runtime-policy-rules.ts'
 
 /** All that one machine must meet, and which stored policies that is. */
 export interface BookedPolicy extends AgentPolicy {
@@ -30,8 +31,9 @@ interface Named<T> {
 
 /** @param bootPolicy `measured_boot_policy_name`: one for the whole verifier, as upstream. */
 export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName, rules: RuntimePolicyRules): PolicyBook {
+  const judging = imaJudging(rules)
   const parsers = {
-    runtime: (body: string) => parseStoredPolicy(body, rules),
+    runtime: (body: string) => parseStoredPolicy(body, judging),
     mb: (body: string) => parseBootPolicy(body, bootPolicy),
   }
   const runtime = new Map<string, StoredImaPolicy>()
@@ -77,7 +79,7 @@ export function createPolicyBook(store: PolicyStore, bootPolicy: BootPolicyName,
       const boot = await named('mb', mbPolicy, mb, parsers.mb)
       return {
         tpm: parseTpmPolicy(tpmPolicy),
-        ima: imaKeys === '' ? (stored.policy?.ima ?? null) : withKeys(stored.policy, imaKeys, rules),
+        ima: withKeys(stored.policy, imaKeys, judging),
         boot: boot.policy,
         refs: { runtime: stored.ref, mb: boot.ref },
       }

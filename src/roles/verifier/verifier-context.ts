@@ -8,7 +8,7 @@ import type { Announcer } from './announcer.ts'
 import type { AttestationLoop } from './attestation-loop.ts'
 import type { Enroller } from './enroller.ts'
 import type { PolicyBook } from './policy-book.ts'
-import type { RuntimePolicyRules } from './policy-parsers.ts'
+import type { RuntimePolicyRules } from './runtime-policy-rules.ts'
 
 /** What the handlers work with; made once by `start.ts`. */
 export interface VerifierContext {

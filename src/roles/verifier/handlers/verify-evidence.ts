@@ -6,12 +6,13 @@ import { FRESH_IMA } from '../../../core/attestation/evidence-policy.ts'
 import type { Failure } from '../../../core/attestation/failure.ts'
 import { judgeStaticPcrs, parseTpmPolicy } from '../../../core/attestation/tpm-policy.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { parseStoredPolicy } from '../../../core/ima/stored-policy.ts'
 import { parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
 import { verifyQuote } from '../../../core/quote/verify-quote.ts'
 import { isHashName } from '../../../core/tpm/algorithms.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { parseStoredPolicy } from '../policy-parsers.ts'
+import { imaJudging } from '../runtime-policy-rules.ts'
 import type { VerifierContext } from '../verifier-context.ts'
 
 type Evidence = ReturnType<typeof parseMessage<typeof evidenceRequest>>['data']
@@ -36,7 +37,7 @@ function policyOf(data: Evidence, { bootPolicy, runtimePolicyRules }: VerifierCo
   if (!tpm && !runtime && !mb) throw new KeylimeError('invalid_request', 'one of tpm_policy, runtime_policy and mb_policy is needed')
   return {
     tpm: parseTpmPolicy(tpm || '{}'),
-    ima: runtime ? parseStoredPolicy(runtime, runtimePolicyRules).ima : null,
+    ima: runtime ? parseStoredPolicy(runtime, imaJudging(runtimePolicyRules)).ima : null,
     boot: mb ? parseBootPolicy(mb, bootPolicy) : null,
   }
 }

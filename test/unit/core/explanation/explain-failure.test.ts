@@ -88,6 +88,7 @@ test.each([
   ['ima.validation.ima_hash', 'IMA log and PCR 10', 'its own template hash'],
   ['ima.parser.entry', 'IMA log and PCR 10', 'not true or not whole'],
   ['ima.invalid_key', 'IMA log and PCR 10', 'verifies no file signature'],
+  ['ima.validation.dm.dm_table_load.no_matching_policy', 'IMA log and PCR 10', 'rules of dm_policy decide'],
   ['ima.quote_progress', 'IMA log and PCR 10', 'not true or not whole'],
   ['measured_boot.invalid_pcr_4', 'boot log', 'does not lead to the PCR'],
   ['measured_boot.missing_pcrs', 'boot log', 'the quote lacks PCRs'],

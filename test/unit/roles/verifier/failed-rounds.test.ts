@@ -10,6 +10,7 @@ const evidence = (reply: unknown) => ({
   known: { transportKey: null, accepted: { hash: [], encryption: [], signing: [] }, clockInfo: null, ima: FRESH_IMA, attestationCount: 0 },
   round: { reply, nonce: 'n', evaluateBootAlways: false },
   failOnViolations: false,
+  imaKeys: '',
 })
 const noise = randomBytes(4 << 20).toString('latin1')
 

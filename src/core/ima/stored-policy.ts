@@ -1,0 +1,44 @@
+import type { ImaPolicy } from '../attestation/evidence-policy.ts'
+import { imaPolicy } from './judge-log.ts'
+import { parseKeyring } from './keyring.ts'
+import type { MakePcrReplay } from './pcr-replay.ts'
+import { parseRuntimePolicy, type RuntimePolicy } from './runtime-policy.ts'
+import { plainPolicy } from './signed-policy.ts'
+
+/** How logs are judged, whatever the policy says. */
+export interface ImaJudging {
+  /** `fail_on_violations` */
+  failOnViolations: boolean
+  /** A faster replay than the one that runs everywhere. */
+  replay?: MakePcrReplay
+}
+
+/** A stored runtime policy, parsed once for all its agents. */
+export interface StoredImaPolicy {
+  policy: RuntimePolicy
+  /**
+   * Null for the empty policy, which upstream's tenant stores for agents without one: such an agent fails when PCR 10 is quoted all the same.
+   */
+  ima: ImaPolicy | null
+}
+
+/** A signature was checked when the policy arrived. @throws KeylimeError `invalid_request` that names the place of the fault. */
+export function parseStoredPolicy(body: string, judging: ImaJudging): StoredImaPolicy {
+  const policy = parseRuntimePolicy(plainPolicy(body, { key: null, required: false }))
+  return { policy, ima: policy.isEmpty ? null : judgeOf(policy, judging) }
+}
+
+/**
+ * The same policy with an agent's own keys for signed files, which count in the place of the policy's (`ima_sign_verification_keys`, deprecated
+ * upstream; policies A.11). @param keys JSON text of a keyring; empty for an agent without. @throws KeylimeError `invalid_request`.
+ */
+export function withKeys(stored: StoredImaPolicy | null, keys: string, judging: ImaJudging): ImaPolicy | null {
+  if (keys === '') return stored?.ima ?? null
+  return judgeOf({ ...(stored?.policy ?? NOTHING_ACCEPTED), keys: parseKeyring(keys, 'ima_sign_verification_keys') }, judging)
+}
+
+const NOTHING_ACCEPTED = parseRuntimePolicy(
+  '{"meta":{"version":1,"generator":0},"release":0,"digests":{},"excludes":[],"keyrings":{},"ima":{"ignored_keyrings":[],"log_hash_alg":"sha1","dm_policy":null},"ima-buf":{},"verification-keys":""}',
+)
+
+const judgeOf = (policy: RuntimePolicy, { failOnViolations, replay }: ImaJudging) => imaPolicy(policy, failOnViolations, replay)
