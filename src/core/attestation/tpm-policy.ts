@@ -78,7 +78,7 @@ export function judgeStaticPcrs(policy: TpmPolicy, pcrs: VerifiedPcrs): Failure[
         got: value,
         ...boundedExpected(expected),
         accept: { [pcr]: [value] },
-        meaning: `accepting lets every machine of the policy have this value of PCR ${pcr} too: ${pcrStandsFor(pcr)}`,
+        meaning: `accepting lets PCR ${pcr} have this value too on every machine with this policy; it stands for: ${pcrStandsFor(pcr)}`,
       }),
     )
   }

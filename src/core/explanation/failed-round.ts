@@ -33,6 +33,6 @@ export interface FailedRound {
   lastGood: number
   /** What the agent sent, with all that is needed to judge it again; compressed. Null when it was not kept. */
   evidence: Buffer | null
-  /** Members of the evidence that were left out, because they were too large. */
+  /** Logs that were left out because they were too large; `evidence` for all of it. */
   cut: string[]
 }

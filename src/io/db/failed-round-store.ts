@@ -14,19 +14,49 @@ export const FAILED_ROUND_TABLES: Migration = async (db) => {
   )
 }
 
-/** Part of the transaction that stores the verdict. */
-export async function putFailedRound(transaction: Kysely<FailedRoundTables>, agentId: string, round: FailedRound): Promise<void> {
-  const { at, evidence, ...record } = round
-  const row = { agent_id: agentId, at, record: JSON.stringify(record), evidence }
-  await transaction
-    .insertInto('failed_rounds')
-    .values(row)
-    .onConflict((c) => c.column('agent_id').doUpdateSet(row))
-    .execute()
+export interface FailedRoundStore {
+  /** Part of the transaction that stores the verdict. */
+  put(transaction: Kysely<FailedRoundTables>, agentId: string, round: FailedRound): Promise<void>
+  find(db: Kysely<FailedRoundTables>, agentId: string): Promise<FailedRound | null>
 }
 
-export async function findFailedRound(db: Kysely<FailedRoundTables>, agentId: string): Promise<FailedRound | null> {
-  const row = await db.selectFrom('failed_rounds').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
-  if (!row) return null
-  return { ...JSON.parse(row.record), at: row.at, evidence: row.evidence === null ? null : Buffer.from(row.evidence) }
+/** Evidence of all agents together: one wrong policy can fail a whole fleet at once. */
+const MAX_TOTAL = 1 << 30
+
+/** @param maxTotal bytes; when they are used up, the oldest evidence is given up until half of them is free. The stories stay. */
+export function failedRoundStore(maxTotal = MAX_TOTAL): FailedRoundStore {
+  /** Never less than what is there; null until it is known. */
+  let total: number | null = null
+
+  async function makeRoom(db: Kysely<FailedRoundTables>, size: number): Promise<void> {
+    total = (total ?? (await storedBytes(db))) + size
+    if (total <= maxTotal) return
+    await sql`update failed_rounds set evidence = null where agent_id in (select agent_id from
+      (select agent_id, sum(length(evidence)) over (order by at desc, agent_id) as newer from failed_rounds where evidence is not null) as sizes
+      where newer > ${maxTotal / 2})`.execute(db)
+    total = (await storedBytes(db)) + size
+  }
+
+  return {
+    async put(transaction, agentId, { at, evidence, ...record }) {
+      await makeRoom(transaction, evidence?.length ?? 0)
+      const row = { agent_id: agentId, at, record: JSON.stringify(record), evidence }
+      await transaction
+        .insertInto('failed_rounds')
+        .values(row)
+        .onConflict((c) => c.column('agent_id').doUpdateSet(row))
+        .execute()
+    },
+    async find(db, agentId) {
+      const row = await db.selectFrom('failed_rounds').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
+      if (!row) return null
+      const record = { ...JSON.parse(row.record), at: row.at }
+      return row.evidence === null ? { ...record, evidence: null, cut: ['evidence'] } : { ...record, evidence: Buffer.from(row.evidence) }
+    },
+  }
+}
+
+async function storedBytes(db: Kysely<FailedRoundTables>): Promise<number> {
+  const { rows } = await sql<{ bytes: number | null }>`select sum(length(evidence)) as bytes from failed_rounds`.execute(db)
+  return Number(rows[0]?.bytes ?? 0)
 }

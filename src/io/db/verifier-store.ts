@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import type { AgentProgress, Enrolment, StoredAgent, StoredState } from '../../core/attestation/stored-agent.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
-import { type FailedRoundTables, findFailedRound, putFailedRound } from './failed-round-store.ts'
+import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
 import type { Migration } from './migrate.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
 import { decodeProgress, decodeState, encodeProgress, encodeState, type ProgressRow, type StateRow } from './verifier-rows.ts'
@@ -59,6 +59,7 @@ const ROWS_A_STATEMENT = 500
 
 export function verifierStore(database: Kysely<unknown>): VerifierStore {
   const db = database as Kysely<Tables>
+  const failedRounds = failedRoundStore()
   return {
     async load(verifierId) {
       const rows = await db
@@ -95,10 +96,10 @@ export function verifierStore(database: Kysely<unknown>): VerifierStore {
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
-        if (failedRound) await putFailedRound(transaction as never, agentId, failedRound)
+        if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
         return revocation ? insertRevocation(transaction as never, revocation) : null
       }),
-    failedRound: (agentId) => findFailedRound(db as never, agentId),
+    failedRound: (agentId) => failedRounds.find(db as never, agentId),
     saveProgress: (rows) =>
       db.transaction().execute(async (transaction) => {
         for (let at = 0; at < rows.length; at += ROWS_A_STATEMENT) {

@@ -1,7 +1,9 @@
+import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
 import type { ExplainedOnWire, Explanation } from '../../core/explanation/explanation.ts'
 import { printable, relativeTime } from '../../io/process/terminal.ts'
 import type { KnownHere, Story } from './explain.ts'
 import type { SecondVerdict } from './judge-here.ts'
+import { counted, nextSteps } from './next-steps.ts'
 
 const BLOCKS = 20
 const MAX_CHANGE = 2000
@@ -23,12 +25,10 @@ export function storyLines(
       : []),
     ...(secondVerdict ? ['', ...secondVerdictLines(secondVerdict)] : []),
     '',
-    ...changeLines(explanation, patch, how.wantsPatch),
+    ...nextSteps(explanation, patch, how.wantsPatch),
   ]
   return lines.map(printable)
 }
-
-const counted = (count: number, what: string) => `${count} ${what}${count === 1 ? '' : 's'}`
 
 function head(
   { agent_id, failed_at, last_good, good_attestations, attested_since, failures, judged_by }: Explanation,
@@ -36,11 +36,6 @@ function head(
 ): string[] {
   const severities = new Map<string, number>()
   for (const { severity_label } of failures) severities.set(severity_label, (severities.get(severity_label) ?? 0) + 1)
-  const policies = [
-    ...(judged_by.runtime_policy ? [`runtime policy ${judged_by.runtime_policy.name}`] : []),
-    ...(judged_by.mb_policy ? [`measured boot policy ${judged_by.mb_policy.name} (${judged_by.measured_boot_policy_name})`] : []),
-    `static PCRs ${judged_by.tpm_policy}`,
-  ]
   const time = (iso: string) => `${relativeTime(Date.parse(iso), now)} (${iso.replace(/\.\d+Z$/, 'Z')})`
   return [
     `agent ${agent_id} failed attestation ${time(failed_at)}`,
@@ -48,9 +43,24 @@ function head(
       ? 'it was never right since it was added'
       : `it was last right ${time(last_good)}, after ${counted(good_attestations, 'good attestation')}`,
     ...(attested_since ? ['since then it was attested again'] : []),
-    `judged by: ${policies.join('; ')}`,
+    `judged by: ${judgesText(judged_by)}`,
     `verdict:   ${[...severities].map(([label, count]) => `${count} ${label}`).join(', ')}`,
   ]
+}
+
+function judgesText({
+  runtime_policy: runtime,
+  mb_policy: boot,
+  measured_boot_policy_name: engine,
+  tpm_policy,
+}: Explanation['judged_by']): string {
+  const pcrs = [...parseTpmPolicy(tpm_policy).allowed.keys()]
+  const policies = [
+    ...(runtime ? [`runtime policy ${runtime.name}`] : []),
+    ...(boot ? [`measured boot policy ${boot.name} (${engine})`] : []),
+    ...(pcrs.length > 0 ? [`static values of PCR ${pcrs.join(', ')}`] : []),
+  ]
+  return policies.join('; ') || 'no policy: only the quote itself counts'
 }
 
 function block(failure: ExplainedOnWire, number: number, known: KnownHere | undefined): string[] {
@@ -95,47 +105,6 @@ function secondVerdictLines({ same, accepted, failures, otherPolicies }: SecondV
     ...(same || accepted ? [] : failures.slice(0, BLOCKS).map(({ event_id, message }) => `   ${event_id}: ${message}`)),
   ]
 }
-
-function changeLines({ change, without_change, judged_by, agent_id }: Explanation, patch: Story['patch'], wantsPatch: boolean): string[] {
-  const hopeless = without_change > 0 ? [`no change of a policy heals ${counted(without_change, 'failure')}: see "look at"`] : []
-  if (wantsPatch && !patch) return [...hopeless, 'no change was written']
-  if (!change) return hopeless
-  if (!patch)
-    return [
-      ...hopeless,
-      `hint: \`keylime tenant explain -u ${agent_id} --patch change.json\` writes the smallest change that accepts the rest`,
-    ]
-  const steps = [
-    patch.change.runtime_policy &&
-      judged_by.runtime_policy &&
-      upload(
-        'policy.json',
-        'new-policy.json',
-        `updateruntimepolicy --runtime-policy-name ${shellWord(judged_by.runtime_policy.name)} --runtime-policy`,
-      ),
-    patch.change.mb_policy &&
-      judged_by.mb_policy &&
-      upload('boot.json', 'new-boot.json', `updatembpolicy --mb-policy-name ${shellWord(judged_by.mb_policy.name)} --mb-policy`),
-  ].flatMap((step) => step || [])
-  const file = shellWord(patch.file)
-  const again = patch.change.tpm_policy
-    ? [
-        `  keylime policy merge tpm.json ${file} -o new-tpm.json`,
-        `  keylime tenant update -u ${agent_id} --tpm_policy "$(cat new-tpm.json)"   (with all other options that it was added with)`,
-      ]
-    : [`  keylime tenant reactivate -u ${agent_id}`]
-  return [
-    ...hopeless,
-    `the change is in ${patch.file}. When you have decided to accept it, merge it into your policy:`,
-    ...steps.flatMap(({ from, to, command }) => [`  keylime policy merge ${from} ${file} -o ${to}`, `  keylime tenant ${command} ${to}`]),
-    ...again,
-  ]
-}
-
-const upload = (from: string, to: string, command: string) => ({ from, to, command })
-
-/** A word that a shell takes as it is: names of policies come from others. */
-const shellWord = (text: string) => (/^[\w./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
 
 /** `--json`: the explanation as the API gives it, with what this machine knows beside it. */
 export function storyJson({ explanation, here, secondVerdict, patch }: Story): object {

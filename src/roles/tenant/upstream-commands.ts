@@ -1,4 +1,5 @@
 import { pythonJson, pythonRepr } from '../../core/cli/python-text.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import { addAgent } from './add-agent.ts'
 import { deleteFromVerifier } from './delete-agent.ts'
 import { callPolicyResource, isPolicyCommand } from './policy-resource.ts'
@@ -32,8 +33,10 @@ export async function runUpstreamCommand(context: TenantContext, command: Tenant
       return face.bulkInfo()
     case 'reactivate':
       return face.reactivate()
-    default:
+    case 'regdelete':
       return face.deleteFromRegistrar()
+    default:
+      throw new KeylimeError('usage', `Invalid command specified: ${command}`) // one of ours: upstream's tenant has no such word
   }
 }
 

@@ -167,6 +167,8 @@ describe('upstream’s face', () => {
     [['-c', 'regdelete', '-u', 'nope'], 0, /Response code 404/],
     [['-c', 'add', '-u', 'nope'], 1, /Agent \$nope data not found in the Registrar\./],
     [['-c', 'bogus', '-u', 'x'], 1, /Invalid command specified: bogus/],
+    [['-c', 'explain', '-u', 'five'], 1, /Invalid command specified: explain/],
+    [['-c', 'revocations', '-u', 'five'], 1, /Invalid command specified: revocations/],
     [['-c', 'add', '-u', 'five'], 1, /responded indicating a conflict for agent/],
     [['-c', 'cvlist'], 0, /Using default UUID d432fbb3-d2f1-4a97-9ef7-75bd81c00000[\s\S]*retrieved: "\{'code': 200, [\s\S]*'uuids': \[\[/],
     [['-c', 'reglist', '-u', 'x'], 0, /\{"uuids": \["/],

@@ -93,7 +93,7 @@ test('an unknown file: the story, the change, the merge, and the machine is atte
   const { code, out } = await explain('ima-a')
   expect(code).toBe(0)
   expect(out).toMatch(
-    /^agent ima-agent failed attestation \d+ s ago \(20.*Z\)\nit was last right \d+ s ago \(.*\), after \d+ good attestations?\njudged by: runtime policy fleet; static PCRs \{"mask":"0x400"\}\nverdict: {3}2 emergency\n\n1\. file \/usr\/bin\/evil \(line 2 of the IMA log\) \[ima\.validation\.ima-ng\.not_in_allowlist, emergency\]\n/,
+    /^agent ima-agent failed attestation \d+ s ago \(20.*Z\)\nit was last right \d+ s ago \(.*\), after \d+ good attestations?\njudged by: runtime policy fleet\nverdict: {3}2 emergency\n\n1\. file \/usr\/bin\/evil \(line 2 of the IMA log\) \[ima\.validation\.ima-ng\.not_in_allowlist, emergency\]\n/,
   )
   expect(out).toContain(`found:    sha256 ${EVIL}\n   allowed:  nothing that is listed\n`)
   expect(out).toContain(`change:   {"runtime_policy":{"digests":{"/usr/bin/evil":["${EVIL}"]}}}\n   meaning:  accepting lets /usr/bin/evil`)
@@ -139,7 +139,9 @@ test('a static PCR: the patch is a tpm_policy that lets the machine pass', async
   agent.pcrs.set(15, Buffer.alloc(32, 7))
   await inState('pcr-agent', 9)
   const { out } = await explain('pcr-agent', { patch: world.path('pcr.json') })
-  expect(out).toMatch(/1\. PCR 15: identity of machine.*\n.*\n {3}found: {4}sha256 0707[\s\S]*allowed: {2}0000/)
+  expect(out).toMatch(
+    /\njudged by: static values of PCR 15\n[\s\S]*1\. PCR 15: identity of machine.*\n.*\n {3}found: {4}sha256 0707[\s\S]*allowed: {2}0000/,
+  )
   expect(out).toContain('keylime policy merge tpm.json')
   const next = fs.readFileSync(await merged('tpm.json', 'pcr.json', 'new-tpm.json'), 'utf8')
   expect((await tenant('update', { uuid: 'pcr-agent', tpm_policy: next })).code).toBe(0)
@@ -162,6 +164,7 @@ test('another initrd: the event in words, and the patch is taken into the refere
   expect(out).toMatch(
     /1\. initrd \/boot\/initrd\.img-6\.1\.0-56-amd64 \(event \d+ of the boot log, PCR 9\) \[measured_boot\.policy_example/,
   )
+  expect(out).toContain('\njudged by: measured boot policy boots (example)\n')
   expect(out).toContain('keylime tenant updatembpolicy --mb-policy-name boots --mb-policy new-boot.json')
   expect((await story('boot-agent', { judge: true })).judged_again).toMatchObject({ same: true, other_policies: [] })
   await tenant('updatembpolicy', { ...policy, 'mb-policy': await merged('boot.json', 'boot-change.json', 'new-boot.json') })
@@ -187,6 +190,7 @@ test('a quote that does not hold has no change, and says what to look at; the st
   expect(out).toMatch(
     /1\. quote of the TPM \[qoute_validation\.quote_validation, emergency\]\n[\s\S]*change: {3}none: the quote itself does not hold/,
   )
+  expect(out).toContain('\njudged by: no policy: only the quote itself counts\n')
   expect(out).toContain('no change of a policy heals 1 failure: see "look at"\nno change was written\n')
   expect(fs.existsSync(world.path('none.json'))).toBe(false)
   expect((await story('quote-agent', { judge: true })).judged_again).toMatchObject({ same: true, accepted: false })

@@ -79,7 +79,7 @@ test('a PCR is told with what it stands for, its bank, and the part of tpm_polic
     found: A,
     expected: ['b'.repeat(64)],
     accept: { tpm_policy: { 7: [A] } },
-    meaning: expect.stringContaining('this value of PCR 7 too'),
+    meaning: expect.stringContaining('lets PCR 7 have this value too'),
   })
 })
 
