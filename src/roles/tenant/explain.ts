@@ -8,6 +8,7 @@ import { fileDigest } from '../../io/files/file-digest.ts'
 import { type PackageOwner, packageOwners } from '../../io/process/package-owners.ts'
 import { judgeHere, type SecondVerdict } from './judge-here.ts'
 import type { TenantContext } from './tenant-context.ts'
+import { expectSuccess } from './verifier-service.ts'
 
 /** What this machine, where the command runs, knows of a path. */
 export interface KnownHere {
@@ -53,17 +54,22 @@ function chosen(failures: Explanation['failures'], only: string): Explanation['f
 
 async function askExplanation(context: TenantContext, agentId: string, withEvidence: boolean): Promise<Explanation> {
   const path = `/agents/${encodeURIComponent(agentId)}/explanation`
-  const { status, message, results } = await context.verifier.raw('GET', path, undefined, withEvidence ? { evidence: '1' } : undefined)
+  const response = await context.verifier.raw('GET', path, undefined, withEvidence ? { evidence: '1' } : undefined)
+  const { status, message, results } = response
   if (status === 200 && typeof results === 'object' && results !== null && 'failed_at' in results)
     return parseMessage(explanation, results, 'the verifier’s answer')
-  if (status === 404 && /^agent id not found|^nothing was kept of|has failed no attestation/.test(message))
-    throw new KeylimeError('not_found', message.startsWith('agent id') ? `the verifier does not have agent ${agentId}` : message, {
+  if (status === 404 && NO_STORY.test(message))
+    throw new KeylimeError('not_found', message === 'agent id not found' ? `the verifier does not have agent ${agentId}` : message, {
       hint: `\`keylime tenant status -u ${agentId}\` shows how it is now`,
     })
+  if (status !== 200 && !UNKNOWN_ROUTE.has(status)) expectSuccess(response)
   throw new KeylimeError('unsupported_version', 'this verifier does not keep why a machine failed', {
     hint: 'only `keylime verifier` does; `keylime tenant status` shows what upstream’s says',
   })
 }
+
+const NO_STORY = /^agent id not found$|^nothing was kept of |^agent \S+ has failed no attestation/
+const UNKNOWN_ROUTE = new Set([400, 404, 405])
 
 async function knownHere({ failures }: Explanation, env: TenantContext['env']): Promise<Map<string, KnownHere>> {
   const files = new Map(failures.flatMap((failure) => (failure.path === null ? [] : [[failure.path, failure] as const])))

@@ -60,7 +60,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       const result = await attestationRound(agent, options.evaluateBootAlways)
       if (agent.removed || agent.epoch !== epoch) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
-      if (result.judged) await applyVerdict(agent, result.judged.verdict, result.judged)
+      if (result.judged) await applyVerdict(agent, result.judged)
       if (result.event) await transition(agent, result.event)
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
@@ -73,7 +73,8 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
   }
 
-  async function applyVerdict(agent: ManagedAgent, verdict: EvidenceVerdict, judged: JudgedRound): Promise<void> {
+  async function applyVerdict(agent: ManagedAgent, judged: JudgedRound): Promise<void> {
+    const { verdict } = judged
     const seconds = Math.floor(clock.now() / 1000)
     agent.lastJudged = clock.monotonic()
     if (verdict.outcome === 'failed') {

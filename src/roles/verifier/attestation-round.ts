@@ -9,16 +9,17 @@ import { randomAlphanumeric } from '../../io/random.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 import type { BookedPolicy } from './policy-book.ts'
 
-/** What was judged, and by what: kept until the verdict is stored. */
+/** A verdict, what was judged, and by what: kept until the verdict is stored. */
 export interface JudgedRound {
   known: KnownAgent & { policy: BookedPolicy }
   round: EvidenceRound
+  verdict: EvidenceVerdict
 }
 
 /** What one request for evidence led to. `judged` is there when there was evidence to judge. */
 export type RoundResult = {
   event: AgentEvent | null
-  judged: (JudgedRound & { verdict: EvidenceVerdict }) | null
+  judged: JudgedRound | null
   supportedVersion?: string
 }
 

@@ -15,7 +15,7 @@ export interface EvidenceRules {
 }
 
 export interface Kept {
-  judged: JudgedRound
+  judged: Pick<JudgedRound, 'known' | 'round'>
   judgement: Judgement
   rules: EvidenceRules
   clock: Clock
