@@ -1,7 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { Enrolment } from '../../../src/core/attestation/stored-agent.ts'
+import { signPolicy } from '../../../src/core/ima/sign-policy.ts'
 import { openDatabase } from '../../../src/io/db/open-database.ts'
 import { POLICY_TABLES, type PolicyStore, policyStore } from '../../../src/io/db/policy-store.ts'
 import { createPolicyBook } from '../../../src/roles/verifier/policy-book.ts'
@@ -54,4 +56,18 @@ test('a policy that no name stands for any more is forgotten, and one that was u
 test('without a runtime policy an agent’s own keys judge by an empty one', async () => {
   expect((await book().policyOf(agent(null))).ima).toBeNull()
   expect((await book().policyOf(agent(null, '{"pubkeys":[]}'))).ima).not.toBeNull()
+})
+
+test('where policies must be signed, only one that is signed by the key beside it is stored', async () => {
+  const strict = createPolicyBook(store, 'accept-all', { failOnViolations: false, requireSigned: true })
+  const [mine, other] = ['P-256', 'P-256'].map((namedCurve) => generateKeyPairSync('ec', { namedCurve }))
+  const pem = ({ publicKey }: typeof mine & object) => publicKey.export({ type: 'spki', format: 'pem' }) as string
+  const signed = signPolicy(runtimePolicy(), mine!.privateKey, '')
+  await expect(strict.put('runtime', 'signed', runtimePolicy(), pem(mine!))).rejects.toMatchObject({ code: 'invalid_request' })
+  await expect(strict.put('runtime', 'signed', signed)).rejects.toMatchObject({ code: 'unauthorized' })
+  await expect(strict.put('runtime', 'signed', signed, pem(other!))).rejects.toMatchObject({ code: 'unauthorized' })
+  await expect(strict.put('runtime', 'signed', signed.replace(/"payload": ?"..../, '"payload":"AAAA'), pem(mine!))).rejects.toThrow()
+  expect(await strict.find('runtime', 'signed')).toBeNull()
+  await strict.put('runtime', 'signed', signed, pem(mine!))
+  expect((await strict.policyOf(agent('signed'))).ima).not.toBeNull()
 })

@@ -7,6 +7,14 @@ import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { machineState } from '../../../boot-log.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, runtimePolicy } from '../../../ima.ts'
 
+const DM_RULE = {
+  required: false,
+  device_resume_required: false,
+  device_rename: { valid_name: null, valid_uuid: null },
+  device_remove: { allow_removal: false },
+  allow_clear: false,
+  table_load: { allow_multiple_loads: false, num_targets: 0, targets: [] },
+}
 const A = 'a'.repeat(64)
 const B = 'b'.repeat(64)
 const timestamp = '2026-01-01T00:00:00.000Z'
@@ -67,6 +75,21 @@ describe('merge', () => {
     ['a file with the policy as a text', { runtime_policy: runtimePolicy({ digests: { '/n': [A] } }) }],
   ])('takes %s', (_name, change) => {
     expect(merge(runtimePolicy(), change).digests).toMatchObject({ '/n': [A], boot_aggregate: ['b0'.repeat(32)] })
+  })
+
+  test('rules for mapped devices stay, and two different sets of them are a conflict', () => {
+    const withRules = (...rules: string[]) =>
+      runtimePolicy({
+        ima: {
+          ignored_keyrings: [],
+          log_hash_alg: 'sha1',
+          dm_policy: { version: 1, match_on: 'name', rules: Object.fromEntries(rules.map((name) => [name, DM_RULE])) },
+        },
+      })
+    expect(Object.keys(merge(withRules('a'), withRules('a'), runtimePolicy()).ima.dm_policy.rules)).toEqual(['a'])
+    expect(() => merge(withRules('a'), withRules('b'))).toThrow(
+      expect.objectContaining({ code: 'conflict', message: expect.stringContaining('dm_policy'), hint: expect.any(String) }),
+    )
   })
 
   test('static PCRs get more values, and a mask grows with them', () => {

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { FRESH_IMA, type ImaProgress } from '../../../../src/core/attestation/evidence-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
-import { keyringText, readImaKey } from '../../../../src/core/ima/keyring.ts'
+import { type ImaKey, keyringText, readImaKey } from '../../../../src/core/ima/keyring.ts'
+import { learnKey, nothingLearned } from '../../../../src/core/ima/learned.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
 
@@ -97,6 +98,20 @@ test('other buffers are compared by their name, and an unlisted one fails', () =
   const lines = [BOOT_AGGREGATE, imaLine(`ima-buf sha256:${sha256(data)} kexec-cmdline ${data.toString('hex')}`)]
   expect(ids(lines)).toEqual(['ima.validation.ima-ng.not_in_allowlist'])
   expect(ids(lines, { policy: { 'ima-buf': { 'kexec-cmdline': [sha256(data)] } } })).toEqual([])
+})
+
+test('a template hash that is no hex makes the line unreadable: it is not in the PCR either', () => {
+  const line = imaLine(`ima-ng sha256:${'22'.repeat(32)} /x`)
+  expect(ids([BOOT_AGGREGATE, line.replace(/^10 ../, '10 zz')], { policy: { excludes: ['/x'] }, quoted: [BOOT_AGGREGATE] })).toEqual([
+    'ima.parser.entry',
+  ])
+})
+
+test('keys of a log are learned up to a bound', () => {
+  const learned = nothingLearned()
+  const { key } = readImaKey(imaVector('rsa2048pub.pem')) as ImaKey
+  for (let id = 0; id < 1100; id++) learnKey(learned, `.ring${id % 3}`, { id, key })
+  expect([...learned.keyrings.values()].reduce((sum, ring) => sum + ring.size, 0)).toBe(1000)
 })
 
 test('a quote that falls further behind a growing log is told', () => {

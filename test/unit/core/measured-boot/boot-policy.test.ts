@@ -38,6 +38,12 @@ describe.each(MACHINES)('the boot log of %s', (machine) => {
     expect(verdict.failures).toEqual([])
     expect(verdict.bootAggregates.map((a) => a.hash)).toEqual(['sha256', 'sha256'])
   })
+  test('is refused when it has no digests of the bank that was quoted', () => {
+    const sha384 = { hash: 'sha384', values: new Map([[0, Buffer.alloc(48)]]) } as never
+    const { failures, bootAggregates } = policy.judge({ pcrs: sha384, log, evaluate: true })
+    expect([failures.map((f) => f.eventId), bootAggregates]).toEqual([['measured_boot.parser.invalid_pcrs_hashes'], []])
+    expect(failures[0]!.context).toMatchObject({ got: ['sha1', 'sha256'], expected: ['sha384'] })
+  })
   test('is refused with the quote of another machine, which names the PCRs and their events', () => {
     const other = MACHINES.find((m) => m !== machine)!
     const verdict = policy.judge({ pcrs: verifiedPcrs(other), log, evaluate: true })
