@@ -26,6 +26,7 @@ import type { RevocationInbox } from './revocation-inbox.ts'
 import { agentRoutes } from './routes.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
 import { openTransportKey } from './transport-key.ts'
+import { readTrust, type Trust } from './trust.ts'
 import { unknownRoute } from './unknown-route.ts'
 
 export interface RunningAgent {
@@ -68,6 +69,7 @@ export async function startAgent(env: NodeJS.ProcessEnv, logger: Logger, given: 
 }
 
 interface Prepared {
+  trust: Trust
   secure: SecureMount
   imaLog: ImaLog
   bootLog: BootLog
@@ -82,8 +84,10 @@ interface Start extends Prepared {
 }
 
 /** What needs root comes first; then root is given up. */
-function prepareMachine({ values, runAsChosen, keylimeDir, paths }: AgentSettings, logger: Logger, undo: (() => unknown)[]): Prepared {
+function prepareMachine(settings: AgentSettings, logger: Logger, undo: (() => unknown)[]): Prepared {
+  const { values, runAsChosen, keylimeDir, paths } = settings
   process.umask(0o077)
+  const trust = readTrust(settings)
   const lock = holdDirectory(keylimeDir)
   undo.push(() => fs.closeSync(lock))
   const imaLog = new ImaLog(paths.imaLog)
@@ -101,7 +105,7 @@ function prepareMachine({ values, runAsChosen, keylimeDir, paths }: AgentSetting
     handOver([keylimeDir, lockFile(keylimeDir), paths.serverKey, paths.serverCert, paths.payloadKey, paths.agentData], account)
     dropPrivileges(account, logger)
   }
-  return { secure, imaLog, bootLog }
+  return { trust, secure, imaLog, bootLog }
 }
 
 async function startWithTpm(start: Start, given: AgentDependencies): Promise<RunningAgent> {
@@ -142,8 +146,8 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
     inbox,
     logger,
   }
-  await register(settings, identity, certificate, logger)
-  const server = await listen(context, settings, certificate)
+  await register(start, identity, certificate)
+  const server = await listen(context, start, certificate)
   const zeromq = values.enable_revocation_notifications
     ? await listenOverZeromq({ host: values.revocation_notification_ip, port: values.revocation_notification_port, inbox, logger })
     : null
@@ -163,15 +167,15 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
   }
 }
 
-async function register(settings: AgentSettings, identity: AgentIdentity, certificate: ServerCertificate | null, logger: Logger) {
-  const { values, paths } = settings
+async function register({ settings, trust, logger }: Start, identity: AgentIdentity, certificate: ServerCertificate | null) {
+  const { values } = settings
   const host = values.registrar_ip.includes(':') ? `[${values.registrar_ip}]` : values.registrar_ip
   const url = values.registrar_tls_enabled ? `https://${host}:${values.registrar_tls_port}` : `http://${host}:${values.registrar_port}`
   const client = openApiClient({
     url,
     name: 'registrar',
     timeoutSeconds: REGISTRAR_TIMEOUT_SECONDS,
-    ...(values.registrar_tls_enabled ? { tls: { ca: [readText(paths.registrarCa, 'registrar_tls_ca_cert')] } } : {}),
+    ...(values.registrar_tls_enabled ? { tls: { ca: trust.registrar } } : {}),
   })
   const backOff = {
     initialDelayMs: values.exponential_backoff_initial_delay,
@@ -195,9 +199,8 @@ async function register(settings: AgentSettings, identity: AgentIdentity, certif
   }
 }
 
-function listen(context: AgentContext, settings: AgentSettings, certificate: ServerCertificate | null): Promise<Listening> {
-  const { values, paths, apiVersions, maxBodyBytes } = settings
-  const ca = certificate ? paths.trustedClientCa.map((file) => readText(file, 'trusted_client_ca')) : []
+function listen(context: AgentContext, { settings, trust }: Start, certificate: ServerCertificate | null): Promise<Listening> {
+  const { values, apiVersions, maxBodyBytes } = settings
   return serve({
     host: values.ip,
     port: values.port,
@@ -207,7 +210,7 @@ function listen(context: AgentContext, settings: AgentSettings, certificate: Ser
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
-    ...(certificate ? { tls: { cert: certificate.certPem, key: certificate.keyPem, ca, requireCertificate: true } } : {}),
+    ...(certificate ? { tls: { cert: certificate.certPem, key: certificate.keyPem, ca: trust.clients, requireCertificate: true } } : {}),
   })
 }
 
@@ -222,17 +225,6 @@ const serverCertificate = ({ values, paths }: AgentSettings, agentId: string, lo
     serial: randomBytes(16),
     logger,
   })
-
-function readText(file: string, option: string): string {
-  try {
-    return fs.readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `cannot read ${file} (${option}): ${(cause as Error).message}`, {
-      cause,
-      hint: "copy cv_ca/cacert.crt from the verifier's machine to the same place here, or correct the option",
-    })
-  }
-}
 
 const lockFile = (keylimeDir: string) => path.join(keylimeDir, '.agent.lock')
 

@@ -6,19 +6,19 @@ import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import type { Action } from './service-plan.ts'
 
 /** Performs one action. Each can be done twice without harm. @throws KeylimeError `file_failed`. @param live false below another root: owners stay. */
-export function applyAction(action: Action, live: boolean): void {
+export async function applyAction(action: Action, live: boolean): Promise<void> {
   switch (action.do) {
     case 'user':
       makeUser(action.name)
       break
     case 'directory':
-      fs.mkdirSync(action.path, { recursive: true, mode: action.mode })
+      if (fs.mkdirSync(action.path, { recursive: true })) fs.chmodSync(action.path, action.mode) // whatever the umask; one that is there keeps its mode
       if (live) own(action.path, action.owner)
       break
     case 'file':
       if (action.keep && fs.existsSync(action.path)) break
       fs.mkdirSync(path.dirname(action.path), { recursive: true })
-      writeFileAtomic(action.path, action.content, action.mode)
+      await writeFileAtomic(action.path, action.content, action.mode)
       if (live) own(action.path, action.owner)
       break
     case 'copy':

@@ -47,7 +47,7 @@ export const command = {
     if (live && process.getuid?.() !== 0)
       throw new KeylimeError('refused', `only root can ${argv.action} a service`, { hint: `sudo keylime service ${argv.action} ${role}` })
     if (!argv.yes && !(await confirmed())) return 1
-    for (const action of plan) applyAction(action, live)
+    for (const action of plan) await applyAction(action, live)
     process.stderr.write(live && argv.action === 'install' ? `${unitName(role)} is running\n` : 'done\n')
     return 0
   },

@@ -1,0 +1,60 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { jest } from '@jest/globals'
+import { applyAction } from '../../../src/tools/service/apply-action.ts'
+import { command } from '../../../src/tools/service/command.ts'
+
+/** With a root of its own: what it does to a machine that runs is shown by `npm run vm`. */
+describe('keylime service', () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-service-'))
+  const at = (file: string) => path.join(root, file)
+  const mode = (file: string) => fs.statSync(at(file)).mode & 0o7777
+  const unit = '/etc/systemd/system/keylime-agent.service'
+  const said: string[] = []
+  const umask = process.umask(0o077) // as careful administrators have it
+  beforeAll(() => {
+    const listen = (text: unknown) => said.push(String(text)) > 0
+    for (const stream of [process.stdout, process.stderr]) jest.spyOn(stream, 'write').mockImplementation(listen as never)
+  })
+  afterAll(() => {
+    process.umask(umask)
+    jest.restoreAllMocks()
+    fs.rmSync(root, { recursive: true, force: true })
+  })
+  const service = (action: string, more: object = {}) => command.run({ action, role: 'agent', root, yes: true, ...more })
+
+  test('a dry run shows the plan and does nothing', async () => {
+    expect(await service('install', { dryRun: true })).toBe(0)
+    expect(said.join('')).toContain(`write ${at(unit)}`)
+    expect(fs.readdirSync(root)).toEqual([])
+  })
+
+  test('install has written everything when it ends', async () => {
+    expect(await service('install')).toBe(0)
+    expect(fs.readFileSync(at(unit), 'utf8')).toContain('ExecStart=/usr/local/bin/keylime agent')
+    expect(fs.readFileSync(at('/etc/keylime/agent.conf'), 'utf8')).toContain('[agent]')
+    expect(['/usr/local/bin/keylime', '/etc/keylime/agent.conf', unit, '/var/lib/keylime'].map(mode)).toEqual([0o755, 0o640, 0o644, 0o755])
+    expect(said.at(-1)).toBe('done\n')
+  })
+
+  test('install once more keeps a configuration that is there, and renews the unit', async () => {
+    fs.writeFileSync(at('/etc/keylime/agent.conf'), '[agent]\nuuid = "mine"\n')
+    fs.writeFileSync(at(unit), 'old')
+    await service('install')
+    expect(fs.readFileSync(at('/etc/keylime/agent.conf'), 'utf8')).toContain('mine')
+    expect(fs.readFileSync(at(unit), 'utf8')).not.toBe('old')
+  })
+
+  test('a unit that cannot be written is an error that names the file', async () => {
+    const action = { do: 'file', path: at('file/below'), content: '', mode: 0o644, owner: 'root', keep: false, tell: '' } as const
+    fs.writeFileSync(at('file'), '')
+    await expect(applyAction(action, false)).rejects.toThrow(at('file'))
+  })
+
+  test('uninstall removes the unit, and leaves configuration and state', async () => {
+    expect(await service('uninstall')).toBe(0)
+    expect(fs.existsSync(at(unit))).toBe(false)
+    expect(fs.existsSync(at('/etc/keylime/agent.conf'))).toBe(true)
+  })
+})
