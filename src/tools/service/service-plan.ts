@@ -72,7 +72,9 @@ export function installPlan(role: ServiceRole, place: ServicePlace, configText: 
   if (live) {
     actions.push(
       { do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' },
-      { do: 'systemctl', args: ['enable', '--now', unitName(role)], tell: `start ${unitName(role)}, now and at every boot` },
+      { do: 'systemctl', args: ['enable', unitName(role)], tell: `start ${unitName(role)} at every boot` },
+      // not `start`: one that runs already may run another executable, or with another unit
+      { do: 'systemctl', args: ['restart', unitName(role)], tell: `start ${unitName(role)} now; one that runs is restarted` },
     )
   }
   return actions

@@ -112,6 +112,20 @@ test('every kind of action runs, configured ones first, with the message as file
   expect(lines.join('\n')).toContain('hello')
 })
 
+test('a Python action reads sources only: compiled files are in no package, so a runtime policy does not know them', async () => {
+  deliverCertificate()
+  const script = `import glob, json, sys\ndef execute(event):\n    cached = [m.__cached__ for m in list(sys.modules.values()) if getattr(m, "__cached__", None)]\n    open("${home}/cached", "w").write("\\n".join(cached))\n`
+  write('unzipped/local_action_py.py', script, 0o600)
+  write('unzipped/action_list', 'local_action_py')
+  const inbox = worker()
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  const cached = out('cached').split('\n')
+  expect(cached.length).toBeGreaterThan(5)
+  expect(cached.filter((file) => !file.startsWith('/nonexistent/'))).toEqual([])
+})
+
 test('a message is acted upon once, also after a restart', async () => {
   deliverCertificate()
   write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)

@@ -20,6 +20,12 @@ const SHIM_FILES = [
 
 const PYTHONS = ['/usr/bin/python3', '/usr/local/bin/python3', '/bin/python3']
 
+/**
+ * Python reads no compiled files, only sources. Compiled ones are made when a package is installed and belong to none, so that a runtime policy made of
+ * packages does not know them: a machine whose agent is root would fail its own attestation by running an action.
+ */
+const NO_CACHE = '/nonexistent'
+
 /** The command that runs `execute(event)` of a Python file under the system's python3. @throws KeylimeError when there is none. */
 export function pythonCommand(file: string, keylimeDir: string, settings: Readonly<Record<string, unknown>>) {
   const python = PYTHONS.find((candidate) => fs.existsSync(candidate))
@@ -28,7 +34,12 @@ export function pythonCommand(file: string, keylimeDir: string, settings: Readon
       hint: 'install python3, or write the action as an executable or in JavaScript',
     })
   const shim = writeShim(keylimeDir)
-  const env = { PYTHONPATH: `${shim}:${path.dirname(file)}`, PYTHONDONTWRITEBYTECODE: '1', KEYLIME_SHIM_SETTINGS: JSON.stringify(settings) }
+  const env = {
+    PYTHONPATH: `${shim}:${path.dirname(file)}`,
+    PYTHONDONTWRITEBYTECODE: '1',
+    PYTHONPYCACHEPREFIX: NO_CACHE,
+    KEYLIME_SHIM_SETTINGS: JSON.stringify(settings),
+  }
   return { command: python, args: [path.join(shim, 'run_action.py'), file], env }
 }
 
