@@ -28,14 +28,15 @@ const NONCE_CHARACTERS = 20
 /** Upstream's codes for "try again" (protocol 4.2), and what proxies answer for them. */
 const TRY_AGAIN = new Set([408, 429, 500, 502, 503, 504, 599])
 
-/** Asks one agent for a quote with a fresh nonce and judges the answer. Never throws for what an agent does. */
+/** Asks one agent for a quote with a fresh nonce and judges the answer. Never throws for what an agent does, and never says nothing. */
 export async function attestationRound(agent: ManagedAgent, evaluateBootAlways: boolean): Promise<RoundResult> {
   const first = await askOnce(agent, evaluateBootAlways)
-  // An idle connection that the agent had closed is no failed try: once more on a new one, and with a new nonce.
-  return first === 'stale' ? ((await askOnce(agent, evaluateBootAlways)) as RoundResult) : first
+  // An idle connection that the agent had closed is no failed try: once more on a new one, and with a new nonce. Only once: an agent
+  // that closes every connection is unreachable, and must be asked on.
+  return first.stale ? askOnce(agent, evaluateBootAlways) : first
 }
 
-async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promise<RoundResult | 'stale'> {
+async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promise<RoundResult & { stale?: boolean }> {
   const nonce = randomAlphanumeric(NONCE_CHARACTERS)
   const attestedBefore = agent.progress.attestationCount > 0
   let envelope: Envelope
@@ -43,8 +44,8 @@ async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promis
     envelope = await agent.connection.request(quoteRequest(agent, nonce))
   } catch (error) {
     if (!isKeylimeError(error)) throw error
-    if (error.details?.['stale'] === true) return 'stale'
-    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, judged: null }
+    const stale = error.details?.['stale'] === true
+    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, judged: null, stale }
   }
   if (envelope.code !== 200) return answerWithoutQuote(agent, envelope, attestedBefore)
   const known = {

@@ -62,6 +62,23 @@ test('an agent that fails its first quote never gets V', async () => {
   expect((await status('liar')).last_event_id).toBe('pcr_validation.invalid_pcr_16')
 })
 
+test('an agent that takes every connection and drops it is unreachable, never silently forgotten', async () => {
+  const agent = await machine()
+  await add('dropper', agent)
+  await inState('dropper', 3)
+  let dropped = 0
+  agent.answer.set('/quotes/integrity', () => {
+    dropped++
+    return 'drop'
+  })
+  await inState('dropper', 7)
+  expect((await status('dropper')).last_event_id).toBe('internal.verifier.not_reachable')
+  const before = dropped
+  await until('more tries', () => dropped > before)
+  agent.answer.clear()
+  await inState('dropper', 3)
+})
+
 test('an unreachable agent is tried again, then reported as unreachable, and found again when it comes back', async () => {
   const agent = await machine()
   await add('silent', agent)
