@@ -68,6 +68,7 @@ export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
 /** The texts of an error and of its causes, outermost first. */
 export function causeChain(error: unknown): string[] {
   const texts: string[] = []
-  for (let at: unknown = error; at instanceof Error && texts.length < 8; at = at.cause) texts.push(at.message)
+  for (let at: unknown = error; at instanceof Error && texts.length < 8; at = at.cause)
+    if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
   return texts
 }

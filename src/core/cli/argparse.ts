@@ -78,7 +78,7 @@ export function usageText(program: string, specs: readonly ArgumentSpec[], posit
   const lines: string[] = []
   let line = start
   for (const part of parts) {
-    if (line.length + part.length > 79 && line.trim() !== '' && line !== start) {
+    if (line.length + part.length > 78 && line.trim() !== '' && line !== start) {
       lines.push(line.trimEnd())
       line = ' '.repeat(start.length)
     }

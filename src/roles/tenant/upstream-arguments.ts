@@ -55,7 +55,7 @@ export function combinationError({ values, positionals }: ParsedArguments): stri
   if ((values['command'] === 'addruntimepolicy' || values['command'] === 'addallowlist') && !policy) {
     return '--allowlist or --runtime_policy is required to add a runtime policy'
   }
-  if (values['exclude'] && !values['allowlist']) return '--exclude option is only valid when --allowlist is specified'
+  if (values['exclude'] && !values['allowlist']) return '--exclude cannot be used without an --allowlist'
   if (values['allowlist'] && values['allowlistUrl']) return '--allowlist and --allowlist-url options are mutually exclusive'
   if (values['runtimePolicy'] && values['runtimePolicyUrl'])
     return '--runtime-policy and --runtime-policy-url options are mutually exclusive'

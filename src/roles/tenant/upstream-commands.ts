@@ -138,7 +138,7 @@ class UpstreamFace {
     }
     await this.#context.verifier.reactivate(this.#agentId)
     this.#output.log('INFO', `Agent ${this.#agentId} re-activated`)
-    this.#output.log('INFO', `Agent ${this.#agentId} (${this.#output.verifier}) re-activated`)
+    this.#output.log('INFO', `Agent ${this.#agentId} re-activated`)
     return 0
   }
 

@@ -177,7 +177,7 @@ describe('upstream’s face', () => {
     [['-c', 'delete', '-u', 'five', '-nvc'], 0, /Agent five deleted from the CV/],
     [['--bogus'], 2, /keylime_tenant: error: unrecognized arguments: --bogus/],
     [['-c', 'addruntimepolicy', '--runtime-policy-n', 'a'], 2, /is required to add a runtime policy/],
-    [['--exclude', 'x'], 2, /--exclude option is only valid/],
+    [['--exclude', 'x'], 2, /--exclude cannot be used without an --allowlist/],
     [['-tp', 'x'], 2, /invalid port/],
     [['--allowlist-url', 'x', '-u', 'five'], 1, /is no http or https URL/],
     [['--allowlist-url', 'http://127.0.0.1:1/x', '-u', 'a'], 2, /without https needs --runtime-policy-checksum/],

@@ -46,9 +46,15 @@ test('named policies are stored, listed, used, protected while in use, and delet
   const call = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', name: string, body?: object) =>
     bed.admin.request(method, `/v2.6/mbpolicies/${name}`, body ? { body } : {})
   expect((await call('POST', 'golden', { mb_policy: '{"x": 1}' })).status).toBe(201)
-  expect((await call('POST', 'golden', { mb_policy: '{"x": 1}' })).status).toBe(409)
+  expect(await call('POST', 'golden', { mb_policy: '{"x": 1}' })).toMatchObject({
+    status: 409,
+    message: 'Measured boot policy with name golden already exists',
+  })
   expect((await call('POST', 'broken', { mb_policy: '{' })).status).toBe(400)
-  expect((await call('PUT', 'absent', { mb_policy: '{}' })).status).toBe(409)
+  expect(await call('PUT', 'absent', { mb_policy: '{}' })).toMatchObject({
+    status: 409,
+    message: 'Measured boot policy with name absent does not already exist',
+  })
   expect((await call('GET', '')).results).toEqual({ 'mbpolicy names': expect.arrayContaining(['golden']) })
   expect((await call('GET', 'golden')).results).toEqual({ name: 'golden', mb_policy: '{"x": 1}' })
   const agent = await machine('no-secure-boot')

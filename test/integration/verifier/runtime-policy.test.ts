@@ -113,6 +113,10 @@ test('a named policy that is updated judges its agents anew, without adding them
   const call = (method: 'POST' | 'PUT' | 'GET' | 'DELETE', name: string, text?: string) =>
     bed.admin.request(method, `/v2.6/allowlists/${name}`, text === undefined ? {} : { body: { runtime_policy: base64(text) } })
   expect((await call('POST', 'fleet', policyText(['/x']))).status).toBe(201)
+  expect((await call('POST', 'fleet', policyText(['/x']))).message).toBe('Runtime policy with name fleet already exists')
+  expect((await call('PUT', 'none', policyText(['/x']))).message).toBe(
+    'Runtime policy with name none does not already exist, use POST to create',
+  )
   expect((await call('POST', 'bad', '{"meta": {}}')).message).toMatch(/meta.version/)
   expect((await add('named', agent, { runtime_policy_name: 'fleet' })).status).toBe(200)
   await inState('named', 3)

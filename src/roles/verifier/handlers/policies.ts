@@ -21,6 +21,10 @@ export function policyHandlers(
     return { name, policy: await context.policies.find(kind, name) }
   }
   const missing = (name: string) => new KeylimeError('policy_not_found', `${what} ${name} not found`)
+  const unknown = (name: string) =>
+    kind === 'runtime'
+      ? new KeylimeError('policy_not_found', `${what} with name ${name} does not already exist, use POST to create`)
+      : new KeylimeError('conflict', `${what} with name ${name} does not already exist`)
 
   async function put(request: ApiRequest, name: string) {
     const { content, key } = contentOf(kind, request.body)
@@ -41,12 +45,12 @@ export function policyHandlers(
     },
     async create(request) {
       const { name, policy } = await find(request)
-      if (policy) throw new KeylimeError('already_exists', `${what} ${name} already exists`)
+      if (policy) throw new KeylimeError('already_exists', `${what} with name ${name} already exists`)
       return put(request, name)
     },
     async update(request) {
       const { name, policy } = await find(request)
-      if (!policy) throw kind === 'runtime' ? missing(name) : new KeylimeError('conflict', `${what} ${name} not found`)
+      if (!policy) throw unknown(name)
       return put(request, name)
     },
     async remove(request) {

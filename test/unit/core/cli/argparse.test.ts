@@ -51,6 +51,8 @@ test('usageText wraps below 80 columns and aligns', () => {
     .trimEnd()
     .split('\n')
   expect(lines.every((line) => line.length < 80)).toBe(true)
+  expect(usageText('p', [{ name: 'long', flags: ['-l'], kind: 'value', metavar: 'L'.repeat(59) }]).split('\n')[0]).toHaveLength(78)
+  expect(usageText('p', [{ name: 'long', flags: ['-l'], kind: 'value', metavar: 'L'.repeat(60) }]).split('\n')[0]).toBe('usage: p [-h]')
   expect(lines[0]).toMatch(/^usage: keylime_tenant \[-h\] \[-t HOST\]/)
   expect(lines[1]).toMatch(/^ {22}\[/)
 })

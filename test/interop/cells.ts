@@ -1,0 +1,56 @@
+import path from 'node:path'
+import type { AgentKind } from './config-files.ts'
+import { Deployment, type Side, type Sides } from './deployment.ts'
+import { stopAll } from './processes.ts'
+import type { Case, Outcome } from './results.ts'
+import { STORY } from './story.ts'
+import { CURRENT, cacheDirectory, OLDEST, rustAgent } from './upstream.ts'
+
+const SIDES: readonly Side[] = ['ours', 'theirs']
+const AGENTS: readonly AgentKind[] = ['ours', 'python', 'rust']
+
+/** `theirs-ours-theirs-python`: registrar, verifier, tenant, agent. */
+const cellName = ({ registrar, verifier, tenant, agent }: Sides) => [registrar, verifier, tenant, agent].join('-')
+
+/** Every registrar × verifier × tenant × agent: 16 with the agent in Python as theirs, 8 more with the one in Rust. */
+export const cells = (): Case[] =>
+  AGENTS.flatMap((agent) =>
+    SIDES.flatMap((registrar) => SIDES.flatMap((verifier) => SIDES.map((tenant) => cell('cells', { registrar, verifier, tenant, agent })))),
+  )
+
+/** One upstream role of the oldest release among ours, each; and all of them together with our agent. */
+export const skew = (): Case[] => {
+  const ours: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
+  const roles = ['registrar', 'verifier', 'tenant'] as const
+  const one = roles.map((role): Sides => ({ ...ours, [role]: 'theirs' }))
+  return [...one, { ...ours, registrar: 'theirs', verifier: 'theirs', tenant: 'theirs' } as Sides].map((sides) =>
+    cell('skew', sides, OLDEST),
+  )
+}
+
+function cell(part: string, sides: Sides, release = CURRENT): Case {
+  const name = cellName(sides)
+  return { part, name, run: () => runCell(sides, path.join(cacheDirectory(), 'runs', part, name), release) }
+}
+
+async function runCell(sides: Sides, dir: string, release: string): Promise<Outcome> {
+  const facts: Record<string, string> = {}
+  if (sides.agent === 'rust' && !rustAgent())
+    return { passed: 0, failed: 0, skipped: 'KEYLIME_RUST_AGENT names no executable, and no registry has one', facts, failures: [] }
+  const d = new Deployment(dir, sides, release)
+  try {
+    for (const { name, run } of STORY) {
+      const start = performance.now()
+      await run(d).catch((error: Error) => {
+        facts[name] = 'failed'
+        throw new Error(`${name}: ${error.message}`)
+      })
+      facts[name] = ((performance.now() - start) / 1000).toFixed(1)
+    }
+    return { passed: 1, failed: 0, facts, failures: [] }
+  } catch (error) {
+    return { passed: 0, failed: 1, facts, failures: [(error as Error).message] }
+  } finally {
+    await stopAll()
+  }
+}

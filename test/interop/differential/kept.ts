@@ -1,0 +1,106 @@
+import type { Mutation } from './mutate.ts'
+import { hasPassed, type Verdict } from './our-verdict.ts'
+
+/** A difference that we keep on purpose. */
+export interface Kept {
+  name: string
+  /** Ours fails what upstream passes. */
+  stricter: boolean
+  reason: string
+  applies(difference: { mutation: Mutation; why: string; theirs: Verdict }): boolean
+}
+
+const says = (words: RegExp) => (difference: { why: string }) => words.test(difference.why)
+
+export const KEPT: readonly Kept[] = [
+  {
+    name: 'a quote has one form',
+    stricter: true,
+    reason:
+      'Upstream ignores bytes behind the signature and unused bytes among the PCR values, and characters that are no base64. Nothing that is not signed or checked is let in.',
+    applies: says(/PCR blob|trailing bytes|is not base64/),
+  },
+  {
+    name: 'a quote covers just the PCRs that were asked for',
+    stricter: true,
+    reason: 'Upstream looks only for those that the policy has values for.',
+    applies: says(/covers other PCRs than were asked for/),
+  },
+  {
+    name: 'the mask of a static policy must be one',
+    stricter: true,
+    reason: 'Upstream stores any text and reads it when it asks for a quote, which then fails, or asks for other PCRs than were meant.',
+    applies: says(/mask is not a hexadecimal set/),
+  },
+  {
+    name: 'an attestation key is a whole TPM2B_PUBLIC',
+    stricter: true,
+    reason:
+      'Upstream takes a key with a wrong size in front or a name algorithm that does not exist. Such a key cannot be compared with what the registrar activated.',
+    applies: says(/TPMT?2?B?_PUBLIC|is not a hash algorithm/),
+  },
+  {
+    name: 'a machine must have measured something',
+    stricter: true,
+    reason:
+      'With PCR 10 of zero upstream passes any list, even an empty one: a machine that was booted without IMA meets every runtime policy.',
+    applies: says(/the machine measured nothing/),
+  },
+  {
+    name: 'the list begins with boot_aggregate',
+    stricter: true,
+    reason: 'A list that begins elsewhere is not that of a whole boot.',
+    applies: says(/first entry of the IMA log is not boot_aggregate/),
+  },
+  {
+    name: 'every line of the list must be readable',
+    stricter: true,
+    reason: 'Upstream reads the fields of some templates loosely, and takes a template hash that is no hash.',
+    applies: says(/of the IMA log cannot be read/),
+  },
+  {
+    name: 'an exclude must be a regular expression',
+    stricter: true,
+    reason: 'Upstream stores a policy with a broken pattern, and takes it for one without excludes.',
+    applies: says(/^excludes\[\d+\]: /),
+  },
+  {
+    name: 'what a boot event says must be what was measured',
+    stricter: true,
+    reason:
+      'Upstream judges the data of most events without hashing them: an attacker may write into the log what the policy wants to read, beside the true digest.',
+    applies: says(/does not hash to its digest/),
+  },
+  {
+    name: 'the boot log must say whether Secure Boot is on',
+    stricter: true,
+    reason: 'Upstream does not ask, when the reference state was made without it.',
+    applies: says(/does not say whether Secure Boot is on/),
+  },
+  {
+    name: 'PCR values in upper case',
+    stricter: false,
+    reason: 'Upstream compares texts, so that a value in upper case never matches. It is the same value.',
+    applies: ({ mutation }) => mutation.what === 'upper case',
+  },
+  {
+    name: 'an exclude that begins with (?i)',
+    stricter: false,
+    reason:
+      'Upstream joins all patterns into one, where such a flag is an error that switches all excludes off. We read each pattern alone.',
+    applies: ({ mutation }) =>
+      mutation.what === 'policy: exclude added' && /"excludes":\[[^\]]*\(\?i\)/.test(mutation.evidence.runtime_policy ?? ''),
+  },
+  {
+    name: 'a policy without dm_policy',
+    stricter: false,
+    reason: 'Upstream demands the member, with null when there are no rules. Without it there are none either.',
+    applies: ({ theirs }) => 'refused' in theirs && theirs.refused.includes("'dm_policy' is a required property"),
+  },
+]
+
+/** @returns the rule that allows the difference; undefined when none does: then it is a bug, ours or upstream's, that must be looked at. */
+export function keptRule(mutation: Mutation, ours: Verdict, theirs: Verdict): Kept | undefined {
+  const why = 'messages' in ours ? (ours.messages ?? []).join('\n') : 'refused' in ours ? ours.refused : ''
+  return KEPT.find((kept) => kept.stricter === hasPassed(theirs) && kept.applies({ mutation, why, theirs }))
+}

@@ -1,0 +1,115 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { KEYLIME } from '../e2e/deployment.ts'
+import { KEPT_ANSWERS } from './command-lines/kept.ts'
+import { KEPT } from './differential/kept.ts'
+import type { Result } from './results.ts'
+import { STORY } from './story.ts'
+import { CURRENT, LAST_PYTHON_AGENT } from './upstream.ts'
+
+const PAGE = path.resolve(path.dirname(KEYLIME), '../docs/interop.md')
+
+/** Writes docs/interop.md from all results that are known. */
+export function writePage(results: readonly Result[]): void {
+  const of = (part: string) => results.filter((result) => result.part === part)
+  const text = [
+    '# Together with upstream',
+    '',
+    '<!-- Written by `npm run interop`: change test/interop/page.ts, not this file. -->',
+    '',
+    INTRODUCTION,
+    '',
+    '## Every pair of roles',
+    '',
+    CELLS,
+    '',
+    ...storyTable(of('cells')),
+    '',
+    '## The same command lines',
+    '',
+    COMMAND_LINES,
+    '',
+    ...commandTable(of('command-lines')),
+    '',
+    'Differences that we keep:',
+    '',
+    ...KEPT_ANSWERS.map(({ name, reason }) => `* **${name}**. ${reason}`),
+    '',
+    '## The same evidence, two judges',
+    '',
+    DIFFERENTIAL,
+    '',
+    ...differentialTable(of('differential')),
+    '',
+    'Differences that we keep:',
+    '',
+    ...KEPT.map(
+      ({ name, stricter, reason }) => `* **${name}** (${stricter ? 'we fail, upstream passes' : 'we pass, upstream fails'}). ${reason}`,
+    ),
+    '',
+  ]
+  fs.writeFileSync(`${PAGE}.new`, text.join('\n'))
+  fs.renameSync(`${PAGE}.new`, PAGE)
+}
+
+const INTRODUCTION = `\`npm run interop\` installs upstream's real parts (services ${CURRENT}, the last agent in Python ${LAST_PYTHON_AGENT}) and lets them
+work with this executable, on software TPMs. It writes this page. Run it as root. \`KEYLIME_RUST_AGENT=FILE\` adds the cells with upstream's agent in Rust, which no
+package registry has. What passed is not run again with the same executable, unless you say \`--fresh\`.`
+
+const CELLS = `Each cell has a registrar, a verifier, a tenant and two agents, each ours or theirs. All read upstream's configuration files and go by upstream's program names. The
+columns are the steps of one story, with the seconds that they took: a file; a payload that was encrypted beforehand; a certificate package whose authority the other
+side's \`keylime_ca\` made; a runtime policy by name, with a file that it knows and one that it does not; a measured boot policy by name, over the log of a real machine, then
+a PCR that no longer fits; and a static policy with an own authority: five attestations, a PCR is extended, the machine fails, the revocation reaches the other machine, which acts.`
+
+const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's run once against all of upstream's services and once against all of
+ours. Compared are the exit status, every member of every JSON that is printed, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
+certificates by what they say). Values that no two runs share, such as quotes, must have the same type.`
+
+function commandTable(results: readonly Result[]): string[] {
+  if (results.length === 0) return ['Not run yet.']
+  return [
+    '| programs | calls | the same | only kept differences | unexplained | date |',
+    '| --- | --- | --- | --- | --- | --- |',
+    ...results.map(({ name, passed, failed, facts, at }) => {
+      const same = Number(facts['same'])
+      return `| ${name} | ${passed + failed} | ${same} | ${passed - same} | ${failed} | ${at} |`
+    }),
+  ]
+}
+
+const DIFFERENTIAL = `The evidence of recorded machines, and mutations of it, judged by upstream's Python code and by ours. A mutation changes a quote after it was signed, a policy, lines of the
+measurement list or events of the boot log (with PCRs that fit all the same, and without). The same seeds give the same mutations at every run; \`--long\` runs sixteen thousand.
+Every difference is one of those listed below, or the run fails.`
+
+function differentialTable(results: readonly Result[]): string[] {
+  if (results.length === 0) return ['Not run yet.']
+  const verdicts = ['both pass', 'both fail', 'other event id', 'upstream raised an exception', "upstream's process died"]
+  return [
+    '| evidence | compared | both pass | both fail | of these with another event id, an exception upstream, a crash upstream | differences kept | unexplained | date |',
+    '| --- | --- | --- | --- | --- | --- | --- | --- |',
+    ...results.map(({ name, passed, failed, facts, at }) => {
+      const [pass, fail, ...notes] = verdicts.map((verdict) => facts[verdict] ?? '0')
+      const kept = Object.entries(facts).flatMap(([rule, n]) => (verdicts.includes(rule) ? [] : [`${rule}: ${n}`]))
+      return `| ${name} | ${passed + failed} | ${pass} | ${fail} | ${notes.join(', ')} | ${kept.join('; ')} | ${failed} | ${at} |`
+    }),
+  ]
+}
+
+function storyTable(results: readonly Result[]): string[] {
+  if (results.length === 0) return ['Not run yet.']
+  const steps = STORY.map(({ name }) => name)
+  const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const head = ['registrar', 'verifier', 'tenant', 'agents', ...steps, 'date']
+  return [
+    row(head),
+    row(head.map(() => '---')),
+    ...results.map(({ name, facts, skipped, at }) =>
+      row([
+        ...name.split('-'),
+        ...(skipped === undefined ? steps.map((step) => facts[step] ?? 'not reached') : ['skipped', ...steps.slice(1).map(() => '')]),
+        at,
+      ]),
+    ),
+    ...new Set(results.flatMap(({ skipped }) => (skipped === undefined ? [] : ['', `Skipped: ${skipped}.`]))),
+  ]
+}
