@@ -1,3 +1,4 @@
+import fs from 'node:fs'
 import winston from 'winston'
 
 /** What the roles need of a logger. Fields are facts for machines; secrets never get here (design section 5). */
@@ -16,15 +17,20 @@ export interface LoggerOptions {
   /** `text` for people and journals, `json` for machines. */
   format?: 'text' | 'json'
   stream?: NodeJS.WritableStream
+  /** The stream is systemd's journal, which adds the time, and takes the level from a prefix (sd-daemon(3)). Default: whether stderr is. */
+  journal?: boolean
 }
 
 const MAX_LINE = 8192
+const PRIORITY: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 }
 
 /** Logs to stderr, one bounded line an event: control characters cannot forge lines. */
 export function createLogger(options: LoggerOptions): Logger {
   const { combine, timestamp, json, printf } = winston.format
+  const journal = options.journal ?? (options.stream === undefined && stderrIsJournal(process.env))
   const text = printf(({ timestamp: time, level, message, name, ...fields }) => {
     const facts = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    if (journal) return oneLine(`<${PRIORITY[level] ?? 6}>${name}: ${message}${facts.join('')}`)
     return oneLine(`${time} ${String(level).toUpperCase().padEnd(5)} ${name}: ${message}${facts.join('')}`)
   })
   return winston.createLogger({
@@ -38,5 +44,11 @@ export function createLogger(options: LoggerOptions): Logger {
 
 /** For tests and for callers that have nothing to say. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLogger }
+
+/** Whether stderr leads to the journal: `JOURNAL_STREAM` alone may be left over from a parent whose streams are others (systemd.exec(5)). */
+export function stderrIsJournal(env: Readonly<Record<string, string | undefined>>): boolean {
+  const { dev, ino } = fs.fstatSync(2, { bigint: true })
+  return env['JOURNAL_STREAM'] === `${dev}:${ino}`
+}
 
 const oneLine = (line: string) => line.slice(0, MAX_LINE).replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\n' ? ' | ' : '?'))

@@ -1,0 +1,29 @@
+import fs from 'node:fs'
+import { PassThrough } from 'node:stream'
+import { createLogger, type LoggerOptions, stderrIsJournal } from '../../../../src/io/log/logger.ts'
+
+function lines(options: Partial<LoggerOptions>): string[] {
+  const stream = new PassThrough()
+  const logger = createLogger({ name: 'agent', stream, ...options })
+  logger.info('it serves', { port: 9002 })
+  logger.error('forged\n2026 INFO agent: \x1b[1mline')
+  return String(stream.read()).trimEnd().split('\n')
+}
+
+test('a line has the time, the level, who says it, and what; nothing in it can make another line', () => {
+  const [first, second, ...more] = lines({})
+  expect(first).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z INFO {2}agent: it serves port=9002$/)
+  expect(second).toMatch(/ ERROR agent: forged \| 2026 INFO agent: \?\[1mline$/)
+  expect(more).toEqual([])
+})
+
+test('in the journal a line begins with its priority and has no time of its own', () => {
+  expect(lines({ journal: true })).toEqual(['<6>agent: it serves port=9002', '<3>agent: forged | 2026 INFO agent: ?[1mline'])
+})
+
+test('JOURNAL_STREAM counts only when it is this very stderr', () => {
+  const { dev, ino } = fs.fstatSync(2, { bigint: true })
+  expect(stderrIsJournal({ JOURNAL_STREAM: `${dev}:${ino}` })).toBe(true)
+  expect(stderrIsJournal({ JOURNAL_STREAM: `${dev}:${ino + 1n}` })).toBe(false)
+  expect(stderrIsJournal({})).toBe(false)
+})
