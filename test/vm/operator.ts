@@ -97,7 +97,7 @@ export class Operator {
       `${count} more attestations`,
       async () => {
         const status = await this.status(agentId)
-        if (status.attestation_status === 'FAIL') throw new Error(`the machine failed: ${reasons(status)}`)
+        if (failed(status)) throw new Error(`the machine failed: ${reasons(status)}`)
         return status.attestation_count >= before + count && status.attestation_status === 'PASS'
       },
       seconds,
@@ -111,7 +111,7 @@ export class Operator {
         'the refusal',
         async () => {
           const status = await this.status(agentId)
-          return status.attestation_status === 'FAIL' ? status : null
+          return failed(status) ? status : null
         },
         seconds,
       ),
@@ -120,6 +120,11 @@ export class Operator {
 
   async forget(agentId: string): Promise<void> {
     await this.keylime('tenant', 'delete', '-u', agentId)
+  }
+
+  /** Machines of earlier runs, which are gone. */
+  async forgetAll(): Promise<void> {
+    for (const id of (await this.succeeds('tenant', 'cvlist', '--quiet')).split('\n')) if (/^[0-9a-f]{64}$/.test(id)) await this.forget(id)
   }
 
   /** A directory of files to deliver. */
@@ -131,6 +136,10 @@ export class Operator {
     return dir
   }
 }
+
+/** Judged and refused. One that cannot be reached is none of these, although upstream's word for it is FAIL too. */
+const failed = ({ attestation_status: verdict, last_event_id: event }: AgentStatus) =>
+  verdict === 'FAIL' && event !== 'internal.verifier.not_reachable'
 
 export const reasons = (status: AgentStatus): string =>
   status.failures.map(({ event_id, context }) => `${event_id}: ${context.message}`).join('; ') || String(status.last_event_id)

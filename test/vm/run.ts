@@ -49,6 +49,7 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 try {
   await buildImage()
   await operator.start()
+  await operator.forgetAll()
   const bench = { operator, report, golden: await goldenMachines(operator, (text) => process.stdout.write(`        ${text}\n`)) }
   if (values.record) await report.part(`recording into ${values.record}`, () => record(bench, values.record!))
   else for (const number of chosen) await report.part(`${number}  ${PARTS[number - 1]![0]}`, () => PARTS[number - 1]![1](bench))

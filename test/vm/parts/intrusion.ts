@@ -72,7 +72,7 @@ function payloads({ operator }: Bench): [string, string] {
   const link = '#!/bin/bash\nln -sf "$(ls *-cert.crt | grep -v Revocation)" mycert.crt\n'
   const letIn = 'mkdir -p -m 700 /root/.ssh\ncat payload_id_rsa.pub >> /root/.ssh/authorized_keys\nchmod 600 /root/.ssh/authorized_keys\n'
   const read = (file: string) => fs.readFileSync(file, 'utf8')
-  const actions = ['local_action_rm_ssh.py', 'local_action_update_crl.py']
+  const actions = ['local_action_rm_ssh.mjs', 'local_action_update_crl.py'] // one of each kind
   return [
     operator.payload('payload1', { payload_id_rsa: read(key), 'payload_id_rsa.pub': read(`${key}.pub`), 'autorun.sh': link }),
     operator.payload('payload2', {
