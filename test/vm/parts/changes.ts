@@ -15,11 +15,11 @@ async function extendedPcr(bench: Bench): Promise<void> {
   let one!: Subject
   await report.step('a machine is accepted', async () => {
     one = await first(bench)
-    await accepted(bench, one, payload(bench), '--tpm_policy', JSON.stringify({ 15: ['0'.repeat(64)] }))
+    await accepted(bench, one, payload(bench), '--tpm_policy', JSON.stringify({ 23: ['0'.repeat(64)] }))
   })
-  await report.step('PCR 15 and PCR 4 are extended: both are named', async () => {
-    await one.machine.sh(`tpm2_pcrextend 15:sha256=${'11'.repeat(32)} 4:sha256=${'22'.repeat(32)}`)
-    return expectWords(await operator.refused(one.id), 'pcr_validation.invalid_pcr_15', 'measured_boot.invalid_pcr_4')
+  await report.step('PCR 23 and PCR 4 are extended: both are named', async () => {
+    await one.machine.sh(`tpm2_pcrextend 23:sha256=${'11'.repeat(32)} 4:sha256=${'22'.repeat(32)}`)
+    return expectWords(await operator.refused(one.id), 'pcr_validation.invalid_pcr_23', 'measured_boot.invalid_pcr_4')
   })
 }
 
