@@ -38,6 +38,12 @@ const record: Golden['record'] = {
   bootPolicy: path.join(folder, 'boot.json'),
 }
 
+/** When a run is broken off while they are made. Frozen and stopped ones do not mind. */
+export async function endGoldenMachines(): Promise<void> {
+  for (const machine of [new Machine('installed'), new Machine('first'), new Machine('second')])
+    if (machine.exists) await machine.vm('kill')
+}
+
 /** The golden machines; each is made when it is missing, or when the image, the executable or the operator's CA has changed. */
 export async function goldenMachines(operator: Operator, tell: (text: string) => void): Promise<Golden> {
   const golden = { installed: new Machine('installed'), first: new Machine('first'), second: new Machine('second'), record }

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { Bench } from './bench.ts'
-import { goldenMachines } from './golden.ts'
+import { endGoldenMachines, goldenMachines } from './golden.ts'
 import { buildImage, Machine } from './machine.ts'
 import { Operator } from './operator.ts'
 import { boots } from './parts/boots.ts'
@@ -58,8 +58,9 @@ try {
 }
 process.exitCode = report.end()
 
-/** Nothing of ours runs on: not the servers, not the copies. */
+/** Nothing of ours runs on: neither servers nor machines. */
 async function end(): Promise<void> {
   for (const name of ['one', 'two']) await new Machine(name).delete()
+  await endGoldenMachines()
   await operator.stop()
 }

@@ -18,7 +18,8 @@ usage: vm.sh COMMAND NAME [ARGUMENTS]
   copy NAME NEW                     a stopped or frozen machine once more, with its TPM and its ports: one of the two may run at a time
   copy NAME NEW --new-tpm           its disk in another machine: TPM and ports of its own (machine stopped)
   status NAME                       running or stopped, ports, sockets
-  delete NAME                       stop and remove all of it
+  kill NAME                         end it at once
+  delete NAME                       end and remove all of it
 The guest reaches services on the host's 127.0.0.1 at 10.0.2.2. The host reaches the guest's port 9002 at the second port that
 `status` shows. Example: vm.sh new a && vm.sh start a && vm.sh exec a tpm2_pcrread sha256:10
 TEXT
@@ -215,9 +216,12 @@ status() {
   grep '^linux' "$machine/grub.cfg"
 }
 
+# As when the power is cut.
+end_now() { if running; then hang_up; kill -9 "$(<"$machine/qemu.pid")"; while running; do sleep 0.1; done; fi; }
+
 # What is deleted need not shut down.
 delete() {
-  if running; then hang_up; kill -9 "$(<"$machine/qemu.pid")"; while running; do sleep 0.1; done; fi
+  end_now
   [[ $(cat "$MACHINES/.numbers/$number/name" 2>/dev/null) != "$name" ]] || rm -rf "$MACHINES/.numbers/$number"
   rm -rf "$machine"
 }
@@ -240,6 +244,7 @@ case $command in
   freeze) exists; freeze ;;
   copy) exists; copy "$@" ;;
   status) exists; status ;;
+  kill) exists; end_now ;;
   delete) exists; delete ;;
   *) usage; exit 2 ;;
 esac
