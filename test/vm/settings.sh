@@ -25,7 +25,7 @@ MEMORY_MIB=${KEYLIME_VM_MEMORY_MIB:-2048}
 CPUS=${KEYLIME_VM_CPUS:-2}
 ACCEL=${KEYLIME_VM_ACCEL:-tcg}                # tcg needs nothing from the host; kvm where it works
 BOOT_TIMEOUT=${KEYLIME_VM_BOOT_TIMEOUT:-420}  # seconds until ssh answers
-STOP_TIMEOUT=${KEYLIME_VM_STOP_TIMEOUT:-120}
+STOP_TIMEOUT=${KEYLIME_VM_STOP_TIMEOUT:-60} 
 FIRST_PORT=${KEYLIME_VM_FIRST_PORT:-16000}    # machine n gets FIRST_PORT+10n (ssh) and the nine ports after it
 
 OVMF=/usr/share/OVMF

@@ -32,8 +32,9 @@ shift 2
 machine=$MACHINES/$name
 
 exists() { [[ -f $machine/config ]] || die "no machine '$name'; hint: vm.sh new $name"; source "$machine/config"; }
-# The number of a process may have come to another one since.
-running() { [[ -f $machine/qemu.pid ]] && grep -qsa "$machine/disk.img" "/proc/$(<"$machine/qemu.pid")/cmdline"; }
+# The number of a process may have come to another one since; and one that has ended but was not reaped has no command line.
+alive() { grep -qsa "$machine/disk.img" "/proc/$1/cmdline"; }
+running() { [[ -f $machine/qemu.pid ]] && alive "$(<"$machine/qemu.pid")"; }
 ssh_options() { printf '%s\n' -i "$CACHE/ssh/client" -o BatchMode=yes -o ConnectTimeout=15 -o LogLevel=ERROR -o IdentitiesOnly=yes \
   -o "UserKnownHostsFile=$machine/known_hosts" -o StrictHostKeyChecking=yes -o "ControlPath=$machine/ssh" -o ControlMaster=auto -o ControlPersist=600; }
 # One connection for all commands: a handshake in the emulated machine takes a second. It ends before the machine does.
@@ -201,7 +202,7 @@ stop() {
   timeout 60 "$0" exec "$name" systemctl poweroff 2>/dev/null || say "$name: ssh gave no clean answer to poweroff"
   hang_up
   deadline=$((SECONDS + STOP_TIMEOUT))
-  while kill -0 "$pid" 2>/dev/null; do
+  while alive "$pid"; do
     if (( SECONDS >= deadline )); then say "$name: still up after $STOP_TIMEOUT s, killing qemu"; kill "$pid"; sleep 2; kill -9 "$pid" 2>/dev/null || true; fi
     sleep 0.5
   done
