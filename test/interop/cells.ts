@@ -18,15 +18,19 @@ export const cells = (): Case[] =>
     SIDES.flatMap((registrar) => SIDES.flatMap((verifier) => SIDES.map((tenant) => cell('cells', { registrar, verifier, tenant, agent })))),
   )
 
-/** One upstream role of the oldest release among ours, each; and all of them together with our agent. */
+/** A server of upstream's oldest release among ours of today. */
 export const skew = (): Case[] => {
   const ours: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
-  const roles = ['registrar', 'verifier', 'tenant'] as const
-  const one = roles.map((role): Sides => ({ ...ours, [role]: 'theirs' }))
-  return [...one, { ...ours, registrar: 'theirs', verifier: 'theirs', tenant: 'theirs' } as Sides].map((sides) =>
-    cell('skew', sides, OLDEST),
-  )
+  const tenant: Sides = { ...ours, tenant: 'theirs' }
+  const why = `the tenant of ${OLDEST} asks an agent in the agent's newest version and does not know the names that API 2.5 gave to keys (rsa2048)`
+  return [
+    cell('skew', { ...ours, registrar: 'theirs' }, OLDEST),
+    cell('skew', { ...ours, verifier: 'theirs' }, OLDEST),
+    { part: 'skew', name: cellName(tenant), run: async () => skipped(why) },
+  ]
 }
+
+const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })
 
 function cell(part: string, sides: Sides, release = CURRENT): Case {
   const name = cellName(sides)
@@ -35,11 +39,14 @@ function cell(part: string, sides: Sides, release = CURRENT): Case {
 
 async function runCell(sides: Sides, dir: string, release: string): Promise<Outcome> {
   const facts: Record<string, string> = {}
-  if (sides.agent === 'rust' && !rustAgent())
-    return { passed: 0, failed: 0, skipped: 'KEYLIME_RUST_AGENT names no executable, and no registry has one', facts, failures: [] }
+  if (sides.agent === 'rust' && !rustAgent()) return skipped('KEYLIME_RUST_AGENT names no executable, and no registry has one')
   const d = new Deployment(dir, sides, release)
   try {
-    for (const { name, run } of STORY) {
+    for (const { name, run, needsNamedBootPolicies } of STORY) {
+      if (needsNamedBootPolicies && release === OLDEST) {
+        facts[name] = 'not there'
+        continue
+      }
       const start = performance.now()
       await run(d).catch((error: Error) => {
         facts[name] = 'failed'

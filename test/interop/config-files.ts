@@ -16,7 +16,7 @@ const text = (name: string, section: Section) =>
 
 const SERVER_TLS = { server_key: 'default', server_cert: 'default', trusted_client_ca: 'default' }
 const CLIENT_TLS = { client_key: 'default', client_cert: 'default', trusted_server_ca: 'default' }
-const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: '60.0' }
+const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: 60 }
 const DATABASE = { database_url: 'sqlite', database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' }
 
 const verifier = ({ verifier, registrarTls }: Ports) =>

@@ -5,7 +5,7 @@ import { KEPT_ANSWERS } from './command-lines/kept.ts'
 import { KEPT } from './differential/kept.ts'
 import type { Result } from './results.ts'
 import { STORY } from './story.ts'
-import { CURRENT, LAST_PYTHON_AGENT } from './upstream.ts'
+import { CURRENT, LAST_PYTHON_AGENT, OLDEST } from './upstream.ts'
 
 const PAGE = path.resolve(path.dirname(KEYLIME), '../docs/interop.md')
 
@@ -24,6 +24,12 @@ export function writePage(results: readonly Result[]): void {
     CELLS,
     '',
     ...storyTable(of('cells')),
+    '',
+    '## Another age',
+    '',
+    `The same story with a server of upstream ${OLDEST}, the oldest release whose services start with libraries that can still be installed. It has no measured boot policies with names.`,
+    '',
+    ...storyTable(of('skew')),
     '',
     '## The same command lines',
     '',
@@ -52,7 +58,7 @@ export function writePage(results: readonly Result[]): void {
   fs.renameSync(`${PAGE}.new`, PAGE)
 }
 
-const INTRODUCTION = `\`npm run interop\` installs upstream's real parts (services ${CURRENT}, the last agent in Python ${LAST_PYTHON_AGENT}) and lets them
+const INTRODUCTION = `\`npm run interop\` installs upstream's real parts (services ${CURRENT}, the last agent in Python ${LAST_PYTHON_AGENT}, services of ${OLDEST}) and lets them
 work with this executable, on software TPMs. It writes this page. Run it as root. \`KEYLIME_RUST_AGENT=FILE\` adds the cells with upstream's agent in Rust, which no
 package registry has. What passed is not run again with the same executable, unless you say \`--fresh\`.`
 
@@ -87,7 +93,7 @@ function differentialTable(results: readonly Result[]): string[] {
   return [
     '| evidence | compared | both pass | both fail | of these with another event id, an exception upstream, a crash upstream | differences kept | unexplained | date |',
     '| --- | --- | --- | --- | --- | --- | --- | --- |',
-    ...results.map(({ name, passed, failed, facts, at }) => {
+    ...longest(results).map(({ name, passed, failed, facts, at }) => {
       const [pass, fail, ...notes] = verdicts.map((verdict) => facts[verdict] ?? '0')
       const kept = Object.entries(facts).flatMap(([rule, n]) => (verdicts.includes(rule) ? [] : [`${rule}: ${n}`]))
       return `| ${name} | ${passed + failed} | ${pass} | ${fail} | ${notes.join(', ')} | ${kept.join('; ')} | ${failed} | ${at} |`
@@ -112,4 +118,10 @@ function storyTable(results: readonly Result[]): string[] {
     ),
     ...new Set(results.flatMap(({ skipped }) => (skipped === undefined ? [] : ['', `Skipped: ${skipped}.`]))),
   ]
+}
+
+/** Of each kind the run with the most mutations. */
+function longest(results: readonly Result[]): Result[] {
+  const kinds = Map.groupBy(results, ({ name }) => name.split(',')[0])
+  return [...kinds.values()].map((runs) => runs.toSorted((a, b) => b.passed + b.failed - a.passed - a.failed)[0]!)
 }

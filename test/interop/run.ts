@@ -1,30 +1,30 @@
-// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines and differential.
+// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential and skew.
 //   --cells NAME,…   only these cells (registrar-verifier-tenant-agent, such as ours-theirs-ours-python)
 //   --long           the differential part with 10,000 mutations and more
 //   --fresh          also what passed before with these very executables
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KEYLIME } from '../e2e/deployment.ts'
-import { cells } from './cells.ts'
+import { cells, skew } from './cells.ts'
 import { commandLines } from './command-lines/compare-tenants.ts'
 import { differential } from './differential/compare.ts'
 import { writePage } from './page.ts'
 import { stopAll } from './processes.ts'
 import { type Case, type Outcome, type Result, Results } from './results.ts'
-import { CURRENT, installRelease, LAST_PYTHON_AGENT } from './upstream.ts'
+import { CURRENT, installRelease, LAST_PYTHON_AGENT, OLDEST } from './upstream.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { cells: { type: 'string' }, long: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false } },
 })
-const PARTS: Record<string, () => Case[]> = { cells, 'command-lines': commandLines, differential: () => differential(values.long) }
+const PARTS: Record<string, () => Case[]> = { cells, 'command-lines': commandLines, differential: () => differential(values.long), skew }
 for (const part of positionals) if (!PARTS[part]) fail(`no part ${part}; there are ${Object.keys(PARTS).join(', ')}`)
 if (process.getuid?.() !== 0) fail('agents mount a tmpfs for their secrets: run as root')
 if (!existsSync(KEYLIME)) fail('bin/keylime is not built\nhint: npm run build')
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => void stopAll().finally(() => process.exit(130)))
 
-for (const release of [CURRENT, LAST_PYTHON_AGENT]) {
+for (const release of [CURRENT, LAST_PYTHON_AGENT, OLDEST]) {
   const start = performance.now()
   await installRelease(release).catch((error: Error) => fail(error.message))
   console.log(`upstream ${release}: installed (${seconds(start)} s)`)
@@ -46,8 +46,8 @@ for (const [index, one] of chosen.entries()) {
   const note = result.skipped ?? `${result.seconds.toFixed(1)} s${counts}`
   console.log(`[${index + 1}/${chosen.length}] ${word}  ${one.part}: ${one.name} (${note})`)
   for (const failure of result.failures) console.log(failure.replace(/^/gm, '    '))
+  writePage(results.all)
 }
-writePage(results.all)
 console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
 process.exitCode = total.failed > 0 ? 1 : 0
 

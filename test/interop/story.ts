@@ -9,6 +9,8 @@ import { digestOf, type Machine } from './machine.ts'
 export interface Step {
   name: string
   run(d: Deployment): Promise<void>
+  /** Releases before 7.12 have no measured boot policies with names. */
+  needsNamedBootPolicies?: boolean
 }
 
 const FAILED = 9
@@ -24,7 +26,7 @@ export const STORY: readonly Step[] = [
   { name: 'prepared payload (-k, -p)', run: preparedPayload },
   { name: 'certificate package, CA directory of the other side', run: foreignAuthority },
   { name: 'runtime policy by name', run: namedRuntimePolicy },
-  { name: 'measured boot policy by name', run: namedBootPolicy },
+  { name: 'measured boot policy by name', run: namedBootPolicy, needsNamedBootPolicies: true },
   { name: 'static policy, tampering, revocation', run: tampering },
 ]
 

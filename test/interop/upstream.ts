@@ -6,7 +6,10 @@ import { runCommand } from './processes.ts'
 /** The release that we are compared with, the last one with an agent in Python, and the oldest that still installs and starts. */
 export const CURRENT = '7.14.3'
 export const LAST_PYTHON_AGENT = '6.6.0'
-export const OLDEST = '6.6.0'
+export const OLDEST = '7.0.0'
+
+/** What a release needs in place of today's libraries: its database code was written for SQLAlchemy 1. */
+const OLDER_LIBRARIES: Record<string, readonly string[]> = { [OLDEST]: ['sqlalchemy==1.4.54', 'alembic==1.13.3'] }
 
 const SYSTEM_PYTHON = '/usr/bin/python3' // the gpg module belongs to the system's interpreter
 const SYSTEM_GPG = '/usr/lib/python3/dist-packages/gpg'
@@ -32,11 +35,14 @@ export async function installRelease(release: string): Promise<void> {
   if (fs.existsSync(python) && (await run([python, '-c', probe])).code === 0) return
   checkSystem()
   const requirements = path.join(import.meta.dirname, 'requirements.txt')
-  for (const [command, seconds] of [
-    [[SYSTEM_PYTHON, '-m', 'venv', '--clear', venv], 120],
-    [[path.join(venv, 'bin/pip'), 'install', '-q', '--disable-pip-version-check', `keylime==${release}`, '-r', requirements], 600],
-  ] as const) {
-    const done = await run([...command], seconds)
+  const older = OLDER_LIBRARIES[release]
+  const install = [path.join(venv, 'bin/pip'), 'install', '-q', '--disable-pip-version-check']
+  for (const command of [
+    [SYSTEM_PYTHON, '-m', 'venv', '--clear', venv],
+    [...install, `keylime==${release}`, '-r', requirements],
+    ...(older ? [[...install, ...older]] : []),
+  ]) {
+    const done = await run(command, 600)
     if (done.code !== 0) throw new Error(`${command.join(' ')}: exit ${done.code}\n${done.stdout}${done.stderr}`)
   }
   const place = (await run([python, '-c', 'import site; print(site.getsitepackages()[0])'])).stdout.trim()

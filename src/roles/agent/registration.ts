@@ -98,13 +98,17 @@ async function registerAs(version: string, request: RegistrationRequest): Promis
   logger.info(`Registration activated for agent ${identity.agentId}`, { version })
 }
 
+/** Registrars before API 2.2 read base64 of one DER certificate, not PEM with its chain. */
+const certificateFor = (version: string, pem: string) =>
+  isAtLeast(version, '2.2') ? pem : pem.replace(/-----END CERTIFICATE-----.*/s, '').replace(/-----BEGIN CERTIFICATE-----|\s/g, '')
+
 async function registrationBody(version: string, request: RegistrationRequest): Promise<Record<string, unknown>> {
   const { identity, iak, contactIp, contactPort, mtlsCert } = request
   const base64 = (bytes: Buffer | null) => bytes?.toString('base64') ?? null
   const body = {
     aik_tpm: base64(identity.keys.akBlob.public),
     ek_tpm: base64(identity.keys.ekPublic),
-    ...(identity.ekCertificatePem ? { ekcert: identity.ekCertificatePem } : {}),
+    ...(identity.ekCertificatePem ? { ekcert: certificateFor(version, identity.ekCertificatePem) } : {}),
     ip: contactIp,
     port: contactPort,
     mtls_cert: mtlsCert ?? 'disabled', // absent would make tenants fall back to API 1.0

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { parseMessage } from '../../core/api/parse-message.ts'
 import type { EnrolmentRequest } from '../../core/api/verifier.ts'
+import { compareVersions } from '../../core/api/versions.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../io/http/api-client.ts'
 import { negotiated } from './negotiated.ts'
@@ -40,8 +41,13 @@ export class VerifierService {
     return response.status === 404 ? undefined : parseMessage(agentStatus, expectSuccess(response).results, 'the verifier’s answer')
   }
 
+  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. */
   async enrol(agentId: string, request: EnrolmentRequest): Promise<void> {
-    const response = await this.raw('POST', agentPath(agentId), request)
+    this.#version ??= negotiated(this.#client)
+    const own = await this.#version
+    const supported_version = compareVersions(request.supported_version, own) > 0 ? own : request.supported_version
+    const olderName = { mb_refstate: request.mb_policy } // of mb_policy, before 7.12
+    const response = await this.raw('POST', agentPath(agentId), { ...request, ...olderName, supported_version })
     if (response.status === 409) {
       throw new KeylimeError(
         'already_exists',

@@ -111,3 +111,16 @@ test.each([[{}], [{ blob: 5 }], [{ blob: 'AAAA' }]])(
     expect(error).toMatchObject({ code: 'malformed' })
   },
 )
+
+test.each([
+  ['2.1', 'QUI='],
+  ['2.6', '-----BEGIN CERTIFICATE-----\nQU\nI=\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nQw==\n-----END CERTIFICATE-----\n'],
+])('a registrar of API %s gets the certificate of the EK as it reads it', async (version, ekcert) => {
+  const { request, bodies } = registrar((method, path, body) =>
+    path === '/version' ? { results: { current_version: version, supported_versions: [version] } } : good(method, path, body),
+  )
+  const pem =
+    '-----BEGIN CERTIFICATE-----\nQU\nI=\n-----END CERTIFICATE-----\n-----BEGIN CERTIFICATE-----\nQw==\n-----END CERTIFICATE-----\n'
+  await registerOnce({ ...request, identity: { ...identity, ekCertificatePem: pem } as AgentIdentity })
+  expect(bodies[1]).toMatchObject({ ekcert })
+})
