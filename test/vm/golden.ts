@@ -103,7 +103,10 @@ async function bootWithAnotherTpm({ installed, second }: Golden): Promise<void> 
   await installed.vm('copy', second.name, '--new-tpm')
   await second.vm('start')
   await second.write('/etc/keylime/agent.conf.d/vm.conf', `[agent]\ncontact_port = ${second.ports.agent}\nrun_as = ""\n`)
-  await second.sh('systemctl restart keylime-agent')
+  // another user than before: the tmpfs of the old one is not taken over
+  await second.sh(
+    'systemctl stop keylime-agent; if mountpoint -q /var/lib/keylime/secure; then umount /var/lib/keylime/secure; fi; systemctl start keylime-agent',
+  )
   await second.agentServes()
   await second.vm('freeze')
 }

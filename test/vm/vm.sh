@@ -34,7 +34,7 @@ machine=$MACHINES/$name
 exists() { [[ -f $machine/config ]] || die "no machine '$name'; hint: vm.sh new $name"; source "$machine/config"; }
 # The number of a process may have come to another one since; and one that has ended but was not reaped has no command line.
 alive() { grep -qsa "$machine/disk.img" "/proc/$1/cmdline"; }
-running() { [[ -f $machine/qemu.pid ]] && alive "$(<"$machine/qemu.pid")"; }
+running() { local pid; pid=$(cat "$machine/qemu.pid" 2>/dev/null) && alive "$pid"; }   # qemu removes the file when it ends
 ssh_options() { printf '%s\n' -i "$CACHE/ssh/client" -o BatchMode=yes -o ConnectTimeout=15 -o LogLevel=ERROR -o IdentitiesOnly=yes \
   -o "UserKnownHostsFile=$machine/known_hosts" -o StrictHostKeyChecking=yes -o "ControlPath=$machine/ssh" -o ControlMaster=auto -o ControlPersist=600; }
 # One connection for all commands: a handshake in the emulated machine takes a second. It ends before the machine does.
