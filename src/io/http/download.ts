@@ -24,7 +24,10 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
     const location = headers['location']
     if (statusCode < 300 || statusCode > 399 || typeof location !== 'string')
       throw new KeylimeError('not_found', `${target}: the server answers ${statusCode}`, { details: { status: statusCode } })
-    target = httpUrl(new URL(location, target).href)
+    const next = httpUrl(new URL(location, target).href)
+    if (target.startsWith('https:') && !next.startsWith('https:'))
+      throw new KeylimeError('refused', `${target}: leads on to ${next}, which is not encrypted`)
+    target = next
   }
   throw new KeylimeError('unreachable', `${url}: leads on more than ${MAX_REDIRECTS} times`)
 }

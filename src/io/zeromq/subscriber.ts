@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Subscriber } from 'zeromq'
+import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { tcpEndpoint } from './endpoint.ts'
 
@@ -22,7 +23,10 @@ const DEAD_AFTER_MS = 30_000
 const MAX_RECONNECT_MS = 10_000
 const RECONNECT_MS = 200
 
-/** Subscribes to all that a publisher sends, for ever: a lost connection is made again. Returns at once, whether the publisher is there or not. */
+/**
+ * Subscribes to all that a publisher sends, for ever: a lost connection is made again. Returns at once, whether the publisher is there or not.
+ * @throws KeylimeError `config_invalid` for a host that is none.
+ */
 export async function subscribe(options: SubscriptionOptions): Promise<Subscription> {
   const zeromq = await import('zeromq') // only when it is configured: 20 ms and 2 MB
   const socket = new zeromq.Subscriber({
@@ -33,9 +37,22 @@ export async function subscribe(options: SubscriptionOptions): Promise<Subscript
     heartbeatInterval: HEARTBEAT_MS,
     heartbeatTimeout: DEAD_AFTER_MS,
   })
-  void keepConnected(socket, tcpEndpoint(options.host, options.port), options.logger)
+  const endpoint = tcpEndpoint(options.host, options.port)
+  try {
+    socket.connect(endpoint)
+  } catch (cause) {
+    socket.close()
+    throw new KeylimeError('config_invalid', `cannot subscribe to ${endpoint}: ${(cause as Error).message}`, {
+      cause,
+      hint: 'correct revocation_notification_ip',
+    })
+  }
   socket.subscribe()
-  const reading = readAll(socket, options)
+  const broken = (error: Error) => {
+    if (!socket.closed) options.logger.error(`the subscription to ${endpoint} has broken: ${error.message}`)
+  }
+  void keepConnected(socket, endpoint, options.logger).catch(broken)
+  const reading = readAll(socket, options).catch(broken)
   return {
     async close() {
       socket.close()
@@ -46,7 +63,6 @@ export async function subscribe(options: SubscriptionOptions): Promise<Subscript
 
 /** The library connects again by itself, but not when the other side broke the protocol, for example by a message that is too long. */
 async function keepConnected(socket: Subscriber, endpoint: string, logger: Logger): Promise<void> {
-  socket.connect(endpoint)
   for await (const { type } of socket.events) {
     if (type === 'handshake') logger.info(`subscribed to ${endpoint}`)
     if (type !== 'disconnect' || socket.closed) continue

@@ -4,7 +4,7 @@ export interface ReceivedRevocation {
   signature: string
 }
 
-/** `full`: there is no room now. `too_long`: there never will be. */
+/** `full`: there is no room now, in the queue or on the disk. `too_long`: there never will be. */
 export type Acceptance = 'taken' | 'full' | 'too_long'
 
 /** Where revocation notifications go. The endpoint answers at once; verifying and acting happen behind this seam. */

@@ -146,11 +146,13 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
     inbox,
     logger,
   }
+  if (values.enable_revocation_notifications) {
+    const { revocation_notification_ip: host, revocation_notification_port: port } = values
+    const zeromq = await listenOverZeromq({ host, port, inbox, logger })
+    undo.push(() => zeromq.close())
+  }
   await register(start, identity, certificate)
   const server = await listen(context, start, certificate)
-  const zeromq = values.enable_revocation_notifications
-    ? await listenOverZeromq({ host: values.revocation_notification_ip, port: values.revocation_notification_port, inbox, logger })
-    : null
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${values.ip}:${server.port}`, { contact: `${values.contact_ip}:${values.contact_port}` })
   return {
@@ -158,7 +160,7 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
     port: server.port,
     idle: () => payloads.idle(),
     async stop() {
-      await Promise.all([server.close(), zeromq?.close()])
+      await server.close()
       await payloads.stop()
       await inbox.close()
       for (const step of undo.reverse()) await step()

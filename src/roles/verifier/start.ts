@@ -49,11 +49,15 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
   bootPolicyOf(values) // a name that is not known is told before anything is opened
   const tls = await tlsIdentities(env)
-  const database = await openDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), 'verifier', MIGRATIONS)
   const { client } = tls
   const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
   const webhook = openWebhookOf(values, client)
   const publisher = values.enabled_revocation_notifications.includes('zeromq') ? await openPublisher(values.zmq_ip, values.zmq_port) : null
+  const file = databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite'))
+  const database = await openDatabase(file, 'verifier', MIGRATIONS).catch((error) => {
+    publisher?.close()
+    throw error
+  })
   const senders = new Map<string, Sender>()
   if (webhook) senders.set('webhook', webhook.post)
   if (publisher) senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))

@@ -284,3 +284,21 @@ test('a full queue holds back what comes over ZeroMQ until there is room', async
   publisher.close()
   expect(taken).toEqual(['1', '2'])
 })
+
+test('what the disk does not take is not taken, and is when it does again', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const inbox = worker()
+  fs.mkdirSync(path.join(home, 'waiting-revocations.json.new'))
+  const message = notice()
+  expect([inbox.accept(message), inbox.accept(message)]).toEqual(['full', 'full'])
+  fs.rmdirSync(path.join(home, 'waiting-revocations.json.new'))
+  expect(inbox.accept(message)).toBe('taken')
+  fs.mkdirSync(path.join(home, 'waiting-revocations.json.new')) // and full again when it is worked off
+  await until('the action', () => out('runs') !== '')
+  fs.rmdirSync(path.join(home, 'waiting-revocations.json.new'))
+  await until('room', () => inbox.accept(notice({ agentId: 'another' })) === 'taken')
+  await until('both', () => out('runs') === 'ran\nran\n')
+  await inbox.close()
+})

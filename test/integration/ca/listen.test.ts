@@ -159,6 +159,15 @@ test('a thousand notifications at once are a few writes', async () => {
   bed.remove()
 })
 
+test('with a publisher’s address that is none it does not start, and leaves nothing open', async () => {
+  const bed = await authorityBed({ KEYLIME_CA_REVOCATION_NOTIFICATION_IP: 'bad host' })
+  const { logger } = recordingLogger()
+  await expect(startListener({ access: bed.access, env: bed.env, notifier: undefined, logger })).rejects.toMatchObject({
+    code: 'config_invalid',
+  })
+  bed.remove()
+})
+
 describe('a listening authority that subscribes to the verifier’s ZeroMQ publisher', () => {
   let bed: Awaited<ReturnType<typeof authorityBed>>
   let listener: RunningListener

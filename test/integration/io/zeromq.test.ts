@@ -132,3 +132,11 @@ test('a port that is taken is told with what to do', async () => {
     hint: expect.stringContaining('zmq_port'),
   })
 })
+
+test('a host that is none is told with the option', async () => {
+  const options = { host: 'bad host', port: 1, maxBytes: 1000, logger, take: async () => {} }
+  await expect(subscribe(options)).rejects.toMatchObject({
+    code: 'config_invalid',
+    hint: expect.stringContaining('revocation_notification_ip'),
+  })
+})

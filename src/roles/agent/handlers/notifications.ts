@@ -8,7 +8,8 @@ import type { AgentContext } from '../agent-context.ts'
 export function postRevocation({ inbox }: AgentContext, request: ApiRequest): ApiReply {
   const { msg, signature } = parseMessage(revocationNotification, request.body, 'the revocation notification')
   const acceptance = inbox.accept({ msg, signature: signature ?? '' })
-  if (acceptance === 'full') throw new KeylimeError('unavailable', 'too many revocation notifications are waiting')
+  if (acceptance === 'full')
+    throw new KeylimeError('unavailable', 'too many revocation notifications are waiting, or the disk of the agent is full')
   if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
   return {}
 }

@@ -6,7 +6,7 @@ const MAX_CHARACTERS = 64 * 1024
 
 /**
  * Notifications that were taken but not yet judged. The sender was told that we have them, so they are kept in a file too: a stop or a kill in
- * between loses none. Bounded in number and size.
+ * between loses none; what the disk does not take is not taken. Bounded in number and size.
  */
 export class WaitingMessages {
   readonly #file: string
@@ -26,23 +26,31 @@ export class WaitingMessages {
     if (received.msg.length + received.signature.length > MAX_CHARACTERS) return 'too_long'
     if (this.#list.length >= CAPACITY) return 'full'
     this.#list.push(received)
-    this.#write()
-    return 'taken'
+    if (this.#write()) return 'taken'
+    this.#list.pop()
+    return 'full'
   }
 
   first(): ReceivedRevocation | undefined {
     return this.#list[0]
   }
 
+  /** Where that cannot be written, the message is met again after a restart, and known to be handled. */
   dropFirst(): void {
     this.#list.shift()
     this.#write()
   }
 
-  #write(): void {
+  /** False when the disk does not take it. */
+  #write(): boolean {
     const temporary = `${this.#file}.new`
-    fs.writeFileSync(temporary, JSON.stringify(this.#list), { mode: 0o600 })
-    fs.renameSync(temporary, this.#file)
+    try {
+      fs.writeFileSync(temporary, JSON.stringify(this.#list), { mode: 0o600 })
+      fs.renameSync(temporary, this.#file)
+      return true
+    } catch {
+      return false
+    }
   }
 }
 

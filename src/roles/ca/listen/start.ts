@@ -48,13 +48,16 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
   )
   await keepCrlRight({ access, watch, logger })
   const options = { host: values.listen_ip, versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
-  const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) })
-  const secure = await serveTls(context, env, options).catch(async (error) => {
-    await plain.close(0)
-    throw error
-  })
   const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values
   const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_BODY_BYTES, logger })
+  const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) }).catch(async (error) => {
+    await zeromq?.close()
+    throw error
+  })
+  const secure = await serveTls(context, env, options).catch(async (error) => {
+    await Promise.all([plain.close(0), zeromq?.close()])
+    throw error
+  })
   const timers = [
     setInterval(() => void keepCrlRight({ access, watch, logger }), CRL_CHECK_MS).unref(),
     setInterval(() => void inbox.retry(), RETRY_MS).unref(),
