@@ -1,12 +1,11 @@
 import path from 'node:path'
-import { usageText } from '../../../core/cli/argparse.ts'
 import { pythonJson } from '../../../core/cli/python-text.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy, type LegacyForm } from '../../../core/ima/legacy-allow-list.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { writeResult } from '../action.ts'
 import { readImaKeys, readTextInput } from '../read-input.ts'
-import { argument, runProgram, type UpstreamProgram } from './program.ts'
+import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
 const convertPolicy: UpstreamProgram = {
   name: 'keylime_convert_runtime_policy',
@@ -43,14 +42,5 @@ const NOTES: Partial<Record<LegacyForm, string>> = {
   flat: 'is not JSON-formatted; attempting to convert to IMA policy from flat file format',
 }
 
-function told(message: string): number {
-  process.stdout.write(`${message}\n`)
-  return 1
-}
-
 /** `keylime_convert_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
-export async function runUpstream(args: string[]): Promise<number> {
-  if (args.length > 0) return runProgram(convertPolicy, args)
-  process.stdout.write(usageText(convertPolicy.name, convertPolicy.arguments))
-  return 0
-}
+export const runUpstream = (args: string[]): Promise<number> => runOrHelp(convertPolicy, args)

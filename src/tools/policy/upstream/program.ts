@@ -42,3 +42,16 @@ export async function runProgram(program: UpstreamProgram, args: readonly string
     return 1
   }
 }
+
+/** Of the older programs: without arguments the usage, and status 0. */
+export async function runOrHelp(program: UpstreamProgram, args: readonly string[]): Promise<number> {
+  if (args.length > 0) return runProgram(program, args)
+  process.stdout.write(usageText(program.name, program.arguments))
+  return 0
+}
+
+/** What the older programs say on standard output when they refuse. */
+export function told(message: string): number {
+  process.stdout.write(`${message}\n`)
+  return 1
+}

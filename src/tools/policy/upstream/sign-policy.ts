@@ -1,9 +1,8 @@
-import { usageText } from '../../../core/cli/argparse.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { writeResult } from '../action.ts'
 import { readInput } from '../read-input.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
-import { argument, runProgram, type UpstreamProgram } from './program.ts'
+import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
 const signPolicy: UpstreamProgram = {
   name: 'keylime_sign_runtime_policy',
@@ -32,14 +31,5 @@ const signPolicy: UpstreamProgram = {
   },
 }
 
-function told(message: string): number {
-  process.stdout.write(`${message}\n`)
-  return 1
-}
-
 /** `keylime_sign_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
-export async function runUpstream(args: string[]): Promise<number> {
-  if (args.length > 0) return runProgram(signPolicy, args)
-  process.stdout.write(usageText(signPolicy.name, signPolicy.arguments))
-  return 0
-}
+export const runUpstream = (args: string[]): Promise<number> => runOrHelp(signPolicy, args)
