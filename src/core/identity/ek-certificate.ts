@@ -1,6 +1,7 @@
 import { verifyChain } from '../pki/chain.ts'
+import { sameKey } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
-import { type PublicArea, spkiOf } from '../tpm/public-area.ts'
+import type { PublicArea } from '../tpm/public-area.ts'
 import { tpmMaker } from './tpm-maker.ts'
 
 declare const verified: unique symbol
@@ -34,7 +35,7 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
   if (!ekCertificate) {
     return { ok: false, reason: 'the TPM has no EK certificate', hint: 'set require_ek_cert = False, or judge the EK with ek_check_script' }
   }
-  if (!spkiOf(ekCertificate.publicKey).equals(spkiOf(ek.key))) {
+  if (!sameKey(ekCertificate.publicKey, ek.key)) {
     return {
       ok: false,
       reason: 'the EK certificate is for another key than the EK',

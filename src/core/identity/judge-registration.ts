@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { KeylimeError } from '../errors.ts'
 import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import { sameKey } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
 import { certifyDefect } from '../quote/verify-certify.ts'
-import { akDefects, type PublicArea, parsePublicArea, spkiOf } from '../tpm/public-area.ts'
+import { akDefects, type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 import type { AgentRecord } from './agent-record.ts'
 import { deviceIdentityDefect } from './device-identity.ts'
 import { ekFromCertificate } from './ek-from-certificate.ts'
@@ -81,15 +82,14 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
 
 function checkImmutable(known: AgentRecord | null, now: { ek: PublicArea; ak: PublicArea; ekCertificate: Certificate | null }): void {
   if (!known) return
-  const sameEk = spkiOf(parsePublicArea(known.ek).key).equals(spkiOf(now.ek.key))
+  const sameEk = sameKey(parsePublicArea(known.ek).key, now.ek.key)
   const sameAk = parsePublicArea(known.ak).name.equals(now.ak.name)
   const sameCertificate = known.ekCertificate === null || (now.ekCertificate !== null && known.ekCertificate.equals(now.ekCertificate.der))
   if (!sameEk || !sameAk || !sameCertificate) throw new KeylimeError('forbidden', IDENTITY_CHANGED)
 }
 
 function checkKeyOfCertificate(keyField: string, key: PublicArea, certificateField: string, certificate: Certificate | null): void {
-  if (certificate && !spkiOf(certificate.publicKey).equals(spkiOf(key.key)))
-    throw invalid(`${keyField} is not the key of ${certificateField}`)
+  if (certificate && !sameKey(certificate.publicKey, key.key)) throw invalid(`${keyField} is not the key of ${certificateField}`)
 }
 
 /** IAK and IDevID: keys of the maker's certificates, chains to the store, and the AK certified by the IAK (protocol 2.8). */

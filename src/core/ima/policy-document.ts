@@ -1,4 +1,5 @@
 import { KeylimeError } from '../errors.ts'
+import { sameKey } from '../pki/keys.ts'
 import { type Keyring, keyringText, parseKeyring } from './keyring.ts'
 import { parseRuntimePolicy } from './runtime-policy.ts'
 
@@ -86,7 +87,7 @@ function addDmPolicy(parts: PolicyParts, dmPolicy: unknown, source: string): voi
 export function addKeys(parts: PolicyParts, keys: Keyring, source: string): void {
   for (const [id, key] of keys) {
     const known = parts.keys.get(id)
-    if (known && !known.equals(key))
+    if (known && !sameKey(known, key))
       throw new KeylimeError(
         'conflict',
         `${source}: key id 0x${id.toString(16).padStart(8, '0')} stands for another key in the policy so far`,

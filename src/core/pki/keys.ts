@@ -28,6 +28,15 @@ export function privateKeyPem(key: KeyObject, password = ''): string {
 /** SubjectPublicKeyInfo PEM. */
 export const publicKeyPem = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' }) as string
 
+/**
+ * Whether two public keys are one and the same. Not by `KeyObject.equals`: for keys of different types that leaves an error in
+ * OpenSSL's queue, and the next private key that this thread reads is refused for it.
+ */
+export const sameKey = (a: KeyObject, b: KeyObject): boolean => spkiOf(a).equals(spkiOf(b))
+
+/** A public key as SubjectPublicKeyInfo DER (RFC 5280, 4.1.2.7). */
+export const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' }) as Buffer
+
 /** The key of a PEM text. @throws KeylimeError `wrong_password` when it is encrypted and the password does not open it, else `malformed`. */
 export function readPrivateKey(pem: string, password = ''): KeyObject {
   try {

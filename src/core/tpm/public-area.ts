@@ -123,6 +123,3 @@ export function akDefects(area: PublicArea): string[] {
   if (area.attributes & OBJECT_ATTRIBUTE.decrypt) defects.push('decrypt is set')
   return defects
 }
-
-/** The key as SubjectPublicKeyInfo DER: equal bytes mean equal keys. */
-export const spkiOf = (key: KeyObject): Buffer => key.export({ type: 'spki', format: 'der' }) as Buffer

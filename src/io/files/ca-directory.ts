@@ -6,7 +6,7 @@ import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import { parseCertificate, toPem } from '../../core/pki/certificate.ts'
 import { makeCrl, parseCrl, type Revocation, type RevocationReason } from '../../core/pki/crl.ts'
 import { type Authority, type HostName, issueCertificate, makeAuthority } from '../../core/pki/issue.ts'
-import { makeKeyPair, privateKeyPem, publicKeyPem, readPrivateKey } from '../../core/pki/keys.ts'
+import { makeKeyPair, privateKeyPem, publicKeyPem, readPrivateKey, sameKey } from '../../core/pki/keys.ts'
 import { type Keystore, openKeystore, RESERVED_NAMES, sealKeystore } from '../../core/pki/keystore.ts'
 import { upstreamSubject } from '../../core/pki/names.ts'
 import type { Certificate } from '../../core/pki/types.ts'
@@ -97,8 +97,7 @@ async function init(access: CaAccess): Promise<Certificate> {
 /** Starts a key store for a key that was made elsewhere. @throws KeylimeError `refused` when `cacert.crt` is not the certificate of that key. */
 export async function importAuthorityKey(access: CaAccess, key: KeyObject, lastSerial: number): Promise<void> {
   const certificate = parseCertificate(await readText(path.join(access.directory, 'cacert.crt')))
-  const spki = (of: KeyObject) => of.export({ format: 'der', type: 'spki' })
-  if (!spki(createPublicKey(key)).equals(spki(certificate.publicKey))) {
+  if (!sameKey(createPublicKey(key), certificate.publicKey)) {
     throw new KeylimeError('refused', `the key is not that of ${path.join(access.directory, 'cacert.crt')}`)
   }
   await withFileLock(path.join(access.directory, LOCK), async () => {

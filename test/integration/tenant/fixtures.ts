@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { sameKey } from '../../../src/core/pki/keys.ts'
 import type { Certificate } from '../../../src/core/pki/types.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
 import { type Listening, serve } from '../../../src/io/http/server.ts'
@@ -107,7 +108,7 @@ export class TenantWorld {
       notBefore: Date.now() - HOUR,
       notAfter: Date.now() + HOUR,
     })
-    expect(parsePublicArea(ek.public).key.equals(certificate.publicKey)).toBe(true)
+    expect(sameKey(parsePublicArea(ek.public).key, certificate.publicKey)).toBe(true)
     this.machines.push(agent)
     this.registered.set(id, {
       agent_id: id,

@@ -3,6 +3,7 @@ import { isKeylimeError } from '../../../../src/core/errors.ts'
 import { parseCertificate, parseCertificates, toPem } from '../../../../src/core/pki/certificate.ts'
 import { verifyChain } from '../../../../src/core/pki/chain.ts'
 import type { Authority } from '../../../../src/core/pki/issue.ts'
+import { sameKey } from '../../../../src/core/pki/keys.ts'
 import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
 
 let authority: Authority
@@ -64,7 +65,7 @@ describe('parseCertificate', () => {
         spki: oaep,
       }),
     )
-    expect(certificate.publicKey.equals(pair.publicKey)).toBe(true)
+    expect(sameKey(certificate.publicKey, pair.publicKey)).toBe(true)
   })
   test('reads dates of both forms, also the year 9999', () => {
     const { publicKey } = ecPair()
