@@ -42,6 +42,17 @@ export async function until<T>(what: string, probe: () => T | Promise<T>, second
 export const testLogger = (name: string): Logger =>
   process.env['KEYLIME_TEST_LOG'] ? createLogger({ name, level: 'debug' }) : silentLogger
 
+/** Two ports in a row that nobody listens on now. @returns the first. */
+export async function freePortPair(): Promise<number> {
+  for (;;) {
+    const [port] = (await freePorts(1)) as [number]
+    const next = net.createServer()
+    const free = await new Promise<boolean>((done) => next.on('error', () => done(false)).listen(port + 1, '0.0.0.0', () => done(true)))
+    await new Promise((done) => next.close(done))
+    if (free) return port
+  }
+}
+
 /** Ports that nobody listens on now. */
 export async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(

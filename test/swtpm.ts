@@ -17,6 +17,8 @@ export interface SwtpmOptions {
   ekCertificate?: boolean
   /** The CA's directory, made when empty; several TPMs may have the same maker. Default: one of its own. */
   caDirectory?: string
+  /** On this TCP port and the next instead of a unix socket: some clients know nothing else. */
+  port?: number
 }
 
 export interface Swtpm {
@@ -37,30 +39,30 @@ export interface Swtpm {
   stop(): Promise<void>
 }
 
-/** A fresh software TPM on a unix socket in a temporary directory; the socket's path is short enough for every client. */
+/** A fresh software TPM, on a unix socket in a temporary directory; the socket's path is short enough for every client. */
 export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-swtpm-'))
-  const socket = path.join(directory, 'sock')
+  const place = placeOf(directory, options.port)
   const ca = options.caDirectory ?? path.join(directory, 'ca')
   if (options.ekCertificate) await provision(directory, ca)
-  let child = await launch(directory, socket)
+  let child = await launch(directory, place)
   const withTpm = async (work: (tpm: Tpm) => Promise<void>) => {
-    const tpm = await openTpm({ tcti: `swtpm:path=${socket}`, flushLeaked: false })
+    const tpm = await openTpm({ tcti: place.tcti, flushLeaked: false })
     await work(tpm).finally(() => tpm.close())
   }
   return {
-    tcti: `swtpm:path=${socket}`,
+    tcti: place.tcti,
     directory,
     manufacturerCertificates: ['issuercert.pem', 'swtpm-localca-rootca-cert.pem'].map((name) => path.join(ca, name)),
     extendPcr: (pcr, digest, hash = 'sha256') => withTpm((tpm) => tpm.pcrExtend(hash, pcr, digest)),
     resetPcr: (pcr) => withTpm((tpm) => tpm.pcrReset(pcr)),
     async powerCycle({ startup = true } = {}) {
-      await run('swtpm_ioctl', ['--unix', `${socket}.ctrl`, '-i'])
+      await run('swtpm_ioctl', [...place.ioctl, '-i'])
       if (startup) await withTpm((tpm) => tpm.startup())
     },
     kill: () => end(child, 'SIGKILL'),
     async start() {
-      child = await launch(directory, socket)
+      child = await launch(directory, place)
     },
     suspend: (yes) => void child.kill(yes ? 'SIGSTOP' : 'SIGCONT'),
     async stop() {
@@ -70,11 +72,43 @@ export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   }
 }
 
-async function launch(directory: string, socket: string): Promise<ChildProcess> {
-  for (const file of [socket, `${socket}.ctrl`]) fs.rmSync(file, { force: true })
-  const args = ['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--server', `type=unixio,path=${socket}`]
-  const control = ['--ctrl', `type=unixio,path=${socket}.ctrl`, '--flags', 'not-need-init,startup-clear']
-  const child = spawn('swtpm', [...args, ...control], { stdio: ['ignore', 'ignore', 'pipe'] })
+/** Where a TPM listens, as its program, its clients and its control program spell it. */
+interface Place {
+  tcti: string
+  server: string
+  control: string
+  ioctl: string[]
+  connect: () => net.Socket
+  /** Sockets that a killed process leaves behind. */
+  files: string[]
+}
+
+function placeOf(directory: string, port?: number): Place {
+  const socket = path.join(directory, 'sock')
+  if (port === undefined)
+    return {
+      tcti: `swtpm:path=${socket}`,
+      server: `type=unixio,path=${socket}`,
+      control: `type=unixio,path=${socket}.ctrl`,
+      ioctl: ['--unix', `${socket}.ctrl`],
+      connect: () => net.connect(socket),
+      files: [socket, `${socket}.ctrl`],
+    }
+  const host = '127.0.0.1'
+  return {
+    tcti: `swtpm:host=${host},port=${port}`,
+    server: `type=tcp,port=${port},bindaddr=${host}`,
+    control: `type=tcp,port=${port + 1},bindaddr=${host}`,
+    ioctl: ['--tcp', `${host}:${port + 1}`],
+    connect: () => net.connect(port, host),
+    files: [],
+  }
+}
+
+async function launch(directory: string, { server, control, connect, files }: Place): Promise<ChildProcess> {
+  for (const file of files) fs.rmSync(file, { force: true })
+  const args = ['socket', '--tpm2', '--tpmstate', `dir=${directory}`, '--server', server, '--ctrl', control]
+  const child = spawn('swtpm', [...args, '--flags', 'not-need-init,startup-clear'], { stdio: ['ignore', 'ignore', 'pipe'] })
   let complaint = ''
   child.stderr?.on('data', (chunk) => (complaint += chunk))
   const failed = Promise.race([
@@ -82,17 +116,17 @@ async function launch(directory: string, socket: string): Promise<ChildProcess> 
     once(child, 'exit').then(([code]) => `exit ${code}`),
   ]).then((reason) => Promise.reject(new Error(`swtpm: ${reason} ${complaint}`)))
   failed.catch(() => {})
-  await Promise.race([failed, answers(socket)])
+  await Promise.race([failed, answers(connect)])
   return child
 }
 
-async function answers(socket: string): Promise<void> {
-  while (!(await connects(socket))) await sleep(5)
+async function answers(connect: () => net.Socket): Promise<void> {
+  while (!(await connects(connect()))) await sleep(5)
 }
 
-const connects = (file: string) =>
+const connects = (client: net.Socket) =>
   new Promise<boolean>((resolve) => {
-    const client = net.connect(file, () => {
+    client.on('connect', () => {
       client.destroy()
       resolve(true)
     })

@@ -3,7 +3,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { KEYLIME, unmount } from '../e2e/deployment.ts'
-import { adminClient, freePorts } from '../servers.ts'
+import { adminClient, freePortPair, freePorts } from '../servers.ts'
 import { startSwtpm } from '../swtpm.ts'
 import { type AgentKind, type Ports, writeAgentConfig, writeServiceConfig } from './config-files.ts'
 import { Machine } from './machine.ts'
@@ -81,9 +81,10 @@ export class Deployment {
     const id = `d432fbb3-d2f1-4a97-9ef7-75bd81c0${String(number).padStart(4, '0')}`
     const dir = this.at(`agent${number}`)
     fs.mkdirSync(path.join(dir, 'actions'), { recursive: true })
-    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: this.at('maker') })
-    for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, this.at('tenant/tpm_cert_store', path.basename(file)))
     const [port] = (await freePorts(1)) as [number]
+    const onTcp = this.sides.agent === 'rust' ? { port: await freePortPair() } : {} // its library knows no unix socket
+    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: this.at('maker'), ...onTcp })
+    for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, this.at('tenant/tpm_cert_store', path.basename(file)))
     const machine = new Machine(id, dir, port, tpm)
     this.machines.push(machine)
     atStop(() => tpm.stop())

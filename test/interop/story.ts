@@ -165,16 +165,22 @@ function writeInclude(d: Deployment): void {
   const file = (name: string, text: string, mode = 0o644) => fs.writeFileSync(d.at('tenant/include', name), text, { mode })
   fs.mkdirSync(d.at('tenant/include'), { recursive: true })
   file('autorun.sh', '#!/bin/sh\ntouch autorun.stamp\n', 0o755)
-  file('action_list', 'local_action_note\n')
-  const action = `import json, os
+  const alone = d.sides.agent === 'rust' // it starts actions as programs, by their whole names
+  file('action_list', alone ? 'local_action_note.py\n' : 'local_action_note\n')
+  const action = `#!/usr/bin/env python3
+import asyncio, json, os, sys
 
 async def execute(event):
     place = os.path.dirname(os.path.abspath(__file__))
     with open(os.path.join(place, "revoked.new"), "w", encoding="utf-8") as file:
         json.dump(event, file)
     os.rename(os.path.join(place, "revoked.new"), os.path.join(place, "revoked.json"))
+
+if __name__ == "__main__":
+    with open(sys.argv[1], encoding="utf-8") as file:
+        asyncio.run(execute(json.load(file)))
 `
-  file('local_action_note.py', action)
+  file('local_action_note.py', action, 0o755)
 }
 
 function readJson(file: string): Record<string, unknown> | undefined {
