@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import path from 'node:path'
-import { exitCodeOf, isKeylimeError } from './core/errors.ts'
+import { nearestWord } from './core/cli/nearest-word.ts'
+import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
 import { printFailure } from './io/process/print-failure.ts'
 import { VERSION, versionText } from './io/process/version.ts'
 
@@ -42,7 +43,9 @@ const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Prom
   keylime_userdata_encrypt: () => import('./tools/userdata-encrypt/upstream.ts'),
 }
 
-const args = process.argv.slice(2)
+const given = process.argv.slice(2)
+const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
+const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)
 const upstream = UPSTREAM[path.basename(process.argv0)]
 
 if (upstream) void finish(async () => (await upstream()).runUpstream(args))
@@ -66,6 +69,8 @@ async function runCommandLine(): Promise<number> {
   const choose = (run: () => Promise<number>) => {
     chosen = run
   }
+  const [role = ''] = args
+  if (role !== '' && !role.startsWith('-') && !ROLES.includes(role)) throw unknownRole(role)
   let cli = yargs(args)
     .scriptName('keylime')
     .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
@@ -77,7 +82,6 @@ async function runCommandLine(): Promise<number> {
     .option('debug', { type: 'boolean', hidden: true, describe: 'Show where a failure came from' })
     .strict()
     .demandCommand(1, 'Say which role: "keylime --help" lists them.')
-    .recommendCommands()
     .wrap(Math.min(120, process.stdout.columns ?? 100))
     .epilogue(
       '"keylime ROLE --help" has the options and examples of a role. Exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
@@ -93,6 +97,10 @@ async function runCommandLine(): Promise<number> {
       },
     ) as typeof cli
   }
+  if (role === '') {
+    process.stderr.write(`${await cli.getHelp()}\n`)
+    return 2
+  }
   await cli.parseAsync()
   return chosen ? chosen() : 0
 }
@@ -100,6 +108,12 @@ async function runCommandLine(): Promise<number> {
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
 const startRegistrar = async (...given: Parameters<typeof import('./roles/registrar/start.ts').startRegistrar>) =>
   (await import('./roles/registrar/start.ts')).startRegistrar(...given)
+
+function unknownRole(word: string): KeylimeError {
+  const meant = nearestWord(word, ROLES)
+  const hint = meant ? `did you mean \`keylime ${meant}\`?` : `one of: ${ROLES.join(', ')}`
+  return new KeylimeError('usage', `there is no role "${word}"`, { hint })
+}
 
 function failUsage(message: string | undefined, error: Error | undefined, cli: { help(): unknown }): never {
   if (error) throw error

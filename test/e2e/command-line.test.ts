@@ -21,11 +21,16 @@ test.each(['tenant', 'agent', 'verifier', 'registrar', 'ca', 'service', 'userdat
   },
 )
 
-test('keylime alone, and a role that does not exist, are usage errors with a hint', async () => {
-  for (const args of [[], ['fnord'], ['verifier', '--fnord']]) {
-    const { code, stderr } = await run(...args)
-    expect([code, stderr]).toEqual([2, expect.stringMatching(/^error: .*\nhint: /)])
-  }
+test('keylime alone shows its help; words that do not exist are usage errors with a hint', async () => {
+  expect(await run()).toMatchObject({ code: 2, stderr: expect.stringContaining('keylime tenant') })
+  expect(await run('help', 'tenant')).toMatchObject({ code: 0, stdout: expect.stringContaining('keylime tenant list') })
+  for (const [args, hint] of [
+    [['fnord'], 'one of: tenant, agent'],
+    [['tennant'], 'did you mean `keylime tenant`?'],
+    [['tenant', 'statsu'], 'did you mean `keylime tenant status`?'],
+    [['verifier', '--fnord'], '"keylime verifier --help" shows what there is'],
+  ] as const)
+    expect(await run(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(`\nhint: ${hint}`) })
 })
 
 test('a configuration with several faults names each with its line, and exits with 2', async () => {

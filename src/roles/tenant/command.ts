@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { printableJson, Terminal } from '../../io/process/terminal.ts'
 import type { TenantEvent } from './events.ts'
@@ -32,6 +33,7 @@ export const command = {
       )
       .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
       .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
+      .example('keylime tenant list', 'every machine, its state, and why it failed')
       .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
       .example('keylime tenant explain -u d432 --patch change.json', 'why it failed, and the smallest change that would accept it')
       .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
@@ -121,9 +123,11 @@ export const command = {
 function commandOf(argv: Arguments): TenantCommand {
   const word = argv.action ?? argv.command ?? 'add'
   const found = tenantCommand(word)
-  if (!found)
-    throw new KeylimeError('usage', `"${word}" is not something that the tenant can do`, { hint: `one of: ${COMMANDS.join(', ')}` })
-  return found
+  if (found) return found
+  const meant = nearestWord(word, COMMANDS)
+  throw new KeylimeError('usage', `"${word}" is not something that the tenant can do`, {
+    hint: meant ? `did you mean \`keylime tenant ${meant}\`?` : `one of: ${COMMANDS.join(', ')}`,
+  })
 }
 
 function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) => void {

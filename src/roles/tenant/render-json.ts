@@ -20,7 +20,7 @@ export function resultJson(result: TenantResult): string {
     case 'ids':
       return JSON.stringify({ result: 'agents', where: result.where, ids: result.ids })
     case 'agents':
-      return JSON.stringify({ result: 'agents', where: 'verifier', agents: result.agents })
+      return JSON.stringify({ result: 'agents', where: 'verifier', agents: result.agents, not_enrolled: result.notEnrolled })
     case 'status':
       return JSON.stringify({
         result: 'status',

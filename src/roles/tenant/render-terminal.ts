@@ -73,7 +73,7 @@ export function resultLines(result: TenantResult, now: number): string[] {
     case 'ids':
       return result.ids.length > 0 ? [...result.ids] : [`no agent is known to the ${result.where}; ${emptyAdvice(result.where)}`]
     case 'agents':
-      return agentTable(result.agents, now)
+      return agentTable(result, now)
     case 'status':
       return statusLines(result, now)
     case 'revocations':
@@ -101,16 +101,19 @@ function revocationTable(revocations: readonly Revocation[]): string[] {
 const emptyAdvice = (where: 'registrar' | 'verifier') =>
   where === 'registrar' ? 'start `keylime agent` on a machine' : 'enrol one with `keylime tenant -u ID …`'
 
-function agentTable(agents: Readonly<Record<string, AgentStatus>>, now: number): string[] {
-  const rows = Object.entries(agents).map(([id, status]) => [
+function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agents' }>, now: number): string[] {
+  const enrolled = Object.entries(agents).map(([id, status]) => [
     id,
+    `${status['ip']}:${status['port']}`,
     stateName(status),
     String(status.attestation_count ?? 0),
     lastGood(status, now),
     status.last_event_id ?? '',
   ])
+  const rows = [...enrolled, ...notEnrolled.map((id) => [id, '-', 'not enrolled', '0', 'never', ''])]
+  rows.sort(([a], [b]) => (a! < b! ? -1 : 1))
   return rows.length > 0
-    ? alignColumns([['AGENT', 'STATE', 'ATTESTED', 'LAST GOOD', 'LAST FAILURE'], ...rows])
+    ? alignColumns([['AGENT', 'ADDRESS', 'STATE', 'ATTESTED', 'LAST GOOD', 'LAST FAILURE'], ...rows])
     : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
 }
 

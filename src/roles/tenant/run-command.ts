@@ -20,7 +20,12 @@ export type TenantResult =
       readonly status: AgentStatus | undefined
     }
   | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
-  | { readonly type: 'agents'; readonly agents: Readonly<Record<string, AgentStatus>> }
+  | {
+      readonly type: 'agents'
+      readonly agents: Readonly<Record<string, AgentStatus>>
+      /** Ids that only the registrar knows; none when it was not asked. */
+      readonly notEnrolled: readonly string[]
+    }
   | { readonly type: 'revocations'; readonly revocations: readonly Revocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
@@ -47,7 +52,9 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
     case 'explain':
       return explain(context)
     case 'bulkinfo':
-      return { type: 'agents', agents: await allAgents(context) }
+      return { type: 'agents', agents: await allAgents(context), notEnrolled: [] }
+    case 'list':
+      return listAgents(context)
     default:
       return agentStatus(context, command)
   }
@@ -107,6 +114,12 @@ async function allAgents(context: TenantContext): Promise<Record<string, AgentSt
   if (typeof results !== 'object' || results === null)
     throw new KeylimeError('malformed', 'the verifier’s answer to bulkinfo is not an object')
   return results as Record<string, AgentStatus>
+}
+
+/** Every machine that somebody knows: those of the verifier, and those that have registered and were not enrolled yet. */
+async function listAgents(context: TenantContext): Promise<TenantResult> {
+  const [agents, registered] = await Promise.all([allAgents(context), context.registrar.agentIds()])
+  return { type: 'agents', agents, notEnrolled: registered.filter((id) => !(id in agents)) }
 }
 
 const query = ({ options }: TenantContext): Record<string, string> => (options.verifierId ? { verifier: options.verifierId } : {})

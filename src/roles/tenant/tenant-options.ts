@@ -58,6 +58,7 @@ export const COMMANDS = [
   'add',
   'update',
   'delete',
+  'list',
   'status',
   'explain',
   'cvstatus',

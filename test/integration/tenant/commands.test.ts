@@ -74,7 +74,14 @@ describe('our own face', () => {
     })
     expect((await ours('cvlist')).out.split('\n')).toContain('three')
     expect((await ours('reglist')).out.split('\n')).toContain('three')
-    expect((await ours('bulkinfo')).out).toMatch(/AGENT +STATE +ATTESTED[\s\S]*three +Get Quote/)
+    expect((await ours('bulkinfo')).out).toMatch(/AGENT +ADDRESS +STATE +ATTESTED[\s\S]*three +127.0.0.1:\d+ +Get Quote/)
+    await world.machine('new')
+    const { out } = await ours('list')
+    expect(out).toMatch(/\nnew +- +not enrolled +0 +never[\s\S]*\nthree +127.0.0.1:\d+ +Get Quote/)
+    expect(JSON.parse((await ours('list', { json: true })).out)).toMatchObject({
+      agents: { three: { attestation_status: 'PASS' } },
+      not_enrolled: expect.arrayContaining(['new']),
+    })
     expect(JSON.parse((await ours('status', { uuid: 'three', json: true })).out)).toMatchObject({
       agent_id: 'three',
       verifier: { attestation_status: 'PASS' },
