@@ -1,6 +1,8 @@
 import fs from 'node:fs'
 import { until } from '../../servers.ts'
-import { accepted, type Bench, first, type Subject } from '../bench.ts'
+import { accepted, type Bench, expectWords, first, type Subject } from '../bench.ts'
+
+const INTRUDER = '/usr/local/sbin/intruder'
 
 /** Upstream's agent in the same machine, with the same configuration, against our verifier. */
 export async function rustAgent(bench: Bench): Promise<void> {
@@ -13,16 +15,13 @@ export async function rustAgent(bench: Bench): Promise<void> {
     one = await first(bench)
     const { machine } = one
     await machine.sh('systemctl disable --now keylime-agent; umount /var/lib/keylime/secure; rm -f /var/lib/keylime/agent_data.json')
+    await machine.sh('chmod -R a+rX /var/lib/keylime/cv_ca') // it reads the verifier's authority when it is root no more
     await operator.keylime('tenant', 'regdelete', '-u', one.id)
     await machine.vm('put', executable, '/usr/local/bin/keylime_agent')
     await machine.sh(
       'mkdir -p /usr/libexec/keylime; systemd-run --quiet --unit rust-agent -E RUST_LOG=keylime_agent=info /usr/local/bin/keylime_agent',
     )
-    await until(
-      'the agent',
-      async () => (await machine.run('journalctl -u rust-agent -o cat | grep -c "Listening on"')).stdout.trim() !== '0',
-      120,
-    )
+    await until('the agent', async () => (await machine.run('journalctl -u rust-agent -o cat | grep "Listening on"')).code === 0, 120)
   })
   await report.step('our tenant and verifier deliver to it and attest it; measured boot and runtime policy accept it', async () => {
     const digest = await one.machine.sh('sha256sum /usr/local/bin/keylime_agent')
@@ -40,8 +39,16 @@ export async function rustAgent(bench: Bench): Promise<void> {
       at('rust.json'),
     )
     const golden = { ...bench.golden, record: { ...bench.golden.record, runtimePolicy: at('rust.json') } }
-    await accepted({ ...bench, golden }, one, operator.payload('payload-rust', { 'secret.txt': 'for the other agent\n' }))
+    await accepted({ ...bench, golden }, one, operator.payload('payload-rust', { 'secret.txt': 'for the other agent\n' })).catch(
+      async (error: Error) => {
+        throw new Error(`${error.message}\n${(await one.machine.run('journalctl -u rust-agent -o cat | tail -n 30')).stdout}`)
+      },
+    )
     await until('the payload', async () => (await one.machine.run('cat /var/lib/keylime/secure/unzipped/secret.txt')).code === 0, 60)
     await operator.attestedAgain(one.id, 3)
+  })
+  await report.step('an unknown program is run, and the verdict names it', async () => {
+    await one.machine.sh(`printf '#!/bin/sh\\n: harmless\\n' >${INTRUDER}; chmod 755 ${INTRUDER}; ${INTRUDER}`)
+    return expectWords(await operator.refused(one.id), INTRUDER, 'not_in_allowlist')
   })
 }
