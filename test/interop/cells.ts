@@ -18,16 +18,10 @@ export const cells = (): Case[] =>
     SIDES.flatMap((registrar) => SIDES.flatMap((verifier) => SIDES.map((tenant) => cell('cells', { registrar, verifier, tenant, agent })))),
   )
 
-/** A server of upstream's oldest release among ours of today. */
+/** One program of upstream's oldest release among ours of today. */
 export const skew = (): Case[] => {
   const ours: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
-  const tenant: Sides = { ...ours, tenant: 'theirs' }
-  const why = `the tenant of ${OLDEST} asks an agent in the agent's newest version and does not know the names that API 2.5 gave to keys (rsa2048)`
-  return [
-    cell('skew', { ...ours, registrar: 'theirs' }, OLDEST),
-    cell('skew', { ...ours, verifier: 'theirs' }, OLDEST),
-    { part: 'skew', name: cellName(tenant), run: async () => skipped(why) },
-  ]
+  return (['registrar', 'verifier', 'tenant'] as const).map((role) => cell('skew', { ...ours, [role]: 'theirs' }, OLDEST))
 }
 
 const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })

@@ -142,10 +142,12 @@ export interface AgentFacts {
   port: number
   registrarPort: number
   clientCa: string
+  /** Only these, in place of all that it has. */
+  apiVersions?: string
 }
 
 /** agent.conf: the options that all three agents have, and what each kind has alone. @returns its path. */
-export function writeAgentConfig(kind: AgentKind, { id, dir, port, registrarPort, clientCa }: AgentFacts): string {
+export function writeAgentConfig(kind: AgentKind, { id, dir, port, registrarPort, clientCa, apiVersions }: AgentFacts): string {
   const quoted = (section: Section) => Object.fromEntries(Object.entries(section).map(([key, value]) => [key, `"${value}"`]))
   const texts = quoted({
     version: '2.0',
@@ -198,6 +200,7 @@ export function writeAgentConfig(kind: AgentKind, { id, dir, port, registrarPort
       revocation_actions_dir: path.join(dir, 'actions'),
       ima_ml_path: path.join(dir, 'ima.log'),
       measuredboot_ml_path: path.join(dir, 'boot.log'),
+      ...(apiVersions ? { api_versions: apiVersions } : {}),
     }),
     exponential_backoff_initial_delay: 300,
   }

@@ -8,7 +8,7 @@ import { startSwtpm } from '../swtpm.ts'
 import { type AgentKind, type Ports, writeAgentConfig, writeServiceConfig } from './config-files.ts'
 import { Machine } from './machine.ts'
 import { atStop, type Finished, runCommand, type Service, startService } from './processes.ts'
-import { CURRENT, LAST_PYTHON_AGENT, programOf, rustAgent } from './upstream.ts'
+import { CURRENT, LAST_PYTHON_AGENT, OLDEST, programOf, rustAgent } from './upstream.ts'
 
 export type Side = 'ours' | 'theirs'
 
@@ -99,7 +99,10 @@ export class Deployment {
 
   #startAgent({ id, dir, port, tpm, imaLog, bootLog }: Machine): Service {
     const clientCa = this.at('verifier/cv_ca/cacert.crt')
-    const config = writeAgentConfig(this.sides.agent, { id, dir, port, registrarPort: this.ports.registrar, clientCa })
+    const facts = { id, dir, port, registrarPort: this.ports.registrar, clientCa }
+    // the oldest tenant asks in the agent's newest version, and does not know the names that 2.5 gave to keys
+    const apiVersions = this.#release === OLDEST && this.sides.tenant === 'theirs' ? { apiVersions: '2.1, 2.2' } : {}
+    const config = writeAgentConfig(this.sides.agent, { ...facts, ...apiVersions })
     const env = {
       ...this.#env,
       KEYLIME_DIR: dir,

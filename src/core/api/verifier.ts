@@ -3,8 +3,7 @@ import { z } from 'zod'
 const algorithms = z.array(z.string().max(64)).max(64)
 const MAX_POLICY_TEXT = 100 << 20
 
-/** `POST /v2.x/agents/:id` at the verifier (protocol 3.6). */
-export const enrolmentRequest = z.object({
+const enrolment = z.object({
   v: z.string().max(64).nullish(),
   cloudagent_ip: z.string().min(1).max(255),
   cloudagent_port: z.coerce.number().int().min(1).max(65_535),
@@ -26,7 +25,13 @@ export const enrolmentRequest = z.object({
   mtls_cert: z.string().max(65_536).nullish(),
   supported_version: z.string().max(16),
 })
-export type EnrolmentRequest = z.infer<typeof enrolmentRequest>
+
+/** `POST /v2.x/agents/:id` at the verifier (protocol 3.6). Tenants before 7.12 call the measured boot policy `mb_refstate`, and none the JSON text `null`. */
+export const enrolmentRequest = z.preprocess((body) => {
+  if (typeof body !== 'object' || body === null || 'mb_policy' in body || !('mb_refstate' in body)) return body
+  return { ...body, mb_policy: body.mb_refstate === 'null' ? null : body.mb_refstate }
+}, enrolment)
+export type EnrolmentRequest = z.infer<typeof enrolment>
 
 /** `POST /v2.x/verify/evidence` (protocol 4.10). */
 export const evidenceRequest = z.object({

@@ -29,6 +29,17 @@ test('a machine whose boot log explains its PCRs is attested, and fails when a P
   expect((await status('booted')).last_event_id).toBe('measured_boot.invalid_pcr_4')
 })
 
+test('a tenant of an older release says mb_refstate: it holds as mb_policy does, and the text null is none', async () => {
+  const old = { mb_policy: undefined }
+  const agent = await machine('secure-boot-ima-ng')
+  expect((await add('old', agent, { ...old, mb_refstate: '{"scrtm_and_bios": []}' })).status).toBe(200)
+  expect((await status('old')).has_mb_refstate).toBe(1)
+  expect((await add('broken', agent, { ...old, mb_refstate: '{' })).status).toBe(400)
+  expect((await bed.add('none', await bed.machine(), { ...old, mb_refstate: 'null' })).status).toBe(200)
+  expect((await status('none')).has_mb_refstate).toBe(0)
+  expect(await bed.add('neither', agent, old)).toMatchObject({ status: 400, message: expect.stringContaining('mb_policy') })
+})
+
 test('the boot log of another machine is refused, and so is none', async () => {
   const other = await machine('no-secure-boot')
   other.extra = { mb_measurement_list: machineFile('secure-boot-ima-ng', 'uefi.bin').toString('base64') }
