@@ -33,6 +33,15 @@ export const enrolmentRequest = z.preprocess((body) => {
 }, enrolment)
 export type EnrolmentRequest = z.infer<typeof enrolment>
 
+/** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */
+const policyWarnings = z.object({ warnings: z.array(z.object({ policy: z.string(), path: z.string(), message: z.string() })) })
+
+/** The warnings in an answer, each a sentence; none in one of upstream's. */
+export function warningsIn(results: unknown): string[] {
+  const { data } = policyWarnings.safeParse(results)
+  return (data?.warnings ?? []).map(({ policy, path, message }) => `${policy === path ? policy : `${policy}: ${path}`} ${message}`)
+}
+
 /** `POST /v2.x/verify/evidence` (protocol 4.10). */
 export const evidenceRequest = z.object({
   type: z.string(),

@@ -26,7 +26,13 @@ export function lintBootPolicy(state: Record<string, unknown>): PolicyWarning[] 
   const warnings: PolicyWarning[] = []
   const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
   if (!('scrtm_and_bios' in state) && !('kernels' in state))
-    return [{ path: 'mb_policy', message: 'lists no firmware and no kernel: whatever boots is accepted when its log fits the quote' }]
+    return [
+      {
+        path: 'mb_policy',
+        message: 'lists no firmware and no kernel: whatever boots is accepted when its log fits the quote',
+        dangerous: true,
+      },
+    ]
   if (state['has_secureboot'] === false)
     warnings.push({ path: 'has_secureboot', message: 'is false: machines whose firmware checks nothing are accepted' })
   for (const [i, kernel] of list(state['kernels']).entries()) {
@@ -35,11 +41,13 @@ export function lintBootPolicy(state: Record<string, unknown>): PolicyWarning[] 
       warnings.push({
         path: `kernels[${i}].kernel_cmdline`,
         message: `${JSON.stringify(line)} accepts any command line: init=/bin/sh, or IMA switched off`,
+        dangerous: true,
       })
     else if (line.includes('.*'))
       warnings.push({
         path: `kernels[${i}].kernel_cmdline`,
         message: `${JSON.stringify(line.slice(0, 200))} has ".*": anything can be added there`,
+        dangerous: true,
       })
   }
   for (const member of ['scrtm_and_bios', 'kernels'])

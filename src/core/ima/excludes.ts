@@ -7,6 +7,8 @@ export type Excludes = (name: string) => boolean
 
 const MAX_LENGTH = 4096
 const MAX_COUNT = 10_000
+/** Steps of RE2's program, of all expressions together: a character of a name costs at most so many. */
+const MAX_STEPS = 300_000
 const NONE: Excludes = () => false
 
 /**
@@ -16,11 +18,13 @@ const NONE: Excludes = () => false
 export function compileExcludes(expressions: readonly string[], where: string): Excludes {
   if (expressions.length === 0) return NONE
   if (expressions.length > MAX_COUNT) throw new KeylimeError('invalid_request', `${where}: has over ${MAX_COUNT} expressions`)
+  let steps = 0
   const translated = expressions.map((text, i) => {
     if (text.length > MAX_LENGTH) throw new KeylimeError('invalid_request', `${where}[${i}]: is longer than ${MAX_LENGTH} characters`)
     try {
       const pattern = `(?:${translatePythonRegex(text)})`
-      RE2JS.compile(pattern)
+      steps += RE2JS.compile(pattern).programSize()
+      if (steps > MAX_STEPS) throw new Error('the expressions up to this one are too large to be matched in good time')
       return pattern
     } catch (cause) {
       throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${(cause as Error).message}`, {

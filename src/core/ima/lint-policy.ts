@@ -6,6 +6,8 @@ export interface PolicyWarning {
   /** JSON path. */
   path: string
   message: string
+  /** It lets in what the policy is there to keep out; the rest is only odd. */
+  dangerous?: true
 }
 
 const WORLD_WRITABLE = /^\/(?:tmp|var\/tmp|dev\/shm)\//
@@ -13,8 +15,9 @@ const SHA1_DIGITS = 40
 /** Lengths of digests that a kernel measures with: SHA-1, -224, -256, -384, -512. */
 const DIGEST_DIGITS = new Set([40, 56, 64, 96, 128])
 
-/** @param excludes the expressions of the policy as they stand in it. */
-export function lintPolicy(policy: RuntimePolicy, excludes: readonly string[]): PolicyWarning[] {
+/** What in a runtime policy is valid and probably not meant. */
+export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
+  const { excludes } = policy
   if (policy.digests.size === 0 && policy.keys.size === 0 && excludes.length === 0)
     return [{ path: 'digests', message: 'the policy is empty: every machine fails' }]
   const warnings = excludes.flatMap((expression, i) => lintExclude(expression, `excludes[${i}]`))

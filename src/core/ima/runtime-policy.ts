@@ -14,6 +14,8 @@ export interface RuntimePolicy {
   digests: Digests
   keyrings: Digests
   buffers: Digests
+  /** The expressions of `isExcluded`. */
+  excludes: readonly string[]
   isExcluded: Excludes
   /** Keyrings whose keys are neither checked nor learned; `*` is all of them. */
   ignoredKeyrings: ReadonlySet<string>
@@ -56,23 +58,21 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   if (typeof logHash !== 'string' || !isHashName(logHash)) throw bad('ima.log_hash_alg', 'must be sha1, sha256, sha384 or sha512')
   const keys = policy['verification-keys']
   if (typeof keys !== 'string') throw bad('verification-keys', 'must be a text, "" for none')
+  const excludes = texts(policy['excludes'], 'excludes')
   const parsed = {
     generator: natural(meta['generator'], 'meta.generator', 3),
     digests: digests(policy['digests'], 'digests'),
     keyrings: digests(policy['keyrings'], 'keyrings'),
     buffers: digests(policy['ima-buf'], 'ima-buf'),
-    isExcluded: compileExcludes(texts(policy['excludes'], 'excludes'), 'excludes'),
+    excludes,
+    isExcluded: compileExcludes(excludes, 'excludes'),
     ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
     logHash,
     keys: parseKeyring(keys, 'verification-keys'),
     deviceMapper: ima['dm_policy'] == null ? null : parseDmPolicy(ima['dm_policy'], 'ima.dm_policy'),
   }
   const members = [parsed.digests, parsed.keyrings, parsed.buffers, parsed.ignoredKeyrings, parsed.keys]
-  const isEmpty =
-    parsed.generator <= 1 &&
-    !parsed.deviceMapper &&
-    (policy['excludes'] as unknown[]).length === 0 &&
-    members.every(({ size }) => size === 0)
+  const isEmpty = parsed.generator <= 1 && !parsed.deviceMapper && excludes.length === 0 && members.every(({ size }) => size === 0)
   return { ...parsed, isEmpty }
 }
 

@@ -185,10 +185,11 @@ async function enrol(
   let tries = 0
   await withRetries(context, 'verifier', async () => {
     tries++
-    await context.verifier.enrol(agentId, request).catch((error) => {
-      if (tries > 1 && isKeylimeError(error) && error.code === 'already_exists') return // an earlier try whose answer was lost
+    const warnings = await context.verifier.enrol(agentId, request).catch((error) => {
+      if (tries > 1 && isKeylimeError(error) && error.code === 'already_exists') return [] // an earlier try whose answer was lost
       throw error
     })
+    for (const text of warnings) report({ type: 'warning', text })
   })
   const status = context.options.wait ? undefined : await waitUntilKnown(context, agentId)
   if (status) report({ type: 'enrolled_status', agentId, status })

@@ -1,4 +1,5 @@
 import fs from 'node:fs/promises'
+import { warningsIn } from '../../core/api/verifier.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { ApiResponse } from '../../io/http/api-client.ts'
 import { bootPolicy, runtimePolicy, tpmPolicyText } from './policy-fields.ts'
@@ -17,7 +18,7 @@ const METHODS = { add: 'POST', update: 'PUT', show: 'GET', delete: 'DELETE', lis
 /** True for the commands that work on stored policies. */
 export const isPolicyCommand = (command: TenantCommand) => /(runtimepolicy|mbpolicy)$/.test(command)
 
-/** One call on `/allowlists` or `/mbpolicies` (protocol 3.8). The answer is returned whatever its status is; the faces judge it. */
+/** One call on `/allowlists` or `/mbpolicies` (protocol 3.8). Warnings are told; the answer is returned whatever its status is, the faces judge it. */
 export async function callPolicyResource(context: TenantContext, command: TenantCommand): Promise<PolicyAnswer> {
   const [, action, kind] = /^(add|update|show|delete|list)(runtime|mb)policy$/.exec(command) as unknown as [
     string,
@@ -30,7 +31,9 @@ export async function callPolicyResource(context: TenantContext, command: Tenant
   if (name === '' && action !== 'list') throw new KeylimeError('usage', `${command} needs ${flag}`)
   const path = `/${kind === 'runtime' ? 'allowlists' : 'mbpolicies'}/${action === 'list' ? '' : encodeURIComponent(name)}`
   const body = action === 'add' || action === 'update' ? await (kind === 'runtime' ? runtimeBody(context) : bootBody(context)) : undefined
-  return { kind, action, name, response: await context.verifier.raw(METHODS[action], path, body) }
+  const response = await context.verifier.raw(METHODS[action], path, body)
+  for (const text of warningsIn(response.results)) context.report({ type: 'warning', text })
+  return { kind, action, name, response }
 }
 
 async function runtimeBody(context: TenantContext): Promise<Record<string, unknown>> {

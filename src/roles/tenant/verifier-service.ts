@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { parseMessage } from '../../core/api/parse-message.ts'
-import type { EnrolmentRequest } from '../../core/api/verifier.ts'
+import { type EnrolmentRequest, warningsIn } from '../../core/api/verifier.ts'
 import { compareVersions } from '../../core/api/versions.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../io/http/api-client.ts'
@@ -41,8 +41,8 @@ export class VerifierService {
     return response.status === 404 ? undefined : parseMessage(agentStatus, expectSuccess(response).results, 'the verifier’s answer')
   }
 
-  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. */
-  async enrol(agentId: string, request: EnrolmentRequest): Promise<void> {
+  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. @returns what it warns of. */
+  async enrol(agentId: string, request: EnrolmentRequest): Promise<string[]> {
     this.#version ??= negotiated(this.#client)
     const own = await this.#version
     const supported_version = compareVersions(request.supported_version, own) > 0 ? own : request.supported_version
@@ -57,7 +57,7 @@ export class VerifierService {
         },
       )
     }
-    expectSuccess(response)
+    return warningsIn(expectSuccess(response).results)
   }
 
   /** 200: gone at once, 202: going, 404: was not there. */

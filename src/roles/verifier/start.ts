@@ -5,7 +5,9 @@ import type { Values } from '../../config/option.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import type { AgentTiming } from '../../core/attestation/agent-state.ts'
+import { KIND_NAMES } from '../../core/attestation/merge-policies.ts'
 import { isPolled } from '../../core/attestation/operational-state.ts'
+import { dangerText } from '../../core/attestation/policy-dangers.ts'
 import type { SeverityPolicy } from '../../core/attestation/severity.ts'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
@@ -139,7 +141,12 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     store,
     revocations,
     announcer,
-    policies: createPolicyBook(policyStore(database), settings.bootPolicy, settings.runtimePolicyRules),
+    policies: createPolicyBook(policyStore(database), {
+      bootPolicy: settings.bootPolicy,
+      rules: settings.runtimePolicyRules,
+      warn: ({ kind, name, dangers }) =>
+        logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
+    }),
     loop,
     enroller,
     clock: systemClock,

@@ -128,6 +128,25 @@ describe('our own face', () => {
     const wrongDigest = { ...named, 'runtime-policy': policy, 'runtime-policy-checksum': '00' }
     expect((await ours('addruntimepolicy', wrongDigest)).code).toBe('refused')
   })
+  test('a policy that checks nothing is stored, and the warning of the verifier is printed', async () => {
+    const policy = world.file('open.json', JSON.stringify({ ...POLICY, excludes: ['/.*'] }))
+    const warning = 'runtime_policy: excludes[0] "/.*" excludes programs and libraries everywhere: the policy checks nothing'
+    const named = { 'runtime-policy-name': 'open', 'runtime-policy': policy }
+    expect(await ours('addruntimepolicy', named)).toMatchObject({ out: 'policy open stored\n', err: `warning: ${warning}\n` })
+    const json = (await ours('updateruntimepolicy', { ...named, json: true })).out
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line))
+    expect(json).toMatchObject([
+      { event: 'warning', text: warning },
+      { result: 'policy', results: { warnings: [{ path: 'excludes[0]' }] } },
+    ])
+    await world.machine('open')
+    expect((await ours('add', { uuid: 'open', wait: false, 'runtime-policy': policy })).err).toContain(`warning: ${warning}\n`)
+    expect((await theirs('-c', 'updateruntimepolicy', '--runtime-policy-name', 'open', '--runtime-policy', policy)).err).toContain(
+      `WARNING:keylime.tenant:${warning}`,
+    )
+  })
   test('servers that are not there are unreachable', async () => {
     expect((await ours('cvlist', { cvport: 1 })).code).toBe('unreachable')
   })

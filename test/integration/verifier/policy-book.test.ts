@@ -27,7 +27,10 @@ afterAll(async () => {
   fs.rmSync(dir, { recursive: true })
 })
 
-const book = () => createPolicyBook(store, 'accept-all', { failOnViolations: false, requireSigned: false })
+const rules = { failOnViolations: false, requireSigned: false }
+const warned: string[] = []
+const warn = ({ name }: { name: string }) => warned.push(name)
+const book = () => createPolicyBook(store, { bootPolicy: 'accept-all', rules, warn })
 const agent = (runtime: string | null, imaKeys?: string) =>
   ({ tpmPolicy: '{}', runtimePolicy: runtime, mbPolicy: null, imaKeys }) as Enrolment
 
@@ -53,13 +56,23 @@ test('a policy that no name stands for any more is forgotten, and one that was u
   await expect(shared.policyOf(agent('changing'))).rejects.toMatchObject({ code: 'policy_not_found' })
 })
 
+test('a dangerous policy is warned about once, whatever the number of its names and agents, and told to each that gives it', async () => {
+  warned.length = 0
+  const [wide, shared] = [runtimePolicy({ excludes: ['/'] }), book()]
+  for (const name of ['wide', 'as-wide', 'wide']) expect(await shared.put('runtime', name, wide)).toMatchObject([{ path: 'excludes[0]' }])
+  for (let i = 0; i < 10; i++) expect((await shared.policyOf(agent('as-wide'))).dangers).toHaveLength(1)
+  expect(warned).toEqual(['wide'])
+  expect((await book().policyOf(agent('wide'))).dangers).toHaveLength(1) // a verifier that starts anew tells it again
+  expect(warned).toEqual(['wide', 'wide'])
+})
+
 test('without a runtime policy an agent’s own keys judge by an empty one', async () => {
   expect((await book().policyOf(agent(null))).ima).toBeNull()
   expect((await book().policyOf(agent(null, '{"pubkeys":[]}'))).ima).not.toBeNull()
 })
 
 test('where policies must be signed, only one that is signed by the key beside it is stored', async () => {
-  const strict = createPolicyBook(store, 'accept-all', { failOnViolations: false, requireSigned: true })
+  const strict = createPolicyBook(store, { bootPolicy: 'accept-all', rules: { ...rules, requireSigned: true }, warn })
   const [mine, other] = ['P-256', 'P-256'].map((namedCurve) => generateKeyPairSync('ec', { namedCurve }))
   const pem = ({ publicKey }: typeof mine & object) => publicKey.export({ type: 'spki', format: 'pem' }) as string
   const signed = signPolicy(runtimePolicy(), mine!.privateKey, '')

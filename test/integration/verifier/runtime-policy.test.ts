@@ -129,6 +129,17 @@ test('a named policy that is updated judges its agents anew, without adding them
   expect((await call('GET', 'fleet')).results).toMatchObject({ name: 'fleet', runtime_policy: policyText(['/x', '/y']) })
 })
 
+test('whoever gives a policy that excludes everything is told so, for a name and for an agent; others get no word of it', async () => {
+  const send = (method: 'POST' | 'PUT', excludes: string[]) =>
+    bed.admin.request(method, '/v2.6/allowlists/open', { body: { runtime_policy: base64(policyText([], excludes)) } })
+  const told = { warnings: [{ policy: 'runtime_policy', path: 'excludes[0]', message: expect.stringContaining('excludes every file') }] }
+  expect(await send('POST', ['.*'])).toMatchObject({ status: 201, results: told })
+  expect((await add('open', await machine(), { runtime_policy_name: 'open' })).results).toEqual(told)
+  expect((await add('open-too', await machine(), { runtime_policy: base64(policyText([], ['.*'])) })).results).toEqual(told)
+  expect((await send('PUT', ['/var/log/'])).results).toEqual({})
+  expect((await add('narrow', await machine(), { runtime_policy_name: 'open' })).results).toEqual({})
+})
+
 test('keys of the agent itself count in the place of the policy’s, also after the policy was updated', async () => {
   const keys = new Map(
     ['rsa2048pub.pem', 'secp256k1pub.pem'].map((file) => readImaKey(imaVector(file)) as ImaKey).map(({ id, key }) => [id, key]),

@@ -42,7 +42,7 @@ export function enrolAgent(context: VerifierContext): Route['handle'] {
       mbPolicy,
       tpmPolicy: enrolment.tpmPolicy,
     })
-    return {}
+    return policy.dangers.length > 0 ? { results: { warnings: policy.dangers } } : {}
   }
 }
 

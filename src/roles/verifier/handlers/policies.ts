@@ -28,12 +28,12 @@ export function policyHandlers(
 
   async function put(request: ApiRequest, name: string) {
     const { content, key } = contentOf(kind, request.body)
-    await context.policies.put(kind, name, content, key)
+    const warnings = await context.policies.put(kind, name, content, key)
     for (const agent of context.agents.all()) {
       const used = kind === 'runtime' ? agent.enrolment.runtimePolicy : agent.enrolment.mbPolicy
       if (used === name) agent.policy = await context.policies.policyOf(agent.enrolment) // judged by it from the next quote on
     }
-    return { status: 201 }
+    return { status: 201, ...(warnings.length > 0 ? { results: { warnings } } : {}) }
   }
 
   return {

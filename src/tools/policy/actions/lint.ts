@@ -39,6 +39,6 @@ export const lint: PolicyAction<Arguments> = {
 function lintText(text: string, expected: 'runtime' | null): PolicyWarning[] {
   const policy = JSON.parse(text) as Record<string, unknown>
   const kind = expected ?? policyKind(policy)
-  if (kind === 'runtime') return lintPolicy(parseRuntimePolicy(text), policy['excludes'] as string[])
+  if (kind === 'runtime') return lintPolicy(parseRuntimePolicy(text))
   return kind === 'tpm' ? lintTpmPolicy(text) : lintBootPolicy(parseBootPolicyText(text) ?? {})
 }

@@ -50,6 +50,11 @@ test('too long and too many expressions are refused', () => {
   expect(() => compileExcludes(['x'.repeat(5000)], 'excludes')).toThrow(/^excludes\[0\]: /)
   expect(() => compileExcludes(Array(10_001).fill('x'), 'excludes')).toThrow(/^excludes: /)
 })
+test('expressions that would make each look-up slow are refused together, and ten thousand plain ones are not', () => {
+  const large = Array(2).fill(`(?:${'a{1000}'.repeat(200)})`)
+  expect(() => compileExcludes(large, 'excludes')).toThrow(/^excludes\[1\]: .*too large to be matched in good time$/)
+  expect(compileExcludes(Array(10_000).fill('/var/lib/x/.*'), 'excludes')('/var/lib/x/y')).toBe(true)
+})
 test('of several expressions any one is enough, and flags of one do not reach the next', () => {
   const excluded = compileExcludes(['(?i)/ABC', '/xyz'], 'excludes')
   expect(['/abc', '/xyz', '/XYZ', '/'].map(excluded)).toEqual([true, true, false, false])
