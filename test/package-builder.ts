@@ -69,8 +69,16 @@ interface RpmFile {
   mode?: number
 }
 
+interface RpmOptions {
+  algorithm?: number
+  /** In place of the right one. */
+  sha256?: string
+  /** Signs the main header. */
+  sign?: (header: Buffer) => Buffer
+}
+
 /** An RPM package without content: lead, signature header with the SHA-256 of the main one, main header. */
-export function buildRpm(name: string, files: readonly RpmFile[], { algorithm = 8, sha256 = '' } = {}): Buffer {
+export function buildRpm(name: string, files: readonly RpmFile[], { algorithm = 8, sha256 = '', sign }: RpmOptions = {}): Buffer {
   const [texts, int16, int32, text] = [8, 3, 4, 6]
   const strings = (list: string[]) => Buffer.from(list.map((item) => `${item}\0`).join(''))
   const numbers = (list: number[], size: 2 | 4) => {
@@ -104,13 +112,17 @@ export function buildRpm(name: string, files: readonly RpmFile[], { algorithm = 
     [1118, texts, directories.length, strings(directories)],
     [5011, int32, 1, numbers([algorithm], 4)],
   ])
-  const signature = rpmHeader([[273, text, 1, strings([sha256 || createHash('sha256').update(main).digest('hex')])]])
+  const signed = sign?.(main)
+  const digest: RpmTag = [273, text, 1, strings([sha256 || createHash('sha256').update(main).digest('hex')])]
+  const signature = rpmHeader(signed ? [[267, 7, signed.length, signed], digest] : [digest])
   const lead = Buffer.alloc(96)
   lead.writeUInt32BE(0xedabeedb)
   return Buffer.concat([lead, signature, Buffer.alloc((8 - (signature.length % 8)) % 8), main, Buffer.from('payload')])
 }
 
-function rpmHeader(tags: readonly [tag: number, type: number, count: number, data: Buffer][]): Buffer {
+type RpmTag = [tag: number, type: number, count: number, data: Buffer]
+
+function rpmHeader(tags: readonly RpmTag[]): Buffer {
   const parts: Buffer[] = []
   let offset = 0
   const index = tags.map(([tag, type, count, data]) => {

@@ -2,7 +2,11 @@ import { entryPath } from '../archive/file-digests.ts'
 import { KeylimeError } from '../errors.ts'
 
 /** A package of a repository's index. */
-export interface IndexedPackage {
+export interface IndexedPackage extends IndexedFile {
+  name: string
+}
+
+export interface IndexedFile {
   /** Relative to the repository. */
   path: string
   sha256: string
@@ -19,7 +23,7 @@ export function parsePackages(text: string): IndexedPackage[] {
         'invalid_request',
         `Packages: stanza ${i + 1} (${field('Package') ?? 'without a name'}) has no Filename and SHA256`,
       )
-    return [{ path: entryPath(path).slice(1), sha256 }]
+    return [{ name: field('Package') ?? '', path: entryPath(path).slice(1), sha256 }]
   })
 }
 

@@ -9,8 +9,10 @@ const MAX_DATA = 64 << 20
 const MAX_FILES = 2_000_000
 
 const SIG_SHA256 = 273
+/** Signatures of the header: RSA, and the other kinds. Those of header and content together are no matter here. */
+const SIG_HEADER = [268, 267]
 const TAG = { name: 1000, modes: 1030, digests: 1035, dirIndexes: 1116, baseNames: 1117, dirNames: 1118, digestAlgorithm: 5011 } as const
-const TYPE = { int16: 3, int32: 4, string: 6, texts: 8 } as const
+const TYPE = { int16: 3, int32: 4, string: 6, bytes: 7, texts: 8 } as const
 const ALGORITHMS: Record<number, string> = { 1: 'md5', 2: 'sha1', 8: 'sha256', 9: 'sha384', 10: 'sha512', 11: 'sha224' }
 const [FILE_TYPE, REGULAR] = [0o170000, 0o100000]
 
@@ -27,11 +29,17 @@ export interface RpmFiles {
   digests: Map<string, string>
 }
 
+export interface RpmPackage extends RpmFiles {
+  /** What the packager signed, with his OpenPGP signature; null when he did not. */
+  header: Buffer
+  signature: Buffer | null
+}
+
 /**
  * The files of an RPM package by its headers, with the digests that the packager recorded; the content is not read. The header must have the SHA-256 that the
  * signature header says, when it says one. @throws KeylimeError `archive_refused`.
  */
-export async function readRpmFiles(stream: ByteStream): Promise<RpmFiles> {
+export async function readRpmFiles(stream: ByteStream): Promise<RpmPackage> {
   if ((await stream.take(LEAD)).readUInt32BE(0) !== LEAD_MAGIC) throw refused('is no RPM package')
   const signature = await readHeader(stream)
   await stream.skip((8 - (signature.bytes.length % 8)) % 8)
@@ -50,7 +58,8 @@ export async function readRpmFiles(stream: ByteStream): Promise<RpmFiles> {
     if (isRegular(modes[i]!) && !/^0*$/.test(digest)) files.set(`${directory}${baseNames[i]}`, digest.toLowerCase())
   }
   const algorithm = algorithmOfRpm(header.numbers(TAG.digestAlgorithm)[0] ?? 1)
-  return { name: header.texts(TAG.name)[0] ?? '', algorithm, digests: files }
+  const signed = SIG_HEADER.map((tag) => signature.content(tag)).find((bytes) => bytes !== null) ?? null
+  return { name: header.texts(TAG.name)[0] ?? '', algorithm, digests: files, header: header.bytes, signature: signed }
 }
 
 class Header {
@@ -87,6 +96,13 @@ class Header {
       at = end + 1
     }
     return texts
+  }
+
+  content(tag: number): Buffer | null {
+    const entry = this.#index.get(tag)
+    if (!entry) return null
+    if (entry.type !== TYPE.bytes || entry.offset + entry.count > this.#data.length) throw refused('has a damaged header')
+    return Buffer.from(this.#data.subarray(entry.offset, entry.offset + entry.count))
   }
 
   numbers(tag: number): number[] {

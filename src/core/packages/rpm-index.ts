@@ -1,9 +1,9 @@
 import { entryPath } from '../archive/file-digests.ts'
 import { KeylimeError } from '../errors.ts'
-import type { IndexedPackage } from './deb-index.ts'
+import type { IndexedFile, IndexedPackage } from './deb-index.ts'
 
 /** Where `repomd.xml` says that the list of packages is, and its SHA-256. @throws KeylimeError `invalid_request` when it says neither. */
-export function primaryOf(repomd: string): IndexedPackage {
+export function primaryOf(repomd: string): IndexedFile {
   const found = elements(repomd, 'data').find(({ attributes }) => attribute(attributes, 'type') === 'primary')
   const indexed = found && indexedIn(found.content)
   if (indexed) return indexed
@@ -14,11 +14,11 @@ export function primaryOf(repomd: string): IndexedPackage {
 export const packagesOf = (primary: string): IndexedPackage[] =>
   elements(primary, 'package').map(({ content }, i) => {
     const indexed = indexedIn(content)
-    if (indexed) return indexed
+    if (indexed) return { name: elements(content, 'name')[0]?.content.trim() ?? '', ...indexed }
     throw new KeylimeError('invalid_request', `the primary list has no location and SHA-256 for its package ${i + 1}`)
   })
 
-function indexedIn(content: string): IndexedPackage | null {
+function indexedIn(content: string): IndexedFile | null {
   const sha256 = elements(content, 'checksum')
     .find(({ attributes }) => attribute(attributes, 'type') === 'sha256')
     ?.content.trim()

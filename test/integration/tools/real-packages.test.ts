@@ -79,7 +79,7 @@ test('a repository that is served', async () => {
         () => false,
       ),
     )
-    expect(await namesAndDigests({ remoteRpmRepo: `http://127.0.0.1:${port}/` })).toEqual(expected)
+    expect(await namesAndDigests({ remoteRpmRepo: `http://127.0.0.1:${port}/`, allowUnsigned: true })).toEqual(expected)
   } finally {
     server.kill()
   }

@@ -194,21 +194,27 @@ describe('Debian packages', () => {
     write(`site/debian/${index}/Packages.gz`, packed)
     write('site/debian/dists/stable/Release', `Suite: stable\nSHA256:\n ${sha256(packed)} ${packed.length} main/binary-amd64/Packages.gz\n`)
     const remoteDebRepo = `${url}/debian/${index}`
-    expect(await digestsOf({ remoteDebRepo })).toEqual({ '/usr/bin/r': [sha256('r')] })
+    expect(await digestsOf({ remoteDebRepo, allowUnsigned: true })).toEqual({ '/usr/bin/r': [sha256('r')] })
     write('site/debian/pool/r.deb', buildDeb(buildTar([{ name: './usr/bin/r', content: 'evil' }])))
-    await expect(digestsOf({ remoteDebRepo })).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('pool/r.deb') })
+    await expect(digestsOf({ remoteDebRepo, allowUnsigned: true })).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringContaining('pool/r.deb'),
+    })
     write(`site/debian/${index}/Packages.gz`, zlib.gzipSync(packages('0'.repeat(64))))
-    await expect(digestsOf({ remoteDebRepo })).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('Packages.gz') })
+    await expect(digestsOf({ remoteDebRepo, allowUnsigned: true })).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringContaining('Packages.gz'),
+    })
   })
 
   test('of a flat repository are fetched; what is missing is said', async () => {
     write('site/flat/pool/r.deb', deb)
     write('site/flat/Packages', packages())
-    expect(await digestsOf({ remoteDebRepo: `${url}/flat/` })).toEqual({ '/usr/bin/r': [sha256('r')] })
+    expect(await digestsOf({ remoteDebRepo: `${url}/flat/`, allowUnsigned: true })).toEqual({ '/usr/bin/r': [sha256('r')] })
     expect(notes[0]).toMatch(/has no Release/)
-    await expect(digestsOf({ remoteDebRepo: `${url}/none/` })).rejects.toMatchObject({ code: 'not_found' })
+    await expect(digestsOf({ remoteDebRepo: `${url}/none/`, allowUnsigned: true })).rejects.toMatchObject({ code: 'not_found' })
     write('site/flat/Packages', 'Package: r\n\n')
-    await expect(digestsOf({ remoteDebRepo: `${url}/flat/` })).rejects.toThrow(/stanza 1 \(r\)/)
+    await expect(digestsOf({ remoteDebRepo: `${url}/flat/`, allowUnsigned: true })).rejects.toThrow(/stanza 1 \(r\)/)
     await expect(digestsOf({ remoteDebRepo: 'ftp://x/' })).rejects.toMatchObject({ code: 'usage' })
     await expect(digestsOf({ remoteDebRepo: 'http://127.0.0.1:1/' })).rejects.toMatchObject({ code: 'unreachable' })
   })
@@ -317,12 +323,12 @@ describe('RPM packages', () => {
 
   test('of a repository are read by their headers, and its list must have the digest that repomd.xml says', async () => {
     repository('site/rpms')
-    expect(await digestsOf({ remoteRpmRepo: `${url}/rpms` })).toEqual(expected)
+    expect(await digestsOf({ remoteRpmRepo: `${url}/rpms`, allowUnsigned: true })).toEqual(expected)
     write('site/rpms/repodata/primary.xml.gz', zlib.gzipSync('<metadata/>'))
-    await expect(digestsOf({ remoteRpmRepo: `${url}/rpms` })).rejects.toMatchObject({ code: 'refused' })
+    await expect(digestsOf({ remoteRpmRepo: `${url}/rpms`, allowUnsigned: true })).rejects.toMatchObject({ code: 'refused' })
     write('site/rpms/repodata/repomd.xml', '<repomd/>')
-    await expect(digestsOf({ remoteRpmRepo: `${url}/rpms` })).rejects.toThrow(/no primary list/)
-    await expect(digestsOf({ remoteRpmRepo: `${url}/none` })).rejects.toMatchObject({ code: 'not_found' })
+    await expect(digestsOf({ remoteRpmRepo: `${url}/rpms`, allowUnsigned: true })).rejects.toThrow(/no primary list/)
+    await expect(digestsOf({ remoteRpmRepo: `${url}/none`, allowUnsigned: true })).rejects.toMatchObject({ code: 'not_found' })
   })
 
   test('that are installed come from the program rpm; without it that is said', async () => {

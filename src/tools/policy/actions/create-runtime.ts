@@ -20,6 +20,7 @@ export const createRuntime: PolicyAction<Arguments> = {
       .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
       .example('keylime policy create runtime --rootfs /mnt/image -o policy.json', 'accept all files of an image')
       .example('keylime policy create runtime --deb-installed --initrd /boot/initrd.img -o policy.json', 'what Debian has installed')
+      .example('keylime policy create runtime --remote-deb-repo URL --package openssh-server', 'one package, whose signature is checked')
       .example('keylime policy create runtime --rpm-installed -o policy.json', 'the same of Fedora and its relatives')
       .option('log', {
         type: 'string',
@@ -43,6 +44,17 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('rpm-package', { type: 'array', string: true, describe: 'RPM packages' })
       .option('local-rpm-repo', file('Directory with RPM packages'))
       .option('remote-rpm-repo', file('URL of the directory with repodata/'))
+      .option('package', {
+        type: 'array',
+        string: true,
+        describe: 'Names of the packages that are taken of a remote repository; default: all. What they depend on is not added',
+      })
+      .option('keyring', {
+        type: 'array',
+        string: true,
+        describe: 'Files of the OpenPGP keys that repositories must be signed by; default: those that the system trusts',
+      })
+      .option('allow-unsigned', { type: 'boolean', describe: 'Take repositories whose signature is missing or of an unknown key' })
       .option('max-workers', { type: 'number', requiresArg: true, default: 8, describe: 'Packages that are read at once' })
       .option('hash', {
         ...file('Algorithm by which files are hashed; default: that of the lists, or sha256', ['algo']),

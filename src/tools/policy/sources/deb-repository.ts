@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { ByteStream } from '../../../core/archive/byte-stream.ts'
 import type { Compression } from '../../../core/archive/compression.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+import { choosePackages } from '../../../core/packages/choose-packages.ts'
 import { parsePackages, parseRelease } from '../../../core/packages/deb-index.ts'
 import { decompress } from '../../../io/files/decompress.ts'
 import { download, downloadAll } from '../../../io/http/download.ts'
@@ -9,9 +10,12 @@ import { runParallel } from '../run-parallel.ts'
 import type { Source, SourceContext } from '../source.ts'
 import { AT_ONCE, checkSha256, MAX_INDEX, naming, withSha256 } from './archive-limits.ts'
 import { addDeb } from './deb-files.ts'
+import { DEB_KEYRINGS, RepositoryKeys, type SignatureOptions } from './repository-signature.ts'
 
-export interface DebRepositoryOptions {
+export interface DebRepositoryOptions extends SignatureOptions {
   remoteDebRepo?: string | undefined
+  /** Names; none: all. */
+  package?: string[] | undefined
   maxWorkers?: number | undefined
 }
 
@@ -20,11 +24,12 @@ export const debRepository: Source<DebRepositoryOptions> = {
   flags: '--remote-deb-repo',
   isWanted: ({ remoteDebRepo }) => Boolean(remoteDebRepo),
 
-  async collect({ remoteDebRepo, maxWorkers }, context) {
-    const place = placeOf(remoteDebRepo!)
-    const packages = parsePackages(await fetchIndex(place, context))
+  async collect(options, context) {
+    const place = placeOf(options.remoteDebRepo!)
+    const index = await fetchIndex(place, await fetchRelease(place, options, context))
+    const packages = await naming(place.index, async () => choosePackages(parsePackages(index), options.package))
     let count = 0
-    await runParallel(packages, maxWorkers ?? AT_ONCE, async ({ path, sha256 }) => {
+    await runParallel(packages, options.maxWorkers ?? AT_ONCE, async ({ path, sha256 }) => {
       const url = `${place.root}${path}`
       await naming(url, async () => addDeb(url, withSha256((await download(url)).body, sha256), context))
       context.progress(`${++count} of ${packages.length} packages: ${path}`)
@@ -55,15 +60,24 @@ const FORMS: readonly [name: string, kind: Compression | null][] = [
   ['Packages', null],
 ]
 
-/** The list of packages, as `Release` vouches for it when there is one. */
-async function fetchIndex({ suite, index }: Place, { tell }: SourceContext): Promise<string> {
+const NO_RELEASE = 'has no Release: nobody vouches for its list of packages'
+
+/** What `InRelease` or `Release` says of the lists of packages; null for a repository without, if that is allowed. */
+async function fetchRelease({ suite }: Place, options: SignatureOptions, context: SourceContext): Promise<Map<string, string> | null> {
+  const keys = await RepositoryKeys.open(options, DEB_KEYRINGS, context)
+  const signed = async (name: string, data: Buffer, signature: Buffer | 'inside' | null) =>
+    parseRelease((await keys.content({ name, data, signature })).toString('utf8'))
+  const inRelease = await orNull(downloadAll(`${suite}InRelease`, MAX_INDEX))
+  if (inRelease) return signed(`${suite}InRelease`, inRelease, 'inside')
   const release = await orNull(downloadAll(`${suite}Release`, MAX_INDEX))
-  const listed = release ? parseRelease(release.toString('utf8')) : null
-  tell(
-    listed
-      ? `${suite}Release: its signature is not checked here, the packages are checked against it`
-      : `${suite} has no Release: the list of packages is taken as it is`,
-  )
+  if (release) return signed(`${suite}Release`, release, await orNull(downloadAll(`${suite}Release.gpg`, MAX_INDEX)))
+  keys.refuseUnproved(suite, NO_RELEASE)
+  context.tell(`warning: ${suite}: ${NO_RELEASE}; it is taken as it is`)
+  return null
+}
+
+/** The list of packages, as `Release` vouches for it when there is one. */
+async function fetchIndex({ suite, index }: Place, listed: Map<string, string> | null): Promise<string> {
   for (const [name, kind] of FORMS) {
     const url = `${index}${name}`
     const expected = listed?.get(url.slice(suite.length))

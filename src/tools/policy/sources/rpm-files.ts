@@ -11,8 +11,9 @@ import { runParallel } from '../run-parallel.ts'
 import type { Source, SourceContext } from '../source.ts'
 import { AT_ONCE, naming, readable, withSha256, withStream } from './archive-limits.ts'
 import { textOf } from './deb-repository.ts'
+import { orNone, RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
 
-export interface RpmFilesOptions {
+export interface RpmFilesOptions extends SignatureOptions {
   rpmPackage?: string[] | undefined
   localRpmRepo?: string | undefined
   maxWorkers?: number | undefined
@@ -23,24 +24,29 @@ export const rpmFiles: Source<RpmFilesOptions> = {
   flags: '--rpm-package, --local-rpm-repo',
   isWanted: ({ rpmPackage, localRpmRepo }) => Boolean(rpmPackage?.length || localRpmRepo),
 
-  async collect({ rpmPackage, localRpmRepo, maxWorkers }, context) {
+  async collect(options, context) {
+    const { rpmPackage, localRpmRepo, maxWorkers } = options
     const packages = new Map<string, string | undefined>((rpmPackage ?? []).map((file) => [file, undefined]))
-    if (localRpmRepo) for (const [file, sha256] of await packagesBelow(localRpmRepo, context)) packages.set(file, sha256)
+    if (localRpmRepo) for (const [file, sha256] of await packagesBelow(localRpmRepo, options, context)) packages.set(file, sha256)
     const report = rpmReport(context)
     await runParallel(packages, maxWorkers ?? AT_ONCE, async ([file, sha256]) => {
-      const source = sha256 === undefined ? readable(file) : withSha256(readable(file), sha256)
-      const read = () =>
-        withStream(source, async (stream) => {
-          const files = await readRpmFiles(stream)
-          if (sha256 !== undefined) for await (const _rest of stream.rest()); // to its end, where its digest is checked
-          return files
-        })
-      report.add(file, await naming(file, read))
+      report.add(
+        file,
+        await naming(file, () => (sha256 === undefined ? withStream(readable(file), readRpmFiles) : readWhole(readable(file), sha256))),
+      )
       context.progress(`${report.count} of ${packages.size} packages: ${file}`)
     })
     report.end()
   },
 }
+
+/** The files of a package that must have this SHA-256: it is read to its end, where that is checked. */
+export const readWhole = (source: AsyncIterable<Uint8Array>, sha256: string): Promise<RpmFiles> =>
+  withStream(withSha256(source, sha256), async (stream) => {
+    const files = await readRpmFiles(stream)
+    for await (const _rest of stream.rest());
+    return files
+  })
 
 /** Adds the files of packages, and tells at the end what was left out. */
 export function rpmReport({ parts, algorithm, tell }: SourceContext) {
@@ -68,8 +74,13 @@ export function rpmReport({ parts, algorithm, tell }: SourceContext) {
   }
 }
 
-/** All .rpm below a directory, with the SHA-256 that its `repodata` says. */
-async function packagesBelow(directory: string, { tell }: SourceContext): Promise<Map<string, string | undefined>> {
+/** All .rpm below a directory, with the SHA-256 that its `repodata` says, whose signature must be good if it has one. */
+async function packagesBelow(
+  directory: string,
+  options: SignatureOptions,
+  context: SourceContext,
+): Promise<Map<string, string | undefined>> {
+  const { tell } = context
   const names = await naming(directory, () => fs.readdir(directory, { recursive: true }))
   const packages = new Map<string, string | undefined>(
     names.filter((name) => name.endsWith('.rpm')).map((name) => [path.join(directory, name), undefined]),
@@ -80,7 +91,10 @@ async function packagesBelow(directory: string, { tell }: SourceContext): Promis
     return packages
   }
   const repomd = path.join(directory, 'repodata/repomd.xml')
-  const primary = await naming(repomd, async () => primaryOf(await fs.readFile(repomd, 'utf8')))
+  const [data, signature] = [await naming(repomd, () => fs.readFile(repomd)), await orNone(fs.readFile(`${repomd}.asc`))]
+  const keys = await RepositoryKeys.open(options, RPM_KEYRINGS, context)
+  const list = signature ? await keys.content({ name: repomd, data, signature, ownKey: await orNone(fs.readFile(`${repomd}.key`)) }) : data
+  const primary = await naming(repomd, async () => primaryOf(list.toString('utf8')))
   const file = path.join(directory, primary.path)
   for (const { path: name, sha256 } of await naming(file, async () =>
     packagesOf(await unpackedText(withSha256(readable(file), primary.sha256))),

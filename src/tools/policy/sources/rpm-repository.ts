@@ -1,44 +1,87 @@
-import { readRpmFiles } from '../../../core/packages/rpm-header.ts'
+import { choosePackages } from '../../../core/packages/choose-packages.ts'
+import { type RpmPackage, readRpmFiles } from '../../../core/packages/rpm-header.ts'
 import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
 import { download, downloadAll } from '../../../io/http/download.ts'
 import { runParallel } from '../run-parallel.ts'
 import type { Source } from '../source.ts'
 import { AT_ONCE, MAX_INDEX, naming, withSha256, withStream } from './archive-limits.ts'
-import { rpmReport, unpackedText } from './rpm-files.ts'
+import { orNull } from './deb-repository.ts'
+import { RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
+import { readWhole, rpmReport, unpackedText } from './rpm-files.ts'
 
-export interface RpmRepositoryOptions {
+export interface RpmRepositoryOptions extends SignatureOptions {
   remoteRpmRepo?: string | undefined
+  /** Names; none: all. */
+  package?: string[] | undefined
   maxWorkers?: number | undefined
 }
 
-/** All packages of an RPM repository. Only the headers are fetched: the connection is closed behind them. */
+/**
+ * All packages of an RPM repository. Of a package that is signed itself only the headers are fetched: the connection is closed behind them. Of one that is not,
+ * all is fetched, and checked against the list, if that is signed. Many repositories sign only one of the two.
+ */
 export const rpmRepository: Source<RpmRepositoryOptions> = {
   flags: '--remote-rpm-repo',
   isWanted: ({ remoteRpmRepo }) => Boolean(remoteRpmRepo),
 
-  async collect({ remoteRpmRepo, maxWorkers }, context) {
-    const root = remoteRpmRepo!.endsWith('/') ? remoteRpmRepo! : `${remoteRpmRepo}/`
-    const repomd = `${root}repodata/repomd.xml`
-    const primary = await naming(repomd, async () => primaryOf((await downloadAll(repomd, MAX_INDEX)).toString('utf8')))
+  async collect(options, context) {
+    const { remoteRpmRepo = '', maxWorkers } = options
+    const root = remoteRpmRepo.endsWith('/') ? remoteRpmRepo : `${remoteRpmRepo}/`
+    const keys = await RepositoryKeys.open(options, RPM_KEYRINGS, context)
+    const repomd = await fetchRepomd(root, keys)
+    const primary = await naming(repomd.name, async () => primaryOf(repomd.data.toString('utf8')))
     const list = `${root}${primary.path}`
-    const packages = await naming(list, async () => packagesOf(await unpackedText(withSha256((await download(list)).body, primary.sha256))))
+    const listed = await naming(list, async () => packagesOf(await unpackedText(withSha256((await download(list)).body, primary.sha256))))
+    const packages = await naming(root, async () => choosePackages(listed, options.package))
     context.tell(
-      `${root}: signatures are not checked here; of the packages only the headers are read, each checked against the SHA-256 that it carries`,
+      repomd.signer === null
+        ? `${repomd.name}: ${repomd.reason}; its packages are asked for their own signatures`
+        : `${repomd.name}: signed by ${repomd.signer}`,
     )
     const report = rpmReport(context)
-    await runParallel(packages, maxWorkers ?? AT_ONCE, async ({ path }) => {
+    let unproved = 0
+    await runParallel(packages, maxWorkers ?? AT_ONCE, async ({ path, sha256 }) => {
       const url = `${root}${path}`
-      report.add(url, await naming(url, () => readHeaders(url)))
+      const files = await naming(url, () => readHeaders(url))
+      const verdict = await keys.verdictOn({ name: url, data: files.header, signature: files.signature })
+      if (verdict.outcome === 'good') report.add(url, files)
+      else if (repomd.signer !== null) report.add(url, await naming(url, async () => readWhole((await download(url)).body, sha256)))
+      else {
+        keys.refuseUnproved(url, verdict.reason)
+        unproved++
+        report.add(url, files)
+      }
       context.progress(`${report.count} of ${packages.length} packages: ${path}`)
     })
+    if (unproved > 0)
+      context.tell(`warning: ${unproved} of ${packages.length} packages are signed by nobody whose key is here, and taken as they are`)
     report.end()
   },
+}
+
+interface Repomd {
+  name: string
+  data: Buffer
+  signer: string | null
+  /** Why it has no signer. */
+  reason: string
+}
+
+async function fetchRepomd(root: string, keys: RepositoryKeys): Promise<Repomd> {
+  const name = `${root}repodata/repomd.xml`
+  const [data, signature, ownKey] = [
+    await downloadAll(name, MAX_INDEX),
+    await orNull(downloadAll(`${name}.asc`, MAX_INDEX)),
+    await orNull(downloadAll(`${name}.key`, MAX_INDEX)),
+  ]
+  const verdict = await keys.verdictOn({ name, data, signature, ownKey })
+  return { name, data, ...(verdict.outcome === 'good' ? { signer: verdict.signer, reason: '' } : { signer: null, reason: verdict.reason }) }
 }
 
 /** Most headers fit into the first bytes; what is longer is fetched on without them. */
 const FIRST_BYTES = 256 << 10
 
-async function readHeaders(url: string) {
+async function readHeaders(url: string): Promise<RpmPackage> {
   const first = await download(url, { firstBytes: FIRST_BYTES })
   try {
     return await withStream(first.body, readRpmFiles)

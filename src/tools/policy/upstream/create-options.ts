@@ -2,8 +2,8 @@ import { pythonJson } from '../../../core/cli/python-text.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, type Notes } from '../create-runtime.ts'
 
-/** What upstream's two programs have in common: digests stay though the excludes match them, no source is no error. */
-export const UPSTREAM_CREATE = { keepExcluded: true, mayBeEmpty: true } satisfies CreateOptions
+/** What upstream's two programs have in common: digests stay though the excludes match them, no source is no error, nor is a repository that is not signed. */
+export const UPSTREAM_CREATE = { keepExcluded: true, mayBeEmpty: true, allowUnsigned: true } satisfies CreateOptions
 
 export const NO_LOG = '/dev/null'
 
