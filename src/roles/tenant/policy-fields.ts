@@ -1,15 +1,15 @@
-import { createHash, type KeyObject } from 'node:crypto'
-import fs from 'node:fs/promises'
+import { createHash } from 'node:crypto'
 import path from 'node:path'
 import type { EnrolmentRequest } from '../../core/api/verifier.ts'
 import { parseTpmPolicy } from '../../core/attestation/tpm-policy.ts'
-import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import { expressionsOf } from '../../core/ima/collect-digests.ts'
-import { keyringText, readImaKey } from '../../core/ima/keyring.ts'
 import { convertLegacyPolicy } from '../../core/ima/legacy-allow-list.ts'
 import { IMA_PCR, pcrMask } from '../../core/tpm/pcr-selection.ts'
 import { systemClock } from '../../io/clock.ts'
 import { downloadAll } from '../../io/http/download.ts'
+import { imaKeyring } from './ima-keys.ts'
+import { MAX_POLICY_BYTES, naming, readFile } from './read-source.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantOptions } from './tenant-options.ts'
 
@@ -26,14 +26,13 @@ export type PolicyFields = Pick<
 
 /** PCRs that a measured boot policy judges. */
 const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
-const MAX_POLICY_BYTES = 90 * 1024 * 1024
 
 /** The policies of an enrolment, read and checked before anything is sent (protocol 3.3, policies B.1). */
 export async function policyFields(context: TenantContext): Promise<PolicyFields> {
   const { options } = context
   const runtime = await runtimePolicy(options)
   const boot = await bootPolicy(context)
-  const imaKeys = await imaKeyring(options.imaKeys ?? [])
+  const imaKeys = await imaKeyring(options)
   return {
     tpm_policy: tpmPolicyText(options, {
       runtime: runtime !== '' || imaKeys !== '' || Boolean(options.runtimePolicyName),
@@ -93,13 +92,6 @@ async function source(
   return { name, bytes }
 }
 
-async function naming<T>(option: string, work: Promise<T>): Promise<T> {
-  return work.catch((cause) => {
-    if (!isKeylimeError(cause)) throw cause
-    throw new KeylimeError(cause.code, `${option}: ${cause.message}`, { cause: cause.cause })
-  })
-}
-
 async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, { exclude }: TenantOptions): Promise<string> {
   const { policy } = convertLegacyPolicy({
     text: bytes.toString('utf8'),
@@ -109,20 +101,6 @@ async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, {
     timestamp: new Date(systemClock.now()).toISOString(),
   })
   return Buffer.from(policy).toString('base64')
-}
-
-/** JSON text of a keyring; empty without keys. */
-export async function imaKeyring(files: readonly string[]): Promise<string> {
-  const keys = new Map<number, KeyObject>()
-  for (const file of files) {
-    const read = readImaKey(await readFile(file, '--signature-verification-key'))
-    if (read === null || read === 'unsupported')
-      throw new KeylimeError('invalid_request', `--signature-verification-key: ${file} is no key that can verify file signatures`, {
-        hint: 'give a certificate or a public key, RSA or EC, PEM or DER',
-      })
-    keys.set(read.id, read.key)
-  }
-  return keys.size > 0 ? keyringText(keys) : ''
 }
 
 /** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */
@@ -138,15 +116,6 @@ export async function bootPolicy({ options, config, keylimeDir }: TenantContext)
   const bytes = await readFile(file, '--mb-policy')
   expectJson(bytes, file, 'measured boot policy')
   return JSON.stringify(JSON.parse(bytes.toString('utf8')))
-}
-
-async function readFile(file: string, option: string): Promise<Buffer> {
-  const bytes = await fs.readFile(file).catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' ? 'not_found' : 'file_failed'
-    throw new KeylimeError(code, `${option}: cannot read ${file}: ${cause.message}`, { cause })
-  })
-  if (bytes.length > MAX_POLICY_BYTES) throw new KeylimeError('payload_too_large', `${option}: ${file} is larger than the verifier takes`)
-  return bytes
 }
 
 function checkDigest(bytes: Buffer, expected: string): void {

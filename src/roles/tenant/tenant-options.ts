@@ -29,6 +29,13 @@ export interface TenantOptions {
   readonly runtimePolicyUrl?: string
   /** Keys for signed files in the place of the policy's: certificates or keys, PEM or DER (upstream's face, deprecated there). */
   readonly imaKeys?: readonly string[]
+  /** Detached signatures of these keys in the same order, and the keys to check them with. */
+  readonly imaKeySigs?: readonly string[]
+  readonly imaKeySigKeys?: readonly string[]
+  /** The same by URL; the keys to check with are files. */
+  readonly imaKeyUrls?: readonly string[]
+  readonly imaKeySigUrls?: readonly string[]
+  readonly imaKeySigUrlKeys?: readonly string[]
   /** Allow list of old form in place of a runtime policy, and its excludes (upstream's face). */
   readonly allowlist?: string
   readonly allowlistUrl?: string

@@ -84,7 +84,7 @@ export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): Te
     command: values['command'] ?? 'add',
     agentId: values['agentId'] || DEFAULT_ID,
     exactId: true,
-    imaKeys: lists['imaKeys'] ?? [],
+    ...lists,
     runtimePolicyName: values['runtimePolicyName'] ?? allowlistName ?? '',
     agentApiVersion: values['agentApiVersion'] ?? supportedVersion ?? '',
     verify: flags.has('verify'),
@@ -94,6 +94,3 @@ export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): Te
     timeoutSeconds: 60,
   }
 }
-
-/** Options that are understood but cannot be obeyed. */
-export const unsupportedOption = ({ lists }: ParsedArguments): string | undefined => Object.keys(lists).find((name) => name !== 'imaKeys')

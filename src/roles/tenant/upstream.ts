@@ -6,7 +6,7 @@ import { type UpstreamOutput, upstreamReport } from './render-upstream.ts'
 import { withTenant } from './start.ts'
 import type { TenantContext } from './tenant-context.ts'
 import { type TenantOptions, tenantCommand } from './tenant-options.ts'
-import { combinationError, optionsOfUpstream, UPSTREAM_ARGUMENTS, unsupportedOption } from './upstream-arguments.ts'
+import { combinationError, optionsOfUpstream, UPSTREAM_ARGUMENTS } from './upstream-arguments.ts'
 import { runUpstreamCommand } from './upstream-commands.ts'
 
 const PROGRAM = 'keylime_tenant'
@@ -26,9 +26,6 @@ export async function runUpstream(args: string[]): Promise<number> {
   const log = pythonLogger('keylime.tenant', loadPythonLogging(process.env))
   const options = optionsOfUpstream(result.parsed)
   if (!result.parsed.values['agentId']) log('WARNING', `Using default UUID ${options.agentId}`)
-  const unsupported = unsupportedOption(result.parsed)
-  if (unsupported)
-    return failed(log, `Option ${unsupported} is not supported by this implementation; use --runtime-policy with a policy file`)
   return run(options, log)
 }
 

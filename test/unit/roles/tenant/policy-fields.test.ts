@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { explainFailures } from '../../../../src/roles/tenant/explain-failures.ts'
-import { imaKeyring, runtimePolicy, tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
+import { runtimePolicy, tpmPolicyText } from '../../../../src/roles/tenant/policy-fields.ts'
 import { failureOf } from '../../../../src/roles/tenant/wait-for-verdict.ts'
 import { runtimePolicy as runtimePolicyText } from '../../../ima.ts'
 
@@ -57,14 +57,6 @@ test('a policy by URL counts when its checksum is right, and the server must hav
   await expect(runtimePolicy({ ...options, runtimePolicyChecksum: '00' })).rejects.toMatchObject({ code: 'refused' })
   await expect(runtimePolicy({ ...options, runtimePolicyUrl: `${url}/none` })).rejects.toMatchObject({ code: 'not_found' })
   server.close()
-})
-
-test('keys for signed files become a keyring, by their key ids', async () => {
-  const vector = (name: string) => path.resolve(import.meta.dirname, '../../../vectors/ima', name)
-  const { keyids } = JSON.parse(await imaKeyring([vector('rsa2048pub.pem'), vector('secp256k1pub.pem')]))
-  expect(keyids).toEqual([0xf3452d23, 0x531f4025])
-  expect(await imaKeyring([])).toBe('')
-  await expect(imaKeyring([vector('README.md')])).rejects.toMatchObject({ code: 'invalid_request', hint: expect.any(String) })
 })
 
 describe('failures in words', () => {
