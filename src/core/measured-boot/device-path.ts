@@ -1,19 +1,18 @@
 import { KeylimeError } from '../errors.ts'
 import { guidText } from './guid.ts'
 import { LittleEndianReader } from './little-endian-reader.ts'
+import { hex, MESSAGING_NODES, type NodeText, printable, vendorNode } from './messaging-nodes.ts'
 
-type Node = (reader: LittleEndianReader) => string
-
-const hex = (value: number): string => `0x${value.toString(16)}`
 const END = 0x7f
 const END_OF_INSTANCE = 0x01
 const MAX_NODES = 64
 const PNP0A03 = 0x0a0341d0
 const PNP0A08 = 0x0a0841d0
 const GPT = 2
+const MESSAGING = 3
 
 /** Texts of the nodes that lead to something bootable, by type and subtype (UEFI, section 10.3). */
-const NODES: Record<string, Node> = {
+const NODES: Record<string, NodeText> = {
   '1/1': (r) => {
     const fn = r.u8()
     return `Pci(${hex(r.u8())},${hex(fn)})`
@@ -24,22 +23,10 @@ const NODES: Record<string, Node> = {
     if (id === PNP0A03 || id === PNP0A08) return `${id === PNP0A08 ? 'Pcie' : 'Pci'}Root(${hex(uid)})`
     return `Acpi(${hex(id)},${hex(uid)})`
   },
-  '3/2': (r) => `SCSI(${r.u16()},${r.u16()})`,
-  '3/5': (r) => `USB(${r.u8()},${r.u8()})`,
-  '3/10': (r) => vendor('VenMsg', r),
-  '3/11': (r) => {
-    const address = r.bytes(32)
-    const type = r.u8()
-    return `MAC(${address.toString('hex', 0, type <= 1 ? 6 : 32)},${type})`
-  },
-  '3/12': () => 'IPv4()',
-  '3/13': () => 'IPv6()',
-  '3/18': (r) => `Sata(${r.u16()},${r.u16()},${r.u16()})`,
-  '3/23': (r) => `NVMe(${hex(r.u32())},${r.bytes(8).toString('hex').toUpperCase().match(/../g)!.join('-')})`,
-  '3/24': (r) => `Uri(${printable(r.bytes(r.remaining).toString('latin1'))})`,
+  ...MESSAGING_NODES,
   '4/1': hardDrive,
   '4/2': (r) => `CDROM(${r.u32()},${hex(r.u64())},${hex(r.u64())})`,
-  '4/3': (r) => vendor('VenMedia', r),
+  '4/3': vendorNode('VenMedia'),
   '4/4': (r) => `File(${printable(r.bytes(r.remaining).toString('utf16le').replace(/\0+$/, ''))})`,
   '4/6': (r) => `FvFile(${guidText(r.bytes(16))})`,
   '4/7': (r) => `FvVol(${guidText(r.bytes(16))})`,
@@ -70,13 +57,8 @@ export function devicePathText(bytes: Buffer): string {
 
 function nodeText(type: number, subtype: number, body: Buffer): string {
   const node = NODES[`${type}/${subtype}`]
-  return node ? node(new LittleEndianReader(body, 'a node of the device path')) : `Path(${type},${subtype},${body.toString('hex')})`
-}
-
-const vendor = (name: string, reader: LittleEndianReader): string => {
-  const guid = guidText(reader.bytes(16))
-  const rest = reader.bytes(reader.remaining).toString('hex')
-  return `${name}(${guid}${rest ? `,${rest}` : ''})`
+  if (node) return node(new LittleEndianReader(body, 'a node of the device path'))
+  return `${type === MESSAGING ? 'Msg(' : `Path(${type},`}${subtype},${body.toString('hex')})`
 }
 
 function hardDrive(reader: LittleEndianReader): string {
@@ -87,5 +69,3 @@ function hardDrive(reader: LittleEndianReader): string {
   const isGpt = reader.u8() === GPT
   return `HD(${number},${isGpt ? 'GPT' : 'MBR'},${isGpt ? guidText(signature) : hex(signature.readUInt32LE(0))},${start},${size})`
 }
-
-const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?')

@@ -64,7 +64,25 @@ test.each([
   ['Uri(http://x)', ['03180c00687474703a2f2f78']],
   ['MAC(d404e6f05f50,1)', [`030b2500d404e6f05f50${'00'.repeat(26)}01`]],
   ['VenMsg(bc7838d2-0f82-4d60-8316-c068ee79d25b,33e8)', ['030a1600d23878bc820f604d8316c068ee79d25b33e8']],
-  ['Path(3,99,ab)', ['03630500ab']],
+  ['Msg(99,ab)', ['03630500ab']],
+  ['Path(5,99,ab)', ['05630500ab']],
+  ['IPv4(0.0.0.0,0,DHCP,0.0.0.0,0.0.0.0,0.0.0.0)', [`030c1b00${'00'.repeat(23)}`]],
+  ['IPv4(192.0.2.1:80,TCP,Static,198.51.100.7:4096,192.0.2.254,255.255.255.0)', ['030c1b00c6336407c000020100105000060001c00002feffffff00']],
+  ['IPv4(192.0.2.1,UDP,DHCP,198.51.100.7)', ['030c1300c6336407c000020100000000110000']],
+  ['IPv6([::],0,Static,[::],[::],0)', [`030d3c00${'00'.repeat(56)}`]],
+  [
+    'IPv6([2001:db8::1:0:0:1]:443,TCP,StatefulAutoConfigure,[fe80::1],[2001:db8:0:1::],64)',
+    [`030d3c00fe80${'00'.repeat(13)}01`, '20010db800000000000100000000000100', '00bb0106000240', '20010db8000000010000000000000000'],
+  ],
+  ['IPv6([::1],UDP,0x7,[::2])', [`030d2b00${'00'.repeat(15)}02${'00'.repeat(15)}01`, '00000000110007']],
+  ['UsbMassStorage(0x781,0x5581,6,80)', ['030f0b0081078155080650']],
+  ['UsbDeviceFirmwareUpdate(0x1d6b,0x2,1)', ['030f0b006b1d0200fe0101']],
+  ['UsbClass(0xffff,0xffff,255,1,2)', ['030f0b00ffffffffff0102']],
+  ['UsbWwid(781,5581,1,A?9)', ['0310100001008107815541000a003900']],
+  ['Vlan(7)/Unit(3)/SD(1)/eMMC(0)/UFS(1,0x0a)', ['031406000700', '0311050003', '031a050001', '031d050000', '03190600010a']],
+  ['Dns(192.0.2.53,198.51.100.53)', [`031f250000c0000235${'00'.repeat(12)}c6336435${'00'.repeat(12)}`]],
+  ['Dns([2001:db8::35])', ['031f15000120010db8000000000000000000000035']],
+  ['Ata(0,1,2)', ['0301080000010200']],
   ['USB(1,0),File(\\a)', ['030506000100', '7f010400', '04040a005c0061000000']],
   ['', []],
 ])('a device path is %s', (text, nodes) => expect(path(...nodes)).toBe(text))
@@ -72,6 +90,30 @@ test.each(['040403', '04040300', '0404ff005c00', '04071400ae51', '0404'.padEnd(4
   'a device path of the bytes %s is malformed',
   (hex) => expect(() => devicePathText(Buffer.from(hex, 'hex'))).toThrow(/device path/),
 )
+test('bytes of any kind are a text of printable characters or malformed, never anything else', () => {
+  const node = fc
+    .tuple(fc.integer({ min: 1, max: 5 }), fc.integer({ min: 0, max: 35 }), fc.uint8Array({ maxLength: 70 }))
+    .map(([type, subtype, body]) => {
+      const head = Buffer.from([type, subtype, 0, 0])
+      head.writeUInt16LE(4 + body.length, 2)
+      return Buffer.concat([head, body])
+    })
+  const bytes = fc.oneof(
+    fc.uint8Array({ maxLength: 200 }).map((b) => Buffer.from(b)),
+    fc.array(node, { maxLength: 5 }).map((nodes) => Buffer.concat(nodes)),
+  )
+  fc.assert(
+    fc.property(bytes, (path) => {
+      try {
+        expect(devicePathText(path)).toMatch(/^[\x20-\x7e]*$/)
+      } catch (error) {
+        if (!isKeylimeError(error)) throw error
+        expect(error.code).toBe('malformed')
+      }
+    }),
+    { numRuns: 2000 },
+  )
+})
 test('a device path of very many nodes is malformed', () => expect(() => path(...Array(65).fill('01040400'))).toThrow(/more than 64/))
 
 describe('vendor_db', () => {
