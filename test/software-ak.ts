@@ -74,6 +74,34 @@ export function softwareQuote(ak: SoftwareAk, parts: QuoteParts): { attest: Buff
   return { attest, signature, blob, text: quoteText(attest, signature, blob) }
 }
 
+export interface CertifyParts {
+  /** TPM name of the certified key. */
+  name: Buffer
+  qualifyingData: Buffer
+  magic?: number
+  attestType?: number
+  trailing?: Buffer
+}
+
+/** A TPM2_Certify statement of `signer`, with any part of it replaced. */
+export function softwareCertify(signer: SoftwareAk, parts: CertifyParts): { attest: Buffer; signature: Buffer } {
+  const attest = Buffer.concat([
+    u32(parts.magic ?? 0xff544347),
+    u16(parts.attestType ?? 0x8017),
+    sized(Buffer.alloc(34)),
+    sized(parts.qualifyingData),
+    u64(1000n),
+    u32(1),
+    u32(0),
+    Buffer.from([1]),
+    u64(1n),
+    sized(parts.name),
+    sized(Buffer.alloc(34)),
+    parts.trailing ?? Buffer.alloc(0),
+  ])
+  return { attest, signature: signLikeTpm(signer, attest) }
+}
+
 export const quoteText = (attest: Buffer, signature: Buffer, blob: Buffer): string =>
   `r${[attest, signature, blob].map((part) => part.toString('base64')).join(':')}`
 
