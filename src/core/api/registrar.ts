@@ -6,7 +6,7 @@ const PEM_OR_BASE64 = z.string().max(65_536)
 export const binary = z
   .string()
   .max(16_384)
-  .transform((text, context) => {
+  .transform((text, context): Buffer => {
     if (/^(0x)?[0-9a-fA-F]+$/.test(text) && text.replace(/^0x/, '').length % 2 === 0) return Buffer.from(text.replace(/^0x/, ''), 'hex')
     if (/^[A-Za-z0-9+/\s]+={0,2}\s*$/.test(text)) return Buffer.from(text, 'base64')
     context.addIssue({ code: 'custom', message: 'is neither base64 nor hex' })

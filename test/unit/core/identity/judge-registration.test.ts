@@ -1,0 +1,182 @@
+import { createHash, createPublicKey } from 'node:crypto'
+import type { RegistrationRequest } from '../../../../src/core/api/registrar.ts'
+import { judgeRegistration, type RegistrationRules } from '../../../../src/core/identity/judge-registration.ts'
+import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
+import { sameKey } from '../../../../src/core/pki/keys.ts'
+import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { type SoftwareAk, softwareAk, softwareCertify } from '../../../software-ak.ts'
+import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from '../pki/fixtures.ts'
+
+const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
+const [EK, OTHER_EK, AK, OTHER_AK, IAK, IDEVID] = Array.from({ length: 6 }, () => softwareAk('ecc')) as [
+  SoftwareAk,
+  SoftwareAk,
+  SoftwareAk,
+  SoftwareAk,
+  SoftwareAk,
+  SoftwareAk,
+]
+const MAKER = await root('Maker')
+const publicKeyOf = (key: SoftwareAk) => createPublicKey(key.privateKey)
+const pem = (bytes: Buffer) => parseCertificate(bytes).pem
+
+const TPM_2_0 = '6781050102'
+/** The certificate of a device key, with a HardwareModuleName (RFC 4108) of this type. */
+const deviceCertificate = (key: SoftwareAk, { hardware = TPM_2_0, issuer = MAKER } = {}) => {
+  const module = der(0x30, oid(hardware), der(0x04, Buffer.from('1234')))
+  const names = der(0x30, der(0xa0, oid('2b06010505070804'), der(0xa0, module)))
+  const extensions = hardware === '' ? [] : [extension('551d11', false, names)]
+  const name = { subject: der(0x30), issuer: issuer.certificate.subjectName.der }
+  return pem(handMade({ ...name, key: issuer.key, publicKey: publicKeyOf(key), extensions }))
+}
+const ekCertificate = (key: SoftwareAk, subject = der(0x30)) =>
+  pem(handMade({ subject, issuer: MAKER.certificate.subjectName.der, key: MAKER.key, publicKey: publicKeyOf(key) }))
+
+const RULES: RegistrationRules = { identity: 'default', malformed: 'warn', store: [MAKER.certificate], now: NOW }
+const plain: RegistrationRequest = { aik_tpm: AK.public, ek_tpm: EK.public, ekcert: ekCertificate(EK), ip: '192.0.2.7', port: 9002 }
+const statement = (parts: { id?: Buffer; name?: Buffer; signer?: SoftwareAk } = {}) => {
+  const { attest, signature } = softwareCertify(parts.signer ?? IAK, {
+    name: parts.name ?? parsePublicArea(AK.public).name,
+    qualifyingData: parts.id ?? createHash('sha256').update(ID).digest(),
+  })
+  return { iak_attest: attest, iak_sign: signature }
+}
+const device: RegistrationRequest = {
+  ...plain,
+  iak_tpm: IAK.public,
+  iak_cert: deviceCertificate(IAK),
+  idevid_tpm: IDEVID.public,
+  idevid_cert: deviceCertificate(IDEVID),
+  ...statement(),
+}
+
+const judged = (request: RegistrationRequest, rules: Partial<RegistrationRules> = {}, known: RegistrationRequest | null = null) => {
+  const record = known ? judgeRegistration(ID, known, null, RULES).record : null
+  return judgeRegistration(ID, request, record, { ...RULES, ...rules })
+}
+const refusal = (...args: Parameters<typeof judged>): string => {
+  try {
+    judged(...args)
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string }
+    return `${code}: ${message}`
+  }
+  return 'not refused'
+}
+
+test('what an agent says is recorded; it is counted when it comes again', () => {
+  const { record, warnings } = judged(plain)
+  expect(record).toMatchObject({ agentId: ID, ek: EK.public, ak: AK.public, iak: null, ip: '192.0.2.7', port: 9002, regcount: 1 })
+  expect([warnings, judged(plain, {}, plain).record.regcount]).toEqual([[], 2])
+  expect(judged({ aik_tpm: AK.public, ek_tpm: EK.public }).record).toMatchObject({ ekCertificate: null, ip: null, port: null })
+})
+
+test.each<[string, RegistrationRequest, RegExp]>([
+  ['without EK and certificate', { aik_tpm: AK.public }, /ek_tpm is missing/],
+  ['with a certificate of the emulator only', { aik_tpm: AK.public, ekcert: 'emulator' }, /ek_tpm is missing/],
+  ['with an EK that is none', { ...plain, ek_tpm: Buffer.from('x') }, /^malformed/],
+  ['with an AK that may decrypt', { ...plain, aik_tpm: softwareAk('ecc', 0x00070072).public }, /decrypt is set/],
+  ['with an AK that is not restricted', { ...plain, aik_tpm: softwareAk('ecc', 0x00040072).public }, /restricted is not set/],
+  ['with an AK that may leave its TPM', { ...plain, aik_tpm: softwareAk('ecc', 0x00050070).public }, /fixedTPM is not set/],
+  ['with the certificate of another EK', { ...plain, ekcert: ekCertificate(OTHER_EK) }, /ek_tpm is not the key of ekcert/],
+  ['with a certificate that is none', { ...plain, ekcert: 'AAAA' }, /ekcert is no certificate/],
+  ['with PEM without a certificate', { ...plain, ekcert: '-----BEGIN X-----\nAAAA\n-----END X-----' }, /ekcert (is|holds) no certificate/],
+  ['with a TLS certificate that is none', { ...plain, mtls_cert: 'AAAA' }, /mtls_cert is no certificate/],
+])('a registration %s is refused', (_, request, reason) => {
+  expect(refusal(request)).toMatch(reason)
+})
+
+test('without TLS the certificate is the word disabled', () => {
+  expect(judged({ ...plain, mtls_cert: 'disabled' }).record.mtlsCertificate).toBe('disabled')
+})
+
+test('an EK is taken from its certificate, unless no default template has such a key', async () => {
+  const { ek } = judged({ aik_tpm: AK.public, ekcert: ekCertificate(EK) })
+  expect(sameKey(ek.key, publicKeyOf(EK))).toBe(true)
+  const rsa = await leaf(MAKER, 'EK', { pair: rsaPair() })
+  expect(judged({ aik_tpm: AK.public, ekcert: rsa.pem }).ek).toMatchObject({ type: 'rsa', keyBits: 2048 })
+  const edwards = handMade({
+    subject: der(0x30),
+    issuer: MAKER.certificate.subjectName.der,
+    key: MAKER.key,
+    publicKey: ecPair().publicKey,
+    spki: Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.alloc(32, 1)]),
+  })
+  expect(refusal({ aik_tpm: AK.public, ekcert: edwards.toString('base64') })).toMatch(/^invalid_request: no default EK template fits/)
+})
+
+describe('an id that is taken', () => {
+  test.each<[string, Partial<RegistrationRequest>]>([
+    ['another EK', { ek_tpm: OTHER_EK.public, ekcert: undefined }],
+    ['another EK with its certificate', { ek_tpm: OTHER_EK.public, ekcert: ekCertificate(OTHER_EK) }],
+    ['another AK', { aik_tpm: OTHER_AK.public }],
+    ['another certificate of the same EK', { ekcert: ekCertificate(EK, twoPartName('x', false)) }],
+    ['no certificate any more', { ekcert: undefined }],
+  ])('is not given to %s', (_, changes) => {
+    expect(refusal({ ...plain, ...changes }, {}, plain)).toBe(
+      'forbidden: Agent re-registration with different TPM identity is forbidden for security reasons',
+    )
+  })
+  test('may show a certificate that it had not shown', () => {
+    expect(judged(plain, {}, { ...plain, ekcert: undefined }).record.ekCertificate).not.toBeNull()
+  })
+})
+
+test('a certificate that is not strict DER is warned of, refused or let pass as configured', () => {
+  const request = { ...plain, ekcert: ekCertificate(EK, twoPartName('x', true)) }
+  expect(judged(request).warnings).toEqual([expect.stringContaining('ekcert is not strict DER')])
+  expect(judged(request, { malformed: 'ignore' }).warnings).toEqual([])
+  expect(refusal(request, { malformed: 'reject' })).toMatch(/ekcert is not strict DER/)
+  expect(judged(plain, { malformed: 'reject' }).warnings).toEqual([])
+})
+
+describe('IAK and IDevID', () => {
+  test('hold with both forms of the id in the statement', () => {
+    expect(judged(device).record).toMatchObject({ iak: IAK.public, idevid: IDEVID.public })
+    expect(judged({ ...device, ...statement({ id: Buffer.from(ID) }) }).record.iak).toEqual(IAK.public)
+  })
+  const foreign = softwareAk('ecc')
+  const stranger = root('Stranger')
+  test.each(['iak_tpm', 'iak_cert', 'idevid_tpm', 'idevid_cert'])('need %s', (field) => {
+    expect(refusal({ ...device, [field]: undefined })).toMatch(/go together/)
+  })
+  test.each(['iak_attest', 'iak_sign'])('need %s', (field) => {
+    expect(refusal({ ...device, [field]: undefined })).toMatch(/must prove that the IAK certified the AK/)
+  })
+  test.each<[string, Partial<RegistrationRequest>, RegExp]>([
+    ['an IAK of another certificate', { iak_tpm: foreign.public }, /iak_tpm is not the key of iak_cert/],
+    ['an IDevID of another certificate', { idevid_tpm: foreign.public }, /idevid_tpm is not the key of idevid_cert/],
+    [
+      'a certificate that names no hardware',
+      { iak_cert: deviceCertificate(IAK, { hardware: '' }) },
+      /iak_cert: it has no HardwareModuleName/,
+    ],
+    [
+      'hardware that is no TPM 2.0',
+      { idevid_cert: deviceCertificate(IDEVID, { hardware: '6781050101' }) },
+      /idevid_cert: .* not of a TPM 2.0/,
+    ],
+    ['a statement about another AK', statement({ name: parsePublicArea(OTHER_AK.public).name }), /certifies another key/],
+    ['a statement for another id', statement({ id: Buffer.from('another') }), /another agent id/],
+    ['a statement by another key', statement({ signer: IDEVID }), /signature does not verify/],
+  ])('are refused with %s', (_, changes, reason) => {
+    expect(refusal({ ...device, ...changes })).toMatch(reason)
+  })
+  test('are refused when their makers are not in the store, or their time is over', async () => {
+    const issuer = await stranger
+    expect(refusal({ ...device, iak_cert: deviceCertificate(IAK, { issuer }) })).toMatch(/iak_cert: .*no certificate of its issuer/)
+    expect(refusal({ ...device, idevid_cert: deviceCertificate(IDEVID, { issuer }) })).toMatch(/idevid_cert: /)
+    expect(refusal(device, { now: Date.UTC(2030, 0) })).toMatch(/iak_cert: /)
+  })
+})
+
+test.each<[RegistrationRules['identity'], RegistrationRequest, boolean]>([
+  ['default', plain, true],
+  ['ek_cert', plain, true],
+  ['ek_cert', { ...plain, ekcert: undefined }, true], // as upstream: the tenant demands the certificate
+  ['ek_cert_or_iak_idevid', plain, true],
+  ['iak_idevid', plain, false],
+  ['iak_idevid', device, true],
+])('tpm_identity = %s', (identity, request, accepted) => {
+  expect(refusal(request, { identity }) === 'not refused').toBe(accepted)
+})
