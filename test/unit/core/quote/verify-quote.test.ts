@@ -1,6 +1,8 @@
-import { createHash } from 'node:crypto'
+import { constants, createHash, sign } from 'node:crypto'
 import { parseQuote } from '../../../../src/core/quote/quote-text.ts'
 import { type ExpectedQuote, verifyQuote } from '../../../../src/core/quote/verify-quote.ts'
+import { TPM_ALG } from '../../../../src/core/tpm/algorithms.ts'
+import { sized, u16 } from '../../../../src/core/tpm/byte-writer.ts'
 import { akDefects, parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { type QuoteParts, quoteText, type SoftwareAk, softwareAk, softwareQuote } from '../../../software-ak.ts'
 
@@ -97,6 +99,24 @@ describe.each(keys)('a quote signed by an AK of type $type', (ak) => {
     ] as const)
       expect(reasonOf(quoteText(a, s, b), expectedOf(ak))).toMatch(/^qoute/)
   })
+})
+
+test('a good quote in another form is refused', () => {
+  const ak = keys[1]!
+  const { text } = softwareQuote(ak, { nonce, values })
+  const parts = text.split(':')
+  expect(reasonOf(text, expectedOf(ak))).toBe('accepted')
+  for (const other of [`d${text.slice(1)}`, text.slice(1), `${text}:`, `${text}:AAAA`, parts.slice(0, 2).join(':')])
+    expect(reasonOf(other, expectedOf(ak))).toMatch(/not "r" and three parts|not base64/)
+  expect(reasonOf(`${text}${'A'.repeat(20_000)}`, expectedOf(ak))).toMatch(/at most 16384/)
+})
+
+test('a quote signed by RSASSA-PSS is refused, though its signature holds', () => {
+  const ak = keys[0]!
+  const { attest, blob } = softwareQuote(ak, { nonce, values })
+  const pss = sign('sha256', attest, { key: ak.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
+  const signature = Buffer.concat([u16(TPM_ALG.RSAPSS), u16(TPM_ALG.SHA256), sized(pss)])
+  expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).toMatch(/RSAPSS quotes are not accepted/)
 })
 
 test('a signature of one key type does not count for the other', () => {
