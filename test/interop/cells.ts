@@ -1,12 +1,13 @@
 import path from 'node:path'
 import type { AgentKind } from './config-files.ts'
-import { Deployment, type Side, type Sides } from './deployment.ts'
+import { Deployment, type Side, type Sides, type Variant } from './deployment.ts'
 import { stopAll } from './processes.ts'
 import type { Case, Outcome } from './results.ts'
 import { STORY } from './story.ts'
-import { CURRENT, cacheDirectory, OLDEST, rustAgent } from './upstream.ts'
+import { cacheDirectory, OLDEST, rustAgent } from './upstream.ts'
 
 const SIDES: readonly Side[] = ['ours', 'theirs']
+const OURS: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
 const AGENTS: readonly AgentKind[] = ['ours', 'python', 'rust']
 
 /** `theirs-ours-theirs-python`: registrar, verifier, tenant, agent. */
@@ -20,24 +21,29 @@ export const cells = (): Case[] =>
 
 /** One program of upstream's oldest release among ours of today. */
 export const skew = (): Case[] => {
-  const ours: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
-  return (['registrar', 'verifier', 'tenant'] as const).map((role) => cell('skew', { ...ours, [role]: 'theirs' }, OLDEST))
+  return (['registrar', 'verifier', 'tenant'] as const).map((role) => cell('skew', { ...OURS, [role]: 'theirs' }, { release: OLDEST }))
 }
+
+/** Publisher and subscriber of revocations, each ours or theirs. Upstream's verifier of today opens no publisher; its oldest does. */
+export const zeromq = (): Case[] => [
+  cell('zeromq', { ...OURS, agent: 'python' }, { overZeromq: true }),
+  cell('zeromq', { ...OURS, verifier: 'theirs' }, { overZeromq: true, release: OLDEST }),
+]
 
 const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })
 
-function cell(part: string, sides: Sides, release = CURRENT): Case {
+function cell(part: string, sides: Sides, variant: Variant = {}): Case {
   const name = cellName(sides)
-  return { part, name, run: () => runCell(sides, path.join(cacheDirectory(), 'runs', part, name), release) }
+  return { part, name, run: () => runCell(sides, path.join(cacheDirectory(), 'runs', part, name), variant) }
 }
 
-async function runCell(sides: Sides, dir: string, release: string): Promise<Outcome> {
+async function runCell(sides: Sides, dir: string, variant: Variant): Promise<Outcome> {
   const facts: Record<string, string> = {}
   if (sides.agent === 'rust' && !rustAgent()) return skipped('KEYLIME_RUST_AGENT names no executable, and no registry has one')
-  const d = new Deployment(dir, sides, release)
+  const d = new Deployment(dir, sides, variant)
   try {
     for (const { name, run, needsNamedBootPolicies } of STORY) {
-      if (needsNamedBootPolicies && release === OLDEST) {
+      if (needsNamedBootPolicies && variant.release === OLDEST) {
         facts[name] = 'not there'
         continue
       }

@@ -5,6 +5,8 @@ export interface Ports {
   verifier: number
   registrar: number
   registrarTls: number
+  /** Where the verifier publishes revocations; null: agents are told by REST. */
+  zeromq: number | null
 }
 
 type Section = Record<string, string | number>
@@ -19,7 +21,7 @@ const CLIENT_TLS = { client_key: 'default', client_cert: 'default', trusted_serv
 const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: 60 }
 const DATABASE = { database_url: 'sqlite', database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' }
 
-const verifier = ({ verifier, registrarTls }: Ports) =>
+const verifier = ({ verifier, registrarTls, zeromq }: Ports) =>
   text('verifier', {
     version: '2.6',
     uuid: 'default',
@@ -45,7 +47,13 @@ const verifier = ({ verifier, registrarTls }: Ports) =>
     ignore_tomtou_errors: 'False',
     require_allow_list_signatures: 'False',
     mode: 'pull',
-  }) + text('revocations', { enabled_revocation_notifications: "['agent']", zmq_ip: '127.0.0.1', zmq_port: 8992, webhook_url: '' })
+  }) +
+  text('revocations', {
+    enabled_revocation_notifications: zeromq === null ? "['agent']" : "['zeromq']",
+    zmq_ip: '127.0.0.1',
+    zmq_port: zeromq ?? 8992,
+    webhook_url: '',
+  })
 
 const registrar = ({ registrar, registrarTls }: Ports) =>
   text('registrar', {
@@ -141,13 +149,15 @@ export interface AgentFacts {
   dir: string
   port: number
   registrarPort: number
+  zeromq: number | null
   clientCa: string
   /** Only these, in place of all that it has. */
   apiVersions?: string
 }
 
 /** agent.conf: the options that all three agents have, and what each kind has alone. @returns its path. */
-export function writeAgentConfig(kind: AgentKind, { id, dir, port, registrarPort, clientCa, apiVersions }: AgentFacts): string {
+export function writeAgentConfig(kind: AgentKind, facts: AgentFacts): string {
+  const { id, dir, port, registrarPort, zeromq, clientCa, apiVersions } = facts
   const quoted = (section: Section) => Object.fromEntries(Object.entries(section).map(([key, value]) => [key, `"${value}"`]))
   const texts = quoted({
     version: '2.0',
@@ -171,10 +181,10 @@ export function writeAgentConfig(kind: AgentKind, { id, dir, port, registrarPort
     port,
     contact_port: port,
     registrar_port: registrarPort,
-    revocation_notification_port: 8992,
+    revocation_notification_port: zeromq ?? 8992,
     enable_agent_mtls: 'true',
     extract_payload_zip: 'true',
-    enable_revocation_notifications: 'false',
+    enable_revocation_notifications: zeromq === null ? 'false' : 'true',
     enable_insecure_payload: 'false',
     allow_payload_revocation_actions: 'true',
   }

@@ -19,6 +19,13 @@ export interface Sides {
   agent: AgentKind
 }
 
+export interface Variant {
+  /** Of upstream's services and tenant. */
+  release?: string
+  /** Revocations are published over ZeroMQ, and by no other way. */
+  overZeromq?: boolean
+}
+
 /** What the verifier says of an agent. */
 export interface Status {
   operational_state: number
@@ -36,14 +43,16 @@ export class Deployment {
   readonly sides: Sides
   readonly machines: Machine[] = []
   readonly #release: string
+  readonly #overZeromq: boolean
   readonly #services: Service[] = []
   ports!: Ports
   #env: Record<string, string> = {}
 
-  constructor(dir: string, sides: Sides, release = CURRENT) {
+  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false }: Variant = {}) {
     this.dir = dir
     this.sides = sides
     this.#release = release
+    this.#overZeromq = overZeromq
   }
 
   /** Of one role. */
@@ -54,8 +63,8 @@ export class Deployment {
   async start(): Promise<void> {
     fs.rmSync(this.dir, { recursive: true, force: true })
     for (const role of ['verifier', 'registrar', 'tenant/cv_ca', 'tenant/tpm_cert_store']) fs.mkdirSync(this.at(role), { recursive: true })
-    const [verifier, registrar, registrarTls] = (await freePorts(3)) as [number, number, number]
-    this.ports = { verifier, registrar, registrarTls }
+    const [verifier, registrar, registrarTls, zeromq] = (await freePorts(4)) as [number, number, number, number]
+    this.ports = { verifier, registrar, registrarTls, zeromq: this.#overZeromq ? zeromq : null }
     this.#env = { PATH: process.env['PATH'] ?? '', HOME: this.dir, LANG: 'C.UTF-8', ...writeServiceConfig(this.at('etc'), this.ports) }
     await this.#serve('verifier', verifier)
     fs.cpSync(this.at('verifier/cv_ca'), this.at('registrar/cv_ca'), { recursive: true })
@@ -99,7 +108,7 @@ export class Deployment {
 
   #startAgent({ id, dir, port, tpm, imaLog, bootLog }: Machine): Service {
     const clientCa = this.at('verifier/cv_ca/cacert.crt')
-    const facts = { id, dir, port, registrarPort: this.ports.registrar, clientCa }
+    const facts = { id, dir, port, registrarPort: this.ports.registrar, zeromq: this.ports.zeromq, clientCa }
     // the oldest tenant asks in the agent's newest version, and does not know the names that 2.5 gave to keys
     const apiVersions = this.#release === OLDEST && this.sides.tenant === 'theirs' ? { apiVersions: '2.1, 2.2' } : {}
     const config = writeAgentConfig(this.sides.agent, { ...facts, ...apiVersions })

@@ -1,11 +1,11 @@
-// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential and skew.
+// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential, skew and zeromq.
 //   --cells NAME,…   only these cells (registrar-verifier-tenant-agent, such as ours-theirs-ours-python)
 //   --long           the differential part with 10,000 mutations and more
 //   --fresh          also what passed before with these very executables
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KEYLIME } from '../e2e/deployment.ts'
-import { cells, skew } from './cells.ts'
+import { cells, skew, zeromq } from './cells.ts'
 import { commandLines } from './command-lines/compare-tenants.ts'
 import { differential } from './differential/compare.ts'
 import { writePage } from './page.ts'
@@ -17,7 +17,13 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { cells: { type: 'string' }, long: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false } },
 })
-const PARTS: Record<string, () => Case[]> = { cells, 'command-lines': commandLines, differential: () => differential(values.long), skew }
+const PARTS: Record<string, () => Case[]> = {
+  cells,
+  'command-lines': commandLines,
+  differential: () => differential(values.long),
+  skew,
+  zeromq,
+}
 for (const part of positionals) if (!PARTS[part]) fail(`no part ${part}; there are ${Object.keys(PARTS).join(', ')}`)
 if (process.getuid?.() !== 0) fail('agents mount a tmpfs for their secrets: run as root')
 if (!existsSync(KEYLIME)) fail('bin/keylime is not built\nhint: npm run build')

@@ -88,7 +88,7 @@ async function call(side: 'ours' | 'theirs', root: string, program: string, args
   const dir = path.join(root, side)
   for (const file of ['created.json', 'state.json']) fs.rmSync(path.join(dir, file), { force: true })
   const before = new Map(filesOf(dir).map((file) => [file, fs.statSync(path.join(dir, file)).mtimeMs]))
-  const config = writeServiceConfig(path.join(root, 'etc'), { verifier: 1, registrar: 2, registrarTls: 3 }) // nothing is asked
+  const config = writeServiceConfig(path.join(root, 'etc'), { verifier: 1, registrar: 2, registrarTls: 3, zeromq: null }) // nothing is asked
   const env = { PATH: process.env['PATH'] ?? '', HOME: dir, KEYLIME_DIR: dir, LANG: 'C.UTF-8', ...config }
   const file = side === 'ours' ? path.join(path.dirname(KEYLIME), program) : programOf(CURRENT, program)
   const { code }: Finished = await runCommand([file, ...args], { env, cwd: dir })

@@ -81,7 +81,7 @@ const eventsOf = (verdict: Verdict) => ('events' in verdict ? [...new Set(verdic
 async function judgeByUpstream(mutations: readonly Mutation[]): Promise<Verdict[]> {
   const dir = path.join(cacheDirectory(), 'runs/differential')
   fs.mkdirSync(dir, { recursive: true })
-  const config = writeServiceConfig(path.join(dir, 'etc'), { verifier: 1, registrar: 2, registrarTls: 3 }) // nothing listens
+  const config = writeServiceConfig(path.join(dir, 'etc'), { verifier: 1, registrar: 2, registrarTls: 3, zeromq: null }) // nothing listens
   const env = { PATH: process.env['PATH'] ?? '', HOME: dir, KEYLIME_DIR: dir, ...config }
   const input = mutations.map(({ evidence }) => `${JSON.stringify(evidence)}\n`).join('')
   const command = [programOf(CURRENT, 'python'), path.join(import.meta.dirname, 'judge.py')]
