@@ -106,6 +106,18 @@ export const verifierOptions = options({
     default: 'once',
     doc: 'Judge by it until the first good attestation, or at every one. That the log explains the PCRs is checked at each.',
   }),
+  evidence_max_size: option({
+    parse: integerBetween(0, 1 << 30),
+    default: 16_777_216,
+    ours: true,
+    doc: 'Most bytes that are kept of the last failed attestation of one agent, compressed. What does not fit is left out and named: first the IMA log, then the boot log.',
+  }),
+  evidence_total_size: option({
+    parse: integerBetween(0, Number.MAX_SAFE_INTEGER),
+    default: 1_073_741_824,
+    ours: true,
+    doc: 'The same of all agents together; then the oldest is given up.',
+  }),
   severity_labels: option({
     parse: nonEmpty(list),
     default: ['info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'],

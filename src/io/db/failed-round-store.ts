@@ -20,11 +20,8 @@ export interface FailedRoundStore {
   find(db: Kysely<FailedRoundTables>, agentId: string): Promise<FailedRound | null>
 }
 
-/** Evidence of all agents together: one wrong policy can fail a whole fleet at once. */
-const MAX_TOTAL = 1 << 30
-
-/** @param maxTotal bytes; when they are used up, the oldest evidence is given up until half of them is free. The stories stay. */
-export function failedRoundStore(maxTotal = MAX_TOTAL): FailedRoundStore {
+/** @param maxTotal bytes of all agents together: one wrong policy can fail a whole fleet at once. When they are used up, the oldest evidence is given up until half of them is free. The stories stay. */
+export function failedRoundStore(maxTotal: number): FailedRoundStore {
   /** Never less than what is there; null until it is known. */
   let total: number | null = null
 
@@ -38,7 +35,8 @@ export function failedRoundStore(maxTotal = MAX_TOTAL): FailedRoundStore {
   }
 
   return {
-    async put(transaction, agentId, { at, evidence, ...record }) {
+    async put(transaction, agentId, { at, evidence: given, ...record }) {
+      const evidence = given && given.length <= maxTotal ? given : null
       await makeRoom(transaction, evidence?.length ?? 0)
       const row = { agent_id: agentId, at, record: JSON.stringify(record), evidence }
       await transaction

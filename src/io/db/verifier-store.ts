@@ -57,9 +57,10 @@ export interface VerifierStore {
 
 const ROWS_A_STATEMENT = 500
 
-export function verifierStore(database: Kysely<unknown>): VerifierStore {
+/** @param maxEvidence bytes that are kept of the failed attestations of all agents. */
+export function verifierStore(database: Kysely<unknown>, maxEvidence: number): VerifierStore {
   const db = database as Kysely<Tables>
-  const failedRounds = failedRoundStore()
+  const failedRounds = failedRoundStore(maxEvidence)
   return {
     async load(verifierId) {
       const rows = await db

@@ -7,6 +7,12 @@ import { counted, nextSteps } from './next-steps.ts'
 
 const BLOCKS = 20
 const MAX_CHANGE = 2000
+/** Parts of the evidence that were too large (`evidence_max_size`), or given up for newer ones. */
+const CUT: Record<string, string> = {
+  evidence: 'what the agent sent, so that this cannot be judged again',
+  ima_measurement_list: 'the IMA log, which was larger than evidence_max_size of the verifier',
+  mb_measurement_list: 'the boot log, which was larger than evidence_max_size of the verifier',
+}
 
 /** The story as lines for a terminal. Whatever a machine put into its logs cannot leave its line. */
 export function storyLines(
@@ -22,6 +28,9 @@ export function storyLines(
     ...(hidden > 0 ? ['', `${counted(hidden, 'further failure')} (--all shows them)`] : []),
     ...(explanation.further_failures > 0
       ? ['', `${counted(explanation.further_failures, 'more failure')} of this attestation were counted, not kept`]
+      : []),
+    ...(explanation.evidence.cut.length > 0
+      ? ['', `not kept: ${explanation.evidence.cut.map((part) => CUT[part] ?? part).join(', ')}`]
       : []),
     ...(secondVerdict ? ['', ...secondVerdictLines(secondVerdict)] : []),
     '',

@@ -12,6 +12,8 @@ import type { ManagedAgent } from './managed-agent.ts'
 export interface EvidenceRules {
   bootPolicy: string
   failOnViolations: boolean
+  /** Of one agent on the disk, compressed. */
+  maxBytes: number
 }
 
 export interface Kept {
@@ -21,14 +23,14 @@ export interface Kept {
   clock: Clock
 }
 
-/** Of one agent on the disk, at most. */
-export const MAX_COMPRESSED = 4 << 20
 /** Of one agent in memory while it is compressed, in characters of its answer. */
 const MAX_TEXT = 48 << 20
 /** An agent whose failures are let pass is asked again at once: the same failures are kept once in this time. */
 const SAME_AGAIN_MS = 60_000
 
 const compress = promisify(zlib.zstdCompress)
+/** Digests have no patterns to search for: more work makes a measurement list larger, not smaller. */
+const FASTEST = { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } }
 const decompress = promisify(zlib.zstdDecompress)
 
 /** What is stored with the verdict; null when the same failures were stored a moment ago. */
@@ -40,7 +42,7 @@ export async function keepFailedRound(agent: ManagedAgent, { judged, judgement, 
   if (recoverable && again && ids(agent.state.failures) === ids(failures)) return null
   agent.evidenceStored = clock.monotonic()
   const { ak, imaKeys = '' } = agent.enrolment
-  const packed = await packEvidence({ ak, known, round, failOnViolations: rules.failOnViolations, imaKeys })
+  const packed = await packEvidence({ ak, known, round, failOnViolations: rules.failOnViolations, imaKeys }, rules.maxBytes)
   const hashAlg = (round.reply as { hash_alg?: unknown } | null)?.hash_alg
   return {
     at: clock.now(),
@@ -62,14 +64,14 @@ export async function keepFailedRound(agent: ManagedAgent, { judged, judgement, 
 const NOTHING_KEPT: Pick<FailedRound, 'evidence' | 'cut'> = { evidence: null, cut: ['evidence'] }
 
 /** Compresses evidence; a log that leaves no room is left out, and named. Never throws: the verdict does not wait for what is kept of it. */
-export async function packEvidence(evidence: RoundEvidence): Promise<Pick<FailedRound, 'evidence' | 'cut'>> {
+export async function packEvidence(evidence: RoundEvidence, maxBytes: number): Promise<Pick<FailedRound, 'evidence' | 'cut'>> {
   try {
     for (let count = 0; count <= LOGS.length; count++) {
       const cut = LOGS.slice(0, count)
       const stored = storeEvidence(evidence, cut)
       if (textSize(stored.reply) > MAX_TEXT) continue
-      const bytes = await compress(JSON.stringify(stored))
-      if (bytes.length <= MAX_COMPRESSED) return { evidence: bytes, cut: [...cut] }
+      const bytes = await compress(JSON.stringify(stored), FASTEST)
+      if (bytes.length <= maxBytes) return { evidence: bytes, cut: [...cut] }
     }
   } catch {} // no memory, or a text that is too long
   return NOTHING_KEPT

@@ -106,7 +106,7 @@ interface Opened {
 
 function assemble(values: Settings, logger: Logger, { database, context, senders }: Opened): VerifierContext {
   const agents = createAgentTable()
-  const store = verifierStore(database)
+  const store = verifierStore(database, values.evidence_total_size)
   const revocations = revocationStore(database)
   const announcer = createAnnouncer({
     agents,
@@ -125,7 +125,11 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     timing: timingOf(values),
     severity: severityOf(values),
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
-    evidenceRules: { bootPolicy: values.measured_boot_policy_name, failOnViolations: values.fail_on_violations },
+    evidenceRules: {
+      bootPolicy: values.measured_boot_policy_name,
+      failOnViolations: values.fail_on_violations,
+      maxBytes: values.evidence_max_size,
+    },
     announcer,
   })
   const enroller = createEnroller({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })

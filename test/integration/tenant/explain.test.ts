@@ -226,5 +226,6 @@ test.each([
   expect(answer.status).toBe(status)
   if (status === 404) return expect(answer.message).toMatch(/^nothing was kept of the failure of agent unkept-404: /)
   expect(answer.results).toMatchObject({ evidence: { kept: false, cut: ['evidence'] }, failures: [{ found: '07'.repeat(32) }] })
+  expect((await explain(id)).out).toContain('\nnot kept: what the agent sent, so that this cannot be judged again\n')
   expect((await explain(id, { judge: true })).code).toBe('not_found')
 })

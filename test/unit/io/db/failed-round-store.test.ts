@@ -21,7 +21,7 @@ const round = (at: number, size: number) => ({
 })
 
 test('the last failed round of an agent takes the place of the one before, and goes with the agent', async () => {
-  const store = failedRoundStore()
+  const store = failedRoundStore(1 << 30)
   await store.put(db, 'a', round(1, 10))
   await store.put(db, 'a', round(2, 20))
   expect(await store.find(db, 'a')).toEqual(round(2, 20))
@@ -30,8 +30,16 @@ test('the last failed round of an agent takes the place of the one before, and g
   expect(await store.find(db, 'a')).toBeNull()
 })
 
+test('evidence that has no room at all is not kept, and takes none from others', async () => {
+  const store = failedRoundStore(100)
+  await store.put(db, 'a', round(1, 40))
+  await store.put(db, 'b', round(2, 101))
+  expect((await store.find(db, 'a'))?.evidence?.length).toBe(40)
+  expect(await store.find(db, 'b')).toEqual({ ...round(2, 0), evidence: null, cut: ['evidence'] })
+})
+
 test('when the evidence of all agents has no room, the oldest is given up, and every story stays', async () => {
-  await failedRoundStore().put(db, 'a', round(1, 40)) // by an earlier run
+  await failedRoundStore(1 << 30).put(db, 'a', round(1, 40)) // by an earlier run
   const store = failedRoundStore(100)
   await store.put(db, 'b', round(2, 40))
   expect((await store.find(db, 'a'))?.evidence?.length).toBe(40)

@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { PassThrough } from 'node:stream'
+import { verifierOptions } from '../../../../src/config/verifier.ts'
 import { FRESH_IMA } from '../../../../src/core/attestation/evidence-policy.ts'
 import { createLogger } from '../../../../src/io/log/logger.ts'
-import { keepFailedRound, MAX_COMPRESSED, packEvidence, unpackEvidence } from '../../../../src/roles/verifier/keep-failed-round.ts'
+import { keepFailedRound, packEvidence, unpackEvidence } from '../../../../src/roles/verifier/keep-failed-round.ts'
 import { logFailures } from '../../../../src/roles/verifier/log-failures.ts'
 
 const evidence = (reply: unknown) => ({
@@ -12,27 +13,42 @@ const evidence = (reply: unknown) => ({
   failOnViolations: false,
   imaKeys: '',
 })
-const noise = randomBytes(4 << 20).toString('latin1')
+const MAX = 1 << 20
+const noise = randomBytes(MAX).toString('latin1')
 
 describe('of the evidence', () => {
   test('what fits is kept whole, and only what is judged', async () => {
-    const { evidence: bytes, cut } = await packEvidence(evidence({ quote: 'q', ima_measurement_list: 'log\n'.repeat(1e6), password: 'p' }))
+    const { evidence: bytes, cut } = await packEvidence(
+      evidence({ quote: 'q', ima_measurement_list: 'log\n'.repeat(1e6), password: 'p' }),
+      MAX,
+    )
     expect(cut).toEqual([])
     expect(bytes!.length).toBeLessThan(5000)
     expect((await unpackEvidence(bytes!)).reply).toEqual({ quote: 'q', ima_measurement_list: 'log\n'.repeat(1e6) })
   })
+  test('the first log of a machine with 100,000 files is kept whole by the default', async () => {
+    const line = (i: number) =>
+      `10 ${createHash('sha1').update(`${i}`).digest('hex')} ima-ng sha256:${createHash('sha256').update(`${i}`).digest('hex')} /usr/lib/${i}.so`
+    const ima_measurement_list = Array.from({ length: 100_000 }, (_, i) => line(i)).join('\n')
+    const { evidence: bytes, cut } = await packEvidence(
+      evidence({ quote: 'q', ima_measurement_list }),
+      verifierOptions.evidence_max_size.default,
+    )
+    expect(cut).toEqual([])
+    expect((await unpackEvidence(bytes!)).reply).toEqual({ quote: 'q', ima_measurement_list })
+  })
   test('a log that is too large is left out and named; the boot log only when it must be', async () => {
-    const small = await packEvidence(evidence({ quote: 'q', ima_measurement_list: noise, mb_measurement_list: 'boot' }))
+    const small = await packEvidence(evidence({ quote: 'q', ima_measurement_list: noise, mb_measurement_list: 'boot' }), MAX)
     expect(small.cut).toEqual(['ima_measurement_list'])
-    expect(small.evidence!.length).toBeLessThan(MAX_COMPRESSED)
+    expect(small.evidence!.length).toBeLessThan(MAX)
     expect((await unpackEvidence(small.evidence!)).reply).toEqual({ quote: 'q', mb_measurement_list: 'boot' })
-    const smaller = await packEvidence(evidence({ quote: 'q', ima_measurement_list: 'x', mb_measurement_list: noise }))
+    const smaller = await packEvidence(evidence({ quote: 'q', ima_measurement_list: 'x', mb_measurement_list: noise }), MAX)
     expect(smaller.cut).toEqual(['ima_measurement_list', 'mb_measurement_list'])
   })
   test('nothing is kept of an answer that is too large in itself, and an answer that is none is kept as none', async () => {
-    expect(await packEvidence(evidence({ quote: noise }))).toEqual({ evidence: null, cut: ['evidence'] })
-    expect(await packEvidence(evidence({ quote: 'q'.repeat(49 << 20) }))).toEqual({ evidence: null, cut: ['evidence'] })
-    expect((await unpackEvidence((await packEvidence(evidence('text'))).evidence!)).reply).toBeNull()
+    expect(await packEvidence(evidence({ quote: noise }), MAX)).toEqual({ evidence: null, cut: ['evidence'] })
+    expect(await packEvidence(evidence({ quote: 'q'.repeat(49 << 20) }), MAX)).toEqual({ evidence: null, cut: ['evidence'] })
+    expect((await unpackEvidence((await packEvidence(evidence('text'), MAX)).evidence!)).reply).toBeNull()
   })
 })
 
@@ -51,7 +67,10 @@ test('the same failures that are let pass are kept once a minute; others, and th
   const keep = (eventId: string, recoverable: boolean) => {
     const judgement = { failures: failures(eventId), worst: failures(eventId)[0]!, recoverable }
     const judged = { known: { ...known, policy }, round }
-    return keepFailedRound(agent as never, { judged, judgement, rules: { bootPolicy: 'example', failOnViolations: false }, clock } as never)
+    return keepFailedRound(
+      agent as never,
+      { judged, judgement, rules: { bootPolicy: 'example', failOnViolations: false, maxBytes: MAX }, clock } as never,
+    )
   }
   expect(await keep('a', true)).toMatchObject({ at: 5, lastGood: 4, judges: { pcrs: [16], hashAlg: '' } })
   expect(await keep('a', true)).toBeNull()
