@@ -10,6 +10,7 @@ import { intrusion } from './parts/intrusion.ts'
 import { rustAgent } from './parts/rust-agent.ts'
 import { secrets } from './parts/secrets.ts'
 import { service } from './parts/service.ts'
+import { signedFiles } from './parts/signed-files.ts'
 import { record } from './record.ts'
 import { Report } from './report.ts'
 
@@ -21,6 +22,7 @@ const PARTS: readonly (readonly [title: string, part: (bench: Bench) => Promise<
   ['reboot, dead verifier, pause, jumping clock', interruptions],
   ['the service under systemd', service],
   ["upstream's Rust agent against our verifier", rustAgent],
+  ['programs that are signed', signedFiles],
 ]
 
 const usage = `Real machines under qemu: a real kernel with IMA, firmware with Secure Boot, a TPM device, systemd.
