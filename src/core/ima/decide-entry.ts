@@ -5,7 +5,7 @@ import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
-import { isWellFormed, verifyFileSignature } from './file-signature.ts'
+import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
 import { type Keyring, readImaKey } from './keyring.ts'
 import { type Learned, learnKey } from './learned.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
@@ -56,7 +56,8 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
   if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
   if (policy.isExcluded(entry.name)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging))) return null
-  return unaccepted(entry, line, known, { member: 'digests', also: entry.name === 'boot_aggregate' ? judging.bootAggregates : [] })
+  const also = entry.name === 'boot_aggregate' ? judging.bootAggregates : []
+  return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
 
 function* rings({ policy, learned }: Judging): Generator<Keyring> {
@@ -99,7 +100,7 @@ function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [memb
     const facts = { message, line, path: entry.name, algorithm: entry.algorithm, got: entry.digest, expected: real ? [real] : [] }
     return failure('ima', 'validation.ima-ng.runtime_policy_hash', facts)
   }
-  return unaccepted(entry, line, known, { member, also: [] })
+  return unaccepted(entry, line, known, { member, also: [], signature: null })
 }
 
 /** Without a dm_policy such an event is a buffer like any other. */
@@ -119,27 +120,26 @@ function unaccepted(
   entry: ImaEntry,
   line: number,
   known: string | readonly string[] | undefined,
-  { member, also }: { member: string; also: readonly string[] },
+  { member, also, signature }: { member: string; also: readonly string[]; signature: SignatureDefect | null },
 ): Failure {
   const listed = known === undefined ? [] : typeof known === 'string' ? [known] : [...known]
-  const signed = entry.template !== 'ima-buf' && isWellFormed(entry.extra)
   const facts = {
     line,
     path: entry.name,
     algorithm: entry.algorithm,
     got: entry.digest,
     ...boundedExpected([...listed, ...also]),
-    /** Id of the key whose signature the file carries: no key that is trusted here. */
-    ...(signed ? { signed_by: entry.extra.toString('hex', 3, 7) } : {}),
+    ...(signature ? { signed_by: signature.keyId } : {}),
     accept: { [member]: { [entry.name]: [entry.digest] } },
     meaning: acceptanceMeaning(member, shown(entry.name), known !== undefined || also.length > 0),
   }
+  const unsigned = signature ? `; ${signature.reason}` : ''
   if (known === undefined && also.length === 0)
     return failure('ima', 'validation.ima-ng.not_in_allowlist', {
-      message: `${shown(entry.name)} is not in ${member} of the runtime policy`,
+      message: `${shown(entry.name)} is not in ${member} of the runtime policy${unsigned}`,
       ...facts,
     })
-  const message = `${shown(entry.name)} has a digest that the runtime policy does not accept`
+  const message = `${shown(entry.name)} has a digest that the runtime policy does not accept${unsigned}`
   return failure('ima', 'validation.ima-ng.runtime_policy_hash', { message, ...facts })
 }
 

@@ -22,6 +22,22 @@ const HEADER_SIZE = 9
 export const isWellFormed = (signature: Buffer): boolean =>
   signature.length >= HEADER_SIZE && HEADER_SIZE + signature.readUInt16BE(7) === signature.length
 
+/** Why a signature allows nothing. */
+export interface SignatureDefect {
+  /** Hex. */
+  keyId: string
+  reason: string
+}
+
+/** Of a signature that was found not to be good, for people. @returns null for a file without one. */
+export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Keyring>): SignatureDefect | null {
+  if (!isWellFormed(extra)) return null
+  const keyId = extra.toString('hex', 3, 7)
+  const known = findKey(rings, extra.readUInt32BE(3)) !== undefined
+  const reason = known ? `its signature by key ${keyId} does not hold` : `it is signed by key ${keyId}, which the policy does not know`
+  return { keyId, reason }
+}
+
 /**
  * Whether the signature of an entry is good by a key of the rings; only the first ring that has the key id is asked (policies A.11). Version 2
  * signs the file's digest itself; version 3, for fs-verity, signs a hash over type, algorithm and digest.

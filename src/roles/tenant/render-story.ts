@@ -82,9 +82,6 @@ function block(failure: ExplainedOnWire, number: number, known: KnownHere | unde
     ...(failure.found === null && failure.expected.length === 0
       ? []
       : [`   allowed:  ${failure.expected.join(', ') || 'nothing that is listed'}${more}`]),
-    ...(failure.signed_by === null
-      ? []
-      : [`   signed:   by key ${failure.signed_by}, which is not trusted here or did not make this signature`]),
     ...(known ? [`   here:     ${hereText(known)}`] : []),
     failure.accept === null ? `   change:   none: ${failure.no_change}` : `   change:   ${shortened(JSON.stringify(failure.accept))}`,
     ...(failure.meaning === null ? [] : [`   meaning:  ${failure.meaning}`]),

@@ -24,6 +24,6 @@ export async function signedFiles(bench: Bench): Promise<void> {
   })
   await report.step('the same program, changed: its signature holds no more, and the verdict names it', async () => {
     await one.machine.sh(`echo ': harmless' >>${SIGNED}; ${SIGNED}`)
-    return expectWords(await operator.refused(one.id), SIGNED, 'ima.validation')
+    return expectWords(await operator.refused(one.id), SIGNED, 'does not hold')
   })
 }

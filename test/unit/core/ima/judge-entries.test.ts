@@ -54,6 +54,21 @@ test('a wrong digest of a signed file passes by its signature, and a bad signatu
   expect(ids(lines, { policy: { digests: { ...boot, ...digests } } })).toEqual([])
 })
 
+test('of a signature that allows nothing it is said whether its key is unknown or the file was changed', () => {
+  const [line] = imaVector('signatures.txt').toString().trim().split('\n')
+  const [digest, name, signature] = line!.split(' ').slice(3) as [string, string, string]
+  const key = [imaVector('rsa2048pub.pem'), imaVector('secp256k1pub.pem')].map((pem) => readImaKey(pem) as ImaKey)
+  const keyId = signature.slice(6, 14)
+  const policy = { 'verification-keys': keyringText(new Map(key.map(({ id, key }) => [id, key]))) }
+  const changed = imaLine(`ima-sig ${digest.replace(/.$/, (last) => (last === '0' ? '1' : '0'))} ${name} ${signature}`)
+  const messages = (log: string[], round: Round = {}) => judge(log, round).failures.map(({ context }) => context.message)
+  expect(messages([BOOT_AGGREGATE, line!])).toEqual([
+    expect.stringContaining(`it is signed by key ${keyId}, which the policy does not know`),
+  ])
+  expect(messages([BOOT_AGGREGATE, changed], { policy })).toEqual([expect.stringContaining(`its signature by key ${keyId} does not hold`)])
+  expect(messages([BOOT_AGGREGATE, line!], { policy })).toEqual([])
+})
+
 test('a malformed signature fails also where the file is listed or excluded', () => {
   const line = imaLine(`ima-sig sha256:${'11'.repeat(32)} /x 0302049999999900`)
   const policy = { digests: { boot_aggregate: ['b0'.repeat(32)], '/x': ['11'.repeat(32)] }, excludes: ['/x'] }
