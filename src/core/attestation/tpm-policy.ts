@@ -12,7 +12,8 @@ export interface TpmPolicy {
   allowed: ReadonlyMap<number, readonly string[]>
 }
 
-const HEX = /^[0-9a-f]{40,128}$/
+/** SHA-1, SHA-256, SHA-384 or SHA-512. */
+const HEX = /^(?:[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/
 
 /**
  * Parses `{"15": "<hex>", "22": ["<hex>", …], "mask": "0x408000"}`. Without `mask` it is made of the keys.
