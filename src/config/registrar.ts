@@ -1,3 +1,4 @@
+import { durableAttestationOptions } from './durable-attestation-options.ts'
 import { boolean, integer, oneOf, option, options, port, text } from './option.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
 
@@ -38,13 +39,6 @@ export const registrarOptions = options({
     doc: 'What happens to an agent whose certificate is not strict DER, as several makers deliver them.',
   }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
-  durable_attestation_import: option({ parse: text, default: '', unused: true, doc: 'Python module of upstream that keeps attestations.' }),
-  persistent_store_url: option({ parse: text, default: '', unused: true, doc: 'Store of upstream for attestations.' }),
-  transparency_log_url: option({ parse: text, default: '', unused: true, doc: 'Transparency log of upstream for attestations.' }),
-  time_stamp_authority_url: option({ parse: text, default: '', unused: true, doc: 'Time stamping of upstream for attestations.' }),
-  time_stamp_authority_certs_path: option({ parse: text, default: '', unused: true, doc: 'Certificates of the time stamping authority.' }),
-  persistent_store_format: option({ parse: text, default: 'json', unused: true, doc: 'Format of upstream for attestations.' }),
-  persistent_store_encoding: option({ parse: text, default: '', unused: true, doc: 'Encoding of upstream for attestations.' }),
-  transparency_log_sign_algo: option({ parse: text, default: 'sha256', unused: true, doc: 'Digest of the transparency log.' }),
+  ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: 'ek_tpm,aik_tpm,ekcert', unused: true, doc: 'Attributes that upstream signs.' }),
 })

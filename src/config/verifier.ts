@@ -1,4 +1,5 @@
 import { Secret } from '../core/secret.ts'
+import { durableAttestationOptions } from './durable-attestation-options.ts'
 import { boolean, integer, integerBetween, list, literalList, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
 import type { Literal } from './python-literal.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
@@ -157,14 +158,7 @@ export const verifierOptions = options({
   auto_recover_attestation_failures: option({ parse: boolean, default: false, doc: 'Push: a good attestation clears an earlier failure.' }),
   nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the nonce of a session may be used.' }),
   shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
-  durable_attestation_import: option({ parse: text, default: '', unused: true, doc: 'Python module of upstream that keeps attestations.' }),
-  persistent_store_url: option({ parse: text, default: '', unused: true, doc: 'Store of upstream for attestations.' }),
-  transparency_log_url: option({ parse: text, default: '', unused: true, doc: 'Transparency log of upstream for attestations.' }),
-  time_stamp_authority_url: option({ parse: text, default: '', unused: true, doc: 'Time stamping of upstream for attestations.' }),
-  time_stamp_authority_certs_path: option({ parse: text, default: '', unused: true, doc: 'Certificates of the time stamping authority.' }),
-  persistent_store_format: option({ parse: text, default: 'json', unused: true, doc: 'Format of upstream for attestations.' }),
-  persistent_store_encoding: option({ parse: text, default: '', unused: true, doc: 'Encoding of upstream for attestations.' }),
-  transparency_log_sign_algo: option({ parse: text, default: 'sha256', unused: true, doc: 'Digest of the transparency log.' }),
+  ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
   revocation_retry_seconds: option({
     parse: seconds,
