@@ -1,12 +1,13 @@
 import { constants, createCipheriv, createECDH, createHash, createHmac, type ECDH, publicEncrypt } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
-import { curveNamed, digestSize, type HashName } from './algorithms.ts'
+import { curveNamed, digestSize, type HashName, TPM_ALG } from './algorithms.ts'
 import { ByteReader } from './byte-reader.ts'
 import { sized, u32 } from './byte-writer.ts'
 import type { PublicArea } from './public-area.ts'
 
 const BLOB_MAGIC = 0xbadcc0de
 const BLOB_VERSION = 1
+const AES_BITS = [128, 192, 256]
 const EMPTY = Buffer.alloc(0)
 
 export interface CredentialRequest {
@@ -28,7 +29,8 @@ export interface CredentialRequest {
 export function makeCredential({ ek, akName, secret, random }: CredentialRequest): Buffer {
   const hash = ek.nameAlg
   const size = digestSize(hash)
-  if (!ek.symmetric) throw new KeylimeError('invalid_request', 'the endorsement key is not a storage key: it has no symmetric algorithm')
+  if (ek.symmetric?.algorithm !== TPM_ALG.AES || !AES_BITS.includes(ek.symmetric.keyBits))
+    throw new KeylimeError('invalid_request', 'the endorsement key is not a storage key: it has no symmetric algorithm that is known here')
   if (secret.length > size)
     throw new KeylimeError('invalid_request', `the secret of ${secret.length} bytes is longer than the EK's name digest`)
   const { seed, encryptedSecret } = ek.type === 'rsa' ? rsaSeed(ek, random(size)) : eccSeed(ek, random)
@@ -53,8 +55,12 @@ export function parseCredentialBlob(blob: Uint8Array): { idObject: Buffer; encry
 
 function rsaSeed(ek: PublicArea, seed: Buffer) {
   const padding = constants.RSA_PKCS1_OAEP_PADDING
-  const encryptedSecret = publicEncrypt({ key: ek.key, padding, oaepHash: ek.nameAlg, oaepLabel: Buffer.from('IDENTITY\0') }, seed)
-  return { seed, encryptedSecret }
+  const oaep = { padding, oaepHash: ek.nameAlg, oaepLabel: Buffer.from('IDENTITY\0') }
+  try {
+    return { seed, encryptedSecret: publicEncrypt({ key: ek.key, ...oaep }, seed) }
+  } catch (cause) {
+    throw new KeylimeError('invalid_request', `an endorsement key of ${ek.keyBits} bits cannot encrypt a challenge`, { cause })
+  }
 }
 
 function eccSeed(ek: PublicArea, random: (count: number) => Buffer) {
