@@ -38,9 +38,15 @@ export class Deployment {
   readonly dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-e2e-'))
   readonly server = path.join(this.dir, 'server')
   readonly machines: Machine[] = []
+  /** Where the operator's services listen; machines have addresses of their own when it is IPv4. */
+  readonly host: '127.0.0.1' | '::1'
   verifier!: Service
   #ports: number[] = []
   #env: Record<string, string> = {}
+
+  constructor(host: Deployment['host'] = '127.0.0.1') {
+    this.host = host
+  }
 
   async start(settings: Record<string, string> = {}): Promise<void> {
     this.#ports = await freePorts(3)
@@ -50,14 +56,18 @@ export class Deployment {
       KEYLIME_DIR: this.server,
       KEYLIME_CA_PASSWORD: 'e2e',
       KEYLIME_CA_CERT_KEY_TYPE: 'rsa',
+      KEYLIME_VERIFIER_IP: this.host,
       KEYLIME_VERIFIER_PORT: verifier,
       KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.1',
       KEYLIME_VERIFIER_RETRY_INTERVAL: '0.2',
       KEYLIME_VERIFIER_EXPONENTIAL_BACKOFF: 'False',
       KEYLIME_VERIFIER_MAX_RETRIES: '30',
+      KEYLIME_REGISTRAR_IP: this.host,
       KEYLIME_REGISTRAR_PORT: registrar,
       KEYLIME_REGISTRAR_TLS_PORT: tls,
+      KEYLIME_TENANT_VERIFIER_IP: this.host,
       KEYLIME_TENANT_VERIFIER_PORT: verifier,
+      KEYLIME_TENANT_REGISTRAR_IP: this.host,
       KEYLIME_TENANT_REGISTRAR_PORT: tls,
       KEYLIME_TENANT_ACCEPT_TPM_SIGNING_ALGS: "['rsassa', 'ecdsa']",
       KEYLIME_TENANT_ACCEPT_TPM_ENCRYPTION_ALGS: "['rsa', 'ecc', 'ecc384']",
@@ -73,7 +83,7 @@ export class Deployment {
 
   async startVerifier(): Promise<void> {
     this.verifier = service(['verifier'], this.#env)
-    await Promise.all(this.#ports.map((port) => answers(port, '127.0.0.1', this.verifier)))
+    await Promise.all(this.#ports.map((port) => answers(port, this.host, this.verifier)))
   }
 
   /** A machine whose maker the tenant trusts. */
@@ -85,7 +95,7 @@ export class Deployment {
     const tpm = await startSwtpm({ ekCertificate: true, caDirectory: path.join(this.dir, 'maker') })
     for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, path.join(this.server, 'tpm_cert_store', path.basename(file)))
     const [port] = (await freePorts(1)) as [number]
-    const address = `127.0.0.${number}`
+    const address = this.host === '::1' ? this.host : `127.0.0.${number}`
     const env = {
       KEYLIME_DIR: dir,
       TCTI: tpm.tcti,
@@ -95,7 +105,7 @@ export class Deployment {
       KEYLIME_AGENT_PORT: String(port),
       KEYLIME_AGENT_CONTACT_IP: address,
       KEYLIME_AGENT_CONTACT_PORT: String(port),
-      KEYLIME_AGENT_REGISTRAR_IP: '127.0.0.1',
+      KEYLIME_AGENT_REGISTRAR_IP: this.host,
       KEYLIME_AGENT_REGISTRAR_PORT: String(this.#ports[1]),
       KEYLIME_AGENT_TRUSTED_CLIENT_CA: path.join(this.server, 'cv_ca/cacert.crt'),
       KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '200',

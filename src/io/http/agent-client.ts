@@ -1,6 +1,7 @@
 import type tls from 'node:tls'
 import { Client } from 'undici'
 import { type Envelope, parseEnvelope } from '../../core/api/envelope.ts'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
 import { transportError } from './transport-error.ts'
@@ -60,9 +61,9 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
 }
 
 function connection(target: PinnedTarget, options: AgentClientOptions, pending: Set<Pending>): AgentConnection {
-  const where = `agent at ${target.host}:${target.port}`
-  const host = target.host.includes(':') ? `[${target.host}]` : target.host
-  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${host}:${target.port}`, {
+  const address = hostPort(target.host, target.port)
+  const where = `agent at ${address}`
+  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${address}`, {
     connect: pinnedConnector(target, options.context, options.timeoutSeconds * 1000),
     keepAliveTimeout: options.keepAliveSeconds * 1000,
     keepAliveMaxTimeout: options.keepAliveSeconds * 1000,

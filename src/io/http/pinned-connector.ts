@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import net from 'node:net'
 import tls from 'node:tls'
 import type { buildConnector } from 'undici'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 
 export interface PinnedTarget {
@@ -26,7 +27,7 @@ export function pinOf(pem: string): Buffer {
  * @param context the client certificate, shared by all peers.
  */
 export function pinnedConnector(target: PinnedTarget, context: tls.SecureContext | undefined, timeoutMs: number): buildConnector.connector {
-  const where = `${target.host}:${target.port}`
+  const where = hostPort(target.host, target.port)
   const pin = target.pin === null ? null : pinOf(target.pin)
   return (_options, callback) => {
     const address = { host: target.host, port: target.port, noDelay: true }

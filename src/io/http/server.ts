@@ -3,6 +3,7 @@ import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
+import { hostPort } from '../../core/api/host-port.ts'
 import { causeChain, httpStatusOf, isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { readBody, readJsonBody } from './json-body.ts'
@@ -82,7 +83,7 @@ const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
 function listen(server: http.Server | https.Server, { host, port }: ServeOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
-      const where = `${host}:${port}`
+      const where = hostPort(host, port)
       if (cause.code === 'EADDRINUSE')
         reject(
           new KeylimeError('address_in_use', `${where} is already in use`, {

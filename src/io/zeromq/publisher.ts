@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { XPublisher } from 'zeromq'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { tcpEndpoint } from './endpoint.ts'
 
 export interface Publisher {
   /** The real one, when 0 was asked for. */
@@ -35,9 +35,9 @@ export async function openPublisher(host: string, port: number, settleMs = SETTL
     maxMessageSize: MAX_TOPIC_BYTES,
     tcpKeepalive: 1,
   })
-  await bind(socket, tcpEndpoint(host, port)).catch((cause: Error) => {
+  await bind(socket, `tcp://${hostPort(host, port)}`).catch((cause: Error) => {
     socket.close()
-    throw new KeylimeError('address_in_use', `cannot serve ZeroMQ subscribers on ${host}:${port}: ${cause.message}`, {
+    throw new KeylimeError('address_in_use', `cannot serve ZeroMQ subscribers on ${hostPort(host, port)}: ${cause.message}`, {
       cause,
       hint: 'choose another zmq_ip or zmq_port, or take zeromq out of enabled_revocation_notifications',
     })

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Subscriber } from 'zeromq'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
-import { tcpEndpoint } from './endpoint.ts'
 
 export interface SubscriptionOptions {
   host: string
@@ -37,7 +37,7 @@ export async function subscribe(options: SubscriptionOptions): Promise<Subscript
     heartbeatInterval: HEARTBEAT_MS,
     heartbeatTimeout: DEAD_AFTER_MS,
   })
-  const endpoint = tcpEndpoint(options.host, options.port)
+  const endpoint = `tcp://${hostPort(options.host, options.port)}`
   try {
     socket.connect(endpoint)
   } catch (cause) {

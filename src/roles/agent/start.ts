@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
 import { systemClock } from '../../io/clock.ts'
@@ -154,7 +155,9 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
   await register(start, identity, certificate)
   const server = await listen(context, start, certificate)
   payloads.resume()
-  logger.info(`agent ${agentId} serves on ${values.ip}:${server.port}`, { contact: `${values.contact_ip}:${values.contact_port}` })
+  logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
+    contact: hostPort(values.contact_ip, values.contact_port),
+  })
   return {
     agentId,
     port: server.port,
@@ -171,8 +174,9 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
 
 async function register({ settings, trust, logger }: Start, identity: AgentIdentity, certificate: ServerCertificate | null) {
   const { values } = settings
-  const host = values.registrar_ip.includes(':') ? `[${values.registrar_ip}]` : values.registrar_ip
-  const url = values.registrar_tls_enabled ? `https://${host}:${values.registrar_tls_port}` : `http://${host}:${values.registrar_port}`
+  const url = values.registrar_tls_enabled
+    ? `https://${hostPort(values.registrar_ip, values.registrar_tls_port)}`
+    : `http://${hostPort(values.registrar_ip, values.registrar_port)}`
   const client = openApiClient({
     url,
     name: 'registrar',

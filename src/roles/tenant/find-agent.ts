@@ -1,4 +1,5 @@
 import { isAgentId } from '../../core/api/agent-id.ts'
+import { hostPort } from '../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { FoundBy } from './events.ts'
@@ -87,4 +88,4 @@ function ambiguous(text: string, ids: string[]): KeylimeError {
   })
 }
 
-const addressOf = ({ registrarAddress: { host, port } }: TenantContext) => `the registrar ${host}:${port}`
+const addressOf = ({ registrarAddress: { host, port } }: TenantContext) => `the registrar ${hostPort(host, port)}`

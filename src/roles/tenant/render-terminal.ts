@@ -1,3 +1,4 @@
+import { hostPort } from '../../core/api/host-port.ts'
 import { isOperationalState, stateText } from '../../core/attestation/operational-state.ts'
 import { alignColumns, byteSize, relativeTime, type Terminal } from '../../io/process/terminal.ts'
 import type { TenantEvent } from './events.ts'
@@ -32,7 +33,7 @@ const SCRIPT = {
 function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>): string | undefined {
   switch (event.type) {
     case 'agent_found':
-      return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it is at ${event.host}:${event.port}`
+      return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it is at ${hostPort(event.host, event.port)}`
     case 'certificate_ready':
       return `certificate ${event.serial} for ${event.name} from ${event.isNewAuthority ? 'the new authority in ' : ''}${event.directory}`
     case 'payload_ready':
@@ -104,7 +105,7 @@ const emptyAdvice = (where: 'registrar' | 'verifier') =>
 function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agents' }>, now: number): string[] {
   const enrolled = Object.entries(agents).map(([id, status]) => [
     id,
-    `${status['ip']}:${status['port']}`,
+    hostPort(String(status['ip']), String(status['port'])),
     stateName(status),
     String(status.attestation_count ?? 0),
     lastGood(status, now),
@@ -121,7 +122,7 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
   const rows: string[][] = [['agent', agentId]]
   if (registered) {
     rows.push(['registrar', `registered${(registered.regcount ?? 1) > 1 ? `, ${registered.regcount} times` : ''}`])
-    rows.push(['address', `${registered.ip ?? 'unknown'}:${registered.port ?? ''}`])
+    rows.push(['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')])
     rows.push(['EK certificate', registered.ekcert ? 'yes' : 'none'])
   }
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]

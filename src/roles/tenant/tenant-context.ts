@@ -2,6 +2,7 @@ import type { caOptions } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import type { Values } from '../../config/option.ts'
 import type { tenantOptions } from '../../config/tenant.ts'
+import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
@@ -95,7 +96,4 @@ function agentTls(identity: TlsIdentity, pin: string | null) {
   return { tls: { cert, key, pin, ...(keyPassword ? { keyPassword } : {}) } }
 }
 
-function url(scheme: 'http' | 'https', host: string, port: number): string {
-  const bare = host.replace(/^\[|\]$/g, '')
-  return `${scheme}://${bare.includes(':') ? `[${bare}]` : bare}:${port}`
-}
+const url = (scheme: 'http' | 'https', host: string, port: number): string => `${scheme}://${hostPort(host, port)}`

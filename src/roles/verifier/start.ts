@@ -3,6 +3,7 @@ import { caOptions, caSettings } from '../../config/ca.ts'
 import { loadConfig } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
 import { verifierOptions } from '../../config/verifier.ts'
+import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import type { AgentTiming } from '../../core/attestation/agent-state.ts'
 import { KIND_NAMES } from '../../core/attestation/merge-policies.ts'
@@ -81,7 +82,10 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
   await takeUpAgents(verifier)
   await verifier.announcer.resume()
   const watchdog = startWatchdog(verifier)
-  logger.info(`verifier serves on ${values.ip}:${listening.port}`, { agents: verifier.agents.size, quote_interval: values.quote_interval })
+  logger.info(`verifier serves on ${hostPort(values.ip, listening.port)}`, {
+    agents: verifier.agents.size,
+    quote_interval: values.quote_interval,
+  })
   return {
     port: listening.port,
     async stop() {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readRevocationNotification } from '../../../core/api/agent.ts'
+import { hostPort } from '../../../core/api/host-port.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type Subscription, subscribe } from '../../../io/zeromq/subscriber.ts'
@@ -32,7 +33,7 @@ export async function listenOverZeromq({ host, port, inbox, logger }: ZeromqList
       if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
     },
   })
-  logger.info(`revocations are also taken over ZeroMQ from ${host}:${port}`)
+  logger.info(`revocations are also taken over ZeroMQ from ${hostPort(host, port)}`)
   return {
     close() {
       closing.abort()

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readRevocationNotification } from '../../../core/api/agent.ts'
+import { hostPort } from '../../../core/api/host-port.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type Subscription, subscribe } from '../../../io/zeromq/subscriber.ts'
@@ -33,7 +34,7 @@ export async function listenOverZeromq({ host, port, inbox, maxBytes, logger }: 
     }
   }
   const subscription = await subscribe({ host, port, maxBytes, logger, take })
-  logger.info(`revocations are also taken over ZeroMQ from ${host}:${port}`)
+  logger.info(`revocations are also taken over ZeroMQ from ${hostPort(host, port)}`)
   return {
     close() {
       closing.abort()

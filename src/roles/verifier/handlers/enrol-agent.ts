@@ -1,4 +1,5 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
+import { hostPort } from '../../../core/api/host-port.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type EnrolmentRequest, enrolmentRequest } from '../../../core/api/verifier.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
@@ -37,7 +38,7 @@ export function enrolAgent(context: VerifierContext): Route['handle'] {
     const agent = context.enroller.open(stored, policy)
     context.agents.add(agent)
     await context.loop.begin(agent, 0)
-    context.logger.info(`agent ${agentId} at ${enrolment.ip}:${enrolment.port} was added`, {
+    context.logger.info(`agent ${agentId} at ${hostPort(enrolment.ip, enrolment.port)} was added`, {
       runtimePolicy,
       mbPolicy,
       tpmPolicy: enrolment.tpmPolicy,

@@ -1,0 +1,3 @@
+/** `10.0.0.7:9002`, `[fe80::1]:9002`: as URLs have it (RFC 3986, section 3.2.2), for people and for programs. */
+export const hostPort = (host: string, port: number | string): string =>
+  `${host.includes(':') && !host.startsWith('[') ? `[${host}]` : host}:${port}`
