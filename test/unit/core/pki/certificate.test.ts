@@ -99,9 +99,26 @@ describe('parseCertificate', () => {
     ['PEM of something else', '-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----'],
     ['base64 of something else', Buffer.from('hello').toString('base64')],
     ['an indefinite length', Buffer.from('3080', 'hex')],
-    ['too many bytes', Buffer.alloc(70_000)],
   ])('refuses %s', (_, input) => {
     expect(() => parseCertificate(input)).toThrow(expect.objectContaining({ code: 'malformed' }))
+  })
+  test('refuses a good certificate in a text that is no base64, and one with more bytes behind it than any maker has', () => {
+    const { der: bytes } = authority.certificate
+    expect(() => parseCertificate(`(${bytes.toString('base64')})`)).toThrow(/neither PEM nor base64/)
+    expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536)]))).toThrow(/larger than any real one/)
+  })
+  test('refuses one that names another signature algorithm outside of its signed part than inside', () => {
+    const bytes = Buffer.from(authority.certificate.der)
+    const ecdsaSha256 = Buffer.from('06082a8648ce3d040302', 'hex')
+    bytes[bytes.lastIndexOf(ecdsaSha256) + ecdsaSha256.length - 1] = 3 // ecdsa-with-SHA384
+    expect(() => parseCertificate(bytes)).toThrow(/inside and outside of the signed part differ/)
+  })
+  test('reads what is nested too deeply as not strict, without an exception', () => {
+    let nested = der(0x05)
+    for (let i = 0; i < 200; i++) nested = der(0x30, nested)
+    const parts = { subject: der(0x30), issuer: authority.certificate.subjectName.der, key: authority.key, publicKey: ecPair().publicKey }
+    const certificate = parseCertificate(handMade({ ...parts, algorithm: der(0x30, oid('2a8648ce3d040302'), nested) }))
+    expect(certificate).toMatchObject({ strict: false, defect: 'it is nested too deeply' })
   })
   test('never fails in another way, whatever the bytes are', () => {
     const good = authority.certificate.der

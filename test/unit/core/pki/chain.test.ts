@@ -59,6 +59,20 @@ describe('verifyChain finds the path', () => {
   test('when the store holds only the intermediate, as upstream’s stores do', () => {
     expect(verify(end, [middle.certificate])).toBe('CN=EK < CN=Middle')
   })
+  test('and does not go on to a root that is only delivered', () => {
+    expect(verify(end, [middle.certificate], [top.certificate])).toBe('CN=EK < CN=Middle')
+  })
+  test('on the first and on the last moment of its time', () => {
+    const anchors = [middle.certificate, top.certificate]
+    for (const moment of [end.notBefore, end.notAfter]) expect(verify(end, anchors, [], moment)).toMatch(/^CN=EK/)
+  })
+  test('of eight certificates, and of no more', async () => {
+    const authorities = [top]
+    for (let i = 0; i < 7; i++) authorities.push(below(authorities.at(-1)!, `Authority ${i}`))
+    const all = authorities.map(({ certificate }) => certificate)
+    expect(verify(await leaf(authorities[6]!, 'EK'), [all[0]!], all)).toMatch(/^CN=EK( < CN=Authority \d){6} < CN=Root$/)
+    expect(verify(await leaf(authorities[7]!, 'EK'), [all[0]!], all)).toContain('longer than is reasonable')
+  })
   test('among several certificates with the same subject', async () => {
     const others = await Promise.all([root('Middle'), root('Middle')])
     expect(verify(end, [...others.map(({ certificate }) => certificate), middle.certificate, top.certificate])).toBe(
@@ -73,7 +87,7 @@ describe('verifyChain finds the path', () => {
   test('with RSA PKCS#1, RSA-PSS and ECDSA signatures', async () => {
     const pair = rsaPair()
     const rsa = await root('RSA root', { pair })
-    expect(verify(await leaf(rsa, 'a'), [rsa.certificate])).toContain('RSA root')
+    expect(verify(await leaf(rsa, 'a'), [rsa.certificate])).toBe('CN=a < CN=RSA root')
     const sha256 = der(0x30, oid('608648016503040201'))
     const pss = der(
       0x30,
@@ -89,7 +103,7 @@ describe('verifyChain finds the path', () => {
       algorithm: pss,
       sign: (tbs) => sign('sha256', tbs, { key: pair.privateKey, ...padding }),
     })
-    expect(verify(parseCertificate(made), [rsa.certificate])).toContain('RSA root')
+    expect(verify(parseCertificate(made), [rsa.certificate])).toBe('2.5.4.5=42+CN=pss < CN=RSA root')
   })
 })
 
@@ -122,6 +136,13 @@ describe('verifyChain refuses', () => {
     const silent = below(top, 'Silent', { extensions: [keyCertSign] })
     expect(verify(await leaf(silent, 'EK'), [silent.certificate])).toContain('not a certificate authority')
   })
+  test('a self-signed certificate that is no authority; only those of version 1 cannot say it', async () => {
+    const pair = ecPair()
+    const name = der(0x30, der(0x31, der(0x30, oid('550403'), der(0x0c, Buffer.from('Self')))))
+    const self = handMade({ subject: name, issuer: name, key: pair.privateKey, publicKey: pair.publicKey, extensions: [keyCertSign] })
+    const issuer = { certificate: parseCertificate(self), key: pair.privateKey }
+    expect(verify(await leaf(issuer, 'EK'), [issuer.certificate])).toContain('"CN=Self" is not a certificate authority')
+  })
   test('an authority that may not sign certificates', async () => {
     const weak = below(top, 'Weak', { extensions: [ca(), onlySignature] })
     expect(verify(await leaf(weak, 'EK'), [top.certificate], [weak.certificate])).toContain('"CN=Weak" may not sign certificates')
@@ -132,7 +153,7 @@ describe('verifyChain refuses', () => {
     expect(verify(await leaf(deeper, 'EK'), [top.certificate], [short.certificate, deeper.certificate])).toContain(
       'allows only 0 authorities below it',
     )
-    expect(verify(await leaf(short, 'EK'), [top.certificate], [short.certificate])).toContain('CN=Short')
+    expect(verify(await leaf(short, 'EK'), [top.certificate], [short.certificate])).toBe('CN=EK < CN=Short < CN=Root')
   })
   test('a wrong signature', async () => {
     const impostor = await root('Middle')
@@ -156,6 +177,11 @@ describe('verifyChain refuses', () => {
   test('a malformed extension, without an exception', async () => {
     const broken = below(top, 'Broken', { extensions: [extension(BASIC, true, Buffer.from('3005', 'hex'))] })
     expect(verify(await leaf(broken, 'EK'), [broken.certificate])).toContain('cannot be read')
+  })
+  test('more certificates of one name than anybody needs, after a bounded number of signatures', async () => {
+    const impostors = Array.from({ length: 80 }, () => below(top, 'Middle').certificate)
+    expect(verify(end, [top.certificate], [...impostors, middle.certificate])).toMatch(/^no: /)
+    expect(verify(end, [top.certificate], [...impostors.slice(0, 60), middle.certificate])).toBe('CN=EK < CN=Middle < CN=Root')
   })
   test('certificates that sign each other in a circle', async () => {
     const [a, b] = [await root('A'), await root('B')]

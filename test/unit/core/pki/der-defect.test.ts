@@ -1,0 +1,33 @@
+import { derDefect } from '../../../../src/core/pki/der-defect.ts'
+
+const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex')
+
+test.each([
+  ['3000', undefined],
+  ['0500', undefined],
+  ['3003 020100', undefined],
+  ['3003 0201 7f', undefined],
+  ['3004 0202 0080', undefined],
+  ['3004 0202 ff7f', undefined],
+  ['3003 0101 00', undefined],
+  ['3003 0101 ff', undefined],
+  ['3106 020101 020102', undefined],
+  ['3106 020101 020101', undefined],
+  [`3082 0100 0481fd ${'00'.repeat(253)}`, undefined],
+  ['3000 00', /1 bytes stand behind/],
+  ['308100', /a length is longer/],
+  ['3082 0003 020100', /a length is longer/],
+  ['3004 028101 00', /a length is longer/],
+  ['3004 0202 0001', /an integer is longer/],
+  ['3004 0202 007f', /an integer is longer/],
+  ['3004 0202 ff80', /an integer is longer/],
+  ['3002 0200', /an integer is longer/],
+  ['3003 0101 01', /a boolean is neither/],
+  ['3002 0100', /a boolean is neither/],
+  ['3004 0102 ffff', /a boolean is neither/],
+  ['3106 020102 020101', /SET are out of order/],
+  ['3008 3106 020102 020101', /SET are out of order/],
+])('%s', (text, defect) => {
+  if (defect === undefined) expect(derDefect(hex(text))).toBeUndefined()
+  else expect(derDefect(hex(text))).toMatch(defect)
+})
