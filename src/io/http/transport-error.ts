@@ -32,7 +32,7 @@ export function transportError(cause: unknown, where: string): KeylimeError {
 
 function rootCause(error: unknown): Error {
   let at = error
-  while (at instanceof Error && at.cause instanceof Error) at = at.cause
+  while (Error.isError(at) && Error.isError(at.cause)) at = at.cause
   const first = at instanceof AggregateError ? at.errors[0] : at
-  return first instanceof Error ? first : new Error(String(first))
+  return Error.isError(first) ? first : new Error(String(first))
 }

@@ -13,8 +13,9 @@ export interface WebhookOptions {
   timeoutSeconds: number
 }
 
-/** Posts JSON to one URL over kept connections. 200 and 202 mean taken (protocol 6.3). @throws KeylimeError otherwise. */
+/** Posts JSON to one URL over kept connections. 200 and 202 mean taken (protocol 6.3). @throws KeylimeError otherwise; `config_invalid` for what is no URL. */
 export function openWebhook(options: WebhookOptions): { post(body: unknown): Promise<void>; close(): Promise<void> } {
+  const url = webhookUrl(options.url)
   const identity = {
     cert: options.cert,
     key: options.key,
@@ -22,7 +23,6 @@ export function openWebhook(options: WebhookOptions): { post(body: unknown): Pro
     ...(options.keyPassword ? { passphrase: options.keyPassword } : {}),
   }
   const agent = new Agent({ connect: { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never })
-  const url = new URL(options.url)
   return {
     async post(body) {
       const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
@@ -44,4 +44,12 @@ export function openWebhook(options: WebhookOptions): { post(body: unknown): Pro
     },
     close: () => agent.destroy(),
   }
+}
+
+function webhookUrl(text: string): URL {
+  const url = URL.parse(text)
+  if (url && ['http:', 'https:'].includes(url.protocol)) return url
+  throw new KeylimeError('config_invalid', `webhook_url is "${text}", which is no http or https URL`, {
+    hint: 'write it whole, such as https://10.0.0.1:38080/revocations',
+  })
 }
