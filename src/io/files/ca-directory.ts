@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { KeylimeError } from '../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import { parseCertificate, toPem } from '../../core/pki/certificate.ts'
 import { makeCrl, parseCrl, type Revocation, type RevocationReason } from '../../core/pki/crl.ts'
@@ -18,6 +18,8 @@ export interface CaAccess {
   readonly directory: string
   readonly password: string
   readonly settings: CaSettings
+  /** Asked when `password` opens the key store no longer. True when `password` is another one since. */
+  renewPassword?(): Promise<boolean>
   /** Milliseconds since the epoch. */
   now(): number
 }
@@ -128,7 +130,7 @@ export class OpenAuthority {
   }
 
   static async open(access: CaAccess): Promise<OpenAuthority> {
-    const store = openKeystore(await readText(path.join(access.directory, 'private.yml')), access.password)
+    const store = await unlock(access)
     const certificate = parseCertificate(await readText(path.join(access.directory, 'cacert.crt')))
     return new OpenAuthority(access, certificate, readPrivateKey(store.ca), store)
   }
@@ -233,6 +235,25 @@ export class OpenAuthority {
     this.#store = store
   }
 }
+
+/** The password that was good at the start may have been changed meanwhile. */
+async function unlock(access: CaAccess): Promise<Keystore> {
+  const read = async () => openKeystore(await readText(path.join(access.directory, 'private.yml')), access.password)
+  try {
+    return await read()
+  } catch (error) {
+    if (!isWrongPassword(error) || !(await hasAnother(access))) throw error
+    return read()
+  }
+}
+
+async function hasAnother({ renewPassword }: CaAccess): Promise<boolean | undefined> {
+  return renewPassword?.().catch((cause) => {
+    throw new KeylimeError('wrong_password', 'the password does not open the key store, and another one cannot be had', { cause })
+  })
+}
+
+export const isWrongPassword = (error: unknown): boolean => isKeylimeError(error) && error.code === 'wrong_password'
 
 /** The published revocation list, or undefined when there is none or an unreadable one. */
 export async function readCrl(directory: string): Promise<ReturnType<typeof parseCrl> | undefined> {

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { isKeylimeError } from '../../core/errors.ts'
 import { toPem } from '../../core/pki/certificate.ts'
 import { parseCrl, type RevocationList } from '../../core/pki/crl.ts'
 import type { Authority } from '../../core/pki/issue.ts'
-import { type CaAccess, OpenAuthority } from './ca-directory.ts'
+import { type CaAccess, isWrongPassword, OpenAuthority } from './ca-directory.ts'
 
 /** What the key store says, read without the lock: files are replaced whole. */
 export interface AuthoritySnapshot {
@@ -26,14 +25,30 @@ export interface PublishedCrl {
 export interface AuthorityWatch {
   /** @throws KeylimeError `wrong_password` when the password was changed, `file_failed`, `not_found`. */
   snapshot(): Promise<AuthoritySnapshot>
+  /** The same; while the password is a wrong one, what was last read. What was issued or revoked since is not in it. */
+  latest(): Promise<AuthoritySnapshot & { readonly isLocked: boolean }>
   /** Undefined when there is none or an unreadable one. */
   crl(): Promise<PublishedCrl | undefined>
 }
 
 export function watchAuthority(access: CaAccess): AuthorityWatch {
   const file = (name: string) => path.join(access.directory, name)
+  let last: AuthoritySnapshot | undefined
+  const read = async () => {
+    last = (await OpenAuthority.open(access)).snapshot()
+    return last
+  }
+  const snapshot = cached(file('private.yml'), read, () => access.password)
   return {
-    snapshot: cached(file('private.yml'), async () => (await OpenAuthority.open(access)).snapshot()),
+    snapshot,
+    async latest() {
+      try {
+        return { ...(await snapshot()), isLocked: false }
+      } catch (error) {
+        if (!isWrongPassword(error) || !last) throw error
+        return { ...last, isLocked: true }
+      }
+    },
     crl: cached(file('cacrl.der'), () => readPublished(file('cacrl.der'))),
   }
 }
@@ -52,19 +67,22 @@ async function readPublished(file: string): Promise<PublishedCrl | undefined> {
   }
 }
 
-/** Reads again only when the file is another one. A failure is not kept, but for a wrong password: trying one costs 100,000 rounds. */
-function cached<T>(file: string, read: () => Promise<T>): () => Promise<T> {
-  let known: { stamp: string; value: Promise<T> } | undefined
+/**
+ * Reads again only when the file, or the `key` that it is read with, is another one. A failure is not kept, but for a wrong password: trying one costs
+ * 100,000 rounds.
+ */
+function cached<T>(file: string, read: () => Promise<T>, key = () => ''): () => Promise<T> {
+  let known: { stamp: string; key: string; value: Promise<T> } | undefined
   return async () => {
     const stamp = await fs.stat(file, { bigint: true }).then(
       ({ ino, mtimeNs, size }) => `${ino} ${mtimeNs} ${size}`,
       () => 'missing',
     )
-    if (known?.stamp === stamp) return known.value
+    if (known?.stamp === stamp && known.key === key()) return known.value
     const value = read()
-    known = { stamp, value }
+    known = { stamp, key: key(), value }
     value.catch((error) => {
-      if (known?.value === value && !(isKeylimeError(error) && error.code === 'wrong_password')) known = undefined
+      if (known?.value === value && !isWrongPassword(error)) known = undefined
     })
     return value
   }

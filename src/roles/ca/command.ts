@@ -150,7 +150,7 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   async passwd(ca, argv) {
     await changePassword(await ca.access(), () => ca.newPassword(argv['new-password-file']))
     return {
-      lines: [`${ca.directory}/private.yml is encrypted with the new password; start \`keylime ca listen\` again, if it runs`],
+      lines: [`${ca.directory}/private.yml is encrypted with the new password`],
       json: { directory: ca.directory },
     }
   },

@@ -5,7 +5,7 @@ import { loadConfig } from '../../config/load.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { type CaAccess, isCaDirectory } from '../../io/files/ca-directory.ts'
-import { caPassword } from '../../io/process/ca-password.ts'
+import { type CaPasswordSources, caPassword, givenCaPassword } from '../../io/process/ca-password.ts'
 
 export interface OpenedCa {
   readonly directory: string
@@ -22,23 +22,40 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
   const { values, keylimeDir, warnings } = loadConfig('ca', caOptions, { env })
   const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
   const now = () => systemClock.now()
+  const sources: Omit<CaPasswordSources, 'isNew'> = {
+    file: request.passwordFile || values.password_file,
+    configured: values.password.reveal(),
+    credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
+  }
   return {
     directory,
     warnings,
     now,
     async access(isNew = false) {
-      const password = await caPassword({
-        file: request.passwordFile || values.password_file,
-        configured: values.password.reveal(),
-        credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
-        isNew: isNew || !(await isCaDirectory(directory)),
-      })
-      return { directory, password, settings: caSettings(values), now }
+      const password = await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) })
+      return renewable({ directory, password, settings: caSettings(values), now }, () => givenCaPassword(sources))
     },
     async newPassword(file) {
       const password = await caPassword({ file: file ?? '', configured: 'default', credentialsDirectory: undefined, isNew: true })
       if (password === '') throw new KeylimeError('usage', 'an empty password would protect nothing')
       return password
+    },
+  }
+}
+
+/** An access that asks the source of its password again when the key store opens no longer: `keylime ca passwd` may run beside a service. */
+function renewable(access: CaAccess, read: () => Promise<string | undefined>): CaAccess {
+  let { password } = access
+  return {
+    ...access,
+    get password() {
+      return password
+    },
+    async renewPassword() {
+      const fresh = await read()
+      if (fresh === undefined || fresh === password) return false
+      password = fresh
+      return true
     },
   }
 }

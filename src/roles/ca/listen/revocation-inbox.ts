@@ -70,7 +70,9 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
       const serial = revokedSerial(verified.message)
       if (type !== 'revocation') return { acted: false, text: `a message of type "${type.slice(0, 40)}" revokes nothing` }
       if (serial === null) return { acted: false, text: `agent ${agent.slice(0, 80)} has no certificate` }
-      const { lastSerial, revokedSerials } = await watch.snapshot()
+      const { lastSerial, revokedSerials, isLocked } = await watch.latest()
+      if (isLocked && serial > BigInt(lastSerial))
+        throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
       if (serial <= 1n || serial > BigInt(lastSerial)) {
         throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`)
       }
@@ -102,7 +104,7 @@ async function verify(body: unknown, options: RevocationInboxOptions): Promise<V
   if (!parsed.success) throw new KeylimeError('malformed', 'a notification is {"msg": text, "signature": base64}')
   const notifier = await readNotifier(options.notifierFile)
   const verified = verifyRevocation(notifier.publicKey, parsed.data.msg, parsed.data.signature)
-  const { authority, revokedSerials } = await options.watch.snapshot()
+  const { authority, revokedSerials } = await options.watch.latest()
   const isOurs = notifier.issuerName.matchKey === authority.certificate.subjectName.matchKey
   if (isOurs && revokedSerials.includes(notifier.serial.toString())) {
     throw new KeylimeError('refused', 'the certificate of the notifier is itself revoked')

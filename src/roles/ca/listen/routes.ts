@@ -1,4 +1,4 @@
-import { isKeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { answerOcsp, type OcspStatus, ocspError } from '../../../core/pki/ocsp.ts'
 import type { AuthorityWatch, PublishedCrl } from '../../../io/files/ca-watch.ts'
 import type { Access, ApiReply, ApiRequest, Route } from '../../../io/http/route.ts'
@@ -84,13 +84,15 @@ async function serveOcsp({ watch, logger, now }: ListenerContext, request: Buffe
   const reply = (body: Buffer): ApiReply => ({ headers: { 'Cache-Control': 'no-store' }, raw: { type: 'application/ocsp-response', body } })
   if (request.length > MAX_OCSP_BYTES) return reply(ocspError('malformedRequest'))
   try {
-    const { authority, lastSerial, revokedSerials } = await watch.snapshot()
+    const { authority, lastSerial, revokedSerials, isLocked } = await watch.latest()
     const crl = await watch.crl()
     const statusOf = (serial: bigint): OcspStatus => {
       const entry = crl?.revoked.get(serial)
       if (entry) return { kind: 'revoked', date: entry.date, reason: entry.reason }
       if (revokedSerials.includes(serial.toString())) return { kind: 'revoked', date: now() } // its list is being written
-      return serial >= 1n && serial <= BigInt(lastSerial) ? { kind: 'good' } : { kind: 'unknown' }
+      if (serial >= 1n && serial <= BigInt(lastSerial)) return { kind: 'good' }
+      if (isLocked) throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
+      return { kind: 'unknown' }
     }
     return reply(answerOcsp(authority, request, statusOf, now()))
   } catch (error) {

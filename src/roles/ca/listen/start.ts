@@ -10,6 +10,8 @@ import { watchAuthority } from '../../../io/files/ca-watch.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+
+import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
 import { keepCrlRight } from './upkeep.ts'
@@ -34,6 +36,7 @@ export interface RunningListener {
 const MAX_BODY_BYTES = 2 << 20
 const CRL_CHECK_MS = 60_000
 const RETRY_MS = 5_000
+const LOOK_MS = 1_000
 
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
 export async function startListener({ access, env, notifier, logger }: ListenRequest): Promise<RunningListener> {
@@ -58,7 +61,9 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
     await Promise.all([plain.close(0), zeromq?.close()])
     throw error
   })
+  const keyStore = watchKeyStore(access, watch, logger, () => inbox.retry())
   const timers = [
+    setInterval(() => void keyStore.look(), LOOK_MS).unref(),
     setInterval(() => void keepCrlRight({ access, watch, logger }), CRL_CHECK_MS).unref(),
     setInterval(() => void inbox.retry(), RETRY_MS).unref(),
   ]
