@@ -267,6 +267,7 @@ function revocationInbox({ settings, env, logger, secure }: Start, agentId: stri
     goOnAfterFailure: values.revocation_actions_go_on,
     surroundings: {
       keylimeDir,
+      roomParents: [secure.directory, keylimeDir],
       agentId,
       settings: Object.fromEntries(shown),
       timeLimitSeconds: values.revocation_action_timeout,

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -37,6 +38,7 @@ beforeEach(() => {
   home = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-actions-'))
   lines = []
   fs.mkdirSync(path.join(home, 'unzipped'))
+  fs.mkdirSync(path.join(home, 'secure'))
   fs.mkdirSync(path.join(home, 'actions'))
 })
 afterEach(() => fs.rmSync(home, { recursive: true, force: true }))
@@ -53,6 +55,7 @@ const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
     goOnAfterFailure: true,
     surroundings: {
       keylimeDir: home,
+      roomParents: [path.join(home, 'secure'), home],
       agentId: 'peer',
       settings: { port: 9002, enable_agent_mtls: true },
       timeLimitSeconds: 5,
@@ -81,6 +84,53 @@ const notice = (changes: object = {}, key: KeyObject = keys.privateKey) => {
 /** Everything that was taken is worked off. */
 const idle = () => until('an empty queue', () => out('waiting-revocations.json') === '[]')
 const out = (name: string) => (fs.existsSync(path.join(home, name)) ? fs.readFileSync(path.join(home, name), 'utf8') : '')
+
+test('what is written for an action is in the tmpfs for secrets, in a directory of its own, and gone afterwards', async () => {
+  deliverCertificate()
+  write('unzipped/keylime.py', 'raise SystemExit("the payload took the place of our modules")', 0o600)
+  write(
+    'unzipped/local_action_py.py',
+    `import keylime, sys\ndef execute(event):\n    open("${home}/seen", "w").write(keylime.__file__ + " " + sys.argv[0] + " " + sys.argv[2])\n`,
+    0o600,
+  )
+  write('unzipped/action_list', 'local_action_py')
+  const inbox = worker()
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  const room = `${home}/secure/\\.revocation-\\w+`
+  expect(out('seen')).toMatch(new RegExp(`^${room}/python/keylime/__init__.py ${room}/python/run_action.py ${room}/event.json$`))
+  expect(fs.readdirSync(path.join(home, 'secure'))).toEqual([])
+  expect(fs.readdirSync(home).toSorted()).toEqual([
+    'actions',
+    'handled-revocations',
+    'secure',
+    'seen',
+    'unzipped',
+    'waiting-revocations.json',
+  ])
+})
+
+const asRoot = process.getuid?.() === 0 ? test : test.skip
+asRoot('a tmpfs that a payload filled stops no action: what it needs is written into keylime_dir, with a warning', async () => {
+  deliverCertificate()
+  const secure = path.join(home, 'secure')
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8k', 'tmpfs', secure])
+  try {
+    fs.writeFileSync(path.join(secure, 'payload'), Buffer.alloc(4096))
+    write('unzipped/local_action_py.py', `def execute(event):\n    open("${home}/seen", "w").write(__import__("sys").argv[2])\n`, 0o600)
+    write('unzipped/action_list', 'local_action_py')
+    const inbox = worker()
+    inbox.accept(notice())
+    await idle()
+    await inbox.close()
+    expect(out('seen')).toMatch(new RegExp(`^${home}/\\.revocation-\\w+/event.json$`))
+    expect(lines.join('\n')).toMatch(/no room for a revocation action in .*secure: ENOSPC/)
+    expect(fs.readdirSync(secure)).toEqual(['payload'])
+  } finally {
+    execFileSync('umount', [secure])
+  }
+})
 
 test('every kind of action runs, configured ones first, with the message as file and on standard input', async () => {
   deliverCertificate()
@@ -176,7 +226,7 @@ test('an action that hangs and forks is ended with its group, and the next one r
   write('unzipped/local_action_next', `#!/bin/sh\necho ran >> ${home}/runs\n`)
   write('unzipped/action_list', 'local_action_hang local_action_next')
   const inbox = worker({
-    surroundings: { keylimeDir: home, agentId: 'peer', settings: {}, timeLimitSeconds: 0.3, env: process.env, logger },
+    surroundings: { keylimeDir: home, roomParents: [home], agentId: 'peer', settings: {}, timeLimitSeconds: 0.3, env: process.env, logger },
   })
   inbox.accept(notice())
   await until('the next action', () => out('runs'))

@@ -43,7 +43,15 @@ function run(file: string, what: object): Promise<string | undefined> {
   fs.chmodSync(path.join(unzipped, file), 0o600)
   const { actions } = findActions({ configured: [name], directory: path.join(bed.dir, 'none'), payload: unzipped }, logger)
   const env = { ...process.env, HOME: path.join(bed.dir, 'home') }
-  return runAction(actions[0]!, what as never, { keylimeDir: bed.dir, agentId: 'peer', settings: {}, timeLimitSeconds: 20, env, logger })
+  return runAction(actions[0]!, what as never, {
+    keylimeDir: bed.dir,
+    roomParents: [bed.dir],
+    agentId: 'peer',
+    settings: {},
+    timeLimitSeconds: 20,
+    env,
+    logger,
+  })
 }
 
 describe.each(['local_action_rm_ssh.py', 'local_action_rm_ssh.mjs'])('%s', (file) => {

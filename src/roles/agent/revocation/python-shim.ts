@@ -18,6 +18,7 @@ const SHIM_FILES = [
   'keylime/tornado_requests.py',
 ] as const
 
+const SHIM = 'python'
 const PYTHONS = ['/usr/bin/python3', '/usr/local/bin/python3', '/bin/python3']
 
 /**
@@ -26,14 +27,22 @@ const PYTHONS = ['/usr/bin/python3', '/usr/local/bin/python3', '/bin/python3']
  */
 const NO_CACHE = '/nonexistent'
 
-/** The command that runs `execute(event)` of a Python file under the system's python3. @throws KeylimeError when there is none. */
-export function pythonCommand(file: string, keylimeDir: string, settings: Readonly<Record<string, unknown>>) {
+/** The modules, by their path in the room of an action. */
+export function pythonShim(): [name: string, text: string][] {
+  return SHIM_FILES.map((name) => [
+    `${SHIM}/${name}`,
+    sea.isSea() ? sea.getAsset(`python/${name}`, 'utf8') : fs.readFileSync(path.join(import.meta.dirname, 'python', name), 'utf8'),
+  ])
+}
+
+/** The command that runs `execute(event)` of a Python file under the system's python3, with the modules in `room`. @throws KeylimeError when there is none. */
+export function pythonCommand(file: string, room: string, settings: Readonly<Record<string, unknown>>) {
   const python = PYTHONS.find((candidate) => fs.existsSync(candidate))
   if (!python)
     throw new KeylimeError('script_failed', `${path.basename(file)} is a Python action, and this machine has no python3`, {
       hint: 'install python3, or write the action as an executable or in JavaScript',
     })
-  const shim = writeShim(keylimeDir)
+  const shim = path.join(room, SHIM)
   const env = {
     PYTHONPATH: `${shim}:${path.dirname(file)}`,
     PYTHONDONTWRITEBYTECODE: '1',
@@ -41,26 +50,4 @@ export function pythonCommand(file: string, keylimeDir: string, settings: Readon
     KEYLIME_SHIM_SETTINGS: JSON.stringify(settings),
   }
   return { command: python, args: [path.join(shim, 'run_action.py'), file], env }
-}
-
-/** Writes the shim below `keylimeDir`, each time anew: what stands there is what this executable holds. */
-function writeShim(keylimeDir: string): string {
-  const directory = path.join(keylimeDir, 'python-shim')
-  fs.mkdirSync(path.join(directory, 'keylime'), { recursive: true, mode: 0o755 })
-  for (const name of SHIM_FILES) {
-    const target = path.join(directory, name)
-    const text = sea.isSea()
-      ? sea.getAsset(`python/${name}`, 'utf8')
-      : fs.readFileSync(path.join(import.meta.dirname, 'python', name), 'utf8')
-    if (readOrNull(target) !== text) fs.writeFileSync(target, text, { mode: 0o644 })
-  }
-  return directory
-}
-
-function readOrNull(file: string): string | null {
-  try {
-    return fs.readFileSync(file, 'utf8')
-  } catch {
-    return null
-  }
 }

@@ -1,12 +1,14 @@
-import fs from 'node:fs'
 import path from 'node:path'
 import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/process/run-script.ts'
+import { openActionRoom } from './action-room.ts'
 import type { Action } from './find-action.ts'
-import { pythonCommand } from './python-shim.ts'
+import { pythonCommand, pythonShim } from './python-shim.ts'
 
 export interface ActionSurroundings {
   keylimeDir: string
+  /** Where files for an action are written; the next one when one is full. */
+  roomParents: readonly string[]
   agentId: string
   /** Settings that Python actions may ask for: names and values of agent.conf, without secrets. */
   settings: Readonly<Record<string, unknown>>
@@ -15,6 +17,7 @@ export interface ActionSurroundings {
   logger: Logger
 }
 
+const EVENT = 'event.json'
 const MAX_OUTPUT_BYTES = 256 * 1024
 const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TZ']
 
@@ -24,14 +27,13 @@ const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TZ']
  */
 export async function runAction(action: Action, event: Record<string, unknown>, place: ActionSurroundings): Promise<string | undefined> {
   const json = JSON.stringify(event)
-  const directory = fs.mkdtempSync(path.join(place.keylimeDir, '.revocation-'))
-  const file = path.join(directory, 'event.json')
+  const files = new Map([[EVENT, json], ...(action.kind === 'python' ? pythonShim() : [])])
+  const room = openActionRoom(place.roomParents, files, place.logger)
   try {
-    fs.writeFileSync(file, json, { mode: 0o600, flag: 'wx' })
-    const { command, args, env } = commandOf(action, place)
+    const { command, args, env } = commandOf(action, room.directory, place)
     const result = await runScript({
       file: command,
-      args: [...args, file],
+      args: [...args, path.join(room.directory, EVENT)],
       cwd: place.keylimeDir,
       env: { ...environment(place), ...env },
       input: json,
@@ -41,14 +43,18 @@ export async function runAction(action: Action, event: Record<string, unknown>, 
     })
     return complaint(result, place.timeLimitSeconds)
   } finally {
-    fs.rmSync(directory, { recursive: true, force: true })
+    room.remove()
   }
 }
 
-function commandOf(action: Action, place: ActionSurroundings): { command: string; args: string[]; env: Record<string, string> } {
+function commandOf(
+  action: Action,
+  room: string,
+  place: ActionSurroundings,
+): { command: string; args: string[]; env: Record<string, string> } {
   switch (action.kind) {
     case 'python':
-      return pythonCommand(action.file, place.keylimeDir, place.settings)
+      return pythonCommand(action.file, room, place.settings)
     case 'javascript':
       return { command: process.execPath, args: [...scriptOfNode(), 'run-js-action', action.file], env: {} }
     case 'executable':

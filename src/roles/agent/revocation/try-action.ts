@@ -3,6 +3,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { Secret } from '../../../core/secret.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { loadAgentSettings } from '../agent-settings.ts'
+import { roomParents } from './action-room.ts'
 import { findActions } from './find-action.ts'
 import { runAction } from './run-action.ts'
 
@@ -14,7 +15,15 @@ export async function tryAction(file: string, event: string, env: NodeJS.Process
   const [action] = actions
   if (!action) throw new KeylimeError('not_found', `there is no action ${file}`)
   const settings = Object.fromEntries(Object.entries(values).filter(([, value]) => !(value instanceof Secret)))
-  const surroundings = { keylimeDir, agentId: 'try-action', settings, timeLimitSeconds: values.revocation_action_timeout, env, logger }
+  const surroundings = {
+    keylimeDir,
+    roomParents: roomParents(keylimeDir),
+    agentId: 'try-action',
+    settings,
+    timeLimitSeconds: values.revocation_action_timeout,
+    env,
+    logger,
+  }
   const complaint = await runAction(action, parseEvent(event), surroundings)
   if (complaint) throw new KeylimeError('script_failed', `action ${action.name}: ${complaint}`)
   return 0

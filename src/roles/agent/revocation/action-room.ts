@@ -1,0 +1,60 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { mountAt } from '../../../io/files/mount-info.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+/** Name or path in the room, and text. */
+export type RoomFiles = ReadonlyMap<string, string>
+
+export interface ActionRoom {
+  readonly directory: string
+  remove(): void
+}
+
+/**
+ * A directory for one run of one action, with what we write for it: the event, and the modules for Python. New and of its own name, so that nothing of a payload
+ * is there, and nobody else's files are read. It is made in the first of `parents` that takes it: the tmpfs for secrets, which IMA's usual policies do not
+ * measure, and which a large payload may have filled; then a disk, with a warning.
+ */
+export function openActionRoom(parents: readonly string[], files: RoomFiles, logger: Logger): ActionRoom {
+  const last = parents.at(-1)
+  for (const parent of parents) {
+    try {
+      return makeRoom(parent, files)
+    } catch (error) {
+      if (parent === last) throw error
+      logger.warn(`no room for a revocation action in ${parent}: ${(error as Error).message}`)
+    }
+  }
+  throw new TypeError('unreachable: no directory for actions')
+}
+
+/** Where rooms are made: `secure` when it is a tmpfs (without an agent that runs it may not be), and keylime_dir. */
+export function roomParents(keylimeDir: string): string[] {
+  const secure = path.join(keylimeDir, 'secure')
+  return isTmpfs(secure) ? [secure, keylimeDir] : [keylimeDir]
+}
+
+function isTmpfs(directory: string): boolean {
+  try {
+    return mountAt(fs.realpathSync(directory))?.type === 'tmpfs'
+  } catch {
+    return false // there is none
+  }
+}
+
+function makeRoom(parent: string, files: RoomFiles): ActionRoom {
+  const directory = fs.mkdtempSync(path.join(parent, '.revocation-'))
+  const remove = () => fs.rmSync(directory, { recursive: true, force: true })
+  try {
+    for (const [name, text] of files) {
+      const file = path.join(directory, name)
+      fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 })
+      fs.writeFileSync(file, text, { mode: 0o600, flag: 'wx' })
+    }
+  } catch (error) {
+    remove()
+    throw error
+  }
+  return { directory, remove }
+}
