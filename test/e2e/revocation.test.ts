@@ -7,6 +7,7 @@ import { Deployment, type Machine, type Service, service } from './deployment.ts
 
 // The agent mounts its tmpfs, which only root can.
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
+const guide = path.resolve(import.meta.dirname, '../../docs/guide/revocation-and-actions.md')
 const shipped = path.resolve(import.meta.dirname, '../../docs/examples/actions')
 
 describeAsRoot('a machine that fails is cut off by the others, with the packaged executable', () => {
@@ -15,6 +16,7 @@ describeAsRoot('a machine that fails is cut off by the others, with the packaged
   let two: Machine
   let authority: Service
   let url: string
+  let nginx: Awaited<ReturnType<typeof startNginx>>
   const home = path.join(d.dir, 'home2')
   const authorized = path.join(home, '.ssh/authorized_keys')
   const unzipped = (machine: Machine, name: string) => path.join(machine.secure, 'unzipped', name)
@@ -37,6 +39,7 @@ describeAsRoot('a machine that fails is cut off by the others, with the packaged
     execFileSync('ssh-keygen', ['-q', '-t', 'rsa', '-N', '', '-f', key])
     const publicKey = fs.readFileSync(`${key}.pub`, 'utf8')
     d.payload({ 'autorun.sh': link, payload_id_rsa: fs.readFileSync(key, 'utf8'), 'payload_id_rsa.pub': publicKey }, 'payload1')
+    const reload = ['nginx', ...nginxArguments, '-s', 'reload']
     const action = (name: string) => fs.readFileSync(path.join(shipped, name), 'utf8')
     const letIn = `mkdir -p -m 700 ${home}/.ssh\ncat payload_id_rsa.pub >> ${authorized}\n`
     d.payload(
@@ -45,12 +48,16 @@ describeAsRoot('a machine that fails is cut off by the others, with the packaged
         'payload_id_rsa.pub': publicKey,
         action_list: 'local_action_rm_ssh,local_action_update_crl\n',
         'local_action_rm_ssh.mjs': action('local_action_rm_ssh.mjs'),
-        'local_action_update_crl.py': action('local_action_update_crl.py'),
+        'local_action_update_crl.py': action('local_action_update_crl.py').replace(
+          'RELOAD_COMMAND = []',
+          `RELOAD_COMMAND = ${JSON.stringify(reload)}`,
+        ),
       },
       'payload2',
     )
   })
   afterAll(async () => {
+    await nginx?.stop()
     await authority?.kill()
     await d.stop()
   })
@@ -67,6 +74,12 @@ describeAsRoot('a machine that fails is cut off by the others, with the packaged
 
   test('mutual TLS between them with the delivered certificates', async () => {
     expect(await handshake()).toContain('Verify return code: 0')
+  })
+
+  test('nginx, configured as the guide says, lets the first machine in, and nobody without a certificate', async () => {
+    nginx = await startNginx()
+    expect(await nginx.ask()).toEqual({ status: 200, text: 'let in\n' })
+    expect(await nginx.ask((option) => !['--cert', '--key'].includes(option))).toMatchObject({ status: 400 })
   })
 
   test('PCR 15 of the first is extended: its key, its certificate and its handshake are refused', async () => {
@@ -91,6 +104,53 @@ describeAsRoot('a machine that fails is cut off by the others, with the packaged
     expect(verify(two)).not.toThrow()
     expect(await handshake()).toMatch(/alert certificate revoked|alert number 44/)
   })
+
+  test('the action has nginx read the new list: the first machine is shut out there too', async () => {
+    await until('the refusal', async () => (await nginx.ask()).status === 400, 10)
+    expect((await nginx.ask()).text).toContain('The SSL certificate error')
+    expect(nginx.log()).toContain('certificate revoked')
+  })
+
+  const nginxArguments = ['-p', path.join(d.dir, 'nginx'), '-c', 'nginx.conf', '-e', 'error.log']
+
+  /** The real nginx with the guide's text, in a directory of its own: only paths, id and port are put in. Asked by the guide's own command. */
+  async function startNginx() {
+    const text = fs.readFileSync(guide, 'utf8')
+    const block = /```\n# nginx\n([\s\S]+?)```/.exec(text)![1]!
+    const curl = /^curl (.+) https:.*$/m.exec(text)![1]!.split(' ')
+    const [port] = (await freePorts(1)) as [number]
+    const dir = path.join(d.dir, 'nginx')
+    fs.mkdirSync(dir)
+    const server = block
+      .replaceAll('/var/lib/keylime/secure/unzipped', unzipped(two, ''))
+      .replace('ID-', `${two.id}-`)
+      .replace('8443', String(port))
+    const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((kind) => `${kind}_temp_path ${kind};`).join(' ')
+    fs.writeFileSync(
+      path.join(dir, 'nginx.conf'),
+      `daemon off; user root; pid nginx.pid; error_log error.log info; events {} http { access_log off; ${paths}\n${server}}\n`,
+    )
+    const child = spawn('nginx', nginxArguments, { stdio: 'ignore' })
+    const exited = once(child, 'exit')
+    const log = () => fs.readFileSync(path.join(dir, 'error.log'), 'utf8')
+    await until('nginx', () => fs.existsSync(path.join(dir, 'nginx.pid')) || (child.exitCode !== null && Promise.reject(new Error(log()))))
+    return {
+      log,
+      async ask(keep: (option: string) => boolean = () => true) {
+        const words = curl.map((word) => word.replace('ID-', `${one.id}-`).replace('10.0.0.8', '127.0.0.1'))
+        const kept = words.filter((word, i) => keep(word) && (word.startsWith('--') || keep(words[i - 1]!)))
+        const asked = spawn('curl', ['-sS', '-w', '%{http_code}', ...kept, `https://${two.id}:${port}/`], { cwd: unzipped(one, '') })
+        let out = ''
+        asked.stdout.on('data', (chunk) => (out += chunk))
+        await once(asked, 'close')
+        return { status: Number(out.slice(-3)), text: out.slice(0, -3) }
+      },
+      async stop() {
+        child.kill()
+        await exited
+      },
+    }
+  }
 
   const verify = (machine: Machine) => () =>
     execFileSync(
