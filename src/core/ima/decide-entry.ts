@@ -51,11 +51,11 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
     const message = `the signature of ${shown(entry.name)} is malformed`
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.extra.toString('hex', 0, 64) })
   }
-  const known = policy.digests.get(entry.name)
-  if (has(known, entry.digest)) return null
+  if (policy.digests.accepts(entry)) return null
   if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
   if (policy.isExcluded(entry.name)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging))) return null
+  const known = policy.digests.get(entry.name)
   const also = entry.name === 'boot_aggregate' ? judging.bootAggregates : []
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
@@ -64,9 +64,6 @@ function* rings({ policy, learned }: Judging): Generator<Keyring> {
   yield policy.keys
   yield* learned.keyrings.values()
 }
-
-const has = (known: string | readonly string[] | undefined, digest: string): boolean =>
-  known !== undefined && (typeof known === 'string' ? known === digest : known.includes(digest))
 
 function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy }: Judging): Failure | null {
   if (!failOnViolation || policy.isExcluded(entry.name)) return null
@@ -93,7 +90,7 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
 function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
   const real = bufferDigest(entry)
   const known = digests.get(entry.name)
-  if (real === entry.digest && has(known, entry.digest)) return null
+  if (real === entry.digest && known?.includes(entry.digest)) return null
   if (policy.isExcluded(entry.name)) return null
   if (real !== entry.digest) {
     const message = `the digest of the buffer ${shown(entry.name)} is not that of its content`
@@ -119,16 +116,15 @@ const bufferDigest = ({ algorithm, extra }: ImaEntry) => (HASHES.has(algorithm) 
 function unaccepted(
   entry: ImaEntry,
   line: number,
-  known: string | readonly string[] | undefined,
+  known: readonly string[] | undefined,
   { member, also, signature }: { member: string; also: readonly string[]; signature: SignatureDefect | null },
 ): Failure {
-  const listed = known === undefined ? [] : typeof known === 'string' ? [known] : [...known]
   const facts = {
     line,
     path: entry.name,
     algorithm: entry.algorithm,
     got: entry.digest,
-    ...boundedExpected([...listed, ...also]),
+    ...boundedExpected([...(known ?? []), ...also]),
     ...(signature ? { signed_by: signature.keyId } : {}),
     accept: { [member]: { [entry.name]: [entry.digest] } },
     meaning: acceptanceMeaning(member, shown(entry.name), known !== undefined || also.length > 0),

@@ -1,5 +1,5 @@
 import { lintExclude } from './lint-exclude.ts'
-import type { Digests, RuntimePolicy } from './runtime-policy.ts'
+import type { RuntimePolicy } from './runtime-policy.ts'
 
 /** Something in a policy that is valid and probably not meant. */
 export interface PolicyWarning {
@@ -41,17 +41,16 @@ export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
   return warnings
 }
 
-function lintDigests(digests: Digests): PolicyWarning[] {
+function lintDigests(digests: RuntimePolicy['digests']): PolicyWarning[] {
   const warnings: PolicyWarning[] = []
   let weak = 0
   for (const [name, list] of digests) {
     const path = `digests[${JSON.stringify(name)}]`
-    const all = typeof list === 'string' ? [list] : list
     if (WORLD_WRITABLE.test(name)) warnings.push({ path, message: 'lies where every user may write' })
     if (name.includes(' ')) warnings.push({ path, message: 'has a blank, which is "_" in the kernel’s log: it matches nothing' })
     if (!name.startsWith('/') && name !== 'boot_aggregate') warnings.push({ path, message: 'is no absolute path' })
-    if (all.some((digest) => digest.length === SHA1_DIGITS)) weak++
-    if (all.some((digest) => !DIGEST_DIGITS.has(digest.length)))
+    if (list.some((digest) => digest.length === SHA1_DIGITS)) weak++
+    if (list.some((digest) => !DIGEST_DIGITS.has(digest.length)))
       warnings.push({ path, message: 'has a digest of a length that no kernel measures with: it matches nothing' })
   }
   if (weak > 0)

@@ -1,17 +1,18 @@
 import { KeylimeError } from '../errors.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
 import { type DmPolicy, parseDmPolicy } from './device-mapper/dm-policy.ts'
+import { DigestTable } from './digest-table.ts'
 import { compileExcludes, type Excludes } from './excludes.ts'
 import { type Keyring, parseKeyring } from './keyring.ts'
 
-/** Accepted digests of a name: one, as most files have, or several. Lower-case hex without the algorithm. */
-export type Digests = ReadonlyMap<string, string | readonly string[]>
+/** Accepted digests of a name, lower-case hex without the algorithm. */
+export type Digests = ReadonlyMap<string, readonly string[]>
 
 /** A runtime policy of version 1, checked (policies A.9). */
 export interface RuntimePolicy {
   /** Upstream's number for how the policy was made; only above 1 counts as "has a runtime policy". */
   generator: number
-  digests: Digests
+  digests: DigestTable
   keyrings: Digests
   buffers: Digests
   /** The expressions of `isExcluded`. */
@@ -61,9 +62,9 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   const excludes = texts(policy['excludes'], 'excludes')
   const parsed = {
     generator: natural(meta['generator'], 'meta.generator', 3),
-    digests: digests(policy['digests'], 'digests'),
-    keyrings: digests(policy['keyrings'], 'keyrings'),
-    buffers: digests(policy['ima-buf'], 'ima-buf'),
+    digests: digestTable(policy['digests'], 'digests'),
+    keyrings: digestMap(policy['keyrings'], 'keyrings'),
+    buffers: digestMap(policy['ima-buf'], 'ima-buf'),
     excludes,
     isExcluded: compileExcludes(excludes, 'excludes'),
     ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
@@ -96,18 +97,24 @@ function texts(value: unknown, path: string): string[] {
   return value
 }
 
-function digests(value: unknown, path: string): Digests {
-  const result = new Map<string, string | readonly string[]>()
+function digestTable(value: unknown, path: string): DigestTable {
   const source = object(value, path)
-  for (const name of Object.keys(source)) {
-    const list = source[name]
-    const at = () => `${path}${PLAIN_NAME.test(name) ? `.${name}` : `[${JSON.stringify(name.slice(0, 200))}]`}`
-    if (name.length > MAX_NAME) throw bad(at(), `the name has ${name.length} characters`)
-    if (!Array.isArray(list) || list.length === 0) throw bad(at(), 'must be a list of at least one digest')
-    for (let i = 0; i < list.length; i++)
-      if (typeof list[i] !== 'string' || !DIGEST.test(list[i]))
-        throw bad(`${at()}[${i}]`, 'must be 40 to 128 lower-case hexadecimal digits')
-    result.set(name, list.length === 1 ? list[0] : list)
-  }
-  return result
+  const names = Object.keys(source)
+  return new DigestTable(
+    names,
+    names.map((name) => digestList(source[name], name, path)),
+  )
+}
+
+function digestMap(value: unknown, path: string): Digests {
+  return new Map(Object.entries(object(value, path)).map(([name, list]) => [name, digestList(list, name, path)]))
+}
+
+function digestList(list: unknown, name: string, path: string): string[] {
+  const at = () => `${path}${PLAIN_NAME.test(name) ? `.${name}` : `[${JSON.stringify(name.slice(0, 200))}]`}`
+  if (name.length > MAX_NAME) throw bad(at(), `the name has ${name.length} characters`)
+  if (!Array.isArray(list) || list.length === 0) throw bad(at(), 'must be a list of at least one digest')
+  for (let i = 0; i < list.length; i++)
+    if (typeof list[i] !== 'string' || !DIGEST.test(list[i])) throw bad(`${at()}[${i}]`, 'must be 40 to 128 lower-case hexadecimal digits')
+  return list
 }

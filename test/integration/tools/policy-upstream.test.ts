@@ -97,7 +97,7 @@ test('keylime_convert_runtime_policy and keylime_create_policy make policies of 
   )
   expect([status, stdout]).toEqual([0, expect.stringMatching(/^list\.txt is not JSON-formatted.*\nLine #1 in Allowlist/)])
   const policy = parseRuntimePolicy(fs.readFileSync(at('converted.json'), 'utf8'))
-  expect([[...policy.digests], policy.keys.size]).toEqual([[['/opt/a_b', DIGEST]], 1])
+  expect([[...policy.digests], policy.keys.size]).toEqual([[['/opt/a_b', [DIGEST]]], 1])
   const created = run('keylime_create_policy', '-a', list, '-B', plain)
   expect(Object.keys(JSON.parse(created.stdout).digests)).toEqual(['/opt/a_b', '/usr/bin/ü'])
   const none = run('keylime_create_policy', '--no-hashes', '-m', machine('ima.txt'), '-i', '.x')

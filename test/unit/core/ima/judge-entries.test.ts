@@ -175,7 +175,7 @@ test.each<[string, Record<string, unknown>, RegExp]>([
 })
 test('names like __proto__ are names', () => {
   const policy = parseRuntimePolicy(runtimePolicy().replace('"digests":{', `"digests":{"__proto__":["${'a'.repeat(64)}"],`))
-  expect([...policy.digests.keys()]).toContain('__proto__')
+  expect(policy.digests.has('__proto__')).toBe(true)
 })
 test('arrays nested 100,000 deep are refused or ignored, never a crash', () => {
   const deep = '['.repeat(100_000) + ']'.repeat(100_000)
