@@ -15,9 +15,12 @@ export const file = (describe: string, alias: string[] = []) => ({ type: 'string
 export const output = file('Where the result is written; standard output without it', ['o'])
 export const json = { type: 'boolean', describe: 'The result as JSON, for machines' } as const
 
+/** False for what is standard output. */
+export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'
+
 /** Writes a result whole or not at all. */
 export async function writeResult(text: string, to: string | undefined): Promise<number> {
-  if (to && to !== '-' && to !== '/dev/stdout') await writeFileAtomic(to, text, 0o644)
+  if (isFile(to)) await writeFileAtomic(to, text, 0o644)
   else process.stdout.write(text)
   return 0
 }

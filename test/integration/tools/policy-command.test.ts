@@ -16,7 +16,11 @@ function keylime(...args: string[]) {
 const test3 = ['--log', machine('ima.txt'), '--pcrs', machine('pcrs.txt')]
 
 test('a policy is made, found good and judged by, with the exit codes of a script', () => {
-  expect(keylime('create', 'runtime', '--log', machine('ima.txt'), '-o', policy)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('create', 'runtime', '--log', machine('ima.txt'), '-o', policy)).toEqual({
+    status: 0,
+    stdout: '',
+    stderr: expect.stringMatching(/policy\.json: \d+ names, 0 excludes\n$/),
+  })
   expect(keylime('lint', '--runtime-policy', policy)).toEqual({ status: 0, stdout: '', stderr: '' })
   expect(keylime('test', '--runtime-policy', policy, ...test3)).toEqual({ status: 0, stdout: 'accepted\n', stderr: '' })
   expect(keylime('test', '--runtime-policy', policy, ...test3, '--fail-on-violations')).toMatchObject({
@@ -27,6 +31,32 @@ test('a policy is made, found good and judged by, with the exit codes of a scrip
   const { status, stdout } = keylime('test', '--runtime-policy', policy, ...test3, '--json')
   expect(status).toBe(3)
   expect(JSON.parse(stdout)).toMatchObject({ accepted: false, failures: [{ context: { path: '/usr/bin/sh', line: 3 } }] })
+})
+test('the making of a policy is told to programs a line an event, and the file has the policy', () => {
+  const made = path.join(dir, 'made.json')
+  const [list, none] = [path.join(dir, 'list.txt'), path.join(dir, 'none')]
+  fs.writeFileSync(list, `${'a'.repeat(64)}  /opt/tool\nno digest\n`)
+  const { status, stdout, stderr } = keylime('create', 'runtime', '--log', machine('ima.txt'), '--rpm-package', none, '--json', '-o', made)
+  expect([status, stdout, fs.existsSync(made)]).toEqual([6, '', false])
+  expect(stderr).toContain('cannot read')
+  const told = keylime('create', 'runtime', '--log', machine('ima.txt'), '--allowlist', list, '--json', '-o', made)
+  const lines = told.stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
+  expect([told.status, told.stderr]).toEqual([0, ''])
+  expect(lines.at(-1)).toEqual({
+    result: 'policy',
+    output: made,
+    names: Object.keys(JSON.parse(fs.readFileSync(made, 'utf8')).digests).length,
+    excludes: 0,
+  })
+  expect(lines.slice(0, -1)).toEqual([{ event: 'note', text: `${list}: 1 lines cannot be read and are left out, the first is line 2` }])
+  expect(keylime('create', 'runtime', '--log', machine('ima.txt'), '--json')).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: expect.stringContaining('--json needs --output FILE'),
+  })
 })
 test('a reference state is made, by upstream’s options too, and judged by; nothing is written without Secure Boot', () => {
   const boot = path.join(dir, 'boot.json')

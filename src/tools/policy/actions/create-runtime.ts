@@ -1,11 +1,12 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { Terminal } from '../../../io/process/terminal.ts'
-import { file, output, type PolicyAction, writeResult } from '../action.ts'
+import { file, isFile, json, output, type PolicyAction, writeResult } from '../action.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
-import { type CreateOptions, createdText, createRuntimePolicy, legacyListText } from '../create-runtime.ts'
+import { type CreateOptions, createdText, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
 
 interface Arguments extends CreateOptions {
+  json?: boolean | undefined
   showLegacyAllowlist?: boolean | undefined
   output?: string | undefined
 }
@@ -69,14 +70,30 @@ export const createRuntime: PolicyAction<Arguments> = {
         describe: 'Certificates or keys, PEM or DER, whose file signatures are good',
       })
       .option('show-legacy-allowlist', { type: 'boolean', describe: 'A flat list of digests and paths in place of the policy' })
-      .option('output', output),
+      .option('output', output)
+      .option('json', { ...json, describe: 'One object a line: notes, progress, the outcome; needs --output' }),
 
   async run(argv) {
     if (!Number.isInteger(argv.maxWorkers) || argv.maxWorkers! < 1)
       throw new KeylimeError('usage', '--max-workers is a whole number, one or more')
+    if (argv.json && !isFile(argv.output))
+      throw new KeylimeError('usage', '--json needs --output FILE', { hint: 'standard output gets the events, the file the policy' })
     const terminal = new Terminal({ stream: process.stderr, env: process.env })
-    const notes = { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
+    const notes = argv.json ? jsonNotes : { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
     const parts = await createRuntimePolicy(argv, notes).finally(() => terminal.end())
-    return writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdText(parts, systemClock.now()), argv.output)
+    await writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdText(parts, systemClock.now()), argv.output)
+    const outcome = { output: argv.output, names: parts.digests.size, excludes: parts.excludes.size }
+    if (argv.json) printJson({ result: 'policy', ...outcome })
+    else if (isFile(argv.output))
+      terminal.line(`${argv.output}: ${counted(outcome.names, 'name')}, ${counted(outcome.excludes, 'exclude')}`)
+    return 0
   },
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
+const printJson = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const jsonNotes: Notes = {
+  tell: (text) => printJson({ event: 'note', text }),
+  progress: (text) => printJson({ event: 'progress', text }),
 }
