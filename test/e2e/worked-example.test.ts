@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import fs from 'node:fs'
 import path from 'node:path'
 import { freePorts, until } from '../servers.ts'
-import { Deployment, type Machine, type Service, service } from './deployment.ts'
+import { command, Deployment, KEYLIME, type Machine, type Service, service } from './deployment.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
 
@@ -132,6 +132,11 @@ describeAsRoot('the worked example: SSH keys that are taken back', () => {
     expect([code, stderr]).toEqual([0, ''])
     expect((await d.run('keylime', 'agent', '--try-action', file, '--event', '{')).code).toBe(2)
     expect((await d.run('keylime', 'agent', '--try-action', '/nowhere')).code).toBe(6)
+    const elsewhere = await command(KEYLIME, ['agent', '--try-action', file, '--event', event], { KEYLIME_DIR: '/nowhere' })
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([
+      1,
+      expect.stringMatching(/nothing can be written .*\/nowhere[\s\S]*hint: create keylime_dir/),
+    ])
   })
 
   test('when the first machine fails, the second shuts it out by itself, once, however often it is told', async () => {

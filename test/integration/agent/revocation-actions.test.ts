@@ -132,6 +132,29 @@ asRoot('a tmpfs that a payload filled stops no action: what it needs is written 
   }
 })
 
+test('when nothing can be written for an action, the log says where and what to do, and the agent goes on', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_shell.sh', `echo ran > ${home}/order\n`, 0o600)
+  write('unzipped/action_list', 'local_action_shell')
+  const surroundings = {
+    keylimeDir: home,
+    roomParents: [`${home}/gone`],
+    agentId: 'peer',
+    settings: {},
+    timeLimitSeconds: 5,
+    env: process.env,
+    logger,
+  }
+  const inbox = worker({ surroundings })
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  expect(lines.join('\n')).toMatch(
+    /gone: ENOENT[\s\S]*a revocation was not acted upon: nothing can be written for a revocation action in .*gone/,
+  )
+  expect(fs.existsSync(path.join(home, 'order'))).toBe(false)
+})
+
 test('every kind of action runs, configured ones first, with the message as file and on standard input', async () => {
   deliverCertificate()
   write('actions/first', `#!/bin/sh\necho first >> ${home}/order\ncat > ${home}/stdin; cp "$1" ${home}/file\n`)

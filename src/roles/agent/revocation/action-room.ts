@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { KeylimeError } from '../../../core/errors.ts'
 import { mountAt } from '../../../io/files/mount-info.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
@@ -15,18 +16,22 @@ export interface ActionRoom {
  * A directory for one run of one action, with what we write for it: the event, and the modules for Python. New and of its own name, so that nothing of a payload
  * is there, and nobody else's files are read. It is made in the first of `parents` that takes it: the tmpfs for secrets, which IMA's usual policies do not
  * measure, and which a large payload may have filled; then a disk, with a warning.
+ * @throws KeylimeError `file_failed` when none takes it.
  */
 export function openActionRoom(parents: readonly string[], files: RoomFiles, logger: Logger): ActionRoom {
-  const last = parents.at(-1)
+  let cause: unknown
   for (const parent of parents) {
     try {
       return makeRoom(parent, files)
     } catch (error) {
-      if (parent === last) throw error
+      cause = error
       logger.warn(`no room for a revocation action in ${parent}: ${(error as Error).message}`)
     }
   }
-  throw new TypeError('unreachable: no directory for actions')
+  throw new KeylimeError('file_failed', `nothing can be written for a revocation action in ${parents.join(' and ')}`, {
+    cause,
+    hint: 'create keylime_dir and give it to the user who runs the agent, or set KEYLIME_DIR',
+  })
 }
 
 /** Where rooms are made: `secure` when it is a tmpfs (without an agent that runs it may not be), and keylime_dir. */
