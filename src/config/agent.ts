@@ -153,6 +153,12 @@ export const agentOptions = options({
     ours: true,
     doc: 'Seconds after which a revocation action, and all that it started, is killed.',
   }),
+  revocation_actions_run_as: option({
+    parse: text,
+    default: '',
+    ours: true,
+    doc: 'User, or user:group, as whom revocation actions run. Empty: as the agent itself. Another one needs an agent that stays root (`run_as = ""`).',
+  }),
   revocation_actions_go_on: option({
     parse: boolean,
     default: true,

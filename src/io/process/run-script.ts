@@ -8,6 +8,8 @@ export interface ScriptRun {
   args?: readonly string[]
   cwd: string
   env: Readonly<Record<string, string | undefined>>
+  /** Another user, for a process that is root: with this group and no other. */
+  account?: { uid: number; gid: number }
   /** Given on standard input; nothing otherwise. */
   input?: string
   timeLimitSeconds: number
@@ -49,6 +51,7 @@ export function runScript(run: ScriptRun): Promise<ScriptResult> {
       cwd: run.cwd,
       env: run.env,
       detached: true,
+      ...(run.account ? { uid: run.account.uid, gid: run.account.gid } : {}),
       stdio: ['pipe', 'pipe', 'pipe'],
     })
     child.stdin.on('error', () => {}) // a script need not read it

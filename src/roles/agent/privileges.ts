@@ -20,17 +20,43 @@ export function accountOf(runAs: string, chosen: boolean, logger: Logger): Accou
     logger.debug('not started as root: run_as has no effect')
     return null
   }
-  const [user = '', group = ''] = runAs.split(':')
-  const found = nativeAddon().findUser(user)
-  const gid = group === '' ? (found?.gid ?? null) : nativeAddon().findGroup(group)
-  if (found && gid !== null) return { user, uid: found.uid, gid }
+  const found = lookUp(runAs)
+  if (!('missing' in found)) return found
   if (!chosen) {
-    logger.warn(`there is no ${found ? `group ${group}` : `user ${user}`}: the agent stays root`, { hint: 'keylime service install agent' })
+    logger.warn(`there is no ${found.missing}: the agent stays root`, { hint: 'keylime service install agent' })
     return null
   }
-  throw new KeylimeError('config_invalid', `run_as = ${runAs}: there is no ${found ? `group ${group}` : `user ${user}`}`, {
+  throw new KeylimeError('config_invalid', `run_as = ${runAs}: there is no ${found.missing}`, {
     hint: '`keylime service install agent` makes them; run_as = "" stays root',
   })
+}
+
+/**
+ * Who revocation actions are run by (`revocation_actions_run_as`), or null for the agent's own user.
+ * @param agent who the agent will be, as `accountOf` says.
+ * @throws KeylimeError `config_invalid` when there is no such user or group, or an agent that is not root would have to become another user: what keeps root
+ * for that would give it to whoever takes the agent over.
+ */
+export function actionAccountOf(runAs: string, agent: Account | null): Account | null {
+  if (runAs === '') return null
+  const option = `revocation_actions_run_as = ${runAs}`
+  const found = lookUp(runAs)
+  if ('missing' in found)
+    throw new KeylimeError('config_invalid', `${option}: there is no ${found.missing}`, { hint: 'correct the name, or leave it empty' })
+  const own = agent?.uid ?? process.geteuid!()
+  if (found.uid === own) return null
+  if (own === 0) return found
+  throw new KeylimeError('config_invalid', `${option}: an agent that is not root cannot become another user`, {
+    hint: 'leave it empty, so that actions run as the agent; or keep the agent root with run_as = ""',
+  })
+}
+
+function lookUp(name: string): Account | { missing: string } {
+  const [user = '', group = ''] = name.split(':')
+  const found = nativeAddon().findUser(user)
+  if (!found) return { missing: `user ${user}` }
+  const gid = group === '' ? found.gid : nativeAddon().findGroup(group)
+  return gid === null ? { missing: `group ${group}` } : { user, uid: found.uid, gid }
 }
 
 /** Gives up root for ever: groups, then gid, then uid; and proves that it cannot come back. Files that root made before must have been handed over. */

@@ -21,6 +21,7 @@ import { type AgentIdentity, openIdentity } from './identity.ts'
 import { Payloads } from './payload.ts'
 import { accountOf, dropPrivileges, handOver } from './privileges.ts'
 import { registerWithRetries } from './registration.ts'
+import { type ActionUser, openActionUser } from './revocation/action-user.ts'
 import { createRevocationWorker } from './revocation/revocation-worker.ts'
 import { listenOverZeromq } from './revocation/zeromq-listener.ts'
 import type { RevocationInbox } from './revocation-inbox.ts'
@@ -74,6 +75,7 @@ interface Prepared {
   secure: SecureMount
   imaLog: ImaLog
   bootLog: BootLog
+  actionUser: ActionUser | null
 }
 
 interface Start extends Prepared {
@@ -102,11 +104,13 @@ function prepareMachine(settings: AgentSettings, logger: Logger, undo: (() => un
   const account = accountOf(values.run_as, runAsChosen, logger)
   const owner = account ?? { uid: process.geteuid!(), gid: process.getegid!() }
   const secure = openSecureMount({ directory: paths.secure, size: values.secure_size, owner, logger })
+  const actionUser = openActionUser(settings, account, logger)
+  undo.push(() => actionUser?.room.unmount())
   if (account) {
     handOver([keylimeDir, lockFile(keylimeDir), paths.serverKey, paths.serverCert, paths.payloadKey, paths.agentData], account)
     dropPrivileges(account, logger)
   }
-  return { trust, secure, imaLog, bootLog }
+  return { trust, secure, imaLog, bootLog, actionUser }
 }
 
 async function startWithTpm(start: Start, given: AgentDependencies): Promise<RunningAgent> {
@@ -250,7 +254,7 @@ function holdDirectory(keylimeDir: string): number {
   throw new KeylimeError('conflict', `another agent is running with ${keylimeDir}`, { hint: 'stop it, or set another KEYLIME_DIR' })
 }
 
-function revocationInbox({ settings, env, logger, secure }: Start, agentId: string): RevocationInbox {
+function revocationInbox({ settings, env, logger, secure, actionUser }: Start, agentId: string): RevocationInbox {
   const { values, keylimeDir } = settings
   const unzipped = path.join(secure.directory, 'unzipped')
   const certificate =
@@ -267,7 +271,8 @@ function revocationInbox({ settings, env, logger, secure }: Start, agentId: stri
     goOnAfterFailure: values.revocation_actions_go_on,
     surroundings: {
       keylimeDir,
-      roomParents: [secure.directory, keylimeDir],
+      roomParents: actionUser ? [actionUser.room.directory] : [secure.directory, keylimeDir],
+      runAs: actionUser?.account ?? null,
       agentId,
       settings: Object.fromEntries(shown),
       timeLimitSeconds: values.revocation_action_timeout,

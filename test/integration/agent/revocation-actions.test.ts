@@ -56,6 +56,7 @@ const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
     surroundings: {
       keylimeDir: home,
       roomParents: [path.join(home, 'secure'), home],
+      runAs: null,
       agentId: 'peer',
       settings: { port: 9002, enable_agent_mtls: true },
       timeLimitSeconds: 5,
@@ -132,27 +133,29 @@ asRoot('a tmpfs that a payload filled stops no action: what it needs is written 
   }
 })
 
-test('when nothing can be written for an action, the log says where and what to do, and the agent goes on', async () => {
+test('when nothing can be written for an action, the log says where and what to do, and the revocation waits until it can', async () => {
   deliverCertificate()
   write('unzipped/local_action_shell.sh', `echo ran > ${home}/order\n`, 0o600)
   write('unzipped/action_list', 'local_action_shell')
   const surroundings = {
     keylimeDir: home,
     roomParents: [`${home}/gone`],
+    runAs: null,
     agentId: 'peer',
     settings: {},
     timeLimitSeconds: 5,
     env: process.env,
     logger,
   }
-  const inbox = worker({ surroundings })
+  const inbox = worker({ surroundings, retryMs: 20 })
   inbox.accept(notice())
-  await idle()
-  await inbox.close()
-  expect(lines.join('\n')).toMatch(
-    /gone: ENOENT[\s\S]*a revocation was not acted upon: nothing can be written for a revocation action in .*gone/,
-  )
+  await until('a try', () => lines.some((line) => line.startsWith('a revocation waits')))
+  expect(lines.join('\n')).toMatch(/gone: ENOENT[\s\S]*a revocation waits: nothing can be written for a revocation action in .*gone/)
   expect(fs.existsSync(path.join(home, 'order'))).toBe(false)
+  fs.mkdirSync(`${home}/gone`)
+  await until('the action', () => fs.existsSync(path.join(home, 'order')))
+  await inbox.close()
+  expect(fs.readFileSync(path.join(home, 'order'), 'utf8')).toBe('ran\n')
 })
 
 test('every kind of action runs, configured ones first, with the message as file and on standard input', async () => {
@@ -249,7 +252,16 @@ test('an action that hangs and forks is ended with its group, and the next one r
   write('unzipped/local_action_next', `#!/bin/sh\necho ran >> ${home}/runs\n`)
   write('unzipped/action_list', 'local_action_hang local_action_next')
   const inbox = worker({
-    surroundings: { keylimeDir: home, roomParents: [home], agentId: 'peer', settings: {}, timeLimitSeconds: 0.3, env: process.env, logger },
+    surroundings: {
+      keylimeDir: home,
+      roomParents: [home],
+      runAs: null,
+      agentId: 'peer',
+      settings: {},
+      timeLimitSeconds: 0.3,
+      env: process.env,
+      logger,
+    },
   })
   inbox.accept(notice())
   await until('the next action', () => out('runs'))

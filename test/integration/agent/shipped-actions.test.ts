@@ -46,6 +46,7 @@ function run(file: string, what: object): Promise<string | undefined> {
   return runAction(actions[0]!, what as never, {
     keylimeDir: bed.dir,
     roomParents: [bed.dir],
+    runAs: null,
     agentId: 'peer',
     settings: {},
     timeLimitSeconds: 20,

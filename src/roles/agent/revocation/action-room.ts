@@ -3,6 +3,7 @@ import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { mountAt } from '../../../io/files/mount-info.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import type { Account } from '../privileges.ts'
 
 /** Name or path in the room, and text. */
 export type RoomFiles = ReadonlyMap<string, string>
@@ -38,6 +39,19 @@ export function openActionRoom(parents: readonly string[], files: RoomFiles, log
 export function roomParents(keylimeDir: string): string[] {
   const secure = path.join(keylimeDir, 'secure')
   return isTmpfs(secure) ? [secure, keylimeDir] : [keylimeDir]
+}
+
+/** Gives a room to another user, with a copy of the action: of all that the agent has, this is what that user can read. @returns the copy. @throws KeylimeError `file_failed`. */
+export function admit({ uid, gid }: Account, room: string, action: string): string {
+  const copy = path.join(room, path.basename(action))
+  try {
+    fs.copyFileSync(action, copy, fs.constants.COPYFILE_EXCL)
+  } catch (cause) {
+    throw new KeylimeError('file_failed', `the action cannot be copied to ${copy}`, { cause, hint: 'raise secure_size in agent.conf' })
+  }
+  fs.chmodSync(copy, 0o700)
+  for (const name of ['', ...(fs.readdirSync(room, { recursive: true }) as string[])]) fs.lchownSync(path.join(room, name), uid, gid)
+  return copy
 }
 
 function isTmpfs(directory: string): boolean {

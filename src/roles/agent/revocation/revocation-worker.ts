@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { causeChain } from '../../../core/errors.ts'
+import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { RevocationInbox } from '../revocation-inbox.ts'
@@ -20,12 +20,16 @@ export interface RevocationWorkerOptions {
   /** Go on with the next action when one fails, or stop as upstream's Rust agent does. */
   goOnAfterFailure: boolean
   surroundings: ActionSurroundings
+  /** Pause before an action is tried again for which nothing could be written. */
+  retryMs?: number
   logger: Logger
 }
 
+const RETRY_MS = 10_000
+
 /**
  * Verifies notifications with the certificate of the unpacked package and runs the actions, one message after another. What comes before there is
- * a certificate waits for it. A message is acted upon once, also over restarts.
+ * a certificate waits for it, and so does what cannot be acted upon because the disk is full. A message is acted upon once, also over restarts.
  */
 export function createRevocationWorker(options: RevocationWorkerOptions): RevocationInbox {
   const { logger } = options
@@ -33,6 +37,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   const waiting = new WaitingMessages(path.join(options.surroundings.keylimeDir, 'waiting-revocations.json'))
   let working: Promise<void> = Promise.resolve()
   let closed = false
+  let retry: NodeJS.Timeout | undefined
 
   const work = () => {
     working = working.then(drain)
@@ -48,7 +53,12 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
       try {
         await handle(verifyRevocation(key, received.msg, received.signature))
       } catch (error) {
-        logger.warn(`a revocation was not acted upon: ${causeChain(error).join(': ')}`)
+        const waits = isKeylimeError(error) && error.code === 'file_failed'
+        logger.warn(`a revocation ${waits ? 'waits' : 'was not acted upon'}: ${causeChain(error).join(': ')}`)
+        if (waits) {
+          retry = setTimeout(work, options.retryMs ?? RETRY_MS)
+          return
+        }
       }
       waiting.dropFirst()
     }
@@ -97,6 +107,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     payloadUnpacked: work,
     async close() {
       closed = true
+      clearTimeout(retry)
       await working
     },
   }

@@ -1,7 +1,8 @@
 import path from 'node:path'
 import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/process/run-script.ts'
-import { openActionRoom } from './action-room.ts'
+import type { Account } from '../privileges.ts'
+import { admit, openActionRoom } from './action-room.ts'
 import type { Action } from './find-action.ts'
 import { pythonCommand, pythonShim } from './python-shim.ts'
 
@@ -9,6 +10,8 @@ export interface ActionSurroundings {
   keylimeDir: string
   /** Where files for an action are written; the next one when one is full. */
   roomParents: readonly string[]
+  /** Who runs them; null: the agent's own user. */
+  runAs: Account | null
   agentId: string
   /** Settings that Python actions may ask for: names and values of agent.conf, without secrets. */
   settings: Readonly<Record<string, unknown>>
@@ -30,18 +33,21 @@ export async function runAction(action: Action, event: Record<string, unknown>, 
   const files = new Map([[EVENT, json], ...(action.kind === 'python' ? pythonShim() : [])])
   const room = openActionRoom(place.roomParents, files, place.logger)
   try {
-    const { command, args, env } = commandOf(action, room.directory, place)
+    const { runAs } = place
+    const own = runAs ? { ...action, file: admit(runAs, room.directory, action.file) } : action
+    const { command, args, env } = commandOf(own, room.directory, place)
     const result = await runScript({
       file: command,
       args: [...args, path.join(room.directory, EVENT)],
       cwd: place.keylimeDir,
       env: { ...environment(place), ...env },
       input: json,
+      ...(runAs ? { account: runAs } : {}),
       timeLimitSeconds: place.timeLimitSeconds,
       maxOutputBytes: MAX_OUTPUT_BYTES,
       onLine: (stream, line) => place.logger.info(line, { action: action.name, stream }),
     })
-    return complaint(result, place.timeLimitSeconds)
+    return complaint(result, place)
   } finally {
     room.remove()
   }
@@ -66,19 +72,21 @@ function commandOf(
 /** In development the program is a script that Node runs. */
 const scriptOfNode = () => (path.basename(process.execPath).startsWith('node') ? [process.argv[1] ?? ''] : [])
 
-function environment({ env, agentId, keylimeDir }: ActionSurroundings): Record<string, string> {
+function environment({ env, agentId, keylimeDir, runAs }: ActionSurroundings): Record<string, string> {
   const passed = PASSED_ON.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]] as const]))
   return {
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     ...Object.fromEntries(passed),
     AGENT_UUID: agentId,
     KEYLIME_DIR: keylimeDir,
+    ...(runAs ? { USER: runAs.user, LOGNAME: runAs.user, HOME: '/' } : {}),
   }
 }
 
-function complaint(result: ScriptResult, limit: number): string | undefined {
-  if (result.startError) return `it cannot be started: ${result.startError}`
-  if (result.timedOut) return `it was ended after ${limit} s`
+function complaint(result: ScriptResult, { timeLimitSeconds, runAs }: ActionSurroundings): string | undefined {
+  const whose = runAs && result.startError?.includes('EACCES') ? ` (user ${runAs.user} may not reach it, or not run it)` : ''
+  if (result.startError) return `it cannot be started: ${result.startError}${whose}`
+  if (result.timedOut) return `it was ended after ${timeLimitSeconds} s`
   if (result.signal) return `it was ended by ${result.signal}`
   return result.exitCode === 0 ? undefined : `it ended with exit code ${result.exitCode}`
 }

@@ -1,8 +1,10 @@
+import os from 'node:os'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { Secret } from '../../../core/secret.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { loadAgentSettings } from '../agent-settings.ts'
+import { actionAccountOf } from '../privileges.ts'
 import { roomParents } from './action-room.ts'
 import { findActions } from './find-action.ts'
 import { runAction } from './run-action.ts'
@@ -15,9 +17,11 @@ export async function tryAction(file: string, event: string, env: NodeJS.Process
   const [action] = actions
   if (!action) throw new KeylimeError('not_found', `there is no action ${file}`)
   const settings = Object.fromEntries(Object.entries(values).filter(([, value]) => !(value instanceof Secret)))
+  const runAs = actionAccountOf(values.revocation_actions_run_as, null)
   const surroundings = {
     keylimeDir,
-    roomParents: roomParents(keylimeDir),
+    roomParents: runAs ? [os.tmpdir()] : roomParents(keylimeDir),
+    runAs,
     agentId: 'try-action',
     settings,
     timeLimitSeconds: values.revocation_action_timeout,

@@ -10,7 +10,6 @@ import { watchAuthority } from '../../../io/files/ca-watch.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-
 import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
