@@ -3,6 +3,7 @@ import type { ImaEntry } from './entry.ts'
 /** Slots that a look-up visits at most, whatever names a policy or a log has. */
 const MAX_PROBES = 64
 const MAX_DIGESTS = 255
+const MAX_NAME_BYTES = 0xffff
 const { imul } = Math
 
 /**
@@ -69,6 +70,7 @@ export class DigestTable {
     if (!name.isWellFormed() || digests.length > MAX_DIGESTS) return false
     const start = this.#end + 2
     let end = this.#writeName(name, start, 1 + digestBytes(digests))
+    if (end - start > MAX_NAME_BYTES) return false
     const records = this.#records
     const hash = nameHash(records, start, end)
     const slot = this.#freeSlot(hash)

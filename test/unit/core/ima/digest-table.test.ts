@@ -103,3 +103,10 @@ test('thousands of names with one hash are all found, none is taken for another,
   for (const name of names.slice(10_000)) if (table.has(name)) throw new Error(`${name} is listed`)
   expect(process.cpuUsage(before).user).toBeLessThan(3_000_000) // one after another they would take a minute
 })
+
+test('names of more bytes than a record can say are found all the same', () => {
+  const names = ['é'.repeat(40_000), 'x'.repeat(65_535), 'x'.repeat(65_536), '/a']
+  const table = tableOf(names.map((name) => [name, [digestOf(name)]]))
+  for (const name of names) expect(table.get(name)).toEqual([digestOf(name)])
+  expect(new Map(table).size).toBe(4)
+})
