@@ -8,14 +8,18 @@ import { packageOwners } from '../../../../src/io/process/package-owners.ts'
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-owners-'))
 afterAll(() => fs.rmSync(dir, { recursive: true }))
 
-/** Package managers that answer as told, first on the path of programs; they note how they were called. */
+/** Package managers that answer as told, first on the path of programs; they note how they were called, each in one write: some run at the same time. */
 function programs(name: string, scripts: Record<string, string>): { env: NodeJS.ProcessEnv; calls(): string[] } {
   const bin = path.join(dir, name)
   fs.mkdirSync(bin)
   const log = path.join(bin, 'calls')
   fs.writeFileSync(log, '')
   for (const [program, script] of Object.entries(scripts))
-    fs.writeFileSync(path.join(bin, program), `#!/bin/sh\necho "$@" | tr '\\n' ' ' >> ${log}\necho >> ${log}\n${script}\n`, { mode: 0o755 })
+    fs.writeFileSync(
+      path.join(bin, program),
+      `#!/bin/sh\ncall=$(echo "$@" | tr '\\n' ' ')\nprintf '%s\\n' "$call" >> ${log}\n${script}\n`,
+      { mode: 0o755 },
+    )
   return { env: { PATH: `${bin}:/usr/bin:/bin` }, calls: () => fs.readFileSync(log, 'utf8').trim().split('\n') }
 }
 const owners = async (paths: string[], env: NodeJS.ProcessEnv) => Object.fromEntries(await packageOwners(paths, env))
