@@ -51,4 +51,10 @@ export async function rustAgent(bench: Bench): Promise<void> {
     await one.machine.sh(`printf '#!/bin/sh\\n: harmless\\n' >${INTRUDER}; chmod 755 ${INTRUDER}; ${INTRUDER}`)
     return expectWords(await operator.refused(one.id), INTRUDER, 'not_in_allowlist')
   })
+  await report.step('our agent takes its place back: the registrar binds the id to its key again', async () => {
+    const { machine, id } = await first(bench)
+    await operator.keylime('tenant', 'regdelete', '-u', id)
+    await machine.sh('systemctl restart keylime-agent')
+    await machine.agentServes()
+  })
 }
