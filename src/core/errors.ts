@@ -65,10 +65,10 @@ export const httpStatusOf = (code: ErrorCode): number => CODES[code].http
 /** Process exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed, 4 unreachable or timed out, 5 refused, 6 not found. */
 export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
 
-/** The texts of an error and of its causes, outermost first. */
+/** The texts of an error and of its causes, outermost first; never none. */
 export function causeChain(error: unknown): string[] {
   const texts: string[] = []
-  for (let at: unknown = error; at instanceof Error && texts.length < 8; at = at.cause)
+  for (let at: unknown = error; Error.isError(at) && texts.length < 8; at = at.cause)
     if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
-  return texts
+  return texts.length > 0 ? texts : [String(error)]
 }

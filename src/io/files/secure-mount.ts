@@ -13,6 +13,8 @@ export interface SecureMountOptions {
   size: string
   /** Who will use it: the process' own user after it dropped its privileges. */
   owner: { uid: number; gid: number }
+  /** 0700 when nothing is said. 0711: others reach what they know the name of, and what in there lets them. */
+  mode?: 0o700 | 0o711
   logger: Logger
 }
 
@@ -31,7 +33,7 @@ const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = fs.constants
 
 /**
  * The only place for plaintext secrets: a tmpfs at `directory`, mounted when there is none and we are root, and checked on the open descriptor: a tmpfs,
- * ours, mode 0700, whole, nosuid and nodev, and the mount that mountinfo shows at this path. A look-alike is refused.
+ * ours, of its mode, whole, nosuid and nodev, and the mount that mountinfo shows at this path. A look-alike is refused.
  * @throws KeylimeError `secure_mount_refused` saying what is wrong and how to mend it.
  */
 export function openSecureMount(options: SecureMountOptions): SecureMount {
@@ -41,13 +43,13 @@ export function openSecureMount(options: SecureMountOptions): SecureMount {
   const before = mountAt(fs.realpathSync(directory))
   if (!before) mount(options)
   else if (before.type === 'tmpfs') adopt(options)
-  inspect(directory, options.owner)
+  inspect(options)
   for (const text of weaknesses(mountAt(fs.realpathSync(directory))!)) logger.warn(`the tmpfs for secrets ${text}`, { directory })
   logger.info(before ? 'using the tmpfs for secrets that is mounted' : 'mounted the tmpfs for secrets', { directory, size: options.size })
   return {
     directory,
     mountedByUs: !before,
-    check: () => inspect(directory, options.owner),
+    check: () => inspect(options),
     unmount: () => unmount(directory, logger),
   }
 }
@@ -63,13 +65,18 @@ function makeDirectory(directory: string): void {
   }
 }
 
-function mount({ directory, size, owner }: SecureMountOptions): void {
-  const command = `mount -t tmpfs -o size=${size},mode=0700,nosuid,nodev,uid=${owner.uid},gid=${owner.gid} tmpfs ${directory}`
+/** As mount(8) and people write it. */
+const modeText = ({ mode = 0o700 }: Pick<SecureMountOptions, 'mode'>): string => `0${mode.toString(8)}`
+
+function mount(options: SecureMountOptions): void {
+  const { directory, size, owner } = options
+  const mode = modeText(options)
+  const command = `mount -t tmpfs -o size=${size},mode=${mode},nosuid,nodev,uid=${owner.uid},gid=${owner.gid} tmpfs ${directory}`
   if (process.geteuid?.() !== 0)
     throw refused(`no tmpfs is mounted at ${directory}, and only root can mount one`, `run once as root: ${command}`)
   const fd = openDirectory(directory)
   try {
-    mountTmpfs(fd, `size=${size},mode=0700,uid=${owner.uid},gid=${owner.gid}`)
+    mountTmpfs(fd, `size=${size},mode=${mode},uid=${owner.uid},gid=${owner.gid}`)
   } catch (cause) {
     throw refused(`cannot mount a tmpfs at ${directory}`, 'in a container, give it CAP_SYS_ADMIN or mount the tmpfs from outside', cause)
   } finally {
@@ -100,19 +107,20 @@ function adopt({ directory, owner }: SecureMountOptions): void {
   }
 }
 
-function inspect(directory: string, owner: { uid: number }): void {
+function inspect(options: SecureMountOptions): void {
+  const { directory } = options
   const fd = openDirectory(directory)
   try {
     const entry = mountAt(fs.realpathSync(directory))
-    const defect = entry ? defectOf(fd, entry, owner) : 'it is not a mount point'
-    if (defect) throw refused(`${directory} is no safe place for secrets: ${defect}`, hintFor(directory))
+    const defect = entry ? defectOf(fd, entry, options) : 'it is not a mount point'
+    if (defect) throw refused(`${directory} is no safe place for secrets: ${defect}`, hintFor(directory, modeText(options)))
   } finally {
     fs.closeSync(fd)
   }
 }
 
 /** What is wrong with the open directory, or undefined. */
-function defectOf(fd: number, entry: MountEntry, owner: { uid: number }): string | undefined {
+function defectOf(fd: number, entry: MountEntry, { owner, mode = 0o700 }: SecureMountOptions): string | undefined {
   const stat = fs.fstatSync(fd)
   const device = deviceNumber(fs.fstatSync(fd, { bigint: true }).dev)
   if (entry.type !== 'tmpfs') return `a ${entry.type} is mounted there, not a tmpfs (secrets would reach a disk)`
@@ -120,7 +128,7 @@ function defectOf(fd: number, entry: MountEntry, owner: { uid: number }): string
   if (entry.device !== device) return `the open directory is on device ${device}, the mount on ${entry.device}`
   if (entry.root !== '/') return `it is a bind mount of ${entry.root} of another tmpfs`
   if (stat.uid !== owner.uid) return `it belongs to uid ${stat.uid}, not to uid ${owner.uid}`
-  if ((stat.mode & 0o7777) !== 0o700) return `its mode is 0${(stat.mode & 0o7777).toString(8)}, not 0700`
+  if ((stat.mode & 0o7777) !== mode) return `its mode is 0${(stat.mode & 0o7777).toString(8)}, not ${modeText({ mode })}`
   if (entry.options.includes('ro')) return 'it is mounted read-only'
   return undefined
 }
@@ -161,8 +169,8 @@ function unmount(directory: string, logger: Logger): void {
   }
 }
 
-const hintFor = (directory: string) =>
-  `unmount or move away what is at ${directory} and start the agent as root: it mounts its own tmpfs (mode 0700) there`
+const hintFor = (directory: string, mode = modeText({})) =>
+  `unmount or move away what is at ${directory} and start the agent as root: it mounts its own tmpfs (mode ${mode}) there`
 
 function refused(message: string, hint?: string, cause?: unknown): KeylimeError {
   return new KeylimeError('secure_mount_refused', message, { ...(hint ? { hint } : {}), ...(cause === undefined ? {} : { cause }) })

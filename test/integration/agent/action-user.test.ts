@@ -83,8 +83,15 @@ async def execute(event):
     expect(lines).toEqual([`${nobody} victim []`])
   })
   test('cannot change what the agent has: the room is theirs, the action a copy', async () => {
-    expect(await run('local_action_self.sh', 'shell', '#!/bin/sh\necho changed > "$0"\n')).toBeUndefined()
+    const script = `#!/bin/sh
+echo changed > "$0"; room=$(dirname "$1"); parent=$(dirname "$room")
+touch "$room/x" 2>&1; ln -s /etc "$parent/y" 2>&1; mv "$room" "$parent/z" 2>&1; rm "$1" 2>&1; ls "$parent" 2>&1
+`
+    expect(await run('local_action_self.sh', 'shell', script)).toMatch(/exit code/)
+    expect(lines).toHaveLength(5)
+    for (const line of lines) expect(line).toContain('Permission denied')
     expect(fs.readFileSync(path.join(unzipped, 'local_action_self.sh'), 'utf8')).toContain('#!/bin/sh')
+    expect(fs.readdirSync(user.room.directory)).toEqual([])
   })
   test('are tried as that user too', async () => {
     const file = path.join(home, 'local_action_try.sh')
@@ -102,13 +109,13 @@ async def execute(event):
     await expect(run('local_action_x.sh', 'shell', `#!/bin/sh\n# ${'x'.repeat(8192)}\n`)).rejects.toMatchObject({ code: 'file_failed' })
   })
 
-  test('a running agent has a tmpfs of that user, and takes it away when it stops', async () => {
+  test('a running agent has a tmpfs for that user, which is its own, and takes it away when it stops', async () => {
     const bed = new AgentBed()
     await bed.startServers()
     await bed.startAgent({ KEYLIME_AGENT_REVOCATION_ACTIONS_RUN_AS: 'nobody' })
     const room = path.join(bed.agentDir, 'action-room')
     const { uid, mode } = fs.statSync(room)
-    expect([uid, mode & 0o777, execFileSync('stat', ['-f', '-c', '%T', room], { encoding: 'utf8' })]).toEqual([nobody, 0o700, 'tmpfs\n'])
+    expect([uid, mode & 0o777, execFileSync('stat', ['-f', '-c', '%T', room], { encoding: 'utf8' })]).toEqual([0, 0o711, 'tmpfs\n'])
     await bed.stop()
     expect(fs.existsSync(room)).toBe(false)
   })

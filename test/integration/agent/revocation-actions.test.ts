@@ -45,6 +45,16 @@ afterEach(() => fs.rmSync(home, { recursive: true, force: true }))
 
 const write = (file: string, text: string, mode = 0o700) => fs.writeFileSync(path.join(home, file), text, { mode })
 const deliverCertificate = () => write('unzipped/RevocationNotifier-cert.crt', certificate, 0o600)
+const surroundingsOf = () => ({
+  keylimeDir: home,
+  roomParents: [path.join(home, 'secure'), home],
+  runAs: null,
+  agentId: 'peer',
+  settings: { port: 9002, enable_agent_mtls: true },
+  timeLimitSeconds: 5,
+  env: process.env,
+  logger,
+})
 const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
   createRevocationWorker({
     certificateFile: path.join(home, 'unzipped/RevocationNotifier-cert.crt'),
@@ -53,16 +63,7 @@ const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
     actionsDirectory: path.join(home, 'actions'),
     allowPayloadActions: true,
     goOnAfterFailure: true,
-    surroundings: {
-      keylimeDir: home,
-      roomParents: [path.join(home, 'secure'), home],
-      runAs: null,
-      agentId: 'peer',
-      settings: { port: 9002, enable_agent_mtls: true },
-      timeLimitSeconds: 5,
-      env: process.env,
-      logger,
-    },
+    surroundings: surroundingsOf(),
     logger,
     ...changes,
   })
@@ -137,17 +138,8 @@ test('when nothing can be written for an action, the log says where and what to 
   deliverCertificate()
   write('unzipped/local_action_shell.sh', `echo ran > ${home}/order\n`, 0o600)
   write('unzipped/action_list', 'local_action_shell')
-  const surroundings = {
-    keylimeDir: home,
-    roomParents: [`${home}/gone`],
-    runAs: null,
-    agentId: 'peer',
-    settings: {},
-    timeLimitSeconds: 5,
-    env: process.env,
-    logger,
-  }
-  const inbox = worker({ surroundings, retryMs: 20 })
+  const surroundings = { ...surroundingsOf(), roomParents: [`${home}/gone`] }
+  const inbox = worker({ surroundings, retry: { everyMs: 20, forMs: 10_000 } })
   inbox.accept(notice())
   await until('a try', () => lines.some((line) => line.startsWith('a revocation waits')))
   expect(lines.join('\n')).toMatch(/gone: ENOENT[\s\S]*a revocation waits: nothing can be written for a revocation action in .*gone/)
@@ -156,6 +148,55 @@ test('when nothing can be written for an action, the log says where and what to 
   await until('the action', () => fs.existsSync(path.join(home, 'order')))
   await inbox.close()
   expect(fs.readFileSync(path.join(home, 'order'), 'utf8')).toBe('ran\n')
+})
+
+test('what a killed agent left of its rooms is removed at the start, and nothing else', async () => {
+  fs.mkdirSync(path.join(home, 'secure/.revocation-abc123/python'), { recursive: true })
+  fs.mkdirSync(path.join(home, 'secure/unzipped'))
+  await worker().close()
+  expect(fs.readdirSync(path.join(home, 'secure'))).toEqual(['unzipped'])
+})
+
+test('what ran already is not run again while the next action waits for room', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a.sh', `#!/bin/sh\necho a >> ${home}/order; mv ${home}/secure ${home}/away\n`)
+  write('unzipped/local_action_b.sh', `#!/bin/sh\necho b >> ${home}/order\n`)
+  write('unzipped/action_list', 'local_action_a,local_action_b')
+  const surroundings = { ...surroundingsOf(), roomParents: [path.join(home, 'secure')] }
+  const inbox = worker({ surroundings, retry: { everyMs: 5, forMs: 10_000 } })
+  inbox.accept(notice())
+  await until('three tries', () => lines.filter((line) => line.startsWith('a revocation waits')).length >= 3)
+  fs.mkdirSync(path.join(home, 'secure'))
+  await idle()
+  await inbox.close()
+  expect(fs.readFileSync(path.join(home, 'order'), 'utf8')).toBe('a\nb\n')
+})
+
+test('a revocation for which there is no room keeps the next ones waiting for a bounded time', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a.sh', '#!/bin/sh\n')
+  write('unzipped/action_list', 'local_action_a')
+  const surroundings = { ...surroundingsOf(), roomParents: [`${home}/gone`] }
+  const inbox = worker({ surroundings, retry: { everyMs: 5, forMs: 20 } })
+  inbox.accept(notice())
+  inbox.accept(notice({ agentId: 'another' }))
+  await idle()
+  await inbox.close()
+  expect(lines.filter((line) => line.startsWith('a revocation was not acted upon'))).toHaveLength(2)
+})
+
+test('an action whose file is gone when its turn comes fails, and the others run', async () => {
+  deliverCertificate()
+  write('unzipped/local_action_a.sh', `#!/bin/sh\nrm ${home}/unzipped/local_action_b.sh\n`)
+  write('unzipped/local_action_b.sh', '#!/bin/sh\n')
+  write('unzipped/local_action_c.sh', `#!/bin/sh\necho c >> ${home}/order\n`)
+  write('unzipped/action_list', 'local_action_a local_action_b local_action_c')
+  const inbox = worker()
+  inbox.accept(notice())
+  await idle()
+  await inbox.close()
+  expect(lines.join('\n')).toMatch(/action local_action_b failed: .*ENOENT/)
+  expect(fs.readFileSync(path.join(home, 'order'), 'utf8')).toBe('c\n')
 })
 
 test('every kind of action runs, configured ones first, with the message as file and on standard input', async () => {

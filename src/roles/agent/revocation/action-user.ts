@@ -7,7 +7,10 @@ import { type Account, actionAccountOf } from '../privileges.ts'
 /** Another user than the agent's own, who runs revocation actions. */
 export interface ActionUser {
   account: Account
-  /** A tmpfs of that user. An action came with the secrets, so its copy touches no disk; nothing else of them is there. */
+  /**
+   * A tmpfs for what that user is shown: an action came with the secrets, so its copy touches no disk. It is the agent's: were it the user's, a process that an
+   * action left behind could put links where root writes next.
+   */
   room: SecureMount
 }
 
@@ -16,5 +19,6 @@ export function openActionUser({ values, keylimeDir }: AgentSettings, agent: Acc
   const account = actionAccountOf(values.revocation_actions_run_as, agent)
   if (!account) return null
   const directory = path.join(keylimeDir, 'action-room')
-  return { account, room: openSecureMount({ directory, size: values.secure_size, owner: account, logger }) }
+  const owner = { uid: process.geteuid!(), gid: process.getegid!() }
+  return { account, room: openSecureMount({ directory, size: values.secure_size, owner, mode: 0o711, logger }) }
 }

@@ -5,6 +5,7 @@ import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { RevocationInbox } from '../revocation-inbox.ts'
+import { clearRooms } from './action-room.ts'
 import { type Action, findActions } from './find-action.ts'
 import { HandledMessages } from './handled-messages.ts'
 import { type ActionSurroundings, runAction } from './run-action.ts'
@@ -20,16 +21,16 @@ export interface RevocationWorkerOptions {
   /** Go on with the next action when one fails, or stop as upstream's Rust agent does. */
   goOnAfterFailure: boolean
   surroundings: ActionSurroundings
-  /** Pause before an action is tried again for which nothing could be written. */
-  retryMs?: number
+  /** Of an action for which nothing could be written: the pause before it is tried again, and how long it is. */
+  retry?: { everyMs: number; forMs: number }
   logger: Logger
 }
 
-const RETRY_MS = 10_000
+const RETRY = { everyMs: 10_000, forMs: 3_600_000 }
 
 /**
  * Verifies notifications with the certificate of the unpacked package and runs the actions, one message after another. What comes before there is
- * a certificate waits for it, and so does what cannot be acted upon because the disk is full. A message is acted upon once, also over restarts.
+ * a certificate waits for it, and so does, for an hour, what cannot be acted upon because the disk is full. A message is acted upon once, also over restarts.
  */
 export function createRevocationWorker(options: RevocationWorkerOptions): RevocationInbox {
   const { logger } = options
@@ -38,6 +39,8 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   let working: Promise<void> = Promise.resolve()
   let closed = false
   let retry: NodeJS.Timeout | undefined
+  /** Of the first message: since when it waits for room, and which of its actions ran already. */
+  let begun: { digest: string; since: number | null; ran: Set<string> } | null = null
 
   const work = () => {
     working = working.then(drain)
@@ -53,15 +56,24 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
       try {
         await handle(verifyRevocation(key, received.msg, received.signature))
       } catch (error) {
-        const waits = isKeylimeError(error) && error.code === 'file_failed'
+        const waits = isNoRoom(error) && mayWait()
         logger.warn(`a revocation ${waits ? 'waits' : 'was not acted upon'}: ${causeChain(error).join(': ')}`)
-        if (waits) {
-          retry = setTimeout(work, options.retryMs ?? RETRY_MS)
-          return
-        }
+        if (waits) return
       }
+      begun = null
       waiting.dropFirst()
     }
+  }
+
+  /** Sets the next try. False when the first message has waited long enough: it must not keep the others from being acted upon for ever. */
+  function mayWait(): boolean {
+    const { everyMs, forMs } = options.retry ?? RETRY
+    if (!begun) return false
+    begun.since ??= performance.now()
+    if (performance.now() - begun.since > forMs) return false
+    clearTimeout(retry)
+    if (!closed) retry = setTimeout(work, everyMs)
+    return true
   }
 
   async function handle(revocation: VerifiedRevocation): Promise<void> {
@@ -74,7 +86,8 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     const { actions, missing } = chooseActions()
     logger.warn(`agent ${message.agent_id} was revoked: ${message.event_id ?? 'no reason given'}`, { actions: actions.map((a) => a.name) })
     for (const name of missing) logger.error(`revocation action ${name} is listed, but there is no such file`)
-    await runAll(actions, eventOf(revocation))
+    if (begun?.digest !== digest) begun = { digest, since: null, ran: new Set() }
+    await runAll(actions, eventOf(revocation), begun.ran)
     await handled.add(digest)
   }
 
@@ -88,15 +101,21 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
       logger,
     )
 
-  async function runAll(actions: Action[], event: Record<string, unknown>): Promise<void> {
-    for (const action of actions) {
-      const complaint = await runAction(action, event, options.surroundings)
+  /** @param ran actions of an earlier try, which are left out, and those of this one. */
+  async function runAll(actions: Action[], event: Record<string, unknown>, ran: Set<string>): Promise<void> {
+    for (const action of actions.filter(({ name }) => !ran.has(name))) {
+      const complaint = await runAction(action, event, options.surroundings).catch((error) => {
+        if (isNoRoom(error)) throw error
+        return causeChain(error).join(': ')
+      })
+      ran.add(action.name)
       if (!complaint) logger.info(`revocation action ${action.name} is done`)
       else logger.error(`revocation action ${action.name} failed: ${complaint}`)
       if (complaint && !options.goOnAfterFailure) return
     }
   }
 
+  clearRooms(options.surroundings.roomParents)
   if (waiting.length > 0) work()
   return {
     accept(received) {
@@ -112,6 +131,8 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     },
   }
 }
+
+const isNoRoom = (error: unknown): boolean => isKeylimeError(error) && error.code === 'file_failed'
 
 /** The parsed message, and what Python-era actions look for: `meta_data` once more, parsed, as `metadata`. */
 export function eventOf({ message }: VerifiedRevocation): Record<string, unknown> {

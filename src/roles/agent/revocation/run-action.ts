@@ -2,7 +2,7 @@ import path from 'node:path'
 import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/process/run-script.ts'
 import type { Account } from '../privileges.ts'
-import { admit, openActionRoom } from './action-room.ts'
+import { openActionRoom } from './action-room.ts'
 import type { Action } from './find-action.ts'
 import { pythonCommand, pythonShim } from './python-shim.ts'
 
@@ -31,11 +31,10 @@ const PASSED_ON = ['PATH', 'HOME', 'LANG', 'TZ']
 export async function runAction(action: Action, event: Record<string, unknown>, place: ActionSurroundings): Promise<string | undefined> {
   const json = JSON.stringify(event)
   const files = new Map([[EVENT, json], ...(action.kind === 'python' ? pythonShim() : [])])
-  const room = openActionRoom(place.roomParents, files, place.logger)
+  const { runAs } = place
+  const room = openActionRoom(place.roomParents, { files, action: action.file, reader: runAs }, place.logger)
   try {
-    const { runAs } = place
-    const own = runAs ? { ...action, file: admit(runAs, room.directory, action.file) } : action
-    const { command, args, env } = commandOf(own, room.directory, place)
+    const { command, args, env } = commandOf({ ...action, file: room.action }, room.directory, place)
     const result = await runScript({
       file: command,
       args: [...args, path.join(room.directory, EVENT)],
