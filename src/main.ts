@@ -2,8 +2,8 @@
 import path from 'node:path'
 import { nearestWord } from './core/cli/nearest-word.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
-import { printFailure } from './io/process/print-failure.ts'
-import { VERSION, versionText } from './io/process/version.ts'
+import { VERSION, versionText } from './io/service/version.ts'
+import { printFailure } from './io/terminal/print-failure.ts'
 
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 const COMMANDS = {

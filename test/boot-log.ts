@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto'
-import type { Failure } from '../src/core/attestation/failure.ts'
 import { parseBootPolicy } from '../src/core/measured-boot/boot-policy.ts'
 import { createReferenceState } from '../src/core/measured-boot/create-reference-state.ts'
 import { type BootEvent, parseEventLog } from '../src/core/measured-boot/event-log.ts'
 import { replayEventLog } from '../src/core/measured-boot/replay.ts'
 import { digestSize, type HashName, hashAlgOf } from '../src/core/tpm/algorithms.ts'
+import type { Failure } from '../src/core/verdict/failure.ts'
 import { machineFile } from './machines.ts'
 
 // biome-ignore lint/suspicious/noExplicitAny: a reference state as JSON, changed at will

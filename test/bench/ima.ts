@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import v8 from 'node:v8'
 import vm from 'node:vm'
-import { FRESH_IMA, type ImaProgress } from '../../src/core/attestation/evidence-policy.ts'
+import { FRESH_IMA, type ImaProgress } from '../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../src/core/ima/runtime-policy.ts'
 import { nativePcrReplay } from '../../src/io/native/pcr-replay.ts'

@@ -1,7 +1,7 @@
-import { type Failure, irrecoverable } from './failure.ts'
+import { type Failure, irrecoverable } from '../verdict/failure.ts'
+import type { JudgedFailure, Judgement } from '../verdict/severity.ts'
 import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts'
 import { type RetryPolicy, retryDelay } from './retry-delay.ts'
-import type { JudgedFailure, Judgement } from './severity.ts'
 
 /** The part of an agent's record that decides what happens next. */
 export interface AgentState {

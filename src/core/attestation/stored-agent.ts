@@ -1,9 +1,9 @@
+import { FRESH_IMA, type ImaProgress } from '../ima/ima-policy.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
+import type { Failure } from '../verdict/failure.ts'
+import type { JudgedFailure } from '../verdict/severity.ts'
 import type { AcceptedAlgorithms } from './accepted-algorithms.ts'
-import { FRESH_IMA, type ImaProgress } from './evidence-policy.ts'
-import type { Failure } from './failure.ts'
 import type { OperationalState } from './operational-state.ts'
-import type { JudgedFailure } from './severity.ts'
 
 /** What the tenant enrolled. It never changes: another enrolment is another record. */
 export interface Enrolment {

@@ -1,15 +1,16 @@
 import { type IntegrityQuote, integrityQuote } from '../api/agent.ts'
+import { FRESH_IMA, type ImaProgress } from '../ima/ima-policy.ts'
+import type { AgentPolicy } from '../policy/agent-policy.ts'
+import { judgeStaticPcrs } from '../policy/tpm-policy.ts'
 import { dataPcrValue } from '../quote/data-pcr.ts'
 import { type VerifiedPcrs, verifyQuote } from '../quote/verify-quote.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
 import { DATA_PCR, IMA_PCR, pcrMask, pcrsOfMask } from '../tpm/pcr-selection.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
+import { type Failure, failure, irrecoverable } from '../verdict/failure.ts'
 import { type AcceptedAlgorithms, isAccepted } from './accepted-algorithms.ts'
 import { clockDefect } from './clock.ts'
-import { type AgentPolicy, FRESH_IMA, type ImaProgress } from './evidence-policy.ts'
-import { type Failure, failure, irrecoverable } from './failure.ts'
-import { judgeStaticPcrs } from './tpm-policy.ts'
 
 /** What the verifier knows of an agent before this round. */
 export interface KnownAgent {

@@ -1,4 +1,4 @@
-import type { FailureContext } from '../attestation/failure.ts'
+import type { FailureContext } from '../verdict/failure.ts'
 import { eventWords } from './failure-words.ts'
 
 /** Parts of policies, in the form that `keylime policy merge` takes. */

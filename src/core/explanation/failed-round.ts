@@ -1,4 +1,4 @@
-import type { JudgedFailure } from '../attestation/severity.ts'
+import type { JudgedFailure } from '../verdict/severity.ts'
 
 /** A policy as it judged: its content is known by the checksum, whatever the name holds today. */
 export interface PolicyRef {

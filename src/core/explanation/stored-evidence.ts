@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { integrityQuote } from '../api/agent.ts'
 import { parseMessage } from '../api/parse-message.ts'
-import type { AgentPolicy } from '../attestation/evidence-policy.ts'
 import { type EvidenceRound, type EvidenceVerdict, type KnownAgent, verifyEvidence } from '../attestation/verify-evidence.ts'
+import type { AgentPolicy } from '../policy/agent-policy.ts'
 import { parsePublicArea } from '../tpm/public-area.ts'
 
 /** One round with what the verifier knew before it. */

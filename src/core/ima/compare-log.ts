@@ -1,7 +1,7 @@
-import type { Failure } from '../attestation/failure.ts'
+import type { Failure } from '../verdict/failure.ts'
 import { judgeEntry } from './decide-entry.ts'
 import { readEntry } from './entry.ts'
-import { nothingLearned } from './learned.ts'
+import { nothingLearned } from './learned-from-log.ts'
 import { addPolicy, emptyParts, sorted } from './policy-document.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 

@@ -1,13 +1,13 @@
 import { hash as hashOf } from 'node:crypto'
-import { boundedExpected } from '../attestation/bounded-expected.ts'
-import { type Failure, failure } from '../attestation/failure.ts'
+import { boundedExpected } from '../verdict/bounded-expected.ts'
+import { type Failure, failure } from '../verdict/failure.ts'
 import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
 import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
 import { type Keyring, readImaKey } from './keyring.ts'
-import { type Learned, learnKey } from './learned.ts'
+import { type Learned, learnKey } from './learned-from-log.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
 
 /** What entries are judged by. */

@@ -1,4 +1,4 @@
-import type { ImaPolicy } from '../attestation/evidence-policy.ts'
+import type { ImaPolicy } from './ima-policy.ts'
 import { imaPolicy } from './judge-log.ts'
 import { parseKeyring } from './keyring.ts'
 import type { MakePcrReplay } from './pcr-replay.ts'

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { HashName } from '../tpm/algorithms.ts'
-import { inBank } from './example-run.ts'
+import { inBank } from './example/run.ts'
 import type { DigestByBank, ReferenceState } from './reference-state.ts'
 import { describeEvent, type SeenEvent } from './see-events.ts'
 

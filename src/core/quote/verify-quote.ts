@@ -1,10 +1,10 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { type Failure, irrecoverable } from '../attestation/failure.ts'
 import { isKeylimeError } from '../errors.ts'
 import { type HashName, hashAlgOf } from '../tpm/algorithms.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
 import { verifySignature } from '../tpm/signature.ts'
+import { type Failure, irrecoverable } from '../verdict/failure.ts'
 import { parseQuote, type Quote } from './quote-text.ts'
 
 declare const verified: unique symbol

@@ -1,6 +1,6 @@
-import { FRESH_IMA, type ImaProgress } from '../../core/attestation/evidence-policy.ts'
 import type { OperationalState } from '../../core/attestation/operational-state.ts'
 import { type AgentProgress, FRESH_PROGRESS, type StoredState, type VState } from '../../core/attestation/stored-agent.ts'
+import { FRESH_IMA, type ImaProgress } from '../../core/ima/ima-policy.ts'
 import type { ClockInfo } from '../../core/tpm/attest.ts'
 
 export interface StateRow {

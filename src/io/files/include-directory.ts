@@ -1,7 +1,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
-import type { PackageEntry } from '../../core/payload/package.ts'
+import type { PackageEntry } from '../../core/payload/certificate-package.ts'
 
 const MAX_FILES = 10_000
 

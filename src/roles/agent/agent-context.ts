@@ -3,7 +3,7 @@ import type { ImaLog } from '../../io/files/ima-log.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { AkKind } from '../../io/tpm/ak.ts'
 import type { AttestationKeys } from '../../io/tpm/attestation-keys.ts'
-import type { Payloads } from './payload.ts'
+import type { Payloads } from './deliver-payload.ts'
 import type { RevocationInbox } from './revocation-inbox.ts'
 import type { TransportKey } from './transport-key.ts'
 

@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
 import { createLogger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { loadAgentSettings } from './agent-settings.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'

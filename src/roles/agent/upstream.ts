@@ -1,5 +1,5 @@
 import { createLogger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { startAgent } from './start.ts'
 
 const USAGE = `A program for attesting a machine with its TPM

@@ -1,6 +1,4 @@
 import type { Argv } from 'yargs'
-import { KeylimeError } from '../../core/errors.ts'
-import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import {
   changePassword,
   createCertificate,
@@ -11,7 +9,9 @@ import {
   publishCrl,
   revokeCertificate,
   showCertificate,
-} from './authority.ts'
+} from '../../authority/authority.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render.ts'
 import { type OpenedCa, openCa } from './start.ts'

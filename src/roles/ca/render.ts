@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { alignColumns, relativeTime } from '../../io/process/terminal.ts'
-import { type CertificateState, commonNameOf, hostNamesOf } from './authority.ts'
+import { type CertificateState, commonNameOf, hostNamesOf } from '../../authority/authority.ts'
+import { alignColumns, relativeTime } from '../../io/terminal/terminal.ts'
 
 const day = (time: number) => new Date(time).toISOString().slice(0, 10)
 

@@ -1,11 +1,11 @@
 import path from 'node:path'
+import { type CaAccess, isCaDirectory } from '../../authority/ca-directory.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import { loadConfig } from '../../config/load.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
-import { type CaAccess, isCaDirectory } from '../../io/files/ca-directory.ts'
-import { type CaPasswordSources, caPassword, givenCaPassword } from '../../io/process/ca-password.ts'
+import { type CaPasswordSources, caPassword, givenCaPassword } from '../../io/terminal/ca-password.ts'
 
 export interface OpenedCa {
   readonly directory: string

@@ -1,10 +1,10 @@
 import fs from 'node:fs'
+import { createCertificate, importKey, initAuthority, packageCertificate, revokeCertificate } from '../../authority/authority.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { loadPythonLogging } from '../../config/python-logging.ts'
 import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
-import { createCertificate, importKey, initAuthority, packageCertificate, revokeCertificate } from './authority.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './start.ts'
 

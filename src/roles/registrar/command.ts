@@ -2,7 +2,7 @@ import type { Argv } from 'yargs'
 import { loadConfig } from '../../config/load.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { createLogger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { startRegistrar } from './start.ts'
 
 interface Arguments {

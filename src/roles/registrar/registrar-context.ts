@@ -1,9 +1,9 @@
+import type { KeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import type { RegistrationRules } from '../../core/identity/judge-registration.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import type { Clock } from '../../io/clock.ts'
 import type { RegistrarStore } from '../../io/db/registrar-store.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import type { Turns } from './turns.ts'
 
 /** What the handlers work with; made once by `start.ts`. */
 export interface RegistrarContext {
@@ -14,5 +14,5 @@ export interface RegistrarContext {
   /** Makers' certificates. */
   makerCertificates(): readonly Certificate[]
   /** One registration or activation of an id at a time. */
-  turns: Turns
+  agentLock: KeyedLock
 }

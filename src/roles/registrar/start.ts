@@ -1,20 +1,20 @@
 import path from 'node:path'
+import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import { loadConfig } from '../../config/load.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
+import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS, registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
-import { ensureTlsDirectory } from '../../io/files/tls-directory.ts'
 import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { RegistrarContext } from './registrar-context.ts'
 import { registrarRoutes } from './routes.ts'
-import { createTurns } from './turns.ts'
 
 export interface RunningRegistrar {
   port: number
@@ -39,7 +39,7 @@ export async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Pr
     logger,
     rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action },
     makerCertificates: await makerCertificates(env, logger),
-    turns: createTurns(),
+    agentLock: createKeyedLock(),
   }
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
   try {

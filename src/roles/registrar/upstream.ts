@@ -1,5 +1,5 @@
 import { createLogger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { startRegistrar } from './start.ts'
 
 /** `keylime_registrar`: no options (policies E.2). */

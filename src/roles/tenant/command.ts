@@ -1,14 +1,14 @@
 import type { Argv } from 'yargs'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { printableJson, Terminal } from '../../io/process/terminal.ts'
+import { printableJson, Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { eventJson, resultJson } from './render-json.ts'
-import { resultLines, terminalReport } from './render-terminal.ts'
+import { eventJson, resultJson } from './faces/render-json.ts'
+import { resultLines, terminalReport } from './faces/render-terminal.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
+import { expectSuccess } from './services/verifier-service.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
-import { expectSuccess } from './verifier-service.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {

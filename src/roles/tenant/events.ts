@@ -1,5 +1,5 @@
-import type { QuoteReply } from './identity-quote.ts'
-import type { AgentStatus } from './verifier-service.ts'
+import type { QuoteReply } from './enrol/identity-quote.ts'
+import type { AgentStatus } from './services/verifier-service.ts'
 
 /** What happened, in the order in which it happened. The renderers turn it into lines; nothing here is secret. */
 export type TenantEvent =

@@ -1,14 +1,14 @@
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { addAgent, type Enrolled } from './add-agent.ts'
-import { deleteFromVerifier } from './delete-agent.ts'
-import { type Story, tellStory } from './explain.ts'
-import { findAgent, resolveAgentId } from './find-agent.ts'
-import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policy-resource.ts'
-import { listRevocations, type Revocation } from './revocations.ts'
+import { addAgent, type Enrolled } from './enrol/add-agent.ts'
+import { deleteFromVerifier } from './enrol/delete-agent.ts'
+import { findAgent, resolveAgentId } from './enrol/find-agent.ts'
+import { type Story, tellStory } from './explain/explain.ts'
+import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
+import { listRevocations, type Revocation } from './services/revocations.ts'
+import { type AgentStatus, expectSuccess } from './services/verifier-service.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
-import { type AgentStatus, expectSuccess } from './verifier-service.ts'
 
 /** What a command found out; what it did was reported as events. */
 export type TenantResult =

@@ -8,9 +8,9 @@ import type { Clock } from '../../io/clock.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { type ApiClient, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
-import { RegistrarService } from './registrar-service.ts'
+import { RegistrarService } from './services/registrar-service.ts'
+import { VerifierService } from './services/verifier-service.ts'
 import type { TenantOptions } from './tenant-options.ts'
-import { VerifierService } from './verifier-service.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
 export interface TenantContext {

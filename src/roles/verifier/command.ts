@@ -2,7 +2,7 @@ import type { Argv } from 'yargs'
 import { loadConfig } from '../../config/load.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { startVerifier } from './start.ts'
 
 interface Arguments {

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import { loadConfig } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
@@ -6,33 +7,32 @@ import { verifierOptions } from '../../config/verifier.ts'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import type { AgentTiming } from '../../core/attestation/agent-state.ts'
-import { KIND_NAMES } from '../../core/attestation/merge-policies.ts'
 import { isPolled } from '../../core/attestation/operational-state.ts'
-import { dangerText } from '../../core/attestation/policy-dangers.ts'
-import type { SeverityPolicy } from '../../core/attestation/severity.ts'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
+import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
+import { dangerText } from '../../core/policy/policy-dangers.ts'
+import type { SeverityPolicy } from '../../core/verdict/severity.ts'
 import { systemClock } from '../../io/clock.ts'
 import { FAILED_ROUND_TABLES } from '../../io/db/failed-round-store.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { POLICY_TABLES, policyStore } from '../../io/db/policy-store.ts'
 import { REVOCATION_TABLES, revocationStore } from '../../io/db/revocation-store.ts'
 import { AGENT_TABLES, verifierStore } from '../../io/db/verifier-store.ts'
-import { ensureTlsDirectory } from '../../io/files/tls-directory.ts'
 import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
-import { createAgentTable } from './agent-table.ts'
-import { createAnnouncer, type Sender } from './announcer.ts'
-import { createAttestationLoop } from './attestation-loop.ts'
-import { createEnroller } from './enroller.ts'
-import { createPolicyBook } from './policy-book.ts'
-import { verifierRoutes } from './routes.ts'
-import type { VerifierContext } from './verifier-context.ts'
-import { startWatchdog } from './watchdog.ts'
+import { createAgentOpener } from './agents/agent-opener.ts'
+import { createAgentTable } from './agents/agent-table.ts'
+import { verifierRoutes } from './api/routes.ts'
+import type { VerifierContext } from './api/verifier-context.ts'
+import { createPolicyBook } from './policies/policy-book.ts'
+import { createRevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
+import { createAttestationLoop } from './rounds/attestation-loop.ts'
+import { startWatchdog } from './rounds/watchdog.ts'
 
 export interface RunningVerifier {
   port: number
@@ -74,14 +74,14 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
     maxBodyBytes: values.max_upload_size,
     logger,
   }).catch(async (error) => {
-    await Promise.all([verifier.loop.stop(), verifier.announcer.stop()])
+    await Promise.all([verifier.loop.stop(), verifier.notifier.stop()])
     publisher?.close()
     await database.destroy()
     throw error
   })
   await takeUpAgents(verifier)
-  await verifier.announcer.resume()
-  const watchdog = startWatchdog(verifier)
+  await verifier.notifier.resume()
+  const watchdog = startWatchdog({ agents: verifier.agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   logger.info(`verifier serves on ${hostPort(values.ip, listening.port)}`, {
     agents: verifier.agents.size,
     quote_interval: values.quote_interval,
@@ -92,11 +92,11 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
       watchdog.stop()
       await listening.close(values.shutdown_drain_timeout)
       await verifier.loop.stop()
-      await verifier.announcer.stop()
+      await verifier.notifier.stop()
       await webhook?.close()
       publisher?.close()
       for (const agent of verifier.agents.all()) agent.connection.close()
-      verifier.enroller.close()
+      verifier.opener.close()
       await database.destroy()
     },
   }
@@ -104,7 +104,7 @@ export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Pro
 
 interface Opened {
   database: Parameters<typeof verifierStore>[0]
-  context: Parameters<typeof createEnroller>[0]['context']
+  context: Parameters<typeof createAgentOpener>[0]['context']
   senders: ReadonlyMap<string, Sender>
 }
 
@@ -112,7 +112,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
   const agents = createAgentTable()
   const store = verifierStore(database, values.evidence_total_size)
   const revocations = revocationStore(database)
-  const announcer = createAnnouncer({
+  const notifier = createRevocationNotifier({
     agents,
     store: revocations,
     clock: systemClock,
@@ -134,9 +134,9 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
       failOnViolations: values.fail_on_violations,
       maxBytes: values.evidence_max_size,
     },
-    announcer,
+    notifier,
   })
-  const enroller = createEnroller({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })
+  const opener = createAgentOpener({ context, timeoutSeconds: values.request_timeout, quoteInterval: values.quote_interval })
   const settings = {
     verifierId: values.uuid,
     quoteInterval: values.quote_interval,
@@ -148,7 +148,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
     agents,
     store,
     revocations,
-    announcer,
+    notifier,
     policies: createPolicyBook(policyStore(database), {
       bootPolicy: settings.bootPolicy,
       rules: settings.runtimePolicyRules,
@@ -156,7 +156,7 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
         logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
     }),
     loop,
-    enroller,
+    opener,
     clock: systemClock,
     logger,
     settings,
@@ -231,13 +231,13 @@ async function tlsIdentities(env: NodeJS.ProcessEnv) {
 }
 
 /** First requests of many stored agents are spread over one interval: no thundering herd at the start. */
-async function takeUpAgents({ agents, store, policies, loop, enroller, logger, settings }: VerifierContext): Promise<void> {
+async function takeUpAgents({ agents, store, policies, loop, opener, logger, settings }: VerifierContext): Promise<void> {
   const stored = await store.load(settings.verifierId)
   const spreadMs = Math.min(settings.quoteInterval * 1000, stored.length * 2)
   for (const [i, record] of stored.entries()) {
     const { agentId } = record.enrolment
     try {
-      const agent = enroller.open(record, await policies.policyOf(record.enrolment))
+      const agent = opener.open(record, await policies.policyOf(record.enrolment))
       agents.add(agent)
       if (isPolled(record.state.operational)) await loop.begin(agent, (i / stored.length) * spreadMs)
       else agent.state = record.state

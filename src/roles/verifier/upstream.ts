@@ -1,5 +1,5 @@
 import { createLogger } from '../../io/log/logger.ts'
-import { runService } from '../../io/process/run-service.ts'
+import { runService } from '../../io/service/run-service.ts'
 import { startVerifier } from './start.ts'
 
 /** `keylime_verifier`: no options, and never a registrar inside (policies E.2). */

@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
-import { endOnBrokenPipe } from '../../io/process/broken-pipe.ts'
-import type { PolicyAction } from './action.ts'
+import { endOnBrokenPipe } from '../../io/terminal/broken-pipe.ts'
+import type { PolicyAction } from './policy-action.ts'
 
 interface Word {
   readonly describe: string

@@ -4,8 +4,8 @@ import { compileExcludes } from '../../core/ima/excludes.ts'
 import { addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyText } from '../../core/ima/policy-document.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
 import { chooseAlgorithm } from './choose-algorithm.ts'
+import type { DigestSource, DigestSourceContext } from './digest-source.ts'
 import { readImaKeys, readTextInput } from './read-input.ts'
-import type { Source, SourceContext } from './source.ts'
 import { type DebFilesOptions, debFiles } from './sources/deb-files.ts'
 import { type DebInstalledOptions, debInstalled } from './sources/deb-installed.ts'
 import { type DebRepositoryOptions, debRepository } from './sources/deb-repository.ts'
@@ -45,7 +45,7 @@ export interface CreateOptions extends SourceOptions {
 
 export const KERNEL_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
 /** What hashes or reads packages and files; each looks at its own options. */
-const SOURCES: readonly Source<CreateOptions>[] = [
+const SOURCES: readonly DigestSource<CreateOptions>[] = [
   fileTree,
   initrdFiles,
   debInstalled,
@@ -57,7 +57,7 @@ const SOURCES: readonly Source<CreateOptions>[] = [
 ]
 
 /** Where a policy that is being made says what it does. */
-export type Notes = Pick<SourceContext, 'tell' | 'progress'>
+export type Notes = Pick<DigestSourceContext, 'tell' | 'progress'>
 
 /**
  * The parts of a runtime policy, from all the sources that are given; what the excludes match is left out.

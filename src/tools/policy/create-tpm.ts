@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
-import { createTpmPolicy, readPcrList } from '../../core/attestation/create-tpm-policy.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { createTpmPolicy, readPcrList } from '../../core/policy/create-tpm-policy.ts'
 import { parseQuote } from '../../core/quote/quote-text.ts'
 import { verifyQuote } from '../../core/quote/verify-quote.ts'
 import { type HashName, isHashName } from '../../core/tpm/algorithms.ts'

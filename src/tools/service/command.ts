@@ -8,7 +8,8 @@ import { registrarOptions } from '../../config/registrar.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { applyAction } from './apply-action.ts'
-import { type Action, installPlan, SERVICE_ROLES, type ServicePlace, type ServiceRole, uninstallPlan, unitName } from './service-plan.ts'
+import { type Action, installPlan, type ServicePlace, uninstallPlan, unitName } from './service-plan.ts'
+import { SERVICE_ROLES, type ServiceRole } from './service-role.ts'
 
 interface Arguments {
   action?: string | undefined

@@ -1,9 +1,6 @@
 import path from 'node:path'
+import type { ServiceRole } from './service-role.ts'
 import { unitText } from './unit-text.ts'
-
-/** The roles that run as services. */
-export const SERVICE_ROLES = ['agent', 'verifier', 'registrar'] as const
-export type ServiceRole = (typeof SERVICE_ROLES)[number]
 
 export interface ServicePlace {
   /** Prefix of every path, for images that are built; empty on a running machine. */

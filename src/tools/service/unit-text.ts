@@ -1,4 +1,4 @@
-import type { ServiceRole } from './service-plan.ts'
+import type { ServiceRole } from './service-role.ts'
 
 export interface UnitFacts {
   executable: string

@@ -3,8 +3,8 @@ import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { watchAuthority } from '../../../src/authority/ca-watch.ts'
 import { parseCrl } from '../../../src/core/pki/crl.ts'
-import { watchAuthority } from '../../../src/io/files/ca-watch.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'
 import { keepCrlRight } from '../../../src/roles/ca/listen/upkeep.ts'
 import { until } from '../../servers.ts'
@@ -174,7 +174,7 @@ asRoot(
 test('with listen_tls_port only a client of the installation may send, and the signature counts all the same', async () => {
   bed = await authorityBed({}, 1)
   const https = await import('node:https')
-  const { initCaDirectory, withAuthority } = await import('../../../src/io/files/ca-directory.ts')
+  const { initCaDirectory, withAuthority } = await import('../../../src/authority/ca-directory.ts')
   const access = { ...bed.access, directory: path.join(bed.dir, 'cv_ca') }
   await initCaDirectory(access)
   await withAuthority(access, async (authority) => {

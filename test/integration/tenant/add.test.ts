@@ -1,11 +1,11 @@
 import fs from 'node:fs'
 import JSZip from 'jszip'
+import { withAuthority } from '../../../src/authority/ca-directory.ts'
 import { authTag } from '../../../src/core/payload/auth-tag.ts'
 import { openPayload } from '../../../src/core/payload/seal.ts'
 import { combineKey } from '../../../src/core/payload/split-key.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { makeKeyPair } from '../../../src/core/pki/keys.ts'
-import { withAuthority } from '../../../src/io/files/ca-directory.ts'
 import { encryptUserdata } from '../../../src/tools/userdata-encrypt/encrypt-userdata.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { pcrValues, softwareQuote } from '../../software-ak.ts'
@@ -79,7 +79,7 @@ describe('add delivers', () => {
     const first = await serial()
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
     expect(await serial()).toBe(first)
-    const { revokeCertificate } = await import('../../../src/roles/ca/authority.ts')
+    const { revokeCertificate } = await import('../../../src/authority/authority.ts')
     const { openCa } = await import('../../../src/roles/ca/start.ts')
     const ca = openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env)
     await revokeCertificate(await ca.access(), { name: 'again-agent' }, 'superseded')

@@ -2,7 +2,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { packageOwners } from '../../../src/io/process/package-owners.ts'
+import { packageOwners } from '../../../src/io/programs/package-owners.ts'
 import { createRuntimePolicy } from '../../../src/tools/policy/create-runtime.ts'
 import { freePorts, until } from '../../servers.ts'
 

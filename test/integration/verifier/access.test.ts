@@ -6,7 +6,7 @@ import { openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Route } from '../../../src/io/http/route.ts'
 import { registrarRoutes } from '../../../src/roles/registrar/routes.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
-import { verifierRoutes } from '../../../src/roles/verifier/routes.ts'
+import { verifierRoutes } from '../../../src/roles/verifier/api/routes.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 

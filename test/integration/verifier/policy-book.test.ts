@@ -6,7 +6,7 @@ import type { Enrolment } from '../../../src/core/attestation/stored-agent.ts'
 import { signPolicy } from '../../../src/core/ima/sign-policy.ts'
 import { openDatabase } from '../../../src/io/db/open-database.ts'
 import { POLICY_TABLES, type PolicyStore, policyStore } from '../../../src/io/db/policy-store.ts'
-import { createPolicyBook } from '../../../src/roles/verifier/policy-book.ts'
+import { createPolicyBook } from '../../../src/roles/verifier/policies/policy-book.ts'
 import { runtimePolicy } from '../../ima.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policies-'))

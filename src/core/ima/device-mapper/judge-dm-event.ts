@@ -1,5 +1,5 @@
-import { type Failure, type FailureContext, failure } from '../../attestation/failure.ts'
 import { isKeylimeError } from '../../errors.ts'
+import { type Failure, type FailureContext, failure } from '../../verdict/failure.ts'
 import { type DmEvent, type DmEventName, type DmFields, parseDmEvent } from './dm-event.ts'
 import type { DmAttribute, DmPolicy, DmRule } from './dm-policy.ts'
 

@@ -1,6 +1,6 @@
+import { type CaAccess, isWrongPassword } from '../../../authority/ca-directory.ts'
+import type { AuthorityWatch } from '../../../authority/ca-watch.ts'
 import { causeChain } from '../../../core/errors.ts'
-import { type CaAccess, isWrongPassword } from '../../../io/files/ca-directory.ts'
-import type { AuthorityWatch } from '../../../io/files/ca-watch.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
 export interface KeyStoreWatch {

@@ -1,13 +1,13 @@
 import fs from 'node:fs/promises'
 import { z } from 'zod'
+import { type CaAccess, withAuthority } from '../../../authority/ca-directory.ts'
+import type { AuthorityWatch } from '../../../authority/ca-watch.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { RevocationReason } from '../../../core/pki/crl.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { revokedSerial } from '../../../core/revocation/message.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
-import { type CaAccess, withAuthority } from '../../../io/files/ca-directory.ts'
-import type { AuthorityWatch } from '../../../io/files/ca-watch.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
 /** What became of a notification whose signature holds. */

@@ -1,6 +1,6 @@
+import type { AuthorityWatch, PublishedCrl } from '../../../authority/ca-watch.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { answerOcsp, type OcspStatus, ocspError } from '../../../core/pki/ocsp.ts'
-import type { AuthorityWatch, PublishedCrl } from '../../../io/files/ca-watch.ts'
 import type { Access, ApiReply, ApiRequest, Route } from '../../../io/http/route.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { RevocationInbox } from './revocation-inbox.ts'

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import type { Environment } from '../../../config/files.ts'
 import { createLogger } from '../../../io/log/logger.ts'
-import { runService } from '../../../io/process/run-service.ts'
+import { runService } from '../../../io/service/run-service.ts'
 import type { OpenedCa } from '../start.ts'
 import { startListener } from './start.ts'
 

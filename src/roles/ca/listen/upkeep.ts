@@ -1,9 +1,9 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
+import { type CaAccess, withAuthority } from '../../../authority/ca-directory.ts'
+import type { AuthorityWatch } from '../../../authority/ca-watch.ts'
 import { causeChain } from '../../../core/errors.ts'
 import { isCrlSignedBy } from '../../../core/pki/crl.ts'
-import { type CaAccess, withAuthority } from '../../../io/files/ca-directory.ts'
-import type { AuthorityWatch } from '../../../io/files/ca-watch.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
 const DAY_MS = 86_400_000

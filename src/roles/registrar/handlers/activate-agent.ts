@@ -14,7 +14,7 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
   return async ({ params, body }) => {
     const agentId = parseAgentId(params['id']!)
     const { auth_tag: tag } = parseMessage(activationRequest, body, 'the activation')
-    return context.turns.take(agentId, async () => {
+    return context.agentLock.take(agentId, async () => {
       const pending = await context.store.findPending(agentId)
       if (!pending || pending.expiresAt <= context.clock.now()) {
         if (pending) await context.store.dropPending(agentId)

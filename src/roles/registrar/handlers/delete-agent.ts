@@ -7,7 +7,7 @@ import type { RegistrarContext } from '../registrar-context.ts'
 export function deleteAgent(context: RegistrarContext): Route['handle'] {
   return async ({ params }) => {
     const agentId = parseAgentId(params['id']!)
-    const existed = await context.turns.take(agentId, () => context.store.delete(agentId))
+    const existed = await context.agentLock.take(agentId, () => context.store.delete(agentId))
     if (!existed) throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' is not registered`)
     context.logger.info(`agent ${agentId} was deleted by an administrator`)
     return {}

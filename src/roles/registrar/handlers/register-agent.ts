@@ -21,7 +21,7 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
     const agentId = parseAgentId(params['id'] ?? String((body as { agent_id?: unknown } | undefined)?.agent_id ?? ''))
     const request = parseRequest(body)
     const now = context.clock.now()
-    return context.turns.take(agentId, async () => {
+    return context.agentLock.take(agentId, async () => {
       const known = await context.store.find(agentId)
       const judged = judgeRegistration(agentId, request, known, { ...context.rules, store: context.makerCertificates(), now })
       for (const warning of judged.warnings) context.logger.warn(`agent ${agentId}: ${warning}`)

@@ -2,7 +2,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy } from '../../../core/ima/legacy-allow-list.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
+import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 import { readImaKeys, readTextInput } from '../read-input.ts'
 
 interface Arguments {

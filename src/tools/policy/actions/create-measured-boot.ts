@@ -1,5 +1,5 @@
-import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
 import { type BootCreateOptions, createMeasuredBootPolicy } from '../create-measured-boot.ts'
+import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 
 interface Arguments extends BootCreateOptions {
   output?: string | undefined

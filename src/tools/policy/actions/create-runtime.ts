@@ -1,9 +1,9 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { Terminal } from '../../../io/process/terminal.ts'
-import { file, isFile, json, output, type PolicyAction, writeResult } from '../action.ts'
+import { Terminal } from '../../../io/terminal/terminal.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
+import { file, isFile, json, output, type PolicyAction, writeResult } from '../policy-action.ts'
 
 interface Arguments extends CreateOptions {
   json?: boolean | undefined

@@ -1,5 +1,5 @@
-import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
 import { createTpm, type TpmCreateOptions } from '../create-tpm.ts'
+import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 
 interface Arguments extends TpmCreateOptions {
   output?: string | undefined

@@ -1,11 +1,11 @@
-import type { Failure } from '../../../core/attestation/failure.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { compareLog } from '../../../core/ima/compare-log.ts'
-import { comparePolicies, type PolicyDifference } from '../../../core/ima/compare-policies.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
+import { comparePolicies, type PolicyDifference } from '../../../core/policy/compare-policies.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
-import { file, json, type PolicyAction } from '../action.ts'
+import { file, json, type PolicyAction } from '../policy-action.ts'
 import { readTextInput } from '../read-input.ts'
 
 interface Arguments {

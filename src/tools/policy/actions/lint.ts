@@ -1,11 +1,12 @@
-import { lintBootPolicy, lintTpmPolicy } from '../../../core/attestation/lint-pcr-policy.ts'
-import { policyKind } from '../../../core/attestation/merge-policies.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { lintPolicy, type PolicyWarning } from '../../../core/ima/lint-policy.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
 import { parseBootPolicyText } from '../../../core/measured-boot/boot-policy.ts'
-import { file, json, type PolicyAction } from '../action.ts'
+import { lintBootPolicy, lintTpmPolicy } from '../../../core/policy/lint-pcr-policy.ts'
+import { lintPolicy } from '../../../core/policy/lint-policy.ts'
+import { policyKind } from '../../../core/policy/merge-policies.ts'
+import type { PolicyWarning } from '../../../core/policy/policy-warning.ts'
+import { file, json, type PolicyAction } from '../policy-action.ts'
 import { readTextInput } from '../read-input.ts'
 
 interface Arguments {

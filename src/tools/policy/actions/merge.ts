@@ -1,7 +1,7 @@
-import { mergePolicies } from '../../../core/attestation/merge-policies.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { mergePolicies } from '../../../core/policy/merge-policies.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { output, type PolicyAction, writeResult } from '../action.ts'
+import { output, type PolicyAction, writeResult } from '../policy-action.ts'
 import { readTextInput } from '../read-input.ts'
 
 interface Arguments {

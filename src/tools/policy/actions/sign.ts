@@ -1,7 +1,7 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { file, output, type PolicyAction, tell, writeResult } from '../action.ts'
+import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 import { readTextInput } from '../read-input.ts'
 import { type SigningOptions, signRuntimePolicy } from '../sign-runtime.ts'
 

@@ -1,5 +1,5 @@
 import { BOOT_POLICY_NAMES } from '../../../core/measured-boot/boot-policy.ts'
-import { file, json, type PolicyAction } from '../action.ts'
+import { file, json, type PolicyAction } from '../policy-action.ts'
 import { type TestOptions, testPolicies } from '../test-policy.ts'
 
 interface Arguments extends TestOptions {

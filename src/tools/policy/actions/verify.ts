@@ -1,6 +1,6 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
-import { file, output, type PolicyAction, writeResult } from '../action.ts'
+import { file, output, type PolicyAction, writeResult } from '../policy-action.ts'
 import { readInput, readTextInput } from '../read-input.ts'
 
 interface Arguments {

@@ -4,7 +4,7 @@ import { ByteStream } from '../../../core/archive/byte-stream.ts'
 import { FileDigests } from '../../../core/archive/file-digests.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
-import type { SourceContext } from '../source.ts'
+import type { DigestSourceContext } from '../digest-source.ts'
 
 /** Bytes of one archive, and of what is in it: many times what is usual, and an end for what is hostile. */
 export const MAX_ARCHIVE = 16 * 2 ** 30
@@ -14,7 +14,7 @@ export const MAX_INDEX = 512 << 20
 export const AT_ONCE = 8
 
 /** Digests of one archive: added only when it was read to its end and found good. @throws KeylimeError that names the archive. */
-export async function addArchive(name: string, context: SourceContext, read: (files: FileDigests) => Promise<void>): Promise<number> {
+export async function addArchive(name: string, context: DigestSourceContext, read: (files: FileDigests) => Promise<void>): Promise<number> {
   const files = new FileDigests(context.algorithm)
   await naming(name, () => read(files))
   for (const [path, digest] of files.digests) addDigest(context.parts.digests, path, digest)

@@ -7,8 +7,8 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
 import { parsePackages, parseRelease } from '../../../core/packages/deb-index.ts'
 import { decompress } from '../../../io/files/decompress.ts'
+import type { DigestSource, DigestSourceContext } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import type { Source, SourceContext } from '../source.ts'
 import { AT_ONCE, addArchive, checkSha256, MAX_ARCHIVE, naming, readable, withSha256, withStream } from './archive-limits.ts'
 import { DEB_KEYRINGS, orNone, RepositoryKeys, type SignatureOptions } from './repository-signature.ts'
 
@@ -19,7 +19,7 @@ export interface DebFilesOptions extends SignatureOptions {
 }
 
 /** The content of Debian packages: single files, or all below a directory. */
-export const debFiles: Source<DebFilesOptions> = {
+export const debFiles: DigestSource<DebFilesOptions> = {
   flags: '--deb-package, --local-deb-repo',
   isWanted: ({ debPackage, localDebRepo }) => Boolean(debPackage?.length || localDebRepo),
 
@@ -37,7 +37,7 @@ export const debFiles: Source<DebFilesOptions> = {
 }
 
 /** Adds the files of one package. On systems with one `/usr` the kernel sees `/bin/x` as `/usr/bin/x`, so such names stand for both. */
-export async function addDeb(name: string, source: AsyncIterable<Uint8Array>, context: SourceContext): Promise<void> {
+export async function addDeb(name: string, source: AsyncIterable<Uint8Array>, context: DigestSourceContext): Promise<void> {
   let read: FileDigests | undefined
   await addArchive(name, context, (files) =>
     withStream(source, async (stream) => {
@@ -55,7 +55,7 @@ const MERGED = /^\/(?:bin|sbin|lib|lib32|lib64|libx32)\//
 async function packagesBelow(
   directory: string,
   options: SignatureOptions,
-  context: SourceContext,
+  context: DigestSourceContext,
 ): Promise<Map<string, string | undefined>> {
   const { tell } = context
   const names = await naming(directory, () => fs.readdir(directory, { recursive: true }))

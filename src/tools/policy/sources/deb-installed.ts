@@ -5,9 +5,9 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { loggedName } from '../../../core/ima/collect-digests.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
 import { type PackagedFile, parseConffiles, parseDiversions, parseMd5sums } from '../../../core/packages/dpkg-database.ts'
+import type { DigestSource, DigestSourceContext } from '../digest-source.ts'
 import { listFiles } from '../hash-files.ts'
 import { runParallel } from '../run-parallel.ts'
-import type { Source, SourceContext } from '../source.ts'
 import { naming, readable } from './archive-limits.ts'
 import { resolverBelow } from './resolve-below.ts'
 
@@ -20,7 +20,7 @@ const AT_ONCE = 16
 const NAMED = 20
 
 /** Files of installed Debian packages that are what the package brought. What was changed since is told and left out: that is what an operator must know. */
-export const debInstalled: Source<DebInstalledOptions> = {
+export const debInstalled: DigestSource<DebInstalledOptions> = {
   flags: '--deb-installed',
   isWanted: ({ debInstalled: root }) => root !== undefined,
 
@@ -106,7 +106,7 @@ function report(
     unreadable,
   }: { good: number; changed: string[]; settings: string[]; missing: number; unreadable: string[] },
   unowned: number,
-  { tell }: SourceContext,
+  { tell }: DigestSourceContext,
 ): void {
   tell(`${good} files are as their packages brought them`)
   const list = (files: string[], what: string) => {

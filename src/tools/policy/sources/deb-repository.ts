@@ -6,8 +6,8 @@ import { choosePackages } from '../../../core/packages/choose-packages.ts'
 import { parsePackages, parseRelease } from '../../../core/packages/deb-index.ts'
 import { decompress } from '../../../io/files/decompress.ts'
 import { download, downloadAll } from '../../../io/http/download.ts'
+import type { DigestSource, DigestSourceContext } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import type { Source, SourceContext } from '../source.ts'
 import { AT_ONCE, checkSha256, MAX_INDEX, naming, withSha256 } from './archive-limits.ts'
 import { addDeb } from './deb-files.ts'
 import { DEB_KEYRINGS, RepositoryKeys, type SignatureOptions } from './repository-signature.ts'
@@ -20,7 +20,7 @@ export interface DebRepositoryOptions extends SignatureOptions {
 }
 
 /** All packages of a Debian repository: fetched, checked against its lists, hashed, and not kept. */
-export const debRepository: Source<DebRepositoryOptions> = {
+export const debRepository: DigestSource<DebRepositoryOptions> = {
   flags: '--remote-deb-repo',
   isWanted: ({ remoteDebRepo }) => Boolean(remoteDebRepo),
 
@@ -63,7 +63,11 @@ const FORMS: readonly [name: string, kind: Compression | null][] = [
 const NO_RELEASE = 'has no Release: nobody vouches for its list of packages'
 
 /** What `InRelease` or `Release` says of the lists of packages; null for a repository without, if that is allowed. */
-async function fetchRelease({ suite }: Place, options: SignatureOptions, context: SourceContext): Promise<Map<string, string> | null> {
+async function fetchRelease(
+  { suite }: Place,
+  options: SignatureOptions,
+  context: DigestSourceContext,
+): Promise<Map<string, string> | null> {
   const keys = await RepositoryKeys.open(options, DEB_KEYRINGS, context)
   const signed = async (name: string, data: Buffer, signature: Buffer | 'inside' | null) =>
     parseRelease((await keys.content({ name, data, signature })).toString('utf8'))

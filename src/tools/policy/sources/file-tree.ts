@@ -1,8 +1,8 @@
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
+import type { DigestSource } from '../digest-source.ts'
 import { hashFiles } from '../hash-files.ts'
-import type { Source } from '../source.ts'
 
 export interface FileTreeOptions {
   rootfs?: string | undefined
@@ -13,7 +13,7 @@ export interface FileTreeOptions {
 }
 
 /** All files below a directory, such as `/` or the mounted image of a machine. */
-export const fileTree: Source<FileTreeOptions> = {
+export const fileTree: DigestSource<FileTreeOptions> = {
   flags: '--rootfs',
   isWanted: ({ rootfs }) => Boolean(rootfs),
 

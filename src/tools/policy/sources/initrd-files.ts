@@ -3,7 +3,7 @@ import path from 'node:path'
 import { readInitrd } from '../../../core/archive/initrd.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { decompress } from '../../../io/files/decompress.ts'
-import type { Source } from '../source.ts'
+import type { DigestSource } from '../digest-source.ts'
 import { addArchive, MAX_ARCHIVE, naming, readable, withStream } from './archive-limits.ts'
 
 export interface InitrdOptions {
@@ -13,7 +13,7 @@ export interface InitrdOptions {
 }
 
 /** What is in initial RAM disks; nothing is unpacked. */
-export const initrdFiles: Source<InitrdOptions> = {
+export const initrdFiles: DigestSource<InitrdOptions> = {
   flags: '--initrd, --ramdisk-dir',
   isWanted: ({ initrd, ramdiskDir }) => Boolean(initrd?.length || ramdiskDir),
 

@@ -2,9 +2,9 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { isKeybox, openPgpKeys } from '../../../core/packages/openpgp-keys.ts'
-import { type SignatureVerdict, verifySignature } from '../../../io/process/gpgv.ts'
+import { type SignatureVerdict, verifySignature } from '../../../io/programs/gpgv.ts'
+import type { DigestSourceContext } from '../digest-source.ts'
 import { readInput } from '../read-input.ts'
-import type { SourceContext } from '../source.ts'
 
 export interface SignatureOptions {
   /** Files of the keys that count; none: those of the system. */
@@ -38,7 +38,7 @@ export class RepositoryKeys {
   readonly #allowUnsigned: boolean
   readonly #keys: readonly Buffer[]
   readonly #hint: string
-  readonly #tell: SourceContext['tell']
+  readonly #tell: DigestSourceContext['tell']
 
   private constructor(keys: readonly Buffer[], hint: string, { allowUnsigned = false }: SignatureOptions, { tell }: Told) {
     this.#keys = keys
@@ -82,7 +82,7 @@ export class RepositoryKeys {
   }
 }
 
-type Told = Pick<SourceContext, 'tell'>
+type Told = Pick<DigestSourceContext, 'tell'>
 
 const refused = (name: string, reason: string, hint: string) => new KeylimeError('refused', `${name}: ${reason}`, { hint })
 

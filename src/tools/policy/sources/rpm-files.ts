@@ -7,8 +7,8 @@ import { addDigest } from '../../../core/ima/policy-document.ts'
 import { type RpmFiles, readRpmFiles } from '../../../core/packages/rpm-header.ts'
 import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
 import { decompress } from '../../../io/files/decompress.ts'
+import type { DigestSource, DigestSourceContext } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import type { Source, SourceContext } from '../source.ts'
 import { AT_ONCE, naming, readable, withSha256, withStream } from './archive-limits.ts'
 import { textOf } from './deb-repository.ts'
 import { orNone, RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
@@ -20,7 +20,7 @@ export interface RpmFilesOptions extends SignatureOptions {
 }
 
 /** RPM packages, whose headers have the digests of their files: single ones, or all below a directory. */
-export const rpmFiles: Source<RpmFilesOptions> = {
+export const rpmFiles: DigestSource<RpmFilesOptions> = {
   flags: '--rpm-package, --local-rpm-repo',
   isWanted: ({ rpmPackage, localRpmRepo }) => Boolean(rpmPackage?.length || localRpmRepo),
 
@@ -49,7 +49,7 @@ export const readWhole = (source: AsyncIterable<Uint8Array>, sha256: string): Pr
   })
 
 /** Adds the files of packages, and tells at the end what was left out. */
-export function rpmReport({ parts, algorithm, tell }: SourceContext) {
+export function rpmReport({ parts, algorithm, tell }: DigestSourceContext) {
   const weak: string[] = []
   const others = new Set<string>()
   return {
@@ -78,7 +78,7 @@ export function rpmReport({ parts, algorithm, tell }: SourceContext) {
 async function packagesBelow(
   directory: string,
   options: SignatureOptions,
-  context: SourceContext,
+  context: DigestSourceContext,
 ): Promise<Map<string, string | undefined>> {
   const { tell } = context
   const names = await naming(directory, () => fs.readdir(directory, { recursive: true }))

@@ -3,7 +3,7 @@ import path from 'node:path'
 import readline from 'node:readline'
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseRpmQuery, RPM_QUERY } from '../../../core/packages/rpm-query.ts'
-import type { Source } from '../source.ts'
+import type { DigestSource } from '../digest-source.ts'
 import { rpmReport } from './rpm-files.ts'
 
 export interface RpmInstalledOptions {
@@ -12,7 +12,7 @@ export interface RpmInstalledOptions {
 }
 
 /** Files of installed RPM packages with the digests that their packagers recorded. */
-export const rpmInstalled: Source<RpmInstalledOptions> = {
+export const rpmInstalled: DigestSource<RpmInstalledOptions> = {
   flags: '--rpm-installed',
   isWanted: ({ rpmInstalled: root }) => root !== undefined,
 

@@ -2,8 +2,8 @@ import { choosePackages } from '../../../core/packages/choose-packages.ts'
 import { type RpmPackage, readRpmFiles } from '../../../core/packages/rpm-header.ts'
 import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
 import { download, downloadAll } from '../../../io/http/download.ts'
+import type { DigestSource } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import type { Source } from '../source.ts'
 import { AT_ONCE, MAX_INDEX, naming, withSha256, withStream } from './archive-limits.ts'
 import { orNull } from './deb-repository.ts'
 import { RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
@@ -20,7 +20,7 @@ export interface RpmRepositoryOptions extends SignatureOptions {
  * All packages of an RPM repository. Of a package that is signed itself only the headers are fetched: the connection is closed behind them. Of one that is not,
  * all is fetched, and checked against the list, if that is signed. Many repositories sign only one of the two.
  */
-export const rpmRepository: Source<RpmRepositoryOptions> = {
+export const rpmRepository: DigestSource<RpmRepositoryOptions> = {
   flags: '--remote-rpm-repo',
   isWanted: ({ remoteRpmRepo }) => Boolean(remoteRpmRepo),
 

@@ -3,7 +3,7 @@ import { pythonJson } from '../../../core/cli/python-text.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy, type LegacyForm } from '../../../core/ima/legacy-allow-list.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { writeResult } from '../action.ts'
+import { writeResult } from '../policy-action.ts'
 import { readImaKeys, readTextInput } from '../read-input.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 

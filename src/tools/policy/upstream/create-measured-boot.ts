@@ -1,6 +1,6 @@
 import { pythonJson } from '../../../core/cli/python-text.ts'
-import { tell, writeResult } from '../action.ts'
 import { createMeasuredBootPolicy } from '../create-measured-boot.ts'
+import { tell, writeResult } from '../policy-action.ts'
 import { argument, type UpstreamProgram, UsageError } from './program.ts'
 
 /** `keylime-policy create measured-boot` (policies-config-cli C.7): one line, as Python prints it. */

@@ -1,5 +1,5 @@
-import { writeResult } from '../action.ts'
 import { KERNEL_LOG } from '../create-runtime.ts'
+import { writeResult } from '../policy-action.ts'
 import { createdLine, NO_LOG, UPSTREAM_CREATE } from './create-options.ts'
 import { argument, runProgram, type UpstreamProgram } from './program.ts'
 

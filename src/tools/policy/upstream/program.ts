@@ -1,6 +1,6 @@
 import { type ArgumentKind, type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
-import { endOnBrokenPipe } from '../../../io/process/broken-pipe.ts'
+import { endOnBrokenPipe } from '../../../io/terminal/broken-pipe.ts'
 
 /** One of upstream's policy programs, or a word of one. */
 export interface UpstreamProgram {

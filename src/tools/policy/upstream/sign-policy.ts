@@ -1,5 +1,5 @@
 import { systemClock } from '../../../io/clock.ts'
-import { writeResult } from '../action.ts'
+import { writeResult } from '../policy-action.ts'
 import { readInput } from '../read-input.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'

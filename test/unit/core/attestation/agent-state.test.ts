@@ -1,7 +1,7 @@
 import { type AgentEvent, type AgentState, nextState } from '../../../../src/core/attestation/agent-state.ts'
-import { failure, irrecoverable } from '../../../../src/core/attestation/failure.ts'
 import { retryDelay } from '../../../../src/core/attestation/retry-delay.ts'
-import { DEFAULT_SEVERITY, judge } from '../../../../src/core/attestation/severity.ts'
+import { failure, irrecoverable } from '../../../../src/core/verdict/failure.ts'
+import { DEFAULT_SEVERITY, judge } from '../../../../src/core/verdict/severity.ts'
 
 const timing = { quoteInterval: 2, retryInterval: 2, exponentialBackoff: true, maxRetries: 5 }
 const start: AgentState = { operational: 1, retries: 0, announcedSeverity: null }

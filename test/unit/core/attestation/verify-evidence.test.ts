@@ -1,8 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
-import type { AgentPolicy, ImaPolicy } from '../../../../src/core/attestation/evidence-policy.ts'
-import { FRESH_IMA } from '../../../../src/core/attestation/evidence-policy.ts'
-import { parseTpmPolicy } from '../../../../src/core/attestation/tpm-policy.ts'
 import { type KnownAgent, quotedPcrs, verifyEvidence } from '../../../../src/core/attestation/verify-evidence.ts'
+import type { ImaPolicy } from '../../../../src/core/ima/ima-policy.ts'
+import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
+import type { AgentPolicy } from '../../../../src/core/policy/agent-policy.ts'
+import { parseTpmPolicy } from '../../../../src/core/policy/tpm-policy.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { pcrValues, type QuoteParts, softwareAk, softwareQuote } from '../../../software-ak.ts'
 

@@ -1,11 +1,11 @@
-import { mergePolicies } from '../../../../src/core/attestation/merge-policies.ts'
-import { judgeStaticPcrs, parseTpmPolicy } from '../../../../src/core/attestation/tpm-policy.ts'
 import { explainFailure } from '../../../../src/core/explanation/explain-failure.ts'
 import { smallestChange } from '../../../../src/core/explanation/smallest-change.ts'
 import { judgeEntry } from '../../../../src/core/ima/decide-entry.ts'
 import { parseEntry } from '../../../../src/core/ima/entry.ts'
-import { nothingLearned } from '../../../../src/core/ima/learned.ts'
+import { nothingLearned } from '../../../../src/core/ima/learned-from-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
+import { mergePolicies } from '../../../../src/core/policy/merge-policies.ts'
+import { judgeStaticPcrs, parseTpmPolicy } from '../../../../src/core/policy/tpm-policy.ts'
 import { imaLine, runtimePolicy } from '../../../ima.ts'
 
 const A = 'aa'.repeat(32)

@@ -1,9 +1,9 @@
-import { mergePolicies } from '../../../../src/core/attestation/merge-policies.ts'
 import { compareLog } from '../../../../src/core/ima/compare-log.ts'
-import { comparePolicies } from '../../../../src/core/ima/compare-policies.ts'
 import { parseKeyring } from '../../../../src/core/ima/keyring.ts'
 import { convertLegacyPolicy } from '../../../../src/core/ima/legacy-allow-list.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
+import { comparePolicies } from '../../../../src/core/policy/compare-policies.ts'
+import { mergePolicies } from '../../../../src/core/policy/merge-policies.ts'
 import { machineState } from '../../../boot-log.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, runtimePolicy } from '../../../ima.ts'
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
-import { FRESH_IMA, type ImaProgress } from '../../../../src/core/attestation/evidence-policy.ts'
+import { FRESH_IMA, type ImaProgress } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { type ImaKey, keyringText, readImaKey } from '../../../../src/core/ima/keyring.ts'
-import { learnKey, nothingLearned } from '../../../../src/core/ima/learned.ts'
+import { learnKey, nothingLearned } from '../../../../src/core/ima/learned-from-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import { FRESH_IMA, type ImaProgress } from '../../../../src/core/attestation/evidence-policy.ts'
 import { type ImaEntry, parseEntry } from '../../../../src/core/ima/entry.ts'
+import { FRESH_IMA, type ImaProgress } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import type { VerifiedPcrs } from '../../../../src/core/quote/verify-quote.ts'

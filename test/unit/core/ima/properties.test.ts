@@ -1,7 +1,7 @@
 import fc from 'fast-check'
-import { FRESH_IMA, type ImaProgress } from '../../../../src/core/attestation/evidence-policy.ts'
 import { isKeylimeError } from '../../../../src/core/errors.ts'
 import { compileExcludes } from '../../../../src/core/ima/excludes.ts'
+import { FRESH_IMA, type ImaProgress } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../../src/core/ima/signed-policy.ts'

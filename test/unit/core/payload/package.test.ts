@@ -1,5 +1,5 @@
 import JSZip from 'jszip'
-import { makePackage } from '../../../../src/core/payload/package.ts'
+import { makePackage } from '../../../../src/core/payload/certificate-package.ts'
 
 const DATE = Date.UTC(2026, 0, 2, 3, 4, 6)
 const data = (text: string) => Buffer.from(text)

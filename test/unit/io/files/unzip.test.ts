@@ -3,7 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import fc from 'fast-check'
 import { DEFAULT_ARCHIVE_LIMITS } from '../../../../src/core/payload/archive-plan.ts'
-import { makePackage } from '../../../../src/core/payload/package.ts'
+import { makePackage } from '../../../../src/core/payload/certificate-package.ts'
 import { openArchive } from '../../../../src/io/files/unzip.ts'
 import { buildZip, type RawEntry } from '../../../zip-builder.ts'
 

@@ -1,0 +1,83 @@
+import fs from 'node:fs/promises'
+import os from 'node:os'
+import path from 'node:path'
+import { KeylimeError } from '../core/errors.ts'
+import type { CaSettings } from '../core/pki/ca-settings.ts'
+import { hostName } from '../core/pki/issue.ts'
+import { tlsDirectory } from '../io/files/tls-identity.ts'
+import { type CaAccess, initCaDirectory, isCaDirectory, withAuthority } from './ca-directory.ts'
+
+export interface TlsDirectoryRequest {
+  readonly role: 'verifier' | 'registrar'
+  readonly keylimeDir: string
+  /** Option `tls_dir`: `generate`, `default` or a path. */
+  readonly tlsDir: string
+  /** Further names and addresses of the server: the bind address, `cert_subject_alternative_names`. */
+  readonly names: readonly string[]
+  /** `[ca] password`; never asked for here. */
+  readonly caPassword: string
+  readonly settings: CaSettings
+  readonly serverKeyPassword: string
+  readonly clientKeyPassword: string
+  now(): number
+}
+
+/**
+ * Makes what `tls_dir = generate` promises, and only what is missing: a CA of upstream's shape, the server's certificate and, for the verifier, the client's.
+ * Two services that start at once make it once. For another `tls_dir` it checks that the directory is there. @returns its absolute path.
+ */
+export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<string> {
+  const directory = tlsDirectory(request.tlsDir, request.keylimeDir, request.role)
+  if (request.tlsDir !== 'generate') {
+    await fs.access(directory).catch((cause) => {
+      throw new KeylimeError('config_invalid', `tls_dir of the ${request.role} is ${directory}, which does not exist`, {
+        cause,
+        hint:
+          request.tlsDir === 'default'
+            ? 'start the verifier first (it makes this directory), or set tls_dir = generate'
+            : 'correct tls_dir',
+      })
+    })
+    return directory
+  }
+  const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
+  const wanted = request.role === 'verifier' ? (['server', 'client'] as const) : (['server'] as const)
+  const missing: ('server' | 'client')[] = []
+  for (const name of wanted) if (!(await isComplete(directory, name))) missing.push(name)
+  if (missing.length === 0) return directory
+  if (!(await isCaDirectory(directory))) await initCaDirectory(access)
+  await withAuthority(access, async (authority) => {
+    for (const name of missing) {
+      if (await isComplete(directory, name)) continue
+      await authority.issue({
+        name,
+        alternativeNames: name === 'server' ? serverNames(request.names) : [{ type: 'dns', value: 'client' }],
+        keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
+      })
+    }
+  })
+  return directory
+}
+
+function serverNames(names: readonly string[]) {
+  const all = [
+    'localhost',
+    os.hostname(),
+    '127.0.0.1',
+    '::1',
+    ...names.filter((name) => name !== '' && name !== '0.0.0.0' && name !== '::'),
+  ]
+  return [...new Set(all)].map(hostName)
+}
+
+async function isComplete(directory: string, name: string): Promise<boolean> {
+  const found = await Promise.all(
+    [`${name}-cert.crt`, `${name}-private.pem`, 'cacert.crt'].map((file) =>
+      fs.access(path.join(directory, file)).then(
+        () => true,
+        () => false,
+      ),
+    ),
+  )
+  return found.every(Boolean)
+}

@@ -1,0 +1,16 @@
+import type { VerifiedPcrs } from '../quote/verify-quote.ts'
+import type { HashName } from '../tpm/algorithms.ts'
+import type { Failure } from '../verdict/failure.ts'
+
+export interface BootEvidence {
+  pcrs: VerifiedPcrs
+  /** TCG event log as the agent sent it; null when it sent none. */
+  log: Buffer | null
+  /** Whether the reference state is compared, or only the log replayed (`measured_boot_evaluate`). */
+  evaluate: boolean
+}
+
+/** A measured boot policy, parsed once and shared. */
+export interface BootPolicy {
+  judge(evidence: BootEvidence): { failures: Failure[]; bootAggregates: readonly { hash: HashName; digest: string }[] }
+}

@@ -1,0 +1,121 @@
+import type { Clock } from './clock.ts'
+
+/** Runs each item when it is due. One clock tick for all of them: no timer an agent (fleet.md section 1). */
+export interface Scheduler<T> {
+  /** (Re)schedules; an item has one due time. A due time in the past runs at once. */
+  schedule(item: T, afterMs: number): void
+  cancel(item: T): void
+  /** Items that wait for their time or for a free place. */
+  readonly waiting: number
+  stop(): void
+}
+
+export interface SchedulerOptions<T> {
+  clock: Clock
+  /** Must not throw. */
+  run(item: T): Promise<void>
+  /** How many may be in their first phase at once; the rest wait. */
+  maxStarting?: number
+}
+
+const TICK_MS = 20
+/** An item that takes longer gives its place away: a thousand machines that hang hold up nobody. */
+const STARTING_MS = 500
+const MAX_STARTING = 128
+
+interface Entry<T> {
+  due: number
+  item: T
+}
+
+export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: SchedulerOptions<T>): Scheduler<T> {
+  const heap: Entry<T>[] = []
+  const current = new Map<T, Entry<T>>()
+  const starting: { since: number; open: boolean }[] = []
+  let places = maxStarting
+  let stopped = false
+  let pumping = false
+
+  function pump(): void {
+    if (pumping || stopped) return
+    pumping = true
+    const now = clock.monotonic()
+    while (places > 0 && heap.length > 0 && heap[0]!.due <= now) {
+      const entry = pop(heap)
+      if (current.get(entry.item) !== entry) continue // rescheduled or cancelled meanwhile
+      current.delete(entry.item)
+      start(entry.item, now)
+    }
+    pumping = false
+  }
+
+  function start(item: T, now: number): void {
+    const place = { since: now, open: true }
+    const release = () => {
+      if (place.open) places++
+      place.open = false
+    }
+    places--
+    starting.push(place)
+    void run(item).finally(() => {
+      release()
+      queueMicrotask(pump)
+    })
+  }
+
+  const tick = setInterval(() => {
+    const old = clock.monotonic() - STARTING_MS
+    while (starting.length > 0 && (starting[0]!.since < old || !starting[0]!.open)) {
+      const place = starting.shift()!
+      if (place.open) places++
+      place.open = false
+    }
+    pump()
+  }, TICK_MS)
+
+  return {
+    schedule(item, afterMs) {
+      const entry = { due: clock.monotonic() + Math.max(0, afterMs), item }
+      current.set(item, entry)
+      push(heap, entry)
+      if (afterMs <= 0) queueMicrotask(pump)
+    },
+    cancel: (item) => void current.delete(item),
+    get waiting() {
+      return current.size
+    },
+    stop() {
+      stopped = true
+      clearInterval(tick)
+    },
+  }
+}
+
+/** A binary heap by due time. */
+function push<T>(heap: Entry<T>[], entry: Entry<T>): void {
+  let at = heap.push(entry) - 1
+  while (at > 0) {
+    const parent = (at - 1) >> 1
+    if (heap[parent]!.due <= entry.due) break
+    heap[at] = heap[parent]!
+    at = parent
+  }
+  heap[at] = entry
+}
+
+function pop<T>(heap: Entry<T>[]): Entry<T> {
+  const top = heap[0]!
+  const last = heap.pop()!
+  if (heap.length === 0) return top
+  let at = 0
+  for (;;) {
+    let child = 2 * at + 1
+    if (child >= heap.length) break
+    if (child + 1 < heap.length && heap[child + 1]!.due < heap[child]!.due) child++
+    if (heap[child]!.due >= last.due) break
+    heap[at] = heap[child]!
+    at = child
+  }
+  heap[at] = last
+  return top
+}

@@ -1,0 +1,68 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { explainFailures } from '../explain/explain-failures.ts'
+import type { AgentStatus } from '../services/verifier-service.ts'
+import type { TenantContext } from '../tenant-context.ts'
+
+const FIRST_PAUSE_MS = 15
+const LONGEST_PAUSE_MS = 250
+const { GET_QUOTE, GET_QUOTE_RETRY, FAILED, INVALID_QUOTE, TENANT_FAILED, TERMINATED } = OPERATIONAL_STATE
+
+/**
+ * Waits until the verifier has judged the agent's first evidence. Returns when it is good and V, if there is one, was released.
+ * @throws KeylimeError `attestation_failed` with every failure in words, `unreachable` when the verifier cannot reach the agent, `timeout`.
+ */
+export async function waitForVerdict(context: TenantContext, agentId: string, hasKey: boolean): Promise<void> {
+  context.report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
+  const end = context.clock.monotonic() + context.options.timeoutSeconds * 1000
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.4, LONGEST_PAUSE_MS)) {
+    const status = await context.verifier.agent(agentId)
+    if (!status) throw new KeylimeError('agent_not_found', `agent ${agentId} was deleted from the verifier while waiting`)
+    if (isGood(status)) return context.report({ type: 'attested', agentId, status, released: hasKey })
+    throwWhenFailed(agentId, status)
+    if (context.clock.monotonic() + pause > end) {
+      throw new KeylimeError('timeout', `no verdict on agent ${agentId} within ${context.options.timeoutSeconds} s`, {
+        hint: `the verifier goes on trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
+      })
+    }
+    await sleep(pause)
+  }
+}
+
+/** Polls until the verifier knows the agent, as upstream's tenant does after `add`. */
+export async function waitUntilKnown(context: TenantContext, agentId: string): Promise<AgentStatus> {
+  for (let attempt = 1; attempt <= Math.max(1, context.config.max_retries); attempt++) {
+    const status = await context.verifier.agent(agentId)
+    if (status) return status
+    await sleep(LONGEST_PAUSE_MS * attempt)
+  }
+  throw new KeylimeError('agent_not_found', `the verifier took agent ${agentId} but does not know it`)
+}
+
+function isGood(status: AgentStatus): boolean {
+  const polling = status.operational_state === GET_QUOTE || status.operational_state === GET_QUOTE_RETRY
+  return polling && (status.attestation_count ?? 0) >= 1
+}
+
+function throwWhenFailed(agentId: string, status: AgentStatus): void {
+  const state = status.operational_state
+  if (state !== FAILED && state !== INVALID_QUOTE && state !== TENANT_FAILED && state !== TERMINATED) return
+  throw failureOf(agentId, status)
+}
+
+/** The error that says why the verifier does not trust an agent. */
+export function failureOf(agentId: string, status: AgentStatus): KeylimeError {
+  const event = status.last_event_id ?? ''
+  const details = { agent_id: agentId, failures: status.failures ?? [], last_event_id: event }
+  if (event.startsWith('internal.verifier.not_reachable')) {
+    return new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}`, {
+      hint: 'check contact_ip and contact_port of the agent and the firewall between them; --cv_targethost gives the address as the verifier sees it',
+      details,
+    })
+  }
+  return new KeylimeError('attestation_failed', `agent ${agentId} failed attestation:\n${explainFailures(status)}`, {
+    hint: `\`keylime tenant explain -u ${agentId}\` tells all of it; mend the machine or correct the policy, then \`keylime tenant update -u ${agentId} …\``,
+    details,
+  })
+}

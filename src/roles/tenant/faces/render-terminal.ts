@@ -1,0 +1,157 @@
+import { hostPort } from '../../../core/api/host-port.ts'
+import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
+import { alignColumns, byteSize, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
+import type { TenantEvent } from '../events.ts'
+import { explainFailures, hasStory } from '../explain/explain-failures.ts'
+import { storyLines } from '../explain/render-story.ts'
+import type { TenantResult } from '../run-command.ts'
+import type { Revocation } from '../services/revocations.ts'
+import type { AgentStatus } from '../services/verifier-service.ts'
+
+/** Prints steps as they happen, each with its time when that is over a second. */
+export function terminalReport(terminal: Terminal, now: () => number): (event: TenantEvent) => void {
+  let last = now()
+  return (event) => {
+    if (event.type === 'working') return terminal.live(`… ${event.text}`)
+    const seconds = (now() - last) / 1000
+    if (event.type === 'warning') return terminal.line(`${terminal.style('yellow', 'warning:')} ${event.text}`)
+    last = now()
+    const text = sentence(event)
+    if (text) terminal.line(`${terminal.style('green', '✓')} ${text}${seconds > 1 ? ` (${seconds.toFixed(1)} s)` : ''}`)
+  }
+}
+
+const FOUND_BY = { id: '', prefix: ', the only id that begins so', address: ', the only one with that address' }
+
+const SCRIPT = {
+  none: '',
+  running: ', its script is running',
+  done: ', its script has run',
+  failed: ', but its script failed (see the log of the agent)',
+}
+
+function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>): string | undefined {
+  switch (event.type) {
+    case 'agent_found':
+      return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it is at ${hostPort(event.host, event.port)}`
+    case 'certificate_ready':
+      return `certificate ${event.serial} for ${event.name} from ${event.isNewAuthority ? 'the new authority in ' : ''}${event.directory}`
+    case 'payload_ready':
+      return event.kind === 'key'
+        ? 'key shares read'
+        : `${event.files === 1 ? '1 file' : `${event.files} files`} packed and encrypted (${byteSize(event.bytes)})`
+    case 'quote_verified':
+      return `identity quote is genuine (${event.reply.hash_alg}, ${event.reply.sign_alg}) and binds the agent's transport key`
+    case 'ek_verified':
+      return `EK certificate of ${event.maker} verified up to "${event.anchor}"`
+    case 'ek_unchecked':
+      return 'EK NOT checked (require_ek_cert is off): this may be any TPM'
+    case 'ek_script_passed':
+      return `EK accepted by ${event.script}`
+    case 'share_sent':
+      return event.payloadBytes > 0 ? 'payload and first key share sent to the agent' : 'first key share sent to the agent'
+    case 'enrolled':
+      return 'second key share and policy handed to the verifier'
+    case 'enrolled_status':
+      return undefined
+    case 'attested':
+      return `agent attested${event.released ? ', key share released by the verifier' : ''}`
+    case 'key_proved':
+      return 'agent proved that it derived the key'
+    case 'unpacked':
+      return `payload unpacked on the agent${SCRIPT[event.script]}`
+    case 'deleted':
+    case 'reactivated':
+      return undefined // the result says it
+  }
+}
+
+/** The result of a command as text for stdout, lines without a final newline. */
+export function resultLines(result: TenantResult, now: number): string[] {
+  switch (result.type) {
+    case 'done':
+      return [result.summary]
+    case 'ids':
+      return result.ids.length > 0 ? [...result.ids] : [`no agent is known to the ${result.where}; ${emptyAdvice(result.where)}`]
+    case 'agents':
+      return agentTable(result, now)
+    case 'status':
+      return statusLines(result, now)
+    case 'revocations':
+      return revocationTable(result.revocations)
+    case 'policy':
+      return policyLines(result)
+    case 'story':
+      return storyLines(result.story, { ...result, now })
+  }
+}
+
+function revocationTable(revocations: readonly Revocation[]): string[] {
+  if (revocations.length === 0) return ['the verifier has not revoked anything']
+  const rows = revocations.map((r) => [
+    r.agent_id,
+    r.type,
+    r.time.replace(/\.\d+Z$/, 'Z'),
+    String(r.told.length),
+    r.pending.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
+    r.given_up.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
+  ])
+  return alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows])
+}
+
+const emptyAdvice = (where: 'registrar' | 'verifier') =>
+  where === 'registrar' ? 'start `keylime agent` on a machine' : 'enrol one with `keylime tenant -u ID …`'
+
+function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agents' }>, now: number): string[] {
+  const enrolled = Object.entries(agents).map(([id, status]) => [
+    id,
+    hostPort(String(status['ip']), String(status['port'])),
+    stateName(status),
+    String(status.attestation_count ?? 0),
+    lastGood(status, now),
+    status.last_event_id ?? '',
+  ])
+  const rows = [...enrolled, ...notEnrolled.map((id) => [id, '-', 'not enrolled', '0', 'never', ''])]
+  rows.sort(([a], [b]) => (a! < b! ? -1 : 1))
+  return rows.length > 0
+    ? alignColumns([['AGENT', 'ADDRESS', 'STATE', 'ATTESTED', 'LAST GOOD', 'LAST FAILURE'], ...rows])
+    : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
+}
+
+function statusLines({ agentId, registered, status }: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
+  const rows: string[][] = [['agent', agentId]]
+  if (registered) {
+    rows.push(['registrar', `registered${(registered.regcount ?? 1) > 1 ? `, ${registered.regcount} times` : ''}`])
+    rows.push(['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')])
+    rows.push(['EK certificate', registered.ekcert ? 'yes' : 'none'])
+  }
+  if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
+  rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
+  if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
+  const lines = alignColumns(rows)
+  if (!status.last_event_id) return lines
+  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
+  return [...lines, 'failures', explainFailures(status), ...hint]
+}
+
+function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): string[] {
+  const { action, kind, name, response } = answer
+  if (action === 'list') {
+    const names = Object.values((response.results ?? {}) as Record<string, unknown>)
+      .flat()
+      .map(String)
+    return names.length > 0 ? names : [`no ${kind === 'mb' ? 'measured boot' : 'runtime'} policy is stored`]
+  }
+  if (action === 'show') return [JSON.stringify(response.results, null, 2)]
+  return [`policy ${name} ${action === 'add' ? 'stored' : action === 'update' ? 'replaced' : 'deleted'}`]
+}
+
+function stateName(status: AgentStatus): string {
+  const state = status.operational_state
+  return isOperationalState(state) ? stateText(state) : String(state)
+}
+
+function lastGood(status: AgentStatus, now: number): string {
+  const seconds = Number(status['last_successful_attestation'] ?? 0)
+  return seconds > 0 ? relativeTime(seconds * 1000, now) : 'never'
+}

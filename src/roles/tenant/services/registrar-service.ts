@@ -1,0 +1,53 @@
+import { parseMessage } from '../../../core/api/parse-message.ts'
+import { type RegisteredAgent, registeredAgent } from '../../../core/api/registrar.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
+import { negotiateWith } from './negotiate-with.ts'
+
+/** The registrar as the tenant uses it. Methods throw what the client throws; a reply that should not be is a KeylimeError `refused` with its text. */
+export class RegistrarService {
+  readonly #client: ApiClient
+  #version: Promise<string> | undefined
+
+  constructor(client: ApiClient) {
+    this.#client = client
+  }
+
+  /** Undefined when the registrar does not know the agent, or it has not proved its TPM yet. */
+  async agent(agentId: string): Promise<RegisteredAgent | undefined> {
+    const response = await this.raw('GET', `/agents/${encodeURIComponent(agentId)}`)
+    if (response.status === 404) return undefined
+    return parseMessage(registeredAgent, succeeded(response).results, 'the registrar’s answer')
+  }
+
+  async agentIds(): Promise<string[]> {
+    const { results } = succeeded(await this.raw('GET', '/agents/'))
+    const ids = (results as { uuids?: unknown } | null)?.uuids
+    return Array.isArray(ids) ? ids.map(String) : []
+  }
+
+  /** False when there was nothing to delete. */
+  async delete(agentId: string): Promise<boolean> {
+    const response = await this.raw('DELETE', `/agents/${encodeURIComponent(agentId)}`)
+    if (response.status === 404) return false
+    succeeded(response)
+    return true
+  }
+
+  async raw(method: 'GET' | 'DELETE', path: string): Promise<ApiResponse> {
+    this.#version ??= negotiateWith(this.#client)
+    return this.#client.request(method, `/v${await this.#version}${path}`)
+  }
+
+  close(): Promise<void> {
+    return this.#client.close()
+  }
+}
+
+function succeeded(response: ApiResponse): ApiResponse {
+  if (response.status === 200) return response
+  const code = response.status === 403 || response.status === 401 ? 'forbidden' : 'refused'
+  throw new KeylimeError(code, `the registrar answered ${response.status}${response.message ? `: ${response.message}` : ''}`, {
+    ...(code === 'forbidden' ? { hint: 'client_cert must be of the CA that the registrar trusts (trusted_client_ca)' } : {}),
+  })
+}

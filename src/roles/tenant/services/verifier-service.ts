@@ -1,0 +1,110 @@
+import { z } from 'zod'
+import { parseMessage } from '../../../core/api/parse-message.ts'
+import { type EnrolmentRequest, warningsIn } from '../../../core/api/verifier.ts'
+import { compareVersions } from '../../../core/api/versions.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
+import { negotiateWith } from './negotiate-with.ts'
+
+const agentStatus = z.looseObject({
+  operational_state: z.number().int(),
+  attestation_count: z.number().int().nullish(),
+  last_event_id: z.string().nullish(),
+  severity_level: z.unknown().optional(),
+  v_released: z.boolean().nullish(),
+  failures: z
+    .array(
+      z.looseObject({
+        event_id: z.string(),
+        severity_label: z.string().nullish(),
+        context: z.looseObject({ message: z.string().nullish() }),
+      }),
+    )
+    .nullish(),
+})
+
+/** The verifier's status object of an agent, upstream's or ours (protocol 4.9). */
+export type AgentStatus = z.infer<typeof agentStatus>
+
+/** The verifier as the tenant uses it. */
+export class VerifierService {
+  readonly #client: ApiClient
+  #version: Promise<string> | undefined
+
+  constructor(client: ApiClient) {
+    this.#client = client
+  }
+
+  /** Undefined when the verifier does not have the agent. */
+  async agent(agentId: string): Promise<AgentStatus | undefined> {
+    const response = await this.raw('GET', agentPath(agentId))
+    return response.status === 404 ? undefined : parseMessage(agentStatus, expectSuccess(response).results, 'the verifier’s answer')
+  }
+
+  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. @returns what it warns of. */
+  async enrol(agentId: string, request: EnrolmentRequest): Promise<string[]> {
+    this.#version ??= negotiateWith(this.#client)
+    const own = await this.#version
+    const supported_version = compareVersions(request.supported_version, own) > 0 ? own : request.supported_version
+    const olderName = { mb_refstate: request.mb_policy } // of mb_policy, before 7.12
+    const response = await this.raw('POST', agentPath(agentId), { ...request, ...olderName, supported_version })
+    if (response.status === 409) {
+      throw new KeylimeError(
+        'already_exists',
+        `the verifier already has agent ${agentId}${response.message ? ` (${response.message})` : ''}`,
+        {
+          hint: 'use `keylime tenant update`, or delete it first',
+        },
+      )
+    }
+    return warningsIn(expectSuccess(response).results)
+  }
+
+  /** 200: gone at once, 202: going, 404: was not there. */
+  async delete(agentId: string): Promise<200 | 202 | 404> {
+    const response = await this.raw('DELETE', agentPath(agentId))
+    if (response.status === 404 || response.status === 202) return response.status
+    expectSuccess(response)
+    return 200
+  }
+
+  async reactivate(agentId: string): Promise<void> {
+    expectSuccess(await this.raw('PUT', `${agentPath(agentId)}/reactivate`, {}))
+  }
+
+  async stop(agentId: string): Promise<void> {
+    expectSuccess(await this.raw('PUT', `${agentPath(agentId)}/stop`, {}))
+  }
+
+  async raw(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown, query?: Record<string, string>): Promise<ApiResponse> {
+    this.#version ??= negotiateWith(this.#client)
+    const version = await this.#version
+    return this.#client.request(method, `/v${version}${path}`, { ...(body === undefined ? {} : { body }), ...(query ? { query } : {}) })
+  }
+
+  /** Settles the API version ahead of need. */
+  warmUp(): void {
+    this.#version ??= negotiateWith(this.#client)
+    this.#version.catch(() => undefined) // whoever needs it first gets the error
+  }
+
+  close(): Promise<void> {
+    return this.#client.close()
+  }
+}
+
+const agentPath = (agentId: string) => `/agents/${encodeURIComponent(agentId)}`
+
+/** @throws KeylimeError for any other status than 2xx, with the verifier's words. */
+export function expectSuccess(response: ApiResponse): ApiResponse {
+  if (response.status >= 200 && response.status < 300) return response
+  const text = `the verifier answered ${response.status}${response.message ? `: ${response.message}` : ''}`
+  if (response.status === 404) throw new KeylimeError('not_found', text)
+  if (response.status === 409) throw new KeylimeError('conflict', text)
+  if (response.status === 413) throw new KeylimeError('payload_too_large', text, { hint: 'raise max_upload_size in verifier.conf' })
+  if (response.status === 401 || response.status === 403) {
+    throw new KeylimeError('forbidden', text, { hint: 'client_cert must be of the CA that the verifier trusts (trusted_client_ca)' })
+  }
+  if (response.status === 503 || response.status === 504) throw new KeylimeError('unavailable', text, { hint: 'try again in a moment' })
+  throw new KeylimeError('invalid_request', text)
+}

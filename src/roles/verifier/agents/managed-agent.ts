@@ -1,0 +1,31 @@
+import type { AgentProgress, Enrolment, StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { PublicArea } from '../../../core/tpm/public-area.ts'
+import type { AgentConnection } from '../../../io/http/agent-client.ts'
+import type { BookedPolicy } from '../policies/policy-book.ts'
+
+/** An agent in memory: its record, and what was parsed or opened once for it. */
+export interface ManagedAgent {
+  readonly enrolment: Enrolment
+  readonly ak: PublicArea
+  readonly connection: AgentConnection
+  policy: BookedPolicy
+  state: StoredState
+  progress: AgentProgress
+  /** Failed tries in a row of the present step; not stored, as upstream. */
+  retries: number
+  /** Rises with each command of the operator: a round that began before it says nothing any more. */
+  epoch: number
+  /** A round is running. */
+  busy: boolean
+  /** When the next round shall begin, decided while one is running; null when nothing was decided. */
+  dueMs: number | null
+  /** The change of state that is being stored, if any: the next one waits for it. */
+  turn: Promise<unknown>
+  /** Whether the next request asks for the transport key too. */
+  partial: boolean
+  /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */
+  lastJudged: number
+  /** Monotonic milliseconds at which the evidence of a failed round was stored; 0 for not in this run. */
+  evidenceStored: number
+  removed: boolean
+}

@@ -1,0 +1,53 @@
+import type { Route } from '../../../io/http/route.ts'
+import { deleteAgent } from './delete-agent.ts'
+import { enrolAgent } from './enrol-agent.ts'
+import { explainAgent } from './explain-agent.ts'
+import { listAgents } from './list-agents.ts'
+import { listRevocations } from './list-revocations.ts'
+import { policyHandlers } from './policies.ts'
+import { reactivateAgent } from './reactivate-agent.ts'
+import { showAgent } from './show-agent.ts'
+import { showVersion } from './show-version.ts'
+import { stopAgent } from './stop-agent.ts'
+import type { VerifierContext } from './verifier-context.ts'
+import { verifyEvidenceOnce } from './verify-evidence.ts'
+import { verifyIdentity } from './verify-identity.ts'
+
+/** Of what anybody may send: logs of a machine, but no flood. */
+const MAX_PUBLIC_BODY = 16 << 20
+
+/** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
+export function verifierRoutes(context: VerifierContext): Route[] {
+  const runtime = policyHandlers(context, 'runtime')
+  const mb = policyHandlers(context, 'mb')
+  return [
+    { method: 'GET', path: '/version', access: 'public', handle: showVersion },
+    { method: 'GET', path: '/versions', access: 'public', handle: showVersion },
+    { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
+    { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
+    { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
+    { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
+    { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },
+    { method: 'GET', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.show },
+    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.create },
+    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.update },
+    { method: 'DELETE', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.remove },
+    { method: 'GET', path: '/v:version/mbpolicies', access: 'admin', handle: mb.list },
+    { method: 'GET', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.show },
+    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.create },
+    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.update },
+    { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
+    { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
+    { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
+    {
+      method: 'POST',
+      path: '/v:version/verify/evidence',
+      access: 'public',
+      maxBodyBytes: MAX_PUBLIC_BODY,
+      handle: verifyEvidenceOnce(context),
+    },
+  ]
+}

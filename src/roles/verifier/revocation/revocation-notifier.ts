@@ -1,0 +1,159 @@
+import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { causeChain } from '../../../core/errors.ts'
+import { revocationMessage } from '../../../core/revocation/message.ts'
+import { signRevocation } from '../../../core/revocation/signature.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
+import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { createScheduler } from '../../../io/scheduler.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+
+/** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
+export interface RevocationNotifier {
+  /** The signed message and whom to tell; null when nobody is configured to be told. */
+  prepare(agent: ManagedAgent, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
+  deliver(revocation: StoredRevocation): void
+  /** Takes up what an earlier run left undone. */
+  resume(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Sends to one target that is no agent. @throws when it was not taken. */
+export type Sender = (envelope: { msg: string; signature: string }) => Promise<void>
+
+export interface RevocationNotifierOptions {
+  agents: AgentTable
+  store: RevocationStore
+  clock: Clock
+  logger: Logger
+  /** Tell agents by REST. */
+  tellAgents: boolean
+  /** By target name: webhook and ZeroMQ, when they are configured. */
+  senders: ReadonlyMap<string, Sender>
+  /** How long a target that cannot be reached is tried. */
+  retrySeconds: number
+}
+
+interface Delivery {
+  revocation: StoredRevocation
+  target: string
+  attempts: number
+}
+
+const FIRST_RETRY_MS = 500
+const MAX_RETRY_MS = 30_000
+const RECORD_MS = 100
+
+export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
+  const { agents, clock, logger } = options
+  const results: DeliveryResult[] = []
+  let recording: Promise<void> = Promise.resolve()
+  const scheduler = createScheduler<Delivery>({ clock, run })
+
+  async function run(delivery: Delivery): Promise<void> {
+    const { revocation, target } = delivery
+    delivery.attempts++
+    try {
+      await send(revocation, target)
+      note(delivery, 'told', null)
+    } catch (error) {
+      const reason = causeChain(error).join(': ').slice(0, 500)
+      const tooOld = clock.now() - revocation.createdAt > options.retrySeconds * 1000
+      const gone = target.startsWith('agent:') && !agents.get(target.slice('agent:'.length))
+      note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
+      if (tooOld) logger.error(`${target} could not be told of agent ${revocation.agentId} and is given up: ${reason}`)
+      if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
+    }
+  }
+
+  async function send({ text, signature }: StoredRevocation, target: string): Promise<void> {
+    const envelope = { msg: text, signature }
+    const sender = options.senders.get(target)
+    if (sender) return sender(envelope)
+    const agent = agents.get(target.replace(/^agent:/, ''))
+    if (!agent) throw new Error('it is not enrolled any more')
+    const path = `/v${agent.state.supportedVersion}/notifications/revocation`
+    const { code, status } = await agent.connection.request({ method: 'POST', path, body: envelope })
+    if (code !== 200) throw new Error(`it answered ${code} ${status}`.trim())
+  }
+
+  function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
+    results.push({ revocationId: revocation.id, target, state, attempts, at: clock.now(), lastError })
+  }
+
+  async function record(): Promise<void> {
+    const batch = results.splice(0)
+    if (batch.length === 0) return
+    try {
+      await options.store.record(batch)
+    } catch (error) {
+      results.unshift(...batch)
+      logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
+    }
+  }
+
+  const flush = () => {
+    recording = recording.then(record)
+    return recording
+  }
+  const timer = setInterval(flush, RECORD_MS)
+
+  return {
+    prepare(agent, type, failure) {
+      const targets = [
+        ...options.senders.keys(),
+        ...(options.tellAgents ? [...agents.all()].map((peer) => `agent:${peer.enrolment.agentId}`) : []),
+      ]
+      if (targets.length === 0) return null
+      const text = messageOf(agent, type, failure, new Date(clock.now()))
+      return { agentId: agent.enrolment.agentId, type, text, signature: signatureOf(agent, text, logger), createdAt: clock.now(), targets }
+    },
+    deliver(revocation) {
+      for (const target of revocation.targets) scheduler.schedule({ revocation, target, attempts: 0 }, 0)
+      logger.warn(`agent ${revocation.agentId}: ${revocation.type} is told to ${revocation.targets.length} others`, {
+        revocation: revocation.id,
+      })
+    },
+    async resume() {
+      const undone = await options.store.pending()
+      for (const delivery of undone) scheduler.schedule({ ...delivery }, 0)
+      if (undone.length > 0) logger.info(`${undone.length} notifications of earlier revocations are still to be delivered`)
+    },
+    async stop() {
+      scheduler.stop()
+      clearInterval(timer)
+      await flush()
+    },
+  }
+}
+
+function messageOf({ enrolment }: ManagedAgent, type: NewRevocation['type'], failure: Failure | JudgedFailure, eventTime: Date): string {
+  const severityLabel = 'severityLabel' in failure ? failure.severityLabel : judge([failure], DEFAULT_SEVERITY).worst.severityLabel
+  return revocationMessage({
+    type,
+    ip: enrolment.ip,
+    agentId: enrolment.agentId,
+    port: enrolment.port,
+    tpmPolicy: enrolment.tpmPolicy,
+    metaData: enrolment.metaData,
+    eventTime,
+    eventId: failure.eventId,
+    severityLabel,
+    context: JSON.stringify(failure.context),
+  })
+}
+
+/** Empty without a key: receivers do not act upon it. A key that cannot be used must not keep the failure itself from being stored. */
+function signatureOf({ enrolment }: ManagedAgent, text: string, logger: Logger): string {
+  if (enrolment.revocationKey === '') return ''
+  try {
+    const key: KeyObject = createPrivateKey(enrolment.revocationKey)
+    return signRevocation(key, text)
+  } catch (error) {
+    logger.error(`agent ${enrolment.agentId}: its revocation cannot be signed: ${(error as Error).message}`)
+    return ''
+  }
+}
