@@ -74,7 +74,8 @@ describe('a share in transport', () => {
     const ec = createPublicKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'pem', type: 'spki' })).export(
       { format: 'pem', type: 'spki' },
     ) as string
-    for (const bad of [weak, ec, 'no key']) expect(() => encryptShare(bad, V)).toThrow()
+    for (const bad of [weak, ec]) expect(() => encryptShare(bad, V)).toThrow('the transport key must be RSA of at least 2048 bits')
+    expect(() => encryptShare('no key', V)).toThrow('the transport key is not a PEM public key')
   })
 })
 
