@@ -15,7 +15,7 @@ afterEach(() => {
 })
 
 /** A scheduler whose items are done at once, and what it ran, with the time. */
-function instant(maxStarting?: number) {
+function instant(maxStarting = 128) {
   const ran: { item: string; at: number }[] = []
   scheduler = createScheduler<string>({
     clock: time.clock,
