@@ -2,8 +2,9 @@ import { agentVersion } from '../../../core/api/agent.ts'
 import type { Envelope } from '../../../core/api/envelope.ts'
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
-import { type EvidenceRound, type EvidenceVerdict, type KnownAgent, verifyEvidence } from '../../../core/attestation/verify-evidence.ts'
+import { type EvidenceRound, type EvidenceVerdict, judgeReply, type KnownAgent } from '../../../core/attestation/verify-evidence.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
+import { policyMask } from '../../../core/policy/agent-policy.ts'
 import type { AgentRequest } from '../../../io/http/agent-client.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -58,11 +59,11 @@ async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promis
     attestationCount: agent.progress.attestationCount,
   }
   const round = { reply: envelope.results, nonce, evaluateBootAlways }
-  return { event: null, judged: { known, round, verdict: verifyEvidence(known, round) } }
+  return { event: null, judged: { known, round, verdict: judgeReply(known, round) } }
 }
 
 function quoteRequest(agent: ManagedAgent, nonce: string): AgentRequest {
-  const mask = `0x${agent.policy.tpm.mask.toString(16)}`
+  const mask = `0x${policyMask(agent.policy).toString(16)}`
   const partial = agent.partial && agent.state.transportKey !== null ? '1' : '0'
   const query = `nonce=${nonce}&mask=${mask}&partial=${partial}&ima_ml_entry=${agent.progress.ima.nextEntry}`
   return { method: 'GET', path: `/v${agent.state.supportedVersion}/quotes/integrity?${query}` }
