@@ -6,7 +6,7 @@ import type { ManagedAgent } from '../agents/managed-agent.ts'
 /** Seconds of silence, in intervals, after which a push agent would be late; shown for pull agents too (protocol 4.9). */
 const LATE_AFTER_INTERVALS = 5
 
-/** Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9 FIX). */
+/** Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9). */
 export function agentView(agent: ManagedAgent, verifierId: string, quoteInterval: number) {
   const { enrolment, state, progress } = agent
   const failures = state.failures.map((f): JudgedFailure => ('severity' in f ? f : judge([f], DEFAULT_SEVERITY).worst))

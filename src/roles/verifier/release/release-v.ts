@@ -13,7 +13,7 @@ export const vIsDue = (state: StoredState): boolean => state.v !== null && (stat
 export const fingerprint = (transportKey: string): string => createHash('sha256').update(transportKey).digest('hex')
 
 /**
- * The record that must be on the disk before V is sent (design invariant 2). Once V may have been sent to a transport key, it goes to no other.
+ * The record that must be on the disk before V is sent (invariant 2). Once V may have been sent to a transport key, it goes to no other.
  * @param transportKey bound by the quote of this very round. @returns what forbids it, as a sentence, or what of the state to change.
  */
 export function prepareRelease(state: StoredState, transportKey: string): { refused: string } | { changes: Partial<StoredState> } {

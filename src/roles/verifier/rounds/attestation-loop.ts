@@ -51,7 +51,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const scheduler = createScheduler<ManagedAgent>({ clock, run: runRound })
   let stopping = false
 
-  /** One round. Whatever goes wrong in here is a failed round: fail closed (design invariant 4). */
+  /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). */
   async function runRound(agent: ManagedAgent): Promise<void> {
     if (agent.removed || agent.busy || stopping) return
     const epoch = agent.epoch

@@ -9,7 +9,7 @@ const K = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
 const V = Buffer.from(Array.from({ length: 32 }, (_, i) => 32 + i))
 const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
 
-// Values computed with upstream's functions (protocol reference, section 11).
+// Values computed with upstream's functions (protocol 11).
 test('the auth tag is upstream’s', () =>
   expect(authTag(K, ID)).toBe('74216909e21c5a1a5fb9e0ad23881f6f1693d01b5469c4d12dfe4ea151ab3334690966790c8e3b4a358b1be3ca443e2d'))
 test('the proof of K is upstream’s', () =>
