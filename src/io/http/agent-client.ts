@@ -40,7 +40,7 @@ interface Pending {
   abort: AbortController
 }
 
-/** The verifier's only way to agents (fleet.md section 1): the seam behind which the transport can change. */
+/** The verifier's only way to agents (decision 34): the seam behind which the transport can change. */
 export interface AgentClient {
   connect(target: PinnedTarget): AgentConnection
   close(): void
