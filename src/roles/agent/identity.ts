@@ -21,7 +21,7 @@ export interface AgentIdentity {
 }
 
 /** Opens the TPM's keys; the AK of an earlier run is used again when it still can be (protocol 2.1, steps 7 to 11). */
-export async function openIdentity(tpm: Tpm, settings: AgentSettings, env: NodeJS.ProcessEnv, logger: Logger): Promise<AgentIdentity> {
+export async function openIdentity(tpm: Tpm, settings: AgentSettings, logger: Logger): Promise<AgentIdentity> {
   if (settings.ownerAuth.length > 0) await tpm.setHierarchyAuth('endorsement', settings.ownerAuth)
   const { ak } = settings
   const data = readAgentData(settings.paths.agentData, logger)
@@ -32,7 +32,7 @@ export async function openIdentity(tpm: Tpm, settings: AgentSettings, env: NodeJ
   const certificates = await readEkCertificates(tpm, ak.kind)
   if (!certificates) logger.warn('this TPM has no EK certificate for this kind of key: tenants will ask for it', { kind: ak.kind })
   return {
-    agentId: chooseAgentId(settings.values.uuid, ekHash, env),
+    agentId: chooseAgentId(settings.values.uuid, ekHash, settings.env),
     keys,
     ekCertificatePem: certificates && [certificates.certificate, ...certificates.chain.toReversed()].map((der) => toPem(der)).join(''),
     deviceKeys: settings.deviceKeys && (await openDeviceKeys(keys, settings)),

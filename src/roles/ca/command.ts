@@ -79,7 +79,7 @@ export const command = {
       })
     }
     const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
-    for (const warning of ca.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
     const { lines, json } = await action(ca, argv)
     process.stdout.write(argv.json ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
     return 0
@@ -161,7 +161,7 @@ const WORDS = [...Object.keys(ACTIONS), 'listen']
 /** A service: runs until it is told to stop. */
 async function listen(argv: Arguments): Promise<number> {
   const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
-  return runListener(ca, { notifier: argv.name, json: Boolean(argv.json), env: process.env })
+  return runListener(ca, { notifier: argv.name, json: Boolean(argv.json) })
 }
 
 function nameOf(argv: Arguments): string {

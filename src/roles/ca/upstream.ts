@@ -63,7 +63,7 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
     await importKey(await ca.access(), values['file'] ?? 'ca-private.pem', Number(values['serial']))
     return 0
   }
-  if (command === 'listen') return runListener(ca, { notifier: name, json: false, env: process.env })
+  if (command === 'listen') return runListener(ca, { notifier: name, json: false })
   if (command !== 'create' && command !== 'pkg' && command !== 'revoke') return fail(log, `Invalid command: ${command}`)
   if (!name) return fail(log, NO_NAME)
   const access = await ca.access()

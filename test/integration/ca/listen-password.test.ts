@@ -18,7 +18,7 @@ const ocsp = (serial: string) =>
 async function listen(passwordFile: string | undefined): Promise<void> {
   lines.length = 0
   const access = await openCa({ directory: bed.directory, passwordFile }, bed.env).access()
-  listener = await startListener({ access, env: bed.env, notifier: undefined, logger })
+  listener = await startListener({ access, config: bed.config, notifier: undefined, logger })
 }
 afterEach(async () => {
   await listener.stop()

@@ -6,6 +6,7 @@ import { AttestationKeys } from '../../../src/io/tpm/attestation-keys.ts'
 import { readEkCertificates } from '../../../src/io/tpm/ek.ts'
 import { openTpm } from '../../../src/io/tpm/open-tpm.ts'
 import type { Tpm } from '../../../src/io/tpm/tpm.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
@@ -29,7 +30,7 @@ const machines: Machine[] = []
 beforeAll(async () => {
   const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier')) // makes cv_ca
   await verifier.stop()
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   admin = adminClient(home.dir, registrar.tlsPort)
   plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
   machines.push(await machine(), await machine())
@@ -190,7 +191,7 @@ test('an administrator can free an id for another TPM', async () => {
 test('registrations are kept over a restart', async () => {
   await enrol('lasting', first())
   await Promise.all([admin.close(), plain.close(), registrar.stop()])
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   admin = adminClient(home.dir, registrar.tlsPort)
   plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
   expect((await show('lasting')).status).toBe(200)
