@@ -1,6 +1,6 @@
-import fs from 'node:fs'
 import { KeylimeError } from '../../core/errors.ts'
 import { toPem } from '../../core/pki/certificate.ts'
+import { readFileSync } from '../../io/files/read-file.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { AttestationKeys } from '../../io/tpm/attestation-keys.ts'
 import { derSequences } from '../../io/tpm/der-sequences.ts'
@@ -46,15 +46,8 @@ async function openDeviceKeys(keys: AttestationKeys, { deviceKeys, paths }: Agen
 
 function readDer(file: string): Buffer | null {
   if (file === '') return null
-  let bytes: Buffer
-  try {
-    bytes = fs.readFileSync(file)
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `cannot read the certificate ${file}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'put the certificate there, or set iak_cert and idevid_cert; an empty value means none',
-    })
-  }
+  const hint = 'put the certificate there, or set iak_cert and idevid_cert; an empty value means none'
+  const bytes = readFileSync(file, { what: 'the certificate', code: 'config_invalid', hint })
   const pem = /-----BEGIN CERTIFICATE-----([^-]*)-----END/.exec(bytes.toString('latin1'))?.[1]
   const der = derSequences(pem ? Buffer.from(pem, 'base64') : bytes)[0]
   if (!der) throw new KeylimeError('config_invalid', `${file} holds no certificate`)
