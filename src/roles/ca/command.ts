@@ -1,15 +1,11 @@
 import type { Argv } from 'yargs'
-import {
-  changePassword,
-  createCertificate,
-  importKey,
-  initAuthority,
-  listCertificates,
-  packageCertificate,
-  publishCrl,
-  revokeCertificate,
-  showCertificate,
-} from '../../authority/authority.ts'
+import { packageCertificate } from '../../authority/certificate-package.ts'
+import { changePassword } from '../../authority/change-password.ts'
+import { createCertificate } from '../../authority/create-certificate.ts'
+import { importKey, initAuthority } from '../../authority/init-authority.ts'
+import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
+import { withAuthority } from '../../authority/open-authority.ts'
+import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
@@ -134,7 +130,8 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   },
 
   async crl(ca) {
-    const next = new Date(await publishCrl(await ca.access())).toISOString()
+    const { nextUpdate } = await withAuthority(await ca.access(), (authority) => authority.publishCrl())
+    const next = new Date(nextUpdate ?? ca.now()).toISOString()
     return {
       lines: [`revocation list published in ${ca.directory}; the next is due on ${next.slice(0, 10)}`],
       json: { directory: ca.directory, next_update: next },

@@ -1,5 +1,5 @@
 import path from 'node:path'
-import { type CaAccess, isCaDirectory } from '../../authority/ca-directory.ts'
+import { type CaAccess, isCaDirectory } from '../../authority/ca-access.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import { type Config, loadConfig } from '../../config/load.ts'

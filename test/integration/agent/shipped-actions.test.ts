@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { withAuthority } from '../../../src/authority/ca-directory.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { findActions } from '../../../src/roles/agent/revocation/find-action.ts'
 import { runAction } from '../../../src/roles/agent/revocation/run-action.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { withAuthority } from '../../../src/authority/ca-directory.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
 import { openCa } from '../../../src/roles/ca/start.ts'
 import { until } from '../../servers.ts'

@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { watchAuthority } from '../../../src/authority/ca-watch.ts'
+import { watchAuthority } from '../../../src/authority/watch-authority.ts'
 import { caOptions } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { parseCrl } from '../../../src/core/pki/crl.ts'
@@ -176,7 +176,8 @@ asRoot(
 test('with listen_tls_port only a client of the installation may send, and the signature counts all the same', async () => {
   bed = await authorityBed({}, 1)
   const https = await import('node:https')
-  const { initCaDirectory, withAuthority } = await import('../../../src/authority/ca-directory.ts')
+  const { initCaDirectory } = await import('../../../src/authority/init-authority.ts')
+  const { withAuthority } = await import('../../../src/authority/open-authority.ts')
   const access = { ...bed.access, directory: path.join(bed.dir, 'cv_ca') }
   await initCaDirectory(access)
   await withAuthority(access, async (authority) => {

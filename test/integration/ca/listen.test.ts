@@ -119,7 +119,7 @@ describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => 
     expect(lines.filter((line) => line.startsWith('error'))).toEqual([])
   })
   test('what other programs revoke meanwhile is served; a revoked notifier is no longer believed', async () => {
-    const { withAuthority } = await import('../../../src/authority/ca-directory.ts')
+    const { withAuthority } = await import('../../../src/authority/open-authority.ts')
     await withAuthority(bed.access, (authority) => authority.revoke(5n, 'superseded'))
     expect(await ocsp('-cert', bed.file('m5-cert.crt'))).toMatch(/revoked[\s\S]*superseded/)
     await withAuthority(bed.access, (authority) => authority.revoke(2n))
