@@ -1,5 +1,5 @@
 import { verify } from 'node:crypto'
-import { verifyEvidence } from '../../src/core/attestation/verify-evidence.ts'
+import { judgeReply } from '../../src/core/attestation/verify-evidence.ts'
 import { FRESH_IMA } from '../../src/core/ima/ima-policy.ts'
 import { parseTpmPolicy } from '../../src/core/policy/tpm-policy.ts'
 import { parseQuote } from '../../src/core/quote/quote-text.ts'
@@ -27,7 +27,7 @@ export function benchVerifyQuote(): void {
     const bare = perSecond(() => void verify('sha256', attest, ak.key, signature))
     const quote = perSecond(() => void verifyQuote(text, { ak, nonce: Buffer.from(NONCE), hash: 'sha256', pcrs: [15, 16] }))
     const evidence = perSecond(() => {
-      if (verifyEvidence(agent, { reply, nonce: NONCE, evaluateBootAlways: false }).outcome !== 'passed')
+      if (judgeReply(agent, { reply, nonce: NONCE, evaluateBootAlways: false }).outcome !== 'passed')
         throw new Error('the quote of the benchmark does not pass')
     })
     const rate = (n: number) => Math.round(n).toLocaleString('en')

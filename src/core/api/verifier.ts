@@ -33,6 +33,10 @@ export const enrolmentRequest = z.preprocess((body) => {
 }, enrolment)
 export type EnrolmentRequest = z.infer<typeof enrolment>
 
+/** `PUT /v2.x/agents/:id` at our verifier: an enrolment in the place of another. A member that is not there stays as it is. */
+export const enrolmentUpdate = enrolment.partial()
+export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
+
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */
 const policyWarnings = z.object({ warnings: z.array(z.object({ policy: z.string(), path: z.string(), message: z.string() })) })
 

@@ -25,6 +25,8 @@ export type AgentEvent =
   | { type: 'v_delivered' }
   /** A bug or a failing disk while judging: fail closed. */
   | { type: 'exception'; reason: string }
+  /** What is stored cannot be worked with: a policy that is gone or not understood, an address that is none. */
+  | { type: 'not_taken_up'; reason: string }
   | { type: 'stopped' }
   | { type: 'reactivated' }
 
@@ -75,8 +77,14 @@ export function nextState(state: AgentState, event: AgentEvent, timing: AgentTim
       return failed(state, 'version_not_supported', event.reason)
     case 'exception':
       return failed(state, 'exception', event.reason)
+    case 'not_taken_up':
+      return failed(state, 'not_taken_up', event.reason)
   }
 }
+
+/** Whether an agent is asked on after a transition: stored, so that a restarted verifier goes on with it. One that could not be taken up is tried again. */
+export const isAskedOn = (event: AgentEvent, effects: readonly AgentEffect[]): boolean =>
+  event.type === 'not_taken_up' || effects.some((effect) => effect.do === 'ask_quote' || effect.do === 'deliver_v')
 
 const askQuote = (afterSeconds: number, partial: boolean): AgentEffect => ({ do: 'ask_quote', afterSeconds, partial })
 

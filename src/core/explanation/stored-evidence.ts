@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { integrityQuote } from '../api/agent.ts'
 import { parseMessage } from '../api/parse-message.ts'
-import { type EvidenceRound, type EvidenceVerdict, type KnownAgent, verifyEvidence } from '../attestation/verify-evidence.ts'
+import { type EvidenceRound, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
 import type { AgentPolicy } from '../policy/agent-policy.ts'
 import { parsePublicArea } from '../tpm/public-area.ts'
 
@@ -106,5 +106,5 @@ export function judgeAgain(stored: StoredEvidence, policy: AgentPolicy): Evidenc
     },
     attestationCount: attestation_count,
   }
-  return verifyEvidence(known, { reply: stored.reply, nonce: stored.nonce, evaluateBootAlways: stored.evaluate_boot })
+  return judgeReply(known, { reply: stored.reply, nonce: stored.nonce, evaluateBootAlways: stored.evaluate_boot })
 }

@@ -163,9 +163,21 @@ test('keys of the agent itself count in the place of the policy’s, also after 
 
 test('an agent without a policy is not judged by its log, and a broken policy is refused with its place', async () => {
   const agent = await machine()
-  const empty = policyText([]).replace(/"digests":\{[^}]*\}/, '"digests":{}')
+  const empty = policyText([])
+    .replace(/"digests":\{[^}]*\}/, '"digests":{}')
+    .replace('"generator":3', '"generator":0')
   expect((await add('empty', agent, { runtime_policy: base64(empty), tpm_policy: '{"mask":"0x0"}' })).status).toBe(200)
   await inState('empty', 3)
   const broken = await add('broken', agent, { runtime_policy: base64(policyText([], ['('])) })
   expect([broken.status, broken.message]).toEqual([400, expect.stringMatching(/excludes\[0\]/)])
+})
+
+test('a runtime policy is judged whatever the mask of the static policy says: the verifier asks for PCR 10 itself', async () => {
+  const agent = await machine()
+  expect((await add('masked', agent, { runtime_policy: base64(policyText([])), tpm_policy: '{"mask":"0x0"}' })).status).toBe(200)
+  await inState('masked', 3)
+  const other = await machine()
+  const nothing = policyText([]).replace(/"digests":\{[^}]*\}/, '"digests":{}')
+  expect((await add('masked-bad', other, { runtime_policy: base64(nothing), tpm_policy: '{"mask":"0x0"}' })).status).toBe(200)
+  await inState('masked-bad', 9)
 })

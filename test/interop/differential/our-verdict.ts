@@ -1,4 +1,4 @@
-import { verifyEvidence } from '../../../src/core/attestation/verify-evidence.ts'
+import { judgeReply } from '../../../src/core/attestation/verify-evidence.ts'
 import { isKeylimeError } from '../../../src/core/errors.ts'
 import { FRESH_IMA } from '../../../src/core/ima/ima-policy.ts'
 import { parseStoredPolicy } from '../../../src/core/ima/stored-policy.ts'
@@ -25,7 +25,7 @@ export function ourVerdict({ agent, runtime_policy, mb_policy, reply }: Evidence
     }
     const ak = parsePublicArea(Buffer.from(agent.ak, 'base64'))
     const known = { ak, transportKey: null, accepted: ACCEPTED, policy, clockInfo: null, ima: FRESH_IMA, attestationCount: 0 }
-    const verdict = verifyEvidence(known, { reply, nonce: agent.nonce, evaluateBootAlways: true })
+    const verdict = judgeReply(known, { reply, nonce: agent.nonce, evaluateBootAlways: true })
     const failures = verdict.outcome === 'failed' ? verdict.failures : []
     return {
       passed: verdict.outcome === 'passed',

@@ -1,19 +1,27 @@
 import type { Route } from '../../../io/http/route.ts'
-import { findAgent } from './find-agent.ts'
+import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'logger' | 'loop' | 'policies' | 'store'>
+
 /** `DELETE /v2.x/agents/:id`: always done when it answers; a round under way is forgotten. A policy of the agent's own goes with it. */
-export function deleteAgent(context: VerifierContext): Route['handle'] {
+export function deleteAgent({ agents, commands, logger, loop, policies, store }: Used): Route['handle'] {
   return async ({ params }) => {
-    const agent = findAgent(context, params)
-    const { agentId, runtimePolicy, mbPolicy } = agent.enrolment
-    context.loop.forget(agent)
-    await agent.turn // what is being stored of it must not come after its deletion
-    await context.store.delete(agentId)
-    context.agents.remove(agentId)
-    if (runtimePolicy === agentId) await context.policies.delete('runtime', agentId)
-    if (mbPolicy === agentId) await context.policies.delete('mb', agentId)
-    context.logger.info(`agent ${agentId} was deleted`)
-    return {}
+    const { agentId } = await findRecord(store, params)
+    return commands.take(agentId, async () => {
+      const agent = agents.get(agentId)
+      if (agent) await loop.pause(agent)
+      try {
+        await store.delete(agentId)
+      } catch (error) {
+        if (agent) loop.resume(agent)
+        throw error
+      }
+      agents.remove(agentId)
+      agent?.connection.close()
+      await policies.forgetUnused()
+      logger.info(`agent ${agentId} was deleted`)
+      return {}
+    })
   }
 }

@@ -4,9 +4,9 @@ import type { VerifierContext } from './verifier-context.ts'
 const LIMIT = 100
 
 /** `GET /v2.x/revocations`, our own: of each revocation who was told, when, and who not yet. */
-export function listRevocations(context: VerifierContext): Route['handle'] {
+export function listRevocations({ revocations }: Pick<VerifierContext, 'revocations'>): Route['handle'] {
   return async () => {
-    const report = await context.revocations.report(LIMIT)
+    const report = await revocations.report(LIMIT)
     const view = report.map(({ id, agentId, type, createdAt, told, pending, givenUp }) => ({
       id,
       agent_id: agentId,

@@ -9,6 +9,7 @@ import { reactivateAgent } from './reactivate-agent.ts'
 import { showAgent } from './show-agent.ts'
 import { showVersion } from './show-version.ts'
 import { stopAgent } from './stop-agent.ts'
+import { updateAgent } from './update-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 import { verifyEvidenceOnce } from './verify-evidence.ts'
 import { verifyIdentity } from './verify-identity.ts'
@@ -26,6 +27,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
     { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
     { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id', access: 'admin', handle: updateAgent(context) },
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },

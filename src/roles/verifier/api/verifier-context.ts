@@ -1,5 +1,7 @@
+import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { BootPolicyName } from '../../../core/measured-boot/boot-policy.ts'
 import type { Clock } from '../../../io/clock.ts'
+import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -7,18 +9,24 @@ import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
 import type { RuntimePolicyRules } from '../policies/runtime-policy-rules.ts'
-import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import type { TakeUp } from '../rounds/take-up.ts'
+import type { StateKeeper } from '../verdicts/state-keeper.ts'
 
-/** What the handlers work with; made once by `start.ts`. */
+/** All that handlers work with; made once by `start.ts`. Each takes the members that it uses. */
 export interface VerifierContext {
+  /** The agents that this process attests: a cache. What is enrolled, and how it stands, is in `store`. */
   agents: AgentTable
   store: VerifierStore
   revocations: RevocationStore
-  notifier: RevocationNotifier
+  policyStore: PolicyStore
   policies: PolicyBook
   loop: AttestationLoop
+  keeper: StateKeeper
   opener: AgentOpener
+  takeUp: TakeUp
+  /** Commands of the operator for one agent, one after the other. */
+  commands: KeyedLock
   clock: Clock
   logger: Logger
   settings: {

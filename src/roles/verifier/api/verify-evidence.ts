@@ -1,21 +1,19 @@
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { evidenceRequest } from '../../../core/api/verifier.ts'
 import { isAtLeast } from '../../../core/api/versions.ts'
+import { verifyOnce } from '../../../core/attestation/verify-once.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { FRESH_IMA } from '../../../core/ima/ima-policy.ts'
+import { readSubmittedEvidence, type SubmittedEvidence } from '../../../core/evidence/read-submitted-evidence.ts'
 import { parseStoredPolicy } from '../../../core/ima/stored-policy.ts'
 import { parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
 import type { AgentPolicy } from '../../../core/policy/agent-policy.ts'
-import { judgeStaticPcrs, parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
-import { verifyQuote } from '../../../core/quote/verify-quote.ts'
+import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { isHashName } from '../../../core/tpm/algorithms.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { imaJudging } from '../policies/runtime-policy-rules.ts'
 import type { VerifierContext } from './verifier-context.ts'
-
-type Evidence = ReturnType<typeof parseMessage<typeof evidenceRequest>>['data']
 
 /** `POST /v2.x/verify/evidence`: judges evidence that somebody else collected, once, and stores nothing (protocol 4.10). */
 export function verifyEvidenceOnce(context: VerifierContext): Route['handle'] {
@@ -32,7 +30,7 @@ export function verifyEvidenceOnce(context: VerifierContext): Route['handle'] {
 const asText = (value: unknown): string =>
   value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value)
 
-function policyOf(data: Evidence, { bootPolicy, runtimePolicyRules }: VerifierContext['settings']): AgentPolicy {
+function policyOf(data: SubmittedEvidence, { bootPolicy, runtimePolicyRules }: VerifierContext['settings']): AgentPolicy {
   const [tpm, runtime, mb] = [data.tpm_policy, data.runtime_policy, data.mb_policy].map(asText) as [string, string, string]
   if (!tpm && !runtime && !mb) throw new KeylimeError('invalid_request', 'one of tpm_policy, runtime_policy and mb_policy is needed')
   return {
@@ -42,19 +40,8 @@ function policyOf(data: Evidence, { bootPolicy, runtimePolicyRules }: VerifierCo
   }
 }
 
-function judgeOnce(data: Evidence, policy: AgentPolicy): Failure[] {
+function judgeOnce(data: SubmittedEvidence, policy: AgentPolicy): Failure[] {
   if (!isHashName(data.hash_alg)) throw new KeylimeError('invalid_request', `hash_alg ${data.hash_alg.slice(0, 20)} is not known`)
   const ak = parsePublicArea(Buffer.from(data.tpm_ak, 'base64'))
-  const verdict = verifyQuote(data.quote, { ak, nonce: Buffer.from(data.nonce, 'ascii'), hash: data.hash_alg, pcrs: null })
-  if (!verdict.ok) return verdict.failures
-  const { pcrs } = verdict
-  const log = data.mb_log ? Buffer.from(data.mb_log, 'base64') : null
-  const boot = policy.boot?.judge({ pcrs, log, evaluate: true })
-  const ima = policy.ima?.judge({
-    pcrs,
-    list: data.ima_measurement_list ?? '',
-    progress: FRESH_IMA,
-    bootAggregates: boot?.bootAggregates ?? [],
-  })
-  return [...(boot?.failures ?? []), ...(ima?.failures ?? []), ...judgeStaticPcrs(policy.tpm, pcrs)]
+  return verifyOnce(readSubmittedEvidence(data), { ak, nonce: data.nonce, policy })
 }

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { type KnownAgent, quotedPcrs, verifyEvidence } from '../../../../src/core/attestation/verify-evidence.ts'
+import { judgeReply, type KnownAgent, quotedPcrs } from '../../../../src/core/attestation/verify-evidence.ts'
 import type { ImaPolicy } from '../../../../src/core/ima/ima-policy.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import type { AgentPolicy } from '../../../../src/core/policy/agent-policy.ts'
@@ -37,7 +37,7 @@ function replyOf(agent: KnownAgent, changes: Record<string, unknown> = {}, parts
   return { quote: text, hash_alg: 'sha256', enc_alg: 'ecc256', sign_alg: 'ecdsa', pubkey: transportKey, ...changes }
 }
 
-const judge = (agent: KnownAgent, reply: unknown) => verifyEvidence(agent, { reply, nonce: NONCE, evaluateBootAlways: false })
+const judge = (agent: KnownAgent, reply: unknown) => judgeReply(agent, { reply, nonce: NONCE, evaluateBootAlways: false })
 const ids = (agent: KnownAgent, reply: unknown) => {
   const verdict = judge(agent, reply)
   return verdict.outcome === 'failed' ? verdict.failures.map((f) => f.eventId) : [verdict.outcome]

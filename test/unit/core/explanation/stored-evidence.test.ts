@@ -1,4 +1,4 @@
-import { type KnownAgent, verifyEvidence } from '../../../../src/core/attestation/verify-evidence.ts'
+import { judgeReply, type KnownAgent } from '../../../../src/core/attestation/verify-evidence.ts'
 import { judgeAgain, readEvidence, storeEvidence } from '../../../../src/core/explanation/stored-evidence.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import { parseStoredPolicy, withKeys } from '../../../../src/core/ima/stored-policy.ts'
@@ -36,7 +36,7 @@ function roundOf(nonce: string, lines: string[], from: number, clock: bigint) {
 
 /** The agent as it is known after a good first round. */
 function afterFirst(): KnownAgent {
-  const first = verifyEvidence(known, roundOf('n1', [BOOT_AGGREGATE], 0, 10n))
+  const first = judgeReply(known, roundOf('n1', [BOOT_AGGREGATE], 0, 10n))
   if (first.outcome !== 'passed') throw new Error('the first round must pass')
   return { ...known, clockInfo: first.clockInfo, ima: first.ima, attestationCount: 1 }
 }
@@ -54,7 +54,7 @@ test.each([
   ['a clock that went back', roundOf('n2', [BOOT_AGGREGATE], 1, 9n), 'qoute_validation.quote_validation'],
 ])('%s gives the same verdict when it is judged again from what was stored', (_what, round, eventId) => {
   const agent = afterFirst()
-  const verdict = verifyEvidence(agent, round)
+  const verdict = judgeReply(agent, round)
   expect(verdict).toMatchObject({ outcome: 'failed', failures: [{ eventId }] })
   expect(judgeAgain(stored(agent, round), policy)).toEqual(verdict)
 })

@@ -3,8 +3,8 @@ import { PassThrough } from 'node:stream'
 import { verifierOptions } from '../../../../../src/config/verifier.ts'
 import { FRESH_IMA } from '../../../../../src/core/ima/ima-policy.ts'
 import { createLogger } from '../../../../../src/io/log/logger.ts'
-import { keepFailedRound, packEvidence, unpackEvidence } from '../../../../../src/roles/verifier/rounds/keep-failed-round.ts'
-import { logFailures } from '../../../../../src/roles/verifier/rounds/log-failures.ts'
+import { keepFailedRound, packEvidence, unpackEvidence } from '../../../../../src/roles/verifier/verdicts/keep-failed-round.ts'
+import { logFailures } from '../../../../../src/roles/verifier/verdicts/log-failures.ts'
 
 const evidence = (reply: unknown) => ({
   ak: '',

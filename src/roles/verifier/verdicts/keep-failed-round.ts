@@ -1,12 +1,19 @@
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
-import { quotedPcrs } from '../../../core/attestation/verify-evidence.ts'
+import { type EvidenceRound, type EvidenceVerdict, type KnownAgent, quotedPcrs } from '../../../core/attestation/verify-evidence.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
 import { LOGS, type RoundEvidence, readEvidence, type StoredEvidence, storeEvidence } from '../../../core/explanation/stored-evidence.ts'
 import type { Judgement } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
-import type { JudgedRound } from './attestation-round.ts'
+import type { BookedPolicy } from '../policies/policy-book.ts'
+
+/** A verdict, what was judged, and by what: kept until the verdict is stored. */
+export interface JudgedRound {
+  known: KnownAgent & { policy: BookedPolicy }
+  round: EvidenceRound
+  verdict: EvidenceVerdict
+}
 
 /** Settings of the verifier that take part in a verdict. */
 export interface EvidenceRules {

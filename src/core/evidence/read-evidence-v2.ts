@@ -1,0 +1,27 @@
+import { integrityQuote } from '../api/agent.ts'
+import { type Failure, irrecoverable } from '../verdict/failure.ts'
+import type { Evidence } from './evidence.ts'
+
+/**
+ * Reads evidence from `results` of an agent of API 2.x (protocol 4.3), which may be anything. @returns why it is none, as a failure: a machine that
+ * answers nonsense is judged, never an exception.
+ */
+export function readEvidenceV2(results: unknown): { evidence: Evidence } | { failure: Failure } {
+  const parsed = integrityQuote.safeParse(results)
+  if (!parsed.success) return { failure: notEvidence(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ')) }
+  const reply = parsed.data
+  const list = reply.ima_measurement_list
+  return {
+    evidence: {
+      quote: reply.quote,
+      algorithms: { hash: reply.hash_alg, encryption: reply.enc_alg, signing: reply.sign_alg },
+      transportKey: reply.pubkey ?? null,
+      imaLog: list === undefined || list === null ? null : { text: list, firstEntry: reply.ima_measurement_list_entry ?? 0 },
+      bootLog: reply.mb_measurement_list ? Buffer.from(reply.mb_measurement_list, 'base64') : null,
+      bootTime: reply.boottime ?? 0,
+    },
+  }
+}
+
+const notEvidence = (reason: string) =>
+  irrecoverable('qoute_validation', 'invalid_data', { message: `the reply is not evidence: ${reason}` })
