@@ -1,3 +1,6 @@
+import { agentIds } from '../../../src/core/api/agent-ids.ts'
+import { registeredAgent } from '../../../src/core/api/registrar.ts'
+import { serverVersion } from '../../../src/core/api/server-version.ts'
 import { registrationTag } from '../../../src/core/payload/auth-tag.ts'
 import { parseCredentialBlob } from '../../../src/core/tpm/make-credential.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
@@ -99,6 +102,16 @@ test('a TPM that answers its challenge is registered, and what it said is shown'
     mtls_cert: 'disabled',
   })
   expect((await admin.request('GET', '/v2.6/agents/')).results).toMatchObject({ uuids: expect.arrayContaining(['one']) })
+})
+
+test('its answers are those that tenants of ours read, whole', async () => {
+  const { results: agent } = await show('one')
+  const read = registeredAgent.parse(agent)
+  expect(read).toEqual(agent)
+  expect(Object.keys(registeredAgent.shape).filter((member) => !(member in read))).toEqual([])
+  expect(agentIds.parse((await admin.request('GET', '/v2.6/agents/')).results)).toContain('one')
+  const { results: version } = await admin.request('GET', '/version')
+  expect(serverVersion.parse(version)).toEqual(version)
 })
 
 test('the same TPM may register again, and is counted', async () => {
