@@ -15,6 +15,8 @@ type AgentValues = AgentConfig['values']
 export interface AgentSettings {
   values: AgentValues
   warnings: readonly string[]
+  /** What scripts and actions inherit. */
+  env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
   keylimeDir: string
@@ -60,6 +62,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
   return {
     values,
     warnings: [...config.warnings, ...warnings],
+    env,
     runAsChosen: config.origin.run_as !== 'default',
     keylimeDir,
     apiVersions: versions,

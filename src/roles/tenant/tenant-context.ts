@@ -1,7 +1,3 @@
-import type { caOptions } from '../../config/ca.ts'
-import type { Environment } from '../../config/files.ts'
-import type { Values } from '../../config/option.ts'
-import type { tenantOptions } from '../../config/tenant.ts'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
@@ -11,16 +7,10 @@ import type { Report } from './events.ts'
 import { RegistrarService } from './services/registrar-service.ts'
 import { VerifierService } from './services/verifier-service.ts'
 import type { TenantOptions } from './tenant-options.ts'
+import type { TenantSettings } from './tenant-settings.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
-export interface TenantContext {
-  readonly options: TenantOptions
-  readonly config: Values<typeof tenantOptions>
-  readonly caConfig: Values<typeof caOptions>
-  readonly env: Environment
-  readonly keylimeDir: string
-  readonly clock: Clock
-  readonly report: Report
+export interface TenantContext extends ContextParts {
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
   readonly registrarAddress: { readonly host: string; readonly port: number }
@@ -30,12 +20,8 @@ export interface TenantContext {
   close(): Promise<void>
 }
 
-export interface ContextParts {
+export interface ContextParts extends TenantSettings {
   readonly options: TenantOptions
-  readonly config: Values<typeof tenantOptions>
-  readonly caConfig: Values<typeof caOptions>
-  readonly env: Environment
-  readonly keylimeDir: string
   readonly clock: Clock
   readonly report: Report
 }

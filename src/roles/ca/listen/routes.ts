@@ -1,4 +1,4 @@
-import type { AuthorityWatch, PublishedCrl } from '../../../authority/ca-watch.ts'
+import type { AuthorityWatch, PublishedCrl } from '../../../authority/watch-authority.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { answerOcsp, type OcspStatus, ocspError } from '../../../core/pki/ocsp.ts'
 import type { Access, ApiReply, ApiRequest, Route } from '../../../io/http/route.ts'

@@ -1,15 +1,14 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { type CaAccess, withAuthority } from '../../../authority/ca-directory.ts'
-import { watchAuthority } from '../../../authority/ca-watch.ts'
-import { caOptions } from '../../../config/ca.ts'
-import type { Environment } from '../../../config/files.ts'
-import { loadConfig } from '../../../config/load.ts'
+import type { CaAccess } from '../../../authority/ca-access.ts'
+import { withAuthority } from '../../../authority/open-authority.ts'
+import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
 import { removeLeftovers } from '../../../io/files/atomic-file.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import type { CaConfig } from '../start.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
@@ -18,7 +17,7 @@ import { listenOverZeromq } from './zeromq-listener.ts'
 
 export interface ListenRequest {
   readonly access: CaAccess
-  readonly env: Environment
+  readonly config: CaConfig
   /** `-n`: certificate of the RevocationNotifier, a path or a name in the directory. */
   readonly notifier: string | undefined
   readonly logger: Logger
@@ -38,8 +37,8 @@ const RETRY_MS = 5_000
 const LOOK_MS = 1_000
 
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
-export async function startListener({ access, env, notifier, logger }: ListenRequest): Promise<RunningListener> {
-  const { values } = loadConfig('ca', caOptions, { env })
+export async function startListener({ access, config, notifier, logger }: ListenRequest): Promise<RunningListener> {
+  const { values } = config
   const certificate = await withAuthority(access, async (authority) => authority.certificate)
   const watch = watchAuthority(access)
   const notifierFile = notifierPath(access.directory, notifier)
@@ -56,7 +55,7 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
     await zeromq?.close()
     throw error
   })
-  const secure = await serveTls(context, env, options).catch(async (error) => {
+  const secure = await serveTls(context, config, options).catch(async (error) => {
     await Promise.all([plain.close(0), zeromq?.close()])
     throw error
   })
@@ -81,10 +80,9 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
 /** `listen_tls_port`: revocations only, from clients of the installation's CA. */
 async function serveTls(
   context: ListenerContext,
-  env: Environment,
+  { values, keylimeDir }: CaConfig,
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
 ): Promise<Listening | undefined> {
-  const { values, keylimeDir } = loadConfig('ca', caOptions, { env })
   if (values.listen_tls_port === 0) return undefined
   const tls = await loadTlsIdentity({
     keylimeDir,
