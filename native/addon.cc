@@ -1,4 +1,4 @@
-// What JavaScript sees: class Tpm, whose methods are the functions of commands.h, the functions of system.h, and class PcrReplay.
+// What JavaScript sees: class Tpm, whose methods are the functions of commands.h, the functions of system.h, and the classes PcrReplay and DigestVerifier.
 #include <memory>
 #include <system_error>
 
@@ -6,6 +6,7 @@
 
 #include "arguments.h"
 #include "commands.h"
+#include "digest-verifier.h"
 #include "pcr-replay.h"
 #include "system.h"
 
@@ -246,6 +247,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("findGroup", Napi::Function::New(env, find_group));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));
   exports.Set("PcrReplay", pcr_replay::define(env));
+  exports.Set("DigestVerifier", digest_verifier::define(env));
   return exports;
 }
 

@@ -1,7 +1,8 @@
-// `npm run bench [PART…]`: parts are quote, ima, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, ima, signatures, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
+import { benchFileSignatures } from './file-signatures.ts'
 import { benchIma } from './ima.ts'
 import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
@@ -10,6 +11,7 @@ import { benchVerifyQuote } from './verify-quote.ts'
 const PARTS: Record<string, () => void | Promise<void>> = {
   quote: benchVerifyQuote,
   ima: benchIma,
+  signatures: benchFileSignatures,
   'boot-log': benchBootLog,
   start: benchStart,
   deliver: benchDeliver,

@@ -1,5 +1,6 @@
 import { createECDH, type KeyObject } from 'node:crypto'
 import { childrenOf, expectTag, readElement, readInteger, TAG } from '../pki/der.ts'
+import { derDefect } from '../pki/der-defect.ts'
 
 interface Curve {
   /** Name for OpenSSL. */
@@ -41,7 +42,7 @@ export const supportsCurve = (name: string | undefined): boolean => CURVES[name 
 
 /**
  * ECDSA over a digest that somebody else computed (FIPS 186-5, section 6.4.2): OpenSSL's interface in node would hash it once more. Only public
- * values are handled, so running time tells nothing. @param signature DER SEQUENCE of r and s.
+ * values are handled, so running time tells nothing. @param signature DER SEQUENCE of r and s, in its shortest form as OpenSSL demands it.
  */
 export function verifyDigestEcdsa(key: KeyObject, digest: Buffer, signature: Buffer): boolean {
   const jwk = key.export({ format: 'jwk' }) as { crv?: string; x?: string; y?: string }
@@ -67,7 +68,7 @@ function readSignature(signature: Buffer): [bigint, bigint] | null {
   try {
     const outer = readElement(signature)
     const [r, s, ...more] = childrenOf(expectTag(outer, TAG.sequence, 'the signature'))
-    return outer.bytes.length === signature.length && more.length === 0 ? [readInteger(r), readInteger(s)] : null
+    return derDefect(signature) === undefined && more.length === 0 ? [readInteger(r), readInteger(s)] : null
   } catch {
     return null
   }

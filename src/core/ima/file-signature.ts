@@ -1,16 +1,16 @@
-import { constants, hash as hashOf, type KeyObject, publicDecrypt } from 'node:crypto'
-import { verifyDigestEcdsa } from './ecdsa.ts'
+import { hash as hashOf, type KeyObject } from 'node:crypto'
 import type { ImaEntry } from './entry.ts'
 import type { Keyring } from './keyring.ts'
+import { type VerifyDigest, verifyDigest } from './verify-digest.ts'
 
 /** Kernel numbers of hash algorithms, and the DER head of a PKCS#1 v1.5 DigestInfo. */
-const HASHES: Record<number, { name: string; digestInfo: string } | undefined> = {
-  1: { name: 'md5', digestInfo: '3020300c06082a864886f70d020505000410' },
-  2: { name: 'sha1', digestInfo: '3021300906052b0e03021a05000414' },
-  4: { name: 'sha256', digestInfo: '3031300d060960864801650304020105000420' },
-  5: { name: 'sha384', digestInfo: '3041300d060960864801650304020205000430' },
-  6: { name: 'sha512', digestInfo: '3051300d060960864801650304020305000440' },
-  7: { name: 'sha224', digestInfo: '302d300d06096086480165030402040500041c' },
+const HASHES: Record<number, { name: string; head: Buffer } | undefined> = {
+  1: { name: 'md5', head: Buffer.from('3020300c06082a864886f70d020505000410', 'hex') },
+  2: { name: 'sha1', head: Buffer.from('3021300906052b0e03021a05000414', 'hex') },
+  4: { name: 'sha256', head: Buffer.from('3031300d060960864801650304020105000420', 'hex') },
+  5: { name: 'sha384', head: Buffer.from('3041300d060960864801650304020205000430', 'hex') },
+  6: { name: 'sha512', head: Buffer.from('3051300d060960864801650304020305000440', 'hex') },
+  7: { name: 'sha224', head: Buffer.from('302d300d06096086480165030402040500041c', 'hex') },
 }
 
 const XATTR_DIGSIG = 3
@@ -42,24 +42,24 @@ export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Keyring>): 
  * Whether the signature of an entry is good by a key of the rings; only the first ring that has the key id is asked (policies A.11). Version 2
  * signs the file's digest itself; version 3, for fs-verity, signs a hash over type, algorithm and digest.
  */
-export function verifyFileSignature(entry: ImaEntry, rings: Iterable<Keyring>): boolean {
+export function verifyFileSignature(entry: ImaEntry, rings: Iterable<Keyring>, verify: VerifyDigest = verifyDigest): boolean {
   const { extra: signature } = entry
   if (!isWellFormed(signature)) return false
   const [type, version] = [signature[0]!, signature[1]!]
   const hash = HASHES[signature[2]!]
-  if (hash?.name !== entry.algorithm || entry.digest.length !== 2 * digestBytes(hash.digestInfo)) return false
+  if (hash?.name !== entry.algorithm || entry.digest.length !== 2 * hash.head.at(-1)!) return false
   const digest = Buffer.from(entry.digest, 'hex')
   const key = findKey(rings, signature.readUInt32BE(3))
   if (!key) return false
   const bytes = signature.subarray(HEADER_SIZE)
   if (version === 2 && (type === XATTR_DIGSIG || type === XATTR_PORTABLE_DIGSIG))
-    return entry.digestType === 'ima' && verifyDigest(key, hash.digestInfo, digest, bytes)
+    return entry.digestType === 'ima' && verify(key, signed(hash.head, digest), bytes)
   if (version !== 3 || type !== XATTR_VERITY_DIGSIG || entry.digestType !== 'verity') return false
   const fileId = hashOf(hash.name, Buffer.concat([Buffer.from([type, signature[2]!]), digest]), 'buffer')
-  return verifyDigest(key, hash.digestInfo, fileId, bytes)
+  return verify(key, signed(hash.head, fileId), bytes)
 }
 
-const digestBytes = (digestInfo: string) => Number.parseInt(digestInfo.slice(-2), 16)
+const signed = (head: Buffer, digest: Buffer) => ({ digest, digestInfo: Buffer.concat([head, digest]) })
 
 function findKey(rings: Iterable<Keyring>, id: number): KeyObject | undefined {
   for (const ring of rings) {
@@ -67,14 +67,4 @@ function findKey(rings: Iterable<Keyring>, id: number): KeyObject | undefined {
     if (key) return key
   }
   return undefined
-}
-
-function verifyDigest(key: KeyObject, digestInfo: string, digest: Buffer, signature: Buffer): boolean {
-  if (key.asymmetricKeyType === 'ec') return verifyDigestEcdsa(key, digest, signature)
-  try {
-    const signed = publicDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, signature)
-    return signed.equals(Buffer.concat([Buffer.from(digestInfo, 'hex'), digest]))
-  } catch {
-    return false // OpenSSL's word for a signature that is not of this key
-  }
 }

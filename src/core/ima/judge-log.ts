@@ -9,6 +9,7 @@ import { LogReplay } from './log-replay.ts'
 import { type MakePcrReplay, pcrReplay } from './pcr-replay.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 import { TemplateData } from './template-data.ts'
+import type { VerifyDigest } from './verify-digest.ts'
 
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
@@ -24,7 +25,12 @@ const imaFailure = (name: string, context: FailureContext) => failure('ima', nam
  * the PCR.
  * @param failOnViolation violations of files that are not excluded are failures.
  */
-export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean, makeReplay: MakePcrReplay = pcrReplay): ImaPolicy {
+export function imaPolicy(
+  policy: RuntimePolicy,
+  failOnViolation: boolean,
+  makeReplay: MakePcrReplay = pcrReplay,
+  verifyDigest?: VerifyDigest,
+): ImaPolicy {
   return {
     judge({ pcrs, list, progress, bootAggregates }: ImaEvidence) {
       const quoted = pcrs.values.get(IMA_PCR)
@@ -33,7 +39,7 @@ export function imaPolicy(policy: RuntimePolicy, failOnViolation: boolean, makeR
         return refuse([failure('pcr_validation', `missing_pcr_${IMA_PCR}`, { message })])
       }
       const learned = parseLearned(progress.learned)
-      const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned }
+      const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned, verifyDigest }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
       const make = list.length < SHORT_LIST ? pcrReplay : makeReplay

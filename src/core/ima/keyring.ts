@@ -23,7 +23,7 @@ export function readImaKey(bytes: Buffer): ImaKey | 'unsupported' | null {
   const certificate = readCertificate(bytes)
   const key = certificate?.publicKey ?? readPublicKey(bytes)
   if (!key) return null
-  if (!isSupported(key)) return 'unsupported'
+  if (!verifiesFiles(key)) return 'unsupported'
   return { id: certificate?.keyId ?? computedKeyId(key), key }
 }
 
@@ -48,7 +48,8 @@ function readPublicKey(bytes: Buffer): KeyObject | null {
   }
 }
 
-function isSupported(key: KeyObject): boolean {
+/** RSA, and the curves that file signatures are made with. */
+export function verifiesFiles(key: KeyObject): boolean {
   if (key.asymmetricKeyType === 'rsa') return true
   if (key.asymmetricKeyType !== 'ec') return false
   try {

@@ -4,6 +4,7 @@ import { parseKeyring } from './keyring.ts'
 import type { MakePcrReplay } from './pcr-replay.ts'
 import { parseRuntimePolicy, type RuntimePolicy } from './runtime-policy.ts'
 import { plainPolicy } from './signed-policy.ts'
+import type { VerifyDigest } from './verify-digest.ts'
 
 /** How logs are judged, whatever the policy says. */
 export interface ImaJudging {
@@ -11,6 +12,8 @@ export interface ImaJudging {
   failOnViolations: boolean
   /** A faster replay than the one that runs everywhere. */
   replay?: MakePcrReplay
+  /** A faster check of file signatures than the one that runs everywhere. */
+  verifyDigest?: VerifyDigest
 }
 
 /** A stored runtime policy, parsed once for all its agents. */
@@ -41,4 +44,5 @@ const NOTHING_ACCEPTED = parseRuntimePolicy(
   '{"meta":{"version":1,"generator":0},"release":0,"digests":{},"excludes":[],"keyrings":{},"ima":{"ignored_keyrings":[],"log_hash_alg":"sha1","dm_policy":null},"ima-buf":{},"verification-keys":""}',
 )
 
-const judgeOf = (policy: RuntimePolicy, { failOnViolations, replay }: ImaJudging) => imaPolicy(policy, failOnViolations, replay)
+const judgeOf = (policy: RuntimePolicy, { failOnViolations, replay, verifyDigest }: ImaJudging) =>
+  imaPolicy(policy, failOnViolations, replay, verifyDigest)

@@ -63,6 +63,10 @@ export interface NativeTpm {
 }
 
 export interface NativeAddon {
+  /** @throws TypeError for what is no SubjectPublicKeyInfo of an RSA or EC key. */
+  DigestVerifier: new (
+    spki: Uint8Array,
+  ) => { verify(signed: Uint8Array, signature: Uint8Array): boolean }
   PcrReplay: new (logHash: string, bank: string, start: Uint8Array, quoted: Uint8Array) => PcrReplay
   Tpm: new (tcti: string) => NativeTpm
   /** mount(2) of a tmpfs, nosuid and nodev; errors carry `errno`. */

@@ -1,6 +1,7 @@
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
 import type { ImaJudging } from '../../../core/ima/stored-policy.ts'
 import { nativePcrReplay } from '../../../io/native/pcr-replay.ts'
+import { nativeVerifyDigest } from '../../../io/native/verify-digest.ts'
 
 export interface RuntimePolicyRules {
   /** `fail_on_violations` */
@@ -9,8 +10,12 @@ export interface RuntimePolicyRules {
   requireSigned: boolean
 }
 
-/** The verifier judges with the native replay. */
-export const imaJudging = ({ failOnViolations }: RuntimePolicyRules): ImaJudging => ({ failOnViolations, replay: nativePcrReplay })
+/** The verifier judges with the native addon. */
+export const imaJudging = ({ failOnViolations }: RuntimePolicyRules): ImaJudging => ({
+  failOnViolations,
+  replay: nativePcrReplay,
+  verifyDigest: nativeVerifyDigest,
+})
 
 /**
  * Checks a policy that arrives: an envelope against the key that came with it; an unsigned one may be refused altogether.
