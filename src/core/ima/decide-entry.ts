@@ -5,9 +5,8 @@ import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
-import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
-import { type Keyring, readImaKey } from './keyring.ts'
-import { type Learned, learnKey } from './learned-from-log.ts'
+import { isWellFormed, type KeyLookup, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
+import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
 import type { Digests, RuntimePolicy } from './runtime-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
@@ -63,7 +62,7 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
 
-function* rings({ policy, learned }: Judging): Generator<Keyring> {
+function* rings({ policy, learned }: Judging): Generator<KeyLookup> {
   yield policy.keys
   yield* learned.keyrings.values()
 }
@@ -77,7 +76,11 @@ function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy
 /** Keys are learned, other buffers compared (policies A.12). The digest counts only if it is the digest of this very buffer. */
 function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure | null {
   const { policy } = judging
-  const found = readImaKey(entry.extra)
+  const found = readLoggedKey(judging.learned, entry.extra)
+  if (found === 'too_many') {
+    const message = `the log loads more keys than any kernel does: the one of keyring ${shown(entry.name)} was not read`
+    return failure('ima', 'invalid_key', { message, line, path: entry.name })
+  }
   if (found === 'unsupported') {
     const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
