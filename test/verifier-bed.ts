@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { ApiClient } from '../src/io/http/api-client.ts'
 import { type RunningVerifier, startVerifier } from '../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from './servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from './simulated-agent.ts'
 
@@ -17,7 +18,7 @@ export class VerifierBed {
   }
 
   async start(): Promise<void> {
-    this.verifier = await startVerifier(this.home.env, testLogger('verifier'))
+    this.verifier = await startVerifier(loadVerifierSettings(this.home.env), testLogger('verifier'))
     this.admin = adminClient(this.home.dir, this.verifier.port)
   }
 

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { verifyRevocation } from '../../src/core/revocation/signature.ts'
 import { startVerifier } from '../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../simulated-agent.ts'
 import { ms, printTable } from './table.ts'
@@ -14,7 +15,7 @@ const LISTENERS = 20
 /** One machine fails: how long until all others, which verify the signature, are told. Verifier and agents share this process. */
 export async function benchFanOut(): Promise<void> {
   const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '5' })
-  const verifier = await startVerifier(home.env, testLogger('verifier'))
+  const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
   const admin = adminClient(home.dir, verifier.port)
   const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
   const publicKey = createPublicKey(notifier.publicKey.export({ format: 'pem', type: 'spki' }))

@@ -1,9 +1,8 @@
 import type { Argv } from 'yargs'
-import { loadConfig } from '../../config/load.ts'
-import { verifierOptions } from '../../config/verifier.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { startVerifier } from './start.ts'
+import { loadVerifierSettings } from './verifier-settings.ts'
 
 interface Arguments {
   config?: string | undefined
@@ -31,7 +30,7 @@ export const command = {
 
   async run(argv: Arguments, { startRegistrar }: Deps): Promise<number> {
     const env = argv.config ? { ...process.env, KEYLIME_VERIFIER_CONFIG: argv.config } : process.env
-    const { values } = loadConfig('verifier', verifierOptions, { env })
+    const settings = loadVerifierSettings(env)
     if (argv.checkConfig) {
       process.stdout.write('the configuration of the verifier can be used\n')
       return 0
@@ -40,8 +39,8 @@ export const command = {
     const format = argv.json ? 'json' : 'text'
     const logger = createLogger({ name: 'verifier', level, format })
     return runService(logger, async () => {
-      const verifier = await startVerifier(env, logger)
-      if (!values.host_registrar) return verifier
+      const verifier = await startVerifier(settings, logger)
+      if (!settings.values.host_registrar) return verifier
       const registrar = await startRegistrar(env, createLogger({ name: 'registrar', level, format })).catch(async (error) => {
         await verifier.stop()
         throw error

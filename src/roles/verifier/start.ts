@@ -1,9 +1,5 @@
 import path from 'node:path'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { caOptions, caSettings } from '../../config/ca.ts'
-import { loadConfig } from '../../config/load.ts'
-import type { Values } from '../../config/option.ts'
-import { verifierOptions } from '../../config/verifier.ts'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import type { AgentTiming } from '../../core/attestation/agent-state.ts'
@@ -33,6 +29,7 @@ import { createPolicyBook } from './policies/policy-book.ts'
 import { createRevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { createAttestationLoop } from './rounds/attestation-loop.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
+import type { VerifierSettings, VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier {
   port: number
@@ -41,17 +38,15 @@ export interface RunningVerifier {
 
 const MIGRATIONS = [AGENT_TABLES, POLICY_TABLES, REVOCATION_TABLES, FAILED_ROUND_TABLES]
 
-type Settings = Values<typeof verifierOptions>
-
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns. */
-export async function startVerifier(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningVerifier> {
-  const { values, warnings, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
+export async function startVerifier(given: VerifierSettings, logger: Logger): Promise<RunningVerifier> {
+  const { values, warnings, keylimeDir } = given
   for (const warning of warnings) logger.warn(warning)
   if (values.measured_boot_imports.length > 0)
     logger.warn(`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`)
   if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
   bootPolicyOf(values) // a name that is not known is told before anything is opened
-  const tls = await tlsIdentities(env)
+  const tls = await tlsIdentities(given)
   const { client } = tls
   const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
   const webhook = openWebhookOf(values, client)
@@ -108,7 +103,7 @@ interface Opened {
   senders: ReadonlyMap<string, Sender>
 }
 
-function assemble(values: Settings, logger: Logger, { database, context, senders }: Opened): VerifierContext {
+function assemble(values: VerifierValues, logger: Logger, { database, context, senders }: Opened): VerifierContext {
   const agents = createAgentTable()
   const store = verifierStore(database, values.evidence_total_size)
   const revocations = revocationStore(database)
@@ -163,14 +158,14 @@ function assemble(values: Settings, logger: Logger, { database, context, senders
   }
 }
 
-function openWebhookOf(values: Settings, client: TlsIdentity) {
+function openWebhookOf(values: VerifierValues, client: TlsIdentity) {
   if (!values.enabled_revocation_notifications.includes('webhook')) return null
   if (values.webhook_url === '')
     throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
   return openWebhook({ url: values.webhook_url, ...client, timeoutSeconds: values.request_timeout })
 }
 
-function bootPolicyOf(values: Settings): BootPolicyName {
+function bootPolicyOf(values: VerifierValues): BootPolicyName {
   const name = values.measured_boot_policy_name
   if (isBootPolicyName(name)) return name
   throw new KeylimeError('config_invalid', `measured_boot_policy_name = ${name} is not known here`, {
@@ -178,14 +173,14 @@ function bootPolicyOf(values: Settings): BootPolicyName {
   })
 }
 
-const timingOf = (values: Settings): AgentTiming => ({
+const timingOf = (values: VerifierValues): AgentTiming => ({
   quoteInterval: values.quote_interval,
   retryInterval: values.retry_interval,
   exponentialBackoff: values.exponential_backoff,
   maxRetries: values.max_retries,
 })
 
-function severityOf(values: Settings): SeverityPolicy {
+function severityOf(values: VerifierValues): SeverityPolicy {
   const rules = values.severity_policy.map(({ event_id, severity_label }) => {
     try {
       return { eventId: new RegExp(`^(?:${event_id})$`, 's'), label: severity_label }
@@ -196,9 +191,7 @@ function severityOf(values: Settings): SeverityPolicy {
   return { labels: values.severity_labels, rules }
 }
 
-async function tlsIdentities(env: NodeJS.ProcessEnv) {
-  const { values, keylimeDir } = loadConfig('verifier', verifierOptions, { env })
-  const ca = loadConfig('ca', caOptions, { env }).values
+async function tlsIdentities({ values, ca, keylimeDir }: VerifierSettings) {
   const serverKeyPassword = values.server_key_password.reveal()
   const clientKeyPassword = values.client_key_password.reveal()
   const directory = await ensureTlsDirectory({
@@ -206,8 +199,8 @@ async function tlsIdentities(env: NodeJS.ProcessEnv) {
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password.reveal(),
-    settings: caSettings(ca),
+    caPassword: ca.password,
+    settings: ca.settings,
     serverKeyPassword,
     clientKeyPassword,
     now: systemClock.now,

@@ -1,10 +1,11 @@
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { startVerifier } from './start.ts'
+import { loadVerifierSettings } from './verifier-settings.ts'
 
 /** `keylime_verifier`: no options, and never a registrar inside (policies E.2). */
 export function runUpstream(): Promise<number> {
   const logger = createLogger({ name: 'verifier' })
   logger.info('Starting Keylime verifier in PULL mode...')
-  return runService(logger, () => startVerifier(process.env, logger))
+  return runService(logger, () => startVerifier(loadVerifierSettings(process.env), logger))
 }

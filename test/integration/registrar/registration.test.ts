@@ -8,6 +8,7 @@ import { openTpm } from '../../../src/io/tpm/open-tpm.ts'
 import type { Tpm } from '../../../src/io/tpm/tpm.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
@@ -26,7 +27,7 @@ interface Machine {
 const machines: Machine[] = []
 
 beforeAll(async () => {
-  const verifier = await startVerifier(home.env, testLogger('verifier')) // makes cv_ca
+  const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier')) // makes cv_ca
   await verifier.stop()
   registrar = await startRegistrar(home.env, testLogger('registrar'))
   admin = adminClient(home.dir, registrar.tlsPort)

@@ -5,6 +5,7 @@ import { exitCodeOf } from '../../../src/core/errors.ts'
 import { loadAddon } from '../../../src/io/native/load-addon.ts'
 import { command } from '../../../src/roles/tenant/command.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { merge } from '../../../src/tools/policy/actions/merge.ts'
 import { changed, machineEvents, machineState, replayedPcrs, serialize } from '../../boot-log.ts'
 import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy } from '../../ima.ts'
@@ -184,7 +185,7 @@ test('a quote that does not hold has no change, and says what to look at; the st
   }))
   await inState('quote-agent', 9)
   await world.verifier.stop()
-  world.verifier = await startVerifier(world.home.env, testLogger('verifier'))
+  world.verifier = await startVerifier(loadVerifierSettings(world.home.env), testLogger('verifier'))
   process.env['KEYLIME_TENANT_VERIFIER_PORT'] = String(world.verifier.port)
   const { out } = await explain('quote-agent', { patch: world.path('none.json') })
   expect(out).toMatch(

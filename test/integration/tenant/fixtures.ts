@@ -11,6 +11,7 @@ import { runTenantCommand, type TenantResult } from '../../../src/roles/tenant/r
 import { withTenant } from '../../../src/roles/tenant/start.ts'
 import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 import { softwareAk } from '../../software-ak.ts'
@@ -40,7 +41,7 @@ export class TenantWorld {
   maker!: Awaited<ReturnType<typeof root>>
 
   async start(): Promise<void> {
-    this.verifier = await startVerifier(this.home.env, testLogger('verifier'))
+    this.verifier = await startVerifier(loadVerifierSettings(this.home.env), testLogger('verifier'))
     const read = (name: string) => fs.readFileSync(this.path('cv_ca', name), 'utf8')
     this.registrar = await serve({
       host: '127.0.0.1',

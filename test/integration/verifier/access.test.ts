@@ -8,6 +8,7 @@ import { registrarRoutes } from '../../../src/roles/registrar/routes.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { verifierRoutes } from '../../../src/roles/verifier/api/routes.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 
 const home = temporaryKeylimeDir()
@@ -17,10 +18,10 @@ let verifier: RunningVerifier
 let registrar: RunningRegistrar
 
 beforeAll(async () => {
-  verifier = await startVerifier(home.env, testLogger('verifier'))
+  verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
   registrar = await startRegistrar(home.env, testLogger('registrar'))
   makeServerOnly()
-  const other = await startVerifier(foreign.env, testLogger('other'))
+  const other = await startVerifier(loadVerifierSettings(foreign.env), testLogger('other'))
   await other.stop()
 })
 afterAll(async () => {

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { enrolmentBody, simulatedAgent } from '../../simulated-agent.ts'
 
@@ -11,7 +12,7 @@ const asRoot = process.getuid?.() === 0 ? test : test.skip // mounts a small tmp
 asRoot('a machine that fails while the disk is full is announced as soon as there is room', async () => {
   const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05' })
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=3m,mode=0700', 'tmpfs', home.dir])
-  const verifier = await startVerifier(home.env, testLogger('verifier'))
+  const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
   const admin = adminClient(home.dir, verifier.port)
   const agent = await simulatedAgent(fs.readFileSync(path.join(home.dir, 'cv_ca/cacert.crt'), 'utf8'))
   const notices: object[] = []

@@ -8,6 +8,7 @@ import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { subscribe } from '../../../src/io/zeromq/subscriber.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, freePorts, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
@@ -29,7 +30,7 @@ const agents = new Map<string, SimulatedAgent>()
 const notices = new Map<string, { msg: string; signature: string }[]>()
 
 async function start(): Promise<void> {
-  verifier = await startVerifier(home.env, testLogger('verifier'))
+  verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
   admin = adminClient(home.dir, verifier.port)
 }
 async function stop(): Promise<void> {
