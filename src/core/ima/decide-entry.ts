@@ -4,10 +4,12 @@ import { type Failure, failure } from '../verdict/failure.ts'
 import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
+import type { DigestTable } from './digest-table.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
-import { isWellFormed, type KeyLookup, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
+import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
+import type { KeyLookup } from './keyring.ts'
 import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
-import type { Digests, RuntimePolicy } from './runtime-policy.ts'
+import type { RuntimePolicy } from './runtime-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
 /** What entries are judged by. */
@@ -93,7 +95,7 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
   return failed
 }
 
-function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
+function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, DigestTable]): Failure | null {
   const real = bufferDigest(entry)
   const known = digests.get(entry.name)
   if (real === entry.digest && known?.includes(entry.digest)) return null

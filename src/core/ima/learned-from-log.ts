@@ -1,11 +1,10 @@
-import { createPublicKey, type KeyObject } from 'node:crypto'
 import type { DmDevice, DmDevices } from './device-mapper/judge-dm-event.ts'
-import { type ImaKey, readImaKey } from './keyring.ts'
+import { type ImaKey, LazyKeys, readImaKey } from './keyring.ts'
 
 /** What a log teaches on the way, kept with the progress between rounds. */
 export interface Learned {
   /** Keys that the kernel loaded and the policy accepts, by keyring, in the order they were first seen. */
-  keyrings: Map<string, LearnedKeys>
+  keyrings: Map<string, LazyKeys>
   devices: DmDevices
   /** Buffers of this log that were read as keys. */
   keysRead: number
@@ -16,45 +15,11 @@ const MAX_KEYS_READ = 2000
 
 export const nothingLearned = (): Learned => ({ keyrings: new Map(), devices: new Map(), keysRead: 0 })
 
-/** The keys of one keyring. Those of earlier rounds stay text until a signature asks for them: nearly no round does. */
-export class LearnedKeys {
-  /** Base64 SubjectPublicKeyInfo, or what was made of it. */
-  readonly #keys: Map<number, string | KeyObject>
-
-  constructor(keys: Iterable<readonly [number, string]> = []) {
-    this.#keys = new Map(keys)
-  }
-  get size(): number {
-    return this.#keys.size
-  }
-  get(id: number): KeyObject | undefined {
-    const key = this.#keys.get(id)
-    if (typeof key !== 'string') return key
-    const parsed = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })
-    this.#keys.set(id, parsed)
-    return parsed
-  }
-  set(id: number, key: KeyObject): void {
-    this.#keys.set(id, key)
-  }
-  /** JSON text in the form of a keyring. */
-  text(): string {
-    const pubkeys = [...this.#keys.values()].map((key) =>
-      typeof key === 'string' ? key : key.export({ format: 'der', type: 'spki' }).toString('base64'),
-    )
-    return JSON.stringify({ meta: { version: 1 }, keyids: [...this.#keys.keys()], pubkeys })
-  }
-}
-
 /** @param text of `learnedText`, or empty. */
 export function parseLearned(text: string): Learned {
   if (text === '') return nothingLearned()
   const { keyrings, devices } = JSON.parse(text) as { keyrings: [string, string][]; devices: [string, DmDevice][] }
-  const keysOf = (ring: string) => {
-    const { keyids, pubkeys } = JSON.parse(ring) as { keyids: number[]; pubkeys: string[] }
-    return new LearnedKeys(keyids.map((id, i) => [id, pubkeys[i]!] as const))
-  }
-  return { keyrings: new Map(keyrings.map(([name, ring]) => [name, keysOf(ring)])), devices: new Map(devices), keysRead: 0 }
+  return { keyrings: new Map(keyrings.map(([name, ring]) => [name, new LazyKeys(ring)])), devices: new Map(devices), keysRead: 0 }
 }
 
 export const learnedText = ({ keyrings, devices }: Learned): string =>
@@ -73,7 +38,7 @@ export function learnKey({ keyrings }: Learned, name: string, { id, key }: ImaKe
   let count = 0
   for (const ring of keyrings.values()) count += ring.size
   if (count >= MAX_KEYS) return // the signatures of further keys do not count, which errs on the safe side
-  const ring = keyrings.get(name) ?? new LearnedKeys()
+  const ring = keyrings.get(name) ?? new LazyKeys()
   ring.set(id, key)
   keyrings.set(name, ring)
 }

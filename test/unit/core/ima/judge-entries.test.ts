@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { FRESH_IMA, type ImaProgress } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
-import { type ImaKey, keyringText, readImaKey } from '../../../../src/core/ima/keyring.ts'
-import { LearnedKeys, learnedText, learnKey, nothingLearned } from '../../../../src/core/ima/learned-from-log.ts'
+import { type ImaKey, keyringText, LazyKeys, readImaKey } from '../../../../src/core/ima/keyring.ts'
+import { learnedText, learnKey, nothingLearned } from '../../../../src/core/ima/learned-from-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
 
@@ -131,7 +131,7 @@ test('keys of a log are learned up to a bound', () => {
 
 test('keys of earlier rounds verify signatures as those of the policy do, and are handed on', () => {
   const [rsaLine] = imaVector('signatures.txt').toString().split('\n') as [string]
-  const ring = new LearnedKeys()
+  const ring = new LazyKeys()
   const { id, key } = readImaKey(imaVector('rsa2048pub.pem')) as ImaKey
   ring.set(id, key)
   const learned = learnedText({ ...nothingLearned(), keyrings: new Map([['.ima', ring]]) })
