@@ -11,8 +11,11 @@ export interface JsonLimits {
 /** Of most messages: some fields, or a list of them. */
 export const SMALL_JSON: JsonLimits = { maxDepth: 16, maxValues: 1000 }
 
-/** Of a policy of any size: the digests of 1,000,000 files are 2,000,000 values. */
-export const POLICY_JSON: JsonLimits = { maxDepth: 64, maxValues: 4_000_000 }
+/**
+ * Of a policy, which may list any number of files: a digest has 40 characters and more, so values are never dense for long. A text of nothing but `{},` is
+ * refused early. @param length of its text.
+ */
+export const policyJson = (length: number): JsonLimits => ({ maxDepth: 64, maxValues: 10_000 + Math.floor(length / 16) })
 
 /**
  * Parses the JSON text in `bytes` (UTF-8; what is no UTF-8 becomes U+FFFD), if it is within `limits`: exactly what `JSON.parse` takes and is no larger.

@@ -1,4 +1,4 @@
-import { POLICY_JSON, parseBoundedJsonText } from '../api/bounded-json.ts'
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
 import { buildDigestTable } from './build-digest-table.ts'
@@ -44,7 +44,7 @@ const PLAIN_NAME = /^[\w-]+$/
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
   if (text.length > MAX_TEXT) throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_TEXT} are accepted`)
-  const json = parseBoundedJsonText(text, 'the runtime policy', POLICY_JSON)
+  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   const policy = object(json, 'the runtime policy')
   const meta = object(policy['meta'], 'meta')
   natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)

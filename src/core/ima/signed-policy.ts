@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
-import { POLICY_JSON, parseBoundedJsonText } from '../api/bounded-json.ts'
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 
 /** A DSSE envelope around a runtime policy (policies A.16). */
@@ -13,7 +13,7 @@ const MAX_SIGNATURES = 100
 
 /** The envelope, or null when the text is a plain policy. @throws KeylimeError `invalid_request` for an envelope with missing parts. */
 export function parseEnvelope(text: string): PolicyEnvelope | null {
-  const json = parseBoundedJsonText(text, 'the runtime policy', POLICY_JSON)
+  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   if (typeof json !== 'object' || json === null || !('payload' in json) || !json.payload) return null
   const { payload, payloadType, signatures } = json as Record<string, unknown>
   if (typeof payload !== 'string' || typeof payloadType !== 'string' || !Array.isArray(signatures) || signatures.length > MAX_SIGNATURES)

@@ -208,13 +208,13 @@ async function register({ settings, trust, logger }: Start, identity: AgentIdent
 }
 
 function listen(context: AgentContext, { settings, trust }: Start, certificate: ServerCertificate | null): Promise<Listening> {
-  const { values, apiVersions, maxBodyBytes } = settings
+  const { values, apiVersions, maxPayloadBody } = settings
   return serve({
     host: values.ip,
     port: values.port,
-    routes: agentRoutes(context),
+    routes: agentRoutes(context, maxPayloadBody),
     versions: apiVersions,
-    maxBodyBytes,
+    bodyRoomBytes: { anonymous: 2 * maxPayloadBody, certified: maxPayloadBody },
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
