@@ -73,7 +73,10 @@ const WORDS: readonly [RegExp, EventWords][] = [
   ],
   [
     /^ima\.invalid_key$/,
-    { noChange: 'a key of this kind verifies no file signature', lookAt: 'which key the machine loaded into that keyring, and what for' },
+    {
+      noChange: 'a key that cannot be read, or of this kind, verifies no file signature',
+      lookAt: 'which key the machine loaded into that keyring, and what for',
+    },
   ],
   [/^ima\./, { noChange: LOG_ITSELF, lookAt: 'the log of the agent, and /sys/kernel/security/ima/ascii_runtime_measurements' }],
   [

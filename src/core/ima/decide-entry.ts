@@ -4,11 +4,12 @@ import { type Failure, failure } from '../verdict/failure.ts'
 import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
+import type { DigestTable } from './digest-table.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
 import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
-import { type Keyring, readImaKey } from './keyring.ts'
-import { type Learned, learnKey } from './learned-from-log.ts'
-import type { Digests, RuntimePolicy } from './runtime-policy.ts'
+import type { KeyLookup } from './keyring.ts'
+import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
+import type { RuntimePolicy } from './runtime-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
 /** What entries are judged by. */
@@ -63,7 +64,7 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
 
-function* rings({ policy, learned }: Judging): Generator<Keyring> {
+function* rings({ policy, learned }: Judging): Generator<KeyLookup> {
   yield policy.keys
   yield* learned.keyrings.values()
 }
@@ -77,7 +78,11 @@ function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy
 /** Keys are learned, other buffers compared (policies A.12). The digest counts only if it is the digest of this very buffer. */
 function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure | null {
   const { policy } = judging
-  const found = readImaKey(entry.extra)
+  const found = readLoggedKey(judging.learned, entry.extra)
+  if (found === 'too_many') {
+    const message = `the log loads more keys than any kernel does: the one of keyring ${shown(entry.name)} was not read`
+    return failure('ima', 'invalid_key', { message, line, path: entry.name })
+  }
   if (found === 'unsupported') {
     const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
@@ -90,7 +95,7 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
   return failed
 }
 
-function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
+function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, DigestTable]): Failure | null {
   const real = bufferDigest(entry)
   const known = digests.get(entry.name)
   if (real === entry.digest && known?.includes(entry.digest)) return null

@@ -1,3 +1,4 @@
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
@@ -43,12 +44,7 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
 export function parseBootPolicyText(text: string): Record<string, unknown> | null {
   if (text.trim() === '') return null
-  let state: unknown
-  try {
-    state = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the measured boot policy is not valid JSON', { cause })
-  }
+  const state = parseBoundedJsonText(text, 'the measured boot policy', policyJson(text.length))
   if (state === null) return null
   if (typeof state !== 'object' || Array.isArray(state))
     throw new KeylimeError('invalid_request', 'the measured boot policy is not a JSON object')

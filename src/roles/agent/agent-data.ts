@@ -1,9 +1,9 @@
-import fs from 'node:fs'
 import { z } from 'zod'
-import { KeylimeError } from '../../core/errors.ts'
+import { isKeylimeError } from '../../core/errors.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
 import { sized } from '../../core/tpm/byte-writer.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { readTextSync } from '../../io/files/read-file.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { SigningName } from '../../io/tpm/ak.ts'
 import type { KeyBlob } from '../../io/tpm/tpm.ts'
@@ -27,10 +27,10 @@ const shape = z.object({ ak_hash_alg: z.string(), ak_sign_alg: z.string(), ak_pu
 export function readAgentData(file: string, logger: Logger): AgentData | null {
   let text: string
   try {
-    text = fs.readFileSync(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw new KeylimeError('file_failed', `cannot read ${file}: ${(cause as Error).message}`, { cause })
+    text = readTextSync(file)
+  } catch (error) {
+    if (isKeylimeError(error) && error.code === 'not_found') return null
+    throw error
   }
   try {
     const data = shape.parse(JSON.parse(text))

@@ -1,4 +1,5 @@
 import path from 'node:path'
+import type { DeliveryProgress } from '../../core/api/agent-info.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type KeyShares, noShares, receiveShare, type ShareEffect, type ShareEvent } from '../../core/payload/key-shares.ts'
 import { openPayload } from '../../core/payload/seal.ts'
@@ -22,14 +23,6 @@ export interface PayloadOptions {
   logger: Logger
 }
 
-/** How far the last delivery got: an addition of ours to `GET /agent/info`, which tenants of upstream ignore. */
-export interface DeliveryProgress {
-  readonly state: 'none' | 'unpacking' | 'unpacked' | 'key_only' | 'not_allowed' | 'failed'
-  readonly files: number
-  readonly script: 'none' | 'running' | 'done' | 'failed'
-  readonly error: string | null
-}
-
 const NO_DELIVERY: DeliveryProgress = { state: 'none', files: 0, script: 'none', error: null }
 const MAX_SCRIPT_OUTPUT = 1 << 20
 
@@ -42,7 +35,7 @@ export class Payloads {
   readonly #stopping = new AbortController()
   #shares: KeyShares = noShares
   #work: Promise<void> = Promise.resolve()
-  #progress = NO_DELIVERY
+  #progress: Readonly<DeliveryProgress> = NO_DELIVERY
 
   constructor(options: PayloadOptions) {
     this.#options = options

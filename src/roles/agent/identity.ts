@@ -1,6 +1,6 @@
-import fs from 'node:fs'
 import { KeylimeError } from '../../core/errors.ts'
 import { toPem } from '../../core/pki/certificate.ts'
+import { readFileSync } from '../../io/files/read-file.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { AttestationKeys } from '../../io/tpm/attestation-keys.ts'
 import { derSequences } from '../../io/tpm/der-sequences.ts'
@@ -21,7 +21,7 @@ export interface AgentIdentity {
 }
 
 /** Opens the TPM's keys; the AK of an earlier run is used again when it still can be (protocol 2.1, steps 7 to 11). */
-export async function openIdentity(tpm: Tpm, settings: AgentSettings, env: NodeJS.ProcessEnv, logger: Logger): Promise<AgentIdentity> {
+export async function openIdentity(tpm: Tpm, settings: AgentSettings, logger: Logger): Promise<AgentIdentity> {
   if (settings.ownerAuth.length > 0) await tpm.setHierarchyAuth('endorsement', settings.ownerAuth)
   const { ak } = settings
   const data = readAgentData(settings.paths.agentData, logger)
@@ -32,7 +32,7 @@ export async function openIdentity(tpm: Tpm, settings: AgentSettings, env: NodeJ
   const certificates = await readEkCertificates(tpm, ak.kind)
   if (!certificates) logger.warn('this TPM has no EK certificate for this kind of key: tenants will ask for it', { kind: ak.kind })
   return {
-    agentId: chooseAgentId(settings.values.uuid, ekHash, env),
+    agentId: chooseAgentId(settings.values.uuid, ekHash, settings.env),
     keys,
     ekCertificatePem: certificates && [certificates.certificate, ...certificates.chain.toReversed()].map((der) => toPem(der)).join(''),
     deviceKeys: settings.deviceKeys && (await openDeviceKeys(keys, settings)),
@@ -46,15 +46,8 @@ async function openDeviceKeys(keys: AttestationKeys, { deviceKeys, paths }: Agen
 
 function readDer(file: string): Buffer | null {
   if (file === '') return null
-  let bytes: Buffer
-  try {
-    bytes = fs.readFileSync(file)
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `cannot read the certificate ${file}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'put the certificate there, or set iak_cert and idevid_cert; an empty value means none',
-    })
-  }
+  const hint = 'put the certificate there, or set iak_cert and idevid_cert; an empty value means none'
+  const bytes = readFileSync(file, { what: 'the certificate', code: 'config_invalid', hint })
   const pem = /-----BEGIN CERTIFICATE-----([^-]*)-----END/.exec(bytes.toString('latin1'))?.[1]
   const der = derSequences(pem ? Buffer.from(pem, 'base64') : bytes)[0]
   if (!der) throw new KeylimeError('config_invalid', `${file} holds no certificate`)

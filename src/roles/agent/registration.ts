@@ -1,4 +1,5 @@
-import { z } from 'zod'
+import { registrationChallenge } from '../../core/api/registrar.ts'
+import { serverVersion } from '../../core/api/server-version.ts'
 import { compareVersions, isAtLeast, negotiateVersion } from '../../core/api/versions.ts'
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { registrationTag } from '../../core/payload/auth-tag.ts'
@@ -65,13 +66,11 @@ export async function registerOnce(request: RegistrationRequest): Promise<void> 
   }
 }
 
-const versionInfo = z.object({ current_version: z.string().optional(), supported_versions: z.array(z.string()).optional() })
-
 /** The one that both know; all of ours, newest first, at a registrar without `/version` (protocol 1.3). */
 async function versionsToTry({ client, apiVersions, logger }: RegistrationRequest): Promise<string[]> {
   const newestFirst = apiVersions.toSorted((a, b) => compareVersions(b, a))
   const reply = await client.request('GET', '/version')
-  const info = versionInfo.safeParse(reply.results)
+  const info = serverVersion.safeParse(reply.results)
   if (reply.status >= 300 || !info.success) return newestFirst
   const { current_version: current, supported_versions: supported } = info.data
   if (current && apiVersions.includes(current)) return [current]
@@ -81,13 +80,11 @@ async function versionsToTry({ client, apiVersions, logger }: RegistrationReques
   return newestFirst
 }
 
-const challenge = z.object({ blob: z.string().max(16_384) })
-
 async function registerAs(version: string, request: RegistrationRequest): Promise<void> {
   const { client, identity, logger } = request
   const path = `/v${version}/agents/${encodeURIComponent(identity.agentId)}`
   const reply = accepted(await client.request('POST', path, { body: await registrationBody(version, request) }), 'registration')
-  const parsed = challenge.safeParse(reply.results)
+  const parsed = registrationChallenge.safeParse(reply.results)
   if (!parsed.success) throw new KeylimeError('malformed', 'the registrar sent no challenge')
   const blob = parseCredentialBlob(Buffer.from(parsed.data.blob, 'base64'))
   const secret = await identity.keys.use(({ tpm, ek, ak }) => tpm.activateCredential(ak, ek, blob))

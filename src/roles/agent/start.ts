@@ -16,7 +16,7 @@ import { randomBytes } from '../../io/random.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
 import type { Tpm } from '../../io/tpm/tpm.ts'
 import type { AgentContext } from './agent-context.ts'
-import { type AgentSettings, loadAgentSettings } from './agent-settings.ts'
+import { type AgentSettings } from './agent-settings.ts'
 import { Payloads } from './deliver-payload.ts'
 import { type AgentIdentity, openIdentity } from './identity.ts'
 import { accountOf, dropPrivileges, handOver } from './privileges.ts'
@@ -55,15 +55,14 @@ const CLOSE_PATIENCE_MS = 2000
  * Starts the agent in upstream's order (protocol 2.1): tmpfs, privileges, TPM, keys, registration; then it serves. Registered and serving when it returns.
  * @throws KeylimeError for whatever keeps it from starting.
  */
-export async function startAgent(env: NodeJS.ProcessEnv, logger: Logger, given: AgentDependencies = {}): Promise<RunningAgent> {
-  const settings = loadAgentSettings(env)
+export async function startAgent(settings: AgentSettings, logger: Logger, given: AgentDependencies = {}): Promise<RunningAgent> {
   for (const warning of settings.warnings) logger.warn(warning)
   const undo: (() => unknown)[] = []
   try {
     const local = prepareMachine(settings, logger, undo)
-    const tpm = await openTpm({ tcti: given.tcti ?? env['TCTI'] })
+    const tpm = await openTpm({ tcti: given.tcti ?? settings.env['TCTI'] })
     undo.push(() => tpm.close())
-    return await startWithTpm({ settings, env, logger, tpm, undo, ...local }, given)
+    return await startWithTpm({ settings, logger, tpm, undo, ...local }, given)
   } catch (error) {
     for (const step of undo.reverse()) await step()
     throw error
@@ -80,7 +79,6 @@ interface Prepared {
 
 interface Start extends Prepared {
   settings: AgentSettings
-  env: NodeJS.ProcessEnv
   logger: Logger
   tpm: Tpm
   undo: (() => unknown)[]
@@ -114,9 +112,9 @@ function prepareMachine(settings: AgentSettings, logger: Logger, undo: (() => un
 }
 
 async function startWithTpm(start: Start, given: AgentDependencies): Promise<RunningAgent> {
-  const { settings, env, logger, tpm, undo, secure } = start
+  const { settings, logger, tpm, undo, secure } = start
   const { values, paths } = settings
-  const identity = await openIdentity(tpm, settings, env, logger)
+  const identity = await openIdentity(tpm, settings, logger)
   undo.push(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
   const { agentId } = identity
   const transport = await openTransportKey(paths.payloadKey, values.payload_key_password.reveal())
@@ -135,7 +133,7 @@ async function startWithTpm(start: Start, given: AgentDependencies): Promise<Run
     scriptTimeoutSeconds: values.payload_script_timeout,
     allowed: values.enable_agent_mtls || values.enable_insecure_payload,
     inbox,
-    env,
+    env: settings.env,
     logger,
   })
   const context: AgentContext = {
@@ -210,13 +208,13 @@ async function register({ settings, trust, logger }: Start, identity: AgentIdent
 }
 
 function listen(context: AgentContext, { settings, trust }: Start, certificate: ServerCertificate | null): Promise<Listening> {
-  const { values, apiVersions, maxBodyBytes } = settings
+  const { values, apiVersions, maxPayloadBody } = settings
   return serve({
     host: values.ip,
     port: values.port,
-    routes: agentRoutes(context),
+    routes: agentRoutes(context, maxPayloadBody),
     versions: apiVersions,
-    maxBodyBytes,
+    bodyRoomBytes: { anonymous: 2 * maxPayloadBody, certified: maxPayloadBody },
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
@@ -254,8 +252,8 @@ function holdDirectory(keylimeDir: string): number {
   throw new KeylimeError('conflict', `another agent is running with ${keylimeDir}`, { hint: 'stop it, or set another KEYLIME_DIR' })
 }
 
-function revocationInbox({ settings, env, logger, secure, actionUser }: Start, agentId: string): RevocationInbox {
-  const { values, keylimeDir } = settings
+function revocationInbox({ settings, logger, secure, actionUser }: Start, agentId: string): RevocationInbox {
+  const { values, keylimeDir, env } = settings
   const unzipped = path.join(secure.directory, 'unzipped')
   const certificate =
     values.revocation_cert === 'default' || values.revocation_cert === ''

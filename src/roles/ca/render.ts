@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto'
-import { type CertificateState, commonNameOf, hostNamesOf } from '../../authority/authority.ts'
+import type { CertificateState } from '../../authority/list-certificates.ts'
+import { attributeOf } from '../../core/pki/names.ts'
+import { alternativeNames } from '../../core/pki/subject-alternative-names.ts'
+import type { Certificate } from '../../core/pki/types.ts'
 import { alignColumns, relativeTime } from '../../io/terminal/terminal.ts'
 
 const day = (time: number) => new Date(time).toISOString().slice(0, 10)
@@ -52,3 +55,9 @@ export function certificateJson({ name, certificate, state, revocation }: Certif
     sha256: createHash('sha256').update(certificate.der).digest('hex'),
   }
 }
+
+function hostNamesOf(certificate: Certificate): string[] {
+  return alternativeNames(certificate).flatMap((name) => ('value' in name && typeof name.value === 'string' ? [name.value] : []))
+}
+
+const commonNameOf = (certificate: Certificate): string => attributeOf(certificate.subjectName, 'CN') ?? certificate.subject

@@ -1,15 +1,18 @@
 import path from 'node:path'
-import { type CaAccess, isCaDirectory } from '../../authority/ca-directory.ts'
+import { type CaAccess, isCaDirectory } from '../../authority/ca-access.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
-import { loadConfig } from '../../config/load.ts'
+import { type Config, loadConfig } from '../../config/load.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { type CaPasswordSources, caPassword, givenCaPassword } from '../../io/terminal/ca-password.ts'
 
+export type CaConfig = Config<typeof caOptions>
+
+/** An authority that is worked with, and ca.conf, read once. */
 export interface OpenedCa {
   readonly directory: string
-  readonly warnings: readonly string[]
+  readonly config: CaConfig
   now(): number
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
@@ -19,7 +22,8 @@ export interface OpenedCa {
 
 /** Loads ca.conf and finds the directory; the password is fetched only by the commands that need it. */
 export function openCa(request: { directory: string | undefined; passwordFile: string | undefined }, env: Environment): OpenedCa {
-  const { values, keylimeDir, warnings } = loadConfig('ca', caOptions, { env })
+  const config = loadConfig('ca', caOptions, { env })
+  const { values, keylimeDir } = config
   const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
   const now = () => systemClock.now()
   const sources: Omit<CaPasswordSources, 'isNew'> = {
@@ -29,7 +33,7 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
   }
   return {
     directory,
-    warnings,
+    config,
     now,
     async access(isNew = false) {
       const password = await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) })

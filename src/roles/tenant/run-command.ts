@@ -1,12 +1,11 @@
+import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-agent.ts'
 import { findAgent, resolveAgentId } from './enrol/find-agent.ts'
 import { type Story, tellStory } from './explain/explain.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
-import { listRevocations, type Revocation } from './services/revocations.ts'
-import { type AgentStatus, expectSuccess } from './services/verifier-service.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
 
@@ -26,7 +25,7 @@ export type TenantResult =
       /** Ids that only the registrar knows; none when it was not asked. */
       readonly notEnrolled: readonly string[]
     }
-  | { readonly type: 'revocations'; readonly revocations: readonly Revocation[] }
+  | { readonly type: 'revocations'; readonly revocations: readonly ReportedRevocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 
@@ -48,7 +47,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
     case 'cvlist':
       return { type: 'ids', where: 'verifier', ids: await verifierIds(context) }
     case 'revocations':
-      return { type: 'revocations', revocations: await listRevocations(context) }
+      return { type: 'revocations', revocations: await context.verifier.revocations() }
     case 'explain':
       return explain(context)
     case 'bulkinfo':
@@ -102,24 +101,12 @@ async function agentStatus(context: TenantContext, command: TenantCommand): Prom
   return { type: 'status', agentId, registered, status }
 }
 
-/** Ids at the verifier; upstream gives rows of one element each. */
-async function verifierIds(context: TenantContext): Promise<string[]> {
-  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, query(context)))
-  const ids = (results as { uuids?: unknown } | null)?.uuids
-  return Array.isArray(ids) ? ids.flat().map(String) : []
-}
+const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')
 
-async function allAgents(context: TenantContext): Promise<Record<string, AgentStatus>> {
-  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, { bulk: 'True', ...query(context) }))
-  if (typeof results !== 'object' || results === null)
-    throw new KeylimeError('malformed', 'the verifier’s answer to bulkinfo is not an object')
-  return results as Record<string, AgentStatus>
-}
+const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatuses(options.verifierId ?? '')
 
 /** Every machine that somebody knows: those of the verifier, and those that have registered and were not enrolled yet. */
 async function listAgents(context: TenantContext): Promise<TenantResult> {
   const [agents, registered] = await Promise.all([allAgents(context), context.registrar.agentIds()])
   return { type: 'agents', agents, notEnrolled: registered.filter((id) => !(id in agents)) }
 }
-
-const query = ({ options }: TenantContext): Record<string, string> => (options.verifierId ? { verifier: options.verifierId } : {})

@@ -8,6 +8,7 @@ import { runUpstreamCommand } from './faces/upstream-commands.ts'
 import { withTenant } from './start.ts'
 import type { TenantContext } from './tenant-context.ts'
 import { type TenantOptions, tenantCommand } from './tenant-options.ts'
+import { loadTenantSettings } from './tenant-settings.ts'
 
 const PROGRAM = 'keylime_tenant'
 
@@ -48,7 +49,8 @@ async function run(options: TenantOptions, log: PythonLogger): Promise<number> {
   }
   const early = upstreamReport(output)
   try {
-    return await withTenant(options, process.env, (event) => (report ?? early)(event), work)
+    const settings = loadTenantSettings(process.env)
+    return await withTenant({ options, settings, report: (event) => (report ?? early)(event) }, work)
   } catch (error) {
     if (!isKeylimeError(error)) return failed(log, error instanceof Error ? (error.stack ?? error.message) : String(error))
     return failed(log, upstreamWords(error, options, verifier))

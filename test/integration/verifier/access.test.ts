@@ -4,6 +4,7 @@ import path from 'node:path'
 import { openKeystore } from '../../../src/core/pki/keystore.ts'
 import { openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Route } from '../../../src/io/http/route.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { registrarRoutes } from '../../../src/roles/registrar/routes.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { verifierRoutes } from '../../../src/roles/verifier/api/routes.ts'
@@ -19,7 +20,7 @@ let registrar: RunningRegistrar
 
 beforeAll(async () => {
   verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   makeServerOnly()
   const other = await startVerifier(loadVerifierSettings(foreign.env), testLogger('other'))
   await other.stop()

@@ -1,3 +1,6 @@
+import type { z } from 'zod'
+import type { agentVersion } from '../../../core/api/agent.ts'
+import type { FullAgentInfo } from '../../../core/api/agent-info.ts'
 import { isAtLeast } from '../../../core/api/versions.ts'
 import type { KeyKind } from '../../../core/tpm/templates.ts'
 import type { ApiReply } from '../../../io/http/route.ts'
@@ -5,7 +8,7 @@ import type { AgentContext } from '../agent-context.ts'
 
 /** `GET /version`: what verifiers negotiate with. */
 export const getVersion = ({ apiVersions }: AgentContext): ApiReply => ({
-  results: { supported_version: apiVersions.at(-1), supported_versions: apiVersions },
+  results: { supported_version: apiVersions.at(-1)!, supported_versions: [...apiVersions] } satisfies z.input<typeof agentVersion>,
 })
 
 /**
@@ -20,7 +23,7 @@ export const getInfo = ({ agentId, ak, payloads }: AgentContext, version: string
     tpm_sign_alg: ak.signing,
     ak_handle: 0x80000001,
     payload: payloads.progress,
-  },
+  } satisfies FullAgentInfo,
 })
 
 /** Full names since API 2.5; before that only `rsa` and `ecc` (protocol 1.4). */

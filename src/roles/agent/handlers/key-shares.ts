@@ -1,4 +1,5 @@
 import { userKeyRequest, verifierKeyRequest } from '../../../core/api/agent.ts'
+import type { KeyProof } from '../../../core/api/agent-info.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { challengeHmac } from '../../../core/payload/auth-tag.ts'
 import { isShareSize } from '../../../core/payload/key-shares.ts'
@@ -37,7 +38,7 @@ export function getKeyProof({ payloads }: AgentContext, request: ApiRequest): Ap
   if (challenge === '') throw invalid('No challenge provided.')
   if (!/^[A-Za-z0-9]+$/.test(challenge)) throw invalid(`Parameters should be strictly alphanumeric: ${challenge}`)
   if (!payloads.key) throw invalid('Bootstrap key not yet available.')
-  return { results: { hmac: challengeHmac(payloads.key, challenge) } }
+  return { results: { hmac: challengeHmac(payloads.key, challenge) } satisfies KeyProof }
 }
 
 function openShare({ transport }: AgentContext, text: string, wrongSize: string): Buffer {

@@ -1,3 +1,5 @@
+import type { IntegrityQuote } from '../../../core/api/agent.ts'
+import type { IdentityQuote } from '../../../core/api/identity-quote.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { IMA_PCR, pcrsOfMask } from '../../../core/tpm/pcr-selection.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
@@ -15,7 +17,8 @@ export async function getIdentityQuote(context: AgentContext, request: ApiReques
   if (!ALPHANUMERIC.test(nonce)) throw invalid(`Parameters should be strictly alphanumeric: ${nonce}`)
   if (nonce.length > MAX_NONCE) throw invalid(`Nonce is too long (max size ${MAX_NONCE}): ${nonce}`)
   const quote = await quoteOf(context, nonce, [])
-  return { results: { ...quote, ...algorithms(context, request.version), pubkey: context.transport.publicPem } }
+  const results: IdentityQuote = { ...quote, ...algorithms(context, request.version), pubkey: context.transport.publicPem }
+  return { results }
 }
 
 /** `GET /v2.x/quotes/integrity`: the PCRs of the mask and PCR 16, with the logs that explain them, for the verifier (protocol 4.3). */
@@ -30,7 +33,7 @@ export async function getIntegrityQuote(context: AgentContext, request: ApiReque
       ...(pcrs.includes(IMA_PCR) ? imaList(context, imaEntry) : {}), // after the quote: the list may be ahead of the PCR, never behind
       ...(pcrs.includes(BOOT_PCR) ? bootList(context) : {}),
       ...(context.bootTime === null ? {} : { boottime: context.bootTime }),
-    },
+    } satisfies IntegrityQuote,
   }
 }
 

@@ -1,6 +1,6 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
-import { registrationRequest } from '../../../core/api/registrar.ts'
+import { type RegistrationChallenge, registrationRequest } from '../../../core/api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { judgeRegistration } from '../../../core/identity/judge-registration.ts'
 import { makeCredential } from '../../../core/tpm/make-credential.ts'
@@ -30,7 +30,7 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
       await context.store.putPending({ record: judged.record, secret, expiresAt: now + CHALLENGE_LIFETIME_MS })
       context.logger.info(`agent ${agentId} asks to be registered`, { from: remoteAddress, regcount: judged.record.regcount })
       const blob = makeCredential({ ek: judged.ek, akName: judged.ak.name, secret, random: randomBytes })
-      return { results: { blob: blob.toString('base64') } }
+      return { results: { blob: blob.toString('base64') } satisfies RegistrationChallenge }
     })
   }
 }

@@ -1,4 +1,5 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
+import type { FullRegisteredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import type { Route } from '../../../io/http/route.ts'
@@ -18,9 +19,9 @@ export function showAgent(context: RegistrarContext): Route['handle'] {
 
 const base64 = (bytes: Buffer | null) => bytes?.toString('base64') ?? null
 
-const view = (record: AgentRecord) => ({
+const view = (record: AgentRecord): FullRegisteredAgent => ({
   agent_id: record.agentId,
-  aik_tpm: base64(record.ak),
+  aik_tpm: record.ak.toString('base64'),
   ek_tpm: base64(record.ek),
   ekcert: base64(record.ekCertificate),
   mtls_cert: record.mtlsCertificate,

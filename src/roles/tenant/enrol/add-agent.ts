@@ -1,3 +1,4 @@
+import type { IdentityQuote } from '../../../core/api/identity-quote.ts'
 import type { EnrolmentRequest } from '../../../core/api/verifier.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { authTag } from '../../../core/payload/auth-tag.ts'
@@ -11,7 +12,7 @@ import { deleteFromVerifier } from './delete-agent.ts'
 import { checkEk } from './ek-check.ts'
 import { type FoundAgent, findAgent } from './find-agent.ts'
 import { followDelivery } from './follow-delivery.ts'
-import { judgeIdentityQuote, type QuoteReply } from './identity-quote.ts'
+import { judgeIdentityQuote } from './identity-quote.ts'
 import { proveKey } from './prove-key.ts'
 import { withRetries } from './retries.ts'
 import { checkPayloadOptions, collectPayload, type Payload } from './seal-payload.ts'
@@ -104,7 +105,7 @@ function pinOf(context: TenantContext, { agentId, registered }: FoundAgent): str
 
 interface Session {
   readonly agent: AgentService
-  readonly reply: QuoteReply
+  readonly reply: IdentityQuote
 }
 
 async function proveIdentity(context: TenantContext, target: Target): Promise<Session> {

@@ -1,18 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { z } from 'zod'
+import { agentInfo } from '../../../core/api/agent-info.ts'
 import { isAtLeast } from '../../../core/api/versions.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentService } from '../services/agent-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
-
-const agentInfo = z.object({
-  payload: z.object({
-    state: z.enum(['none', 'unpacking', 'unpacked', 'key_only', 'not_allowed', 'failed']),
-    files: z.number(),
-    script: z.enum(['none', 'running', 'done', 'failed']),
-    error: z.string().nullish(),
-  }),
-})
 
 const PAUSE_MS = 15
 
@@ -25,9 +16,9 @@ export async function followDelivery(context: TenantContext, agent: AgentService
   const end = context.clock.monotonic() + context.options.timeoutSeconds * 1000
   for (;;) {
     const { results } = await agent.get('/agent/info', {})
-    const parsed = agentInfo.safeParse(results)
-    if (!parsed.success) return
-    const { state, files, script, error } = parsed.data.payload
+    const payload = agentInfo.safeParse(results).data?.payload
+    if (!payload) return
+    const { state, files, script, error } = payload
     if (state === 'failed') {
       throw new KeylimeError('archive_refused', `agent ${agentId} could not take the payload: ${error ?? 'see its log'}`, {
         hint: 'the key was delivered; mend the payload and use `keylime tenant update`',

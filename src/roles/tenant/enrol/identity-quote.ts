@@ -1,4 +1,4 @@
-import { z } from 'zod'
+import { type IdentityQuote, identityQuote } from '../../../core/api/identity-quote.ts'
 import { isAccepted } from '../../../core/attestation/accepted-algorithms.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { dataPcrValue } from '../../../core/quote/data-pcr.ts'
@@ -6,17 +6,6 @@ import { verifyQuote } from '../../../core/quote/verify-quote.ts'
 import { type HashName, isHashName } from '../../../core/tpm/algorithms.ts'
 import { DATA_PCR } from '../../../core/tpm/pcr-selection.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
-
-const quoteReply = z.object({
-  quote: z.string(),
-  hash_alg: z.string(),
-  enc_alg: z.string(),
-  sign_alg: z.string(),
-  pubkey: z.string().max(8192),
-})
-
-/** `results` of `GET /quotes/identity`. */
-export type QuoteReply = z.infer<typeof quoteReply>
 
 export interface QuoteQuestion {
   readonly ak: PublicArea
@@ -28,8 +17,8 @@ export interface QuoteQuestion {
  * Judges an identity quote (agents may quote further PCRs with it; Python agents do): made by the agent's TPM for this nonce, and PCR 16 in it binds the transport key that came along (protocol 3.4). Only then may a
  * key share be encrypted to that key. @throws KeylimeError `attestation_failed` with what was found and expected.
  */
-export function judgeIdentityQuote(results: unknown, question: QuoteQuestion): QuoteReply {
-  const parsed = quoteReply.safeParse(results)
+export function judgeIdentityQuote(results: unknown, question: QuoteQuestion): IdentityQuote {
+  const parsed = identityQuote.safeParse(results)
   if (!parsed.success)
     throw refused(
       `the agent's answer is not a quote: ${parsed.error.issues.map((issue) => issue.path.join('.')).join(', ')} missing or wrong`,

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keyProof } from '../../../core/api/agent-info.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { challengeHmac, sameTag } from '../../../core/payload/auth-tag.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
@@ -19,9 +20,8 @@ export async function proveKey(context: TenantContext, agent: AgentService, agen
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.4, LONGEST_PAUSE_MS)) {
     const challenge = randomAlphanumeric(CHALLENGE_LENGTH)
     const { status, results } = await agent.get('/keys/verify', { challenge })
-    const hmac = (results as { hmac?: unknown } | null)?.hmac
-    if (status === 200 && typeof hmac === 'string' && sameTag(hmac, challengeHmac(k, challenge)))
-      return context.report({ type: 'key_proved', agentId })
+    const proof = keyProof.safeParse(results).data
+    if (status === 200 && proof && sameTag(proof.hmac, challengeHmac(k, challenge))) return context.report({ type: 'key_proved', agentId })
     if (context.clock.monotonic() + pause > end) break
     await sleep(pause)
   }

@@ -1,7 +1,7 @@
-import fs from 'node:fs/promises'
 import { KeylimeError } from '../../../core/errors.ts'
 import { sealPayload } from '../../../core/payload/seal.ts'
 import { combineKey, KEY_SIZE, splitKey } from '../../../core/payload/split-key.ts'
+import { readFile } from '../../../io/files/read-file.ts'
 import { randomBytes } from '../../../io/random.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
@@ -73,23 +73,11 @@ async function keyPayload(context: TenantContext, keyFile: string): Promise<Payl
   return { k, u, v, sealed, revocationKey: '', metadata: '{}' }
 }
 
-function checkSize({ config }: TenantContext, length: number): void {
-  if (length > config.max_payload_size) throw tooLarge('the encrypted payload', length, config.max_payload_size)
+function checkSize({ config: { max_payload_size: limit } }: TenantContext, length: number): void {
+  if (length <= limit) return
+  throw new KeylimeError('payload_too_large', `the encrypted payload has ${length} bytes, ${limit} is the limit`, { hint: LARGER })
 }
 
-async function readPayload(file: string, option: string, limit: number): Promise<Buffer> {
-  const fail = (cause: NodeJS.ErrnoException) => {
-    throw new KeylimeError(cause.code === 'ENOENT' ? 'not_found' : 'file_failed', `${option}: cannot read ${file}: ${cause.message}`, {
-      cause,
-    })
-  }
-  const { size } = await fs.stat(file).catch(fail)
-  if (size > limit) throw tooLarge(file, size, limit)
-  return fs.readFile(file).catch(fail)
-}
+const readPayload = (file: string, option: string, maxBytes: number) => readFile(file, { option, maxBytes, hint: LARGER })
 
-function tooLarge(what: string, bytes: number, limit: number): KeylimeError {
-  return new KeylimeError('payload_too_large', `${what} has ${bytes} bytes, ${limit} is the limit`, {
-    hint: 'raise max_payload_size in tenant.conf, and secure_size in the agents’ agent.conf',
-  })
-}
+const LARGER = 'raise max_payload_size in tenant.conf, and secure_size in the agents’ agent.conf'

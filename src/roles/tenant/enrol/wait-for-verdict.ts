@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { explainFailures } from '../explain/explain-failures.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
 const FIRST_PAUSE_MS = 15

@@ -1,7 +1,7 @@
+import { type Explanation, explanation } from '../../../core/api/explanation.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { PolicyChange } from '../../../core/explanation/explain-failure.ts'
-import { type Explanation, explanation } from '../../../core/explanation/explanation.ts'
 import { smallestChange } from '../../../core/explanation/smallest-change.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { fileDigest } from '../../../io/files/file-digest.ts'

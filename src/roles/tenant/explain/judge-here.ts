@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
+import type { Explanation } from '../../../core/api/explanation.ts'
+import { parseMessage } from '../../../core/api/parse-message.ts'
+import { storedPolicy as storedPolicySchema } from '../../../core/api/stored-policies.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import type { Explanation } from '../../../core/explanation/explanation.ts'
 import type { PolicyRef } from '../../../core/explanation/failed-round.ts'
 import { judgeAgain, readEvidence } from '../../../core/explanation/stored-evidence.ts'
 import { parseStoredPolicy, withKeys } from '../../../core/ima/stored-policy.ts'
@@ -72,9 +74,11 @@ async function storedPolicy(
   if (!ref) return null
   const what = kind === 'runtime' ? 'runtime policy' : 'measured boot policy'
   const path = `/${kind === 'runtime' ? 'allowlists' : 'mbpolicies'}/${encodeURIComponent(ref.name)}`
-  const results = expectSuccess(await verifier.raw('GET', path)).results as Record<string, unknown> | null
-  const text = results?.[kind === 'runtime' ? 'runtime_policy' : 'mb_policy']
-  if (typeof text !== 'string') throw new KeylimeError('malformed', `the verifier’s answer has no ${what}`)
+  const { results } = expectSuccess(await verifier.raw('GET', path))
+  const text =
+    kind === 'runtime'
+      ? parseMessage(storedPolicySchema.runtime, results, 'the verifier’s answer').runtime_policy
+      : parseMessage(storedPolicySchema.mb, results, 'the verifier’s answer').mb_policy
   if (createHash('sha256').update(text).digest('hex') !== ref.sha256) others.push(`${what} ${ref.name} as it is now: it was changed since`)
   return text
 }

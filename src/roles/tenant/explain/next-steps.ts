@@ -1,4 +1,4 @@
-import type { Explanation } from '../../../core/explanation/explanation.ts'
+import type { Explanation } from '../../../core/api/explanation.ts'
 import type { Story } from './explain.ts'
 
 export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`

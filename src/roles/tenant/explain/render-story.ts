@@ -1,4 +1,4 @@
-import type { ExplainedOnWire, Explanation } from '../../../core/explanation/explanation.ts'
+import type { ExplainedOnWire, Explanation } from '../../../core/api/explanation.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { printable, relativeTime } from '../../../io/terminal/terminal.ts'
 import type { KnownHere, Story } from './explain.ts'

@@ -1,9 +1,10 @@
+import { type AgentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
+import { parseMessage } from '../../../core/api/parse-message.ts'
 import { pythonJson, pythonRepr } from '../../../core/cli/python-text.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { addAgent } from '../enrol/add-agent.ts'
 import { deleteFromVerifier } from '../enrol/delete-agent.ts'
 import { callPolicyResource, isPolicyCommand } from '../policies/policy-resource.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 import { agentInfo, type UpstreamOutput, withStateText } from './render-upstream.ts'
@@ -111,7 +112,10 @@ class UpstreamFace {
   async bulkInfo(): Promise<number> {
     const { status, message, results } = await this.#verifierAgents({ bulk: 'True' })
     if (status !== 200) return this.#fail(`Verifier answered ${status}: ${message}`)
-    const agents = Object.entries((results ?? {}) as Record<string, AgentStatus>).map(([id, agent]) => [id, withStateText(agent)])
+    const agents = Object.entries(parseMessage(agentStatuses, results ?? {}, 'the verifier’s answer')).map(([id, agent]) => [
+      id,
+      withStateText(agent),
+    ])
     this.#output.log('INFO', `Bulk Agent Info:\n${pythonJson(Object.fromEntries(agents))}`)
     return 0
   }
@@ -161,8 +165,7 @@ class UpstreamFace {
   }
 
   #verifierAgents(query: Record<string, string>) {
-    const { verifierId } = this.#context.options
-    return this.#context.verifier.raw('GET', '/agents/', undefined, { ...query, ...(verifierId ? { verifier: verifierId } : {}) })
+    return this.#context.verifier.agents(this.#context.options.verifierId ?? '', query)
   }
 
   #showStatus(status: AgentStatus): void {

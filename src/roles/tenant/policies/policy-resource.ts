@@ -1,10 +1,10 @@
-import fs from 'node:fs/promises'
 import { warningsIn } from '../../../core/api/verifier.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiResponse } from '../../../io/http/api-client.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 import { bootPolicy, runtimePolicy, tpmPolicyText } from './policy-fields.ts'
+import { readSource } from './read-source.ts'
 
 export interface PolicyAnswer {
   readonly kind: 'runtime' | 'mb'
@@ -40,7 +40,7 @@ async function runtimeBody(context: TenantContext): Promise<Record<string, unkno
   const { options } = context
   const policy = await runtimePolicy(options)
   if (policy === '') throw new KeylimeError('usage', 'a runtime policy is needed', { hint: 'give its file with --runtime-policy' })
-  const key = options.runtimePolicyKey ? await fs.readFile(options.runtimePolicyKey, 'base64') : ''
+  const key = options.runtimePolicyKey ? (await readSource(options.runtimePolicyKey, '--runtime-policy-sig-key')).toString('base64') : ''
   return { tpm_policy: tpmPolicyText(options, { runtime: true, boot: false }), runtime_policy: policy, runtime_policy_key: key }
 }
 

@@ -1,3 +1,4 @@
+import { agentIds } from '../../../core/api/agent-ids.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type RegisteredAgent, registeredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
@@ -21,9 +22,7 @@ export class RegistrarService {
   }
 
   async agentIds(): Promise<string[]> {
-    const { results } = succeeded(await this.raw('GET', '/agents/'))
-    const ids = (results as { uuids?: unknown } | null)?.uuids
-    return Array.isArray(ids) ? ids.map(String) : []
+    return parseMessage(agentIds, succeeded(await this.raw('GET', '/agents/')).results, 'the registrar’s answer')
   }
 
   /** False when there was nothing to delete. */

@@ -1,3 +1,4 @@
+import type { FullAgentStatus } from '../../../core/api/agent-status.ts'
 import { attestationStatus, OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { StoredAgent, StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import { type Failure, irrecoverable } from '../../../core/verdict/failure.ts'
@@ -18,7 +19,7 @@ export interface ViewSettings {
  * cannot be read is a failed agent, with the reason and the way out.
  * @param managed the same agent in memory, if it is attested here: a failure of it that could not be stored counts all the same.
  */
-export function agentView(record: StoredRecord, settings: ViewSettings, managed: ManagedAgent | undefined) {
+export function agentView(record: StoredRecord, settings: ViewSettings, managed: ManagedAgent | undefined): FullAgentStatus {
   if ('defect' in record) return unreadableView(record.agentId, record.defect, settings)
   const { agent } = record
   const unstored = managed?.unstored ?? null

@@ -1,3 +1,4 @@
+import type { RevocationReport } from '../../../core/api/revocation-report.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -16,6 +17,6 @@ export function listRevocations({ revocations }: Pick<VerifierContext, 'revocati
       pending: pending.map(({ target, attempts, lastError }) => ({ target, attempts, last_error: lastError })),
       given_up: givenUp.map(({ target, lastError }) => ({ target, last_error: lastError })),
     }))
-    return { results: { revocations: view } }
+    return { results: { revocations: view } satisfies RevocationReport }
   }
 }

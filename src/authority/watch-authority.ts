@@ -4,7 +4,9 @@ import path from 'node:path'
 import { toPem } from '../core/pki/certificate.ts'
 import { parseCrl, type RevocationList } from '../core/pki/crl.ts'
 import type { Authority } from '../core/pki/issue.ts'
-import { type CaAccess, isWrongPassword, OpenAuthority } from './ca-directory.ts'
+import type { CaAccess } from './ca-access.ts'
+import { openIssuer } from './issuer.ts'
+import { isWrongPassword } from './key-store.ts'
 
 /** What the key store says, read without the lock: files are replaced whole. */
 export interface AuthoritySnapshot {
@@ -35,7 +37,8 @@ export function watchAuthority(access: CaAccess): AuthorityWatch {
   const file = (name: string) => path.join(access.directory, name)
   let last: AuthoritySnapshot | undefined
   const read = async () => {
-    last = (await OpenAuthority.open(access)).snapshot()
+    const { certificate, key, store } = await openIssuer(access)
+    last = { authority: { certificate, key }, lastSerial: store.lastSerial, revokedSerials: store.revokedSerials }
     return last
   }
   const snapshot = cached(file('private.yml'), read, () => access.password)
