@@ -107,7 +107,8 @@ function peerOf(socket: Socket): Peer {
   const certificate = socket.getPeerX509Certificate()
   if (!certificate) return { kind: 'anonymous' }
   if (!socket.authorized) return { kind: 'untrusted' }
-  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '' }
+  const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
+  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
 }
 
 const defaultUnknown: NonNullable<ApplicationOptions['unknownRoute']> = (_request, routing) =>

@@ -8,7 +8,11 @@ import type { JsonLimits } from '../../core/api/bounded-json.ts'
 export type Access = 'public' | 'admin' | 'peer'
 
 /** Who is at the other end. `untrusted`: showed a certificate that no trusted CA issued for this use. */
-export type Peer = { kind: 'anonymous' } | { kind: 'untrusted' } | { kind: 'certificate'; commonName: string }
+export type Peer =
+  | { kind: 'anonymous' }
+  | { kind: 'untrusted' }
+  /** `sha256`: of the certificate, in hex. */
+  | { kind: 'certificate'; commonName: string; sha256: string }
 
 export interface ApiRequest {
   method: string
