@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { KeylimeError } from '../errors.ts'
-import { pythonJson } from './python-json.ts'
+import { pythonJson } from '../python/python-json.ts'
 
 /** What a verifier says of an agent that failed (protocol 6.1). */
 export interface RevocationFacts {

@@ -1,7 +1,8 @@
 import { type AgentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
-import { pythonJson, pythonRepr } from '../../../core/cli/python-text.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
+import { pythonRepr } from '../../../core/python/python-text.ts'
 import { addAgent } from '../enrol/add-agent.ts'
 import { deleteFromVerifier } from '../enrol/delete-agent.ts'
 import { callPolicyResource, isPolicyCommand } from '../policies/policy-resource.ts'
@@ -68,7 +69,7 @@ class UpstreamFace {
       )
       return 1
     }
-    const { aik_tpm, regcount, ek_tpm, ip, port: agentPort, mtls_cert, ekcert } = agent
+    const { aik_tpm, regcount = null, ek_tpm = null, ip = null, port: agentPort = null, mtls_cert = null, ekcert = null } = agent
     const facts = { aik_tpm, regcount, ek_tpm, ip, port: agentPort, mtls_cert, ekcert, operational_state: 'Registered' }
     const status = `Agent ${id} exists on registrar ${host} port ${port}.`
     log('INFO', `Status from Registrar (${this.#registrar}): ${status}`)
