@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { parseBoundedJsonText } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
-import { pythonJson } from './python-json.ts'
+import { pythonJson } from '../python/python-json.ts'
 
 /** What a verifier says of an agent that failed (protocol 6.1). */
 export interface RevocationFacts {

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import type { DeliveryProgress } from '../../core/api/agent-info.ts'
+import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type KeyShares, noShares, receiveShare, type ShareEffect, type ShareEvent } from '../../core/payload/key-shares.ts'
 import { openPayload } from '../../core/payload/seal.ts'
@@ -34,7 +35,7 @@ export class Payloads {
   readonly #options: PayloadOptions
   readonly #stopping = new AbortController()
   #shares: KeyShares = noShares
-  #work: Promise<void> = Promise.resolve()
+  readonly #queue = createSerialQueue()
   #progress: Readonly<DeliveryProgress> = NO_DELIVERY
 
   constructor(options: PayloadOptions) {
@@ -71,13 +72,13 @@ export class Payloads {
 
   /** Resolves when all deliveries so far are done. */
   idle(): Promise<void> {
-    return this.#work
+    return this.#queue.idle()
   }
 
   /** Ends a running script and waits for what is at work. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    await this.#work
+    await this.#queue.idle()
     this.#shares.k?.fill(0)
     for (const buffer of [...this.#shares.us.map((user) => user.share), ...this.#shares.vs]) buffer.fill(0)
     this.#shares = noShares
@@ -103,11 +104,12 @@ export class Payloads {
 
   #enqueue(work: () => Promise<void>): void {
     const { logger } = this.#options
-    this.#work = this.#work.then(work).catch((error: Error) => {
+    const failed = (error: Error) => {
       const hint = error instanceof KeylimeError ? error.hint : undefined
       this.#progress = { ...this.#progress, state: 'failed', error: error.message }
       logger.error(`the payload could not be delivered: ${error.message}`, hint ? { hint } : {})
-    })
+    }
+    void this.#queue.run(() => work().catch(failed))
   }
 
   async #deliver(k: Buffer, sealed: string | null, delivery: string): Promise<void> {

@@ -2,10 +2,10 @@ import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
-import { deleteFromVerifier } from './enrol/delete-agent.ts'
-import { findAgent, resolveAgentId } from './enrol/find-agent.ts'
-import { type Story, tellStory } from './explain/explain.ts'
+import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
+import { type Story, tellStory } from './explain/tell-story.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
+import { findAgent, resolveAgentId } from './services/find-agent.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
 
@@ -60,7 +60,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
 }
 
 async function deleteAgent(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  const agentId = await verifierAgentId(context)
   const known = await deleteFromVerifier(context, agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer attested` : `the verifier did not have agent ${agentId}` }
@@ -73,19 +73,19 @@ function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
 
 async function explain(context: TenantContext): Promise<TenantResult> {
   const { all = false, patch = '' } = context.options
-  const story = await tellStory(context, await resolveAgentId(context, () => verifierIds(context)))
+  const story = await tellStory(context, await verifierAgentId(context))
   return { type: 'story', story, all, wantsPatch: patch !== '' }
 }
 
 async function reactivate(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  const agentId = await verifierAgentId(context)
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
   return { type: 'done', agentId, summary: `agent ${agentId} is attested again` }
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => context.registrar.agentIds())
+  const agentId = await resolveAgentId(context.registrar, context.options, () => context.registrar.agentIds())
   const known = await context.registrar.delete(agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer registered` : `agent ${agentId} was not registered` }
@@ -93,15 +93,18 @@ async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult
 
 async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
   if (command === 'cvstatus') {
-    const agentId = await resolveAgentId(context, () => verifierIds(context))
+    const agentId = await verifierAgentId(context)
     return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
   }
-  const { agentId, registered } = await findAgent(context)
+  const { agentId, registered } = await findAgent(context.registrar, context.options)
   const status = command === 'regstatus' ? undefined : await context.verifier.agent(agentId)
   return { type: 'status', agentId, registered, status }
 }
 
 const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')
+
+/** The agent that is meant, of those at the verifier. */
+const verifierAgentId = (context: TenantContext) => resolveAgentId(context.registrar, context.options, () => verifierIds(context))
 
 const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatuses(options.verifierId ?? '')
 

@@ -5,6 +5,7 @@ import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/
 import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
 import { RegistrarService } from './services/registrar-service.ts'
+import type { ServerAddress } from './services/server-address.ts'
 import { VerifierService } from './services/verifier-service.ts'
 import type { TenantOptions } from './tenant-options.ts'
 import type { TenantSettings } from './tenant-settings.ts'
@@ -13,8 +14,6 @@ import type { TenantSettings } from './tenant-settings.ts'
 export interface TenantContext extends ContextParts {
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
-  readonly registrarAddress: { readonly host: string; readonly port: number }
-  readonly verifierAddress: { readonly host: string; readonly port: number }
   /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
   openAgent(host: string, port: number, pin: string | null): ApiClient
   close(): Promise<void>
@@ -40,17 +39,15 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   })
   const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
   const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
-  const server = (name: string, { host, port }: { host: string; port: number }, answers: AnswerLimits) =>
+  const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
     openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout, answers })
-  const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS))
-  const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS))
+  const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS), registrarAddress)
+  const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS), verifierAddress)
   const agents: ApiClient[] = []
   return {
     ...parts,
     registrar,
     verifier,
-    registrarAddress,
-    verifierAddress,
     openAgent(host, port, pin) {
       const client = openApiClient({
         name: 'agent',

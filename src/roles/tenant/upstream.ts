@@ -43,7 +43,7 @@ async function run(options: TenantOptions, log: PythonLogger): Promise<number> {
   }
   let report: ReturnType<typeof upstreamReport> | undefined
   const work = (context: TenantContext) => {
-    verifier = `${context.verifierAddress.host}:${context.verifierAddress.port}`
+    verifier = `${context.verifier.address.host}:${context.verifier.address.port}`
     report = upstreamReport({ log, print: output.print, verifier })
     return runUpstreamCommand(context, command, output)
   }

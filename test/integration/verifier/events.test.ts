@@ -53,7 +53,6 @@ test('a command is in the audit log with the name of its operator before the ans
     tls,
     routes: durableAnswers(routes, events.flush),
     versions: API_VERSIONS,
-    maxBodyBytes: 1000,
     logger: silentLogger,
   })
   const admin = adminClient(home.dir, listening.port)

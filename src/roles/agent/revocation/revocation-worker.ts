@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { parseBoundedJsonText } from '../../../core/api/bounded-json.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -37,15 +38,13 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   const { logger } = options
   const handled = new HandledMessages(path.join(options.surroundings.keylimeDir, 'handled-revocations'))
   const waiting = new WaitingMessages(path.join(options.surroundings.keylimeDir, 'waiting-revocations.json'))
-  let working: Promise<void> = Promise.resolve()
+  const queue = createSerialQueue()
   let closed = false
   let retry: NodeJS.Timeout | undefined
   /** Of the first message: since when it waits for room, and which of its actions ran already. */
   let begun: { digest: string; since: number | null; ran: Set<string> } | null = null
 
-  const work = () => {
-    working = working.then(drain)
-  }
+  const work = () => void queue.run(drain)
 
   async function drain(): Promise<void> {
     for (let received = waiting.first(); received && !closed; received = waiting.first()) {
@@ -128,7 +127,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     async close() {
       closed = true
       clearTimeout(retry)
-      await working
+      await queue.idle()
     },
   }
 }

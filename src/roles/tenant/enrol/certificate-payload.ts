@@ -19,28 +19,31 @@ export interface CertificatePayload {
   readonly metadata: string
 }
 
+type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'keylimeDir' | 'clock' | 'report'>
+
 /**
  * The certificate package for one agent (protocol 3.2.2): makes the authority, the agent's certificate and the RevocationNotifier when they are missing, and
  * adds the files of `--include`. The package without those also stays in the CA directory, as `<id>-pkg.zip`.
  */
-export async function certificatePayload(context: TenantContext, agentId: string, cert: string): Promise<CertificatePayload> {
-  const directory = cert === 'default' ? path.join(context.keylimeDir, 'ca') : path.resolve(cert)
-  const include = context.options.include ? await readIncludeDirectory(context.options.include, plaintextLimit(context)) : []
-  const access = await openAccess(context, directory)
+export async function certificatePayload(used: Used, agentId: string, cert: string): Promise<CertificatePayload> {
+  const { options, config, clock, report } = used
+  const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
+  const include = options.include ? await readIncludeDirectory(options.include, plaintextLimit(config.max_payload_size)) : []
+  const access = await openAccess(used, directory)
   const isNewAuthority = !(await isCaDirectory(directory))
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
     const { certificate, key } = await currentCertificate(authority, agentId)
     const notifier = await currentCertificate(authority, NOTIFIER)
-    context.report({ type: 'certificate_ready', name: agentId, serial: certificate.serial, directory, isNewAuthority })
+    report({ type: 'certificate_ready', name: agentId, serial: certificate.serial, directory, isNewAuthority })
     const { entries } = await writePackage(access, { name: agentId, certificate, privateKey: privateKeyPem(readPrivateKey(key)) })
     const all = [...entries, { name: `${NOTIFIER}-cert.crt`, data: Buffer.from(notifier.certificate.pem) }, ...include]
     for (const { name } of include) {
       if (entries.some((entry) => entry.name === name))
-        context.report({ type: 'warning', text: `${name} of --include takes the place of the package's own` })
+        report({ type: 'warning', text: `${name} of --include takes the place of the package's own` })
     }
     return {
-      zip: await makePackage(all, context.clock.now()),
+      zip: await makePackage(all, clock.now()),
       files: all.length,
       revocationKey: notifier.key,
       metadata: JSON.stringify({ cert_serial: Number(certificate.serial), subject: certificate.subject }),
@@ -48,12 +51,12 @@ export async function certificatePayload(context: TenantContext, agentId: string
   })
 }
 
-async function openAccess(context: TenantContext, directory: string): Promise<CaAccess> {
+async function openAccess({ options, caConfig, env, clock }: Used, directory: string): Promise<CaAccess> {
   const password = await caPassword({
-    file: context.options.passwordFile || context.caConfig.password_file,
-    configured: context.caConfig.password.reveal(),
-    credentialsDirectory: context.env['CREDENTIALS_DIRECTORY'],
+    file: options.passwordFile || caConfig.password_file,
+    configured: caConfig.password.reveal(),
+    credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
     isNew: !(await isCaDirectory(directory)),
   })
-  return { directory, password, settings: caSettings(context.caConfig), now: () => context.clock.now() }
+  return { directory, password, settings: caSettings(caConfig), now: () => clock.now() }
 }

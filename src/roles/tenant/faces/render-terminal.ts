@@ -6,7 +6,7 @@ import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
 import { alignColumns, byteSize, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantEvent } from '../events.ts'
-import { explainFailures, hasStory } from '../explain/explain-failures.ts'
+import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { storyLines } from '../explain/render-story.ts'
 import type { TenantResult } from '../run-command.ts'
 
@@ -133,7 +133,7 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
   const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
-  return [...lines, 'failures', explainFailures(status), ...hint]
+  return [...lines, 'failures', failuresInShort(status), ...hint]
 }
 
 function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): string[] {

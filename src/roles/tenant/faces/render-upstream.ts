@@ -1,6 +1,7 @@
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
-import { pythonJson, pythonRepr } from '../../../core/cli/python-text.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
+import { pythonRepr } from '../../../core/python/python-text.ts'
 import type { PythonLogger } from '../../../io/log/python-logger.ts'
 import type { TenantEvent } from '../events.ts'
 

@@ -24,14 +24,17 @@ export type PolicyFields = Pick<
   | 'ima_sign_verification_keys'
 >
 
+/** What says which policies are meant, and where they are. */
+export type PolicySources = Pick<TenantContext, 'options' | 'config' | 'keylimeDir'>
+
 /** PCRs that a measured boot policy judges. */
 const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
 
 /** The policies of an enrolment, read and checked before anything is sent (protocol 3.3, policies B.1). */
-export async function policyFields(context: TenantContext): Promise<PolicyFields> {
-  const { options } = context
+export async function policyFields(used: PolicySources): Promise<PolicyFields> {
+  const { options } = used
   const runtime = await runtimePolicy(options)
-  const boot = await bootPolicy(context)
+  const boot = await bootPolicy(used)
   const imaKeys = await imaKeyring(options)
   return {
     tpm_policy: tpmPolicyText(options, {
@@ -104,7 +107,7 @@ async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, {
 }
 
 /** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */
-export async function bootPolicy({ options, config, keylimeDir }: TenantContext): Promise<string | null> {
+export async function bootPolicy({ options, config, keylimeDir }: PolicySources): Promise<string | null> {
   if (!options.mbPolicy) return null
   const isDefault = options.mbPolicy === 'default'
   if (isDefault && config.mb_refstate === '') {

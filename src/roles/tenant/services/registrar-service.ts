@@ -4,14 +4,17 @@ import { type RegisteredAgent, registeredAgent } from '../../../core/api/registr
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** The registrar as the tenant uses it. Methods throw what the client throws; a reply that should not be is a KeylimeError `refused` with its text. */
 export class RegistrarService {
+  readonly address: ServerAddress
   readonly #client: ApiClient
   #version: Promise<string> | undefined
 
-  constructor(client: ApiClient) {
+  constructor(client: ApiClient, address: ServerAddress) {
     this.#client = client
+    this.address = address
   }
 
   /** Undefined when the registrar does not know the agent, or it has not proved its TPM yet. */

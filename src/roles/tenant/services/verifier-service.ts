@@ -7,14 +7,17 @@ import { compareVersions } from '../../../core/api/versions.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** The verifier as the tenant uses it. */
 export class VerifierService {
+  readonly address: ServerAddress
   readonly #client: ApiClient
   #version: Promise<string> | undefined
 
-  constructor(client: ApiClient) {
+  constructor(client: ApiClient, address: ServerAddress) {
     this.#client = client
+    this.address = address
   }
 
   /** Undefined when the verifier does not have the agent. */

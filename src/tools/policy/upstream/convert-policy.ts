@@ -1,7 +1,7 @@
 import path from 'node:path'
-import { pythonJson } from '../../../core/cli/python-text.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy, type LegacyForm } from '../../../core/ima/legacy-allow-list.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { writeResult } from '../policy-action.ts'

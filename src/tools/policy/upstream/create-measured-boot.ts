@@ -1,4 +1,4 @@
-import { pythonJson } from '../../../core/cli/python-text.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { createMeasuredBootPolicy } from '../create-measured-boot.ts'
 import { tell, writeResult } from '../policy-action.ts'
 import { argument, type UpstreamProgram, UsageError } from './program.ts'

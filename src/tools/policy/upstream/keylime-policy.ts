@@ -1,5 +1,5 @@
-import { pythonJson } from '../../../core/cli/python-text.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'

@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { pythonJson } from '../../../../src/core/python/python-json.ts'
 import { parseActionList } from '../../../../src/core/revocation/action-list.ts'
 import { asctime, parseRevocationMessage, revocationMessage, revokedSerial } from '../../../../src/core/revocation/message.ts'
-import { pythonJson } from '../../../../src/core/revocation/python-json.ts'
 import { signRevocation, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
 
 const facts = {

@@ -41,16 +41,19 @@ export async function collectPayload(context: TenantContext, agentId: string): P
   const package_ = options.cert
     ? await (await import('./certificate-payload.ts')).certificatePayload(context, agentId, options.cert)
     : undefined
-  const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context)))
+  const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context.config.max_payload_size)))
   const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]
   const sealed = sealPayload(k, randomBytes(16), plaintext)
-  checkSize(context, sealed.length)
+  checkSize(sealed.length, context.config.max_payload_size)
   context.report({ type: 'payload_ready', kind: package_ ? 'certificate' : 'file', files: package_?.files ?? 1, bytes: plaintext.length })
   return { k, v, u: splitKey(k, v), sealed, revocationKey: package_?.revocationKey ?? '', metadata: package_?.metadata ?? '{}' }
 }
 
 /** `-k`: three lines of base64, K and the two shares. With `-p` a payload that was encrypted before; without, only the key is delivered. */
-async function keyPayload(context: TenantContext, keyFile: string): Promise<Payload> {
+async function keyPayload(
+  { options, config, report }: Pick<TenantContext, 'options' | 'config' | 'report'>,
+  keyFile: string,
+): Promise<Payload> {
   const lines = (await readPayload(keyFile, '-k', 4096))
     .toString('utf8')
     .split(/\r?\n/)
@@ -62,18 +65,18 @@ async function keyPayload(context: TenantContext, keyFile: string): Promise<Payl
       hint: '`keylime userdata-encrypt FILE` makes one',
     })
   }
-  const { payloadFile } = context.options
-  const sealed = payloadFile ? (await readPayload(payloadFile, '-p', context.config.max_payload_size)).toString('latin1').trim() : undefined
+  const { payloadFile } = options
+  const sealed = payloadFile ? (await readPayload(payloadFile, '-p', config.max_payload_size)).toString('latin1').trim() : undefined
   if (sealed !== undefined && !/^[A-Za-z0-9+/]+={0,2}$/.test(sealed)) {
     throw new KeylimeError('malformed', `${payloadFile} is not an encrypted payload (base64)`, {
       hint: '`keylime userdata-encrypt FILE` makes one; -f encrypts by itself',
     })
   }
-  context.report({ type: 'payload_ready', kind: 'key', files: sealed ? 1 : 0, bytes: sealed?.length ?? 0 })
+  report({ type: 'payload_ready', kind: 'key', files: sealed ? 1 : 0, bytes: sealed?.length ?? 0 })
   return { k, u, v, sealed, revocationKey: '', metadata: '{}' }
 }
 
-function checkSize({ config: { max_payload_size: limit } }: TenantContext, length: number): void {
+function checkSize(length: number, limit: number): void {
   if (length <= limit) return
   throw new KeylimeError('payload_too_large', `the encrypted payload has ${length} bytes, ${limit} is the limit`, { hint: LARGER })
 }

@@ -52,9 +52,9 @@ function chosen(failures: Explanation['failures'], only: string): Explanation['f
   })
 }
 
-async function askExplanation(context: TenantContext, agentId: string, withEvidence: boolean): Promise<Explanation> {
+async function askExplanation({ verifier }: Pick<TenantContext, 'verifier'>, agentId: string, withEvidence: boolean): Promise<Explanation> {
   const path = `/agents/${encodeURIComponent(agentId)}/explanation`
-  const response = await context.verifier.raw('GET', path, undefined, withEvidence ? { evidence: '1' } : undefined)
+  const response = await verifier.raw('GET', path, undefined, withEvidence ? { evidence: '1' } : undefined)
   const { status, message, results } = response
   if (status === 200 && typeof results === 'object' && results !== null && 'failed_at' in results)
     return parseMessage(explanation, results, 'the verifier’s answer')

@@ -12,16 +12,6 @@ export function pythonRepr(value: unknown): string {
   return String(value)
 }
 
-/** A value as Python's `json.dumps` prints it: blanks behind commas and colons, ASCII only. */
-export function pythonJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(pythonJson).join(', ')}]`
-  if (typeof value === 'object' && value !== null)
-    return `{${Object.entries(value)
-      .map(([key, item]) => `${jsonText(key)}: ${pythonJson(item)}`)
-      .join(', ')}}`
-  return typeof value === 'string' ? jsonText(value) : (JSON.stringify(value) ?? 'null')
-}
-
 /** A log line in upstream's form: with a logging.conf `time - name - LEVEL - text`, without one `LEVEL:name:text`. @param now milliseconds since the epoch. */
 export function pythonLogLine(configured: boolean, record: { name: string; level: string; text: string; now: number }): string {
   const { name, level, text, now } = record
@@ -40,6 +30,3 @@ function escaped(character: string): string {
   const known = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character]
   return known ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
 }
-
-const jsonText = (text: string) =>
-  JSON.stringify(text).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)

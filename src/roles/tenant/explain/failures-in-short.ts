@@ -10,7 +10,7 @@ const MAX_EXPECTED = 5
 const MAX_CHANGE = 200
 
 /** The first failures of an agent in short, one to a paragraph; verifiers of upstream give only the id of the last. */
-export function explainFailures(status: AgentStatus): string {
+export function failuresInShort(status: AgentStatus): string {
   const failures = status.failures ?? []
   const more = failures.length - SHOWN
   if (failures.length > 0) return [...failures.slice(0, SHOWN).flatMap(inShort), ...(more > 0 ? [`  and ${more} more`] : [])].join('\n')

@@ -3,13 +3,17 @@ import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { FoundBy } from '../events.ts'
-import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
+import type { RegistrarService } from './registrar-service.ts'
 
 export interface FoundAgent {
   readonly agentId: string
   readonly registered: RegisteredAgent
   readonly by: FoundBy
 }
+
+/** What says which agent is meant: its id or the beginning of one, or its address. */
+export type AskedFor = Pick<TenantOptions, 'agentId' | 'exactId' | 'targetHost' | 'targetPort'>
 
 /** At most this many agents are asked one by one for their address. */
 const MAX_LOOKUPS = 1000
@@ -18,17 +22,15 @@ const MAX_LOOKUPS = 1000
  * The agent that is meant, as the registrar knows it: the id given, the only id that starts so, or, without an id, the only agent whose address at the
  * registrar is `-t`. @throws KeylimeError `agent_not_found`, or `usage` when several fit, naming them.
  */
-export async function findAgent(context: TenantContext): Promise<FoundAgent> {
-  const { agentId } = context.options
-  if (agentId) return byId(context, agentId)
-  return byAddress(context)
+export async function findAgent(registrar: RegistrarService, asked: AskedFor): Promise<FoundAgent> {
+  return asked.agentId ? byId(registrar, asked.agentId, asked.exactId === true) : byAddress(registrar, asked)
 }
 
 /** The full id of an agent when `text` is one or the only beginning of one; ids of both servers count. */
-export async function resolveAgentId(context: TenantContext, ids: () => Promise<string[]>): Promise<string> {
-  const text = context.options.agentId
+export async function resolveAgentId(registrar: RegistrarService, asked: AskedFor, ids: () => Promise<string[]>): Promise<string> {
+  const text = asked.agentId
   if (!text) {
-    if (context.options.targetHost) return (await byAddress(context)).agentId
+    if (asked.targetHost) return (await byAddress(registrar, asked)).agentId
     throw new KeylimeError('usage', 'which agent?', { hint: 'give its id with -u (a unique beginning is enough), or its address with -t' })
   }
   checkId(text)
@@ -39,27 +41,26 @@ export async function resolveAgentId(context: TenantContext, ids: () => Promise<
   return fitting[0] ?? text
 }
 
-async function byId(context: TenantContext, text: string): Promise<FoundAgent> {
+async function byId(registrar: RegistrarService, text: string, isWhole: boolean): Promise<FoundAgent> {
   checkId(text)
-  const exact = await context.registrar.agent(text)
+  const exact = await registrar.agent(text)
   if (exact) return { agentId: text, registered: exact, by: 'id' }
-  const ids = context.options.exactId ? [] : await context.registrar.agentIds()
+  const ids = isWhole ? [] : await registrar.agentIds()
   const fitting = ids.filter((id) => id.startsWith(text) && id !== text)
   if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
   const [only] = fitting
-  const registered = only ? await context.registrar.agent(only) : undefined
+  const registered = only ? await registrar.agent(only) : undefined
   if (only && registered) return { agentId: only, registered, by: 'prefix' }
-  throw new KeylimeError('agent_not_found', `agent ${text} is not registered at ${addressOf(context)}`, {
+  throw new KeylimeError('agent_not_found', `agent ${text} is not registered at ${addressOf(registrar)}`, {
     hint: 'start the agent and see its log; `keylime tenant reglist` shows who is registered',
   })
 }
 
-async function byAddress(context: TenantContext): Promise<FoundAgent> {
-  const { targetHost, targetPort } = context.options
+async function byAddress(registrar: RegistrarService, { targetHost, targetPort }: AskedFor): Promise<FoundAgent> {
   if (!targetHost) throw new KeylimeError('usage', 'which agent?', { hint: 'give its id with -u, or its address with -t' })
-  const ids = await context.registrar.agentIds()
+  const ids = await registrar.agentIds()
   if (ids.length > MAX_LOOKUPS) throw ambiguous(`${ids.length} agents are registered`, [])
-  const all = await Promise.all(ids.map(async (agentId) => ({ agentId, registered: await context.registrar.agent(agentId) })))
+  const all = await Promise.all(ids.map(async (agentId) => ({ agentId, registered: await registrar.agent(agentId) })))
   const fitting = all.filter(
     ({ registered }) => registered?.ip === targetHost && (targetPort === undefined || registered.port === targetPort),
   )
@@ -71,7 +72,7 @@ async function byAddress(context: TenantContext): Promise<FoundAgent> {
       `${fitting.length} agents are registered with the address ${where}`,
       fitting.map(({ agentId }) => agentId),
     )
-  throw new KeylimeError('agent_not_found', `no agent is registered with the address ${where} at ${addressOf(context)}`, {
+  throw new KeylimeError('agent_not_found', `no agent is registered with the address ${where} at ${addressOf(registrar)}`, {
     hint: 'check contact_ip and contact_port in its agent.conf, or give its id with -u',
   })
 }
@@ -88,4 +89,4 @@ function ambiguous(text: string, ids: string[]): KeylimeError {
   })
 }
 
-const addressOf = ({ registrarAddress: { host, port } }: TenantContext) => `the registrar ${hostPort(host, port)}`
+const addressOf = ({ address: { host, port } }: RegistrarService) => `the registrar ${hostPort(host, port)}`

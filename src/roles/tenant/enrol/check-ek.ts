@@ -13,31 +13,33 @@ import type { TenantContext } from '../tenant-context.ts'
 const UNREADABLE = 'register the agent again; if it stays so, its TPM needs ek_check_script'
 const MAX_OUTPUT = 1024 * 1024
 
+type Used = Pick<TenantContext, 'config' | 'clock' | 'env' | 'keylimeDir' | 'report'>
+
 /**
  * The EK is in a genuine TPM of a known maker: its certificate leads to `tpm_cert_store`, and `ek_check_script`, if there is one, says yes as well
  * (protocol 3.5). @throws KeylimeError `ek_rejected`.
  */
-export async function checkEk(context: TenantContext, agentId: string, registered: RegisteredAgent): Promise<void> {
-  const { config, report } = context
+export async function checkEk(used: Used, agentId: string, registered: RegisteredAgent): Promise<void> {
+  const { config, report } = used
   if (!config.require_ek_cert && config.ek_check_script === '') return report({ type: 'ek_unchecked' })
   if (!registered.ek_tpm) throw rejected('the registrar has no EK of this agent', 'register the agent again')
   const ek = readEk(registered.ek_tpm)
-  if (config.require_ek_cert) await checkCertificate(context, ek, registered.ekcert ?? '')
-  if (config.ek_check_script !== '') await runScript(context, agentId, registered, ek)
+  if (config.require_ek_cert) await checkCertificate(used, ek, registered.ekcert ?? '')
+  if (config.ek_check_script !== '') await runScript(used, agentId, registered, ek)
 }
 
-async function checkCertificate(context: TenantContext, ek: PublicArea, text: string): Promise<void> {
-  const directory = path.resolve(context.keylimeDir, context.config.tpm_cert_store)
+async function checkCertificate({ config, clock, keylimeDir, report }: Used, ek: PublicArea, text: string): Promise<void> {
+  const directory = path.resolve(keylimeDir, config.tpm_cert_store)
   const { certificates, problems } = await readCertificateStore(directory)
-  for (const problem of problems) context.report({ type: 'warning', text: problem })
-  const verdict = verifyEkCertificate({ ekCertificate: readEkCertificate(text), ek, store: certificates, now: context.clock.now() })
+  for (const problem of problems) report({ type: 'warning', text: problem })
+  const verdict = verifyEkCertificate({ ekCertificate: readEkCertificate(text), ek, store: certificates, now: clock.now() })
   if (!verdict.ok)
     throw rejected(
       `the EK certificate does not prove a genuine TPM: ${verdict.reason}`,
       verdict.hint.replaceAll('tpm_cert_store', directory),
     )
   const { maker, path: chain } = verdict.verified
-  context.report({ type: 'ek_verified', maker, anchor: chain.at(-1)?.subject ?? '' })
+  report({ type: 'ek_verified', maker, anchor: chain.at(-1)?.subject ?? '' })
 }
 
 function readEk(text: string): PublicArea {
@@ -61,25 +63,30 @@ function readEkCertificate(text: string): Certificate | null {
   }
 }
 
-async function runScript(context: TenantContext, agentId: string, registered: RegisteredAgent, ek: PublicArea): Promise<void> {
-  const script = path.resolve(context.keylimeDir, context.config.ek_check_script)
+async function runScript(
+  { config, env, keylimeDir, report }: Used,
+  agentId: string,
+  registered: RegisteredAgent,
+  ek: PublicArea,
+): Promise<void> {
+  const script = path.resolve(keylimeDir, config.ek_check_script)
   const environment = {
-    ...context.env,
+    ...env,
     AGENT_UUID: agentId,
     EK: toPem(spkiOf(ek.key), 'PUBLIC KEY'),
     EK_TPM: registered.ek_tpm ?? '',
     EK_CERT: registered.ekcert ?? '',
     PROVKEYS: '{}',
-    TPM_CERT_STORE: path.resolve(context.keylimeDir, context.config.tpm_cert_store),
+    TPM_CERT_STORE: path.resolve(keylimeDir, config.tpm_cert_store),
   }
-  const { code, output } = await run(script, context.keylimeDir, environment)
+  const { code, output } = await run(script, keylimeDir, environment)
   if (code !== 0) {
     throw rejected(
       `ek_check_script ${script} says no (exit status ${code})${output ? `:\n${output}` : ''}`,
       'run it by hand with the same environment to see why',
     )
   }
-  context.report({ type: 'ek_script_passed', script, output })
+  report({ type: 'ek_script_passed', script, output })
 }
 
 function run(script: string, cwd: string, env: NodeJS.ProcessEnv): Promise<{ code: number; output: string }> {

@@ -1,4 +1,5 @@
-import { pythonJson, pythonLogLine, pythonRepr } from '../../../../src/core/cli/python-text.ts'
+import { pythonJson } from '../../../../src/core/python/python-json.ts'
+import { pythonLogLine, pythonRepr } from '../../../../src/core/python/python-text.ts'
 
 test('pythonRepr prints as Python does', () => {
   expect(pythonRepr({ code: 200, status: 'Success', results: { a: [null, true, false], b: "it's", c: 'a\n"\'\\' } })).toBe(
