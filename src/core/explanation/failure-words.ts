@@ -132,6 +132,14 @@ const WORDS: readonly [RegExp, EventWords][] = [
     },
   ],
   [
+    /^internal\.verifier\.judging_budget$/,
+    {
+      noChange: 'a policy says what may run, not how long it may take to look at it',
+      lookAt:
+        'how many entries and signed files the IMA log of the machine has: one that is only large needs a larger judging_budget in verifier.conf; otherwise treat the machine as compromised',
+    },
+  ],
+  [
     /^internal\./,
     { noChange: 'this is about reaching or judging the machine, not about what it is', lookAt: 'network, agent and log of the verifier' },
   ],

@@ -7,7 +7,7 @@ import { nativeAddon } from '../native/native-addon.ts'
  * A worker that grows over this is ended alone. Only that: where a *single* allocation finds no room, V8 ends the whole process. So whoever hands a job over
  * bounds the number of values in its input first (`jsonExcess`), and the largest input, copied some times over, stays far below this.
  */
-const MAX_OLD_MIB = 1024
+const MAX_OLD_MIB = 2048
 /** Young objects of one job: V8 would let them grow to 128 MiB for each worker. */
 const MAX_YOUNG_MIB = 24
 
