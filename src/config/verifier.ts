@@ -119,6 +119,18 @@ export const verifierOptions = options({
     ours: true,
     doc: 'The same of all agents together; then the oldest is given up.',
   }),
+  judging_workers: option({
+    parse: integerBetween(0, 64),
+    default: 0,
+    ours: true,
+    doc: 'Worker threads for what may take long: first logs of a machine, many file signatures, large policies, public requests. 0: one less than the processors, from 2 to 8. None is started before it is needed.',
+  }),
+  judging_timeout: option({
+    parse: integerBetween(1, 3600),
+    default: 30,
+    ours: true,
+    doc: 'Seconds that a worker may spend on the evidence of one machine, or on one policy. Evidence that takes longer is a failed attestation.',
+  }),
   audit_log: option({
     parse: path,
     default: 'audit.log',

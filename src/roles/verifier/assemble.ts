@@ -1,5 +1,7 @@
 import type tls from 'node:tls'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
+import type { EventStream } from '../../core/events/event-stream.ts'
+import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
@@ -7,14 +9,13 @@ import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
 import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
 import type { VerifierContext } from './api/verifier-context.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
-import { createPolicyReader } from './policies/read-policy.ts'
-import { imaJudging } from './policies/runtime-policy-rules.ts'
 import { postV } from './release/carry-v.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { createAttestationLoop } from './rounds/attestation-loop.ts'
@@ -22,7 +23,7 @@ import { createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
-import { bootPolicyOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
 
 /** What was opened for one run. */
 export interface Opened {
@@ -31,6 +32,8 @@ export interface Opened {
   context: tls.SecureContext
   /** Receivers of revocations that are no agents, by their name. */
   senders: ReadonlyMap<string, Sender>
+  judging: Judging
+  events: EventStream
   logger: Logger
 }
 
@@ -43,7 +46,7 @@ export interface Assembled {
 
 /** Puts the rooms together: nothing runs before `takeUp.all`. */
 export function assemble(values: VerifierValues, opened: Opened): Assembled {
-  const { database, logger } = opened
+  const { database, events, judging, logger } = opened
   const settings = settingsOf(values)
   const agents = createAgentTable()
   const store = verifierStore(database, values.evidence_total_size)
@@ -51,8 +54,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const policies = policyStore(database)
   const book = createPolicyBook({
     store: policies,
-    read: createPolicyReader(settings.runtimePolicyRules, settings.bootPolicy),
-    judging: imaJudging(settings.runtimePolicyRules),
+    judging,
+    rules: withNativeAddon(judgingRulesOf(values)),
     warn: ({ kind, name, dangers }) =>
       logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
   })
@@ -70,15 +73,18 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     senders: opened.senders,
     retrySeconds: values.revocation_retry_seconds,
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    events,
   })
-  const { keeper, progress, loop } = attestation(values, { store, notifier, logger })
-  const takeUp = createTakeUp({ agents, store, policies: book, opener, keeper, loop, logger, quoteInterval: values.quote_interval })
+  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events, logger })
+  const takeUp = createTakeUp({ agents, store, policies: book, opener, keeper, loop, events, logger, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
     store,
     revocations,
     policyStore: policies,
     policies: book,
+    judging,
+    events,
     loop,
     keeper,
     opener,
@@ -91,27 +97,33 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
+interface AttestationParts {
+  store: VerifierStore
+  notifier: RevocationNotifier
+  judging: Judging
+  events: EventStream
+  logger: Logger
+}
+
 /** What asks, judges, and turns verdicts into state. */
-function attestation(
-  values: VerifierValues,
-  { store, notifier, logger }: { store: VerifierStore; notifier: RevocationNotifier; logger: Logger },
-) {
+function attestation(values: VerifierValues, { store, notifier, judging, events, logger }: AttestationParts) {
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
-  const keeper = createStateKeeper({ ...shared, store, notifier })
+  const keeper = createStateKeeper({ ...shared, store, notifier, events })
   const applyVerdict = createApplyVerdict({
     ...shared,
     keeper,
     progress,
     severity: severityOf(values),
     quoteInterval: values.quote_interval,
-    evidenceRules: {
-      bootPolicy: values.measured_boot_policy_name,
-      failOnViolations: values.fail_on_violations,
-      maxBytes: values.evidence_max_size,
-    },
+    bootPolicy: values.measured_boot_policy_name,
   })
-  const round = createAttestationRound({ evaluateBootAlways: values.measured_boot_evaluate === 'always' })
+  const round = createAttestationRound({
+    judging,
+    clock: systemClock,
+    evaluateBootAlways: values.measured_boot_evaluate === 'always',
+    maxEvidenceBytes: values.evidence_max_size,
+  })
   return { progress, keeper, loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV }) }
 }
 
@@ -120,6 +132,4 @@ const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
   quoteInterval: values.quote_interval,
   agentMtls: values.enable_agent_mtls,
   maxUploadSize: values.max_upload_size,
-  runtimePolicyRules: { failOnViolations: values.fail_on_violations, requireSigned: values.require_allow_list_signatures },
-  bootPolicy: bootPolicyOf(values),
 })

@@ -11,14 +11,19 @@ import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
 import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
+import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
 import { assemble } from './assemble.ts'
+import { durableAnswers } from './audit/durable-answers.ts'
+import { refusedPeer } from './audit/operator-of.ts'
+import { startEvents } from './audit/start-events.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
 import { tlsIdentities } from './tls-identities.ts'
-import { bootPolicyOf, severityOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
+import { bootPolicyOf, judgingRulesOf, severityOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier {
   port: number
@@ -48,6 +53,13 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
   const { client } = tls
   const { database, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
+  const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
+  onStop(async () => {
+    events.stream.raise({ type: 'verifier_stopped' })
+    await events.stop()
+  })
+  const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
+  onStop(judging.stop)
   const senders = new Map<string, Sender>()
   const webhook = openWebhookOf(values, client)
   if (webhook) {
@@ -60,7 +72,18 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
     senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))
   }
   const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
-  const { context: verifier, notifier, progress } = assemble(values, { database, context, senders, logger })
+  const {
+    context: verifier,
+    notifier,
+    progress,
+  } = assemble(values, {
+    database,
+    context,
+    senders,
+    judging,
+    events: events.stream,
+    logger,
+  })
   onStop(() => {
     for (const agent of verifier.agents.all()) agent.connection.close()
     verifier.opener.close()
@@ -75,7 +98,9 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
     host: values.ip,
     port: values.port,
     tls: { ...tls.server, requireCertificate: false },
-    routes: verifierRoutes(verifier),
+    routes: durableAnswers(verifierRoutes(verifier), events.flush),
+    onRefused: ({ method, route, why, ...asked }) =>
+      events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
     versions: API_VERSIONS,
     bodyRoomBytes: bodyRoomOf(values),
     logger,
@@ -83,9 +108,12 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
   onStop(() => listening.close(values.shutdown_drain_timeout))
   const watchdog = startWatchdog({ agents: verifier.agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
-  logger.info(`verifier serves on ${hostPort(values.ip, listening.port)}`, {
+  events.stream.raise({
+    type: 'verifier_started',
+    version: VERSION,
+    verifier_id: values.uuid,
+    address: hostPort(values.ip, listening.port),
     agents: verifier.agents.size,
-    quote_interval: values.quote_interval,
   })
   return listening.port
 }

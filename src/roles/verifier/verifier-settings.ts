@@ -8,6 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import type { SeverityPolicy } from '../../core/verdict/severity.ts'
+import type { JudgingRules } from '../../io/judging/judging-rules.ts'
 
 export type VerifierValues = Values<typeof verifierOptions>
 
@@ -53,3 +54,10 @@ export function severityOf(values: VerifierValues): SeverityPolicy {
   })
   return { labels: values.severity_labels, rules }
 }
+
+/** How evidence and policies are judged, in this thread and in the workers. */
+export const judgingRulesOf = (values: VerifierValues): JudgingRules => ({
+  failOnViolations: values.fail_on_violations,
+  requireSigned: values.require_allow_list_signatures,
+  bootPolicy: bootPolicyOf(values),
+})

@@ -7,9 +7,9 @@ import { signPolicy } from '../../../src/core/ima/sign-policy.ts'
 import { openDatabase } from '../../../src/io/db/open-database.ts'
 import { type PolicyStore, policyStore } from '../../../src/io/db/policy-store.ts'
 import { VERIFIER_MIGRATIONS } from '../../../src/io/db/verifier-schema.ts'
+import { withNativeAddon } from '../../../src/io/judging/judging-rules.ts'
+import { openJudging } from '../../../src/io/judging/open-judging.ts'
 import { createPolicyBook } from '../../../src/roles/verifier/policies/policy-book.ts'
-import { createPolicyReader } from '../../../src/roles/verifier/policies/read-policy.ts'
-import { imaJudging } from '../../../src/roles/verifier/policies/runtime-policy-rules.ts'
 import { runtimePolicy } from '../../ima.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policies-'))
@@ -33,8 +33,13 @@ afterAll(async () => {
 const rules = { failOnViolations: false, requireSigned: false }
 const warned: string[] = []
 const warn = ({ name }: { name: string }) => warned.push(name)
+const opened: { stop(): Promise<void> }[] = []
+afterAll(() => Promise.all(opened.map((judging) => judging.stop())))
 const bookWith = (given: typeof rules) => {
-  const real = createPolicyBook({ store, read: createPolicyReader(given, 'accept-all'), judging: imaJudging(given), warn })
+  const judgingRules = { ...given, bootPolicy: 'accept-all' } as const
+  const judging = openJudging({ rules: judgingRules, workers: 1, budgetSeconds: 10 })
+  opened.push(judging)
+  const real = createPolicyBook({ store, judging, rules: withNativeAddon(judgingRules), warn })
   const put = async (name: string, text: string, key: string | null = null) => {
     const must = (await store.digestOf('runtime', name)) === null ? 'create' : 'replace'
     return (await real.put(name, { kind: 'runtime', bytes: Buffer.from(text), key }, must)).dangers

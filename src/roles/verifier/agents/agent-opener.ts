@@ -1,6 +1,7 @@
 import type tls from 'node:tls'
 import { parseHost } from '../../../core/api/host.ts'
 import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
@@ -36,7 +37,7 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: Ag
         epoch: 0,
         busy: false,
         dueMs: null,
-        turn: Promise.resolve(),
+        changes: createSerialQueue(),
         partial: false,
         lastJudged: 0,
         evidenceStored: 0,

@@ -1,4 +1,5 @@
 import type { AgentProgress, Enrolment, StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { SerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
 import type { AgentConnection } from '../../../io/http/agent-client.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
@@ -20,8 +21,8 @@ export interface ManagedAgent {
   busy: boolean
   /** When the next round shall begin, decided while one is running; null when nothing was decided. */
   dueMs: number | null
-  /** The change of state that is being stored, if any: the next one waits for it. */
-  turn: Promise<unknown>
+  /** Changes of state that are being stored, one after the other: a round and a command of the operator never write over each other. */
+  readonly changes: SerialQueue
   /** The next request is a partial one: it asks for everything but the transport key, which is known. */
   partial: boolean
   /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */

@@ -11,6 +11,7 @@ import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
 import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
+import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
 const CURRENT = '2.6'
@@ -31,26 +32,29 @@ export interface PreparedEnrolment {
 
 export interface EnrolmentQuestion {
   agentId: string
-  request: EnrolmentUpdate
+  upload: Upload<EnrolmentUpdate>
   /** What it takes the place of: members that the request does not have stay. Null for a new agent, whose request must have them all. */
   before: StoredAgent | null
 }
 
 /** @throws KeylimeError for whatever could not be attested with: the caller stores only what this returned. */
-export async function prepareEnrolment(used: Used, { agentId, request, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
+export async function prepareEnrolment(used: Used, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
+  const request = upload.message
   const mtlsCertificate = agentCertificate(request, used.settings.agentMtls, before)
   checkKeys(request)
-  const runtime = await choosePolicy(used, 'runtime', {
+  const runtime = await choosePolicy(used, {
     agentId,
+    kind: 'runtime',
     name: request.runtime_policy_name,
-    content: decoded(request.runtime_policy),
-    key: decoded(request.runtime_policy_key ?? undefined)?.toString('utf8') || null,
+    content: request.runtime_policy === undefined ? undefined : (upload.text('runtime_policy') ?? null),
+    key: pemOf(request.runtime_policy_key),
     before: before?.enrolment.runtimePolicy ?? null,
   })
-  const mb = await choosePolicy(used, 'mb', {
+  const mb = await choosePolicy(used, {
     agentId,
+    kind: 'mb',
     name: request.mb_policy_name,
-    content: request.mb_policy === undefined ? undefined : Buffer.from(request.mb_policy ?? ''),
+    content: request.mb_policy === undefined ? undefined : (upload.text('mb_policy') ?? null),
     key: null,
     before: before?.enrolment.mbPolicy ?? null,
   })
@@ -100,34 +104,41 @@ function checkKeys({ ak_tpm, v, ima_sign_verification_keys }: EnrolmentUpdate): 
   parseKeyring(ima_sign_verification_keys ?? '', 'ima_sign_verification_keys')
 }
 
-const decoded = (base64: string | undefined): Buffer | undefined => (base64 === undefined ? undefined : Buffer.from(base64, 'base64'))
+const pemOf = (base64: string | null | undefined): string | null => (base64 ? Buffer.from(base64, 'base64').toString('utf8') : null)
 
 interface GivenPolicy {
   agentId: string
+  kind: PolicyKind
   name: string | null | undefined
-  /** UTF-8; empty for none, undefined when the request does not say. */
-  content: Buffer | undefined
+  /** As it stands in the request; null for none, undefined when the request does not say. */
+  content: Buffer | null | undefined
   /** PEM that a signed policy is verified with. */
   key: string | null
   /** Name of the policy that the agent has now. */
   before: string | null
 }
 
-/** Upstream's four cases of name and content (protocol 3.6). @returns the name under which the policy will be stored; null for none. */
+interface ChosenPolicy {
+  /** The name under which it will be stored; null for none. */
+  name: string | null
+  arrived: ArrivedPolicy | null
+}
+
+/** Upstream's four cases of name and content (protocol 3.6). */
 async function choosePolicy(
   { policies, policyStore }: Used,
-  kind: PolicyKind,
-  { agentId, name, content, key, before }: GivenPolicy,
-): Promise<{ name: string | null; arrived: ArrivedPolicy | null }> {
+  { agentId, kind, name, content, key, before }: GivenPolicy,
+): Promise<ChosenPolicy> {
   if (content === undefined && name === undefined) return { name: before, arrived: null }
   if (name) parsePolicyName(name) // never that of another agent's own policy
-  if (!content?.length) {
-    if (name && (await policyStore.digestOf(kind, name)) === null)
-      throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
+  const isThere = name ? (await policyStore.digestOf(kind, name)) !== null : false
+  if (!content) {
+    if (name && !isThere) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
     return { name: name || null, arrived: null }
   }
-  if (name && (await policyStore.digestOf(kind, name)) !== null) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
-  return { name: name || ownPolicyName(agentId), arrived: await policies.check({ kind, bytes: content, key }) }
+  if (isThere) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
+  const encoding = kind === 'runtime' ? 'base64' : 'utf8'
+  return { name: name || ownPolicyName(agentId), arrived: await policies.check({ kind, bytes: content, encoding, key }) }
 }
 
 type Fields = Omit<Enrolment, 'agentId' | 'verifierId' | 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>

@@ -1,18 +1,20 @@
 import type { Route } from '../../../io/http/route.ts'
+import { operatorOf } from '../audit/operator-of.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'commands' | 'logger' | 'loop' | 'store' | 'takeUp'>
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'store' | 'takeUp'>
 
 /** `PUT /v2.x/agents/:id/reactivate`: attests again from the beginning. A V that was confirmed is not given a second time. */
-export function reactivateAgent({ agents, commands, logger, loop, store, takeUp }: Used): Route['handle'] {
-  return async ({ params }) => {
+export function reactivateAgent({ agents, commands, events, loop, store, takeUp }: Used): Route['handle'] {
+  return async (request) => {
+    const { params } = request
     const { agentId } = await findRecord(store, params)
     return commands.take(agentId, async () => {
       const agent = agents.get(agentId) ?? (await takeUp.open(await findRecord(store, params)))
       agents.add(agent)
       await loop.command(agent, { type: 'reactivated' })
-      logger.info(`agent ${agentId} was reactivated`)
+      events.raise({ type: 'agent_reactivated', agent_id: agentId, operator: operatorOf(request) })
       return {}
     })
   }

@@ -1,4 +1,3 @@
-import type { JsonLimits } from '../../../core/api/bounded-json.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { deleteAgent } from './delete-agent.ts'
 import { enrolAgent } from './enrol-agent.ts'
@@ -18,12 +17,9 @@ import { verifyIdentity } from './verify-identity.ts'
 /** Of what anybody may send: logs of a machine, but no flood. */
 export const MAX_EVIDENCE_BODY = 16 << 20
 
-/** Policies may be objects in it; texts that hold JSON are bounded where they are read. */
-const EVIDENCE_JSON: JsonLimits = { maxDepth: 64, maxValues: 300_000 }
-
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
-  const upload = { body: { maxBytes: context.settings.maxUploadSize } }
+  const upload = { body: { maxBytes: context.settings.maxUploadSize, as: 'bytes' } } as const
   const runtime = policyHandlers(context, 'runtime')
   const mb = policyHandlers(context, 'mb')
   return [
@@ -53,7 +49,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
       method: 'POST',
       path: '/v:version/verify/evidence',
       access: 'public',
-      body: { maxBytes: MAX_EVIDENCE_BODY, json: EVIDENCE_JSON },
+      body: { maxBytes: MAX_EVIDENCE_BODY, as: 'bytes' },
       handle: verifyEvidenceOnce(context),
     },
   ]

@@ -1,5 +1,6 @@
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
-import type { BootPolicyName } from '../../../core/measured-boot/boot-policy.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
@@ -8,7 +9,6 @@ import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
-import type { RuntimePolicyRules } from '../policies/runtime-policy-rules.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
@@ -21,6 +21,8 @@ export interface VerifierContext {
   revocations: RevocationStore
   policyStore: PolicyStore
   policies: PolicyBook
+  judging: Judging
+  events: EventStream
   loop: AttestationLoop
   keeper: StateKeeper
   opener: AgentOpener
@@ -36,8 +38,5 @@ export interface VerifierContext {
     agentMtls: boolean
     /** Bytes of a request that brings policies. */
     maxUploadSize: number
-    runtimePolicyRules: RuntimePolicyRules
-    /** How a boot log is judged against the reference state of an agent. */
-    bootPolicy: BootPolicyName
   }
 }

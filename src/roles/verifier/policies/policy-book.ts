@@ -1,18 +1,16 @@
-import { createHash } from 'node:crypto'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { PolicyRef } from '../../../core/explanation/failed-round.ts'
-import { type ImaJudging, withKeys } from '../../../core/ima/stored-policy.ts'
-import type { AgentPolicy } from '../../../core/policy/agent-policy.ts'
+import type { Judging, PolicyText, ReadPolicy } from '../../../core/judging/judging.ts'
+import { createPolicyShelf, type MachinePolicy, machinePolicy, type PolicyRules } from '../../../core/policy/machine-policy.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
 import { policyNameText } from '../../../core/policy/policy-name.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { PolicyKind, PolicyStore } from '../../../io/db/policy-store.ts'
-import type { PolicyReader, ReadPolicy } from './read-policy.ts'
 
 /** All that one machine must meet, and which stored policies that is. */
-export interface BookedPolicy extends AgentPolicy {
+export interface BookedPolicy extends MachinePolicy {
   refs: { runtime: PolicyRef | null; mb: PolicyRef | null }
   /** Stands for the runtime policy and the keys that an IMA log is judged by: progress made under another one does not count. */
   imaJudgedBy: string
@@ -24,20 +22,18 @@ export interface BookedPolicy extends AgentPolicy {
 export interface ArrivedPolicy {
   kind: PolicyKind
   body: PolicyBody
-  policy: ReadPolicy
+  policy: KnownPolicy
 }
 
-export interface Arriving {
-  kind: PolicyKind
-  /** UTF-8. */
-  bytes: Buffer
-  /** PEM that a signed policy is verified with; null when none came. */
-  key: string | null
-}
+/** As it arrives: with the PEM key that it is signed with, null when none came. */
+export type Arriving = Omit<PolicyText, 'arrives'> & { key: string | null }
 
-/** Stored policies, each parsed once whatever the number of its agents and names. */
+/** What is kept of a policy: not its text. */
+type KnownPolicy = Omit<ReadPolicy, 'bytes'>
+
+/** Stored policies, each read once whatever the number of its agents and names. */
 export interface PolicyBook {
-  /** Verifies and parses; what cannot be judged by is refused before anything is stored. @throws KeylimeError. */
+  /** Verifies and reads; what cannot be judged by is refused before anything is stored. @throws KeylimeError. */
   check(policy: Arriving): Promise<ArrivedPolicy>
   /** `check`, then stores. @returns the digest that the name had before, and what is dangerous. @throws KeylimeError, see `PolicyStore.put`. */
   put(
@@ -55,17 +51,23 @@ export interface PolicyBook {
 
 export interface PolicyBookOptions {
   store: PolicyStore
-  read: PolicyReader
-  judging: ImaJudging
+  judging: Pick<Judging, 'readPolicy' | 'readKeys'>
+  /** How this process judges what it judges itself. */
+  rules: PolicyRules
   /** Told of a dangerous policy once, whatever the number of its agents and names, until it is forgotten. */
   warn(policy: { kind: PolicyKind; name: string; dangers: readonly PolicyDanger[] }): void
 }
 
-export function createPolicyBook({ store, read, judging, warn }: PolicyBookOptions): PolicyBook {
-  const known: Record<PolicyKind, Map<string, Promise<ReadPolicy>>> = { runtime: new Map(), mb: new Map() }
+/** Policies that are ready to judge by in this thread; agents hold theirs themselves. */
+const SHELF_SIZE = 64
+
+export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOptions): PolicyBook {
+  const known: Record<PolicyKind, Map<string, Promise<KnownPolicy>>> = { runtime: new Map(), mb: new Map() }
+  const shelf = createPolicyShelf(rules.bootPolicy, SHELF_SIZE)
+  const machines = new Map<string, { policy: MachinePolicy; digests: readonly string[] }>()
   const warned = new Set<string>()
 
-  function remember(kind: PolicyKind, policy: ReadPolicy, name: string): void {
+  function remember(kind: PolicyKind, policy: KnownPolicy, name: string): void {
     known[kind].set(policy.digest, Promise.resolve(policy))
     if (policy.dangers.length === 0 || warned.has(kind + policy.digest)) return
     warned.add(kind + policy.digest)
@@ -73,18 +75,20 @@ export function createPolicyBook({ store, read, judging, warn }: PolicyBookOptio
   }
 
   async function forgetUnused(): Promise<void> {
+    const used = { runtime: await store.digests('runtime'), mb: await store.digests('mb') }
     for (const kind of ['runtime', 'mb'] as const) {
-      const used = await store.digests(kind)
       for (const digest of known[kind].keys()) {
-        if (used.has(digest)) continue
+        if (used[kind].has(digest)) continue
         known[kind].delete(digest)
         warned.delete(kind + digest)
       }
     }
+    for (const [key, { digests }] of machines)
+      if (!digests.every((digest) => used.runtime.has(digest) || used.mb.has(digest))) machines.delete(key)
   }
 
-  /** The body is read only when it is not parsed yet, and once for all who ask meanwhile: thousands of agents share a policy. */
-  async function named(kind: PolicyKind, name: string | null): Promise<(ReadPolicy & { ref: PolicyRef }) | null> {
+  /** The body is read only when it is not known yet, and once for all who ask meanwhile: thousands of agents share a policy. */
+  async function named(kind: PolicyKind, name: string | null): Promise<NamedPolicy | null> {
     if (name === null) return null
     const digest = await store.digestOf(kind, name)
     if (digest === null) throw missing(kind, name)
@@ -100,15 +104,28 @@ export function createPolicyBook({ store, read, judging, warn }: PolicyBookOptio
     return { ...(await policy), ref: { name, sha256: digest } }
   }
 
-  async function readStored(kind: PolicyKind, name: string, digest: string): Promise<ReadPolicy> {
+  async function readStored(kind: PolicyKind, name: string, digest: string): Promise<KnownPolicy> {
     const bytes = await store.body(digest)
     if (!bytes) throw missing(kind, name)
-    return read({ kind, bytes })
+    return withoutText(await judging.readPolicy({ kind, bytes }))
   }
 
-  async function check({ kind, bytes, key }: Arriving): Promise<ArrivedPolicy> {
-    const policy = await read({ kind, bytes, arrives: { key } })
-    return { kind, body: { digest: policy.digest, bytes }, policy }
+  async function check({ key, ...text }: Arriving): Promise<ArrivedPolicy> {
+    const read = await judging.readPolicy({ ...text, arrives: { key } })
+    return { kind: text.kind, body: { digest: read.digest, bytes: read.bytes }, policy: withoutText(read) }
+  }
+
+  /** One for all agents that must meet the same. */
+  async function machineOf(tpmPolicy: string, imaKeys: string, runtime: KnownPolicy | null, boot: KnownPolicy | null) {
+    const digests = [runtime?.digest, boot?.digest].filter((digest) => digest !== undefined)
+    const key = JSON.stringify([tpmPolicy, imaKeys, runtime?.digest, boot?.digest])
+    const ready = machines.get(key)
+    if (ready) return ready.policy
+    const keys = await judging.readKeys(imaKeys)
+    const packed = { tpm: parseTpmPolicy(tpmPolicy), runtime: runtime?.runtime ?? null, boot: boot?.boot ?? null, imaKeys: keys }
+    const policy = machinePolicy(packed, shelf, rules)
+    machines.set(key, { policy, digests })
+    return policy
   }
 
   return {
@@ -127,15 +144,14 @@ export function createPolicyBook({ store, read, judging, warn }: PolicyBookOptio
     },
     async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }, arrived = []) {
       for (const { kind, name, policy } of arrived) remember(kind, policy, name)
-      const given = (kind: PolicyKind) => arrived.find((policy) => policy.kind === kind)
-      const runtime = asNamed(given('runtime')) ?? (await named('runtime', runtimePolicy))
-      const boot = asNamed(given('mb')) ?? (await named('mb', mbPolicy))
+      const given = (kind: PolicyKind) => asNamed(arrived.find((policy) => policy.kind === kind))
+      const runtime = given('runtime') ?? (await named('runtime', runtimePolicy))
+      const boot = given('mb') ?? (await named('mb', mbPolicy))
+      const machine = await machineOf(tpmPolicy, imaKeys, runtime, boot)
       return {
-        tpm: parseTpmPolicy(tpmPolicy),
-        ima: withKeys(runtime?.runtime ?? null, imaKeys, judging),
-        boot: boot?.boot ?? null,
+        ...machine,
         refs: { runtime: runtime?.ref ?? null, mb: boot?.ref ?? null },
-        imaJudgedBy: `${runtime?.digest ?? ''}${imaKeys === '' ? '' : `+${createHash('sha256').update(imaKeys).digest('hex')}`}`,
+        imaJudgedBy: [runtime?.digest ?? '', machine.packed.imaKeys?.digest ?? ''].join('+'),
         dangers: [...(runtime?.dangers ?? []), ...(boot?.dangers ?? [])],
       }
     },
@@ -143,7 +159,11 @@ export function createPolicyBook({ store, read, judging, warn }: PolicyBookOptio
   }
 }
 
-const asNamed = (arrived: (ArrivedPolicy & { name: string }) | undefined) =>
+type NamedPolicy = KnownPolicy & { ref: PolicyRef }
+
+const withoutText = ({ bytes: _, ...policy }: ReadPolicy): KnownPolicy => policy
+
+const asNamed = (arrived: (ArrivedPolicy & { name: string }) | undefined): NamedPolicy | undefined =>
   arrived && { ...arrived.policy, ref: { name: arrived.name, sha256: arrived.policy.digest } }
 
 function missing(kind: PolicyKind, name: string): KeylimeError {

@@ -1,7 +1,9 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
 import { revocationMessage } from '../../../core/revocation/message.ts'
 import { signRevocation } from '../../../core/revocation/signature.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
@@ -38,6 +40,7 @@ export interface RevocationNotifierOptions {
   retrySeconds: number
   /** Whether the store has an agent: one that is deleted is told no more. */
   isEnrolled(agentId: string): Promise<boolean>
+  events: EventStream
 }
 
 interface Delivery {
@@ -46,14 +49,16 @@ interface Delivery {
   attempts: number
 }
 
+type Told = DeliveryResult & { agentId: string }
+
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, clock, logger } = options
-  const results: DeliveryResult[] = []
-  let recording: Promise<void> = Promise.resolve()
+  const results: Told[] = []
+  const records = createSerialQueue()
   const scheduler = createScheduler<Delivery>({ clock, run })
 
   async function run(delivery: Delivery): Promise<void> {
@@ -70,7 +75,6 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
         !agents.get(target.slice('agent:'.length)) &&
         !(await options.isEnrolled(target.slice('agent:'.length)))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
-      if (tooOld) logger.error(`${target} could not be told of agent ${revocation.agentId} and is given up: ${reason}`)
       if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
   }
@@ -88,7 +92,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 
   function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
-    results.push({ revocationId: revocation.id, target, state, attempts, at: clock.now(), lastError })
+    results.push({ revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError })
   }
 
   async function record(): Promise<void> {
@@ -96,16 +100,20 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (batch.length === 0) return
     try {
       await options.store.record(batch)
+      for (const result of batch) tell(result)
     } catch (error) {
       results.unshift(...batch)
       logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
     }
   }
 
-  const flush = () => {
-    recording = recording.then(record)
-    return recording
+  function tell({ revocationId, agentId, target, state, lastError }: Told): void {
+    const delivery = { agent_id: agentId, revocation: revocationId, target }
+    if (state === 'told') options.events.raise({ type: 'revocation_told', ...delivery })
+    if (state === 'given_up') options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
   }
+
+  const flush = () => records.run(record)
   const timer = setInterval(flush, RECORD_MS)
 
   return {
@@ -118,9 +126,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
     deliver(revocation) {
       for (const target of revocation.targets) scheduler.schedule({ revocation, target, attempts: 0 }, 0)
-      logger.warn(`agent ${revocation.agentId}: ${revocation.type} is told to ${revocation.targets.length} others`, {
-        revocation: revocation.id,
-      })
+      const { id, agentId, type, targets } = revocation
+      options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
     },
     async resume() {
       const undone = await options.store.pending()

@@ -36,6 +36,7 @@ export interface AttestationLoop {
 }
 
 const UNSTORED_SECONDS = 2
+const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { keeper, applyVerdict, clock, logger, timing } = options
@@ -52,7 +53,8 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       const result = await options.round(agent)
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
-      await perform(agent, 'judged' in result ? await applyVerdict(agent, result.judged) : await keeper.apply(agent, result.event))
+      if ('later' in result) return postpone(agent, result.later)
+      await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
       if (!isStale()) await failClosed(agent, error)
@@ -69,6 +71,12 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       if (effect.do === 'ask_quote') schedule(agent, effect.afterSeconds, effect.partial)
       else if (effect.do === 'deliver_v') await release(agent)
     }
+  }
+
+  /** Its state stays as it is: that others take the room says nothing of this machine. The watchdog sees one that waits too long. */
+  function postpone(agent: ManagedAgent, reason: string): void {
+    logger.debug(`agent ${agent.enrolment.agentId} is asked again later: ${reason}`)
+    schedule(agent, Math.max(timing.quoteInterval, MIN_LATER_SECONDS), false)
   }
 
   /** The release is on the disk: only now does V leave. */
@@ -119,7 +127,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.epoch++
       agent.dueMs = null
       scheduler.cancel(agent)
-      await agent.turn
+      await agent.changes.idle()
     },
     resume(agent) {
       agent.removed = false

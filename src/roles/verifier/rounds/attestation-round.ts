@@ -1,54 +1,75 @@
 import { agentVersion, QUOTE_ANSWER_BYTES } from '../../../core/api/agent.ts'
-import { type Envelope, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
+import { type Envelope, type RawAnswer, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
-import { judgeReply } from '../../../core/attestation/verify-evidence.ts'
+import type { KnownAgent } from '../../../core/attestation/verify-evidence.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
 import { FRESH_IMA } from '../../../core/ima/ima-policy.ts'
+import type { Judging } from '../../../core/judging/judging.ts'
 import { policyMask } from '../../../core/policy/agent-policy.ts'
+import type { Clock } from '../../../io/clock.ts'
 import type { AgentRequest } from '../../../io/http/agent-client.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
 import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
-import type { JudgedRound } from '../verdicts/keep-failed-round.ts'
+import type { BookedPolicy } from '../policies/policy-book.ts'
+import { keepRules, type RoundVerdict } from '../verdicts/keep-failed-round.ts'
 
-/** What one request for evidence led to: a verdict, or what happened instead. */
-export type RoundResult = ({ event: AgentEvent } | { judged: JudgedRound }) & { supportedVersion?: string }
+/** What one request for evidence led to: a verdict, or what happened instead. `later`: there was no room to judge it, which says nothing of the machine. */
+export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { later: string }) & { supportedVersion?: string }
 
-/** Asks one agent for a quote with a fresh nonce and judges the answer. Never throws for what an agent does, and never says nothing. */
+/** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. */
 export type AttestationRound = (agent: ManagedAgent) => Promise<RoundResult>
+
+export interface RoundOptions {
+  judging: Pick<Judging, 'judgeRound'>
+  clock: Clock
+  /** `measured_boot_evaluate = always` */
+  evaluateBootAlways: boolean
+  /** `evidence_max_size` */
+  maxEvidenceBytes: number
+}
 
 const AGENT_VERSIONS = ['2.0', '2.1', '2.2', '2.3', '2.4', '2.5', '2.6'] as const
 const NONCE_CHARACTERS = 20
 
-export function createAttestationRound({ evaluateBootAlways }: { evaluateBootAlways: boolean }): AttestationRound {
+export function createAttestationRound(options: RoundOptions): AttestationRound {
+  const { judging, evaluateBootAlways } = options
+
+  async function askOnce(agent: ManagedAgent): Promise<RoundResult & { stale?: boolean }> {
+    const nonce = randomAlphanumeric(NONCE_CHARACTERS)
+    const known = knownAgent(agent)
+    const { policy, attestationCount } = known
+    const attestedBefore = attestationCount > 0
+    let answer: RawAnswer
+    try {
+      answer = await agent.connection.request(quoteRequest(agent, nonce, known.ima.nextEntry))
+      if (answer.status !== 200) return await answerWithoutQuote(agent, readEnvelope(answer), attestedBefore)
+    } catch (error) {
+      if (!isKeylimeError(error)) throw error
+      if (error.code === 'payload_too_large') return { event: { type: 'refused', stage: 'quote', reason: error.message } }
+      const stale = error.details?.['stale'] === true
+      return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, stale }
+    }
+    const request = { nonce, evaluateBootAlways }
+    const keep = keepRules(agent, options.maxEvidenceBytes, options.clock)
+    const given = judging.judgeRound({ answer: answer.body, request, known, keep })
+    const judged = given instanceof Promise ? await given : given
+    if (judged.kind === 'later') return { later: judged.reason }
+    if (judged.kind === 'unreadable') return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: judged.reason } }
+    return { round: { judged, policy, attestationCount } }
+  }
+
   return async (agent) => {
-    const first = await askOnce(agent, evaluateBootAlways)
+    const first = await askOnce(agent)
     // An idle connection that the agent had closed is no failed try: once more on a new one, and with a new nonce. Only once: an agent
     // that closes every connection is unreachable, and must be asked on.
-    return first.stale ? askOnce(agent, evaluateBootAlways) : first
+    return first.stale ? askOnce(agent) : first
   }
-}
-
-async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promise<RoundResult & { stale?: boolean }> {
-  const nonce = randomAlphanumeric(NONCE_CHARACTERS)
-  const known = knownAgent(agent)
-  const attestedBefore = known.attestationCount > 0
-  let envelope: Envelope
-  try {
-    envelope = readEnvelope(await agent.connection.request(quoteRequest(agent, nonce, known.ima.nextEntry)))
-  } catch (error) {
-    if (!isKeylimeError(error)) throw error
-    const stale = error.details?.['stale'] === true
-    return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, stale }
-  }
-  if (envelope.code !== 200) return answerWithoutQuote(agent, envelope, attestedBefore)
-  const round = { reply: envelope.results, nonce, evaluateBootAlways }
-  return { judged: { known, round, verdict: judgeReply(known, round) } }
 }
 
 /** What is known before the round. An IMA log that was judged under another policy is judged again from its first entry (invariant 10). */
-const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): JudgedRound['known'] => ({
+const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): KnownAgent & { policy: BookedPolicy } => ({
   ak,
   transportKey: state.transportKey,
   accepted: enrolment.accepted,

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { PolicyKind } from '../../../io/db/policy-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -17,8 +18,8 @@ export interface TakeUp {
   all(): Promise<number>
   /** One agent, not asked yet. @throws KeylimeError why it cannot be attested. */
   open(record: StoredRecord): Promise<ManagedAgent>
-  /** From the next quote on its users are judged by what is stored now; those that could not be taken up for it are. */
-  policyChanged(kind: PolicyKind, name: string): Promise<void>
+  /** From the next quote on its users are judged by what is stored now; those that could not be taken up for it are. @returns how many use it. */
+  policyChanged(kind: PolicyKind, name: string): Promise<number>
 }
 
 export interface TakeUpOptions {
@@ -28,6 +29,7 @@ export interface TakeUpOptions {
   opener: AgentOpener
   keeper: StateKeeper
   loop: AttestationLoop
+  events: EventStream
   logger: Logger
   /** Seconds. */
   quoteInterval: number
@@ -38,7 +40,7 @@ const PAGE = 200
 const SPREAD_MS = 2
 
 export function createTakeUp(options: TakeUpOptions): TakeUp {
-  const { agents, store, policies, opener, keeper, loop, logger } = options
+  const { agents, store, policies, opener, keeper, loop, events, logger } = options
 
   async function open(record: StoredRecord): Promise<ManagedAgent> {
     const { agentId } = record
@@ -58,8 +60,8 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
 
   /** It stays as it is when it had failed before: a machine that was revoked is not less revoked because its policy is gone. */
   async function refuse(record: StoredRecord, reason: string): Promise<void> {
-    logger.error(`agent ${record.agentId} cannot be taken up and is not attested: ${reason}`)
-    if ('defect' in record || !record.agent.state.polled) return
+    if ('defect' in record || !record.agent.state.polled)
+      return events.raise({ type: 'agent_not_taken_up', agent_id: record.agentId, reason })
     await keeper
       .applyStored(record.agent, { type: 'not_taken_up', reason })
       .catch((error) => logger.error(`agent ${record.agentId}: that it is not attested cannot be stored: ${causeChain(error).join(': ')}`))
@@ -81,12 +83,14 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
     },
     open,
     async policyChanged(kind, name) {
-      for (const [i, agentId] of (await store.users(kind, name)).entries()) {
+      const users = await store.users(kind, name)
+      for (const [i, agentId] of users.entries()) {
         const agent = agents.get(agentId)
         if (agent) agent.policy = await policies.policyOf(agent.enrolment)
         else await retry(agentId)
         if (i % PAGE === PAGE - 1) await turn()
       }
+      return users.length
     },
   }
 

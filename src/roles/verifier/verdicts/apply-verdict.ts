@@ -2,11 +2,12 @@ import type { AgentEffect } from '../../../core/attestation/agent-state.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
 import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
 import { judge, type SeverityPolicy } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ProgressWriter } from '../agents/progress-writer.ts'
-import { type EvidenceRules, type JudgedRound, keepFailedRound } from './keep-failed-round.ts'
+import { failedRound, type RoundVerdict } from './keep-failed-round.ts'
 import type { StateKeeper } from './state-keeper.ts'
 
 export interface VerdictOptions {
@@ -14,14 +15,14 @@ export interface VerdictOptions {
   progress: ProgressWriter
   clock: Clock
   severity: SeverityPolicy
-  /** Kept with the evidence of a failure, so that it can be judged again. */
-  evidenceRules: EvidenceRules
+  /** `measured_boot_policy_name`, kept with the story of a failure so that it can be judged again. */
+  bootPolicy: string
   /** Seconds. */
   quoteInterval: number
 }
 
 /** Turns the verdict over one round into state: durable when it returns. @returns what to do now. */
-export type ApplyVerdict = (agent: ManagedAgent, judged: JudgedRound) => Promise<readonly AgentEffect[]>
+export type ApplyVerdict = (agent: ManagedAgent, round: RoundVerdict) => Promise<readonly AgentEffect[]>
 
 /** A machine that was rebooted is asked for its whole log almost at once. */
 const AGAIN: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: 0.1, partial: false }]
@@ -30,14 +31,9 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
   const { keeper, progress, clock } = options
   const steady: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: options.quoteInterval, partial: true }]
 
-  async function failed(agent: ManagedAgent, judged: JudgedRound, seconds: number): Promise<readonly AgentEffect[]> {
-    const { verdict, known } = judged
-    if (verdict.outcome !== 'failed') return []
-    agent.progress = { ...agent.progress, lastReceivedQuote: seconds, ima: verdict.ima, imaJudgedBy: known.policy.imaJudgedBy }
-    const judgement = judge(verdict.failures, options.severity)
-    const { epoch } = agent
-    const failedRound = await keepFailedRound(agent, { judged, judgement, rules: options.evidenceRules, clock })
-    return agent.removed || agent.epoch !== epoch ? [] : keeper.apply(agent, { type: 'quote_failed', judgement }, { failedRound })
+  function failed(agent: ManagedAgent, round: RoundVerdict, failures: readonly Failure[]): Promise<readonly AgentEffect[]> {
+    const judgement = judge(failures, options.severity)
+    return keeper.apply(agent, { type: 'quote_failed', judgement }, { failedRound: failedRound(agent, round, judgement, options) })
   }
 
   function passed(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<readonly AgentEffect[]> {
@@ -50,13 +46,16 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     return keeper.apply(agent, { type: 'quote_passed', vIsDue: true }, { changes: { ...release.changes, algorithms, failures: [] } })
   }
 
-  return async (agent, judged) => {
-    const { verdict, known } = judged
+  return async (agent, round) => {
+    const { verdict } = round.judged
+    const { imaJudgedBy } = round.policy
     const seconds = Math.floor(clock.now() / 1000)
     agent.lastJudged = clock.monotonic()
-    if (verdict.outcome === 'failed') return failed(agent, judged, seconds)
+    if (verdict.outcome === 'failed') {
+      agent.progress = { ...agent.progress, lastReceivedQuote: seconds, ima: verdict.ima, imaJudgedBy }
+      return failed(agent, round, verdict.failures)
+    }
     const { clockInfo, ima } = verdict
-    const { imaJudgedBy } = known.policy
     if (verdict.outcome === 'again') {
       agent.progress = { ...agent.progress, lastReceivedQuote: seconds, clockInfo, ima, imaJudgedBy }
       return AGAIN

@@ -1,13 +1,13 @@
 import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
-import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { AgentProgress, StoredAgent, StoredState } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
+import { attestationEvents } from '../../../core/events/attestation-events.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
 import type { StateChange, VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
-import { logFailures } from './log-failures.ts'
 
 /** What is stored together with the event's own outcome. */
 export interface Along {
@@ -31,10 +31,11 @@ export interface StateKeeperOptions {
   store: VerifierStore
   notifier: RevocationNotifier
   timing: AgentTiming
+  events: EventStream
   logger: Logger
 }
 
-export function createStateKeeper({ store, notifier, timing, logger }: StateKeeperOptions): StateKeeper {
+export function createStateKeeper({ store, notifier, timing, events, logger }: StateKeeperOptions): StateKeeper {
   /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
   async function change(agent: ManagedAgent, event: AgentEvent, along: Along): Promise<readonly AgentEffect[]> {
     const before = agent.state
@@ -55,7 +56,8 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
     agent.retries = state.retries
     agent.state = after
     agent.unstored = null
-    report(agentId, event, { before, retries: agent.retries })
+    events.raise(...attestationEvents({ agentId, event, before, after }))
+    if ('reason' in event) logger.debug(`agent ${agentId}: ${event.type}: ${event.reason}`, { try: agent.retries })
     if (stored) notifier.deliver(stored)
     return effects
   }
@@ -72,21 +74,11 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
     }
   }
 
-  function report(agentId: string, event: AgentEvent, { before, retries }: { before: StoredState; retries: number }): void {
-    if (event.type === 'quote_failed') logFailures(logger, agentId, event.judgement.failures)
-    else if (event.type === 'v_delivered') logger.info(`agent ${agentId} is attested, V was released to it`)
-    else if (event.type === 'quote_passed' && before.operational !== OPERATIONAL_STATE.GET_QUOTE)
-      logger.info(`agent ${agentId} is attested`)
-    else if ('reason' in event) logger.warn(`agent ${agentId}: ${event.type}: ${event.reason}`, { try: retries })
-  }
-
   return {
     async apply(agent, event, along = {}) {
       const { epoch } = agent
       const isStale = () => agent.removed || agent.epoch !== epoch
-      const turn = agent.turn.then(() => (isStale() ? [] : change(agent, event, along)))
-      agent.turn = turn.catch(() => {})
-      const effects = await turn
+      const effects = await agent.changes.run(() => (isStale() ? [] : change(agent, event, along)))
       return isStale() ? [] : effects
     },
     async applyStored({ enrolment: { agentId }, state: before, progress }, event) {
@@ -95,7 +87,7 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
       const failures = recorded?.failures ?? before.failures
       const after = { ...before, operational: state.operational, polled: isAskedOn(event, effects), failures }
       await store.saveState(agentId, { state: after, progress: progress as AgentProgress, revocation: null, failedRound: null })
-      report(agentId, event, { before, retries: 0 })
+      if (event.type === 'not_taken_up') events.raise({ type: 'agent_not_taken_up', agent_id: agentId, reason: event.reason })
     },
   }
 }
