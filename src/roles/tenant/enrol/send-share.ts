@@ -5,7 +5,7 @@ import type { Report } from '../events.ts'
 import type { Payload } from './collect-payload.ts'
 import type { ProvedAgent } from './prove-identity.ts'
 
-/** Hands U, encrypted to the transport key that the TPM vouched for, and the sealed payload to the agent (protocol 3.6). @throws KeylimeError `refused`. */
+/** Hands U, encrypted to the transport key that the TPM vouched for, and the sealed payload to the agent (protocol 3.4). @throws KeylimeError `refused`. */
 export async function sendShare({ agent, reply }: ProvedAgent, agentId: string, payload: Payload, report: Report): Promise<void> {
   report({ type: 'working', text: 'sending the payload and the first key share to the agent' })
   const { status, message } = await agent.post('/keys/ukey', {
