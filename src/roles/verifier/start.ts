@@ -16,7 +16,7 @@ import type { Logger } from '../../io/log/logger.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
-import { assemble } from './assemble.ts'
+import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
@@ -45,60 +45,29 @@ export async function startVerifier(settings: VerifierSettings, logger: Logger):
   }
 }
 
-/** @param onStop what is opened says how it ends; the last is ended first. @returns the port. */
-async function start(settings: VerifierSettings, logger: Logger, onStop: (end: () => unknown) => void): Promise<number> {
+/** What is opened says how it ends; the last is ended first. */
+type OnStop = (end: () => unknown) => void
+
+/** @returns the port. */
+async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop): Promise<number> {
   const { values, keylimeDir } = settings
   checkSettings(settings, logger)
   const tls = await tlsIdentities(settings)
-  const { client } = tls
   const { database, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
-  onStop(async () => {
-    events.stream.raise({ type: 'verifier_stopped' })
-    await events.stop()
-  })
+  onStop(events.stop)
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
-  const senders = new Map<string, Sender>()
-  const webhook = openWebhookOf(values, client)
-  if (webhook) {
-    onStop(webhook.close)
-    senders.set('webhook', webhook.post)
-  }
-  const publisher = values.enabled_revocation_notifications.includes('zeromq') ? await openPublisher(values.zmq_ip, values.zmq_port) : null
-  if (publisher) {
-    onStop(() => publisher.close())
-    senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))
-  }
-  const context = secureContext({ cert: client.cert, key: client.key, ...(client.keyPassword ? { passphrase: client.keyPassword } : {}) })
-  const {
-    context: verifier,
-    notifier,
-    progress,
-  } = assemble(values, {
-    database,
-    context,
-    senders,
-    judging,
-    events: events.stream,
-    logger,
-  })
-  onStop(() => {
-    for (const agent of verifier.agents.all()) agent.connection.close()
-    verifier.opener.close()
-  })
-  onStop(notifier.stop)
-  onStop(progress.stop)
-  onStop(verifier.loop.stop)
-  await verifier.policyStore.sweep()
-  await verifier.takeUp.all()
-  await notifier.resume()
+  const senders = await openSenders(values, tls.client, onStop)
+  const context = clientContext(tls.client)
+  const verifier = assemble(values, { database, context, senders, judging, events: events.stream, logger })
+  await run(verifier, onStop)
   const listening = await serve({
     host: values.ip,
     port: values.port,
     tls: { ...tls.server, requireCertificate: false },
-    routes: durableAnswers(verifierRoutes(verifier), events.flush),
+    routes: durableAnswers(verifierRoutes(verifier.context), events.flush),
     onRefused: ({ method, route, why, ...asked }) =>
       events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
     versions: API_VERSIONS,
@@ -106,17 +75,47 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
-  const watchdog = startWatchdog({ agents: verifier.agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
+  const { agents } = verifier.context
+  const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
-  events.stream.raise({
-    type: 'verifier_started',
-    version: VERSION,
-    verifier_id: values.uuid,
-    address: hostPort(values.ip, listening.port),
-    agents: verifier.agents.size,
-  })
+  const address = hostPort(values.ip, listening.port)
+  events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
+  onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
   return listening.port
 }
+
+/** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */
+async function run({ context, notifier, progress }: Assembled, onStop: OnStop): Promise<void> {
+  onStop(() => {
+    for (const agent of context.agents.all()) agent.connection.close()
+    context.opener.close()
+  })
+  onStop(notifier.stop)
+  onStop(progress.stop)
+  onStop(context.loop.stop)
+  await context.policyStore.sweep()
+  await context.takeUp.all()
+  await notifier.resume()
+}
+
+/** Receivers of revocations that are no agents. */
+async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: OnStop): Promise<Map<string, Sender>> {
+  const senders = new Map<string, Sender>()
+  const webhook = openWebhookOf(values, client)
+  if (webhook) {
+    onStop(webhook.close)
+    senders.set('webhook', webhook.post)
+  }
+  if (values.enabled_revocation_notifications.includes('zeromq')) {
+    const publisher = await openPublisher(values.zmq_ip, values.zmq_port)
+    onStop(() => publisher.close())
+    senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))
+  }
+  return senders
+}
+
+const clientContext = ({ cert, key, keyPassword }: TlsIdentity) =>
+  secureContext({ cert, key, ...(keyPassword ? { passphrase: keyPassword } : {}) })
 
 /** One largest request of an operator, besides many small ones; two of whoever submits evidence. */
 const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * MAX_EVIDENCE_BODY, certified: values.max_upload_size })

@@ -118,18 +118,19 @@ describe('policies have owners and users', () => {
 
 describe('whatever is stored is shown, with the reason, and can be deleted and updated', () => {
   test('an agent whose policy is gone is a failed agent, and is attested as soon as the policy is there again', async () => {
-    await request('POST', '/allowlists/going', { runtime_policy: base64(runtimePolicy()) })
-    const agent = await bed.machine()
-    await bed.add('orphan', agent, { runtime_policy_name: 'going' })
+    const policy = { mb_policy: '{"going":1}' }
+    await request('POST', '/mbpolicies/going', policy)
+    const agent = await attested('orphan', { mb_policy_name: 'going' })
     await restartAfter(() => inDatabase((db) => db.exec(`delete from policies where name = 'going'`)))
     const shown = await bed.status('orphan')
     expect(shown).toMatchObject({ operational_state: 7, last_event_id: 'internal.verifier.not_taken_up' })
-    expect(shown.failures[0].context.message).toContain('there is no runtime policy named going')
+    expect(shown.failures[0].context.message).toContain('there is no measured boot policy named going')
     expect(await ids()).toContain('orphan')
     expect((await bulk())['orphan']).toMatchObject({ operational_state: 7 })
     const before = agent.quotes.length
-    await request('POST', '/allowlists/going', { runtime_policy: base64(runtimePolicy()) })
+    await request('POST', '/mbpolicies/going', policy)
     await until('asked again', () => agent.quotes.length > before)
+    await bed.inState('orphan', 3)
     expect((await request('DELETE', '/agents/orphan')).status).toBe(200)
     expect(await ids()).not.toContain('orphan')
   })
