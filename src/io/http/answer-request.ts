@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
 import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
+import { cutText } from '../../core/verdict/bounded-text.ts'
 import type { Logger } from '../log/logger.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
@@ -39,6 +40,9 @@ export interface BodyRoomBytes {
   anonymous: number
   certified: number
 }
+
+/** What a message says of a request may be of the request. */
+const MAX_MESSAGE = 4096
 
 const SMALL_ROOM: BodyRoomBytes = { anonymous: 4 << 20, certified: 4 << 20 }
 const MAX_OPEN_BODIES = 256
@@ -175,6 +179,6 @@ function apply(ctx: Koa.Context, reply: ApiReply): void {
 
 function bodyOf({ raw, message, results }: ApiReply, status: number): ApiReply['raw'] {
   if (raw || status === 204 || status === 304) return raw
-  const text = message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? ''))
+  const text = cutText(message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? '')), MAX_MESSAGE)
   return { type: 'application/json', body: JSON.stringify({ code: status, status: text, results: results === undefined ? {} : results }) }
 }
