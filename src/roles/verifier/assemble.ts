@@ -1,5 +1,6 @@
 import type tls from 'node:tls'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
+import type { Rate } from '../../core/concurrency/rate-limiter.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
@@ -115,11 +116,18 @@ function attestation(
   return { progress, keeper, loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV }) }
 }
 
+const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })
+
 const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
   verifierId: values.uuid,
   quoteInterval: values.quote_interval,
   agentMtls: values.enable_agent_mtls,
   maxUploadSize: values.max_upload_size,
+  verify: {
+    evidence: values.enable_verify_evidence,
+    identity: values.enable_verify_identity,
+    rate: { ofPeer: aMinute(values.verify_rate_limit_per_ip), ofAll: aMinute(values.verify_rate_limit) },
+  },
   runtimePolicyRules: { failOnViolations: values.fail_on_violations, requireSigned: values.require_allow_list_signatures },
   bootPolicy: bootPolicyOf(values),
 })

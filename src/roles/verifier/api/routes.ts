@@ -23,7 +23,9 @@ const EVIDENCE_JSON: JsonLimits = { maxDepth: 64, maxValues: 300_000 }
 
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
-  const upload = { body: { maxBytes: context.settings.maxUploadSize } }
+  const { maxUploadSize, verify } = context.settings
+  const upload = { body: { maxBytes: maxUploadSize } }
+  const off = (name: string, isOn: boolean) => (isOn ? {} : { off: `${name} is switched off here (enable_${name.replace('/', '_')})` })
   const runtime = policyHandlers(context, 'runtime')
   const mb = policyHandlers(context, 'mb')
   return [
@@ -48,11 +50,20 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
-    { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
+    {
+      method: 'GET',
+      path: '/v:version/verify/identity',
+      access: 'public',
+      rate: verify.rate,
+      ...off('verify/identity', verify.identity),
+      handle: verifyIdentity(context),
+    },
     {
       method: 'POST',
       path: '/v:version/verify/evidence',
       access: 'public',
+      rate: verify.rate,
+      ...off('verify/evidence', verify.evidence),
       body: { maxBytes: MAX_EVIDENCE_BODY, json: EVIDENCE_JSON },
       handle: verifyEvidenceOnce(context),
     },

@@ -1,4 +1,5 @@
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { BootPolicyName } from '../../../core/measured-boot/boot-policy.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
@@ -36,6 +37,8 @@ export interface VerifierContext {
     agentMtls: boolean
     /** Bytes of a request that brings policies. */
     maxUploadSize: number
+    /** What anybody may ask to be verified, and how often. */
+    verify: { evidence: boolean; identity: boolean; rate: RateLimit }
     runtimePolicyRules: RuntimePolicyRules
     /** How a boot log is judged against the reference state of an agent. */
     bootPolicy: BootPolicyName
