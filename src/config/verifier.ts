@@ -91,6 +91,30 @@ export const verifierOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before an agent counts as unreachable.' }),
   quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  enable_verify_evidence: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Judge evidence that anybody submits to `verify/evidence`. Nothing that the verifier itself attests needs it.',
+  }),
+  enable_verify_identity: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Say to anybody who asks at `verify/identity` whether a quote is of the TPM of an agent.',
+  }),
+  verify_rate_limit_per_ip: option({
+    parse: integerBetween(1, 1_000_000),
+    default: 60,
+    ours: true,
+    doc: 'Requests to both of these that one address (of IPv6: one /64) may send in a minute. A client certificate of a trusted CA lifts the limit.',
+  }),
+  verify_rate_limit: option({
+    parse: integerBetween(1, 1_000_000),
+    default: 600,
+    ours: true,
+    doc: 'The same of all addresses together.',
+  }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request to an agent may take.' }),
   measured_boot_policy_name: option({
     parse: text,

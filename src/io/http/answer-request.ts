@@ -2,10 +2,13 @@ import http from 'node:http'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
+import { cutText } from '../../core/verdict/bounded-text.ts'
 import type { Logger } from '../log/logger.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
+import { peerNetwork } from './peer-network.ts'
 import { readBody, SMALL_BODY } from './read-body.ts'
 import type { ApiReply, Peer, Route } from './route.ts'
 import { findRoute, type Routing } from './router.ts'
@@ -40,23 +43,28 @@ export interface BodyRoomBytes {
   certified: number
 }
 
+/** What a message says of a request may be of the request. */
+const MAX_MESSAGE = 4096
+
 const SMALL_ROOM: BodyRoomBytes = { anonymous: 4 << 20, certified: 4 << 20 }
 const MAX_OPEN_BODIES = 256
 /** Of peers without a certificate. */
 const MAX_OPEN_BODIES_OF_PEER = 32
 
-interface Rooms {
+/** What requests of one listener share. */
+interface Bounds {
   anonymous: BodyRoom
   certified: BodyRoom
+  rates: Map<RateLimit, RateLimiter>
 }
 
 /** Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. */
 export function requestListener(options: ApplicationOptions): http.RequestListener {
-  const rooms = roomsOf(options.bodyRoomBytes ?? SMALL_ROOM)
+  const bounds = boundsOf(options.bodyRoomBytes ?? SMALL_ROOM)
   const app = new Koa()
   app.use(async (ctx) => {
     try {
-      await answer(ctx, options, rooms)
+      await answer(ctx, options, bounds)
     } catch (error) {
       apply(ctx, failed(error, ctx, options.logger))
     }
@@ -65,7 +73,7 @@ export function requestListener(options: ApplicationOptions): http.RequestListen
   return app.callback()
 }
 
-const roomsOf = ({ anonymous, certified }: BodyRoomBytes): Rooms => ({
+const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
   anonymous: createBodyRoom({
     maxBytes: anonymous,
     maxBytesOfPeer: Math.ceil(anonymous / 2),
@@ -78,22 +86,24 @@ const roomsOf = ({ anonymous, certified }: BodyRoomBytes): Rooms => ({
     maxOpen: MAX_OPEN_BODIES,
     maxOpenOfPeer: MAX_OPEN_BODIES,
   }),
+  rates: new Map(),
 })
 
-async function answer(ctx: Koa.Context, options: ApplicationOptions, rooms: Rooms): Promise<void> {
+async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bounds): Promise<void> {
   const routing = findRoute(options.routes, options.versions, ctx.method, ctx.path)
   if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path: ctx.path }, routing))
   const { route, version, params } = routing.match
   const peer = peerOf(ctx.socket)
-  const refusal = refused(route, peer, options.isSecure)
   const remoteAddress = ctx.socket.remoteAddress ?? ''
+  const refusal = refused(route, peer, options.isSecure) ?? tooOften(route, peer, remoteAddress, bounds.rates)
   const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
   if (refusal) {
-    if (refusal.status === 403) tell('it takes a client certificate of a trusted CA')
+    const why = refusal.status === 403 ? (route.off ?? 'it takes a client certificate of a trusted CA') : refusal.message
+    if (refusal.status !== 400) tell(why ?? '')
     return apply(ctx, refusal)
   }
   if (ctx.req.headers.expect !== undefined) ctx.res.writeContinue()
-  const room = peer.kind === 'certificate' ? rooms.certified : rooms.anonymous
+  const room = peer.kind === 'certificate' ? bounds.certified : bounds.anonymous
   const reading = readBody(ctx.req, route.body ?? SMALL_BODY, room)
   const { body, done } = await reading.catch((error) => {
     tellRefusal(error, tell)
@@ -128,7 +138,18 @@ function tellRefusal(error: unknown, tell: (why: string) => void): void {
 function refused(route: Route, peer: Peer, isSecure: boolean): ApiReply | null {
   if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
-  return mayCall ? null : forbidden(route)
+  if (!mayCall) return forbidden(route)
+  return route.off === undefined ? null : { status: 403, message: route.off }
+}
+
+/** Who has a certificate of ours is not counted: one address may be that of many operators. */
+function tooOften({ rate }: Route, peer: Peer, address: string, rates: Bounds['rates']): ApiReply | null {
+  if (!rate || peer.kind === 'certificate') return null
+  const limiter = rates.get(rate) ?? new RateLimiter(rate)
+  rates.set(rate, limiter)
+  const seconds = limiter.take(peerNetwork(address), performance.now())
+  if (seconds === 0) return null
+  return { status: 429, message: `asked too often: try again in ${seconds} s`, headers: { 'Retry-After': String(seconds) } }
 }
 
 function peerOf(socket: Socket): Peer {
@@ -175,6 +196,6 @@ function apply(ctx: Koa.Context, reply: ApiReply): void {
 
 function bodyOf({ raw, message, results }: ApiReply, status: number): ApiReply['raw'] {
   if (raw || status === 204 || status === 304) return raw
-  const text = message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? ''))
+  const text = cutText(message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? '')), MAX_MESSAGE)
   return { type: 'application/json', body: JSON.stringify({ code: status, status: text, results: results === undefined ? {} : results }) }
 }

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { JsonLimits } from '../../core/api/bounded-json.ts'
+import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 
 /**
  * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client certificate of a trusted CA;
@@ -57,5 +58,9 @@ export interface Route {
   plainHttp?: boolean
   /** Default `SMALL_BODY`. */
   body?: BodyRule
+  /** How often peers without a certificate of ours may ask. Routes that have the same object are counted together. */
+  rate?: RateLimit
+  /** Switched off: why, as a sentence. Answered with 403 before anything is read. */
+  off?: string
   handle(request: ApiRequest): ApiReply | Promise<ApiReply>
 }

@@ -1,10 +1,13 @@
 import http from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { hostPort } from '../../core/api/host-port.ts'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
+import { peerNetwork } from './peer-network.ts'
 
 export interface ServerTls {
   /** PEM texts. */
@@ -55,8 +58,29 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
+  if (options.tls) limitHandshakes(server, options.logger)
   await listen(server, options)
   return { port: (server.address() as AddressInfo).port, close: (drainSeconds = 2) => closeServer(server, drainSeconds) }
+}
+
+/**
+ * A handshake costs more than most requests, and comes before any other bound: who makes new connections too often gets none for a moment. Connections
+ * that are there are not touched.
+ */
+const HANDSHAKES: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { perSecond: 200, burst: 2000 } }
+
+function limitHandshakes(server: http.Server | https.Server, logger: Logger): void {
+  const limiter = new RateLimiter(HANDSHAKES)
+  const begin = server.listeners('connection')
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => {
+    if (limiter.take(peerNetwork(socket.remoteAddress ?? ''), performance.now()) === 0)
+      for (const listener of begin) listener.call(server, socket)
+    else {
+      logger.debug('too many new connections', { from: socket.remoteAddress })
+      socket.destroy()
+    }
+  })
 }
 
 const tlsOptions = (tls: ServerTls): https.ServerOptions => ({

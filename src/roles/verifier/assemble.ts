@@ -1,5 +1,6 @@
 import type tls from 'node:tls'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
+import type { Rate } from '../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../core/events/event-stream.ts'
 import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
@@ -127,9 +128,16 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
   return { progress, keeper, loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV }) }
 }
 
+const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })
+
 const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
   verifierId: values.uuid,
   quoteInterval: values.quote_interval,
   agentMtls: values.enable_agent_mtls,
   maxUploadSize: values.max_upload_size,
+  verify: {
+    evidence: values.enable_verify_evidence,
+    identity: values.enable_verify_identity,
+    rate: { ofPeer: aMinute(values.verify_rate_limit_per_ip), ofAll: aMinute(values.verify_rate_limit) },
+  },
 })

@@ -34,7 +34,7 @@ export async function authorityBed(settings: Record<string, string> = {}, machin
 }
 
 export const notice = (key: KeyObject, serial: number | string | null, changes: object = {}) => {
-  const msg = revocationMessage({
+  const text = revocationMessage({
     type: 'revocation',
     ip: '10.0.0.7',
     agentId: `agent-${serial}`,
@@ -47,8 +47,10 @@ export const notice = (key: KeyObject, serial: number | string | null, changes: 
     context: '{}',
     ...changes,
   })
-  return { msg, signature: signRevocation(key, msg) }
+  return signedNotice(key, text)
 }
+
+export const signedNotice = (key: KeyObject, msg: string) => ({ msg, signature: signRevocation(key, msg) })
 
 export const post = (url: string, body: unknown) =>
   fetch(url, {

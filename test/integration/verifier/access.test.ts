@@ -53,7 +53,11 @@ function makeServerOnly(): void {
 
 const read = (dir: string, name: string) => fs.readFileSync(path.join(dir, 'cv_ca', name), 'utf8')
 const routes: [string, Route, () => number][] = [
-  ...verifierRoutes({ settings: {} } as never).map((route): [string, Route, () => number] => ['verifier', route, () => verifier.port]),
+  ...verifierRoutes({ settings: { verify: {} } } as never).map((route): [string, Route, () => number] => [
+    'verifier',
+    route,
+    () => verifier.port,
+  ]),
   ...registrarRoutes({} as never).map((route): [string, Route, () => number] => ['registrar', route, () => registrar.tlsPort]),
 ]
 const concrete = (route: Route) => route.path.replace('v:version', 'v2.6').replace(/:(id|name)/, 'nobody')

@@ -1,5 +1,7 @@
+import type { z } from 'zod'
 import { userKeyRequest, verifierKeyRequest } from '../../../core/api/agent.ts'
 import type { KeyProof } from '../../../core/api/agent-info.ts'
+import { defectsOf } from '../../../core/api/parse-message.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { challengeHmac } from '../../../core/payload/auth-tag.ts'
 import { isShareSize } from '../../../core/payload/key-shares.ts'
@@ -54,16 +56,10 @@ function openShare({ transport }: AgentContext, text: string, wrongSize: string)
   throw invalid(`${wrongSize}: ${share.length} bytes, 16 or 32 are needed`)
 }
 
-function parse<T>(schema: { safeParse(value: unknown): { success: true; data: T } | { success: false; error: Error } }, body: unknown): T {
+function parse<T extends z.ZodType>(schema: T, body: unknown): z.infer<T> {
   const parsed = schema.safeParse(body)
   if (parsed.success) return parsed.data
-  throw invalid(`Json deserialize error: ${describe(parsed.error)}`)
-}
-
-/** Names the fields, never their values. */
-function describe(error: Error): string {
-  const issues = (error as unknown as { issues?: { path: PropertyKey[]; message: string }[] }).issues ?? []
-  return issues.map((issue) => `${issue.path.join('.') || 'body'}: ${issue.message}`).join('; ')
+  throw invalid(`Json deserialize error: ${defectsOf(parsed.error)}`)
 }
 
 const invalid = (message: string) => new KeylimeError('invalid_request', message)

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
-import { parseBoundedJsonText } from '../../../core/api/bounded-json.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
+import { parseMetaData } from '../../../core/revocation/message.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { RevocationInbox } from '../revocation-inbox.ts'
@@ -138,7 +138,7 @@ const isNoRoom = (error: unknown): boolean => isKeylimeError(error) && error.cod
 export function eventOf({ message }: VerifiedRevocation): Record<string, unknown> {
   let metadata: unknown = {}
   try {
-    metadata = parseBoundedJsonText(message.meta_data, 'meta_data')
+    metadata = parseMetaData(message.meta_data)
   } catch {} // stays as the text it is in meta_data
   return { ...message, metadata }
 }

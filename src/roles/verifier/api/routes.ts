@@ -19,7 +19,9 @@ export const MAX_EVIDENCE_BODY = 16 << 20
 
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
-  const upload = { body: { maxBytes: context.settings.maxUploadSize, as: 'bytes' } } as const
+  const { maxUploadSize, verify } = context.settings
+  const upload = { body: { maxBytes: maxUploadSize, as: 'bytes' } } as const
+  const off = (name: string, isOn: boolean) => (isOn ? {} : { off: `${name} is switched off here (enable_${name.replace('/', '_')})` })
   const runtime = policyHandlers(context, 'runtime')
   const mb = policyHandlers(context, 'mb')
   return [
@@ -44,11 +46,20 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
-    { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
+    {
+      method: 'GET',
+      path: '/v:version/verify/identity',
+      access: 'public',
+      rate: verify.rate,
+      ...off('verify/identity', verify.identity),
+      handle: verifyIdentity(context),
+    },
     {
       method: 'POST',
       path: '/v:version/verify/evidence',
       access: 'public',
+      rate: verify.rate,
+      ...off('verify/evidence', verify.evidence),
       body: { maxBytes: MAX_EVIDENCE_BODY, as: 'bytes' },
       handle: verifyEvidenceOnce(context),
     },

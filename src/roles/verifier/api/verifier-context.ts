@@ -1,4 +1,5 @@
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -38,5 +39,7 @@ export interface VerifierContext {
     agentMtls: boolean
     /** Bytes of a request that brings policies. */
     maxUploadSize: number
+    /** What anybody may ask to be verified, and how often. */
+    verify: { evidence: boolean; identity: boolean; rate: RateLimit }
   }
 }
