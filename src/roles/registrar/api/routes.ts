@@ -1,0 +1,26 @@
+import type { Route } from '../../../io/http/route.ts'
+import { activateAgent } from './activate-agent.ts'
+import { deleteAgent } from './delete-agent.ts'
+import { listAgents } from './list-agents.ts'
+import { registerAgent } from './register-agent.ts'
+import type { RegistrarContext } from './registrar-context.ts'
+import { showAgent } from './show-agent.ts'
+import { showVersion } from './show-version.ts'
+
+/** Every endpoint of the registrar with who may call it (protocol 1.5, 2). Registration is public: what counts is the TPM's proof. */
+export function registrarRoutes(context: RegistrarContext): Route[] {
+  const register = registerAgent(context)
+  const activate = activateAgent(context)
+  return [
+    { method: 'GET', path: '/version', access: 'public', plainHttp: true, handle: showVersion },
+    { method: 'GET', path: '/versions', access: 'public', plainHttp: true, handle: showVersion },
+    { method: 'POST', path: '/v:version/agents', access: 'public', plainHttp: true, handle: register },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'public', plainHttp: true, handle: register },
+    { method: 'PUT', path: '/v:version/agents/:id', access: 'public', plainHttp: true, handle: activate },
+    { method: 'PUT', path: '/v:version/agents/:id/activate', access: 'public', plainHttp: true, handle: activate },
+    { method: 'POST', path: '/v:version/agents/:id/activate', access: 'public', plainHttp: true, handle: activate },
+    { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
+    { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
+  ]
+}
