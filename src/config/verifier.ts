@@ -119,6 +119,18 @@ export const verifierOptions = options({
     ours: true,
     doc: 'The same of all agents together; then the oldest is given up.',
   }),
+  audit_log: option({
+    parse: path,
+    default: 'audit.log',
+    ours: true,
+    doc: 'File of the audit log: one hash-chained JSON line for each event, to be checked with `keylime verifier audit verify`. Relative ones are below KEYLIME_DIR. Empty: none is written.',
+  }),
+  audit_log_max_size: option({
+    parse: integerBetween(0, Number.MAX_SAFE_INTEGER),
+    default: 104_857_600,
+    ours: true,
+    doc: 'Bytes after which it is renamed to FILE.NUMBER, by the number of its last line, and a new one goes on with the chain; 0: never. Nothing is deleted.',
+  }),
   severity_labels: option({
     parse: nonEmpty(list),
     default: ['info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'],

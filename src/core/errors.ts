@@ -13,6 +13,7 @@ const CODES = {
   policy_not_found: { http: 404, exit: 6 },
   already_exists: { http: 409, exit: 1 },
   conflict: { http: 409, exit: 1 },
+  request_timeout: { http: 408, exit: 4 },
   payload_too_large: { http: 413, exit: 1 },
   unsupported_media_type: { http: 415, exit: 1 },
   too_many_requests: { http: 429, exit: 4 },

@@ -1,6 +1,12 @@
 import { z } from 'zod'
-import { KeylimeError } from '../errors.ts'
+import { parseBoundedJson } from './bounded-json.ts'
 import { parseMessage } from './parse-message.ts'
+
+/**
+ * Largest answer to `quotes/integrity`: a measurement list has some 160 bytes an entry, so this is a log of 400,000 of them, which takes a machine
+ * months; and the boot log beside it has some 100 KiB.
+ */
+export const QUOTE_ANSWER_BYTES = 64 << 20
 
 /** Replies of an agent. Fields that do not fit become a failure of the evidence, not an exception (protocol 4.3, 4.6 step 1). */
 export const integrityQuote = z.object({
@@ -28,11 +34,6 @@ export const revocationNotification = z.object({ msg: z.string(), signature: z.s
 
 /** The same as the bytes of one ZeroMQ message. @throws KeylimeError `invalid_request`. */
 export function readRevocationNotification(bytes: Buffer): z.infer<typeof revocationNotification> {
-  let value: unknown
-  try {
-    value = JSON.parse(bytes.toString('utf8'))
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the revocation notification is not valid JSON', { cause })
-  }
-  return parseMessage(revocationNotification, value, 'the revocation notification')
+  const what = 'the revocation notification'
+  return parseMessage(revocationNotification, parseBoundedJson(bytes, what), what)
 }

@@ -1,3 +1,4 @@
+import type { Effort } from '../concurrency/effort.ts'
 import type { Evidence, ImaLog } from '../evidence/evidence.ts'
 import { readEvidenceV2 } from '../evidence/read-evidence-v2.ts'
 import { FRESH_IMA, type ImaPolicy, type ImaProgress } from '../ima/ima-policy.ts'
@@ -33,6 +34,8 @@ export interface EvidenceRequest {
   nonce: string
   /** `measured_boot_evaluate`: compare the reference state at every round, or only before the first good one. */
   evaluateBootAlways: boolean
+  /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
+  effort?: Effort | undefined
 }
 
 /** A request and what came back. */
@@ -70,7 +73,8 @@ export function judgeReply(agent: KnownAgent, { reply, ...request }: EvidenceRou
  * push, or a bundle read years later). All failures of a round are collected; but when the quote itself does not hold, nothing in it is
  * looked at, and that is the only failure.
  */
-export function verifyEvidence(agent: KnownAgent, evidence: Evidence, { nonce, evaluateBootAlways }: EvidenceRequest): EvidenceVerdict {
+export function verifyEvidence(agent: KnownAgent, evidence: Evidence, request: EvidenceRequest): EvidenceVerdict {
+  const { nonce, evaluateBootAlways, effort } = request
   const transportKey = evidence.transportKey ?? agent.transportKey
   if (!transportKey)
     return refused([irrecoverable('qoute_validation', 'no_pubkey', { message: 'the agent sent no transport key, and none is known' })])
@@ -79,7 +83,7 @@ export function verifyEvidence(agent: KnownAgent, evidence: Evidence, { nonce, e
   const { pcrs, clockInfo } = quote
   if (logIsOfEarlierBoot(agent, evidence, clockInfo)) return { outcome: 'again', clockInfo, ima: FRESH_IMA }
   const evaluateBoot = evaluateBootAlways || agent.attestationCount === 0
-  const { failures, ima } = judgePolicies(evidence, { policy: agent.policy, pcrs, evaluateBoot, ima: agent.ima })
+  const { failures, ima } = judgePolicies(evidence, { policy: agent.policy, pcrs, evaluateBoot, ima: agent.ima, effort })
   const all = [...judgeDataPcr(pcrs, transportKey), ...judgeUnused(agent.policy, pcrs), ...failures]
   if (all.length > 0) return refused(all)
   return { outcome: 'passed', transportKey, clockInfo, algorithms: { ...evidence.algorithms, hash: quote.hash }, ima }
@@ -92,12 +96,13 @@ export interface PolicyQuestion {
   /** Compare the reference state of measured boot, or only replay the log. */
   evaluateBoot: boolean
   ima: ImaProgress
+  effort?: Effort | undefined
 }
 
 /** The second half of the order of checks: measured boot, whose log gives boot_aggregate, then IMA, then static PCRs. */
 export function judgePolicies(evidence: Evidence, question: PolicyQuestion): { failures: Failure[]; ima: ImaProgress } {
-  const { policy, pcrs, evaluateBoot: evaluate } = question
-  const boot = policy.boot?.judge({ pcrs, log: evidence.bootLog, evaluate })
+  const { policy, pcrs, evaluateBoot: evaluate, effort } = question
+  const boot = policy.boot?.judge({ pcrs, log: evidence.bootLog, evaluate, effort })
   const ima = policy.ima ? judgeIma(evidence, { ...question, policy: policy.ima, bootAggregates: boot?.bootAggregates ?? [] }) : null
   return {
     failures: [...(boot?.failures ?? []), ...(ima?.failures ?? []), ...judgeStaticPcrs(policy.tpm, pcrs)],
@@ -110,13 +115,17 @@ interface ImaQuestion {
   pcrs: VerifiedPcrs
   ima: ImaProgress
   bootAggregates: ReturnType<BootPolicy['judge']>['bootAggregates']
+  effort?: Effort | undefined
 }
 
-function judgeIma({ imaLog, bootTime }: Evidence, { policy, pcrs, ima, bootAggregates }: ImaQuestion): ReturnType<ImaPolicy['judge']> {
+function judgeIma(
+  { imaLog, bootTime }: Evidence,
+  { policy, pcrs, ima, bootAggregates, effort }: ImaQuestion,
+): ReturnType<ImaPolicy['judge']> {
   if (!imaLog) return { failures: [unusedPcr('PCR 10 was quoted, but the agent sent no IMA log')], progress: FRESH_IMA }
   const start = imaStart(ima, imaLog, bootTime)
   if ('failure' in start) return { failures: [start.failure], progress: FRESH_IMA }
-  return policy.judge({ pcrs, list: imaLog.text, progress: start.progress, bootAggregates })
+  return policy.judge({ pcrs, list: imaLog.text, progress: start.progress, bootAggregates, effort })
 }
 
 const unusedPcr = (message: string) => failure('pcr_validation', `unused_pcr_${IMA_PCR}`, { message })

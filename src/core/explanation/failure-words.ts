@@ -73,7 +73,10 @@ const WORDS: readonly [RegExp, EventWords][] = [
   ],
   [
     /^ima\.invalid_key$/,
-    { noChange: 'a key of this kind verifies no file signature', lookAt: 'which key the machine loaded into that keyring, and what for' },
+    {
+      noChange: 'a key that cannot be read, or of this kind, verifies no file signature',
+      lookAt: 'which key the machine loaded into that keyring, and what for',
+    },
   ],
   [/^ima\./, { noChange: LOG_ITSELF, lookAt: 'the log of the agent, and /sys/kernel/security/ima/ascii_runtime_measurements' }],
   [
@@ -126,6 +129,14 @@ const WORDS: readonly [RegExp, EventWords][] = [
       noChange: 'the quote itself does not hold, so nothing that it says was looked at: no policy can make it genuine',
       lookAt:
         'the message: a clock that went back is an old quote or a TPM that lost power; a wrong signature is another TPM, or an agent that was reinstalled and not enrolled anew; a wrong nonce is a replay',
+    },
+  ],
+  [
+    /^internal\.verifier\.judging_budget$/,
+    {
+      noChange: 'a policy says what may run, not how long it may take to look at it',
+      lookAt:
+        'how many entries and signed files the IMA log of the machine has: one that is only large needs a larger judging_budget in verifier.conf; otherwise treat the machine as compromised',
     },
   ],
   [

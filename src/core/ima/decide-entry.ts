@@ -1,14 +1,16 @@
 import { hash as hashOf } from 'node:crypto'
+import type { Effort } from '../concurrency/effort.ts'
 import { boundedExpected } from '../verdict/bounded-expected.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
 import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
+import type { DigestTable } from './digest-table.ts'
 import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
 import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
-import { type Keyring, readImaKey } from './keyring.ts'
-import { type Learned, learnKey } from './learned-from-log.ts'
-import type { Digests, RuntimePolicy } from './runtime-policy.ts'
+import type { KeyLookup } from './keyring.ts'
+import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
+import type { RuntimePolicy } from './runtime-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
 /** What entries are judged by. */
@@ -21,7 +23,12 @@ export interface Judging {
   learned: Learned
   /** A faster check of signatures than the one that runs everywhere. */
   verifyDigest?: VerifyDigest | undefined
+  /** Where others wait: ends the judgement when it becomes too much. */
+  effort?: Effort | undefined
 }
+
+/** Microseconds, on a slow machine, of what may take longest in an entry: see `Effort`. */
+const COST = { excludeCharacter: 1, excludeStep: 0.002, key: 300, keyByte: 0.005, dmRule: 20, unaccepted: 30, digest: 0.5 }
 
 const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
 
@@ -56,20 +63,27 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
   }
   if (policy.digests.accepts(entry)) return null
   if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
-  if (policy.isExcluded(entry.name)) return null
+  if (isExcluded(entry, judging)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging), judging.verifyDigest)) return null
   const known = policy.digests.get(entry.name)
+  judging.effort?.spend(COST.unaccepted + (known?.length ?? 0) * COST.digest)
   const also = entry.name === 'boot_aggregate' ? judging.bootAggregates : []
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
 
-function* rings({ policy, learned }: Judging): Generator<Keyring> {
+function* rings({ policy, learned }: Judging): Generator<KeyLookup> {
   yield policy.keys
   yield* learned.keyrings.values()
 }
 
-function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy }: Judging): Failure | null {
-  if (!failOnViolation || policy.isExcluded(entry.name)) return null
+function isExcluded({ name }: ImaEntry, { policy, effort }: Judging): boolean {
+  const { steps } = policy.isExcluded
+  if (steps > 0) effort?.spend(name.length * (COST.excludeCharacter + steps * COST.excludeStep))
+  return policy.isExcluded(name)
+}
+
+function judgeViolation(entry: ImaEntry, line: number, judging: Judging): Failure | null {
+  if (!judging.failOnViolation || isExcluded(entry, judging)) return null
   const message = `${shown(entry.name)} was written to while it was measured or used: what was read is not what was measured`
   return failure('ima', 'validation.tomtou', { message, line, path: entry.name })
 }
@@ -77,7 +91,12 @@ function judgeViolation(entry: ImaEntry, line: number, { failOnViolation, policy
 /** Keys are learned, other buffers compared (policies A.12). The digest counts only if it is the digest of this very buffer. */
 function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure | null {
   const { policy } = judging
-  const found = readImaKey(entry.extra)
+  judging.effort?.spend(COST.key + entry.extra.length * COST.keyByte)
+  const found = readLoggedKey(judging.learned, entry.extra)
+  if (found === 'too_many') {
+    const message = `the log loads more keys than any kernel does: the one of keyring ${shown(entry.name)} was not read`
+    return failure('ima', 'invalid_key', { message, line, path: entry.name })
+  }
   if (found === 'unsupported') {
     const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
@@ -90,11 +109,12 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
   return failed
 }
 
-function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [member, digests]: [string, Digests]): Failure | null {
+function judgeDigestOf(entry: ImaEntry, line: number, judging: Judging, [member, digests]: [string, DigestTable]): Failure | null {
   const real = bufferDigest(entry)
   const known = digests.get(entry.name)
+  judging.effort?.spend(COST.unaccepted + (known?.length ?? 0) * COST.digest)
   if (real === entry.digest && known?.includes(entry.digest)) return null
-  if (policy.isExcluded(entry.name)) return null
+  if (isExcluded(entry, judging)) return null
   if (real !== entry.digest) {
     const message = `the digest of the buffer ${shown(entry.name)} is not that of its content`
     const facts = { message, line, path: entry.name, algorithm: entry.algorithm, got: entry.digest, expected: real ? [real] : [] }
@@ -104,7 +124,8 @@ function judgeDigestOf(entry: ImaEntry, line: number, { policy }: Judging, [memb
 }
 
 /** Without a dm_policy such an event is a buffer like any other. */
-function judgeDm(entry: ImaEntry, name: DmEventName, line: number, { policy, learned }: Judging): Failure | null {
+function judgeDm(entry: ImaEntry, name: DmEventName, line: number, { policy, learned, effort }: Judging): Failure | null {
+  effort?.spend((1 + policy.deviceMapper!.rules.length) * COST.dmRule + entry.extra.length)
   const digest = `${entry.algorithm}:${entry.digest}`
   if (bufferDigest(entry) !== entry.digest) {
     const message = `the digest of the event ${name} is not that of its content`

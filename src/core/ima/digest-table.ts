@@ -1,10 +1,19 @@
 import type { ImaEntry } from './entry.ts'
 
 /** Slots that a look-up visits at most, whatever names a policy or a log has. */
-const MAX_PROBES = 64
-const MAX_DIGESTS = 255
-const MAX_NAME_BYTES = 0xffff
+export const MAX_PROBES = 64
 const { imul } = Math
+
+/** A table in the form that threads share: nothing in it is ever changed. */
+export interface PackedDigests {
+  size: number
+  /** Pairs: hash of the name, and where its record begins, plus one; zero is free. Open addressing, half of it free. */
+  slots: SharedArrayBuffer
+  /** Records: size of the name (2 bytes), name, number of digests (1), and of each its size (1) and its bytes. */
+  records: SharedArrayBuffer
+  /** What has no form as a record, and names that found no slot near their own: JSON text in UTF-8 of names and digests; null for none. */
+  others: SharedArrayBuffer | null
+}
 
 /**
  * Accepted digests of names, as bytes in one piece of memory: half of what a Map of strings needs, and a look-up touches two places in memory where a Map touches
@@ -12,23 +21,18 @@ const { imul } = Math
  */
 export class DigestTable {
   readonly size: number
-  /** Pairs: hash of the name, and where its record begins, plus one; zero is free. Open addressing, half of it free. */
+  readonly packed: PackedDigests
   readonly #slots: Int32Array
   readonly #mask: number
-  /** Records: size of the name (2 bytes), name, number of digests (1), and of each its size (1) and its bytes. */
-  #records: Buffer
-  #end = 0
-  /** What has no form as a record, and names that found no slot near their own. */
-  readonly #others = new Map<string, readonly string[]>()
+  readonly #records: Buffer
+  #others: ReadonlyMap<string, readonly string[]> | null = null
 
-  /** @param lists digests of each name, in lower-case hex. */
-  constructor(names: readonly string[], lists: readonly (readonly string[])[]) {
-    const capacity = 2 ** Math.max(4, Math.ceil(Math.log2(2 * names.length)))
-    this.#slots = new Int32Array(2 * capacity)
-    this.#mask = capacity - 1
-    this.#records = Buffer.allocUnsafeSlow(names.reduce((sum, name, i) => sum + 3 + name.length + digestBytes(lists[i]!), 0))
-    for (let i = 0; i < names.length; i++) if (!this.#add(names[i]!, lists[i]!)) this.#others.set(names[i]!, lists[i]!)
-    this.size = names.length
+  constructor(packed: PackedDigests) {
+    this.packed = packed
+    this.size = packed.size
+    this.#slots = new Int32Array(packed.slots)
+    this.#mask = this.#slots.length / 2 - 1
+    this.#records = Buffer.from(packed.records)
   }
 
   /** Whether the digest of an entry is one of its name, both as they stand in the template data. */
@@ -38,16 +42,16 @@ export class DigestTable {
     const nameStart = digestEnd + 4
     const nameSize = (data[digestEnd]! | (data[digestEnd + 1]! << 8) | (data[digestEnd + 2]! << 16)) - 1
     const at = this.#find(data, nameStart, nameStart + nameSize)
-    if (at < 0) return this.#others.size > 0 && (this.#others.get(name)?.includes(digest) ?? false)
+    if (at < 0) return this.#other(name)?.includes(digest) ?? false
     return this.#hasDigest(at, data, digestEnd - digest.length / 2, digestEnd)
   }
 
   /** Undefined for a name that is not listed. */
   get(name: string): readonly string[] | undefined {
-    if (!name.isWellFormed()) return this.#others.get(name)
+    if (!name.isWellFormed()) return this.#other(name)
     const bytes = Buffer.from(name)
     const at = this.#find(bytes, 0, bytes.length)
-    return at < 0 ? this.#others.get(name) : this.#digestsAt(at)
+    return at < 0 ? this.#other(name) : this.#digestsAt(at)
   }
 
   has(name: string): boolean {
@@ -55,66 +59,24 @@ export class DigestTable {
   }
 
   *[Symbol.iterator](): Generator<[name: string, digests: readonly string[]]> {
-    for (let at = 0; at < this.#end; ) {
+    for (let at = 0; at < this.#records.length; ) {
       const start = at + 2
       const end = start + this.#records.readUInt16LE(at)
       yield [this.#records.toString('utf8', start, end), this.#digestsAt(end)]
       let count = this.#records[end]!
       for (at = end + 1; count > 0; count--) at += 1 + this.#records[at]!
     }
-    yield* this.#others
+    yield* this.#readOthers()
   }
 
-  /** False for what must go among the others. */
-  #add(name: string, digests: readonly string[]): boolean {
-    if (!name.isWellFormed() || digests.length > MAX_DIGESTS) return false
-    const start = this.#end + 2
-    let end = this.#writeName(name, start, 1 + digestBytes(digests))
-    if (end - start > MAX_NAME_BYTES) return false
-    const records = this.#records
-    const hash = nameHash(records, start, end)
-    const slot = this.#freeSlot(hash)
-    if (slot < 0) return false
-    records[this.#end] = end - start
-    records[this.#end + 1] = (end - start) >> 8
-    records[end++] = digests.length
-    for (const digest of digests) {
-      const size = writeHex(digest, records, end + 1)
-      if (size < 0) return false
-      records[end] = size
-      end += 1 + size
-    }
-    this.#slots[slot] = hash
-    this.#slots[slot + 1] = this.#end + 1
-    this.#end = end
-    return true
+  #other(name: string): readonly string[] | undefined {
+    return this.packed.others ? this.#readOthers().get(name) : undefined
   }
 
-  /** @param more room that is needed behind it. @returns its end. */
-  #writeName(name: string, start: number, more: number): number {
-    this.#makeRoom(start + name.length + more)
-    for (let i = 0; i < name.length; i++) {
-      const code = name.charCodeAt(i)
-      if (code >= 0x80) {
-        this.#makeRoom(start + Buffer.byteLength(name) + more)
-        return start + this.#records.write(name, start, 'utf8')
-      }
-      this.#records[start + i] = code
-    }
-    return start + name.length
-  }
-
-  /** The room that was reckoned is for names in ASCII. */
-  #makeRoom(size: number): void {
-    if (size > this.#records.length) this.#records = Buffer.concat([this.#records], 2 * size)
-  }
-
-  #freeSlot(hash: number): number {
-    for (let probe = 0; probe < MAX_PROBES; probe++) {
-      const slot = 2 * ((hash + probe) & this.#mask)
-      if (this.#slots[slot + 1] === 0) return slot
-    }
-    return -1
+  #readOthers(): ReadonlyMap<string, readonly string[]> {
+    const { others } = this.packed
+    this.#others ??= new Map(others ? (JSON.parse(Buffer.from(others).toString('utf8')) as [string, string[]][]) : [])
+    return this.#others
   }
 
   /** Where the digests of a name are that stands in `bytes`; -1 without a record. */
@@ -154,25 +116,10 @@ export class DigestTable {
   }
 }
 
-function digestBytes(digests: readonly string[]): number {
-  let sum = 0
-  for (const digest of digests) sum += 1 + Math.ceil(digest.length / 2)
-  return sum
-}
-
 function isSame(records: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): boolean {
   for (let i = start, j = at; i < end; i++, j++) if (records[j] !== bytes[i]) return false
   return true
 }
-
-/** @param hex lower-case digits. @returns the number of bytes; -1 for an odd number of digits. In this place half the cost of `Buffer.write`. */
-function writeHex(hex: string, to: Uint8Array, at: number): number {
-  if (hex.length % 2 !== 0) return -1
-  for (let i = 0; i < hex.length; i += 2) to[at + i / 2] = (digitOf(hex.charCodeAt(i)) << 4) | digitOf(hex.charCodeAt(i + 1))
-  return hex.length / 2
-}
-
-const digitOf = (code: number): number => (code > 57 ? code - 87 : code - 48)
 
 /** Four bytes at a time, then mixed so that names which differ at one place do not lie beside each other. */
 export function nameHash(bytes: Uint8Array, start: number, end: number): number {

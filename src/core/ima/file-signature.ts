@@ -1,6 +1,6 @@
 import { hash as hashOf, type KeyObject } from 'node:crypto'
 import type { ImaEntry } from './entry.ts'
-import type { Keyring } from './keyring.ts'
+import type { KeyLookup } from './keyring.ts'
 import { type VerifyDigest, verifyDigest } from './verify-digest.ts'
 
 /** Kernel numbers of hash algorithms, and the DER head of a PKCS#1 v1.5 DigestInfo. */
@@ -30,7 +30,7 @@ export interface SignatureDefect {
 }
 
 /** Of a signature that was found not to be good, for people. @returns null for a file without one. */
-export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Keyring>): SignatureDefect | null {
+export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Pick<KeyLookup, 'get'>>): SignatureDefect | null {
   if (!isWellFormed(extra)) return null
   const keyId = extra.toString('hex', 3, 7)
   const known = findKey(rings, extra.readUInt32BE(3)) !== undefined
@@ -42,7 +42,11 @@ export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Keyring>): 
  * Whether the signature of an entry is good by a key of the rings; only the first ring that has the key id is asked (policies A.11). Version 2
  * signs the file's digest itself; version 3, for fs-verity, signs a hash over type, algorithm and digest.
  */
-export function verifyFileSignature(entry: ImaEntry, rings: Iterable<Keyring>, verify: VerifyDigest = verifyDigest): boolean {
+export function verifyFileSignature(
+  entry: ImaEntry,
+  rings: Iterable<Pick<KeyLookup, 'get'>>,
+  verify: VerifyDigest = verifyDigest,
+): boolean {
   const { extra: signature } = entry
   if (!isWellFormed(signature)) return false
   const [type, version] = [signature[0]!, signature[1]!]
@@ -61,7 +65,7 @@ export function verifyFileSignature(entry: ImaEntry, rings: Iterable<Keyring>, v
 
 const signed = (head: Buffer, digest: Buffer) => ({ digest, digestInfo: Buffer.concat([head, digest]) })
 
-function findKey(rings: Iterable<Keyring>, id: number): KeyObject | undefined {
+function findKey(rings: Iterable<Pick<KeyLookup, 'get'>>, id: number): KeyObject | undefined {
   for (const ring of rings) {
     const key = ring.get(id)
     if (key) return key

@@ -1,3 +1,4 @@
+import type { Effort } from '../concurrency/effort.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import type { Failure } from '../verdict/failure.ts'
@@ -25,6 +26,8 @@ export interface ImaEvidence {
   progress: ImaProgress
   /** boot_aggregate values that the verified boot log gives; empty without one. */
   bootAggregates: readonly { hash: HashName; digest: string }[]
+  /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
+  effort?: Effort | undefined
 }
 
 /** A runtime policy, parsed once and shared by all its agents. */

@@ -9,13 +9,16 @@ import { LogReplay } from './log-replay.ts'
 import { type MakePcrReplay, pcrReplay } from './pcr-replay.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 import { TemplateData } from './template-data.ts'
-import type { VerifyDigest } from './verify-digest.ts'
+import { verifyDigest as plainVerifyDigest, type VerifyDigest, withEffort } from './verify-digest.ts'
 
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
 
 /** Characters below which another replay than the plain one costs more than it gains: a round brings some lines, an enrolment thousands. */
 const SHORT_LIST = 8192
+
+/** Microseconds: of each line, of each of its characters, and of each character of what was learned. */
+const [LINE_COST, CHARACTER_COST, LEARNED_COST] = [3, 0.005, 0.01]
 
 const imaFailure = (name: string, context: FailureContext) => failure('ima', name, context)
 
@@ -29,17 +32,20 @@ export function imaPolicy(
   policy: RuntimePolicy,
   failOnViolation: boolean,
   makeReplay: MakePcrReplay = pcrReplay,
-  verifyDigest?: VerifyDigest,
+  verifyDigest: VerifyDigest = plainVerifyDigest,
 ): ImaPolicy {
   return {
-    judge({ pcrs, list, progress, bootAggregates }: ImaEvidence) {
+    judge({ pcrs, list, progress, bootAggregates, effort }: ImaEvidence) {
       const quoted = pcrs.values.get(IMA_PCR)
       if (!quoted) {
         const message = 'PCR 10, which the IMA log extends, was not quoted'
         return refuse([failure('pcr_validation', `missing_pcr_${IMA_PCR}`, { message })])
       }
-      const learned = parseLearned(progress.learned)
-      const judging = { policy, bootAggregates: bootAggregates.map((b) => b.digest), failOnViolation, learned, verifyDigest }
+      effort?.spend(progress.learned.length * LEARNED_COST)
+      const learned = parseLearned(list === '' ? '' : progress.learned) // without new lines nobody asks for it
+      const verify = effort ? withEffort(verifyDigest, effort) : verifyDigest
+      const aggregates = bootAggregates.map((b) => b.digest)
+      const judging = { policy, bootAggregates: aggregates, failOnViolation, learned, verifyDigest: verify, effort }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
       const make = list.length < SHORT_LIST ? pcrReplay : makeReplay
@@ -71,6 +77,7 @@ function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): {
     start = end + 1
     if (line === '') continue
     const number = progress.nextEntry + ++count
+    judging.effort?.spend(LINE_COST + line.length * CHARACTER_COST)
     const entry = readFields(line, data)
     const defect = typeof entry === 'string' ? entry : replay.extend(entry)
     if (typeof entry === 'string' || defect) {

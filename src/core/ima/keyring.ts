@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { parseBoundedJsonText } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from '../pki/certificate.ts'
 import { readElement } from '../pki/der.ts'
@@ -7,6 +8,13 @@ import { supportsCurve } from './ecdsa.ts'
 /** Public keys by their key id (32 bits). */
 export type Keyring = ReadonlyMap<number, KeyObject>
 
+/** As far as whoever verifies needs it. */
+export interface KeyLookup {
+  readonly size: number
+  get(id: number): KeyObject | undefined
+  keys(): Iterable<number>
+}
+
 export interface ImaKey {
   id: number
   key: KeyObject
@@ -14,6 +22,7 @@ export interface ImaKey {
 
 const SUBJECT_KEY_ID = '2.5.29.14'
 const MAX_KEYS = 1000
+const KEYRING_JSON = { maxDepth: 8, maxValues: 4 * MAX_KEYS }
 
 /**
  * Reads a measured or trusted certificate or public key, DER or PEM (policies A.11). @returns null when the bytes are no key at all,
@@ -80,7 +89,7 @@ export function parseKeyring(text: string, where: string): Keyring {
   const bad = (at: string, what: string, cause?: unknown) => new KeylimeError('invalid_request', `${where}${at}: ${what}`, { cause })
   let json: unknown = text
   try {
-    for (let i = 0; i < 2 && typeof json === 'string'; i++) json = JSON.parse(json)
+    for (let i = 0; i < 2 && typeof json === 'string'; i++) json = parseBoundedJsonText(json, where, KEYRING_JSON)
   } catch (cause) {
     throw bad('', 'is not the JSON text of a keyring', cause)
   }
@@ -100,9 +109,43 @@ export function parseKeyring(text: string, where: string): Keyring {
 }
 
 /** The inverse of `parseKeyring`. */
-export const keyringText = (keyring: Keyring): string =>
-  JSON.stringify({
-    meta: { version: 1 },
-    keyids: [...keyring.keys()],
-    pubkeys: [...keyring.values()].map((key) => key.export({ format: 'der', type: 'spki' }).toString('base64')),
-  })
+export function keyringText(keyring: KeyLookup): string {
+  if (keyring instanceof LazyKeys) return keyring.text()
+  const keyids = [...keyring.keys()]
+  return JSON.stringify({ meta: { version: 1 }, keyids, pubkeys: keyids.map((id) => base64Of(keyring.get(id)!)) })
+}
+
+/** Keys that were checked before and are text until a signature asks for them: reading one costs as much as a signature. */
+export class LazyKeys implements KeyLookup {
+  /** Base64 SubjectPublicKeyInfo, or what was made of it. */
+  readonly #keys: Map<number, string | KeyObject>
+
+  /** @param text of `keyringText`; empty for none. */
+  constructor(text = '') {
+    const { keyids, pubkeys } = text === '' ? { keyids: [], pubkeys: [] } : (JSON.parse(text) as { keyids: number[]; pubkeys: string[] })
+    this.#keys = new Map(keyids.map((id, i) => [id, pubkeys[i]!]))
+  }
+  get size(): number {
+    return this.#keys.size
+  }
+  get(id: number): KeyObject | undefined {
+    const key = this.#keys.get(id)
+    if (typeof key !== 'string') return key
+    const parsed = createPublicKey({ key: Buffer.from(key, 'base64'), format: 'der', type: 'spki' })
+    this.#keys.set(id, parsed)
+    return parsed
+  }
+  keys(): Iterable<number> {
+    return this.#keys.keys()
+  }
+  set(id: number, key: KeyObject): void {
+    this.#keys.set(id, key)
+  }
+  /** As `keyringText`. */
+  text(): string {
+    const pubkeys = [...this.#keys.values()].map((key) => (typeof key === 'string' ? key : base64Of(key)))
+    return JSON.stringify({ meta: { version: 1 }, keyids: [...this.#keys.keys()], pubkeys })
+  }
+}
+
+const base64Of = (key: KeyObject) => key.export({ format: 'der', type: 'spki' }).toString('base64')

@@ -1,20 +1,20 @@
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
+import { buildDigestTable } from './build-digest-table.ts'
 import { type DmPolicy, parseDmPolicy } from './device-mapper/dm-policy.ts'
-import { DigestTable } from './digest-table.ts'
+import type { DigestTable } from './digest-table.ts'
 import { compileExcludes, type Excludes } from './excludes.ts'
-import { type Keyring, parseKeyring } from './keyring.ts'
-
-/** Accepted digests of a name, lower-case hex without the algorithm. */
-export type Digests = ReadonlyMap<string, readonly string[]>
+import { type KeyLookup, parseKeyring } from './keyring.ts'
 
 /** A runtime policy of version 1, checked (policies A.9). */
 export interface RuntimePolicy {
   /** Upstream's number for how the policy was made; only above 1 counts as "has a runtime policy". */
   generator: number
+  /** Accepted digests of a name, lower-case hex without the algorithm. */
   digests: DigestTable
-  keyrings: Digests
-  buffers: Digests
+  keyrings: DigestTable
+  buffers: DigestTable
   /** The expressions of `isExcluded`. */
   excludes: readonly string[]
   isExcluded: Excludes
@@ -23,7 +23,7 @@ export interface RuntimePolicy {
   /** Algorithm of the template hash column. */
   logHash: HashName
   /** Keys trusted for file signatures. */
-  keys: Keyring
+  keys: KeyLookup
   /** `ima.dm_policy`: rules for the events of the device mapper; null when they are buffers like any other. */
   deviceMapper: DmPolicy | null
   /**
@@ -44,12 +44,7 @@ const PLAIN_NAME = /^[\w-]+$/
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
   if (text.length > MAX_TEXT) throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_TEXT} are accepted`)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the runtime policy is not valid JSON', { cause })
-  }
+  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   const policy = object(json, 'the runtime policy')
   const meta = object(policy['meta'], 'meta')
   natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)
@@ -63,8 +58,8 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   const parsed = {
     generator: natural(meta['generator'], 'meta.generator', 3),
     digests: digestTable(policy['digests'], 'digests'),
-    keyrings: digestMap(policy['keyrings'], 'keyrings'),
-    buffers: digestMap(policy['ima-buf'], 'ima-buf'),
+    keyrings: digestTable(policy['keyrings'], 'keyrings'),
+    buffers: digestTable(policy['ima-buf'], 'ima-buf'),
     excludes,
     isExcluded: compileExcludes(excludes, 'excludes'),
     ignoredKeyrings: new Set(texts(ima['ignored_keyrings'], 'ima.ignored_keyrings')),
@@ -100,14 +95,10 @@ function texts(value: unknown, path: string): string[] {
 function digestTable(value: unknown, path: string): DigestTable {
   const source = object(value, path)
   const names = Object.keys(source)
-  return new DigestTable(
+  return buildDigestTable(
     names,
     names.map((name) => digestList(source[name], name, path)),
   )
-}
-
-function digestMap(value: unknown, path: string): Digests {
-  return new Map(Object.entries(object(value, path)).map(([name, list]) => [name, digestList(list, name, path)]))
 }
 
 function digestList(list: unknown, name: string, path: string): string[] {

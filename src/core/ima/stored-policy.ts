@@ -1,6 +1,6 @@
 import type { ImaPolicy } from './ima-policy.ts'
 import { imaPolicy } from './judge-log.ts'
-import { parseKeyring } from './keyring.ts'
+import { type KeyLookup, parseKeyring } from './keyring.ts'
 import type { MakePcrReplay } from './pcr-replay.ts'
 import { parseRuntimePolicy, type RuntimePolicy } from './runtime-policy.ts'
 import { plainPolicy } from './signed-policy.ts'
@@ -43,6 +43,15 @@ export function withKeys(stored: StoredImaPolicy | null, keys: string, judging: 
 const NOTHING_ACCEPTED = parseRuntimePolicy(
   '{"meta":{"version":1,"generator":0},"release":0,"digests":{},"excludes":[],"keyrings":{},"ima":{"ignored_keyrings":[],"log_hash_alg":"sha1","dm_policy":null},"ima-buf":{},"verification-keys":""}',
 )
+
+/**
+ * The judge of a policy that was parsed before. @param keys an agent's own, in the place of the policy's; null for none.
+ * @returns null for the empty policy of an agent without keys of its own.
+ */
+export const judgeBy = (policy: RuntimePolicy | null, keys: KeyLookup | null, judging: ImaJudging): ImaPolicy | null => {
+  if (!keys) return policy === null || policy.isEmpty ? null : judgeOf(policy, judging)
+  return judgeOf({ ...(policy ?? NOTHING_ACCEPTED), keys }, judging)
+}
 
 const judgeOf = (policy: RuntimePolicy, { failOnViolations, replay, verifyDigest }: ImaJudging) =>
   imaPolicy(policy, failOnViolations, replay, verifyDigest)

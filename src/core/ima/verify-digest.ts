@@ -1,4 +1,5 @@
 import { constants, type KeyObject, publicDecrypt } from 'node:crypto'
+import type { Effort } from '../concurrency/effort.ts'
 import { verifyDigestEcdsa } from './ecdsa.ts'
 import { verifiesFiles } from './keyring.ts'
 
@@ -24,4 +25,23 @@ export const verifyDigest: VerifyDigest = (key, { digest, digestInfo }, signatur
   } catch {
     return false // OpenSSL's word for a signature that is not of this key
   }
+}
+
+/** Microseconds of OpenSSL, reading the key included, on a slow machine. */
+const CURVE_COST: Record<string, number | undefined> = { prime256v1: 250, secp256k1: 700, secp384r1: 1200, secp521r1: 2500 }
+const RSA_COST = 250
+const UNUSUAL_COST = 50_000
+
+/** The same check, reckoned before it is made. */
+export const withEffort =
+  (verify: VerifyDigest, effort: Effort): VerifyDigest =>
+  (key, signed, signature) => {
+    effort.spend(costOf(key))
+    return verify(key, signed, signature)
+  }
+
+/** A public exponent may be as large as the modulus: then the check costs as much as signing. */
+function costOf({ asymmetricKeyType, asymmetricKeyDetails: details }: KeyObject): number {
+  if (asymmetricKeyType === 'ec') return CURVE_COST[details?.namedCurve ?? ''] ?? UNUSUAL_COST
+  return (details?.modulusLength ?? Infinity) <= 4096 && (details?.publicExponent ?? 0n) <= 0x1_0001n ? RSA_COST : UNUSUAL_COST
 }

@@ -1,3 +1,4 @@
+import type { Effort } from '../concurrency/effort.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import type { Failure } from '../verdict/failure.ts'
@@ -8,6 +9,8 @@ export interface BootEvidence {
   log: Buffer | null
   /** Whether the reference state is compared, or only the log replayed (`measured_boot_evaluate`). */
   evaluate: boolean
+  /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
+  effort?: Effort | undefined
 }
 
 /** A measured boot policy, parsed once and shared. */

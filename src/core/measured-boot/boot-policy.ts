@@ -1,3 +1,4 @@
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
@@ -19,6 +20,9 @@ export type BootPolicyName = (typeof BOOT_POLICY_NAMES)[number]
 export const isBootPolicyName = (name: string): name is BootPolicyName => (BOOT_POLICY_NAMES as readonly string[]).includes(name)
 
 const EVENTS_SHOWN = 20
+
+/** Microseconds, on a slow machine: see `Effort`. */
+const COST = { byte: 0.02, event: 5, comparedEvent: 20, comparedByte: 0.1 }
 
 /** A named policy with the state that it compares with: only `example` has one. */
 interface Judge {
@@ -43,21 +47,17 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
 export function parseBootPolicyText(text: string): Record<string, unknown> | null {
   if (text.trim() === '') return null
-  let state: unknown
-  try {
-    state = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the measured boot policy is not valid JSON', { cause })
-  }
+  const state = parseBoundedJsonText(text, 'the measured boot policy', policyJson(text.length))
   if (state === null) return null
   if (typeof state !== 'object' || Array.isArray(state))
     throw new KeylimeError('invalid_request', 'the measured boot policy is not a JSON object')
   return Object.keys(state).length === 0 ? null : (state as Record<string, unknown>)
 }
 
-function judgeBoot({ pcrs, log, evaluate }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
+function judgeBoot({ pcrs, log, evaluate, effort }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
   const refused = (failures: Failure[]) => ({ failures, bootAggregates: [] })
   if (!log) return refused(unused(pcrs, judge))
+  effort?.spend(log.length * COST.byte)
   let parsed: BootEventLog
   try {
     parsed = parseEventLog(log)
@@ -69,8 +69,11 @@ function judgeBoot({ pcrs, log, evaluate }: BootEvidence, judge: Judge): ReturnT
     const message = `the boot log has no ${pcrs.hash} digests, and the quote is over that bank`
     return refused([failure('measured_boot', 'parser.invalid_pcrs_hashes', { message, got: parsed.banks, expected: [pcrs.hash] })])
   }
+  effort?.spend(parsed.events.length * COST.event)
   const values = replayEventLog(parsed, pcrs.hash)
+  if (effort && wrongPcrs(pcrs, values, judge).length > 0) effort.spend(Infinity) // what explains it tries thousands of changes
   const failures = differing(pcrs, values, parsed, judge)
+  if (evaluate) effort?.spend(parsed.events.length * COST.comparedEvent + log.length * COST.comparedByte)
   if (evaluate) failures.push(...compared(pcrs, parsed, judge))
   return { failures, bootAggregates: failures.length === 0 ? bootAggregates(values, pcrs.hash) : [] }
 }
@@ -85,14 +88,15 @@ const unused = (pcrs: VerifiedPcrs, judge: Judge): Failure[] =>
       }),
     )
 
+const wrongPcrs = (pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, { pcrs: judged }: Judge): number[] =>
+  judged.filter((pcr) => pcrs.values.get(pcr)?.equals(values.get(pcr) ?? Buffer.alloc(pcrs.values.get(pcr)!.length)) === false)
+
 /** PCRs that the log does not lead to, each with the events that were measured into it. */
-function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log: BootEventLog, { pcrs: judged, state }: Judge): Failure[] {
-  const wrong = judged.filter(
-    (pcr) => pcrs.values.get(pcr)?.equals(values.get(pcr) ?? Buffer.alloc(pcrs.values.get(pcr)!.length)) === false,
-  )
+function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log: BootEventLog, judge: Judge): Failure[] {
+  const wrong = wrongPcrs(pcrs, values, judge)
   if (wrong.length === 0) return []
   const seen = seeEvents(log, pcrs.hash)
-  const known = knownDigests(state, pcrs.hash)
+  const known = knownDigests(judge.state, pcrs.hash)
   return wrong.map((pcr) => {
     const got = pcrs.values.get(pcr)!
     const expected = values.get(pcr) ?? Buffer.alloc(got.length)

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { parseBoundedJsonText } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { pythonJson } from '../python/python-json.ts'
 
@@ -64,9 +65,9 @@ export type RevocationMessage = z.infer<typeof schema>
 export function parseRevocationMessage(text: string): RevocationMessage {
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = parseBoundedJsonText(text, 'the revocation message')
   } catch (cause) {
-    throw new KeylimeError('malformed', 'the revocation message is not JSON', { cause })
+    throw new KeylimeError('malformed', 'the revocation message cannot be read', { cause })
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success)
@@ -77,7 +78,7 @@ export function parseRevocationMessage(text: string): RevocationMessage {
 /** The serial of the certificate that the failed agent held; null when the message names none. */
 export function revokedSerial(message: RevocationMessage): bigint | null {
   try {
-    const serial = (JSON.parse(message.meta_data) as { cert_serial?: unknown } | null)?.cert_serial
+    const serial = (parseBoundedJsonText(message.meta_data, 'meta_data') as { cert_serial?: unknown } | null)?.cert_serial
     if (typeof serial === 'number' && Number.isSafeInteger(serial) && serial > 0) return BigInt(serial)
     return typeof serial === 'string' && /^\d{1,49}$/.test(serial) ? BigInt(serial) : null
   } catch {

@@ -7,7 +7,7 @@ export interface FailureContext {
   [key: string]: unknown
 }
 
-/** One reason why evidence was not accepted. Data, never an exception (design section 5). */
+/** One reason why evidence was not accepted. Data, never an exception (decision 35). */
 export interface Failure {
   /** Upstream's dotted id, for example `pcr_validation.invalid_pcr_15`. */
   eventId: string

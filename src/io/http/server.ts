@@ -1,14 +1,10 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
-import { TLSSocket } from 'node:tls'
-import Koa from 'koa'
+import type { TLSSocket } from 'node:tls'
 import { hostPort } from '../../core/api/host-port.ts'
-import { causeChain, httpStatusOf, isKeylimeError, KeylimeError } from '../../core/errors.ts'
-import type { Logger } from '../log/logger.ts'
-import { readBody, readJsonBody } from './json-body.ts'
-import type { ApiReply, ApiRequest, Peer, Route } from './route.ts'
-import { findRoute, type Routing } from './router.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { type ApplicationOptions, requestListener } from './answer-request.ts'
 
 export interface ServerTls {
   /** PEM texts. */
@@ -21,17 +17,11 @@ export interface ServerTls {
   requireCertificate: boolean
 }
 
-export interface ServeOptions {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure'> {
   host: string
   /** 0 takes a free port. */
   port: number
   tls?: ServerTls
-  routes: readonly Route[]
-  versions: readonly string[]
-  maxBodyBytes: number
-  logger: Logger
-  /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
-  unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
   /** How long an idle connection is kept, in seconds. */
   keepAliveSeconds?: number
 }
@@ -51,7 +41,7 @@ const REQUEST_TIMEOUT_MS = 60_000
  * for its own connection. @throws KeylimeError `address_in_use` or `tls_failed`.
  */
 export async function serve(options: ServeOptions): Promise<Listening> {
-  const handler = application(options).callback()
+  const handler = requestListener({ ...options, isSecure: options.tls !== undefined })
   const limits = {
     maxHeaderSize: 16_384,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -64,6 +54,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     options.logger.debug('TLS handshake failed', { from: socket.remoteAddress, reason: error.message })
     socket.destroy()
   })
+  server.on('checkContinue', handler) // the body is asked for only when the route reads it
   await listen(server, options)
   return { port: (server.address() as AddressInfo).port, close: (drainSeconds = 2) => closeServer(server, drainSeconds) }
 }
@@ -106,85 +97,4 @@ function closeServer(server: http.Server | https.Server, drainSeconds: number): 
     })
     server.closeIdleConnections()
   })
-}
-
-function application(options: ServeOptions): Koa {
-  const app = new Koa()
-  app.use(async (ctx) => {
-    try {
-      apply(ctx, await answer(ctx, options))
-    } catch (error) {
-      apply(ctx, failed(error, ctx, options.logger))
-    }
-  })
-  app.on('error', (error: Error) => options.logger.debug('connection ended early', { reason: error.message }))
-  return app
-}
-
-async function answer(ctx: Koa.Context, options: ServeOptions): Promise<ApiReply> {
-  const routing = findRoute(options.routes, options.versions, ctx.method, ctx.path)
-  if (routing.kind !== 'match') return (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path: ctx.path }, routing)
-  const { route, version, params } = routing.match
-  const peer = peerOf(ctx.socket)
-  if (!options.tls && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
-  const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !options.tls)
-  if (!mayCall) return forbidden(route)
-  const body = route.rawBody
-    ? await readBody(ctx.req, route.rawBody.maxBytes)
-    : await readJsonBody(ctx.req, route.maxBodyBytes ?? options.maxBodyBytes)
-  const request: ApiRequest = {
-    method: ctx.method,
-    path: ctx.path,
-    version,
-    params,
-    query: new URLSearchParams(ctx.querystring),
-    headers: ctx.req.headers,
-    body,
-    peer,
-    remoteAddress: ctx.socket.remoteAddress ?? '',
-  }
-  return route.handle(request)
-}
-
-function peerOf(socket: import('node:net').Socket): Peer {
-  if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
-  const certificate = socket.getPeerX509Certificate()
-  if (!certificate) return { kind: 'anonymous' }
-  if (!socket.authorized) return { kind: 'untrusted' }
-  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '' }
-}
-
-const defaultUnknown: NonNullable<ServeOptions['unknownRoute']> = (_request, routing) =>
-  routing.kind === 'method' ? { status: 405, headers: { Allow: routing.allowed.join(', ') } } : { status: 404 }
-
-function forbidden(route: Route): ApiReply {
-  const detail = `Action ${route.method} ${route.path} requires admin authentication (mTLS certificate)`
-  const body = JSON.stringify({ errors: [{ status: '403', title: 'Forbidden', detail }] })
-  return { status: 403, raw: { type: 'application/json', body } }
-}
-
-function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
-  if (isKeylimeError(error)) {
-    const status = httpStatusOf(error.code)
-    logger.info(`${ctx.method} ${ctx.path}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
-    return { status, message: error.message }
-  }
-  logger.error(`${ctx.method} ${ctx.path}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
-  return { status: 500 }
-}
-
-function apply(ctx: Koa.Context, reply: ApiReply): void {
-  const status = reply.status ?? 200
-  ctx.status = status
-  for (const [name, value] of Object.entries(reply.headers ?? {})) ctx.set(name, value)
-  if (status === 413 || status === 408) ctx.set('Connection', 'close')
-  if (reply.raw) {
-    ctx.type = reply.raw.type
-    ctx.body = reply.raw.body
-    return
-  }
-  if (status === 204 || status === 304) return
-  ctx.type = 'application/json'
-  const message = reply.message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? ''))
-  ctx.body = JSON.stringify({ code: status, status: message, results: reply.results === undefined ? {} : reply.results })
 }

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import winston from 'winston'
 
-/** What the roles need of a logger. Fields are facts for machines; secrets never get here (design section 5). */
+/** What the roles need of a logger. Fields are facts for machines; secrets never get here (decision 36). */
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void

@@ -8,6 +8,17 @@ import { KeylimeError } from '../../core/errors.ts'
 const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY } = fs.constants
 const O_TMPFILE = 0o20000000 | O_DIRECTORY // not in fs.constants
 
+/** Descriptors of the addons that this process has loaded from its assets. */
+const opened = new Map<AddonName, number>()
+
+/** For a worker thread, which takes the addons of the main thread: a copy of its own would cost memory, and two copies of SQLite break each other's locks. */
+export const openAddons = (): ReadonlyMap<AddonName, number> => opened
+
+/** In a worker thread, before any addon is loaded. @param addons `openAddons` of the main thread. */
+export function adoptAddons(addons: ReadonlyMap<AddonName, number>): void {
+  for (const [name, fd] of addons) opened.set(name, fd)
+}
+
 export type AddonName = 'keylime_native.node' | 'better_sqlite3.node' | 'zeromq.node'
 
 /**
@@ -20,6 +31,8 @@ export type AddonName = 'keylime_native.node' | 'better_sqlite3.node' | 'zeromq.
  */
 export function loadAddon<T>(name: AddonName): T {
   if (!sea.isSea()) return dlopen(path.resolve(import.meta.dirname, '../../../dist', name)) as T
+  const known = opened.get(name)
+  if (known !== undefined) return dlopen(`/proc/self/fd/${known}`) as T
   const bytes = new Uint8Array(sea.getRawAsset(name) as ArrayBuffer)
   const failures: string[] = []
   for (const dir of candidateDirs()) {
@@ -27,7 +40,9 @@ export function loadAddon<T>(name: AddonName): T {
     try {
       fd = anonymousFile(dir)
       for (let at = 0; at < bytes.length; ) at += fs.writeSync(fd, bytes, at, bytes.length - at, at)
-      return dlopen(`/proc/self/fd/${fd}`) as T
+      const loaded = dlopen(`/proc/self/fd/${fd}`) as T
+      opened.set(name, fd)
+      return loaded
     } catch (error) {
       if (fd >= 0) fs.closeSync(fd)
       failures.push(`${dir}: ${(error as Error).message}`)

@@ -38,8 +38,8 @@ export interface AgentSettings {
     trustedClientCa: string[]
   }
   deviceKeys: { iak: DeviceKeyOptions; idevid: DeviceKeyOptions } | null
-  /** Largest request: upstream's 2 MiB, or what fits into the tmpfs. */
-  maxBodyBytes: number
+  /** Largest request with a payload: upstream's 2 MiB, or what fits into the tmpfs. */
+  maxPayloadBody: number
 }
 
 const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
@@ -70,7 +70,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
     ownerAuth: authBytes(values.tpm_ownerpassword.reveal()),
     paths: pathsOf(values, keylimeDir),
     deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,
-    maxBodyBytes: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
+    maxPayloadBody: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
   }
 }
 

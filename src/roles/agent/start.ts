@@ -133,13 +133,13 @@ function listen(
   settings: AgentSettings,
   tls: (ServerCertificate & { clients: string[] }) | null,
 ): Promise<Listening> {
-  const { values, apiVersions, maxBodyBytes } = settings
+  const { values, apiVersions, maxPayloadBody } = settings
   return serve({
     host: values.ip,
     port: values.port,
-    routes: agentRoutes(context),
+    routes: agentRoutes(context, maxPayloadBody),
     versions: apiVersions,
-    maxBodyBytes,
+    bodyRoomBytes: { anonymous: 2 * maxPayloadBody, certified: maxPayloadBody },
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,

@@ -38,7 +38,7 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     makerCertificates: await makerCertificates(settings, logger),
     agentLock: createKeyedLock(),
   }
-  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
     const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, requireCertificate: false } }).catch(async (error) => {
@@ -59,9 +59,6 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     throw error
   }
 }
-
-/** A registration has keys and certificates, never a payload: upstream's limit of 100 MiB would only serve a flood. */
-const MAX_BODY_BYTES = 1 << 20
 
 async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<TlsIdentity> {
   const directory = await ensureTlsDirectory({

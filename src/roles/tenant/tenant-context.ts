@@ -2,7 +2,7 @@ import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
-import { type ApiClient, openApiClient } from '../../io/http/api-client.ts'
+import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
 import { RegistrarService } from './services/registrar-service.ts'
 import type { ServerAddress } from './services/server-address.ts'
@@ -39,10 +39,10 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   })
   const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
   const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
-  const server = (name: string, { host, port }: ServerAddress) =>
-    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout })
-  const registrar = new RegistrarService(server('registrar', registrarAddress), registrarAddress)
-  const verifier = new VerifierService(server('verifier', verifierAddress), verifierAddress)
+  const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
+    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout, answers })
+  const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS), registrarAddress)
+  const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS), verifierAddress)
   const agents: ApiClient[] = []
   return {
     ...parts,
@@ -63,6 +63,9 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     },
   }
 }
+
+/** Of the registrar: one record, or the ids of 400,000 agents. */
+const LISTS_OF_IDS: AnswerLimits = { maxBytes: 16 << 20, json: { maxDepth: 8, maxValues: 500_000 } }
 
 function clientDirectory(tlsDir: string, keylimeDir: string): string {
   if (tlsDir === 'generate') {

@@ -119,6 +119,7 @@ const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
   verifierId: values.uuid,
   quoteInterval: values.quote_interval,
   agentMtls: values.enable_agent_mtls,
+  maxUploadSize: values.max_upload_size,
   runtimePolicyRules: { failOnViolations: values.fail_on_violations, requireSigned: values.require_allow_list_signatures },
   bootPolicy: bootPolicyOf(values),
 })

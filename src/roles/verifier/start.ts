@@ -7,12 +7,13 @@ import { systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
+import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
 import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
-import { verifierRoutes } from './api/routes.ts'
+import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
 import { assemble } from './assemble.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
@@ -76,7 +77,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
     tls: { ...tls.server, requireCertificate: false },
     routes: verifierRoutes(verifier),
     versions: API_VERSIONS,
-    maxBodyBytes: values.max_upload_size,
+    bodyRoomBytes: bodyRoomOf(values),
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
@@ -88,6 +89,9 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
   })
   return listening.port
 }
+
+/** One largest request of an operator, besides many small ones; two of whoever submits evidence. */
+const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * MAX_EVIDENCE_BODY, certified: values.max_upload_size })
 
 /** What cannot be used is told before anything is opened. */
 function checkSettings({ values, warnings }: VerifierSettings, logger: Logger): void {

@@ -10,7 +10,7 @@ export const PAYLOAD_FILE = 'content_payload.txt'
 
 /**
  * Encrypts a file for delivery by other means: `content_keys.txt` gets K, V and U, one base64 line each, `content_payload.txt` the sealed content
- * (policies-config-cli E.9). `keylime tenant -k` takes the first, `-p` the second. Keys are 0600. @throws KeylimeError `not_found` or `file_failed`.
+ * (policies E.9). `keylime tenant -k` takes the first, `-p` the second. Keys are 0600. @throws KeylimeError `not_found` or `file_failed`.
  */
 export async function encryptUserdata(file: string, directory: string): Promise<void> {
   const plaintext = await readFile(file)

@@ -264,6 +264,7 @@ test('a revocation that comes before the payload waits for the certificate', asy
   await sleep(50)
   write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
   write('unzipped/action_list', 'local_action_a')
+  expect(out('runs')).toBe('')
   deliverCertificate()
   inbox.payloadUnpacked(path.join(home, 'unzipped'))
   await until('the action', () => out('runs'))

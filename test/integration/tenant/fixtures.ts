@@ -49,7 +49,6 @@ export class TenantWorld {
       port: 0,
       tls: { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')], requireCertificate: true },
       versions: ['2.5', '2.6'],
-      maxBodyBytes: 1000,
       logger: silentLogger,
       routes: [
         {

@@ -25,6 +25,8 @@ export interface DmRule {
 export interface DmPolicy {
   matchOn: 'name' | 'uuid'
   rules: readonly DmRule[]
+  /** The JSON that it was read from. */
+  source: unknown
 }
 
 const DEVICE_FIELDS = ['name', 'uuid', 'major', 'minor', 'minor_count', 'num_targets']
@@ -41,7 +43,11 @@ export function parseDmPolicy(value: unknown, path: string): DmPolicy {
   if (matchOn !== 'name' && matchOn !== 'uuid') throw bad(`${path}.match_on`, 'must be "name" or "uuid"')
   const rules = Object.entries(object(policy['rules'], `${path}.rules`))
   if (rules.length > MAX_RULES) throw bad(`${path}.rules`, `has ${rules.length} rules, at most ${MAX_RULES} are accepted`)
-  return { matchOn, rules: rules.map(([name, rule]) => parseRule(name, rule, `${path}.rules[${JSON.stringify(name.slice(0, 80))}]`)) }
+  return {
+    source: value,
+    matchOn,
+    rules: rules.map(([name, rule]) => parseRule(name, rule, `${path}.rules[${JSON.stringify(name.slice(0, 80))}]`)),
+  }
 }
 
 function parseRule(name: string, value: unknown, path: string): DmRule {

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { parseBoundedJsonText } from '../../../core/api/bounded-json.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
@@ -137,7 +138,7 @@ const isNoRoom = (error: unknown): boolean => isKeylimeError(error) && error.cod
 export function eventOf({ message }: VerifiedRevocation): Record<string, unknown> {
   let metadata: unknown = {}
   try {
-    metadata = JSON.parse(message.meta_data)
+    metadata = parseBoundedJsonText(message.meta_data, 'meta_data')
   } catch {} // stays as the text it is in meta_data
   return { ...message, metadata }
 }

@@ -14,6 +14,8 @@ export interface ListenerContext {
   now(): number
 }
 
+/** A message may have 1 MiB, which JSON's escapes at most double. */
+export const MAX_NOTIFICATION_BYTES = 2 << 20
 const MAX_OCSP_BYTES = 16 * 1024
 const OCSP_REQUEST = 'application/ocsp-request'
 
@@ -31,7 +33,13 @@ export function listenerRoutes(context: ListenerContext): Route[] {
     ...get('/crl.pem', (request) => serveCrl(context, request, (crl) => ({ type: 'application/x-pem-file', body: crl.pem }))),
     ...get('/ocsp/*', ({ params }) => serveOcsp(context, Buffer.from(params['*'] ?? '', 'base64'))), // takes base64url too
     ...get('/*', (request) => serveCrl(context, request, (crl) => ({ type: 'application/pkix-crl', body: crl.list.der }))),
-    { method: 'POST', path: '/*', ...open, rawBody: { maxBytes: MAX_OCSP_BYTES }, handle: (request) => postedOcsp(context, request) },
+    {
+      method: 'POST',
+      path: '/*',
+      ...open,
+      body: { maxBytes: MAX_OCSP_BYTES, as: 'bytes' },
+      handle: (request) => postedOcsp(context, request),
+    },
   ]
 }
 
@@ -42,6 +50,7 @@ export function revocationRoutes(context: ListenerContext, access: Access): Rout
     path,
     access,
     plainHttp: true,
+    body: { maxBytes: MAX_NOTIFICATION_BYTES },
     handle: (request) => takeRevocation(context, request),
   }))
 }

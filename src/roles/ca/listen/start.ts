@@ -11,7 +11,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
-import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
+import { type ListenerContext, listenerRoutes, MAX_NOTIFICATION_BYTES, revocationRoutes } from './routes.ts'
 import { keepCrlRight } from './upkeep.ts'
 import { listenOverZeromq } from './zeromq-listener.ts'
 
@@ -30,8 +30,8 @@ export interface RunningListener {
   stop(): Promise<void>
 }
 
-/** A message may have 1 MiB, which JSON's escapes at most double. */
-const MAX_BODY_BYTES = 2 << 20
+/** Some notifications of the largest size at the same time. */
+const BODY_ROOM = { anonymous: 8 * MAX_NOTIFICATION_BYTES, certified: 8 * MAX_NOTIFICATION_BYTES }
 const CRL_CHECK_MS = 60_000
 const RETRY_MS = 5_000
 const LOOK_MS = 1_000
@@ -48,9 +48,9 @@ export async function startListener({ access, config, notifier, logger }: Listen
     logger.warn(`leftovers cannot be removed: ${error.message}`),
   )
   await keepCrlRight({ access, watch, logger })
-  const options = { host: values.listen_ip, versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  const options = { host: values.listen_ip, versions: API_VERSIONS, bodyRoomBytes: BODY_ROOM, logger }
   const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values
-  const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_BODY_BYTES, logger })
+  const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_NOTIFICATION_BYTES, logger })
   const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) }).catch(async (error) => {
     await zeromq?.close()
     throw error

@@ -7,6 +7,9 @@ import type { RegistrarContext } from './registrar-context.ts'
 import { showAgent } from './show-agent.ts'
 import { showVersion } from './show-version.ts'
 
+/** Keys and certificates, never a payload: upstream's limit of 100 MiB would only serve a flood. */
+const REGISTRATION_BODY = { maxBytes: 512 << 10 }
+
 /** Every endpoint of the registrar with who may call it (protocol 1.5, 2). Registration is public: what counts is the TPM's proof. */
 export function registrarRoutes(context: RegistrarContext): Route[] {
   const register = registerAgent(context)
@@ -14,8 +17,8 @@ export function registrarRoutes(context: RegistrarContext): Route[] {
   return [
     { method: 'GET', path: '/version', access: 'public', plainHttp: true, handle: showVersion },
     { method: 'GET', path: '/versions', access: 'public', plainHttp: true, handle: showVersion },
-    { method: 'POST', path: '/v:version/agents', access: 'public', plainHttp: true, handle: register },
-    { method: 'POST', path: '/v:version/agents/:id', access: 'public', plainHttp: true, handle: register },
+    { method: 'POST', path: '/v:version/agents', access: 'public', plainHttp: true, body: REGISTRATION_BODY, handle: register },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'public', plainHttp: true, body: REGISTRATION_BODY, handle: register },
     { method: 'PUT', path: '/v:version/agents/:id', access: 'public', plainHttp: true, handle: activate },
     { method: 'PUT', path: '/v:version/agents/:id/activate', access: 'public', plainHttp: true, handle: activate },
     { method: 'POST', path: '/v:version/agents/:id/activate', access: 'public', plainHttp: true, handle: activate },

@@ -10,7 +10,7 @@ import type { TenantContext } from '../tenant-context.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 import { agentInfo, type UpstreamOutput, withStateText } from './render-upstream.ts'
 
-/** One command in upstream's form: the same calls, upstream's words, upstream's exit status (policies-config-cli E.1). */
+/** One command in upstream's form: the same calls, upstream's words, upstream's exit status (policies E.1). */
 export async function runUpstreamCommand(context: TenantContext, command: TenantCommand, output: UpstreamOutput): Promise<number> {
   const face = new UpstreamFace(context, output)
   if (isPolicyCommand(command)) return face.policy(command)

@@ -15,7 +15,7 @@ export interface ViewSettings {
 }
 
 /**
- * Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9 FIX). A record that
+ * Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9). A record that
  * cannot be read is a failed agent, with the reason and the way out.
  * @param managed the same agent in memory, if it is attested here: a failure of it that could not be stored counts all the same.
  */

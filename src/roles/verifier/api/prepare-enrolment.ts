@@ -3,7 +3,7 @@ import { type Enrolment, FRESH_PROGRESS, newState, type StoredAgent, type Stored
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseKeyring } from '../../../core/ima/keyring.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
-import { ownPolicyName } from '../../../core/policy/policy-name.ts'
+import { ownPolicyName, parsePolicyName } from '../../../core/policy/policy-name.ts'
 import { akDefects, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
@@ -120,6 +120,7 @@ async function choosePolicy(
   { agentId, name, content, key, before }: GivenPolicy,
 ): Promise<{ name: string | null; arrived: ArrivedPolicy | null }> {
   if (content === undefined && name === undefined) return { name: before, arrived: null }
+  if (name) parsePolicyName(name) // never that of another agent's own policy
   if (!content?.length) {
     if (name && (await policyStore.digestOf(kind, name)) === null)
       throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)

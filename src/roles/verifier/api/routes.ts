@@ -1,3 +1,4 @@
+import type { JsonLimits } from '../../../core/api/bounded-json.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { deleteAgent } from './delete-agent.ts'
 import { enrolAgent } from './enrol-agent.ts'
@@ -15,10 +16,14 @@ import { verifyEvidenceOnce } from './verify-evidence.ts'
 import { verifyIdentity } from './verify-identity.ts'
 
 /** Of what anybody may send: logs of a machine, but no flood. */
-const MAX_PUBLIC_BODY = 16 << 20
+export const MAX_EVIDENCE_BODY = 16 << 20
+
+/** Policies may be objects in it; texts that hold JSON are bounded where they are read. */
+const EVIDENCE_JSON: JsonLimits = { maxDepth: 64, maxValues: 300_000 }
 
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
+  const upload = { body: { maxBytes: context.settings.maxUploadSize } }
   const runtime = policyHandlers(context, 'runtime')
   const mb = policyHandlers(context, 'mb')
   return [
@@ -26,21 +31,21 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'GET', path: '/versions', access: 'public', handle: showVersion },
     { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
     { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
-    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
-    { method: 'PUT', path: '/v:version/agents/:id', access: 'admin', handle: updateAgent(context) },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', ...upload, handle: enrolAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id', access: 'admin', ...upload, handle: updateAgent(context) },
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
     { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },
     { method: 'GET', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.show },
-    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.create },
-    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.update },
+    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', ...upload, handle: runtime.create },
+    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', ...upload, handle: runtime.update },
     { method: 'DELETE', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.remove },
     { method: 'GET', path: '/v:version/mbpolicies', access: 'admin', handle: mb.list },
     { method: 'GET', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.show },
-    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.create },
-    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.update },
+    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.create },
+    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
@@ -48,7 +53,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
       method: 'POST',
       path: '/v:version/verify/evidence',
       access: 'public',
-      maxBodyBytes: MAX_PUBLIC_BODY,
+      body: { maxBytes: MAX_EVIDENCE_BODY, json: EVIDENCE_JSON },
       handle: verifyEvidenceOnce(context),
     },
   ]

@@ -34,6 +34,8 @@ export interface VerifierContext {
     quoteInterval: number
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
+    /** Bytes of a request that brings policies. */
+    maxUploadSize: number
     runtimePolicyRules: RuntimePolicyRules
     /** How a boot log is judged against the reference state of an agent. */
     bootPolicy: BootPolicyName

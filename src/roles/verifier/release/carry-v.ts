@@ -1,3 +1,4 @@
+import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
 import { encryptShare } from '../../../core/payload/transport.ts'
@@ -17,7 +18,8 @@ export const postV: CarryV = async (agent) => {
   try {
     const encrypted = encryptShare(agent.state.transportKey!, Buffer.from(agent.state.v!, 'base64'))
     const path = `/v${agent.state.supportedVersion}/keys/vkey`
-    const { code, status } = await agent.connection.request({ method: 'POST', path, body: { encrypted_key: encrypted } })
+    const request = { method: 'POST', path, body: { encrypted_key: encrypted }, maxBytes: SHORT_ANSWER_BYTES } as const
+    const { code, status } = readEnvelope(await agent.connection.request(request))
     if (code === 200) return { type: 'v_delivered' }
     const reason = `the agent answered V with ${code} ${status}`.trim()
     return isTryAgain(code) ? { type: 'unreachable', stage: 'v', attestedBefore, reason } : { type: 'refused', stage: 'v', reason }

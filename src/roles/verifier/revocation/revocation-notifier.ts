@@ -1,4 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
 import { revocationMessage } from '../../../core/revocation/message.ts'
@@ -81,7 +82,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     const agent = agents.get(target.replace(/^agent:/, ''))
     if (!agent) throw new Error('it is not attested by this verifier')
     const path = `/v${agent.state.supportedVersion}/notifications/revocation`
-    const { code, status } = await agent.connection.request({ method: 'POST', path, body: envelope })
+    const answer = await agent.connection.request({ method: 'POST', path, body: envelope, maxBytes: SHORT_ANSWER_BYTES })
+    const { code, status } = readEnvelope(answer)
     if (code !== 200) throw new Error(`it answered ${code} ${status}`.trim())
   }
 

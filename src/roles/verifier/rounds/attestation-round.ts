@@ -1,5 +1,5 @@
-import { agentVersion } from '../../../core/api/agent.ts'
-import type { Envelope } from '../../../core/api/envelope.ts'
+import { agentVersion, QUOTE_ANSWER_BYTES } from '../../../core/api/agent.ts'
+import { type Envelope, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
 import { judgeReply } from '../../../core/attestation/verify-evidence.ts'
@@ -36,7 +36,7 @@ async function askOnce(agent: ManagedAgent, evaluateBootAlways: boolean): Promis
   const attestedBefore = known.attestationCount > 0
   let envelope: Envelope
   try {
-    envelope = await agent.connection.request(quoteRequest(agent, nonce, known.ima.nextEntry))
+    envelope = readEnvelope(await agent.connection.request(quoteRequest(agent, nonce, known.ima.nextEntry)))
   } catch (error) {
     if (!isKeylimeError(error)) throw error
     const stale = error.details?.['stale'] === true
@@ -61,7 +61,7 @@ const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): J
 function quoteRequest({ policy, partial, state }: ManagedAgent, nonce: string, nextEntry: number): AgentRequest {
   const mask = `0x${policyMask(policy).toString(16)}`
   const query = `nonce=${nonce}&mask=${mask}&partial=${partial && state.transportKey !== null ? '1' : '0'}&ima_ml_entry=${nextEntry}`
-  return { method: 'GET', path: `/v${state.supportedVersion}/quotes/integrity?${query}` }
+  return { method: 'GET', path: `/v${state.supportedVersion}/quotes/integrity?${query}`, maxBytes: QUOTE_ANSWER_BYTES }
 }
 
 async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attestedBefore: boolean): Promise<RoundResult> {
@@ -75,7 +75,8 @@ async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attes
 async function negotiate(agent: ManagedAgent, reason: string): Promise<RoundResult> {
   const attestedBefore = agent.progress.attestationCount > 0
   try {
-    const { code, results } = await agent.connection.request({ method: 'GET', path: '/version' })
+    const answer = await agent.connection.request({ method: 'GET', path: '/version', maxBytes: SHORT_ANSWER_BYTES })
+    const { code, results } = readEnvelope(answer)
     const offered = agentVersion.safeParse(results)
     if (code === 200 && offered.success) {
       const version = negotiateVersion(offered.data.supported_versions ?? offered.data.supported_version, AGENT_VERSIONS)

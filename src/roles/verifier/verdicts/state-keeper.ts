@@ -38,8 +38,7 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
   /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
   async function change(agent: ManagedAgent, event: AgentEvent, along: Along): Promise<readonly AgentEffect[]> {
     const before = agent.state
-    const from = { operational: before.operational, retries: agent.retries, announcedSeverity: before.announcedSeverity }
-    const { state, effects } = nextState(from, event, timing)
+    const { state, effects } = nextState({ ...before, retries: agent.retries, trusted: isTrusted(agent) }, event, timing)
     const recorded = effects.find((effect) => effect.do === 'record')
     const after: StoredState = {
       ...before,
@@ -91,7 +90,7 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
       return isStale() ? [] : effects
     },
     async applyStored({ enrolment: { agentId }, state: before, progress }, event) {
-      const { state, effects } = nextState({ ...before, retries: 0 }, event, timing)
+      const { state, effects } = nextState({ ...before, retries: 0, trusted: isTrusted({ state: before, progress }) }, event, timing)
       const recorded = effects.find((effect) => effect.do === 'record')
       const failures = recorded?.failures ?? before.failures
       const after = { ...before, operational: state.operational, polled: isAskedOn(event, effects), failures }
@@ -100,3 +99,7 @@ export function createStateKeeper({ store, notifier, timing, logger }: StateKeep
     },
   }
 }
+
+/** Whether others may rely on a machine. */
+const isTrusted = ({ state, progress }: Pick<StoredAgent, 'state' | 'progress'>): boolean =>
+  progress.attestationCount > 0 || state.vState === 'releasing' || state.vState === 'delivered'

@@ -43,5 +43,5 @@ const NOTES: Partial<Record<LegacyForm, string>> = {
   flat: 'is not JSON-formatted; attempting to convert to IMA policy from flat file format',
 }
 
-/** `keylime_convert_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
+/** `keylime_convert_runtime_policy` (policies E.6): without arguments its usage, and status 0. */
 export const runUpstream = (args: string[]): Promise<number> => runOrHelp(convertPolicy, args)

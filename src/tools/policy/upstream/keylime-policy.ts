@@ -87,7 +87,7 @@ const PROGRAMS: Record<string, Record<string, UpstreamProgram>> = {
   sign: { runtime: signRuntime },
 }
 
-/** `keylime-policy create runtime | create measured-boot | sign runtime` (policies-config-cli E.5), for any user: nothing here needs root but the kernel's own log. */
+/** `keylime-policy create runtime | create measured-boot | sign runtime` (policies E.5), for any user: nothing here needs root but the kernel's own log. */
 export async function runUpstream(args: string[]): Promise<number> {
   const [action, kind, ...rest] = args
   if (action === undefined || action === '-h' || action === '--help') return help(process.stdout)

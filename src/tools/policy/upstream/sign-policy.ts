@@ -31,5 +31,5 @@ const signPolicy: UpstreamProgram = {
   },
 }
 
-/** `keylime_sign_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
+/** `keylime_sign_runtime_policy` (policies E.6): without arguments its usage, and status 0. */
 export const runUpstream = (args: string[]): Promise<number> => runOrHelp(signPolicy, args)

@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto'
 import fc from 'fast-check'
-import { DigestTable, nameHash } from '../../../../src/core/ima/digest-table.ts'
+import { buildDigestTable } from '../../../../src/core/ima/build-digest-table.ts'
+import { type DigestTable, nameHash } from '../../../../src/core/ima/digest-table.ts'
 import { parseEntry, readFields } from '../../../../src/core/ima/entry.ts'
 import { TemplateData } from '../../../../src/core/ima/template-data.ts'
 
 const tableOf = (entries: [name: string, digests: string[]][]) =>
-  new DigestTable(
+  buildDigestTable(
     entries.map(([name]) => name),
     entries.map(([, digests]) => digests),
   )

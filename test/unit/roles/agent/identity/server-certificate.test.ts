@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -23,6 +23,9 @@ const open = (now: number, agentId = 'a-1', password = '') =>
     serial: Buffer.alloc(16, 0xff),
     logger: silentLogger,
   })
+
+const belongTogether = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
+  new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem))
 
 test('it is P-256 for the agent id and the contact address, for a year, and kept', async () => {
   const now = Date.now()
@@ -55,8 +58,12 @@ test('it is made anew when it belongs to another key or cannot be read', async (
   fs.rmSync(path.join(directory, 'key.pem'))
   const second = await open(now)
   expect(second.keyPem).not.toBe(first.keyPem)
+  expect(belongTogether(second)).toBe(true)
   fs.writeFileSync(path.join(directory, 'cert.pem'), 'nonsense')
-  expect(new X509Certificate((await open(now)).certPem).checkPrivateKey).toBeDefined()
+  const third = await open(now)
+  expect(third.keyPem).toBe(second.keyPem)
+  expect(belongTogether(third)).toBe(true)
+  expect(fs.readFileSync(path.join(directory, 'cert.pem'), 'utf8')).toBe(third.certPem)
 })
 
 test('a key with a password is stored encrypted, and opens only with it', async () => {

@@ -1,0 +1,38 @@
+import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
+import { type EvidenceRequest, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
+
+/** Of an answer: fields and texts, whatever their length. */
+const ANSWER_LIMITS: JsonLimits = { maxDepth: 16, maxValues: 1000 }
+const MAX_HASH_NAME = 20
+
+export interface JudgedAnswer {
+  verdict: EvidenceVerdict
+  /** `results` of the answer. */
+  reply: unknown
+  hashAlg: string
+}
+
+/**
+ * Judges the body of an agent's answer. @returns a sentence when it is no answer of the protocol.
+ * @throws TooMuchEffort where the request bounds the effort.
+ */
+export function judgeAnswer(bytes: Buffer, known: KnownAgent, request: EvidenceRequest): JudgedAnswer | string {
+  const reply = readReply(bytes)
+  if (typeof reply === 'string') return reply
+  const verdict = judgeReply(known, { ...request, reply: reply.results })
+  const hashAlg = (reply.results as { hash_alg?: unknown } | null)?.hash_alg
+  return { verdict, reply: reply.results, hashAlg: typeof hashAlg === 'string' ? hashAlg.slice(0, MAX_HASH_NAME) : '' }
+}
+
+function readReply(bytes: Buffer): { results: unknown } | string {
+  const excess = jsonExcess(bytes, ANSWER_LIMITS)
+  if (excess) return `the answer ${excess}`
+  let json: unknown
+  try {
+    json = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    return 'the answer is not JSON'
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return 'the answer is not a JSON object'
+  return { results: (json as { results?: unknown }).results ?? {} }
+}

@@ -1,0 +1,28 @@
+import type { EvidenceVerdict } from '../attestation/verify-evidence.ts'
+import { FRESH_IMA } from '../ima/ima-policy.ts'
+import { irrecoverable } from '../verdict/failure.ts'
+
+export interface Excess {
+  what: 'time' | 'memory'
+  /** Of the answer. */
+  bytes: number
+  /** That were spent on it. */
+  seconds: number
+}
+
+/**
+ * The verdict on evidence that cannot be judged within bounds. Irrecoverable: whoever could make judging impossible and be let pass would never be judged
+ * again, and the others must hear of it.
+ */
+export function overBudget({ what, bytes, seconds }: Excess): EvidenceVerdict {
+  const size = `${(bytes / (1 << 20)).toFixed(1)} MiB`
+  const message =
+    what === 'time'
+      ? `the evidence, ${size}, could not be judged in ${seconds} s: it has too many entries or signatures, or was made to take long`
+      : `the evidence, ${size}, needs more memory to be judged than any honest machine's`
+  return {
+    outcome: 'failed',
+    failures: [irrecoverable('internal', 'verifier.judging_budget', { message, bytes, ...(what === 'time' ? { seconds } : {}) })],
+    ima: FRESH_IMA,
+  }
+}

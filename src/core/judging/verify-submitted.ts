@@ -1,0 +1,46 @@
+import { type JsonLimits, jsonExcess, parseBoundedJson } from '../api/bounded-json.ts'
+import { parseMessage } from '../api/parse-message.ts'
+import { evidenceRequest } from '../api/verifier.ts'
+import { verifyOnce } from '../attestation/verify-once.ts'
+import { KeylimeError } from '../errors.ts'
+import { readSubmittedEvidence, type SubmittedEvidence } from '../evidence/read-submitted-evidence.ts'
+import { parseStoredPolicy } from '../ima/stored-policy.ts'
+import { parseBootPolicy } from '../measured-boot/boot-policy.ts'
+import type { AgentPolicy } from '../policy/agent-policy.ts'
+import type { PolicyRules } from '../policy/machine-policy.ts'
+import { parseTpmPolicy } from '../policy/tpm-policy.ts'
+import { isHashName } from '../tpm/algorithms.ts'
+import { parsePublicArea } from '../tpm/public-area.ts'
+import type { OneShotVerdict } from './judging.ts'
+
+/** Evidence with its policies: a digest of a policy is three values. */
+const LIMITS: JsonLimits = { maxDepth: 32, maxValues: 500_000 }
+
+/** Judges the body of `POST /verify/evidence` (protocol 4.10). Takes long if somebody wants it to. @throws KeylimeError `invalid_request`. */
+export function verifySubmitted(body: Buffer, rules: PolicyRules): OneShotVerdict {
+  const { type, data } = parseMessage(evidenceRequest, parseBoundedJson(body, 'the evidence', LIMITS), 'the evidence')
+  if (type !== 'tpm') throw new KeylimeError('invalid_request', `evidence of type ${type.slice(0, 20)} cannot be judged here, only tpm`)
+  if (!isHashName(data.hash_alg)) throw new KeylimeError('invalid_request', `hash_alg ${data.hash_alg.slice(0, 20)} is not known`)
+  const policy = policyOf(data, rules)
+  const ak = parsePublicArea(Buffer.from(data.tpm_ak, 'base64'))
+  const failures = verifyOnce(readSubmittedEvidence(data), { ak, nonce: data.nonce, policy })
+  return { valid: failures.length === 0, failures: failures.map((f) => ({ type: f.eventId, context: f.context })) }
+}
+
+function policyOf(data: SubmittedEvidence, rules: PolicyRules): AgentPolicy {
+  const texts = [data.tpm_policy, data.runtime_policy, data.mb_policy].map(asText) as [string, string, string]
+  const [tpm, runtime, mb] = texts
+  if (!tpm && !runtime && !mb) throw new KeylimeError('invalid_request', 'one of tpm_policy, runtime_policy and mb_policy is needed')
+  for (const text of texts) {
+    const excess = jsonExcess(Buffer.from(text), LIMITS)
+    if (excess) throw new KeylimeError('invalid_request', `a policy ${excess}`)
+  }
+  return {
+    tpm: parseTpmPolicy(tpm || '{}'),
+    ima: runtime ? parseStoredPolicy(runtime, rules).ima : null,
+    boot: mb ? parseBootPolicy(mb, rules.bootPolicy) : null,
+  }
+}
+
+const asText = (value: unknown): string =>
+  value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value)

@@ -1,0 +1,33 @@
+import os from 'node:os'
+import type { Judging } from '../../core/judging/judging.ts'
+import type { QueueLimits } from '../workers/job-queue.ts'
+import { startWorker } from '../workers/start-worker.ts'
+import { createWorkerPool } from '../workers/worker-pool.ts'
+import { createJudging } from './judging.ts'
+import type { JudgingJobs } from './judging-jobs.ts'
+import type { JudgingRules } from './judging-rules.ts'
+
+export interface OpenJudging {
+  rules: JudgingRules
+  /** Threads at most; 0 for as many as the machine has processors but one, from 2 to 8. */
+  workers: number
+  /** Of one judgement. */
+  budgetSeconds: number
+}
+
+const MIB = 1 << 20
+/** Machines wait for their turn and ask again later; an operator sees that it is full; of the public hardly anybody waits. */
+const QUEUE: QueueLimits = {
+  attestation: { jobs: 10_000, bytes: 128 * MIB },
+  operator: { jobs: 100, bytes: 256 * MIB },
+  public: { jobs: 4, bytes: 32 * MIB },
+}
+const MAX_WAIT_MS = 60_000
+const IDLE_MS = 30_000
+
+/** Judging with worker threads of this executable; none is started before it is needed. */
+export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): Judging {
+  const count = workers > 0 ? workers : Math.min(8, Math.max(2, os.availableParallelism() - 1))
+  const pool = createWorkerPool<JudgingJobs>({ start: startWorker, workers: count, queue: QUEUE, maxWaitMs: MAX_WAIT_MS, idleMs: IDLE_MS })
+  return createJudging({ pool, rules, budgetSeconds })
+}
