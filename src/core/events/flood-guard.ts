@@ -3,7 +3,7 @@ import type { VerifierEvent } from './verifier-event.ts'
 /** So many at once, then one a minute: a machine that fails and recovers in turns cannot fill the disk of the verifier. */
 const BURST = 20
 const REFILL_MS = 60_000
-const MAX_KEYS = 10_000
+const MAX_KEYS = 100_000
 
 interface Budget {
   left: number
@@ -28,16 +28,10 @@ export function createFloodGuard(): FloodGuard {
       budget.left = Math.min(BURST, budget.left + gained)
       budget.at += gained * REFILL_MS
     } else if (now < budget.at) budget.at = now // the clock was set back
-    if (!budgets.has(key) && budgets.size >= MAX_KEYS) makeRoom(now)
-    budgets.set(key, budget)
+    budgets.delete(key)
+    budgets.set(key, budget) // at the end: the first is the one that was used longest ago
+    if (budgets.size > MAX_KEYS) forgetOlderHalf(budgets)
     return budget
-  }
-
-  /** Those that have their whole budget again say nothing; without one of these, the oldest goes. */
-  function makeRoom(now: number): void {
-    for (const [key, { at, suppressed }] of budgets) if (suppressed === 0 && now - at >= BURST * REFILL_MS) budgets.delete(key)
-    const [oldest] = budgets.keys()
-    if (budgets.size >= MAX_KEYS && oldest !== undefined) budgets.delete(oldest)
   }
 
   return (event, now) => {
@@ -56,6 +50,14 @@ export function createFloodGuard(): FloodGuard {
     const { suppressed } = budget
     budget.suppressed = 0
     return suppressed > 0 ? ({ ...event, suppressed } as VerifierEvent) : event
+  }
+}
+
+/** Many in one go: to find the first of a Map takes longer the more were deleted before it. */
+function forgetOlderHalf(budgets: Map<string, Budget>): void {
+  for (const [key] of budgets) {
+    if (budgets.size <= MAX_KEYS / 2) return
+    budgets.delete(key)
   }
 }
 

@@ -2,7 +2,7 @@ import http from 'node:http'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
-import { causeChain, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
+import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
@@ -17,9 +17,22 @@ export interface ApplicationOptions {
   isSecure: boolean
   bodyRoomBytes?: BodyRoomBytes
   logger: Logger
+  /** Told of a request that was refused for who asked, how often or how much. */
+  onRefused?(refusal: Refusal): void
   /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
   unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
 }
+
+export interface Refusal {
+  method: string
+  /** The path of the route with its placeholders: nothing that the caller wrote. */
+  route: string
+  why: string
+  peer: Peer
+  remoteAddress: string
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', 'refused', 'payload_too_large', 'too_many_requests'])
 
 /** What bodies may have together beyond the first 64 KiB of each: nobody without a certificate takes room from those who have one. */
 export interface BodyRoomBytes {
@@ -73,10 +86,19 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, rooms: Room
   const { route, version, params } = routing.match
   const peer = peerOf(ctx.socket)
   const refusal = refused(route, peer, options.isSecure)
-  if (refusal) return apply(ctx, refusal)
+  const remoteAddress = ctx.socket.remoteAddress ?? ''
+  const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
+  if (refusal) {
+    if (refusal.status === 403) tell('it takes a client certificate of a trusted CA')
+    return apply(ctx, refusal)
+  }
   if (ctx.req.headers.expect !== undefined) ctx.res.writeContinue()
   const room = peer.kind === 'certificate' ? rooms.certified : rooms.anonymous
-  const { body, done } = await readBody(ctx.req, route.body ?? SMALL_BODY, room)
+  const reading = readBody(ctx.req, route.body ?? SMALL_BODY, room)
+  const { body, done } = await reading.catch((error) => {
+    tellRefusal(error, tell)
+    throw error
+  })
   try {
     const reply = await route.handle({
       method: ctx.method,
@@ -87,12 +109,19 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, rooms: Room
       headers: ctx.req.headers,
       body,
       peer,
-      remoteAddress: ctx.socket.remoteAddress ?? '',
+      remoteAddress,
     })
     apply(ctx, reply)
+  } catch (error) {
+    tellRefusal(error, tell)
+    throw error
   } finally {
     done()
   }
+}
+
+function tellRefusal(error: unknown, tell: (why: string) => void): void {
+  if (isKeylimeError(error) && REFUSALS.has(error.code)) tell(causeChain(error).join(': '))
 }
 
 /** Before anything of the body is read. */

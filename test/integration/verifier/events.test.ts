@@ -5,11 +5,12 @@ import path from 'node:path'
 import { API_VERSIONS } from '../../../src/core/api/versions.ts'
 import { readAuditLine } from '../../../src/core/audit/audit-line.ts'
 import { systemClock } from '../../../src/io/clock.ts'
+import { openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Route } from '../../../src/io/http/route.ts'
 import { serve } from '../../../src/io/http/server.ts'
 import { type Logger, silentLogger } from '../../../src/io/log/logger.ts'
 import { durableAnswers } from '../../../src/roles/verifier/audit/durable-answers.ts'
-import { operatorOf } from '../../../src/roles/verifier/audit/operator-of.ts'
+import { operatorOf, refusedPeer } from '../../../src/roles/verifier/audit/operator-of.ts'
 import { startEvents } from '../../../src/roles/verifier/audit/start-events.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
@@ -31,7 +32,7 @@ const eventsIn = (name: string) =>
 const start = (audit_log: string, logger: Logger = silentLogger) =>
   startEvents({ values: { audit_log, audit_log_max_size: 0 }, keylimeDir: home.dir, clock: systemClock, logger })
 
-test('a command is in the audit log with the name of its operator before the answer arrives', async () => {
+test('a command is in the audit log with the name of its operator before the answer arrives, and who is refused too', async () => {
   await (await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))).stop() // makes the certificates
   const events = await start('commands.log')
   const routes: Route[] = [
@@ -52,6 +53,8 @@ test('a command is in the audit log with the name of its operator before the ans
     port: 0,
     tls,
     routes: durableAnswers(routes, events.flush),
+    onRefused: ({ method, route, why, ...asked }) =>
+      events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
     versions: API_VERSIONS,
     logger: silentLogger,
   })
@@ -59,15 +62,39 @@ test('a command is in the audit log with the name of its operator before the ans
   try {
     await admin.request('PUT', '/stop/a')
     const { subject, fingerprint256 } = new X509Certificate(pem('client-cert.crt'))
-    expect(eventsIn('commands.log').at(-1)).toEqual({
-      type: 'agent_stopped',
-      agent_id: 'a',
-      operator: {
-        common_name: /CN=(.*)/.exec(subject)![1],
-        sha256: fingerprint256.replaceAll(':', '').toLowerCase(),
-        address: '127.0.0.1',
-      },
+    const operatorOfClient = {
+      common_name: /CN=(.*)/.exec(subject)![1],
+      sha256: fingerprint256.replaceAll(':', '').toLowerCase(),
+      address: '127.0.0.1',
+    }
+    expect(eventsIn('commands.log').at(-1)).toEqual({ type: 'agent_stopped', agent_id: 'a', operator: operatorOfClient })
+    const stranger = openApiClient({
+      url: `https://127.0.0.1:${listening.port}`,
+      name: 'server',
+      tls: { ca: [pem('cacert.crt')] },
+      timeoutSeconds: 10,
     })
+    expect((await stranger.request('PUT', '/stop/b')).status).toBe(403)
+    await stranger.close()
+    await expect(admin.request('PUT', '/stop/c', { body: { x: 'y'.repeat(1 << 20) } })).resolves.toMatchObject({ status: 413 })
+    await events.flush()
+    const { common_name, sha256 } = operatorOfClient
+    expect(eventsIn('commands.log').slice(-2)).toEqual([
+      {
+        type: 'request_refused',
+        method: 'PUT',
+        route: '/stop/:id',
+        why: 'it takes a client certificate of a trusted CA',
+        peer: { kind: 'anonymous', common_name: null, sha256: null, address: '127.0.0.1' },
+      },
+      {
+        type: 'request_refused',
+        method: 'PUT',
+        route: '/stop/:id',
+        why: expect.stringMatching(/large|limit|bytes/),
+        peer: { kind: 'certificate', common_name, sha256, address: '127.0.0.1' },
+      },
+    ])
   } finally {
     await admin.close()
     await listening.close()
