@@ -101,7 +101,7 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
     const got = pcrs.values.get(pcr)!
     const expected = values.get(pcr) ?? Buffer.alloc(got.length)
     const events: SeenEvent[] = seen.filter(({ event }) => event.pcr === pcr)
-    const explanation = explainMismatch(events, pcrStart(log, pcr, pcrs.hash), got, known, pcrs.hash)
+    const explanation = explainMismatch(events, { bank: pcrs.hash, start: pcrStart(log, pcr, pcrs.hash), quoted: got, known })
     return failure('measured_boot', `invalid_pcr_${pcr}`, {
       message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : ''}`,
       pcr,

@@ -9,8 +9,8 @@ import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
-import { certificateDetails, certificateJson, certificateTable } from './render.ts'
-import { type OpenedCa, openCa } from './start.ts'
+import { type OpenedCa, openCa } from './open-ca.ts'
+import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 
 interface Arguments {
   action?: string | undefined

@@ -9,7 +9,7 @@ import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } fr
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
-import { type OpenedCa, openCa } from './start.ts'
+import { type OpenedCa, openCa } from './open-ca.ts'
 
 const PROGRAM = 'keylime_ca'
 const NO_NAME = 'you must pass in a name for the certificate using -n (or --name)'

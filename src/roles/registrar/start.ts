@@ -9,9 +9,9 @@ import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import type { RegistrarContext } from './registrar-context.ts'
+import type { RegistrarContext } from './api/registrar-context.ts'
+import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
-import { registrarRoutes } from './routes.ts'
 
 export interface RunningRegistrar {
   port: number

@@ -9,9 +9,9 @@ import { revocationMessage } from '../../../src/core/revocation/message.ts'
 import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
 import { openPublisher } from '../../../src/io/zeromq/publisher.ts'
+import type { Acceptance } from '../../../src/roles/agent/revocation/revocation-inbox.ts'
 import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-listener.ts'
-import type { Acceptance } from '../../../src/roles/agent/revocation-inbox.ts'
 import { until } from '../../servers.ts'
 
 const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })

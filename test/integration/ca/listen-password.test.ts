@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
-import { openCa } from '../../../src/roles/ca/start.ts'
+import { openCa } from '../../../src/roles/ca/open-ca.ts'
 import { until } from '../../servers.ts'
 import { authorityBed, notice, opensslText, post, program, recordingLogger, serialsOf } from './listener-bed.ts'
 

@@ -80,7 +80,7 @@ describe('add delivers', () => {
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
     expect(await serial()).toBe(first)
     const { revokeCertificate } = await import('../../../src/authority/revoke-certificate.ts')
-    const { openCa } = await import('../../../src/roles/ca/start.ts')
+    const { openCa } = await import('../../../src/roles/ca/open-ca.ts')
     const ca = openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env)
     await revokeCertificate(await ca.access(), { name: 'again-agent' }, 'superseded')
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
@@ -90,7 +90,7 @@ describe('add delivers', () => {
   test('a notifier that runs out gets a new certificate for the same key: revocations of earlier machines stay believable', async () => {
     const agent = await world.machine('late-agent')
     await world.run('add', { agentId: 'late-agent', cert: 'default' })
-    const { openCa } = await import('../../../src/roles/ca/start.ts')
+    const { openCa } = await import('../../../src/roles/ca/open-ca.ts')
     const access = await openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env).access()
     const keys = await makeKeyPair({ type: 'rsa', bits: 2048 })
     const short = await withAuthority(access, (authority) => authority.issue({ name: 'RevocationNotifier', days: 1, keys }))

@@ -1,12 +1,12 @@
 import os from 'node:os'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
-import { Secret } from '../../../core/secret.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
-import { actionAccountOf } from '../privileges.ts'
+import { actionAccountOf } from '../machine/privileges.ts'
 import { roomParents } from './action-room.ts'
 import { findActions } from './find-action.ts'
+import { settingsForActions } from './open-revocation-worker.ts'
 import { runAction } from './run-action.ts'
 
 /** `keylime agent --try-action FILE`: runs an action as a revocation would, without one. @returns the exit code. */
@@ -16,14 +16,13 @@ export async function tryAction(file: string, event: string, settings: AgentSett
   const { actions } = findActions({ configured: [path.basename(file)], directory, payload: null }, logger)
   const [action] = actions
   if (!action) throw new KeylimeError('not_found', `there is no action ${file}`)
-  const shown = Object.fromEntries(Object.entries(values).filter(([, value]) => !(value instanceof Secret)))
   const runAs = actionAccountOf(values.revocation_actions_run_as, null)
   const surroundings = {
     keylimeDir,
     roomParents: runAs ? [os.tmpdir()] : roomParents(keylimeDir),
     runAs,
     agentId: 'try-action',
-    settings: shown,
+    settings: settingsForActions(settings),
     timeLimitSeconds: values.revocation_action_timeout,
     env,
     logger,

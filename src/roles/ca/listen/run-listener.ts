@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { createLogger } from '../../../io/log/logger.ts'
 import { runService } from '../../../io/service/run-service.ts'
-import type { OpenedCa } from '../start.ts'
+import type { OpenedCa } from '../open-ca.ts'
 import { startListener } from './start.ts'
 
 /** `-d listen` without a command is the word, as upstream's documents write it, unless there is a directory of that name. */
