@@ -3,10 +3,11 @@ import { MAX_LINE_BYTES } from '../../core/audit/audit-line.ts'
 import { KeylimeError } from '../../core/errors.ts'
 
 const LINE_FEED = 0x0a
+export const STANDARD_INPUT = '/dev/stdin'
 
-/** The lines of a file without their line feeds, the last one also when it has none; `-` is standard input. Of a line beyond the bound only its beginning is kept. */
+/** The lines of a file without their line feeds, the last one also when it has none; `/dev/stdin` is standard input, whatever that is. Of a line beyond the bound only its beginning is kept. */
 export async function* readLines(file: string): AsyncGenerator<Buffer> {
-  const stream: AsyncIterable<Buffer> = file === '-' ? process.stdin : fs.createReadStream(file, { highWaterMark: 1 << 18 })
+  const stream: AsyncIterable<Buffer> = file === STANDARD_INPUT ? process.stdin : fs.createReadStream(file, { highWaterMark: 1 << 18 })
   let parts: Buffer[] = []
   let length = 0
   const keep = (part: Buffer) => {

@@ -185,6 +185,18 @@ describe('show', () => {
   })
 })
 
+test('a log that comes through a pipe', async () => {
+  await write(EVENTS, { maxBytes: 500 })
+  const all = fs.readdirSync(home.dir).filter((name) => /^audit\.log(\.\d+)?$/.test(name))
+  const input = [...all.filter((name) => name !== 'audit.log').sort(), 'audit.log'].map((name) =>
+    fs.readFileSync(path.join(home.dir, name)),
+  )
+  const env = { ...process.env, ...home.env }
+  const args = [MAIN, 'verifier', 'audit', 'verify', '/dev/stdin', '--json']
+  const { stdout } = spawnSync(process.execPath, args, { env, encoding: 'utf8', input: Buffer.concat(input) })
+  expect(JSON.parse(stdout)).toMatchObject({ intact: true, follows: null })
+})
+
 test('a verifier without an audit log, and a word that is none', () => {
   home.env['KEYLIME_VERIFIER_AUDIT_LOG'] = ''
   expect(program('verify')).toMatchObject({ status: 2, stderr: expect.stringContaining('audit_log is empty') })

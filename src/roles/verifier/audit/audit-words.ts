@@ -30,7 +30,7 @@ export function addAuditWords(yargs: Argv, choose: Choose): Argv {
   )
 }
 
-const FILES = 'Files of one log, oldest first; - is standard input. Default: audit_log of verifier.conf, with its older files'
+const FILES = 'Files of one log, oldest first; /dev/stdin for a pipe. Default: audit_log of verifier.conf, with its older files'
 
 const verifyOptions = (yargs: Argv): Argv<VerifyArguments> =>
   yargs

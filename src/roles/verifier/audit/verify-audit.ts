@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChainReport, createChainVerifier } from '../../../core/audit/verify-chain.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { readLines } from '../../../io/audit/read-lines.ts'
+import { readLines, STANDARD_INPUT } from '../../../io/audit/read-lines.ts'
 import { auditFiles } from './configured-files.ts'
 import { reportJson, reportLines } from './render-report.ts'
 
@@ -31,7 +31,7 @@ export async function verifyAudit(argv: VerifyArguments): Promise<number> {
 async function settledReport(files: readonly string[], head: string | null): Promise<ChainReport> {
   for (let left = TRIES; ; left--) {
     const report = await chainReport(files, head)
-    if (left === 1 || files.includes('-') || !report.breaks.some(({ kind }) => kind === 'cut')) return report
+    if (left === 1 || files.includes(STANDARD_INPUT) || !report.breaks.some(({ kind }) => kind === 'cut')) return report
     await sleep(PAUSE_MS)
   }
 }
