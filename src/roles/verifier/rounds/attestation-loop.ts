@@ -17,6 +17,8 @@ export interface LoopOptions {
   applyVerdict: ApplyVerdict
   keeper: StateKeeper
   carryV: CarryV
+  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. */
+  recorded(): Promise<void>
   clock: Clock
   logger: Logger
   timing: AgentTiming
@@ -82,6 +84,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   /** The release is on the disk: only now does V leave. */
   async function release(agent: ManagedAgent): Promise<void> {
     const { epoch } = agent
+    await options.recorded() // that V leaves, and to which key, is in the audit log before it does
     const event = await options.carryV(agent)
     if (agent.removed || agent.epoch !== epoch) return
     await perform(agent, await keeper.apply(agent, event, event.type === 'v_delivered' ? { changes: CONFIRMED } : {}))
@@ -120,7 +123,10 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.epoch++
       agent.dueMs = null
       scheduler.cancel(agent)
-      await perform(agent, await keeper.apply(agent, event, event.type === 'reactivated' ? { changes: { failures: [] } } : {}))
+      await perform(
+        agent,
+        await keeper.apply(agent, event, event.type === 'reactivated' ? { changes: { failures: [], algorithms: null } } : {}),
+      )
     },
     async pause(agent) {
       agent.removed = true
