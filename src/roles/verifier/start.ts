@@ -12,6 +12,7 @@ import { secureContext } from '../../io/http/api-client.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { guardLoopDelay } from '../../io/loop-delay.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
 import { assemble } from './assemble.ts'
@@ -81,6 +82,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: (end: (
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(guardLoopDelay(logger).stop)
   const watchdog = startWatchdog({ agents: verifier.agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
   logger.info(`verifier serves on ${hostPort(values.ip, listening.port)}`, {
