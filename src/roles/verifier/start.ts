@@ -13,6 +13,7 @@ import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { guardLoopDelay } from '../../io/loop-delay.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
@@ -77,6 +78,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(guardLoopDelay(logger).stop)
   const { agents } = verifier.context
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
