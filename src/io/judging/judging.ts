@@ -17,7 +17,7 @@ import { splitLargeTexts } from './split-large-texts.ts'
 export interface JudgingOptions {
   pool: WorkerPool<JudgingJobs>
   rules: JudgingRules
-  /** Of one judgement in a worker. */
+  /** Processor time of one judgement in a worker. */
   budgetSeconds: number
 }
 
@@ -62,6 +62,7 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
           return tooMuch({ what: 'memory', bytes: size, seconds: budgetSeconds })
         case 'full':
         case 'late':
+        case 'slow':
         case 'stopping':
           return { kind: 'later', reason: (error as Error).message }
         default:
