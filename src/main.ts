@@ -2,6 +2,7 @@
 import path from 'node:path'
 import { nearestWord } from './core/cli/nearest-word.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
+import type { Logger } from './io/log/logger.ts'
 import { VERSION, versionText } from './io/service/version.ts'
 import { printFailure } from './io/terminal/print-failure.ts'
 
@@ -106,8 +107,11 @@ async function runCommandLine(): Promise<number> {
 }
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
-const startRegistrar = async (...given: Parameters<typeof import('./roles/registrar/start.ts').startRegistrar>) =>
-  (await import('./roles/registrar/start.ts')).startRegistrar(...given)
+async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger) {
+  const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
+  const { startRegistrar: start } = await import('./roles/registrar/start.ts')
+  return start(loadRegistrarSettings(env), logger)
+}
 
 function unknownRole(word: string): KeylimeError {
   const meant = nearestWord(word, ROLES)

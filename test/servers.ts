@@ -3,7 +3,7 @@ import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type ApiClient, type ClientTls, openApiClient } from '../src/io/http/api-client.ts'
+import { type ApiClient, type ClientTls, LARGE_ANSWERS, openApiClient } from '../src/io/http/api-client.ts'
 import { createLogger, type Logger, silentLogger } from '../src/io/log/logger.ts'
 
 /** A KEYLIME_DIR of its own, and the environment of servers on free ports in it. */
@@ -24,7 +24,7 @@ export function temporaryKeylimeDir(settings: Record<string, string> = {}): { di
 export function adminClient(dir: string, port: number, changes: Partial<ClientTls> = {}): ApiClient {
   const read = (name: string) => fs.readFileSync(path.join(dir, 'cv_ca', name), 'utf8')
   const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')], ...changes }
-  return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'server', tls, timeoutSeconds: 10 })
+  return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'server', tls, timeoutSeconds: 10, answers: LARGE_ANSWERS })
 }
 
 /** Waits until `probe` gives something. @throws when it does not within `seconds`. */

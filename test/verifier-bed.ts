@@ -35,8 +35,13 @@ export class VerifierBed {
     this.home.remove()
   }
 
+  /** PEM of the authority that vouches for the verifier and its administrator. */
+  get ca(): string {
+    return fs.readFileSync(path.join(this.home.dir, 'cv_ca/cacert.crt'), 'utf8')
+  }
+
   async machine(): Promise<SimulatedAgent> {
-    const machine = await simulatedAgent(fs.readFileSync(path.join(this.home.dir, 'cv_ca/cacert.crt'), 'utf8'))
+    const machine = await simulatedAgent(this.ca)
     this.machines.push(machine)
     return machine
   }

@@ -5,7 +5,9 @@ import { KeylimeError } from '../core/errors.ts'
 import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { hostName } from '../core/pki/issue.ts'
 import { tlsDirectory } from '../io/files/tls-identity.ts'
-import { type CaAccess, initCaDirectory, isCaDirectory, withAuthority } from './ca-directory.ts'
+import { type CaAccess, exists, isCaDirectory } from './ca-access.ts'
+import { initCaDirectory } from './init-authority.ts'
+import { withAuthority } from './open-authority.ts'
 
 export interface TlsDirectoryRequest {
   readonly role: 'verifier' | 'registrar'
@@ -71,13 +73,7 @@ function serverNames(names: readonly string[]) {
 }
 
 async function isComplete(directory: string, name: string): Promise<boolean> {
-  const found = await Promise.all(
-    [`${name}-cert.crt`, `${name}-private.pem`, 'cacert.crt'].map((file) =>
-      fs.access(path.join(directory, file)).then(
-        () => true,
-        () => false,
-      ),
-    ),
-  )
+  const files = [`${name}-cert.crt`, `${name}-private.pem`, 'cacert.crt']
+  const found = await Promise.all(files.map((file) => exists(path.join(directory, file))))
   return found.every(Boolean)
 }

@@ -1,7 +1,7 @@
 import { Secret } from '../core/secret.ts'
 import { type Literal, parsePythonLiteral } from './python-literal.ts'
 
-/** KeyedLock the text of a setting into its value, or throws an Error whose message says what the text must look like. */
+/** Turns the text of a setting into its value, or throws an Error whose message says what the text must look like. */
 export type Parse<T> = (text: string) => T
 
 /** One setting of a role: the single source for the loader, `--check-config`, the generated file and the generated documentation. */

@@ -91,6 +91,30 @@ export const verifierOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before an agent counts as unreachable.' }),
   quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  enable_verify_evidence: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Judge evidence that anybody submits to `verify/evidence`. Nothing that the verifier itself attests needs it.',
+  }),
+  enable_verify_identity: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Say to anybody who asks at `verify/identity` whether a quote is of the TPM of an agent.',
+  }),
+  verify_rate_limit_per_ip: option({
+    parse: integerBetween(1, 1_000_000),
+    default: 60,
+    ours: true,
+    doc: 'Requests to both of these that one address (of IPv6: one /64) may send in a minute. A client certificate of a trusted CA lifts the limit.',
+  }),
+  verify_rate_limit: option({
+    parse: integerBetween(1, 1_000_000),
+    default: 600,
+    ours: true,
+    doc: 'The same of all addresses together.',
+  }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request to an agent may take.' }),
   measured_boot_policy_name: option({
     parse: text,
@@ -118,6 +142,30 @@ export const verifierOptions = options({
     default: 1_073_741_824,
     ours: true,
     doc: 'The same of all agents together; then the oldest is given up.',
+  }),
+  judging_workers: option({
+    parse: integerBetween(0, 64),
+    default: 0,
+    ours: true,
+    doc: 'Worker threads for what may take long: first logs of a machine, many file signatures, large policies, public requests. 0: one less than the processors, from 2 to 8. None is started before it is needed.',
+  }),
+  judging_timeout: option({
+    parse: integerBetween(1, 3600),
+    default: 30,
+    ours: true,
+    doc: 'Seconds that a worker may spend on the evidence of one machine, or on one policy. Evidence that takes longer is a failed attestation.',
+  }),
+  audit_log: option({
+    parse: path,
+    default: 'audit.log',
+    ours: true,
+    doc: 'File of the audit log: one hash-chained JSON line for each event, to be checked with `keylime verifier audit verify`. Relative ones are below KEYLIME_DIR. Empty: none is written.',
+  }),
+  audit_log_max_size: option({
+    parse: integerBetween(0, Number.MAX_SAFE_INTEGER),
+    default: 104_857_600,
+    ours: true,
+    doc: 'Bytes after which it is renamed to FILE.NUMBER, by the number of its last line, and a new one goes on with the chain; 0: never. Nothing is deleted.',
   }),
   severity_labels: option({
     parse: nonEmpty(list),

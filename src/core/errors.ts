@@ -1,3 +1,5 @@
+import { cutText } from './verdict/bounded-text.ts'
+
 /** The closed list of things that can go wrong on purpose. HTTP status and exit code follow from the code alone. */
 const CODES = {
   usage: { http: 400, exit: 2 },
@@ -13,6 +15,7 @@ const CODES = {
   policy_not_found: { http: 404, exit: 6 },
   already_exists: { http: 409, exit: 1 },
   conflict: { http: 409, exit: 1 },
+  request_timeout: { http: 408, exit: 4 },
   payload_too_large: { http: 413, exit: 1 },
   unsupported_media_type: { http: 415, exit: 1 },
   too_many_requests: { http: 429, exit: 4 },
@@ -65,10 +68,12 @@ export const httpStatusOf = (code: ErrorCode): number => CODES[code].http
 /** Process exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed, 4 unreachable or timed out, 5 refused, 6 not found. */
 export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
 
-/** The texts of an error and of its causes, outermost first; never none. */
+const MAX_TEXT = 1000
+
+/** The texts of an error and of its causes, outermost first, each bounded; never none. */
 export function causeChain(error: unknown): string[] {
   const texts: string[] = []
   for (let at: unknown = error; Error.isError(at) && texts.length < 8; at = at.cause)
     if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
-  return texts.length > 0 ? texts : [String(error)]
+  return (texts.length > 0 ? texts : [String(error)]).map((text) => cutText(text, MAX_TEXT))
 }

@@ -1,6 +1,6 @@
 import type { Clock } from './clock.ts'
 
-/** Runs each item when it is due. One clock tick for all of them: no timer an agent (fleet.md section 1). */
+/** Runs each item when it is due. One clock tick for all of them: no timer an agent (decision 1). */
 export interface Scheduler<T> {
   /** (Re)schedules; an item has one due time. A due time in the past runs at once. */
   schedule(item: T, afterMs: number): void

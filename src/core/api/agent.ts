@@ -1,13 +1,19 @@
 import { z } from 'zod'
-import { KeylimeError } from '../errors.ts'
+import { parseBoundedJson } from './bounded-json.ts'
 import { parseMessage } from './parse-message.ts'
+
+/**
+ * Largest answer to `quotes/integrity`: a measurement list has some 160 bytes an entry, so this is a log of 400,000 of them, which takes a machine
+ * months; and the boot log beside it has some 100 KiB.
+ */
+export const QUOTE_ANSWER_BYTES = 64 << 20
 
 /** Replies of an agent. Fields that do not fit become a failure of the evidence, not an exception (protocol 4.3, 4.6 step 1). */
 export const integrityQuote = z.object({
-  quote: z.string(),
-  hash_alg: z.string(),
-  enc_alg: z.string(),
-  sign_alg: z.string(),
+  quote: z.string().max(65_536),
+  hash_alg: z.string().max(64),
+  enc_alg: z.string().max(64),
+  sign_alg: z.string().max(64),
   pubkey: z.string().max(8192).nullish(),
   ima_measurement_list: z.string().nullish(),
   ima_measurement_list_entry: z.number().int().min(0).nullish(),
@@ -17,22 +23,21 @@ export const integrityQuote = z.object({
 export type IntegrityQuote = z.infer<typeof integrityQuote>
 
 export const agentVersion = z.object({
-  supported_version: z.string(),
-  supported_versions: z.array(z.string()).nullish(),
+  supported_version: z.string().max(64),
+  supported_versions: z.array(z.string().max(64)).max(100).nullish(),
 })
 
 /** `POST /keys/ukey` and `POST /keys/vkey` (protocol 5.1). */
-export const userKeyRequest = z.object({ encrypted_key: z.string(), auth_tag: z.string(), payload: z.string().nullish() })
-export const verifierKeyRequest = z.object({ encrypted_key: z.string() })
+export const userKeyRequest = z.object({
+  encrypted_key: z.string().max(8192),
+  auth_tag: z.string().max(8192),
+  payload: z.string().nullish(),
+})
+export const verifierKeyRequest = z.object({ encrypted_key: z.string().max(8192) })
 export const revocationNotification = z.object({ msg: z.string(), signature: z.string().nullish() })
 
 /** The same as the bytes of one ZeroMQ message. @throws KeylimeError `invalid_request`. */
 export function readRevocationNotification(bytes: Buffer): z.infer<typeof revocationNotification> {
-  let value: unknown
-  try {
-    value = JSON.parse(bytes.toString('utf8'))
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the revocation notification is not valid JSON', { cause })
-  }
-  return parseMessage(revocationNotification, value, 'the revocation notification')
+  const what = 'the revocation notification'
+  return parseMessage(revocationNotification, parseBoundedJson(bytes, what), what)
 }

@@ -12,15 +12,35 @@ export interface JsonLimits {
 export const SMALL_JSON: JsonLimits = { maxDepth: 16, maxValues: 1000 }
 
 /**
+ * Of a policy, which may list any number of files: a digest has 40 characters and more, so values are never dense for long. A text of nothing but `{},` is
+ * refused early. @param length of its text.
+ */
+export const policyJson = (length: number): JsonLimits => ({ maxDepth: 64, maxValues: 10_000 + Math.floor(length / 16) })
+
+/**
  * Parses the JSON text in `bytes` (UTF-8; what is no UTF-8 becomes U+FFFD), if it is within `limits`: exactly what `JSON.parse` takes and is no larger.
  * @param what names the message in errors: `the body`. @throws KeylimeError `invalid_request`.
  */
 export function parseBoundedJson(bytes: Uint8Array, what: string, limits: JsonLimits = SMALL_JSON): unknown {
   const buffer = asBuffer(bytes)
-  const excess = jsonExcess(buffer, limits)
+  demandWithin(buffer, what, limits)
+  return parseText(buffer.toString('utf8'), what)
+}
+
+/** The same of a text inside of a message. @throws KeylimeError `invalid_request`. */
+export function parseBoundedJsonText(text: string, what: string, limits: JsonLimits = SMALL_JSON): unknown {
+  demandWithin(Buffer.from(text, 'utf8'), what, limits)
+  return parseText(text, what)
+}
+
+function demandWithin(bytes: Buffer, what: string, limits: JsonLimits): void {
+  const excess = jsonExcess(bytes, limits)
   if (excess) throw new KeylimeError('invalid_request', `${what} ${excess}`)
+}
+
+function parseText(text: string, what: string): unknown {
   try {
-    return JSON.parse(buffer.toString('utf8'))
+    return JSON.parse(text)
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${what} is not valid JSON`, { cause })
   }

@@ -35,14 +35,30 @@ export type RegistrationRequest = z.infer<typeof registrationRequest>
 
 export const activationRequest = z.object({ auth_tag: z.string().regex(/^[0-9a-fA-F]{96}$/, 'must be 96 hex digits') })
 
+const numberOrDigits = z.union([
+  z.number().int(),
+  z
+    .string()
+    .regex(/^\d{1,10}$/)
+    .transform(Number),
+])
+
 /** `results` of `GET /v2.x/agents/:id` at the registrar (protocol 2.11). */
 export const registeredAgent = z.object({
-  aik_tpm: z.string(),
-  ek_tpm: z.string().nullish(),
-  ekcert: z.string().nullish(),
-  mtls_cert: z.string().nullish(),
-  ip: z.string().nullish(),
-  port: z.coerce.number().int().nullish(),
-  regcount: z.coerce.number().int().nullish(),
+  agent_id: z.string().max(255).nullish(),
+  aik_tpm: z.string().max(16_384),
+  ek_tpm: z.string().max(16_384).nullish(),
+  ekcert: PEM_OR_BASE64.nullish(),
+  mtls_cert: PEM_OR_BASE64.nullish(),
+  ip: z.string().max(255).nullish(),
+  port: numberOrDigits.nullish(),
+  regcount: numberOrDigits.nullish(),
 })
 export type RegisteredAgent = z.infer<typeof registeredAgent>
+
+/** What a registrar of ours sends: every member. */
+export type FullRegisteredAgent = Required<z.input<typeof registeredAgent>>
+
+/** `results` of a registration: the challenge for the TPM (protocol 2.9). */
+export const registrationChallenge = z.object({ blob: z.string().max(16_384) })
+export type RegistrationChallenge = z.input<typeof registrationChallenge>

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { prose } from './prose.ts'
 
 const algorithms = z.array(z.string().max(64)).max(64)
 const MAX_POLICY_TEXT = 100 << 20
@@ -33,8 +34,12 @@ export const enrolmentRequest = z.preprocess((body) => {
 }, enrolment)
 export type EnrolmentRequest = z.infer<typeof enrolment>
 
+/** `PUT /v2.x/agents/:id` at our verifier: an enrolment in the place of another. A member that is not there stays as it is. */
+export const enrolmentUpdate = enrolment.partial()
+export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
+
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */
-const policyWarnings = z.object({ warnings: z.array(z.object({ policy: z.string(), path: z.string(), message: z.string() })) })
+const policyWarnings = z.object({ warnings: z.array(z.object({ policy: prose, path: prose, message: prose })).max(10_000) })
 
 /** The warnings in an answer, each a sentence; none in one of upstream's. */
 export function warningsIn(results: unknown): string[] {

@@ -1,5 +1,5 @@
 import { type Failure, irrecoverable } from '../verdict/failure.ts'
-import type { JudgedFailure, Judgement } from '../verdict/severity.ts'
+import { DEFAULT_SEVERITY, type JudgedFailure, type Judgement, judge } from '../verdict/severity.ts'
 import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts'
 import { type RetryPolicy, retryDelay } from './retry-delay.ts'
 
@@ -10,6 +10,8 @@ export interface AgentState {
   retries: number
   /** Severity of the worst failure announced since enrolment or reactivation; null when none was. */
   announcedSeverity: number | null
+  /** Others may rely on it: it was attested since it was enrolled, or has been given V. */
+  trusted: boolean
 }
 
 /** What happened to an agent. */
@@ -25,6 +27,8 @@ export type AgentEvent =
   | { type: 'v_delivered' }
   /** A bug or a failing disk while judging: fail closed. */
   | { type: 'exception'; reason: string }
+  /** What is stored cannot be worked with: a policy that is gone or not understood, an address that is none. */
+  | { type: 'not_taken_up'; reason: string }
   | { type: 'stopped' }
   | { type: 'reactivated' }
 
@@ -55,7 +59,7 @@ export function nextState(state: AgentState, event: AgentEvent, timing: AgentTim
     case 'started':
       return { state: { ...state, operational: S.START, retries: 0 }, effects: [askQuote(0, false)] }
     case 'reactivated':
-      return { state: { operational: S.START, retries: 0, announcedSeverity: null }, effects: [askQuote(0, false)] }
+      return { state: { ...state, operational: S.START, retries: 0, announcedSeverity: null }, effects: [askQuote(0, false)] }
     case 'stopped':
       return { state: { ...state, operational: S.TENANT_FAILED }, effects: [] }
     case 'quote_passed':
@@ -75,8 +79,14 @@ export function nextState(state: AgentState, event: AgentEvent, timing: AgentTim
       return failed(state, 'version_not_supported', event.reason)
     case 'exception':
       return failed(state, 'exception', event.reason)
+    case 'not_taken_up':
+      return failed(state, 'not_taken_up', event.reason)
   }
 }
+
+/** Whether an agent is asked on after a transition: stored, so that a restarted verifier goes on with it. One that could not be taken up is tried again. */
+export const isAskedOn = (event: AgentEvent, effects: readonly AgentEffect[]): boolean =>
+  event.type === 'not_taken_up' || effects.some((effect) => effect.do === 'ask_quote' || effect.do === 'deliver_v')
 
 const askQuote = (afterSeconds: number, partial: boolean): AgentEffect => ({ do: 'ask_quote', afterSeconds, partial })
 
@@ -90,13 +100,23 @@ function quoteFailed(state: AgentState, judgement: Judgement): Transition {
   if (rises) effects.push({ do: 'announce', type: 'revocation', failure: worst })
   if (judgement.recoverable) effects.push(askQuote(0, true))
   const announcedSeverity = rises ? worst.severity : state.announcedSeverity
-  return { state: { operational: OPERATIONAL_STATE.INVALID_QUOTE, retries: 0, announcedSeverity }, effects }
+  return { state: { ...state, operational: OPERATIONAL_STATE.INVALID_QUOTE, retries: 0, announcedSeverity }, effects }
 }
 
-/** Communication and internal failures end polling and announce nothing: an unreachable machine is not an untrusted one. */
+/**
+ * A machine that says no where it had proved itself, and one that cannot be judged, end polling. Where others may rely on it they are told, like of any
+ * other failure: a machine must not be able to silence its own revocation by the answer that it chooses. What was never trusted, and what the
+ * operator's own policies make impossible, is told to nobody.
+ */
 function failed(state: AgentState, name: string, reason: string): Transition {
-  const failures = [internal(name, reason)]
-  return { state: { ...state, operational: OPERATIONAL_STATE.FAILED, retries: 0 }, effects: [{ do: 'record', failures }] }
+  const failure = internal(name, reason)
+  const { worst } = judge([failure], DEFAULT_SEVERITY)
+  const announces =
+    state.trusted && name !== 'not_taken_up' && (state.announcedSeverity === null || worst.severity > state.announcedSeverity)
+  const effects: AgentEffect[] = [{ do: 'record', failures: [failure] }]
+  if (announces) effects.push({ do: 'announce', type: 'revocation', failure })
+  const announcedSeverity = announces ? worst.severity : state.announcedSeverity
+  return { state: { ...state, operational: OPERATIONAL_STATE.FAILED, retries: 0, announcedSeverity }, effects }
 }
 
 function unreachable(state: AgentState, event: Extract<AgentEvent, { type: 'unreachable' }>, timing: AgentTiming): Transition {

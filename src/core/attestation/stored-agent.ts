@@ -3,9 +3,9 @@ import type { ClockInfo } from '../tpm/attest.ts'
 import type { Failure } from '../verdict/failure.ts'
 import type { JudgedFailure } from '../verdict/severity.ts'
 import type { AcceptedAlgorithms } from './accepted-algorithms.ts'
-import type { OperationalState } from './operational-state.ts'
+import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts'
 
-/** What the tenant enrolled. It never changes: another enrolment is another record. */
+/** What the tenant enrolled. It changes only as a whole, by an update of the tenant's. */
 export interface Enrolment {
   agentId: string
   verifierId: string
@@ -16,9 +16,9 @@ export interface Enrolment {
   verifierPort: number
   /** JSON text as it came, mask included. */
   tpmPolicy: string
-  /** Name of a stored runtime policy; null when there is none. */
+  /** Name of a stored runtime policy, `ownPolicyName` for one of its own; null when there is none. */
   runtimePolicy: string | null
-  /** Name of a stored measured boot policy; null when there is none. */
+  /** Name of a stored measured boot policy, as above. */
   mbPolicy: string | null
   /** JSON text of a keyring for signed files, in the place of the policy's; empty or missing: the policy's. */
   imaKeys?: string
@@ -42,6 +42,8 @@ export type VState = 'none' | 'held' | 'releasing' | 'delivered'
 /** The part that changes with each transition, always written before its effects. */
 export interface StoredState {
   operational: OperationalState
+  /** Whether it is asked on: also true of an unreachable machine, and of one whose failures are let pass. */
+  polled: boolean
   announcedSeverity: number | null
   /** Of the last round that was not good; kept until the next good one. */
   failures: (Failure | JudgedFailure)[]
@@ -64,6 +66,8 @@ export interface AgentProgress {
   lastSuccessfulAttestation: number
   clockInfo: ClockInfo | null
   ima: ImaProgress
+  /** Which runtime policy and keys `ima` was judged by: what another one let pass is judged again (invariant 10). */
+  imaJudgedBy: string
 }
 
 export const FRESH_PROGRESS: AgentProgress = {
@@ -72,6 +76,7 @@ export const FRESH_PROGRESS: AgentProgress = {
   lastSuccessfulAttestation: 0,
   clockInfo: null,
   ima: FRESH_IMA,
+  imaJudgedBy: '',
 }
 
 export interface StoredAgent {
@@ -79,3 +84,20 @@ export interface StoredAgent {
   state: StoredState
   progress: AgentProgress
 }
+
+/** An agent as it is on the disk. A record that cannot be read is shown as what it is, never left out. */
+export type StoredRecord = { agentId: string; agent: StoredAgent } | { agentId: string; defect: string }
+
+/** The first state of an enrolment. @param v base64, or null when there is nothing to release. */
+export const newState = (v: string | null, supportedVersion: string): StoredState => ({
+  operational: OPERATIONAL_STATE.START,
+  polled: true,
+  announcedSeverity: null,
+  failures: [],
+  v,
+  vState: v === null ? 'none' : 'held',
+  vReleasedTo: null,
+  transportKey: null,
+  supportedVersion,
+  algorithms: null,
+})

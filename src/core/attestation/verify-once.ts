@@ -2,6 +2,7 @@ import type { Evidence } from '../evidence/evidence.ts'
 import { FRESH_IMA } from '../ima/ima-policy.ts'
 import type { AgentPolicy } from '../policy/agent-policy.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
+import { boundRound } from '../verdict/bounded-round.ts'
 import type { Failure } from '../verdict/failure.ts'
 import { genuineQuote } from './genuine-quote.ts'
 import { judgePolicies } from './verify-evidence.ts'
@@ -13,5 +14,6 @@ import { judgePolicies } from './verify-evidence.ts'
 export function verifyOnce(evidence: Evidence, { ak, nonce, policy }: { ak: PublicArea; nonce: string; policy: AgentPolicy }): Failure[] {
   const quote = genuineQuote(evidence, { ak, nonce, accepted: null, pcrs: null, clockInfo: null })
   if (!quote.ok) return quote.failures
-  return judgePolicies(evidence, { policy, pcrs: quote.pcrs, evaluateBoot: true, ima: FRESH_IMA }).failures
+  const { failures } = judgePolicies(evidence, { policy, pcrs: quote.pcrs, evaluateBoot: true, ima: FRESH_IMA })
+  return boundRound(failures, failures[0])
 }

@@ -3,7 +3,7 @@
  * machine wrote it. A new API version is a new reader beside `readEvidenceV2`, and no change elsewhere.
  */
 export interface Evidence {
-  /** Quote, signature and PCR values in Keylime's text form (protocol 4.4). */
+  /** Quote, signature and PCR values in Keylime's text form (protocol 4.5). */
   quote: string
   /** Algorithms as the machine names them: bank of the quote, kind of the attestation key, scheme of the signature. */
   algorithms: { hash: string; encryption: string; signing: string }

@@ -1,4 +1,5 @@
 import { integrityQuote } from '../api/agent.ts'
+import { defectsOf } from '../api/parse-message.ts'
 import { type Failure, irrecoverable } from '../verdict/failure.ts'
 import type { Evidence } from './evidence.ts'
 
@@ -8,7 +9,7 @@ import type { Evidence } from './evidence.ts'
  */
 export function readEvidenceV2(results: unknown): { evidence: Evidence } | { failure: Failure } {
   const parsed = integrityQuote.safeParse(results)
-  if (!parsed.success) return { failure: notEvidence(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; ')) }
+  if (!parsed.success) return { failure: notEvidence(defectsOf(parsed.error)) }
   const reply = parsed.data
   const list = reply.ima_measurement_list
   return {

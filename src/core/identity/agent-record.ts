@@ -1,4 +1,4 @@
-/** What the registrar knows of an agent. EK, AK and id are bound for ever once the TPM has proved that it holds both (design invariant 3). */
+/** What the registrar knows of an agent. EK, AK and id are bound for ever once the TPM has proved that it holds both (invariant 3). */
 export interface AgentRecord {
   agentId: string
   /** TPM2B_PUBLIC; made from the certificate for agents that send only that. */

@@ -57,9 +57,9 @@ export function judgeRegistration(
   if (defects.length > 0) throw invalid(`aik_tpm is not an attestation key: ${defects.join(', ')}`)
   checkImmutable(known, { ek, ak, ekCertificate: certificates.ekcert })
   checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
-  checkDeviceIdentity(agentId, request, ak, certificates, rules)
+  checkDeviceIdentity(agentId, request, { ak, ...certificates }, rules)
   checkIdentityShown(request, rules)
-  return { record: recordOf(agentId, request, ekBytes, certificates, known), ek, ak, warnings }
+  return { record: recordOf(agentId, request, { ek: ekBytes, ...certificates }, known), ek, ak, warnings }
 }
 
 const invalid = (reason: string) => new KeylimeError('invalid_request', `Could not register agent with invalid data: ${reason}`)
@@ -96,20 +96,18 @@ function checkKeyOfCertificate(keyField: string, key: PublicArea, certificateFie
 function checkDeviceIdentity(
   agentId: string,
   request: RegistrationRequest,
-  ak: PublicArea,
-  certificates: { iak: Certificate | null; idevid: Certificate | null },
+  shown: { ak: PublicArea; iak: Certificate | null; idevid: Certificate | null },
   rules: RegistrationRules,
 ): void {
-  const shown = [request.iak_tpm, certificates.iak, request.idevid_tpm, certificates.idevid].filter(Boolean).length
-  if (shown === 0) return
-  if (!request.iak_tpm || !certificates.iak || !request.idevid_tpm || !certificates.idevid)
+  if (![request.iak_tpm, shown.iak, request.idevid_tpm, shown.idevid].some(Boolean)) return
+  if (!request.iak_tpm || !shown.iak || !request.idevid_tpm || !shown.idevid)
     throw invalid('iak_tpm, iak_cert, idevid_tpm and idevid_cert go together')
   const iak = parsePublicArea(request.iak_tpm)
-  checkKeyOfCertificate('iak_tpm', iak, 'iak_cert', certificates.iak)
-  checkKeyOfCertificate('idevid_tpm', parsePublicArea(request.idevid_tpm), 'idevid_cert', certificates.idevid)
+  checkKeyOfCertificate('iak_tpm', iak, 'iak_cert', shown.iak)
+  checkKeyOfCertificate('idevid_tpm', parsePublicArea(request.idevid_tpm), 'idevid_cert', shown.idevid)
   for (const [field, certificate] of [
-    ['iak_cert', certificates.iak],
-    ['idevid_cert', certificates.idevid],
+    ['iak_cert', shown.iak],
+    ['idevid_cert', shown.idevid],
   ] as const) {
     const defect = deviceIdentityDefect(certificate, rules.store, rules.now)
     if (defect) throw invalid(`${field}: ${defect}`)
@@ -118,7 +116,7 @@ function checkDeviceIdentity(
   const id = Buffer.from(agentId, 'utf8')
   const defect = certifyDefect({
     signer: iak,
-    subjectName: ak.name,
+    subjectName: shown.ak.name,
     attest: request.iak_attest,
     signature: request.iak_sign,
     qualifyingData: [createHash('sha256').update(id).digest(), id],
@@ -136,19 +134,18 @@ function checkIdentityShown(request: RegistrationRequest, rules: RegistrationRul
 function recordOf(
   agentId: string,
   request: RegistrationRequest,
-  ek: Buffer,
-  certificates: { ekcert: Certificate | null; iak: Certificate | null; idevid: Certificate | null },
+  shown: { ek: Buffer; ekcert: Certificate | null; iak: Certificate | null; idevid: Certificate | null },
   known: AgentRecord | null,
 ): AgentRecord {
   return {
     agentId,
-    ek,
-    ekCertificate: certificates.ekcert?.der ?? null,
+    ek: shown.ek,
+    ekCertificate: shown.ekcert?.der ?? null,
     ak: request.aik_tpm,
     iak: request.iak_tpm ?? null,
-    iakCertificate: certificates.iak?.der ?? null,
+    iakCertificate: shown.iak?.der ?? null,
     idevid: request.idevid_tpm ?? null,
-    idevidCertificate: certificates.idevid?.der ?? null,
+    idevidCertificate: shown.idevid?.der ?? null,
     mtlsCertificate: request.mtls_cert ?? null,
     ip: request.ip ?? null,
     port: request.port ?? null,

@@ -88,7 +88,7 @@ export class DigestTable {
       if (record === 0) return -1
       if (slots[slot] !== hash || (records[record - 1]! | (records[record]! << 8)) !== end - start) continue
       const digests = record + 1 + end - start
-      if (isSame(records, digests - (end - start), bytes, start, end)) return digests
+      if (this.#isAt(digests - (end - start), bytes, start, end)) return digests
     }
     return -1
   }
@@ -98,10 +98,16 @@ export class DigestTable {
     let next = at + 1
     for (let count = records[at]!; count > 0; count--) {
       const size = records[next]!
-      if (size === end - start && isSame(records, next + 1, bytes, start, end)) return true
+      if (size === end - start && this.#isAt(next + 1, bytes, start, end)) return true
       next += 1 + size
     }
     return false
+  }
+
+  #isAt(at: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const records = this.#records
+    for (let i = start, j = at; i < end; i++, j++) if (records[j] !== bytes[i]) return false
+    return true
   }
 
   #digestsAt(at: number): string[] {
@@ -114,11 +120,6 @@ export class DigestTable {
     }
     return digests
   }
-}
-
-function isSame(records: Uint8Array, at: number, bytes: Uint8Array, start: number, end: number): boolean {
-  for (let i = start, j = at; i < end; i++, j++) if (records[j] !== bytes[i]) return false
-  return true
 }
 
 /** Four bytes at a time, then mixed so that names which differ at one place do not lie beside each other. */

@@ -17,7 +17,7 @@ const NONE: Excludes = Object.assign(() => false, { steps: 0 })
 
 /**
  * One matcher for all expressions, anchored at the start and not at the end, as upstream; in time linear in the name, whatever the expressions.
- * @throws KeylimeError `invalid_request` naming the JSON path of a bad one: none is ever dropped in silence (policies A.8 FIX).
+ * @throws KeylimeError `invalid_request` naming the JSON path of a bad one: none is ever dropped in silence (policies A.8).
  */
 export function compileExcludes(expressions: readonly string[], where: string): Excludes {
   if (expressions.length === 0) return NONE

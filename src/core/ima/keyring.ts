@@ -1,4 +1,5 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
+import { parseBoundedJsonText } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from '../pki/certificate.ts'
 import { readElement } from '../pki/der.ts'
@@ -21,6 +22,7 @@ export interface ImaKey {
 
 const SUBJECT_KEY_ID = '2.5.29.14'
 const MAX_KEYS = 1000
+const KEYRING_JSON = { maxDepth: 8, maxValues: 4 * MAX_KEYS }
 
 /**
  * Reads a measured or trusted certificate or public key, DER or PEM (policies A.11). @returns null when the bytes are no key at all,
@@ -87,7 +89,7 @@ export function parseKeyring(text: string, where: string): Keyring {
   const bad = (at: string, what: string, cause?: unknown) => new KeylimeError('invalid_request', `${where}${at}: ${what}`, { cause })
   let json: unknown = text
   try {
-    for (let i = 0; i < 2 && typeof json === 'string'; i++) json = JSON.parse(json)
+    for (let i = 0; i < 2 && typeof json === 'string'; i++) json = parseBoundedJsonText(json, where, KEYRING_JSON)
   } catch (cause) {
     throw bad('', 'is not the JSON text of a keyring', cause)
   }

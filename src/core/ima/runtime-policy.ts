@@ -1,3 +1,4 @@
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { type HashName, isHashName } from '../tpm/algorithms.ts'
 import { buildDigestTable } from './build-digest-table.ts'
@@ -43,12 +44,7 @@ const PLAIN_NAME = /^[\w-]+$/
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
   if (text.length > MAX_TEXT) throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_TEXT} are accepted`)
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the runtime policy is not valid JSON', { cause })
-  }
+  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   const policy = object(json, 'the runtime policy')
   const meta = object(policy['meta'], 'meta')
   natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)

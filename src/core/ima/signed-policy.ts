@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 
 /** A DSSE envelope around a runtime policy (policies A.16). */
@@ -12,12 +13,7 @@ const MAX_SIGNATURES = 100
 
 /** The envelope, or null when the text is a plain policy. @throws KeylimeError `invalid_request` for an envelope with missing parts. */
 export function parseEnvelope(text: string): PolicyEnvelope | null {
-  let json: unknown
-  try {
-    json = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the runtime policy is not valid JSON', { cause })
-  }
+  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   if (typeof json !== 'object' || json === null || !('payload' in json) || !json.payload) return null
   const { payload, payloadType, signatures } = json as Record<string, unknown>
   if (typeof payload !== 'string' || typeof payloadType !== 'string' || !Array.isArray(signatures) || signatures.length > MAX_SIGNATURES)

@@ -1,3 +1,4 @@
+import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
@@ -46,12 +47,7 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
 export function parseBootPolicyText(text: string): Record<string, unknown> | null {
   if (text.trim() === '') return null
-  let state: unknown
-  try {
-    state = JSON.parse(text)
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'the measured boot policy is not valid JSON', { cause })
-  }
+  const state = parseBoundedJsonText(text, 'the measured boot policy', policyJson(text.length))
   if (state === null) return null
   if (typeof state !== 'object' || Array.isArray(state))
     throw new KeylimeError('invalid_request', 'the measured boot policy is not a JSON object')
@@ -105,7 +101,7 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
     const got = pcrs.values.get(pcr)!
     const expected = values.get(pcr) ?? Buffer.alloc(got.length)
     const events: SeenEvent[] = seen.filter(({ event }) => event.pcr === pcr)
-    const explanation = explainMismatch(events, pcrStart(log, pcr, pcrs.hash), got, known, pcrs.hash)
+    const explanation = explainMismatch(events, { bank: pcrs.hash, start: pcrStart(log, pcr, pcrs.hash), quoted: got, known })
     return failure('measured_boot', `invalid_pcr_${pcr}`, {
       message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : ''}`,
       pcr,

@@ -15,6 +15,14 @@ export interface Explanation {
   measured?: string
 }
 
+/** Of one PCR: the value it began with, the one that was quoted, and the digests that the reference state knows. */
+export interface Mismatch {
+  bank: HashName
+  start: Buffer
+  quoted: Buffer
+  known: readonly Buffer[]
+}
+
 const MAX_EVENTS = 150
 const MAX_TRIES = 20_000
 
@@ -22,13 +30,7 @@ const MAX_TRIES = 20_000
  * Looks for the one change of a log that leads to the quoted PCR: events that were never measured, or a digest of the reference state in place of another.
  * For people: the verdict is a failure anyhow. Null when no single change explains it. Bounded, because a machine chooses its log.
  */
-export function explainMismatch(
-  events: readonly SeenEvent[],
-  start: Buffer,
-  quoted: Buffer,
-  known: readonly Buffer[],
-  bank: HashName,
-): Explanation | null {
+export function explainMismatch(events: readonly SeenEvent[], { bank, start, quoted, known }: Mismatch): Explanation | null {
   const measured = events.filter((seen) => seen.digest !== null && seen.type !== 'EV_NO_ACTION')
   if (measured.length === 0 || measured.length > MAX_EVENTS) return null
   const digests = measured.map((seen) => Buffer.from(seen.digest!, 'hex'))

@@ -1,4 +1,5 @@
-import { KeylimeError } from '../errors.ts'
+import { parseBoundedJsonText } from '../api/bounded-json.ts'
+import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { DATA_PCR, IMA_PCR, PCR_COUNT, pcrMask } from '../tpm/pcr-selection.ts'
 import { boundedExpected } from '../verdict/bounded-expected.ts'
@@ -12,6 +13,8 @@ export interface TpmPolicy {
   allowed: ReadonlyMap<number, readonly string[]>
 }
 
+const TPM_POLICY_JSON = { maxDepth: 4, maxValues: 10_000 }
+
 /** SHA-1, SHA-256, SHA-384 or SHA-512. */
 const HEX = /^(?:[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/
 
@@ -20,17 +23,21 @@ const HEX = /^(?:[0-9a-f]{40}|[0-9a-f]{64}|[0-9a-f]{96}|[0-9a-f]{128})$/
  * @throws KeylimeError `invalid_request` naming the PCR: 10 and 16 have their own meaning, PCRs end at 23.
  */
 export function parseTpmPolicy(text: string): TpmPolicy {
-  let json: unknown
-  try {
-    json = JSON.parse(text || '{}')
-  } catch (cause) {
-    throw new KeylimeError('invalid_request', 'tpm_policy is not valid JSON', { cause, hint: 'example: \'{"15": ["<64 hex digits>"]}\'' })
-  }
+  const json = readJson(text || '{}')
   if (typeof json !== 'object' || json === null || Array.isArray(json))
     throw new KeylimeError('invalid_request', 'tpm_policy is not a JSON object')
   const { mask, ...entries } = json as Record<string, unknown>
   const allowed = new Map(Object.entries(entries).map(([key, value]) => [pcrNumber(key), digestList(key, value)] as const))
   return { mask: mask === undefined ? pcrMask([...allowed.keys()]) : parseMask(mask), allowed }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return parseBoundedJsonText(text, 'tpm_policy', TPM_POLICY_JSON)
+  } catch (error) {
+    if (!isKeylimeError(error)) throw error
+    throw new KeylimeError(error.code, error.message, { cause: error.cause, hint: 'example: \'{"15": ["<64 hex digits>"]}\'' })
+  }
 }
 
 function pcrNumber(key: string): number {

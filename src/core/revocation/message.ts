@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { parseBoundedJsonText } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
-import { pythonJson } from './python-json.ts'
+import { pythonJson } from '../python/python-json.ts'
 
 /** What a verifier says of an agent that failed (protocol 6.1). */
 export interface RevocationFacts {
@@ -20,8 +21,36 @@ export interface RevocationFacts {
   context: string
 }
 
-/** The text that is signed and sent, byte for byte as upstream's verifier makes it. */
+/** Characters of a message, all ASCII. Agents keep waiting ones up to 64 KiB with their signature, CAs take 1 MiB. */
+const MAX_MESSAGE = 32 << 10
+
+/**
+ * The text that is signed and sent, byte for byte as upstream's verifier makes it. What would be longer than receivers take goes without the facts of
+ * the failure, then without the policy, at last with nothing of the metadata but the serial: whom to revoke is said in any case.
+ */
 export function revocationMessage(facts: RevocationFacts): string {
+  const shorter: ((facts: RevocationFacts) => RevocationFacts)[] = [
+    (all) => all,
+    (all) => ({ ...all, context: JSON.stringify({ message: 'the facts are too long for a notification: ask the verifier' }) }),
+    (all) => ({ ...all, tpmPolicy: '{}' }),
+    (all) => ({ ...all, metaData: serialAlone(all.metaData) }),
+  ]
+  let kept = facts
+  let text = ''
+  for (const shorten of shorter) {
+    kept = shorten(kept)
+    text = messageText(kept)
+    if (text.length <= MAX_MESSAGE) break
+  }
+  return text
+}
+
+function serialAlone(metaData: string): string {
+  const serial = serialOf(metaData)
+  return serial === null ? '{}' : JSON.stringify({ cert_serial: serial <= Number.MAX_SAFE_INTEGER ? Number(serial) : String(serial) })
+}
+
+function messageText(facts: RevocationFacts): string {
   return pythonJson({
     type: facts.type,
     ip: facts.ip,
@@ -64,20 +93,34 @@ export type RevocationMessage = z.infer<typeof schema>
 export function parseRevocationMessage(text: string): RevocationMessage {
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = parseBoundedJsonText(text, 'the revocation message')
   } catch (cause) {
-    throw new KeylimeError('malformed', 'the revocation message is not JSON', { cause })
+    throw new KeylimeError('malformed', 'the revocation message cannot be read', { cause })
   }
   const parsed = schema.safeParse(json)
   if (!parsed.success)
-    throw new KeylimeError('malformed', `the revocation message lacks ${parsed.error.issues.map((i) => i.path.join('.')).join(', ')}`)
+    throw new KeylimeError(
+      'malformed',
+      `the revocation message lacks ${parsed.error.issues
+        .slice(0, 10)
+        .map((i) => i.path.join('.'))
+        .join(', ')}`,
+    )
   return parsed.data
 }
 
 /** The serial of the certificate that the failed agent held; null when the message names none. */
-export function revokedSerial(message: RevocationMessage): bigint | null {
+export const revokedSerial = (message: RevocationMessage): bigint | null => serialOf(message.meta_data)
+
+/** Whatever an operator gave along with an agent: text of 64 KiB. */
+const META_DATA_JSON = { maxDepth: 64, maxValues: 65_536 }
+
+/** `meta_data` of a message. @throws KeylimeError `invalid_request`. */
+export const parseMetaData = (text: string): unknown => parseBoundedJsonText(text, 'meta_data', META_DATA_JSON)
+
+function serialOf(metaData: string): bigint | null {
   try {
-    const serial = (JSON.parse(message.meta_data) as { cert_serial?: unknown } | null)?.cert_serial
+    const serial = (parseMetaData(metaData) as { cert_serial?: unknown } | null)?.cert_serial
     if (typeof serial === 'number' && Number.isSafeInteger(serial) && serial > 0) return BigInt(serial)
     return typeof serial === 'string' && /^\d{1,49}$/.test(serial) ? BigInt(serial) : null
   } catch {

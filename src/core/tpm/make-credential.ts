@@ -34,10 +34,10 @@ export function makeCredential({ ek, akName, secret, random }: CredentialRequest
   if (secret.length > size)
     throw new KeylimeError('invalid_request', `the secret of ${secret.length} bytes is longer than the EK's name digest`)
   const { seed, encryptedSecret } = ek.type === 'rsa' ? rsaSeed(ek, random(size)) : eccSeed(ek, random)
-  const storageKey = kdfa(hash, seed, 'STORAGE', akName, ek.symmetric.keyBits)
+  const storageKey = kdfa(hash, seed, { label: 'STORAGE', context: akName, bits: ek.symmetric.keyBits })
   const cipher = createCipheriv(`aes-${ek.symmetric.keyBits}-cfb`, storageKey, Buffer.alloc(16))
   const encIdentity = Buffer.concat([cipher.update(sized(secret)), cipher.final()])
-  const integrityKey = kdfa(hash, seed, 'INTEGRITY', EMPTY, size * 8)
+  const integrityKey = kdfa(hash, seed, { label: 'INTEGRITY', context: EMPTY, bits: size * 8 })
   const integrity = createHmac(hash, integrityKey).update(encIdentity).update(akName).digest()
   return Buffer.concat([u32(BLOB_MAGIC), u32(BLOB_VERSION), sized(Buffer.concat([sized(integrity), encIdentity])), sized(encryptedSecret)])
 }
@@ -95,7 +95,7 @@ function coordinates(area: PublicArea): { x: Buffer; y: Buffer } {
 }
 
 /** KDFa (Part 1, section 11.4.10.2): SP 800-108 in counter mode with HMAC; contextV is always empty here. */
-function kdfa(hash: HashName, key: Buffer, label: string, context: Buffer, bits: number): Buffer {
+function kdfa(hash: HashName, key: Buffer, { label, context, bits }: { label: string; context: Buffer; bits: number }): Buffer {
   const blocks: Buffer[] = []
   for (let i = 1, length = 0; length * 8 < bits; i++, length += digestSize(hash))
     blocks.push(createHmac(hash, key).update(u32(i)).update(`${label}\0`).update(context).update(u32(bits)).digest())

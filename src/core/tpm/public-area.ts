@@ -117,7 +117,7 @@ function publicKey(jwk: Record<string, string>): KeyObject {
 /** Attributes that make a key an attestation key: it signs only what the TPM itself made, and cannot leave the TPM. */
 const AK_REQUIRED = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'userWithAuth', 'restricted', 'sign'] as const
 
-/** What keeps `area` from being an attestation key; empty when nothing does (design invariant 3). */
+/** What keeps `area` from being an attestation key; empty when nothing does (invariant 3). */
 export function akDefects(area: PublicArea): string[] {
   const defects: string[] = AK_REQUIRED.filter((name) => !(area.attributes & OBJECT_ATTRIBUTE[name])).map((name) => `${name} is not set`)
   if (area.attributes & OBJECT_ATTRIBUTE.decrypt) defects.push('decrypt is set')

@@ -1,3 +1,4 @@
+import { boundRound } from './bounded-round.ts'
 import type { Failure } from './failure.ts'
 
 export interface SeverityRule {
@@ -25,6 +26,7 @@ export interface JudgedFailure extends Failure {
 
 /** What a round's failures mean together. */
 export interface Judgement {
+  /** As many as are kept of one round. */
   failures: JudgedFailure[]
   /** The first one of the highest severity: it names the round. */
   worst: JudgedFailure
@@ -42,5 +44,7 @@ export function judge(failures: readonly Failure[], policy: SeverityPolicy): Jud
     return { ...f, severity, severityLabel: policy.labels[severity]! }
   })
   const worst = judged.reduce((a, b) => (b.severity > a.severity ? b : a))
-  return { failures: judged, worst, recoverable: judged.every((f) => f.recoverable) && worst.severity < highest }
+  const recoverable = judged.every((f) => f.recoverable) && worst.severity < highest
+  const kept = boundRound(judged, worst)
+  return { failures: kept, worst: kept.find(({ severity }) => severity === worst.severity)!, recoverable }
 }

@@ -1,19 +1,20 @@
-import { createHash } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
+import { KeylimeError } from '../../core/errors.ts'
 import type { Migration } from './migrate.ts'
+import { type PolicyBody, type PolicyBodyTables, policyBodies } from './policy-bodies.ts'
 
 export type PolicyKind = 'runtime' | 'mb'
 
-export interface StoredPolicy {
+/** A name and the body that it stands for. */
+export interface NamedPolicy {
+  kind: PolicyKind
   name: string
-  /** SHA-256 of the body: equal policies are held, and parsed, once. */
   digest: string
-  body: string
 }
 
-interface Tables {
-  policy_bodies: { digest: string; body: string }
-  policies: { kind: PolicyKind; name: string; digest: string }
+export interface PolicyTables extends PolicyBodyTables {
+  policies: NamedPolicy
+  policy_uses: { agent_id: string; kind: PolicyKind; name: string }
 }
 
 export const POLICY_TABLES: Migration = async (db) => {
@@ -23,67 +24,95 @@ export const POLICY_TABLES: Migration = async (db) => {
   )
 }
 
-/** Named policies, stored by content. Every method is durable when it returns. */
+/** Policies by kind and name. Which agents use one is in `policy_uses`, so that none in use can vanish. Every method is durable when it returns. */
 export interface PolicyStore {
-  find(kind: PolicyKind, name: string): Promise<StoredPolicy | null>
-  /** The digest alone: cheap also for a policy of 50 MB. */
   digestOf(kind: PolicyKind, name: string): Promise<string | null>
+  /** The text; null when there is no such policy. */
+  body(digest: string): Promise<Buffer | null>
   /** Of all that have a name. */
   digests(kind: PolicyKind): Promise<Set<string>>
-  list(kind: PolicyKind): Promise<string[]>
-  put(kind: PolicyKind, name: string, body: string): Promise<StoredPolicy>
-  delete(kind: PolicyKind, name: string): Promise<boolean>
+  /** In the order of their names, those of single agents left out unless `own`. */
+  list(kind: PolicyKind, own?: boolean): Promise<string[]>
+  /** @returns the digest that the name had before. @throws KeylimeError `already_exists` or `policy_not_found` when `must` is not met. */
+  put(kind: PolicyKind, name: string, given: { body: PolicyBody; must: 'create' | 'replace' }): Promise<string | null>
+  /** @returns the digest that it had; null when there was none. @throws KeylimeError `conflict` naming an agent that uses it. */
+  delete(kind: PolicyKind, name: string): Promise<string | null>
+  /** Runs `work` with the bodies stored, and protected until it has ended. */
+  withBodies<T>(bodies: readonly PolicyBody[], work: () => Promise<T>): Promise<T>
+  /** Deletes what an earlier run left behind without a name. */
+  sweep(): Promise<void>
 }
 
+const WHAT: Record<PolicyKind, string> = { runtime: 'runtime policy', mb: 'measured boot policy' }
+
 export function policyStore(database: Kysely<unknown>): PolicyStore {
-  const db = database as Kysely<Tables>
+  const db = database as Kysely<PolicyTables>
+  const bodies = policyBodies(database as Kysely<PolicyBodyTables>)
+
+  async function withBodies<T>(given: readonly PolicyBody[], work: () => Promise<T>): Promise<T> {
+    try {
+      for (const body of given) await bodies.stage(body)
+      return await work()
+    } finally {
+      for (const { digest } of given) bodies.release(digest)
+    }
+  }
+
   return {
-    async find(kind, name) {
-      const row = await db
-        .selectFrom('policies')
-        .innerJoin('policy_bodies', 'policy_bodies.digest', 'policies.digest')
-        .select(['policies.name', 'policies.digest', 'policy_bodies.body'])
-        .where('kind', '=', kind)
-        .where('name', '=', name)
-        .executeTakeFirst()
-      return row ?? null
-    },
-    async digestOf(kind, name) {
-      const row = await db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
-      return row?.digest ?? null
-    },
+    digestOf: (kind, name) => digestOf(db, kind, name),
+    body: (digest) => bodies.read(digest),
     async digests(kind) {
       const rows = await db.selectFrom('policies').select('digest').distinct().where('kind', '=', kind).execute()
       return new Set(rows.map((row) => row.digest))
     },
-    async list(kind) {
+    async list(kind, own = false) {
       const rows = await db.selectFrom('policies').select('name').where('kind', '=', kind).orderBy('name').execute()
-      return rows.map((row) => row.name)
+      return rows.map((row) => row.name).filter((name) => own || !name.includes(':'))
     },
-    put: (kind, name, body) =>
-      db.transaction().execute(async (transaction) => {
-        const digest = createHash('sha256').update(body).digest('hex')
-        await transaction
-          .insertInto('policy_bodies')
-          .values({ digest, body })
-          .onConflict((c) => c.doNothing())
-          .execute()
-        await transaction
-          .insertInto('policies')
-          .values({ kind, name, digest })
-          .onConflict((c) => c.columns(['kind', 'name']).doUpdateSet({ digest }))
-          .execute()
-        await dropUnused(transaction)
-        return { name, digest, body }
-      }),
-    delete: (kind, name) =>
-      db.transaction().execute(async (transaction) => {
-        const result = await transaction.deleteFrom('policies').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
-        await dropUnused(transaction)
-        return result.numDeletedRows > 0n
-      }),
+    async put(kind, name, { body, must }) {
+      const before = await withBodies([body], () =>
+        db.transaction().execute(async (transaction) => {
+          const old = await digestOf(transaction, kind, name)
+          if (must === 'create' && old !== null) throw new KeylimeError('already_exists', `there is a ${WHAT[kind]} named ${name} already`)
+          if (must === 'replace' && old === null) throw new KeylimeError('policy_not_found', `there is no ${WHAT[kind]} named ${name}`)
+          await putPolicy(transaction, { kind, name, digest: body.digest })
+          return old
+        }),
+      )
+      await bodies.sweep()
+      return before
+    },
+    async delete(kind, name) {
+      const before = await db.transaction().execute(async (transaction) => {
+        const user = await transaction
+          .selectFrom('policy_uses')
+          .select('agent_id')
+          .where('kind', '=', kind)
+          .where('name', '=', name)
+          .executeTakeFirst()
+        if (user) throw new KeylimeError('conflict', `${WHAT[kind]} ${name} is used by agent ${user.agent_id}`)
+        const old = await digestOf(transaction, kind, name)
+        await transaction.deleteFrom('policies').where('kind', '=', kind).where('name', '=', name).execute()
+        return old
+      })
+      await bodies.sweep()
+      return before
+    },
+    withBodies,
+    sweep: () => bodies.sweep(),
   }
 }
 
-const dropUnused = (db: Kysely<Tables>) =>
-  db.deleteFrom('policy_bodies').where('digest', 'not in', db.selectFrom('policies').select('digest')).execute()
+async function digestOf(db: Kysely<PolicyTables>, kind: PolicyKind, name: string): Promise<string | null> {
+  const row = await db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
+  return row?.digest ?? null
+}
+
+/** Part of a transaction: gives a stored body a name, in the place of another body. */
+export async function putPolicy(transaction: Kysely<PolicyTables>, policy: NamedPolicy): Promise<void> {
+  await transaction
+    .insertInto('policies')
+    .values(policy)
+    .onConflict((c) => c.columns(['kind', 'name']).doUpdateSet({ digest: policy.digest }))
+    .execute()
+}

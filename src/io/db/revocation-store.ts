@@ -10,12 +10,16 @@ export interface NewRevocation {
   signature: string
   /** Milliseconds since the epoch. */
   createdAt: number
-  /** `agent:ID`, `webhook`, `zeromq`. */
+  /** Targets that are no agents: `webhook`, `zeromq`. */
   targets: readonly string[]
+  /** Tell every agent that is enrolled when it is stored, as `agent:ID`. */
+  toAgents: boolean
 }
 
-export interface StoredRevocation extends NewRevocation {
+export interface StoredRevocation extends Omit<NewRevocation, 'toAgents'> {
   id: number
+  /** All of them, agents included. */
+  targets: readonly string[]
 }
 
 export interface RevocationReport {
@@ -69,7 +73,7 @@ const ROWS_A_STATEMENT = 400
 
 /** Part of the transaction that stores the verdict. */
 export async function insertRevocation(transaction: Kysely<RevocationTables>, revocation: NewRevocation): Promise<StoredRevocation> {
-  const { agentId, type, text, signature, createdAt, targets } = revocation
+  const { agentId, type, text, signature, createdAt, targets: others, toAgents } = revocation
   const row = { agent_id: agentId, type, text, signature, created_at: createdAt }
   const inserted = await transaction
     .insertInto('revocations')
@@ -77,13 +81,15 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
     .returning('id')
     .executeTakeFirstOrThrow()
   const id = inserted.id!
-  for (let at = 0; at < targets.length; at += ROWS_A_STATEMENT) {
-    const rows = targets
-      .slice(at, at + ROWS_A_STATEMENT)
-      .map((target) => ({ revocation_id: id, target, state: 'pending' as const, attempts: 0, at: createdAt, last_error: null }))
-    await transaction.insertInto('deliveries').values(rows).execute()
+  for (const target of others) {
+    const delivery = { revocation_id: id, target, state: 'pending' as const, attempts: 0, at: createdAt, last_error: null }
+    await transaction.insertInto('deliveries').values(delivery).execute()
   }
-  return { ...revocation, id }
+  // In the transaction itself: no agent that is enrolled by now is left out, whether it can be attested or not.
+  if (toAgents)
+    await sql`insert into deliveries select ${id}, 'agent:' || agent_id, 'pending', 0, ${createdAt}, null from agents`.execute(transaction)
+  const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
+  return { id, agentId, type, text, signature, createdAt, targets: rows.map(({ target }) => target) }
 }
 
 export function revocationStore(database: Kysely<unknown>): RevocationStore {

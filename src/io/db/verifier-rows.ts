@@ -1,10 +1,19 @@
-import type { OperationalState } from '../../core/attestation/operational-state.ts'
-import { type AgentProgress, FRESH_PROGRESS, type StoredState, type VState } from '../../core/attestation/stored-agent.ts'
+import { z } from 'zod'
+import { isOperationalState, type OperationalState } from '../../core/attestation/operational-state.ts'
+import {
+  type AgentProgress,
+  type Enrolment,
+  FRESH_PROGRESS,
+  type StoredRecord,
+  type StoredState,
+  type VState,
+} from '../../core/attestation/stored-agent.ts'
 import { FRESH_IMA, type ImaProgress } from '../../core/ima/ima-policy.ts'
 import type { ClockInfo } from '../../core/tpm/attest.ts'
 
 export interface StateRow {
   operational_state: number
+  polled: number
   announced_severity: number | null
   failures: string
   v: string | null
@@ -26,6 +35,7 @@ export interface ProgressRow {
 
 export const encodeState = (state: StoredState): StateRow => ({
   operational_state: state.operational,
+  polled: state.polled ? 1 : 0,
   announced_severity: state.announcedSeverity,
   failures: JSON.stringify(state.failures),
   v: state.v,
@@ -36,8 +46,9 @@ export const encodeState = (state: StoredState): StateRow => ({
   algorithms: state.algorithms ? JSON.stringify(state.algorithms) : null,
 })
 
-export const decodeState = (row: StateRow): StoredState => ({
+const decodeState = (row: StateRow): StoredState => ({
   operational: row.operational_state as OperationalState,
+  polled: row.polled !== 0,
   announcedSeverity: row.announced_severity,
   failures: JSON.parse(row.failures),
   v: row.v,
@@ -57,16 +68,16 @@ export function encodeProgress(agentId: string, given: AgentProgress | null): Pr
     last_received: progress.lastReceivedQuote,
     last_successful: progress.lastSuccessfulAttestation,
     clock: clock ? `${clock.clock},${clock.resetCount},${clock.restartCount},${clock.safe ? 1 : 0}` : null,
-    ima: ima.nextEntry === 0 ? null : JSON.stringify({ ...ima, pcr10: ima.pcr10?.toString('hex') ?? null }),
+    ima: ima.nextEntry === 0 ? null : JSON.stringify({ ...ima, pcr10: ima.pcr10?.toString('hex') ?? null, judgedBy: progress.imaJudgedBy }),
   }
 }
 
-export const decodeProgress = (row: Omit<ProgressRow, 'agent_id'>): AgentProgress => ({
+const decodeProgress = (row: Omit<ProgressRow, 'agent_id'>): AgentProgress => ({
   attestationCount: row.attestation_count,
   lastReceivedQuote: row.last_received,
   lastSuccessfulAttestation: row.last_successful,
   clockInfo: row.clock ? decodeClock(row.clock) : null,
-  ima: row.ima ? decodeIma(row.ima) : FRESH_IMA,
+  ...(row.ima ? decodeIma(row.ima) : { ima: FRESH_IMA, imaJudgedBy: '' }),
 })
 
 function decodeClock(text: string): ClockInfo {
@@ -74,7 +85,42 @@ function decodeClock(text: string): ClockInfo {
   return { clock: BigInt(clock!), resetCount: Number(reset), restartCount: Number(restart), safe: safe !== '0' }
 }
 
-function decodeIma(text: string): ImaProgress {
-  const json = JSON.parse(text) as Omit<ImaProgress, 'pcr10'> & { pcr10: string | null }
-  return { ...json, pcr10: json.pcr10 === null ? null : Buffer.from(json.pcr10, 'hex') }
+function decodeIma(text: string): Pick<AgentProgress, 'ima' | 'imaJudgedBy'> {
+  const { judgedBy = '', pcr10, ...json } = JSON.parse(text) as Omit<ImaProgress, 'pcr10'> & { pcr10: string | null; judgedBy?: string }
+  return { ima: { ...json, pcr10: pcr10 === null ? null : Buffer.from(pcr10, 'hex') }, imaJudgedBy: judgedBy }
+}
+
+const texts = z.array(z.string())
+/** What an enrolment must have to be worked with; whoever else wrote into the database is found here. */
+const enrolment = z.looseObject({
+  agentId: z.string(),
+  ip: z.string(),
+  port: z.number(),
+  tpmPolicy: z.string(),
+  runtimePolicy: z.string().nullable(),
+  mbPolicy: z.string().nullable(),
+  metaData: z.string(),
+  revocationKey: z.string(),
+  accepted: z.object({ hash: texts, encryption: texts, signing: texts }),
+  ak: z.string(),
+  mtlsCertificate: z.string().nullable(),
+})
+
+/** A row of `agents`, and its counters; null where there are none. */
+export type RecordRow = StateRow & { agent_id: string; enrolment: string } & {
+  [K in keyof Omit<ProgressRow, 'agent_id'>]: ProgressRow[K] | null
+}
+
+/** Never throws: a record that cannot be read is one with a defect. */
+export function readRecord(row: RecordRow): StoredRecord {
+  const agentId = row.agent_id
+  try {
+    if (!isOperationalState(row.operational_state)) throw new Error(`state ${row.operational_state} is not known`)
+    if (row.attestation_count === null) throw new Error('its counters are missing')
+    const record = enrolment.parse(JSON.parse(row.enrolment)) as unknown as Enrolment
+    if (record.agentId !== agentId) throw new Error('it is the enrolment of another id')
+    return { agentId, agent: { enrolment: record, state: decodeState(row), progress: decodeProgress(row as never) } }
+  } catch (error) {
+    return { agentId, defect: `the stored record cannot be read: ${(error as Error).message.slice(0, 500)}` }
+  }
 }

@@ -1,19 +1,22 @@
 import { type Kysely, sql } from 'kysely'
-import type { AgentProgress, Enrolment, StoredAgent, StoredState } from '../../core/attestation/stored-agent.ts'
+import type { AgentProgress, Enrolment, StoredRecord, StoredState } from '../../core/attestation/stored-agent.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
+import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
 import type { Migration } from './migrate.ts'
+import { type NamedPolicy, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
-import { decodeProgress, decodeState, encodeProgress, encodeState, type ProgressRow, type StateRow } from './verifier-rows.ts'
+import { encodeProgress, encodeState, type ProgressRow, readRecord, type StateRow } from './verifier-rows.ts'
 
 interface AgentTable extends StateRow {
   agent_id: string
   verifier_id: string
-  /** JSON: what the tenant enrolled; never changes. */
+  /** JSON: what the tenant enrolled. */
   enrolment: string
 }
 
-interface Tables extends RevocationTables, FailedRoundTables {
+interface Tables extends RevocationTables, FailedRoundTables, PolicyTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -41,18 +44,35 @@ export interface StateChange {
   failedRound: FailedRound | null
 }
 
-/** The verifier's agents. Every method is durable when it returns. */
+/** An enrolment with the policies that came with it; their bodies are stored already (`PolicyStore.withBodies`). */
+export interface EnrolmentChange {
+  enrolment: Enrolment
+  state: StoredState
+  progress: AgentProgress
+  policies: readonly NamedPolicy[]
+}
+
+/** The verifier's agents: the truth, of which memory holds a part. Every method is durable when it returns, and each change is one transaction. */
 export interface VerifierStore {
-  load(verifierId: string): Promise<StoredAgent[]>
-  /** @returns false when an agent of this id exists already. */
-  insert(enrolment: Enrolment, state: StoredState): Promise<boolean>
+  /** In the order of their ids. */
+  ids(): Promise<string[]>
+  /** Agents behind `after` in the order of their ids; what cannot be read is among them. */
+  page(after: string, limit: number): Promise<StoredRecord[]>
+  find(agentId: string): Promise<StoredRecord | null>
+  /** Ids of the agents that name a policy, whether it is there or not. */
+  users(kind: NamedPolicy['kind'], name: string): Promise<string[]>
+  /** @throws KeylimeError `already_exists`, `conflict` for a policy name that is taken, `policy_not_found` for one that is not there (any more). */
+  insert(change: EnrolmentChange): Promise<void>
+  /** Puts an enrolment in the place of another. @throws KeylimeError as `insert`, and `agent_not_found`. */
+  replace(change: EnrolmentChange): Promise<void>
   /** Writes a change in one commit: after it nothing of it can be lost. @returns the revocation with its number. */
   saveState(agentId: string, change: StateChange): Promise<StoredRevocation | null>
   /** The last attestation of an agent that failed. */
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
-  delete(agentId: string): Promise<void>
+  /** Deletes an agent with its own policies. @returns whether there was one. */
+  delete(agentId: string): Promise<boolean>
 }
 
 const ROWS_A_STATEMENT = 500
@@ -61,37 +81,53 @@ const ROWS_A_STATEMENT = 500
 export function verifierStore(database: Kysely<unknown>, maxEvidence: number): VerifierStore {
   const db = database as Kysely<Tables>
   const failedRounds = failedRoundStore(maxEvidence)
+  const records = () =>
+    db
+      .selectFrom('agents')
+      .leftJoin('progress', 'progress.agent_id', 'agents.agent_id')
+      .selectAll('agents')
+      .select(['attestation_count', 'last_received', 'last_successful', 'clock', 'ima'])
   return {
-    async load(verifierId) {
-      const rows = await db
-        .selectFrom('agents')
-        .innerJoin('progress', 'progress.agent_id', 'agents.agent_id')
-        .selectAll('agents')
-        .select(['attestation_count', 'last_received', 'last_successful', 'clock', 'ima'])
-        .where('verifier_id', '=', verifierId)
-        .execute()
-      return rows.map((row) => ({
-        enrolment: JSON.parse(row.enrolment) as Enrolment,
-        state: decodeState(row),
-        progress: decodeProgress(row),
-      }))
+    async ids() {
+      const rows = await db.selectFrom('agents').select('agent_id').orderBy('agent_id').execute()
+      return rows.map((row) => row.agent_id)
     },
-    insert: (enrolment, state) =>
+    async page(after, limit) {
+      const rows = await records().where('agents.agent_id', '>', after).orderBy('agents.agent_id').limit(limit).execute()
+      return rows.map(readRecord)
+    },
+    async find(agentId) {
+      const row = await records().where('agents.agent_id', '=', agentId).executeTakeFirst()
+      return row ? readRecord(row) : null
+    },
+    async users(kind, name) {
+      const member = kind === 'runtime' ? '$.runtimePolicy' : '$.mbPolicy'
+      const { rows } = await sql<{ agent_id: string }>`select agent_id from agents
+        where json_valid(enrolment) and json_extract(enrolment, ${member}) = ${name} order by agent_id`.execute(db)
+      return rows.map((row) => row.agent_id)
+    },
+    insert: (change) =>
       db.transaction().execute(async (transaction) => {
-        const row = {
-          agent_id: enrolment.agentId,
-          verifier_id: enrolment.verifierId,
-          enrolment: JSON.stringify(enrolment),
-          ...encodeState(state),
-        }
         const result = await transaction
           .insertInto('agents')
-          .values(row)
+          .values(agentRow(change))
           .onConflict((c) => c.doNothing())
           .executeTakeFirst()
-        if (result.numInsertedOrUpdatedRows !== 1n) return false
-        await transaction.insertInto('progress').values(encodeProgress(enrolment.agentId, null)).execute()
-        return true
+        if (result.numInsertedOrUpdatedRows !== 1n)
+          throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
+            hint: 'use "keylime tenant update", or delete it first',
+          })
+        await putDependents(transaction, change)
+      }),
+    replace: (change) =>
+      db.transaction().execute(async (transaction) => {
+        const { agentId } = change.enrolment
+        const { agent_id, ...row } = agentRow(change)
+        const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
+        if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
+        await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
+        await putDependents(transaction, change)
+        await dropOwnPolicies(transaction, agentId)
       }),
     saveState: (agentId, { state, progress, revocation, failedRound }) =>
       db.transaction().execute(async (transaction) => {
@@ -111,10 +147,45 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
           )
         }
       }),
-    async delete(agentId) {
-      await db.deleteFrom('agents').where('agent_id', '=', agentId).execute()
-    },
+    delete: (agentId) =>
+      db.transaction().execute(async (transaction) => {
+        const result = await transaction.deleteFrom('agents').where('agent_id', '=', agentId).executeTakeFirst()
+        await dropOwnPolicies(transaction, agentId)
+        return result.numDeletedRows > 0n
+      }),
   }
+}
+
+const agentRow = ({ enrolment, state }: EnrolmentChange): AgentTable => ({
+  agent_id: enrolment.agentId,
+  verifier_id: enrolment.verifierId,
+  enrolment: JSON.stringify(enrolment),
+  ...encodeState(state),
+})
+
+/** Policies that came along, and which ones the agent uses. A name that vanished since it was looked up is found here, by the foreign key. */
+async function putDependents(transaction: Kysely<Tables>, { enrolment, progress, policies }: EnrolmentChange): Promise<void> {
+  const { agentId, runtimePolicy, mbPolicy } = enrolment
+  const names = async (kind: NamedPolicy['kind'], name: string) =>
+    transaction.selectFrom('policies').select('name').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
+  for (const policy of policies) {
+    if (!isOwnPolicyName(policy.name) && (await names(policy.kind, policy.name)))
+      throw new KeylimeError('conflict', `a policy named ${policy.name} exists already`)
+    await putPolicy(transaction, policy)
+  }
+  await upsertProgress(transaction, [encodeProgress(agentId, progress)])
+  for (const [kind, name] of [['runtime', runtimePolicy] as const, ['mb', mbPolicy] as const]) {
+    if (name === null) continue
+    if (!(await names(kind, name))) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
+    await transaction.insertInto('policy_uses').values({ agent_id: agentId, kind, name }).execute()
+  }
+}
+
+/** Own policies that their agent uses no more, or that have no agent any more. */
+async function dropOwnPolicies(transaction: Kysely<Tables>, agentId: string): Promise<void> {
+  const name = ownPolicyName(agentId)
+  await sql`delete from policies where name = ${name}
+    and not exists (select 1 from policy_uses as u where u.kind = policies.kind and u.name = policies.name)`.execute(transaction)
 }
 
 async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): Promise<void> {

@@ -1,8 +1,8 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { KeylimeError } from '../../core/errors.ts'
 import { parseCertificates } from '../../core/pki/certificate.ts'
 import type { Certificate } from '../../core/pki/types.ts'
+import { unreadable } from './read-file.ts'
 
 const MAX_FILE_BYTES = 1024 * 1024
 
@@ -29,6 +29,6 @@ async function namesOf(directory: string): Promise<string[]> {
     return (await fs.readdir(directory)).filter((name) => name.endsWith('.pem')).sort()
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return []
-    throw new KeylimeError('file_failed', `cannot read the directory ${directory}: ${(cause as Error).message}`, { cause })
+    throw unreadable(directory, cause, { what: 'the directory', code: 'file_failed' })
   }
 }

@@ -1,7 +1,8 @@
 import fs from 'node:fs/promises'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../clock.ts'
 import { nativeAddon } from '../native/native-addon.ts'
+import { poll } from '../poll.ts'
 
 const PAUSE_MS = 20
 
@@ -14,16 +15,12 @@ export async function withFileLock<T>(file: string, work: () => Promise<T>, time
     throw new KeylimeError('file_failed', `cannot open the lock ${file}: ${cause.message}`, { cause })
   })
   try {
-    const end = performance.now() + timeoutSeconds * 1000
-    while (!nativeAddon().tryLock(handle.fd)) {
-      if (performance.now() > end) {
-        throw new KeylimeError('unavailable', `another process has held ${file} for ${timeoutSeconds} s`, {
-          hint: 'wait until it is done, or end it',
-        })
-      }
-      await sleep(PAUSE_MS)
-    }
-    return await work()
+    const waiting = { clock: systemClock, timeoutSeconds, firstPauseMs: PAUSE_MS, longestPauseMs: PAUSE_MS }
+    const locked = await poll(waiting, async () => (nativeAddon().tryLock(handle.fd) ? true : undefined))
+    if (locked) return await work()
+    throw new KeylimeError('unavailable', `another process has held ${file} for ${timeoutSeconds} s`, {
+      hint: 'wait until it is done, or end it',
+    })
   } finally {
     await handle.close()
   }

@@ -2,6 +2,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
 import type { PackageEntry } from '../../core/payload/certificate-package.ts'
+import { readFile, unreadable } from './read-file.ts'
 
 const MAX_FILES = 10_000
 
@@ -28,7 +29,7 @@ async function collect(
       const stat = await fs.stat(file)
       state.bytes += stat.size
       if (state.bytes > state.maxBytes || state.entries.length >= MAX_FILES) throw tooLarge(directory, state.maxBytes)
-      state.entries.push({ name, data: await read(file), executable: (stat.mode & 0o111) !== 0 })
+      state.entries.push({ name, data: await readFile(file), executable: (stat.mode & 0o111) !== 0 })
     } else {
       throw new KeylimeError('archive_refused', `${file} is ${kindOf(entry)}: only files and directories can be delivered`, {
         hint: entry.isSymbolicLink() ? 'put the file itself there, or make the link in autorun.sh' : 'remove it from the directory',
@@ -38,15 +39,8 @@ async function collect(
 }
 
 async function list(directory: string) {
-  return fs.readdir(directory, { withFileTypes: true }).catch((cause: NodeJS.ErrnoException) => {
-    const code = cause.code === 'ENOENT' || cause.code === 'ENOTDIR' ? 'not_found' : 'file_failed'
-    throw new KeylimeError(code, `cannot read the directory ${directory}: ${cause.message}`, { cause })
-  })
-}
-
-async function read(file: string): Promise<Buffer> {
-  return fs.readFile(file).catch((cause: Error) => {
-    throw new KeylimeError('file_failed', `cannot read ${file}: ${cause.message}`, { cause })
+  return fs.readdir(directory, { withFileTypes: true }).catch((cause) => {
+    throw unreadable(directory, cause, { what: 'the directory' })
   })
 }
 

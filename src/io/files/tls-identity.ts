@@ -1,6 +1,6 @@
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
+import { readText } from './read-file.ts'
 
 /** What one side of a TLS connection needs, PEM texts. */
 export interface TlsIdentity {
@@ -50,13 +50,5 @@ function trustedFile(item: string, request: TlsIdentityRequest, option: string):
   })
 }
 
-async function readPem(file: string, option: string): Promise<string> {
-  try {
-    return await fs.readFile(file, 'utf8')
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `${option}: cannot read ${file}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir',
-    })
-  }
-}
+const readPem = (file: string, option: string): Promise<string> =>
+  readText(file, { option, code: 'config_invalid', hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir' })

@@ -1,9 +1,11 @@
 import type tls from 'node:tls'
 import { Client } from 'undici'
-import { type Envelope, parseEnvelope } from '../../core/api/envelope.ts'
+import type { RawAnswer } from '../../core/api/envelope.ts'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
 import { type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
+import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
 
 /** One request to an agent. */
@@ -11,15 +13,19 @@ export interface AgentRequest {
   method: 'GET' | 'POST'
   path: string
   body?: unknown
+  /** Largest answer that is read. */
+  maxBytes: number
 }
 
 /** A kept-alive connection to one agent, pinned to its certificate. */
 export interface AgentConnection {
   /**
-   * @throws KeylimeError `unreachable`, `timeout`, `tls_failed`, `malformed`. `details.stale` is true when a connection that was idle turned out
-   * to be closed before a byte of the answer came: ask again at once, with a new nonce.
+   * The answer as it came: what is in it may be anything, and large.
+   * @throws KeylimeError `unreachable`, `timeout`, `tls_failed`; `payload_too_large` for an answer beyond `maxBytes`, `unavailable` when those of
+   * many agents together were too large: then the connection is closed. `details.stale` is true when a connection that was idle turned out to be
+   * closed before a byte of the answer came: ask again at once, with a new nonce.
    */
-  request(request: AgentRequest): Promise<Envelope>
+  request(request: AgentRequest): Promise<RawAnswer>
   close(): void
 }
 
@@ -32,7 +38,8 @@ export interface AgentClientOptions {
   keepAliveSeconds: number
 }
 
-const MAX_RESPONSE_BYTES = 100 << 20
+/** Of all answers that are being read at the same time. */
+const ANSWER_ROOM_BYTES = 96 << 20
 const SWEEP_MS = 1000
 
 interface Pending {
@@ -40,7 +47,7 @@ interface Pending {
   abort: AbortController
 }
 
-/** The verifier's only way to agents (fleet.md section 1): the seam behind which the transport can change. */
+/** The verifier's only way to agents (decision 34): the seam behind which the transport can change. */
 export interface AgentClient {
   connect(target: PinnedTarget): AgentConnection
   close(): void
@@ -49,34 +56,41 @@ export interface AgentClient {
 /** Deadlines are swept once a second for all requests together: no timer per request. */
 export function createAgentClient(options: AgentClientOptions): AgentClient {
   const pending = new Set<Pending>()
+  const room = createAnswerRoom(ANSWER_ROOM_BYTES)
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const request of pending) if (request.deadline < now) request.abort.abort(new KeylimeError('timeout', 'no answer in time'))
   }, SWEEP_MS)
   sweep.unref()
   return {
-    connect: (target) => connection(target, options, pending),
+    connect: (target) => connection(target, options, { pending, room }),
     close: () => clearInterval(sweep),
   }
 }
 
-function connection(target: PinnedTarget, options: AgentClientOptions, pending: Set<Pending>): AgentConnection {
+/** What all connections of a client have together. */
+interface Together {
+  pending: Set<Pending>
+  room: AnswerRoom
+}
+
+function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
   const client = new Client(`${target.pin === null ? 'http' : 'https'}://${address}`, {
     connect: pinnedConnector(target, options.context, options.timeoutSeconds * 1000),
     keepAliveTimeout: options.keepAliveSeconds * 1000,
     keepAliveMaxTimeout: options.keepAliveSeconds * 1000,
-    maxResponseSize: MAX_RESPONSE_BYTES,
     headersTimeout: 0, // the sweep bounds the whole request
     bodyTimeout: 0,
     pipelining: 1,
   })
   let answered = 0
   return {
-    async request({ method, path, body }) {
+    async request({ method, path, body, maxBytes }) {
       const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, abort: new AbortController() }
       const reused = answered > 0
+      const place = room.enter((error) => entry.abort.abort(error))
       pending.add(entry)
       try {
         const text = body === undefined ? undefined : JSON.stringify(body)
@@ -90,13 +104,14 @@ function connection(target: PinnedTarget, options: AgentClientOptions, pending: 
           ...(text === undefined ? {} : { body: text }),
         })
         answered++
-        return parseEnvelope(response.statusCode, await response.body.text())
+        return { status: response.statusCode, body: await readAnswer(response, maxBytes, place.grow) }
       } catch (error) {
         const mapped = transportError(entry.abort.signal.aborted ? entry.abort.signal.reason : error, where)
         const stale = reused && isClosedSocket(error)
         throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
       } finally {
         pending.delete(entry)
+        place.leave()
       }
     },
     close: () => void client.destroy(),

@@ -1,8 +1,10 @@
 import tls from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
-import { parseEnvelope } from '../../core/api/envelope.ts'
+import { type JsonLimits, SMALL_JSON } from '../../core/api/bounded-json.ts'
+import { readEnvelope } from '../../core/api/envelope.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { pinnedConnector } from './pinned-connector.ts'
+import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
 
 export interface ClientTls {
@@ -23,6 +25,27 @@ export interface ApiClientOptions {
   name: string
   tls?: ClientTls
   timeoutSeconds: number
+  /** What answers may be where a request says nothing else; default `SMALL_ANSWERS`. */
+  answers?: AnswerLimits
+}
+
+/** What is read of an answer: whoever answers in place of the server must not be able to do more than fail a request. */
+export interface AnswerLimits {
+  maxBytes: number
+  json: JsonLimits
+}
+
+/** One record with its keys and certificates. */
+export const SMALL_ANSWERS: AnswerLimits = { maxBytes: 256 << 10, json: SMALL_JSON }
+
+/** Policies, evidence and lists of all agents, from a server that a CA of our own vouches for. */
+export const LARGE_ANSWERS: AnswerLimits = { maxBytes: 128 << 20, json: { maxDepth: 64, maxValues: 4_000_000 } }
+
+export interface ApiRequestOptions {
+  query?: Record<string, string>
+  body?: unknown
+  timeoutSeconds?: number
+  answers?: AnswerLimits
 }
 
 export interface ApiResponse {
@@ -33,16 +56,10 @@ export interface ApiResponse {
 }
 
 export interface ApiClient {
-  /** @throws KeylimeError `unreachable`, `timeout`, `tls_failed`, `malformed`; an HTTP status is no error. */
-  request(
-    method: Dispatcher.HttpMethod,
-    path: string,
-    options?: { query?: Record<string, string>; body?: unknown; timeoutSeconds?: number },
-  ): Promise<ApiResponse>
+  /** @throws KeylimeError `unreachable`, `timeout`, `tls_failed`, `malformed`, `payload_too_large`; an HTTP status is no error. */
+  request(method: Dispatcher.HttpMethod, path: string, options?: ApiRequestOptions): Promise<ApiResponse>
   close(): Promise<void>
 }
-
-const MAX_RESPONSE_BYTES = 100 << 20
 
 /** A client of one server with kept-alive connections. */
 export function openApiClient(options: ApiClientOptions): ApiClient {
@@ -50,12 +67,11 @@ export function openApiClient(options: ApiClientOptions): ApiClient {
   const where = `${options.name} at ${url.host}`
   const agent = new Agent({
     connect: connector(options, url),
-    maxResponseSize: MAX_RESPONSE_BYTES,
     keepAliveTimeout: 60_000,
     pipelining: 1,
   })
   return {
-    async request(method, path, { query, body, timeoutSeconds } = {}) {
+    async request(method, path, { query, body, timeoutSeconds, answers = options.answers ?? SMALL_ANSWERS } = {}) {
       const signal = AbortSignal.timeout((timeoutSeconds ?? options.timeoutSeconds) * 1000)
       const headers = { accept: 'application/json', ...(body === undefined ? {} : { 'content-type': 'application/json' }) }
       try {
@@ -68,8 +84,9 @@ export function openApiClient(options: ApiClientOptions): ApiClient {
           ...(query ? { query } : {}),
           ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         })
-        const envelope = parseEnvelope(response.statusCode, await response.body.text())
-        return { status: response.statusCode, message: envelope.status, results: envelope.results }
+        const answer = { status: response.statusCode, body: await readAnswer(response, answers.maxBytes) }
+        const { code: status, status: message, results } = readEnvelope(answer, answers.json)
+        return { status, message, results }
       } catch (error) {
         throw transportError(error, where)
       }

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
+import type { JsonLimits } from '../../core/api/bounded-json.ts'
+import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 
 /**
  * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client certificate of a trusted CA;
@@ -7,7 +9,11 @@ import type { IncomingHttpHeaders } from 'node:http'
 export type Access = 'public' | 'admin' | 'peer'
 
 /** Who is at the other end. `untrusted`: showed a certificate that no trusted CA issued for this use. */
-export type Peer = { kind: 'anonymous' } | { kind: 'untrusted' } | { kind: 'certificate'; commonName: string }
+export type Peer =
+  | { kind: 'anonymous' }
+  | { kind: 'untrusted' }
+  /** `sha256`: of the certificate, in hex. */
+  | { kind: 'certificate'; commonName: string; sha256: string }
 
 export interface ApiRequest {
   method: string
@@ -17,7 +23,7 @@ export interface ApiRequest {
   params: Record<string, string>
   query: URLSearchParams
   headers: IncomingHttpHeaders
-  /** Parsed JSON, or a Buffer for a route with `rawBody`; undefined when there was no body. */
+  /** Parsed JSON, or a Buffer for a route that takes bytes; undefined when there was no body. */
   body: unknown
   peer: Peer
   remoteAddress: string
@@ -34,6 +40,15 @@ export interface ApiReply {
   headers?: Record<string, string>
 }
 
+/** What a route reads, after it was found out that the peer may call it. */
+export interface BodyRule {
+  maxBytes: number
+  /** `bytes` hands the body over as a Buffer, unparsed. Default `json`. */
+  as?: 'json' | 'bytes'
+  /** Default `SMALL_JSON`. */
+  json?: JsonLimits
+}
+
 export interface Route {
   method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Segments; `:name` takes one segment, a first segment `v:version` the version: `/v:version/agents/:id`. A last `*` takes all the rest. */
@@ -41,9 +56,11 @@ export interface Route {
   access: Access
   /** Also served on a listener without TLS. */
   plainHttp?: boolean
-  /** The body is handed over as bytes, at most so many. */
-  rawBody?: { maxBytes: number }
-  /** Largest JSON body where it differs from the listener's. */
-  maxBodyBytes?: number
+  /** Default `SMALL_BODY`. */
+  body?: BodyRule
+  /** How often peers without a certificate of ours may ask. Routes that have the same object are counted together. */
+  rate?: RateLimit
+  /** Switched off: why, as a sentence. Answered with 403 before anything is read. */
+  off?: string
   handle(request: ApiRequest): ApiReply | Promise<ApiReply>
 }

@@ -1,14 +1,13 @@
 import http from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { TLSSocket } from 'node:tls'
-import Koa from 'koa'
+import type { AddressInfo, Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
 import { hostPort } from '../../core/api/host-port.ts'
-import { causeChain, httpStatusOf, isKeylimeError, KeylimeError } from '../../core/errors.ts'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
-import { readBody, readJsonBody } from './json-body.ts'
-import type { ApiReply, ApiRequest, Peer, Route } from './route.ts'
-import { findRoute, type Routing } from './router.ts'
+import { type ApplicationOptions, requestListener } from './answer-request.ts'
+import { peerNetwork } from './peer-network.ts'
 
 export interface ServerTls {
   /** PEM texts. */
@@ -21,17 +20,11 @@ export interface ServerTls {
   requireCertificate: boolean
 }
 
-export interface ServeOptions {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure'> {
   host: string
   /** 0 takes a free port. */
   port: number
   tls?: ServerTls
-  routes: readonly Route[]
-  versions: readonly string[]
-  maxBodyBytes: number
-  logger: Logger
-  /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
-  unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
   /** How long an idle connection is kept, in seconds. */
   keepAliveSeconds?: number
 }
@@ -51,7 +44,7 @@ const REQUEST_TIMEOUT_MS = 60_000
  * for its own connection. @throws KeylimeError `address_in_use` or `tls_failed`.
  */
 export async function serve(options: ServeOptions): Promise<Listening> {
-  const handler = application(options).callback()
+  const handler = requestListener({ ...options, isSecure: options.tls !== undefined })
   const limits = {
     maxHeaderSize: 16_384,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -64,8 +57,30 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     options.logger.debug('TLS handshake failed', { from: socket.remoteAddress, reason: error.message })
     socket.destroy()
   })
+  server.on('checkContinue', handler) // the body is asked for only when the route reads it
+  if (options.tls) limitHandshakes(server, options.logger)
   await listen(server, options)
   return { port: (server.address() as AddressInfo).port, close: (drainSeconds = 2) => closeServer(server, drainSeconds) }
+}
+
+/**
+ * A handshake costs more than most requests, and comes before any other bound: who makes new connections too often gets none for a moment. Connections
+ * that are there are not touched.
+ */
+const HANDSHAKES: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { perSecond: 200, burst: 2000 } }
+
+function limitHandshakes(server: http.Server | https.Server, logger: Logger): void {
+  const limiter = new RateLimiter(HANDSHAKES)
+  const begin = server.listeners('connection')
+  server.removeAllListeners('connection')
+  server.on('connection', (socket: Socket) => {
+    if (limiter.take(peerNetwork(socket.remoteAddress ?? ''), performance.now()) === 0)
+      for (const listener of begin) listener.call(server, socket)
+    else {
+      logger.debug('too many new connections', { from: socket.remoteAddress })
+      socket.destroy()
+    }
+  })
 }
 
 const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
@@ -106,85 +121,4 @@ function closeServer(server: http.Server | https.Server, drainSeconds: number): 
     })
     server.closeIdleConnections()
   })
-}
-
-function application(options: ServeOptions): Koa {
-  const app = new Koa()
-  app.use(async (ctx) => {
-    try {
-      apply(ctx, await answer(ctx, options))
-    } catch (error) {
-      apply(ctx, failed(error, ctx, options.logger))
-    }
-  })
-  app.on('error', (error: Error) => options.logger.debug('connection ended early', { reason: error.message }))
-  return app
-}
-
-async function answer(ctx: Koa.Context, options: ServeOptions): Promise<ApiReply> {
-  const routing = findRoute(options.routes, options.versions, ctx.method, ctx.path)
-  if (routing.kind !== 'match') return (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path: ctx.path }, routing)
-  const { route, version, params } = routing.match
-  const peer = peerOf(ctx.socket)
-  if (!options.tls && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
-  const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !options.tls)
-  if (!mayCall) return forbidden(route)
-  const body = route.rawBody
-    ? await readBody(ctx.req, route.rawBody.maxBytes)
-    : await readJsonBody(ctx.req, route.maxBodyBytes ?? options.maxBodyBytes)
-  const request: ApiRequest = {
-    method: ctx.method,
-    path: ctx.path,
-    version,
-    params,
-    query: new URLSearchParams(ctx.querystring),
-    headers: ctx.req.headers,
-    body,
-    peer,
-    remoteAddress: ctx.socket.remoteAddress ?? '',
-  }
-  return route.handle(request)
-}
-
-function peerOf(socket: import('node:net').Socket): Peer {
-  if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
-  const certificate = socket.getPeerX509Certificate()
-  if (!certificate) return { kind: 'anonymous' }
-  if (!socket.authorized) return { kind: 'untrusted' }
-  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '' }
-}
-
-const defaultUnknown: NonNullable<ServeOptions['unknownRoute']> = (_request, routing) =>
-  routing.kind === 'method' ? { status: 405, headers: { Allow: routing.allowed.join(', ') } } : { status: 404 }
-
-function forbidden(route: Route): ApiReply {
-  const detail = `Action ${route.method} ${route.path} requires admin authentication (mTLS certificate)`
-  const body = JSON.stringify({ errors: [{ status: '403', title: 'Forbidden', detail }] })
-  return { status: 403, raw: { type: 'application/json', body } }
-}
-
-function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
-  if (isKeylimeError(error)) {
-    const status = httpStatusOf(error.code)
-    logger.info(`${ctx.method} ${ctx.path}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
-    return { status, message: error.message }
-  }
-  logger.error(`${ctx.method} ${ctx.path}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
-  return { status: 500 }
-}
-
-function apply(ctx: Koa.Context, reply: ApiReply): void {
-  const status = reply.status ?? 200
-  ctx.status = status
-  for (const [name, value] of Object.entries(reply.headers ?? {})) ctx.set(name, value)
-  if (status === 413 || status === 408) ctx.set('Connection', 'close')
-  if (reply.raw) {
-    ctx.type = reply.raw.type
-    ctx.body = reply.raw.body
-    return
-  }
-  if (status === 204 || status === 304) return
-  ctx.type = 'application/json'
-  const message = reply.message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? ''))
-  ctx.body = JSON.stringify({ code: status, status: message, results: reply.results === undefined ? {} : reply.results })
 }

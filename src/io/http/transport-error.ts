@@ -15,7 +15,7 @@ const HINTS: Record<string, string> = {
   ENETUNREACH: 'there is no route to this network: check the network and the firewall',
 }
 
-/** KeyedLock what a socket or undici throws into `unreachable`, `timeout` or `tls_failed`. @param where `verifier 10.0.0.1:8881` */
+/** Turns what a socket or undici throws into `unreachable`, `timeout` or `tls_failed`. @param where `verifier 10.0.0.1:8881` */
 export function transportError(cause: unknown, where: string): KeylimeError {
   if (cause instanceof KeylimeError) return cause
   const root = rootCause(cause)

@@ -1,7 +1,8 @@
 import fs from 'node:fs'
 import winston from 'winston'
+import { boundValue } from '../../core/verdict/bounded-text.ts'
 
-/** What the roles need of a logger. Fields are facts for machines; secrets never get here (design section 5). */
+/** What the roles need of a logger. Fields are facts for machines; secrets never get here (decision 36). */
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void
@@ -22,6 +23,8 @@ export interface LoggerOptions {
 }
 
 const MAX_LINE = 8192
+/** Of each field, and of the message: texts of strangers get into both. */
+const FIELD_LIMITS = { maxText: MAX_LINE, maxMembers: 100, maxDepth: 6, maxTotal: MAX_LINE }
 const PRIORITY: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 }
 
 /** Logs to stderr, one bounded line an event: control characters cannot forge lines. */
@@ -37,10 +40,15 @@ export function createLogger(options: LoggerOptions): Logger {
     silent: options.level === 'silent',
     level: options.level === 'silent' ? 'error' : (options.level ?? 'info'),
     defaultMeta: { name: options.name },
-    format: combine(timestamp(), options.format === 'json' ? json() : text),
+    format: combine(timestamp(), boundedFields(), options.format === 'json' ? json() : text),
     transports: [new winston.transports.Stream({ stream: options.stream ?? process.stderr })],
   }) as unknown as Logger
 }
+
+const boundedFields = winston.format((info) => {
+  for (const [name, value] of Object.entries(info)) info[name] = boundValue(value, FIELD_LIMITS).value
+  return info
+})
 
 /** For tests and for callers that have nothing to say. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLogger }

@@ -1,4 +1,4 @@
-import { pythonLogLine } from '../../core/cli/python-text.ts'
+import { pythonLogLine } from '../../core/python/python-text.ts'
 
 const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL']
 

@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
+import { readText } from '../files/read-file.ts'
 import { askSecret } from './ask-secret.ts'
 
 export interface CaPasswordSources {
@@ -38,11 +39,7 @@ export async function givenCaPassword(sources: Omit<CaPasswordSources, 'isNew'>)
 }
 
 async function firstLine(file: string): Promise<string> {
-  try {
-    return (await fs.readFile(file, 'utf8')).split(/\r?\n/)[0] ?? ''
-  } catch (cause) {
-    throw new KeylimeError('file_failed', `cannot read the password file ${file}: ${(cause as Error).message}`, { cause })
-  }
+  return (await readText(file, { what: 'the password file', code: 'file_failed' })).split(/\r?\n/)[0] ?? ''
 }
 
 const exists = (file: string) =>

@@ -1,8 +1,8 @@
+import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type PublicArea, parsePublicArea } from '../../core/tpm/public-area.ts'
 import type { Logger } from '../log/logger.ts'
 import { type AkKind, createAk, loadAk } from './ak.ts'
-import { CriticalSection } from './critical-section.ts'
 import { closeEk, type EndorsementKey, openEk } from './ek.ts'
 import { isForeignBlob, isLostObject, type KeyBlob, type Tpm, type TpmHandle } from './tpm.ts'
 
@@ -33,7 +33,7 @@ export class AttestationKeys {
   /** True when `savedAk` was of no use and the AK is new. */
   readonly akIsNew: boolean
   readonly #options: AttestationKeysOptions
-  readonly #section = new CriticalSection()
+  readonly #uses = createSerialQueue()
   #loaded: LoadedKeys | null
   #generation = 1
 
@@ -69,7 +69,7 @@ export class AttestationKeys {
    * must be a piece of work that may be repeated.
    */
   use<T>(work: (keys: LoadedKeys) => Promise<T>): Promise<T> {
-    return this.#section.run(async () => {
+    return this.#uses.run(async () => {
       try {
         return await work(await this.#keys())
       } catch (error) {
@@ -102,7 +102,7 @@ export class AttestationKeys {
 
   /** Frees the TPM's slots. */
   close(): Promise<void> {
-    return this.#section.run(async () => {
+    return this.#uses.run(async () => {
       if (!this.#loaded) return
       const { tpm, ek, ak } = this.#loaded
       this.#loaded = null

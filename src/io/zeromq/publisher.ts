@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { XPublisher } from 'zeromq'
 import { hostPort } from '../../core/api/host-port.ts'
+import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { KeylimeError } from '../../core/errors.ts'
 
 export interface Publisher {
@@ -46,7 +47,7 @@ export async function openPublisher(host: string, port: number, settleMs = SETTL
   const topics = new Set<string>()
   // Ends with the socket. What else could end it leaves the topics as they are: messages are then sent to whoever had come.
   void follow(socket, topics).catch(() => undefined)
-  let sending: Promise<void> = sleep(settleMs, undefined, { ref: false })
+  const sending = createSerialQueue(sleep(settleMs, undefined, { ref: false }))
   const send = async (text: string) => {
     if (![...topics].some((topic) => text.startsWith(topic)))
       throw new KeylimeError('unreachable', `nobody subscribes to ${endpoint}`, {
@@ -56,11 +57,7 @@ export async function openPublisher(host: string, port: number, settleMs = SETTL
   }
   return {
     port: Number(endpoint.slice(endpoint.lastIndexOf(':') + 1)),
-    publish(text) {
-      const sent = sending.then(() => send(text)) // one at a time: the socket refuses a second send that would wait
-      sending = sent.catch(() => undefined)
-      return sent
-    },
+    publish: (text) => sending.run(() => send(text)), // one at a time: the socket refuses a second send that would wait
     close: () => socket.close(),
   }
 }

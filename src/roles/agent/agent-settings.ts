@@ -15,6 +15,8 @@ type AgentValues = AgentConfig['values']
 export interface AgentSettings {
   values: AgentValues
   warnings: readonly string[]
+  /** What scripts and actions inherit. */
+  env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
   keylimeDir: string
@@ -36,8 +38,8 @@ export interface AgentSettings {
     trustedClientCa: string[]
   }
   deviceKeys: { iak: DeviceKeyOptions; idevid: DeviceKeyOptions } | null
-  /** Largest request: upstream's 2 MiB, or what fits into the tmpfs. */
-  maxBodyBytes: number
+  /** Largest request with a payload: upstream's 2 MiB, or what fits into the tmpfs. */
+  maxPayloadBody: number
 }
 
 const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
@@ -60,6 +62,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
   return {
     values,
     warnings: [...config.warnings, ...warnings],
+    env,
     runAsChosen: config.origin.run_as !== 'default',
     keylimeDir,
     apiVersions: versions,
@@ -67,7 +70,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
     ownerAuth: authBytes(values.tpm_ownerpassword.reveal()),
     paths: pathsOf(values, keylimeDir),
     deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,
-    maxBodyBytes: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
+    maxPayloadBody: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
   }
 }
 

@@ -47,13 +47,14 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = argv.config ? { ...process.env, KEYLIME_AGENT_CONFIG: argv.config } : process.env
+    const settings = loadAgentSettings(env)
     if (argv.checkConfig) {
-      for (const warning of loadAgentSettings(env).warnings) process.stderr.write(`warning: ${warning}\n`)
+      for (const warning of settings.warnings) process.stderr.write(`warning: ${warning}\n`)
       process.stdout.write('the configuration of the agent can be used\n')
       return 0
     }
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
-    if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, env, logger)
-    return runService(logger, () => startAgent(env, logger, { tcti: argv.tcti }))
+    if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
+    return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))
   },
 }

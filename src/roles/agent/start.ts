@@ -1,35 +1,24 @@
-import fs from 'node:fs'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostPort } from '../../core/api/host-port.ts'
-import { KeylimeError } from '../../core/errors.ts'
-import { Secret } from '../../core/secret.ts'
 import { systemClock } from '../../io/clock.ts'
-import { BootLog, readBootTime } from '../../io/files/boot-log.ts'
-import { ImaLog } from '../../io/files/ima-log.ts'
-import { openSecureMount, type SecureMount } from '../../io/files/secure-mount.ts'
-import { openApiClient } from '../../io/http/api-client.ts'
+import { readBootTime } from '../../io/files/boot-log.ts'
 import { type Listening, serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import { nativeAddon } from '../../io/native/native-addon.ts'
 import { randomBytes } from '../../io/random.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
-import type { Tpm } from '../../io/tpm/tpm.ts'
-import type { AgentContext } from './agent-context.ts'
-import { type AgentSettings, loadAgentSettings } from './agent-settings.ts'
-import { Payloads } from './deliver-payload.ts'
-import { type AgentIdentity, openIdentity } from './identity.ts'
-import { accountOf, dropPrivileges, handOver } from './privileges.ts'
-import { registerWithRetries } from './registration.ts'
-import { type ActionUser, openActionUser } from './revocation/action-user.ts'
-import { createRevocationWorker } from './revocation/revocation-worker.ts'
+import type { AgentSettings } from './agent-settings.ts'
+import type { AgentContext } from './api/agent-context.ts'
+import { agentRoutes } from './api/routes.ts'
+import { unknownRoute } from './api/unknown-route.ts'
+import { openIdentity } from './identity/open-identity.ts'
+import { openServerCertificate, type ServerCertificate } from './identity/server-certificate.ts'
+import { openTransportKey } from './identity/transport-key.ts'
+import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
+import { PayloadReceiver } from './payload/payload-receiver.ts'
+import { registerAtRegistrar } from './registration/register-at-registrar.ts'
+import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
+import type { RevocationInbox } from './revocation/revocation-inbox.ts'
 import { listenOverZeromq } from './revocation/zeromq-listener.ts'
-import type { RevocationInbox } from './revocation-inbox.ts'
-import { agentRoutes } from './routes.ts'
-import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
-import { openTransportKey } from './transport-key.ts'
-import { readTrust, type Trust } from './trust.ts'
-import { unknownRoute } from './unknown-route.ts'
 
 export interface RunningAgent {
   agentId: string
@@ -47,180 +36,114 @@ export interface AgentDependencies {
 
 /** Verifiers ask every few seconds: a connection must outlive several pauses. */
 const KEEP_ALIVE_SECONDS = 120
-const REGISTRAR_TIMEOUT_SECONDS = 60
 /** A TPM that does not answer must not keep the agent from ending. */
 const CLOSE_PATIENCE_MS = 2000
 
 /**
  * Starts the agent in upstream's order (protocol 2.1): tmpfs, privileges, TPM, keys, registration; then it serves. Registered and serving when it returns.
- * @throws KeylimeError for whatever keeps it from starting.
+ * @throws KeylimeError for whatever keeps it from starting; what was opened is closed then.
  */
-export async function startAgent(env: NodeJS.ProcessEnv, logger: Logger, given: AgentDependencies = {}): Promise<RunningAgent> {
-  const settings = loadAgentSettings(env)
+export async function startAgent(settings: AgentSettings, logger: Logger, given: AgentDependencies = {}): Promise<RunningAgent> {
   for (const warning of settings.warnings) logger.warn(warning)
-  const undo: (() => unknown)[] = []
+  const opened: (() => unknown)[] = []
+  const close = async () => {
+    for (const end of opened.reverse()) await end()
+  }
   try {
-    const local = prepareMachine(settings, logger, undo)
-    const tpm = await openTpm({ tcti: given.tcti ?? env['TCTI'] })
-    undo.push(() => tpm.close())
-    return await startWithTpm({ settings, env, logger, tpm, undo, ...local }, given)
+    const onStop = (end: () => unknown) => void opened.push(end)
+    const machine = prepareMachine(settings, logger, onStop)
+    const { agentId, port, payloads, end } = await startOn(machine, { settings, logger, given, onStop })
+    return {
+      agentId,
+      port,
+      idle: () => payloads.idle(),
+      async stop() {
+        await end()
+        await close()
+        if (settings.values.unmount_secure && machine.secure.mountedByUs) machine.secure.unmount()
+      },
+    }
   } catch (error) {
-    for (const step of undo.reverse()) await step()
+    await close()
     throw error
   }
 }
 
-interface Prepared {
-  trust: Trust
-  secure: SecureMount
-  imaLog: ImaLog
-  bootLog: BootLog
-  actionUser: ActionUser | null
+interface Start {
+  readonly settings: AgentSettings
+  readonly logger: Logger
+  readonly given: AgentDependencies
+  onStop(end: () => unknown): void
 }
 
-interface Start extends Prepared {
-  settings: AgentSettings
-  env: NodeJS.ProcessEnv
-  logger: Logger
-  tpm: Tpm
-  undo: (() => unknown)[]
-}
-
-/** What needs root comes first; then root is given up. */
-function prepareMachine(settings: AgentSettings, logger: Logger, undo: (() => unknown)[]): Prepared {
-  const { values, runAsChosen, keylimeDir, paths } = settings
-  process.umask(0o077)
-  const trust = readTrust(settings)
-  const lock = holdDirectory(keylimeDir)
-  undo.push(() => fs.closeSync(lock))
-  const imaLog = new ImaLog(paths.imaLog)
-  const bootLog = new BootLog(paths.bootLog)
-  undo.push(
-    () => imaLog.close(),
-    () => bootLog.close(),
-  )
-  if (!imaLog.open()) logger.info('this machine has no IMA measurement list', { path: paths.imaLog })
-  if (!bootLog.open()) logger.info('this machine has no event log of its firmware', { path: paths.bootLog })
-  const account = accountOf(values.run_as, runAsChosen, logger)
-  const owner = account ?? { uid: process.geteuid!(), gid: process.getegid!() }
-  const secure = openSecureMount({ directory: paths.secure, size: values.secure_size, owner, logger })
-  const actionUser = openActionUser(settings, account, logger)
-  undo.push(() => actionUser?.room.unmount())
-  if (account) {
-    handOver([keylimeDir, lockFile(keylimeDir), paths.serverKey, paths.serverCert, paths.payloadKey, paths.agentData], account)
-    dropPrivileges(account, logger)
-  }
-  return { trust, secure, imaLog, bootLog, actionUser }
-}
-
-async function startWithTpm(start: Start, given: AgentDependencies): Promise<RunningAgent> {
-  const { settings, env, logger, tpm, undo, secure } = start
+/** All that needs no root: TPM, keys, registration, the API. @returns how what serves is ended, before what was opened is closed. */
+async function startOn(machine: Machine, { settings, logger, given, onStop }: Start) {
   const { values, paths } = settings
-  const identity = await openIdentity(tpm, settings, env, logger)
-  undo.push(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
+  const tpm = await openTpm({ tcti: given.tcti ?? settings.env['TCTI'] })
+  onStop(() => tpm.close())
+  const identity = await openIdentity(tpm, settings, logger)
+  onStop(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
   const { agentId } = identity
   const transport = await openTransportKey(paths.payloadKey, values.payload_key_password.reveal())
   const certificate = values.enable_agent_mtls ? await serverCertificate(settings, agentId, logger) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
-  const inbox = given.inbox ?? revocationInbox(start, agentId)
-  const payloads = new Payloads({
-    agentId,
-    secure,
-    names: {
-      key: values.enc_keyname,
-      payload: values.dec_payload_file,
-      script: values.payload_script,
-      extractZip: values.extract_payload_zip,
-    },
-    scriptTimeoutSeconds: values.payload_script_timeout,
-    allowed: values.enable_agent_mtls || values.enable_insecure_payload,
-    inbox,
-    env,
-    logger,
-  })
-  const context: AgentContext = {
-    agentId,
-    apiVersions: settings.apiVersions,
-    ak: settings.ak,
-    keys: identity.keys,
-    transport,
-    imaLog: start.imaLog,
-    bootLog: start.bootLog,
-    bootTime: readBootTime(),
-    payloads,
-    inbox,
-    logger,
-  }
+  const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
   if (values.enable_revocation_notifications) {
     const { revocation_notification_ip: host, revocation_notification_port: port } = values
     const zeromq = await listenOverZeromq({ host, port, inbox, logger })
-    undo.push(() => zeromq.close())
+    onStop(() => zeromq.close())
   }
-  await register(start, identity, certificate)
-  const server = await listen(context, start, certificate)
+  const registration = { settings, identity, certificate: certificate?.certPem ?? null, registrarCa: machine.trust.registrar }
+  await registerAtRegistrar(registration, logger)
+  const { imaLog, bootLog, trust } = machine
+  const { apiVersions, ak } = settings
+  const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, bootTime: readBootTime() }
+  const server = await listen({ ...opened, payloads, inbox, logger }, settings, certificate && { ...certificate, clients: trust.clients })
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
     contact: hostPort(values.contact_ip, values.contact_port),
   })
-  return {
-    agentId,
-    port: server.port,
-    idle: () => payloads.idle(),
-    async stop() {
-      await server.close()
-      await payloads.stop()
-      await inbox.close()
-      for (const step of undo.reverse()) await step()
-      if (values.unmount_secure && secure.mountedByUs) secure.unmount()
-    },
+  async function end() {
+    await server.close()
+    await payloads.stop()
+    await inbox.close()
   }
+  return { agentId, port: server.port, payloads, end }
 }
 
-async function register({ settings, trust, logger }: Start, identity: AgentIdentity, certificate: ServerCertificate | null) {
-  const { values } = settings
-  const url = values.registrar_tls_enabled
-    ? `https://${hostPort(values.registrar_ip, values.registrar_tls_port)}`
-    : `http://${hostPort(values.registrar_ip, values.registrar_port)}`
-  const client = openApiClient({
-    url,
-    name: 'registrar',
-    timeoutSeconds: REGISTRAR_TIMEOUT_SECONDS,
-    ...(values.registrar_tls_enabled ? { tls: { ca: trust.registrar } } : {}),
-  })
-  const backOff = {
-    initialDelayMs: values.exponential_backoff_initial_delay,
-    maxRetries: values.exponential_backoff_max_retries,
-    maxDelayMs: values.exponential_backoff_max_delay,
+function payloadReceiver(
+  { values, env }: AgentSettings,
+  { secure }: Machine,
+  given: { agentId: string; inbox: RevocationInbox; logger: Logger },
+): PayloadReceiver {
+  const names = {
+    key: values.enc_keyname,
+    payload: values.dec_payload_file,
+    script: values.payload_script,
+    extractZip: values.extract_payload_zip,
   }
-  const request = {
-    client,
-    identity,
-    iak: settings.deviceKeys?.iak,
-    contactIp: values.contact_ip,
-    contactPort: values.contact_port,
-    mtlsCert: certificate?.certPem ?? null,
-    apiVersions: settings.apiVersions,
-    logger,
-  }
-  try {
-    await registerWithRetries(request, backOff, (milliseconds) => sleep(milliseconds))
-  } finally {
-    await client.close()
-  }
+  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
+  return new PayloadReceiver({ ...given, secure, names, scriptTimeoutSeconds: values.payload_script_timeout, allowed, env })
 }
 
-function listen(context: AgentContext, { settings, trust }: Start, certificate: ServerCertificate | null): Promise<Listening> {
-  const { values, apiVersions, maxBodyBytes } = settings
+/** @param tls null for plain HTTP. */
+function listen(
+  context: AgentContext,
+  settings: AgentSettings,
+  tls: (ServerCertificate & { clients: string[] }) | null,
+): Promise<Listening> {
+  const { values, apiVersions, maxPayloadBody } = settings
   return serve({
     host: values.ip,
     port: values.port,
-    routes: agentRoutes(context),
+    routes: agentRoutes(context, maxPayloadBody),
     versions: apiVersions,
-    maxBodyBytes,
+    bodyRoomBytes: { anonymous: 2 * maxPayloadBody, certified: maxPayloadBody },
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
-    ...(certificate ? { tls: { cert: certificate.certPem, key: certificate.keyPem, ca: trust.clients, requireCertificate: true } } : {}),
+    ...(tls ? { tls: { cert: tls.certPem, key: tls.keyPem, ca: tls.clients, requireCertificate: true } } : {}),
   })
 }
 
@@ -235,50 +158,3 @@ const serverCertificate = ({ values, paths }: AgentSettings, agentId: string, lo
     serial: randomBytes(16),
     logger,
   })
-
-const lockFile = (keylimeDir: string) => path.join(keylimeDir, '.agent.lock')
-
-/** Two agents with one directory would overwrite each other's keys. The lock is the process' own and ends with it. */
-function holdDirectory(keylimeDir: string): number {
-  let fd: number
-  try {
-    fd = fs.openSync(lockFile(keylimeDir), fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_NOFOLLOW, 0o600)
-  } catch (cause) {
-    throw new KeylimeError('file_failed', `cannot write into ${keylimeDir}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'create keylime_dir and give it to the user who runs the agent, or set KEYLIME_DIR',
-    })
-  }
-  if (nativeAddon().tryLock(fd)) return fd
-  fs.closeSync(fd)
-  throw new KeylimeError('conflict', `another agent is running with ${keylimeDir}`, { hint: 'stop it, or set another KEYLIME_DIR' })
-}
-
-function revocationInbox({ settings, env, logger, secure, actionUser }: Start, agentId: string): RevocationInbox {
-  const { values, keylimeDir } = settings
-  const unzipped = path.join(secure.directory, 'unzipped')
-  const certificate =
-    values.revocation_cert === 'default' || values.revocation_cert === ''
-      ? path.join(unzipped, 'RevocationNotifier-cert.crt')
-      : values.revocation_cert
-  const shown = Object.entries(values).filter(([, value]) => !(value instanceof Secret))
-  return createRevocationWorker({
-    certificateFile: path.resolve(keylimeDir, certificate),
-    unzipped,
-    configuredActions: values.revocation_actions,
-    actionsDirectory: values.revocation_actions_dir,
-    allowPayloadActions: values.allow_payload_revocation_actions,
-    goOnAfterFailure: values.revocation_actions_go_on,
-    surroundings: {
-      keylimeDir,
-      roomParents: actionUser ? [actionUser.room.directory] : [secure.directory, keylimeDir],
-      runAs: actionUser?.account ?? null,
-      agentId,
-      settings: Object.fromEntries(shown),
-      timeLimitSeconds: values.revocation_action_timeout,
-      env,
-      logger,
-    },
-    logger,
-  })
-}

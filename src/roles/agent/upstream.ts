@@ -1,5 +1,6 @@
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { loadAgentSettings } from './agent-settings.ts'
 import { startAgent } from './start.ts'
 
 const USAGE = `A program for attesting a machine with its TPM
@@ -19,7 +20,7 @@ export async function runUpstream(args: string[]): Promise<number> {
     return wantsHelp ? 0 : 2
   }
   const logger = createLogger({ name: 'agent', level: logLevel(process.env['RUST_LOG']) })
-  return runService(logger, () => startAgent(process.env, logger))
+  return runService(logger, () => startAgent(loadAgentSettings(process.env), logger))
 }
 
 /** `RUST_LOG=keylime_agent=debug` and the like. */

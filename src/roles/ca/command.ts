@@ -1,20 +1,16 @@
 import type { Argv } from 'yargs'
-import {
-  changePassword,
-  createCertificate,
-  importKey,
-  initAuthority,
-  listCertificates,
-  packageCertificate,
-  publishCrl,
-  revokeCertificate,
-  showCertificate,
-} from '../../authority/authority.ts'
+import { packageCertificate } from '../../authority/certificate-package.ts'
+import { changePassword } from '../../authority/change-password.ts'
+import { createCertificate } from '../../authority/create-certificate.ts'
+import { importKey, initAuthority } from '../../authority/init-authority.ts'
+import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
+import { withAuthority } from '../../authority/open-authority.ts'
+import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
-import { certificateDetails, certificateJson, certificateTable } from './render.ts'
-import { type OpenedCa, openCa } from './start.ts'
+import { type OpenedCa, openCa } from './open-ca.ts'
+import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -79,7 +75,7 @@ export const command = {
       })
     }
     const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
-    for (const warning of ca.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
     const { lines, json } = await action(ca, argv)
     process.stdout.write(argv.json ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
     return 0
@@ -134,7 +130,8 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   },
 
   async crl(ca) {
-    const next = new Date(await publishCrl(await ca.access())).toISOString()
+    const { nextUpdate } = await withAuthority(await ca.access(), (authority) => authority.publishCrl())
+    const next = new Date(nextUpdate ?? ca.now()).toISOString()
     return {
       lines: [`revocation list published in ${ca.directory}; the next is due on ${next.slice(0, 10)}`],
       json: { directory: ca.directory, next_update: next },
@@ -161,7 +158,7 @@ const WORDS = [...Object.keys(ACTIONS), 'listen']
 /** A service: runs until it is told to stop. */
 async function listen(argv: Arguments): Promise<number> {
   const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
-  return runListener(ca, { notifier: argv.name, json: Boolean(argv.json), env: process.env })
+  return runListener(ca, { notifier: argv.name, json: Boolean(argv.json) })
 }
 
 function nameOf(argv: Arguments): string {

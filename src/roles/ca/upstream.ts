@@ -1,12 +1,15 @@
 import fs from 'node:fs'
-import { createCertificate, importKey, initAuthority, packageCertificate, revokeCertificate } from '../../authority/authority.ts'
+import { packageCertificate } from '../../authority/certificate-package.ts'
+import { createCertificate } from '../../authority/create-certificate.ts'
+import { importKey, initAuthority } from '../../authority/init-authority.ts'
+import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { loadPythonLogging } from '../../config/python-logging.ts'
 import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
-import { type OpenedCa, openCa } from './start.ts'
+import { type OpenedCa, openCa } from './open-ca.ts'
 
 const PROGRAM = 'keylime_ca'
 const NO_NAME = 'you must pass in a name for the certificate using -n (or --name)'
@@ -63,7 +66,7 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
     await importKey(await ca.access(), values['file'] ?? 'ca-private.pem', Number(values['serial']))
     return 0
   }
-  if (command === 'listen') return runListener(ca, { notifier: name, json: false, env: process.env })
+  if (command === 'listen') return runListener(ca, { notifier: name, json: false })
   if (command !== 'create' && command !== 'pkg' && command !== 'revoke') return fail(log, `Invalid command: ${command}`)
   if (!name) return fail(log, NO_NAME)
   const access = await ca.access()

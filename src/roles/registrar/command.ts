@@ -1,8 +1,7 @@
 import type { Argv } from 'yargs'
-import { loadConfig } from '../../config/load.ts'
-import { registrarOptions } from '../../config/registrar.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { loadRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
 
 interface Arguments {
@@ -28,12 +27,12 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = argv.config ? { ...process.env, KEYLIME_REGISTRAR_CONFIG: argv.config } : process.env
-    loadConfig('registrar', registrarOptions, { env })
+    const settings = loadRegistrarSettings(env)
     if (argv.checkConfig) {
       process.stdout.write('the configuration of the registrar can be used\n')
       return 0
     }
     const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
-    return runService(logger, () => startRegistrar(env, logger))
+    return runService(logger, () => startRegistrar(settings, logger))
   },
 }

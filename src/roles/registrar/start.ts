@@ -1,9 +1,5 @@
 import path from 'node:path'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { caOptions, caSettings } from '../../config/ca.ts'
-import { loadConfig } from '../../config/load.ts'
-import { registrarOptions } from '../../config/registrar.ts'
-import { tenantOptions } from '../../config/tenant.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { systemClock } from '../../io/clock.ts'
@@ -13,8 +9,9 @@ import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import type { RegistrarContext } from './registrar-context.ts'
-import { registrarRoutes } from './routes.ts'
+import type { RegistrarContext } from './api/registrar-context.ts'
+import { registrarRoutes } from './api/routes.ts'
+import type { RegistrarSettings } from './registrar-settings.ts'
 
 export interface RunningRegistrar {
   port: number
@@ -23,10 +20,10 @@ export interface RunningRegistrar {
 }
 
 /** Starts the registrar: plain HTTP for agents, mutual TLS for everybody else. Serves when it returns. */
-export async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<RunningRegistrar> {
-  const { values, warnings, keylimeDir } = loadConfig('registrar', registrarOptions, { env })
+export async function startRegistrar(settings: RegistrarSettings, logger: Logger): Promise<RunningRegistrar> {
+  const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
-  const tls = await tlsOf(env)
+  const tls = await tlsOf(settings)
   const database = await openDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
     'registrar',
@@ -38,10 +35,10 @@ export async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Pr
     clock: systemClock,
     logger,
     rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action },
-    makerCertificates: await makerCertificates(env, logger),
+    makerCertificates: await makerCertificates(settings, logger),
     agentLock: createKeyedLock(),
   }
-  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
     const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, requireCertificate: false } }).catch(async (error) => {
@@ -63,19 +60,14 @@ export async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Pr
   }
 }
 
-/** A registration has keys and certificates, never a payload: upstream's limit of 100 MiB would only serve a flood. */
-const MAX_BODY_BYTES = 1 << 20
-
-async function tlsOf(env: NodeJS.ProcessEnv): Promise<TlsIdentity> {
-  const { values, keylimeDir } = loadConfig('registrar', registrarOptions, { env })
-  const ca = loadConfig('ca', caOptions, { env }).values
+async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<TlsIdentity> {
   const directory = await ensureTlsDirectory({
     role: 'registrar',
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password.reveal(),
-    settings: caSettings(ca),
+    caPassword: ca.password,
+    settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: '',
     now: systemClock.now,
@@ -91,10 +83,9 @@ async function tlsOf(env: NodeJS.ProcessEnv): Promise<TlsIdentity> {
   })
 }
 
-/** Certificates of the makers, for IAK and IDevID: the store of the tenant's configuration, as upstream. Read at the start. */
-async function makerCertificates(env: NodeJS.ProcessEnv, logger: Logger) {
-  const { values, keylimeDir } = loadConfig('tenant', tenantOptions, { env })
-  const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, values.tpm_cert_store))
+/** Read at the start. */
+async function makerCertificates({ keylimeDir, makerStore }: RegistrarSettings, logger: Logger) {
+  const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, makerStore))
   for (const problem of problems) logger.warn(problem)
   return () => certificates
 }

@@ -9,6 +9,7 @@ import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { expectSuccess } from './services/verifier-service.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
+import { loadTenantSettings } from './tenant-settings.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {
@@ -104,7 +105,9 @@ export const command = {
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
     try {
-      const result = await withTenant(optionsOf(argv, action), process.env, report, (context) => runTenantCommand(context, action))
+      const result = await withTenant({ options: optionsOf(argv, action), settings: loadTenantSettings(process.env), report }, (context) =>
+        runTenantCommand(context, action),
+      )
       const code = exitCode(result)
       process.stdout.write(
         argv.json

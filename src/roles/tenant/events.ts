@@ -1,5 +1,5 @@
-import type { QuoteReply } from './enrol/identity-quote.ts'
-import type { AgentStatus } from './services/verifier-service.ts'
+import type { AgentStatus } from '../../core/api/agent-status.ts'
+import type { IdentityQuote } from '../../core/api/identity-quote.ts'
 
 /** What happened, in the order in which it happened. The renderers turn it into lines; nothing here is secret. */
 export type TenantEvent =
@@ -21,7 +21,13 @@ export type TenantEvent =
       readonly directory: string
       readonly isNewAuthority: boolean
     }
-  | { readonly type: 'quote_verified'; readonly agentId: string; readonly host: string; readonly port: number; readonly reply: QuoteReply }
+  | {
+      readonly type: 'quote_verified'
+      readonly agentId: string
+      readonly host: string
+      readonly port: number
+      readonly reply: IdentityQuote
+    }
   | { readonly type: 'ek_verified'; readonly maker: string; readonly anchor: string }
   | { readonly type: 'ek_unchecked' }
   | { readonly type: 'ek_script_passed'; readonly script: string; readonly output: string }

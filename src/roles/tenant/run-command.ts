@@ -1,12 +1,11 @@
+import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
-import { deleteFromVerifier } from './enrol/delete-agent.ts'
-import { findAgent, resolveAgentId } from './enrol/find-agent.ts'
-import { type Story, tellStory } from './explain/explain.ts'
+import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
+import { type Story, tellStory } from './explain/tell-story.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
-import { listRevocations, type Revocation } from './services/revocations.ts'
-import { type AgentStatus, expectSuccess } from './services/verifier-service.ts'
+import { findAgent, resolveAgentId } from './services/find-agent.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
 
@@ -26,7 +25,7 @@ export type TenantResult =
       /** Ids that only the registrar knows; none when it was not asked. */
       readonly notEnrolled: readonly string[]
     }
-  | { readonly type: 'revocations'; readonly revocations: readonly Revocation[] }
+  | { readonly type: 'revocations'; readonly revocations: readonly ReportedRevocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 
@@ -48,7 +47,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
     case 'cvlist':
       return { type: 'ids', where: 'verifier', ids: await verifierIds(context) }
     case 'revocations':
-      return { type: 'revocations', revocations: await listRevocations(context) }
+      return { type: 'revocations', revocations: await context.verifier.revocations() }
     case 'explain':
       return explain(context)
     case 'bulkinfo':
@@ -61,7 +60,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
 }
 
 async function deleteAgent(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  const agentId = await verifierAgentId(context)
   const known = await deleteFromVerifier(context, agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer attested` : `the verifier did not have agent ${agentId}` }
@@ -74,19 +73,19 @@ function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
 
 async function explain(context: TenantContext): Promise<TenantResult> {
   const { all = false, patch = '' } = context.options
-  const story = await tellStory(context, await resolveAgentId(context, () => verifierIds(context)))
+  const story = await tellStory(context, await verifierAgentId(context))
   return { type: 'story', story, all, wantsPatch: patch !== '' }
 }
 
 async function reactivate(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => verifierIds(context))
+  const agentId = await verifierAgentId(context)
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
   return { type: 'done', agentId, summary: `agent ${agentId} is attested again` }
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context, () => context.registrar.agentIds())
+  const agentId = await resolveAgentId(context.registrar, context.options, () => context.registrar.agentIds())
   const known = await context.registrar.delete(agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer registered` : `agent ${agentId} was not registered` }
@@ -94,32 +93,23 @@ async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult
 
 async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
   if (command === 'cvstatus') {
-    const agentId = await resolveAgentId(context, () => verifierIds(context))
+    const agentId = await verifierAgentId(context)
     return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
   }
-  const { agentId, registered } = await findAgent(context)
+  const { agentId, registered } = await findAgent(context.registrar, context.options)
   const status = command === 'regstatus' ? undefined : await context.verifier.agent(agentId)
   return { type: 'status', agentId, registered, status }
 }
 
-/** Ids at the verifier; upstream gives rows of one element each. */
-async function verifierIds(context: TenantContext): Promise<string[]> {
-  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, query(context)))
-  const ids = (results as { uuids?: unknown } | null)?.uuids
-  return Array.isArray(ids) ? ids.flat().map(String) : []
-}
+const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')
 
-async function allAgents(context: TenantContext): Promise<Record<string, AgentStatus>> {
-  const { results } = expectSuccess(await context.verifier.raw('GET', '/agents/', undefined, { bulk: 'True', ...query(context) }))
-  if (typeof results !== 'object' || results === null)
-    throw new KeylimeError('malformed', 'the verifier’s answer to bulkinfo is not an object')
-  return results as Record<string, AgentStatus>
-}
+/** The agent that is meant, of those at the verifier. */
+const verifierAgentId = (context: TenantContext) => resolveAgentId(context.registrar, context.options, () => verifierIds(context))
+
+const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatuses(options.verifierId ?? '')
 
 /** Every machine that somebody knows: those of the verifier, and those that have registered and were not enrolled yet. */
 async function listAgents(context: TenantContext): Promise<TenantResult> {
   const [agents, registered] = await Promise.all([allAgents(context), context.registrar.agentIds()])
   return { type: 'agents', agents, notEnrolled: registered.filter((id) => !(id in agents)) }
 }
-
-const query = ({ options }: TenantContext): Record<string, string> => (options.verifierId ? { verifier: options.verifierId } : {})

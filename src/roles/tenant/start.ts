@@ -1,23 +1,19 @@
-import { caOptions } from '../../config/ca.ts'
-import type { Environment } from '../../config/files.ts'
-import { loadConfig } from '../../config/load.ts'
-import { tenantOptions } from '../../config/tenant.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { Report } from './events.ts'
 import { openTenantContext, type TenantContext } from './tenant-context.ts'
 import type { TenantOptions } from './tenant-options.ts'
+import type { TenantSettings } from './tenant-settings.ts'
 
-/** Loads the configuration, opens the clients, runs `work` and closes everything, however it ends. */
-export async function withTenant<T>(
-  options: TenantOptions,
-  env: Environment,
-  report: Report,
-  work: (context: TenantContext) => Promise<T>,
-): Promise<T> {
-  const { values: config, warnings, keylimeDir } = loadConfig('tenant', tenantOptions, { env })
-  const { values: caConfig } = loadConfig('ca', caOptions, { env })
-  for (const text of warnings) report({ type: 'warning', text })
-  const context = await openTenantContext({ options, config, caConfig, env, keylimeDir, clock: systemClock, report })
+export interface TenantStart {
+  readonly options: TenantOptions
+  readonly settings: TenantSettings
+  readonly report: Report
+}
+
+/** Opens the clients, runs `work` and closes everything, however it ends. */
+export async function withTenant<T>({ options, settings, report }: TenantStart, work: (context: TenantContext) => Promise<T>): Promise<T> {
+  for (const text of settings.warnings) report({ type: 'warning', text })
+  const context = await openTenantContext({ ...settings, options, clock: systemClock, report })
   try {
     return await work(context)
   } finally {

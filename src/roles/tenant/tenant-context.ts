@@ -1,41 +1,26 @@
-import type { caOptions } from '../../config/ca.ts'
-import type { Environment } from '../../config/files.ts'
-import type { Values } from '../../config/option.ts'
-import type { tenantOptions } from '../../config/tenant.ts'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
-import { type ApiClient, openApiClient } from '../../io/http/api-client.ts'
+import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
 import { RegistrarService } from './services/registrar-service.ts'
+import type { ServerAddress } from './services/server-address.ts'
 import { VerifierService } from './services/verifier-service.ts'
 import type { TenantOptions } from './tenant-options.ts'
+import type { TenantSettings } from './tenant-settings.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
-export interface TenantContext {
-  readonly options: TenantOptions
-  readonly config: Values<typeof tenantOptions>
-  readonly caConfig: Values<typeof caOptions>
-  readonly env: Environment
-  readonly keylimeDir: string
-  readonly clock: Clock
-  readonly report: Report
+export interface TenantContext extends ContextParts {
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
-  readonly registrarAddress: { readonly host: string; readonly port: number }
-  readonly verifierAddress: { readonly host: string; readonly port: number }
   /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
   openAgent(host: string, port: number, pin: string | null): ApiClient
   close(): Promise<void>
 }
 
-export interface ContextParts {
+export interface ContextParts extends TenantSettings {
   readonly options: TenantOptions
-  readonly config: Values<typeof tenantOptions>
-  readonly caConfig: Values<typeof caOptions>
-  readonly env: Environment
-  readonly keylimeDir: string
   readonly clock: Clock
   readonly report: Report
 }
@@ -54,17 +39,15 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   })
   const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
   const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
-  const server = (name: string, { host, port }: { host: string; port: number }) =>
-    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout })
-  const registrar = new RegistrarService(server('registrar', registrarAddress))
-  const verifier = new VerifierService(server('verifier', verifierAddress))
+  const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
+    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout, answers })
+  const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS), registrarAddress)
+  const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS), verifierAddress)
   const agents: ApiClient[] = []
   return {
     ...parts,
     registrar,
     verifier,
-    registrarAddress,
-    verifierAddress,
     openAgent(host, port, pin) {
       const client = openApiClient({
         name: 'agent',
@@ -80,6 +63,9 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     },
   }
 }
+
+/** Of the registrar: one record, or the ids of 400,000 agents. */
+const LISTS_OF_IDS: AnswerLimits = { maxBytes: 16 << 20, json: { maxDepth: 8, maxValues: 500_000 } }
 
 function clientDirectory(tlsDir: string, keylimeDir: string): string {
   if (tlsDir === 'generate') {

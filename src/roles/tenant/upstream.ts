@@ -8,6 +8,7 @@ import { runUpstreamCommand } from './faces/upstream-commands.ts'
 import { withTenant } from './start.ts'
 import type { TenantContext } from './tenant-context.ts'
 import { type TenantOptions, tenantCommand } from './tenant-options.ts'
+import { loadTenantSettings } from './tenant-settings.ts'
 
 const PROGRAM = 'keylime_tenant'
 
@@ -42,13 +43,14 @@ async function run(options: TenantOptions, log: PythonLogger): Promise<number> {
   }
   let report: ReturnType<typeof upstreamReport> | undefined
   const work = (context: TenantContext) => {
-    verifier = `${context.verifierAddress.host}:${context.verifierAddress.port}`
+    verifier = `${context.verifier.address.host}:${context.verifier.address.port}`
     report = upstreamReport({ log, print: output.print, verifier })
     return runUpstreamCommand(context, command, output)
   }
   const early = upstreamReport(output)
   try {
-    return await withTenant(options, process.env, (event) => (report ?? early)(event), work)
+    const settings = loadTenantSettings(process.env)
+    return await withTenant({ options, settings, report: (event) => (report ?? early)(event) }, work)
   } catch (error) {
     if (!isKeylimeError(error)) return failed(log, error instanceof Error ? (error.stack ?? error.message) : String(error))
     return failed(log, upstreamWords(error, options, verifier))

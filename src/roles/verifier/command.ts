@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { startVerifier } from './start.ts'
 import { loadVerifierSettings } from './verifier-settings.ts'
 
@@ -17,12 +18,15 @@ interface Deps {
 
 /** `keylime verifier`. */
 export const command = {
-  builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
-      .usage('Attests machines, releases payload keys to those that pass, revokes those that fail.\n\nUsage: keylime verifier [options]')
+  builder: (yargs: Argv, choose: Choose): Argv<Arguments> =>
+    addAuditWords(yargs, choose)
+      .usage(
+        'Attests machines, releases payload keys to those that pass, revokes those that fail.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD …',
+      )
       .example('keylime verifier', 'with /etc/keylime/verifier.conf, the registrar hosted inside')
       .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'everything in another directory')
       .example('keylime verifier --check-config', 'only look whether the configuration can be used')
+      .example('keylime verifier audit verify', 'whether the audit log is whole; `audit show` reads it')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/verifier.conf', requiresArg: true })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })

@@ -3,7 +3,12 @@ import type { Environment } from '../../config/files.ts'
 import { loadConfig } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
 import { verifierOptions } from '../../config/verifier.ts'
+import type { AgentTiming } from '../../core/attestation/agent-state.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
+import type { SeverityPolicy } from '../../core/verdict/severity.ts'
+import type { JudgingRules } from '../../io/judging/judging-rules.ts'
 
 export type VerifierValues = Values<typeof verifierOptions>
 
@@ -22,3 +27,37 @@ export function loadVerifierSettings(env: Environment): VerifierSettings {
   const ca = loadConfig('ca', caOptions, { env }).values
   return { values, ca: { settings: caSettings(ca), password: ca.password.reveal() }, keylimeDir, warnings }
 }
+
+/** @throws KeylimeError `config_invalid` for `measured_boot_policy_name`. */
+export function bootPolicyOf({ measured_boot_policy_name: name }: VerifierValues): BootPolicyName {
+  if (isBootPolicyName(name)) return name
+  throw new KeylimeError('config_invalid', `measured_boot_policy_name = ${name} is not known here`, {
+    hint: `known are ${BOOT_POLICY_NAMES.join(', ')}`,
+  })
+}
+
+export const timingOf = (values: VerifierValues): AgentTiming => ({
+  quoteInterval: values.quote_interval,
+  retryInterval: values.retry_interval,
+  exponentialBackoff: values.exponential_backoff,
+  maxRetries: values.max_retries,
+})
+
+/** @throws KeylimeError `config_invalid` for a rule of `severity_policy`. */
+export function severityOf(values: VerifierValues): SeverityPolicy {
+  const rules = values.severity_policy.map(({ event_id, severity_label }) => {
+    try {
+      return { eventId: new RegExp(`^(?:${event_id})$`, 's'), label: severity_label }
+    } catch (cause) {
+      throw new KeylimeError('config_invalid', `severity_policy: "${event_id}" is no regular expression`, { cause })
+    }
+  })
+  return { labels: values.severity_labels, rules }
+}
+
+/** How evidence and policies are judged, in this thread and in the workers. */
+export const judgingRulesOf = (values: VerifierValues): JudgingRules => ({
+  failOnViolations: values.fail_on_violations,
+  requireSigned: values.require_allow_list_signatures,
+  bootPolicy: bootPolicyOf(values),
+})

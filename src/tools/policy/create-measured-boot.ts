@@ -1,7 +1,7 @@
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { createReferenceState } from '../../core/measured-boot/create-reference-state.ts'
 import { type BootEventLog, parseEventLog } from '../../core/measured-boot/event-log.ts'
-import { readInput } from './read-input.ts'
+import { readFile } from '../../io/files/read-file.ts'
 
 export interface BootCreateOptions {
   eventLog?: string | undefined
@@ -18,7 +18,7 @@ export async function createMeasuredBootPolicy(options: BootCreateOptions, tell:
     throw new KeylimeError('usage', 'a reference state is made of a boot log', {
       hint: 'give --event-log /sys/kernel/security/tpm0/binary_bios_measurements, or a copy of it',
     })
-  const { state, warnings } = createReferenceState(readLog(await readInput(eventLog), eventLog), {
+  const { state, warnings } = createReferenceState(readLog(await readFile(eventLog), eventLog), {
     withoutSecureBoot: withoutSecureboot ?? false,
   })
   for (const warning of warnings) tell(`warning: ${warning}`)

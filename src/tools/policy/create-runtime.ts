@@ -3,9 +3,10 @@ import { algorithmOfDigests, algorithmOfLog, collectAllowList, collectLog, expre
 import { compileExcludes } from '../../core/ima/excludes.ts'
 import { addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyText } from '../../core/ima/policy-document.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
+import { readText } from '../../io/files/read-file.ts'
 import { chooseAlgorithm } from './choose-algorithm.ts'
 import type { DigestSource, DigestSourceContext } from './digest-source.ts'
-import { readImaKeys, readTextInput } from './read-input.ts'
+import { readImaKeys } from './read-ima-keys.ts'
 import { type DebFilesOptions, debFiles } from './sources/deb-files.ts'
 import { type DebInstalledOptions, debInstalled } from './sources/deb-installed.ts'
 import { type DebRepositoryOptions, debRepository } from './sources/deb-repository.ts'
@@ -74,7 +75,7 @@ export async function createRuntimePolicy(options: CreateOptions, notes: Notes):
   const said = await readLists(options, parts, notes)
   const algorithm = chooseAlgorithm(options.hash, said)
   for (const source of sources) await source.collect(options, { ...notes, parts, algorithm })
-  if (options.excludeList) for (const expression of expressionsOf(await readTextInput(options.excludeList))) parts.excludes.add(expression)
+  if (options.excludeList) for (const expression of expressionsOf(await readText(options.excludeList))) parts.excludes.add(expression)
   const isExcluded = compileExcludes([...parts.excludes], 'excludes')
   if (!options.keepExcluded)
     for (const name of parts.digests.keys()) if (name !== 'boot_aggregate' && isExcluded(name)) parts.digests.delete(name)
@@ -110,7 +111,7 @@ async function readLists(
   }
   if (options.allowlist) {
     const list = emptyParts()
-    unread(options.allowlist, collectAllowList(await readTextInput(options.allowlist), list))
+    unread(options.allowlist, collectAllowList(await readText(options.allowlist), list))
     if (list.digests.size === 0 && list.keyrings.size === 0)
       throw new KeylimeError('invalid_request', `${options.allowlist}: no line is a digest and a path`, {
         hint: 'sha256sum FILE … makes such lines',
@@ -121,7 +122,7 @@ async function readLists(
   }
   if (options.log !== undefined) {
     const file = options.log || KERNEL_LOG
-    const log = await readTextInput(file)
+    const log = await readText(file)
     if (options.logFiles ?? true) said.push([file, algorithmOfLog(log)])
     unread(
       file,
@@ -132,7 +133,7 @@ async function readLists(
 }
 
 async function readBase(file: string): Promise<Record<string, unknown>> {
-  const text = plainPolicy(await readTextInput(file), { key: null, required: false })
+  const text = plainPolicy(await readText(file), { key: null, required: false })
   const json: unknown = JSON.parse(text)
   if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>
   throw new KeylimeError('invalid_request', `${file}: is not a runtime policy`)

@@ -5,9 +5,9 @@ import { parseQuote } from '../../core/quote/quote-text.ts'
 import { verifyQuote } from '../../core/quote/verify-quote.ts'
 import { type HashName, isHashName } from '../../core/tpm/algorithms.ts'
 import { type PublicArea, parsePublicArea } from '../../core/tpm/public-area.ts'
+import { readFile, readText } from '../../io/files/read-file.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
 import { readPcrFile } from './pcr-files.ts'
-import { readInput, readTextInput } from './read-input.ts'
 
 export interface TpmCreateOptions {
   pcrsList?: string | undefined
@@ -44,7 +44,7 @@ async function quotedPcrs(
   ak: string | undefined,
   tell: (note: string) => void,
 ): Promise<ReadonlyMap<number, Buffer>> {
-  const text = (await readTextInput(file)).trim()
+  const text = (await readText(file)).trim()
   const quote = parseQuote(text)
   if (quote.pcrs.hash !== bank)
     throw new KeylimeError('invalid_request', `${file}: is a quote of bank ${quote.pcrs.hash}`, { hint: `give --bank ${quote.pcrs.hash}` })
@@ -59,7 +59,7 @@ async function quotedPcrs(
 
 /** PEM, or the TPM’s own form, as `tpm2_createak -u` writes it. */
 async function readAk(file: string): Promise<Pick<PublicArea, 'type' | 'key'>> {
-  const bytes = await readInput(file)
+  const bytes = await readFile(file)
   if (!bytes.includes('-----BEGIN')) return parsePublicArea(bytes)
   try {
     const key = createPublicKey(bytes)

@@ -1,7 +1,7 @@
 import { KeylimeError } from '../../core/errors.ts'
 import { digestSize, HASH_NAMES, type HashName } from '../../core/tpm/algorithms.ts'
 import { PCR_COUNT } from '../../core/tpm/pcr-selection.ts'
-import { readInput } from './read-input.ts'
+import { readFile } from '../../io/files/read-file.ts'
 
 const ALL = Array.from({ length: PCR_COUNT }, (_, pcr) => pcr)
 
@@ -10,7 +10,7 @@ const ALL = Array.from({ length: PCR_COUNT }, (_, pcr) => pcr)
  * @throws KeylimeError `invalid_request` when the bank is not there.
  */
 export async function readPcrFile(file: string, bank: HashName, listed: readonly number[] = ALL): Promise<Map<number, Buffer>> {
-  const bytes = await readInput(file)
+  const bytes = await readFile(file)
   const values = /^[\t\n\r -~]*$/.test(bytes.toString('latin1'))
     ? valuesOfText(bytes.toString('latin1'), bank)
     : valuesOfBytes(bytes, bank, listed)

@@ -4,8 +4,8 @@ import { KeylimeError } from '../../core/errors.ts'
 import { ecdsaKeyId, readSigningKey, signPolicy, x509KeyId } from '../../core/ima/sign-policy.ts'
 import { makeSelfSigned } from '../../core/pki/issue.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { readFile } from '../../io/files/read-file.ts'
 import { randomBytes } from '../../io/random.ts'
-import { readInput } from './read-input.ts'
 
 export interface SigningOptions {
   /** PEM file of a private EC key. */
@@ -29,7 +29,7 @@ export async function signRuntimePolicy(policy: string | Buffer, options: Signin
     throw new KeylimeError('usage', 'a key is read or made, not both', { hint: 'give --key FILE or --keypath FILE' })
   if (backend === 'x509' && !certOutfile)
     throw new KeylimeError('usage', 'the back end x509 makes a certificate, and where is not said', { hint: 'give --cert-outfile FILE' })
-  const key = options.key ? readSigningKey(await readInput(options.key)) : await makeKey(options)
+  const key = options.key ? readSigningKey(await readFile(options.key)) : await makeKey(options)
   if (backend === 'ecdsa') return signPolicy(policy, key, ecdsaKeyId(key))
   const { pem } = await makeSelfSigned({
     commonName: CERTIFICATE_NAME,

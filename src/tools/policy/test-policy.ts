@@ -7,10 +7,12 @@ import type { BootPolicy } from '../../core/measured-boot/boot-evidence.ts'
 import { type BootPolicyName, parseBootPolicy, parseBootPolicyText } from '../../core/measured-boot/boot-policy.ts'
 import { isReferenceState } from '../../core/measured-boot/reference-state.ts'
 import { judgeStaticPcrs, parseTpmPolicy } from '../../core/policy/tpm-policy.ts'
+import type { VerifiedPcrs } from '../../core/quote/verify-quote.ts'
+import type { HashName } from '../../core/tpm/algorithms.ts'
 import { isHashName } from '../../core/tpm/algorithms.ts'
 import type { Failure } from '../../core/verdict/failure.ts'
+import { readFile, readText } from '../../io/files/read-file.ts'
 import { readPcrFile } from './pcr-files.ts'
-import { readInput, readTextInput, unsignedPcrs } from './read-input.ts'
 
 export interface TestOptions {
   runtimePolicy?: string | undefined
@@ -43,12 +45,12 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   const pcrs = unsignedPcrs(bank, await readPcrFile(options.pcrs, bank))
   const failures: Failure[] = []
   const boot = await bootPolicyOf(options)
-  const log = options.eventLog ? await readInput(options.eventLog) : null
+  const log = options.eventLog ? await readFile(options.eventLog) : null
   const judged = boot?.judge({ pcrs, log, evaluate: true })
   failures.push(...(judged?.failures ?? []))
   if (options.runtimePolicy) {
-    const policy = parseRuntimePolicy(plainPolicy(await readTextInput(options.runtimePolicy), { key: null, required: false }))
-    const list = await readTextInput(options.log!)
+    const policy = parseRuntimePolicy(plainPolicy(await readText(options.runtimePolicy), { key: null, required: false }))
+    const list = await readText(options.log!)
     const bootAggregates = judged?.bootAggregates ?? []
     failures.push(
       ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,
@@ -61,10 +63,13 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
 /** A boot log without a policy is replayed all the same: it gives boot_aggregate. */
 async function bootPolicyOf({ mbPolicy, mbPolicyName, eventLog }: TestOptions): Promise<BootPolicy | null> {
   if (!mbPolicy) return eventLog ? parseBootPolicy(REPLAY_ONLY, 'accept-all') : null
-  const text = await readTextInput(mbPolicy)
+  const text = await readText(mbPolicy)
   const json = parseBootPolicyText(text)
   return parseBootPolicy(text, mbPolicyName ?? (json && isReferenceState(json) ? 'example' : 'accept-all'))
 }
 
 /** JSON as it stands on the command line, or the file that has it. */
-const jsonOrFile = async (text: string) => (text.trim().startsWith('{') ? text : readTextInput(text))
+const jsonOrFile = async (text: string) => (text.trim().startsWith('{') ? text : readText(text))
+
+/** For judging offline only: nobody signed these values, so nothing may be released on the verdict. */
+const unsignedPcrs = (hash: HashName, values: Map<number, Buffer>): VerifiedPcrs => ({ hash, values }) as unknown as VerifiedPcrs

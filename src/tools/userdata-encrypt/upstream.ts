@@ -1,7 +1,7 @@
 import { isKeylimeError } from '../../core/errors.ts'
 import { encryptUserdata, KEYS_FILE, PAYLOAD_FILE } from './encrypt-userdata.ts'
 
-/** `keylime_userdata_encrypt FILE`: upstream's two lines, status 255 without a file (policies-config-cli E.9). */
+/** `keylime_userdata_encrypt FILE`: upstream's two lines, status 255 without a file (policies E.9). */
 export async function runUpstream(args: string[]): Promise<number> {
   const [file] = args
   if (file === undefined) {

@@ -4,8 +4,8 @@ import os from 'node:os'
 import path from 'node:path'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { loadAgentSettings } from '../../../src/roles/agent/agent-settings.ts'
-import { actionAccountOf } from '../../../src/roles/agent/privileges.ts'
-import { type ActionUser, openActionUser } from '../../../src/roles/agent/revocation/action-user.ts'
+import { type ActionUser, openActionUser } from '../../../src/roles/agent/machine/action-user.ts'
+import { actionAccountOf } from '../../../src/roles/agent/machine/privileges.ts'
 import type { ActionKind } from '../../../src/roles/agent/revocation/find-action.ts'
 import { runAction } from '../../../src/roles/agent/revocation/run-action.ts'
 import { tryAction } from '../../../src/roles/agent/revocation/try-action.ts'
@@ -97,7 +97,7 @@ touch "$room/x" 2>&1; ln -s /etc "$parent/y" 2>&1; mv "$room" "$parent/z" 2>&1; 
     const file = path.join(home, 'local_action_try.sh')
     fs.writeFileSync(file, '#!/bin/sh\nid -u\n')
     const env = { KEYLIME_DIR: home, KEYLIME_AGENT_RUN_AS: '', KEYLIME_AGENT_REVOCATION_ACTIONS_RUN_AS: 'nobody' }
-    expect(await tryAction(file, '{}', env, { ...silentLogger, info: (line: string) => lines.push(line) })).toBe(0)
+    expect(await tryAction(file, '{}', loadAgentSettings(env), { ...silentLogger, info: (line: string) => lines.push(line) })).toBe(0)
     expect(lines).toEqual([String(nobody)])
   })
   test('in a keylime_dir that the user cannot enter, do not start, and it is said why', async () => {

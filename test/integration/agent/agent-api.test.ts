@@ -1,5 +1,9 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
+import type { z } from 'zod'
+import { agentVersion, integrityQuote } from '../../../src/core/api/agent.ts'
+import { agentInfo } from '../../../src/core/api/agent-info.ts'
+import { identityQuote } from '../../../src/core/api/identity-quote.ts'
 import { dataPcrValue } from '../../../src/core/quote/data-pcr.ts'
 import { verifyQuote } from '../../../src/core/quote/verify-quote.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
@@ -45,6 +49,17 @@ describeAsRoot('an agent that is registered', () => {
     expect((await bed.get('/version')).results).toEqual({ supported_version: '2.6', supported_versions: versions })
     expect((await bed.get('/v2.2/agent/info')).results).toMatchObject({ agent_uuid: AGENT_ID, tpm_enc_alg: 'ecc', tpm_sign_alg: 'ecdsa' })
     expect((await bed.get('/v2.6/agent/info')).results).toMatchObject({ tpm_hash_alg: 'sha256', tpm_enc_alg: 'ecc256' })
+  })
+
+  test('gives answers that tenants of ours read, whole', async () => {
+    const read = async (path: string, schema: z.ZodType) => {
+      const { results } = await bed.get(path)
+      expect(schema.parse(results)).toEqual(results)
+    }
+    await read('/version', agentVersion)
+    await read('/v2.6/agent/info', agentInfo)
+    await read(`/v2.6/quotes/identity?nonce=${NONCE}`, identityQuote)
+    await read(`/v2.6/quotes/integrity?nonce=${NONCE}&mask=0x401&partial=0`, integrityQuote)
   })
 
   test('gives an identity quote that binds its transport key through PCR 16', async () => {

@@ -10,7 +10,9 @@ import { sealPayload } from '../../../src/core/payload/seal.ts'
 import { splitKey } from '../../../src/core/payload/split-key.ts'
 import { encryptShare } from '../../../src/core/payload/transport.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
+import { loadAgentSettings } from '../../../src/roles/agent/agent-settings.ts'
 import { type AgentDependencies, type RunningAgent, startAgent } from '../../../src/roles/agent/start.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { freePorts, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
@@ -40,7 +42,7 @@ export class AgentBed {
     const ca = loadConfig('ca', caOptions, { env: this.place.env }).values
     const request = { role: 'verifier', keylimeDir: this.place.dir, tlsDir: 'generate', names: ['127.0.0.1'], caPassword: 'x' } as const
     await ensureTlsDirectory({ ...request, settings: caSettings(ca), serverKeyPassword: '', clientKeyPassword: '', now: Date.now })
-    this.registrar = await startRegistrar(this.place.env, testLogger('registrar'))
+    this.registrar = await startRegistrar(loadRegistrarSettings(this.place.env), testLogger('registrar'))
     this.tpm = await startSwtpm()
   }
 
@@ -63,7 +65,7 @@ export class AgentBed {
       KEYLIME_AGENT_UNMOUNT_SECURE: 'false',
       ...settings,
     }
-    this.agent = await startAgent(this.#env, this.#logger(), given)
+    this.agent = await startAgent(loadAgentSettings(this.#env), this.#logger(), given)
     this.client = settings['KEYLIME_AGENT_ENABLE_AGENT_MTLS'] === 'false' ? this.plainClient() : this.clientWith(this.#identity())
   }
 

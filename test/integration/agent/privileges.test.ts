@@ -26,7 +26,7 @@ asRoot('root is given up for ever, by every thread, with all its groups', () => 
   fs.writeFileSync(own, '')
   fs.writeFileSync(target, '')
   fs.symlinkSync(target, link)
-  const module = path.resolve(import.meta.dirname, '../../../src/roles/agent/privileges.ts')
+  const module = path.resolve(import.meta.dirname, '../../../src/roles/agent/machine/privileges.ts')
   const env = { PATH: process.env['PATH'], MODULE: module, FILES: `${own}:${link}:${directory}/missing` }
   const output = execFileSync(process.execPath, ['--input-type=module', '-e', SCRIPT], { env, encoding: 'utf8' })
   const nobody = fs.statSync(own).uid

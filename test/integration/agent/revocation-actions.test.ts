@@ -9,9 +9,9 @@ import { revocationMessage } from '../../../src/core/revocation/message.ts'
 import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
 import { openPublisher } from '../../../src/io/zeromq/publisher.ts'
+import type { Acceptance } from '../../../src/roles/agent/revocation/revocation-inbox.ts'
 import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-listener.ts'
-import type { Acceptance } from '../../../src/roles/agent/revocation-inbox.ts'
 import { until } from '../../servers.ts'
 
 const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -264,6 +264,7 @@ test('a revocation that comes before the payload waits for the certificate', asy
   await sleep(50)
   write('unzipped/local_action_a', `#!/bin/sh\necho ran >> ${home}/runs\n`)
   write('unzipped/action_list', 'local_action_a')
+  expect(out('runs')).toBe('')
   deliverCertificate()
   inbox.payloadUnpacked(path.join(home, 'unzipped'))
   await until('the action', () => out('runs'))

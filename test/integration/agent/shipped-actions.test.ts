@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { withAuthority } from '../../../src/authority/ca-directory.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { findActions } from '../../../src/roles/agent/revocation/find-action.ts'
 import { runAction } from '../../../src/roles/agent/revocation/run-action.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'
@@ -88,7 +88,7 @@ describe.each(['local_action_rm_ssh.py', 'local_action_rm_ssh.mjs'])('%s', (file
 
 describe.each(['local_action_update_crl.py', 'local_action_update_crl.js'])('%s', (file) => {
   async function withListener(work: (url: string) => Promise<void>): Promise<void> {
-    const listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger })
+    const listener = await startListener({ access: bed.access, config: bed.config, notifier: undefined, logger })
     try {
       await work(`http://127.0.0.1:${listener.port}`)
     } finally {

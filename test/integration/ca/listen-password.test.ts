@@ -1,8 +1,8 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { withAuthority } from '../../../src/authority/ca-directory.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
-import { openCa } from '../../../src/roles/ca/start.ts'
+import { openCa } from '../../../src/roles/ca/open-ca.ts'
 import { until } from '../../servers.ts'
 import { authorityBed, notice, opensslText, post, program, recordingLogger, serialsOf } from './listener-bed.ts'
 
@@ -18,7 +18,7 @@ const ocsp = (serial: string) =>
 async function listen(passwordFile: string | undefined): Promise<void> {
   lines.length = 0
   const access = await openCa({ directory: bed.directory, passwordFile }, bed.env).access()
-  listener = await startListener({ access, env: bed.env, notifier: undefined, logger })
+  listener = await startListener({ access, config: bed.config, notifier: undefined, logger })
 }
 afterEach(async () => {
   await listener.stop()

@@ -3,7 +3,9 @@ import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { watchAuthority } from '../../../src/authority/ca-watch.ts'
+import { watchAuthority } from '../../../src/authority/watch-authority.ts'
+import { caOptions } from '../../../src/config/ca.ts'
+import { loadConfig } from '../../../src/config/load.ts'
 import { parseCrl } from '../../../src/core/pki/crl.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'
 import { keepCrlRight } from '../../../src/roles/ca/listen/upkeep.ts'
@@ -148,7 +150,7 @@ asRoot(
     const { logger, lines } = recordingLogger()
     try {
       fs.cpSync(copy, bed.directory, { recursive: true })
-      const listener = await startListener({ access: bed.access, env: bed.env, notifier: undefined, logger })
+      const listener = await startListener({ access: bed.access, config: bed.config, notifier: undefined, logger })
       const filler = bed.file('filler')
       try {
         fs.writeFileSync(filler, Buffer.alloc(1 << 20))
@@ -174,7 +176,8 @@ asRoot(
 test('with listen_tls_port only a client of the installation may send, and the signature counts all the same', async () => {
   bed = await authorityBed({}, 1)
   const https = await import('node:https')
-  const { initCaDirectory, withAuthority } = await import('../../../src/authority/ca-directory.ts')
+  const { initCaDirectory } = await import('../../../src/authority/init-authority.ts')
+  const { withAuthority } = await import('../../../src/authority/open-authority.ts')
   const access = { ...bed.access, directory: path.join(bed.dir, 'cv_ca') }
   await initCaDirectory(access)
   await withAuthority(access, async (authority) => {
@@ -186,7 +189,12 @@ test('with listen_tls_port only a client of the installation may send, and the s
   const tlsPort = (free.address() as { port: number }).port
   await new Promise((done) => free.close(done))
   const env = { ...bed.env, KEYLIME_CA_LISTEN_TLS_PORT: String(tlsPort) }
-  const listener = await startListener({ access: bed.access, env, notifier: undefined, logger: recordingLogger().logger })
+  const listener = await startListener({
+    access: bed.access,
+    config: loadConfig('ca', caOptions, { env }),
+    notifier: undefined,
+    logger: recordingLogger().logger,
+  })
   const read = (name: string) => fs.readFileSync(path.join(access.directory, name))
   const send = (body: unknown, tls: object) =>
     new Promise<number>((resolve, reject) => {

@@ -3,7 +3,9 @@ import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
-import { type CaAccess, initCaDirectory, withAuthority } from '../../../src/authority/ca-directory.ts'
+import type { CaAccess } from '../../../src/authority/ca-access.ts'
+import { initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { revocationMessage } from '../../../src/core/revocation/message.ts'
@@ -18,8 +20,8 @@ export async function authorityBed(settings: Record<string, string> = {}, machin
   const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'secret', KEYLIME_CA_LISTEN_PORT: '0', ...settings })
   const directory = path.join(home.dir, 'ca')
   const clock = { offset: 0 }
-  const { values } = loadConfig('ca', caOptions, { env: home.env })
-  const access: CaAccess = { directory, password: 'secret', settings: caSettings(values), now: () => Date.now() + clock.offset }
+  const config = loadConfig('ca', caOptions, { env: home.env })
+  const access: CaAccess = { directory, password: 'secret', settings: caSettings(config.values), now: () => Date.now() + clock.offset }
   await initCaDirectory(access)
   const rsa: CaAccess = { ...access, settings: { ...access.settings, keyKind: { type: 'rsa', bits: 2048 } } }
   const key = await withAuthority(rsa, async (authority) => {
@@ -28,11 +30,11 @@ export async function authorityBed(settings: Record<string, string> = {}, machin
   await withAuthority(access, async (authority) => {
     for (let i = 0; i < machines; i++) await authority.issue({ name: `m${i + 3}` })
   })
-  return { ...home, directory, clock, access, key, file: (name: string) => path.join(directory, name) }
+  return { ...home, config, directory, clock, access, key, file: (name: string) => path.join(directory, name) }
 }
 
 export const notice = (key: KeyObject, serial: number | string | null, changes: object = {}) => {
-  const msg = revocationMessage({
+  const text = revocationMessage({
     type: 'revocation',
     ip: '10.0.0.7',
     agentId: `agent-${serial}`,
@@ -45,8 +47,10 @@ export const notice = (key: KeyObject, serial: number | string | null, changes: 
     context: '{}',
     ...changes,
   })
-  return { msg, signature: signRevocation(key, msg) }
+  return signedNotice(key, text)
 }
+
+export const signedNotice = (key: KeyObject, msg: string) => ({ msg, signature: signRevocation(key, msg) })
 
 export const post = (url: string, body: unknown) =>
   fetch(url, {

@@ -8,12 +8,13 @@ import { silentLogger } from '../../../src/io/log/logger.ts'
 import { until } from '../../servers.ts'
 
 const routes: Route[] = [
-  { method: 'POST', path: '/small', access: 'public', plainHttp: true, maxBodyBytes: 10, handle: () => ({}) },
+  { method: 'POST', path: '/small', access: 'public', plainHttp: true, body: { maxBytes: 10 }, handle: () => ({}) },
   {
     method: 'POST',
     path: '/v:version/echo/:id',
     access: 'public',
     plainHttp: true,
+    body: { maxBytes: 1000, json: { maxDepth: 2, maxValues: 20 } },
     handle: ({ params, body, version, query }) => ({ results: { params, body, version, query: [...query] } }),
   },
   {
@@ -42,7 +43,7 @@ const errors: string[] = []
 
 beforeAll(async () => {
   const logger = { ...silentLogger, error: (text: string) => errors.push(text) }
-  server = await serve({ host: '127.0.0.1', port: 0, routes, versions: ['2.0', '2.6'], maxBodyBytes: 1000, logger })
+  server = await serve({ host: '127.0.0.1', port: 0, routes, versions: ['2.0', '2.6'], logger })
 })
 afterAll(() => server.close(0))
 
@@ -83,11 +84,22 @@ test('a body that is too large is refused, with a length and without', async () 
   expect((await ask('POST', '/v2.6/echo/x', { body: 'x'.repeat(2000) })).status).toBe(413)
   expect(await chunked(5000)).toBe(413)
 })
-test('a route may take less than the listener', async () => {
+test('each route takes as much as it says', async () => {
   expect((await ask('POST', '/small', { body: 'x'.repeat(20) })).status).toBe(413)
   expect((await ask('POST', '/small', { body: {} })).status).toBe(200)
 })
 test('a body that is no JSON is refused', async () => expect(await chunked(500)).toBe(400))
+test('a body that is nested too deep or has too many values is refused', async () => {
+  expect(await ask('POST', '/v2.6/echo/x', { body: [[[]]] })).toMatchObject({
+    status: 400,
+    message: 'the body is nested deeper than 2 levels',
+  })
+  expect(await ask('POST', '/v2.6/echo/x', { body: Array(20).fill(0) })).toMatchObject({
+    status: 400,
+    message: 'the body has more than 20 values',
+  })
+  expect((await ask('POST', '/v2.6/echo/x', { body: Array(19).fill(0) })).status).toBe(200)
+})
 test('a bug says nothing outward and everything to the log', async () => {
   expect(await ask('GET', '/bug')).toMatchObject({ status: 500, message: 'Internal Server Error', results: {} })
   expect(errors.join()).toContain('/bug')
@@ -116,7 +128,7 @@ test('a hundred half-open and silent connections hold up nobody', async () => {
   for (const socket of sockets) socket.destroy()
 })
 test('a port in use is said with its number', async () => {
-  await expect(
-    serve({ host: '127.0.0.1', port: server.port, routes, versions: [], maxBodyBytes: 1, logger: silentLogger }),
-  ).rejects.toThrow(`127.0.0.1:${server.port} is already in use`)
+  await expect(serve({ host: '127.0.0.1', port: server.port, routes, versions: [], logger: silentLogger })).rejects.toThrow(
+    `127.0.0.1:${server.port} is already in use`,
+  )
 })

@@ -1,3 +1,6 @@
+import { agentIds } from '../../../src/core/api/agent-ids.ts'
+import { registeredAgent } from '../../../src/core/api/registrar.ts'
+import { serverVersion } from '../../../src/core/api/server-version.ts'
 import { registrationTag } from '../../../src/core/payload/auth-tag.ts'
 import { parseCredentialBlob } from '../../../src/core/tpm/make-credential.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
@@ -6,6 +9,7 @@ import { AttestationKeys } from '../../../src/io/tpm/attestation-keys.ts'
 import { readEkCertificates } from '../../../src/io/tpm/ek.ts'
 import { openTpm } from '../../../src/io/tpm/open-tpm.ts'
 import type { Tpm } from '../../../src/io/tpm/tpm.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
@@ -29,7 +33,7 @@ const machines: Machine[] = []
 beforeAll(async () => {
   const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier')) // makes cv_ca
   await verifier.stop()
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   admin = adminClient(home.dir, registrar.tlsPort)
   plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
   machines.push(await machine(), await machine())
@@ -98,6 +102,16 @@ test('a TPM that answers its challenge is registered, and what it said is shown'
     mtls_cert: 'disabled',
   })
   expect((await admin.request('GET', '/v2.6/agents/')).results).toMatchObject({ uuids: expect.arrayContaining(['one']) })
+})
+
+test('its answers are those that tenants of ours read, whole', async () => {
+  const { results: agent } = await show('one')
+  const read = registeredAgent.parse(agent)
+  expect(read).toEqual(agent)
+  expect(Object.keys(registeredAgent.shape).filter((member) => !(member in read))).toEqual([])
+  expect(agentIds.parse((await admin.request('GET', '/v2.6/agents/')).results)).toContain('one')
+  const { results: version } = await admin.request('GET', '/version')
+  expect(serverVersion.parse(version)).toEqual(version)
 })
 
 test('the same TPM may register again, and is counted', async () => {
@@ -190,7 +204,7 @@ test('an administrator can free an id for another TPM', async () => {
 test('registrations are kept over a restart', async () => {
   await enrol('lasting', first())
   await Promise.all([admin.close(), plain.close(), registrar.stop()])
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   admin = adminClient(home.dir, registrar.tlsPort)
   plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
   expect((await show('lasting')).status).toBe(200)

@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import JSZip from 'jszip'
-import { withAuthority } from '../../../src/authority/ca-directory.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { authTag } from '../../../src/core/payload/auth-tag.ts'
 import { openPayload } from '../../../src/core/payload/seal.ts'
 import { combineKey } from '../../../src/core/payload/split-key.ts'
@@ -79,8 +79,8 @@ describe('add delivers', () => {
     const first = await serial()
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
     expect(await serial()).toBe(first)
-    const { revokeCertificate } = await import('../../../src/authority/authority.ts')
-    const { openCa } = await import('../../../src/roles/ca/start.ts')
+    const { revokeCertificate } = await import('../../../src/authority/revoke-certificate.ts')
+    const { openCa } = await import('../../../src/roles/ca/open-ca.ts')
     const ca = openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env)
     await revokeCertificate(await ca.access(), { name: 'again-agent' }, 'superseded')
     await world.run('update', { agentId: 'again-agent', cert: 'default' })
@@ -90,11 +90,10 @@ describe('add delivers', () => {
   test('a notifier that runs out gets a new certificate for the same key: revocations of earlier machines stay believable', async () => {
     const agent = await world.machine('late-agent')
     await world.run('add', { agentId: 'late-agent', cert: 'default' })
-    const { openCa } = await import('../../../src/roles/ca/start.ts')
+    const { openCa } = await import('../../../src/roles/ca/open-ca.ts')
     const access = await openCa({ directory: world.path('ca'), passwordFile: undefined }, world.home.env).access()
-    const short = await withAuthority(access, (authority) =>
-      authority.issue({ name: 'RevocationNotifier', days: 1 }, makeKeyPair({ type: 'rsa', bits: 2048 })),
-    )
+    const keys = await makeKeyPair({ type: 'rsa', bits: 2048 })
+    const short = await withAuthority(access, (authority) => authority.issue({ name: 'RevocationNotifier', days: 1, keys }))
     await world.run('update', { agentId: 'late-agent', cert: 'default' })
     const zip = await JSZip.loadAsync(payloadOf(agent))
     const next = parseCertificate((await zip.file('RevocationNotifier-cert.crt')?.async('string')) ?? '')

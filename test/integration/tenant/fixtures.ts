@@ -10,6 +10,7 @@ import type { TenantEvent } from '../../../src/roles/tenant/events.ts'
 import { runTenantCommand, type TenantResult } from '../../../src/roles/tenant/run-command.ts'
 import { withTenant } from '../../../src/roles/tenant/start.ts'
 import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
+import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
@@ -48,7 +49,6 @@ export class TenantWorld {
       port: 0,
       tls: { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')], requireCertificate: true },
       versions: ['2.5', '2.6'],
-      maxBodyBytes: 1000,
       logger: silentLogger,
       routes: [
         {
@@ -126,14 +126,12 @@ export class TenantWorld {
   }
 
   /** Runs a command of the tenant; its events are in `events`. */
-  run(command: TenantCommand, options: Partial<TenantOptions> = {}, env: Record<string, string> = {}): Promise<TenantResult> {
+  async run(command: TenantCommand, options: Partial<TenantOptions> = {}, env: Record<string, string> = {}): Promise<TenantResult> {
     this.events = []
     const all: TenantOptions = { command, wait: true, timeoutSeconds: 5, ...options }
-    return withTenant(
-      all,
-      { ...this.home.env, ...env },
-      (event) => this.events.push(event),
-      (context) => runTenantCommand(context, command),
+    const settings = loadTenantSettings({ ...this.home.env, ...env })
+    return withTenant({ options: all, settings, report: (event) => this.events.push(event) }, (context) =>
+      runTenantCommand(context, command),
     )
   }
 

@@ -4,7 +4,8 @@ import path from 'node:path'
 import { openKeystore } from '../../../src/core/pki/keystore.ts'
 import { openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Route } from '../../../src/io/http/route.ts'
-import { registrarRoutes } from '../../../src/roles/registrar/routes.ts'
+import { registrarRoutes } from '../../../src/roles/registrar/api/routes.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { verifierRoutes } from '../../../src/roles/verifier/api/routes.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
@@ -19,7 +20,7 @@ let registrar: RunningRegistrar
 
 beforeAll(async () => {
   verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))
-  registrar = await startRegistrar(home.env, testLogger('registrar'))
+  registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))
   makeServerOnly()
   const other = await startVerifier(loadVerifierSettings(foreign.env), testLogger('other'))
   await other.stop()
@@ -52,7 +53,11 @@ function makeServerOnly(): void {
 
 const read = (dir: string, name: string) => fs.readFileSync(path.join(dir, 'cv_ca', name), 'utf8')
 const routes: [string, Route, () => number][] = [
-  ...verifierRoutes({ settings: {} } as never).map((route): [string, Route, () => number] => ['verifier', route, () => verifier.port]),
+  ...verifierRoutes({ settings: { verify: {} } } as never).map((route): [string, Route, () => number] => [
+    'verifier',
+    route,
+    () => verifier.port,
+  ]),
   ...registrarRoutes({} as never).map((route): [string, Route, () => number] => ['registrar', route, () => registrar.tlsPort]),
 ]
 const concrete = (route: Route) => route.path.replace('v:version', 'v2.6').replace(/:(id|name)/, 'nobody')

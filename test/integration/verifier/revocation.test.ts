@@ -118,3 +118,13 @@ test('a failed machine is announced, signed, to all agents; who is down is told 
   await until('nothing pending', async () => (await report()).pending.length === 0)
   expect([...notices.values()].map((list) => list.length)).toEqual([1, 1, 1, 1])
 })
+
+test.each([400, 404])('a machine that was attested cannot silence its revocation by answering %d', async (status) => {
+  const id = `mute-${status}`
+  await enrol(id)
+  const told = notices.get('peer-1')!.length
+  agents.get(id)!.answer.set('/quotes/integrity', () => ({ status, body: '{"code":400,"status":"no","results":{}}' }))
+  const notice = await until('the notice', () => notices.get('peer-1')!.slice(told)[0])
+  expect(JSON.parse(notice.msg)).toMatchObject({ type: 'revocation', agent_id: id, event_id: 'internal.verifier.no_quote' })
+  expect(verifyRevocation(notifier.publicKey, notice.msg, notice.signature)).toBeTruthy()
+})

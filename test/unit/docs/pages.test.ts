@@ -28,9 +28,18 @@ test('each message of the troubleshooting page is one that the program says', ()
 
 test('each test that the table of invariants names is there', () => {
   const [, table] = read('docs/architecture.md').split('## Invariants')
-  const named = [...table!.split('## The life')[0]!.matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
+  const named = [...table!.split('## Four lives')[0]!.matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
   expect(named.length).toBeGreaterThan(8)
   expect(named.filter((name) => !fs.existsSync(path.join(root, 'test', `${name}.test.ts`)))).toEqual([])
+})
+
+test('each file and folder that the map, the invariants and the lives name is there', () => {
+  const named = [...read('docs/architecture.md').matchAll(/`((?:core|io|authority|config|roles|tools)\/[\w./-]+)`/g)].map(
+    (match) => match[1]!,
+  )
+  expect(named.length).toBeGreaterThan(60)
+  const layers = new Set(['roles/x', 'tools/x']) // in the table of who may enter where
+  expect(named.filter((name) => !layers.has(name) && !fs.existsSync(path.join(root, 'src', name)))).toEqual([])
 })
 
 test('each test that the page of upstream’s scenarios names is there', () => {
@@ -47,4 +56,11 @@ test('each page that README and guides link to is there', () => {
       .filter((target) => !fs.existsSync(path.join(root, target))),
   )
   expect(missing).toEqual([])
+})
+
+test('.editorconfig formats as biome.json does', () => {
+  const { indentStyle, indentWidth, lineWidth } = JSON.parse(read('biome.json')).formatter
+  const [, everywhere] = read('.editorconfig').split('[*]')
+  const settings = Object.fromEntries([...everywhere!.split('\n[')[0]!.matchAll(/^(\w+) = (.+)$/gm)].map((match) => [match[1], match[2]]))
+  expect(settings).toMatchObject({ indent_style: indentStyle, indent_size: String(indentWidth), max_line_length: String(lineWidth) })
 })

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { mountAt } from '../../../io/files/mount-info.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import type { Account } from '../privileges.ts'
+import type { Account } from '../machine/privileges.ts'
 
 const PREFIX = '.revocation-'
 

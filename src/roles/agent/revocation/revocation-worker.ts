@@ -1,13 +1,15 @@
 import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
+import { parseMetaData } from '../../../core/revocation/message.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import type { RevocationInbox } from '../revocation-inbox.ts'
 import { clearRooms } from './action-room.ts'
 import { type Action, findActions } from './find-action.ts'
 import { HandledMessages } from './handled-messages.ts'
+import type { RevocationInbox } from './revocation-inbox.ts'
 import { type ActionSurroundings, runAction } from './run-action.ts'
 import { WaitingMessages } from './waiting-messages.ts'
 
@@ -36,15 +38,13 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   const { logger } = options
   const handled = new HandledMessages(path.join(options.surroundings.keylimeDir, 'handled-revocations'))
   const waiting = new WaitingMessages(path.join(options.surroundings.keylimeDir, 'waiting-revocations.json'))
-  let working: Promise<void> = Promise.resolve()
+  const queue = createSerialQueue()
   let closed = false
   let retry: NodeJS.Timeout | undefined
   /** Of the first message: since when it waits for room, and which of its actions ran already. */
   let begun: { digest: string; since: number | null; ran: Set<string> } | null = null
 
-  const work = () => {
-    working = working.then(drain)
-  }
+  const work = () => void queue.run(drain)
 
   async function drain(): Promise<void> {
     for (let received = waiting.first(); received && !closed; received = waiting.first()) {
@@ -127,7 +127,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     async close() {
       closed = true
       clearTimeout(retry)
-      await working
+      await queue.idle()
     },
   }
 }
@@ -138,7 +138,7 @@ const isNoRoom = (error: unknown): boolean => isKeylimeError(error) && error.cod
 export function eventOf({ message }: VerifiedRevocation): Record<string, unknown> {
   let metadata: unknown = {}
   try {
-    metadata = JSON.parse(message.meta_data)
+    metadata = parseMetaData(message.meta_data)
   } catch {} // stays as the text it is in meta_data
   return { ...message, metadata }
 }

@@ -1,7 +1,7 @@
 import path from 'node:path'
 import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/programs/run-script.ts'
-import type { Account } from '../privileges.ts'
+import type { Account } from '../machine/privileges.ts'
 import { openActionRoom } from './action-room.ts'
 import type { Action } from './find-action.ts'
 import { pythonCommand, pythonShim } from './python-shim.ts'

@@ -1,29 +1,28 @@
 import os from 'node:os'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
-import { Secret } from '../../../core/secret.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import { loadAgentSettings } from '../agent-settings.ts'
-import { actionAccountOf } from '../privileges.ts'
+import type { AgentSettings } from '../agent-settings.ts'
+import { actionAccountOf } from '../machine/privileges.ts'
 import { roomParents } from './action-room.ts'
 import { findActions } from './find-action.ts'
+import { settingsForActions } from './open-revocation-worker.ts'
 import { runAction } from './run-action.ts'
 
 /** `keylime agent --try-action FILE`: runs an action as a revocation would, without one. @returns the exit code. */
-export async function tryAction(file: string, event: string, env: NodeJS.ProcessEnv, logger: Logger): Promise<number> {
-  const { values, keylimeDir } = loadAgentSettings(env)
+export async function tryAction(file: string, event: string, settings: AgentSettings, logger: Logger): Promise<number> {
+  const { values, keylimeDir, env } = settings
   const directory = path.dirname(path.resolve(file))
   const { actions } = findActions({ configured: [path.basename(file)], directory, payload: null }, logger)
   const [action] = actions
   if (!action) throw new KeylimeError('not_found', `there is no action ${file}`)
-  const settings = Object.fromEntries(Object.entries(values).filter(([, value]) => !(value instanceof Secret)))
   const runAs = actionAccountOf(values.revocation_actions_run_as, null)
   const surroundings = {
     keylimeDir,
     roomParents: runAs ? [os.tmpdir()] : roomParents(keylimeDir),
     runAs,
     agentId: 'try-action',
-    settings,
+    settings: settingsForActions(settings),
     timeLimitSeconds: values.revocation_action_timeout,
     env,
     logger,

@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import type { Acceptance, ReceivedRevocation } from '../revocation-inbox.ts'
+import type { Acceptance, ReceivedRevocation } from './revocation-inbox.ts'
 
 const CAPACITY = 64
 const MAX_CHARACTERS = 64 * 1024

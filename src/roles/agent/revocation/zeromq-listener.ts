@@ -4,7 +4,7 @@ import { hostPort } from '../../../core/api/host-port.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type Subscription, subscribe } from '../../../io/zeromq/subscriber.ts'
-import type { RevocationInbox } from '../revocation-inbox.ts'
+import type { RevocationInbox } from './revocation-inbox.ts'
 
 export interface ZeromqListenerOptions {
   host: string

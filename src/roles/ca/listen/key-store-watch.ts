@@ -1,5 +1,6 @@
-import { type CaAccess, isWrongPassword } from '../../../authority/ca-directory.ts'
-import type { AuthorityWatch } from '../../../authority/ca-watch.ts'
+import type { CaAccess } from '../../../authority/ca-access.ts'
+import { isWrongPassword } from '../../../authority/key-store.ts'
+import type { AuthorityWatch } from '../../../authority/watch-authority.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 

@@ -1,7 +1,9 @@
 import fs from 'node:fs/promises'
 import { z } from 'zod'
-import { type CaAccess, withAuthority } from '../../../authority/ca-directory.ts'
-import type { AuthorityWatch } from '../../../authority/ca-watch.ts'
+import type { CaAccess } from '../../../authority/ca-access.ts'
+import { withAuthority } from '../../../authority/open-authority.ts'
+import type { AuthorityWatch } from '../../../authority/watch-authority.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { RevocationReason } from '../../../core/pki/crl.ts'
@@ -40,18 +42,15 @@ const envelope = z.object({ msg: z.string(), signature: z.string() })
 export function createRevocationInbox(options: RevocationInboxOptions): RevocationInbox {
   const { access, watch, logger } = options
   const pending = new Set<bigint>()
-  let running: Promise<void> = Promise.resolve()
+  const writes = createSerialQueue()
   let next: Promise<void> | undefined
 
   /** All that wait are written together; whoever comes while a write runs shares the following one. */
   function write(): Promise<void> {
-    next ??= running
-      .catch(() => undefined)
-      .then(() => {
-        next = undefined
-        running = writePending()
-        return running
-      })
+    next ??= writes.run(() => {
+      next = undefined
+      return writePending()
+    })
     return next
   }
 

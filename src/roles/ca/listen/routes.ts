@@ -1,4 +1,5 @@
-import type { AuthorityWatch, PublishedCrl } from '../../../authority/ca-watch.ts'
+import type { AuthorityWatch, PublishedCrl } from '../../../authority/watch-authority.ts'
+import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { answerOcsp, type OcspStatus, ocspError } from '../../../core/pki/ocsp.ts'
 import type { Access, ApiReply, ApiRequest, Route } from '../../../io/http/route.ts'
@@ -14,6 +15,11 @@ export interface ListenerContext {
   now(): number
 }
 
+/** A message may have 1 MiB, which JSON's escapes at most double. */
+export const MAX_NOTIFICATION_BYTES = 2 << 20
+/** Each answer is signed. */
+const OCSP_RATE: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { perSecond: 200, burst: 2000 } }
+const signed = (route: Route): Route => ({ ...route, rate: OCSP_RATE })
 const MAX_OCSP_BYTES = 16 * 1024
 const OCSP_REQUEST = 'application/ocsp-request'
 
@@ -29,9 +35,15 @@ export function listenerRoutes(context: ListenerContext): Route[] {
       raw: { type: 'application/x-x509-ca-cert', body: context.certificate },
     })),
     ...get('/crl.pem', (request) => serveCrl(context, request, (crl) => ({ type: 'application/x-pem-file', body: crl.pem }))),
-    ...get('/ocsp/*', ({ params }) => serveOcsp(context, Buffer.from(params['*'] ?? '', 'base64'))), // takes base64url too
+    ...get('/ocsp/*', ({ params }) => serveOcsp(context, Buffer.from(params['*'] ?? '', 'base64'))).map(signed), // takes base64url too
     ...get('/*', (request) => serveCrl(context, request, (crl) => ({ type: 'application/pkix-crl', body: crl.list.der }))),
-    { method: 'POST', path: '/*', ...open, rawBody: { maxBytes: MAX_OCSP_BYTES }, handle: (request) => postedOcsp(context, request) },
+    signed({
+      method: 'POST',
+      path: '/*',
+      ...open,
+      body: { maxBytes: MAX_OCSP_BYTES, as: 'bytes' },
+      handle: (request) => postedOcsp(context, request),
+    }),
   ]
 }
 
@@ -42,6 +54,7 @@ export function revocationRoutes(context: ListenerContext, access: Access): Rout
     path,
     access,
     plainHttp: true,
+    body: { maxBytes: MAX_NOTIFICATION_BYTES },
     handle: (request) => takeRevocation(context, request),
   }))
 }

@@ -1,24 +1,23 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { type CaAccess, withAuthority } from '../../../authority/ca-directory.ts'
-import { watchAuthority } from '../../../authority/ca-watch.ts'
-import { caOptions } from '../../../config/ca.ts'
-import type { Environment } from '../../../config/files.ts'
-import { loadConfig } from '../../../config/load.ts'
+import type { CaAccess } from '../../../authority/ca-access.ts'
+import { withAuthority } from '../../../authority/open-authority.ts'
+import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
 import { removeLeftovers } from '../../../io/files/atomic-file.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
-import { type ListenerContext, listenerRoutes, revocationRoutes } from './routes.ts'
+import { type ListenerContext, listenerRoutes, MAX_NOTIFICATION_BYTES, revocationRoutes } from './routes.ts'
 import { keepCrlRight } from './upkeep.ts'
 import { listenOverZeromq } from './zeromq-listener.ts'
 
 export interface ListenRequest {
   readonly access: CaAccess
-  readonly env: Environment
+  readonly config: CaConfig
   /** `-n`: certificate of the RevocationNotifier, a path or a name in the directory. */
   readonly notifier: string | undefined
   readonly logger: Logger
@@ -31,15 +30,15 @@ export interface RunningListener {
   stop(): Promise<void>
 }
 
-/** A message may have 1 MiB, which JSON's escapes at most double. */
-const MAX_BODY_BYTES = 2 << 20
+/** Some notifications of the largest size at the same time. */
+const BODY_ROOM = { anonymous: 8 * MAX_NOTIFICATION_BYTES, certified: 8 * MAX_NOTIFICATION_BYTES }
 const CRL_CHECK_MS = 60_000
 const RETRY_MS = 5_000
 const LOOK_MS = 1_000
 
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
-export async function startListener({ access, env, notifier, logger }: ListenRequest): Promise<RunningListener> {
-  const { values } = loadConfig('ca', caOptions, { env })
+export async function startListener({ access, config, notifier, logger }: ListenRequest): Promise<RunningListener> {
+  const { values } = config
   const certificate = await withAuthority(access, async (authority) => authority.certificate)
   const watch = watchAuthority(access)
   const notifierFile = notifierPath(access.directory, notifier)
@@ -49,14 +48,14 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
     logger.warn(`leftovers cannot be removed: ${error.message}`),
   )
   await keepCrlRight({ access, watch, logger })
-  const options = { host: values.listen_ip, versions: API_VERSIONS, maxBodyBytes: MAX_BODY_BYTES, logger }
+  const options = { host: values.listen_ip, versions: API_VERSIONS, bodyRoomBytes: BODY_ROOM, logger }
   const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values
-  const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_BODY_BYTES, logger })
+  const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_NOTIFICATION_BYTES, logger })
   const plain = await serve({ ...options, port: values.listen_port, routes: listenerRoutes(context) }).catch(async (error) => {
     await zeromq?.close()
     throw error
   })
-  const secure = await serveTls(context, env, options).catch(async (error) => {
+  const secure = await serveTls(context, config, options).catch(async (error) => {
     await Promise.all([plain.close(0), zeromq?.close()])
     throw error
   })
@@ -81,10 +80,9 @@ export async function startListener({ access, env, notifier, logger }: ListenReq
 /** `listen_tls_port`: revocations only, from clients of the installation's CA. */
 async function serveTls(
   context: ListenerContext,
-  env: Environment,
+  { values, keylimeDir }: CaConfig,
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
 ): Promise<Listening | undefined> {
-  const { values, keylimeDir } = loadConfig('ca', caOptions, { env })
   if (values.listen_tls_port === 0) return undefined
   const tls = await loadTlsIdentity({
     keylimeDir,

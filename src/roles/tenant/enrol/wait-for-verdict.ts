@@ -1,41 +1,46 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { explainFailures } from '../explain/explain-failures.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
+import { poll } from '../../../io/poll.ts'
+import { failuresInShort } from '../explain/failures-in-short.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
-const FIRST_PAUSE_MS = 15
-const LONGEST_PAUSE_MS = 250
+const PAUSES = { firstPauseMs: 15, longestPauseMs: 250 }
+const RETRY_PAUSE_MS = 250
 const { GET_QUOTE, GET_QUOTE_RETRY, FAILED, INVALID_QUOTE, TENANT_FAILED, TERMINATED } = OPERATIONAL_STATE
+
+type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
 
 /**
  * Waits until the verifier has judged the agent's first evidence. Returns when it is good and V, if there is one, was released.
  * @throws KeylimeError `attestation_failed` with every failure in words, `unreachable` when the verifier cannot reach the agent, `timeout`.
  */
-export async function waitForVerdict(context: TenantContext, agentId: string, hasKey: boolean): Promise<void> {
-  context.report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
-  const end = context.clock.monotonic() + context.options.timeoutSeconds * 1000
-  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(pause * 1.4, LONGEST_PAUSE_MS)) {
-    const status = await context.verifier.agent(agentId)
+export async function waitForVerdict({ verifier, clock, options, report }: Used, agentId: string, hasKey: boolean): Promise<void> {
+  report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
+  const { timeoutSeconds } = options
+  const good = await poll({ clock, timeoutSeconds, ...PAUSES }, async () => {
+    const status = await verifier.agent(agentId)
     if (!status) throw new KeylimeError('agent_not_found', `agent ${agentId} was deleted from the verifier while waiting`)
-    if (isGood(status)) return context.report({ type: 'attested', agentId, status, released: hasKey })
+    if (isGood(status)) return status
     throwWhenFailed(agentId, status)
-    if (context.clock.monotonic() + pause > end) {
-      throw new KeylimeError('timeout', `no verdict on agent ${agentId} within ${context.options.timeoutSeconds} s`, {
-        hint: `the verifier goes on trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
-      })
-    }
-    await sleep(pause)
-  }
+    return undefined
+  })
+  if (good) return report({ type: 'attested', agentId, status: good, released: hasKey })
+  throw new KeylimeError('timeout', `no verdict on agent ${agentId} within ${timeoutSeconds} s`, {
+    hint: `the verifier goes on trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
+  })
 }
 
 /** Polls until the verifier knows the agent, as upstream's tenant does after `add`. */
-export async function waitUntilKnown(context: TenantContext, agentId: string): Promise<AgentStatus> {
-  for (let attempt = 1; attempt <= Math.max(1, context.config.max_retries); attempt++) {
-    const status = await context.verifier.agent(agentId)
+export async function waitUntilKnown(
+  { verifier, config }: Pick<TenantContext, 'verifier' | 'config'>,
+  agentId: string,
+): Promise<AgentStatus> {
+  for (let attempt = 1; attempt <= Math.max(1, config.max_retries); attempt++) {
+    const status = await verifier.agent(agentId)
     if (status) return status
-    await sleep(LONGEST_PAUSE_MS * attempt)
+    await sleep(RETRY_PAUSE_MS * attempt)
   }
   throw new KeylimeError('agent_not_found', `the verifier took agent ${agentId} but does not know it`)
 }
@@ -61,7 +66,7 @@ export function failureOf(agentId: string, status: AgentStatus): KeylimeError {
       details,
     })
   }
-  return new KeylimeError('attestation_failed', `agent ${agentId} failed attestation:\n${explainFailures(status)}`, {
+  return new KeylimeError('attestation_failed', `agent ${agentId} failed attestation:\n${failuresInShort(status)}`, {
     hint: `\`keylime tenant explain -u ${agentId}\` tells all of it; mend the machine or correct the policy, then \`keylime tenant update -u ${agentId} …\``,
     details,
   })

@@ -1,5 +1,5 @@
-import type { Explanation } from '../../../core/explanation/explanation.ts'
-import type { Story } from './explain.ts'
+import type { Explanation } from '../../../core/api/explanation.ts'
+import type { Story } from './tell-story.ts'
 
 export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 

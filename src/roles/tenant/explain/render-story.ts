@@ -1,9 +1,9 @@
-import type { ExplainedOnWire, Explanation } from '../../../core/explanation/explanation.ts'
+import type { ExplainedOnWire, Explanation } from '../../../core/api/explanation.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { printable, relativeTime } from '../../../io/terminal/terminal.ts'
-import type { KnownHere, Story } from './explain.ts'
 import type { SecondVerdict } from './judge-here.ts'
 import { counted, nextSteps } from './next-steps.ts'
+import type { KnownHere, Story } from './tell-story.ts'
 
 const BLOCKS = 20
 const MAX_CHANGE = 2000

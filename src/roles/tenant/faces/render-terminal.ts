@@ -1,12 +1,14 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { hostPort } from '../../../core/api/host-port.ts'
+import { parseMessage } from '../../../core/api/parse-message.ts'
+import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
+import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
 import { alignColumns, byteSize, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantEvent } from '../events.ts'
-import { explainFailures, hasStory } from '../explain/explain-failures.ts'
+import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { storyLines } from '../explain/render-story.ts'
 import type { TenantResult } from '../run-command.ts'
-import type { Revocation } from '../services/revocations.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
 
 /** Prints steps as they happen, each with its time when that is over a second. */
 export function terminalReport(terminal: Terminal, now: () => number): (event: TenantEvent) => void {
@@ -86,7 +88,7 @@ export function resultLines(result: TenantResult, now: number): string[] {
   }
 }
 
-function revocationTable(revocations: readonly Revocation[]): string[] {
+function revocationTable(revocations: readonly ReportedRevocation[]): string[] {
   if (revocations.length === 0) return ['the verifier has not revoked anything']
   const rows = revocations.map((r) => [
     r.agent_id,
@@ -131,15 +133,13 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
   const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
-  return [...lines, 'failures', explainFailures(status), ...hint]
+  return [...lines, 'failures', failuresInShort(status), ...hint]
 }
 
 function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): string[] {
   const { action, kind, name, response } = answer
   if (action === 'list') {
-    const names = Object.values((response.results ?? {}) as Record<string, unknown>)
-      .flat()
-      .map(String)
+    const names = Object.values(parseMessage(policyNames[kind], response.results, 'the verifier’s answer')).flat()
     return names.length > 0 ? names : [`no ${kind === 'mb' ? 'measured boot' : 'runtime'} policy is stored`]
   }
   if (action === 'show') return [JSON.stringify(response.results, null, 2)]

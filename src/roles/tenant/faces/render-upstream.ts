@@ -1,8 +1,9 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
-import { pythonJson, pythonRepr } from '../../../core/cli/python-text.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
+import { pythonRepr } from '../../../core/python/python-text.ts'
 import type { PythonLogger } from '../../../io/log/python-logger.ts'
 import type { TenantEvent } from '../events.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
 
 export interface UpstreamOutput {
   readonly log: PythonLogger

@@ -5,7 +5,7 @@ const value = (name: string, metavar: string, ...flags: string[]): ArgumentSpec 
 const append = (name: string, metavar: string, ...flags: string[]): ArgumentSpec => ({ name, metavar, flags, kind: 'append' })
 const flag = (name: string, ...flags: string[]): ArgumentSpec => ({ name, flags, kind: 'flag' })
 
-/** The options of upstream's keylime_tenant, in its order (policies-config-cli E.1). */
+/** The options of upstream's keylime_tenant, in its order (policies E.1). */
 export const UPSTREAM_ARGUMENTS: readonly ArgumentSpec[] = [
   value('command', 'COMMAND', '-c', '--command'),
   flag('pushModel', '--push-model'),

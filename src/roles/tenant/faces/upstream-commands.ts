@@ -1,14 +1,16 @@
-import { pythonJson, pythonRepr } from '../../../core/cli/python-text.ts'
+import { type AgentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
+import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
+import { pythonRepr } from '../../../core/python/python-text.ts'
 import { addAgent } from '../enrol/add-agent.ts'
-import { deleteFromVerifier } from '../enrol/delete-agent.ts'
+import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
 import { callPolicyResource, isPolicyCommand } from '../policies/policy-resource.ts'
-import type { AgentStatus } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 import { agentInfo, type UpstreamOutput, withStateText } from './render-upstream.ts'
 
-/** One command in upstream's form: the same calls, upstream's words, upstream's exit status (policies-config-cli E.1). */
+/** One command in upstream's form: the same calls, upstream's words, upstream's exit status (policies E.1). */
 export async function runUpstreamCommand(context: TenantContext, command: TenantCommand, output: UpstreamOutput): Promise<number> {
   const face = new UpstreamFace(context, output)
   if (isPolicyCommand(command)) return face.policy(command)
@@ -50,13 +52,13 @@ class UpstreamFace {
     this.#context = context
     this.#output = output
     this.#agentId = context.options.agentId ?? ''
-    this.#registrar = `${context.registrarAddress.host}:${context.registrarAddress.port}`
+    this.#registrar = `${context.registrar.address.host}:${context.registrar.address.port}`
   }
 
   async registrarStatus(): Promise<number> {
     const { log } = this.#output
     const id = this.#agentId
-    const { host, port } = this.#context.registrarAddress
+    const { host, port } = this.#context.registrar.address
     const agent = await this.#context.registrar.agent(id)
     if (!agent) {
       log('INFO', `Agent ${id} does not exist on the registrar. Please register the agent with the registrar.`)
@@ -67,7 +69,7 @@ class UpstreamFace {
       )
       return 1
     }
-    const { aik_tpm, regcount, ek_tpm, ip, port: agentPort, mtls_cert, ekcert } = agent
+    const { aik_tpm, regcount = null, ek_tpm = null, ip = null, port: agentPort = null, mtls_cert = null, ekcert = null } = agent
     const facts = { aik_tpm, regcount, ek_tpm, ip, port: agentPort, mtls_cert, ekcert, operational_state: 'Registered' }
     const status = `Agent ${id} exists on registrar ${host} port ${port}.`
     log('INFO', `Status from Registrar (${this.#registrar}): ${status}`)
@@ -88,7 +90,7 @@ class UpstreamFace {
   }
 
   async registrarList(): Promise<number> {
-    const { host, port } = this.#context.registrarAddress
+    const { host, port } = this.#context.registrar.address
     const { status, message, results } = await this.#context.registrar.raw('GET', '/agents/')
     if (status !== 200) return this.#fail(`Registrar answered ${status}: ${message}`)
     this.#output.log('INFO', `From registrar ${host} port ${port} retrieved ${pythonJson({ code: status, status: message, results })}\n`)
@@ -97,7 +99,7 @@ class UpstreamFace {
   }
 
   async verifierList(): Promise<number> {
-    const { host, port } = this.#context.verifierAddress
+    const { host, port } = this.#context.verifier.address
     const { status, message, results } = await this.#verifierAgents({})
     if (status !== 200) {
       this.#output.log('INFO', `Verifier at ${host} with Port ${port} does not have agents (${status} ${message}).`)
@@ -111,7 +113,10 @@ class UpstreamFace {
   async bulkInfo(): Promise<number> {
     const { status, message, results } = await this.#verifierAgents({ bulk: 'True' })
     if (status !== 200) return this.#fail(`Verifier answered ${status}: ${message}`)
-    const agents = Object.entries((results ?? {}) as Record<string, AgentStatus>).map(([id, agent]) => [id, withStateText(agent)])
+    const agents = Object.entries(parseMessage(agentStatuses, results ?? {}, 'the verifier’s answer')).map(([id, agent]) => [
+      id,
+      withStateText(agent),
+    ])
     this.#output.log('INFO', `Bulk Agent Info:\n${pythonJson(Object.fromEntries(agents))}`)
     return 0
   }
@@ -161,8 +166,7 @@ class UpstreamFace {
   }
 
   #verifierAgents(query: Record<string, string>) {
-    const { verifierId } = this.#context.options
-    return this.#context.verifier.raw('GET', '/agents/', undefined, { ...query, ...(verifierId ? { verifier: verifierId } : {}) })
+    return this.#context.verifier.agents(this.#context.options.verifierId ?? '', query)
   }
 
   #showStatus(status: AgentStatus): void {
@@ -174,7 +178,7 @@ class UpstreamFace {
   }
 
   #saysUnknown(): void {
-    const { host, port } = this.#context.verifierAddress
+    const { host, port } = this.#context.verifier.address
     this.#output.log('INFO', `Verifier at ${host} with Port ${port} does not have agent ${this.#agentId}.`)
   }
 

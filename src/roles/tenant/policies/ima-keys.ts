@@ -4,7 +4,7 @@ import { type ImaKey, keyringText, readImaKey } from '../../../core/ima/keyring.
 import { downloadAll } from '../../../io/http/download.ts'
 import { verifySignature } from '../../../io/programs/gpgv.ts'
 import type { TenantOptions } from '../tenant-options.ts'
-import { naming, readFile } from './read-source.ts'
+import { naming, readSource } from './read-source.ts'
 
 export type ImaKeyOptions = Pick<
   TenantOptions,
@@ -34,7 +34,7 @@ export async function imaKeyring(options: ImaKeyOptions): Promise<string> {
     keys: options.imaKeys ?? [],
     signatures: options.imaKeySigs ?? [],
     signingKeys: options.imaKeySigKeys ?? [],
-    read: readFile,
+    read: readSource,
   }
   const urls: Given = {
     flag: `${FLAG}-url`,
@@ -62,7 +62,7 @@ async function readKeys(given: Given): Promise<ImaKey[]> {
       await checkSignature(source, {
         bytes,
         signature: await read(signatures[i], signatureFlag),
-        signer: await readFile(signingKeys[i]!, `${signatureFlag}-key`),
+        signer: await readSource(signingKeys[i]!, `${signatureFlag}-key`),
       })
     else if (source.startsWith('http:'))
       throw new KeylimeError('refused', `${flag}: ${source} is fetched without TLS, and nobody signed it`, {

@@ -11,7 +11,7 @@ import { downloadAll } from '../../../io/http/download.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { imaKeyring } from './ima-keys.ts'
-import { MAX_POLICY_BYTES, naming, readFile } from './read-source.ts'
+import { MAX_POLICY_BYTES, naming, readSource } from './read-source.ts'
 
 export type PolicyFields = Pick<
   EnrolmentRequest,
@@ -24,14 +24,17 @@ export type PolicyFields = Pick<
   | 'ima_sign_verification_keys'
 >
 
+/** What says which policies are meant, and where they are. */
+export type PolicySources = Pick<TenantContext, 'options' | 'config' | 'keylimeDir'>
+
 /** PCRs that a measured boot policy judges. */
 const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
 
 /** The policies of an enrolment, read and checked before anything is sent (protocol 3.3, policies B.1). */
-export async function policyFields(context: TenantContext): Promise<PolicyFields> {
-  const { options } = context
+export async function policyFields(used: PolicySources): Promise<PolicyFields> {
+  const { options } = used
   const runtime = await runtimePolicy(options)
-  const boot = await bootPolicy(context)
+  const boot = await bootPolicy(used)
   const imaKeys = await imaKeyring(options)
   return {
     tpm_policy: tpmPolicyText(options, {
@@ -41,7 +44,7 @@ export async function policyFields(context: TenantContext): Promise<PolicyFields
     runtime_policy: runtime,
     runtime_policy_name: options.runtimePolicyName || null,
     runtime_policy_key: options.runtimePolicyKey
-      ? (await readFile(options.runtimePolicyKey, '--runtime-policy-sig-key')).toString('base64')
+      ? (await readSource(options.runtimePolicyKey, '--runtime-policy-sig-key')).toString('base64')
       : '',
     mb_policy: boot,
     mb_policy_name: options.mbPolicyName ?? '',
@@ -87,7 +90,7 @@ async function source(
 ): Promise<{ name: string; bytes: Buffer } | null> {
   const name = options[file] || options[url]
   if (!name) return null
-  const bytes = options[file] ? await readFile(name, fileFlag) : await naming(urlFlag, downloadAll(name, MAX_POLICY_BYTES))
+  const bytes = options[file] ? await readSource(name, fileFlag) : await naming(urlFlag, downloadAll(name, MAX_POLICY_BYTES))
   if (options.runtimePolicyChecksum) checkDigest(bytes, options.runtimePolicyChecksum)
   return { name, bytes }
 }
@@ -96,7 +99,7 @@ async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, {
   const { policy } = convertLegacyPolicy({
     text: bytes.toString('utf8'),
     source: name,
-    excludes: exclude ? expressionsOf((await readFile(exclude, '--exclude')).toString('utf8')) : [],
+    excludes: exclude ? expressionsOf((await readSource(exclude, '--exclude')).toString('utf8')) : [],
     keys: new Map(),
     timestamp: new Date(systemClock.now()).toISOString(),
   })
@@ -104,7 +107,7 @@ async function convertedList({ name, bytes }: { name: string; bytes: Buffer }, {
 }
 
 /** JSON text of the measured boot policy, null when none is given; `default` means option `mb_refstate`. */
-export async function bootPolicy({ options, config, keylimeDir }: TenantContext): Promise<string | null> {
+export async function bootPolicy({ options, config, keylimeDir }: PolicySources): Promise<string | null> {
   if (!options.mbPolicy) return null
   const isDefault = options.mbPolicy === 'default'
   if (isDefault && config.mb_refstate === '') {
@@ -113,7 +116,7 @@ export async function bootPolicy({ options, config, keylimeDir }: TenantContext)
     })
   }
   const file = isDefault ? path.resolve(keylimeDir, config.mb_refstate) : options.mbPolicy
-  const bytes = await readFile(file, '--mb-policy')
+  const bytes = await readSource(file, '--mb-policy')
   expectJson(bytes, file, 'measured boot policy')
   return JSON.stringify(JSON.parse(bytes.toString('utf8')))
 }

@@ -1,3 +1,4 @@
+import { serverVersion } from '../../../core/api/server-version.ts'
 import { API_VERSIONS, CURRENT_VERSION, negotiateVersion } from '../../../core/api/versions.ts'
 import type { ApiClient } from '../../../io/http/api-client.ts'
 
@@ -7,11 +8,8 @@ const UNTOLD = '2.1'
 /** The version to talk to a server with: the highest that both know below 3 (protocol 1.3). */
 export async function negotiateWith(client: ApiClient): Promise<string> {
   const { status, results } = await client.request('GET', '/version')
-  const { supported_versions: versions, current_version: current } = (results ?? {}) as {
-    supported_versions?: unknown
-    current_version?: unknown
-  }
   if (status !== 200) return UNTOLD
-  const offered = Array.isArray(versions) ? versions.map(String) : [String(current)]
+  const { supported_versions: versions, current_version: current = '' } = serverVersion.safeParse(results).data ?? {}
+  const offered = versions ?? [current]
   return negotiateVersion(offered, API_VERSIONS) ?? CURRENT_VERSION
 }

@@ -1,16 +1,20 @@
+import { agentIds } from '../../../core/api/agent-ids.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type RegisteredAgent, registeredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
+import type { ServerAddress } from './server-address.ts'
 
 /** The registrar as the tenant uses it. Methods throw what the client throws; a reply that should not be is a KeylimeError `refused` with its text. */
 export class RegistrarService {
+  readonly address: ServerAddress
   readonly #client: ApiClient
   #version: Promise<string> | undefined
 
-  constructor(client: ApiClient) {
+  constructor(client: ApiClient, address: ServerAddress) {
     this.#client = client
+    this.address = address
   }
 
   /** Undefined when the registrar does not know the agent, or it has not proved its TPM yet. */
@@ -21,9 +25,7 @@ export class RegistrarService {
   }
 
   async agentIds(): Promise<string[]> {
-    const { results } = succeeded(await this.raw('GET', '/agents/'))
-    const ids = (results as { uuids?: unknown } | null)?.uuids
-    return Array.isArray(ids) ? ids.map(String) : []
+    return parseMessage(agentIds, succeeded(await this.raw('GET', '/agents/')).results, 'the registrar’s answer')
   }
 
   /** False when there was nothing to delete. */

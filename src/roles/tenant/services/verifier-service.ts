@@ -1,44 +1,54 @@
-import { z } from 'zod'
+import { agentIds } from '../../../core/api/agent-ids.ts'
+import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
+import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
 import { type EnrolmentRequest, warningsIn } from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
-
-const agentStatus = z.looseObject({
-  operational_state: z.number().int(),
-  attestation_count: z.number().int().nullish(),
-  last_event_id: z.string().nullish(),
-  severity_level: z.unknown().optional(),
-  v_released: z.boolean().nullish(),
-  failures: z
-    .array(
-      z.looseObject({
-        event_id: z.string(),
-        severity_label: z.string().nullish(),
-        context: z.looseObject({ message: z.string().nullish() }),
-      }),
-    )
-    .nullish(),
-})
-
-/** The verifier's status object of an agent, upstream's or ours (protocol 4.9). */
-export type AgentStatus = z.infer<typeof agentStatus>
+import type { ServerAddress } from './server-address.ts'
 
 /** The verifier as the tenant uses it. */
 export class VerifierService {
+  readonly address: ServerAddress
   readonly #client: ApiClient
   #version: Promise<string> | undefined
 
-  constructor(client: ApiClient) {
+  constructor(client: ApiClient, address: ServerAddress) {
     this.#client = client
+    this.address = address
   }
 
   /** Undefined when the verifier does not have the agent. */
   async agent(agentId: string): Promise<AgentStatus | undefined> {
     const response = await this.raw('GET', agentPath(agentId))
     return response.status === 404 ? undefined : parseMessage(agentStatus, expectSuccess(response).results, 'the verifier’s answer')
+  }
+
+  /** @param verifierId only those of the verifier with this id; empty: all. */
+  async agentIds(verifierId: string): Promise<string[]> {
+    return parseMessage(agentIds, expectSuccess(await this.agents(verifierId)).results, 'the verifier’s answer')
+  }
+
+  /** The status of all agents by id. */
+  async agentStatuses(verifierId: string): Promise<Record<string, AgentStatus>> {
+    return parseMessage(agentStatuses, expectSuccess(await this.agents(verifierId, { bulk: 'True' })).results, 'the verifier’s answer')
+  }
+
+  /** The answer as it comes, whatever its status is. */
+  agents(verifierId: string, query: Record<string, string> = {}): Promise<ApiResponse> {
+    return this.raw('GET', '/agents/', undefined, { ...query, ...(verifierId ? { verifier: verifierId } : {}) })
+  }
+
+  /** The newest revocations. @throws KeylimeError `unsupported_version` for a verifier of upstream, which keeps no such record. */
+  async revocations(): Promise<ReportedRevocation[]> {
+    const response = await this.raw('GET', '/revocations')
+    const parsed = revocationReport.safeParse(response.results)
+    if (response.status === 200 && parsed.success) return parsed.data.revocations
+    throw new KeylimeError('unsupported_version', 'this verifier does not say whom it told of revocations', {
+      hint: 'only `keylime verifier` keeps that record; upstream’s does not',
+    })
   }
 
   /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. @returns what it warns of. */

@@ -1,12 +1,15 @@
 import type tls from 'node:tls'
-import { type Enrolment, FRESH_PROGRESS, type StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { parseHost } from '../../../core/api/host.ts'
+import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 
-/** KeyedLock records into agents in memory. */
+/** Turns records into agents in memory. */
 export interface AgentOpener {
+  /** Opens no connection yet. @throws KeylimeError for an address, certificate or key that cannot be used. */
   open(stored: StoredAgent, policy: BookedPolicy): ManagedAgent
   close(): void
 }
@@ -27,16 +30,18 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: Ag
   return {
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
-      const connection = client.connect({ host: enrolment.ip, port: enrolment.port, pin: enrolment.mtlsCertificate })
+      const host = parseHost(enrolment.ip, 'the address')
+      const connection = client.connect({ host, port: enrolment.port, pin: enrolment.mtlsCertificate })
       const memory = {
         retries: 0,
         epoch: 0,
         busy: false,
         dueMs: null,
-        turn: Promise.resolve(),
+        changes: createSerialQueue(),
         partial: false,
         lastJudged: 0,
         evidenceStored: 0,
+        unstored: null,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }
@@ -44,20 +49,3 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: Ag
     close: () => client.close(),
   }
 }
-
-/** The first state of an enrolment. @param v base64, or null when there is nothing to release. */
-export const newAgent = (enrolment: Enrolment, v: string | null, supportedVersion: string): StoredAgent => ({
-  enrolment,
-  state: {
-    operational: 1,
-    announcedSeverity: null,
-    failures: [],
-    v,
-    vState: v === null ? 'none' : 'held',
-    vReleasedTo: null,
-    transportKey: null,
-    supportedVersion,
-    algorithms: null,
-  },
-  progress: FRESH_PROGRESS,
-})

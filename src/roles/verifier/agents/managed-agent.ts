@@ -1,14 +1,16 @@
 import type { AgentProgress, Enrolment, StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { SerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
 import type { AgentConnection } from '../../../io/http/agent-client.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 
-/** An agent in memory: its record, and what was parsed or opened once for it. */
+/** An agent that this process attests: what the store has of it, and what was parsed or opened once for it. */
 export interface ManagedAgent {
   readonly enrolment: Enrolment
   readonly ak: PublicArea
   readonly connection: AgentConnection
   policy: BookedPolicy
+  /** As stored: only the state keeper changes it. */
   state: StoredState
   progress: AgentProgress
   /** Failed tries in a row of the present step; not stored, as upstream. */
@@ -19,13 +21,16 @@ export interface ManagedAgent {
   busy: boolean
   /** When the next round shall begin, decided while one is running; null when nothing was decided. */
   dueMs: number | null
-  /** The change of state that is being stored, if any: the next one waits for it. */
-  turn: Promise<unknown>
-  /** Whether the next request asks for the transport key too. */
+  /** Changes of state that are being stored, one after the other: a round and a command of the operator never write over each other. */
+  readonly changes: SerialQueue
+  /** The next request is a partial one: it asks for everything but the transport key, which is known. */
   partial: boolean
   /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */
   lastJudged: number
   /** Monotonic milliseconds at which the evidence of a failed round was stored; 0 for not in this run. */
   evidenceStored: number
+  /** A failure that could not be stored, in words: until it can be, the store says better of this agent than is true. */
+  unstored: string | null
+  /** Being deleted or replaced: nothing of it is asked, judged or stored any more. */
   removed: boolean
 }

@@ -1,3 +1,4 @@
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -14,7 +15,7 @@ const PERIOD_MS = 1000
 
 export function createProgressWriter(store: VerifierStore, logger: Logger): ProgressWriter {
   const dirty = new Set<ManagedAgent>()
-  let running: Promise<void> = Promise.resolve()
+  const writes = createSerialQueue()
 
   async function write(): Promise<void> {
     const agents = [...dirty].filter((agent) => !agent.removed)
@@ -28,10 +29,7 @@ export function createProgressWriter(store: VerifierStore, logger: Logger): Prog
     }
   }
 
-  const flush = () => {
-    running = running.then(write)
-    return running
-  }
+  const flush = () => writes.run(write)
   const timer = setInterval(flush, PERIOD_MS)
   return {
     mark: (agent) => void dirty.add(agent),

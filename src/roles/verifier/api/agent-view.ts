@@ -1,16 +1,38 @@
-import { attestationStatus } from '../../../core/attestation/operational-state.ts'
-import type { JudgedFailure } from '../../../core/verdict/severity.ts'
-import { DEFAULT_SEVERITY, judge } from '../../../core/verdict/severity.ts'
+import type { FullAgentStatus } from '../../../core/api/agent-status.ts'
+import { attestationStatus, OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
+import type { StoredAgent, StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import { type Failure, irrecoverable } from '../../../core/verdict/failure.ts'
+import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 
 /** Seconds of silence, in intervals, after which a push agent would be late; shown for pull agents too (protocol 4.9). */
 const LATE_AFTER_INTERVALS = 5
 
-/** Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9 FIX). */
-export function agentView(agent: ManagedAgent, verifierId: string, quoteInterval: number) {
-  const { enrolment, state, progress } = agent
-  const failures = state.failures.map((f): JudgedFailure => ('severity' in f ? f : judge([f], DEFAULT_SEVERITY).worst))
-  const worst = failures.length > 0 ? failures.reduce((a, b) => (b.severity > a.severity ? b : a)) : null
+export interface ViewSettings {
+  verifierId: string
+  /** Seconds. */
+  quoteInterval: number
+}
+
+/**
+ * Upstream's status object, and `failures` in full. V is never shown: it would let anyone who may read decrypt (protocol 4.9). A record that
+ * cannot be read is a failed agent, with the reason and the way out.
+ * @param managed the same agent in memory, if it is attested here: a failure of it that could not be stored counts all the same.
+ */
+export function agentView(record: StoredRecord, settings: ViewSettings, managed: ManagedAgent | undefined): FullAgentStatus {
+  if ('defect' in record) return unreadableView(record.agentId, record.defect, settings)
+  const { agent } = record
+  const unstored = managed?.unstored ?? null
+  const failures = unstored === null ? [] : [irrecoverable('internal', 'verifier.exception', { message: unstored })]
+  const state = unstored === null ? agent.state : { ...agent.state, operational: OPERATIONAL_STATE.FAILED, failures }
+  return {
+    ...storedView({ ...agent, state }, settings),
+    // A policy that is stored and empty is none, as upstream has it: only who has parsed it knows.
+    ...(managed ? { has_mb_refstate: managed.policy.boot ? 1 : 0, has_runtime_policy: managed.policy.ima ? 1 : 0 } : {}),
+  }
+}
+
+function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, quoteInterval }: ViewSettings) {
   return {
     operational_state: state.operational,
     v: null,
@@ -18,8 +40,8 @@ export function agentView(agent: ManagedAgent, verifierId: string, quoteInterval
     port: enrolment.port,
     tpm_policy: enrolment.tpmPolicy,
     meta_data: enrolment.metaData,
-    has_mb_refstate: agent.policy.boot ? 1 : 0,
-    has_runtime_policy: agent.policy.ima ? 1 : 0,
+    has_mb_refstate: enrolment.mbPolicy === null ? 0 : 1,
+    has_runtime_policy: enrolment.runtimePolicy === null ? 0 : 1,
     accept_tpm_hash_algs: enrolment.accepted.hash,
     accept_tpm_encryption_algs: enrolment.accepted.encryption,
     accept_tpm_signing_algs: enrolment.accepted.signing,
@@ -29,8 +51,7 @@ export function agentView(agent: ManagedAgent, verifierId: string, quoteInterval
     verifier_id: verifierId,
     verifier_ip: enrolment.verifierIp,
     verifier_port: enrolment.verifierPort,
-    severity_level: worst?.severity ?? null,
-    last_event_id: worst?.eventId ?? null,
+    ...failuresView(state.failures),
     attestation_count: progress.attestationCount,
     last_received_quote: progress.lastReceivedQuote,
     last_successful_attestation: progress.lastSuccessfulAttestation,
@@ -38,6 +59,46 @@ export function agentView(agent: ManagedAgent, verifierId: string, quoteInterval
     attestation_period: `${quoteInterval}s`,
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: state.vState === 'delivered',
+  }
+}
+
+function unreadableView(agentId: string, defect: string, { verifierId, quoteInterval }: ViewSettings) {
+  const message = `${defect}; delete agent ${agentId} and add it again, or restore a backup of the database`
+  return {
+    operational_state: OPERATIONAL_STATE.FAILED,
+    v: null,
+    ip: '',
+    port: 0,
+    tpm_policy: '{}',
+    meta_data: '{}',
+    has_mb_refstate: 0,
+    has_runtime_policy: 0,
+    accept_tpm_hash_algs: [],
+    accept_tpm_encryption_algs: [],
+    accept_tpm_signing_algs: [],
+    hash_alg: '',
+    enc_alg: '',
+    sign_alg: '',
+    verifier_id: verifierId,
+    verifier_ip: '',
+    verifier_port: 0,
+    ...failuresView([irrecoverable('internal', 'verifier.record_unreadable', { message })]),
+    attestation_count: 0,
+    last_received_quote: 0,
+    last_successful_attestation: 0,
+    attestation_status: attestationStatus(OPERATIONAL_STATE.FAILED),
+    attestation_period: `${quoteInterval}s`,
+    maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
+    v_released: false,
+  }
+}
+
+function failuresView(given: readonly (Failure | JudgedFailure)[]) {
+  const failures = given.map((f): JudgedFailure => ('severity' in f ? f : judge([f], DEFAULT_SEVERITY).worst))
+  const worst = failures.length > 0 ? failures.reduce((a, b) => (b.severity > a.severity ? b : a)) : null
+  return {
+    severity_level: worst?.severity ?? null,
+    last_event_id: worst?.eventId ?? null,
     failures: failures.map((f) => ({
       event_id: f.eventId,
       severity_label: f.severityLabel,

@@ -1,19 +1,39 @@
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { findAgent } from './find-agent.ts'
+import { operatorOf } from '../audit/operator-of.ts'
+import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'policies' | 'store'>
+
+const UNREADABLE = { operational: OPERATIONAL_STATE.FAILED, vState: 'none' } as const
+
 /** `DELETE /v2.x/agents/:id`: always done when it answers; a round under way is forgotten. A policy of the agent's own goes with it. */
-export function deleteAgent(context: VerifierContext): Route['handle'] {
-  return async ({ params }) => {
-    const agent = findAgent(context, params)
-    const { agentId, runtimePolicy, mbPolicy } = agent.enrolment
-    context.loop.forget(agent)
-    await agent.turn // what is being stored of it must not come after its deletion
-    await context.store.delete(agentId)
-    context.agents.remove(agentId)
-    if (runtimePolicy === agentId) await context.policies.delete('runtime', agentId)
-    if (mbPolicy === agentId) await context.policies.delete('mb', agentId)
-    context.logger.info(`agent ${agentId} was deleted`)
-    return {}
+export function deleteAgent({ agents, commands, events, loop, policies, store }: Used): Route['handle'] {
+  return async (request) => {
+    const { agentId } = await findRecord(store, request.params)
+    return commands.take(agentId, async () => {
+      const record = await findRecord(store, request.params)
+      const agent = agents.get(agentId)
+      if (agent) await loop.pause(agent)
+      try {
+        await store.delete(agentId)
+      } catch (error) {
+        if (agent) loop.resume(agent)
+        throw error
+      }
+      agents.remove(agentId)
+      agent?.connection.close()
+      await policies.forgetUnused()
+      const { operational, vState } = agent?.state ?? ('agent' in record ? record.agent.state : UNREADABLE)
+      events.raise({
+        type: 'agent_deleted',
+        agent_id: agentId,
+        operator: operatorOf(request),
+        operational_state: operational,
+        v_state: vState,
+      })
+      return {}
+    })
   }
 }

@@ -1,11 +1,11 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
+import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import type { ManagedAgent } from '../agents/managed-agent.ts'
-import type { VerifierContext } from './verifier-context.ts'
+import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 
-/** @throws KeylimeError `agent_not_found` with upstream's text. */
-export function findAgent(context: VerifierContext, params: Record<string, string>): ManagedAgent {
-  const agent = context.agents.get(parseAgentId(params['id']!))
-  if (!agent) throw new KeylimeError('agent_not_found', 'agent id not found')
-  return agent
+/** @returns what is stored, readable or not. @throws KeylimeError `agent_not_found` with upstream's text. */
+export async function findRecord(store: VerifierStore, params: Record<string, string>): Promise<StoredRecord> {
+  const record = await store.find(parseAgentId(params['id']!))
+  if (!record) throw new KeylimeError('agent_not_found', 'agent id not found')
+  return record
 }

@@ -1,14 +1,38 @@
-import type { Route } from '../../../io/http/route.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { ApiReply, Route } from '../../../io/http/route.ts'
 import { agentView } from './agent-view.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = Pick<VerifierContext, 'store' | 'agents' | 'settings'>
+
+/** Records that are read and printed in one turn of the event loop. */
+const PAGE = 200
+
 /** `GET /v2.x/agents/`: ids in upstream's one-element lists, or with `bulk=True` the status of each by id (protocol 3.1). */
-export function listAgents(context: VerifierContext): Route['handle'] {
-  const { verifierId, quoteInterval } = context.settings
-  return ({ query }) => {
+export function listAgents(used: Used): Route['handle'] {
+  const { verifierId } = used.settings
+  return async ({ query }) => {
     const asked = query.get('verifier')
-    const agents = asked && asked !== verifierId ? [] : [...context.agents.all()]
-    if (query.get('bulk')?.toLowerCase() !== 'true') return { results: { uuids: agents.map((agent) => [agent.enrolment.agentId]) } }
-    return { results: Object.fromEntries(agents.map((agent) => [agent.enrolment.agentId, agentView(agent, verifierId, quoteInterval)])) }
+    const isOurs = !asked || asked === verifierId
+    if (query.get('bulk')?.toLowerCase() === 'true') return isOurs ? bulk(used) : { results: {} }
+    return { results: { uuids: isOurs ? (await used.store.ids()).map((id) => [id]) : [] } }
   }
+}
+
+/** Written piece by piece: ten thousand agents must not hold up the attestation of any. */
+async function bulk({ store, agents, settings }: Used): Promise<ApiReply> {
+  const pieces: string[] = ['{"code":200,"status":"Success","results":{']
+  let after = ''
+  for (;;) {
+    const records = await store.page(after, PAGE)
+    for (const record of records) {
+      const view = agentView(record, settings, agents.get(record.agentId))
+      pieces.push(`${pieces.length > 1 ? ',' : ''}${JSON.stringify(record.agentId)}:${JSON.stringify(view)}`)
+    }
+    if (records.length < PAGE) break
+    after = records.at(-1)!.agentId
+    await turn()
+  }
+  pieces.push('}}')
+  return { raw: { type: 'application/json', body: pieces.join('') } }
 }

@@ -1,13 +1,21 @@
 import type { Route } from '../../../io/http/route.ts'
-import { findAgent } from './find-agent.ts'
+import { operatorOf } from '../audit/operator-of.ts'
+import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'store' | 'takeUp'>
+
 /** `PUT /v2.x/agents/:id/reactivate`: attests again from the beginning. A V that was confirmed is not given a second time. */
-export function reactivateAgent(context: VerifierContext): Route['handle'] {
-  return async ({ params }) => {
-    const agent = findAgent(context, params)
-    await context.loop.command(agent, { type: 'reactivated' })
-    context.logger.info(`agent ${agent.enrolment.agentId} was reactivated`)
-    return {}
+export function reactivateAgent({ agents, commands, events, loop, store, takeUp }: Used): Route['handle'] {
+  return async (request) => {
+    const { params } = request
+    const { agentId } = await findRecord(store, params)
+    return commands.take(agentId, async () => {
+      const agent = agents.get(agentId) ?? (await takeUp.open(await findRecord(store, params)))
+      agents.add(agent)
+      await loop.command(agent, { type: 'reactivated' })
+      events.raise({ type: 'agent_reactivated', agent_id: agentId, operator: operatorOf(request) })
+      return {}
+    })
   }
 }

@@ -9,15 +9,19 @@ import { reactivateAgent } from './reactivate-agent.ts'
 import { showAgent } from './show-agent.ts'
 import { showVersion } from './show-version.ts'
 import { stopAgent } from './stop-agent.ts'
+import { updateAgent } from './update-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 import { verifyEvidenceOnce } from './verify-evidence.ts'
 import { verifyIdentity } from './verify-identity.ts'
 
 /** Of what anybody may send: logs of a machine, but no flood. */
-const MAX_PUBLIC_BODY = 16 << 20
+export const MAX_EVIDENCE_BODY = 16 << 20
 
 /** Every endpoint of the verifier with who may call it (protocol 1.5, 3.8, 4). */
 export function verifierRoutes(context: VerifierContext): Route[] {
+  const { maxUploadSize, verify } = context.settings
+  const upload = { body: { maxBytes: maxUploadSize, as: 'bytes' } } as const
+  const off = (name: string, isOn: boolean) => (isOn ? {} : { off: `${name} is switched off here (enable_${name.replace('/', '_')})` })
   const runtime = policyHandlers(context, 'runtime')
   const mb = policyHandlers(context, 'mb')
   return [
@@ -25,28 +29,38 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'GET', path: '/versions', access: 'public', handle: showVersion },
     { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
     { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
-    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', handle: enrolAgent(context) },
+    { method: 'POST', path: '/v:version/agents/:id', access: 'admin', ...upload, handle: enrolAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id', access: 'admin', ...upload, handle: updateAgent(context) },
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
     { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },
     { method: 'GET', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.show },
-    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.create },
-    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.update },
+    { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', ...upload, handle: runtime.create },
+    { method: 'PUT', path: '/v:version/allowlists/:name', access: 'admin', ...upload, handle: runtime.update },
     { method: 'DELETE', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.remove },
     { method: 'GET', path: '/v:version/mbpolicies', access: 'admin', handle: mb.list },
     { method: 'GET', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.show },
-    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.create },
-    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.update },
+    { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.create },
+    { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
-    { method: 'GET', path: '/v:version/verify/identity', access: 'public', handle: verifyIdentity(context) },
+    {
+      method: 'GET',
+      path: '/v:version/verify/identity',
+      access: 'public',
+      rate: verify.rate,
+      ...off('verify/identity', verify.identity),
+      handle: verifyIdentity(context),
+    },
     {
       method: 'POST',
       path: '/v:version/verify/evidence',
       access: 'public',
-      maxBodyBytes: MAX_PUBLIC_BODY,
+      rate: verify.rate,
+      ...off('verify/evidence', verify.evidence),
+      body: { maxBytes: MAX_EVIDENCE_BODY, as: 'bytes' },
       handle: verifyEvidenceOnce(context),
     },
   ]

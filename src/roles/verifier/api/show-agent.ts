@@ -1,10 +1,12 @@
 import type { Route } from '../../../io/http/route.ts'
 import { agentView } from './agent-view.ts'
-import { findAgent } from './find-agent.ts'
+import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
 /** `GET /v2.x/agents/:id` (protocol 4.9). */
-export function showAgent(context: VerifierContext): Route['handle'] {
-  const { verifierId, quoteInterval } = context.settings
-  return ({ params }) => ({ results: agentView(findAgent(context, params), verifierId, quoteInterval) })
+export function showAgent({ store, agents, settings }: Pick<VerifierContext, 'store' | 'agents' | 'settings'>): Route['handle'] {
+  return async ({ params }) => {
+    const record = await findRecord(store, params)
+    return { results: agentView(record, settings, agents.get(record.agentId)) }
+  }
 }

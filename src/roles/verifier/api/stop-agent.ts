@@ -1,13 +1,26 @@
+import { KeylimeError } from '../../../core/errors.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { findAgent } from './find-agent.ts'
+import { operatorOf } from '../audit/operator-of.ts'
+import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'keeper' | 'events' | 'loop' | 'store'>
+
 /** `PUT /v2.x/agents/:id/stop`: the tenant gave up on this agent (protocol 3.7). */
-export function stopAgent(context: VerifierContext): Route['handle'] {
-  return async ({ params }) => {
-    const agent = findAgent(context, params)
-    await context.loop.command(agent, { type: 'stopped' })
-    context.logger.info(`agent ${agent.enrolment.agentId} was stopped by the tenant`)
-    return {}
+export function stopAgent({ agents, commands, keeper, events, loop, store }: Used): Route['handle'] {
+  return async (request) => {
+    const { params } = request
+    const { agentId } = await findRecord(store, params)
+    return commands.take(agentId, async () => {
+      const agent = agents.get(agentId)
+      if (agent) await loop.command(agent, { type: 'stopped' })
+      else {
+        const record = await findRecord(store, params)
+        if ('defect' in record) throw new KeylimeError('conflict', record.defect, { hint: `delete agent ${agentId} and add it again` })
+        await keeper.applyStored(record.agent, { type: 'stopped' })
+      }
+      events.raise({ type: 'agent_stopped', agent_id: agentId, operator: operatorOf(request) })
+      return {}
+    })
   }
 }

@@ -1,24 +1,35 @@
-import type { BootPolicyName } from '../../../core/measured-boot/boot-policy.ts'
+import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
+import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
-import type { RuntimePolicyRules } from '../policies/runtime-policy-rules.ts'
-import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import type { TakeUp } from '../rounds/take-up.ts'
+import type { StateKeeper } from '../verdicts/state-keeper.ts'
 
-/** What the handlers work with; made once by `start.ts`. */
+/** All that handlers work with; made once by `start.ts`. Each takes the members that it uses. */
 export interface VerifierContext {
+  /** The agents that this process attests: a cache. What is enrolled, and how it stands, is in `store`. */
   agents: AgentTable
   store: VerifierStore
   revocations: RevocationStore
-  notifier: RevocationNotifier
+  policyStore: PolicyStore
   policies: PolicyBook
+  judging: Judging
+  events: EventStream
   loop: AttestationLoop
+  keeper: StateKeeper
   opener: AgentOpener
+  takeUp: TakeUp
+  /** Commands of the operator for one agent, one after the other. */
+  commands: KeyedLock
   clock: Clock
   logger: Logger
   settings: {
@@ -26,8 +37,9 @@ export interface VerifierContext {
     quoteInterval: number
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
-    runtimePolicyRules: RuntimePolicyRules
-    /** How a boot log is judged against the reference state of an agent. */
-    bootPolicy: BootPolicyName
+    /** Bytes of a request that brings policies. */
+    maxUploadSize: number
+    /** What anybody may ask to be verified, and how often. */
+    verify: { evidence: boolean; identity: boolean; rate: RateLimit }
   }
 }

@@ -1,120 +1,172 @@
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { PolicyRef } from '../../../core/explanation/failed-round.ts'
-import { parseStoredPolicy, type StoredImaPolicy, withKeys } from '../../../core/ima/stored-policy.ts'
-import type { BootPolicy } from '../../../core/measured-boot/boot-evidence.ts'
-import { type BootPolicyName, parseBootPolicy } from '../../../core/measured-boot/boot-policy.ts'
-import type { AgentPolicy } from '../../../core/policy/agent-policy.ts'
-import { bootDangers, type PolicyDanger, runtimeDangers } from '../../../core/policy/policy-dangers.ts'
+import type { Judging, PolicyText, ReadPolicy } from '../../../core/judging/judging.ts'
+import { createPolicyShelf, type MachinePolicy, machinePolicy, type PolicyRules } from '../../../core/policy/machine-policy.ts'
+import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
+import { policyNameText } from '../../../core/policy/policy-name.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
-import type { PolicyKind, PolicyStore, StoredPolicy } from '../../../io/db/policy-store.ts'
-import { checkSignature, imaJudging, type RuntimePolicyRules } from './runtime-policy-rules.ts'
+import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
+import type { PolicyKind, PolicyStore } from '../../../io/db/policy-store.ts'
 
 /** All that one machine must meet, and which stored policies that is. */
-export interface BookedPolicy extends AgentPolicy {
+export interface BookedPolicy extends MachinePolicy {
   refs: { runtime: PolicyRef | null; mb: PolicyRef | null }
+  /** Stands for the runtime policy and the keys that an IMA log is judged by: progress made under another one does not count. */
+  imaJudgedBy: string
   /** What whoever gave the policies should know. */
   dangers: readonly PolicyDanger[]
 }
 
-/** Stored policies, each parsed once whatever the number of its agents and names. */
+/** A policy that arrived, checked and not stored yet. */
+export interface ArrivedPolicy {
+  kind: PolicyKind
+  body: PolicyBody
+  policy: KnownPolicy
+}
+
+/** As it arrives: with the PEM key that it is signed with, null when none came. */
+export type Arriving = Omit<PolicyText, 'arrives'> & { key: string | null }
+
+/** What is kept of a policy: not its text. */
+type KnownPolicy = Omit<ReadPolicy, 'bytes'>
+
+/** Stored policies, each read once whatever the number of its agents and names. */
 export interface PolicyBook {
-  find(kind: PolicyKind, name: string): Promise<StoredPolicy | null>
-  list(kind: PolicyKind): Promise<string[]>
-  /** Verifies (with `key`, if the policy is signed) and parses before it stores: what cannot be judged by is refused, what is dangerous told. @throws KeylimeError. */
-  put(kind: PolicyKind, name: string, body: string, key?: string | null): Promise<readonly PolicyDanger[]>
-  delete(kind: PolicyKind, name: string): Promise<boolean>
-  /** All that an agent must meet. @throws KeylimeError `policy_not_found`. */
-  policyOf(enrolment: Enrolment): Promise<BookedPolicy>
-}
-
-interface Parsed<T> {
-  policy: T
-  dangers: readonly PolicyDanger[]
-}
-
-interface Named<T> extends Parsed<T | null> {
-  ref: PolicyRef | null
+  /** Verifies and reads; what cannot be judged by is refused before anything is stored. @throws KeylimeError. */
+  check(policy: Arriving): Promise<ArrivedPolicy>
+  /** `check`, then stores. @returns the digest that the name had before, and what is dangerous. @throws KeylimeError, see `PolicyStore.put`. */
+  put(
+    name: string,
+    policy: Arriving,
+    must: 'create' | 'replace',
+  ): Promise<{ before: string | null; after: string; dangers: readonly PolicyDanger[] }>
+  /** @returns the digest that it had; null when there was none. @throws KeylimeError `conflict` when an agent uses it. */
+  delete(kind: PolicyKind, name: string): Promise<string | null>
+  /** All that an agent must meet. @param arrived counts in the place of what is stored under its name. @throws KeylimeError `policy_not_found`, or why a stored policy cannot be judged by. */
+  policyOf(enrolment: Enrolment, arrived?: readonly (ArrivedPolicy & { name: string })[]): Promise<BookedPolicy>
+  /** Drops what no name stands for any more; agents that are still judged by it hold it themselves. */
+  forgetUnused(): Promise<void>
 }
 
 export interface PolicyBookOptions {
-  /** `measured_boot_policy_name`: one for the whole verifier, as upstream. */
-  bootPolicy: BootPolicyName
-  rules: RuntimePolicyRules
+  store: PolicyStore
+  judging: Pick<Judging, 'readPolicy' | 'readKeys'>
+  /** How this process judges what it judges itself. */
+  rules: PolicyRules
   /** Told of a dangerous policy once, whatever the number of its agents and names, until it is forgotten. */
   warn(policy: { kind: PolicyKind; name: string; dangers: readonly PolicyDanger[] }): void
 }
 
-export function createPolicyBook(store: PolicyStore, { bootPolicy, rules, warn }: PolicyBookOptions): PolicyBook {
-  const judging = imaJudging(rules)
-  const parsers = {
-    runtime(body: string): Parsed<StoredImaPolicy> {
-      const policy = parseStoredPolicy(body, judging)
-      return { policy, dangers: runtimeDangers(policy.policy) }
-    },
-    mb: (body: string): Parsed<BootPolicy | null> => ({
-      policy: parseBootPolicy(body, bootPolicy),
-      dangers: bootDangers(body, bootPolicy),
-    }),
-  }
-  const runtime = new Map<string, Parsed<StoredImaPolicy>>()
-  const mb = new Map<string, Parsed<BootPolicy | null>>()
-  const cacheOf = (kind: PolicyKind): Map<string, Parsed<unknown>> => (kind === 'runtime' ? runtime : mb)
+/** Policies that are ready to judge by in this thread; agents hold theirs themselves. */
+const SHELF_SIZE = 64
 
-  function remember<T>(cache: Map<string, Parsed<T>>, parsed: Parsed<T>, kind: PolicyKind, { name, digest }: StoredPolicy): void {
-    if (parsed.dangers.length > 0 && !cache.has(digest)) warn({ kind, name, dangers: parsed.dangers })
-    cache.set(digest, parsed)
+export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOptions): PolicyBook {
+  const known: Record<PolicyKind, Map<string, Promise<KnownPolicy>>> = { runtime: new Map(), mb: new Map() }
+  const shelf = createPolicyShelf(rules.bootPolicy, SHELF_SIZE)
+  const machines = new Map<string, { policy: MachinePolicy; digests: readonly string[] }>()
+  const warned = new Set<string>()
+
+  function remember(kind: PolicyKind, policy: KnownPolicy, name: string): void {
+    known[kind].set(policy.digest, Promise.resolve(policy))
+    if (policy.dangers.length === 0 || warned.has(kind + policy.digest)) return
+    warned.add(kind + policy.digest)
+    warn({ kind, name, dangers: policy.dangers })
   }
 
-  /** What no name stands for any more is forgotten; agents that are still judged by it hold it themselves. */
-  async function forgetUnused(kind: PolicyKind): Promise<void> {
-    const used = await store.digests(kind)
-    for (const digest of cacheOf(kind).keys()) if (!used.has(digest)) cacheOf(kind).delete(digest)
+  async function forgetUnused(): Promise<void> {
+    const used = { runtime: await store.digests('runtime'), mb: await store.digests('mb') }
+    for (const kind of ['runtime', 'mb'] as const) {
+      for (const digest of known[kind].keys()) {
+        if (used[kind].has(digest)) continue
+        known[kind].delete(digest)
+        warned.delete(kind + digest)
+      }
+    }
+    for (const [key, { digests }] of machines)
+      if (!digests.every((digest) => used.runtime.has(digest) || used.mb.has(digest))) machines.delete(key)
   }
 
-  /** The body is read only when it is not parsed yet: thousands of agents share a policy. */
-  async function named<T>(
-    kind: PolicyKind,
-    name: string | null,
-    cache: Map<string, Parsed<T>>,
-    parse: (body: string) => Parsed<T>,
-  ): Promise<Named<T>> {
-    if (name === null) return { policy: null, ref: null, dangers: [] }
+  /** The body is read only when it is not known yet, and once for all who ask meanwhile: thousands of agents share a policy. */
+  async function named(kind: PolicyKind, name: string | null): Promise<NamedPolicy | null> {
+    if (name === null) return null
     const digest = await store.digestOf(kind, name)
-    if (digest !== null && cache.has(digest)) return { ...cache.get(digest)!, ref: { name, sha256: digest } }
-    const stored = await store.find(kind, name)
-    if (!stored)
-      throw new KeylimeError('policy_not_found', `there is no ${kind === 'runtime' ? 'runtime' : 'measured boot'} policy named ${name}`)
-    const parsed = parse(stored.body)
-    remember(cache, parsed, kind, stored)
-    return { ...parsed, ref: { name, sha256: stored.digest } }
+    if (digest === null) throw missing(kind, name)
+    let policy = known[kind].get(digest)
+    if (!policy) {
+      policy = readStored(kind, name, digest)
+      known[kind].set(digest, policy)
+      policy.then(
+        (found) => remember(kind, found, name),
+        () => known[kind].delete(digest),
+      )
+    }
+    return { ...(await policy), ref: { name, sha256: digest } }
+  }
+
+  async function readStored(kind: PolicyKind, name: string, digest: string): Promise<KnownPolicy> {
+    const bytes = await store.body(digest)
+    if (!bytes) throw missing(kind, name)
+    return withoutText(await judging.readPolicy({ kind, bytes }))
+  }
+
+  async function check({ key, ...text }: Arriving): Promise<ArrivedPolicy> {
+    const read = await judging.readPolicy({ ...text, arrives: { key } })
+    return { kind: text.kind, body: { digest: read.digest, bytes: read.bytes }, policy: withoutText(read) }
+  }
+
+  /** One for all agents that must meet the same. */
+  async function machineOf(tpmPolicy: string, imaKeys: string, runtime: KnownPolicy | null, boot: KnownPolicy | null) {
+    const digests = [runtime?.digest, boot?.digest].filter((digest) => digest !== undefined)
+    const key = JSON.stringify([tpmPolicy, imaKeys, runtime?.digest, boot?.digest])
+    const ready = machines.get(key)
+    if (ready) return ready.policy
+    const keys = await judging.readKeys(imaKeys)
+    const packed = { tpm: parseTpmPolicy(tpmPolicy), runtime: runtime?.runtime ?? null, boot: boot?.boot ?? null, imaKeys: keys }
+    const policy = machinePolicy(packed, shelf, rules)
+    machines.set(key, { policy, digests })
+    return policy
   }
 
   return {
-    find: (kind, name) => store.find(kind, name),
-    list: (kind) => store.list(kind),
-    async put(kind, name, body, key = null) {
-      if (kind === 'runtime') checkSignature(body, key, rules)
-      const parsed = parsers[kind](body)
-      remember(cacheOf(kind), parsed, kind, await store.put(kind, name, body))
-      await forgetUnused(kind)
-      return parsed.dangers
+    check,
+    async put(name, arriving, must) {
+      const { kind, body, policy } = await check(arriving)
+      const before = await store.put(kind, name, { body, must })
+      remember(kind, policy, name)
+      await forgetUnused()
+      return { before, after: body.digest, dangers: policy.dangers }
     },
     async delete(kind, name) {
-      const deleted = await store.delete(kind, name)
-      if (deleted) await forgetUnused(kind)
-      return deleted
+      const before = await store.delete(kind, name)
+      if (before !== null) await forgetUnused()
+      return before
     },
-    async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }) {
-      const stored = await named('runtime', runtimePolicy, runtime, parsers.runtime)
-      const boot = await named('mb', mbPolicy, mb, parsers.mb)
+    async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }, arrived = []) {
+      for (const { kind, name, policy } of arrived) remember(kind, policy, name)
+      const given = (kind: PolicyKind) => asNamed(arrived.find((policy) => policy.kind === kind))
+      const runtime = given('runtime') ?? (await named('runtime', runtimePolicy))
+      const boot = given('mb') ?? (await named('mb', mbPolicy))
+      const machine = await machineOf(tpmPolicy, imaKeys, runtime, boot)
       return {
-        tpm: parseTpmPolicy(tpmPolicy),
-        ima: withKeys(stored.policy, imaKeys, judging),
-        boot: boot.policy,
-        refs: { runtime: stored.ref, mb: boot.ref },
-        dangers: [...stored.dangers, ...boot.dangers],
+        ...machine,
+        refs: { runtime: runtime?.ref ?? null, mb: boot?.ref ?? null },
+        imaJudgedBy: [runtime?.digest ?? '', machine.packed.imaKeys?.digest ?? ''].join('+'),
+        dangers: [...(runtime?.dangers ?? []), ...(boot?.dangers ?? [])],
       }
     },
+    forgetUnused,
   }
+}
+
+type NamedPolicy = KnownPolicy & { ref: PolicyRef }
+
+const withoutText = ({ bytes: _, ...policy }: ReadPolicy): KnownPolicy => policy
+
+const asNamed = (arrived: (ArrivedPolicy & { name: string }) | undefined): NamedPolicy | undefined =>
+  arrived && { ...arrived.policy, ref: { name: arrived.name, sha256: arrived.policy.digest } }
+
+function missing(kind: PolicyKind, name: string): KeylimeError {
+  const what = kind === 'runtime' ? 'runtime' : 'measured boot'
+  return new KeylimeError('policy_not_found', `there is no ${what} policy named ${policyNameText(name)}`)
 }

@@ -1,5 +1,9 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
+import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
+import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
 import { revocationMessage } from '../../../core/revocation/message.ts'
 import { signRevocation } from '../../../core/revocation/signature.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
@@ -9,12 +13,11 @@ import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation }
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
-import type { ManagedAgent } from '../agents/managed-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
 export interface RevocationNotifier {
   /** The signed message and whom to tell; null when nobody is configured to be told. */
-  prepare(agent: ManagedAgent, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
+  prepare(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
   deliver(revocation: StoredRevocation): void
   /** Takes up what an earlier run left undone. */
   resume(): Promise<void>
@@ -35,6 +38,9 @@ export interface RevocationNotifierOptions {
   senders: ReadonlyMap<string, Sender>
   /** How long a target that cannot be reached is tried. */
   retrySeconds: number
+  /** Whether the store has an agent: one that is deleted is told no more. */
+  isEnrolled(agentId: string): Promise<boolean>
+  events: EventStream
 }
 
 interface Delivery {
@@ -43,14 +49,16 @@ interface Delivery {
   attempts: number
 }
 
+type Told = DeliveryResult & { agentId: string }
+
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, clock, logger } = options
-  const results: DeliveryResult[] = []
-  let recording: Promise<void> = Promise.resolve()
+  const results: Told[] = []
+  const records = createSerialQueue()
   const scheduler = createScheduler<Delivery>({ clock, run })
 
   async function run(delivery: Delivery): Promise<void> {
@@ -62,9 +70,11 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     } catch (error) {
       const reason = causeChain(error).join(': ').slice(0, 500)
       const tooOld = clock.now() - revocation.createdAt > options.retrySeconds * 1000
-      const gone = target.startsWith('agent:') && !agents.get(target.slice('agent:'.length))
+      const gone =
+        target.startsWith('agent:') &&
+        !agents.get(target.slice('agent:'.length)) &&
+        !(await options.isEnrolled(target.slice('agent:'.length)))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
-      if (tooOld) logger.error(`${target} could not be told of agent ${revocation.agentId} and is given up: ${reason}`)
       if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
   }
@@ -74,14 +84,15 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     const sender = options.senders.get(target)
     if (sender) return sender(envelope)
     const agent = agents.get(target.replace(/^agent:/, ''))
-    if (!agent) throw new Error('it is not enrolled any more')
+    if (!agent) throw new Error('it is not attested by this verifier')
     const path = `/v${agent.state.supportedVersion}/notifications/revocation`
-    const { code, status } = await agent.connection.request({ method: 'POST', path, body: envelope })
+    const answer = await agent.connection.request({ method: 'POST', path, body: envelope, maxBytes: SHORT_ANSWER_BYTES })
+    const { code, status } = readEnvelope(answer)
     if (code !== 200) throw new Error(`it answered ${code} ${status}`.trim())
   }
 
   function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
-    results.push({ revocationId: revocation.id, target, state, attempts, at: clock.now(), lastError })
+    results.push({ revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError })
   }
 
   async function record(): Promise<void> {
@@ -89,33 +100,34 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (batch.length === 0) return
     try {
       await options.store.record(batch)
+      for (const result of batch) tell(result)
     } catch (error) {
       results.unshift(...batch)
       logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
     }
   }
 
-  const flush = () => {
-    recording = recording.then(record)
-    return recording
+  function tell({ revocationId, agentId, target, state, lastError }: Told): void {
+    const delivery = { agent_id: agentId, revocation: revocationId, target }
+    if (state === 'told') options.events.raise({ type: 'revocation_told', ...delivery })
+    if (state === 'given_up') options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
   }
+
+  const flush = () => records.run(record)
   const timer = setInterval(flush, RECORD_MS)
 
   return {
-    prepare(agent, type, failure) {
-      const targets = [
-        ...options.senders.keys(),
-        ...(options.tellAgents ? [...agents.all()].map((peer) => `agent:${peer.enrolment.agentId}`) : []),
-      ]
-      if (targets.length === 0) return null
-      const text = messageOf(agent, type, failure, new Date(clock.now()))
-      return { agentId: agent.enrolment.agentId, type, text, signature: signatureOf(agent, text, logger), createdAt: clock.now(), targets }
+    prepare(enrolment, type, failure) {
+      const targets = [...options.senders.keys()]
+      if (targets.length === 0 && !options.tellAgents) return null
+      const text = messageOf(enrolment, type, failure, new Date(clock.now()))
+      const signature = signatureOf(enrolment, text, logger)
+      return { agentId: enrolment.agentId, type, text, signature, createdAt: clock.now(), targets, toAgents: options.tellAgents }
     },
     deliver(revocation) {
       for (const target of revocation.targets) scheduler.schedule({ revocation, target, attempts: 0 }, 0)
-      logger.warn(`agent ${revocation.agentId}: ${revocation.type} is told to ${revocation.targets.length} others`, {
-        revocation: revocation.id,
-      })
+      const { id, agentId, type, targets } = revocation
+      options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
     },
     async resume() {
       const undone = await options.store.pending()
@@ -130,7 +142,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
-function messageOf({ enrolment }: ManagedAgent, type: NewRevocation['type'], failure: Failure | JudgedFailure, eventTime: Date): string {
+function messageOf(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure, eventTime: Date): string {
   const severityLabel = 'severityLabel' in failure ? failure.severityLabel : judge([failure], DEFAULT_SEVERITY).worst.severityLabel
   return revocationMessage({
     type,
@@ -147,7 +159,7 @@ function messageOf({ enrolment }: ManagedAgent, type: NewRevocation['type'], fai
 }
 
 /** Empty without a key: receivers do not act upon it. A key that cannot be used must not keep the failure itself from being stored. */
-function signatureOf({ enrolment }: ManagedAgent, text: string, logger: Logger): string {
+function signatureOf(enrolment: Enrolment, text: string, logger: Logger): string {
   if (enrolment.revocationKey === '') return ''
   try {
     const key: KeyObject = createPrivateKey(enrolment.revocationKey)

@@ -16,7 +16,7 @@ export interface WatchdogOptions {
   quoteInterval: number
 }
 
-/** Reports agents that should have been judged and were not (design invariant 4): a loop that forgets one must not look like a good one. */
+/** Reports agents that should have been judged and were not (invariant 4): a loop that forgets one must not look like a good one. */
 export function startWatchdog({ agents, clock, logger, quoteInterval }: WatchdogOptions): { stop(): void } {
   const reported = new Set<string>()
   const timer = setInterval(() => {

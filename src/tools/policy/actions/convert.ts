@@ -2,8 +2,9 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy } from '../../../core/ima/legacy-allow-list.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
-import { readImaKeys, readTextInput } from '../read-input.ts'
+import { readImaKeys } from '../read-ima-keys.ts'
 
 interface Arguments {
   file?: string | undefined
@@ -39,9 +40,9 @@ export const convert: PolicyAction<Arguments> = {
     const source = argv.file ?? argv.allowlist ?? argv.runtimePolicy
     if (!source) throw new KeylimeError('usage', 'there is nothing to convert', { hint: 'keylime policy convert FILE -o policy.json' })
     const { policy, form, unread } = convertLegacyPolicy({
-      text: await readTextInput(source),
+      text: await readText(source),
       source,
-      excludes: argv.excludeList ? expressionsOf(await readTextInput(argv.excludeList)) : [],
+      excludes: argv.excludeList ? expressionsOf(await readText(argv.excludeList)) : [],
       keys: await readImaKeys(argv.verificationKeys ?? []),
       timestamp: new Date(systemClock.now()).toISOString(),
     })

@@ -5,8 +5,8 @@ import { plainPolicy } from '../../../core/ima/signed-policy.ts'
 import { comparePolicies, type PolicyDifference } from '../../../core/policy/compare-policies.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
-import { readTextInput } from '../read-input.ts'
 
 interface Arguments {
   policy: string
@@ -45,10 +45,10 @@ export const diff: PolicyAction<Arguments> = {
   },
 }
 
-const readPlain = async (name: string) => plainPolicy(await readTextInput(name), { key: null, required: false })
+const readPlain = async (name: string) => plainPolicy(await readText(name), { key: null, required: false })
 
 async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
-  const { failures, accept, hopeless } = compareLog(parseRuntimePolicy(policy), await readTextInput(log))
+  const { failures, accept, hopeless } = compareLog(parseRuntimePolicy(policy), await readText(log))
   if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
   if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept })}\n`)
   else process.stdout.write(failures.map(failureText).join(''))

@@ -6,8 +6,8 @@ import { lintBootPolicy, lintTpmPolicy } from '../../../core/policy/lint-pcr-pol
 import { lintPolicy } from '../../../core/policy/lint-policy.ts'
 import { policyKind } from '../../../core/policy/merge-policies.ts'
 import type { PolicyWarning } from '../../../core/policy/policy-warning.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
-import { readTextInput } from '../read-input.ts'
 
 interface Arguments {
   file?: string | undefined
@@ -29,7 +29,7 @@ export const lint: PolicyAction<Arguments> = {
   async run(argv) {
     const name = argv.file ?? argv.runtimePolicy
     if (!name) throw new KeylimeError('usage', 'there is no policy to check', { hint: 'keylime policy lint FILE' })
-    const text = plainPolicy(await readTextInput(name), { key: null, required: false })
+    const text = plainPolicy(await readText(name), { key: null, required: false })
     const warnings = lintText(text, argv.runtimePolicy === undefined ? null : 'runtime')
     if (argv.json) process.stdout.write(`${JSON.stringify(warnings)}\n`)
     else for (const { path, message } of warnings) process.stdout.write(`${path}: ${message}\n`)

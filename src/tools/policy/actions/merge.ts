@@ -1,8 +1,8 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { mergePolicies } from '../../../core/policy/merge-policies.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { output, type PolicyAction, writeResult } from '../policy-action.ts'
-import { readTextInput } from '../read-input.ts'
 
 interface Arguments {
   files: string[]
@@ -22,7 +22,7 @@ export const merge: PolicyAction<Arguments> = {
       .option('output', output),
 
   async run({ files, output: to }) {
-    const [base, ...additions] = await Promise.all(files.map(async (file) => ({ file, text: await readTextInput(file) })))
+    const [base, ...additions] = await Promise.all(files.map(async (file) => ({ file, text: await readText(file) })))
     if (!base || additions.length === 0)
       throw new KeylimeError('usage', 'there is nothing to merge', { hint: 'keylime policy merge POLICY ADDITION…' })
     return writeResult(mergePolicies(base, additions, new Date(systemClock.now()).toISOString()), to)

@@ -1,8 +1,8 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
-import { readTextInput } from '../read-input.ts'
 import { type SigningOptions, signRuntimePolicy } from '../sign-runtime.ts'
 
 interface Arguments extends SigningOptions {
@@ -31,7 +31,7 @@ export const sign: PolicyAction<Arguments> = {
 
   async run({ runtimePolicy, output: to, ...options }) {
     if (!runtimePolicy) throw new KeylimeError('usage', 'there is no policy to sign', { hint: 'give --runtime-policy FILE and --key FILE' })
-    const policy = await readTextInput(runtimePolicy)
+    const policy = await readText(runtimePolicy)
     parseRuntimePolicy(policy)
     const signed = await signRuntimePolicy(policy, options, systemClock.now())
     if (options.keypath) tell(`key ${options.keypath} made; its public half, ${options.keypath}.pub, verifies what it signs`)

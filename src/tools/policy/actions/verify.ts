@@ -1,7 +1,7 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
+import { readFile, readText } from '../../../io/files/read-file.ts'
 import { file, output, type PolicyAction, writeResult } from '../policy-action.ts'
-import { readInput, readTextInput } from '../read-input.ts'
 
 interface Arguments {
   runtimePolicy?: string | undefined
@@ -22,6 +22,6 @@ export const verify: PolicyAction<Arguments> = {
   async run({ runtimePolicy, key, output: to }) {
     if (!runtimePolicy || !key)
       throw new KeylimeError('usage', 'a policy and a key are needed', { hint: 'give --runtime-policy FILE --key FILE' })
-    return writeResult(plainPolicy(await readTextInput(runtimePolicy), { key: await readInput(key), required: true }), to)
+    return writeResult(plainPolicy(await readText(runtimePolicy), { key: await readFile(key), required: true }), to)
   },
 }

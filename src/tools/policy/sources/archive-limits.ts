@@ -4,6 +4,7 @@ import { ByteStream } from '../../../core/archive/byte-stream.ts'
 import { FileDigests } from '../../../core/archive/file-digests.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
+import { unreadable } from '../../../io/files/read-file.ts'
 import type { DigestSourceContext } from '../digest-source.ts'
 
 /** Bytes of one archive, and of what is in it: many times what is usual, and an end for what is hostile. */
@@ -30,9 +31,8 @@ export async function naming<T>(name: string, work: () => Promise<T>): Promise<T
       if (cause.message.startsWith(name)) throw cause
       throw new KeylimeError(cause.code, `${name}: ${cause.message}`, { ...(cause.hint ? { hint: cause.hint } : {}), cause: cause.cause })
     }
-    const { code, message } = cause as NodeJS.ErrnoException
-    if (!code?.startsWith('E')) throw cause
-    throw new KeylimeError(code === 'ENOENT' ? 'not_found' : 'file_failed', `cannot read ${name}: ${message}`, { cause })
+    if (!(cause as NodeJS.ErrnoException).code?.startsWith('E')) throw cause
+    throw unreadable(name, cause)
   }
 }
 

@@ -2,9 +2,9 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { isKeybox, openPgpKeys } from '../../../core/packages/openpgp-keys.ts'
+import { readFile } from '../../../io/files/read-file.ts'
 import { type SignatureVerdict, verifySignature } from '../../../io/programs/gpgv.ts'
 import type { DigestSourceContext } from '../digest-source.ts'
-import { readInput } from '../read-input.ts'
 
 export interface SignatureOptions {
   /** Files of the keys that count; none: those of the system. */
@@ -90,7 +90,7 @@ const refused = (name: string, reason: string, hint: string) => new KeylimeError
 async function namedKeys(files: readonly string[]): Promise<Buffer[]> {
   return Promise.all(
     files.map(async (file) => {
-      const bytes = await readInput(file)
+      const bytes = await readFile(file)
       if (!openPgpKeys(bytes) && !isKeybox(bytes))
         throw new KeylimeError('invalid_request', `--keyring: ${file} has no OpenPGP public keys`, {
           hint: 'gpg --export --armor KEY > FILE makes such a file',

@@ -1,10 +1,11 @@
 import path from 'node:path'
-import { pythonJson } from '../../../core/cli/python-text.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy, type LegacyForm } from '../../../core/ima/legacy-allow-list.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { writeResult } from '../policy-action.ts'
-import { readImaKeys, readTextInput } from '../read-input.ts'
+import { readImaKeys } from '../read-ima-keys.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
 const convertPolicy: UpstreamProgram = {
@@ -23,9 +24,9 @@ const convertPolicy: UpstreamProgram = {
     if (!source) return told('Either --allowlist or --runtime_policy is required!')
     if (!output) return told('An output file path (-o, --output_file) is required to write new policy!')
     const { policy, form, unread } = convertLegacyPolicy({
-      text: await readTextInput(source),
+      text: await readText(source),
       source,
-      excludes: excludeList ? expressionsOf(await readTextInput(excludeList)) : [],
+      excludes: excludeList ? expressionsOf(await readText(excludeList)) : [],
       keys: await readImaKeys(lists['keys'] ?? []),
       timestamp: new Date(systemClock.now()).toISOString(),
     })
@@ -42,5 +43,5 @@ const NOTES: Partial<Record<LegacyForm, string>> = {
   flat: 'is not JSON-formatted; attempting to convert to IMA policy from flat file format',
 }
 
-/** `keylime_convert_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
+/** `keylime_convert_runtime_policy` (policies E.6): without arguments its usage, and status 0. */
 export const runUpstream = (args: string[]): Promise<number> => runOrHelp(convertPolicy, args)

@@ -1,9 +1,9 @@
-import { pythonJson } from '../../../core/cli/python-text.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { createMeasuredBootPolicy } from '../create-measured-boot.ts'
 import { tell, writeResult } from '../policy-action.ts'
 import { argument, type UpstreamProgram, UsageError } from './program.ts'
 
-/** `keylime-policy create measured-boot` (policies-config-cli C.7): one line, as Python prints it. */
+/** `keylime-policy create measured-boot` (policies C.7): one line, as Python prints it. */
 export const createMeasuredBoot: UpstreamProgram = {
   name: 'keylime-policy create measured-boot',
   arguments: [

@@ -1,4 +1,4 @@
-import { pythonJson } from '../../../core/cli/python-text.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, type Notes } from '../create-runtime.ts'
 

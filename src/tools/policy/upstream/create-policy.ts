@@ -39,5 +39,5 @@ const createPolicy: UpstreamProgram = {
   },
 }
 
-/** `keylime_create_policy` (policies-config-cli E.6). */
+/** `keylime_create_policy` (policies E.6). */
 export const runUpstream = (args: string[]): Promise<number> => runProgram(createPolicy, args)

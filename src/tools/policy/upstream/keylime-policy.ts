@@ -1,10 +1,10 @@
-import { pythonJson } from '../../../core/cli/python-text.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
+import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { createRuntimePolicy, legacyListText } from '../create-runtime.ts'
 import { writeResult } from '../policy-action.ts'
-import { readTextInput } from '../read-input.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
 import { createMeasuredBoot } from './create-measured-boot.ts'
 import { createdLine, NO_LOG, UPSTREAM_CREATE, upstreamNotes } from './create-options.ts'
@@ -69,7 +69,7 @@ const signRuntime: UpstreamProgram = {
     if (policy === undefined) throw new UsageError('the following arguments are required: -r/--runtime-policy')
     const backend = values['backend']?.toLowerCase() ?? 'ecdsa'
     if (backend !== 'ecdsa' && backend !== 'x509') throw new UsageError(`argument -b/--backend: invalid choice: '${backend}'`)
-    const text = await readTextInput(policy)
+    const text = await readText(policy)
     parseRuntimePolicy(text)
     const made = key ? keypath : (keypath ?? 'keylime-ecdsa-key.pem')
     const signed = await signRuntimePolicy(
@@ -87,7 +87,7 @@ const PROGRAMS: Record<string, Record<string, UpstreamProgram>> = {
   sign: { runtime: signRuntime },
 }
 
-/** `keylime-policy create runtime | create measured-boot | sign runtime` (policies-config-cli E.5), for any user: nothing here needs root but the kernel's own log. */
+/** `keylime-policy create runtime | create measured-boot | sign runtime` (policies E.5), for any user: nothing here needs root but the kernel's own log. */
 export async function runUpstream(args: string[]): Promise<number> {
   const [action, kind, ...rest] = args
   if (action === undefined || action === '-h' || action === '--help') return help(process.stdout)

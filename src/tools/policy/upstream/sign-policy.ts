@@ -1,6 +1,6 @@
 import { systemClock } from '../../../io/clock.ts'
+import { readFile } from '../../../io/files/read-file.ts'
 import { writeResult } from '../policy-action.ts'
-import { readInput } from '../read-input.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
@@ -23,7 +23,7 @@ const signPolicy: UpstreamProgram = {
     const made = key ? undefined : keypath || 'keylime-ecdsa-key'
     // The bytes as they are: this program has never looked into them.
     const signed = await signRuntimePolicy(
-      await readInput(policy),
+      await readFile(policy),
       { key, keypath: made, certOutfile: certificate, backend, upstream: true },
       systemClock.now(),
     )
@@ -31,5 +31,5 @@ const signPolicy: UpstreamProgram = {
   },
 }
 
-/** `keylime_sign_runtime_policy` (policies-config-cli E.6): without arguments its usage, and status 0. */
+/** `keylime_sign_runtime_policy` (policies E.6): without arguments its usage, and status 0. */
 export const runUpstream = (args: string[]): Promise<number> => runOrHelp(signPolicy, args)

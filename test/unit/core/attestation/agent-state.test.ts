@@ -1,10 +1,10 @@
-import { type AgentEvent, type AgentState, nextState } from '../../../../src/core/attestation/agent-state.ts'
+import { type AgentEvent, type AgentState, isAskedOn, nextState } from '../../../../src/core/attestation/agent-state.ts'
 import { retryDelay } from '../../../../src/core/attestation/retry-delay.ts'
 import { failure, irrecoverable } from '../../../../src/core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, judge } from '../../../../src/core/verdict/severity.ts'
 
 const timing = { quoteInterval: 2, retryInterval: 2, exponentialBackoff: true, maxRetries: 5 }
-const start: AgentState = { operational: 1, retries: 0, announcedSeverity: null }
+const start: AgentState = { operational: 1, retries: 0, announcedSeverity: null, trusted: false }
 const run = (state: AgentState, ...events: AgentEvent[]) => {
   let last = { state, effects: [] as ReturnType<typeof nextState>['effects'] }
   for (const event of events) last = nextState(last.state, event, timing)
@@ -83,15 +83,28 @@ test.each([
   [{ type: 'refused', stage: 'v', reason: 'x' }, 'internal.verifier.no_v'],
   [{ type: 'version_unsupported', reason: 'x' }, 'internal.verifier.version_not_supported'],
   [{ type: 'exception', reason: 'x' }, 'internal.verifier.exception'],
-] as [AgentEvent, string][])('%j ends polling without a revocation', (event, id) => {
+] as [AgentEvent, string][])('%j ends polling, and the others are told once where they may rely on the machine', (event, id) => {
   const end = run(start, event)
   expect(end).toMatchObject({ state: { operational: 7 }, effects: [{ do: 'record', failures: [{ eventId: id }] }] })
   expect(end.effects.length).toBe(1)
+  const relied = run({ ...start, trusted: true }, event)
+  expect(relied.effects).toMatchObject([{ do: 'record' }, { do: 'announce', type: 'revocation', failure: { eventId: id } }])
+  expect(run(relied.state, event).effects.map((e) => e.do)).toEqual(['record'])
+})
+
+test('what cannot be taken up is the operator’s to mend: it is told to nobody, and tried again after a restart', () => {
+  const event: AgentEvent = { type: 'not_taken_up', reason: 'the policy is gone' }
+  const end = run({ ...start, trusted: true }, event)
+  expect(end).toMatchObject({
+    state: { operational: 7 },
+    effects: [{ do: 'record', failures: [{ eventId: 'internal.verifier.not_taken_up' }] }],
+  })
+  expect([isAskedOn(event, end.effects), isAskedOn({ type: 'stopped' }, [])]).toEqual([true, false])
 })
 
 test('stop rests, reactivate forgets what was announced', () => {
   expect(run(start, { type: 'stopped' })).toMatchObject({ state: { operational: 10 }, effects: [] })
-  expect(run({ operational: 9, retries: 3, announcedSeverity: 6 }, { type: 'reactivated' })).toMatchObject({
+  expect(run({ ...start, operational: 9, retries: 3, announcedSeverity: 6 }, { type: 'reactivated' })).toMatchObject({
     state: { operational: 1, retries: 0, announcedSeverity: null },
     effects: [{ do: 'ask_quote', partial: false }],
   })

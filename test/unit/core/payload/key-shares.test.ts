@@ -3,7 +3,7 @@ import { type KeyShares, MAX_SHARES, noShares, receiveShare, type ShareEvent } f
 import { splitKey } from '../../../../src/core/payload/split-key.ts'
 
 const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
-// Vectors of the protocol reference, section 11.
+// The vectors of protocol 11.
 const K = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
 const V = Buffer.from(Array.from({ length: 32 }, (_, i) => 0x20 + i))
 const U = Buffer.alloc(32, 0x20)

@@ -9,7 +9,7 @@ const K = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
 const V = Buffer.from(Array.from({ length: 32 }, (_, i) => 32 + i))
 const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
 
-// Values computed with upstream's functions (protocol reference, section 11).
+// Values computed with upstream's functions (protocol 11).
 test('the auth tag is upstream’s', () =>
   expect(authTag(K, ID)).toBe('74216909e21c5a1a5fb9e0ad23881f6f1693d01b5469c4d12dfe4ea151ab3334690966790c8e3b4a358b1be3ca443e2d'))
 test('the proof of K is upstream’s', () =>
@@ -74,7 +74,8 @@ describe('a share in transport', () => {
     const ec = createPublicKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'pem', type: 'spki' })).export(
       { format: 'pem', type: 'spki' },
     ) as string
-    for (const bad of [weak, ec, 'no key']) expect(() => encryptShare(bad, V)).toThrow()
+    for (const bad of [weak, ec]) expect(() => encryptShare(bad, V)).toThrow('the transport key must be RSA of at least 2048 bits')
+    expect(() => encryptShare('no key', V)).toThrow('the transport key is not a PEM public key')
   })
 })
 

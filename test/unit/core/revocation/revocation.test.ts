@@ -1,7 +1,7 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { pythonJson } from '../../../../src/core/python/python-json.ts'
 import { parseActionList } from '../../../../src/core/revocation/action-list.ts'
 import { asctime, parseRevocationMessage, revocationMessage, revokedSerial } from '../../../../src/core/revocation/message.ts'
-import { pythonJson } from '../../../../src/core/revocation/python-json.ts'
 import { signRevocation, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
 
 const facts = {
@@ -22,6 +22,22 @@ test('the message is byte for byte what Python’s json.dumps gives', () =>
   expect(revocationMessage(facts)).toBe(
     '{"type": "revocation", "ip": "10.0.0.7", "agent_id": "a1", "port": 9002, "tpm_policy": "{\\"mask\\": \\"0x0\\"}", "meta_data": "{\\"cert_serial\\": 2, \\"subject\\": \\"CN=a1\\"}", "event_time": "Tue Nov  3 05:07:09 2026", "event_id": "ima.pcr_mismatch", "severity_label": "emergency", "context": "{\\"message\\": \\"\\u00e4\\"}"}',
   ))
+const MAX_MESSAGE = 32 << 10
+test.each([
+  ['facts', { context: JSON.stringify({ message: 'x'.repeat(1 << 20) }) }, { meta_data: facts.metaData, tpm_policy: facts.tpmPolicy }],
+  ['a policy', { tpmPolicy: `{"mask": "0x0"${' '.repeat(65_000)}}` }, { meta_data: facts.metaData, tpm_policy: '{}' }],
+  ['metadata', { metaData: `{"cert_serial": 2, "a": "${'a'.repeat(60_000)}"}` }, { meta_data: '{"cert_serial":2}' }],
+  ['metadata without a serial', { metaData: `{"a": "${'ä'.repeat(60_000)}"}` }, { meta_data: '{}' }],
+  [
+    'a large serial',
+    { metaData: `{"cert_serial": "${'9'.repeat(40)}", "a": "${'a'.repeat(60_000)}"}` },
+    { meta_data: `{"cert_serial":"${'9'.repeat(40)}"}` },
+  ],
+])('a message with %s too long for receivers goes without them, and says whom to revoke', (_name, changes, kept) => {
+  const message = revocationMessage({ ...facts, ...changes })
+  expect(message.length).toBeLessThanOrEqual(MAX_MESSAGE)
+  expect(JSON.parse(message)).toMatchObject({ agent_id: 'a1', event_id: facts.eventId, type: 'revocation', ...kept })
+})
 test('asctime pads the day with a blank', () => expect(asctime(new Date(2026, 10, 23, 15, 27, 46))).toBe('Mon Nov 23 15:27:46 2026'))
 test('pythonJson escapes what Python escapes', () =>
   expect(pythonJson({ a: ['é\u007f😀', null, true, 1.5] })).toBe('{"a": ["\\u00e9\\u007f\\ud83d\\ude00", null, true, 1.5]}'))

@@ -17,6 +17,24 @@ test('a line has the time, the level, who says it, and what; nothing in it can m
   expect(more).toEqual([])
 })
 
+test.each(['text', 'json'] as const)('a line of form %s is bounded, whatever is in its message and fields', (format) => {
+  const stream = new PassThrough()
+  const logger = createLogger({ name: 'agent', stream, format })
+  const long = 'x'.repeat(5_000_000)
+  logger
+    .child({ always: long })
+    .warn(long, { text: long, list: Array(100_000).fill('y'), deep: { a: { b: { c: { d: { e: { f: long } } } } } } })
+  const line = String(stream.read())
+  expect(line.length).toBeLessThan(50_000)
+  expect(line.endsWith('\n')).toBe(true)
+  if (format === 'json')
+    expect(JSON.parse(line)).toMatchObject({
+      level: 'warn',
+      name: 'agent',
+      message: expect.stringMatching(/^x{8192}… \(\d+ more characters\)$/),
+    })
+})
+
 test('in the journal a line begins with its priority and has no time of its own', () => {
   expect(lines({ journal: true })).toEqual(['<6>agent: it serves port=9002', '<3>agent: forged | 2026 INFO agent: ?[1mline'])
 })

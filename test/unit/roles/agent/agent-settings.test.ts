@@ -59,9 +59,9 @@ enable_agent_mtls = True
 
 test('the environment wins, and a large tmpfs allows large requests', () => {
   const settings = load('[agent]\nsecure_size = "1m"\n', { KEYLIME_AGENT_SECURE_SIZE: '32m', KEYLIME_AGENT_EK_HANDLE: '0x81010001' })
-  expect(settings.maxBodyBytes).toBe(64 << 20)
+  expect(settings.maxPayloadBody).toBe(64 << 20)
   expect(settings.values.ek_handle).toBe(0x81010001)
-  expect(load('[agent]\n').maxBodyBytes).toBe(2 << 20)
+  expect(load('[agent]\n').maxPayloadBody).toBe(2 << 20)
 })
 
 test('all bad values are reported at once, with file and line', () => {

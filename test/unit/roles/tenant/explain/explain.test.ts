@@ -1,4 +1,4 @@
-import { tellStory } from '../../../../../src/roles/tenant/explain/explain.ts'
+import { tellStory } from '../../../../../src/roles/tenant/explain/tell-story.ts'
 
 const tell = (status: number, message: string, results: object = {}) =>
   tellStory({ options: {}, env: {}, verifier: { raw: async () => ({ status, message, results }) } } as never, 'id')

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { failureOf } from '../../../../../src/roles/tenant/enrol/wait-for-verdict.ts'
-import { explainFailures } from '../../../../../src/roles/tenant/explain/explain-failures.ts'
+import { failuresInShort } from '../../../../../src/roles/tenant/explain/failures-in-short.ts'
 import { runtimePolicy, tpmPolicyText } from '../../../../../src/roles/tenant/policies/policy-fields.ts'
 import { runtimePolicy as runtimePolicyText } from '../../../../ima.ts'
 
@@ -69,7 +69,7 @@ describe('failures in words', () => {
       },
       { event_id: 'ima.validation.ima-ng.not_in_allowlist', severity_label: null, context: {} },
     ]
-    expect(explainFailures({ operational_state: 9, failures })).toBe(
+    expect(failuresInShort({ operational_state: 9, failures })).toBe(
       [
         '  m [pcr_validation.invalid_pcr_16, emergency]',
         '    found:    a, b',
@@ -83,8 +83,8 @@ describe('failures in words', () => {
     )
   })
   test('of upstream’s verifier: the last event id', () => {
-    expect(explainFailures({ operational_state: 9, last_event_id: 'ima.pcr_mismatch' })).toBe('  ima.pcr_mismatch (state: Invalid Quote)')
-    expect(explainFailures({ operational_state: 42 })).toBe('  no reason given (state: 42)')
+    expect(failuresInShort({ operational_state: 9, last_event_id: 'ima.pcr_mismatch' })).toBe('  ima.pcr_mismatch (state: Invalid Quote)')
+    expect(failuresInShort({ operational_state: 42 })).toBe('  no reason given (state: 42)')
   })
   test('an agent that cannot be reached is not called untrusted', () => {
     expect(failureOf('a', { operational_state: 7, last_event_id: 'internal.verifier.not_reachable' }).code).toBe('unreachable')

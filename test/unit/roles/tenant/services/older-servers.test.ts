@@ -16,11 +16,12 @@ function server(versions: string[] | null) {
   } as unknown as ApiClient
   return { client, calls }
 }
+const ADDRESS = { host: '127.0.0.1', port: 1 }
 const enrolment = (supported_version: string) => ({ supported_version, mb_policy: '{"x": 1}' }) as EnrolmentRequest
 
 test('a registrar that does not tell its versions is asked in 2.1, which all have', async () => {
   const { client, calls } = server(null)
-  await new RegistrarService(client).agentIds()
+  await new RegistrarService(client, ADDRESS).agentIds()
   expect(calls[0]!.path).toBe('/v2.1/agents/')
 })
 
@@ -30,6 +31,6 @@ test.each([
   ['2.2', ['2.1', '2.6'], '2.2'],
 ])('an agent of API %s is enrolled at a verifier of %j as one of %s', async (agent, versions, told) => {
   const { client, calls } = server(versions)
-  await new VerifierService(client).enrol('a', enrolment(agent))
+  await new VerifierService(client, ADDRESS).enrol('a', enrolment(agent))
   expect(calls[0]!.body).toMatchObject({ supported_version: told, mb_policy: '{"x": 1}', mb_refstate: '{"x": 1}' })
 })

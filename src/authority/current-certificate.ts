@@ -1,0 +1,40 @@
+import { createPublicKey } from 'node:crypto'
+import path from 'node:path'
+import { parseCertificate } from '../core/pki/certificate.ts'
+import { type KeyKind, type KeyPair, makeKeyPair, readPrivateKey } from '../core/pki/keys.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { readText } from '../io/files/read-file.ts'
+import { exists } from './ca-access.ts'
+import type { OpenAuthority } from './open-authority.ts'
+
+/** Whose certificate verifies revocations (protocol 6.2). */
+export const NOTIFIER = 'RevocationNotifier'
+/** Whatever the authority's own keys are: notifications are signed with RSASSA-PSS. */
+const NOTIFIER_KEY: KeyKind = { type: 'rsa', bits: 2048 }
+const LEAST_LIFE_MS = 86_400_000
+
+export interface OwnCertificate {
+  readonly certificate: Certificate
+  /** Unencrypted PEM. */
+  readonly key: string
+}
+
+/** The certificate of that name as it is in the directory, or a new one: when there is none, it was revoked, or it does not last another day. */
+export async function currentCertificate(authority: OpenAuthority, name: string): Promise<OwnCertificate> {
+  const { access } = authority
+  const key = authority.privateKeyOf(name)
+  const file = path.join(access.directory, `${name}-cert.crt`)
+  const certificate = (await exists(file)) ? parseCertificate(await readText(file)) : undefined
+  const revoked = certificate && authority.revokedSerials.includes(certificate.serial.toString())
+  if (key && certificate && !revoked && certificate.notAfter > access.now() + LEAST_LIFE_MS) return { certificate, key }
+  const issued = await authority.issue({ name, keys: await newKeys(name, revoked ? undefined : key, access.settings.keyKind) })
+  if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
+  return { certificate: issued.certificate, key: issued.privateKeyPem }
+}
+
+/** A notifier whose certificate ran out keeps its key: verifiers sign with it for the machines that were added before. */
+async function newKeys(name: string, old: string | undefined, kind: KeyKind): Promise<KeyPair> {
+  if (name !== NOTIFIER) return makeKeyPair(kind)
+  const privateKey = old === undefined ? undefined : readPrivateKey(old)
+  return privateKey?.asymmetricKeyType === 'rsa' ? { privateKey, publicKey: createPublicKey(privateKey) } : makeKeyPair(NOTIFIER_KEY)
+}

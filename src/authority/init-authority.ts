@@ -1,0 +1,71 @@
+import { createPublicKey } from 'node:crypto'
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../core/errors.ts'
+import { parseCertificate } from '../core/pki/certificate.ts'
+import { makeAuthority } from '../core/pki/issue.ts'
+import { makeKeyPair, publicKeyPem, readPrivateKey, sameKey } from '../core/pki/keys.ts'
+import { upstreamSubject } from '../core/pki/names.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { readText } from '../io/files/read-file.ts'
+import { type CaAccess, isCaDirectory } from './ca-access.ts'
+import { BACKDATE_MS } from './issue-certificate.ts'
+import { KeyStore } from './key-store.ts'
+import { withDirectoryLock } from './open-authority.ts'
+import { publishCrl } from './revocation-list.ts'
+
+const DAY_MS = 86_400_000
+
+/** Makes a new authority. @throws KeylimeError `already_exists` unless `replace`, because everything that the old one issued becomes worthless. */
+export async function initAuthority(access: CaAccess, replace: boolean): Promise<Certificate> {
+  if (!replace && (await isCaDirectory(access.directory))) {
+    throw new KeylimeError('already_exists', `${access.directory} holds an authority already`, {
+      hint: 'choose another directory with -d, or add --yes to destroy it and everything that it has issued',
+    })
+  }
+  return initCaDirectory(access)
+}
+
+/** Makes a new authority. What an earlier one left in the directory is deleted first, as upstream does. */
+export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
+  await fs.mkdir(access.directory, { recursive: true, mode: 0o700 })
+  return withDirectoryLock(access, () => init(access))
+}
+
+async function init(access: CaAccess): Promise<Certificate> {
+  const { directory, settings } = access
+  const now = access.now()
+  const keys = await makeKeyPair(settings.keyKind)
+  const certificate = await makeAuthority({
+    subject: upstreamSubject(settings.caName, settings.subject),
+    ...keys,
+    serial: 1n,
+    notBefore: now - BACKDATE_MS,
+    notAfter: now + settings.caLifetimeDays * DAY_MS,
+    crlUrl: settings.crlUrl,
+  })
+  for (const name of await fs.readdir(directory)) {
+    if (/\.(pem|crt|zip|der)$/.test(name) || name === 'private.yml') await fs.rm(path.join(directory, name))
+  }
+  const store = await KeyStore.create(access, keys.privateKey, 1)
+  await writeFileAtomic(path.join(directory, 'ca-public.pem'), publicKeyPem(keys.publicKey), 0o640)
+  await publishCrl({ access, certificate, key: keys.privateKey, store })
+  await writeFileAtomic(path.join(directory, 'cacert.crt'), certificate.pem, 0o640) // last: with it the directory counts as made
+  return certificate
+}
+
+/**
+ * Takes over the key of an authority whose certificate is already in the directory. @param file the key, PEM. @param lastSerial the last one that was given.
+ * @throws KeylimeError `refused` when `cacert.crt` is not the certificate of that key.
+ */
+export async function importKey(access: CaAccess, file: string, lastSerial: number): Promise<void> {
+  const key = readPrivateKey(await readText(file))
+  const certificateFile = path.join(access.directory, 'cacert.crt')
+  const certificate = parseCertificate(await readText(certificateFile))
+  if (!sameKey(createPublicKey(key), certificate.publicKey)) throw new KeylimeError('refused', `the key is not that of ${certificateFile}`)
+  await withDirectoryLock(access, async () => {
+    const store = await KeyStore.create(access, key, lastSerial)
+    await publishCrl({ access, certificate, key, store })
+  })
+}

@@ -1,0 +1,99 @@
+import { type KeyObject, randomBytes } from 'node:crypto'
+import path from 'node:path'
+import { isKeylimeError, KeylimeError } from '../core/errors.ts'
+import { privateKeyPem, readPrivateKey } from '../core/pki/keys.ts'
+import { type Keystore, openKeystore, sealKeystore } from '../core/pki/keystore.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { readText } from '../io/files/read-file.ts'
+import type { CaAccess } from './ca-access.ts'
+
+/**
+ * The key store of an authority (`private.yml`): its key, the last serial, what was revoked, and the keys of certificates that it made. A change is on
+ * the disk when its method returns, and not in here when it could not be written.
+ */
+export class KeyStore {
+  readonly #access: CaAccess
+  #content: Keystore
+
+  private constructor(access: CaAccess, content: Keystore) {
+    this.#access = access
+    this.#content = content
+  }
+
+  /** @throws KeylimeError `wrong_password`, `malformed`, `not_found` or `file_failed`. */
+  static async open(access: CaAccess): Promise<KeyStore> {
+    return new KeyStore(access, await unlock(access))
+  }
+
+  /** A new one, in place of any other. @param lastSerial the last one that was given with this key. */
+  static async create(access: CaAccess, key: KeyObject, lastSerial: number): Promise<KeyStore> {
+    const content = { salt: newSalt(), ca: privateKeyPem(key), lastSerial, revokedKeys: [], keys: new Map() }
+    const store = new KeyStore(access, content)
+    await store.#save(content)
+    return store
+  }
+
+  /** The authority's own key. */
+  get authorityKey(): KeyObject {
+    return readPrivateKey(this.#content.ca)
+  }
+
+  get lastSerial(): number {
+    return this.#content.lastSerial
+  }
+
+  /** Decimal, in the order of revocation. */
+  get revokedSerials(): readonly string[] {
+    return this.#content.revokedKeys
+  }
+
+  /** The private key of an issued certificate, unencrypted PEM, when this authority made it. */
+  privateKeyOf(name: string): string | undefined {
+    return this.#content.keys.get(name)
+  }
+
+  /** Uses a serial up, so that it is never given twice. @param key PEM of the key that belongs to `name`; undefined when its owner keeps it. */
+  async useSerial(serial: number, name: string, key: string | undefined): Promise<void> {
+    const keys = new Map(this.#content.keys)
+    if (key) keys.set(name, key)
+    else keys.delete(name)
+    await this.#save({ ...this.#content, lastSerial: serial, keys })
+  }
+
+  async addRevoked(serials: readonly string[]): Promise<void> {
+    await this.#save({ ...this.#content, revokedKeys: [...this.#content.revokedKeys, ...serials] })
+  }
+
+  /** Encrypts all of it with another password and a new salt. */
+  async changePassword(password: string): Promise<void> {
+    await this.#save({ ...this.#content, salt: newSalt() }, password)
+  }
+
+  async #save(content: Keystore, password = this.#access.password): Promise<void> {
+    await writeFileAtomic(fileOf(this.#access), sealKeystore(content, password, randomBytes(16)), 0o600)
+    this.#content = content
+  }
+}
+
+const newSalt = () => randomBytes(32).toString('base64')
+
+const fileOf = ({ directory }: CaAccess) => path.join(directory, 'private.yml')
+
+export const isWrongPassword = (error: unknown): boolean => isKeylimeError(error) && error.code === 'wrong_password'
+
+/** The password that was good at the start may have been changed meanwhile. */
+async function unlock(access: CaAccess): Promise<Keystore> {
+  const read = async () => openKeystore(await readText(fileOf(access)), access.password)
+  try {
+    return await read()
+  } catch (error) {
+    if (!isWrongPassword(error) || !(await hasAnother(access))) throw error
+    return read()
+  }
+}
+
+async function hasAnother({ renewPassword }: CaAccess): Promise<boolean | undefined> {
+  return renewPassword?.().catch((cause) => {
+    throw new KeylimeError('wrong_password', 'the password does not open the key store, and another one cannot be had', { cause })
+  })
+}

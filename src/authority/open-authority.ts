@@ -1,0 +1,53 @@
+import path from 'node:path'
+import type { RevocationList, RevocationReason } from '../core/pki/crl.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { withFileLock } from '../io/files/file-lock.ts'
+import { type CaAccess, requireCaDirectory } from './ca-access.ts'
+import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
+import { type Issuer, openIssuer } from './issuer.ts'
+import { publishCrl, revokeSerials } from './revocation-list.ts'
+
+/** An authority that is open, and locked: two programs at once lose no serial and no revocation. */
+export interface OpenAuthority {
+  readonly access: CaAccess
+  readonly certificate: Certificate
+  /** Decimal. */
+  readonly revokedSerials: readonly string[]
+  /** The private key of an issued certificate, unencrypted PEM, when this authority made it. */
+  privateKeyOf(name: string): string | undefined
+  issue(request: IssueRequest): Promise<Issued>
+  /** Revokes a serial for ever and publishes the list. @returns false when it was revoked before. */
+  revoke(serial: bigint, reason?: RevocationReason): Promise<boolean>
+  /** The same for several, with one write and one list. @returns those that were not revoked before. */
+  revokeAll(serials: readonly bigint[], reason?: RevocationReason): Promise<bigint[]>
+  publishCrl(): Promise<RevocationList>
+  /** Encrypts the key store with another password. */
+  changePassword(password: string): Promise<void>
+}
+
+/** Opens and locks the authority of a directory for as long as `work` runs. @throws KeylimeError `not_found`, `wrong_password`, `unavailable`. */
+export async function withAuthority<T>(access: CaAccess, work: (authority: OpenAuthority) => Promise<T>): Promise<T> {
+  await requireCaDirectory(access.directory)
+  return withDirectoryLock(access, async () => work(opened(await openIssuer(access))))
+}
+
+/** Runs `work` while no other program changes the directory. */
+export const withDirectoryLock = <T>({ directory }: CaAccess, work: () => Promise<T>): Promise<T> =>
+  withFileLock(path.join(directory, '.lock'), work)
+
+function opened(issuer: Issuer): OpenAuthority {
+  const { access, certificate, store } = issuer
+  return {
+    access,
+    certificate,
+    get revokedSerials() {
+      return store.revokedSerials
+    },
+    privateKeyOf: (name) => store.privateKeyOf(name),
+    issue: (request) => issueCertificate(issuer, request),
+    revoke: async (serial, reason = 'unspecified') => (await revokeSerials(issuer, [serial], reason)).length > 0,
+    revokeAll: (serials, reason = 'unspecified') => revokeSerials(issuer, serials, reason),
+    publishCrl: () => publishCrl(issuer),
+    changePassword: (password) => store.changePassword(password),
+  }
+}

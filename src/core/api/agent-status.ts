@@ -1,0 +1,55 @@
+import { z } from 'zod'
+import { prose } from './prose.ts'
+
+const name = z.string().max(64)
+const names = z.array(name).max(64).readonly().nullish()
+const host = z.string().max(255).nullish()
+const port = z.number().int().nullish()
+const whole = z.number().int().nullish()
+/** JSON text, or what it says. */
+const json = z.union([z.string().max(131_072), z.record(z.string(), z.unknown())]).nullish()
+
+const shownFailure = z.looseObject({
+  event_id: z.string().max(512),
+  severity_label: name.nullish(),
+  recoverable: z.boolean().nullish(),
+  context: z.looseObject({ message: prose.nullish() }),
+})
+
+/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released` and `failures` are ours alone. */
+export const agentStatus = z.looseObject({
+  operational_state: z.number().int(),
+  v: z.string().max(64).nullish(),
+  ip: host,
+  port,
+  tpm_policy: json,
+  meta_data: json,
+  has_mb_refstate: whole,
+  has_runtime_policy: whole,
+  accept_tpm_hash_algs: names,
+  accept_tpm_encryption_algs: names,
+  accept_tpm_signing_algs: names,
+  hash_alg: name.nullish(),
+  enc_alg: name.nullish(),
+  sign_alg: name.nullish(),
+  verifier_id: z.string().max(255).nullish(),
+  verifier_ip: host,
+  verifier_port: port,
+  severity_level: whole,
+  last_event_id: z.string().max(512).nullish(),
+  attestation_count: whole,
+  last_received_quote: whole,
+  last_successful_attestation: whole,
+  attestation_status: name.nullish(),
+  attestation_period: name.nullish(),
+  maximum_attestation_interval: name.nullish(),
+  v_released: z.boolean().nullish(),
+  failures: z.array(shownFailure).max(10_000).nullish(),
+})
+export type AgentStatus = z.infer<typeof agentStatus>
+
+/** What a verifier of ours sends: every member. */
+export type FullAgentStatus = Required<z.input<typeof agentStatus>>
+
+/** `results` of `GET /v2.x/agents/?bulk=True`: the status of each agent by id. */
+export const agentStatuses = z.record(z.string().max(255), agentStatus)

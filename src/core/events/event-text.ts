@@ -1,0 +1,90 @@
+import type { Operator, RefusedPeer, VerifierEvent } from './verifier-event.ts'
+
+/** An event in one sentence. Texts in it come from outside: whoever prints it makes them fit for a line. */
+export function eventText(event: VerifierEvent): string {
+  const text = sentence(event)
+  const suppressed = 'suppressed' in event ? (event.suppressed ?? 0) : 0
+  return suppressed > 0 ? `${text} (${suppressed} more like it were not told)` : text
+}
+
+function sentence(event: VerifierEvent): string {
+  if (event.type.startsWith('policy_')) return policySentence(event as PolicyEvent)
+  if ('operator' in event && 'agent_id' in event) return commandSentence(event)
+  switch (event.type) {
+    case 'verifier_started':
+      return `verifier serves on ${event.address}`
+    case 'verifier_stopped':
+      return 'verifier stopped'
+    case 'database_migrated':
+      return `the database was brought from version ${event.from_version} to ${event.to_version}`
+    case 'request_refused':
+      return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
+    case 'judging_budget_exceeded':
+      return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} took longer than ${event.budget_ms} ms and was ended`
+    default:
+      return agentSentence(event as AgentEvent)
+  }
+}
+
+type CommandEvent = Extract<VerifierEvent, { operator: unknown; agent_id: unknown }>
+type PolicyEvent = Extract<VerifierEvent, { type: `policy_${string}` }>
+type AgentEvent = Exclude<Extract<VerifierEvent, { agent_id: string }>, CommandEvent>
+
+const COMMANDS: Record<CommandEvent['type'], string> = {
+  agent_enrolled: 'added',
+  agent_updated: 'updated',
+  agent_deleted: 'deleted',
+  agent_stopped: 'stopped',
+  agent_reactivated: 'reactivated',
+}
+
+function commandSentence(event: CommandEvent): string {
+  const where = 'address' in event ? ` at ${event.address}` : ''
+  return `agent ${event.agent_id}${where} was ${COMMANDS[event.type]} by ${operatorText(event.operator)}`
+}
+
+function policySentence(event: PolicyEvent): string {
+  const what = event.kind === 'runtime' ? 'runtime policy' : 'measured boot policy'
+  return `${what} ${event.name} was ${event.type.slice('policy_'.length)} by ${operatorText(event.operator)}`
+}
+
+function agentSentence(event: AgentEvent): string {
+  const agent = `agent ${event.agent_id}`
+  switch (event.type) {
+    case 'agent_not_taken_up':
+      return `${agent} cannot be taken up and is not attested: ${event.reason}`
+    case 'agent_attested':
+      return `${agent} is attested`
+    case 'agent_recovered':
+      return `${agent} is attested again after ${event.after}`
+    case 'agent_failed':
+      return `${agent} failed attestation: ${failuresText(event)}`
+    case 'agent_unreachable':
+      return `${agent} cannot be reached${event.stage === 'v' ? ' to give it V' : ''}: ${event.reason}`
+    case 'agent_back':
+      return `${agent} answers again and is attested`
+    case 'v_released':
+      return `${agent}: V is released to it${event.again ? ' once more' : ''}`
+    case 'v_delivered':
+      return `${agent} has confirmed V`
+    case 'revocation_announced':
+      return `${agent}: ${event.kind} is told to ${event.targets} others`
+    case 'revocation_told':
+      return `${event.target} was told of agent ${event.agent_id}`
+    case 'revocation_given_up':
+      return `${event.target} could not be told of agent ${event.agent_id} and is given up: ${event.reason}`
+  }
+}
+
+function failuresText({ failures, failure_count }: Extract<VerifierEvent, { type: 'agent_failed' }>): string {
+  const [first] = failures
+  const more = failure_count > 1 ? ` and ${failure_count - 1} more` : ''
+  return first ? `${first.event_id}: ${first.message}${more}` : 'without a reason'
+}
+
+const operatorText = ({ common_name, address }: Operator) => `${common_name} (${address})`
+
+function peerText({ kind, common_name, address }: RefusedPeer): string {
+  if (kind === 'certificate') return `${common_name ?? 'a certificate without a name'} (${address})`
+  return kind === 'untrusted' ? `a certificate of no trusted CA (${address})` : `somebody without a certificate (${address})`
+}

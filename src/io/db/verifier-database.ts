@@ -1,0 +1,48 @@
+import { realpath } from 'node:fs/promises'
+import path from 'node:path'
+import type { Kysely } from 'kysely'
+import { KeylimeError } from '../../core/errors.ts'
+import { holdLock } from '../files/hold-lock.ts'
+import { openDatabase } from './open-database.ts'
+import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
+
+export type VerifierDatabase = Kysely<unknown>
+
+/**
+ * Opens the verifier's database for this process alone: two verifiers on one SQLite file would both attest every agent, and give V to two transport keys.
+ * @returns the database, and what closes it. @throws KeylimeError `conflict` when another verifier has it open; as `openDatabase`.
+ */
+export async function openVerifierDatabase(file: string): Promise<{ database: VerifierDatabase; close(): Promise<void> }> {
+  const lockFile = `${await canonical(file)}.verifier.lock`
+  const lock = await holdLock(lockFile)
+  if (!lock)
+    throw new KeylimeError('conflict', `another verifier is running on ${file}`, {
+      hint: `stop it first ("fuser ${lockFile}" names the process), or give this one another database_url`,
+    })
+  try {
+    const database = await openDatabase<unknown>(file, 'verifier', VERIFIER_MIGRATIONS)
+    return {
+      database,
+      async close() {
+        await database.destroy()
+        await lock.release()
+      },
+    }
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+}
+
+/** The same file under another name is the same database. */
+async function canonical(file: string): Promise<string> {
+  const whole = await realpath(file).catch(() => null)
+  if (whole !== null) return whole
+  const directory = await realpath(path.dirname(file)).catch((cause) => {
+    throw new KeylimeError('database_failed', `cannot open the database ${file}: ${cause.message}`, {
+      cause,
+      hint: 'check that the directory exists and is writable for this user',
+    })
+  })
+  return path.join(directory, path.basename(file))
+}

@@ -1,0 +1,83 @@
+import fs from 'node:fs'
+import { type ErrorCode, KeylimeError } from '../../core/errors.ts'
+
+export interface ReadOptions {
+  /** Option or flag that names the file: the message begins with it. */
+  readonly option?: string
+  /** What the file is, such as `the password file`. */
+  readonly what?: string
+  /** In place of `not_found` and `file_failed`, such as `config_invalid` for a file that the configuration names. */
+  readonly code?: ErrorCode
+  /** The next step when the reason itself suggests none. */
+  readonly hint?: string
+  /** More is `payload_too_large`. */
+  readonly maxBytes?: number
+}
+
+export type SyncReadOptions = Omit<ReadOptions, 'maxBytes'>
+
+/** The whole of a file. @throws KeylimeError `not_found`, `file_failed` or `payload_too_large`, naming the file; what to do about it is the hint. */
+export async function readFile(file: string, options: ReadOptions = {}): Promise<Buffer> {
+  try {
+    if (options.maxBytes === undefined) return await fs.promises.readFile(file)
+    return await readBounded(file, options.maxBytes, options)
+  } catch (cause) {
+    throw unreadable(file, cause, options)
+  }
+}
+
+/** The same as UTF-8 text. */
+export const readText = async (file: string, options?: ReadOptions): Promise<string> => (await readFile(file, options)).toString('utf8')
+
+/** The same at once and without a limit, for what is read at a start. */
+export function readFileSync(file: string, options: SyncReadOptions = {}): Buffer {
+  try {
+    return fs.readFileSync(file)
+  } catch (cause) {
+    throw unreadable(file, cause, options)
+  }
+}
+
+export const readTextSync = (file: string, options?: SyncReadOptions): string => readFileSync(file, options).toString('utf8')
+
+/** Why a file or directory cannot be read, as an error for the operator. What is a KeylimeError already stays what it is. */
+export function unreadable(file: string, cause: unknown, { option, what, code, hint }: SyncReadOptions = {}): KeylimeError {
+  if (cause instanceof KeylimeError) return cause
+  const { code: reason = '', message } = cause as NodeJS.ErrnoException
+  const named = [what, file].filter(Boolean).join(' ')
+  const nextStep = HINTS[reason]?.(file) ?? hint
+  return new KeylimeError(
+    code ?? (MISSING.has(reason) ? 'not_found' : 'file_failed'),
+    `${option ? `${option}: ` : ''}cannot read ${named}: ${message}`,
+    { cause, ...(nextStep ? { hint: nextStep } : {}) },
+  )
+}
+
+const CHUNK = 1 << 20
+const MISSING = new Set(['ENOENT', 'ENOTDIR'])
+
+const HINTS: Readonly<Record<string, (file: string) => string>> = {
+  EACCES: (file) => `the user who runs this may not read it: change its owner or mode (\`ls -l ${file}\` shows them), or run as its owner`,
+  EISDIR: () => 'it is a directory: name a file in it',
+}
+
+/** Never reads more than one byte over the limit: a pipe or a device has no size. */
+async function readBounded(file: string, maxBytes: number, { option, hint }: ReadOptions): Promise<Buffer> {
+  const handle = await fs.promises.open(file, 'r')
+  try {
+    const { size } = await handle.stat()
+    const chunks: Buffer[] = []
+    let bytes = 0
+    for await (const chunk of handle.createReadStream({ autoClose: false, end: maxBytes, highWaterMark: CHUNK })) {
+      chunks.push(chunk as Buffer)
+      bytes += (chunk as Buffer).length
+    }
+    if (bytes <= maxBytes) return Buffer.concat(chunks)
+    const found = size > maxBytes ? `has ${size} bytes` : 'has no end'
+    throw new KeylimeError('payload_too_large', `${option ? `${option}: ` : ''}${file} ${found}, ${maxBytes} is the limit`, {
+      ...(hint ? { hint } : {}),
+    })
+  } finally {
+    await handle.close()
+  }
+}

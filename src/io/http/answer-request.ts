@@ -1,0 +1,201 @@
+import http from 'node:http'
+import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
+import Koa from 'koa'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
+import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
+import { cutText } from '../../core/verdict/bounded-text.ts'
+import type { Logger } from '../log/logger.ts'
+import { type BodyRoom, createBodyRoom } from './body-room.ts'
+import { answerAndCutOff, isCutOff } from './cut-off.ts'
+import { peerNetwork } from './peer-network.ts'
+import { readBody, SMALL_BODY } from './read-body.ts'
+import type { ApiReply, Peer, Route } from './route.ts'
+import { findRoute, type Routing } from './router.ts'
+
+export interface ApplicationOptions {
+  routes: readonly Route[]
+  versions: readonly string[]
+  /** The listener speaks TLS. */
+  isSecure: boolean
+  bodyRoomBytes?: BodyRoomBytes
+  logger: Logger
+  /** Told of a request that was refused for who asked, how often or how much. */
+  onRefused?(refusal: Refusal): void
+  /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
+  unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
+}
+
+export interface Refusal {
+  method: string
+  /** The path of the route with its placeholders: nothing that the caller wrote. */
+  route: string
+  why: string
+  peer: Peer
+  remoteAddress: string
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', 'refused', 'payload_too_large', 'too_many_requests'])
+
+/** What bodies may have together beyond the first 64 KiB of each: nobody without a certificate takes room from those who have one. */
+export interface BodyRoomBytes {
+  anonymous: number
+  certified: number
+}
+
+/** What a message says of a request may be of the request. */
+const MAX_MESSAGE = 4096
+
+const SMALL_ROOM: BodyRoomBytes = { anonymous: 4 << 20, certified: 4 << 20 }
+const MAX_OPEN_BODIES = 256
+/** Of peers without a certificate. */
+const MAX_OPEN_BODIES_OF_PEER = 32
+
+/** What requests of one listener share. */
+interface Bounds {
+  anonymous: BodyRoom
+  certified: BodyRoom
+  rates: Map<RateLimit, RateLimiter>
+}
+
+/** Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. */
+export function requestListener(options: ApplicationOptions): http.RequestListener {
+  const bounds = boundsOf(options.bodyRoomBytes ?? SMALL_ROOM)
+  const app = new Koa()
+  app.use(async (ctx) => {
+    try {
+      await answer(ctx, options, bounds)
+    } catch (error) {
+      apply(ctx, failed(error, ctx, options.logger))
+    }
+  })
+  app.on('error', (error: Error) => options.logger.debug('connection ended early', { reason: error.message }))
+  return app.callback()
+}
+
+const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
+  anonymous: createBodyRoom({
+    maxBytes: anonymous,
+    maxBytesOfPeer: Math.ceil(anonymous / 2),
+    maxOpen: MAX_OPEN_BODIES,
+    maxOpenOfPeer: MAX_OPEN_BODIES_OF_PEER,
+  }),
+  certified: createBodyRoom({
+    maxBytes: certified,
+    maxBytesOfPeer: certified,
+    maxOpen: MAX_OPEN_BODIES,
+    maxOpenOfPeer: MAX_OPEN_BODIES,
+  }),
+  rates: new Map(),
+})
+
+async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bounds): Promise<void> {
+  const routing = findRoute(options.routes, options.versions, ctx.method, ctx.path)
+  if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path: ctx.path }, routing))
+  const { route, version, params } = routing.match
+  const peer = peerOf(ctx.socket)
+  const remoteAddress = ctx.socket.remoteAddress ?? ''
+  const refusal = refused(route, peer, options.isSecure) ?? tooOften(route, peer, remoteAddress, bounds.rates)
+  const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
+  if (refusal) {
+    const why = refusal.status === 403 ? (route.off ?? 'it takes a client certificate of a trusted CA') : refusal.message
+    if (refusal.status !== 400) tell(why ?? '')
+    return apply(ctx, refusal)
+  }
+  if (ctx.req.headers.expect !== undefined) ctx.res.writeContinue()
+  const room = peer.kind === 'certificate' ? bounds.certified : bounds.anonymous
+  const reading = readBody(ctx.req, route.body ?? SMALL_BODY, room)
+  const { body, done } = await reading.catch((error) => {
+    tellRefusal(error, tell)
+    throw error
+  })
+  try {
+    const reply = await route.handle({
+      method: ctx.method,
+      path: ctx.path,
+      version,
+      params,
+      query: new URLSearchParams(ctx.querystring),
+      headers: ctx.req.headers,
+      body,
+      peer,
+      remoteAddress,
+    })
+    apply(ctx, reply)
+  } catch (error) {
+    tellRefusal(error, tell)
+    throw error
+  } finally {
+    done()
+  }
+}
+
+function tellRefusal(error: unknown, tell: (why: string) => void): void {
+  if (isKeylimeError(error) && REFUSALS.has(error.code)) tell(causeChain(error).join(': '))
+}
+
+/** Before anything of the body is read. */
+function refused(route: Route, peer: Peer, isSecure: boolean): ApiReply | null {
+  if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
+  const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
+  if (!mayCall) return forbidden(route)
+  return route.off === undefined ? null : { status: 403, message: route.off }
+}
+
+/** Who has a certificate of ours is not counted: one address may be that of many operators. */
+function tooOften({ rate }: Route, peer: Peer, address: string, rates: Bounds['rates']): ApiReply | null {
+  if (!rate || peer.kind === 'certificate') return null
+  const limiter = rates.get(rate) ?? new RateLimiter(rate)
+  rates.set(rate, limiter)
+  const seconds = limiter.take(peerNetwork(address), performance.now())
+  if (seconds === 0) return null
+  return { status: 429, message: `asked too often: try again in ${seconds} s`, headers: { 'Retry-After': String(seconds) } }
+}
+
+function peerOf(socket: Socket): Peer {
+  if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
+  const certificate = socket.getPeerX509Certificate()
+  if (!certificate) return { kind: 'anonymous' }
+  if (!socket.authorized) return { kind: 'untrusted' }
+  const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
+  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
+}
+
+const defaultUnknown: NonNullable<ApplicationOptions['unknownRoute']> = (_request, routing) =>
+  routing.kind === 'method' ? { status: 405, headers: { Allow: routing.allowed.join(', ') } } : { status: 404 }
+
+function forbidden(route: Route): ApiReply {
+  const detail = `Action ${route.method} ${route.path} requires admin authentication (mTLS certificate)`
+  const body = JSON.stringify({ errors: [{ status: '403', title: 'Forbidden', detail }] })
+  return { status: 403, raw: { type: 'application/json', body } }
+}
+
+function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
+  if (isKeylimeError(error)) {
+    const status = httpStatusOf(error.code)
+    logger.info(`${ctx.method} ${ctx.path}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
+    return { status, message: error.message }
+  }
+  logger.error(`${ctx.method} ${ctx.path}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
+  return { status: 500 }
+}
+
+function apply(ctx: Koa.Context, reply: ApiReply): void {
+  const status = reply.status ?? 200
+  ctx.status = status
+  for (const [name, value] of Object.entries(reply.headers ?? {})) ctx.set(name, value)
+  const body = bodyOf(reply, status)
+  if (body) {
+    ctx.type = body.type
+    ctx.body = body.body
+  }
+  if (!isCutOff(ctx.req)) return
+  ctx.respond = false
+  answerAndCutOff(ctx.req, ctx.res, body?.body ?? '')
+}
+
+function bodyOf({ raw, message, results }: ApiReply, status: number): ApiReply['raw'] {
+  if (raw || status === 204 || status === 304) return raw
+  const text = cutText(message ?? (status === 200 ? 'Success' : (http.STATUS_CODES[status] ?? '')), MAX_MESSAGE)
+  return { type: 'application/json', body: JSON.stringify({ code: status, status: text, results: results === undefined ? {} : results }) }
+}

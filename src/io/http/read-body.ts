@@ -1,0 +1,93 @@
+import type { IncomingMessage } from 'node:http'
+import { parseBoundedJson } from '../../core/api/bounded-json.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import type { BodyRoom } from './body-room.ts'
+import { peerNetwork } from './peer-network.ts'
+import type { BodyRule } from './route.ts'
+
+/** Of a route that says nothing else. */
+export const SMALL_BODY: BodyRule = { maxBytes: 64 << 10 }
+
+export interface ReadBody {
+  /** Parsed JSON, or a Buffer where the rule says so; undefined when there was no body. */
+  body: unknown
+  /** The body is worked off, and counts no longer. */
+  done(): void
+}
+
+/**
+ * Reads a body by the rule of its route, as JSON whatever its content type says (protocol 1.1). What is more than it may be is not read: the connection must
+ * then be closed. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
+ */
+export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom): Promise<ReadBody> {
+  const { bytes, done } = hasBody(request) ? await readBytes(request, rule.maxBytes, room) : NOTHING
+  try {
+    return { body: rule.as === 'bytes' ? bytes : parse(bytes, rule), done }
+  } catch (error) {
+    done()
+    throw error
+  }
+}
+
+const NOTHING = { bytes: Buffer.alloc(0), done() {} }
+
+/** Whether a body belongs to the request (RFC 9112, section 6.3). */
+export const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
+
+/** A body of nothing but blanks is none, as upstream's clients send it. */
+const MAX_BLANKS = 100
+
+function parse(bytes: Buffer, { json }: BodyRule): unknown {
+  if (bytes.length < MAX_BLANKS && bytes.toString('latin1').trim() === '') return undefined
+  return parseBoundedJson(bytes, 'the body', json)
+}
+
+/** Small bodies come with their headers, nearly; large ones may have a slow way. */
+const PATIENCE_MS = 20_000
+const SLOWEST_BYTES_A_MS = 512
+
+function readBytes(request: IncomingMessage, maxBytes: number, room: BodyRoom): Promise<{ bytes: Buffer; done(): void }> {
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let length = 0
+    const place = room.enter(peerNetwork(request.socket.remoteAddress ?? ''), fail)
+    const patience = setTimeout(
+      () => fail(new KeylimeError('request_timeout', 'the body did not come in time')),
+      PATIENCE_MS + maxBytes / SLOWEST_BYTES_A_MS,
+    )
+    let isRead = false
+    function take(chunk: Buffer): void {
+      length += chunk.length
+      try {
+        if (length > maxBytes) throw tooLarge(maxBytes)
+        place.grow(chunk.length)
+        chunks.push(chunk)
+      } catch (error) {
+        fail(error as KeylimeError)
+      }
+    }
+    function fail(reason: KeylimeError): void {
+      if (isRead) return
+      stop()
+      request.pause()
+      place.leave()
+      reject(reason)
+    }
+    const broken = (cause: Error) => fail(new KeylimeError('invalid_request', 'the request ended before its body', { cause }))
+    const end = () => {
+      stop()
+      place.arrived()
+      resolve({ bytes: Buffer.concat(chunks, length), done: place.leave })
+    }
+    function stop(): void {
+      isRead = true
+      clearTimeout(patience)
+      request.off('data', take).off('end', end)
+    }
+    request.on('data', take).on('end', end).on('error', broken) // the last stays: an error after the end of reading is nobody's
+  })
+}
+
+const tooLarge = (maxBytes: number) => new KeylimeError('payload_too_large', `the body is larger than ${maxBytes} bytes`)

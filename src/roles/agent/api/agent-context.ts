@@ -1,0 +1,24 @@
+import type { BootLog } from '../../../io/files/boot-log.ts'
+import type { ImaLog } from '../../../io/files/ima-log.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { AkKind } from '../../../io/tpm/ak.ts'
+import type { AttestationKeys } from '../../../io/tpm/attestation-keys.ts'
+import type { TransportKey } from '../identity/transport-key.ts'
+import type { PayloadReceiver } from '../payload/payload-receiver.ts'
+import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
+
+/** What the handlers work with. */
+export interface AgentContext {
+  agentId: string
+  apiVersions: readonly string[]
+  ak: AkKind
+  keys: AttestationKeys
+  transport: TransportKey
+  imaLog: ImaLog
+  bootLog: BootLog
+  /** Seconds since the epoch, or null when the kernel does not say. */
+  bootTime: number | null
+  payloads: PayloadReceiver
+  inbox: RevocationInbox
+  logger: Logger
+}

@@ -1,0 +1,158 @@
+import path from 'node:path'
+import type { DeliveryProgress } from '../../../core/api/agent-info.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { type KeyShares, noShares, receiveShare, type ShareEffect, type ShareEvent } from '../../../core/payload/key-shares.ts'
+import { openPayload } from '../../../core/payload/seal.ts'
+import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import type { SecureMount } from '../../../io/files/secure-mount.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { runScript } from '../../../io/programs/run-script.ts'
+import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
+import { readDeliveryRecord, writeDeliveryRecord } from './delivery-record.ts'
+import { type PayloadNames, type Unpacked, unpackPayload } from './unpack-payload.ts'
+
+export interface PayloadReceiverOptions {
+  agentId: string
+  secure: SecureMount
+  names: PayloadNames
+  scriptTimeoutSeconds: number
+  /** False without TLS: the key is derived, the payload dropped (protocol 5.3). */
+  allowed: boolean
+  inbox: RevocationInbox
+  env: NodeJS.ProcessEnv
+  logger: Logger
+}
+
+const NO_DELIVERY: DeliveryProgress = { state: 'none', files: 0, script: 'none', error: null }
+const MAX_SCRIPT_OUTPUT = 1 << 20
+
+/**
+ * Takes key shares and does what follows: decrypts, unpacks, runs the script. Deliveries are worked off one after another in the background; nothing here
+ * makes an HTTP request wait.
+ */
+export class PayloadReceiver {
+  readonly #options: PayloadReceiverOptions
+  readonly #stopping = new AbortController()
+  #shares: KeyShares = noShares
+  readonly #queue = createSerialQueue()
+  #progress: Readonly<DeliveryProgress> = NO_DELIVERY
+
+  constructor(options: PayloadReceiverOptions) {
+    this.#options = options
+  }
+
+  /** The last derived key, for `keys/verify`. */
+  get key(): Buffer | null {
+    return this.#shares.k
+  }
+
+  get progress(): DeliveryProgress {
+    return this.#progress
+  }
+
+  /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. */
+  resume(): void {
+    this.#enqueue(async () => {
+      const { secure, names, inbox, logger } = this.#options
+      const record = readDeliveryRecord(secure.directory)
+      const directory = path.join(secure.directory, 'unzipped')
+      if (record) inbox.payloadUnpacked(directory)
+      if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it is not run again')
+      if (record?.script !== 'pending') return
+      await this.#runScript({ isArchive: true, directory, script: path.join(directory, names.script), files: 0 }, record.delivery)
+    })
+  }
+
+  receive(event: ShareEvent): void {
+    const { state, effects } = receiveShare(this.#shares, event, this.#options.agentId)
+    this.#shares = state
+    for (const effect of effects) this.#perform(effect)
+  }
+
+  /** Resolves when all deliveries so far are done. */
+  idle(): Promise<void> {
+    return this.#queue.idle()
+  }
+
+  /** Ends a running script and waits for what is at work. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await this.#queue.idle()
+    this.#shares.k?.fill(0)
+    for (const buffer of [...this.#shares.us.map((user) => user.share), ...this.#shares.vs]) buffer.fill(0)
+    this.#shares = noShares
+  }
+
+  #perform(effect: ShareEffect): void {
+    const { logger, allowed } = this.#options
+    if (effect.do === 'no_match') logger.warn('HMAC check failed for all U and V key combinations')
+    else if (effect.do === 'already_delivered') logger.info('the same delivery came again: it is there already')
+    else if (effect.do === 'dropped_oldest') logger.warn(`too many ${effect.which.toUpperCase()} shares wait: the oldest is dropped`)
+    else if (effect.do === 'forget') for (const buffer of effect.buffers) buffer.fill(0)
+    else {
+      logger.info('derived the key of a payload', { payload: effect.payload !== null })
+      this.#progress = { ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' }
+      if (!allowed) logger.warn('without TLS payloads are not taken: switch enable_agent_mtls on, or enable_insecure_payload')
+      else this.#startDelivery(Buffer.from(effect.k), effect.payload, effect.delivery)
+    }
+  }
+
+  #startDelivery(k: Buffer, payload: string | null, delivery: string): void {
+    this.#enqueue(() => this.#deliver(k, payload, delivery).finally(() => k.fill(0)))
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    const { logger } = this.#options
+    const failed = (error: Error) => {
+      const hint = error instanceof KeylimeError ? error.hint : undefined
+      this.#progress = { ...this.#progress, state: 'failed', error: error.message }
+      logger.error(`the payload could not be delivered: ${error.message}`, hint ? { hint } : {})
+    }
+    void this.#queue.run(() => work().catch(failed))
+  }
+
+  async #deliver(k: Buffer, sealed: string | null, delivery: string): Promise<void> {
+    const { secure, names, inbox, logger } = this.#options
+    secure.check()
+    if (sealed === null) {
+      await writeFileAtomic(path.join(secure.directory, names.key), k.toString('base64'), 0o600)
+      this.#progress = { ...NO_DELIVERY, state: 'key_only' }
+      logger.info('the key is in the secure directory; no payload came with it', { file: names.key })
+      return
+    }
+    const plaintext = openPayload(k, sealed)
+    const unpacked = await unpackPayload(secure.directory, { k, plaintext }, names, logger).finally(() => plaintext.fill(0))
+    await writeDeliveryRecord(secure.directory, { delivery, script: unpacked.script ? 'pending' : 'none' })
+    this.#progress = { ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' }
+    logger.info('payload unpacked', { zip: unpacked.isArchive, files: unpacked.files, directory: unpacked.directory })
+    inbox.payloadUnpacked(unpacked.directory)
+    if (unpacked.script) await this.#runScript(unpacked, delivery)
+  }
+
+  async #runScript({ directory, script }: Unpacked, delivery: string): Promise<void> {
+    const { agentId, secure, scriptTimeoutSeconds, env, logger, names } = this.#options
+    await writeDeliveryRecord(secure.directory, { delivery, script: 'started' })
+    const output = logger.child({ script: names.script })
+    output.info('running the script of the payload')
+    const result = await runScript({
+      file: script!,
+      cwd: directory,
+      env: { ...env, AGENT_UUID: agentId },
+      timeLimitSeconds: scriptTimeoutSeconds,
+      maxOutputBytes: MAX_SCRIPT_OUTPUT,
+      onLine: (stream, line) => output.info(line, { stream }),
+      signal: this.#stopping.signal,
+    })
+    await writeDeliveryRecord(secure.directory, { delivery, script: 'done' })
+    this.#progress = { ...this.#progress, script: result.exitCode === 0 && !result.startError && !result.timedOut ? 'done' : 'failed' }
+    const facts = {
+      seconds: Number(result.durationSeconds.toFixed(3)),
+      ...(result.droppedBytes ? { droppedBytes: result.droppedBytes } : {}),
+    }
+    if (result.startError) output.error(`the script could not be started: ${result.startError}`, facts)
+    else if (result.timedOut) output.error(`the script was killed after ${scriptTimeoutSeconds} s`, facts)
+    else if (result.exitCode === 0) output.info('the script ended well', { exitCode: 0, ...facts })
+    else output.warn('the script failed', { exitCode: result.exitCode, signal: result.signal, ...facts })
+  }
+}

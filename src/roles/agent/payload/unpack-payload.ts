@@ -1,0 +1,110 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { KeylimeError } from '../../../core/errors.ts'
+import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, looksLikeZip } from '../../../core/payload/archive-plan.ts'
+import { parseActionList } from '../../../core/revocation/action-list.ts'
+import { type OpenArchive, openArchive } from '../../../io/files/unzip.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+export interface PayloadNames {
+  /** `enc_keyname` */
+  key: string
+  /** `dec_payload_file` */
+  payload: string
+  /** `payload_script`; empty: none. */
+  script: string
+  extractZip: boolean
+}
+
+export interface Unpacked {
+  isArchive: boolean
+  /** Absolute path of `unzipped/`. */
+  directory: string
+  /** Absolute path of the script when there is one to run. */
+  script: string | null
+  files: number
+}
+
+/**
+ * Writes a decrypted payload below `secure`, in both layouts (protocol 5.4 and 10): `unzipped/` as upstream's Rust agent (key raw, plaintext, contents of
+ * the zip) and beside it as its Python agent (key as base64; the plaintext when it is no zip). Everything is judged first; then `unzipped/` appears
+ * whole or not at all. Files get 0600, those to be run 0700.
+ * @throws KeylimeError `archive_refused` (nothing was changed) or `file_failed`.
+ */
+export async function unpackPayload(
+  secure: string,
+  content: { k: Buffer; plaintext: Buffer },
+  names: PayloadNames,
+  logger: Logger,
+): Promise<Unpacked> {
+  const isArchive = names.extractZip && looksLikeZip(content.plaintext)
+  const archive = isArchive ? await openArchive(content.plaintext, limitsOf(secure)) : null
+  const building = path.join(secure, 'unzipped.new')
+  const directory = path.join(secure, 'unzipped')
+  clearPayload(secure, names)
+  fs.mkdirSync(building, { mode: 0o700 })
+  try {
+    await archive?.extract(building)
+    writeOwnFiles(building, content, names, { archive, logger })
+    markExecutables(building, names, isArchive, logger)
+    fs.renameSync(building, directory)
+  } catch (error) {
+    fs.rmSync(building, { recursive: true, force: true })
+    throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? full(secure, error) : error
+  }
+  fs.writeFileSync(path.join(secure, names.key), content.k.toString('base64'), { mode: 0o600 })
+  if (!isArchive) fs.linkSync(path.join(directory, names.payload), path.join(secure, names.payload))
+  const script = path.join(directory, names.script)
+  const hasScript = isArchive && names.script !== '' && isPlainFile(script)
+  return { isArchive, directory, script: hasScript ? script : null, files: archive?.plan.files.length ?? 1 }
+}
+
+const full = (secure: string, cause: unknown) =>
+  new KeylimeError('file_failed', `the payload does not fit into ${secure}`, {
+    cause,
+    hint: 'raise secure_size in agent.conf, or send less',
+  })
+
+/** Removes what an earlier payload, or an unpacking that was cut off, left. */
+export function clearPayload(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): void {
+  for (const name of ['unzipped.new', 'unzipped', names.key, names.payload])
+    fs.rmSync(path.join(secure, name), { recursive: true, force: true })
+}
+
+/** Unpacked it must fit into the tmpfs; what stands there now goes first. */
+function limitsOf(secure: string): ArchiveLimits {
+  const { bsize, blocks } = fs.statfsSync(secure)
+  return { ...DEFAULT_ARCHIVE_LIMITS, maxTotalBytes: bsize * blocks || DEFAULT_ARCHIVE_LIMITS.maxTotalBytes }
+}
+
+/** Key and plaintext; files of the archive with these names win, as upstream's. */
+function writeOwnFiles(
+  building: string,
+  { k, plaintext }: { k: Buffer; plaintext: Buffer },
+  names: PayloadNames,
+  { archive, logger }: { archive: OpenArchive | null; logger: Logger },
+): void {
+  const taken = new Set([...(archive?.plan.files.map((file) => file.name) ?? []), ...(archive?.plan.directories ?? [])])
+  if (!taken.has(names.key)) fs.writeFileSync(path.join(building, names.key), k, { mode: 0o600, flag: 'wx' })
+  if (taken.has(names.payload)) return
+  const file = path.join(building, names.payload)
+  try {
+    fs.writeFileSync(file, plaintext, { mode: 0o600, flag: 'wx' })
+  } catch (error) {
+    if (!archive || (error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+    fs.rmSync(file, { force: true })
+    logger.info('the unpacked payload fills the tmpfs: the zip itself is not kept beside it', { hint: 'raise secure_size to have both' })
+  }
+}
+
+/** The script, and what `action_list` names (read by the same rules as when it is run, which upstream does not do). */
+function markExecutables(building: string, names: PayloadNames, isArchive: boolean, logger: Logger): void {
+  if (!isArchive) return
+  const list = path.join(building, 'action_list')
+  const { names: actions, refused } = isPlainFile(list) ? parseActionList(fs.readFileSync(list, 'utf8')) : { names: [], refused: [] }
+  if (refused.length > 0) logger.warn('action_list has names that cannot be run', { refused })
+  for (const name of [names.script, ...actions])
+    if (name !== '' && isPlainFile(path.join(building, name))) fs.chmodSync(path.join(building, name), 0o700)
+}
+
+const isPlainFile = (file: string): boolean => fs.lstatSync(file, { throwIfNoEntry: false })?.isFile() ?? false

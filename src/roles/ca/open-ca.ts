@@ -1,0 +1,65 @@
+import path from 'node:path'
+import { type CaAccess, isCaDirectory } from '../../authority/ca-access.ts'
+import { caOptions, caSettings } from '../../config/ca.ts'
+import type { Environment } from '../../config/files.ts'
+import { type Config, loadConfig } from '../../config/load.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../../io/clock.ts'
+import { type CaPasswordSources, caPassword, givenCaPassword } from '../../io/terminal/ca-password.ts'
+
+export type CaConfig = Config<typeof caOptions>
+
+/** An authority that is worked with, and ca.conf, read once. */
+export interface OpenedCa {
+  readonly directory: string
+  readonly config: CaConfig
+  now(): number
+  /** Gets the password, asking if it must. @param isNew the password is being chosen. */
+  access(isNew?: boolean): Promise<CaAccess>
+  /** A password to replace the old one: from a file, or asked for twice. @throws KeylimeError `usage` for an empty one. */
+  newPassword(file: string | undefined): Promise<string>
+}
+
+/** Loads ca.conf and finds the directory; the password is fetched only by the commands that need it. */
+export function openCa(request: { directory: string | undefined; passwordFile: string | undefined }, env: Environment): OpenedCa {
+  const config = loadConfig('ca', caOptions, { env })
+  const { values, keylimeDir } = config
+  const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
+  const now = () => systemClock.now()
+  const sources: Omit<CaPasswordSources, 'isNew'> = {
+    file: request.passwordFile || values.password_file,
+    configured: values.password.reveal(),
+    credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
+  }
+  return {
+    directory,
+    config,
+    now,
+    async access(isNew = false) {
+      const password = await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) })
+      return renewable({ directory, password, settings: caSettings(values), now }, () => givenCaPassword(sources))
+    },
+    async newPassword(file) {
+      const password = await caPassword({ file: file ?? '', configured: 'default', credentialsDirectory: undefined, isNew: true })
+      if (password === '') throw new KeylimeError('usage', 'an empty password would protect nothing')
+      return password
+    },
+  }
+}
+
+/** An access that asks the source of its password again when the key store opens no longer: `keylime ca passwd` may run beside a service. */
+function renewable(access: CaAccess, read: () => Promise<string | undefined>): CaAccess {
+  let { password } = access
+  return {
+    ...access,
+    get password() {
+      return password
+    },
+    async renewPassword() {
+      const fresh = await read()
+      if (fresh === undefined || fresh === password) return false
+      password = fresh
+      return true
+    },
+  }
+}

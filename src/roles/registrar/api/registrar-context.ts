@@ -1,0 +1,18 @@
+import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import type { RegistrationRules } from '../../../core/identity/judge-registration.ts'
+import type { Certificate } from '../../../core/pki/types.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { RegistrarStore } from '../../../io/db/registrar-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+/** What the handlers work with; made once by `start.ts`. */
+export interface RegistrarContext {
+  store: RegistrarStore
+  clock: Clock
+  logger: Logger
+  rules: Omit<RegistrationRules, 'now' | 'store'>
+  /** Makers' certificates. */
+  makerCertificates(): readonly Certificate[]
+  /** One registration or activation of an id at a time. */
+  agentLock: KeyedLock
+}

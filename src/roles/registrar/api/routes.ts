@@ -1,0 +1,34 @@
+import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
+import type { Route } from '../../../io/http/route.ts'
+import { activateAgent } from './activate-agent.ts'
+import { deleteAgent } from './delete-agent.ts'
+import { listAgents } from './list-agents.ts'
+import { registerAgent } from './register-agent.ts'
+import type { RegistrarContext } from './registrar-context.ts'
+import { showAgent } from './show-agent.ts'
+import { showVersion } from './show-version.ts'
+
+/** Keys and certificates, never a payload: upstream's limit of 100 MiB would only serve a flood. */
+const REGISTRATION_BODY = { maxBytes: 512 << 10 }
+
+/** A fleet behind one address starts at once: an agent that is told to wait tries again. */
+const REGISTRATION_RATE: RateLimit = { ofPeer: { perSecond: 50, burst: 1000 }, ofAll: { perSecond: 200, burst: 4000 } }
+
+/** Every endpoint of the registrar with who may call it (protocol 1.5, 2). Registration is public: what counts is the TPM's proof. */
+export function registrarRoutes(context: RegistrarContext): Route[] {
+  const register = registerAgent(context)
+  const activate = activateAgent(context)
+  const open = { access: 'public', plainHttp: true, rate: REGISTRATION_RATE } as const
+  return [
+    { method: 'GET', path: '/version', access: 'public', plainHttp: true, handle: showVersion },
+    { method: 'GET', path: '/versions', access: 'public', plainHttp: true, handle: showVersion },
+    { method: 'POST', path: '/v:version/agents', ...open, body: REGISTRATION_BODY, handle: register },
+    { method: 'POST', path: '/v:version/agents/:id', ...open, body: REGISTRATION_BODY, handle: register },
+    { method: 'PUT', path: '/v:version/agents/:id', ...open, handle: activate },
+    { method: 'PUT', path: '/v:version/agents/:id/activate', ...open, handle: activate },
+    { method: 'POST', path: '/v:version/agents/:id/activate', ...open, handle: activate },
+    { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
+    { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
+  ]
+}

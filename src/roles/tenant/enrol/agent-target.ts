@@ -1,0 +1,42 @@
+import { KeylimeError } from '../../../core/errors.ts'
+import type { FoundAgent } from '../services/find-agent.ts'
+import type { TenantContext } from '../tenant-context.ts'
+
+const DEFAULT_AGENT_PORT = 9002
+
+/** Which agent, and where and how it is spoken to. */
+export interface AgentTarget {
+  readonly found: FoundAgent
+  readonly host: string
+  readonly port: number
+  /** The certificate to which the connection is pinned, PEM; null for plain HTTP. */
+  readonly pin: string | null
+}
+
+type Used = Pick<TenantContext, 'options' | 'config' | 'report'>
+
+/** What was asked for counts before what is registered. @throws KeylimeError `usage` without an address, `refused` for an agent without TLS unless that is allowed. */
+export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
+  const { options } = used
+  const { registered } = found
+  const host = options.targetHost || registered.ip
+  const port = options.targetPort ?? registered.port ?? DEFAULT_AGENT_PORT
+  if (!host) {
+    throw new KeylimeError('usage', `the registrar has no address for agent ${found.agentId}`, {
+      hint: 'give it with -t, or set contact_ip in its agent.conf',
+    })
+  }
+  return { found, host, port, pin: options.pushModel ? null : pinOf(used, found) }
+}
+
+function pinOf({ config, report }: Used, { agentId, registered }: FoundAgent): string | null {
+  const certificate = registered.mtls_cert
+  if (certificate && certificate !== 'disabled') return certificate
+  if (config.enable_agent_mtls) {
+    throw new KeylimeError('refused', `agent ${agentId} has no certificate for mutual TLS`, {
+      hint: 'set enable_agent_mtls = true in its agent.conf (or, only for tests, enable_agent_mtls = False in tenant.conf)',
+    })
+  }
+  report({ type: 'warning', text: `agent ${agentId} is spoken to without TLS` })
+  return null
+}

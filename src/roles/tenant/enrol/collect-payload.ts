@@ -1,0 +1,86 @@
+import { KeylimeError } from '../../../core/errors.ts'
+import { sealPayload } from '../../../core/payload/seal.ts'
+import { combineKey, KEY_SIZE, splitKey } from '../../../core/payload/split-key.ts'
+import { readFile } from '../../../io/files/read-file.ts'
+import { randomBytes } from '../../../io/random.ts'
+import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
+import { plaintextLimit } from './plaintext-limit.ts'
+
+/** What an enrolment delivers. The shares are secrets: they go to agent and verifier, and nowhere else. */
+export interface Payload {
+  readonly k: Buffer
+  readonly u: Buffer
+  readonly v: Buffer
+  /** Base64 text for the agent; undefined when only a key is delivered. */
+  readonly sealed: string | undefined
+  /** PEM for the verifier, `""` without a certificate package. */
+  readonly revocationKey: string
+  /** JSON text for the verifier. */
+  readonly metadata: string
+}
+
+/** Checks the options that say what to deliver, without reading anything (protocol 3.2 step 7). @throws KeylimeError `usage`. */
+export function checkPayloadOptions(options: TenantOptions): void {
+  const given = [options.file && '-f', options.keyFile && '-k', options.cert && '--cert'].filter(Boolean)
+  if (given.length > 1)
+    throw new KeylimeError('usage', `${given.join(' and ')} exclude each other`, { hint: 'give one of -f, -k and --cert' })
+  if (options.include && !options.cert)
+    throw new KeylimeError('usage', '--include needs --cert', { hint: 'add `--cert`, or zip the directory and give it with -f' })
+  if (options.payloadFile && !options.keyFile)
+    throw new KeylimeError('usage', '-p needs the key file of the payload', { hint: 'give it with -k' })
+  if (options.verify && given.length === 0)
+    throw new KeylimeError('usage', '--verify needs a payload or a key', { hint: 'give one of -f, -k and --cert' })
+}
+
+/** Collects, packs and encrypts what is to be delivered, or undefined when nothing is. Its size is checked here, before anything is sent. */
+export async function collectPayload(context: TenantContext, agentId: string): Promise<Payload | undefined> {
+  const { options } = context
+  if (options.keyFile) return keyPayload(context, options.keyFile)
+  if (!options.file && !options.cert) return undefined
+  const package_ = options.cert
+    ? await (await import('./certificate-payload.ts')).certificatePayload(context, agentId, options.cert)
+    : undefined
+  const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context.config.max_payload_size)))
+  const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]
+  const sealed = sealPayload(k, randomBytes(16), plaintext)
+  checkSize(sealed.length, context.config.max_payload_size)
+  context.report({ type: 'payload_ready', kind: package_ ? 'certificate' : 'file', files: package_?.files ?? 1, bytes: plaintext.length })
+  return { k, v, u: splitKey(k, v), sealed, revocationKey: package_?.revocationKey ?? '', metadata: package_?.metadata ?? '{}' }
+}
+
+/** `-k`: three lines of base64, K and the two shares. With `-p` a payload that was encrypted before; without, only the key is delivered. */
+async function keyPayload(
+  { options, config, report }: Pick<TenantContext, 'options' | 'config' | 'report'>,
+  keyFile: string,
+): Promise<Payload> {
+  const lines = (await readPayload(keyFile, '-k', 4096))
+    .toString('utf8')
+    .split(/\r?\n/)
+    .filter((line) => line.trim() !== '')
+  const [k, u, v] = lines.map((line) => Buffer.from(line, 'base64'))
+  const isKey = (key: Buffer | undefined) => key?.length === 16 || key?.length === 32
+  if (lines.length !== 3 || !k || !u || !v || !isKey(k) || u.length !== k.length || v.length !== k.length || !combineKey(u, v).equals(k)) {
+    throw new KeylimeError('malformed', `${keyFile} is not a key file: three lines of base64 are needed, a key and its two shares`, {
+      hint: '`keylime userdata-encrypt FILE` makes one',
+    })
+  }
+  const { payloadFile } = options
+  const sealed = payloadFile ? (await readPayload(payloadFile, '-p', config.max_payload_size)).toString('latin1').trim() : undefined
+  if (sealed !== undefined && !/^[A-Za-z0-9+/]+={0,2}$/.test(sealed)) {
+    throw new KeylimeError('malformed', `${payloadFile} is not an encrypted payload (base64)`, {
+      hint: '`keylime userdata-encrypt FILE` makes one; -f encrypts by itself',
+    })
+  }
+  report({ type: 'payload_ready', kind: 'key', files: sealed ? 1 : 0, bytes: sealed?.length ?? 0 })
+  return { k, u, v, sealed, revocationKey: '', metadata: '{}' }
+}
+
+function checkSize(length: number, limit: number): void {
+  if (length <= limit) return
+  throw new KeylimeError('payload_too_large', `the encrypted payload has ${length} bytes, ${limit} is the limit`, { hint: LARGER })
+}
+
+const readPayload = (file: string, option: string, maxBytes: number) => readFile(file, { option, maxBytes, hint: LARGER })
+
+const LARGER = 'raise max_payload_size in tenant.conf, and secure_size in the agents’ agent.conf'

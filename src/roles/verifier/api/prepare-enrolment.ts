@@ -1,0 +1,202 @@
+import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
+import { type Enrolment, FRESH_PROGRESS, newState, type StoredAgent, type StoredState } from '../../../core/attestation/stored-agent.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { parseKeyring } from '../../../core/ima/keyring.ts'
+import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
+import { ownPolicyName, parsePolicyName } from '../../../core/policy/policy-name.ts'
+import { akDefects, parsePublicArea } from '../../../core/tpm/public-area.ts'
+import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
+import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
+import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
+import { pinOf } from '../../../io/http/pinned-connector.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { ArrivedPolicy } from '../policies/policy-book.ts'
+import type { Upload } from './read-upload.ts'
+import type { VerifierContext } from './verifier-context.ts'
+
+const CURRENT = '2.6'
+const KNOWN = /^2\.[0-6]$/
+
+type Used = Pick<VerifierContext, 'opener' | 'policies' | 'policyStore' | 'settings'>
+
+/** An enrolment of which every part was checked, parsed and opened, and nothing was stored. */
+export interface PreparedEnrolment {
+  /** Its state is that of a new agent: see `continueFrom`. */
+  agent: ManagedAgent
+  /** Policies that came along, as they will be stored. */
+  arrived: readonly NamedPolicy[]
+  /** Texts of policies that came along. */
+  bodies: readonly PolicyBody[]
+  dangers: readonly PolicyDanger[]
+}
+
+export interface EnrolmentQuestion {
+  agentId: string
+  upload: Upload<EnrolmentUpdate>
+  /** What it takes the place of: members that the request does not have stay. Null for a new agent, whose request must have them all. */
+  before: StoredAgent | null
+}
+
+/** @throws KeylimeError for whatever could not be attested with: the caller stores only what this returned. */
+export async function prepareEnrolment(used: Used, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
+  const request = upload.message
+  const mtlsCertificate = agentCertificate(request, used.settings.agentMtls, before)
+  checkKeys(request)
+  const runtime = await choosePolicy(used, {
+    agentId,
+    kind: 'runtime',
+    name: request.runtime_policy_name,
+    content: request.runtime_policy === undefined ? undefined : (upload.text('runtime_policy') ?? null),
+    key: pemOf(request.runtime_policy_key),
+    before: before?.enrolment.runtimePolicy ?? null,
+  })
+  const mb = await choosePolicy(used, {
+    agentId,
+    kind: 'mb',
+    name: request.mb_policy_name,
+    content: request.mb_policy === undefined ? undefined : (upload.text('mb_policy') ?? null),
+    key: null,
+    before: before?.enrolment.mbPolicy ?? null,
+  })
+  const chosen = { runtimePolicy: runtime.name, mbPolicy: mb.name, mtlsCertificate }
+  const enrolment = before
+    ? updated(before.enrolment, request, chosen)
+    : { agentId, verifierId: used.settings.verifierId, ...fieldsOf(request as EnrolmentRequest), ...chosen }
+  const arrived = [runtime, mb].flatMap((choice) => (choice.arrived ? [{ ...choice.arrived, name: choice.name! }] : []))
+  const policy = await used.policies.policyOf(enrolment, arrived)
+  const agent = used.opener.open({ enrolment, state: stateOf(request, null), progress: FRESH_PROGRESS }, policy)
+  return {
+    agent,
+    arrived: arrived.map(({ kind, name, body }) => ({ kind, name, digest: body.digest })),
+    bodies: arrived.map(({ body }) => body),
+    dangers: policy.dangers,
+  }
+}
+
+/**
+ * What is stored of a prepared enrolment. The attestation begins again, and what must not begin again goes on: the clock of the TPM, and V where the
+ * request does not name one. @param current the agent as it stands when nothing of it can change any more: a V that left meanwhile must not come back.
+ */
+export function continueFrom(
+  { agent, arrived }: PreparedEnrolment,
+  request: EnrolmentUpdate,
+  current: StoredAgent | null,
+): EnrolmentChange {
+  agent.state = stateOf(request, current)
+  agent.progress = progressOf(agent.enrolment, current)
+  return { enrolment: agent.enrolment, state: agent.state, progress: agent.progress, policies: arrived }
+}
+
+function agentCertificate(request: EnrolmentUpdate, required: boolean, before: StoredAgent | null): string | null {
+  if (request.mtls_cert === undefined && before) return before.enrolment.mtlsCertificate
+  const certificate = request.mtls_cert && request.mtls_cert !== 'disabled' ? request.mtls_cert : null
+  if (certificate) pinOf(certificate)
+  if (!certificate && required && request.supported_version !== '1.0')
+    throw new KeylimeError('invalid_request', 'mTLS certificate for agent is required!')
+  return certificate
+}
+
+function checkKeys({ ak_tpm, v, ima_sign_verification_keys }: EnrolmentUpdate): void {
+  const defects = ak_tpm === undefined ? [] : akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))
+  if (defects.length > 0) throw new KeylimeError('invalid_request', `ak_tpm is not an attestation key: ${defects.join(', ')}`)
+  if (v && ![16, 32].includes(Buffer.from(v, 'base64').length))
+    throw new KeylimeError('invalid_request', 'v is not a key share of 16 or 32 bytes')
+  parseKeyring(ima_sign_verification_keys ?? '', 'ima_sign_verification_keys')
+}
+
+const pemOf = (base64: string | null | undefined): string | null => (base64 ? Buffer.from(base64, 'base64').toString('utf8') : null)
+
+interface GivenPolicy {
+  agentId: string
+  kind: PolicyKind
+  name: string | null | undefined
+  /** As it stands in the request; null for none, undefined when the request does not say. */
+  content: Buffer | null | undefined
+  /** PEM that a signed policy is verified with. */
+  key: string | null
+  /** Name of the policy that the agent has now. */
+  before: string | null
+}
+
+interface ChosenPolicy {
+  /** The name under which it will be stored; null for none. */
+  name: string | null
+  arrived: ArrivedPolicy | null
+}
+
+/** Upstream's four cases of name and content (protocol 3.6). */
+async function choosePolicy(
+  { policies, policyStore }: Used,
+  { agentId, kind, name, content, key, before }: GivenPolicy,
+): Promise<ChosenPolicy> {
+  if (content === undefined && name === undefined) return { name: before, arrived: null }
+  if (name) parsePolicyName(name) // never that of another agent's own policy
+  const isThere = name ? (await policyStore.digestOf(kind, name)) !== null : false
+  if (!content) {
+    if (name && !isThere) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
+    return { name: name || null, arrived: null }
+  }
+  if (isThere) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
+  const encoding = kind === 'runtime' ? 'base64' : 'utf8'
+  return { name: name || ownPolicyName(agentId), arrived: await policies.check({ kind, bytes: content, encoding, key }) }
+}
+
+type Fields = Omit<Enrolment, 'agentId' | 'verifierId' | 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>
+
+const fieldsOf = (request: EnrolmentRequest): Fields => ({
+  ip: request.cloudagent_ip,
+  port: request.cloudagent_port,
+  verifierIp: request.verifier_ip ?? '',
+  verifierPort: request.verifier_port ?? 0,
+  tpmPolicy: request.tpm_policy || '{}',
+  imaKeys: request.ima_sign_verification_keys ?? '',
+  metaData: request.metadata || '{}',
+  revocationKey: request.revocation_key ?? '',
+  accepted: {
+    hash: request.accept_tpm_hash_algs,
+    encryption: request.accept_tpm_encryption_algs,
+    signing: request.accept_tpm_signing_algs,
+  },
+  ak: request.ak_tpm,
+})
+
+/** The enrolment before, with what the request names. */
+function updated(
+  before: Enrolment,
+  request: EnrolmentUpdate,
+  chosen: Pick<Enrolment, 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>,
+): Enrolment {
+  const whole: EnrolmentRequest = {
+    cloudagent_ip: before.ip,
+    cloudagent_port: before.port,
+    verifier_ip: before.verifierIp,
+    verifier_port: before.verifierPort,
+    tpm_policy: before.tpmPolicy,
+    runtime_policy: '',
+    mb_policy: null,
+    ima_sign_verification_keys: before.imaKeys,
+    metadata: before.metaData,
+    revocation_key: before.revocationKey,
+    accept_tpm_hash_algs: [...before.accepted.hash],
+    accept_tpm_encryption_algs: [...before.accepted.encryption],
+    accept_tpm_signing_algs: [...before.accepted.signing],
+    ak_tpm: before.ak,
+    supported_version: '',
+  }
+  const named = Object.fromEntries(Object.entries(request).filter(([, value]) => value !== undefined))
+  return { agentId: before.agentId, verifierId: before.verifierId, ...fieldsOf({ ...whole, ...named }), ...chosen }
+}
+
+function stateOf({ v, supported_version: asked }: EnrolmentUpdate, before: StoredAgent | null): StoredState {
+  const version = asked && KNOWN.test(asked) ? asked : (before?.state.supportedVersion ?? CURRENT)
+  const fresh = newState(v || null, version)
+  if (v !== undefined || !before) return fresh
+  const { v: kept, vState, vReleasedTo } = before.state
+  return { ...fresh, v: kept, vState, vReleasedTo }
+}
+
+/** The clock of a TPM goes on over enrolments: an old quote must not become new by them. */
+function progressOf({ ak }: Enrolment, before: StoredAgent | null): StoredAgent['progress'] {
+  const sameTpm = before?.enrolment.ak === ak
+  return { ...FRESH_PROGRESS, clockInfo: sameTpm ? before.progress.clockInfo : null }
+}

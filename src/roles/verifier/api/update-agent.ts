@@ -1,0 +1,50 @@
+import { type EnrolmentUpdate, enrolmentRequest, enrolmentUpdate } from '../../../core/api/verifier.ts'
+import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
+import type { Route } from '../../../io/http/route.ts'
+import { operatorOf } from '../audit/operator-of.ts'
+import { findRecord } from './find-agent.ts'
+import { continueFrom, prepareEnrolment } from './prepare-enrolment.ts'
+import { readUpload, type Upload } from './read-upload.ts'
+import type { VerifierContext } from './verifier-context.ts'
+
+/**
+ * `PUT /v2.x/agents/:id`, our own: another enrolment in the place of this one, in one transaction. What the request does not name stays. Until it is stored
+ * the machine is attested as before, and from then on as it says: there is no moment in between. The attestation begins again.
+ */
+export function updateAgent(context: VerifierContext): Route['handle'] {
+  const { agents, commands, events, judging, loop, policies, policyStore, store } = context
+  return async (request) => {
+    const { params, body } = request
+    const { agentId } = await findRecord(store, params)
+    return commands.take(agentId, async () => {
+      const record = await findRecord(store, params)
+      const before = 'agent' in record ? record.agent : null
+      const upload: Upload<EnrolmentUpdate> = await readUpload(judging, before ? enrolmentUpdate : enrolmentRequest, {
+        body,
+        what: 'the update',
+      })
+      const prepared = await prepareEnrolment(context, { agentId, upload, before })
+      const { agent, dangers } = prepared
+      const old = agents.get(agentId)
+      try {
+        await policyStore.withBodies(prepared.bodies, async () => {
+          if (old) await loop.pause(old)
+          await store.replace(continueFrom(prepared, upload.message, old ?? before))
+        })
+      } catch (error) {
+        agent.connection.close()
+        if (old) loop.resume(old)
+        await policies.forgetUnused()
+        throw error
+      }
+      agents.add(agent)
+      old?.connection.close()
+      agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
+      loop.begin(agent, 0)
+      await policies.forgetUnused()
+      const facts = { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) }
+      events.raise(enrolmentEvent('agent_updated', facts))
+      return dangers.length > 0 ? { results: { warnings: dangers } } : {}
+    })
+  }
+}

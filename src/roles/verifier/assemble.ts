@@ -1,0 +1,143 @@
+import type tls from 'node:tls'
+import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
+import type { Rate } from '../../core/concurrency/rate-limiter.ts'
+import type { EventStream } from '../../core/events/event-stream.ts'
+import type { Judging } from '../../core/judging/judging.ts'
+import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
+import { dangerText } from '../../core/policy/policy-dangers.ts'
+import { systemClock } from '../../io/clock.ts'
+import { policyStore } from '../../io/db/policy-store.ts'
+import { revocationStore } from '../../io/db/revocation-store.ts'
+import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
+import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import { withNativeAddon } from '../../io/judging/judging-rules.ts'
+import type { Logger } from '../../io/log/logger.ts'
+import { createAgentOpener } from './agents/agent-opener.ts'
+import { createAgentTable } from './agents/agent-table.ts'
+import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
+import type { VerifierContext } from './api/verifier-context.ts'
+import { createPolicyBook } from './policies/policy-book.ts'
+import { postV } from './release/carry-v.ts'
+import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
+import { createAttestationLoop } from './rounds/attestation-loop.ts'
+import { createAttestationRound } from './rounds/attestation-round.ts'
+import { createTakeUp } from './rounds/take-up.ts'
+import { createApplyVerdict } from './verdicts/apply-verdict.ts'
+import { createStateKeeper } from './verdicts/state-keeper.ts'
+import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+
+/** What was opened for one run. */
+export interface Opened {
+  database: VerifierDatabase
+  /** Client certificate for every agent. */
+  context: tls.SecureContext
+  /** Receivers of revocations that are no agents, by their name. */
+  senders: ReadonlyMap<string, Sender>
+  judging: Judging
+  events: EventStream
+  logger: Logger
+}
+
+/** The parts of a running verifier. */
+export interface Assembled {
+  context: VerifierContext
+  notifier: RevocationNotifier
+  progress: ProgressWriter
+}
+
+/** Puts the rooms together: nothing runs before `takeUp.all`. */
+export function assemble(values: VerifierValues, opened: Opened): Assembled {
+  const { database, events, judging, logger } = opened
+  const settings = settingsOf(values)
+  const agents = createAgentTable()
+  const store = verifierStore(database, values.evidence_total_size)
+  const revocations = revocationStore(database)
+  const policies = policyStore(database)
+  const book = createPolicyBook({
+    store: policies,
+    judging,
+    rules: withNativeAddon(judgingRulesOf(values)),
+    warn: ({ kind, name, dangers }) =>
+      logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
+  })
+  const opener = createAgentOpener({
+    context: opened.context,
+    timeoutSeconds: values.request_timeout,
+    quoteInterval: values.quote_interval,
+  })
+  const notifier = createRevocationNotifier({
+    agents,
+    store: revocations,
+    clock: systemClock,
+    logger,
+    tellAgents: values.enabled_revocation_notifications.includes('agent'),
+    senders: opened.senders,
+    retrySeconds: values.revocation_retry_seconds,
+    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    events,
+  })
+  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events, logger })
+  const takeUp = createTakeUp({ agents, store, policies: book, opener, keeper, loop, events, logger, quoteInterval: values.quote_interval })
+  const context: VerifierContext = {
+    agents,
+    store,
+    revocations,
+    policyStore: policies,
+    policies: book,
+    judging,
+    events,
+    loop,
+    keeper,
+    opener,
+    takeUp,
+    commands: createKeyedLock(),
+    clock: systemClock,
+    logger,
+    settings,
+  }
+  return { context, notifier, progress }
+}
+
+interface AttestationParts {
+  store: VerifierStore
+  notifier: RevocationNotifier
+  judging: Judging
+  events: EventStream
+  logger: Logger
+}
+
+/** What asks, judges, and turns verdicts into state. */
+function attestation(values: VerifierValues, { store, notifier, judging, events, logger }: AttestationParts) {
+  const shared = { clock: systemClock, logger, timing: timingOf(values) }
+  const progress = createProgressWriter(store, logger)
+  const keeper = createStateKeeper({ ...shared, store, notifier, events })
+  const applyVerdict = createApplyVerdict({
+    ...shared,
+    keeper,
+    progress,
+    severity: severityOf(values),
+    quoteInterval: values.quote_interval,
+    bootPolicy: values.measured_boot_policy_name,
+  })
+  const round = createAttestationRound({
+    judging,
+    clock: systemClock,
+    evaluateBootAlways: values.measured_boot_evaluate === 'always',
+    maxEvidenceBytes: values.evidence_max_size,
+  })
+  return { progress, keeper, loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV }) }
+}
+
+const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })
+
+const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
+  verifierId: values.uuid,
+  quoteInterval: values.quote_interval,
+  agentMtls: values.enable_agent_mtls,
+  maxUploadSize: values.max_upload_size,
+  verify: {
+    evidence: values.enable_verify_evidence,
+    identity: values.enable_verify_identity,
+    rate: { ofPeer: aMinute(values.verify_rate_limit_per_ip), ofAll: aMinute(values.verify_rate_limit) },
+  },
+})

@@ -1,0 +1,79 @@
+import type { EventConsumer } from '../../../core/events/event-stream.ts'
+import { eventText } from '../../../core/events/event-text.ts'
+import type { EventOf, FailureInEvent, VerifierEvent } from '../../../core/events/verifier-event.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+type Level = 'debug' | 'info' | 'warn' | 'error'
+
+const LEVELS: Record<VerifierEvent['type'], Level> = {
+  verifier_started: 'info',
+  verifier_stopped: 'info',
+  database_migrated: 'info',
+  agent_enrolled: 'info',
+  agent_updated: 'info',
+  agent_deleted: 'info',
+  agent_stopped: 'info',
+  agent_reactivated: 'info',
+  agent_not_taken_up: 'error',
+  agent_attested: 'info',
+  agent_recovered: 'info',
+  agent_failed: 'error',
+  agent_unreachable: 'warn',
+  agent_back: 'info',
+  v_released: 'info',
+  v_delivered: 'info',
+  revocation_announced: 'warn',
+  revocation_told: 'debug',
+  revocation_given_up: 'error',
+  policy_created: 'info',
+  policy_changed: 'info',
+  policy_deleted: 'info',
+  request_refused: 'info',
+  judging_budget_exceeded: 'warn',
+}
+
+/** Says each event in words; a failed attestation with a line for each failure: what failed, what was found, what would have been accepted. */
+export function logConsumer(logger: Logger): EventConsumer {
+  return ({ event }) => {
+    if (event.type === 'agent_failed' && event.failures.length > 0) return logFailures(logger, event)
+    logger[LEVELS[event.type]](eventText(event), fieldsOf(event))
+  }
+}
+
+function logFailures(logger: Logger, event: EventOf<'agent_failed'>): void {
+  for (const failure of event.failures)
+    logger.error(`agent ${event.agent_id} failed attestation: ${failure.event_id}: ${failure.message}`, factsOf(failure))
+  const more = event.failure_count - event.failures.length
+  if (more > 0) logger.error(`agent ${event.agent_id} failed attestation: ${more} more failures`)
+}
+
+function factsOf({ severity_label, what, found, expected, expected_count }: FailureInEvent): Record<string, unknown> {
+  const more = expected_count > expected.length ? ` and ${expected_count - expected.length} more` : ''
+  return {
+    severity: severity_label,
+    what,
+    ...(found === null ? {} : { found }),
+    ...(expected.length > 0 ? { expected: `${expected.join(', ')}${more}` } : {}),
+  }
+}
+
+/** Facts that the sentence leaves out. */
+function fieldsOf(event: VerifierEvent): Record<string, unknown> {
+  switch (event.type) {
+    case 'verifier_started':
+      return { agents: event.agents, version: event.version }
+    case 'agent_enrolled':
+    case 'agent_updated':
+      return { runtimePolicy: event.runtime_policy?.name ?? null, mbPolicy: event.mb_policy?.name ?? null }
+    case 'policy_created':
+    case 'policy_changed':
+    case 'policy_deleted':
+      return { sha256: event.sha256 }
+    case 'revocation_announced':
+    case 'revocation_told':
+    case 'revocation_given_up':
+      return { revocation: event.revocation }
+    default:
+      return {}
+  }
+}

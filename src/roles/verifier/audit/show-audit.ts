@@ -1,0 +1,69 @@
+import { once } from 'node:events'
+import { type AuditLine, asciiJson, readAuditLine } from '../../../core/audit/audit-line.ts'
+import { noteText, readNote } from '../../../core/audit/audit-note.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { boundedText } from '../../../core/events/bounded-text.ts'
+import { eventText } from '../../../core/events/event-text.ts'
+import { readEvent } from '../../../core/events/verifier-event.ts'
+import { readLines } from '../../../io/audit/read-lines.ts'
+import { systemClock } from '../../../io/clock.ts'
+import { printable } from '../../../io/terminal/terminal.ts'
+import { auditFiles } from './configured-files.ts'
+
+export interface ShowArguments {
+  files?: string[] | undefined
+  agent?: string | undefined
+  since?: string | undefined
+  config?: string | undefined
+  json?: boolean | undefined
+}
+
+/** `keylime verifier audit show`. */
+export async function showAudit(argv: ShowArguments): Promise<number> {
+  const since = argv.since === undefined ? null : sinceTime(argv.since, systemClock.now())
+  const files = await auditFiles(argv.files, argv.config)
+  let shown = 0
+  for (const file of files) {
+    let number = 0
+    for await (const bytes of readLines(file)) {
+      number++
+      const line = readAuditLine(bytes)
+      if (!line) process.stderr.write(printable(`warning: ${file}, line ${number} is no line of an audit log`).concat('\n'))
+      if (!line || (since !== null && Date.parse(line.time) < since) || !isAbout(line, argv.agent)) continue
+      shown++
+      await print(argv.json ? asciiJson(line) : printable(`${line.time.replace(/\.\d+Z$/, 'Z')}  ${lineText(line)}`))
+    }
+  }
+  if (shown === 0 && !argv.json) process.stderr.write('no event fits; without --agent and --since all are shown\n')
+  return 0
+}
+
+function isAbout({ event }: AuditLine, agent: string | undefined): boolean {
+  if (agent === undefined) return true
+  const { agent_id: id, target } = event
+  return (typeof id === 'string' && id.startsWith(agent)) || (typeof target === 'string' && target.startsWith(`agent:${agent}`))
+}
+
+/** What a later version wrote is shown as it is. */
+function lineText({ event }: AuditLine): string {
+  const note = readNote(event)
+  if (note) return noteText(note)
+  const known = readEvent(event)
+  return known ? eventText(known) : boundedText(asciiJson(event))
+}
+
+const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
+
+function sinceTime(text: string, now: number): number {
+  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
+  if (count && unit) return now - Number(count) * UNITS[unit]!
+  const time = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(time))
+    throw new KeylimeError('usage', `"${text}" is no time`, { hint: 'such as 90s, 30m, 2h, 7d, 2026-11-28 or 2026-11-28T08:00Z' })
+  return time
+}
+
+/** Waits for a slow reader: a log may be larger than memory. */
+async function print(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+}

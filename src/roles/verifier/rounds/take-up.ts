@@ -1,0 +1,101 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import { causeChain, KeylimeError } from '../../../core/errors.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { PolicyKind } from '../../../io/db/policy-store.ts'
+import type { VerifierStore } from '../../../io/db/verifier-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { AgentOpener } from '../agents/agent-opener.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { PolicyBook } from '../policies/policy-book.ts'
+import type { StateKeeper } from '../verdicts/state-keeper.ts'
+import type { AttestationLoop } from './attestation-loop.ts'
+
+/** Brings stored agents into memory, and keeps their policies there what the store says. */
+export interface TakeUp {
+  /** At the start: everything that is stored. What cannot be attested becomes a failed agent with the reason. @returns how many can be. */
+  all(): Promise<number>
+  /** One agent, not asked yet. @throws KeylimeError why it cannot be attested. */
+  open(record: StoredRecord): Promise<ManagedAgent>
+  /** From the next quote on its users are judged by what is stored now; those that could not be taken up for it are. @returns how many use it. */
+  policyChanged(kind: PolicyKind, name: string): Promise<number>
+}
+
+export interface TakeUpOptions {
+  agents: AgentTable
+  store: VerifierStore
+  policies: PolicyBook
+  opener: AgentOpener
+  keeper: StateKeeper
+  loop: AttestationLoop
+  events: EventStream
+  logger: Logger
+  /** Seconds. */
+  quoteInterval: number
+}
+
+const PAGE = 200
+/** Between the first requests of two agents at the start, at most: no thundering herd. */
+const SPREAD_MS = 2
+
+export function createTakeUp(options: TakeUpOptions): TakeUp {
+  const { agents, store, policies, opener, keeper, loop, events, logger } = options
+
+  async function open(record: StoredRecord): Promise<ManagedAgent> {
+    const { agentId } = record
+    if ('defect' in record) throw new KeylimeError('conflict', record.defect, { hint: `delete agent ${agentId} and add it again` })
+    return opener.open(record.agent, await policies.policyOf(record.agent.enrolment))
+  }
+
+  async function take(record: StoredRecord, afterMs: number): Promise<void> {
+    try {
+      const agent = await open(record)
+      agents.add(agent)
+      if (agent.state.polled) loop.begin(agent, afterMs)
+    } catch (error) {
+      await refuse(record, causeChain(error).join(': '))
+    }
+  }
+
+  /** It stays as it is when it had failed before: a machine that was revoked is not less revoked because its policy is gone. */
+  async function refuse(record: StoredRecord, reason: string): Promise<void> {
+    if ('defect' in record || !record.agent.state.polled)
+      return events.raise({ type: 'agent_not_taken_up', agent_id: record.agentId, reason })
+    await keeper
+      .applyStored(record.agent, { type: 'not_taken_up', reason })
+      .catch((error) => logger.error(`agent ${record.agentId}: that it is not attested cannot be stored: ${causeChain(error).join(': ')}`))
+  }
+
+  return {
+    async all() {
+      const count = (await store.ids()).length
+      const spreadMs = Math.min(options.quoteInterval * 1000, count * SPREAD_MS)
+      let number = 0
+      let after = ''
+      for (;;) {
+        const records = await store.page(after, PAGE)
+        for (const record of records) await take(record, (number++ / count) * spreadMs)
+        if (records.length < PAGE) return agents.size
+        after = records.at(-1)!.agentId
+        await turn()
+      }
+    },
+    open,
+    async policyChanged(kind, name) {
+      const users = await store.users(kind, name)
+      for (const [i, agentId] of users.entries()) {
+        const agent = agents.get(agentId)
+        if (agent) agent.policy = await policies.policyOf(agent.enrolment)
+        else await retry(agentId)
+        if (i % PAGE === PAGE - 1) await turn()
+      }
+      return users.length
+    },
+  }
+
+  async function retry(agentId: string): Promise<void> {
+    const record = await store.find(agentId)
+    if (record && 'agent' in record && record.agent.state.polled && !agents.get(agentId)) await take(record, 0)
+  }
+}

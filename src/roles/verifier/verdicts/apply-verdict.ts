@@ -1,0 +1,77 @@
+import type { AgentEffect } from '../../../core/attestation/agent-state.ts'
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
+import { prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
+import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
+import { judge, type SeverityPolicy } from '../../../core/verdict/severity.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { ProgressWriter } from '../agents/progress-writer.ts'
+import { failedRound, type RoundVerdict } from './keep-failed-round.ts'
+import type { StateKeeper } from './state-keeper.ts'
+
+export interface VerdictOptions {
+  keeper: StateKeeper
+  progress: ProgressWriter
+  clock: Clock
+  severity: SeverityPolicy
+  /** `measured_boot_policy_name`, kept with the story of a failure so that it can be judged again. */
+  bootPolicy: string
+  /** Seconds. */
+  quoteInterval: number
+}
+
+/** Turns the verdict over one round into state: durable when it returns. @returns what to do now. */
+export type ApplyVerdict = (agent: ManagedAgent, round: RoundVerdict) => Promise<readonly AgentEffect[]>
+
+/** A machine that was rebooted is asked for its whole log almost at once. */
+const AGAIN: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: 0.1, partial: false }]
+
+export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
+  const { keeper, progress, clock } = options
+  const steady: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: options.quoteInterval, partial: true }]
+
+  function failed(agent: ManagedAgent, round: RoundVerdict, failures: readonly Failure[]): Promise<readonly AgentEffect[]> {
+    const judgement = judge(failures, options.severity)
+    return keeper.apply(agent, { type: 'quote_failed', judgement }, { failedRound: failedRound(agent, round, judgement, options) })
+  }
+
+  function passed(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<readonly AgentEffect[]> {
+    const { state } = agent
+    const { transportKey, algorithms } = verdict
+    if (!vIsDue(state))
+      return keeper.apply(agent, { type: 'quote_passed', vIsDue: false }, { changes: { transportKey, algorithms, failures: [] } })
+    const release = prepareRelease(state, transportKey)
+    if ('refused' in release) return keeper.apply(agent, { type: 'refused', stage: 'v', reason: release.refused })
+    return keeper.apply(agent, { type: 'quote_passed', vIsDue: true }, { changes: { ...release.changes, algorithms, failures: [] } })
+  }
+
+  return async (agent, round) => {
+    const { verdict } = round.judged
+    const { imaJudgedBy } = round.policy
+    const seconds = Math.floor(clock.now() / 1000)
+    agent.lastJudged = clock.monotonic()
+    if (verdict.outcome === 'failed') {
+      agent.progress = { ...agent.progress, lastReceivedQuote: seconds, ima: verdict.ima, imaJudgedBy }
+      return failed(agent, round, verdict.failures)
+    }
+    const { clockInfo, ima } = verdict
+    if (verdict.outcome === 'again') {
+      agent.progress = { ...agent.progress, lastReceivedQuote: seconds, clockInfo, ima, imaJudgedBy }
+      return AGAIN
+    }
+    const attestationCount = agent.progress.attestationCount + 1
+    agent.progress = { attestationCount, lastReceivedQuote: seconds, lastSuccessfulAttestation: seconds, clockInfo, ima, imaJudgedBy }
+    progress.mark(agent)
+    return isSteady(agent, verdict.transportKey) ? steady : passed(agent, verdict) // in the steady state there is nothing to store but counters
+  }
+}
+
+const isSteady = ({ state, retries, unstored }: ManagedAgent, transportKey: string): boolean =>
+  state.operational === OPERATIONAL_STATE.GET_QUOTE &&
+  state.transportKey === transportKey &&
+  state.algorithms !== null &&
+  state.failures.length === 0 &&
+  retries === 0 &&
+  unstored === null &&
+  !vIsDue(state)

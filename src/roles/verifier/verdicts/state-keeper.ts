@@ -1,0 +1,97 @@
+import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
+import type { AgentProgress, StoredAgent, StoredState } from '../../../core/attestation/stored-agent.ts'
+import { causeChain } from '../../../core/errors.ts'
+import { attestationEvents } from '../../../core/events/attestation-events.ts'
+import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { FailedRound } from '../../../core/explanation/failed-round.ts'
+import type { StateChange, VerifierStore } from '../../../io/db/verifier-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
+
+/** What is stored together with the event's own outcome. */
+export interface Along {
+  changes?: Partial<StoredState>
+  /** What was kept of a failed attestation. */
+  failedRound?: FailedRound | null
+}
+
+/** The only place where an agent's state changes: decided by `nextState`, stored, and only then told and acted upon. */
+export interface StateKeeper {
+  /**
+   * Durable when it returns. @returns what to do now; nothing when the agent was removed, or the operator said something else meanwhile.
+   * @throws what the store throws: the state is then as it was.
+   */
+  apply(agent: ManagedAgent, event: AgentEvent, along?: Along): Promise<readonly AgentEffect[]>
+  /** The same for an agent that is stored and could not be taken up, or is let go: nobody attests it. */
+  applyStored(agent: StoredAgent, event: Extract<AgentEvent, { type: 'not_taken_up' | 'stopped' }>): Promise<void>
+}
+
+export interface StateKeeperOptions {
+  store: VerifierStore
+  notifier: RevocationNotifier
+  timing: AgentTiming
+  events: EventStream
+  logger: Logger
+}
+
+export function createStateKeeper({ store, notifier, timing, events, logger }: StateKeeperOptions): StateKeeper {
+  /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
+  async function change(agent: ManagedAgent, event: AgentEvent, along: Along): Promise<readonly AgentEffect[]> {
+    const before = agent.state
+    const { state, effects } = nextState({ ...before, retries: agent.retries, trusted: isTrusted(agent) }, event, timing)
+    const recorded = effects.find((effect) => effect.do === 'record')
+    const after: StoredState = {
+      ...before,
+      ...along.changes,
+      operational: state.operational,
+      polled: isAskedOn(event, effects),
+      announcedSeverity: state.announcedSeverity,
+      ...(recorded ? { failures: recorded.failures } : {}),
+    }
+    const announce = effects.find((effect) => effect.do === 'announce')
+    const revocation = announce ? notifier.prepare(agent.enrolment, announce.type, announce.failure) : null
+    const { agentId } = agent.enrolment
+    const stored = await save(agentId, { state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null })
+    agent.retries = state.retries
+    agent.state = after
+    agent.unstored = null
+    events.raise(...attestationEvents({ agentId, event, before, after }))
+    if ('reason' in event) logger.debug(`agent ${agentId}: ${event.type}: ${event.reason}`, { try: agent.retries })
+    if (stored) notifier.deliver(stored)
+    return effects
+  }
+
+  /** What is kept of a failure may be large: when it cannot be stored, the verdict is stored without it. */
+  async function save(agentId: string, given: StateChange): ReturnType<VerifierStore['saveState']> {
+    try {
+      return await store.saveState(agentId, given)
+    } catch (error) {
+      if (!given.failedRound) throw error
+      logger.error(`agent ${agentId}: the evidence of its failure cannot be stored: ${causeChain(error).join(': ')}`)
+      const { evidence } = given.failedRound
+      return save(agentId, { ...given, failedRound: evidence ? { ...given.failedRound, evidence: null, cut: ['evidence'] } : null })
+    }
+  }
+
+  return {
+    async apply(agent, event, along = {}) {
+      const { epoch } = agent
+      const isStale = () => agent.removed || agent.epoch !== epoch
+      const effects = await agent.changes.run(() => (isStale() ? [] : change(agent, event, along)))
+      return isStale() ? [] : effects
+    },
+    async applyStored({ enrolment: { agentId }, state: before, progress }, event) {
+      const { state, effects } = nextState({ ...before, retries: 0, trusted: isTrusted({ state: before, progress }) }, event, timing)
+      const recorded = effects.find((effect) => effect.do === 'record')
+      const failures = recorded?.failures ?? before.failures
+      const after = { ...before, operational: state.operational, polled: isAskedOn(event, effects), failures }
+      await store.saveState(agentId, { state: after, progress: progress as AgentProgress, revocation: null, failedRound: null })
+      if (event.type === 'not_taken_up') events.raise({ type: 'agent_not_taken_up', agent_id: agentId, reason: event.reason })
+    },
+  }
+}
+
+/** Whether others may rely on a machine. */
+const isTrusted = ({ state, progress }: Pick<StoredAgent, 'state' | 'progress'>): boolean =>
+  progress.attestationCount > 0 || state.vState === 'releasing' || state.vState === 'delivered'

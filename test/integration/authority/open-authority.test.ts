@@ -1,0 +1,147 @@
+import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { type CaAccess, isCaDirectory } from '../../../src/authority/ca-access.ts'
+import { initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { readCrl } from '../../../src/authority/revocation-list.ts'
+import { caOptions, caSettings } from '../../../src/config/ca.ts'
+import { loadConfig } from '../../../src/config/load.ts'
+import { parseCertificate } from '../../../src/core/pki/certificate.ts'
+import { openKeystore } from '../../../src/core/pki/keystore.ts'
+
+const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
+let directory: string
+let clock = Date.now()
+const access = (password = 'secret'): CaAccess => ({ directory, password, settings, now: () => clock })
+const file = (name: string) => path.join(directory, name)
+const openssl = (...args: string[]) => execFileSync('openssl', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+const mode = (name: string) => (fs.statSync(file(name)).mode & 0o777).toString(8)
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-ca-'))
+  clock = Date.now()
+})
+afterEach(() => fs.rmSync(directory, { recursive: true }))
+
+test('openssl accepts authority, certificate and revocation list, and refuses the certificate once it is revoked', async () => {
+  await initCaDirectory(access())
+  const { certificate } = await withAuthority(access(), (ca) => ca.issue({ name: 'agent-1' }))
+  expect(certificate.serial).toBe(2n)
+  expect(certificate.subject).toBe('OU=53,O=Keylime,L=Lexington,ST=MA,CN=agent-1,C=US')
+  expect(openssl('x509', '-in', file('agent-1-cert.crt'), '-noout', '-subject', '-nameopt', 'RFC2253')).toContain(certificate.subject)
+  expect(openssl('verify', '-crl_check', '-CAfile', file('cacert.crt'), '-CRLfile', file('cacrl.pem'), file('agent-1-cert.crt'))).toContain(
+    'OK',
+  )
+  await withAuthority(access(), (ca) => ca.revoke(2n, 'keyCompromise'))
+  expect(openssl('crl', '-inform', 'DER', '-in', file('cacrl.der'), '-noout', '-text')).toMatch(
+    /CRL Number:\s+2\s[\s\S]*Serial Number: 02[\s\S]*Key Compromise/,
+  )
+  expect(() =>
+    openssl('verify', '-crl_check', '-CAfile', file('cacert.crt'), '-CRLfile', file('cacrl.pem'), file('agent-1-cert.crt')),
+  ).toThrow('certificate revoked')
+})
+
+test('an ECDSA authority works the same way', async () => {
+  const ecdsa: CaAccess = { ...access(), settings: { ...settings, keyKind: { type: 'ecdsa' } } }
+  await initCaDirectory(ecdsa)
+  await withAuthority(ecdsa, (ca) => ca.issue({ name: 'a' }))
+  expect(openssl('verify', '-crl_check', '-CAfile', file('cacert.crt'), '-CRLfile', file('cacrl.pem'), file('a-cert.crt'))).toContain('OK')
+})
+
+test('private keys are readable by their owner only', async () => {
+  await initCaDirectory(access())
+  await withAuthority(access(), (ca) => ca.issue({ name: 'a' }))
+  expect([mode('private.yml'), mode('a-private.pem'), mode('cacert.crt'), mode('cacrl.der')]).toEqual(['600', '600', '640', '644'])
+})
+
+test('dates and reasons of earlier revocations are kept, the next update lies ahead', async () => {
+  await initCaDirectory(access())
+  for (const name of ['a', 'b']) await withAuthority(access(), (ca) => ca.issue({ name }))
+  await withAuthority(access(), (ca) => ca.revoke(2n, 'superseded'))
+  const first = await readCrl(directory)
+  clock += 86_400_000
+  expect(await withAuthority(access(), (ca) => ca.revoke(3n))).toBe(true)
+  expect(await withAuthority(access(), (ca) => ca.revoke(3n))).toBe(false)
+  const last = await readCrl(directory)
+  expect(last?.revoked.map(({ serial, reason }) => [serial, reason])).toEqual([
+    [2n, 'superseded'],
+    [3n, undefined],
+  ])
+  expect(last?.revoked[0]?.date).toBe(first?.revoked[0]?.date)
+  expect(last?.nextUpdate).toBeGreaterThan(clock)
+  expect(last?.number).toBe(4n)
+})
+
+test('a serial is never given twice, also by two programs at once', async () => {
+  await initCaDirectory(access())
+  const names = ['a', 'b', 'c', 'd', 'e']
+  const issued = await Promise.all(names.map((name) => withAuthority(access(), (ca) => ca.issue({ name }))))
+  expect(issued.map(({ certificate }) => certificate.serial).sort()).toEqual([2n, 3n, 4n, 5n, 6n])
+  const store = openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret')
+  expect(store.lastSerial).toBe(6)
+  expect([...store.keys.keys()].sort()).toEqual(names)
+})
+
+test('cert_lifetime and given days count', async () => {
+  await initCaDirectory(access())
+  const days = ({ notBefore, notAfter }: { notBefore: number; notAfter: number }) => Math.round((notAfter - notBefore) / 86_400_000)
+  const one = await withAuthority({ ...access(), settings: { ...settings, lifetimeDays: 30 } }, (ca) => ca.issue({ name: 'a' }))
+  const two = await withAuthority(access(), (ca) => ca.issue({ name: 'b', days: 3 }))
+  expect([days(one.certificate), days(two.certificate)]).toEqual([30, 3])
+})
+
+test('a key that stays with its owner is certified and nowhere stored', async () => {
+  await initCaDirectory(access())
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  const { privateKeyPem } = await withAuthority(access(), (ca) => ca.issue({ name: 'own', publicKey }))
+  expect(privateKeyPem).toBeUndefined()
+  expect(fs.existsSync(file('own-private.pem'))).toBe(false)
+})
+
+test('init clears what an earlier authority left, and nothing else', async () => {
+  await initCaDirectory(access())
+  await withAuthority(access(), (ca) => ca.issue({ name: 'old' }))
+  fs.writeFileSync(file('notes.txt'), 'keep')
+  await initCaDirectory(access('other'))
+  expect(fs.existsSync(file('old-cert.crt'))).toBe(false)
+  expect(fs.existsSync(file('notes.txt'))).toBe(true)
+})
+
+test.each(['../x', '', '.hidden', 'a/b', 'ca', 'lastserial', 'x\n'])('refuses "%s" as a name', async (name) => {
+  await initCaDirectory(access())
+  await expect(withAuthority(access(), (ca) => ca.issue({ name }))).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
+test('refuses a wrong password, an unknown serial, its own serial and an empty directory', async () => {
+  await expect(withAuthority(access(), async () => 1)).rejects.toMatchObject({ code: 'not_found' })
+  expect(await isCaDirectory(directory)).toBe(false)
+  await initCaDirectory(access())
+  await expect(withAuthority(access('wrong'), async () => 1)).rejects.toMatchObject({ code: 'wrong_password' })
+  await expect(withAuthority(access(), (ca) => ca.revoke(9n))).rejects.toMatchObject({ code: 'not_found' })
+  await expect(withAuthority(access(), (ca) => ca.revoke(1n))).rejects.toMatchObject({ code: 'not_found' })
+})
+
+test('what cannot be written leaves the old list whole', async () => {
+  await initCaDirectory(access())
+  await withAuthority(access(), (ca) => ca.issue({ name: 'a' }))
+  fs.rmSync(file('cacrl.pem'))
+  fs.mkdirSync(file('cacrl.pem')) // a directory in its place cannot be replaced
+  const before = fs.readFileSync(file('cacrl.der'))
+  await expect(withAuthority(access(), (ca) => ca.revoke(2n))).rejects.toMatchObject({ code: 'file_failed' })
+  expect(fs.readFileSync(file('cacrl.der')).length).toBeGreaterThanOrEqual(before.length)
+  fs.rmdirSync(file('cacrl.pem'))
+  await withAuthority(access(), (ca) => ca.publishCrl())
+  expect((await readCrl(directory))?.revoked.map(({ serial }) => serial)).toEqual([2n])
+})
+
+test('the certificate file is the certificate', async () => {
+  await initCaDirectory(access())
+  const { certificate } = await withAuthority(access(), (ca) =>
+    ca.issue({ name: 'a', alternativeNames: [{ type: 'ip', value: '10.0.0.1' }] }),
+  )
+  expect(parseCertificate(fs.readFileSync(file('a-cert.crt'), 'utf8')).der.equals(certificate.der)).toBe(true)
+  expect(openssl('x509', '-in', file('a-cert.crt'), '-noout', '-text')).toContain('IP Address:10.0.0.1')
+})

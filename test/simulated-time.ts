@@ -1,0 +1,32 @@
+import { jest } from '@jest/globals'
+import type { Clock } from '../src/io/clock.ts'
+
+/** Time that stands still until a test lets it pass: a clock to hand over, and the timers of the process. */
+export interface SimulatedTime {
+  readonly clock: Clock
+  /** Lets `ms` pass, a millisecond at a time, with all timers and promises that fall due. */
+  pass(ms: number): Promise<void>
+  /** The clock goes on and no timer fires, as when something held up the event loop. */
+  leap(ms: number): void
+  /** What has been resolved already goes on; no time passes. */
+  settle(): Promise<void>
+}
+
+/** Real timers come back with `jest.useRealTimers()`, which each test file that uses this calls in its `afterEach`. */
+export function simulatedTime(): SimulatedTime {
+  jest.useFakeTimers({ doNotFake: ['queueMicrotask', 'nextTick'] })
+  let elapsed = 0
+  return {
+    clock: { now: () => 1_700_000_000_000 + elapsed, monotonic: () => elapsed },
+    async pass(ms) {
+      for (let i = 0; i < ms; i++) {
+        elapsed++
+        await jest.advanceTimersByTimeAsync(1)
+      }
+    },
+    leap(ms) {
+      elapsed += ms
+    },
+    settle: () => jest.advanceTimersByTimeAsync(0),
+  }
+}

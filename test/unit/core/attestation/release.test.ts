@@ -1,0 +1,37 @@
+import { CONFIRMED, fingerprint, prepareRelease, vIsDue } from '../../../../src/core/attestation/release.ts'
+import { newState, type StoredState, type VState } from '../../../../src/core/attestation/stored-agent.ts'
+
+const KEY = '-----BEGIN PUBLIC KEY-----\none\n'
+const OTHER = '-----BEGIN PUBLIC KEY-----\nother\n'
+const stateOf = (vState: VState, changes: Partial<StoredState> = {}): StoredState => ({ ...newState('Vv8=', '2.6'), vState, ...changes })
+
+test.each<[VState, boolean]>([
+  ['none', false],
+  ['held', true],
+  ['releasing', true],
+  ['delivered', false],
+])('V in state %p is due: %p', (vState, due) => {
+  expect(vIsDue(stateOf(vState))).toBe(due)
+})
+test('without a V nothing is due, whatever the state says', () => {
+  for (const vState of ['none', 'held', 'releasing', 'delivered'] as const) expect(vIsDue(stateOf(vState, { v: null }))).toBe(false)
+})
+test('a new agent holds V until it is released, or has none', () => {
+  expect(newState('Vv8=', '2.6')).toMatchObject({ v: 'Vv8=', vState: 'held', vReleasedTo: null })
+  expect(newState(null, '2.6')).toMatchObject({ v: null, vState: 'none' })
+})
+
+test('before V leaves, the record says to which transport key', () => {
+  expect(prepareRelease(stateOf('held'), KEY)).toEqual({
+    changes: { vState: 'releasing', vReleasedTo: fingerprint(KEY), transportKey: KEY },
+  })
+})
+test('V that may have left goes to the same transport key again, and to no other', () => {
+  const state = stateOf('releasing', { vReleasedTo: fingerprint(KEY) })
+  expect(prepareRelease(state, KEY)).toEqual({ changes: { vState: 'releasing', vReleasedTo: fingerprint(KEY), transportKey: KEY } })
+  expect(prepareRelease(state, OTHER)).toEqual({ refused: expect.stringContaining('another transport key') })
+})
+test('a V that is confirmed is erased', () => {
+  const after = { ...stateOf('releasing'), ...CONFIRMED }
+  expect([after.v, after.vState, vIsDue(after)]).toEqual([null, 'delivered', false])
+})

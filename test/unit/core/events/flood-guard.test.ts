@@ -1,0 +1,75 @@
+import { createFloodGuard } from '../../../../src/core/events/flood-guard.ts'
+import type { VerifierEvent } from '../../../../src/core/events/verifier-event.ts'
+import { oneOfEach } from '../../../verifier-events.ts'
+
+const MINUTE = 60_000
+const recovered = (agent_id: string): VerifierEvent => ({ type: 'agent_recovered', agent_id, after: 'ima.pcr_mismatch' })
+const failed = (recoverable: boolean): VerifierEvent => ({
+  type: 'agent_failed',
+  agent_id: 'a',
+  recoverable,
+  severity_label: 'error',
+  failures: [],
+  failure_count: 0,
+})
+
+test('a machine that fails and recovers in turns is told twenty times at once, then once a minute, with the number of those left out', () => {
+  const guard = createFloodGuard()
+  const passed = Array.from({ length: 100 }, (_, i) => guard(recovered('a'), 1000 + i)).filter((event) => event !== null)
+  expect(passed.length).toBe(20)
+  expect(guard(recovered('a'), 1000 + MINUTE)).toEqual({ ...recovered('a'), suppressed: 80 })
+  expect(guard(recovered('a'), 1001 + MINUTE)).toBeNull()
+  expect(guard(recovered('a'), 1000 + 100 * MINUTE)).toEqual({ ...recovered('a'), suppressed: 1 })
+  expect(Array.from({ length: 30 }, () => guard(recovered('a'), 1000 + 100 * MINUTE)).filter(Boolean).length).toBe(19)
+})
+
+test('one machine takes nothing from another one', () => {
+  const guard = createFloodGuard()
+  for (let i = 0; i < 50; i++) guard(recovered('a'), 0)
+  expect(guard(recovered('b'), 0)).toEqual(recovered('b'))
+})
+
+test('a failure that ends attestation cannot be hidden behind a flood of others', () => {
+  const guard = createFloodGuard()
+  for (let i = 0; i < 50; i++) guard(failed(true), 0)
+  expect(guard(failed(true), 0)).toBeNull()
+  expect(guard(failed(false), 0)).toEqual(failed(false))
+})
+
+test('refusals of strangers take nothing from those of certificates', () => {
+  const guard = createFloodGuard()
+  const [refused] = oneOfEach().filter((event) => event.type === 'request_refused')
+  const stranger: VerifierEvent = { ...refused!, peer: { kind: 'anonymous', common_name: null, sha256: null, address: '192.0.2.9' } }
+  for (let i = 0; i < 50; i++) guard(stranger, 0)
+  expect([guard(stranger, 0), guard(refused!, 0)]).toEqual([null, refused])
+})
+
+test('commands, V and revocations always pass', () => {
+  const guard = createFloodGuard()
+  const held = new Set(['agent_recovered', 'agent_back', 'agent_unreachable', 'request_refused', 'judging_budget_exceeded'])
+  for (const event of oneOfEach().filter(({ type }) => !held.has(type))) {
+    for (let i = 0; i < 50; i++) expect(guard(event, 0)).toBe(event)
+  }
+})
+
+test('the end tells what nobody was told', () => {
+  const guard = createFloodGuard()
+  for (let i = 0; i < 25; i++) guard(recovered('a'), 0)
+  expect(guard({ type: 'verifier_stopped' }, 0)).toEqual({ type: 'verifier_stopped', suppressed: 5 })
+})
+
+test('a clock that is set back gives no more and takes nothing away', () => {
+  const guard = createFloodGuard()
+  for (let i = 0; i < 25; i++) guard(recovered('a'), 100 * MINUTE)
+  expect(guard(recovered('a'), 0)).toBeNull()
+  expect(guard(recovered('a'), MINUTE)).toEqual({ ...recovered('a'), suppressed: 6 })
+})
+
+test('of very many machines those that were told of longest ago are forgotten', () => {
+  const guard = createFloodGuard()
+  for (let i = 0; i < 25; i++) guard(recovered('first'), 0)
+  for (let i = 0; i < 99_999; i++) guard(recovered(`agent-${i}`), 0)
+  expect(guard(recovered('first'), 0)).toBeNull()
+  for (let i = 0; i < 100_000; i++) guard(recovered(`other-${i}`), 0)
+  expect(guard(recovered('first'), 0)).toEqual(recovered('first'))
+})

@@ -1,0 +1,208 @@
+import { jest } from '@jest/globals'
+import fc from 'fast-check'
+import { createScheduler, type Scheduler } from '../../../src/io/scheduler.ts'
+import { type SimulatedTime, simulatedTime } from '../../simulated-time.ts'
+
+const TICK = 20
+let time: SimulatedTime
+let scheduler: Scheduler<string>
+beforeEach(() => {
+  time = simulatedTime()
+})
+afterEach(() => {
+  scheduler.stop()
+  jest.useRealTimers()
+})
+
+/** A scheduler whose items are done at once, and what it ran, with the time. */
+function instant(maxStarting = 128) {
+  const ran: { item: string; at: number }[] = []
+  scheduler = createScheduler<string>({
+    clock: time.clock,
+    maxStarting,
+    run: async (item) => void ran.push({ item, at: time.clock.monotonic() }),
+  })
+  return { ran, items: () => ran.map(({ item }) => item) }
+}
+
+/** A scheduler whose items run until the test finishes them. */
+function lasting(maxStarting: number) {
+  const running = new Map<string, () => void>()
+  const started: string[] = []
+  scheduler = createScheduler<string>({
+    clock: time.clock,
+    maxStarting,
+    run: (item) => {
+      started.push(item)
+      return new Promise<void>((resolve) => running.set(item, resolve))
+    },
+  })
+  const finish = (item: string) => {
+    running.get(item)!()
+    return time.settle()
+  }
+  return { started, finish }
+}
+
+test('items run in the order of their times, none before its time, each within a tick of it', async () => {
+  const { ran } = instant()
+  scheduler.schedule('c', 300)
+  scheduler.schedule('a', 100)
+  scheduler.schedule('b', 200)
+  await time.pass(99)
+  expect(ran).toEqual([])
+  await time.pass(300)
+  expect(ran.map(({ item }) => item)).toEqual(['a', 'b', 'c'])
+  for (const [i, { at }] of ran.entries()) {
+    expect(at).toBeGreaterThanOrEqual((i + 1) * 100)
+    expect(at).toBeLessThan((i + 1) * 100 + TICK)
+  }
+})
+
+test('items of the same time all run, in the same tick', async () => {
+  const { ran, items } = instant()
+  for (const item of ['a', 'b', 'c', 'd', 'e']) scheduler.schedule(item, 100)
+  await time.pass(100 + TICK)
+  expect(items().toSorted()).toEqual(['a', 'b', 'c', 'd', 'e'])
+  expect(new Set(ran.map(({ at }) => at)).size).toBe(1)
+})
+
+test.each([0, -5])('an item that is due in %d ms runs at once, without waiting for a tick', async (afterMs) => {
+  const { items } = instant()
+  scheduler.schedule('now', afterMs)
+  expect(items()).toEqual([]) // not inside of the call
+  await time.settle()
+  expect(items()).toEqual(['now'])
+})
+
+test('a cancelled item does not run; cancelling what is not there changes nothing', async () => {
+  const { items } = instant()
+  scheduler.schedule('gone', 50)
+  scheduler.schedule('stays', 50)
+  scheduler.cancel('gone')
+  scheduler.cancel('unknown')
+  expect(scheduler.waiting).toBe(1)
+  await time.pass(100)
+  expect(items()).toEqual(['stays'])
+  expect(scheduler.waiting).toBe(0)
+})
+
+test('an item has one time: the last that it was given, earlier or later', async () => {
+  const { ran } = instant()
+  scheduler.schedule('sooner', 1000)
+  scheduler.schedule('sooner', 100)
+  scheduler.schedule('later', 100)
+  scheduler.schedule('later', 1000)
+  scheduler.schedule('again', 100)
+  scheduler.cancel('again')
+  scheduler.schedule('again', 500)
+  expect(scheduler.waiting).toBe(3)
+  await time.pass(2000)
+  expect(ran).toEqual([
+    { item: 'sooner', at: 100 },
+    { item: 'again', at: 500 },
+    { item: 'later', at: 1000 },
+  ])
+})
+
+test('no more items start at once than there are places; the others wait and are counted', async () => {
+  const { started, finish } = lasting(2)
+  for (const item of ['a', 'b', 'c', 'd', 'e']) scheduler.schedule(item, 0)
+  await time.settle()
+  expect(started).toHaveLength(2)
+  expect(scheduler.waiting).toBe(3)
+  await finish(started[0]!)
+  expect(started).toHaveLength(3)
+  await finish(started[2]!)
+  await finish(started[1]!)
+  expect(started).toHaveLength(5)
+  expect(scheduler.waiting).toBe(0)
+})
+
+test('an item that hangs gives its place away after 500 ms, and not twice when it ends after all', async () => {
+  const { started, finish } = lasting(1)
+  scheduler.schedule('hangs', 0)
+  await time.settle()
+  for (const item of ['second', 'third']) scheduler.schedule(item, 1)
+  await time.pass(500)
+  expect(started).toEqual(['hangs'])
+  await time.pass(TICK)
+  expect(started).toHaveLength(2)
+  await finish('hangs')
+  await time.pass(TICK)
+  expect(started).toHaveLength(2) // the second still has the one place
+  await finish(started[1]!)
+  expect(started).toHaveLength(3)
+})
+
+test('an item may schedule itself and others while it runs', async () => {
+  const times: number[] = []
+  scheduler = createScheduler<string>({
+    clock: time.clock,
+    maxStarting: 1,
+    run: async (item) => {
+      times.push(time.clock.monotonic())
+      if (times.length < 4) scheduler.schedule(item, times.length === 2 ? 0 : 100)
+    },
+  })
+  scheduler.schedule('self', 0)
+  await time.settle()
+  await time.pass(500)
+  expect(times).toEqual([0, 100, 100, 200])
+})
+
+test('after the event loop was held up, all that became due runs in the order of its times', async () => {
+  const { items } = instant()
+  for (const [item, afterMs] of [
+    ['third', 3000],
+    ['first', 1000],
+    ['second', 2000],
+  ] as const)
+    scheduler.schedule(item, afterMs)
+  time.leap(10_000)
+  await time.pass(TICK)
+  expect(items()).toEqual(['first', 'second', 'third'])
+})
+
+test('a stopped scheduler starts nothing more', async () => {
+  const { started, finish } = lasting(1)
+  scheduler.schedule('running', 0)
+  scheduler.schedule('due', 0)
+  scheduler.schedule('later', 100)
+  await time.settle()
+  scheduler.stop()
+  await finish('running')
+  await time.pass(1000)
+  expect(started).toEqual(['running'])
+})
+
+test('a thousand items, scheduled, scheduled anew and cancelled at random, run once each in the order of their last times', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.record({ item: fc.nat(999), afterMs: fc.integer({ min: 1, max: 100_000 }), cancel: fc.boolean() }), {
+        minLength: 1000,
+        maxLength: 2000,
+        size: 'max',
+      }),
+      async (steps) => {
+        const { ran, items } = instant(10_000)
+        const last = new Map<string, number>()
+        for (const { item, afterMs, cancel } of steps) {
+          scheduler.schedule(`${item}`, afterMs)
+          last.set(`${item}`, time.clock.monotonic() + afterMs)
+          if (!cancel) continue
+          scheduler.cancel(`${item}`)
+          last.delete(`${item}`)
+        }
+        expect(scheduler.waiting).toBe(last.size)
+        time.leap(100_000)
+        await time.pass(TICK)
+        expect(items().toSorted()).toEqual([...last.keys()].toSorted())
+        const due = ran.map(({ item }) => last.get(item)!)
+        expect(due).toEqual(due.toSorted((a, b) => a - b))
+        scheduler.stop()
+      },
+    ),
+    { numRuns: 20 },
+  )
+})

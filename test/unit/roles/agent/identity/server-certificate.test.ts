@@ -1,0 +1,73 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { silentLogger } from '../../../../../src/io/log/logger.ts'
+import { openServerCertificate } from '../../../../../src/roles/agent/identity/server-certificate.ts'
+
+const DAY = 86_400_000
+let directory: string
+beforeEach(() => {
+  directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-cert-'))
+})
+afterEach(() => fs.rmSync(directory, { recursive: true }))
+
+const open = (now: number, agentId = 'a-1', password = '') =>
+  openServerCertificate({
+    keyFile: path.join(directory, 'key.pem'),
+    certFile: path.join(directory, 'cert.pem'),
+    password,
+    agentId,
+    contactIp: '10.0.0.7',
+    now,
+    serial: Buffer.alloc(16, 0xff),
+    logger: silentLogger,
+  })
+
+const belongTogether = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
+  new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem))
+
+test('it is P-256 for the agent id and the contact address, for a year, and kept', async () => {
+  const now = Date.now()
+  const first = await open(now)
+  const certificate = new X509Certificate(first.certPem)
+  expect(certificate.subject).toBe('CN=a-1')
+  expect(certificate.subjectAltName).toBe('IP Address:10.0.0.7')
+  expect(certificate.publicKey.asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' })
+  expect(Math.round((certificate.validToDate.getTime() - now) / DAY)).toBe(365)
+  expect(BigInt(`0x${certificate.serialNumber}`)).toBeGreaterThan(0n)
+  expect(fs.statSync(path.join(directory, 'key.pem')).mode & 0o777).toBe(0o600)
+  expect(await open(now + 300 * DAY)).toEqual(first)
+})
+
+test.each([
+  ['it is near its end', 340, 'a-1'],
+  ['it has ended', 400, 'a-1'],
+  ['the id is another', 0, 'a-2'],
+])('it is made anew, for the same key, when %s', async (_why, days, agentId) => {
+  const now = Date.now()
+  const first = await open(now)
+  const second = await open(now + days * DAY, agentId)
+  expect(second.certPem).not.toBe(first.certPem)
+  expect(second.keyPem).toBe(first.keyPem)
+})
+
+test('it is made anew when it belongs to another key or cannot be read', async () => {
+  const now = Date.now()
+  const first = await open(now)
+  fs.rmSync(path.join(directory, 'key.pem'))
+  const second = await open(now)
+  expect(second.keyPem).not.toBe(first.keyPem)
+  expect(belongTogether(second)).toBe(true)
+  fs.writeFileSync(path.join(directory, 'cert.pem'), 'nonsense')
+  const third = await open(now)
+  expect(third.keyPem).toBe(second.keyPem)
+  expect(belongTogether(third)).toBe(true)
+  expect(fs.readFileSync(path.join(directory, 'cert.pem'), 'utf8')).toBe(third.certPem)
+})
+
+test('a key with a password is stored encrypted, and opens only with it', async () => {
+  await open(Date.now(), 'a-1', 'pw')
+  expect(fs.readFileSync(path.join(directory, 'key.pem'), 'utf8')).toMatch(/ENCRYPTED/)
+  await expect(open(Date.now(), 'a-1', '')).rejects.toMatchObject({ code: 'wrong_password' })
+})

@@ -1,0 +1,105 @@
+import { Writable } from 'node:stream'
+import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
+import type { ApiRequest, Route } from '../../../../../src/io/http/route.ts'
+import { createLogger } from '../../../../../src/io/log/logger.ts'
+import { durableAnswers } from '../../../../../src/roles/verifier/audit/durable-answers.ts'
+import { logConsumer } from '../../../../../src/roles/verifier/audit/log-consumer.ts'
+import { operatorOf, refusedPeer } from '../../../../../src/roles/verifier/audit/operator-of.ts'
+import { HOSTILE, oneOfEach } from '../../../../verifier-events.ts'
+
+describe('the log', () => {
+  function logged(events: readonly VerifierEvent[], level: 'debug' | 'info' = 'debug'): string[] {
+    let text = ''
+    const stream = new Writable({
+      write(chunk, _encoding, done) {
+        text += chunk
+        done()
+      },
+    })
+    const consumer = logConsumer(createLogger({ name: 'verifier', level, stream, journal: false }))
+    for (const event of events) consumer({ at: 0, event })
+    return text.trimEnd().split('\n')
+  }
+
+  test('has one line for each event, whatever texts are in it', () => {
+    const rest = oneOfEach(HOSTILE).filter(({ type }) => type !== 'agent_failed')
+    const lines = logged(rest)
+    expect(lines.length).toBe(rest.length)
+    expect(lines.filter((line) => !/^\d{4}-\S+ (DEBUG|INFO|WARN|ERROR) +verifier: /.test(line))).toEqual([])
+  })
+
+  test('has one line for each failure, with what was found and expected, and says how many more there are', () => {
+    const failed = oneOfEach('it').find(({ type }) => type === 'agent_failed')!
+    const lines = logged([failed], 'info')
+    expect(lines.length).toBe(2)
+    expect(lines[0]).toMatch(/ERROR verifier: agent it failed attestation: it: it severity=it what=it found=it expected=it and 8 more$/)
+    expect(lines[1]).toMatch(/ERROR verifier: agent it failed attestation: 1 more failures$/)
+  })
+
+  test('tells of each receiver of a revocation only in detail', () => {
+    const told = oneOfEach().filter(({ type }) => type === 'revocation_told')
+    expect([logged(told, 'info'), logged(told).length]).toEqual([[''], 1])
+  })
+})
+
+describe('who it was', () => {
+  const certificate = { kind: 'certificate', commonName: 'admin', sha256: 'ab' } as const
+
+  test('name and hash of the certificate, and the address as IPv4 where it is one', () => {
+    expect(operatorOf({ peer: certificate, remoteAddress: '::ffff:192.0.2.1' })).toEqual({
+      common_name: 'admin',
+      sha256: 'ab',
+      address: '192.0.2.1',
+    })
+    expect(operatorOf({ peer: certificate, remoteAddress: '2001:db8::1' }).address).toBe('2001:db8::1')
+    expect(operatorOf({ peer: { kind: 'anonymous' }, remoteAddress: '::1' })).toEqual({ common_name: '', sha256: '', address: '::1' })
+  })
+
+  test('who is refused has a name only with a trusted certificate', () => {
+    expect(refusedPeer({ peer: { kind: 'untrusted' }, remoteAddress: '::1' })).toEqual({
+      kind: 'untrusted',
+      common_name: null,
+      sha256: null,
+      address: '::1',
+    })
+    expect(refusedPeer({ peer: certificate, remoteAddress: '::1' })).toMatchObject({
+      kind: 'certificate',
+      common_name: 'admin',
+      sha256: 'ab',
+    })
+  })
+})
+
+describe('answers of commands', () => {
+  const request = {} as ApiRequest
+  const bed = (route: Pick<Route, 'method' | 'access'>, handle: Route['handle']) => {
+    const order: string[] = []
+    const flush = async () => {
+      await new Promise((resolve) => setImmediate(resolve))
+      order.push('flushed')
+    }
+    const [durable] = durableAnswers([{ path: '/', ...route, handle }], flush)
+    return { order, durable: durable! }
+  }
+
+  test.each(['POST', 'PUT', 'PATCH', 'DELETE'] as const)('to %s leave after the audit log is on the disk', async (method) => {
+    const { order, durable } = bed({ method, access: 'admin' }, () => ({ status: 201 }))
+    expect(await durable.handle(request)).toEqual({ status: 201 })
+    expect(order).toEqual(['flushed'])
+  })
+
+  test('that failed too', async () => {
+    const { order, durable } = bed({ method: 'POST', access: 'admin' }, () => Promise.reject(new Error('no')))
+    await expect(durable.handle(request)).rejects.toThrow('no')
+    expect(order).toEqual(['flushed'])
+  })
+
+  test.each([
+    { method: 'GET', access: 'admin' },
+    { method: 'POST', access: 'public' },
+  ] as const)('to $access $method wait for nothing', async (route) => {
+    const { order, durable } = bed(route, () => ({}))
+    await durable.handle(request)
+    expect(order).toEqual([])
+  })
+})
