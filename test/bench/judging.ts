@@ -73,7 +73,7 @@ const HOSTILE: Record<string, () => { bed: JudgedMachine; evidence: Parameters<J
     evidence: { bootLog: machineLog('secure-boot-ima-ng'), results: { mb_measurement_list: machineLog('quote-ecc').toString('base64') } },
   }),
   'a boot log of tiny events': () => ({ bed: withBoot(), evidence: { bootLog: junkLog(0.7 * INLINE) } }),
-  'a boot log of 300 tiny events': () => ({ bed: withBoot(), evidence: { bootLog: junkLog(15_000) } }),
+  'a boot log of 200 tiny events': () => ({ bed: withBoot(), evidence: { bootLog: junkLog(15_000) } }),
   'bytes that are no boot log': () => ({ bed: withBoot(), evidence: { results: { mb_measurement_list: 'QUJD'.repeat(INLINE / 4) } } }),
 }
 
