@@ -95,7 +95,8 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
     async readPolicy(given) {
       if (isTrivial(given)) return readPolicy(given, rules)
       const { bytes, memory } = movable(given.bytes)
-      const read = await pool.run('readPolicy', { given: { ...given, bytes }, rules }, terms('operator', bytes, [memory]))
+      const priority = given.arrives ? 'operator' : 'attestation' // machines wait for a stored one
+      const read = await pool.run('readPolicy', { given: { ...given, bytes }, rules }, terms(priority, bytes, [memory]))
       return { ...read, bytes: asBuffer(read.bytes) }
     },
 

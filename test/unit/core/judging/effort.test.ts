@@ -30,7 +30,7 @@ test('a listed file costs little, an unknown, a signed or an excluded one and a 
     costs(policy({ digests, ...changes }), { lines: [BOOT_AGGREGATE, ...Array(50).fill(line)] })
   const few = with50(listed)
   expect(few).toBeLessThanOrEqual(512)
-  const unknown = imaLine(`ima-ng sha256:${digestOf('b')} /a`)
+  const unknown = imaLine(`ima-ng sha256:${digestOf('b')} /${'a'.repeat(200)}`)
   expect(with50(unknown)).toBeGreaterThan(few)
   expect(with50(unknown, { excludes: [`(x|y){1,50}.*(a|b)+z`] })).toBeGreaterThan(with50(unknown))
   expect(with50(imaVector('keyring.txt').toString().trim())).toBeGreaterThan(10_000)
