@@ -153,7 +153,7 @@ export const verifierOptions = options({
     parse: integerBetween(1, 3600),
     default: 30,
     ours: true,
-    doc: 'Seconds that a worker may spend on the evidence of one machine, or on one policy. Evidence that takes longer is a failed attestation.',
+    doc: 'Seconds of processor time that a worker may spend on the evidence of one machine, or on one policy. Evidence that takes longer is a failed attestation. 20,000 files that are signed with P-256, P-384 or P-521 take some 2, 14 or 32 seconds.',
   }),
   audit_log: option({
     parse: path,

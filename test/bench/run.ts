@@ -1,9 +1,10 @@
-// `npm run bench [PART…]`: parts are quote, ima, signatures, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchFileSignatures } from './file-signatures.ts'
 import { benchIma } from './ima.ts'
+import { benchJudging } from './judging.ts'
 import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
@@ -12,6 +13,7 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   quote: benchVerifyQuote,
   ima: benchIma,
   signatures: benchFileSignatures,
+  judging: benchJudging,
   'boot-log': benchBootLog,
   start: benchStart,
   deliver: benchDeliver,

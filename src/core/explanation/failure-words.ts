@@ -136,7 +136,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     {
       noChange: 'a policy says what may run, not how long it may take to look at it',
       lookAt:
-        'how many entries and signed files the IMA log of the machine has: one that is only large needs a larger judging_budget in verifier.conf; otherwise treat the machine as compromised',
+        'how many entries and signed files the IMA log of the machine has: one that is only large needs a larger judging_timeout in verifier.conf; otherwise treat the machine as compromised',
     },
   ],
   [

@@ -6,7 +6,7 @@ export interface Excess {
   what: 'time' | 'memory'
   /** Of the answer. */
   bytes: number
-  /** That were spent on it. */
+  /** Processor time that it may take. */
   seconds: number
 }
 
@@ -18,7 +18,7 @@ export function overBudget({ what, bytes, seconds }: Excess): EvidenceVerdict {
   const size = `${(bytes / (1 << 20)).toFixed(1)} MiB`
   const message =
     what === 'time'
-      ? `the evidence, ${size}, could not be judged in ${seconds} s: it has too many entries or signatures, or was made to take long`
+      ? `the evidence, ${size}, could not be judged in ${seconds} s of processor time: it has too many entries or signatures, or was made to take long`
       : `the evidence, ${size}, needs more memory to be judged than any honest machine's`
   return {
     outcome: 'failed',

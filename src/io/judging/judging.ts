@@ -17,7 +17,7 @@ import { splitLargeTexts } from './split-large-texts.ts'
 export interface JudgingOptions {
   pool: WorkerPool<JudgingJobs>
   rules: JudgingRules
-  /** Of one judgement in a worker. */
+  /** Processor time of one judgement in a worker. */
   budgetSeconds: number
 }
 
@@ -63,6 +63,7 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
           return tooMuch({ what: 'memory', bytes: size, seconds: budgetSeconds })
         case 'full':
         case 'late':
+        case 'slow':
         case 'stopping':
           return { kind: 'later', reason: (error as Error).message }
         default:
@@ -95,7 +96,8 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
     async readPolicy(given) {
       if (isTrivial(given)) return readPolicy(given, rules)
       const { bytes, memory } = movable(given.bytes)
-      const read = await pool.run('readPolicy', { given: { ...given, bytes }, rules }, terms('operator', bytes, [memory]))
+      const priority = given.arrives ? 'operator' : 'attestation' // machines wait for a stored one
+      const read = await pool.run('readPolicy', { given: { ...given, bytes }, rules }, terms(priority, bytes, [memory]))
       return { ...read, bytes: asBuffer(read.bytes) }
     },
 

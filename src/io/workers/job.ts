@@ -9,7 +9,10 @@ export type OutputOf<J extends JobTable, K extends keyof J> = Awaited<ReturnType
 
 export interface JobTerms {
   priority: Priority
-  /** Milliseconds of a worker's time. Over it the worker is ended, and the job rejects with `unavailable` and `details.budget`. */
+  /**
+   * Milliseconds of processor time: what else runs on the machine is no fault of the job. Over it the worker is ended, and the job rejects with `unavailable` and
+   * `details.budget`. One that has not used it up after some times as long by the clock rejects with `details.slow`.
+   */
   budgetMs: number
   /** Size of the input: what the queue holds is bounded by it. */
   bytes: number

@@ -6,7 +6,11 @@ export interface JobMessage {
   name: string
   input: unknown
 }
-export type WorkerMessage = 'ready' | { output: unknown } | { error: ErrorMessage }
+/** `cpuMs`: processor time of the worker up to then, so that the time of the next job can be told from it. */
+export type WorkerMessage = { cpuMs: number } & ({ ready: true } | { output: unknown } | { error: ErrorMessage })
+
+const cpuMs = () => cpuMilliseconds(process.threadCpuUsage())
+export const cpuMilliseconds = ({ user, system }: NodeJS.CpuUsage): number => (user + system) / 1000
 
 /** The worker's side: does one job after another. @param transferOf memory in an output that is handed over and not copied. */
 export function serveJobs(jobs: JobTable, transferOf: (output: unknown) => ArrayBuffer[]): void {
@@ -16,10 +20,10 @@ export function serveJobs(jobs: JobTable, transferOf: (output: unknown) => Array
       const job = jobs[name]
       if (!job) throw new Error(`there is no job ${name}`)
       const output = await job(input as never)
-      port.postMessage({ output } satisfies WorkerMessage, transferOf(output))
+      port.postMessage({ output, cpuMs: cpuMs() } satisfies WorkerMessage, transferOf(output))
     } catch (error) {
-      port.postMessage({ error: errorMessage(error) } satisfies WorkerMessage)
+      port.postMessage({ error: errorMessage(error), cpuMs: cpuMs() } satisfies WorkerMessage)
     }
   })
-  port.postMessage('ready' satisfies WorkerMessage)
+  port.postMessage({ ready: true, cpuMs: cpuMs() } satisfies WorkerMessage)
 }

@@ -3,7 +3,7 @@ import { readErrorMessage } from './error-message.ts'
 import type { InputOf, JobTable, JobTerms, OutputOf, Priority } from './job.ts'
 import { JobQueue, type QueueLimits } from './job-queue.ts'
 import { type NoResult, noResult } from './pool-errors.ts'
-import type { JobMessage, WorkerMessage } from './serve-jobs.ts'
+import { cpuMilliseconds, type JobMessage, type WorkerMessage } from './serve-jobs.ts'
 
 /** Worker threads for what may take long, bounded in number, in what waits, and in time. */
 export interface WorkerPool<J extends JobTable> {
@@ -49,7 +49,14 @@ interface Place {
   /** Of the last job: a worker that is being ended still takes its place. */
   priority: Priority | null
   timer: NodeJS.Timeout | null
+  /** Processor time of the worker when its job began. */
+  cpuMs: number
 }
+
+/** By the clock, a job may take so many times its budget. */
+const PATIENCE = 4
+/** How long a worker may be busy in one call of a library, so that it cannot even say how busy it was: then it was. */
+const ANSWER_MS = 2000
 
 /** More than this and the thread cannot be started at all. */
 const START_MS = 30_000
@@ -85,11 +92,15 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
 
   function open(): void {
     const worker = options.start()
-    const place: Place = { worker, state: 'starting', job: null, priority: null, timer: null }
+    const place: Place = { worker, state: 'starting', job: null, priority: null, timer: null, cpuMs: 0 }
     let failure: NoResult | null = null
     places.add(place)
     wait(place, START_MS, () => void worker.terminate())
-    worker.on('message', (message: WorkerMessage) => (message === 'ready' ? rest(place) : finish(place, message)))
+    worker.on('message', (message: WorkerMessage) => {
+      place.cpuMs = message.cpuMs
+      if (!('ready' in message)) finish(place, message)
+      rest(place)
+    })
     worker.on('error', (error: NodeJS.ErrnoException) => {
       failure = error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'died'
       const bug = readErrorMessage({ keylime: false, message: error.message, stack: error.stack })
@@ -124,10 +135,7 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
     const { priority, budgetMs, transfer = [] } = job.terms
     Object.assign(place, { state: 'busy', job, priority })
     place.worker.ref()
-    wait(place, budgetMs, () => {
-      job.reject(noResult('budget', { seconds: budgetMs / 1000 }))
-      end(place)
-    })
+    wait(place, budgetMs, () => void lookAt(place, job, performance.now() - budgetMs))
     try {
       place.worker.postMessage({ name: job.name, input: job.input } satisfies JobMessage, [...transfer])
     } catch (error) {
@@ -136,11 +144,28 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
     }
   }
 
-  function finish(place: Place, message: Exclude<WorkerMessage, 'ready'>): void {
+  /** The budget has passed by the clock: by the processor too? @param begun on the clock. */
+  async function lookAt(place: Place, job: Job, begun: number): Promise<void> {
+    const { budgetMs } = job.terms
+    const used = await cpuSince(place)
+    if (place.job !== job || place.state !== 'busy') return
+    const left = budgetMs - used
+    const patience = begun + PATIENCE * budgetMs - performance.now()
+    if (left > 0 && patience > 0) return wait(place, Math.min(left, patience), () => void lookAt(place, job, begun))
+    job.reject(left > 0 ? noResult('slow') : noResult('budget', { seconds: budgetMs / 1000 }))
+    void end(place)
+  }
+
+  async function cpuSince({ worker, cpuMs }: Place): Promise<number> {
+    const used = worker.cpuUsage().then((usage) => cpuMilliseconds(usage) - cpuMs)
+    const silent = new Promise<number>((done) => setTimeout(done, ANSWER_MS, Infinity).unref())
+    return Promise.race([used, silent]).catch(() => 0) // it has ended by itself
+  }
+
+  function finish(place: Place, message: Exclude<WorkerMessage, { ready: true }>): void {
     if (place.state !== 'busy') return // it came too late
     if ('error' in message) place.job?.reject(readErrorMessage(message.error))
     else place.job?.resolve(message.output)
-    rest(place)
   }
 
   function rest(place: Place): void {

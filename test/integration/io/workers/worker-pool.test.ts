@@ -155,3 +155,9 @@ test('stop ends what runs and what waits', async () => {
   expect(pool.stats().workers).toBe(0)
   expect(await reasonOf(pool.run('echo', 1, terms()))).toBe('stopping')
 })
+test('the budget is time of the processor, and a job that gets none is not blamed for it', async () => {
+  open({ workers: 1 })
+  expect(await pool.run('sleep', 700, terms({ budgetMs: 300 }))).toBe(700)
+  expect(await reasonOf(pool.run('sleep', 60_000, terms({ budgetMs: 300 })))).toBe('slow')
+  expect(await pool.run('echo', 1, terms())).toBe(1)
+})
