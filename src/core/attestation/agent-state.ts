@@ -16,7 +16,6 @@ export interface AgentState {
 
 /** What happened to an agent. */
 export type AgentEvent =
-  | { type: 'started' }
   | { type: 'quote_passed'; vIsDue: boolean }
   | { type: 'quote_failed'; judgement: Judgement }
   /** No usable answer: HTTP 408, 500, 599 of upstream. `attestedBefore`: there was a good quote since enrolment. */
@@ -56,8 +55,6 @@ export interface Transition {
 export function nextState(state: AgentState, event: AgentEvent, timing: AgentTiming): Transition {
   const S = OPERATIONAL_STATE
   switch (event.type) {
-    case 'started':
-      return { state: { ...state, operational: S.START, retries: 0 }, effects: [askQuote(0, false)] }
     case 'reactivated':
       return { state: { ...state, operational: S.START, retries: 0, announcedSeverity: null }, effects: [askQuote(0, false)] }
     case 'stopped':

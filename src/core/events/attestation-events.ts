@@ -40,7 +40,6 @@ export function attestationEvents({ agentId, event, before, after }: StateChange
       return [failed(agentId, after, false)]
     case 'not_taken_up':
       return [{ type: 'agent_not_taken_up', agent_id, reason: event.reason }]
-    case 'started':
     case 'stopped':
     case 'reactivated':
       return []

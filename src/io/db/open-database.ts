@@ -3,7 +3,7 @@ import BetterSqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
-import { type Migration, migrate } from './migrate.ts'
+import { type Migration, migrate, type SchemaChange } from './migrate.ts'
 
 /** Resolves `database_url`. @param fallback file for the word `sqlite`. @throws KeylimeError `config_invalid` for other databases. */
 export function databaseFile(url: string, fallback: string): string {
@@ -17,13 +17,19 @@ export function databaseFile(url: string, fallback: string): string {
 
 /**
  * Opens an SQLite database in WAL mode: what a transaction has written is on the disk when it returns. Readable by its owner only.
+ * @param migrated told which version the schema had.
  * @throws KeylimeError `database_failed`: not a database, newer than this program, no access.
  */
-export async function openDatabase<Tables>(file: string, name: string, migrations: readonly Migration[]): Promise<Kysely<Tables>> {
+export async function openDatabase<Tables>(
+  file: string,
+  name: string,
+  migrations: readonly Migration[],
+  migrated: (change: SchemaChange) => void = () => {},
+): Promise<Kysely<Tables>> {
   const sqlite = openSqlite(file)
   const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) })
   try {
-    await migrate(db as Kysely<unknown>, name, migrations)
+    migrated(await migrate(db as Kysely<unknown>, name, migrations))
   } catch (error) {
     await db.destroy()
     throw error

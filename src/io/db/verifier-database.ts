@@ -3,16 +3,24 @@ import path from 'node:path'
 import type { Kysely } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import { holdLock } from '../files/hold-lock.ts'
+import type { SchemaChange } from './migrate.ts'
 import { openDatabase } from './open-database.ts'
 import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 export type VerifierDatabase = Kysely<unknown>
 
+export interface OpenedDatabase {
+  database: VerifierDatabase
+  /** What was done to it. */
+  schema: SchemaChange
+  close(): Promise<void>
+}
+
 /**
  * Opens the verifier's database for this process alone: two verifiers on one SQLite file would both attest every agent, and give V to two transport keys.
- * @returns the database, and what closes it. @throws KeylimeError `conflict` when another verifier has it open; as `openDatabase`.
+ * @throws KeylimeError `conflict` when another verifier has it open; as `openDatabase`.
  */
-export async function openVerifierDatabase(file: string): Promise<{ database: VerifierDatabase; close(): Promise<void> }> {
+export async function openVerifierDatabase(file: string): Promise<OpenedDatabase> {
   const lockFile = `${await canonical(file)}.verifier.lock`
   const lock = await holdLock(lockFile)
   if (!lock)
@@ -20,9 +28,13 @@ export async function openVerifierDatabase(file: string): Promise<{ database: Ve
       hint: `stop it first ("fuser ${lockFile}" names the process), or give this one another database_url`,
     })
   try {
-    const database = await openDatabase<unknown>(file, 'verifier', VERIFIER_MIGRATIONS)
+    let schema: SchemaChange = { from: 0, to: 0 }
+    const database = await openDatabase<unknown>(file, 'verifier', VERIFIER_MIGRATIONS, (change) => {
+      schema = change
+    })
     return {
       database,
+      schema,
       async close() {
         await database.destroy()
         await lock.release()

@@ -26,7 +26,8 @@ const INLINE_BYTES = 256 << 10
 /** Microseconds that a judgement may cost at once, as `Effort` reckons it; the rest of a round takes about as long again at most. */
 const INLINE_EFFORT = 6000
 const INLINE_JSON_BYTES = 1 << 20
-const PUBLIC_BUDGET_MS = 2000
+/** Of what anybody may ask. */
+export const PUBLIC_BUDGET_MS = 2000
 
 /** Judges at once what is small, and the rest in the workers of the pool. */
 export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): Judging {

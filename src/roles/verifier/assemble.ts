@@ -1,7 +1,6 @@
 import type tls from 'node:tls'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import type { Rate } from '../../core/concurrency/rate-limiter.ts'
-import type { EventStream } from '../../core/events/event-stream.ts'
 import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
@@ -16,6 +15,7 @@ import { createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
 import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
 import type { VerifierContext } from './api/verifier-context.ts'
+import type { Events } from './audit/start-events.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { postV } from './release/carry-v.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
@@ -34,7 +34,7 @@ export interface Opened {
   /** Receivers of revocations that are no agents, by their name. */
   senders: ReadonlyMap<string, Sender>
   judging: Judging
-  events: EventStream
+  events: Events
   logger: Logger
 }
 
@@ -47,7 +47,8 @@ export interface Assembled {
 
 /** Puts the rooms together: nothing runs before `takeUp.all`. */
 export function assemble(values: VerifierValues, opened: Opened): Assembled {
-  const { database, events, judging, logger } = opened
+  const { database, judging, logger } = opened
+  const { stream: events } = opened.events
   const settings = settingsOf(values)
   const agents = createAgentTable()
   const store = verifierStore(database, values.evidence_total_size)
@@ -76,7 +77,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events, logger })
+  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, logger })
   const takeUp = createTakeUp({ agents, store, policies: book, opener, keeper, loop, events, logger, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
@@ -102,7 +103,7 @@ interface AttestationParts {
   store: VerifierStore
   notifier: RevocationNotifier
   judging: Judging
-  events: EventStream
+  events: Events
   logger: Logger
 }
 
@@ -110,7 +111,7 @@ interface AttestationParts {
 function attestation(values: VerifierValues, { store, notifier, judging, events, logger }: AttestationParts) {
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
-  const keeper = createStateKeeper({ ...shared, store, notifier, events })
+  const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
   const applyVerdict = createApplyVerdict({
     ...shared,
     keeper,
@@ -125,7 +126,11 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
   })
-  return { progress, keeper, loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV }) }
+  return {
+    progress,
+    keeper,
+    loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV, recorded: events.flush }),
+  }
 }
 
 const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })

@@ -13,6 +13,7 @@ import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { guardLoopDelay } from '../../io/loop-delay.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
@@ -53,15 +54,17 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const { values, keylimeDir } = settings
   checkSettings(settings, logger)
   const tls = await tlsIdentities(settings)
-  const { database, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
+  const { database, schema, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
   onStop(events.stop)
+  if (schema.from > 0 && schema.from < schema.to)
+    events.stream.raise({ type: 'database_migrated', from_version: schema.from, to_version: schema.to })
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
   const senders = await openSenders(values, tls.client, onStop)
   const context = clientContext(tls.client)
-  const verifier = assemble(values, { database, context, senders, judging, events: events.stream, logger })
+  const verifier = assemble(values, { database, context, senders, judging, events, logger })
   await run(verifier, onStop)
   const listening = await serve({
     host: values.ip,
@@ -75,6 +78,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(guardLoopDelay(logger).stop)
   const { agents } = verifier.context
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)

@@ -271,7 +271,7 @@ describe('the verdict', () => {
     const agent = await world.machine('forgetful')
     agent.answer.set('/keys/verify', () => ok({ hmac: 'f'.repeat(96) }))
     await expect(
-      world.run('add', { agentId: 'forgetful', file: world.file('s', 's'), verify: true, timeoutSeconds: 0.5 }),
+      world.run('add', { agentId: 'forgetful', file: world.file('s', 's'), verify: true, timeoutSeconds: 3 }),
     ).rejects.toMatchObject({ code: 'timeout' })
     expect(await world.run('cvstatus', { agentId: 'forgetful' })).toMatchObject({ status: { operational_state: 10 } })
   })

@@ -3,7 +3,6 @@ import { findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkPayloadOptions, collectPayload } from './collect-payload.ts'
-import { deleteFromVerifier } from './delete-from-verifier.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
 import { proveIdentity } from './prove-identity.ts'
@@ -22,7 +21,7 @@ export interface Enrolled {
 
 /**
  * `add`: finds the agent, has its TPM prove itself, hands U and the payload to the agent and V to the verifier, and waits for the verdict. No share leaves
- * before quote, transport key and EK were judged good (protocol 3.2 to 3.7). `update` is the same and replaces what the verifier has, but only after those checks.
+ * before quote, transport key and EK were judged good (protocol 3.2 to 3.7). `update` is the same, and puts the new enrolment in the place of the one that the verifier has.
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context
@@ -34,9 +33,8 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const [payload, known] = await both(collectPayload(context, agentId), verifier.agent(agentId))
   if (known && mode === 'add') throw alreadyThere(agentId)
   const proved = options.pushModel ? undefined : await proveIdentity(context, target)
-  if (mode === 'update' && known) await deleteFromVerifier(context, agentId)
-  if (proved && payload) await sendShare(proved, agentId, payload, report)
-  await enrolAtVerifier(context, { target, version: proved?.agent.version ?? '', policies, payload })
+  if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
+  await enrolAtVerifier(context, { target, version: proved?.agent.version ?? '', policies, payload, known })
   if (proved && options.wait) await waitForVerdict(context, agentId, payload !== undefined)
   const attested = proved !== undefined && options.wait
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }

@@ -2,7 +2,7 @@ import { agentIds } from '../../../core/api/agent-ids.ts'
 import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
-import { type EnrolmentRequest, warningsIn } from '../../../core/api/verifier.ts'
+import { type EnrolmentRequest, type EnrolmentUpdate, warningsIn } from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
@@ -51,11 +51,9 @@ export class VerifierService {
     })
   }
 
-  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. @returns what it warns of. */
+  /** @returns what it warns of. */
   async enrol(agentId: string, request: EnrolmentRequest): Promise<string[]> {
-    this.#version ??= negotiateWith(this.#client)
-    const own = await this.#version
-    const supported_version = compareVersions(request.supported_version, own) > 0 ? own : request.supported_version
+    const supported_version = await this.#versionOf(request.supported_version)
     const olderName = { mb_refstate: request.mb_policy } // of mb_policy, before 7.12
     const response = await this.raw('POST', agentPath(agentId), { ...request, ...olderName, supported_version })
     if (response.status === 409) {
@@ -68,6 +66,22 @@ export class VerifierService {
       )
     }
     return warningsIn(expectSuccess(response).results)
+  }
+
+  /** Puts an enrolment in the place of the one that is there; what it does not name stays. @returns what it warns of; undefined when this verifier cannot. */
+  async update(agentId: string, request: EnrolmentUpdate): Promise<string[] | undefined> {
+    const asked = request.supported_version
+    const body = asked === undefined ? request : { ...request, supported_version: await this.#versionOf(asked) }
+    const response = await this.raw('PUT', agentPath(agentId), body)
+    if (response.status === 405) return undefined
+    return warningsIn(expectSuccess(response).results)
+  }
+
+  /** A verifier older than the agent is told its own version: it asks the agent in that one, and reads no newer answer. */
+  async #versionOf(agentVersion: string): Promise<string> {
+    this.#version ??= negotiateWith(this.#client)
+    const own = await this.#version
+    return compareVersions(agentVersion, own) > 0 ? own : agentVersion
   }
 
   /** 200: gone at once, 202: going, 404: was not there. */

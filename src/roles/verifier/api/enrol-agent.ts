@@ -4,12 +4,14 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
-import { continueFrom, prepareEnrolment } from './prepare-enrolment.ts'
+import { continueFrom, type EnrolmentParts, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
+type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'loop' | 'store'>
+
 /** `POST /v2.x/agents/:id`: everything is checked and opened, then stored in one transaction, then it is asked for its first quote (protocol 3.6). */
-export function enrolAgent(context: VerifierContext): Route['handle'] {
+export function enrolAgent(context: Used): Route['handle'] {
   const { agents, commands, events, judging, loop, policies, policyStore, store } = context
   return async (request) => {
     const agentId = parseAgentId(request.params['id']!)

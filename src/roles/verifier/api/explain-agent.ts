@@ -1,6 +1,7 @@
-import type { StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { AgentProgress, StoredState } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { explain } from '../../../core/explanation/explanation.ts'
+import type { FailedRound } from '../../../core/explanation/failed-round.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
@@ -13,13 +14,19 @@ export function explainAgent({ judging, store }: Pick<VerifierContext, 'judging'
     const { enrolment, progress, state } = record.agent
     const round = await store.failedRound(enrolment.agentId)
     if (!round) throw new KeylimeError('not_found', withoutStory(enrolment.agentId, state))
-    const attestedSince = progress.lastSuccessfulAttestation > 0 && progress.attestationCount > round.attestationCount
+    const attestedSince = isLater(progress, round)
     const { evidence } = round
     if (query.get('evidence') !== '1' || !evidence) return { results: explain(enrolment.agentId, round, attestedSince) }
     const story = { agentId: enrolment.agentId, round: { ...round, evidence }, attestedSince }
     return { raw: { type: 'application/json', body: await judging.explainWithEvidence(story) } }
   }
 }
+
+/** Seconds alone are too coarse, and the count begins again with an update. */
+const isLater = (
+  { lastSuccessfulAttestation: seconds, attestationCount }: AgentProgress,
+  { at, attestationCount: before }: FailedRound,
+): boolean => seconds > 0 && (attestationCount > before || seconds * 1000 > at)
 
 function withoutStory(agentId: string, { failures }: StoredState): string {
   const judged = failures.some(({ eventId }) => !eventId.startsWith('internal.'))

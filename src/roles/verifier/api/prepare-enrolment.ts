@@ -17,7 +17,8 @@ import type { VerifierContext } from './verifier-context.ts'
 const CURRENT = '2.6'
 const KNOWN = /^2\.[0-6]$/
 
-type Used = Pick<VerifierContext, 'opener' | 'policies' | 'policyStore' | 'settings'>
+/** What is needed to prepare an enrolment. */
+export type EnrolmentParts = Pick<VerifierContext, 'opener' | 'policies' | 'policyStore' | 'settings'>
 
 /** An enrolment of which every part was checked, parsed and opened, and nothing was stored. */
 export interface PreparedEnrolment {
@@ -38,7 +39,7 @@ export interface EnrolmentQuestion {
 }
 
 /** @throws KeylimeError for whatever could not be attested with: the caller stores only what this returned. */
-export async function prepareEnrolment(used: Used, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
+export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
   const request = upload.message
   const mtlsCertificate = agentCertificate(request, used.settings.agentMtls, before)
   checkKeys(request)
@@ -126,7 +127,7 @@ interface ChosenPolicy {
 
 /** Upstream's four cases of name and content (protocol 3.6). */
 async function choosePolicy(
-  { policies, policyStore }: Used,
+  { policies, policyStore }: EnrolmentParts,
   { agentId, kind, name, content, key, before }: GivenPolicy,
 ): Promise<ChosenPolicy> {
   if (content === undefined && name === undefined) return { name: before, arrived: null }

@@ -3,15 +3,17 @@ import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
 import { findRecord } from './find-agent.ts'
-import { continueFrom, prepareEnrolment } from './prepare-enrolment.ts'
+import { continueFrom, type EnrolmentParts, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload, type Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
+
+type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'loop' | 'store'>
 
 /**
  * `PUT /v2.x/agents/:id`, our own: another enrolment in the place of this one, in one transaction. What the request does not name stays. Until it is stored
  * the machine is attested as before, and from then on as it says: there is no moment in between. The attestation begins again.
  */
-export function updateAgent(context: VerifierContext): Route['handle'] {
+export function updateAgent(context: Used): Route['handle'] {
   const { agents, commands, events, judging, loop, policies, policyStore, store } = context
   return async (request) => {
     const { params, body } = request

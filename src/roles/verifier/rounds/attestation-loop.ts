@@ -17,6 +17,8 @@ export interface LoopOptions {
   applyVerdict: ApplyVerdict
   keeper: StateKeeper
   carryV: CarryV
+  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. */
+  recorded(): Promise<void>
   clock: Clock
   logger: Logger
   timing: AgentTiming
@@ -82,8 +84,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   /** The release is on the disk: only now does V leave. */
   async function release(agent: ManagedAgent): Promise<void> {
     const { epoch } = agent
+    const isStale = () => agent.removed || agent.epoch !== epoch
+    await options.recorded() // that V leaves, and to which key, is in the audit log before it does
+    if (isStale()) return // the operator said something else meanwhile
     const event = await options.carryV(agent)
-    if (agent.removed || agent.epoch !== epoch) return
+    if (isStale()) return
     await perform(agent, await keeper.apply(agent, event, event.type === 'v_delivered' ? { changes: CONFIRMED } : {}))
   }
 
@@ -120,7 +125,10 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.epoch++
       agent.dueMs = null
       scheduler.cancel(agent)
-      await perform(agent, await keeper.apply(agent, event, event.type === 'reactivated' ? { changes: { failures: [] } } : {}))
+      await perform(
+        agent,
+        await keeper.apply(agent, event, event.type === 'reactivated' ? { changes: { failures: [], algorithms: null } } : {}),
+      )
     },
     async pause(agent) {
       agent.removed = true

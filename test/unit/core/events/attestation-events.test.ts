@@ -19,7 +19,6 @@ const lenient = { labels: ['low', 'high'], rules: [{ eventId: /.*/, label: 'low'
 test('the steady state, and a machine that a restarted verifier takes up, tell nothing', () => {
   expect(events(PASSED, ATTESTED)).toEqual([])
   expect(events(PASSED, { ...ATTESTED, operational: 1 })).toEqual([])
-  expect(events({ type: 'started' }, ATTESTED, { operational: 1 })).toEqual([])
 })
 
 test('the first good attestation, with the release of V', () => {
