@@ -24,10 +24,18 @@ const QUEUE: QueueLimits = {
 }
 const MAX_WAIT_MS = 60_000
 const IDLE_MS = 30_000
+const PATIENCE = 4
 
 /** Judging with worker threads of this executable; none is started before it is needed. */
 export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): Judging {
   const count = workers > 0 ? workers : Math.min(8, Math.max(2, os.availableParallelism() - 1))
-  const pool = createWorkerPool<JudgingJobs>({ start: startWorker, workers: count, queue: QUEUE, maxWaitMs: MAX_WAIT_MS, idleMs: IDLE_MS })
+  const pool = createWorkerPool<JudgingJobs>({
+    start: startWorker,
+    workers: count,
+    queue: QUEUE,
+    maxWaitMs: MAX_WAIT_MS,
+    idleMs: IDLE_MS,
+    patience: PATIENCE,
+  })
   return createJudging({ pool, rules, budgetSeconds })
 }

@@ -30,6 +30,8 @@ export interface PoolOptions {
   maxWaitMs: number
   /** Unused for so long, a worker is ended. */
   idleMs: number
+  /** By the clock, a job may take so many times its budget: on a busy machine it gets a part of a processor. */
+  patience: number
 }
 
 interface Job {
@@ -53,8 +55,6 @@ interface Place {
   cpuMs: number
 }
 
-/** By the clock, a job may take so many times its budget. */
-const PATIENCE = 4
 /** How long a worker may be busy in one call of a library, so that it cannot even say how busy it was: then it was. */
 const ANSWER_MS = 2000
 
@@ -150,7 +150,7 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
     const used = await cpuSince(place)
     if (place.job !== job || place.state !== 'busy') return
     const left = budgetMs - used
-    const patience = begun + PATIENCE * budgetMs - performance.now()
+    const patience = begun + options.patience * budgetMs - performance.now()
     if (left > 0 && patience > 0) return wait(place, Math.min(left, patience), () => void lookAt(place, job, begun))
     job.reject(left > 0 ? noResult('slow') : noResult('budget', { seconds: budgetMs / 1000 }))
     void end(place)

@@ -183,7 +183,7 @@ const oneOff = (options: Partial<PoolOptions>, budgetSeconds: number, memoryMib 
     })
   const room = { jobs: 10, bytes: 1 << 30 }
   const queue = { attestation: room, operator: room, public: room }
-  const pool = createWorkerPool<JudgingJobs>({ start, workers: 1, queue, maxWaitMs: 60_000, idleMs: 60_000, ...options })
+  const pool = createWorkerPool<JudgingJobs>({ start, workers: 1, queue, maxWaitMs: 60_000, idleMs: 60_000, patience: 100, ...options })
   return createJudging({ pool, rules: RULES, budgetSeconds })
 }
 
@@ -281,7 +281,12 @@ describe('policies', () => {
 })
 
 describe('evidence that anybody sent', () => {
-  const submit = (bed: JudgedMachine, evidence: Parameters<JudgedMachine['round']>[0], changes: Record<string, unknown> = {}) => {
+  const submit = (
+    bed: JudgedMachine,
+    evidence: Parameters<JudgedMachine['round']>[0],
+    changes: Record<string, unknown> = {},
+    by = judging,
+  ) => {
     const round = bed.round(evidence)
     const { results } = JSON.parse(round.answer.toString())
     const data = {
@@ -289,7 +294,7 @@ describe('evidence that anybody sent', () => {
       ...{ runtime_policy: POLICY, ima_measurement_list: results.ima_measurement_list },
       ...changes,
     }
-    return judging.verifyOnce(Buffer.from(JSON.stringify({ type: 'tpm', data })))
+    return by.verifyOnce(Buffer.from(JSON.stringify({ type: 'tpm', data })))
   }
   const bed = new JudgedMachine({ runtime: POLICY })
 
@@ -313,7 +318,9 @@ describe('evidence that anybody sent', () => {
   test('takes two seconds at most, and the answer is 503', async () => {
     const { bed: signed, round } = signedLog(4000)
     const list = JSON.parse(round.answer.toString()).results.ima_measurement_list
-    const error = await submit(signed, { lines: list.trim().split('\n') }, { runtime_policy: signedPolicyOf(signed) }).catch((e) => e)
+    const own = oneOff({}, 60)
+    const error = await submit(signed, { lines: list.trim().split('\n') }, { runtime_policy: signedPolicyOf(signed) }, own).catch((e) => e)
+    await own.stop()
     expect(error).toMatchObject({ code: 'unavailable', details: { budget: true } })
     expect(httpStatusOf(error.code)).toBe(503)
   })
