@@ -151,7 +151,7 @@ export const verifierOptions = options({
   }),
   judging_timeout: option({
     parse: integerBetween(1, 3600),
-    default: 30,
+    default: 60,
     ours: true,
     doc: 'Seconds of processor time that a worker may spend on the evidence of one machine, or on one policy. Evidence that takes longer is a failed attestation. 20,000 files that are signed with P-256, P-384 or P-521 take some 2, 14 or 32 seconds.',
   }),

@@ -21,7 +21,7 @@ export async function benchSteady(args: readonly string[]): Promise<void> {
   const other = args.flatMap((arg, i) => (arg === '--vs' ? [args[i + 1] ?? ''] : []))
   const executables = [KEYLIME, ...other]
   const rows: string[][] = []
-  for (let turn = 0; turn < (other.length > 0 ? 3 : 1); turn++)
+  for (let turn = 0; turn < (other.length > 0 ? 2 : 1); turn++)
     for (const [i, file] of executables.entries()) {
       const { rate, cost } = await measure(file)
       rows.push([i === 0 ? 'this one' : file, rate.toFixed(0), cost.toFixed(3)])

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
-import { causeChain, KeylimeError } from '../../../core/errors.ts'
+import { causeChain, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { PolicyKind } from '../../../io/db/policy-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
@@ -38,6 +38,7 @@ export interface TakeUpOptions {
 const PAGE = 200
 /** Between the first requests of two agents at the start, at most: no thundering herd. */
 const SPREAD_MS = 2
+const LATER_MS = 5000
 
 export function createTakeUp(options: TakeUpOptions): TakeUp {
   const { agents, store, policies, opener, keeper, loop, events, logger } = options
@@ -54,8 +55,15 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
       agents.add(agent)
       if (agent.state.polled) loop.begin(agent, afterMs)
     } catch (error) {
+      if (isKeylimeError(error) && error.code === 'unavailable') return postpone(record.agentId, error.message)
       await refuse(record, causeChain(error).join(': '))
     }
+  }
+
+  /** There was no room to read its policy, which says nothing of the machine. */
+  function postpone(agentId: string, reason: string): void {
+    logger.warn(`agent ${agentId} is taken up later: ${reason}`)
+    setTimeout(() => void retry(agentId), LATER_MS).unref()
   }
 
   /** It stays as it is when it had failed before: a machine that was revoked is not less revoked because its policy is gone. */
