@@ -27,6 +27,8 @@ export interface SimulatedAgent {
   answer: Map<string, (query: URLSearchParams, honest: object) => { status: number; body: string } | 'hang' | 'drop'>
   clock: { value: bigint; resetCount: number }
   onNotification(envelope: { msg: string; signature: string }): void
+  /** It is asked for evidence. */
+  onQuote(): void
   newTransportKey(): void
   stop(): Promise<void>
   start(): Promise<void>
@@ -59,6 +61,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     answer: new Map(),
     clock: { value: 1n, resetCount: 1 },
     onNotification() {},
+    onQuote() {},
     newTransportKey() {
       transport = generateKeyPairSync('rsa', { modulusLength: 2048 })
       agent.transportKey = transport.publicKey.export({ format: 'pem', type: 'spki' }) as string
@@ -114,6 +117,7 @@ function honest(
   if (path === '/notifications/revocation') agent.onNotification(body as { msg: string; signature: string })
   if (path !== '/quotes/integrity' && path !== '/quotes/identity') return {}
   const nonce = url.searchParams.get('nonce')!
+  agent.onQuote()
   agent.quotes.push({ nonce, partial: url.searchParams.get('partial'), path: url.pathname })
   const values = pcrValues(pcrsOfMask(Number(url.searchParams.get('mask')) | (1 << 16)), agent.transportKey)
   for (const [pcr, value] of agent.pcrs) if (values.has(pcr)) values.set(pcr, value)

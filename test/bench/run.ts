@@ -1,8 +1,10 @@
-// `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out. Medians of one run; ratios, not milliseconds, can be compared between machines.
+// `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, and, only when it is asked for, hostile
+// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack). Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchFileSignatures } from './file-signatures.ts'
+import { benchHostile } from './hostile.ts'
 import { benchIma } from './ima.ts'
 import { benchJudging } from './judging.ts'
 import { benchRevocation } from './revocation.ts'
@@ -21,4 +23,5 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   'fan-out': benchFanOut,
 }
 const asked = process.argv.slice(2)
-for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()
+if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
+else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

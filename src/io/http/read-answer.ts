@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { KeylimeError } from '../../core/errors.ts'
+import { ByteCollector } from './byte-collector.ts'
 
 type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'body'>
 
@@ -13,13 +14,11 @@ export async function readAnswer({ headers, body }: Answer, maxBytes: number, ar
     body.on('error', () => undefined).destroy()
     throw tooLarge()
   }
-  const chunks: Buffer[] = []
-  let length = 0
+  const collected = new ByteCollector(maxBytes)
   for await (const chunk of body as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > maxBytes) throw tooLarge() // leaving the loop destroys the body, and with it the connection
-    chunks.push(chunk)
+    if (collected.length + chunk.length > maxBytes) throw tooLarge() // leaving the loop destroys the body, and with it the connection
+    collected.add(chunk)
     arrived?.(chunk.length)
   }
-  return Buffer.concat(chunks, length)
+  return collected.bytes()
 }
