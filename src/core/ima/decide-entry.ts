@@ -91,6 +91,11 @@ function judgeViolation(entry: ImaEntry, line: number, judging: Judging): Failur
 /** Keys are learned, other buffers compared (policies A.12). The digest counts only if it is the digest of this very buffer. */
 function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure | null {
   const { policy } = judging
+  // The name of a template is in no hash: a signed file that is shown as a buffer has a path for a name, which no buffer of the kernel's has.
+  if (entry.name.startsWith('/')) {
+    const message = `${shown(entry.name)} is measured as a buffer and named like a file`
+    return failure('ima', 'validation.ima-ng.runtime_policy_hash', { message, line, path: entry.name })
+  }
   judging.effort?.spend(COST.key + entry.extra.length * COST.keyByte)
   const found = readLoggedKey(judging.learned, entry.extra)
   if (found === 'too_many') {
@@ -105,7 +110,9 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
   if (!found) return judgeDigestOf(entry, line, judging, ['ima-buf', policy.buffers])
   if (policy.ignoredKeyrings.has('*') || policy.ignoredKeyrings.has(entry.name)) return null
   const failed = judgeDigestOf(entry, line, judging, ['keyrings', policy.keyrings])
-  if (!failed) learnKey(judging.learned, entry.name, found)
+  // An exclude lets the line pass and never makes a key trusted: only its digest in the policy's keyrings does (invariant 10).
+  const isListed = policy.keyrings.get(entry.name)?.includes(entry.digest) ?? false
+  if (!failed && isListed && bufferDigest(entry) === entry.digest) learnKey(judging.learned, entry.name, found)
   return failed
 }
 

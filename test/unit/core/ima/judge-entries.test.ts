@@ -81,7 +81,7 @@ describe('measured keys', () => {
   const lines = [BOOT_AGGREGATE, keyLine]
   test.each<[string, Record<string, unknown>, string[], boolean]>([
     ['an accepted key is learned', { keyrings: { '.ima': [keyDigest] } }, [], true],
-    ['an excluded key is learned, as upstream', { excludes: ['\\.ima'] }, [], true],
+    ['an excluded key passes and is trusted by nobody', { excludes: ['\\.ima'] }, [], false],
     ['an unknown keyring fails', {}, ['ima.validation.ima-ng.not_in_allowlist'], false],
     ['another key fails', { keyrings: { '.ima': ['a'.repeat(64)] } }, ['ima.validation.ima-ng.runtime_policy_hash'], false],
     ['an ignored keyring is not learned', { ima: { ignored_keyrings: ['.ima'], log_hash_alg: 'sha1', dm_policy: null } }, [], false],
@@ -98,6 +98,16 @@ describe('measured keys', () => {
     const second = judge([keyLine], { policy, before: [BOOT_AGGREGATE], progress: first.progress })
     expect(second).toMatchObject({ failures: [], progress: { nextEntry: 2 } })
     expect(second.progress.learned).not.toBe('')
+  })
+  test('a signed file that is shown as a buffer is refused, excluded or not: the template’s name is in no hash', () => {
+    const der = keyLine.split(' ').at(-1)!
+    const relabelled = imaLine(`ima-buf sha256:${keyDigest} /tmp/ring ${der}`)
+    for (const policy of [
+      { excludes: ['/tmp/.*'] },
+      { keyrings: { '/tmp/ring': [keyDigest] } },
+      { ima: { ignored_keyrings: ['*'], log_hash_alg: 'sha1', dm_policy: null } },
+    ])
+      expect(ids([BOOT_AGGREGATE, relabelled], { policy })).toEqual(['ima.validation.ima-ng.runtime_policy_hash'])
   })
   test('another key under the digest of an accepted one is refused, though root can extend PCR 10 with it', () => {
     const der = keyLine.split(' ').at(-1)!.replace('4ce55be3', '4ce55be4')
