@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
 import type { AgentProgress, Enrolment, StoredRecord, StoredState } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
@@ -102,8 +103,10 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
     },
     async users(kind, name) {
       const member = kind === 'runtime' ? '$.runtimePolicy' : '$.mbPolicy'
-      const { rows } = await sql<{ agent_id: string }>`select agent_id from agents
-        where json_valid(enrolment) and json_extract(enrolment, ${member}) = ${name} order by agent_id`.execute(db)
+      // Agents that could not be taken up may name a policy that was not there: of them alone the enrolment is looked into.
+      const { rows } = await sql<{ agent_id: string }>`select agent_id from policy_uses where kind = ${kind} and name = ${name}
+        union select agent_id from agents where operational_state = ${OPERATIONAL_STATE.FAILED} and polled = 1
+          and json_valid(enrolment) and json_extract(enrolment, ${member}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
     insert: (change) =>
