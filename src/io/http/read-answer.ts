@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { KeylimeError } from '../../core/errors.ts'
+import { Pieces } from './pieces.ts'
 
 type Answer = Pick<Dispatcher.ResponseData, 'headers' | 'body'>
 
@@ -13,13 +14,11 @@ export async function readAnswer({ headers, body }: Answer, maxBytes: number, ar
     body.on('error', () => undefined).destroy()
     throw tooLarge()
   }
-  const chunks: Buffer[] = []
-  let length = 0
+  const pieces = new Pieces()
   for await (const chunk of body as AsyncIterable<Buffer>) {
-    length += chunk.length
-    if (length > maxBytes) throw tooLarge() // leaving the loop destroys the body, and with it the connection
-    chunks.push(chunk)
+    if (pieces.length + chunk.length > maxBytes) throw tooLarge() // leaving the loop destroys the body, and with it the connection
+    pieces.add(chunk)
     arrived?.(chunk.length)
   }
-  return Buffer.concat(chunks, length)
+  return pieces.all()
 }

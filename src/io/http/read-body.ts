@@ -3,6 +3,7 @@ import { parseBoundedJson } from '../../core/api/bounded-json.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { BodyRoom } from './body-room.ts'
 import { peerNetwork } from './peer-network.ts'
+import { Pieces } from './pieces.ts'
 import type { BodyRule } from './route.ts'
 
 /** Of a route that says nothing else. */
@@ -50,8 +51,7 @@ const SLOWEST_BYTES_A_MS = 512
 function readBytes(request: IncomingMessage, maxBytes: number, room: BodyRoom): Promise<{ bytes: Buffer; done(): void }> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
+    const pieces = new Pieces()
     const place = room.enter(peerNetwork(request.socket.remoteAddress ?? ''), fail)
     const patience = setTimeout(
       () => fail(new KeylimeError('request_timeout', 'the body did not come in time')),
@@ -59,11 +59,10 @@ function readBytes(request: IncomingMessage, maxBytes: number, room: BodyRoom): 
     )
     let isRead = false
     function take(chunk: Buffer): void {
-      length += chunk.length
       try {
-        if (length > maxBytes) throw tooLarge(maxBytes)
+        if (pieces.length + chunk.length > maxBytes) throw tooLarge(maxBytes)
         place.grow(chunk.length)
-        chunks.push(chunk)
+        pieces.add(chunk)
       } catch (error) {
         fail(error as KeylimeError)
       }
@@ -79,7 +78,7 @@ function readBytes(request: IncomingMessage, maxBytes: number, room: BodyRoom): 
     const end = () => {
       stop()
       place.arrived()
-      resolve({ bytes: Buffer.concat(chunks, length), done: place.leave })
+      resolve({ bytes: pieces.all(), done: place.leave })
     }
     function stop(): void {
       isRead = true
