@@ -3,6 +3,8 @@ import { prose } from './prose.ts'
 
 const algorithms = z.array(z.string().max(64)).max(64)
 const MAX_POLICY_TEXT = 100 << 20
+/** A thousand certificates of RSA keys. */
+const MAX_KEYRING_TEXT = 4 << 20
 
 const enrolment = z.object({
   v: z.string().max(64).nullish(),
@@ -16,7 +18,7 @@ const enrolment = z.object({
   runtime_policy_key: z.string().max(65_536).nullish(),
   mb_policy: z.string().max(MAX_POLICY_TEXT).nullable(),
   mb_policy_name: z.string().max(255).nullish(),
-  ima_sign_verification_keys: z.string().max(MAX_POLICY_TEXT).nullish(),
+  ima_sign_verification_keys: z.string().max(MAX_KEYRING_TEXT).nullish(),
   metadata: z.string().max(65_536).nullish(),
   revocation_key: z.string().max(16_384).nullish(),
   accept_tpm_hash_algs: algorithms,

@@ -108,11 +108,17 @@ async function digestOf(db: Kysely<PolicyTables>, kind: PolicyKind, name: string
   return row?.digest ?? null
 }
 
-/** Part of a transaction: gives a stored body a name, in the place of another body. */
+/** Part of a transaction: gives a stored body a name, in the place of another body. Agents that named it while it was missing use it from now on. */
 export async function putPolicy(transaction: Kysely<PolicyTables>, policy: NamedPolicy): Promise<void> {
   await transaction
     .insertInto('policies')
     .values(policy)
     .onConflict((c) => c.columns(['kind', 'name']).doUpdateSet({ digest: policy.digest }))
     .execute()
+  const { kind, name } = policy
+  await sql`insert or ignore into policy_uses select agent_id, ${kind}, ${name} from agents
+    where json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name}`.execute(transaction)
 }
+
+/** Where an enrolment, which is JSON in the database, names its policy. */
+export const POLICY_MEMBER: Record<PolicyKind, string> = { runtime: '$.runtimePolicy', mb: '$.mbPolicy' }

@@ -106,6 +106,32 @@ const enrolment = z.looseObject({
   mtlsCertificate: z.string().nullable(),
 })
 
+const algorithm = z.string()
+/** The same for what changes: a failure without an id would be shown to nobody, and the list of all agents with it. */
+const state = z.object({
+  announcedSeverity: z.number().nullable(),
+  failures: z.array(
+    z.looseObject({
+      eventId: z.string(),
+      recoverable: z.boolean().optional(),
+      context: z.looseObject({}).optional(),
+      severity: z.number().optional(),
+    }),
+  ),
+  v: z.string().nullable(),
+  vState: z.enum(['none', 'held', 'releasing', 'delivered']),
+  vReleasedTo: z.string().nullable(),
+  transportKey: z.string().nullable(),
+  supportedVersion: z.string().regex(/^\d+\.\d+$/),
+  algorithms: z.object({ hash: algorithm, encryption: algorithm, signing: algorithm }).nullable(),
+})
+const counters = z.object({
+  attestationCount: z.number(),
+  lastReceivedQuote: z.number(),
+  lastSuccessfulAttestation: z.number(),
+  ima: z.object({ nextEntry: z.number().int().min(0), bootTime: z.number(), learned: z.string() }),
+})
+
 /** A row of `agents`, and its counters; null where there are none. */
 export type RecordRow = StateRow & { agent_id: string; enrolment: string } & {
   [K in keyof Omit<ProgressRow, 'agent_id'>]: ProgressRow[K] | null
@@ -119,7 +145,10 @@ export function readRecord(row: RecordRow): StoredRecord {
     if (row.attestation_count === null) throw new Error('its counters are missing')
     const record = enrolment.parse(JSON.parse(row.enrolment)) as unknown as Enrolment
     if (record.agentId !== agentId) throw new Error('it is the enrolment of another id')
-    return { agentId, agent: { enrolment: record, state: decodeState(row), progress: decodeProgress(row as never) } }
+    const agent = { enrolment: record, state: decodeState(row), progress: decodeProgress(row as never) }
+    state.parse(agent.state)
+    counters.parse(agent.progress)
+    return { agentId, agent }
   } catch (error) {
     return { agentId, defect: `the stored record cannot be read: ${(error as Error).message.slice(0, 500)}` }
   }

@@ -6,7 +6,7 @@ import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
 import type { Migration } from './migrate.ts'
-import { type NamedPolicy, type PolicyTables, putPolicy } from './policy-store.ts'
+import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
 import { encodeProgress, encodeState, type ProgressRow, readRecord, type StateRow } from './verifier-rows.ts'
 
@@ -102,11 +102,10 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
       return row ? readRecord(row) : null
     },
     async users(kind, name) {
-      const member = kind === 'runtime' ? '$.runtimePolicy' : '$.mbPolicy'
       // Agents that could not be taken up may name a policy that was not there: of them alone the enrolment is looked into.
       const { rows } = await sql<{ agent_id: string }>`select agent_id from policy_uses where kind = ${kind} and name = ${name}
         union select agent_id from agents where operational_state = ${OPERATIONAL_STATE.FAILED} and polled = 1
-          and json_valid(enrolment) and json_extract(enrolment, ${member}) = ${name} order by agent_id`.execute(db)
+          and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
     insert: (change) =>
@@ -180,7 +179,11 @@ async function putDependents(transaction: Kysely<Tables>, { enrolment, progress,
   for (const [kind, name] of [['runtime', runtimePolicy] as const, ['mb', mbPolicy] as const]) {
     if (name === null) continue
     if (!(await names(kind, name))) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
-    await transaction.insertInto('policy_uses').values({ agent_id: agentId, kind, name }).execute()
+    await transaction
+      .insertInto('policy_uses')
+      .values({ agent_id: agentId, kind, name })
+      .onConflict((c) => c.columns(['agent_id', 'kind']).doUpdateSet({ name }))
+      .execute()
   }
 }
 

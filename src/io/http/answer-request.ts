@@ -70,7 +70,24 @@ export function requestListener(options: ApplicationOptions): http.RequestListen
     }
   })
   app.on('error', (error: Error) => options.logger.debug('connection ended early', { reason: error.message }))
-  return app.callback()
+  return fewPerConnection(app.callback())
+}
+
+/** Requests of one connection that are not answered yet. Clients of Keylime send one after the other. */
+const MAX_PIPELINED = 8
+
+/** Some thousand requests fit into one read of a socket, and would be answered in one turn of the event loop. */
+function fewPerConnection(answer: http.RequestListener): http.RequestListener {
+  const open = new WeakMap<Socket, number>()
+  return (request, response) => {
+    const { socket } = request
+    if (socket.destroyed) return
+    const count = (open.get(socket) ?? 0) + 1
+    open.set(socket, count)
+    response.once('close', () => open.set(socket, open.get(socket)! - 1))
+    if (count > MAX_PIPELINED) socket.destroy()
+    else answer(request, response)
+  }
 }
 
 const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({

@@ -1,10 +1,20 @@
+import { KeylimeError } from '../../core/errors.ts'
+
+/** Each chunk costs as much time as some thousand bytes: who sends byte by byte is cut off long before its bytes are too many. */
+const MOST_SMALL_CHUNKS = 4096
+const SMALL_BYTES = 256
+
 /**
- * Puts together what comes in chunks, in memory that grows with what has come: a list of chunks that is joined at the end would need twice as much, and so
- * would believing an announced length.
+ * Puts together what comes in chunks, in memory that grows with what has come and is never copied: a list of chunks that is joined at the end, or a piece of
+ * memory that is doubled, would move many megabytes in one turn of the event loop, and need twice as much.
  */
 export class ByteCollector {
-  #bytes: Buffer = Buffer.alloc(0)
+  /** A single chunk as it came, which most bodies are; null when there are more. */
+  #first: Buffer | null = null
+  /** Address space for `maxBytes`; memory only for what has come. */
+  #memory: ArrayBuffer | null = null
   #length = 0
+  #chunks = 0
   readonly #maxBytes: number
 
   /** @param maxBytes of all chunks together: the caller sees to it. */
@@ -16,24 +26,36 @@ export class ByteCollector {
     return this.#length
   }
 
+  /** @throws KeylimeError `invalid_request` when it comes in too many small pieces. */
   add(chunk: Buffer): void {
-    const needed = this.#length + chunk.length
-    if (this.#length === 0)
-      this.#bytes = chunk // most are a single one
-    else if (needed > this.#bytes.length) this.#grow(needed)
-    if (this.#length > 0) chunk.copy(this.#bytes, this.#length)
-    this.#length = needed
+    if (++this.#chunks > MOST_SMALL_CHUNKS + this.#length / SMALL_BYTES)
+      throw new KeylimeError('invalid_request', 'it comes in too many small pieces')
+    if (this.#length === 0) this.#first = chunk
+    else this.#append(chunk)
+    this.#length += chunk.length
   }
 
-  /** Everything so far. */
+  /** Everything so far; ends the collecting. */
   bytes(): Buffer {
-    return this.#bytes.subarray(0, this.#length)
+    if (!this.#memory) return this.#first ?? Buffer.alloc(0)
+    this.#memory.resize(this.#length)
+    return Buffer.from(this.#memory, 0, this.#length)
   }
 
-  /** The pages behind what has come are not touched, and cost nothing yet. */
-  #grow(needed: number): void {
-    const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(2 * needed, this.#maxBytes)))
-    this.#bytes.copy(larger, 0, 0, this.#length)
-    this.#bytes = larger
+  #append(chunk: Buffer): void {
+    if (!this.#memory) {
+      this.#memory = new ArrayBuffer(0, { maxByteLength: this.#maxBytes })
+      const first = this.#first!
+      this.#first = null
+      this.#write(first, 0)
+    }
+    this.#write(chunk, this.#length)
+  }
+
+  #write(chunk: Buffer, at: number): void {
+    const memory = this.#memory!
+    const needed = at + chunk.length
+    if (needed > memory.byteLength) memory.resize(Math.min(this.#maxBytes, Math.max(needed, 2 * memory.byteLength)))
+    chunk.copy(new Uint8Array(memory, at, chunk.length))
   }
 }

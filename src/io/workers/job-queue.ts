@@ -31,6 +31,9 @@ export class JobQueue<T extends Waiting> {
     this.#bytes.set(priority, held + bytes)
     return true
   }
+  has(priority: Priority): boolean {
+    return this.#lanes.get(priority)!.size > 0
+  }
   /** The first that may start. */
   first(mayStart: (priority: Priority) => boolean): T | undefined {
     for (const priority of PRIORITIES) {

@@ -61,7 +61,7 @@ const ANSWER_MS = 2000
 /** More than this and the thread cannot be started at all. */
 const START_MS = 30_000
 
-/** One place is always left to attestation, unless there is only one; of what anybody may cause, one job runs at a time. */
+/** One place is always left to attestation, and one to an operator who waits, unless there is only one; of what anybody may cause, one job runs at a time. */
 export function createWorkerPool<J extends JobTable>(options: PoolOptions): WorkerPool<J> {
   const places = new Set<Place>()
   const queue = new JobQueue<Job>(options.queue)
@@ -69,7 +69,9 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
 
   const running = (is: (priority: Priority) => boolean) => [...places].filter(({ priority }) => priority !== null && is(priority)).length
   function mayStart(priority: Priority): boolean {
-    if (priority === 'attestation' || options.workers === 1) return true
+    if (options.workers === 1) return true
+    // The last place is an operator's who waits for one: machines whose logs take long could keep policies from being changed for ever.
+    if (priority === 'attestation') return !queue.has('operator') || running((p) => p === 'attestation') < options.workers - 1
     if (priority === 'public' && running((p) => p === 'public') > 0) return false
     return running((p) => p !== 'attestation') < options.workers - 1
   }

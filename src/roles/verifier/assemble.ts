@@ -78,7 +78,9 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     events,
   })
   const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, logger })
-  const takeUp = createTakeUp({ agents, store, policies: book, opener, keeper, loop, events, logger, quoteInterval: values.quote_interval })
+  const commands = createKeyedLock()
+  const shared = { agents, store, opener, keeper, loop, commands, events, logger }
+  const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
     store,
@@ -91,7 +93,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     keeper,
     opener,
     takeUp,
-    commands: createKeyedLock(),
+    commands,
     clock: systemClock,
     logger,
     settings,

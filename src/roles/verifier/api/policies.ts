@@ -13,7 +13,7 @@ import type { VerifierContext } from './verifier-context.ts'
 
 type Used = Pick<VerifierContext, 'events' | 'judging' | 'policies' | 'policyStore' | 'takeUp'>
 
-const runtimeBody = z.object({ runtime_policy: z.string(), runtime_policy_key: z.string().nullish() })
+const runtimeBody = z.object({ runtime_policy: z.string(), runtime_policy_key: z.string().max(65_536).nullish() })
 const mbBody = z.object({ mb_policy: z.string() })
 const WHAT = { runtime: 'Runtime policy', mb: 'Measured boot policy' } as const
 

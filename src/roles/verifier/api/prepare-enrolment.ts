@@ -1,7 +1,6 @@
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { type Enrolment, FRESH_PROGRESS, newState, type StoredAgent, type StoredState } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { parseKeyring } from '../../../core/ima/keyring.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
 import { ownPolicyName, parsePolicyName } from '../../../core/policy/policy-name.ts'
 import { akDefects, parsePublicArea } from '../../../core/tpm/public-area.ts'
@@ -97,12 +96,12 @@ function agentCertificate(request: EnrolmentUpdate, required: boolean, before: S
   return certificate
 }
 
-function checkKeys({ ak_tpm, v, ima_sign_verification_keys }: EnrolmentUpdate): void {
+/** Keys for signed files are read by a worker, with the policies. */
+function checkKeys({ ak_tpm, v }: EnrolmentUpdate): void {
   const defects = ak_tpm === undefined ? [] : akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))
   if (defects.length > 0) throw new KeylimeError('invalid_request', `ak_tpm is not an attestation key: ${defects.join(', ')}`)
   if (v && ![16, 32].includes(Buffer.from(v, 'base64').length))
     throw new KeylimeError('invalid_request', 'v is not a key share of 16 or 32 bytes')
-  parseKeyring(ima_sign_verification_keys ?? '', 'ima_sign_verification_keys')
 }
 
 const pemOf = (base64: string | null | undefined): string | null => (base64 ? Buffer.from(base64, 'base64').toString('utf8') : null)

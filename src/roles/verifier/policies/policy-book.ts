@@ -83,8 +83,9 @@ export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOpti
         warned.delete(kind + digest)
       }
     }
+    // Of those without policies nobody knows whether they are used: agents hold theirs themselves.
     for (const [key, { digests }] of machines)
-      if (!digests.every((digest) => used.runtime.has(digest) || used.mb.has(digest))) machines.delete(key)
+      if (digests.length === 0 || !digests.every((digest) => used.runtime.has(digest) || used.mb.has(digest))) machines.delete(key)
   }
 
   /** The body is read only when it is not known yet, and once for all who ask meanwhile: thousands of agents share a policy. */

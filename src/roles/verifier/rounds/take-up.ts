@@ -1,6 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import { causeChain, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { PolicyKind } from '../../../io/db/policy-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
@@ -29,6 +31,8 @@ export interface TakeUpOptions {
   opener: AgentOpener
   keeper: StateKeeper
   loop: AttestationLoop
+  /** Commands of the operator for one agent: none comes in between while it is taken up. */
+  commands: KeyedLock
   events: EventStream
   logger: Logger
   /** Seconds. */
@@ -41,7 +45,7 @@ const SPREAD_MS = 2
 const LATER_MS = 5000
 
 export function createTakeUp(options: TakeUpOptions): TakeUp {
-  const { agents, store, policies, opener, keeper, loop, events, logger } = options
+  const { agents, store, policies, opener, keeper, loop, commands, events, logger } = options
 
   async function open(record: StoredRecord): Promise<ManagedAgent> {
     const { agentId } = record
@@ -63,7 +67,7 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
   /** There was no room to read its policy, which says nothing of the machine. */
   function postpone(agentId: string, reason: string): void {
     logger.warn(`agent ${agentId} is taken up later: ${reason}`)
-    setTimeout(() => void retry(agentId), LATER_MS).unref()
+    setTimeout(() => void commands.take(agentId, () => takeAgain(agentId)), LATER_MS).unref()
   }
 
   /** It stays as it is when it had failed before: a machine that was revoked is not less revoked because its policy is gone. */
@@ -93,17 +97,20 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
     async policyChanged(kind, name) {
       const users = await store.users(kind, name)
       for (const [i, agentId] of users.entries()) {
-        const agent = agents.get(agentId)
-        if (agent) agent.policy = await policies.policyOf(agent.enrolment)
-        else await retry(agentId)
+        await commands.take(agentId, () => takeAgain(agentId))
         if (i % PAGE === PAGE - 1) await turn()
       }
       return users.length
     },
   }
 
-  async function retry(agentId: string): Promise<void> {
+  async function takeAgain(agentId: string): Promise<void> {
+    const agent = agents.get(agentId)
+    if (agent) {
+      agent.policy = await policies.policyOf(agent.enrolment)
+      return
+    }
     const record = await store.find(agentId)
-    if (record && 'agent' in record && record.agent.state.polled && !agents.get(agentId)) await take(record, 0)
+    if (record && 'agent' in record && record.agent.state.polled) await take(record, 0)
   }
 }

@@ -165,3 +165,18 @@ test('the budget is time of the processor, and a job that gets none is not blame
   expect(await reasonOf(pool.run('sleep', 60_000, terms({ budgetMs: 300 })))).toBe('slow')
   expect(await pool.run('echo', 1, terms())).toBe(1)
 })
+
+test('machines whose logs take long, one after the other, do not keep an operator waiting', async () => {
+  open({ workers: 2 })
+  let isOver = false
+  const machine = async () => {
+    while (!isOver) await pool.run('sleep', 100, terms())
+  }
+  const machines = [machine(), machine(), machine(), machine()]
+  expect(await pool.run('echo', 'done', terms({ priority: 'operator' }))).toBe('done')
+  const started = performance.now()
+  for (let i = 0; i < 5; i++) await pool.run('sleep', 10, terms({ priority: 'operator' }))
+  expect(performance.now() - started).toBeLessThan(3000)
+  isOver = true
+  await Promise.all(machines)
+})
