@@ -1,9 +1,9 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import BetterSqlite from 'better-sqlite3'
-import { VerifierBed } from '../../verifier-bed.ts'
 import { BOOT_AGGREGATE, pcr10After, runtimePolicy } from '../../ima.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
 
 let bed: VerifierBed
 beforeEach(async () => {
@@ -25,7 +25,16 @@ const keys = JSON.stringify({ meta: { version: 1 }, keyids: ids, pubkeys: ids.ma
 async function orphan(id: string) {
   const machine = await bed.machine()
   machine.answer.set('/quotes/integrity', () => ({ status: 503, body: '{"code":503,"status":"","results":{}}' })) // V stays
-  expect((await bed.add(id, machine, { v: V, runtime_policy: base64(imaPolicyText()), runtime_policy_name: 'fleet', ima_sign_verification_keys: keys })).status).toBe(200)
+  expect(
+    (
+      await bed.add(id, machine, {
+        v: V,
+        runtime_policy: base64(imaPolicyText()),
+        runtime_policy_name: 'fleet',
+        ima_sign_verification_keys: keys,
+      })
+    ).status,
+  ).toBe(200)
   await bed.admin.request('PUT', `/v2.6/agents/${id}/stop`)
   await bed.admin.close()
   await bed.verifier.stop()

@@ -33,7 +33,10 @@ export async function readUpload<T extends z.ZodType>(
     message,
     text(member) {
       const short = (message as Record<string, unknown>)[member]
-      return large.get(isOld && member === 'mb_policy' ? 'mb_refstate' : member) ?? (typeof short === 'string' && short !== '' ? Buffer.from(short) : undefined)
+      return (
+        large.get(isOld && member === 'mb_policy' ? 'mb_refstate' : member) ??
+        (typeof short === 'string' && short !== '' ? Buffer.from(short) : undefined)
+      )
     },
   }
 }
