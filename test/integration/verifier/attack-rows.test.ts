@@ -70,15 +70,9 @@ test.each([...damage.map((d) => ['agents', ...d]), ...progress.map((d) => ['prog
       if (status !== 200 && !(method === 'PUT' && status === 409)) problems.push(`${method} ${where} ${status}`)
       return results
     }
-    const one = (await ask('GET', 'agents/hurt')) as any
+    const one = (await ask('GET', 'agents/hurt')) as { operational_state: number } | undefined
     await ask('GET', 'agents?bulk=True')
     if (one && ![2, 3, 4, 5, 6, 7, 9, 10].includes(one.operational_state)) problems.push(`state ${one.operational_state}`)
-    console.log(
-      table,
-      column,
-      value,
-      JSON.stringify({ s: one?.operational_state, f: one?.failures?.[0]?.context?.message?.slice?.(0, 90), got: machine.received.length }),
-    )
     await ask('PUT', 'agents/hurt/stop')
     await ask('DELETE', 'agents/hurt')
     await ask('DELETE', 'agents/good')
