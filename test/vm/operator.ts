@@ -52,12 +52,6 @@ export class Operator {
   }
 
   async start(): Promise<void> {
-    const store = path.join(this.dir, 'tpm_cert_store')
-    fs.mkdirSync(store, { recursive: true, mode: 0o700 })
-    for (const name of ['issuercert.pem', 'swtpm-localca-rootca-cert.pem']) {
-      const maker = path.join(CACHE, 'ca', name)
-      if (fs.existsSync(maker)) fs.copyFileSync(maker, path.join(store, name))
-    }
     this.verifier = service(['verifier'], this.#env)
     await until('the verifier', () => serves(this.verifier!, 'verifier'), 30)
   }
@@ -75,7 +69,18 @@ export class Operator {
   }
 
   keylime(...args: string[]): Promise<CommandResult> {
+    this.#trustMakers()
     return command(KEYLIME, args, this.#env, this.dir)
+  }
+
+  /** The makers of the software TPMs are there only when the first machine is: in a run without a cache, after the start of the verifier. */
+  #trustMakers(): void {
+    const store = path.join(this.dir, 'tpm_cert_store')
+    fs.mkdirSync(store, { recursive: true, mode: 0o700 })
+    for (const name of ['issuercert.pem', 'swtpm-localca-rootca-cert.pem']) {
+      const maker = path.join(CACHE, 'ca', name)
+      if (fs.existsSync(maker) && !fs.existsSync(path.join(store, name))) fs.copyFileSync(maker, path.join(store, name))
+    }
   }
 
   /** @throws when the exit code is another one. */

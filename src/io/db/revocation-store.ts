@@ -22,15 +22,14 @@ export interface StoredRevocation extends Omit<NewRevocation, 'toAgents'> {
   targets: readonly string[]
 }
 
-export interface RevocationReport {
+export interface RevocationSummary {
   id: number
   agentId: string
   type: string
   createdAt: number
-  told: { target: string; at: number }[]
-  pending: { target: string; attempts: number; lastError: string | null }[]
-  givenUp: { target: string; lastError: string | null }[]
 }
+
+export type DeliveryState = Omit<DeliveryResult, 'revocationId'>
 
 export interface RevocationTables {
   revocations: { id: number | undefined; agent_id: string; type: string; text: string; signature: string; created_at: number }
@@ -66,7 +65,9 @@ export interface RevocationStore {
   /** Deliveries that are not done, oldest revocation first. */
   pending(): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
   record(results: readonly DeliveryResult[]): Promise<void>
-  report(limit: number): Promise<RevocationReport[]>
+  newest(limit: number): Promise<RevocationSummary[]>
+  /** Of one revocation, behind a target, in the order of their names. */
+  deliveries(revocationId: number, after: string, limit: number): Promise<DeliveryState[]>
 }
 
 const ROWS_A_STATEMENT = 400
@@ -143,32 +144,20 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
             .execute()
         }
       }),
-    async report(limit) {
-      const revocations = await db.selectFrom('revocations').selectAll().orderBy('id', 'desc').limit(limit).execute()
-      if (revocations.length === 0) return []
-      const deliveries = await db
+    async newest(limit) {
+      const rows = await db.selectFrom('revocations').selectAll().orderBy('id', 'desc').limit(limit).execute()
+      return rows.map((r) => ({ id: r.id!, agentId: r.agent_id, type: r.type, createdAt: r.created_at }))
+    },
+    async deliveries(revocationId, after, limit) {
+      const rows = await db
         .selectFrom('deliveries')
         .selectAll()
-        .where(
-          'revocation_id',
-          'in',
-          revocations.map((r) => r.id!),
-        )
+        .where('revocation_id', '=', revocationId)
+        .where('target', '>', after)
+        .orderBy('target')
+        .limit(limit)
         .execute()
-      return revocations.map((r) => {
-        const mine = deliveries.filter((d) => d.revocation_id === r.id)
-        return {
-          id: r.id!,
-          agentId: r.agent_id,
-          type: r.type,
-          createdAt: r.created_at,
-          told: mine.filter((d) => d.state === 'told').map(({ target, at }) => ({ target, at })),
-          pending: mine
-            .filter((d) => d.state === 'pending')
-            .map(({ target, attempts, last_error }) => ({ target, attempts, lastError: last_error })),
-          givenUp: mine.filter((d) => d.state === 'given_up').map(({ target, last_error }) => ({ target, lastError: last_error })),
-        }
-      })
+      return rows.map(({ target, state, attempts, at, last_error }) => ({ target, state, attempts, at, lastError: last_error }))
     },
   }
 }

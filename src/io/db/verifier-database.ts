@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Kysely } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
@@ -49,7 +49,17 @@ export async function openVerifierDatabase(file: string): Promise<OpenedDatabase
 /** The same file under another name is the same database. */
 async function canonical(file: string): Promise<string> {
   const whole = await realpath(file).catch(() => null)
-  if (whole !== null) return whole
+  if (whole !== null) {
+    if ((await stat(whole)).nlink > 1)
+      throw new KeylimeError(
+        'database_failed',
+        `the database ${file} has a second name (a hard link), under which another verifier could open it`,
+        {
+          hint: `find the other name with "find -samefile ${file}" and remove it`,
+        },
+      )
+    return whole
+  }
   const directory = await realpath(path.dirname(file)).catch((cause) => {
     throw new KeylimeError('database_failed', `cannot open the database ${file}: ${cause.message}`, {
       cause,

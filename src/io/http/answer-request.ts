@@ -1,5 +1,6 @@
 import http from 'node:http'
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
@@ -204,12 +205,15 @@ function apply(ctx: Koa.Context, reply: ApiReply): void {
   const body = bodyOf(reply, status)
   if (body) {
     ctx.type = body.type
-    ctx.body = body.body
+    ctx.body = isWhole(body.body) ? body.body : Readable.from(body.body, { objectMode: false })
   }
   if (!isCutOff(ctx.req)) return
   ctx.respond = false
-  answerAndCutOff(ctx.req, ctx.res, body?.body ?? '')
+  answerAndCutOff(ctx.req, ctx.res, body && isWhole(body.body) ? body.body : '')
 }
+
+const isWhole = (body: string | Buffer | AsyncIterable<Buffer>): body is string | Buffer =>
+  typeof body === 'string' || Buffer.isBuffer(body)
 
 function bodyOf({ raw, message, results }: ApiReply, status: number): ApiReply['raw'] {
   if (raw || status === 204 || status === 304) return raw

@@ -35,8 +35,8 @@ export interface ApiReply {
   /** `status` of the envelope, default `Success` or the reason phrase. */
   message?: string
   results?: unknown
-  /** A body that is no envelope. */
-  raw?: { type: string; body: string | Buffer }
+  /** A body that is no envelope. One of many megabytes comes in pieces, so that no turn of the event loop has all of it. */
+  raw?: { type: string; body: string | Buffer | AsyncIterable<Buffer> }
   headers?: Record<string, string>
 }
 

@@ -50,7 +50,7 @@ describe('a member that is longer than it may be is never left out', () => {
 
   test('an update too', async () => {
     const machine = await bed.machine()
-    await bed.add('long', machine, { tpm_policy: '{"mask":"0x400000","22":["' + 'aa'.repeat(32) + '"]}' })
+    await bed.add('long', machine, { tpm_policy: `{"mask":"0x400000","22":["${'aa'.repeat(32)}"]}` })
     const { status } = await bed.admin.request('PUT', '/v2.6/agents/long', { body: { tpm_policy: longPolicy } })
     expect(status).toBe(400)
   })

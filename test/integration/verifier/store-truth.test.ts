@@ -277,3 +277,16 @@ test('a second verifier on the same database refuses to start, whatever the path
   }
   fs.rmSync(link)
 })
+
+test('a database with a second name is refused: another verifier could run under it', async () => {
+  const name = path.join(bed.home.dir, 'cv_data.sqlite')
+  await bed.admin.close()
+  await bed.verifier.stop()
+  fs.linkSync(name, `${name}.other`)
+  await expect(startVerifier(loadVerifierSettings(bed.home.env), testLogger('linked'))).rejects.toMatchObject({
+    code: 'database_failed',
+    message: expect.stringContaining('second name'),
+  })
+  fs.rmSync(`${name}.other`)
+  await bed.start()
+})

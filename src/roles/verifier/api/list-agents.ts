@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { ApiReply, Route } from '../../../io/http/route.ts'
+import type { Route } from '../../../io/http/route.ts'
 import { agentView } from './agent-view.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -14,25 +14,25 @@ export function listAgents(used: Used): Route['handle'] {
   return async ({ query }) => {
     const asked = query.get('verifier')
     const isOurs = !asked || asked === verifierId
-    if (query.get('bulk')?.toLowerCase() === 'true') return isOurs ? bulk(used) : { results: {} }
+    if (query.get('bulk')?.toLowerCase() === 'true')
+      return isOurs ? { raw: { type: 'application/json', body: bulk(used) } } : { results: {} }
     return { results: { uuids: isOurs ? (await used.store.ids()).map((id) => [id]) : [] } }
   }
 }
 
 /** Written piece by piece: ten thousand agents must not hold up the attestation of any. */
-async function bulk({ store, agents, settings }: Used): Promise<ApiReply> {
-  const pieces: string[] = ['{"code":200,"status":"Success","results":{']
+async function* bulk({ store, agents, settings }: Used): AsyncGenerator<Buffer> {
+  yield Buffer.from('{"code":200,"status":"Success","results":{')
   let after = ''
   for (;;) {
     const records = await store.page(after, PAGE)
-    for (const record of records) {
-      const view = agentView(record, settings, agents.get(record.agentId))
-      pieces.push(`${pieces.length > 1 ? ',' : ''}${JSON.stringify(record.agentId)}:${JSON.stringify(view)}`)
-    }
+    const members = records.map(
+      (record) => `${JSON.stringify(record.agentId)}:${JSON.stringify(agentView(record, settings, agents.get(record.agentId)))}`,
+    )
+    if (members.length > 0) yield Buffer.from(`${after === '' ? '' : ','}${members.join(',')}`)
     if (records.length < PAGE) break
     after = records.at(-1)!.agentId
     await turn()
   }
-  pieces.push('}}')
-  return { raw: { type: 'application/json', body: pieces.join('') } }
+  yield Buffer.from('}}')
 }

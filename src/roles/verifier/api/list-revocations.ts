@@ -1,22 +1,44 @@
-import type { RevocationReport } from '../../../core/api/revocation-report.ts'
+import { setImmediate as turn } from 'node:timers/promises'
+import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
+import type { DeliveryState, RevocationStore, RevocationSummary } from '../../../io/db/revocation-store.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
 const LIMIT = 100
+/** Deliveries that are read and printed in one turn of the event loop. */
+const PAGE = 500
 
-/** `GET /v2.x/revocations`, our own: of each revocation who was told, when, and who not yet. */
+/** `GET /v2.x/revocations`, our own: of each revocation who was told, when, and who not yet. It comes in pieces: there may be a row for each of many agents in each. */
 export function listRevocations({ revocations }: Pick<VerifierContext, 'revocations'>): Route['handle'] {
-  return async () => {
-    const report = await revocations.report(LIMIT)
-    const view = report.map(({ id, agentId, type, createdAt, told, pending, givenUp }) => ({
-      id,
-      agent_id: agentId,
-      type,
-      time: new Date(createdAt).toISOString(),
-      told: told.map(({ target, at }) => ({ target, time: new Date(at).toISOString() })),
-      pending: pending.map(({ target, attempts, lastError }) => ({ target, attempts, last_error: lastError })),
-      given_up: givenUp.map(({ target, lastError }) => ({ target, last_error: lastError })),
-    }))
-    return { results: { revocations: view } satisfies RevocationReport }
+  return () => ({ raw: { type: 'application/json', body: pieces(revocations) } })
+}
+
+async function* pieces(store: RevocationStore): AsyncGenerator<Buffer> {
+  yield Buffer.from('{"code":200,"status":"Success","results":{"revocations":[')
+  let first = true
+  for (const summary of await store.newest(LIMIT)) {
+    yield Buffer.from(`${first ? '' : ','}${JSON.stringify(await reported(store, summary))}`)
+    first = false
+  }
+  yield Buffer.from(']}}')
+}
+
+async function reported(store: RevocationStore, { id, agentId, type, createdAt }: RevocationSummary): Promise<ReportedRevocation> {
+  const report: ReportedRevocation = { id, agent_id: agentId, type, time: iso(createdAt), told: [], pending: [], given_up: [] }
+  let after = ''
+  for (;;) {
+    const page = await store.deliveries(id, after, PAGE)
+    for (const delivery of page) sort(report, delivery)
+    if (page.length < PAGE) return report
+    after = page.at(-1)!.target
+    await turn()
   }
 }
+
+function sort(report: ReportedRevocation, { target, state, attempts, at, lastError }: DeliveryState): void {
+  if (state === 'told') report.told.push({ target, time: iso(at) })
+  else if (state === 'pending') report.pending.push({ target, attempts, last_error: lastError })
+  else report.given_up.push({ target, last_error: lastError })
+}
+
+const iso = (at: number) => new Date(at).toISOString()

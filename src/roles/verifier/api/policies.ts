@@ -31,7 +31,7 @@ export function policyHandlers(used: Used, kind: PolicyKind): Record<'list' | 's
       const digest = (await policyStore.digestOf(kind, name)) ?? (await policyStore.digestOf(kind, ownPolicyName(name)))
       const body = digest === null ? null : await policyStore.body(digest)
       if (!body) throw missing(name)
-      return shown(kind, name, body)
+      return { raw: { type: 'application/json', body: shown(kind, name, body) } }
     },
     async create(request) {
       const name = nameOf(request)
@@ -72,15 +72,14 @@ function unknown(kind: PolicyKind, name: string): KeylimeError {
 }
 
 /** Printed piece by piece: a policy of many megabytes must not hold up the attestation of anybody. */
-async function shown(kind: PolicyKind, name: string, body: Buffer): Promise<ApiReply> {
+async function* shown(kind: PolicyKind, name: string, body: Buffer): AsyncGenerator<Buffer> {
   const member = kind === 'runtime' ? '"tmp_policy":null,"runtime_policy":' : '"mb_policy":'
-  const pieces: Buffer[] = [Buffer.from(`{"code":200,"status":"Success","results":{"name":${JSON.stringify(name)},${member}`)]
+  yield Buffer.from(`{"code":200,"status":"Success","results":{"name":${JSON.stringify(name)},${member}`)
   for (const piece of jsonStringPieces(body)) {
-    pieces.push(piece)
-    if (body.length > piece.length) await turn()
+    yield piece
+    await turn()
   }
-  pieces.push(Buffer.from('}}'))
-  return { raw: { type: 'application/json', body: Buffer.concat(pieces) } }
+  yield Buffer.from('}}')
 }
 
 async function arriving({ judging }: Used, kind: PolicyKind, { body }: ApiRequest): Promise<Arriving> {

@@ -106,11 +106,20 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
 
   async function takeAgain(agentId: string): Promise<void> {
     const agent = agents.get(agentId)
-    if (agent) {
-      agent.policy = await policies.policyOf(agent.enrolment)
-      return
-    }
+    if (agent) return changePolicy(agent)
     const record = await store.find(agentId)
     if (record && 'agent' in record && record.agent.state.polled) await take(record, 0)
+  }
+
+  /** It must not be judged on by a policy that is withdrawn: where the new one cannot be had now, it is not attested until it can. */
+  async function changePolicy(agent: ManagedAgent): Promise<void> {
+    try {
+      agent.policy = await policies.policyOf(agent.enrolment)
+    } catch (error) {
+      await loop.pause(agent)
+      agents.remove(agent.enrolment.agentId)
+      agent.connection.close()
+      postpone(agent.enrolment.agentId, causeChain(error).join(': '))
+    }
   }
 }
