@@ -18,13 +18,18 @@ export interface JudgedAnswer {
  */
 export function judgeAnswer(bytes: Buffer, known: KnownAgent, request: EvidenceRequest): JudgedAnswer | string {
   const reply = readReply(bytes)
-  if (typeof reply === 'string') return reply
+  return typeof reply === 'string' ? reply : judgeRead(reply, known, request)
+}
+
+/** The second half of `judgeAnswer`, for who lets go of the bytes in between: they may be tens of megabytes. */
+export function judgeRead(reply: { results: unknown }, known: KnownAgent, request: EvidenceRequest): JudgedAnswer {
   const verdict = judgeReply(known, { ...request, reply: reply.results })
   const hashAlg = (reply.results as { hash_alg?: unknown } | null)?.hash_alg
   return { verdict, reply: reply.results, hashAlg: typeof hashAlg === 'string' ? hashAlg.slice(0, MAX_HASH_NAME) : '' }
 }
 
-function readReply(bytes: Buffer): { results: unknown } | string {
+/** The first half: `results` of an answer. @returns a sentence when it is no answer of the protocol. */
+export function readReply(bytes: Buffer): { results: unknown } | string {
   const excess = jsonExcess(bytes, ANSWER_LIMITS)
   if (excess) return `the answer ${excess}`
   let json: unknown

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { parseBoundedJson, SMALL_JSON } from '../../core/api/bounded-json.ts'
 import type { KnownAgent } from '../../core/attestation/verify-evidence.ts'
 import { explain } from '../../core/explanation/explanation.ts'
-import { judgeAnswer } from '../../core/judging/judge-answer.ts'
+import { judgeRead, readReply } from '../../core/judging/judge-answer.ts'
 import type { FailureStory, JudgedRound, PolicyText, ReadPolicy, RoundToJudge } from '../../core/judging/judging.ts'
 import { type ReadingRules, readPolicy } from '../../core/judging/read-policy.ts'
 import { verifySubmitted } from '../../core/judging/verify-submitted.ts'
@@ -53,8 +53,10 @@ export function judgingJobs() {
         ak: parsePublicArea(job.ak),
         policy: unpackAgentPolicy(job.policy, shelf, withNativeAddon(rules)),
       }
-      const judged = judgeAnswer(asBuffer(job.answer), known, request)
-      if (typeof judged === 'string') return { kind: 'unreadable', reason: judged }
+      const reply = readReply(asBuffer(job.answer))
+      letGo(job.answer)
+      if (typeof reply === 'string') return { kind: 'unreadable', reason: reply }
+      const judged = judgeRead(reply, known, request)
       const imaKeys = job.policy.imaKeys ? textOf(job.policy.imaKeys.text) : ''
       return judgedRound(judged, { known, request, keep, imaKeys, failOnViolations: rules.failOnViolations })
     },
@@ -77,6 +79,11 @@ export function judgingJobs() {
   }
 }
 export type JudgingJobs = ReturnType<typeof judgingJobs>
+
+/** Gives memory back at once, where the collector would come later: answers of many machines follow one another. */
+function letGo({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0) // never memory that others have a part of
+}
 
 /** The best of some tries: the first ones of a thread are slow. */
 function takesLong(work: () => unknown): boolean {

@@ -7,6 +7,7 @@ import { combineKey } from '../../../src/core/payload/split-key.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { makeKeyPair } from '../../../src/core/pki/keys.ts'
 import { encryptUserdata } from '../../../src/tools/userdata-encrypt/encrypt-userdata.ts'
+import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { pcrValues, softwareQuote } from '../../software-ak.ts'
 import { TenantWorld } from './fixtures.ts'
@@ -197,6 +198,16 @@ describe('add refuses, before any share is sent', () => {
     expect(agent.userKeys).toEqual([])
   })
 
+  test('an update of a machine that refuses the key share leaves it enrolled and attested as it was', async () => {
+    const agent = await world.machine('refusing')
+    await world.run('add', { agentId: 'refusing', file: world.file('s', 's') })
+    agent.answer.set('/keys/ukey', () => ({ status: 400, body: '{"code":400,"status":"no","results":{}}' }))
+    await expect(world.run('update', { agentId: 'refusing', file: world.file('n', 'n') })).rejects.toMatchObject({ code: 'refused' })
+    const asked = agent.quotes.length
+    await until('asked on', () => agent.quotes.length > asked + 1)
+    expect(await world.run('cvstatus', { agentId: 'refusing' })).toMatchObject({ status: { operational_state: 3 } })
+    expect(agent.received).toHaveLength(1)
+  })
   test('an update with a failing EK check leaves the agent attested', async () => {
     await world.machine('kept')
     await world.run('add', { agentId: 'kept' })
