@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEffect, AgentEvent, AgentTiming } from '../../../core/attestation/agent-state.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { CONFIRMED } from '../../../core/attestation/release.ts'
@@ -34,15 +35,18 @@ export interface AttestationLoop {
   pause(agent: ManagedAgent): Promise<void>
   /** Takes a paused agent up again: it could not be deleted or replaced. */
   resume(agent: ManagedAgent): void
-  stop(): void
+  /** Asks nobody any more. When it returns, each V that has left is confirmed, or its agent did not answer for some seconds. */
+  stop(): Promise<void>
 }
 
+const DRAIN_MS = 5000
 const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { keeper, applyVerdict, clock, logger, timing } = options
   const scheduler = createScheduler<ManagedAgent>({ clock, run: runRound })
+  const releases = new Set<Promise<void>>()
   let stopping = false
 
   /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). */
@@ -71,7 +75,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   async function perform(agent: ManagedAgent, effects: readonly AgentEffect[]): Promise<void> {
     for (const effect of effects) {
       if (effect.do === 'ask_quote') schedule(agent, effect.afterSeconds, effect.partial)
-      else if (effect.do === 'deliver_v') await release(agent)
+      else if (effect.do === 'deliver_v') await tracked(release(agent))
     }
   }
 
@@ -79,6 +83,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   function postpone(agent: ManagedAgent, reason: string): void {
     logger.debug(`agent ${agent.enrolment.agentId} is asked again later: ${reason}`)
     schedule(agent, Math.max(timing.quoteInterval, MIN_LATER_SECONDS), false)
+  }
+
+  function tracked(work: Promise<void>): Promise<void> {
+    releases.add(work)
+    return work.finally(() => releases.delete(work))
   }
 
   /** The release is on the disk: only now does V leave. */
@@ -141,9 +150,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.removed = false
       if (agent.state.polled) schedule(agent, 0, false)
     },
-    stop() {
+    async stop() {
       stopping = true
       scheduler.stop()
+      // A V whose confirmation nobody waits for would leave once more after the restart.
+      await Promise.race([Promise.allSettled(releases), sleep(DRAIN_MS, undefined, { ref: false })])
     },
   }
 }
