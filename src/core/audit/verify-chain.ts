@@ -144,7 +144,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
   function end(): void {
     settleUndecided()
     if (garbage) {
-      const text = 'the end is no whole line: it was cut, or a crash or full disk left it; then the verifier tells of it with its next line'
+      const text = 'the end is no line of an audit log: it was cut, written by another program, or left by a crash or full disk'
       broken('cut', { at: garbage.at, seq: null }, text)
       garbage = null
     } else if (sums.lines === 0)

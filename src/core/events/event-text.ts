@@ -68,7 +68,7 @@ function agentSentence(event: AgentEvent): string {
     case 'v_delivered':
       return `${agent} has confirmed V`
     case 'revocation_announced':
-      return `${agent}: ${event.kind} is told to ${event.targets} others`
+      return `${agent}: ${event.kind} is announced, receivers: ${event.targets}`
     case 'revocation_told':
       return `${event.target} was told of agent ${event.agent_id}`
     case 'revocation_given_up':

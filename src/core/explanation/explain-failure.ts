@@ -25,7 +25,7 @@ export interface ExplainedFailure {
   accept: PolicyChange | null
   /** What accepting means; null without `accept`. */
   meaning: string | null
-  /** Why no change heals it; null with `accept`. */
+  /** Why no change would accept it; null with `accept`. */
   noChange: string | null
   lookAt: string
 }

@@ -1,6 +1,6 @@
 /** Words for an event that carries no change of its own. */
 export interface EventWords {
-  /** Why no change of a policy heals it; null when only this very failure carries none. */
+  /** Why no change of a policy would accept it; null when only this very failure carries none. */
   noChange: string | null
   lookAt: string
 }
@@ -24,7 +24,8 @@ const WORDS: readonly [RegExp, EventWords][] = [
     /^pcr_validation\.(missing_pcrs|missing_pcr_\d+|unused_pcr_10)$/,
     {
       noChange: 'policy and quote do not fit together: what is judged must be asked for, and what is asked for must be judged',
-      lookAt: 'the mask of tpm_policy, and whether a runtime policy belongs to this machine; enrol it anew with both',
+      lookAt:
+        'whether the kernel measures (ima_policy=tcb) and the agent may read its IMA log; the mask of tpm_policy, and whether a runtime policy belongs to this machine',
     },
   ],
   [

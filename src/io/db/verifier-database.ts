@@ -25,7 +25,7 @@ export async function openVerifierDatabase(file: string): Promise<OpenedDatabase
   const lock = await holdLock(lockFile)
   if (!lock)
     throw new KeylimeError('conflict', `another verifier is running on ${file}`, {
-      hint: `stop it first ("fuser ${lockFile}" names the process), or give this one another database_url`,
+      hint: `stop it first ("fuser ${lockFile}" names the process), or give this one a KEYLIME_DIR and ports of its own`,
     })
   try {
     let schema: SchemaChange = { from: 0, to: 0 }

@@ -34,7 +34,7 @@ export async function createTpm(options: TpmCreateOptions, tell: (note: string) 
       ? await quotedPcrs(quote, bank, options.ak, tell)
       : await ownPcrs(tcti, bank, pcrs)
   const { policy, unmeasured } = createTpmPolicy(values, pcrs)
-  if (unmeasured.length > 0) tell(`warning: nothing was measured into PCR ${unmeasured.join(', ')}: its value is that of any machine`)
+  if (unmeasured.length > 0) tell(`warning: nothing was measured into PCR ${unmeasured.join(', ')}: that holds for any machine`)
   return policy
 }
 

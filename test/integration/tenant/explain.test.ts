@@ -94,7 +94,7 @@ test('an unknown file: the story, the change, the merge, and the machine is atte
   const { code, out } = await explain('ima-a')
   expect(code).toBe(0)
   expect(out).toMatch(
-    /^agent ima-agent failed attestation \d+ s ago \(20.*Z\)\nit was last right \d+ s ago \(.*\), after \d+ good attestations?\njudged by: runtime policy fleet\nverdict: {3}2 emergency\n\n1\. file \/usr\/bin\/evil \(line 2 of the IMA log\) \[ima\.validation\.ima-ng\.not_in_allowlist, emergency\]\n/,
+    /^agent ima-agent failed attestation \d+ s ago \(20.*Z\)\nit was last good \d+ s ago \(.*\), after \d+ good attestations?\njudged by: runtime policy fleet\nverdict: {3}2 emergency\n\n1\. file \/usr\/bin\/evil \(line 2 of the IMA log\) \[ima\.validation\.ima-ng\.not_in_allowlist, emergency\]\n/,
   )
   expect(out).toContain(`found:    sha256 ${EVIL}\n   allowed:  nothing that is listed\n`)
   expect(out).toContain(`change:   {"runtime_policy":{"digests":{"/usr/bin/evil":["${EVIL}"]}}}\n   meaning:  accepting lets /usr/bin/evil`)
@@ -192,7 +192,7 @@ test('a quote that does not hold has no change, and says what to look at; the st
     /1\. quote of the TPM \[qoute_validation\.quote_validation, emergency\]\n[\s\S]*change: {3}none: the quote itself does not hold/,
   )
   expect(out).toContain('\njudged by: no policy: only the quote itself counts\n')
-  expect(out).toContain('no change of a policy heals 1 failure: see "look at"\nno change was written\n')
+  expect(out).toContain('no policy change would accept 1 failure: see "look at"\nno change was written\n')
   expect(fs.existsSync(world.path('none.json'))).toBe(false)
   expect((await story('quote-agent', { judge: true })).judged_again).toMatchObject({ same: true, accepted: false })
   const { evidence } = (await request('GET', '/agents/quote-agent/explanation', { evidence: '1' })).results as {

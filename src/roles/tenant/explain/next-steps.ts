@@ -6,7 +6,7 @@ export const counted = (count: number, what: string): string => `${count} ${what
 /** What can be done about a failed attestation: the commands that accept it, as they can be typed. */
 export function nextSteps(explanation: Explanation, patch: Story['patch'], wantsPatch: boolean): string[] {
   const { change, without_change, agent_id } = explanation
-  const hopeless = without_change > 0 ? [`no change of a policy heals ${counted(without_change, 'failure')}: see "look at"`] : []
+  const hopeless = without_change > 0 ? [`no policy change would accept ${counted(without_change, 'failure')}: see "look at"`] : []
   if (patch) return [...hopeless, ...mergeSteps(explanation, patch)]
   if (wantsPatch) return [...hopeless, 'no change was written']
   if (!change) return hopeless

@@ -49,8 +49,8 @@ function head(
   return [
     `agent ${agent_id} failed attestation ${time(failed_at)}`,
     last_good === null
-      ? 'it was never right since it was added'
-      : `it was last right ${time(last_good)}, after ${counted(good_attestations, 'good attestation')}`,
+      ? 'it has not been good since it was added'
+      : `it was last good ${time(last_good)}, after ${counted(good_attestations, 'good attestation')}`,
     ...(attested_since ? ['since then it was attested again'] : []),
     `judged by: ${judgesText(judged_by)}`,
     `verdict:   ${[...severities].map(([label, count]) => `${count} ${label}`).join(', ')}`,

@@ -73,7 +73,7 @@ async function byAddress(registrar: RegistrarService, { targetHost, targetPort }
       fitting.map(({ agentId }) => agentId),
     )
   throw new KeylimeError('agent_not_found', `no agent is registered with the address ${where} at ${addressOf(registrar)}`, {
-    hint: 'check contact_ip and contact_port in its agent.conf, or give its id with -u',
+    hint: '`keylime tenant list` shows the addresses of all; check contact_ip and contact_port in its agent.conf, or give its id with -u',
   })
 }
 
@@ -85,7 +85,7 @@ function checkId(text: string): void {
 function ambiguous(text: string, ids: string[]): KeylimeError {
   const shown = ids.slice(0, 10).map((id) => `\n  ${id}`)
   return new KeylimeError('usage', `${text}${shown.length > 0 ? `:${shown.join('')}${ids.length > 10 ? '\n  …' : ''}` : ''}`, {
-    hint: 'say which with -u',
+    hint: 'give more of the id with -u',
   })
 }
 

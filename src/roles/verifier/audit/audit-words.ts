@@ -24,6 +24,7 @@ export function addAuditWords(yargs: Argv, choose: Choose): Argv {
         run(() => verifyAudit(argv as never)),
       )
       .command('show [files..]', 'What the log says, an event a line', showOptions as never, (argv) => run(() => showAudit(argv as never)))
+      .describe('json', 'For programs')
       .hide('check-config')
       .hide('verbose')
       .demandCommand(1, 'say what to do: keylime verifier audit verify | show'),
@@ -35,7 +36,7 @@ const FILES = 'Files of one log, oldest first; /dev/stdin for a pipe. Default: a
 const verifyOptions = (yargs: Argv): Argv<VerifyArguments> =>
   yargs
     .usage(
-      'Recomputes the chain of hashes: says how many lines there are, from when to when, and exactly where the chain does not hold.\nExit codes: 0 whole, 1 broken.\n\nUsage: keylime verifier audit verify [FILE…] [options]',
+      'Recomputes the chain of hashes: says how many lines there are, from when to when, and exactly where the chain does not hold.\nExit codes: 0 whole, 1 broken, 6 no such file.\n\nUsage: keylime verifier audit verify [FILE…] [options]',
     )
     .example('keylime verifier audit verify', 'the log of verifier.conf, with its older files')
     .example('keylime verifier audit verify audit.log --head 5f0c…', 'also whether the end was cut off since that head was printed')

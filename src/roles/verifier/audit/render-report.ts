@@ -5,7 +5,7 @@ import { printable } from '../../../io/terminal/terminal.ts'
 /** For a terminal: each break, what else is to be known, and the outcome in the last line. */
 export function reportLines(report: ChainReport, remembered: string | null): string[] {
   const { breaks, furtherBreaks, head, first } = report
-  const span = first && head ? `${counted(report.lines, 'line')} from ${first.time} to ${head.time}` : 'no line'
+  const span = first && head ? `${counted(report.lines, 'line')} from ${first.time} to ${head.time}` : '0 lines'
   return [
     ...breaks.map((b) => `broken: ${place(b)}${b.seq === null ? '' : ` (number ${b.seq})`}: ${b.text}`),
     ...(furtherBreaks > 0 ? [`broken: in ${counted(furtherBreaks, 'more place')}`] : []),

@@ -27,11 +27,11 @@ test('without a file the hint says how to get one, and failures that nothing hea
     'hint: `keylime tenant explain -u id --patch change.json` writes the smallest change that accepts 2 failures',
   ])
   expect(nextSteps(story({ without_change: 1 }), null, false)).toEqual([
-    'no change of a policy heals 1 failure: see "look at"',
+    'no policy change would accept 1 failure: see "look at"',
     'hint: `keylime tenant explain -u id --patch change.json` writes the smallest change that accepts the others',
   ])
   expect(nextSteps(story({ without_change: 2, change: null }), null, true)).toEqual([
-    'no change of a policy heals 2 failures: see "look at"',
+    'no policy change would accept 2 failures: see "look at"',
     'no change was written',
   ])
   expect(nextSteps(story({ without_change: 2, change: null }), null, false).length).toBe(1)
