@@ -58,6 +58,9 @@ interface Place {
 /** How long a worker may be busy in one call of a library, so that it cannot even say how busy it was: then it was. */
 const ANSWER_MS = 2000
 
+/** A job of so much input leaves a thread behind that is not used again. */
+const LARGE_BYTES = 8 << 20
+
 /** More than this and the thread cannot be started at all. */
 const START_MS = 30_000
 
@@ -172,6 +175,11 @@ export function createWorkerPool<J extends JobTable>(options: PoolOptions): Work
 
   function rest(place: Place): void {
     if (place.state === 'ending') return
+    // Its collector takes its time: many large jobs in a row would leave several times their size behind. A new thread takes a tenth of a second.
+    if (place.job && place.job.terms.bytes > LARGE_BYTES) {
+      place.job = null
+      return void end(place)
+    }
     Object.assign(place, { state: 'idle', job: null, priority: null })
     place.worker.unref() // an idle worker keeps no process alive
     wait(place, options.idleMs, () => end(place))

@@ -29,6 +29,13 @@ test('a job runs in another thread, which the next one uses again', async () => 
   expect(two).toBe(one)
 })
 
+test('after a job of many megabytes its thread is not used again: it would keep several times their size', async () => {
+  open({ workers: 1, queue: { attestation: { jobs: 10, bytes: 1 << 30 }, operator: room, public: room } })
+  const large = terms({ bytes: 9 << 20 })
+  const one = await pool.run('thread', undefined as never, large)
+  expect(await pool.run('thread', undefined as never, large)).not.toBe(one)
+})
+
 test('memory is handed over to the worker and back', async () => {
   open()
   const { bytes, memory } = movable(Uint8Array.from([1, 2, 3]))
