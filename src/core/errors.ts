@@ -70,10 +70,10 @@ export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
 
 const MAX_TEXT = 1000
 
-/** The texts of an error and of its causes, outermost first, each bounded; never none. */
-export function causeChain(error: unknown): string[] {
+/** The texts of an error and of its causes, outermost first, each of at most `maxText` characters; never none. */
+export function causeChain(error: unknown, maxText = MAX_TEXT): string[] {
   const texts: string[] = []
   for (let at: unknown = error; Error.isError(at) && texts.length < 8; at = at.cause)
     if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
-  return (texts.length > 0 ? texts : [String(error)]).map((text) => cutText(text, MAX_TEXT))
+  return (texts.length > 0 ? texts : [String(error)]).map((text) => cutText(text, maxText))
 }

@@ -1,8 +1,11 @@
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 
+/** A failed attestation is told with each of its failures: more than a line of a log has room for. */
+const MAX_TEXT = 64 << 10
+
 /** Prints what failed, below it the causes, and what to do next. A stack only for bugs, or when asked. */
 export function printFailure(error: unknown, options: { debug: boolean; json: boolean }): void {
-  const [message = String(error), ...causes] = causeChain(error)
+  const [message = String(error), ...causes] = causeChain(error, MAX_TEXT)
   const known = isKeylimeError(error)
   if (options.json) {
     const hint = known && error.hint ? { hint: error.hint } : {}

@@ -1,0 +1,22 @@
+import { jest } from '@jest/globals'
+import { KeylimeError } from '../../../../src/core/errors.ts'
+import { printFailure } from '../../../../src/io/terminal/print-failure.ts'
+
+function printed(error: unknown): string {
+  const written: string[] = []
+  const write = jest.spyOn(process.stderr, 'write').mockImplementation((text) => written.push(String(text)) > 0)
+  printFailure(error, { debug: false, json: false })
+  write.mockRestore()
+  return written.join('')
+}
+
+test('a failed attestation with many failures is told to its end, and what a stranger made endless is cut', () => {
+  const failures = Array.from({ length: 60 }, (_, i) => `  event ${i} has a digest that the policy does not accept: ${'0f'.repeat(32)}`)
+  expect(printed(new KeylimeError('attestation_failed', failures.join('\n')))).toContain('  event 59 has a digest')
+  expect(printed(new KeylimeError('refused', 'x'.repeat(1 << 20))).length).toBeLessThan(70_000)
+})
+
+test('the cause stands below, and then the next step', () => {
+  const error = new KeylimeError('file_failed', 'cannot start', { cause: new Error('no space left'), hint: 'make room' })
+  expect(printed(error)).toBe('error: cannot start\n  because: no space left\nhint: make room\n')
+})
