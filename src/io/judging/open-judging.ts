@@ -20,7 +20,7 @@ const MIB = 1 << 20
 const QUEUE: QueueLimits = {
   attestation: { jobs: 10_000, bytes: 128 * MIB },
   operator: { jobs: 100, bytes: 256 * MIB },
-  public: { jobs: 4, bytes: 32 * MIB },
+  public: { jobs: 2, bytes: 16 * MIB },
 }
 const MAX_WAIT_MS = 60_000
 const IDLE_MS = 30_000
