@@ -17,7 +17,7 @@ export const MACHINE_ATTACKS: Record<string, MachineAttack> = {
   'answer-long-lines'(agent) {
     const lines = [
       BOOT_AGGREGATE,
-      ...Array.from({ length: 100 }, (_, i) => imaLine(`ima-ng sha256:${'aa'.repeat(32)} /${i}${'x'.repeat(MIB / 2)}`)),
+      ...Array.from({ length: 90 }, (_, i) => imaLine(`ima-ng sha256:${'aa'.repeat(32)} /${i}${'x'.repeat(MIB / 2)}`)),
     ]
     return measures(agent, lines, runtimePolicy())
   },
