@@ -9,6 +9,7 @@ import { benchIma } from './ima.ts'
 import { benchJudging } from './judging.ts'
 import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
+import { benchSteady } from './steady.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
 
 const PARTS: Record<string, () => void | Promise<void>> = {
@@ -24,4 +25,5 @@ const PARTS: Record<string, () => void | Promise<void>> = {
 }
 const asked = process.argv.slice(2)
 if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
+else if (asked[0] === 'steady') await benchSteady(asked.slice(1))
 else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()
