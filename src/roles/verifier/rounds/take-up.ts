@@ -67,7 +67,11 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
   /** There was no room to read its policy, which says nothing of the machine. */
   function postpone(agentId: string, reason: string): void {
     logger.warn(`agent ${agentId} is taken up later: ${reason}`)
-    setTimeout(() => void commands.take(agentId, () => takeAgain(agentId)), LATER_MS).unref()
+    const again = () =>
+      commands
+        .take(agentId, () => takeAgain(agentId))
+        .catch((error) => logger.error(`agent ${agentId} could not be taken up: ${causeChain(error).join(': ')}`)) // nothing waits for it
+    setTimeout(() => void again(), LATER_MS).unref()
   }
 
   /** It stays as it is when it had failed before: a machine that was revoked is not less revoked because its policy is gone. */
