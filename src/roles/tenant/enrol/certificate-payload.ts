@@ -7,7 +7,7 @@ import { withAuthority } from '../../../authority/open-authority.ts'
 import { caSettings } from '../../../config/ca.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
-import { readIncludeDirectory } from '../../../io/files/include-directory.ts'
+import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
 import { caPassword } from '../../../io/terminal/ca-password.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
@@ -28,7 +28,7 @@ type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'key
 export async function certificatePayload(used: Used, agentId: string, cert: string): Promise<CertificatePayload> {
   const { options, config, clock, report } = used
   const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
-  const include = options.include ? await readIncludeDirectory(options.include, plaintextLimit(config.max_payload_size)) : []
+  const include = await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
   const access = await openAccess(used, directory)
   const isNewAuthority = !(await isCaDirectory(directory))
   if (isNewAuthority) await initCaDirectory(access)
