@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../../authority/ca-access.ts'
+import { requireRoomForAuthority } from '../../../authority/ca-directory.ts'
 import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
@@ -29,8 +30,9 @@ export async function certificatePayload(used: Used, agentId: string, cert: stri
   const { options, config, clock, report } = used
   const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
   const include = await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
-  const access = await openAccess(used, directory)
   const isNewAuthority = !(await isCaDirectory(directory))
+  if (isNewAuthority) await requireRoomForAuthority(directory) // before a password is asked for
+  const access = await openAccess(used, directory)
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
     const { certificate, key } = await currentCertificate(authority, agentId)

@@ -49,7 +49,8 @@ export function expectPolicy({ kind, action, name, response }: PolicyAnswer): vo
   const { status } = response
   const word = (verb: string) => `\`keylime tenant ${verb}${kind}policy\``
   const what = kind === 'runtime' ? 'runtime' : 'measured boot'
-  if (status === 404 || (status === 409 && action === 'update')) // a measured boot policy that is not there is 409 at upstream's verifier
+  if (status === 404 || (status === 409 && action === 'update'))
+    // a measured boot policy that is not there is 409 at upstream's verifier
     throw new KeylimeError('policy_not_found', `the verifier has no ${what} policy named ${name}`, {
       hint: `${word('list')} shows the names${action === 'update' ? `; ${word('add')} makes a new one` : ''}`,
     })
