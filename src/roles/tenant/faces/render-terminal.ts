@@ -4,6 +4,7 @@ import { parseMessage } from '../../../core/api/parse-message.ts'
 import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
 import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
+import { changeText } from '../../../core/policy/demand-changes.ts'
 import { alignColumns, byteSize, type Mark, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantEvent } from '../events.ts'
 import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
@@ -55,6 +56,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
       return `EK accepted by ${event.script}`
     case 'share_sent':
       return event.payloadBytes > 0 ? 'payload and first key share sent to the agent' : 'first key share sent to the agent'
+    case 'change':
+      return changeText(event)
     case 'enrolled':
       return 'second key share and policy handed to the verifier'
     case 'enrolled_status':
