@@ -6,7 +6,7 @@ import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { readSubmittedEvidence, type SubmittedEvidence } from '../evidence/read-submitted-evidence.ts'
 import { parseStoredPolicy } from '../ima/stored-policy.ts'
 import { parseBootPolicy } from '../measured-boot/boot-policy.ts'
-import type { AgentPolicy } from '../policy/agent-policy.ts'
+import { type AgentPolicy, policyMask } from '../policy/agent-policy.ts'
 import type { PolicyRules } from '../policy/machine-policy.ts'
 import { parseTpmPolicy } from '../policy/tpm-policy.ts'
 import { isHashName } from '../tpm/algorithms.ts'
@@ -53,11 +53,11 @@ function policyOf(data: SubmittedEvidence, rules: PolicyRules): AgentPolicy {
     const excess = jsonExcess(Buffer.from(text), LIMITS)
     if (excess) throw new KeylimeError('invalid_request', `a policy ${excess}`)
   }
-  return {
-    tpm: parseTpmPolicy(tpm || '{}'),
-    ima: runtime ? parseStoredPolicy(runtime, rules).ima : null,
-    boot: mb ? parseBootPolicy(mb, rules.bootPolicy) : null,
-  }
+  const ima = runtime ? parseStoredPolicy(runtime, rules).ima : null
+  if (runtime && !ima) throw new KeylimeError('invalid_request', 'runtime_policy is empty: no list could be judged by it')
+  const policy = { tpm: parseTpmPolicy(tpm || '{}'), ima, boot: mb ? parseBootPolicy(mb, rules.bootPolicy) : null }
+  if (policyMask(policy) === 0) throw new KeylimeError('invalid_request', 'the policies demand nothing: nothing would be judged')
+  return policy
 }
 
 const asText = (value: unknown): string =>
