@@ -25,6 +25,28 @@ export function softwareAk(type: 'rsa' | 'ecc', attributes = 0x00050072): Softwa
   return { type, public: sized(area), privateKey: pair.privateKey }
 }
 
+/** What a test may have otherwise in a signing key's public area. */
+export interface AreaChanges {
+  attributes?: number
+  nameAlg?: number
+  /** TPM_ALG_ID and hash; null for none. */
+  scheme?: [algorithm: number, hash: number] | null
+  bits?: number
+  exponent?: number
+  /** Zero bytes in front of the modulus, which is said to be so much longer. */
+  zeros?: number
+}
+
+/** TPM2B_PUBLIC of a signing key as no TPM of ours makes one. */
+export function oddRsaArea({ attributes = 0x00050072, nameAlg = TPM_ALG.SHA256, bits = 2048, zeros = 0, ...changes }: AreaChanges): Buffer {
+  const { exponent = 65_537, scheme = [TPM_ALG.RSASSA, TPM_ALG.SHA256] } = changes
+  const jwk = generateKeyPairSync('rsa', { modulusLength: bits, publicExponent: exponent }).publicKey.export({ format: 'jwk' })
+  const modulus = Buffer.concat([Buffer.alloc(zeros), Buffer.from(jwk.n!, 'base64url')])
+  const schemeBytes = scheme ? Buffer.concat(scheme.map(u16)) : u16(TPM_ALG.NULL)
+  const head = Buffer.concat([u16(TPM_ALG.RSA), u16(nameAlg), u32(attributes), sized(Buffer.alloc(0)), u16(TPM_ALG.NULL), schemeBytes])
+  return sized(Buffer.concat([head, u16(modulus.length * 8), u32(exponent), sized(modulus)]))
+}
+
 export interface QuoteParts {
   nonce: Buffer
   hash?: HashName

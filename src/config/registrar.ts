@@ -33,6 +33,12 @@ export const registrarOptions = options({
     default: 'default',
     doc: 'What an agent must show: an EK certificate, IAK and IDevID, or (default) one of the two.',
   }),
+  same_tpm_under_other_ids: option({
+    parse: oneOf('refuse', 'allow'),
+    default: 'refuse',
+    ours: true,
+    doc: 'What happens when a TPM that is registered registers under another id too: `refuse`, or `allow` as upstream does, which is then logged and shown by `keylime tenant status`. The same id again is always taken.',
+  }),
   malformed_cert_action: option({
     parse: oneOf('warn', 'reject', 'ignore'),
     default: 'warn',

@@ -1,6 +1,9 @@
 import { z } from 'zod'
+import { portNumber } from './port-number.ts'
 
 const PEM_OR_BASE64 = z.string().max(65_536)
+/** Ten times a real one: what registers is kept before anybody has proved anything. */
+const REGISTERED_CERTIFICATE = z.string().max(16_384)
 
 /** Binary fields come as base64, or as hex with or without `0x` (protocol 2.6). */
 export const binary = z
@@ -20,14 +23,14 @@ const absentWhenEmpty = <T extends z.ZodType>(schema: T) =>
 export const registrationRequest = z.object({
   aik_tpm: binary,
   ek_tpm: absentWhenEmpty(binary),
-  ekcert: absentWhenEmpty(PEM_OR_BASE64),
+  ekcert: absentWhenEmpty(REGISTERED_CERTIFICATE),
   ip: absentWhenEmpty(z.string().max(255)),
-  port: absentWhenEmpty(z.coerce.number().int().min(0).max(65_535)),
-  mtls_cert: absentWhenEmpty(PEM_OR_BASE64),
+  port: absentWhenEmpty(portNumber),
+  mtls_cert: absentWhenEmpty(REGISTERED_CERTIFICATE),
   iak_tpm: absentWhenEmpty(binary),
-  iak_cert: absentWhenEmpty(PEM_OR_BASE64),
+  iak_cert: absentWhenEmpty(REGISTERED_CERTIFICATE),
   idevid_tpm: absentWhenEmpty(binary),
-  idevid_cert: absentWhenEmpty(PEM_OR_BASE64),
+  idevid_cert: absentWhenEmpty(REGISTERED_CERTIFICATE),
   iak_attest: absentWhenEmpty(binary),
   iak_sign: absentWhenEmpty(binary),
 })
@@ -53,11 +56,14 @@ export const registeredAgent = z.object({
   ip: z.string().max(255).nullish(),
   port: numberOrDigits.nullish(),
   regcount: numberOrDigits.nullish(),
+  /** Our registrar: other ids of the same TPM, where that is allowed and so. */
+  shares_tpm_with: z.array(z.string().max(255)).max(1000).optional(),
 })
 export type RegisteredAgent = z.infer<typeof registeredAgent>
 
-/** What a registrar of ours sends: every member. */
-export type FullRegisteredAgent = Required<z.input<typeof registeredAgent>>
+/** What a registrar of ours sends: every member of upstream's. */
+export type FullRegisteredAgent = Required<Omit<z.input<typeof registeredAgent>, 'shares_tpm_with'>> &
+  Pick<z.input<typeof registeredAgent>, 'shares_tpm_with'>
 
 /** `results` of a registration: the challenge for the TPM (protocol 2.9). */
 export const registrationChallenge = z.object({ blob: z.string().max(16_384) })

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { portNumber } from './port-number.ts'
 import { prose } from './prose.ts'
 
 const algorithms = z.array(z.string().max(64)).max(64)
@@ -9,9 +10,9 @@ const MAX_KEYRING_TEXT = 4 << 20
 const enrolment = z.object({
   v: z.string().max(64).nullish(),
   cloudagent_ip: z.string().min(1).max(255),
-  cloudagent_port: z.coerce.number().int().min(1).max(65_535),
+  cloudagent_port: portNumber.pipe(z.number().min(1)),
   verifier_ip: z.string().max(255).nullish(),
-  verifier_port: z.coerce.number().int().min(0).max(65_535).nullish(),
+  verifier_port: portNumber.nullish(),
   tpm_policy: z.string().max(65_536),
   runtime_policy: z.string().max(MAX_POLICY_TEXT),
   runtime_policy_name: z.string().max(255).nullish(),
@@ -26,7 +27,7 @@ const enrolment = z.object({
   accept_tpm_signing_algs: algorithms,
   ak_tpm: z.string().max(8192),
   mtls_cert: z.string().max(65_536).nullish(),
-  supported_version: z.string().max(16),
+  supported_version: z.string().regex(/^\d{1,3}\.\d{1,3}$/, 'is not a version such as 2.6'),
 })
 
 /** `POST /v2.x/agents/:id` at the verifier (protocol 3.6). Tenants before 7.12 call the measured boot policy `mb_refstate`, and none the JSON text `null`. */

@@ -3,12 +3,12 @@ import type { Evidence, ImaLog } from '../evidence/evidence.ts'
 import { readEvidenceV2 } from '../evidence/read-evidence-v2.ts'
 import { FRESH_IMA, type ImaPolicy, type ImaProgress } from '../ima/ima-policy.ts'
 import type { BootPolicy } from '../measured-boot/boot-evidence.ts'
-import { type AgentPolicy, policyMask } from '../policy/agent-policy.ts'
+import { type AgentPolicy, quotedPcrs } from '../policy/agent-policy.ts'
 import { judgeStaticPcrs } from '../policy/tpm-policy.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import type { HashName } from '../tpm/algorithms.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
-import { DATA_PCR, IMA_PCR, pcrMask, pcrsOfMask } from '../tpm/pcr-selection.ts'
+import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
 import { type Failure, failure, irrecoverable } from '../verdict/failure.ts'
 import type { AcceptedAlgorithms } from './accepted-algorithms.ts'
@@ -34,6 +34,8 @@ export interface EvidenceRequest {
   nonce: string
   /** `measured_boot_evaluate`: compare the reference state at every round, or only before the first good one. */
   evaluateBootAlways: boolean
+  /** PCRs that were asked for, ascending, where they are not those of the policy: evidence of another time that is judged by another policy. */
+  pcrs?: readonly number[] | undefined
   /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
   effort?: Effort | undefined
 }
@@ -57,9 +59,6 @@ export type EvidenceVerdict =
   /** The machine was rebooted since the last round: the quote holds, but its log must be judged from the first entry. Releases nothing. */
   | { outcome: 'again'; clockInfo: ClockInfo; ima: ImaProgress }
 
-/** PCRs that a quote for this policy must cover, ascending: those it judges, and the one that binds the transport key. */
-export const quotedPcrs = (policy: AgentPolicy): number[] => pcrsOfMask(policyMask(policy) | pcrMask([DATA_PCR]))
-
 const refused = (failures: Failure[]): EvidenceVerdict => ({ outcome: 'failed', failures, ima: FRESH_IMA })
 
 /** Judges what an agent of API 2.x answered, whatever that is. */
@@ -78,7 +77,7 @@ export function verifyEvidence(agent: KnownAgent, evidence: Evidence, request: E
   const transportKey = evidence.transportKey ?? agent.transportKey
   if (!transportKey)
     return refused([irrecoverable('qoute_validation', 'no_pubkey', { message: 'the agent sent no transport key, and none is known' })])
-  const quote = genuineQuote(evidence, { ...agent, nonce, pcrs: quotedPcrs(agent.policy) })
+  const quote = genuineQuote(evidence, { ...agent, nonce, pcrs: request.pcrs ?? quotedPcrs(agent.policy) })
   if (!quote.ok) return refused(quote.failures)
   const { pcrs, clockInfo } = quote
   if (logIsOfEarlierBoot(agent, evidence, clockInfo)) return { outcome: 'again', clockInfo, ima: FRESH_IMA }

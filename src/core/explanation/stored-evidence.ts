@@ -83,8 +83,8 @@ function judgedMembers(reply: unknown, cut: readonly string[]): unknown {
 /** @throws KeylimeError `invalid_request` for what is no stored evidence. */
 export const readEvidence = (json: unknown): StoredEvidence => parseMessage(storedEvidence, json, 'the stored evidence')
 
-/** Judges stored evidence by the same core as the verifier did, with what it knew then. */
-export function judgeAgain(stored: StoredEvidence, policy: AgentPolicy): EvidenceVerdict {
+/** Judges stored evidence by the same core as the verifier did, with what it knew then. @param pcrs that were asked for then. */
+export function judgeAgain(stored: StoredEvidence, policy: AgentPolicy, pcrs?: readonly number[]): EvidenceVerdict {
   const { transport_key, accepted, clock, ima, attestation_count } = stored.before
   const known: KnownAgent = {
     ak: parsePublicArea(Buffer.from(stored.ak, 'base64')),
@@ -106,5 +106,5 @@ export function judgeAgain(stored: StoredEvidence, policy: AgentPolicy): Evidenc
     },
     attestationCount: attestation_count,
   }
-  return judgeReply(known, { reply: stored.reply, nonce: stored.nonce, evaluateBootAlways: stored.evaluate_boot })
+  return judgeReply(known, { reply: stored.reply, nonce: stored.nonce, evaluateBootAlways: stored.evaluate_boot, pcrs })
 }

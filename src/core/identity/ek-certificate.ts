@@ -1,7 +1,10 @@
+import { isKeylimeError } from '../errors.ts'
 import { verifyChain } from '../pki/chain.ts'
 import { sameKey } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
+import { ekDefects } from '../tpm/key-defects.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
+import { certificateUseDefect } from './certificate-use.ts'
 import { tpmMaker } from './tpm-maker.ts'
 
 declare const verified: unique symbol
@@ -42,6 +45,8 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
       hint: 'the agent or the registrar is not telling the truth: look at this machine',
     }
   }
+  const unfit = ekDefects(ek)[0] ?? useOf(ekCertificate)
+  if (unfit) return { ok: false, reason: unfit, hint: 'this is no certificate of a genuine EK: look at this machine, and at who issued it' }
   if (store.length === 0) {
     return {
       ok: false,
@@ -53,6 +58,15 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
   if (!chain.ok) return { ok: false, reason: chain.reason, hint: hintFor(chain.reason, ekCertificate) }
   const found = { certificate: ekCertificate, path: chain.path, maker: tpmMaker(ekCertificate) }
   return { ok: true, verified: found as unknown as VerifiedEkCertificate }
+}
+
+function useOf(certificate: Certificate): string | undefined {
+  try {
+    return certificateUseDefect(certificate, 'ek')
+  } catch (error) {
+    if (isKeylimeError(error)) return `the EK certificate cannot be read: ${error.message}`
+    throw error
+  }
 }
 
 function hintFor(reason: string, certificate: Certificate): string {

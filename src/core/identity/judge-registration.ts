@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto'
+import { isHost } from '../api/host.ts'
 import type { RegistrationRequest } from '../api/registrar.ts'
-import { KeylimeError } from '../errors.ts'
+import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
 import { sameKey } from '../pki/keys.ts'
+import { parseSingleCertificate } from '../pki/single-certificate.ts'
 import type { Certificate } from '../pki/types.ts'
 import { certifyDefect } from '../quote/verify-certify.ts'
-import { akDefects, type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
+import { akDefects, ekDefects } from '../tpm/key-defects.ts'
+import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 import type { AgentRecord } from './agent-record.ts'
 import { deviceIdentityDefect } from './device-identity.ts'
 import { ekFromCertificate } from './ek-from-certificate.ts'
@@ -48,21 +51,29 @@ export function judgeRegistration(
     iak: readCertificate('iak_cert', request.iak_cert, rules, warnings),
     idevid: readCertificate('idevid_cert', request.idevid_cert, rules, warnings),
   }
-  if (request.mtls_cert && request.mtls_cert !== 'disabled') readCertificate('mtls_cert', request.mtls_cert, rules, warnings)
+  if (request.mtls_cert && request.mtls_cert !== 'disabled') checkTlsCertificate(request.mtls_cert, rules, warnings)
+  if (request.ip !== undefined && !isHost(request.ip))
+    throw invalid(`ip is neither a host name nor an IP address: set contact_ip in agent.conf`)
   const ekBytes = request.ek_tpm ?? (certificates.ekcert ? ekFromCertificate(certificates.ekcert) : undefined)
   if (!ekBytes) throw invalid('ek_tpm is missing, and there is no EK certificate to take it from: without an EK no challenge can be made')
   const ek = parsePublicArea(ekBytes)
   const ak = parsePublicArea(request.aik_tpm)
-  const defects = akDefects(ak)
-  if (defects.length > 0) throw invalid(`aik_tpm is not an attestation key: ${defects.join(', ')}`)
-  checkImmutable(known, { ek, ak, ekCertificate: certificates.ekcert })
+  refuse('ek_tpm is not an endorsement key', ekDefects(ek))
+  refuse('aik_tpm is not an attestation key', akDefects(ak))
+  const record = recordOf(agentId, request, { ek: ekBytes, ...certificates }, known)
+  checkSameTpm(record, known)
   checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
   checkDeviceIdentity(agentId, request, { ak, ...certificates }, rules)
   checkIdentityShown(request, rules)
-  return { record: recordOf(agentId, request, { ek: ekBytes, ...certificates }, known), ek, ak, warnings }
+  return { record, ek, ak, warnings }
 }
 
-const invalid = (reason: string) => new KeylimeError('invalid_request', `Could not register agent with invalid data: ${reason}`)
+const INVALID = 'Could not register agent with invalid data'
+const invalid = (reason: string) => new KeylimeError('invalid_request', `${INVALID}: ${reason}`)
+
+function refuse(what: string, defects: readonly string[]): void {
+  if (defects.length > 0) throw invalid(`${what}: ${defects.join(', ')}`)
+}
 
 function readCertificate(field: string, text: string | undefined, rules: RegistrationRules, warnings: string[]): Certificate | null {
   if (text === undefined || text === 'emulator') return null
@@ -70,21 +81,40 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
   try {
     certificate = text.includes('-----BEGIN') ? parseCertificates(text)[0] : parseCertificate(text)
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `Could not register agent with invalid data: ${field} is no certificate`, { cause })
+    throw new KeylimeError('invalid_request', `${INVALID}: ${field} is no certificate`, { cause })
   }
   if (!certificate) throw invalid(`${field} holds no certificate`)
+  checkStrict(field, certificate, rules, warnings)
+  return certificate
+}
+
+/** Stored and shown as it came: it must be one certificate and nothing else. */
+function checkTlsCertificate(text: string, rules: RegistrationRules, warnings: string[]): void {
+  try {
+    checkStrict('mtls_cert', parseSingleCertificate(text, 'mtls_cert'), rules, warnings)
+  } catch (error) {
+    if (!isKeylimeError(error) || error.message.startsWith(INVALID)) throw error
+    throw new KeylimeError('invalid_request', `${INVALID}: ${error.message}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) })
+  }
+}
+
+function checkStrict(field: string, certificate: Certificate, rules: RegistrationRules, warnings: string[]): void {
   if (!certificate.strict && rules.malformed === 'reject')
     throw invalid(`${field} is not strict DER, and malformed_cert_action is "reject"`)
   if (!certificate.strict && rules.malformed === 'warn')
     warnings.push(`${field} is not strict DER, as some makers deliver them; its original bytes are kept`)
-  return certificate
 }
 
-function checkImmutable(known: AgentRecord | null, now: { ek: PublicArea; ak: PublicArea; ekCertificate: Certificate | null }): void {
+/**
+ * The TPM of a record is the one that its id is bound to; an EK certificate may come later, and none may go or change.
+ * @param known the active record of the id. @throws KeylimeError `forbidden`.
+ */
+export function checkSameTpm(record: AgentRecord, known: AgentRecord | null): void {
   if (!known) return
-  const sameEk = sameKey(parsePublicArea(known.ek).key, now.ek.key)
-  const sameAk = parsePublicArea(known.ak).name.equals(now.ak.name)
-  const sameCertificate = known.ekCertificate === null || (now.ekCertificate !== null && known.ekCertificate.equals(now.ekCertificate.der))
+  const sameEk = sameKey(parsePublicArea(known.ek).key, parsePublicArea(record.ek).key)
+  const sameAk = parsePublicArea(known.ak).name.equals(parsePublicArea(record.ak).name)
+  const sameCertificate =
+    known.ekCertificate === null || (record.ekCertificate !== null && known.ekCertificate.equals(record.ekCertificate))
   if (!sameEk || !sameAk || !sameCertificate) throw new KeylimeError('forbidden', IDENTITY_CHANGED)
 }
 
@@ -103,15 +133,12 @@ function checkDeviceIdentity(
   if (!request.iak_tpm || !shown.iak || !request.idevid_tpm || !shown.idevid)
     throw invalid('iak_tpm, iak_cert, idevid_tpm and idevid_cert go together')
   const iak = parsePublicArea(request.iak_tpm)
+  const idevid = parsePublicArea(request.idevid_tpm)
   checkKeyOfCertificate('iak_tpm', iak, 'iak_cert', shown.iak)
-  checkKeyOfCertificate('idevid_tpm', parsePublicArea(request.idevid_tpm), 'idevid_cert', shown.idevid)
-  for (const [field, certificate] of [
-    ['iak_cert', shown.iak],
-    ['idevid_cert', shown.idevid],
-  ] as const) {
-    const defect = deviceIdentityDefect(certificate, rules.store, rules.now)
-    if (defect) throw invalid(`${field}: ${defect}`)
-  }
+  checkKeyOfCertificate('idevid_tpm', idevid, 'idevid_cert', shown.idevid)
+  const device = { iak: { key: iak, certificate: shown.iak }, idevid: { key: idevid, certificate: shown.idevid } }
+  const deviceDefect = deviceIdentityDefect(device, rules.store, rules.now)
+  if (deviceDefect) throw invalid(deviceDefect)
   if (!request.iak_attest || !request.iak_sign) throw invalid('iak_attest and iak_sign must prove that the IAK certified the AK')
   const id = Buffer.from(agentId, 'utf8')
   const defect = certifyDefect({

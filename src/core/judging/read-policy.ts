@@ -27,12 +27,12 @@ export function readPolicy({ kind, bytes: given, encoding = 'utf8', arrives }: P
   const digest = createHash('sha256').update(bytes).digest('hex')
   const text = bytes.toString('utf8')
   if (kind === 'mb') {
-    const demands = parseBootPolicy(text, rules.bootPolicy) !== null
+    const demands = parseBootPolicy(text, rules.bootPolicy)
     return {
       digest,
       bytes,
       runtime: null,
-      boot: demands ? { digest, text: sharedBytes(bytes), heavy: false } : null,
+      boot: demands ? { digest, text: sharedBytes(bytes), pcrs: demands.pcrs, heavy: false } : null,
       dangers: bootDangers(text, rules.bootPolicy),
     }
   }

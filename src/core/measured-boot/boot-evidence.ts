@@ -15,5 +15,7 @@ export interface BootEvidence {
 
 /** A measured boot policy, parsed once and shared. */
 export interface BootPolicy {
+  /** PCRs without which it judges nothing: they are quoted whatever else is asked for. */
+  readonly pcrs: readonly number[]
   judge(evidence: BootEvidence): { failures: Failure[]; bootAggregates: readonly { hash: HashName; digest: string }[] }
 }

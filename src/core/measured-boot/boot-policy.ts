@@ -19,6 +19,12 @@ export type BootPolicyName = (typeof BOOT_POLICY_NAMES)[number]
 
 export const isBootPolicyName = (name: string): name is BootPolicyName => (BOOT_POLICY_NAMES as readonly string[]).includes(name)
 
+/** What every firmware measures (PC Client Platform Firmware Profile, section 3.3.4). What comes above them the operating system may extend too, and no boot log explains that. */
+const FIRMWARE_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7]
+
+/** PCRs without which a policy of this name judges nothing. */
+export const neededBootPcrs = (name: BootPolicyName): readonly number[] => (name === 'example' ? EXAMPLE_PCRS : FIRMWARE_PCRS)
+
 const EVENTS_SHOWN = 20
 
 /** Microseconds, on a slow machine: see `Effort`. */
@@ -41,7 +47,7 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
   if (!json) return null
   const isExample = name === 'example'
   const judge: Judge = { name, pcrs: isExample ? EXAMPLE_PCRS : MEASURED_BOOT_PCRS, state: isExample ? parseReferenceState(json) : null }
-  return { judge: (evidence) => judgeBoot(evidence, judge) }
+  return { pcrs: neededBootPcrs(name), judge: (evidence) => judgeBoot(evidence, judge) }
 }
 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
@@ -56,6 +62,8 @@ export function parseBootPolicyText(text: string): Record<string, unknown> | nul
 
 function judgeBoot({ pcrs, log, evaluate, effort }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
   const refused = (failures: Failure[]) => ({ failures, bootAggregates: [] })
+  const missing = missingPcrs(pcrs, judge)
+  if (missing.length > 0) return refused(missing) // it would be judged by less than it demands
   if (!log) return refused(unused(pcrs, judge))
   effort?.spend(log.length * COST.byte)
   let parsed: BootEventLog
@@ -114,12 +122,16 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
 }
 
 /** What the policy of that name says of the log (policies C.5). */
-function compared(pcrs: VerifiedPcrs, log: BootEventLog, { name, pcrs: needed, state }: Judge): Failure[] {
+function compared(pcrs: VerifiedPcrs, log: BootEventLog, { name, state }: Judge): Failure[] {
   if (name === 'reject-all')
     return [failure('measured_boot', 'policy_reject-all', { message: 'the policy "reject-all" accepts no machine', policy: name })]
-  if (!state) return []
-  const missing = needed.filter((pcr) => !pcrs.values.has(pcr))
-  if (missing.length === 0) return judgeByExample(log, seeEvents(log, pcrs.hash), state, pcrs.hash)
-  const message = `PCRs ${missing.join(', ')}, which policy ${name} judges, were not quoted: the mask of tpm_policy lacks them`
+  return state ? judgeByExample(log, seeEvents(log, pcrs.hash), state, pcrs.hash) : []
+}
+
+/** A policy that is given and cannot judge is a failure, never a pass. */
+function missingPcrs(pcrs: VerifiedPcrs, { name }: Judge): Failure[] {
+  const missing = neededBootPcrs(name).filter((pcr) => !pcrs.values.has(pcr))
+  if (missing.length === 0) return []
+  const message = `PCRs ${missing.join(', ')}, which policy ${name} judges, were not quoted`
   return [failure('measured_boot', 'missing_pcrs', { message, context: 'PCRs are missing in quote', data: missing })]
 }

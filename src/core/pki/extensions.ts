@@ -1,4 +1,4 @@
-import { childrenOf, readBitString, readElement, readInteger, readOid, TAG } from './der.ts'
+import { childrenOf, expectTag, readBitString, readElement, readInteger, readOid, TAG } from './der.ts'
 import type { Certificate } from './types.ts'
 
 export const EXTENSION = {
@@ -18,7 +18,14 @@ export const EXTENSION = {
 } as const
 
 /** Bits of KeyUsage, the first is the highest of the first byte. */
-export const KEY_USAGE = { digitalSignature: 0, keyCertSign: 5, crlSign: 6 } as const
+export const KEY_USAGE = {
+  digitalSignature: 0,
+  keyEncipherment: 2,
+  dataEncipherment: 3,
+  keyAgreement: 4,
+  keyCertSign: 5,
+  crlSign: 6,
+} as const
 
 export interface BasicConstraints {
   readonly ca: boolean
@@ -48,4 +55,12 @@ export function hasKeyUsage(certificate: Certificate, bit: number): boolean | un
 export function extendedKeyUsageOf(certificate: Certificate): string[] | undefined {
   const extension = certificate.extensions.get(EXTENSION.extendedKeyUsage)
   return extension ? childrenOf(readElement(extension.value)).map(readOid) : undefined
+}
+
+/** Dotted OIDs of CertificatePolicies; an empty list when the certificate names none. */
+export function certificatePoliciesOf(certificate: Certificate): string[] {
+  const extension = certificate.extensions.get(EXTENSION.certificatePolicies)
+  return extension
+    ? childrenOf(readElement(extension.value)).map((policy) => readOid(expectTag(childrenOf(policy)[0], TAG.oid, 'a policy')))
+    : []
 }

@@ -1,6 +1,6 @@
 import type { ImaPolicy } from '../ima/ima-policy.ts'
 import type { BootPolicy } from '../measured-boot/boot-evidence.ts'
-import { IMA_PCR, pcrMask } from '../tpm/pcr-selection.ts'
+import { DATA_PCR, IMA_PCR, pcrMask, pcrsOfMask } from '../tpm/pcr-selection.ts'
 import type { TpmPolicy } from './tpm-policy.ts'
 
 /** All that one machine must meet. */
@@ -11,7 +11,11 @@ export interface AgentPolicy {
 }
 
 /**
- * PCRs to ask for, as a mask: those of the static policy, and PCR 10 for a runtime policy whatever the mask says. A policy whose PCRs are not quoted
- * would silently judge nothing (invariant 10).
+ * Which PCRs a machine's policies need, as a mask: what is asked of it and what its quote must cover. Those of the static policy, by mask and by value, PCR 10 for
+ * a runtime policy, and those of measured boot, whatever the mask says: a policy whose PCRs are not quoted would silently judge nothing (invariant 10).
  */
-export const policyMask = ({ tpm, ima }: AgentPolicy): number => (ima ? tpm.mask | pcrMask([IMA_PCR]) : tpm.mask)
+export const policyMask = ({ tpm, ima, boot }: AgentPolicy): number =>
+  (tpm.mask | pcrMask([...tpm.allowed.keys()]) | (ima ? pcrMask([IMA_PCR]) : 0) | pcrMask(boot?.pcrs ?? [])) >>> 0
+
+/** PCRs that a quote for these policies must cover, ascending: those that they need, and the one that binds the transport key. */
+export const quotedPcrs = (policy: AgentPolicy): number[] => pcrsOfMask(policyMask(policy) | pcrMask([DATA_PCR]))

@@ -25,6 +25,8 @@ export interface ReadRuntimePolicy {
 
 /** A measured boot policy that was read. */
 export interface ReadBootPolicy extends SharedText {
+  /** `BootPolicy.pcrs` */
+  pcrs: readonly number[]
   /** Taking it up takes so long that no thread does that others wait for. */
   heavy: boolean
 }
@@ -101,7 +103,7 @@ export function machinePolicy(packed: PackedAgentPolicy, shelf: PolicyShelf, jud
   const heavy = (runtime !== null && !isLight(runtime.packed)) || (boot?.heavy ?? false)
   if (!heavy) return { ...unpackAgentPolicy(packed, shelf, judging), packed, heavy }
   const hasIma = imaKeys !== null || (runtime !== null && !runtime.packed.isEmpty)
-  return { tpm: packed.tpm, ima: hasIma ? ELSEWHERE : null, boot: boot ? ELSEWHERE : null, packed, heavy }
+  return { tpm: packed.tpm, ima: hasIma ? ELSEWHERE : null, boot: boot ? { pcrs: boot.pcrs, ...ELSEWHERE } : null, packed, heavy }
 }
 
 /** @param text of a keyring (`ima_sign_verification_keys`), not empty. @throws KeylimeError `invalid_request` that names the key. */

@@ -18,7 +18,9 @@ export interface Certification {
 /** Checks a TPM2_Certify statement (protocol 2.8). @returns undefined when it holds, else what is wrong. */
 export function certifyDefect({ signer, subjectName, attest, signature, qualifyingData }: Certification): string | undefined {
   try {
-    if (!verifySignature(signer, attest, parseSignature(signature))) return 'the signature does not verify'
+    const signed = parseSignature(signature)
+    if (signed.hash === 'sha1') return 'it is signed with SHA-1'
+    if (!verifySignature(signer, attest, signed)) return 'the signature does not verify'
     const { extraData, name } = parseCertifyAttest(attest)
     if (!qualifyingData.some((data) => sameBytes(data, extraData))) return 'it was made for another agent id or challenge'
     return sameBytes(name, subjectName) ? undefined : 'it certifies another key'

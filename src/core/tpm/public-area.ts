@@ -33,6 +33,8 @@ export interface PublicArea {
   scheme: Scheme | null
   /** Modulus size for RSA, size of the field for ECC. */
   keyBits: number
+  /** RSA's public exponent; null for ECC. */
+  exponent: number | null
   curve: CurveName | null
   key: KeyObject
   /** TPM2B_NAME's content: nameAlg and the digest of `bytes` (Part 1, section 16). */
@@ -76,14 +78,15 @@ function readScheme(reader: ByteReader): Scheme | null {
   return scheme
 }
 
-function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' | 'keyBits' | 'curve' | 'key'> {
+function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' | 'keyBits' | 'exponent' | 'curve' | 'key'> {
   if (type === TPM_ALG.RSA) {
     const keyBits = reader.u16()
     const exponent = reader.u32() || 65537
     const modulus = reader.sized()
     if (modulus.length * 8 !== keyBits)
       throw new KeylimeError('malformed', `RSA modulus has ${modulus.length * 8} bits, ${keyBits} are declared`)
-    return { type: 'rsa', keyBits, curve: null, key: publicKey({ kty: 'RSA', n: modulus.toString('base64url'), e: trimmed(exponent) }) }
+    const key = publicKey({ kty: 'RSA', n: modulus.toString('base64url'), e: trimmed(exponent) })
+    return { type: 'rsa', keyBits, exponent, curve: null, key }
   }
   if (type === TPM_ALG.ECC) {
     const curve = curveOf(reader.u16())
@@ -91,7 +94,7 @@ function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' |
     const x = coordinate(reader.sized(), curve.size)
     const y = coordinate(reader.sized(), curve.size)
     const key = publicKey({ kty: 'EC', crv: curve.name, x: x.toString('base64url'), y: y.toString('base64url') })
-    return { type: 'ecc', keyBits: curve.name === 'P-521' ? 521 : curve.size * 8, curve: curve.name, key }
+    return { type: 'ecc', keyBits: curve.name === 'P-521' ? 521 : curve.size * 8, exponent: null, curve: curve.name, key }
   }
   throw new KeylimeError('malformed', `TPMT_PUBLIC of type 0x${type.toString(16).padStart(4, '0')} is neither RSA nor ECC`)
 }
@@ -112,14 +115,4 @@ function publicKey(jwk: Record<string, string>): KeyObject {
   } catch (cause) {
     throw new KeylimeError('malformed', 'the TPM public area does not hold a valid key', { cause })
   }
-}
-
-/** Attributes that make a key an attestation key: it signs only what the TPM itself made, and cannot leave the TPM. */
-const AK_REQUIRED = ['fixedTPM', 'fixedParent', 'sensitiveDataOrigin', 'userWithAuth', 'restricted', 'sign'] as const
-
-/** What keeps `area` from being an attestation key; empty when nothing does (invariant 3). */
-export function akDefects(area: PublicArea): string[] {
-  const defects: string[] = AK_REQUIRED.filter((name) => !(area.attributes & OBJECT_ATTRIBUTE[name])).map((name) => `${name} is not set`)
-  if (area.attributes & OBJECT_ATTRIBUTE.decrypt) defects.push('decrypt is set')
-  return defects
 }

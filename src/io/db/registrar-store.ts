@@ -1,114 +1,59 @@
-import { type Kysely, sql } from 'kysely'
+import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import type { Migration } from './migrate.ts'
-
-/** A registration that waits for the proof of its TPM. */
-export interface PendingRegistration {
-  record: AgentRecord
-  /** What only the TPM with the registered EK can recover. */
-  secret: Buffer
-  /** Milliseconds since the epoch. */
-  expiresAt: number
-}
-
-interface Tables {
-  registered_agents: { agent_id: string; record: string; regcount: number }
-  pending_registrations: { agent_id: string; record: string; secret: Uint8Array; expires_at: number }
-}
-
-export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
-  async (db) => {
-    await sql`create table registered_agents(agent_id text primary key, record text not null, regcount integer not null) without rowid`.execute(
-      db,
-    )
-    await sql`create table pending_registrations(agent_id text primary key, record text not null, secret blob not null, expires_at integer not null) without rowid`.execute(
-      db,
-    )
-    await sql`create index pending_by_expiry on pending_registrations(expires_at)`.execute(db)
-  },
-]
+import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
+import { decodeRecord, ekKeyOf, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
 
 /** Agents whose TPM has proved itself, and registrations that have not yet. Every method is durable when it returns. */
 export interface RegistrarStore {
   find(agentId: string): Promise<AgentRecord | null>
-  findPending(agentId: string): Promise<PendingRegistration | null>
   list(): Promise<string[]>
-  putPending(pending: PendingRegistration): Promise<void>
-  dropPending(agentId: string): Promise<void>
-  dropExpired(now: number): Promise<void>
-  countPending(): Promise<number>
-  /** Moves a pending registration into its place: from now on the id belongs to this TPM. */
+  /** Other ids under which the TPM of this record is registered. */
+  othersOfTpm(record: AgentRecord): Promise<string[]>
+  /** The registration that this answer proves. */
+  findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
+  hasPending(agentId: string, now: number): Promise<boolean>
+  /** Beside all others of the id; makes room at the cost of who has most. */
+  putPending(pending: PendingRegistration, now: number): Promise<void>
+  /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. */
   activate(record: AgentRecord): Promise<void>
   /** @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
   close(): Promise<void>
 }
 
-export function registrarStore(database: Kysely<unknown>): RegistrarStore {
-  const db = database as Kysely<Tables>
+export function registrarStore(database: Kysely<unknown>, limits: PendingLimits = PENDING_LIMITS): RegistrarStore {
+  const db = database as Kysely<RegistrarTables>
+  const pending = new PendingRegistrations(db, limits)
   return {
     async find(agentId) {
       const row = await db.selectFrom('registered_agents').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
-      return row ? decode(row.record) : null
-    },
-    async findPending(agentId) {
-      const row = await db.selectFrom('pending_registrations').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
-      return row ? { record: decode(row.record), secret: Buffer.from(row.secret), expiresAt: row.expires_at } : null
+      return row ? decodeRecord(row.record) : null
     },
     async list() {
       const rows = await db.selectFrom('registered_agents').select('agent_id').orderBy('agent_id').execute()
       return rows.map((row) => row.agent_id)
     },
-    async putPending({ record, secret, expiresAt }) {
-      const row = { agent_id: record.agentId, record: encode(record), secret, expires_at: expiresAt }
-      await db
-        .insertInto('pending_registrations')
-        .values(row)
-        .onConflict((c) => c.column('agent_id').doUpdateSet(row))
-        .execute()
+    async othersOfTpm({ agentId, ek }) {
+      const query = db.selectFrom('registered_agents').select('agent_id').where('ek_key', '=', ekKeyOf(ek)).where('agent_id', '!=', agentId)
+      return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => row.agent_id)
     },
-    async dropPending(agentId) {
-      await db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).execute()
-    },
-    async dropExpired(now) {
-      await db.deleteFrom('pending_registrations').where('expires_at', '<=', now).execute()
-    },
-    async countPending() {
-      const row = await db
-        .selectFrom('pending_registrations')
-        .select((e) => e.fn.countAll<number>().as('n'))
-        .executeTakeFirstOrThrow()
-      return Number(row.n)
-    },
+    findPending: (agentId, answer) => pending.find(agentId, answer),
+    hasPending: (agentId, now) => pending.has(agentId, now),
+    putPending: (registration, now) => pending.put(registration, now),
     async activate(record) {
-      await db.transaction().execute(async (transaction) => {
-        const row = { agent_id: record.agentId, record: encode(record), regcount: record.regcount }
-        await transaction
-          .insertInto('registered_agents')
-          .values(row)
-          .onConflict((c) => c.column('agent_id').doUpdateSet(row))
-          .execute()
-        await transaction.deleteFrom('pending_registrations').where('agent_id', '=', record.agentId).execute()
-      })
+      const row = { agent_id: record.agentId, record: encodeRecord(record), regcount: record.regcount, ek_key: ekKeyOf(record.ek) }
+      const insert = db.insertInto('registered_agents').values(row)
+      await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
+      await pending.drop(record.agentId) // after a crash in between, what is left expires
     },
     async delete(agentId) {
       const result = await db.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
-      await db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).execute()
+      await pending.drop(agentId)
       return result.numDeletedRows > 0n
     },
     close: () => db.destroy(),
   }
 }
 
-const BINARY = ['ek', 'ekCertificate', 'ak', 'iak', 'iakCertificate', 'idevid', 'idevidCertificate'] as const
-
-const encode = (record: AgentRecord): string =>
-  JSON.stringify(record, (key, value) =>
-    (BINARY as readonly string[]).includes(key) && value ? Buffer.from(value.data ?? value).toString('base64') : value,
-  )
-
-function decode(text: string): AgentRecord {
-  const json = JSON.parse(text) as Record<string, unknown>
-  for (const key of BINARY) if (typeof json[key] === 'string') json[key] = Buffer.from(json[key], 'base64')
-  return json as unknown as AgentRecord
-}
+/** That are told of. */
+const MAX_OTHERS = 100

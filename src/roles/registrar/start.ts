@@ -2,9 +2,11 @@ import path from 'node:path'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
-import { REGISTRAR_MIGRATIONS, registrarStore } from '../../io/db/registrar-store.ts'
+import { REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
+import { registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { serve } from '../../io/http/server.ts'
@@ -12,6 +14,8 @@ import type { Logger } from '../../io/log/logger.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
+
+const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, ofAll: { perSecond: 1, burst: 50 } }
 
 export interface RunningRegistrar {
   port: number
@@ -34,9 +38,10 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     store,
     clock: systemClock,
     logger,
-    rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action },
+    rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action, sameTpm: values.same_tpm_under_other_ids },
     makerCertificates: await makerCertificates(settings, logger),
     agentLock: createKeyedLock(),
+    wrongAnswers: new RateLimiter(TOLD_WRONG_ANSWERS),
   }
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { agentIds } from '../../../src/core/api/agent-ids.ts'
 import { registeredAgent } from '../../../src/core/api/registrar.ts'
 import { serverVersion } from '../../../src/core/api/server-version.ts'
@@ -17,7 +18,8 @@ import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
 
-const home = temporaryKeylimeDir()
+/** Two TPMs stand for all machines. */
+const home = temporaryKeylimeDir({ KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' })
 let registrar: RunningRegistrar
 let admin: ApiClient
 let plain: ApiClient
@@ -108,7 +110,7 @@ test('its answers are those that tenants of ours read, whole', async () => {
   const { results: agent } = await show('one')
   const read = registeredAgent.parse(agent)
   expect(read).toEqual(agent)
-  expect(Object.keys(registeredAgent.shape).filter((member) => !(member in read))).toEqual([])
+  expect(Object.keys(registeredAgent.shape).filter((member) => !(member in read))).toEqual(['shares_tpm_with']) // where there are others
   expect(agentIds.parse((await admin.request('GET', '/v2.6/agents/')).results)).toContain('one')
   const { results: version } = await admin.request('GET', '/version')
   expect(serverVersion.parse(version)).toEqual(version)
@@ -131,13 +133,49 @@ test('no other TPM, AK or certificate takes over a registered id', async () => {
     })
 })
 
-test('a wrong answer drops the challenge, and leaves an active registration as it was', async () => {
+test('a wrong answer changes nothing, and the right one is taken once', async () => {
   await enrol('steady', first())
   const { results } = await register('steady', first().body)
-  expect((await activate('steady', 'a'.repeat(96))).status).toBe(400)
+  const right = await answer(first(), 'steady', results)
+  for (let i = 0; i < 20; i++) expect((await activate('steady', 'a'.repeat(96))).status).toBe(400)
   expect((await show('steady')).results).toMatchObject({ regcount: 1 })
-  expect((await activate('steady', await answer(first(), 'steady', results))).status).toBe(404)
+  expect((await activate('steady', right.toUpperCase())).status).toBe(200)
+  expect((await activate('steady', right)).status).toBe(404)
+  expect((await show('steady')).results).toMatchObject({ regcount: 2 })
   expect((await register('steady', second().body)).status).toBe(403)
+})
+
+test('copies of a machine’s public keys, in a flood, cannot keep it from being registered', async () => {
+  const copy = { ...first().body, ip: '192.0.2.66', port: 66 }
+  for (let round = 0; round < 15; round++) {
+    const id = `flooded-${round}`
+    const flood = (count: number) => Promise.all(Array.from({ length: count }, () => register(id, copy)))
+    await flood(5)
+    const { results } = await register(id, first().body)
+    const [right] = await Promise.all([answer(first(), id, results), flood(10)])
+    await Promise.all(Array.from({ length: 5 }, () => activate(id, 'a'.repeat(96))))
+    expect((await activate(id, right)).status).toBe(200)
+    expect((await show(id)).results).toMatchObject({ ip: '10.0.0.7', port: 9002, regcount: 1 })
+  }
+})
+
+test('of thirty TPMs that register one id, the one that answers has it, and no other any more', async () => {
+  const others = Array.from({ length: 28 }, () => ({ ...second().body, ek_tpm: strangersEk(), ekcert: undefined }))
+  const [{ results }, late] = await Promise.all([
+    register('wanted', first().body),
+    register('wanted', second().body),
+    ...others.map((body) => register('wanted', body)),
+  ])
+  const [mine, theirs] = [await answer(first(), 'wanted', results), await answer(second(), 'wanted', late.results)]
+  expect((await activate('wanted', mine)).status).toBe(200)
+  expect((await activate('wanted', theirs)).status).toBe(404)
+  expect((await show('wanted')).results).toMatchObject({ ek_tpm: first().body['ek_tpm'] })
+})
+
+test('a TPM that has other ids is shown with them, where that is allowed', async () => {
+  await enrol('twin-a', first())
+  await enrol('twin-b', first())
+  expect((await show('twin-a')).results).toMatchObject({ shares_tpm_with: expect.arrayContaining(['twin-b']) })
 })
 
 test('an activation without a challenge changes nothing', async () => {
@@ -173,6 +211,14 @@ test('binary fields may be hex', async () => {
   expect((await register('hex', { ...first().body, ek_tpm: hex('ek_tpm'), aik_tpm: `0x${hex('aik_tpm')}` })).status).toBe(200)
 })
 
+/** A storage key that nobody has. */
+function strangersEk(): string {
+  const area = Buffer.from(first().body['ek_tpm'] as string, 'base64')
+  randomBytes(200).copy(area, area.length - 201)
+  area[area.length - 1]! |= 1
+  return area.toString('base64')
+}
+
 test.each([
   ['no AK', { aik_tpm: undefined }, /aik_tpm/],
   ['an AK that may sign anything', { aik_tpm: softwareAk('rsa', 0x00040072).public.toString('base64') }, /restricted is not set/],
@@ -182,6 +228,10 @@ test.each([
   ['a certificate that is none', { ekcert: 'AAAA' }, /ekcert/],
   ['half an identity', { iak_tpm: 'AAAA' }, /go together|TPM/],
   ['a port that is none', { port: 70000 }, /port/],
+  ['a list as its port', { port: [1] }, /port/],
+  ['a truth as its port', { port: true }, /port/],
+  ['digits that are no port', { port: '0x10' }, /port/],
+  ['a certificate of ten thousand characters', { ekcert: 'A'.repeat(20_000) }, /ekcert/],
 ])('a registration with %s is refused', async (_name, changes, reason) => {
   const { status, message } = await register('bad', { ...first().body, ...changes })
   expect([status, message]).toEqual([400, expect.stringMatching(reason)])
@@ -209,4 +259,38 @@ test('registrations are kept over a restart', async () => {
   plain = openApiClient({ url: `http://127.0.0.1:${registrar.port}`, name: 'registrar', timeoutSeconds: 10 })
   expect((await show('lasting')).status).toBe(200)
   expect((await register('lasting', second().body)).status).toBe(403)
+})
+
+describe('where a TPM may have one id', () => {
+  const own = temporaryKeylimeDir()
+  let strict: RunningRegistrar
+  let client: ApiClient
+  beforeAll(async () => {
+    const verifier = await startVerifier(loadVerifierSettings(own.env), testLogger('verifier'))
+    await verifier.stop()
+    strict = await startRegistrar(loadRegistrarSettings(own.env), testLogger('registrar'))
+    client = openApiClient({ url: `http://127.0.0.1:${strict.port}`, name: 'registrar', timeoutSeconds: 10 })
+  })
+  afterAll(async () => {
+    await client.close()
+    await strict.stop()
+    own.remove()
+  })
+  const ask = (id: string, body: object) => client.request('POST', `/v2.6/agents/${id}`, { body })
+  const reply = (id: string, tag: string) => client.request('PUT', `/v2.6/agents/${id}`, { body: { auth_tag: tag } })
+
+  test('it gets no other, whichever of its certificates it shows, and its own again', async () => {
+    const [early, only] = [await ask('early', first().body), await ask('only', first().body)]
+    expect((await reply('only', await answer(first(), 'only', only.results))).status).toBe(200)
+    expect(await reply('early', await answer(first(), 'early', early.results))).toMatchObject({ status: 403 })
+    const { ekcert: _gone, ...withoutCertificate } = first().body
+    for (const body of [first().body, withoutCertificate]) {
+      const refused = await ask('other', body)
+      expect(refused).toMatchObject({ status: 403, message: expect.stringMatching(/under another agent id/) })
+      expect(refused.message).not.toContain('only')
+    }
+    const again = await ask('only', first().body)
+    expect((await reply('only', await answer(first(), 'only', again.results))).status).toBe(200)
+    expect((await ask('other', second().body)).status).toBe(200)
+  })
 })

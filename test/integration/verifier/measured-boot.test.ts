@@ -53,6 +53,18 @@ test('the boot log of another machine is refused, and so is none', async () => {
   expect((await status('silent')).last_event_id).toBe('pcr_validation.unused_pcr_0')
 })
 
+test('a measured boot policy is judged whatever the mask says, at enrolment and at an update', async () => {
+  const silent = await machine('no-secure-boot')
+  silent.extra = {}
+  await add('masked', silent, { tpm_policy: '{"mask":"0x0"}', mb_policy: '{"x": 1}' })
+  await until('the verdict', async () => (await status('masked')).operational_state === 9)
+  expect((await status('masked')).last_event_id).toBe('pcr_validation.unused_pcr_0')
+  await bed.add('later', silent)
+  await until('attested', async () => (await status('later')).attestation_count >= 2)
+  expect((await bed.admin.request('PUT', '/v2.6/agents/later', { body: { mb_policy: '{"x": 1}' } })).status).toBe(200)
+  await until('the verdict', async () => (await status('later')).operational_state === 9)
+})
+
 test('named policies are stored, listed, used, protected while in use, and deleted', async () => {
   const call = (method: 'GET' | 'POST' | 'PUT' | 'DELETE', name: string, body?: object) =>
     bed.admin.request(method, `/v2.6/mbpolicies/${name}`, body ? { body } : {})

@@ -1,36 +1,71 @@
+import { createHash } from 'node:crypto'
 import { parseAgentId } from '../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { activationRequest } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { registrationTag, sameTag } from '../../../core/payload/auth-tag.ts'
-import type { Route } from '../../../io/http/route.ts'
+import type { AgentRecord } from '../../../core/identity/agent-record.ts'
+import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
+import { peerNetwork } from '../../../io/http/peer-network.ts'
+import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import type { RegistrarContext } from './registrar-context.ts'
 
 /**
- * `PUT /v2.x/agents/:id`: the proof that the TPM holds the EK and the AK (protocol 2.10). A challenge can be answered once; a wrong answer
- * drops the pending registration and touches no active one.
+ * `PUT /v2.x/agents/:id`: the proof that the TPM holds the EK and the AK (protocol 2.10). Each registration that waits has an answer of its own, which can be
+ * given once; a wrong answer changes nothing, neither of those that wait nor of an active one.
  */
 export function activateAgent(context: RegistrarContext): Route['handle'] {
-  return async ({ params, body }) => {
-    const agentId = parseAgentId(params['id']!)
-    const { auth_tag: tag } = parseMessage(activationRequest, body, 'the activation')
+  const { store, clock, logger } = context
+  return async (request) => {
+    const agentId = parseAgentId(request.params['id']!)
+    const { auth_tag: tag } = parseMessage(activationRequest, request.body, 'the activation')
     return context.agentLock.take(agentId, async () => {
-      const pending = await context.store.findPending(agentId)
-      if (!pending || pending.expiresAt <= context.clock.now()) {
-        if (pending) await context.store.dropPending(agentId)
-        throw new KeylimeError('agent_not_found', `no registration of agent ${agentId} waits for an answer`)
-      }
-      if (!sameTag(registrationTag(pending.secret, agentId), tag.toLowerCase())) {
-        await context.store.dropPending(agentId)
-        context.logger.warn(`agent ${agentId} gave a wrong answer to the challenge of its TPM: not activated`)
+      const now = clock.now()
+      const pending = await store.findPending(agentId, answerDigest(tag))
+      if (!pending || pending.expiresAt <= now) {
+        if (!(await store.hasPending(agentId, now)))
+          throw new KeylimeError('agent_not_found', `no registration of agent ${agentId} waits for an answer`)
+        tellWrongAnswer(context, request, agentId)
         throw new KeylimeError(
           'invalid_request',
           `Auth tag ${tag} for agent ${agentId} does not match: its TPM does not hold both EK and AK`,
         )
       }
-      await context.store.activate(pending.record)
-      context.logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
+      // Two ids of one TPM are activated one after another, so that each sees the other.
+      await context.agentLock.take(`tpm ${pending.record.ek.toString('base64')}`, () => activate(context, pending.record))
+      logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
       return {}
     })
   }
+}
+
+/** Another TPM may have been activated under this id, or this TPM under another id, since the challenge was made. */
+async function activate(context: RegistrarContext, record: AgentRecord): Promise<void> {
+  const known = await context.store.find(record.agentId)
+  checkSameTpm(record, known)
+  await checkOtherIds(context, record)
+  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 })
+}
+
+/**
+ * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
+ * other id stands only in the log, because anybody may ask.
+ */
+export async function checkOtherIds({ store, rules, logger }: RegistrarContext, record: AgentRecord): Promise<void> {
+  const others = await store.othersOfTpm(record)
+  if (others.length === 0) return
+  const shared = `the TPM of agent ${record.agentId} is registered under other ids too`
+  logger.warn(shared, { others: others.slice(0, 10), of: others.length, same_tpm_under_other_ids: rules.sameTpm })
+  if (rules.sameTpm === 'allow') return
+  throw new KeylimeError('forbidden', 'this TPM is registered under another agent id: one TPM may have one id', {
+    hint: 'the registrar’s log names it; `keylime tenant regdelete -u ID` frees the TPM, or set same_tpm_under_other_ids = allow in registrar.conf',
+  })
+}
+
+/** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */
+export const answerDigest = (tag: string): Buffer => createHash('sha256').update(tag.toLowerCase(), 'ascii').digest()
+
+/** In the log, of each network some times a minute: whoever guesses must not fill it. */
+function tellWrongAnswer({ wrongAnswers, clock, logger }: RegistrarContext, { remoteAddress }: ApiRequest, agentId: string): void {
+  if (wrongAnswers.take(peerNetwork(remoteAddress), clock.monotonic()) > 0) return
+  logger.warn(`agent ${agentId} was not activated: a wrong answer to the challenge of its TPM`, { from: remoteAddress })
 }

@@ -1,4 +1,5 @@
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import type { RateLimiter } from '../../../core/concurrency/rate-limiter.ts'
 import type { RegistrationRules } from '../../../core/identity/judge-registration.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -10,9 +11,14 @@ export interface RegistrarContext {
   store: RegistrarStore
   clock: Clock
   logger: Logger
-  rules: Omit<RegistrationRules, 'now' | 'store'>
+  rules: Omit<RegistrationRules, 'now' | 'store'> & {
+    /** `same_tpm_under_other_ids` */
+    sameTpm: 'refuse' | 'allow'
+  }
   /** Makers' certificates. */
   makerCertificates(): readonly Certificate[]
   /** One registration or activation of an id at a time. */
   agentLock: KeyedLock
+  /** Wrong answers that are told of. */
+  wrongAnswers: RateLimiter
 }

@@ -10,16 +10,16 @@ export function showAgent(context: RegistrarContext): Route['handle'] {
   return async ({ params }) => {
     const agentId = parseAgentId(params['id']!)
     const record = await context.store.find(agentId)
-    if (record) return { results: view(record) }
-    const pending = await context.store.findPending(agentId)
-    const state = pending ? 'has not been activated' : 'is not registered'
+    if (record) return { results: view(record, await context.store.othersOfTpm(record)) }
+    const isPending = await context.store.hasPending(agentId, context.clock.now())
+    const state = isPending ? 'has not been activated' : 'is not registered'
     throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' ${state}`)
   }
 }
 
 const base64 = (bytes: Buffer | null) => bytes?.toString('base64') ?? null
 
-const view = (record: AgentRecord): FullRegisteredAgent => ({
+const view = (record: AgentRecord, others: readonly string[]): FullRegisteredAgent => ({
   agent_id: record.agentId,
   aik_tpm: record.ak.toString('base64'),
   ek_tpm: base64(record.ek),
@@ -28,4 +28,5 @@ const view = (record: AgentRecord): FullRegisteredAgent => ({
   ip: record.ip,
   port: record.port,
   regcount: record.regcount,
+  ...(others.length > 0 ? { shares_tpm_with: [...others] } : {}),
 })

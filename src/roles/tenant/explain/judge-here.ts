@@ -53,7 +53,7 @@ export async function judgeHere(used: Used, { judged_by, failures, evidence, age
     ima: withKeys(runtime === null ? null : parseStoredPolicy(runtime, judging), stored.ima_keys, judging),
     boot: boot === null ? null : parseBootPolicy(boot, engine),
   }
-  const verdict = judgeAgain(stored, policy)
+  const verdict = judgeAgain(stored, policy, judged_by.pcrs)
   const found = verdict.outcome === 'failed' ? verdict.failures.map((f) => ({ event_id: f.eventId, message: f.context.message })) : []
   const facts = (list: readonly { event_id: string; message: string }[]) => JSON.stringify(list.map((f) => [f.event_id, f.message]))
   return { same: facts(found) === facts(failures), accepted: verdict.outcome === 'passed', failures: found, otherPolicies }

@@ -132,6 +132,7 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
     rows.push(['registrar', `registered${(registered.regcount ?? 1) > 1 ? `, ${registered.regcount} times` : ''}`])
     rows.push(['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')])
     rows.push(['EK certificate', registered.ekcert ? 'yes' : 'none'])
+    if (registered.shares_tpm_with) rows.push(['same TPM', `also registered as ${registered.shares_tpm_with.join(', ')}`])
   }
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
   rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])

@@ -1,15 +1,16 @@
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { type Enrolment, FRESH_PROGRESS, newState, type StoredAgent, type StoredState } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
 import { ownPolicyName, parsePolicyName } from '../../../core/policy/policy-name.ts'
-import { akDefects, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
 import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
 import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
+import { checkEnrolmentParts } from './check-enrolment-parts.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -41,7 +42,7 @@ export interface EnrolmentQuestion {
 export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
   const request = upload.message
   const mtlsCertificate = agentCertificate(request, used.settings.agentMtls, before)
-  checkKeys(request)
+  checkEnrolmentParts(request)
   const runtime = await choosePolicy(used, {
     agentId,
     kind: 'runtime',
@@ -90,18 +91,13 @@ export function continueFrom(
 function agentCertificate(request: EnrolmentUpdate, required: boolean, before: StoredAgent | null): string | null {
   if (request.mtls_cert === undefined && before) return before.enrolment.mtlsCertificate
   const certificate = request.mtls_cert && request.mtls_cert !== 'disabled' ? request.mtls_cert : null
-  if (certificate) pinOf(certificate)
+  if (certificate) {
+    parseSingleCertificate(certificate, 'mtls_cert')
+    pinOf(certificate)
+  }
   if (!certificate && required && request.supported_version !== '1.0')
     throw new KeylimeError('invalid_request', 'mTLS certificate for agent is required!')
   return certificate
-}
-
-/** Keys for signed files are read by a worker, with the policies. */
-function checkKeys({ ak_tpm, v }: EnrolmentUpdate): void {
-  const defects = ak_tpm === undefined ? [] : akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))
-  if (defects.length > 0) throw new KeylimeError('invalid_request', `ak_tpm is not an attestation key: ${defects.join(', ')}`)
-  if (v && ![16, 32].includes(Buffer.from(v, 'base64').length))
-    throw new KeylimeError('invalid_request', 'v is not a key share of 16 or 32 bytes')
 }
 
 const pemOf = (base64: string | null | undefined): string | null => (base64 ? Buffer.from(base64, 'base64').toString('utf8') : null)

@@ -1,6 +1,6 @@
-import { quotedPcrs } from '../../../core/attestation/verify-evidence.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
 import type { JudgedRound, KeepRules } from '../../../core/judging/judging.ts'
+import { quotedPcrs } from '../../../core/policy/agent-policy.ts'
 import type { Judgement } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'

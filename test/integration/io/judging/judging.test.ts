@@ -15,6 +15,7 @@ import { machineLog, machineState } from '../../../boot-log.ts'
 import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy } from '../../../ima.ts'
 import { digestOf, JudgedMachine, RULES } from '../../../judged-machine.ts'
 import { machineFile } from '../../../machines.ts'
+import { oddRsaArea, softwareAk } from '../../../software-ak.ts'
 
 let judging: Judging
 beforeAll(() => {
@@ -310,6 +311,11 @@ describe('evidence that anybody sent', () => {
     ['without a policy', { runtime_policy: '' }],
     ['with a policy that is none', { runtime_policy: '{}' }],
     ['with a key that is none', { tpm_ak: 'AAAA' }],
+    ['with a key that signs anything', { tpm_ak: softwareAk('ecc', 0x00040072).public.toString('base64') }],
+    ['with a weak AK', { tpm_ak: oddRsaArea({ bits: 1024 }).toString('base64') }],
+    ['with an AK without a scheme', { tpm_ak: oddRsaArea({ scheme: null }).toString('base64') }],
+    ['with an AK that signs with SHA-1', { tpm_ak: oddRsaArea({ scheme: [0x14, 4] }).toString('base64') }],
+    ['with a weak EK', { tpm_ek: oddRsaArea({ exponent: 3 }).toString('base64') }],
     ['with an unknown hash', { hash_alg: 'md4' }],
     ['with a policy of too many values', { runtime_policy: `[${'0,'.repeat(600_000)}0]` }],
   ])('%s is refused', async (_name, changes) => {

@@ -1,15 +1,29 @@
+import type { KeyObject } from 'node:crypto'
 import { verifyEkCertificate } from '../../../../src/core/identity/ek-certificate.ts'
 import { tpmMaker } from '../../../../src/core/identity/tpm-maker.ts'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
-import type { PublicArea } from '../../../../src/core/tpm/public-area.ts'
+import type { Authority } from '../../../../src/core/pki/issue.ts'
+import { type PublicArea, parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { type AreaChanges, oddRsaArea } from '../../../software-ak.ts'
 import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, root, utf8 } from '../pki/fixtures.ts'
 
-const ekOf = (key: ReturnType<typeof ecPair>['publicKey']) => ({ key }) as PublicArea
+const ekOf = (key: ReturnType<typeof ecPair>['publicKey']) => ({ key, type: 'ecc', exponent: null, nameAlg: 'sha256' }) as PublicArea
+
+const [EK_CERTIFICATE, AK_CERTIFICATE, SERVER, ANY_USE] = ['6781050801', '6781050803', '2b06010505070301', '551d2500'].map(
+  oid,
+) as Buffer[] as [Buffer, Buffer, Buffer, Buffer]
+const keyUsage = (bits: number) => extension('551d0f', true, der(0x03, Buffer.from([0, bits])))
+const extendedUsage = (...oids: Buffer[]) => extension('551d25', false, der(0x30, ...oids))
 
 const attribute = (type: string, value: string) => der(0x31, der(0x30, oid(type), utf8(value)))
 /** SubjectAlternativeName of the TCG EK profile. */
 const tpmNames = (id: string, model: string) =>
   extension('551d11', true, der(0x30, der(0xa4, der(0x30, attribute('6781050201', id), attribute('6781050202', model)))))
+
+const ekCertificate = (authority: Authority, publicKey: KeyObject, extensions: Buffer[] = []) =>
+  parseCertificate(
+    handMade({ subject: der(0x30), issuer: authority.certificate.subjectName.der, key: authority.key, publicKey, extensions }),
+  )
 
 describe('verifyEkCertificate', () => {
   test('accepts a certificate for this key that leads to the store, and names the maker', async () => {
@@ -35,14 +49,44 @@ describe('verifyEkCertificate', () => {
     ['another key', 'for another key than the EK', { otherKey: true }],
     ['an empty store', 'store of TPM makers is empty', { store: 'empty' }],
     ['an unknown maker', 'no certificate of its issuer "CN=Maker"', { store: 'foreign' }],
-    ['an expired certificate', 'expired on', { now: NOW + 5 * DAY }],
+    ['an expired certificate', 'expired on', { now: NOW + 300 * DAY }],
   ])('refuses %s and says what to do', async (what, reason, options: { otherKey?: boolean; store?: string; now?: number }) => {
     const [authority, foreign, pair] = [await root('Maker'), await root('Foreign'), ecPair()]
-    const certificate = what === 'no certificate' ? null : await leaf(authority, 'EK', { pair })
+    const certificate = what === 'no certificate' ? null : ekCertificate(authority, pair.publicKey)
     const store = { empty: [], foreign: [foreign.certificate] }[options.store ?? ''] ?? [authority.certificate]
     const ek = ekOf(options.otherKey ? ecPair().publicKey : pair.publicKey)
     const verdict = verifyEkCertificate({ ekCertificate: certificate, ek, store, now: options.now ?? NOW })
     expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining(reason), hint: expect.stringMatching(/\w/) })
+  })
+
+  const verdictOf = async (extensions: Buffer[], ek?: PublicArea) => {
+    const [authority, pair] = [await root('Maker'), ecPair()]
+    const certificate = ekCertificate(authority, ek?.key ?? pair.publicKey, extensions)
+    const verdict = verifyEkCertificate({
+      ekCertificate: certificate,
+      ek: ek ?? ekOf(pair.publicKey),
+      store: [authority.certificate],
+      now: NOW,
+    })
+    return verdict.ok ? 'ok' : verdict.reason
+  }
+  test.each<[string, Buffer[], RegExp]>([
+    ['as makers issue them', [keyUsage(0x08), extendedUsage(EK_CERTIFICATE)], /^ok$/],
+    ['for the encryption of keys', [keyUsage(0x20)], /^ok$/],
+    ['for any use', [extendedUsage(SERVER, ANY_USE)], /^ok$/],
+    ['for signatures only', [keyUsage(0x80)], /key usage allows no encryption/],
+    ['of a server of the maker', [extendedUsage(SERVER)], /extended key usage is 1\.3\.6\.1\.5\.5\.7\.3\.1, not that of an EK/],
+    ['of an attestation key', [extendedUsage(AK_CERTIFICATE)], /not that of an EK certificate/],
+    ['of an authority of the maker', [extension('551d13', true, Buffer.from('30030101ff', 'hex'))], /certificate of an authority/],
+    ['that cannot be read', [extension('551d25', false, Buffer.from('31', 'hex'))], /cannot be read/],
+  ])('a certificate %s is taken or refused for what it says of its use', async (_what, extensions, reason) => {
+    expect(await verdictOf(extensions)).toMatch(reason)
+  })
+  test.each<[AreaChanges, RegExp]>([
+    [{ bits: 1024 }, /1024 bits/],
+    [{ exponent: 3 }, /exponent is 3/],
+  ])('a weak EK is refused whatever its certificate says: %j', async (changes, reason) => {
+    expect(await verdictOf([], parsePublicArea(oddRsaArea(changes)))).toMatch(reason)
   })
 })
 

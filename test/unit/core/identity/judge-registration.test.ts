@@ -4,7 +4,7 @@ import { judgeRegistration, type RegistrationRules } from '../../../../src/core/
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import { sameKey } from '../../../../src/core/pki/keys.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
-import { type SoftwareAk, softwareAk, softwareCertify } from '../../../software-ak.ts'
+import { oddRsaArea, type SoftwareAk, softwareAk, softwareCertify } from '../../../software-ak.ts'
 import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from '../pki/fixtures.ts'
 
 const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
@@ -22,16 +22,18 @@ const pem = (bytes: Buffer) => parseCertificate(bytes).pem
 
 const TPM_2_0 = '6781050102'
 /** The certificate of a device key, with a HardwareModuleName (RFC 4108) of this type. */
-const deviceCertificate = (key: SoftwareAk, { hardware = TPM_2_0, issuer = MAKER } = {}) => {
-  const module = der(0x30, oid(hardware), der(0x04, Buffer.from('1234')))
+const deviceCertificate = (key: SoftwareAk, { hardware = TPM_2_0, issuer = MAKER, serial = '1234', more = [] as Buffer[] } = {}) => {
+  const module = der(0x30, oid(hardware), ...(serial ? [der(0x04, Buffer.from(serial))] : []))
   const names = der(0x30, der(0xa0, oid('2b06010505070804'), der(0xa0, module)))
-  const extensions = hardware === '' ? [] : [extension('551d11', false, names)]
+  const extensions = hardware === '' ? [] : [extension('551d11', false, names), ...more]
   const name = { subject: der(0x30), issuer: issuer.certificate.subjectName.der }
   return pem(handMade({ ...name, key: issuer.key, publicKey: publicKeyOf(key), extensions }))
 }
 const ekCertificate = (key: SoftwareAk, subject = der(0x30)) =>
   pem(handMade({ subject, issuer: MAKER.certificate.subjectName.der, key: MAKER.key, publicKey: publicKeyOf(key) }))
 
+const TLS = ekCertificate(EK)
+const PRIVATE_KEY = EK.privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
 const RULES: RegistrationRules = { identity: 'default', malformed: 'warn', store: [MAKER.certificate], now: NOW }
 const plain: RegistrationRequest = { aik_tpm: AK.public, ek_tpm: EK.public, ekcert: ekCertificate(EK), ip: '192.0.2.7', port: 9002 }
 const statement = (parts: { id?: Buffer; name?: Buffer; signer?: SoftwareAk } = {}) => {
@@ -75,6 +77,13 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['without EK and certificate', { aik_tpm: AK.public }, /ek_tpm is missing/],
   ['with a certificate of the emulator only', { aik_tpm: AK.public, ekcert: 'emulator' }, /ek_tpm is missing/],
   ['with an EK that is none', { ...plain, ek_tpm: Buffer.from('x') }, /^malformed/],
+  ['with a weak AK', { ...plain, aik_tpm: oddRsaArea({ bits: 1024 }) }, /aik_tpm is not an attestation key: its RSA key has 1024 bits/],
+  ['with an AK without a scheme', { ...plain, aik_tpm: oddRsaArea({ scheme: null }) }, /no signing scheme/],
+  [
+    'with a weak EK',
+    { ...plain, ek_tpm: oddRsaArea({ exponent: 3 }), ekcert: undefined },
+    /ek_tpm is not an endorsement key: its RSA exponent is 3/,
+  ],
   ['with an AK that may decrypt', { ...plain, aik_tpm: softwareAk('ecc', 0x00070072).public }, /decrypt is set/],
   ['with an AK that is not restricted', { ...plain, aik_tpm: softwareAk('ecc', 0x00040072).public }, /restricted is not set/],
   ['with an AK that may leave its TPM', { ...plain, aik_tpm: softwareAk('ecc', 0x00050070).public }, /fixedTPM is not set/],
@@ -82,8 +91,25 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with a certificate that is none', { ...plain, ekcert: 'AAAA' }, /ekcert is no certificate/],
   ['with PEM without a certificate', { ...plain, ekcert: '-----BEGIN X-----\nAAAA\n-----END X-----' }, /ekcert (is|holds) no certificate/],
   ['with a TLS certificate that is none', { ...plain, mtls_cert: 'AAAA' }, /mtls_cert is no certificate/],
+  ['with two TLS certificates', { ...plain, mtls_cert: TLS + TLS }, /mtls_cert holds 2 PEM blocks/],
+  ['with a private key', { ...plain, mtls_cert: TLS + PRIVATE_KEY }, /mtls_cert holds a private key/],
+  ['with a private key alone', { ...plain, mtls_cert: PRIVATE_KEY }, /mtls_cert holds a private key/],
+  ['with words beside its TLS certificate', { ...plain, mtls_cert: `${TLS}more` }, /mtls_cert holds no certificate, or more/],
+  ...['http://h', 'h:9002', 'a/b', 'a b', 'user@h', '\x1b[2J', '[::1]', '1.2.3', '%0a'].map((ip): [string, RegistrationRequest, RegExp] => [
+    `with ${JSON.stringify(ip)} as its address`,
+    { ...plain, ip },
+    /ip is neither a host name nor/,
+  ]),
 ])('a registration %s is refused', (_, request, reason) => {
   expect(refusal(request)).toMatch(reason)
+})
+
+test('no refusal repeats a private key', () => {
+  expect(refusal({ ...plain, mtls_cert: PRIVATE_KEY })).not.toContain(PRIVATE_KEY.slice(40, 80))
+})
+
+test('one TLS certificate is recorded as it came', () => {
+  expect(judged({ ...plain, mtls_cert: TLS }).record.mtlsCertificate).toBe(TLS)
 })
 
 test('without TLS the certificate is the word disabled', () => {
@@ -131,6 +157,34 @@ test('a certificate that is not strict DER is warned of, refused or let pass as 
 })
 
 describe('IAK and IDevID', () => {
+  const [RESIDENT, FIXED, RESTRICTED] = ['6781050b0101', '6781050b0102', '6781050b0103'].map(oid) as [Buffer, Buffer, Buffer]
+  const certified = (key: SoftwareAk, ...policies: Buffer[]) =>
+    deviceCertificate(key, { more: [extension('551d20', false, der(0x30, ...policies.map((policy) => der(0x30, policy))))] })
+  const usedAs = (use: string) => deviceCertificate(IAK, { more: [extension('551d25', false, der(0x30, oid(use)))] })
+
+  test('hold with the policies of the TCG for their roles', () => {
+    const certificates = { iak_cert: certified(IAK, RESIDENT, FIXED, RESTRICTED), idevid_cert: certified(IDEVID, RESIDENT, FIXED) }
+    expect(refusal({ ...device, ...certificates })).toBe('not refused')
+  })
+
+  test.each<[string, number]>([
+    ['is not restricted', 0x00040072],
+    ['does not sign', 0x00010072],
+    ['may leave its TPM', 0x00050070],
+    ['may leave its parent', 0x00050062],
+    ['was made elsewhere', 0x00050052],
+    ['may decrypt', 0x00070072],
+    ['has no attribute at all', 0],
+  ])('are refused when the IAK %s, though it certified the AK and its maker certified it', (_, attributes) => {
+    const key = softwareAk('ecc', attributes)
+    const shown = { iak_tpm: key.public, iak_cert: deviceCertificate(key), ...statement({ signer: key }) }
+    expect(refusal({ ...device, ...shown })).toMatch(/iak_tpm is no attestation key: /)
+    if (attributes === 0x00040072) return // an IDevID may sign anything
+    expect(refusal({ ...device, idevid_tpm: key.public, idevid_cert: deviceCertificate(key) })).toMatch(
+      /idevid_tpm is no device identity: /,
+    )
+  })
+
   test('hold with both forms of the id in the statement', () => {
     expect(judged(device).record).toMatchObject({ iak: IAK.public, idevid: IDEVID.public })
     expect(judged({ ...device, ...statement({ id: Buffer.from(ID) }) }).record.iak).toEqual(IAK.public)
@@ -156,6 +210,12 @@ describe('IAK and IDevID', () => {
       { idevid_cert: deviceCertificate(IDEVID, { hardware: '6781050101' }) },
       /idevid_cert: .* not of a TPM 2.0/,
     ],
+    ['certificates of two devices', { idevid_cert: deviceCertificate(IDEVID, { serial: '1235' }) }, /for different devices/],
+    ['a certificate of no device', { iak_cert: deviceCertificate(IAK, { serial: '' }) }, /iak_cert: .* no serial number/],
+    ['one key in both roles', { idevid_tpm: IAK.public, idevid_cert: deviceCertificate(IAK) }, /are one key/],
+    ['an IAK for keys that sign anything', { iak_cert: certified(IAK, FIXED) }, /iak_cert: .* not for a restricted key/],
+    ['an IDevID for attestation', { idevid_cert: certified(IDEVID, FIXED, RESTRICTED) }, /idevid_cert: .* vouches for an attestation key/],
+    ['an EK certificate as that of the IAK', { iak_cert: usedAs('6781050801') }, /iak_cert: .* that of an EK certificate/],
     ['a statement about another AK', statement({ name: parsePublicArea(OTHER_AK.public).name }), /certifies another key/],
     ['a statement for another id', statement({ id: Buffer.from('another') }), /another agent id/],
     ['a statement by another key', statement({ signer: IDEVID }), /signature does not verify/],

@@ -323,7 +323,7 @@ test('PCRs that the policy judges must be quoted; a mismatch of the replay is ex
   const ids = (evaluate: boolean) => judge.judge({ pcrs: pcrs as never, log, evaluate }).failures
   pcrs.values.delete(14)
   expect(ids(true)).toMatchObject([{ eventId: 'measured_boot.missing_pcrs', context: { data: [14] } }])
-  expect(ids(false)).toEqual([])
+  expect(ids(false)).toMatchObject([{ eventId: 'measured_boot.missing_pcrs' }])
   const real = replayedPcrs(log) as typeof pcrs
   pcrs.values = new Map(real.values)
   const grub = applications(events)[1]!

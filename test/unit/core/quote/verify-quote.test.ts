@@ -3,7 +3,8 @@ import { parseQuote } from '../../../../src/core/quote/quote-text.ts'
 import { type ExpectedQuote, verifyQuote } from '../../../../src/core/quote/verify-quote.ts'
 import { TPM_ALG } from '../../../../src/core/tpm/algorithms.ts'
 import { sized, u16 } from '../../../../src/core/tpm/byte-writer.ts'
-import { akDefects, parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { akDefects } from '../../../../src/core/tpm/key-defects.ts'
+import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { type QuoteParts, quoteText, type SoftwareAk, softwareAk, softwareQuote } from '../../../software-ak.ts'
 
 const nonce = Buffer.from('abcDEF0123456789wxyz', 'ascii')

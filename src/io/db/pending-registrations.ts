@@ -1,0 +1,140 @@
+import type { Kysely, Selectable } from 'kysely'
+import { KeylimeError } from '../../core/errors.ts'
+import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { decodeRecord, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
+
+/** A registration that waits for the proof of its TPM. */
+export interface PendingRegistration {
+  record: AgentRecord
+  /** SHA-256 of the only right answer. */
+  answer: Buffer
+  /** Who asked: see `peerNetwork`. */
+  network: string
+  /** Milliseconds since the epoch. */
+  expiresAt: number
+}
+
+/** Bytes that may wait: of one network, and in all. */
+export interface PendingLimits {
+  ofNetwork: number
+  ofAll: number
+}
+
+/** Some 2,000 registrations of one network, at least 300 of the largest, and eight such networks. */
+export const PENDING_LIMITS: PendingLimits = { ofNetwork: 8 << 20, ofAll: 64 << 20 }
+/** With both keys, four certificates and a statement a registration has some 10 KiB. */
+const MAX_PENDING_BYTES = 24 << 10
+/** Of a row, beside its record. */
+const ROW_BYTES = 256
+
+type Row = Selectable<RegistrarTables['pending_registrations']>
+
+/**
+ * Registrations that wait. Each stands for itself, whatever else waits for the same id, EK or AK: who asks later replaces nothing, and a wrong answer
+ * drops nothing. What one network may keep waiting is bounded in bytes, its oldest go first; and when all of it is too much, the oldest of the network that has most.
+ */
+export class PendingRegistrations {
+  readonly #db: Kysely<RegistrarTables>
+  readonly #limits: PendingLimits
+  /** Bytes that wait, by network; read once, because adding them up costs more than all else. */
+  #held: Map<string, number> | null = null
+
+  constructor(db: Kysely<RegistrarTables>, limits: PendingLimits) {
+    this.#db = db
+    this.#limits = limits
+  }
+
+  /** The one that this answer proves. */
+  async find(agentId: string, answer: Buffer): Promise<PendingRegistration | null> {
+    const row = await this.#db
+      .selectFrom('pending_registrations')
+      .selectAll()
+      .where('agent_id', '=', agentId)
+      .where('answer', '=', answer)
+      .executeTakeFirst()
+    return row ? pendingOf(row) : null
+  }
+
+  /** Whether anything waits for the id at this time. */
+  async has(agentId: string, now: number): Promise<boolean> {
+    const query = this.#db
+      .selectFrom('pending_registrations')
+      .select('agent_id')
+      .where('agent_id', '=', agentId)
+      .where('expires_at', '>', now)
+    return (await query.limit(1).executeTakeFirst()) !== undefined
+  }
+
+  /** @throws KeylimeError `payload_too_large` */
+  async put({ record, answer, network, expiresAt }: PendingRegistration, now: number): Promise<void> {
+    const text = encodeRecord(record)
+    const bytes = text.length + ROW_BYTES
+    if (bytes > MAX_PENDING_BYTES)
+      throw new KeylimeError('payload_too_large', `a registration of ${bytes} bytes is larger than any real one (${MAX_PENDING_BYTES})`)
+    await this.#dropExpired(now)
+    await this.#makeRoom(network, bytes)
+    const row = { agent_id: record.agentId, answer, record: text, bytes, network, expires_at: expiresAt }
+    await this.#db.insertInto('pending_registrations').values(row).execute()
+    await this.#count(network, bytes)
+  }
+
+  /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. */
+  async drop(agentId: string): Promise<void> {
+    const dropped = await this.#db
+      .deleteFrom('pending_registrations')
+      .where('agent_id', '=', agentId)
+      .returning(['network', 'bytes'])
+      .execute()
+    for (const { network, bytes } of dropped) await this.#count(network, -bytes)
+  }
+
+  async #dropExpired(now: number): Promise<void> {
+    const dropped = await this.#db
+      .deleteFrom('pending_registrations')
+      .where('expires_at', '<=', now)
+      .returning(['network', 'bytes'])
+      .execute()
+    for (const { network, bytes } of dropped) await this.#count(network, -bytes)
+  }
+
+  async #makeRoom(network: string, bytes: number): Promise<void> {
+    const held = await this.#heldBytes()
+    while ((held.get(network) ?? 0) + bytes > this.#limits.ofNetwork && (await this.#dropOldest(network)));
+    const total = () => [...held.values()].reduce((sum, of) => sum + of, 0)
+    while (total() + bytes > this.#limits.ofAll) {
+      const [most] = [...held].sort(([, a], [, b]) => b - a)
+      if (!most || !(await this.#dropOldest(most[0]))) return
+    }
+  }
+
+  /** False when nothing of it was there. */
+  async #dropOldest(network: string): Promise<boolean> {
+    const oldest = this.#db.selectFrom('pending_registrations').select('seq').where('network', '=', network).orderBy('seq').limit(1)
+    const [dropped] = await this.#db.deleteFrom('pending_registrations').where('seq', '=', oldest).returning('bytes').execute()
+    if (dropped) await this.#count(network, -dropped.bytes)
+    else this.#held?.delete(network)
+    return dropped !== undefined
+  }
+
+  async #heldBytes(): Promise<Map<string, number>> {
+    if (this.#held) return this.#held
+    const query = this.#db.selectFrom('pending_registrations').select(({ fn }) => ['network', fn.sum<number>('bytes').as('bytes')])
+    const rows = await query.groupBy('network').execute()
+    this.#held ??= new Map(rows.map(({ network, bytes }) => [network, Number(bytes)]))
+    return this.#held
+  }
+
+  async #count(network: string, change: number): Promise<void> {
+    const held = await this.#heldBytes()
+    const bytes = (held.get(network) ?? 0) + change
+    if (bytes > 0) held.set(network, bytes)
+    else held.delete(network)
+  }
+}
+
+const pendingOf = ({ record, answer, network, expires_at: expiresAt }: Row): PendingRegistration => ({
+  record: decodeRecord(record),
+  answer: Buffer.from(answer),
+  network,
+  expiresAt,
+})

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto'
+import { type Generated, type Kysely, sql } from 'kysely'
+import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { spkiOf } from '../../core/pki/keys.ts'
+import { parsePublicArea } from '../../core/tpm/public-area.ts'
+import type { Migration } from './migrate.ts'
+
+export interface RegistrarTables {
+  /** `ek_key`: see `ekKeyOf`. */
+  registered_agents: { agent_id: string; record: string; regcount: number; ek_key: string }
+  pending_registrations: {
+    seq: Generated<number>
+    agent_id: string
+    answer: Uint8Array
+    record: string
+    bytes: number
+    network: string
+    expires_at: number
+  }
+}
+
+export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
+  async (db) => {
+    await sql`create table registered_agents(agent_id text primary key, record text not null, regcount integer not null) without rowid`.execute(
+      db,
+    )
+    await sql`create table pending_registrations(agent_id text primary key, record text not null, secret blob not null, expires_at integer not null) without rowid`.execute(
+      db,
+    )
+    await sql`create index pending_by_expiry on pending_registrations(expires_at)`.execute(db)
+  },
+  severalPending,
+  ekKeys,
+]
+
+/** Several registrations of one id wait side by side. What waited before is dropped: an agent that gets no answer registers again. */
+async function severalPending(db: Kysely<unknown>): Promise<void> {
+  await sql`drop table pending_registrations`.execute(db)
+  await sql`create table pending_registrations(seq integer primary key, agent_id text not null, answer blob not null, record text not null, bytes integer not null, network text not null, expires_at integer not null)`.execute(
+    db,
+  )
+  await sql`create unique index pending_by_answer on pending_registrations(agent_id, answer)`.execute(db)
+  await sql`create index pending_by_network on pending_registrations(network, seq)`.execute(db)
+  await sql`create index pending_by_expiry on pending_registrations(expires_at)`.execute(db)
+}
+
+/** Which ids a TPM has is asked at each activation. */
+async function ekKeys(db: Kysely<unknown>): Promise<void> {
+  await sql`alter table registered_agents add column ek_key text not null default ''`.execute(db)
+  const { rows } = await sql<{ agent_id: string; record: string }>`select agent_id, record from registered_agents`.execute(db)
+  for (const { agent_id, record } of rows)
+    await sql`update registered_agents set ek_key = ${ekKeyOf(decodeRecord(record).ek)} where agent_id = ${agent_id}`.execute(db)
+  await sql`create index registered_by_ek on registered_agents(ek_key)`.execute(db)
+}
+
+/** SHA-256 of the EK's public key, hex: the same for one TPM whatever else the public area says. @param ek TPM2B_PUBLIC. */
+export const ekKeyOf = (ek: Buffer): string =>
+  createHash('sha256')
+    .update(spkiOf(parsePublicArea(ek).key))
+    .digest('hex')
+
+const BINARY = ['ek', 'ekCertificate', 'ak', 'iak', 'iakCertificate', 'idevid', 'idevidCertificate'] as const
+
+export const encodeRecord = (record: AgentRecord): string =>
+  JSON.stringify(record, (key, value) =>
+    (BINARY as readonly string[]).includes(key) && value ? Buffer.from(value.data ?? value).toString('base64') : value,
+  )
+
+export function decodeRecord(text: string): AgentRecord {
+  const json = JSON.parse(text) as Record<string, unknown>
+  for (const key of BINARY) if (typeof json[key] === 'string') json[key] = Buffer.from(json[key], 'base64')
+  return json as unknown as AgentRecord
+}

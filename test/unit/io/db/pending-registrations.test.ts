@@ -1,0 +1,100 @@
+import { sql } from 'kysely'
+import type { AgentRecord } from '../../../../src/core/identity/agent-record.ts'
+import { migrate } from '../../../../src/io/db/migrate.ts'
+import { openDatabase } from '../../../../src/io/db/open-database.ts'
+import { PENDING_LIMITS, type PendingLimits } from '../../../../src/io/db/pending-registrations.ts'
+import { encodeRecord, REGISTRAR_MIGRATIONS, type RegistrarTables } from '../../../../src/io/db/registrar-schema.ts'
+import { registrarStore } from '../../../../src/io/db/registrar-store.ts'
+import { softwareAk } from '../../../software-ak.ts'
+
+const KEY = softwareAk('ecc').public
+const LATER = 1000
+const record = (agentId: string, bytes = 0): AgentRecord => ({
+  agentId,
+  ek: KEY,
+  ekCertificate: null,
+  ak: KEY,
+  iak: null,
+  iakCertificate: null,
+  idevid: null,
+  idevidCertificate: null,
+  mtlsCertificate: 'x'.repeat(bytes),
+  ip: null,
+  port: null,
+  regcount: 1,
+})
+const answerOf = (n: number) => Buffer.from(String(n).padStart(32))
+
+async function open(limits: PendingLimits = PENDING_LIMITS) {
+  const db = await openDatabase<RegistrarTables>(':memory:', 'registrar', REGISTRAR_MIGRATIONS)
+  const store = registrarStore(db as never, limits)
+  const put = (n: number, { id = 'a', network = 'n', bytes = 0, now = 0 } = {}) =>
+    store.putPending({ record: record(id, bytes), answer: answerOf(n), network, expiresAt: now + LATER }, now)
+  const held = async () => {
+    const { bytes } = await db
+      .selectFrom('pending_registrations')
+      .select(({ fn }) => fn.sum<number>('bytes').as('bytes'))
+      .executeTakeFirstOrThrow()
+    return Number(bytes ?? 0)
+  }
+  return { store, put, held }
+}
+
+test('registrations of one id, by one TPM or by many, wait side by side; each has its own answer', async () => {
+  const { store, put } = await open()
+  for (let n = 0; n < 5; n++) await put(n)
+  for (let n = 0; n < 5; n++) expect(await store.findPending('a', answerOf(n))).not.toBeNull()
+  expect(await store.findPending('a', answerOf(7))).toBeNull()
+  expect(await store.findPending('b', answerOf(1))).toBeNull()
+})
+
+test('when one is activated, no other of the id waits any more', async () => {
+  const { store, put, held } = await open()
+  await put(1)
+  await put(2)
+  await put(3, { id: 'b' })
+  await store.activate(record('a'))
+  expect([await store.hasPending('a', 0), await store.hasPending('b', 0)]).toEqual([false, true])
+  await store.delete('b')
+  expect([await store.hasPending('b', 0), await held()]).toEqual([false, 0])
+})
+
+test('1,500 of the largest that one network sends stay within its share, and the newest are there', async () => {
+  const { store, put, held } = await open()
+  for (let n = 0; n < 1500; n++) await put(n, { id: `a-${n}`, bytes: 20_000 })
+  expect(await held()).toBeLessThanOrEqual(PENDING_LIMITS.ofNetwork)
+  expect(await store.hasPending('a-1499', 0)).toBe(true)
+  expect(await store.hasPending('a-0', 0)).toBe(false)
+})
+
+test('what is larger than any registration is not kept', async () => {
+  const { put } = await open()
+  await expect(put(1, { bytes: 30_000 })).rejects.toMatchObject({ code: 'payload_too_large' })
+})
+
+test('who fills its share, or all of it, costs nobody in another network', async () => {
+  const { store, put, held } = await open({ ofNetwork: 20_000, ofAll: 50_000 })
+  await put(0, { id: 'owner', network: 'owner' })
+  for (let n = 1; n <= 200; n++) await put(n, { id: 'owner', network: `n${n % 4}`, bytes: 1000 })
+  expect(await held()).toBeLessThanOrEqual(50_000)
+  expect(await store.findPending('owner', answerOf(0))).not.toBeNull()
+})
+
+test('what has expired waits no longer and takes no room, also after a restart', async () => {
+  const { store, put, held } = await open()
+  await put(1)
+  await put(2, { id: 'b', now: LATER })
+  expect(await store.findPending('a', answerOf(1))).toBeNull()
+  expect(await store.hasPending('b', LATER)).toBe(true)
+  expect(await store.hasPending('b', 2 * LATER)).toBe(false)
+  expect(await held()).toBeLessThan(2000)
+})
+
+test('a database of the release before is taken over: who is registered stays, and is found by its TPM', async () => {
+  const db = await openDatabase<RegistrarTables>(':memory:', 'registrar', REGISTRAR_MIGRATIONS.slice(0, 1))
+  for (const id of ['a', 'b']) await sql`insert into registered_agents values(${id}, ${encodeRecord(record(id))}, 1)`.execute(db)
+  await migrate(db as never, 'registrar', REGISTRAR_MIGRATIONS)
+  const store = registrarStore(db as never)
+  expect([await store.list(), await store.othersOfTpm(record('a'))]).toEqual([['a', 'b'], ['b']])
+  expect(await store.find('a')).toEqual(record('a'))
+})
