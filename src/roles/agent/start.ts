@@ -147,10 +147,11 @@ function listen(
   })
 }
 
-const serverCertificate = ({ values, paths }: AgentSettings, agentId: string, logger: Logger) =>
+const serverCertificate = ({ values, paths, namesServerCert }: AgentSettings, agentId: string, logger: Logger) =>
   openServerCertificate({
     keyFile: paths.serverKey,
     certFile: paths.serverCert,
+    isNamed: namesServerCert,
     password: values.server_key_password.reveal(),
     agentId,
     contactIp: values.contact_ip,
