@@ -74,7 +74,7 @@ export const agentOptions = options({
   server_cert: option({
     parse: path,
     default: 'default',
-    doc: 'Certificate for TLS; made when missing or near its end. `default` is server-cert.crt.',
+    doc: 'Certificate for TLS; made when missing. `default` is server-cert.crt, made anew near its end; one that is named here is used as it is, or refused.',
   }),
   payload_key: option({
     parse: path,

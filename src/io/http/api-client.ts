@@ -104,7 +104,7 @@ function connector({ tls: identity, timeoutSeconds }: ApiClientOptions, url: URL
   }
   if (url.protocol === 'http:' || identity?.pin) {
     const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
-    const context = url.protocol === 'http:' ? undefined : secureContext(own)
+    const context = url.protocol === 'http:' ? undefined : { current: secureContext(own) }
     return pinnedConnector({ host: url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null }, context, timeout)
   }
   return {

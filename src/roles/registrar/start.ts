@@ -17,6 +17,7 @@ export interface RunningRegistrar {
   port: number
   tlsPort: number
   stop(): Promise<void>
+  reload(): Promise<string>
 }
 
 /** Starts the registrar: plain HTTP for agents, mutual TLS for everybody else. Serves when it returns. */
@@ -30,12 +31,13 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     REGISTRAR_MIGRATIONS,
   )
   const store = registrarStore(database as never)
+  let makers = await makerCertificates(settings, logger)
   const context: RegistrarContext = {
     store,
     clock: systemClock,
     logger,
     rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action },
-    makerCertificates: await makerCertificates(settings, logger),
+    makerCertificates: () => makers,
     agentLock: createKeyedLock(),
   }
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
@@ -49,6 +51,11 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     return {
       port: plain.port,
       tlsPort: secure.port,
+      async reload() {
+        secure.renewTls({ ...(await tlsOf(settings)), requireCertificate: false })
+        makers = await makerCertificates(settings, logger)
+        return 'certificates, trusted CAs and certificates of TPM makers are read again'
+      },
       async stop() {
         await Promise.all([plain.close(), secure.close()])
         await store.close()
@@ -83,9 +90,8 @@ async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<Tls
   })
 }
 
-/** Read at the start. */
 async function makerCertificates({ keylimeDir, makerStore }: RegistrarSettings, logger: Logger) {
   const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, makerStore))
   for (const problem of problems) logger.warn(problem)
-  return () => certificates
+  return certificates
 }
