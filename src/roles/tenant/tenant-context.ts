@@ -14,8 +14,8 @@ import type { TenantSettings } from './tenant-settings.ts'
 export interface TenantContext extends ContextParts {
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
-  /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
-  openAgent(host: string, port: number, pin: string | null): ApiClient
+  /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. @param patienceSeconds for each request; default: `request_timeout`. */
+  openAgent(host: string, port: number, pin: string | null, patienceSeconds?: number): ApiClient
   close(): Promise<void>
 }
 
@@ -49,12 +49,12 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     ...parts,
     registrar,
     verifier,
-    openAgent(host, port, pin) {
+    openAgent(host, port, pin, patienceSeconds = timeoutSeconds) {
       const client = openApiClient({
         name: 'agent',
         url: url(pin === null ? 'http' : 'https', host, port),
         ...agentTls(identity, pin),
-        timeoutSeconds,
+        timeoutSeconds: Math.min(patienceSeconds, timeoutSeconds),
       })
       agents.push(client)
       return client
