@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { readHost } from './host.ts'
 
 const PEM_OR_BASE64 = z.string().max(65_536)
 
@@ -13,6 +14,17 @@ export const binary = z
     return z.NEVER
   })
 
+/** What a registrar hands to tenants and verifiers: a host name or an address, without brackets. */
+const host = z
+  .string()
+  .max(255)
+  .transform((text, context): string => {
+    const reading = readHost(text)
+    if ('host' in reading) return reading.host
+    context.addIssue({ code: 'custom', message: `it ${reading.defect}` })
+    return z.NEVER
+  })
+
 const absentWhenEmpty = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === '' || value === null ? undefined : value), schema.optional())
 
@@ -21,7 +33,7 @@ export const registrationRequest = z.object({
   aik_tpm: binary,
   ek_tpm: absentWhenEmpty(binary),
   ekcert: absentWhenEmpty(PEM_OR_BASE64),
-  ip: absentWhenEmpty(z.string().max(255)),
+  ip: absentWhenEmpty(host),
   port: absentWhenEmpty(z.coerce.number().int().min(0).max(65_535)),
   mtls_cert: absentWhenEmpty(PEM_OR_BASE64),
   iak_tpm: absentWhenEmpty(binary),

@@ -1,6 +1,6 @@
 import { Client } from 'undici'
 import type { RawAnswer } from '../../core/api/envelope.ts'
-import { hostPort } from '../../core/api/host-port.ts'
+import { hostPort, urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
 import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
@@ -76,7 +76,7 @@ interface Together {
 function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
-  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${address}`, {
+  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
     connect: pinnedConnector(target, options.context, options.timeoutSeconds * 1000),
     keepAliveTimeout: options.keepAliveSeconds * 1000,
     keepAliveMaxTimeout: options.keepAliveSeconds * 1000,

@@ -229,7 +229,7 @@ describe('ek_check_script', () => {
     return { KEYLIME_TENANT_EK_CHECK_SCRIPT: 'check-ek' }
   }
   test('sees upstream’s environment and says yes', async () => {
-    await world.machine('with-script')
+    await world.machine('scripted')
     const env = script('#!/bin/sh\necho "$AGENT_UUID $PROVKEYS $TPM_CERT_STORE $PWD $EK $EK_TPM $EK_CERT"')
     await world.run('add', { agentId: 'scripted' }, env)
     const passed = world.events.find((event) => event.type === 'ek_script_passed')

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hostPort } from '../../../core/api/host-port.ts'
+import { urlHostPort } from '../../../core/api/host-port.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { openApiClient } from '../../../io/http/api-client.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -23,8 +23,9 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
   const { values } = settings
   const client = openApiClient({
     url: values.registrar_tls_enabled
-      ? `https://${hostPort(values.registrar_ip, values.registrar_tls_port)}`
-      : `http://${hostPort(values.registrar_ip, values.registrar_port)}`,
+      ? `https://${urlHostPort(values.registrar_ip, values.registrar_tls_port)}`
+      : `http://${urlHostPort(values.registrar_ip, values.registrar_port)}`,
+    host: values.registrar_ip,
     name: 'registrar',
     timeoutSeconds: TIMEOUT_SECONDS,
     ...(values.registrar_tls_enabled ? { tls: { ca: [...registrarCa] } } : {}),

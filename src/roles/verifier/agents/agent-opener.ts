@@ -30,7 +30,7 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: Ag
   return {
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
-      const host = parseHost(enrolment.ip, 'the address')
+      const host = parseHost(enrolment.ip, 'cloudagent_ip')
       const connection = client.connect({ host, port: enrolment.port, pin: enrolment.mtlsCertificate })
       const memory = {
         retries: 0,
