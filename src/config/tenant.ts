@@ -1,12 +1,12 @@
 import { Secret } from '../core/secret.ts'
-import { boolean, integer, integerBetween, list, option, options, path, port, seconds, secret, text } from './option.ts'
+import { boolean, host, integer, integerBetween, list, option, options, path, port, seconds, secret, text } from './option.ts'
 
 /** Settings of tenant.conf: names and defaults of upstream's template 2.6. */
 export const tenantOptions = options({
   version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
-  verifier_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the verifier (`-v`).' }),
+  verifier_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the verifier (`-v`).' }),
   verifier_port: option({ parse: port, default: 8881, doc: 'Port of the verifier (`-vp`).' }),
-  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar (`-r`).' }),
+  registrar_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the registrar (`-r`).' }),
   registrar_port: option({ parse: port, default: 8891, doc: 'HTTPS port of the registrar (`-rp`).' }),
   tls_dir: option({
     parse: text,

@@ -19,6 +19,8 @@ export interface AgentSettings {
   env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
+  /** `server_cert` names a file: it is the operator's. */
+  namesServerCert: boolean
   keylimeDir: string
   apiVersions: string[]
   ak: AkKind
@@ -64,6 +66,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
     warnings: [...config.warnings, ...warnings],
     env,
     runAsChosen: config.origin.run_as !== 'default',
+    namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
     ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
