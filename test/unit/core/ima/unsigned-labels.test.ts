@@ -13,6 +13,8 @@ const digestOf = (bytes: Buffer | string) => createHash('sha256').update(bytes).
 
 const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey
 const DER = key.export({ format: 'der', type: 'spki' })
+/** OpenSSL finds a key that begins a line, whatever stands before. */
+const LINE_OF_PEM = Buffer.concat([Buffer.from('\n'), Buffer.from(key.export({ format: 'pem', type: 'spki' }) as string)])
 const PEM = Buffer.from(key.export({ format: 'pem', type: 'spki' }) as string)
 /** `security.ima` as an attacker sets it: the head of a signature, whose size fits, and behind it what he likes. */
 const signatureWith = (content: Buffer, type = 3) => {
@@ -30,8 +32,8 @@ const KERNEL_LINES: string[] = [
     `ima-ngv2 ima:sha256:${EVIL} ${name}`,
     `ima-ngv2 verity:sha256:${EVIL} ${name}`,
     `ima-sig sha256:${EVIL} ${name} `,
-    ...[3, 5, 6].flatMap((type) => [DER, PEM].map((content) => `ima-sig sha256:${EVIL} ${name} ${signatureWith(content, type)}`)),
-    `ima-sigv2 ima:sha256:${EVIL} ${name} ${signatureWith(PEM)}`,
+    ...[3, 5, 6].flatMap((type) => [DER, LINE_OF_PEM].map((content) => `ima-sig sha256:${EVIL} ${name} ${signatureWith(content, type)}`)),
+    `ima-sigv2 ima:sha256:${EVIL} ${name} ${signatureWith(LINE_OF_PEM)}`,
     `ima-modsig sha256:${EVIL} ${name}  sha256:${EVIL} ${hex(DER)}`,
     `ima ${SHA1} ${name}`,
   ]),
