@@ -5,6 +5,7 @@ import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkPayloadOptions, collectPayload } from './collect-payload.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
+import { judgeRegistered } from './judge-registered.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
 import { sendShare } from './send-share.ts'
@@ -21,7 +22,7 @@ export interface Enrolled {
 
 /**
  * `add`: finds the agent, has its TPM prove itself, hands U and the payload to the agent and V to the verifier, and waits for the verdict. No share leaves
- * before quote, transport key and EK were judged good (protocol 3.2 to 3.7). `update` is the same, and puts the new enrolment in the place of the one that the verifier has.
+ * before quote, transport key and EK were judged good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same, and puts the new enrolment in the place of the one that the verifier has.
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context
@@ -33,8 +34,9 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const [payload, known] = await both(collectPayload(context, agentId), verifier.agent(agentId))
   if (known && mode === 'add') throw alreadyThere(agentId)
   const proved = options.pushModel ? undefined : await proveIdentity(context, target)
+  const machine = proved?.machine ?? (await judgeRegistered(context, target.found))
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, { target, version: proved?.agent.version ?? '', policies, payload, known })
+  await enrolAtVerifier(context, { target, machine, version: proved?.agent.version ?? '', policies, payload, known })
   if (proved && options.wait) await waitForVerdict(context, agentId, payload !== undefined)
   const attested = proved !== undefined && options.wait
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }

@@ -6,12 +6,15 @@ import type { TenantContext } from '../tenant-context.ts'
 import type { AgentTarget } from './agent-target.ts'
 import type { Payload } from './collect-payload.ts'
 import { deleteFromVerifier } from './delete-from-verifier.ts'
+import type { JudgedMachine } from './judge-registered.ts'
 import { waitUntilKnown } from './wait-for-verdict.ts'
 import { withRetries } from './with-retries.ts'
 
 /** What the verifier is to hold of one agent. */
 export interface Enrolling {
   readonly target: AgentTarget
+  /** The registrar's record of it was judged good. */
+  readonly machine: JudgedMachine
   /** API version of the agent; empty: not asked. */
   readonly version: string
   readonly policies: PolicyFields
