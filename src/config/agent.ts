@@ -1,3 +1,4 @@
+import { isHost } from '../core/api/host.ts'
 import { Secret } from '../core/secret.ts'
 import { boolean, integer, integerBetween, list, oneOf, option, options, type Parse, path, port, seconds, secret, text } from './option.ts'
 
@@ -5,6 +6,12 @@ const KINDS = ['rsa', 'rsa2048', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ec
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const
 
 /** A name in a directory, not a path. */
+/** Alone: the port is an option of its own. */
+const host: Parse<string> = (value) => {
+  if (value !== '' && !isHost(value)) throw new Error('must be a host name or an IP address, without a port and without brackets')
+  return value
+}
+
 const fileName: Parse<string> = (value) => {
   if (value === '' || value === '.' || value === '..' || /[/\0]/.test(value)) throw new Error('must be a file name without "/"')
   return value
@@ -42,7 +49,7 @@ export const agentOptions = options({
   }),
   ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the agent listens.' }),
   port: option({ parse: port, default: 9002, doc: 'Port on which the agent listens.' }),
-  contact_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
+  contact_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
   contact_port: option({ parse: port, default: 9002, doc: 'Port under which verifier and tenant reach the agent.' }),
   registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar.' }),
   registrar_port: option({ parse: port, default: 8890, doc: 'Port of the registrar, plain HTTP.' }),
@@ -152,6 +159,18 @@ export const agentOptions = options({
     default: 60,
     ours: true,
     doc: 'Seconds after which a revocation action, and all that it started, is killed.',
+  }),
+  revocation_max_age: option({
+    parse: seconds,
+    default: 2_592_000,
+    ours: true,
+    doc: 'Seconds after which a signed revocation is too old to be acted upon: who has recorded one must not play it to machines that never saw it. Default: 30 days. 0 takes any age. A clock that runs ahead makes new ones old.',
+  }),
+  payload_script_handover: option({
+    parse: seconds,
+    default: 60,
+    ours: true,
+    doc: 'Seconds that the script of a payload still has when the next payload arrives; then it is ended, so that one that hangs holds up nothing.',
   }),
   revocation_actions_run_as: option({
     parse: text,
