@@ -64,6 +64,8 @@ export interface QuoteParts {
   /** Appended to the signed structure. */
   trailing?: Buffer
   selections?: number
+  /** Bytes of a selection, where they shall be more than a TPM has. */
+  selectBytes?: number
 }
 
 /** A quote over `values`, with any part of it replaced. */
@@ -72,9 +74,9 @@ export function softwareQuote(ak: SoftwareAk, parts: QuoteParts): { attest: Buff
   const pcrs = parts.signedPcrs ?? [...parts.values.keys()]
   const digest = createHash(hash)
   for (const value of parts.values.values()) digest.update(value)
-  const select = Buffer.alloc(3)
+  const select = Buffer.alloc(parts.selectBytes ?? 3)
   select.writeUIntLE(pcrMask(pcrs), 0, 3)
-  const selection = Buffer.concat([u16(hashAlgOf(parts.signedHash ?? hash)), Buffer.from([3]), select])
+  const selection = Buffer.concat([u16(hashAlgOf(parts.signedHash ?? hash)), Buffer.from([select.length]), select])
   const count = parts.selections ?? 1
   const attest = Buffer.concat([
     u32(parts.magic ?? 0xff544347),

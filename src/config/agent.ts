@@ -169,6 +169,18 @@ export const agentOptions = options({
     ours: true,
     doc: 'Seconds after which a revocation action, and all that it started, is killed.',
   }),
+  revocation_max_age: option({
+    parse: seconds,
+    default: 2_592_000,
+    ours: true,
+    doc: 'Seconds after which a signed revocation is too old to be acted upon: who has recorded one must not play it to machines that never saw it. Default: 30 days. 0 takes any age. A clock that runs ahead makes new ones old.',
+  }),
+  payload_script_handover: option({
+    parse: seconds,
+    default: 60,
+    ours: true,
+    doc: 'Seconds that the script of a payload still has when the next payload arrives; then it is ended, so that one that hangs holds up nothing.',
+  }),
   revocation_actions_run_as: option({
     parse: text,
     default: '',

@@ -204,7 +204,7 @@ export const verifierOptions = options({
     parse: boolean,
     default: false,
     ours: true,
-    doc: 'A violation in the IMA list (a file that was changed while it was measured) fails the machine.',
+    doc: 'A violation in the IMA list (a file that was changed while it was measured) fails the machine, excluded or not: the name in such a line is in no hash, so it may be any file’s.',
   }),
   require_allow_list_signatures: option({ parse: boolean, default: false, doc: 'Refuse runtime policies that are not signed.' }),
   mode: option({

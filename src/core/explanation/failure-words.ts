@@ -99,7 +99,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     /^measured_boot\.missing_pcrs$/,
     {
       noChange: 'the quote lacks PCRs that the policy judges',
-      lookAt: 'the mask of tpm_policy: enrol the machine anew with --mb-policy and without a mask',
+      lookAt: 'who collected the evidence: the verifier itself asks for all PCRs of the policy, whatever the mask of tpm_policy says',
     },
   ],
   [

@@ -1,5 +1,5 @@
 import { readEntry } from './entry.ts'
-import { readImaKey } from './keyring.ts'
+import { looksLikeKey, readImaKey } from './keyring.ts'
 import { addDigest, type PolicyParts } from './policy-document.ts'
 
 /** Which entries of a log are gathered. */
@@ -19,7 +19,7 @@ export function collectLog(log: string, into: PolicyParts, members: LogMembers):
     else if (/^0+$/.test(entry.column) && entry.name !== 'boot_aggregate') continue
     else if (entry.template !== 'ima-buf') {
       if (members.files) addDigest(into.digests, entry.name, entry.digest)
-    } else if (!readImaKey(entry.extra)) {
+    } else if (!looksLikeKey(entry.extra) || !readImaKey(entry.extra)) {
       if (members.buffers) addDigest(into.buffers, entry.name, entry.digest)
     } else if (members.keyrings && !into.ignoredKeyrings.has(entry.name)) addDigest(into.keyrings, entry.name, entry.digest)
   }

@@ -84,7 +84,7 @@ export function readFields(line: string, to: TemplateData): ImaEntry | string {
   const template = line.slice(b + 1, c)
   const fieldsOf = TEMPLATES.get(template)
   if (!fieldsOf) return `the template ${JSON.stringify(template.slice(0, 40))} is not known`
-  to.begin(line.length)
+  to.begin(line)
   const fields = fieldsOf(line.slice(c + 1), to)
   if (typeof fields === 'string') return fields
   const { digest, name, extra } = fields
@@ -126,7 +126,7 @@ function legacy(rest: string, to: TemplateData): Fields | string {
   const algorithm = algorithmOfSize(hex)
   if (!algorithm) return 'the digest is neither SHA-1 nor MD5'
   const name = rest.slice(space + 1)
-  return to.legacy(hex, name) ?? { digest: { type: 'ima', algorithm, hex, prefix: '' }, name, extra: EMPTY }
+  return nameDefect(name) ?? to.legacy(hex, name) ?? { digest: { type: 'ima', algorithm, hex, prefix: '' }, name, extra: EMPTY }
 }
 
 const algorithmOfSize = (hex: string) => (hex.length === 40 ? 'sha1' : hex.length === 32 ? 'md5' : null)
@@ -171,15 +171,27 @@ function write(digestText: string, name: string, typed: boolean, to: TemplateDat
   const digest = parseDigest(digestText, typed)
   if (typeof digest === 'string') return digest
   if (!to.digest(digest.prefix, digest.hex)) return 'the digest is not hexadecimal'
+  const defect = nameDefect(name)
+  if (defect) return defect
   to.name(name)
   return { digest, name, extra: EMPTY }
 }
+
+/**
+ * Template data end a name with a zero byte, and those of the oldest template have no lengths: a zero within a name would let one template's data be read as
+ * another's. A text that is not UTF-16 would be hashed as another than the one that is looked up.
+ */
+const nameDefect = (name: string): string | null =>
+  name.includes('\0') || !name.isWellFormed() ? 'the name is none that a file can have' : null
 
 function withField(fields: Fields | string, hex: string, to: TemplateData): Fields | string {
   if (typeof fields === 'string') return fields
   const extra = to.field(hex)
   return extra ? { ...fields, extra } : 'the last field is not hexadecimal'
 }
+
+/** Names of the kernel: what is hashed of a name is one byte a character. */
+const ALGORITHM = /^[a-z0-9-]{1,32}$/
 
 interface Digest {
   type: 'ima' | 'verity'
@@ -205,5 +217,7 @@ function parseDigest(text: string, typed: boolean): Digest | string {
     return algorithm ? { type, algorithm, hex: text.slice(at), prefix: `${text.slice(0, at)}${algorithm}:` } : 'the digest has no algorithm'
   }
   if (colon === at || text.includes(':', colon + 1)) return 'the digest has no algorithm'
-  return { type, algorithm: text.slice(at, colon), hex: text.slice(colon + 1), prefix: text.slice(0, colon + 1) }
+  const algorithm = text.slice(at, colon)
+  if (algorithm !== 'sha256' && !ALGORITHM.test(algorithm)) return 'the digest is of no algorithm that kernels have'
+  return { type, algorithm, hex: text.slice(colon + 1), prefix: text.slice(0, colon + 1) }
 }

@@ -26,7 +26,7 @@ const imaFailure = (name: string, context: FailureContext) => failure('ima', nam
  * The judge of a runtime policy (policies A.6, A.10). The quoted PCR 10 must be the value after some entry of the list; all lines are judged,
  * those behind that entry too. A machine that measured nothing does not pass: the first entry of a boot must be boot_aggregate, and must be in
  * the PCR.
- * @param failOnViolation violations of files that are not excluded are failures.
+ * @param failOnViolation violations are failures, whatever their name says.
  */
 export function imaPolicy(
   policy: RuntimePolicy,

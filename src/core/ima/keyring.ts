@@ -36,6 +36,13 @@ export function readImaKey(bytes: Buffer): ImaKey | 'unsupported' | null {
   return { id: certificate?.keyId ?? computedKeyId(key), key }
 }
 
+/**
+ * Whether a measured buffer may be a key: DER or PEM from its first byte on. A signature of a file, which begins with the type of the attribute (3, 5, 6), never is one,
+ * whatever stands in it: a signed file that is shown as a buffer brings no key.
+ */
+export const looksLikeKey = (bytes: Buffer): boolean => bytes[0] === 0x30 || bytes.subarray(0, PEM_BEGIN.length).equals(PEM_BEGIN)
+const PEM_BEGIN = Buffer.from('-----BEGIN')
+
 function readCertificate(bytes: Buffer): { publicKey: KeyObject; keyId: number | null } | null {
   if (bytes[0] !== 0x30 && !bytes.subarray(0, 64).includes('-----BEGIN CERTIFICATE')) return null
   try {

@@ -1,5 +1,5 @@
 import type { DmDevice, DmDevices } from './device-mapper/judge-dm-event.ts'
-import { type ImaKey, LazyKeys, readImaKey } from './keyring.ts'
+import { type ImaKey, LazyKeys, looksLikeKey, readImaKey } from './keyring.ts'
 
 /** What a log teaches on the way, kept with the progress between rounds. */
 export interface Learned {
@@ -29,8 +29,7 @@ export const learnedText = ({ keyrings, devices }: Learned): string =>
 
 /** As `readImaKey`; `too_many` when this log has brought more keys than any kernel loads: each costs as much as a signature. */
 export function readLoggedKey(learned: Learned, bytes: Buffer): ReturnType<typeof readImaKey> | 'too_many' {
-  const mayBeKey = bytes[0] === 0x30 || bytes.subarray(0, 64).includes('-----BEGIN')
-  if (!mayBeKey) return null
+  if (!looksLikeKey(bytes)) return null
   return learned.keysRead++ < MAX_KEYS_READ ? readImaKey(bytes) : 'too_many'
 }
 

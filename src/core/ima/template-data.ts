@@ -1,6 +1,7 @@
 /** Views of short data are kept: nearly all entries of a log have one of some hundred lengths. */
 const KEPT_VIEWS = 1024
 const LEGACY_NAME_SIZE = 256
+const HEX_DIGITS = /^[0-9a-fA-F]*$/
 
 /**
  * Template data of one entry after another (policies A.3) in one buffer that is used again, so that a log of 100,000 entries leaves no garbage behind.
@@ -12,6 +13,7 @@ export class TemplateData {
   #views: (Buffer | undefined)[] = []
   /** What stands behind the first length: it is the same in nearly all entries of a log. */
   #prefix = ''
+  #isAscii = true
 
   /** The data written so far: the same memory for every entry, worthless after the next `begin`. */
   get bytes(): Buffer {
@@ -21,10 +23,11 @@ export class TemplateData {
     return this.#views[size]
   }
 
-  /** Forgets the last entry. @param characters of the line: no field needs more than thrice as many bytes. */
-  begin(characters: number): void {
+  /** Forgets the last entry. No field needs more than thrice as many bytes as its line has characters. */
+  begin(line: string): void {
     this.#size = 0
-    const room = 3 * characters + LEGACY_NAME_SIZE + 64
+    this.#isAscii = Buffer.byteLength(line) === line.length
+    const room = 3 * line.length + LEGACY_NAME_SIZE + 64
     if (this.#buffer.length >= room) return
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(room, 4096))
     this.#views = []
@@ -38,8 +41,7 @@ export class TemplateData {
       this.#buffer.write(`${prefix}\0`, 4, 'latin1')
       this.#prefix = prefix
     }
-    // The decoder stops at the first character that is no digit.
-    if (2 * this.#buffer.write(hex, start, 'hex') !== hex.length || hex === '') return false
+    if (hex === '' || !this.#writeHex(hex, start)) return false
     this.#size = start + hex.length / 2
     this.#length(0, this.#size - 4)
     return true
@@ -57,7 +59,7 @@ export class TemplateData {
   /** `sig`, `buf` and the like. @returns a view of the bytes, null when `hex` is not hexadecimal. */
   field(hex: string): Buffer | null {
     const at = this.#size + 4
-    if (2 * this.#buffer.write(hex, at, 'hex') !== hex.length) return null
+    if (!this.#writeHex(hex, at)) return null
     this.#length(this.#size, hex.length / 2)
     this.#size = at + hex.length / 2
     return this.#buffer.subarray(at, this.#size)
@@ -67,12 +69,17 @@ export class TemplateData {
   legacy(hex: string, name: string): string | null {
     this.#prefix = ''
     const at = hex.length / 2
-    if (2 * this.#buffer.write(hex, 0, 'hex') !== hex.length) return 'the digest is neither SHA-1 nor MD5'
+    if (!this.#writeHex(hex, 0)) return 'the digest is neither SHA-1 nor MD5'
     const bytes = this.#buffer.write(name, at, 'utf8')
     if (bytes >= LEGACY_NAME_SIZE) return `the path has ${bytes} bytes, the template ima holds 255`
     this.#size = at + LEGACY_NAME_SIZE
     this.#buffer.fill(0, at + bytes, this.#size)
     return null
+  }
+
+  /** False when it is not hexadecimal. The decoder stops at the first character that is no digit, but of a character beyond Latin it sees the lower byte alone. */
+  #writeHex(hex: string, at: number): boolean {
+    return (this.#isAscii || HEX_DIGITS.test(hex)) && 2 * this.#buffer.write(hex, at, 'hex') === hex.length
   }
 
   #length(at: number, value: number): void {

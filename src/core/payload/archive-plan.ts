@@ -13,6 +13,7 @@ export interface ArchiveEntry {
 }
 
 export interface ArchiveLimits {
+  /** Entries of the archive; and directories, named or only parts of names. */
   maxEntries: number
   maxTotalBytes: number
   /** Uncompressed to compressed, of the whole archive; small archives may be denser. */
@@ -63,6 +64,7 @@ export function planArchive(entries: readonly ArchiveEntry[], limits: ArchiveLim
   for (const [index, entry] of entries.entries()) {
     const { name, isDirectory } = readName(entry)
     checkKind(entry, name, isDirectory)
+    if (directories.size > limits.maxEntries) throw refused(`it has over ${limits.maxEntries} directories`)
     compressed += entry.compressedSize
     totalBytes += entry.uncompressedSize // of hidden duplicates too: they are part of what the sender made us carry
     for (const parent of parentsOf(name)) directories.add(parent)

@@ -1,6 +1,6 @@
 import { KeylimeError } from '../errors.ts'
 import { digestSize, type HashName, hashAlgOf, hashNameOf } from '../tpm/algorithms.ts'
-import { pcrMask, pcrsOfSelect } from '../tpm/pcr-selection.ts'
+import { MAX_SELECT_BYTES, pcrMask, pcrsOfSelect } from '../tpm/pcr-selection.ts'
 
 /** PCR values of one bank. Nothing here is signed: only `verifyQuote` turns them into evidence. */
 export interface PcrValues {
@@ -46,7 +46,7 @@ export function decodePcrBlob(blob: Buffer): PcrValues {
   if (blob.readUInt32LE(0) !== 1) throw malformed('must have exactly one PCR bank')
   const hash = hashNameOf(blob.readUInt16LE(4))
   const sizeofSelect = blob.readUInt8(6)
-  if (sizeofSelect > 4) throw malformed(`has a selection of ${sizeofSelect} bytes`)
+  if (sizeofSelect > MAX_SELECT_BYTES) throw malformed(`has a selection of ${sizeofSelect} bytes`)
   const pcrs = pcrsOfSelect(blob.subarray(7, 7 + sizeofSelect))
   const lists = blob.readUInt32LE(DIGESTS_OFFSET - 4)
   if (lists !== Math.ceil(pcrs.length / DIGESTS_A_LIST) || blob.length !== DIGESTS_OFFSET + lists * LIST_SIZE)

@@ -75,6 +75,18 @@ export function asctime(time: Date): string {
   return `${DAYS[time.getDay()]} ${MONTHS[time.getMonth()]} ${String(time.getDate()).padStart(2, ' ')} ${clock} ${time.getFullYear()}`
 }
 
+const ASCTIME = /^[A-Z][a-z]{2} ([A-Z][a-z]{2}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4})$/
+/** Of the earliest time zone. The text has none, and whoever wrote it may live in any. */
+const ZONES_MS = 14 * 3_600_000
+
+/** How old a message is at least, in milliseconds; null when it does not say when it was made. @param now milliseconds since the epoch. */
+export function leastAge({ event_time: text }: RevocationMessage, now: number): number | null {
+  const [, month = '', day, hours, minutes, seconds, year] = ASCTIME.exec(text ?? '') ?? []
+  if (!MONTHS.includes(month)) return null
+  const [d, h, m, s, y] = [day, hours, minutes, seconds, year].map(Number) as [number, number, number, number, number]
+  return Math.max(0, now - Date.UTC(y, MONTHS.indexOf(month), d, h, m, s) - ZONES_MS)
+}
+
 const schema = z.object({
   type: z.string(),
   agent_id: z.string(),

@@ -27,7 +27,17 @@ export function pcrSelection(hash: HashName, pcrs: readonly number[]): Buffer {
 export function readPcrSelections(reader: ByteReader): PcrSelection[] {
   const count = reader.u32()
   if (count > 16) throw new KeylimeError('malformed', `${count} PCR selections, a TPM has at most 16 banks`)
-  return Array.from({ length: count }, () => ({ algorithm: reader.u16(), pcrs: pcrsOfSelect(reader.bytes(reader.u8())) }))
+  return Array.from({ length: count }, () => ({ algorithm: reader.u16(), pcrs: readSelect(reader) }))
+}
+
+/** Bytes of a selection for the PCRs that there are (PCR_SELECT_MAX of PC Client platforms). */
+export const MAX_SELECT_BYTES = PCR_COUNT / 8
+
+function readSelect(reader: ByteReader): number[] {
+  const size = reader.u8()
+  if (size > MAX_SELECT_BYTES)
+    throw new KeylimeError('malformed', `a PCR selection of ${size} bytes, a TPM has ${PCR_COUNT} PCRs (${MAX_SELECT_BYTES} bytes)`)
+  return pcrsOfSelect(reader.bytes(size))
 }
 
 /** PCR i is bit i%8 of byte i/8. */

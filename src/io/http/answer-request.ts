@@ -108,8 +108,10 @@ const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
 })
 
 async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bounds): Promise<void> {
-  const routing = findRoute(options.routes, options.versions, ctx.method, ctx.path)
-  if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path: ctx.path }, routing))
+  const path = pathOf(ctx)
+  if (path === null) return apply(ctx, { status: 400, message: 'the target of the request cannot be read' })
+  const routing = findRoute(options.routes, options.versions, ctx.method, path)
+  if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path }, routing))
   const { route, version, params } = routing.match
   const peer = peerOf(ctx.socket)
   const remoteAddress = ctx.socket.remoteAddress ?? ''
@@ -130,7 +132,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
   try {
     const reply = await route.handle({
       method: ctx.method,
-      path: ctx.path,
+      path,
       version,
       params,
       query: new URLSearchParams(ctx.querystring),
@@ -145,6 +147,15 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
     throw error
   } finally {
     done()
+  }
+}
+
+/** Null for a target of absolute form (RFC 9112, section 3.2.2) that is no URL: reading it throws. */
+function pathOf(ctx: Koa.Context): string | null {
+  try {
+    return ctx.path
+  } catch {
+    return null
   }
 }
 
@@ -191,10 +202,10 @@ function forbidden(route: Route): ApiReply {
 function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
   if (isKeylimeError(error)) {
     const status = httpStatusOf(error.code)
-    logger.info(`${ctx.method} ${ctx.path}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
+    logger.info(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
     return { status, message: error.message }
   }
-  logger.error(`${ctx.method} ${ctx.path}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
+  logger.error(`${ctx.method} ${pathOf(ctx)}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
   return { status: 500 }
 }
 

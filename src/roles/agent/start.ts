@@ -133,7 +133,15 @@ function payloadReceiver(
     extractZip: values.extract_payload_zip,
   }
   const allowed = values.enable_agent_mtls || values.enable_insecure_payload
-  return new PayloadReceiver({ ...given, secure, names, scriptTimeoutSeconds: values.payload_script_timeout, allowed, env })
+  return new PayloadReceiver({
+    ...given,
+    secure,
+    names,
+    scriptTimeoutSeconds: values.payload_script_timeout,
+    handoverSeconds: values.payload_script_handover,
+    allowed,
+    env,
+  })
 }
 
 /** @param tls null for plain HTTP. */

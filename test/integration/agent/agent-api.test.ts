@@ -98,6 +98,8 @@ describeAsRoot('an agent that is registered', () => {
   test.each([
     ['/v2.6/quotes/identity?nonce=a-b', 'Parameters should be strictly alphanumeric: a-b'],
     [`/v2.6/quotes/identity?nonce=${'a'.repeat(65)}`, `Nonce is too long (max size 64): ${'a'.repeat(65)}`],
+    ['/v2.6/quotes/identity?nonce=', 'No nonce provided'],
+    [`${INTEGRITY}nonce=&mask=0x400&partial=0`, 'No nonce provided'],
     ['/v2.6/quotes/identity', 'Query deserialize error: missing field `nonce`'],
     [`${INTEGRITY}nonce=a%00&mask=0x400&partial=0`, 'nonce should be strictly alphanumeric: a\0'],
     [`${INTEGRITY}nonce=${'a'.repeat(65)}&mask=0x400&partial=0`, 'Nonce is too long (max size: 64): 65'],
@@ -108,6 +110,8 @@ describeAsRoot('an agent that is registered', () => {
     [`${INTEGRITY}nonce=a&mask=0x400&partial=2`, "uri must contain key 'partial' and value '0' or '1'"],
     [`${INTEGRITY}nonce=a&mask=0x400`, 'Query deserialize error: missing field `partial`'],
     ['/v2.6/keys/verify', 'No challenge provided.'],
+    ['/v2.6/keys/verify?challenge=', 'No challenge provided.'],
+    [`/v2.6/keys/verify?challenge=${'a'.repeat(10_000)}`, 'Challenge is too long (max size 64): 10000'],
     ['/v2.6/keys/verify?challenge=a.b', 'Parameters should be strictly alphanumeric: a.b'],
     ['/v2.6/keys/verify?challenge=abc', 'Bootstrap key not yet available.'],
     ['/v2.9/quotes/identity?nonce=a', 'API version not supported: v2.9'],
@@ -180,7 +184,7 @@ describeAsRoot('an agent that is registered', () => {
 })
 
 describeAsRoot('an agent that cannot start', () => {
-  const bed = new AgentBed()
+  const bed = new AgentBed({ KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' }) // one TPM stands for several machines
   beforeAll(() => bed.startServers())
   afterAll(() => bed.stop())
 

@@ -21,16 +21,24 @@ export const AGENT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
 
 /** A registrar, a software TPM and an agent on it; the caller plays tenant and verifier. */
 export class AgentBed {
-  readonly place = temporaryKeylimeDir()
-  readonly agentDir = path.join(this.place.dir, 'agent')
-  readonly secure = path.join(this.agentDir, 'secure')
-  readonly imaLog = path.join(this.place.dir, 'ima')
+  readonly place: ReturnType<typeof temporaryKeylimeDir>
+  readonly agentDir: string
+  readonly secure: string
+  readonly imaLog: string
   readonly log: string[] = []
   tpm!: Swtpm
   registrar!: RunningRegistrar
   agent!: RunningAgent
   client!: ApiClient
   #env: NodeJS.ProcessEnv = {}
+
+  /** @param settings of the registrar. */
+  constructor(settings: Record<string, string> = {}) {
+    this.place = temporaryKeylimeDir(settings)
+    this.agentDir = path.join(this.place.dir, 'agent')
+    this.secure = path.join(this.agentDir, 'secure')
+    this.imaLog = path.join(this.place.dir, 'ima')
+  }
 
   async start(settings: Record<string, string> = {}, given: AgentDependencies = {}): Promise<void> {
     await this.startServers()

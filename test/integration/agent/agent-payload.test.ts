@@ -74,6 +74,28 @@ describeAsRoot('a payload', () => {
     expect(bed.read('unzipped/new')).toBe('2')
   })
 
+  test('cannot put another key or another payload in the place of those that the agent writes', async () => {
+    for (const zip of [
+      await zipOf({
+        derived_tci_key: 'a key of its own',
+        decrypted_payload: 'another payload',
+        'autorun.sh': 'cat derived_tci_key | wc -c\n',
+      }),
+      buildZip([
+        { name: 'derived_tci_key/', mode: 0o040700 },
+        { name: 'derived_tci_key/inner', data: text('x') },
+        { name: 'decrypted_payload/inner', data: text('x') },
+      ]),
+    ]) {
+      bed.log.length = 0
+      const { k } = await bed.deliver(zip)
+      expect(fs.readFileSync(path.join(bed.secure, 'unzipped/derived_tci_key'))).toEqual(k)
+      expect(bed.read('derived_tci_key')).toBe(k.toString('base64'))
+      expect(fs.readFileSync(path.join(bed.secure, 'unzipped/decrypted_payload'))).toEqual(zip)
+      expect(bed.log.filter((line) => line.includes('the name of the agent'))).toHaveLength(2)
+    }
+  })
+
   test('that is hostile changes nothing, neither inside nor outside', async () => {
     await bed.deliver(await zipOf({ keep: 'me' }))
     await bed.deliver(
@@ -115,6 +137,20 @@ describeAsRoot('a payload', () => {
     await bed.client.request('POST', '/v2.6/keys/vkey', { body: { encrypted_key: encryptShare(pem, shares.v) } })
     await bed.agent.idle()
     expect(bed.read('runs')).toBe('begun\n')
+  })
+
+  test('whose script hangs does not hold up the next payload, however deaf it is and however many wait', async () => {
+    await bed.stopAgent()
+    await bed.startAgent({ KEYLIME_AGENT_PAYLOAD_SCRIPT_HANDOVER: '0.2' })
+    const deaf = '#!/bin/sh\ntrap "" TERM\necho begun >> ../deaf\nwhile :; do sleep 1; done\n'
+    const hanging = [bed.deliver(await zipOf({ 'autorun.sh': deaf })), bed.deliver(await zipOf({ 'autorun.sh': deaf, second: '' }))]
+    await until('the script', () => fs.existsSync(path.join(bed.secure, 'deaf')))
+    await bed.deliver(await zipOf({ next: 'here' }))
+    await Promise.all(hanging)
+    expect(bed.read('unzipped/next')).toBe('here')
+    expect(bed.log.filter((line) => line.includes('ended 0.2 s after the next payload had come'))).toHaveLength(2)
+    await bed.stopAgent()
+    await bed.startAgent()
   })
 
   test('is not needed: the key alone is derived and proven', async () => {

@@ -15,6 +15,8 @@ import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-lis
 import { until } from '../../servers.ts'
 
 const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
+/** A day after the notices of these tests. */
+const [DAY_S, NOW] = [86_400, Date.UTC(2026, 1, 2)]
 let home: string
 let lines: string[]
 const logger: Logger = Object.fromEntries(
@@ -63,6 +65,8 @@ const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
     actionsDirectory: path.join(home, 'actions'),
     allowPayloadActions: true,
     goOnAfterFailure: true,
+    maxAgeSeconds: 30 * DAY_S,
+    clock: { now: () => NOW, monotonic: () => performance.now() },
     surroundings: surroundingsOf(),
     logger,
     ...changes,
@@ -75,7 +79,7 @@ const notice = (changes: object = {}, key: KeyObject = keys.privateKey) => {
     port: 9002,
     tpmPolicy: '{}',
     metaData: '{"cert_serial": 5, "subject": "CN=victim"}',
-    eventTime: new Date(2026, 1, 1),
+    eventTime: new Date(NOW - DAY_S * 1000),
     eventId: 'ima.x',
     severityLabel: 'emergency',
     context: '{}',
@@ -111,6 +115,31 @@ test('what is written for an action is in the tmpfs for secrets, in a directory 
     'unzipped',
     'waiting-revocations.json',
   ])
+})
+
+test.each<[string, object, Partial<RevocationWorkerOptions>, boolean]>([
+  ['of yesterday', {}, {}, true],
+  ['of thirty days and a time zone ago', { eventTime: new Date(NOW - (30 * DAY_S + 10 * 3600) * 1000) }, {}, true],
+  ['of two months ago', { eventTime: new Date(NOW - 60 * DAY_S * 1000) }, {}, false],
+  ['of years ago', { eventTime: new Date(2019, 1, 1) }, {}, false],
+  ['of years ago, where any age is taken', { eventTime: new Date(2019, 1, 1) }, { maxAgeSeconds: 0 }, true],
+  [
+    'of an hour ago, where a minute and all time zones are over',
+    { eventTime: new Date(NOW - 40 * 3600 * 1000) },
+    { maxAgeSeconds: 60 },
+    false,
+  ],
+  ['of the future: the clock of this machine is behind', { eventTime: new Date(NOW + 400 * DAY_S * 1000) }, {}, true],
+])('a notice %s is acted upon or told of as too old', async (_what, changes, options, acts) => {
+  deliverCertificate()
+  write('unzipped/local_action_a.sh', `#!/bin/sh\necho ran > ${home}/order\n`)
+  write('unzipped/action_list', 'local_action_a')
+  const inbox = worker(options)
+  inbox.accept(notice(changes))
+  await idle()
+  await inbox.close()
+  expect(out('order')).toBe(acts ? 'ran\n' : '')
+  expect(lines.some((line) => line.includes('too old to be acted upon'))).toBe(!acts)
 })
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip

@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type Failure, failure, irrecoverable } from '../../../src/core/verdict/failure.ts'
+import { systemClock } from '../../../src/io/clock.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { createRevocationWorker } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
@@ -52,6 +53,8 @@ const inbox = () =>
     actionsDirectory: home,
     allowPayloadActions: false,
     goOnAfterFailure: true,
+    maxAgeSeconds: 3600,
+    clock: systemClock,
     surroundings: {
       keylimeDir: home,
       roomParents: [home],

@@ -114,6 +114,33 @@ test('unknown paths, methods and versions', async () => {
   expect((await ask('POST', '/v2.5/echo/x', { body: {} })).status).toBe(404)
   expect((await ask('POST', '/v2.6/echo/%ff', { body: {} })).status).toBe(404)
 })
+test.each([
+  'http://[::1/version',
+  'http://',
+  'http://[',
+  'http://a:b:c/',
+  '//[::1/version',
+  '/%',
+  '/%00',
+  '*',
+  'x',
+  'http://[::1]:99999/version',
+  '/\\',
+])('the request target %s is answered as the mistake that it is, and the server has no fault', async (target) => {
+  errors.length = 0
+  const socket = net.connect(server.port, '127.0.0.1')
+  let text = ''
+  socket.on('data', (chunk) => (text += chunk)).on('error', () => {})
+  socket.write(`GET ${target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)
+  await until('the answer', () => socket.closed)
+  expect(text).toMatch(/^HTTP\/1\.1 40[04] /)
+  expect(errors).toEqual([])
+})
+test('a target of absolute form is that of its path', async () => {
+  const request = http.request({ port: server.port, path: `http://127.0.0.1:${server.port}/known`, method: 'GET' })
+  const status = await new Promise((resolve) => request.on('response', (response) => resolve(response.resume().statusCode)).end())
+  expect(status).toBe(409)
+})
 test('a hundred half-open and silent connections hold up nobody', async () => {
   const sockets = Array.from({ length: 100 }, (_, i) => {
     const socket = net.connect(server.port, '127.0.0.1')

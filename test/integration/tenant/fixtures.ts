@@ -1,6 +1,8 @@
 import { createPublicKey } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
+import { parseCertificate } from '../../../src/core/pki/certificate.ts'
+import type { Authority } from '../../../src/core/pki/issue.ts'
 import { sameKey } from '../../../src/core/pki/keys.ts'
 import type { Certificate } from '../../../src/core/pki/types.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
@@ -15,10 +17,18 @@ import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
-import { softwareAk } from '../../software-ak.ts'
-import { leaf, root } from '../../unit/core/pki/fixtures.ts'
+import { type SoftwareAk, softwareAk } from '../../software-ak.ts'
+import { der, handMade, root } from '../../unit/core/pki/fixtures.ts'
 
 const HOUR = 3_600_000
+
+/** As makers issue them: it says nothing but whose key it is. */
+export function ekCertificate(maker: Authority, ek: SoftwareAk): Certificate {
+  const time = (ms: number) => `${new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, '')}`
+  const validity = { notBefore: time(Date.now() - HOUR), notAfter: time(Date.now() + HOUR) }
+  const issuer = { issuer: maker.certificate.subjectName.der, key: maker.key }
+  return parseCertificate(handMade({ subject: der(0x30), ...issuer, publicKey: createPublicKey(ek.privateKey), ...validity }))
+}
 
 /** A verifier, a registrar that says what a test wants, and machines with software keys: everything that a tenant talks to, over real TLS. */
 export class TenantWorld {
@@ -104,11 +114,7 @@ export class TenantWorld {
   async machine(id: string, changes: Record<string, unknown> = {}): Promise<SimulatedAgent> {
     const agent = await simulatedAgent(fs.readFileSync(this.path('cv_ca/cacert.crt'), 'utf8'))
     const ek = softwareAk('ecc')
-    const certificate: Certificate = await leaf(this.maker, 'EK', {
-      pair: { privateKey: ek.privateKey, publicKey: createPublicKey(ek.privateKey) },
-      notBefore: Date.now() - HOUR,
-      notAfter: Date.now() + HOUR,
-    })
+    const certificate = ekCertificate(this.maker, ek)
     expect(sameKey(parsePublicArea(ek.public).key, certificate.publicKey)).toBe(true)
     this.machines.push(agent)
     this.registered.set(id, {

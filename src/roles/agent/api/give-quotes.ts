@@ -9,6 +9,8 @@ import { encryptionName } from './show-info.ts'
 
 const ALPHANUMERIC = /^[A-Za-z0-9]*$/
 const MAX_NONCE = 64
+/** A quote for no nonce would answer everybody's question for ever. */
+const NO_NONCE = 'No nonce provided'
 const BOOT_PCR = 0
 
 /** `GET /v2.x/quotes/identity`: PCR 16 alone, for the tenant. */
@@ -16,6 +18,7 @@ export async function getIdentityQuote(context: AgentContext, request: ApiReques
   const nonce = requiredQuery(request, 'nonce')
   if (!ALPHANUMERIC.test(nonce)) throw invalid(`Parameters should be strictly alphanumeric: ${nonce}`)
   if (nonce.length > MAX_NONCE) throw invalid(`Nonce is too long (max size ${MAX_NONCE}): ${nonce}`)
+  if (nonce === '') throw invalid(NO_NONCE)
   const quote = await quoteOf(context, nonce, [])
   const results: IdentityQuote = { ...quote, ...algorithms(context, request.version), pubkey: context.transport.publicPem }
   return { results }
@@ -45,6 +48,7 @@ function readIntegrityQuery(request: ApiRequest) {
   const isHex = /^[0-9a-fA-F]+$/.test(digits) && Number.parseInt(digits, 16) <= 0xffffffff
   if (!isHex) throw invalid(`mask should be a hex encoded 32-bit integer: ${mask}`)
   if (nonce.length > MAX_NONCE) throw invalid(`Nonce is too long (max size: ${MAX_NONCE}): ${nonce.length}`)
+  if (nonce === '') throw invalid(NO_NONCE)
   if (partial !== '0' && partial !== '1') throw invalid("uri must contain key 'partial' and value '0' or '1'")
   const entry = request.query.get('ima_ml_entry') ?? ''
   const imaEntry = /^\d{1,15}$/.test(entry) ? Number(entry) : 0

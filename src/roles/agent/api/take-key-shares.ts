@@ -10,6 +10,8 @@ import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
 import type { AgentContext } from './agent-context.ts'
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+/** As for nonces: tenants send 20 characters. */
+const MAX_CHALLENGE = 64
 const AUTH_TAG = /^[0-9a-fA-F]{96}$/
 
 /** `POST /v2.x/keys/ukey`: the tenant's share, its tag and the sealed payload. The answer says only that they were well formed. */
@@ -36,8 +38,9 @@ export const getTransportKey = ({ transport }: AgentContext): ApiReply => ({ res
 
 /** `GET /v2.x/keys/verify`: proves that K was derived. */
 export function getKeyProof({ payloads }: AgentContext, request: ApiRequest): ApiReply {
-  const challenge = (request.query.get('challenge') ?? '').slice(0, 1024)
+  const challenge = request.query.get('challenge') ?? ''
   if (challenge === '') throw invalid('No challenge provided.')
+  if (challenge.length > MAX_CHALLENGE) throw invalid(`Challenge is too long (max size ${MAX_CHALLENGE}): ${challenge.length}`)
   if (!/^[A-Za-z0-9]+$/.test(challenge)) throw invalid(`Parameters should be strictly alphanumeric: ${challenge}`)
   if (!payloads.key) throw invalid('Bootstrap key not yet available.')
   return { results: { hmac: challengeHmac(payloads.key, challenge) } satisfies KeyProof }

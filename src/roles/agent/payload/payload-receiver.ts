@@ -10,6 +10,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/programs/run-script.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 import { readDeliveryRecord, writeDeliveryRecord } from './delivery-record.ts'
+import { ScriptHandover } from './script-handover.ts'
 import { type PayloadNames, type Unpacked, unpackPayload } from './unpack-payload.ts'
 
 export interface PayloadReceiverOptions {
@@ -17,6 +18,8 @@ export interface PayloadReceiverOptions {
   secure: SecureMount
   names: PayloadNames
   scriptTimeoutSeconds: number
+  /** What a script still has when another delivery waits. */
+  handoverSeconds: number
   /** False without TLS: the key is derived, the payload dropped (protocol 5.3). */
   allowed: boolean
   inbox: RevocationInbox
@@ -34,6 +37,8 @@ const MAX_SCRIPT_OUTPUT = 1 << 20
 export class PayloadReceiver {
   readonly #options: PayloadReceiverOptions
   readonly #stopping = new AbortController()
+  #handover: ScriptHandover | null = null
+  #waiting = 0
   #shares: KeyShares = noShares
   readonly #queue = createSerialQueue()
   #progress: Readonly<DeliveryProgress> = NO_DELIVERY
@@ -99,7 +104,12 @@ export class PayloadReceiver {
   }
 
   #startDelivery(k: Buffer, payload: string | null, delivery: string): void {
-    this.#enqueue(() => this.#deliver(k, payload, delivery).finally(() => k.fill(0)))
+    this.#waiting++
+    this.#handover?.begin()
+    this.#enqueue(() => {
+      this.#waiting--
+      return this.#deliver(k, payload, delivery).finally(() => k.fill(0))
+    })
   }
 
   #enqueue(work: () => Promise<void>): void {
@@ -131,10 +141,13 @@ export class PayloadReceiver {
   }
 
   async #runScript({ directory, script }: Unpacked, delivery: string): Promise<void> {
-    const { agentId, secure, scriptTimeoutSeconds, env, logger, names } = this.#options
+    const { agentId, secure, scriptTimeoutSeconds, handoverSeconds, env, logger, names } = this.#options
     await writeDeliveryRecord(secure.directory, { delivery, script: 'started' })
     const output = logger.child({ script: names.script })
     output.info('running the script of the payload')
+    const handover = new ScriptHandover(handoverSeconds)
+    this.#handover = handover
+    if (this.#waiting > 0) handover.begin()
     const result = await runScript({
       file: script!,
       cwd: directory,
@@ -142,8 +155,9 @@ export class PayloadReceiver {
       timeLimitSeconds: scriptTimeoutSeconds,
       maxOutputBytes: MAX_SCRIPT_OUTPUT,
       onLine: (stream, line) => output.info(line, { stream }),
-      signal: this.#stopping.signal,
-    })
+      signal: AbortSignal.any([this.#stopping.signal, handover.signal]),
+    }).finally(() => handover.end())
+    this.#handover = null
     await writeDeliveryRecord(secure.directory, { delivery, script: 'done' })
     const failed = scriptFailure(result, scriptTimeoutSeconds)
     this.#progress = { ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed }
@@ -153,6 +167,7 @@ export class PayloadReceiver {
     }
     if (result.startError) output.error(`the script could not be started: ${result.startError}`, facts)
     else if (result.timedOut) output.error(`the script was killed after ${scriptTimeoutSeconds} s`, facts)
+    else if (handover.signal.aborted) output.error(`the script was ended ${handoverSeconds} s after the next payload had come`, facts)
     else if (result.exitCode === 0) output.info('the script ended well', { exitCode: 0, ...facts })
     else
       output.warn('the script failed', {

@@ -41,10 +41,11 @@ export async function unpackPayload(
   const archive = isArchive ? await openArchive(content.plaintext, limitsOf(secure)) : null
   const building = path.join(secure, 'unzipped.new')
   const directory = path.join(secure, 'unzipped')
-  clearPayload(secure, names)
+  await clearPayload(secure, names)
   fs.mkdirSync(building, { mode: 0o700 })
   try {
     await archive?.extract(building)
+    makeWay(building, names, logger)
     writeOwnFiles(building, content, names, { archive, logger })
     markExecutables(building, names, isArchive, logger)
     fs.renameSync(building, directory)
@@ -66,9 +67,9 @@ const full = (secure: string, cause: unknown) =>
   })
 
 /** Removes what an earlier payload, or an unpacking that was cut off, left. */
-export function clearPayload(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): void {
+async function clearPayload(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): Promise<void> {
   for (const name of ['unzipped.new', 'unzipped', names.key, names.payload])
-    fs.rmSync(path.join(secure, name), { recursive: true, force: true })
+    await fs.promises.rm(path.join(secure, name), { recursive: true, force: true })
 }
 
 /** Unpacked it must fit into the tmpfs; what stands there now goes first. */
@@ -77,16 +78,29 @@ function limitsOf(secure: string): ArchiveLimits {
   return { ...DEFAULT_ARCHIVE_LIMITS, maxTotalBytes: bsize * blocks || DEFAULT_ARCHIVE_LIMITS.maxTotalBytes }
 }
 
-/** Key and plaintext; files of the archive with these names win, as upstream's. */
+/**
+ * The agent's own files are what its script believes them to be: the key of this delivery, and what was delivered. Entries of the archive with their names go, where
+ * upstream lets them take the place.
+ */
+function makeWay(building: string, names: PayloadNames, logger: Logger): void {
+  for (const name of [names.key, names.payload]) {
+    const file = path.join(building, name)
+    if (!fs.lstatSync(file, { throwIfNoEntry: false })) continue
+    fs.rmSync(file, { recursive: true, force: true })
+    logger.warn(`the payload has an entry named ${name}, which is the name of the agent's own file: it is left out`, {
+      hint: 'rename it, or set enc_keyname and dec_payload_file in agent.conf',
+    })
+  }
+}
+
+/** Key and plaintext. */
 function writeOwnFiles(
   building: string,
   { k, plaintext }: { k: Buffer; plaintext: Buffer },
   names: PayloadNames,
   { archive, logger }: { archive: OpenArchive | null; logger: Logger },
 ): void {
-  const taken = new Set([...(archive?.plan.files.map((file) => file.name) ?? []), ...(archive?.plan.directories ?? [])])
-  if (!taken.has(names.key)) fs.writeFileSync(path.join(building, names.key), k, { mode: 0o600, flag: 'wx' })
-  if (taken.has(names.payload)) return
+  fs.writeFileSync(path.join(building, names.key), k, { mode: 0o600, flag: 'wx' })
   const file = path.join(building, names.payload)
   try {
     fs.writeFileSync(file, plaintext, { mode: 0o600, flag: 'wx' })

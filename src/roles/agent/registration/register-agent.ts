@@ -128,7 +128,7 @@ function accepted(reply: ApiResponse, what: string): ApiResponse {
   const said = reply.message || 'no reason given'
   if (reply.status === 403)
     throw new KeylimeError('refused', `the registrar forbids the ${what}: ${said}`, {
-      hint: 'another TPM has this id: delete it with `keylime tenant regdelete`, or give this machine another uuid',
+      hint: 'this id belongs to another TPM, or this TPM to another id: delete the old registration with `keylime tenant regdelete -u ID`, or set the right uuid in agent.conf',
     })
   if (reply.status === 400 || reply.status === 404)
     throw new KeylimeError('invalid_request', `the registrar refuses the ${what} (${reply.status}): ${said}`)

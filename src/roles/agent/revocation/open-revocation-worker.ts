@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { Secret } from '../../../core/secret.ts'
+import { systemClock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
 import type { Machine } from '../machine/prepare-machine.ts'
@@ -24,6 +25,8 @@ export function openRevocationWorker({ settings, secure, actionUser, agentId }: 
     actionsDirectory: values.revocation_actions_dir,
     allowPayloadActions: values.allow_payload_revocation_actions,
     goOnAfterFailure: values.revocation_actions_go_on,
+    maxAgeSeconds: values.revocation_max_age,
+    clock: systemClock,
     surroundings: {
       keylimeDir,
       roomParents: actionUser ? [actionUser.room.directory] : [secure.directory, keylimeDir],

@@ -3,8 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
-import { parseMetaData } from '../../../core/revocation/message.ts'
+import { leastAge, parseMetaData } from '../../../core/revocation/message.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
+import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { clearRooms } from './action-room.ts'
 import { type Action, findActions } from './find-action.ts'
@@ -22,6 +23,9 @@ export interface RevocationWorkerOptions {
   allowPayloadActions: boolean
   /** Go on with the next action when one fails, or stop as upstream's Rust agent does. */
   goOnAfterFailure: boolean
+  /** Older ones are not acted upon, in seconds; 0: none is too old. */
+  maxAgeSeconds: number
+  clock: Clock
   surroundings: ActionSurroundings
   /** Of an action for which nothing could be written: the pause before it is tried again, and how long it is. */
   retry?: { everyMs: number; forMs: number }
@@ -82,6 +86,13 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     if (message.type !== 'revocation') {
       logger.info(`a signed notice of type ${message.type} needs no action`, { agent: message.agent_id })
       return handled.add(digest)
+    }
+    const age = leastAge(message, options.clock.now())
+    if (options.maxAgeSeconds > 0 && age !== null && age > options.maxAgeSeconds * 1000) {
+      logger.warn(`a revocation of agent ${message.agent_id} is too old to be acted upon: it is of ${message.event_time}`, {
+        hint: 'it was kept and sent again, or the clock of this machine is wrong: see revocation_max_age in agent.conf',
+      })
+      return
     }
     const { actions, missing } = chooseActions()
     logger.warn(`agent ${message.agent_id} was revoked: ${message.event_id ?? 'no reason given'}`, { actions: actions.map((a) => a.name) })

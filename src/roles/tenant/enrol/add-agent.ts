@@ -6,6 +6,7 @@ import { checkAtVerifier } from './check-at-verifier.ts'
 import { checkPayloadOptions, collectPayload } from './collect-payload.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
+import { judgeRegistered } from './judge-registered.ts'
 import { planEnrolment, trustOf } from './plan-enrolment.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
@@ -24,7 +25,8 @@ export interface Enrolled {
 /**
  * `add`: finds the agent, has the verifier look whether it would take the enrolment, has the agent's TPM prove itself, hands U and the payload to the agent
  * and V to the verifier, and waits for the verdict. Nothing leaves before the verifier said yes, and no share before quote, transport key and EK were judged
- * good (protocol 3.2 to 3.7). `update` is the same for an enrolment that is there: what it does not name stays.
+ * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment
+ * that is there: what it does not name stays.
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context
@@ -40,8 +42,9 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   for (const change of plan.changes) report({ type: 'change', ...change })
   const payload = await collectPayload(context, agentId)
   const proved = options.pushModel ? undefined : await proveIdentity(context, target)
+  const machine = proved?.machine ?? (await judgeRegistered(context, target.found))
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, { agentId, version: proved?.agent.version ?? '', plan, payload })
+  await enrolAtVerifier(context, { agentId, machine, version: proved?.agent.version ?? '', plan, payload })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, payload !== undefined) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }

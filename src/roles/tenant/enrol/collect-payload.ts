@@ -25,6 +25,10 @@ export function checkPayloadOptions(options: TenantOptions): void {
   const given = [options.file && '-f', options.keyFile && '-k', options.cert && '--cert'].filter(Boolean)
   if (given.length > 1)
     throw new KeylimeError('usage', `${given.join(' and ')} exclude each other`, { hint: 'give one of -f, -k and --cert' })
+  if (options.pushModel && (given.length > 0 || options.payloadFile || options.verify))
+    throw new KeylimeError('usage', '--push-model takes no payload: a machine that is never contacted cannot be handed one', {
+      hint: 'leave -f, -k, -p, --cert and --verify out',
+    })
   if (options.include?.length && !options.cert)
     throw new KeylimeError('usage', '--include needs --cert', { hint: 'add `--cert`, or zip the directory and give it with -f' })
   if (options.payloadFile && !options.keyFile)

@@ -3,6 +3,7 @@ import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { Payload } from './collect-payload.ts'
 import { deleteFromVerifier } from './delete-from-verifier.ts'
+import type { JudgedMachine } from './judge-registered.ts'
 import type { EnrolmentPlan } from './plan-enrolment.ts'
 import { waitUntilKnown } from './wait-for-verdict.ts'
 import { withRetries } from './with-retries.ts'
@@ -10,6 +11,8 @@ import { withRetries } from './with-retries.ts'
 /** What the verifier is to hold of one agent. */
 export interface Enrolling {
   readonly agentId: string
+  /** The registrar's record of it was judged good. */
+  readonly machine: JudgedMachine
   /** API version of the agent; empty: not asked. */
   readonly version: string
   readonly plan: EnrolmentPlan

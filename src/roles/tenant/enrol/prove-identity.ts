@@ -5,8 +5,8 @@ import { randomAlphanumeric } from '../../../io/random.ts'
 import { AgentService } from '../services/agent-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { AgentTarget } from './agent-target.ts'
-import { checkEk } from './check-ek.ts'
 import { judgeIdentityQuote } from './judge-identity-quote.ts'
+import { type JudgedMachine, judgeRegistered } from './judge-registered.ts'
 import { withRetries } from './with-retries.ts'
 
 const NONCE_LENGTH = 20
@@ -15,6 +15,7 @@ const NONCE_LENGTH = 20
 export interface ProvedAgent {
   readonly agent: AgentService
   readonly reply: IdentityQuote
+  readonly machine: JudgedMachine
 }
 
 /** Has the agent's TPM prove that it is the registered one, of a known maker, and that the transport key is its own. @throws KeylimeError `attestation_failed`, `ek_rejected`. */
@@ -33,8 +34,7 @@ export async function proveIdentity(context: TenantContext, target: AgentTarget)
       type: 'warning',
       text: `agent ${agentId} has registered ${registered.regcount} times: usual after reinstalling, otherwise a sign of another agent under this id`,
     })
-  await checkEk(context, agentId, registered)
-  return proved
+  return { ...proved, machine: await judgeRegistered(context, target.found) }
 }
 
 /** @param ak as the registrar bound it to the id, base64. */

@@ -60,13 +60,13 @@ test.each([
   expect(() => parseEntry(line)).toThrow(expect.objectContaining({ code: 'malformed' }))
 })
 
-test('a name of 64 kB, with quotes, backslashes and NUL, is read and hashed as it is', () => {
-  const name = `/${'\\ "\0'.repeat(16_000)}`
+test('a name of 64 kB, with quotes, backslashes and control characters, is read and hashed as it is', () => {
+  const name = `/${'\\ "\x01'.repeat(16_000)}`
   expect(parseEntry(imaLine(`ima-ng sha256:${hexD} ${name}`)).name).toBe(name)
 })
 
 test('any entry that can be written can be read back', () => {
-  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 80 }).filter((text) => !text.includes('\n'))
+  const name = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 80 }).filter((text) => !/[\n\0]/.test(text) && text.isWellFormed())
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 20, maxLength: 64 }), name, fc.uint8Array({ maxLength: 300 }), (digest, path, signature) => {
       const [d, s] = [Buffer.from(digest).toString('hex'), Buffer.from(signature).toString('hex')]

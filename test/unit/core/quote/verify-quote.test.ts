@@ -120,6 +120,11 @@ test('a quote signed by RSASSA-PSS is refused, though its signature holds', () =
   expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).toMatch(/RSAPSS quotes are not accepted/)
 })
 
+test.each([4, 32, 255])('a signed selection of %d bytes is of no TPM that has 24 PCRs, and is not read', (selectBytes) => {
+  const ak = keys[1]!
+  expect(reasonOf(softwareQuote(ak, { nonce, values, selectBytes }).text, expectedOf(ak))).toMatch(/a TPM has 24 PCRs/)
+})
+
 test('a signature of one key type does not count for the other', () => {
   const [rsa, ecc] = keys as [SoftwareAk, SoftwareAk]
   expect(reasonOf(softwareQuote(ecc, { nonce, values }).text, expectedOf(rsa))).toMatch(/signature does not verify/)

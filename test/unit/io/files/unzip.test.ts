@@ -94,6 +94,29 @@ test('too many entries are refused', async () => {
   await expect(openArchive(zip, LIMITS)).rejects.toMatchObject({ code: 'archive_refused', message: expect.stringMatching(/entries/) })
 })
 
+test('thousands of directories that each entry brings along are refused, whatever the number of entries', async () => {
+  const deep = (i: number) => Array.from({ length: 31 }, (_, depth) => `${i}-${depth}`).join('/')
+  const zip = buildZip(Array.from({ length: 4000 }, (_, i) => ({ name: `${deep(i)}/`, mode: 0o040700 })))
+  await expect(openArchive(zip, LIMITS)).rejects.toMatchObject({
+    code: 'archive_refused',
+    message: expect.stringMatching(/over 4096 directories/),
+  })
+})
+
+test('while directories are made, others have their turn', async () => {
+  const archive = await openArchive(buildZip(Array.from({ length: 2000 }, (_, i) => ({ name: `d${i}/`, mode: 0o040700 }))), LIMITS)
+  let [turns, going] = [0, true]
+  const turn = () => {
+    turns++
+    if (going) setImmediate(turn)
+  }
+  turn()
+  await archive.extract(directory)
+  going = false
+  expect(turns).toBeGreaterThan(5)
+  expect(fs.readdirSync(directory)).toHaveLength(2000)
+})
+
 test.each([
   ['more than it says', file('a', { data: Buffer.alloc(1 << 20), deflate: true, uncompressedSize: 10 })],
   ['less than it says', file('a', { data: Buffer.alloc(10), deflate: true, uncompressedSize: 1000 })],
