@@ -1,30 +1,4 @@
-import { readEntry } from './entry.ts'
-import { readImaKey } from './keyring.ts'
 import { addDigest, type PolicyParts } from './policy-document.ts'
-
-/** Which entries of a log are gathered. */
-export interface LogMembers {
-  files: boolean
-  keyrings: boolean
-  buffers: boolean
-}
-
-/** Adds what a log shows. Violations have no digest. @returns the lines that cannot be read, counted from 1. */
-export function collectLog(log: string, into: PolicyParts, members: LogMembers): number[] {
-  const unread: number[] = []
-  for (const [i, line] of log.split('\n').entries()) {
-    if (line === '') continue
-    const entry = readEntry(line)
-    if (typeof entry === 'string') unread.push(i + 1)
-    else if (/^0+$/.test(entry.column) && entry.name !== 'boot_aggregate') continue
-    else if (entry.template !== 'ima-buf') {
-      if (members.files) addDigest(into.digests, entry.name, entry.digest)
-    } else if (!readImaKey(entry.extra)) {
-      if (members.buffers) addDigest(into.buffers, entry.name, entry.digest)
-    } else if (members.keyrings && !into.ignoredKeyrings.has(entry.name)) addDigest(into.keyrings, entry.name, entry.digest)
-  }
-  return unread
-}
 
 /** A path as the kernel's log has it: blanks are underscores there. */
 export const loggedName = (path: string): string => path.replaceAll(' ', '_')
@@ -42,18 +16,15 @@ export function collectAllowList(text: string, into: PolicyParts): number[] {
   return unread
 }
 
-/** Algorithm of digests by the length of the first one: `unknown` for a length that none has, null without digests. */
-export function algorithmOfDigests(digests: ReadonlyMap<string, ReadonlySet<string>>): string | null {
-  const [first] = digests.values()
-  const [digest] = first ?? []
-  if (digest === undefined) return null
-  return ({ 40: 'sha1', 64: 'sha256', 96: 'sha384', 128: 'sha512' } as Record<number, string>)[digest.length] ?? 'unknown'
-}
-
-/** Algorithm that the kernel of a log hashes files with: that of its boot_aggregate. Null when the log begins with something else. */
-export function algorithmOfLog(log: string): string | null {
-  const entry = readEntry(log.slice(0, Math.max(0, log.indexOf('\n'))) || log)
-  return typeof entry === 'string' || entry.name !== 'boot_aggregate' ? null : entry.algorithm
+/** Digits of the digests, by the first one of a file; null without digests. Older kernels have a boot_aggregate of another algorithm. */
+export function digitsOf(digests: Iterable<[string, readonly string[]]>): number | null {
+  let aggregate: number | null = null
+  for (const [name, [digest]] of digests) {
+    if (digest === undefined) continue
+    if (name !== 'boot_aggregate') return digest.length
+    aggregate = digest.length
+  }
+  return aggregate
 }
 
 /** One expression a line; empty lines and comments do not count. */

@@ -13,6 +13,7 @@ import { isHashName } from '../../core/tpm/algorithms.ts'
 import type { Failure } from '../../core/verdict/failure.ts'
 import { readFile, readText } from '../../io/files/read-file.ts'
 import { readPcrFile } from './pcr-files.ts'
+import { readImaList } from './read-ima-list.ts'
 
 export interface TestOptions {
   runtimePolicy?: string | undefined
@@ -50,7 +51,7 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   failures.push(...(judged?.failures ?? []))
   if (options.runtimePolicy) {
     const policy = parseRuntimePolicy(plainPolicy(await readText(options.runtimePolicy), { key: null, required: false }))
-    const list = await readText(options.log!)
+    const list = await readImaList(options.log!)
     const bootAggregates = judged?.bootAggregates ?? []
     failures.push(
       ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,
