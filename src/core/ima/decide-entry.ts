@@ -28,7 +28,7 @@ export type JudgingPolicy = Pick<RuntimePolicy, 'isExcluded' | 'ignoredKeyrings'
 export interface Judging {
   policy: JudgingPolicy
   /** Digests of boot_aggregate that the verified boot log gives, hex. */
-  bootAggregates: readonly string[]
+  bootAggregates: Iterable<string>
   /** Violations are failures. */
   failOnViolation: boolean
   learned: Learned
@@ -68,12 +68,12 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.extra.toString('hex', 0, 64) })
   }
   if (policy.digests.accepts(entry)) return null
-  if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
+  if (entry.name === 'boot_aggregate' && [...judging.bootAggregates].includes(entry.digest)) return null
   if (isExcluded(entry, judging)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging), judging.verifyDigest)) return null
   const known = policy.digests.get(entry.name)
   judging.effort?.spend(COST.unaccepted + (known?.length ?? 0) * COST.digest)
-  const also = entry.name === 'boot_aggregate' ? judging.bootAggregates : []
+  const also = entry.name === 'boot_aggregate' ? [...judging.bootAggregates] : []
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
 }
 

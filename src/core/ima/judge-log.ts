@@ -45,8 +45,7 @@ export function imaPolicy(
       effort?.spend(progress.learned.length * LEARNED_COST)
       const learned = parseLearned(list === '' ? '' : progress.learned) // without new lines nobody asks for it
       const verify = effort ? withEffort(verifyDigest, effort) : verifyDigest
-      const aggregates = bootAggregates.map((b) => b.digest)
-      const judging = { policy, bootAggregates: aggregates, failOnViolation, learned, verifyDigest: verify, effort }
+      const judging = { policy, bootAggregates: digestsOf(bootAggregates), failOnViolation, learned, verifyDigest: verify, effort }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
       const make = list.length < SHORT_LIST ? pcrReplay : makeReplay
@@ -56,6 +55,13 @@ export function imaPolicy(
     },
   }
 }
+
+/** Lazily: only an entry boot_aggregate asks for them. */
+const digestsOf = (aggregates: Iterable<{ digest: string }>): Iterable<string> => ({
+  *[Symbol.iterator]() {
+    for (const { digest } of aggregates) yield digest
+  },
+})
 
 const refuse = (failures: Failure[]) => ({ failures, progress: FRESH_IMA })
 

@@ -22,6 +22,8 @@ export interface TestOptions {
   /** `measured_boot_policy_name`; by default what the file is made for. */
   mbPolicyName?: BootPolicyName | undefined
   eventLog?: string | undefined
+  /** What systemd measured since the boot. */
+  systemdLog?: string | undefined
   tpmPolicy?: string | undefined
   pcrs?: string | undefined
   bank: string
@@ -47,7 +49,7 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   const failures: Failure[] = []
   const boot = await bootPolicyOf(options)
   const log = options.eventLog ? await readFile(options.eventLog) : null
-  const judged = boot?.judge({ pcrs, log, evaluate: true })
+  const judged = boot?.judge({ pcrs, log, systemdLog: options.systemdLog ? await readText(options.systemdLog) : null, evaluate: true })
   failures.push(...(judged?.failures ?? []))
   if (options.runtimePolicy) {
     const policy = parseRuntimePolicy(plainPolicy(await readText(options.runtimePolicy), { key: null, required: false }))
