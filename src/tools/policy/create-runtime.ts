@@ -4,7 +4,9 @@ import { type LeftOut, LogCollector, NOT_ASKED_FOR } from '../../core/ima/collec
 import { compileExcludes } from '../../core/ima/excludes.ts'
 import { addDigest, addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyPieces } from '../../core/ima/policy-document.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
-import { readText } from '../../io/files/read-file.ts'
+import { decodeBytes } from '../../core/text/byte-text.ts'
+import { decodeText } from '../../core/text/decode-text.ts'
+import { readFile, readText } from '../../io/files/read-file.ts'
 import { chooseAlgorithm, type Said } from './choose-algorithm.ts'
 import type { DigestSource, DigestSourceContext } from './digest-source.ts'
 import { readImaKeys } from './read-ima-keys.ts'
@@ -112,7 +114,7 @@ async function readBase(file: string, parts: PolicyParts): Promise<Said> {
 
 async function readAllowList(file: string, parts: PolicyParts, { tell }: Notes): Promise<Said> {
   const list = emptyParts()
-  const unread = collectAllowList(await readText(file), list)
+  const unread = collectAllowList(decodeText(await readFile(file), decodeBytes), list)
   if (unread.length > 0) tell(`${file}: ${unread.length} lines cannot be read and are left out, the first is line ${unread[0]}`)
   if (list.digests.size === 0 && list.keyrings.size === 0)
     throw new KeylimeError('invalid_request', `${file}: no line is a digest and a path`, { hint: 'sha256sum FILE … makes such lines' })

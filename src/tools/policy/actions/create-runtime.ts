@@ -35,7 +35,7 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('rootfs', file('Hash the files below this directory'))
       .option('skip-path', file('Directories that --rootfs leaves out, with commas between', ['s']))
       .option('root-owned', { type: 'boolean', describe: 'Of --rootfs only the files that belong to root' })
-      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks whose files are hashed' })
+      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks, or unified kernel images, whose files are hashed' })
       .option('ramdisk-dir', file('Directory whose initial RAM disks (initr*) are hashed, such as /boot'))
       .option('deb-installed', { type: 'string', describe: 'Files of the Debian packages installed below this directory; default: /' })
       .option('deb-package', { type: 'array', string: true, describe: 'Debian packages (.deb)' })
