@@ -209,6 +209,12 @@ export const agentOptions = options({
     default: 'default',
     doc: 'Event log of the firmware; `default` is /sys/kernel/security/tpm0/binary_bios_measurements.',
   }),
+  systemd_ml_path: option({
+    parse: path,
+    default: 'default',
+    ours: true,
+    doc: 'Log of what systemd measures after the boot (PCR 11, 15 and others); `default` is /run/log/systemd/tpm2-measure.log. Sent to the verifier where it exists.',
+  }),
   exponential_backoff_initial_delay: option({
     parse: integer,
     default: 10_000,

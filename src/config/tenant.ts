@@ -1,5 +1,6 @@
+import { EK_EXPIRY } from '../core/identity/ek-certificate.ts'
 import { Secret } from '../core/secret.ts'
-import { boolean, host, integer, integerBetween, list, option, options, path, port, seconds, secret, text } from './option.ts'
+import { boolean, host, integer, integerBetween, list, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
 
 /** Settings of tenant.conf: names and defaults of upstream's template 2.6. */
 export const tenantOptions = options({
@@ -44,6 +45,12 @@ export const tenantOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before giving up.' }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request may take.' }),
   require_ek_cert: option({ parse: boolean, default: true, doc: 'Deliver only to TPMs with a certificate that leads to tpm_cert_store.' }),
+  ek_cert_expiry: option({
+    parse: oneOf(...EK_EXPIRY),
+    default: 'accept',
+    ours: true,
+    doc: 'What an EK certificate means that is past its end, or whose maker’s is: `accept` takes it and says so, `refuse` does not. TPMs cannot renew their certificates.',
+  }),
   ek_check_script: option({
     parse: path,
     default: '',

@@ -32,6 +32,7 @@ export interface AgentSettings {
     agentData: string
     imaLog: string
     bootLog: string
+    systemdLog: string
     secure: string
     registrarCa: string
     revocationCert: string
@@ -114,6 +115,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     agentData: below(values.agent_data_path, 'agent_data.json'),
     imaLog: path.resolve('/', values.ima_ml_path === 'default' ? IMA_LOG : values.ima_ml_path || IMA_LOG),
     bootLog: path.resolve('/', values.measuredboot_ml_path === 'default' ? BOOT_LOG : values.measuredboot_ml_path || BOOT_LOG),
+    systemdLog: path.resolve('/', values.systemd_ml_path === 'default' ? SYSTEMD_LOG : values.systemd_ml_path || SYSTEMD_LOG),
     secure: path.join(keylimeDir, 'secure'),
     registrarCa: below(values.registrar_tls_ca_cert, 'cv_ca/cacert.crt'),
     revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
@@ -124,6 +126,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
 }
 
 const IMA_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
+const SYSTEMD_LOG = '/run/log/systemd/tpm2-measure.log'
 const BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements'
 
 const TEMPLATES: Record<string, { type: 'rsa' | 'ecc'; nameAlg: HashName }> = {

@@ -102,9 +102,9 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   }
   const registration = { settings, identity, certificate: certificate?.certPem ?? null, registrarCa: machine.trust.registrar }
   await registerAtRegistrar(registration, logger)
-  const { imaLog, bootLog, trust } = machine
+  const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
-  const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, bootTime: readBootTime() }
+  const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen({ ...opened, payloads, inbox, logger }, settings, certificate && { ...certificate, clients: trust.clients })
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
