@@ -98,7 +98,7 @@ async function runCommandLine(): Promise<number> {
       describe,
       async (builder) => (await load()).command.builder(builder, choose),
       (argv) => {
-        choose(async () => (await load()).command.run(argv as never, { startRegistrar }))
+        choose(async () => (await load()).command.run(argv as never, { startRegistrar, checkRegistrar }))
       },
     ) as typeof cli
   }
@@ -111,6 +111,13 @@ async function runCommandLine(): Promise<number> {
 }
 
 const onceEach = (argv: Record<string, unknown>, parser: { getOptions(): DeclaredOptions }) => refuseSecondValues(argv, parser.getOptions())
+
+async function checkRegistrar(env: NodeJS.ProcessEnv) {
+  const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
+  const { checkRegistrar: check } = await import('./roles/registrar/check-registrar.ts')
+  const settings = loadRegistrarSettings(env)
+  return { problems: await check(settings), warnings: settings.warnings }
+}
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
 async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger) {

@@ -6,6 +6,7 @@ import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { hostName } from '../core/pki/issue.ts'
 import { tlsDirectory } from '../io/files/tls-identity.ts'
 import { type CaAccess, exists, isCaDirectory } from './ca-access.ts'
+import { requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { initCaDirectory } from './init-authority.ts'
 import { withAuthority } from './open-authority.ts'
 
@@ -31,15 +32,7 @@ export interface TlsDirectoryRequest {
 export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<string> {
   const directory = tlsDirectory(request.tlsDir, request.keylimeDir, request.role)
   if (request.tlsDir !== 'generate') {
-    await fs.access(directory).catch((cause) => {
-      throw new KeylimeError('config_invalid', `tls_dir of the ${request.role} is ${directory}, which does not exist`, {
-        cause,
-        hint:
-          request.tlsDir === 'default'
-            ? 'start the verifier first (it makes this directory), or set tls_dir = generate'
-            : 'correct tls_dir',
-      })
-    })
+    await requireDirectory(request, directory)
     return directory
   }
   const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
@@ -59,6 +52,35 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
     }
   })
   return directory
+}
+
+/**
+ * Looks whether a start would find or make its certificates, and makes nothing. @returns the directory when all is there to be read; null when the start
+ * makes it first, or the verifier does. @throws KeylimeError when neither can be.
+ */
+export async function checkTlsDirectory(request: Pick<TlsDirectoryRequest, 'role' | 'keylimeDir' | 'tlsDir'>): Promise<string | null> {
+  const { role, tlsDir } = request
+  const directory = tlsDirectory(tlsDir, request.keylimeDir, role)
+  if (tlsDir === 'default' && !(await exists(directory))) return null
+  if (tlsDir !== 'generate') {
+    await requireDirectory(request, directory)
+    return directory
+  }
+  const wanted = role === 'verifier' ? ['server', 'client'] : ['server']
+  const complete = await Promise.all(wanted.map((name) => isComplete(directory, name)))
+  if (complete.every(Boolean)) return directory
+  await requireWholeAuthority(directory)
+  if (!(await isCaDirectory(directory))) await requireRoomForAuthority(directory)
+  return null
+}
+
+async function requireDirectory({ role, tlsDir }: Pick<TlsDirectoryRequest, 'role' | 'tlsDir'>, directory: string): Promise<void> {
+  await fs.access(directory).catch((cause) => {
+    throw new KeylimeError('config_invalid', `tls_dir of the ${role} is ${directory}, which does not exist`, {
+      cause,
+      hint: tlsDir === 'default' ? 'start the verifier first (it makes this directory), or set tls_dir = generate' : 'correct tls_dir',
+    })
+  })
 }
 
 function serverNames(names: readonly string[]) {

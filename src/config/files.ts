@@ -25,6 +25,8 @@ export interface Written {
 
 export interface FoundSettings {
   readonly files: string[]
+  /** Those of them that stand for themselves: no snippets. */
+  readonly bases: string[]
   /** In the order of precedence, the winner last. */
   readonly settings: Written[]
   readonly problems: string[]
@@ -52,7 +54,16 @@ export function readComponentFiles(component: Component, env: Environment, roots
     settings.push(...withDefaults(parsed.entries, component).map((entry) => ({ ...entry, where: `${file}:${entry.line}` })))
     problems.push(...parsed.problems.map((problem) => `${file}:${problem.line}: ${problem.message}`))
   }
-  return { files: [...chosen], settings, problems, warnings }
+  const bases = chosen.filter((file) => !nodePath.dirname(file).endsWith('.conf.d'))
+  warnings.push(...keylime6Files(env, roots))
+  return { files: [...chosen], bases, settings, problems, warnings }
+}
+
+/** The environment with the file that `--config` names. @throws KeylimeError `config_invalid` when there is none: the standard files would count in its place. */
+export function withConfigFile<E extends Environment>(env: E, component: Component, file: string | undefined): E {
+  if (file === undefined) return env
+  if (isFile(file)) return { ...env, [`KEYLIME_${component.toUpperCase()}_CONFIG`]: file }
+  throw new KeylimeError('config_invalid', `--config: there is no file ${file}`, { hint: 'correct the path; nothing was started' })
 }
 
 function pythonFiles(component: Component, env: Environment, roots: ConfigRoots, warnings: string[]): string[] {
@@ -84,8 +95,23 @@ function snippets(component: Component, root: string): string[] {
   return fs
     .readdirSync(directory)
     .sort()
+    .filter((name) => !isLeftOver(name))
     .map((name) => nodePath.join(directory, name))
     .filter(isFile)
+}
+
+/** What editors and package managers leave beside the files that they change: upstream would read it, after the file itself. */
+const isLeftOver = (name: string): boolean =>
+  /^[.#]|~$|\.(bak|old|orig|save|swp|swo|tmp|disabled|rpm(new|save|orig)|(dpkg|ucf)-[a-z]+)$/i.test(name)
+
+/** The one file of Keylime 6: nothing of it counts any more. */
+function keylime6Files(env: Environment, roots: ConfigRoots): string[] {
+  const file = nodePath.join(nodePath.dirname(roots.etc), 'keylime.conf')
+  const named = env['KEYLIME_CONFIG']
+  return [
+    ...(isFile(file) ? [`${file} is of Keylime 6 and is not read: each role has a file of its own in ${roots.etc}`] : []),
+    ...(named ? [`environment KEYLIME_CONFIG (${named}) is of Keylime 6 and is not read: name the file with --config`] : []),
+  ]
 }
 
 /** What `[DEFAULT]` says holds for every section that does not say otherwise, as in RawConfigParser. */

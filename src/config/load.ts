@@ -8,6 +8,7 @@ import {
   keylimeDirectory,
   readComponentFiles,
 } from './files.ts'
+import { keylime6Advice } from './keylime-6.ts'
 import type { Option, OptionTable, Values } from './option.ts'
 
 export interface LoadOptions {
@@ -38,7 +39,7 @@ export interface Config<T extends OptionTable> {
 export function loadConfig<T extends OptionTable>(component: Component, table: T, load: LoadOptions): Config<T> {
   const found = readComponentFiles(component, load.env, load.roots ?? DEFAULT_ROOTS, load.files)
   const written = lastOfEach(component, table, found, load.env)
-  const problems = [...found.problems]
+  const problems = [...found.problems, ...foreignFiles(component, table, found)]
   const values: Record<string, unknown> = {}
   const origin: Record<string, string> = {}
   for (const [name, option] of Object.entries(table)) {
@@ -59,7 +60,12 @@ export function loadConfig<T extends OptionTable>(component: Component, table: T
     values: values as Values<T>,
     origin: origin as Config<T>['origin'],
     files: found.files,
-    warnings: [...found.warnings, ...unknownSettings(component, table, found), ...unknownVariables(component, table, load.env)],
+    warnings: [
+      ...found.warnings,
+      ...unknownSettings(component, table, found),
+      ...unknownVariables(component, table, load.env),
+      ...idleSettings(table, values, origin),
+    ],
     keylimeDir: keylimeDirectory(load.env),
   }
 }
@@ -91,14 +97,38 @@ function lastOfEach(
   return last
 }
 
+const knownSettings = (component: Component, table: OptionTable): ReadonlySet<string> =>
+  new Set(Object.entries(table).flatMap(([name, { section = component, formerly }]) => [`${section}.${name}`, `${section}.${formerly}`]))
+
+const sectionsOf = (component: Component, table: OptionTable) => new Set(Object.values(table).map((option) => option.section ?? component))
+
+/** Whole files of which nothing counts: those of another program or version, which would pass as a start with all defaults. Snippets are left out. */
+function foreignFiles(component: Component, table: OptionTable, { settings, bases }: FoundSettings): string[] {
+  const known = sectionsOf(component, table)
+  return bases.flatMap((file) => {
+    const written = settings.filter(({ where }) => where.startsWith(`${file}:`))
+    if (written.length === 0 || written.some(({ section }) => known.has(section))) return []
+    const sections = [...new Set(written.map(({ section }) => `[${section}]`))].join(', ')
+    const advice = written.map((setting) => keylime6Advice(setting)).filter((text) => text !== undefined)
+    return [`${file}: nothing in it is a setting of the ${component}; its sections are ${sections}`, ...advice]
+  })
+}
+
+/** Options that were set to something else than their default, and have no effect. */
+function idleSettings(table: OptionTable, values: Record<string, unknown>, origin: Record<string, string>): string[] {
+  return Object.entries(table)
+    .filter(([name, option]) => option.unused && origin[name] !== 'default' && String(values[name]) !== String(option.default))
+    .map(([name, { doc }]) => `${origin[name]}: ${name} has no effect here. ${doc}`)
+}
+
 function unknownSettings(component: Component, table: OptionTable, found: FoundSettings): string[] {
-  const known = new Set(
-    Object.entries(table).flatMap(([name, { section = component, formerly }]) => [`${section}.${name}`, `${section}.${formerly}`]),
-  )
-  const sections = new Set(Object.values(table).map((option) => option.section ?? component))
+  const known = knownSettings(component, table)
+  const sections = sectionsOf(component, table)
   return found.settings
     .filter((setting) => !known.has(`${setting.section}.${setting.key}`))
     .map((setting) => {
+      const advice = keylime6Advice(setting)
+      if (advice) return advice
       if (!sections.has(setting.section))
         return `${setting.where}: [${setting.section}] is not a section of the ${component}: "${setting.key}" is ignored`
       return `${setting.where}: "${setting.key}" is not an option of the ${component}: it is ignored${suggestion(setting.key, Object.keys(table))}`

@@ -1,7 +1,10 @@
 import type { Argv } from 'yargs'
+import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { showCheck } from '../../io/terminal/show-check.ts'
 import { loadAgentSettings } from './agent-settings.ts'
+import { checkAgent } from './check-agent.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
 
@@ -46,13 +49,9 @@ export const command = {
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    const env = argv.config ? { ...process.env, KEYLIME_AGENT_CONFIG: argv.config } : process.env
+    const env = withConfigFile(process.env, 'agent', argv.config)
     const settings = loadAgentSettings(env)
-    if (argv.checkConfig) {
-      for (const warning of settings.warnings) process.stderr.write(`warning: ${warning}\n`)
-      process.stdout.write('the configuration of the agent can be used\n')
-      return 0
-    }
+    if (argv.checkConfig) return showCheck('agent', { problems: await checkAgent(settings), warnings: settings.warnings })
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

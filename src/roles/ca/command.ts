@@ -8,6 +8,8 @@ import { withAuthority } from '../../authority/open-authority.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
+import { showCheck } from '../../io/terminal/show-check.ts'
+import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
@@ -29,6 +31,7 @@ interface Arguments {
   json?: boolean | undefined
   'password-file'?: string | undefined
   'new-password-file'?: string | undefined
+  'check-config'?: boolean | undefined
 }
 
 interface Outcome {
@@ -62,9 +65,14 @@ export const command = {
       .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
       .option('new-password-file', text('passwd: file with the new password; default: ask twice'))
       .option('yes', { alias: 'y', type: 'boolean', describe: 'init: destroy the authority that is there' })
+      .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
+    if (argv['check-config']) {
+      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+      return showCheck('ca', { problems: await checkCa(ca), warnings: ca.config.warnings })
+    }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
     const word = listens ? 'listen' : (argv.action ?? argv.command)
     if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })

@@ -1,6 +1,9 @@
 import type { Argv } from 'yargs'
+import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { showCheck } from '../../io/terminal/show-check.ts'
+import { checkRegistrar } from './check-registrar.ts'
 import { loadRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
 
@@ -26,12 +29,9 @@ export const command = {
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    const env = argv.config ? { ...process.env, KEYLIME_REGISTRAR_CONFIG: argv.config } : process.env
+    const env = withConfigFile(process.env, 'registrar', argv.config)
     const settings = loadRegistrarSettings(env)
-    if (argv.checkConfig) {
-      process.stdout.write('the configuration of the registrar can be used\n')
-      return 0
-    }
+    if (argv.checkConfig) return showCheck('registrar', { problems: await checkRegistrar(settings), warnings: settings.warnings })
     const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     return runService(logger, () => startRegistrar(settings, logger))
   },

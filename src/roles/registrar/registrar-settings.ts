@@ -20,7 +20,13 @@ export interface RegistrarSettings {
 /** Reads registrar.conf, ca.conf and tenant.conf. @throws KeylimeError `config_invalid` with all values of a file that cannot be used. */
 export function loadRegistrarSettings(env: Environment): RegistrarSettings {
   const { values, keylimeDir, warnings } = loadConfig('registrar', registrarOptions, { env })
-  const ca = loadConfig('ca', caOptions, { env }).values
-  const { tpm_cert_store: makerStore } = loadConfig('tenant', tenantOptions, { env }).values
-  return { values, ca: { settings: caSettings(ca), password: ca.password.reveal() }, makerStore, keylimeDir, warnings }
+  const { values: ca, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
+  const { values: tenant, warnings: tenantWarnings } = loadConfig('tenant', tenantOptions, { env })
+  return {
+    values,
+    ca: { settings: caSettings(ca), password: ca.password.reveal() },
+    makerStore: tenant.tpm_cert_store,
+    keylimeDir,
+    warnings: [...new Set([...warnings, ...caWarnings, ...tenantWarnings])],
+  }
 }

@@ -1,5 +1,4 @@
 import path from 'node:path'
-import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
@@ -8,12 +7,12 @@ import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
-import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
+import { tlsIdentity } from './tls-identity.ts'
 
 const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, ofAll: { perSecond: 1, burst: 50 } }
 
@@ -28,7 +27,7 @@ export interface RunningRegistrar {
 export async function startRegistrar(settings: RegistrarSettings, logger: Logger): Promise<RunningRegistrar> {
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
-  const tls = await tlsOf(settings)
+  const tls = await tlsIdentity(settings)
   const database = await openDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
     'registrar',
@@ -57,7 +56,7 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
       port: plain.port,
       tlsPort: secure.port,
       async reload() {
-        secure.renewTls({ ...(await tlsOf(settings)), requireCertificate: false })
+        secure.renewTls({ ...(await tlsIdentity(settings)), requireCertificate: false })
         makers = await makerCertificates(settings, logger)
         return 'certificates, trusted CAs and certificates of TPM makers are read again'
       },
@@ -70,29 +69,6 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     await store.close()
     throw error
   }
-}
-
-async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<TlsIdentity> {
-  const directory = await ensureTlsDirectory({
-    role: 'registrar',
-    keylimeDir,
-    tlsDir: values.tls_dir,
-    names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
-    settings: ca.settings,
-    serverKeyPassword: values.server_key_password.reveal(),
-    clientKeyPassword: '',
-    now: systemClock.now,
-  })
-  return loadTlsIdentity({
-    keylimeDir,
-    directory,
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
 }
 
 async function makerCertificates({ keylimeDir, makerStore }: RegistrarSettings, logger: Logger) {

@@ -3,6 +3,7 @@ import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
 import { printableJson } from '../../core/printable.ts'
+import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
 import { refuseWithoutEffect } from './faces/options-of-command.ts'
@@ -108,13 +109,18 @@ export const command = {
         type: 'boolean',
         describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
       })
-      .group(['wait', 'timeout', 'json', 'quiet'], 'How:')
+      .group(['wait', 'timeout', 'json', 'quiet', 'check-config'], 'How:')
+      .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
       .option('wait', { type: 'boolean', describe: 'Wait for the verdict (default; --no-wait: do not)' })
       .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
       .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
+    if (argv['check-config']) {
+      const { checkTenant } = await import('./check-tenant.ts')
+      return showCheck('tenant', await checkTenant(loadTenantSettings(process.env)))
+    }
     const action = commandOf(argv)
     refuseWithoutEffect(action, namesGiven(argv))
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })

@@ -28,21 +28,13 @@ export interface ContextParts extends TenantSettings {
 
 /** Opens the clients; nothing is connected before the first request. @throws KeylimeError `config_invalid` when key, certificate or CA are not there. */
 export async function openTenantContext(parts: ContextParts): Promise<TenantContext> {
-  const { config, keylimeDir } = parts
+  const { config } = parts
   const options = {
     ...parts.options,
     targetHost: hostOf(parts.options.targetHost, '--targethost'),
     cvTargetHost: hostOf(parts.options.cvTargetHost, '--cv_targethost'),
   }
-  const identity = await loadTlsIdentity({
-    keylimeDir,
-    directory: clientDirectory(config.tls_dir, keylimeDir),
-    side: 'client',
-    cert: config.client_cert,
-    key: config.client_key,
-    keyPassword: config.client_key_password.reveal(),
-    trusted: config.trusted_server_ca,
-  })
+  const identity = await clientIdentity(parts)
   const timeoutSeconds = options.hurried ? Math.min(options.timeoutSeconds, config.request_timeout) : config.request_timeout
   const registrarAddress = {
     host: hostOf(options.registrarHost, '--registrarhost') || config.registrar_ip,
@@ -77,6 +69,18 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     },
   }
 }
+
+/** The tenant's own certificate. @throws KeylimeError `config_invalid` when key, certificate or CA are not there, or do not fit. */
+export const clientIdentity = ({ config, keylimeDir }: Pick<TenantSettings, 'config' | 'keylimeDir'>): Promise<TlsIdentity> =>
+  loadTlsIdentity({
+    keylimeDir,
+    directory: clientDirectory(config.tls_dir, keylimeDir),
+    side: 'client',
+    cert: config.client_cert,
+    key: config.client_key,
+    keyPassword: config.client_key_password.reveal(),
+    trusted: config.trusted_server_ca,
+  })
 
 /** Of the registrar: one record, or the ids of 400,000 agents. */
 const LISTS_OF_IDS: AnswerLimits = { maxBytes: 16 << 20, json: { maxDepth: 8, maxValues: 500_000 } }

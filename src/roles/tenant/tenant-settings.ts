@@ -18,10 +18,12 @@ export interface TenantSettings {
 
 /** Reads tenant.conf and ca.conf. @throws KeylimeError `config_invalid` with all values of a file that cannot be used. */
 export function loadTenantSettings(env: Environment): TenantSettings {
-  const { values: config, warnings, keylimeDir, origin } = loadConfig('tenant', tenantOptions, { env })
+  const { values: config, warnings: tenantWarnings, keylimeDir, origin } = loadConfig('tenant', tenantOptions, { env })
+  const { values: caConfig, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
+  const warnings = [...new Set([...tenantWarnings, ...caWarnings])]
   return {
     config,
-    caConfig: loadConfig('ca', caOptions, { env }).values,
+    caConfig,
     keylimeDir,
     env,
     warnings,

@@ -1,7 +1,10 @@
 import type { Argv } from 'yargs'
+import { withConfigFile } from '../../config/files.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService, type Service } from '../../io/service/run-service.ts'
+import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
+import { checkVerifier } from './check-verifier.ts'
 import { startVerifier } from './start.ts'
 import { loadVerifierSettings } from './verifier-settings.ts'
 
@@ -13,6 +16,7 @@ interface Arguments {
 }
 
 interface Deps {
+  checkRegistrar(env: NodeJS.ProcessEnv): Promise<{ problems: string[]; warnings: readonly string[] }>
   startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Required<Service>>
 }
 
@@ -32,12 +36,15 @@ export const command = {
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
-  async run(argv: Arguments, { startRegistrar }: Deps): Promise<number> {
-    const env = argv.config ? { ...process.env, KEYLIME_VERIFIER_CONFIG: argv.config } : process.env
+  async run(argv: Arguments, { startRegistrar, checkRegistrar }: Deps): Promise<number> {
+    const env = withConfigFile(process.env, 'verifier', argv.config)
     const settings = loadVerifierSettings(env)
     if (argv.checkConfig) {
-      process.stdout.write('the configuration of the verifier can be used\n')
-      return 0
+      const problems = await checkVerifier(settings)
+      if (!settings.values.host_registrar) return showCheck('verifier', { problems, warnings: settings.warnings })
+      const registrar = await checkRegistrar(env)
+      const warnings = [...new Set([...settings.warnings, ...registrar.warnings])]
+      return showCheck('verifier', { problems: [...problems, ...registrar.problems.map((problem) => `registrar: ${problem}`)], warnings })
     }
     const level = argv.verbose ? 'debug' : 'info'
     const format = argv.json ? 'json' : 'text'

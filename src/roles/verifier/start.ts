@@ -1,8 +1,6 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
-import { KeylimeError } from '../../core/errors.ts'
-import { BOOT_POLICY_NAMES } from '../../core/measured-boot/boot-policy.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -26,7 +24,7 @@ import { startEvents } from './audit/start-events.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
 import { tlsIdentities } from './tls-identities.ts'
-import { bootPolicyOf, judgingRulesOf, severityOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
+import { checkTogether, judgingRulesOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier extends Service {
   port: number
@@ -143,16 +141,10 @@ const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * 
 /** What cannot be used is told before anything is opened. */
 function checkSettings({ values, warnings }: VerifierSettings, logger: Logger): void {
   for (const warning of warnings) logger.warn(warning)
-  if (values.measured_boot_imports.length > 0)
-    logger.warn(`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`)
-  if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
-  bootPolicyOf(values)
-  severityOf(values)
+  checkTogether(values)
 }
 
 function openWebhookOf(values: VerifierValues, client: TlsIdentity) {
   if (!values.enabled_revocation_notifications.includes('webhook')) return null
-  if (values.webhook_url === '')
-    throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
   return openWebhook({ url: values.webhook_url, ...client, timeoutSeconds: values.request_timeout })
 }

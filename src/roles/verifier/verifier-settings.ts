@@ -24,8 +24,23 @@ export interface VerifierSettings {
 /** Reads verifier.conf and ca.conf. @throws KeylimeError `config_invalid` with all values that cannot be used. */
 export function loadVerifierSettings(env: Environment): VerifierSettings {
   const { values, keylimeDir, warnings } = loadConfig('verifier', verifierOptions, { env })
-  const ca = loadConfig('ca', caOptions, { env }).values
-  return { values, ca: { settings: caSettings(ca), password: ca.password.reveal() }, keylimeDir, warnings }
+  const { values: ca, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
+  const settings = { settings: caSettings(ca), password: ca.password.reveal() }
+  return { values, ca: settings, keylimeDir, warnings: [...warnings, ...caWarnings, ...leftAside(values)] }
+}
+
+function leftAside({ measured_boot_imports: imports }: VerifierValues): string[] {
+  if (imports.length === 0) return []
+  return [`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`]
+}
+
+/** What the values say together. @throws KeylimeError `config_invalid`. */
+export function checkTogether(values: VerifierValues): void {
+  if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
+  bootPolicyOf(values)
+  severityOf(values)
+  if (values.enabled_revocation_notifications.includes('webhook') && values.webhook_url === '')
+    throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
 }
 
 /** @throws KeylimeError `config_invalid` for `measured_boot_policy_name`. */

@@ -4,6 +4,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { hostName, makeSelfSigned } from '../../../core/pki/issue.ts'
 import { privateKeyPem } from '../../../core/pki/keys.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { readKeyFile } from '../../../io/files/key-file.ts'
 import { readFileSync } from '../../../io/files/read-file.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { openKey } from './transport-key.ts'
@@ -37,12 +38,10 @@ const RENEW_DAYS = 30
  * @throws KeylimeError `config_invalid` for one of the operator's that cannot be used.
  */
 export async function openServerCertificate(request: ServerCertificateRequest): Promise<ServerCertificate> {
-  const existing = readCertificate(request)
-  if (existing && !fs.existsSync(request.keyFile) && isOperators(existing, request))
-    throw unusable(request, `its key ${request.keyFile} is not there`, 'put the key there, or name it with server_key')
+  const existing = checkServerCertificate(request)
   const key = await openKey(request.keyFile, request.password, { type: 'ecdsa', option: 'server_key' })
   const keyPem = privateKeyPem(key)
-  if (existing && isOperators(existing, request)) return operators(existing, key, request)
+  if (existing && isOperators(existing, request)) return operators(existing, keyPem, request)
   const reason = existing ? renewalReason(existing, key, request) : 'there is none'
   if (existing && !reason) return { certPem: existing.toString(), keyPem }
   request.logger.info('making a TLS certificate', { reason, file: request.certFile })
@@ -59,25 +58,38 @@ export async function openServerCertificate(request: ServerCertificateRequest): 
   return { certPem: certificate.pem, keyPem }
 }
 
-function isOperators(certificate: X509Certificate, { isNamed }: ServerCertificateRequest): boolean {
+/**
+ * What is there of a certificate; makes nothing. @throws KeylimeError `config_invalid` for a key that cannot be read, and for a certificate of the operator's
+ * that cannot be used.
+ */
+export function checkServerCertificate(request: Pick<ServerCertificateRequest, 'keyFile' | 'certFile' | 'isNamed' | 'password' | 'now'>) {
+  const { keyFile, password, now } = request
+  const key = fs.existsSync(keyFile) ? readKeyFile({ file: keyFile, password, option: 'server_key' }) : undefined
+  const existing = readCertificate(request)
+  if (!existing || !isOperators(existing, request)) return existing
+  if (!key) throw unusable(request, `its key ${keyFile} is not there`, 'put the key there, or name it with server_key')
+  if (!existing.checkPrivateKey(key))
+    throw unusable(request, `it belongs to another key than ${keyFile}`, 'name the key that it was made for with server_key')
+  if (existing.validToDate.getTime() < now)
+    throw unusable(request, `it ended on ${existing.validToDate.toISOString()}`, 'renew it, or remove server_cert from agent.conf')
+  return existing
+}
+
+function isOperators(certificate: X509Certificate, { isNamed }: Pick<ServerCertificateRequest, 'isNamed'>): boolean {
   return isNamed || certificate.issuer !== certificate.subject
 }
 
-function operators(certificate: X509Certificate, key: KeyObject, request: ServerCertificateRequest): ServerCertificate {
-  const { certFile, keyFile, now, logger } = request
+function operators(certificate: X509Certificate, keyPem: string, { certFile, now, logger }: ServerCertificateRequest): ServerCertificate {
   const end = certificate.validToDate
-  if (!certificate.checkPrivateKey(key))
-    throw unusable(request, `it belongs to another key than ${keyFile}`, 'name the key that it was made for with server_key')
-  if (end.getTime() < now) throw unusable(request, `it ended on ${end.toISOString()}`, 'renew it, or remove server_cert from agent.conf')
   if (end.getTime() - now < RENEW_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: it is yours to renew`)
-  return { certPem: certificate.toString(), keyPem: privateKeyPem(key) }
+  return { certPem: certificate.toString(), keyPem }
 }
 
-const unusable = ({ certFile }: ServerCertificateRequest, why: string, hint: string) =>
+const unusable = ({ certFile }: Pick<ServerCertificateRequest, 'certFile'>, why: string, hint: string) =>
   new KeylimeError('config_invalid', `server_cert: ${certFile} cannot be used: ${why}`, { hint: `${hint}; nothing was overwritten` })
 
 /** Undefined when there is none. What stands under a name of the configuration and is no certificate is not ours to replace. */
-function readCertificate(request: ServerCertificateRequest): X509Certificate | undefined {
+function readCertificate(request: Pick<ServerCertificateRequest, 'certFile' | 'isNamed'>): X509Certificate | undefined {
   const { certFile, isNamed } = request
   if (!fs.existsSync(certFile)) return undefined
   const bytes = readFileSync(certFile, { option: 'server_cert', code: 'config_invalid' })

@@ -5,11 +5,11 @@ import { withAuthority } from '../../../authority/open-authority.ts'
 import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
 import { removeLeftovers } from '../../../io/files/atomic-file.ts'
-import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
+import { listenerIdentity } from './listener-identity.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, MAX_NOTIFICATION_BYTES, revocationRoutes } from './routes.ts'
 import { keepCrlRight } from './upkeep.ts'
@@ -71,7 +71,7 @@ export async function startListener({ access, config, notifier, logger }: Listen
     port: plain.port,
     tlsPort: secure?.port ?? 0,
     async reload() {
-      secure?.renewTls({ ...(await tlsOf(config)), requireCertificate: false })
+      secure?.renewTls({ ...(await listenerIdentity(config)), requireCertificate: false })
       return secure
         ? 'the certificates of listen_tls_port are read again'
         : 'there is no listen_tls_port, so there is nothing to read again'
@@ -93,19 +93,8 @@ async function serveTls(
   const { listen_tls_port: port } = config.values
   if (port === 0) return undefined
   const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port, tls: { ...(await tlsOf(config)), requireCertificate: false }, routes })
+  return serve({ ...options, port, tls: { ...(await listenerIdentity(config)), requireCertificate: false }, routes })
 }
-
-const tlsOf = ({ values, keylimeDir }: CaConfig) =>
-  loadTlsIdentity({
-    keylimeDir,
-    directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant'),
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
 
 function notifierPath(directory: string, given: string | undefined): string {
   if (!given) return path.join(directory, 'RevocationNotifier-cert.crt')

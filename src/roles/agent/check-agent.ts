@@ -1,0 +1,22 @@
+import fs from 'node:fs'
+import { collectProblems } from '../../config/collect-problems.ts'
+import { readKeyFile } from '../../io/files/key-file.ts'
+import { silentLogger } from '../../io/log/logger.ts'
+import type { AgentSettings } from './agent-settings.ts'
+import { checkServerCertificate } from './identity/server-certificate.ts'
+import { accountOf, actionAccountOf } from './machine/privileges.ts'
+import { readTrust } from './machine/trust.ts'
+
+/** `--check-config`: what the start would refuse, all but the TPM and the registrar, without a start. Nothing is made or changed. */
+export function checkAgent(settings: AgentSettings): Promise<string[]> {
+  const { values, paths, runAsChosen, namesServerCert: isNamed } = settings
+  const password = values.server_key_password.reveal()
+  return collectProblems([
+    () => readTrust(settings),
+    () => checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
+    () =>
+      fs.existsSync(paths.payloadKey) &&
+      readKeyFile({ file: paths.payloadKey, password: values.payload_key_password.reveal(), option: 'payload_key' }),
+    () => actionAccountOf(values.revocation_actions_run_as, accountOf(values.run_as, runAsChosen, silentLogger)),
+  ])
+}

@@ -1,0 +1,36 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { collectProblems } from '../../config/collect-problems.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { readCertificateStore } from '../../io/files/certificate-store.ts'
+import { clientIdentity } from './tenant-context.ts'
+import type { TenantSettings } from './tenant-settings.ts'
+
+/** `--check-config`: what a command would refuse, without one. What the verifier's first start makes may be missing still: that is a warning. */
+export async function checkTenant(settings: TenantSettings): Promise<{ problems: string[]; warnings: string[] }> {
+  const { config, keylimeDir } = settings
+  const made = path.join(keylimeDir, 'cv_ca')
+  const isEarly = config.tls_dir === 'default' && !fs.existsSync(made)
+  const store = path.resolve(keylimeDir, config.tpm_cert_store)
+  const { problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : { problems: [] }
+  const problems = await collectProblems([
+    () => (isEarly ? undefined : clientIdentity(settings)),
+    () => requireFile('ek_check_script', config.ek_check_script, keylimeDir),
+    () => requireFile('mb_refstate', config.mb_refstate, keylimeDir),
+  ])
+  const warnings = [
+    ...settings.warnings,
+    ...(isEarly ? [`${made} is not there yet: the first start of the verifier makes it, with the certificate of the tenant`] : []),
+    ...(config.require_ek_cert && !fs.existsSync(store)
+      ? [`tpm_cert_store ${store} is not there: no TPM would be believed; put the certificates of TPM makers into it`]
+      : []),
+    ...unusable,
+  ]
+  return { problems, warnings }
+}
+
+function requireFile(option: string, value: string, keylimeDir: string): void {
+  const file = path.resolve(keylimeDir, value)
+  if (value === '' || fs.existsSync(file)) return
+  throw new KeylimeError('config_invalid', `${option}: there is no ${file}`, { hint: `correct ${option} in tenant.conf` })
+}

@@ -1,0 +1,31 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { checkTlsDirectory } from '../../authority/tls-directory.ts'
+import { collectProblems } from '../../config/collect-problems.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { checkDatabase } from '../../io/db/check-database.ts'
+import { databaseFile } from '../../io/db/open-database.ts'
+import { loadIdentities } from './tls-identities.ts'
+import { checkTogether, type VerifierSettings } from './verifier-settings.ts'
+
+/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. */
+export function checkVerifier(settings: VerifierSettings): Promise<string[]> {
+  const { values, keylimeDir } = settings
+  return collectProblems([
+    () => checkTogether(values),
+    async () => {
+      const directory = await checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir: values.tls_dir })
+      if (directory !== null) await loadIdentities(settings, directory)
+    },
+    () => checkDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
+    () => checkAuditLog(values.audit_log, keylimeDir),
+  ])
+}
+
+function checkAuditLog(file: string, keylimeDir: string): void {
+  const directory = path.dirname(path.resolve(keylimeDir, file))
+  if (file === '' || directory === keylimeDir || fs.existsSync(directory)) return
+  throw new KeylimeError('config_invalid', `audit_log = ${file}: its directory ${directory} does not exist`, {
+    hint: 'make the directory, or correct audit_log',
+  })
+}
