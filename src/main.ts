@@ -18,7 +18,7 @@ const COMMANDS = {
     load: () => import('./roles/verifier/command.ts'),
   },
   registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
-  'ca [action]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
+  'ca [action] [subject]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
   'userdata-encrypt <file>': {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),

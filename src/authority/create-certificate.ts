@@ -13,6 +13,8 @@ export interface CreateRequest {
   readonly days: number | undefined
   /** File with a signing request: the key stays with its owner. */
   readonly csr: string | undefined
+  /** For servers only; without it the certificate is one of a machine. */
+  readonly server?: boolean
   /** Issue again although there is a certificate of that name. */
   readonly replace: boolean
 }
@@ -32,6 +34,7 @@ export async function createCertificate(access: CaAccess, request: CreateRequest
     authority.issue({
       name: request.name,
       alternativeNames: names,
+      ...(request.server ? { role: 'server' } : {}),
       ...(request.days === undefined ? {} : { days: request.days }),
       ...(signing ? { publicKey: signing.publicKey } : {}),
     }),

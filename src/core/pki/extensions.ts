@@ -49,3 +49,12 @@ export function extendedKeyUsageOf(certificate: Certificate): string[] | undefin
   const extension = certificate.extensions.get(EXTENSION.extendedKeyUsage)
   return extension ? childrenOf(readElement(extension.value)).map(readOid) : undefined
 }
+
+/** URLs of the CRLDistributionPoints extension (RFC 5280, section 4.2.1.13). */
+export function crlAddressesOf(certificate: Certificate): string[] {
+  const extension = certificate.extensions.get(EXTENSION.crlDistributionPoints)
+  if (!extension) return []
+  const points = childrenOf(readElement(extension.value)).flatMap((point) => childrenOf(point).filter(({ tag }) => tag === 0xa0))
+  const fullNames = points.flatMap((name) => childrenOf(name).filter(({ tag }) => tag === 0xa0))
+  return fullNames.flatMap((names) => childrenOf(names)).flatMap(({ tag, content }) => (tag === 0x86 ? [content.toString('latin1')] : []))
+}

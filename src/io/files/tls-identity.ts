@@ -5,9 +5,12 @@ import { readText } from './read-file.ts'
 /** What one side of a TLS connection needs, PEM texts. */
 export interface TlsIdentity {
   readonly cert: string
+  readonly certFile: string
   readonly key: string
   readonly keyPassword?: string
   readonly ca: string[]
+  /** The same with the files that they are from. */
+  readonly trusted: readonly { readonly file: string; readonly pem: string }[]
 }
 
 export interface TlsIdentityRequest {
@@ -35,12 +38,25 @@ export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsI
   const { side, directory } = request
   const option = (name: string) => `${side}_${name}`
   const resolve = (value: string, standard: string) => path.resolve(directory, value === 'default' || value === '' ? standard : value)
-  const cert = await readPem(resolve(request.cert, `${side}-cert.crt`), option('cert'))
+  const certFile = resolve(request.cert, `${side}-cert.crt`)
+  const cert = await readPem(certFile, option('cert'))
   const key = await readPem(resolve(request.key, `${side}-private.pem`), option('key'))
   const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const ca = await Promise.all(request.trusted.map((item) => readPem(trustedFile(item, request, trustOption), trustOption)))
-  return { cert, key, ca, ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }) }
+  const files = request.trusted.map((item) => trustedFile(item, request, trustOption))
+  const trusted = await Promise.all(files.map(async (file) => ({ file, pem: await readPem(file, trustOption) })))
+  return {
+    cert,
+    certFile,
+    key,
+    ca: trusted.map(({ pem }) => pem),
+    trusted,
+    ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }),
+  }
 }
+
+/** Option `trusted_client_crl` with absolute paths. @param directory against which relative ones are. */
+export const revocationListFiles = (items: readonly string[], directory: string): string[] =>
+  items.map((item) => (item === 'default' ? item : path.resolve(directory, item)))
 
 function trustedFile(item: string, request: TlsIdentityRequest, option: string): string {
   if (item === 'default') return path.join(request.keylimeDir, 'cv_ca', 'cacert.crt') // for every component, whatever tls_dir says

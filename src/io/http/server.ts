@@ -7,6 +7,7 @@ import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
+import type { ClientCheck } from './client-check.ts'
 import { peerNetwork } from './peer-network.ts'
 
 export interface ServerTls {
@@ -14,13 +15,14 @@ export interface ServerTls {
   cert: string
   key: string
   keyPassword?: string
-  /** CAs whose client certificates count. */
+  /** CAs whose client certificates count, if `clients` accepts them. */
   ca: string[]
+  clients: ClientCheck
   /** Demand a client certificate for the whole connection (agents), or only where a route says so (servers). */
   requireCertificate: boolean
 }
 
-export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure'> {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'clients' | 'clientsOnly'> {
   host: string
   /** 0 takes a free port. */
   port: number
@@ -44,7 +46,8 @@ const REQUEST_TIMEOUT_MS = 60_000
  * for its own connection. @throws KeylimeError `address_in_use` or `tls_failed`.
  */
 export async function serve(options: ServeOptions): Promise<Listening> {
-  const handler = requestListener({ ...options, isSecure: options.tls !== undefined })
+  const { tls } = options
+  const handler = requestListener({ ...options, isSecure: tls !== undefined, clients: tls?.clients, clientsOnly: tls?.requireCertificate })
   const limits = {
     maxHeaderSize: 16_384,
     headersTimeout: HEADERS_TIMEOUT_MS,

@@ -2,6 +2,7 @@ import type { Argv } from 'yargs'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { loadAgentSettings } from './agent-settings.ts'
+import { checkTrust } from './machine/trust.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
 
@@ -49,7 +50,7 @@ export const command = {
     const env = argv.config ? { ...process.env, KEYLIME_AGENT_CONFIG: argv.config } : process.env
     const settings = loadAgentSettings(env)
     if (argv.checkConfig) {
-      for (const warning of settings.warnings) process.stderr.write(`warning: ${warning}\n`)
+      for (const warning of [...settings.warnings, ...checkTrust(settings)]) process.stderr.write(`warning: ${warning}\n`)
       process.stdout.write('the configuration of the agent can be used\n')
       return 0
     }

@@ -14,6 +14,7 @@ import { openIdentity } from './identity/open-identity.ts'
 import { openServerCertificate, type ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey } from './identity/transport-key.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
+import type { Trust } from './machine/trust.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
 import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
@@ -99,7 +100,11 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   const { imaLog, bootLog, trust } = machine
   const { apiVersions, ak } = settings
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, bootTime: readBootTime() }
-  const server = await listen({ ...opened, payloads, inbox, logger }, settings, certificate && { ...certificate, clients: trust.clients })
+  const server = await listen(
+    { ...opened, payloads, inbox, logger },
+    settings,
+    certificate && trust.clients && { ...certificate, clients: trust.clients },
+  )
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
     contact: hostPort(values.contact_ip, values.contact_port),
@@ -131,7 +136,7 @@ function payloadReceiver(
 function listen(
   context: AgentContext,
   settings: AgentSettings,
-  tls: (ServerCertificate & { clients: string[] }) | null,
+  tls: (ServerCertificate & { clients: NonNullable<Trust['clients']> }) | null,
 ): Promise<Listening> {
   const { values, apiVersions, maxPayloadBody } = settings
   return serve({
@@ -143,7 +148,9 @@ function listen(
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
-    ...(tls ? { tls: { cert: tls.certPem, key: tls.keyPem, ca: tls.clients, requireCertificate: true } } : {}),
+    ...(tls
+      ? { tls: { cert: tls.certPem, key: tls.keyPem, ca: tls.clients.ca, clients: tls.clients.check, requireCertificate: true } }
+      : {}),
   })
 }
 

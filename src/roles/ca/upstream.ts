@@ -76,7 +76,7 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
   } else if (command === 'pkg') {
     if (flags.has('insecure')) log('WARNING', 'Unprotected private keys in cert package being written to disk')
     log('INFO', `Creating cert package for ${name} in ${name}-pkg.zip`)
-    await packageCertificate(access, name, flags.has('insecure'))
+    await packageCertificate(access, { name, unprotected: flags.has('insecure'), use: ca.tlsUse })
   } else {
     await revokeCertificate(access, { name }, 'unspecified')
   }

@@ -3,6 +3,7 @@ import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { loadRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
+import { checkTlsFiles } from './tls-identity.ts'
 
 interface Arguments {
   config?: string | undefined
@@ -29,6 +30,7 @@ export const command = {
     const env = argv.config ? { ...process.env, KEYLIME_REGISTRAR_CONFIG: argv.config } : process.env
     const settings = loadRegistrarSettings(env)
     if (argv.checkConfig) {
+      for (const warning of [...settings.warnings, ...(await checkTlsFiles(settings))]) process.stderr.write(`warning: ${warning}\n`)
       process.stdout.write('the configuration of the registrar can be used\n')
       return 0
     }

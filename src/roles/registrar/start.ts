@@ -1,17 +1,18 @@
 import path from 'node:path'
-import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS, registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
-import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
+import { identityDates, tellDates } from '../../io/files/identity-dates.ts'
+import { serverClients } from '../../io/http/client-check.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
+import { registrarTls } from './tls-identity.ts'
 
 export interface RunningRegistrar {
   port: number
@@ -23,7 +24,9 @@ export interface RunningRegistrar {
 export async function startRegistrar(settings: RegistrarSettings, logger: Logger): Promise<RunningRegistrar> {
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
-  const tls = await tlsOf(settings)
+  const tls = await registrarTls(settings)
+  tellDates(identityDates(tls, 'server', systemClock.now()), logger)
+  const clients = serverClients(tls, values, tls.directory, { now: systemClock.now, logger })
   const database = await openDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
     'registrar',
@@ -41,10 +44,12 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
-    const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, requireCertificate: false } }).catch(async (error) => {
-      await plain.close(0)
-      throw error
-    })
+    const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, clients, requireCertificate: false } }).catch(
+      async (error) => {
+        await plain.close(0)
+        throw error
+      },
+    )
     logger.info(`registrar serves on ${values.ip}: ${plain.port} for agents, ${secure.port} (TLS) for tenant and verifier`)
     return {
       port: plain.port,
@@ -58,29 +63,6 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     await store.close()
     throw error
   }
-}
-
-async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<TlsIdentity> {
-  const directory = await ensureTlsDirectory({
-    role: 'registrar',
-    keylimeDir,
-    tlsDir: values.tls_dir,
-    names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
-    settings: ca.settings,
-    serverKeyPassword: values.server_key_password.reveal(),
-    clientKeyPassword: '',
-    now: systemClock.now,
-  })
-  return loadTlsIdentity({
-    keylimeDir,
-    directory,
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
 }
 
 /** Read at the start. */

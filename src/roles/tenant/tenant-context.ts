@@ -1,6 +1,7 @@
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
+import { identityDates } from '../../io/files/identity-dates.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
@@ -12,6 +13,8 @@ import type { TenantSettings } from './tenant-settings.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
 export interface TenantContext extends ContextParts {
+  /** Files with the CAs of verifier and registrar. */
+  readonly trustedServers: readonly string[]
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
   /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
@@ -27,7 +30,7 @@ export interface ContextParts extends TenantSettings {
 
 /** Opens the clients; nothing is connected before the first request. @throws KeylimeError `config_invalid` when key, certificate or CA are not there. */
 export async function openTenantContext(parts: ContextParts): Promise<TenantContext> {
-  const { config, options, keylimeDir } = parts
+  const { config, options, keylimeDir, clock } = parts
   const identity = await loadTlsIdentity({
     keylimeDir,
     directory: clientDirectory(config.tls_dir, keylimeDir),
@@ -37,6 +40,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     keyPassword: config.client_key_password.reveal(),
     trusted: config.trusted_server_ca,
   })
+  refuseEnded(identity, clock.now())
   const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
   const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
   const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
@@ -46,6 +50,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   const agents: ApiClient[] = []
   return {
     ...parts,
+    trustedServers: identity.trusted.map(({ file }) => file),
     registrar,
     verifier,
     openAgent(host, port, pin) {
@@ -62,6 +67,15 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
       await Promise.all([registrar.close(), verifier.close(), ...agents.map((agent) => agent.close())])
     },
   }
+}
+
+/** Servers would only end the connection. */
+function refuseEnded(identity: TlsIdentity, now: number): void {
+  const [ended] = identityDates(identity, 'client', now).filter(({ level }) => level === 'error')
+  if (!ended) return
+  throw new KeylimeError('tls_failed', ended.text, {
+    hint: 'have another one made (`keylime ca operator NAME` where the verifier runs), or correct the clock',
+  })
 }
 
 /** Of the registrar: one record, or the ids of 400,000 agents. */

@@ -3,6 +3,7 @@ import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { startVerifier } from './start.ts'
+import { checkTlsFiles } from './tls-identities.ts'
 import { loadVerifierSettings } from './verifier-settings.ts'
 
 interface Arguments {
@@ -36,6 +37,7 @@ export const command = {
     const env = argv.config ? { ...process.env, KEYLIME_VERIFIER_CONFIG: argv.config } : process.env
     const settings = loadVerifierSettings(env)
     if (argv.checkConfig) {
+      for (const warning of [...settings.warnings, ...(await checkTlsFiles(settings))]) process.stderr.write(`warning: ${warning}\n`)
       process.stdout.write('the configuration of the verifier can be used\n')
       return 0
     }

@@ -6,9 +6,11 @@ import { BOOT_POLICY_NAMES } from '../../core/measured-boot/boot-policy.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
+import { tellDates } from '../../io/files/identity-dates.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
 import { secureContext } from '../../io/http/api-client.ts'
+import { serverClients } from '../../io/http/client-check.ts'
 import { serve } from '../../io/http/server.ts'
 import { openWebhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
@@ -23,7 +25,7 @@ import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
-import { tlsIdentities } from './tls-identities.ts'
+import { datesOf, keepOwnList, tlsIdentities } from './tls-identities.ts'
 import { bootPolicyOf, judgingRulesOf, severityOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier {
@@ -54,6 +56,9 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const { values, keylimeDir } = settings
   checkSettings(settings, logger)
   const tls = await tlsIdentities(settings)
+  onStop(await keepOwnList(settings, tls.directory, logger))
+  tellDates(datesOf(tls), logger)
+  const clients = serverClients(tls.server, values, tls.directory, { now: systemClock.now, logger })
   const { database, schema, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
@@ -69,7 +74,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const listening = await serve({
     host: values.ip,
     port: values.port,
-    tls: { ...tls.server, requireCertificate: false },
+    tls: { ...tls.server, clients, requireCertificate: false },
     routes: durableAnswers(verifierRoutes(verifier.context), events.flush),
     onRefused: ({ method, route, why, ...asked }) =>
       events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),

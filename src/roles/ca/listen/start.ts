@@ -1,18 +1,19 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { CaAccess } from '../../../authority/ca-access.ts'
+import { keepCrlRight } from '../../../authority/keep-crl-right.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
 import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
 import { removeLeftovers } from '../../../io/files/atomic-file.ts'
-import { loadTlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
+import { loadTlsIdentity, revocationListFiles, tlsDirectory } from '../../../io/files/tls-identity.ts'
+import { openClientCheck } from '../../../io/http/client-check.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, MAX_NOTIFICATION_BYTES, revocationRoutes } from './routes.ts'
-import { keepCrlRight } from './upkeep.ts'
 import { listenOverZeromq } from './zeromq-listener.ts'
 
 export interface ListenRequest {
@@ -84,17 +85,25 @@ async function serveTls(
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
 ): Promise<Listening | undefined> {
   if (values.listen_tls_port === 0) return undefined
+  const directory = tlsDirectory(values.tls_dir, keylimeDir, 'tenant')
   const tls = await loadTlsIdentity({
     keylimeDir,
-    directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant'),
+    directory,
     side: 'server',
     cert: values.server_cert,
     key: values.server_key,
     keyPassword: values.server_key_password.reveal(),
     trusted: values.trusted_client_ca,
   })
+  const clients = openClientCheck({
+    trusted: tls.trusted,
+    revocationLists: revocationListFiles(values.trusted_client_crl, directory),
+    authorized: [{ kind: 'default' }],
+    now: context.now,
+    logger: context.logger,
+  })
   const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port: values.listen_tls_port, tls: { ...tls, requireCertificate: false }, routes })
+  return serve({ ...options, port: values.listen_tls_port, tls: { ...tls, clients, requireCertificate: false }, routes })
 }
 
 function notifierPath(directory: string, given: string | undefined): string {

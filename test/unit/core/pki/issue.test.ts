@@ -39,6 +39,7 @@ test('an authority has the name order and the extensions of upstream’s', async
   expect([...certificate.extensions.keys()]).toEqual([
     EXTENSION.basicConstraints,
     EXTENSION.subjectKeyIdentifier,
+    EXTENSION.subjectAlternativeName,
     EXTENSION.crlDistributionPoints,
     EXTENSION.keyUsage,
     EXTENSION.authorityKeyIdentifier,
