@@ -18,22 +18,25 @@ import { publishCrl } from './revocation-list.ts'
 const DAY_MS = 86_400_000
 
 /** Makes a new authority. @throws KeylimeError `already_exists` unless `replace`, because everything that the old one issued becomes worthless. */
-export async function initAuthority(access: CaAccess, replace: boolean): Promise<Certificate> {
+export async function initAuthority(
+  access: CaAccess,
+  { replace, givesRoles }: { replace: boolean; givesRoles: boolean },
+): Promise<Certificate> {
   if (!replace && (await isCaDirectory(access.directory))) {
     throw new KeylimeError('already_exists', `${access.directory} holds an authority already`, {
       hint: 'choose another directory with -d, or add --yes to destroy it and everything that it has issued',
     })
   }
-  return initCaDirectory(access)
+  return initCaDirectory(access, givesRoles)
 }
 
 /** Makes a new authority. What an earlier one left in the directory is deleted first, as upstream does. */
-export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
+export async function initCaDirectory(access: CaAccess, givesRoles = true): Promise<Certificate> {
   await fs.mkdir(access.directory, { recursive: true, mode: 0o700 })
-  return withDirectoryLock(access, () => init(access))
+  return withDirectoryLock(access, () => init(access, givesRoles))
 }
 
-async function init(access: CaAccess): Promise<Certificate> {
+async function init(access: CaAccess, givesRoles: boolean): Promise<Certificate> {
   const { directory, settings } = access
   const now = access.now()
   const keys = await makeKeyPair(settings.keyKind)
@@ -44,6 +47,7 @@ async function init(access: CaAccess): Promise<Certificate> {
     notBefore: now - BACKDATE_MS,
     notAfter: now + settings.caLifetimeDays * DAY_MS,
     crlUrl: settings.crlUrl,
+    givesRoles,
   })
   for (const name of await fs.readdir(directory)) {
     if (/\.(pem|crt|zip|der)$/.test(name) || name === 'private.yml') await fs.rm(path.join(directory, name))

@@ -28,6 +28,7 @@ export async function signAuthority({ access, certificate, key, store }: Issuer)
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
     crlUrl: access.settings.crlUrl,
+    givesRoles: true,
   })
   await writeFileAtomic(path.join(access.directory, 'cacert.crt'), fresh.pem, 0o640)
   return fresh

@@ -30,6 +30,8 @@ export interface AuthorityRequest extends Validity {
   readonly serial: bigint
   /** URL of the revocation list; empty: none. */
   readonly crlUrl: string
+  /** False: what it issues is all the same, as with upstream's. */
+  readonly givesRoles: boolean
 }
 
 export interface CertificateRequest extends Validity {
@@ -46,7 +48,7 @@ export interface CertificateRequest extends Validity {
 const NETSCAPE_COMMENT = '2.16.840.1.113730.1.13'
 const PRINTABLE = new Set(['2.5.4.5', '2.5.4.6', '2.5.4.46'])
 
-/** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address; and that it gives roles. */
+/** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address; and whether it gives roles. */
 export async function makeAuthority(request: AuthorityRequest): Promise<Certificate> {
   const { x509 } = await import('./library.ts')
   const keyId = await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey))
@@ -54,7 +56,7 @@ export async function makeAuthority(request: AuthorityRequest): Promise<Certific
   const extensions = [
     new x509.BasicConstraintsExtension(true, undefined, true),
     keyId,
-    new x509.SubjectAlternativeNameExtension([{ type: 'url', value: GIVES_ROLES }]),
+    ...(request.givesRoles ? [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: GIVES_ROLES }])] : []),
     ...crlAddress(x509, request.crlUrl),
     new x509.KeyUsagesExtension(usage, true),
     await x509.AuthorityKeyIdentifierExtension.create(spkiBytes(request.publicKey)),

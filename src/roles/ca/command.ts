@@ -12,6 +12,7 @@ import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
+import { ROLES, type Role } from '../../core/pki/roles.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
@@ -29,7 +30,7 @@ interface Arguments {
   csr?: string | undefined
   file?: string | undefined
   insecure?: boolean | undefined
-  server?: boolean | undefined
+  role?: Role | undefined
   replace?: boolean | undefined
   yes?: boolean | undefined
   json?: boolean | undefined
@@ -65,7 +66,11 @@ export const command = {
       .option('san', { type: 'string', array: true, describe: 'create: host names and addresses; default: the name' })
       .option('days', { type: 'number', requiresArg: true, describe: 'create, operator: days that it is valid [cert_lifetime]' })
       .option('csr', text('create, operator: file with a signing request; the key stays with its owner'))
-      .option('server', { type: 'boolean', describe: 'create: for a verifier or registrar (serverAuth), who call nobody with it' })
+      .option('role', {
+        choices: ROLES,
+        requiresArg: true,
+        describe: 'create: server, for verifier and registrar, who call nobody with it; operator, who calls them',
+      })
       .option('replace', { type: 'boolean', describe: 'create, operator: although there is one of that name' })
       .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })
       .option('file', text('import-priv: the key', { alias: 'f' }))
@@ -96,7 +101,7 @@ export const command = {
 
 const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome>> = {
   async init(ca, argv) {
-    const certificate = await initAuthority(await ca.access(true), Boolean(argv.yes))
+    const certificate = await initAuthority(await ca.access(true), { replace: Boolean(argv.yes), givesRoles: true })
     const until = new Date(certificate.notAfter).toISOString()
     return {
       lines: [`authority "${certificate.subject}" made in ${ca.directory}, valid until ${until.slice(0, 10)}`],
@@ -112,7 +117,7 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
       days: argv.days,
       csr: argv.csr,
       replace: Boolean(argv.replace),
-      server: Boolean(argv.server),
+      role: argv.role,
     }
     const { certificate } = await createCertificate(await ca.access(), request)
     const state = await showCertificate(ca.directory, name, ca.now())

@@ -56,7 +56,8 @@ export async function runUpstream(args: string[]): Promise<number> {
 async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: PythonLogger): Promise<number> {
   const { command, name } = values
   if (command === 'init') {
-    await initAuthority(await ca.access(true), true)
+    // Scripts make server and client certificates alike with it, and a CA of this form lets them.
+    await initAuthority(await ca.access(true), { replace: true, givesRoles: false })
     log('INFO', `CA certificate created successfully in ${ca.directory}`)
     return 0
   }

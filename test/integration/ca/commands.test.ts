@@ -49,7 +49,7 @@ describe('keylime ca', () => {
     expect((await ours('show', { name: 'web' })).text).toMatch(/state +valid[\s\S]*host names +web\.example, 10\.0\.0\.1/)
     expect((await ours('revoke', { name: 'web', reason: 'superseded' })).text).toContain('certificate 2 revoked')
     expect((await ours('revoke', { serial: '2' })).text).toContain('was revoked before')
-    expect((await ours('list')).text).toMatch(/NAME +SERIAL +STATE[\s\S]*web +2 +revoked .*superseded/)
+    expect((await ours('list')).text).toMatch(/NAME +SERIAL +ROLE +STATE[\s\S]*web +2 +revoked .*superseded/)
     expect(JSON.parse((await ours('list', { json: true })).text)).toMatchObject([
       { name: 'web', serial: '2', state: 'revoked', reason: 'superseded' },
     ])
