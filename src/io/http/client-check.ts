@@ -88,16 +88,13 @@ function certificatesOf(file: string, pem: string): Certificate[] {
   throw new KeylimeError('config_invalid', `trusted_client_ca: ${file} holds no certificate`)
 }
 
-/** Bounded: who sends many certificates gets no more of them looked at than a real chain has. */
-const MAX_SENT = 8
-
-function shownBy(socket: TLSSocket): Certificate[] {
-  const shown: Certificate[] = []
+/** What else the client sent is not known: Node shows it on the client's side alone. */
+function shownBy(socket: TLSSocket): Certificate | undefined {
   try {
-    for (let at = socket.getPeerX509Certificate(); at && shown.length < MAX_SENT; at = at.issuerCertificate)
-      shown.push(parseCertificate(at.raw))
+    const shown = socket.getPeerX509Certificate()
+    return shown && parseCertificate(shown.raw)
   } catch (error) {
-    if (!isKeylimeError(error)) throw error
+    if (isKeylimeError(error)) return undefined
+    throw error
   }
-  return shown
 }
