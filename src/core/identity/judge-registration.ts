@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { KeylimeError } from '../errors.ts'
 import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import { dateProblem } from '../pki/certificate-dates.ts'
 import { sameKey } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
 import { certifyDefect } from '../quote/verify-certify.ts'
@@ -77,6 +78,8 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
     throw invalid(`${field} is not strict DER, and malformed_cert_action is "reject"`)
   if (!certificate.strict && rules.malformed === 'warn')
     warnings.push(`${field} is not strict DER, as some makers deliver them; its original bytes are kept`)
+  const dates = field === 'mtls_cert' ? dateProblem(certificate, rules.now) : undefined
+  if (dates?.level === 'error') warnings.push(`${field} ${dates.text}: upstream’s verifiers and tenants will not talk to this agent`)
   return certificate
 }
 
