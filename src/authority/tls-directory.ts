@@ -27,7 +27,7 @@ export interface TlsDirectoryRequest {
 }
 
 /**
- * Makes what `tls_dir = generate` promises, and only what is missing or was revoked: a CA of upstream's shape, the server's certificate and, for the verifier, the
+ * Makes what `tls_dir = generate` promises, and only what is missing, has ended or was revoked: a CA of upstream's shape, the server's certificate and, for the verifier, the
  * client's, which is an operator's.
  * Two services that start at once make it once. For another `tls_dir` it checks that the directory is there. @returns its absolute path.
  */
@@ -48,12 +48,12 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
   const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
   const wanted = request.role === 'verifier' ? (['server', 'client'] as const) : (['server'] as const)
   const missing: ('server' | 'client')[] = []
-  for (const name of wanted) if (!(await isUsable(directory, name))) missing.push(name)
+  for (const name of wanted) if (!(await isUsable(access, name))) missing.push(name)
   if (missing.length === 0) return directory
   if (!(await isCaDirectory(directory))) await initCaDirectory(access)
   await withAuthority(access, async (authority) => {
     for (const name of missing) {
-      if (await isUsable(directory, name)) continue
+      if (await isUsable(access, name)) continue
       await authority.issue({
         name,
         role: name === 'server' ? 'server' : 'operator',
@@ -76,11 +76,11 @@ function serverNames(names: readonly string[]) {
   return [...new Set(all)].map(hostName)
 }
 
-/** All files are there, and the certificate was not revoked. */
-async function isUsable(directory: string, name: string): Promise<boolean> {
+/** All files are there, and the certificate has neither ended nor been revoked. */
+async function isUsable({ directory, now }: CaAccess, name: string): Promise<boolean> {
   const files = [`${name}-cert.crt`, `${name}-private.pem`, 'cacert.crt']
   const found = await Promise.all(files.map((file) => exists(path.join(directory, file))))
   if (!found.every(Boolean)) return false
-  const { serial } = await readCertificate(directory, name)
-  return !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
+  const { serial, notAfter } = await readCertificate(directory, name)
+  return notAfter > now() && !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
 }

@@ -4,18 +4,23 @@ import { type DateProblem, dateProblem } from '../../core/pki/certificate-dates.
 import type { Logger } from '../log/logger.ts'
 import type { TlsIdentity } from './tls-identity.ts'
 
+/** With the file whose certificate it is. */
+export interface FileDates extends DateProblem {
+  readonly file: string
+}
+
 /** Problems with the dates of the certificate that one side shows, and of the CAs that it believes, as sentences that name option and file. */
-export function identityDates({ certFile, cert, trusted }: TlsIdentity, side: 'server' | 'client', now: number): DateProblem[] {
+export function identityDates({ certFile, cert, trusted }: TlsIdentity, side: 'server' | 'client', now: number): FileDates[] {
   const trust = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
   const all = [{ option: `${side}_cert`, file: certFile, pem: cert }, ...trusted.map((from) => ({ option: trust, ...from }))]
   return all.flatMap((shown) => certificateDates(shown, now))
 }
 
 /** The same of all certificates of a file. */
-export const certificateDates = ({ option, file, pem }: { option: string; file: string; pem: string }, now: number): DateProblem[] =>
+export const certificateDates = ({ option, file, pem }: { option: string; file: string; pem: string }, now: number): FileDates[] =>
   parseCertificates(pem).flatMap((certificate) => {
     const problem = dateProblem(certificate, now)
-    return problem ? [{ level: problem.level, text: `${option}: ${file} ${problem.text}` }] : []
+    return problem ? [{ file, level: problem.level, text: `${option}: ${file} ${problem.text}` }] : []
   })
 
 /** What a start says of them: it goes on, because a clock that is wrong at boot is mended later. */
@@ -23,11 +28,15 @@ export function tellDates(problems: readonly DateProblem[], logger: Logger): voi
   for (const { level, text } of problems) logger[level === 'error' ? 'error' : 'warn'](text)
 }
 
-/** For `--check-config`. @returns warnings. @throws KeylimeError `config_invalid` with all that cannot be used now. */
-export function checkDates(problems: readonly DateProblem[]): string[] {
-  const errors = problems.filter(({ level }) => level === 'error').map(({ text }) => text)
-  if (errors.length === 0) return problems.map(({ text }) => text)
+/**
+ * For `--check-config`. @param madeAnew files that the start itself replaces when they have ended (`tls_dir = generate`). @returns warnings.
+ * @throws KeylimeError `config_invalid` with all that cannot be used now.
+ */
+export function checkDates(problems: readonly FileDates[], madeAnew: readonly string[] = []): string[] {
+  const isError = ({ level, file }: FileDates) => level === 'error' && !madeAnew.includes(file)
+  const errors = problems.filter(isError).map(({ text }) => text)
+  if (errors.length === 0) return problems.map(({ text, level }) => (level === 'error' ? `${text}; the start makes another` : text))
   throw new KeylimeError('config_invalid', `certificates cannot be used now:\n  ${errors.join('\n  ')}`, {
-    hint: 'renew them, or correct the clock; what `tls_dir = generate` made is made anew when its files are removed',
+    hint: 'renew them, or correct the clock',
   })
 }

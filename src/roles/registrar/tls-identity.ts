@@ -36,7 +36,7 @@ export async function checkTlsFiles(settings: RegistrarSettings): Promise<string
   const tls = await load(settings, directory)
   const told: string[] = []
   serverClients(tls, values, directory, { now: systemClock.now, logger: warningsInto(told) })
-  return [...checkDates(identityDates(tls, 'server', systemClock.now())), ...told]
+  return [...checkDates(identityDates(tls, 'server', systemClock.now()), values.tls_dir === 'generate' ? [tls.certFile] : []), ...told]
 }
 
 const load = ({ values, keylimeDir }: RegistrarSettings, directory: string) =>

@@ -75,5 +75,5 @@ export async function checkTlsFiles(settings: VerifierSettings): Promise<string[
   const tls = await loadIdentities(settings, directory)
   const told: string[] = []
   serverClients(tls.server, values, directory, { now: systemClock.now, logger: warningsInto(told) })
-  return [...checkDates(datesOf(tls)), ...told]
+  return [...checkDates(datesOf(tls), values.tls_dir === 'generate' ? [tls.server.certFile, tls.client.certFile] : []), ...told]
 }
