@@ -51,12 +51,10 @@ export async function issueOperator(access: CaAccess, request: OperatorRequest):
     if (!key) throw new TypeError('unreachable: neither a request nor a pair')
     const { certificate } = await authority.issue({ name, publicKey: key, role: 'operator', ...(days === undefined ? {} : { days }) })
     const file = path.join(access.directory, `${name}-operator.zip`)
-    const ofAuthority = async (entry: string) => ({ name: entry, data: await readFile(path.join(access.directory, entry)) })
     const entries: PackageEntry[] = [
       { name: 'client-cert.crt', data: Buffer.from(certificate.pem) },
       ...(pair ? [{ name: 'client-private.pem', data: Buffer.from(privateKeyPem(pair.privateKey)) }] : []),
-      await ofAuthority('cacert.crt'),
-      await ofAuthority('cacrl.der'),
+      { name: 'cacert.crt', data: await readFile(path.join(access.directory, 'cacert.crt')) },
     ]
     await writeFileAtomic(file, await makePackage(entries, access.now()), 0o600)
     return { certificate, file, revoked, authorityGivesRoles: givesRoles(authority.certificate) }

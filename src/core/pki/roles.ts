@@ -23,3 +23,14 @@ export const givesRoles = (authority: Certificate): boolean => uris(authority).i
 
 const uris = (certificate: Certificate): string[] =>
   alternativeNames(certificate).flatMap((name) => (name.type === 'uri' ? [name.value] : []))
+
+/**
+ * Why a certificate is no server's, or undefined: where the authority gives roles, a machine's certificate is not taken for that of verifier or registrar. Who
+ * has checked the chain before knows that it is of one of these authorities.
+ */
+export function whyNoServer(certificate: Certificate, authorities: readonly Certificate[]): string | undefined {
+  const issuer = authorities.find(({ subjectName }) => subjectName.matchKey === certificate.issuerName.matchKey)
+  return issuer && givesRoles(issuer) && roleOf(certificate) !== 'server'
+    ? `its certificate "${certificate.subject}" is no server’s`
+    : undefined
+}

@@ -76,11 +76,9 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
 }
 
 function filesOf({ trusted, files }: RevocationListsOptions): Pick<Watched, 'file' | 'authorities' | 'isNamed'>[] {
-  const everybody = trusted.flatMap(({ certificates }) => certificates)
-  return files.flatMap((file): Pick<Watched, 'file' | 'authorities' | 'isNamed'>[] => {
-    if (file !== 'default') return [{ file, authorities: everybody, isNamed: true }]
-    return trusted.map((from) => ({ file: besideOf(from.file), authorities: from.certificates, isNamed: false }))
-  })
+  const authorities = trusted.flatMap(({ certificates }) => certificates)
+  const beside = [...new Set(trusted.map(({ file }) => besideOf(file)))].map((file) => ({ file, authorities, isNamed: false }))
+  return files.flatMap((file) => (file === 'default' ? beside : [{ file, authorities, isNamed: true }]))
 }
 
 function besideOf(certificateFile: string): string {

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import https from 'node:https'
+import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 import JSZip from 'jszip'
 import type { CaAccess } from '../../../src/authority/ca-access.ts'
@@ -21,7 +22,7 @@ import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-se
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
-import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
 import { issueAuthorityBelow } from './authority-below.ts'
 import { type Caller, call } from './callers.ts'
@@ -73,7 +74,7 @@ test('a second operator works from his package, and is taken away by one command
   const { file: zip, certificate } = await issueOperator(access, { name: 'alice', days: undefined, csr: undefined, replace: false })
   expect(fs.statSync(zip).mode & 0o777).toBe(0o600)
   const entries = await unpacked(zip)
-  expect(Object.keys(entries)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt', 'cacrl.der'])
+  expect(Object.keys(entries)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt'])
   expect(fs.existsSync(file('alice-private.pem'))).toBe(false)
   expect(await withAuthority(access, async (authority) => authority.privateKeyOf('alice'))).toBeUndefined()
   const alice = { cert: entries['client-cert.crt']!, key: entries['client-private.pem']! }
@@ -107,7 +108,7 @@ test('an operator’s name is used once; --replace takes the old certificate awa
     { stdio: 'ignore' },
   )
   const third = await issueOperator(access, { ...request, name: 'carol', csr })
-  expect(Object.keys(await unpacked(third.file))).toEqual(['client-cert.crt', 'cacert.crt', 'cacrl.der'])
+  expect(Object.keys(await unpacked(third.file))).toEqual(['client-cert.crt', 'cacert.crt'])
   expect(roleOf(third.certificate)).toBe('operator')
 })
 
@@ -302,5 +303,31 @@ test('an authority in between is believed as the TLS library does; beside an aut
     const next = await startVerifierWith(trusted(...files))
     expect([files, await next.list({ cert, key })]).toEqual([files, status])
     await next.stop()
+  }
+})
+
+test('the certificate of a machine is not taken for a server’s, nor is an operator’s', async () => {
+  await ensureTls()
+  for (const [name, role] of [
+    ['machine', undefined],
+    ['alice', 'operator'],
+  ] as const)
+    await issue(name, role)
+  for (const [name, expected] of [
+    ['server', 200],
+    ['machine', 'is no server’s'],
+    ['alice', 'TLS failed'],
+  ] as const) {
+    const listener = https.createServer({ ...of(name) }, (_, response) => response.end('{}'))
+    await new Promise<void>((done) => listener.listen(0, '127.0.0.1', done))
+    const client = adminClient(home.dir, (listener.address() as AddressInfo).port)
+    const answer = await client.request('GET', '/version').then(
+      ({ status }) => status,
+      (error: Error) => error.message,
+    )
+    if (expected === 200) expect(answer).toBe(200)
+    else expect(answer).toContain(expected)
+    await client.close()
+    listener.close()
   }
 })

@@ -112,7 +112,7 @@ describe('keylime ca', () => {
     const { code, text } = await ours('operator', { subject: 'alice', days: 30 })
     expect([code, text]).toEqual([0, expect.stringContaining(`keylime ca revoke -d ${cv} -n alice`)])
     const zip = await JSZip.loadAsync(fs.readFileSync(path.join(cv, 'alice-operator.zip')))
-    expect(Object.keys(zip.files)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt', 'cacrl.der'])
+    expect(Object.keys(zip.files)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt'])
     expect((await ours('operator', { name: 'alice' })).code).toBe('already_exists')
     expect(JSON.parse((await ours('operator', { name: 'alice', replace: true, json: true })).text)).toMatchObject({
       serial: '3',
