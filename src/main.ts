@@ -20,7 +20,7 @@ const COMMANDS = {
     load: () => import('./roles/verifier/command.ts'),
   },
   registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
-  'ca [action]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
+  'ca [action] [subject]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
   'userdata-encrypt <file>': {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
@@ -115,8 +115,7 @@ const onceEach = (argv: Record<string, unknown>, parser: { getOptions(): Declare
 async function checkRegistrar(env: NodeJS.ProcessEnv) {
   const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
   const { checkRegistrar: check } = await import('./roles/registrar/check-registrar.ts')
-  const settings = loadRegistrarSettings(env)
-  return { problems: await check(settings), warnings: settings.warnings }
+  return check(loadRegistrarSettings(env))
 }
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ApiClient, type ClientTls, LARGE_ANSWERS, openApiClient } from '../src/io/http/api-client.ts'
+import type { ClientCheck } from '../src/io/http/client-check.ts'
 import { createLogger, type Logger, silentLogger } from '../src/io/log/logger.ts'
 
 /** A KEYLIME_DIR of its own, and the environment of servers on free ports in it. */
@@ -26,6 +27,9 @@ export function adminClient(dir: string, port: number, changes: Partial<ClientTl
   const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')], ...changes }
   return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'server', tls, timeoutSeconds: 10, answers: LARGE_ANSWERS })
 }
+
+/** Of a listener that is not about who may call: whoever the TLS library accepts. */
+export const anyClient: ClientCheck = { whyRefused: () => undefined, lists: { current: () => [], countOn: () => {} } }
 
 /** Waits until `probe` gives something. @throws when it does not within `seconds`. */
 export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 10): Promise<NonNullable<T>> {

@@ -11,7 +11,7 @@ const KEY_STORE = 'private.yml'
 /** There while an authority is being made: what stands beside it then is half done, and of nobody else. */
 const MARKER = '.making-authority'
 const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der']
-const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip']
+const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip', '-operator.zip']
 const SHOWN = 10
 
 /**

@@ -1,12 +1,15 @@
 import path from 'node:path'
 import { makePackage, type PackageEntry } from '../core/payload/certificate-package.ts'
+import { parseCertificate } from '../core/pki/certificate.ts'
 import { publicKeyPem } from '../core/pki/keys.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
-import { readFile } from '../io/files/read-file.ts'
+import { readFile, readText } from '../io/files/read-file.ts'
 import type { CaAccess } from './ca-access.ts'
 import { readCertificate } from './list-certificates.ts'
 import { withAuthority } from './open-authority.ts'
+import { refuseTlsAuthority, type TlsUse } from './serves-tls.ts'
+import { isCurrent } from './sign-authority.ts'
 
 export interface PackageContent {
   readonly name: string
@@ -35,10 +38,17 @@ export async function writePackage(access: CaAccess, content: PackageContent): P
   return { file, entries }
 }
 
-/** The package of a certificate as it is in the directory. @param unprotected with the private key from the key store, not the file, which may have a password. @returns the file. */
-export async function packageCertificate(access: CaAccess, name: string, unprotected: boolean): Promise<string> {
-  const key = unprotected ? await withAuthority(access, async (authority) => authority.privateKeyOf(name)) : undefined
+/**
+ * The package of a certificate as it is in the directory. @param unprotected with the private key from the key store, not the file, which may have a password.
+ * @returns the file. @throws KeylimeError `refused` for an authority of TLS.
+ */
+export async function packageCertificate(access: CaAccess, request: { name: string; unprotected: boolean; use: TlsUse }): Promise<string> {
+  const { name, unprotected, use } = request
+  await refuseTlsAuthority(access.directory, use)
   const certificate = await readCertificate(access.directory, name)
+  const authority = parseCertificate(await readText(path.join(access.directory, 'cacert.crt')))
+  if (!isCurrent(authority, access.settings.crlUrl)) await withAuthority(access, (opened) => opened.refresh())
+  const key = unprotected ? await withAuthority(access, async (opened) => opened.privateKeyOf(name)) : undefined
   const privateKey = key ?? (await readFile(path.join(access.directory, `${name}-private.pem`)))
   return (await writePackage(access, { name, certificate, privateKey })).file
 }

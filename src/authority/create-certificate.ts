@@ -2,6 +2,7 @@ import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { parseSigningRequest } from '../core/pki/csr.ts'
 import { type HostName, hostName } from '../core/pki/issue.ts'
+import type { Role } from '../core/pki/roles.ts'
 import { readFile } from '../io/files/read-file.ts'
 import { type CaAccess, exists } from './ca-access.ts'
 import type { Issued } from './issue-certificate.ts'
@@ -13,6 +14,8 @@ export interface CreateRequest {
   readonly days: number | undefined
   /** File with a signing request: the key stays with its owner. */
   readonly csr: string | undefined
+  /** Without one the certificate is a machine's. */
+  readonly role?: Role | undefined
   /** Issue again although there is a certificate of that name. */
   readonly replace: boolean
 }
@@ -32,6 +35,7 @@ export async function createCertificate(access: CaAccess, request: CreateRequest
     authority.issue({
       name: request.name,
       alternativeNames: names,
+      ...(request.role ? { role: request.role } : {}),
       ...(request.days === undefined ? {} : { days: request.days }),
       ...(signing ? { publicKey: signing.publicKey } : {}),
     }),

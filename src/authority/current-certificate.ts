@@ -1,6 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import path from 'node:path'
 import { parseCertificate } from '../core/pki/certificate.ts'
+import { crlAddressesOf } from '../core/pki/extensions.ts'
 import { type KeyKind, type KeyPair, makeKeyPair, readPrivateKey } from '../core/pki/keys.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { readText } from '../io/files/read-file.ts'
@@ -19,14 +20,15 @@ export interface OwnCertificate {
   readonly key: string
 }
 
-/** The certificate of that name as it is in the directory, or a new one: when there is none, it was revoked, or it does not last another day. */
+/** The certificate of that name as it is in the directory, or a new one: when there is none, it was revoked, it does not last another day, or the list has another address now. */
 export async function currentCertificate(authority: OpenAuthority, name: string): Promise<OwnCertificate> {
   const { access } = authority
   const key = authority.privateKeyOf(name)
   const file = path.join(access.directory, `${name}-cert.crt`)
   const certificate = (await exists(file)) ? parseCertificate(await readText(file)) : undefined
   const revoked = certificate && authority.revokedSerials.includes(certificate.serial.toString())
-  if (key && certificate && !revoked && certificate.notAfter > access.now() + LEAST_LIFE_MS) return { certificate, key }
+  const isMoved = certificate !== undefined && (crlAddressesOf(certificate)[0] ?? '') !== access.settings.crlUrl
+  if (key && certificate && !revoked && !isMoved && certificate.notAfter > access.now() + LEAST_LIFE_MS) return { certificate, key }
   const issued = await authority.issue({ name, keys: await newKeys(name, revoked ? undefined : key, access.settings.keyKind) })
   if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
   return { certificate: issued.certificate, key: issued.privateKeyPem }

@@ -19,10 +19,13 @@ import { publishCrl } from './revocation-list.ts'
 const DAY_MS = 86_400_000
 
 /** Makes a new authority. @throws KeylimeError `already_exists` unless `replace`, because everything that the old one issued becomes worthless. */
-export async function initAuthority(access: CaAccess, replace: boolean): Promise<Certificate> {
+export async function initAuthority(
+  access: CaAccess,
+  { replace, givesRoles }: { replace: boolean; givesRoles: boolean },
+): Promise<Certificate> {
   const { directory } = access
   await requireWholeAuthority(directory)
-  if (!(await isCaDirectory(directory))) return initCaDirectory(access)
+  if (!(await isCaDirectory(directory))) return initCaDirectory(access, givesRoles)
   if (!replace) {
     throw new KeylimeError('already_exists', `${directory} holds an authority already`, {
       hint: 'choose another directory with -d, or add --yes to destroy it and everything that it has issued',
@@ -31,7 +34,7 @@ export async function initAuthority(access: CaAccess, replace: boolean): Promise
   return withDirectoryLock(access, async () => {
     await beginAuthority(directory)
     await removeAuthority(directory)
-    return init(access)
+    return init(access, givesRoles)
   })
 }
 
@@ -39,7 +42,7 @@ export async function initAuthority(access: CaAccess, replace: boolean): Promise
  * Makes a new authority, in a directory that is empty or not there. When somebody else just made one, that is it.
  * @throws KeylimeError `refused` when anything else is in the directory.
  */
-export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
+export async function initCaDirectory(access: CaAccess, givesRoles = true): Promise<Certificate> {
   const { directory } = access
   await requireWholeAuthority(directory)
   if (!(await isCaDirectory(directory))) await requireRoomForAuthority(directory)
@@ -49,11 +52,11 @@ export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
     if (await isCaDirectory(directory)) return parseCertificate(await readText(path.join(directory, 'cacert.crt')))
     await requireRoomForAuthority(directory)
     await beginAuthority(directory)
-    return init(access)
+    return init(access, givesRoles)
   })
 }
 
-async function init(access: CaAccess): Promise<Certificate> {
+async function init(access: CaAccess, givesRoles: boolean): Promise<Certificate> {
   const { directory, settings } = access
   const now = access.now()
   const keys = await makeKeyPair(settings.keyKind)
@@ -64,6 +67,7 @@ async function init(access: CaAccess): Promise<Certificate> {
     notBefore: now - BACKDATE_MS,
     notAfter: now + settings.caLifetimeDays * DAY_MS,
     crlUrl: settings.crlUrl,
+    givesRoles,
   })
   const store = await KeyStore.create(access, keys.privateKey, 1)
   await writeFileAtomic(path.join(directory, 'ca-public.pem'), publicKeyPem(keys.publicKey), 0o640)

@@ -6,6 +6,7 @@ import { type HostName, issueCertificate as signCertificate } from '../core/pki/
 import { type KeyPair, makeKeyPair, privateKeyPem, publicKeyPem } from '../core/pki/keys.ts'
 import { RESERVED_NAMES } from '../core/pki/keystore.ts'
 import { upstreamSubject } from '../core/pki/names.ts'
+import type { Role } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import type { Issuer } from './issuer.ts'
@@ -24,13 +25,15 @@ export interface IssueRequest {
   readonly publicKey?: KeyObject
   /** In place of a new pair; left aside with `publicKey`. */
   readonly keys?: KeyPair
+  /** What it calls or serves over mutual TLS; without one neither. */
+  readonly role?: Role
   /** Encrypts the key file (not the copy in the key store). */
   readonly keyPassword?: string
 }
 
 const DAY_MS = 86_400_000
-/** Clocks of machines differ: what is issued is valid since a minute ago. */
-export const BACKDATE_MS = 60_000
+/** Clocks of machines differ: what is issued is valid since a while ago. */
+export const BACKDATE_MS = 5 * 60_000
 
 /**
  * Issues a certificate and writes it with its keys (`<name>-cert.crt`, `-public.pem`, `-private.pem`). The serial is used up before anything is written,
@@ -53,6 +56,7 @@ export async function issueCertificate(issuer: Issuer, request: IssueRequest): P
     notAfter: now + (request.days ?? settings.lifetimeDays) * DAY_MS,
     alternativeNames: request.alternativeNames?.length ? request.alternativeNames : [{ type: 'dns', value: request.name }],
     crlUrl: settings.crlUrl,
+    role: request.role,
   })
   const pem = pair ? privateKeyPem(pair.privateKey) : undefined
   await store.useSerial(serial, request.name, pem)

@@ -47,6 +47,11 @@ export class KeyStore {
     return this.#content.revokedKeys
   }
 
+  /** Of the last revocation list; undefined in stores of others. */
+  get crlNumber(): number | undefined {
+    return this.#content.crlNumber
+  }
+
   /** The private key of an issued certificate, unencrypted PEM, when this authority made it. */
   privateKeyOf(name: string): string | undefined {
     return this.#content.keys.get(name)
@@ -60,8 +65,14 @@ export class KeyStore {
     await this.#save({ ...this.#content, lastSerial: serial, keys })
   }
 
-  async addRevoked(serials: readonly string[]): Promise<void> {
-    await this.#save({ ...this.#content, revokedKeys: [...this.#content.revokedKeys, ...serials] })
+  /** Uses a serial up for a certificate whose key is where it was. */
+  async takeSerial(serial: number): Promise<void> {
+    await this.#save({ ...this.#content, lastSerial: serial })
+  }
+
+  /** Revokes, and uses the number up of the list that will say so: none is ever given twice. */
+  async addRevoked(serials: readonly string[], crlNumber: number): Promise<void> {
+    await this.#save({ ...this.#content, revokedKeys: [...this.#content.revokedKeys, ...serials], crlNumber })
   }
 
   /** Encrypts all of it with another password and a new salt. */

@@ -7,6 +7,7 @@ import { requireWholeAuthority } from './ca-directory.ts'
 import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
 import { type Issuer, openIssuer } from './issuer.ts'
 import { publishCrl, revokeSerials } from './revocation-list.ts'
+import { currentAuthority } from './sign-authority.ts'
 
 /** An authority that is open, and locked: two programs at once lose no serial and no revocation. */
 export interface OpenAuthority {
@@ -22,15 +23,22 @@ export interface OpenAuthority {
   /** The same for several, with one write and one list. @returns those that were not revoked before. */
   revokeAll(serials: readonly bigint[], reason?: RevocationReason): Promise<bigint[]>
   publishCrl(): Promise<RevocationList>
+  /** Has the authority's certificate name the list's address as it is configured now. */
+  refresh(): Promise<Certificate>
   /** Encrypts the key store with another password. */
   changePassword(password: string): Promise<void>
 }
 
 /** Opens and locks the authority of a directory for as long as `work` runs. @throws KeylimeError `not_found`, `wrong_password`, `unavailable`. */
 export async function withAuthority<T>(access: CaAccess, work: (authority: OpenAuthority) => Promise<T>): Promise<T> {
+  return withIssuer(access, (issuer) => work(opened(issuer)))
+}
+
+/** The same with what signing works with, for this folder. */
+export async function withIssuer<T>(access: CaAccess, work: (issuer: Issuer) => Promise<T>): Promise<T> {
   await requireWholeAuthority(access.directory)
   await requireCaDirectory(access.directory)
-  return withDirectoryLock(access, async () => work(opened(await openIssuer(access))))
+  return withDirectoryLock(access, async () => work(await openIssuer(access)))
 }
 
 /** Runs `work` while no other program changes the directory. */
@@ -50,6 +58,7 @@ function opened(issuer: Issuer): OpenAuthority {
     revoke: async (serial, reason = 'unspecified') => (await revokeSerials(issuer, [serial], reason)).length > 0,
     revokeAll: (serials, reason = 'unspecified') => revokeSerials(issuer, serials, reason),
     publishCrl: () => publishCrl(issuer),
+    refresh: () => currentAuthority(issuer),
     changePassword: (password) => store.changePassword(password),
   }
 }

@@ -2,35 +2,40 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { toPem } from '../core/pki/certificate.ts'
-import { makeCrl, parseCrl, type Revocation, type RevocationList, type RevocationReason } from '../core/pki/crl.ts'
+import { makeCrl, parseCrls, type Revocation, type RevocationList, type RevocationReason } from '../core/pki/crl.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { BACKDATE_MS } from './issue-certificate.ts'
 import type { Issuer } from './issuer.ts'
 
 const DAY_MS = 86_400_000
 
 /** The published revocation list, or undefined when there is none or an unreadable one. */
 export async function readCrl(directory: string): Promise<RevocationList | undefined> {
-  try {
-    return parseCrl(await fs.readFile(path.join(directory, 'cacrl.der')))
-  } catch {
-    return undefined
+  for (const file of ['cacrl.der', 'cacrl.pem']) {
+    try {
+      return parseCrls(await fs.readFile(path.join(directory, file)))[0]
+    } catch {} // the other form has the same list
   }
+  return undefined
 }
 
-/** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. @param reasons of new ones, by decimal serial. */
-export async function publishCrl(
-  { access, certificate, key, store }: Issuer,
-  reasons: ReadonlyMap<string, RevocationReason> = new Map(),
-): Promise<RevocationList> {
+/** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. */
+export const publishCrl = (issuer: Issuer): Promise<RevocationList> => publish(issuer, [], 'unspecified')
+
+async function publish(issuer: Issuer, fresh: readonly string[], reason: RevocationReason): Promise<RevocationList> {
+  const { access, certificate, key, store } = issuer
   const { directory, settings } = access
   const last = await readCrl(directory)
+  const number = Math.max(Number(last?.number ?? 0n), store.crlNumber ?? 0) + 1
+  await store.addRevoked(fresh, number)
   const known = new Map(last?.revoked.map((entry) => [entry.serial.toString(), entry]))
   const now = access.now()
   const revoked = store.revokedSerials.map((serial): Revocation => {
-    const reason = reasons.get(serial)
-    return known.get(serial) ?? { serial: BigInt(serial), date: now, ...(reason ? { reason } : {}) }
+    const before = known.get(serial)
+    if (before) return { ...before, date: Math.min(before.date, now) } // made while the clock was ahead
+    return { serial: BigInt(serial), date: now, ...(fresh.includes(serial) ? { reason } : {}) }
   })
-  const list = { number: (last?.number ?? 0n) + 1n, thisUpdate: now, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked }
+  const list = { number: BigInt(number), thisUpdate: now - BACKDATE_MS, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked }
   const der = await makeCrl({ certificate, key }, list)
   await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
@@ -47,8 +52,6 @@ export async function revokeSerials(issuer: Issuer, serials: readonly bigint[], 
     })
   }
   const fresh = [...new Set(serials)].filter((serial) => !store.revokedSerials.includes(serial.toString()))
-  const texts = fresh.map(String)
-  if (fresh.length > 0) await store.addRevoked(texts)
-  await publishCrl(issuer, new Map(texts.map((text) => [text, reason])))
+  await publish(issuer, fresh.map(String), reason)
   return fresh
 }

@@ -8,7 +8,9 @@ import { tlsDirectory } from '../io/files/tls-identity.ts'
 import { type CaAccess, exists, isCaDirectory } from './ca-access.ts'
 import { requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { initCaDirectory } from './init-authority.ts'
+import { readCertificate } from './list-certificates.ts'
 import { withAuthority } from './open-authority.ts'
+import { readCrl } from './revocation-list.ts'
 
 export interface TlsDirectoryRequest {
   readonly role: 'verifier' | 'registrar'
@@ -26,7 +28,8 @@ export interface TlsDirectoryRequest {
 }
 
 /**
- * Makes what `tls_dir = generate` promises, and only what is missing: a CA of upstream's shape, the server's certificate and, for the verifier, the client's.
+ * Makes what `tls_dir = generate` promises, and only what is missing, has ended or was revoked: a CA of upstream's shape, the server's certificate and, for the verifier, the
+ * client's, which is an operator's.
  * Two services that start at once make it once. For another `tls_dir` it checks that the directory is there. @returns its absolute path.
  */
 export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<string> {
@@ -38,14 +41,15 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
   const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
   const wanted = request.role === 'verifier' ? (['server', 'client'] as const) : (['server'] as const)
   const missing: ('server' | 'client')[] = []
-  for (const name of wanted) if (!(await isComplete(directory, name))) missing.push(name)
+  for (const name of wanted) if (!(await isUsable(access, name))) missing.push(name)
   if (missing.length === 0) return directory
   if (!(await isCaDirectory(directory))) await initCaDirectory(access)
   await withAuthority(access, async (authority) => {
     for (const name of missing) {
-      if (await isComplete(directory, name)) continue
+      if (await isUsable(access, name)) continue
       await authority.issue({
         name,
+        role: name === 'server' ? 'server' : 'operator',
         alternativeNames: name === 'server' ? serverNames(request.names) : [{ type: 'dns', value: 'client' }],
         keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
       })
@@ -92,6 +96,13 @@ function serverNames(names: readonly string[]) {
     ...names.filter((name) => name !== '' && name !== '0.0.0.0' && name !== '::'),
   ]
   return [...new Set(all)].map(hostName)
+}
+
+/** All files are there, and the certificate has neither ended nor been revoked. */
+async function isUsable({ directory, now }: CaAccess, name: string): Promise<boolean> {
+  if (!(await isComplete(directory, name))) return false
+  const { serial, notAfter } = await readCertificate(directory, name)
+  return notAfter > now() && !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
 }
 
 async function isComplete(directory: string, name: string): Promise<boolean> {

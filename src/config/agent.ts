@@ -16,6 +16,7 @@ import {
   secret,
   text,
 } from './option.ts'
+import { trustedClientCrl } from './server-tls-options.ts'
 
 const KINDS = ['rsa', 'rsa2048', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ecc_nist_p384'] as const
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const
@@ -101,8 +102,9 @@ export const agentOptions = options({
   trusted_client_ca: option({
     parse: list,
     default: ['default'],
-    doc: 'CAs whose client certificates may call the agent; `default` is cv_ca/cacert.crt in keylime_dir.',
+    doc: 'CAs whose client certificates may call the agent, operators’ where the CA gives roles; `default` is cv_ca/cacert.crt in keylime_dir.',
   }),
+  trusted_client_crl: trustedClientCrl,
   enc_keyname: option({ parse: fileName, default: 'derived_tci_key', doc: 'File for the derived key, in secure/.' }),
   dec_payload_file: option({ parse: fileName, default: 'decrypted_payload', doc: 'File for the decrypted payload, in secure/.' }),
   secure_size: option({ parse: tmpfsSize, default: '1m', doc: 'Size of the tmpfs for secrets.' }),

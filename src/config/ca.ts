@@ -1,6 +1,11 @@
+import os from 'node:os'
+import { urlHostPort } from '../core/api/host-port.ts'
 import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { Secret } from '../core/secret.ts'
 import { host, integerBetween, list, option, optionalHost, options, path, port, secret, text, type Values } from './option.ts'
+import { trustedClientCrl } from './server-tls-options.ts'
+
+const STANDARD_CRL_URL = 'http://localhost:38080/crl'
 
 /** Settings of ca.conf: names and defaults of upstream's template 2.6. */
 export const caOptions = options({
@@ -34,8 +39,8 @@ export const caOptions = options({
   }),
   cert_crl_dist: option({
     parse: text,
-    default: 'http://localhost:38080/crl',
-    doc: 'URL of the revocation list, written into certificates.',
+    default: STANDARD_CRL_URL,
+    doc: 'URL of the revocation list, written into certificates. The default means where `keylime ca listen` serves by listen_ip and listen_port, the host name for all addresses; packages that are made after a change have the new one. Empty: none.',
   }),
   crl_lifetime: option({
     parse: integerBetween(1, 3650),
@@ -94,6 +99,7 @@ export const caOptions = options({
     ours: true,
     doc: 'CAs whose clients may send revocations to listen_tls_port; `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
   }),
+  trusted_client_crl: trustedClientCrl,
 })
 
 function keyType(value: string): 'rsa' | 'ecdsa' {
@@ -115,7 +121,13 @@ export function caSettings(values: Values<typeof caOptions>): CaSettings {
     caLifetimeDays: values.cert_ca_lifetime,
     lifetimeDays: values.cert_lifetime,
     keyKind: values.cert_key_type === 'rsa' ? { type: 'rsa', bits: values.cert_bits } : { type: 'ecdsa' },
-    crlUrl: values.cert_crl_dist,
+    crlUrl: values.cert_crl_dist === STANDARD_CRL_URL ? listenerUrl(values) : values.cert_crl_dist,
     crlLifetimeDays: values.crl_lifetime,
   }
+}
+
+function listenerUrl({ listen_ip: ip, listen_port: port }: Values<typeof caOptions>): string {
+  const everywhere = ip === '0.0.0.0' || ip === '::' || ip === ''
+  const host = everywhere ? os.hostname() : ip === '127.0.0.1' || ip === '::1' ? 'localhost' : ip
+  return `http://${urlHostPort(host, port || 38_080)}/crl`
 }

@@ -85,6 +85,6 @@ function failuresText({ failures, failure_count }: Extract<VerifierEvent, { type
 const operatorText = ({ common_name, address }: Operator) => `${common_name} (${address})`
 
 function peerText({ kind, common_name, address }: RefusedPeer): string {
-  if (kind === 'certificate') return `${common_name ?? 'a certificate without a name'} (${address})`
+  if (kind === 'certificate' || kind === 'refused') return `${common_name ?? 'a certificate without a name'} (${address})`
   return kind === 'untrusted' ? `a certificate of no trusted CA (${address})` : `somebody without a certificate (${address})`
 }

@@ -13,7 +13,7 @@ const operator = z.object({ common_name: text, sha256: text, address: text })
 
 /** Whoever asked and was refused. Name and hash are of a certificate that a trusted CA issued: anything else may say what it likes. */
 const peer = z.object({
-  kind: z.enum(['anonymous', 'untrusted', 'certificate']),
+  kind: z.enum(['anonymous', 'untrusted', 'refused', 'certificate']),
   common_name: text.nullable(),
   sha256: text.nullable(),
   address: text,

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import { dateProblem } from '../pki/certificate-dates.ts'
 import { sameKey } from '../pki/keys.ts'
 import { parseSingleCertificate } from '../pki/single-certificate.ts'
 import type { Certificate } from '../pki/types.ts'
@@ -88,7 +89,10 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
 /** Stored and shown as it came: it must be one certificate and nothing else. */
 function checkTlsCertificate(text: string, rules: RegistrationRules, warnings: string[]): void {
   try {
-    checkStrict('mtls_cert', parseSingleCertificate(text, 'mtls_cert'), rules, warnings)
+    const certificate = parseSingleCertificate(text, 'mtls_cert')
+    checkStrict('mtls_cert', certificate, rules, warnings)
+    const dates = dateProblem(certificate, rules.now)
+    if (dates?.level === 'error') warnings.push(`mtls_cert ${dates.text}: upstream’s verifiers and tenants will not talk to this agent`)
   } catch (error) {
     if (!isKeylimeError(error) || error.message.startsWith(INVALID)) throw error
     throw new KeylimeError('invalid_request', `${INVALID}: ${error.message}`, { cause: error, ...(error.hint ? { hint: error.hint } : {}) })

@@ -13,6 +13,8 @@ export interface ChainQuestion {
   readonly now: number
   /** Certificates past their end are good all the same: for makers who renew nothing. A path without such a one comes first. */
   readonly acceptExpired?: boolean
+  /** Critical extensions, dotted OIDs, that were enforced elsewhere. */
+  readonly enforced?: readonly string[]
 }
 
 export type ChainVerdict = { ok: true; path: Certificate[] } | { ok: false; reason: string }
@@ -149,11 +151,13 @@ function issuerDefect(issuer: Certificate, certificatesBelow: number): string | 
   return undefined
 }
 
-function certificateDefect(certificate: Certificate, { now, acceptExpired }: ChainQuestion): string | undefined {
+function certificateDefect(certificate: Certificate, { now, acceptExpired, enforced = [] }: ChainQuestion): string | undefined {
   if (!(now >= certificate.notBefore)) return `"${nameOf(certificate)}" is not valid before ${dateText(certificate.notBefore)}`
   const isGood = now <= certificate.notAfter || (acceptExpired && now > certificate.notAfter) // an unreadable date is neither
   if (!isGood) return `"${nameOf(certificate)}" expired on ${dateText(certificate.notAfter)}`
-  const unknown = [...certificate.extensions].find(([oid, extension]) => extension.critical && !UNDERSTOOD.has(oid))
+  const unknown = [...certificate.extensions].find(
+    ([oid, extension]) => extension.critical && !UNDERSTOOD.has(oid) && !enforced.includes(oid),
+  )
   return unknown ? `"${nameOf(certificate)}" has an unknown critical extension ${unknown[0]}` : undefined
 }
 

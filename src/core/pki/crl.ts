@@ -87,6 +87,16 @@ export function parseCrl(der: Buffer): RevocationList {
   }
 }
 
+const PEM = /-----BEGIN X509 CRL-----([A-Za-z0-9+/=\s]*)-----END X509 CRL-----/g
+
+/** All lists of a file: one DER, or any number of PEM blocks. @throws KeylimeError `malformed`, also when there is none. */
+export function parseCrls(bytes: Buffer): RevocationList[] {
+  if (bytes[0] === 0x30) return [parseCrl(bytes)]
+  const blocks = [...bytes.toString('latin1').matchAll(PEM)].map((block) => parseCrl(Buffer.from(block[1] ?? '', 'base64')))
+  if (blocks.length === 0) throw new KeylimeError('malformed', 'it holds no revocation list')
+  return blocks
+}
+
 /** The CRL was signed by this authority. */
 export function isCrlSignedBy(der: Buffer, issuer: Certificate): boolean {
   const { tbs, algorithm, signature } = tbsOf(der)

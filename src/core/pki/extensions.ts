@@ -64,3 +64,12 @@ export function certificatePoliciesOf(certificate: Certificate): string[] {
     ? childrenOf(readElement(extension.value)).map((policy) => readOid(expectTag(childrenOf(policy)[0], TAG.oid, 'a policy')))
     : []
 }
+
+/** URLs of the CRLDistributionPoints extension (RFC 5280, section 4.2.1.13). */
+export function crlAddressesOf(certificate: Certificate): string[] {
+  const extension = certificate.extensions.get(EXTENSION.crlDistributionPoints)
+  if (!extension) return []
+  const points = childrenOf(readElement(extension.value)).flatMap((point) => childrenOf(point).filter(({ tag }) => tag === 0xa0))
+  const fullNames = points.flatMap((name) => childrenOf(name).filter(({ tag }) => tag === 0xa0))
+  return fullNames.flatMap((names) => childrenOf(names)).flatMap(({ tag, content }) => (tag === 0x86 ? [content.toString('latin1')] : []))
+}

@@ -3,6 +3,7 @@ import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from './certificate.ts'
 import type { X509 } from './library.ts'
 import type { NameAttribute } from './names.ts'
+import { GIVES_ROLES, type Role, roleName } from './roles.ts'
 import type { Certificate } from './types.ts'
 
 export interface HostName {
@@ -22,26 +23,32 @@ export interface Authority {
 }
 
 export interface AuthorityRequest extends Validity {
-  readonly subject: readonly NameAttribute[]
+  /** Or the DER of a name that is kept as it is. */
+  readonly subject: readonly NameAttribute[] | Buffer
   readonly publicKey: KeyObject
   readonly privateKey: KeyObject
   readonly serial: bigint
   /** URL of the revocation list; empty: none. */
   readonly crlUrl: string
+  /** False: what it issues is all the same, as with upstream's. */
+  readonly givesRoles: boolean
 }
 
 export interface CertificateRequest extends Validity {
-  readonly subject: readonly NameAttribute[]
+  /** Or the DER of a name that is kept as it is. */
+  readonly subject: readonly NameAttribute[] | Buffer
   readonly publicKey: KeyObject
   readonly serial: bigint
   readonly alternativeNames: readonly HostName[]
   readonly crlUrl: string
+  /** Without one it is good for server and client alike, as upstream's, but calls no server of ours (decision 49). */
+  readonly role?: Role | undefined
 }
 
 const NETSCAPE_COMMENT = '2.16.840.1.113730.1.13'
 const PRINTABLE = new Set(['2.5.4.5', '2.5.4.6', '2.5.4.46'])
 
-/** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address. */
+/** A self-signed CA certificate with the extensions of upstream's (protocol 7.4): CA:TRUE, keyCertSign and cRLSign, both key ids, CRL address; and whether it gives roles. */
 export async function makeAuthority(request: AuthorityRequest): Promise<Certificate> {
   const { x509 } = await import('./library.ts')
   const keyId = await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey))
@@ -49,6 +56,7 @@ export async function makeAuthority(request: AuthorityRequest): Promise<Certific
   const extensions = [
     new x509.BasicConstraintsExtension(true, undefined, true),
     keyId,
+    ...(request.givesRoles ? [new x509.SubjectAlternativeNameExtension([{ type: 'url', value: GIVES_ROLES }])] : []),
     ...crlAddress(x509, request.crlUrl),
     new x509.KeyUsagesExtension(usage, true),
     await x509.AuthorityKeyIdentifierExtension.create(spkiBytes(request.publicKey)),
@@ -58,8 +66,8 @@ export async function makeAuthority(request: AuthorityRequest): Promise<Certific
 }
 
 /**
- * A certificate for server and client alike, as upstream's CA makes them (protocol 7.4): alternative names, CRL address, issuer's key id, no key usage.
- * `serial` must never have been used by this authority. @throws KeylimeError `refused` when the authority would outlive its own certificate.
+ * A certificate for server and client alike, as upstream's CA makes them (protocol 7.4): alternative names, CRL address, issuer's key id, no key usage. One
+ * with a role is for that side only: extended key usage `serverAuth` or `clientAuth`. `serial` must never have been used by this authority. @throws KeylimeError `refused` when the authority would outlive its own certificate.
  */
 export async function issueCertificate(authority: Authority, request: CertificateRequest): Promise<Certificate> {
   if (request.notBefore > authority.certificate.notAfter) {
@@ -75,7 +83,8 @@ export async function issueCertificate(authority: Authority, request: Certificat
   const comment = Buffer.from('SSL Server', 'latin1')
   const extensions = [
     new x509.Extension(NETSCAPE_COMMENT, false, Buffer.concat([Buffer.from([0x16, comment.length]), comment])),
-    ...hostNames(x509, request.alternativeNames),
+    ...subjectNames(x509, request.alternativeNames, request.role),
+    ...roleUsage(x509, request.role),
     ...crlAddress(x509, request.crlUrl),
     await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki),
   ]
@@ -109,7 +118,8 @@ export function hostName(text: string): HostName {
 }
 
 interface Parts extends Validity {
-  readonly subject: readonly NameAttribute[]
+  /** Or the DER of a name that is kept as it is. */
+  readonly subject: readonly NameAttribute[] | Buffer
   readonly publicKey: KeyObject
   readonly key: KeyObject
   readonly serial: bigint
@@ -134,13 +144,25 @@ async function build(parts: Parts): Promise<Certificate> {
   return parseCertificate(new Uint8Array(made.rawData))
 }
 
-function nameOf(x509: X509, attributes: readonly NameAttribute[]): InstanceType<X509['Name']> {
+function nameOf(x509: X509, attributes: readonly NameAttribute[] | Buffer): InstanceType<X509['Name']> {
+  if (Buffer.isBuffer(attributes)) return new x509.Name(attributes as never)
   return new x509.Name(
     attributes.map(({ oid, value }) => ({ [oid]: [PRINTABLE.has(oid) ? { printableString: value } : { utf8String: value }] })),
   )
 }
 
 const spkiBytes = (key: KeyObject): Uint8Array<ArrayBuffer> => new Uint8Array(key.export({ format: 'der', type: 'spki' }))
+
+function subjectNames(x509: X509, names: readonly HostName[], role: Role | undefined) {
+  if (role === undefined) return hostNames(x509, names)
+  return [new x509.SubjectAlternativeNameExtension([...names, { type: 'url', value: roleName(role) }])]
+}
+
+function roleUsage(x509: X509, role: Role | undefined) {
+  if (role === undefined) return []
+  const usage = role === 'server' ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth
+  return [new x509.BasicConstraintsExtension(false, undefined, true), new x509.ExtendedKeyUsageExtension([usage], true)]
+}
 
 const hostNames = (x509: X509, names: readonly HostName[]) =>
   names.length > 0 ? [new x509.SubjectAlternativeNameExtension([...names])] : []

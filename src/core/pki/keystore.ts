@@ -12,6 +12,8 @@ export interface Keystore {
   readonly lastSerial: number
   /** Decimal serials, in the order of revocation. */
   readonly revokedKeys: readonly string[]
+  /** Number of the last revocation list, so that it never falls. Ours: upstream keeps what it does not know. Undefined in stores of others. */
+  readonly crlNumber?: number | undefined
   /** Private keys of issued certificates by name, PEM. */
   readonly keys: ReadonlyMap<string, string>
 }
@@ -28,25 +30,32 @@ export function keystoreKey(password: string, salt: string): Buffer {
 /** Opens a key store, made here or by upstream. @throws KeylimeError `wrong_password` or `malformed`. */
 export function openKeystore(text: string, password: string): Keystore {
   const outer = readYaml(text, 'the key store')
-  const { salt, priv } = outer
+  const [salt, priv] = [outer.get('salt'), outer.get('priv')]
   if (typeof salt !== 'string' || !(priv instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store has no salt or no priv')
   return readContent(readYaml(decrypt(Buffer.from(priv).toString('latin1'), password, salt), 'the content of the key store'), salt)
 }
 
 /** @param iv 16 bytes, fresh for each call. */
 export function sealKeystore(store: Keystore, password: string, iv: Uint8Array): string {
-  const content: Record<string, unknown> = {
-    ca: Buffer.from(store.ca, 'latin1'),
-    lastserial: store.lastSerial,
-    revoked_keys: [...store.revokedKeys],
-  }
-  for (const [name, pem] of store.keys) content[name] = Buffer.from(pem, 'latin1')
+  const content = new Map<string, unknown>([
+    ['ca', Buffer.from(store.ca, 'latin1')],
+    ['lastserial', store.lastSerial],
+    ['revoked_keys', [...store.revokedKeys]],
+    ...(store.crlNumber === undefined ? [] : [[CRL_NUMBER, store.crlNumber] as const]),
+  ])
+  for (const [name, pem] of store.keys) content.set(name, Buffer.from(pem, 'latin1'))
   const sealed = sealPayload(keystoreKey(password, store.salt), iv, Buffer.from(writeYaml(content), 'utf8'))
-  return writeYaml({ priv: Buffer.from(sealed, 'latin1'), salt: store.salt })
+  return writeYaml(
+    new Map<string, unknown>([
+      ['priv', Buffer.from(sealed, 'latin1')],
+      ['salt', store.salt],
+    ]),
+  )
 }
 
 /** Names that mean something else in the key store and so cannot be names of certificates. */
-export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys']
+const CRL_NUMBER = 'crl_number'
+export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER]
 
 function decrypt(sealed: string, password: string, salt: string): string {
   try {
@@ -59,31 +68,34 @@ function decrypt(sealed: string, password: string, salt: string): string {
   }
 }
 
-function readContent(content: Record<string, unknown>, salt: string): Keystore {
-  const { ca, lastserial, revoked_keys: revoked, ...rest } = content
+function readContent(content: ReadonlyMap<string, unknown>, salt: string): Keystore {
+  const [ca, lastSerial, revoked, crlNumber] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER].map((name) => content.get(name))
   if (!(ca instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store holds no key of the authority')
-  if (!Number.isSafeInteger(lastserial)) throw new KeylimeError('malformed', 'the key store holds no last serial number')
-  const keys = Object.entries(rest).filter((entry): entry is [string, Uint8Array] => entry[1] instanceof Uint8Array)
+  if (!Number.isSafeInteger(lastSerial)) throw new KeylimeError('malformed', 'the key store holds no last serial number')
+  const keys = [...content].filter((entry): entry is [string, Uint8Array] => entry[0] !== 'ca' && entry[1] instanceof Uint8Array)
   return {
     salt,
     ca: Buffer.from(ca).toString('latin1'),
-    lastSerial: lastserial as number,
+    lastSerial: lastSerial as number,
     revokedKeys: Array.isArray(revoked) ? revoked.map(String) : [],
-    keys: new Map(keys.map(([name, pem]) => [name, Buffer.from(pem).toString('latin1')])),
+    crlNumber: Number.isSafeInteger(crlNumber) ? (crlNumber as number) : undefined,
+    keys: new Map(keys.map(([name, pem]) => [String(name), Buffer.from(pem).toString('latin1')])),
   }
 }
 
-function readYaml(text: string, what: string): Record<string, unknown> {
+/** As a Map: names of certificates are keys, and a certificate may be named `__proto__`. */
+function readYaml(text: string, what: string): ReadonlyMap<string, unknown> {
   if (text.length > MAX_SIZE) throw new KeylimeError('malformed', `${what} is too large`)
   let value: unknown
   try {
-    value = parse(text, { version: '1.1', schema: 'yaml-1.1', maxAliasCount: 0 })
+    value = parse(text, { version: '1.1', schema: 'yaml-1.1', maxAliasCount: 0, mapAsMap: true })
   } catch (cause) {
     throw new KeylimeError('malformed', `${what} is not valid YAML`, { cause })
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new KeylimeError('malformed', `${what} is not a YAML mapping`)
-  return value as Record<string, unknown>
+  if (!(value instanceof Map)) throw new KeylimeError('malformed', `${what} is not a YAML mapping`)
+  return value as ReadonlyMap<string, unknown>
 }
 
-const writeYaml = (value: Record<string, unknown>) => stringify(value, { version: '1.1', schema: 'yaml-1.1', aliasDuplicateObjects: false })
+/** `fromEntries` makes each a member of its own, also one named `__proto__`; a Map would become an ordered list, which upstream cannot read. */
+const writeYaml = (value: Iterable<readonly [string, unknown]>) =>
+  stringify(Object.fromEntries(value), { version: '1.1', schema: 'yaml-1.1', aliasDuplicateObjects: false })

@@ -6,9 +6,12 @@ import { readText } from './read-file.ts'
 /** What one side of a TLS connection needs, PEM texts. */
 export interface TlsIdentity {
   readonly cert: string
+  readonly certFile: string
   readonly key: string
   readonly keyPassword?: string
   readonly ca: string[]
+  /** The same with the files that they are from. */
+  readonly trusted: readonly { readonly file: string; readonly pem: string }[]
 }
 
 export interface TlsIdentityRequest {
@@ -42,9 +45,21 @@ export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsI
   const key = await readPem(keyFile.file, keyFile.option)
   requirePair({ ...certFile, x509: parseCertificateText(cert, certFile) }, { ...keyFile, key: parseKeyText(key, keyFile) })
   const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const ca = await Promise.all(request.trusted.map((item) => readTrusted(trustedFile(item, request, trustOption), trustOption)))
-  return { cert, key, ca, ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }) }
+  const files = request.trusted.map((item) => trustedFile(item, request, trustOption))
+  const trusted = await Promise.all(files.map(async (file) => ({ file, pem: await readTrusted(file, trustOption) })))
+  return {
+    cert,
+    certFile: certFile.file,
+    key,
+    ca: trusted.map(({ pem }) => pem),
+    trusted,
+    ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }),
+  }
 }
+
+/** Option `trusted_client_crl` with absolute paths. @param directory against which relative ones are. */
+export const revocationListFiles = (items: readonly string[], directory: string): string[] =>
+  items.map((item) => (item === 'default' ? item : path.resolve(directory, item)))
 
 function trustedFile(item: string, request: TlsIdentityRequest, option: string): string {
   if (item === 'default') return path.join(request.keylimeDir, 'cv_ca', 'cacert.crt') // for every component, whatever tls_dir says

@@ -19,6 +19,10 @@ export interface ApplicationOptions {
   versions: readonly string[]
   /** The listener speaks TLS. */
   isSecure: boolean
+  /** Why who shows a certificate of a trusted CA is no client all the same; undefined when he is one. Not asked on a listener without TLS. */
+  whyRefused(socket: TLSSocket): string | undefined
+  /** Whoever is no such client is refused whatever he asks. */
+  clientsOnly?: boolean | undefined
   bodyRoomBytes?: BodyRoomBytes
   logger: Logger
   /** Told of a request that was refused for who asked, how often or how much. */
@@ -108,17 +112,18 @@ const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
 })
 
 async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bounds): Promise<void> {
+  const peer = peerOf(ctx.socket, options)
+  if (options.clientsOnly && peer.kind !== 'certificate') return apply(ctx, refusedWhole(peer, ctx, options))
   const path = pathOf(ctx)
   if (path === null) return apply(ctx, { status: 400, message: 'the target of the request cannot be read' })
   const routing = findRoute(options.routes, options.versions, ctx.method, path)
   if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path }, routing))
   const { route, version, params } = routing.match
-  const peer = peerOf(ctx.socket)
   const remoteAddress = ctx.socket.remoteAddress ?? ''
   const refusal = refused(route, peer, options.isSecure) ?? tooOften(route, peer, remoteAddress, bounds.rates)
   const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
   if (refusal) {
-    const why = refusal.status === 403 ? (route.off ?? 'it takes a client certificate of a trusted CA') : refusal.message
+    const why = refusal.status === 403 ? (route.off ?? whyNot(peer)) : refusal.message
     if (refusal.status !== 400) tell(why ?? '')
     return apply(ctx, refusal)
   }
@@ -167,7 +172,7 @@ function tellRefusal(error: unknown, tell: (why: string) => void): void {
 function refused(route: Route, peer: Peer, isSecure: boolean): ApiReply | null {
   if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
-  if (!mayCall) return forbidden(route)
+  if (!mayCall) return forbidden(`${route.method} ${route.path}`, peer)
   return route.off === undefined ? null : { status: 403, message: route.off }
 }
 
@@ -181,20 +186,46 @@ function tooOften({ rate }: Route, peer: Peer, address: string, rates: Bounds['r
   return { status: 429, message: `asked too often: try again in ${seconds} s`, headers: { 'Retry-After': String(seconds) } }
 }
 
-function peerOf(socket: Socket): Peer {
+function peerOf(socket: Socket, { whyRefused }: ApplicationOptions): Peer {
   if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
   const certificate = socket.getPeerX509Certificate()
   if (!certificate) return { kind: 'anonymous' }
-  if (!socket.authorized) return { kind: 'untrusted' }
+  if (!socket.authorized) return { kind: 'untrusted', why: untrustedText(socket) }
   const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-  return { kind: 'certificate', commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
+  const named = { commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
+  const why = whyRefused(socket)
+  return why === undefined ? { kind: 'certificate', ...named } : { kind: 'refused', why, ...named }
+}
+
+/** Node's words for OpenSSL's verdict say the code alone. */
+const UNTRUSTED: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'its certificate has ended',
+  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
+  INVALID_PURPOSE: 'its certificate is not for clients (extended key usage)',
+}
+
+function untrustedText({ authorizationError }: TLSSocket): string {
+  const code = String((authorizationError as unknown as NodeJS.ErrnoException)?.code ?? authorizationError ?? '')
+  return UNTRUSTED[code] ?? 'its certificate is of no trusted CA'
+}
+
+const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it takes a client certificate of a trusted CA')
+
+function refusedWhole(peer: Peer, ctx: Koa.Context, { logger }: ApplicationOptions): ApiReply {
+  logger.info('a client was refused', {
+    why: whyNot(peer),
+    from: ctx.socket.remoteAddress,
+    ...('commonName' in peer ? { commonName: peer.commonName } : {}),
+  })
+  return forbidden(ctx.method, peer)
 }
 
 const defaultUnknown: NonNullable<ApplicationOptions['unknownRoute']> = (_request, routing) =>
   routing.kind === 'method' ? { status: 405, headers: { Allow: routing.allowed.join(', ') } } : { status: 404 }
 
-function forbidden(route: Route): ApiReply {
-  const detail = `Action ${route.method} ${route.path} requires admin authentication (mTLS certificate)`
+function forbidden(action: string, peer: Peer): ApiReply {
+  const why = 'why' in peer ? `: ${peer.why}` : ''
+  const detail = `Action ${action} requires admin authentication (mTLS certificate)${why}`
   const body = JSON.stringify({ errors: [{ status: '403', title: 'Forbidden', detail }] })
   return { status: 403, raw: { type: 'application/json', body } }
 }

@@ -3,6 +3,8 @@ import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { type JsonLimits, SMALL_JSON } from '../../core/api/bounded-json.ts'
 import { readEnvelope } from '../../core/api/envelope.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { parseCertificate, parseCertificates } from '../../core/pki/certificate.ts'
+import { whyNoServer } from '../../core/pki/roles.ts'
 import { pinnedConnector } from './pinned-connector.ts'
 import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
@@ -97,7 +99,8 @@ export function openApiClient(options: ApiClientOptions): ApiClient {
   }
 }
 
-function connector({ tls: identity, timeoutSeconds, host }: ApiClientOptions, url: URL): NonNullable<Agent.Options['connect']> {
+function connector(options: ApiClientOptions, url: URL): NonNullable<Agent.Options['connect']> {
+  const { tls: identity, timeoutSeconds, host } = options
   const timeout = timeoutSeconds * 1000
   const own = {
     ...(identity?.cert ? { cert: identity.cert } : {}),
@@ -114,11 +117,23 @@ function connector({ tls: identity, timeoutSeconds, host }: ApiClientOptions, ur
     ca: identity?.ca ?? [],
     timeout,
     rejectUnauthorized: true, // said explicitly: an environment variable could switch it off otherwise
-    checkServerIdentity: () => undefined,
+    checkServerIdentity: serverCheck(options.name, identity?.ca ?? []),
     minVersion: 'TLSv1.2',
     maxCachedSessions: 0,
   } as buildConnector.BuildOptions)
   return host === undefined ? connect : (options, callback) => connect({ ...options, hostname: host }, callback)
+}
+
+/** In place of host names (decision 16): the role, where the authority gives any. */
+function serverCheck(name: string, ca: readonly string[]) {
+  const authorities = ca.flatMap(parseCertificates)
+  return (_host: string, { raw }: { raw: Buffer }): Error | undefined => {
+    const why = whyNoServer(parseCertificate(raw), authorities)
+    if (!why) return undefined
+    return new KeylimeError('tls_failed', `${name}: ${why}`, {
+      hint: 'make it one with `keylime ca create --role server`; a machine may have taken its place',
+    })
+  }
 }
 
 /** A client certificate for many connections. @throws KeylimeError `tls_failed` when key and certificate do not fit. */

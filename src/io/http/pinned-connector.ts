@@ -4,6 +4,7 @@ import tls from 'node:tls'
 import type { buildConnector } from 'undici'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { type DateProblem, dateProblem } from '../../core/pki/certificate-dates.ts'
 
 export interface PinnedTarget {
   host: string
@@ -23,6 +24,16 @@ export function pinOf(pem: string): Buffer {
     return new X509Certificate(pem).raw
   } catch (cause) {
     throw new KeylimeError('malformed', 'the certificate to pin is not a PEM certificate', { cause })
+  }
+}
+
+/** What is wrong with the dates of a certificate to pin, or undefined; one that cannot be read is refused by who connects. @param now milliseconds since the epoch. */
+export function pinDates(pem: string, now: number): DateProblem | undefined {
+  try {
+    const { validFromDate, validToDate } = new X509Certificate(pem)
+    return dateProblem({ notBefore: validFromDate.getTime(), notAfter: validToDate.getTime() }, now)
+  } catch {
+    return undefined
   }
 }
 

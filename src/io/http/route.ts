@@ -3,17 +3,26 @@ import type { JsonLimits } from '../../core/api/bounded-json.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 
 /**
- * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client certificate of a trusted CA;
- * `peer` the same, at an agent, whose listener demands the certificate for the whole connection.
+ * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client whose certificate the listener's `ClientCheck`
+ * accepts; `peer` the same, at an agent, whose listener demands the certificate for the whole connection.
  */
 export type Access = 'public' | 'admin' | 'peer'
 
-/** Who is at the other end. `untrusted`: showed a certificate that no trusted CA issued for this use. */
+/** `sha256`: of the certificate, in hex. */
+interface Named {
+  commonName: string
+  sha256: string
+}
+
+/**
+ * Who is at the other end. `untrusted`: showed a certificate that no trusted CA issued for this use. `refused`: a trusted CA issued it, but it was revoked, or
+ * is no operator's.
+ */
 export type Peer =
   | { kind: 'anonymous' }
-  | { kind: 'untrusted' }
-  /** `sha256`: of the certificate, in hex. */
-  | { kind: 'certificate'; commonName: string; sha256: string }
+  | { kind: 'untrusted'; why: string }
+  | ({ kind: 'refused'; why: string } & Named)
+  | ({ kind: 'certificate' } & Named)
 
 export interface ApiRequest {
   method: string

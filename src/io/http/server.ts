@@ -6,6 +6,7 @@ import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
+import type { ClientCheck } from './client-check.ts'
 import { HandshakeLimit } from './handshake-limit.ts'
 
 export interface ServerTls {
@@ -13,13 +14,14 @@ export interface ServerTls {
   cert: string
   key: string
   keyPassword?: string
-  /** CAs whose client certificates count. */
+  /** CAs whose client certificates count, if `clients` accepts them. */
   ca: string[]
+  clients: ClientCheck
   /** Demand a client certificate for the whole connection (agents), or only where a route says so (servers). */
   requireCertificate: boolean
 }
 
-export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure'> {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'whyRefused' | 'clientsOnly'> {
   host: string
   /** 0 takes a free port. */
   port: number
@@ -32,7 +34,7 @@ export interface Listening {
   port: number
   /** Stops accepting, lets running requests end for `drainSeconds`, then closes every connection. */
   close(drainSeconds?: number): Promise<void>
-  /** Other certificates for whoever connects from now on; connections that are open stay. @throws when they cannot be used, and changes nothing then. */
+  /** Other certificates for whoever connects from now on; connections that are open stay, and their clients are judged anew. @throws when they cannot be used, and changes nothing then. */
   renewTls(tls: ServerTls): void
 }
 
@@ -45,7 +47,10 @@ const REQUEST_TIMEOUT_MS = 60_000
  * for its own connection. @throws KeylimeError `address_in_use` or `tls_failed`.
  */
 export async function serve(options: ServeOptions): Promise<Listening> {
-  const handler = requestListener({ ...options, isSecure: options.tls !== undefined })
+  let clients = options.tls?.clients
+  const whyRefused = (socket: TLSSocket) => clients?.whyRefused(socket)
+  const { tls } = options
+  const handler = requestListener({ ...options, isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate })
   const limits = {
     maxHeaderSize: 16_384,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -59,19 +64,22 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
-  if (options.tls) limitHandshakes(server, options.logger)
+  if (options.tls) limitHandshakes(server, options.logger, (socket) => socket.authorized && whyRefused(socket) === undefined)
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
     close: (drainSeconds = 2) => closeServer(server, drainSeconds),
     renewTls(tls) {
-      if (server instanceof https.Server) server.setSecureContext(tlsOptions(tls))
+      if (!(server instanceof https.Server)) return
+      server.setSecureContext(tlsOptions(tls))
+      if (clients) tls.clients.lists.countOn(clients.lists.current())
+      clients = tls.clients
     },
   }
 }
 
 /** Who makes new connections too often gets none for a moment. Connections that are there are not touched. */
-function limitHandshakes(server: http.Server | https.Server, logger: Logger): void {
+function limitHandshakes(server: http.Server | https.Server, logger: Logger, isClient: (socket: TLSSocket) => boolean): void {
   const limit = new HandshakeLimit()
   const begin = server.listeners('connection')
   server.removeAllListeners('connection')
@@ -83,7 +91,7 @@ function limitHandshakes(server: http.Server | https.Server, logger: Logger): vo
     }
   })
   server.on('secureConnection', (socket: TLSSocket) => {
-    if (socket.authorized) limit.proved(socket)
+    if (isClient(socket)) limit.proved(socket)
   })
 }
 

@@ -21,7 +21,7 @@ export function transportError(cause: unknown, where: string): KeylimeError {
   const root = rootCause(cause)
   const code = String((root as NodeJS.ErrnoException).code ?? '')
   if (TIMEOUTS.has(code) || root.name === 'TimeoutError') return new KeylimeError('timeout', `${where} did not answer in time`, { cause })
-  if (/^ERR_(TLS|SSL|OSSL)|CERT|SELF_SIGNED|UNABLE_TO_/.test(code) || code === 'EPROTO')
+  if (/^ERR_(TLS|SSL|OSSL)|CERT|SELF_SIGNED|UNABLE_TO_|^INVALID_/.test(code) || code === 'EPROTO')
     return new KeylimeError('tls_failed', `${where}: TLS failed (${root.message})`, {
       cause,
       hint: 'check that both sides use certificates of the same CA (tls_dir, trusted_client_ca, trusted_server_ca)',

@@ -56,6 +56,13 @@ const boundedFields = winston.format((info) => {
 /** For tests and for callers that have nothing to say. */
 export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() {}, child: () => silentLogger }
 
+/** Keeps warnings and errors as lines, for a check that starts nothing. */
+export function warningsInto(lines: string[]): Logger {
+  const keep = (message: string) => void lines.push(message)
+  const logger: Logger = { ...silentLogger, warn: keep, error: keep, child: () => logger }
+  return logger
+}
+
 /** Whether stderr leads to the journal: `JOURNAL_STREAM` alone may be left over from a parent whose streams are others (systemd.exec(5)). */
 export function stderrIsJournal(env: Readonly<Record<string, string | undefined>>): boolean {
   const { dev, ino } = fs.fstatSync(2, { bigint: true })

@@ -7,7 +7,7 @@ import { KeylimeError } from '../../core/errors.ts'
 export function showCheck(role: string, { problems, warnings }: { problems: readonly string[]; warnings: readonly string[] }): number {
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
   if (problems.length > 0)
-    throw new KeylimeError('config_invalid', `the ${role} cannot start with this configuration:\n  ${problems.join('\n  ')}`, {
+    throw new KeylimeError('config_invalid', `the configuration of the ${role} cannot be used:\n  ${problems.join('\n  ')}`, {
       hint: 'correct what is named above; nothing was started',
       details: { problems },
     })

@@ -5,6 +5,7 @@ import { AGENT_API_VERSIONS, compareVersions } from '../../core/api/versions.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
 import type { KeyKind } from '../../core/tpm/templates.ts'
+import { revocationListFiles } from '../../io/files/tls-identity.ts'
 import type { AkKind } from '../../io/tpm/ak.ts'
 import type { DeviceKeyOptions } from '../../io/tpm/iak-idevid.ts'
 
@@ -39,6 +40,8 @@ export interface AgentSettings {
     iakCert: string
     idevidCert: string
     trustedClientCa: string[]
+    /** Or `default`. */
+    trustedClientCrl: string[]
   }
   deviceKeys: { iak: DeviceKeyOptions; idevid: DeviceKeyOptions } | null
   /** Largest request with a payload: upstream's 2 MiB, or what fits into the tmpfs. */
@@ -121,6 +124,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
     iakCert: optional(values.iak_cert, 'iak-cert.crt'),
     idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),
+    trustedClientCrl: revocationListFiles(values.trusted_client_crl, keylimeDir),
     trustedClientCa: values.trusted_client_ca.map((file) => below(file, 'cv_ca/cacert.crt')),
   }
 }

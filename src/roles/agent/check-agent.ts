@@ -1,18 +1,18 @@
 import fs from 'node:fs'
-import { collectProblems } from '../../config/collect-problems.ts'
+import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { readKeyFile } from '../../io/files/key-file.ts'
 import { silentLogger } from '../../io/log/logger.ts'
 import type { AgentSettings } from './agent-settings.ts'
 import { checkServerCertificate } from './identity/server-certificate.ts'
 import { accountOf, actionAccountOf } from './machine/privileges.ts'
-import { readTrust } from './machine/trust.ts'
+import { checkTrust } from './machine/trust.ts'
 
 /** `--check-config`: what the start would refuse, all but the TPM and the registrar, without a start. Nothing is made or changed. */
-export function checkAgent(settings: AgentSettings): Promise<string[]> {
+export function checkAgent(settings: AgentSettings): Promise<Findings> {
   const { values, paths, runAsChosen, namesServerCert: isNamed } = settings
   const password = values.server_key_password.reveal()
-  return collectProblems([
-    () => readTrust(settings),
+  return collectFindings(settings.warnings, [
+    (found) => checkTrust(settings, found),
     () => checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
     () =>
       fs.existsSync(paths.payloadKey) &&

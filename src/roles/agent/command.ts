@@ -51,7 +51,7 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)
     const settings = loadAgentSettings(env)
-    if (argv.checkConfig) return showCheck('agent', { problems: await checkAgent(settings), warnings: settings.warnings })
+    if (argv.checkConfig) return showCheck('agent', await checkAgent(settings))
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

@@ -14,7 +14,7 @@ import { openIdentity } from './identity/open-identity.ts'
 import { openServerCertificate, type ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey } from './identity/transport-key.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
-import { readTrust } from './machine/trust.ts'
+import { readTrust, type Trust } from './machine/trust.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
 import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
@@ -60,8 +60,8 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
       port,
       idle: () => payloads.idle(),
       async reload() {
-        renewTrust(readTrust(settings).clients)
-        return 'the CAs of who may call are read again'
+        renewTrust(readTrust(settings, logger).clients)
+        return 'the CAs of who may call, and their revocation lists, are read again'
       },
       async stop() {
         await end()
@@ -105,7 +105,11 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
-  const server = await listen({ ...opened, payloads, inbox, logger }, settings, certificate && { ...certificate, clients: trust.clients })
+  const server = await listen(
+    { ...opened, payloads, inbox, logger },
+    settings,
+    certificate && trust.clients && { ...certificate, clients: trust.clients },
+  )
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
     contact: hostPort(values.contact_ip, values.contact_port),
@@ -115,8 +119,8 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
     await payloads.stop()
     await inbox.close()
   }
-  const renewTrust = (clients: string[]) => {
-    if (certificate) server.renewTls(tlsOf({ ...certificate, clients }))
+  const renewTrust = (clients: Trust['clients']) => {
+    if (certificate && clients) server.renewTls(tlsOf({ ...certificate, clients }))
   }
   return { agentId, port: server.port, payloads, renewTrust, end }
 }
@@ -144,12 +148,13 @@ function payloadReceiver(
   })
 }
 
+/** The agent's own certificate, and who may call it. */
+interface OwnTls extends ServerCertificate {
+  readonly clients: NonNullable<Trust['clients']>
+}
+
 /** @param tls null for plain HTTP. */
-function listen(
-  context: AgentContext,
-  settings: AgentSettings,
-  tls: (ServerCertificate & { clients: string[] }) | null,
-): Promise<Listening> {
+function listen(context: AgentContext, settings: AgentSettings, tls: OwnTls | null): Promise<Listening> {
   const { values, apiVersions, maxPayloadBody } = settings
   return serve({
     host: values.ip,
@@ -164,10 +169,11 @@ function listen(
   })
 }
 
-const tlsOf = ({ certPem, keyPem, clients }: ServerCertificate & { clients: string[] }): ServerTls => ({
+const tlsOf = ({ certPem, keyPem, clients }: OwnTls): ServerTls => ({
   cert: certPem,
   key: keyPem,
-  ca: clients,
+  ca: clients.ca,
+  clients: clients.check,
   requireCertificate: true,
 })
 

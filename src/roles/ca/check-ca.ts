@@ -1,16 +1,16 @@
 import fs from 'node:fs'
 import { requireWholeAuthority } from '../../authority/ca-directory.ts'
-import { collectProblems } from '../../config/collect-problems.ts'
+import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { listenerIdentity } from './listen/listener-identity.ts'
+import { checkListenerTls } from './listen/listener-tls.ts'
 import type { OpenedCa } from './open-ca.ts'
 
 /** `--check-config`: what a command or `listen` would refuse, without one. */
-export function checkCa({ directory, config }: OpenedCa): Promise<string[]> {
+export function checkCa({ directory, config, now }: OpenedCa): Promise<Findings> {
   const { values } = config
-  return collectProblems([
+  return collectFindings(config.warnings, [
     () => requireWholeAuthority(directory),
-    () => (values.listen_tls_port === 0 ? undefined : listenerIdentity(config)),
+    (found) => (values.listen_tls_port === 0 ? undefined : checkListenerTls(config, now, found)),
     () => {
       if (values.password_file === '' || fs.existsSync(values.password_file)) return
       throw new KeylimeError('config_invalid', `password_file: there is no ${values.password_file}`, {

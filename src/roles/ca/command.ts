@@ -1,13 +1,18 @@
+import path from 'node:path'
 import type { Argv } from 'yargs'
 import { packageCertificate } from '../../authority/certificate-package.ts'
 import { changePassword } from '../../authority/change-password.ts'
 import { createCertificate } from '../../authority/create-certificate.ts'
 import { importKey, initAuthority } from '../../authority/init-authority.ts'
+import { type IssuedOperator, issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
 import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
+import { reissueAuthority } from '../../authority/reissue-authority.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
+import { keylimeDirectory } from '../../config/files.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
+import { ROLES, type Role } from '../../core/pki/roles.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
@@ -16,6 +21,7 @@ import { certificateDetails, certificateJson, certificateTable } from './render-
 
 interface Arguments {
   action?: string | undefined
+  subject?: string | undefined
   command?: string | undefined
   dir?: string | undefined
   name?: string | undefined
@@ -26,6 +32,7 @@ interface Arguments {
   csr?: string | undefined
   file?: string | undefined
   insecure?: boolean | undefined
+  role?: Role | undefined
   replace?: boolean | undefined
   yes?: boolean | undefined
   json?: boolean | undefined
@@ -49,17 +56,25 @@ export const command = {
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
       .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke it and publish the list')
+      .example('keylime ca operator alice', 'a certificate for a second operator, in a package for him')
+      .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'and taken away again')
       .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
       .positional('action', { type: 'string', describe: `One of: ${WORDS.join(' ')}`, default: undefined })
+      .positional('subject', { type: 'string', describe: 'The name, as with -n' })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
-      .option('dir', text('Directory of the authority; default: KEYLIME_DIR/ca', { alias: 'd' }))
+      .option('dir', text('Directory of the authority; default: KEYLIME_DIR/ca, and cv_ca for operator and reissue', { alias: 'd' }))
       .option('name', text('Common name of the certificate; listen: certificate of the notifier', { alias: 'n' }))
       .option('serial', text('revoke: serial in place of a name; import-priv: the last one used', { alias: 's' }))
       .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: why' })
       .option('san', { type: 'string', array: true, describe: 'create: host names and addresses; default: the name' })
-      .option('days', { type: 'number', requiresArg: true, describe: 'create: days that it is valid [cert_lifetime]' })
-      .option('csr', text('create: file with a signing request; the key stays with its owner'))
-      .option('replace', { type: 'boolean', describe: 'create: although there is one of that name' })
+      .option('days', { type: 'number', requiresArg: true, describe: 'create, operator: days that it is valid [cert_lifetime]' })
+      .option('csr', text('create, operator: file with a signing request; the key stays with its owner'))
+      .option('role', {
+        choices: ROLES,
+        requiresArg: true,
+        describe: 'create: server, for verifier and registrar, who call nobody with it; operator, who calls them',
+      })
+      .option('replace', { type: 'boolean', describe: 'create, operator: although there is one of that name' })
       .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })
       .option('file', text('import-priv: the key', { alias: 'f' }))
       .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
@@ -71,18 +86,20 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     if (argv['check-config']) {
       const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
-      return showCheck('ca', { problems: await checkCa(ca), warnings: ca.config.warnings })
+      return showCheck('ca', await checkCa(ca))
     }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
     const word = listens ? 'listen' : (argv.action ?? argv.command)
     if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })
-    const action = word ? ACTIONS[word] : undefined
+    const action = word && Object.hasOwn(ACTIONS, word) ? ACTIONS[word] : undefined
     if (!action) {
       throw new KeylimeError('usage', word ? `"${word}" is not something that the authority can do` : 'what shall the authority do?', {
         hint: `one of: ${WORDS.join(', ')}`,
       })
     }
-    const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+    checkSubject(argv, word ?? '')
+    const directory = argv.dir ?? (OF_SERVICES.includes(word ?? '') ? servicesDirectory(process.env) : undefined)
+    const ca = openCa({ directory, passwordFile: argv['password-file'] }, process.env)
     for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
     const { lines, json } = await action(ca, argv)
     process.stdout.write(argv.json ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
@@ -92,7 +109,7 @@ export const command = {
 
 const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome>> = {
   async init(ca, argv) {
-    const certificate = await initAuthority(await ca.access(true), Boolean(argv.yes))
+    const certificate = await initAuthority(await ca.access(true), { replace: Boolean(argv.yes), givesRoles: true })
     const until = new Date(certificate.notAfter).toISOString()
     return {
       lines: [`authority "${certificate.subject}" made in ${ca.directory}, valid until ${until.slice(0, 10)}`],
@@ -102,7 +119,14 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
 
   async create(ca, argv) {
     const name = nameOf(argv)
-    const request = { name, alternativeNames: argv.san ?? [], days: argv.days, csr: argv.csr, replace: Boolean(argv.replace) }
+    const request = {
+      name,
+      alternativeNames: argv.san ?? [],
+      days: argv.days,
+      csr: argv.csr,
+      replace: Boolean(argv.replace),
+      role: argv.role,
+    }
     const { certificate } = await createCertificate(await ca.access(), request)
     const state = await showCertificate(ca.directory, name, ca.now())
     return {
@@ -114,7 +138,7 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   },
 
   async pkg(ca, argv) {
-    const file = await packageCertificate(await ca.access(), nameOf(argv), Boolean(argv.insecure))
+    const file = await packageCertificate(await ca.access(), { name: nameOf(argv), unprotected: Boolean(argv.insecure), use: ca.tlsUse })
     return { lines: [`package ${file} written`], json: { file } }
   },
 
@@ -152,6 +176,17 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     return { lines: [`key taken into ${ca.directory}/private.yml`], json: { directory: ca.directory } }
   },
 
+  operator: async (ca, argv) => operatorOutcome(ca, await issueOperator(await ca.access(), operatorRequest(argv)), nameOf(argv)),
+
+  async reissue(ca) {
+    const { authority, names } = await reissueAuthority(await ca.access())
+    const lines = [
+      `authority "${authority.subject}" signed anew in ${ca.directory}: it gives roles${names.length > 0 ? `; ${names.join(' and ')} got theirs` : ''}`,
+      'start verifier and registrar again, and copy cacert.crt to the agents, at any time: who has the old one goes on as before',
+    ]
+    return { lines, json: { directory: ca.directory, serial: authority.serial.toString(), certificates: names } }
+  },
+
   async passwd(ca, argv) {
     await changePassword(await ca.access(), () => ca.newPassword(argv['new-password-file']))
     return {
@@ -169,9 +204,51 @@ async function listen(argv: Arguments): Promise<number> {
   return runListener(ca, { notifier: argv.name, json: Boolean(argv.json) })
 }
 
+/** Words whose directory is the one of verifier and registrar. */
+const OF_SERVICES = ['operator', 'reissue']
+const WITH_NAME = ['create', 'pkg', 'revoke', 'show', 'operator']
+
+const servicesDirectory = (env: NodeJS.ProcessEnv): string => path.join(keylimeDirectory(env), 'cv_ca')
+
+function checkSubject({ subject, name }: Arguments, word: string): void {
+  if (subject === undefined) return
+  if (!WITH_NAME.includes(word)) throw new KeylimeError('usage', `"${word}" takes no name, but was given "${subject}"`)
+  if (name !== undefined) throw new KeylimeError('usage', `the name is given twice, as "${subject}" and as "${name}"`)
+}
+
+const operatorRequest = (argv: Arguments): OperatorRequest => ({
+  name: nameOf(argv),
+  days: argv.days,
+  csr: argv.csr,
+  replace: Boolean(argv.replace),
+})
+
+function operatorOutcome(ca: OpenedCa, issued: IssuedOperator, name: string): Outcome {
+  const { certificate, file, revoked, authorityGivesRoles } = issued
+  const until = new Date(certificate.notAfter).toISOString()
+  return {
+    lines: [
+      `certificate ${certificate.serial} for operator ${name} issued, valid until ${until.slice(0, 10)}${revoked ? `; ${revoked} revoked` : ''}`,
+      `package ${file} written: the operator unpacks it into KEYLIME_DIR/cv_ca of the machine that he works on`,
+      `to take it away: keylime ca revoke -d ${ca.directory} -n ${name}`,
+      ...(authorityGivesRoles
+        ? []
+        : ['this authority gives no roles: every certificate of it is an administrator’s, until `keylime ca reissue`']),
+    ],
+    json: {
+      file,
+      serial: certificate.serial.toString(),
+      not_after: until,
+      revoked: revoked?.toString() ?? null,
+      gives_roles: authorityGivesRoles,
+    },
+  }
+}
+
 function nameOf(argv: Arguments): string {
-  if (!argv.name) throw new KeylimeError('usage', 'which certificate?', { hint: 'give its name with -n' })
-  return argv.name
+  const name = argv.name ?? argv.subject
+  if (!name) throw new KeylimeError('usage', 'which certificate?', { hint: 'give its name with -n' })
+  return name
 }
 
 function serialOf(text: string): bigint {

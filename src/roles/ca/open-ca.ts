@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../authority/ca-access.ts'
+import type { TlsUse } from '../../authority/serves-tls.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import { type Config, loadConfig } from '../../config/load.ts'
@@ -13,6 +14,8 @@ export type CaConfig = Config<typeof caOptions>
 export interface OpenedCa {
   readonly directory: string
   readonly config: CaConfig
+  /** What refuses that machines get certificates of an authority of TLS. */
+  readonly tlsUse: TlsUse
   now(): number
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
@@ -26,6 +29,8 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
   const { values, keylimeDir } = config
   const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
   const now = () => systemClock.now()
+  /** Made by `tls_dir = generate`, with the password of ca.conf even when that is still `default`: tried before anybody is asked. */
+  const isOfServices = ['cv_ca', 'reg_ca'].some((name) => directory === path.join(keylimeDir, name))
   const sources: Omit<CaPasswordSources, 'isNew'> = {
     file: request.passwordFile || values.password_file,
     configured: values.password.reveal(),
@@ -34,10 +39,15 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
   return {
     directory,
     config,
+    tlsUse: { keylimeDir, trusted: [], now: now() },
     now,
     async access(isNew = false) {
-      const password = await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) })
-      return renewable({ directory, password, settings: caSettings(values), now }, () => givenCaPassword(sources))
+      const shared = { directory, settings: caSettings(values), now }
+      const given = await givenCaPassword(sources)
+      if (given === undefined && isOfServices && (await isCaDirectory(directory)))
+        return renewable({ ...shared, password: sources.configured }, () => caPassword({ ...sources, isNew: false }))
+      const password = given ?? (await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) }))
+      return renewable({ ...shared, password }, () => givenCaPassword(sources))
     },
     async newPassword(file) {
       const password = await caPassword({ file: file ?? '', configured: 'default', credentialsDirectory: undefined, isNew: true })

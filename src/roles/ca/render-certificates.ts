@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 import type { CertificateState } from '../../authority/list-certificates.ts'
+import { publicKeyHash } from '../../core/pki/authorized-clients.ts'
 import { attributeOf } from '../../core/pki/names.ts'
+import { roleOf } from '../../core/pki/roles.ts'
 import { alternativeNames } from '../../core/pki/subject-alternative-names.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import { alignColumns, relativeTime } from '../../io/terminal/terminal.ts'
@@ -13,12 +15,13 @@ export function certificateTable(states: readonly CertificateState[], now: numbe
   const rows = states.map(({ name, certificate, state, revocation }) => [
     name,
     certificate.serial.toString(),
+    roleOf(certificate) ?? '',
     state,
     day(certificate.notBefore),
     day(certificate.notAfter),
     revocation ? `${relativeTime(revocation.date, now)}${revocation.reason ? `, ${revocation.reason}` : ''}` : '',
   ])
-  return alignColumns([['NAME', 'SERIAL', 'STATE', 'FROM', 'TO', 'REVOKED'], ...rows])
+  return alignColumns([['NAME', 'SERIAL', 'ROLE', 'STATE', 'FROM', 'TO', 'REVOKED'], ...rows])
 }
 
 /** `keylime ca show`. */
@@ -29,6 +32,8 @@ export function certificateDetails({ name, certificate, state, revocation }: Cer
     ['subject', certificate.subject],
     ['issuer', certificate.issuer],
     ['serial', certificate.serial.toString()],
+    ['role', roleOf(certificate) ?? 'none: it calls no server of Keylime'],
+    ['public key, SHA-256', publicKeyHash(certificate)],
     [
       'state',
       revocation ? `${state} on ${new Date(revocation.date).toISOString()}${revocation.reason ? ` (${revocation.reason})` : ''}` : state,
@@ -46,6 +51,8 @@ export function certificateJson({ name, certificate, state, revocation }: Certif
     name,
     serial: certificate.serial.toString(),
     subject: certificate.subject,
+    role: roleOf(certificate) ?? null,
+    public_key_sha256: publicKeyHash(certificate),
     state,
     not_before: new Date(certificate.notBefore).toISOString(),
     not_after: new Date(certificate.notAfter).toISOString(),
@@ -57,7 +64,7 @@ export function certificateJson({ name, certificate, state, revocation }: Certif
 }
 
 function hostNamesOf(certificate: Certificate): string[] {
-  return alternativeNames(certificate).flatMap((name) => ('value' in name && typeof name.value === 'string' ? [name.value] : []))
+  return alternativeNames(certificate).flatMap((name) => (name.type === 'dns' || name.type === 'ip' ? [name.value] : []))
 }
 
 const commonNameOf = (certificate: Certificate): string => attributeOf(certificate.subjectName, 'CN') ?? certificate.subject

@@ -56,7 +56,8 @@ export async function runUpstream(args: string[]): Promise<number> {
 async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: PythonLogger): Promise<number> {
   const { command, name } = values
   if (command === 'init') {
-    await initAuthority(await ca.access(true), true)
+    // Scripts make server and client certificates alike with it, and a CA of this form lets them.
+    await initAuthority(await ca.access(true), { replace: true, givesRoles: false })
     log('INFO', `CA certificate created successfully in ${ca.directory}`)
     return 0
   }
@@ -76,7 +77,7 @@ async function run({ values, flags }: ParsedArguments, ca: OpenedCa, log: Python
   } else if (command === 'pkg') {
     if (flags.has('insecure')) log('WARNING', 'Unprotected private keys in cert package being written to disk')
     log('INFO', `Creating cert package for ${name} in ${name}-pkg.zip`)
-    await packageCertificate(access, name, flags.has('insecure'))
+    await packageCertificate(access, { name, unprotected: flags.has('insecure'), use: ca.tlsUse })
   } else {
     await revokeCertificate(access, { name }, 'unspecified')
   }

@@ -1,18 +1,18 @@
 import path from 'node:path'
 import { checkTlsDirectory } from '../../authority/tls-directory.ts'
-import { collectProblems } from '../../config/collect-problems.ts'
+import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
-import { loadIdentity } from './tls-identity.ts'
+import { checkTlsFiles } from './tls-identity.ts'
 
 /** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. */
-export function checkRegistrar(settings: RegistrarSettings): Promise<string[]> {
+export function checkRegistrar(settings: RegistrarSettings): Promise<Findings> {
   const { values, keylimeDir } = settings
-  return collectProblems([
-    async () => {
+  return collectFindings(settings.warnings, [
+    async (found) => {
       const directory = await checkTlsDirectory({ role: 'registrar', keylimeDir, tlsDir: values.tls_dir })
-      if (directory !== null) await loadIdentity(settings, directory)
+      if (directory !== null) await checkTlsFiles(settings, directory, found)
     },
     () => checkDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')), keylimeDir),
   ])

@@ -31,7 +31,7 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'registrar', argv.config)
     const settings = loadRegistrarSettings(env)
-    if (argv.checkConfig) return showCheck('registrar', { problems: await checkRegistrar(settings), warnings: settings.warnings })
+    if (argv.checkConfig) return showCheck('registrar', await checkRegistrar(settings))
     const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     return runService(logger, () => startRegistrar(settings, logger))
   },

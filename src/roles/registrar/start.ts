@@ -12,7 +12,7 @@ import type { Logger } from '../../io/log/logger.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
-import { tlsIdentity } from './tls-identity.ts'
+import { registrarTls } from './tls-identity.ts'
 
 const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, ofAll: { perSecond: 1, burst: 50 } }
 
@@ -27,7 +27,7 @@ export interface RunningRegistrar {
 export async function startRegistrar(settings: RegistrarSettings, logger: Logger): Promise<RunningRegistrar> {
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
-  const tls = await tlsIdentity(settings)
+  const tls = await registrarTls(settings, logger)
   const database = await openDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
     'registrar',
@@ -47,7 +47,7 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
-    const secure = await serve({ ...shared, port: values.tls_port, tls: { ...tls, requireCertificate: false } }).catch(async (error) => {
+    const secure = await serve({ ...shared, port: values.tls_port, tls }).catch(async (error) => {
       await plain.close(0)
       throw error
     })
@@ -56,9 +56,9 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
       port: plain.port,
       tlsPort: secure.port,
       async reload() {
-        secure.renewTls({ ...(await tlsIdentity(settings)), requireCertificate: false })
+        secure.renewTls(await registrarTls(settings, logger))
         makers = await makerCertificates(settings, logger)
-        return 'certificates, trusted CAs and certificates of TPM makers are read again'
+        return 'certificates, trusted CAs, revocation lists and certificates of TPM makers are read again'
       },
       async stop() {
         await Promise.all([plain.close(), secure.close()])

@@ -1,24 +1,21 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { collectProblems } from '../../config/collect-problems.ts'
+import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../../io/clock.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
+import { checkDates, identityDates } from '../../io/files/identity-dates.ts'
 import { clientIdentity } from './tenant-context.ts'
 import type { TenantSettings } from './tenant-settings.ts'
 
 /** `--check-config`: what a command would refuse, without one. What the verifier's first start makes may be missing still: that is a warning. */
-export async function checkTenant(settings: TenantSettings): Promise<{ problems: string[]; warnings: string[] }> {
+export async function checkTenant(settings: TenantSettings): Promise<Findings> {
   const { config, keylimeDir } = settings
   const made = path.join(keylimeDir, 'cv_ca')
   const isEarly = config.tls_dir === 'default' && !fs.existsSync(made)
   const store = path.resolve(keylimeDir, config.tpm_cert_store)
   const { problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : { problems: [] }
-  const problems = await collectProblems([
-    () => (isEarly ? undefined : clientIdentity(settings)),
-    () => requireFile('ek_check_script', config.ek_check_script, keylimeDir),
-    () => requireFile('mb_refstate', config.mb_refstate, keylimeDir),
-  ])
-  const warnings = [
+  const known = [
     ...settings.warnings,
     ...(isEarly ? [`${made} is not there yet: the first start of the verifier makes it, with the certificate of the tenant`] : []),
     ...(config.require_ek_cert && !fs.existsSync(store)
@@ -26,7 +23,13 @@ export async function checkTenant(settings: TenantSettings): Promise<{ problems:
       : []),
     ...unusable,
   ]
-  return { problems, warnings }
+  return collectFindings(known, [
+    async (found) => {
+      if (!isEarly) checkDates(identityDates(await clientIdentity(settings), 'client', systemClock.now()), found)
+    },
+    () => requireFile('ek_check_script', config.ek_check_script, keylimeDir),
+    () => requireFile('mb_refstate', config.mb_refstate, keylimeDir),
+  ])
 }
 
 function requireFile(option: string, value: string, keylimeDir: string): void {

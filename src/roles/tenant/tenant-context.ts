@@ -2,6 +2,7 @@ import { readHost } from '../../core/api/host.ts'
 import { urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
+import { identityDates } from '../../io/files/identity-dates.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
@@ -13,6 +14,8 @@ import type { TenantSettings } from './tenant-settings.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
 export interface TenantContext extends ContextParts {
+  /** Files with the CAs of verifier and registrar. */
+  readonly trustedServers: readonly string[]
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
   /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. @param patienceSeconds for each request; default: `request_timeout`. */
@@ -35,6 +38,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     cvTargetHost: hostOf(parts.options.cvTargetHost, '--cv_targethost'),
   }
   const identity = await clientIdentity(parts)
+  refuseEnded(identity, parts.clock.now())
   const timeoutSeconds = options.hurried ? Math.min(options.timeoutSeconds, config.request_timeout) : config.request_timeout
   const registrarAddress = {
     host: hostOf(options.registrarHost, '--registrarhost') || config.registrar_ip,
@@ -52,6 +56,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   return {
     ...parts,
     options,
+    trustedServers: identity.trusted.map(({ file }) => file),
     registrar,
     verifier,
     openAgent(host, port, pin, patienceSeconds = timeoutSeconds) {
@@ -81,6 +86,15 @@ export const clientIdentity = ({ config, keylimeDir }: Pick<TenantSettings, 'con
     keyPassword: config.client_key_password.reveal(),
     trusted: config.trusted_server_ca,
   })
+
+/** Servers would only end the connection. */
+function refuseEnded(identity: TlsIdentity, now: number): void {
+  const [ended] = identityDates(identity, 'client', now).filter(({ level }) => level === 'error')
+  if (!ended) return
+  throw new KeylimeError('tls_failed', ended.text, {
+    hint: 'have another one made (`keylime ca operator NAME` where the verifier runs), or correct the clock',
+  })
+}
 
 /** Of the registrar: one record, or the ids of 400,000 agents. */
 const LISTS_OF_IDS: AnswerLimits = { maxBytes: 16 << 20, json: { maxDepth: 8, maxValues: 500_000 } }

@@ -65,6 +65,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     context: opened.context,
     timeoutSeconds: values.request_timeout,
     quoteInterval: values.quote_interval,
+    clock: systemClock,
+    logger,
   })
   const notifier = createRevocationNotifier({
     agents,

@@ -1,21 +1,21 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { checkTlsDirectory } from '../../authority/tls-directory.ts'
-import { collectProblems } from '../../config/collect-problems.ts'
+import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
-import { loadIdentities } from './tls-identities.ts'
+import { checkTlsFiles } from './tls-identities.ts'
 import { checkTogether, type VerifierSettings } from './verifier-settings.ts'
 
 /** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. */
-export function checkVerifier(settings: VerifierSettings): Promise<string[]> {
+export function checkVerifier(settings: VerifierSettings): Promise<Findings> {
   const { values, keylimeDir } = settings
-  return collectProblems([
+  return collectFindings(settings.warnings, [
     () => checkTogether(values),
-    async () => {
+    async (found) => {
       const directory = await checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir: values.tls_dir })
-      if (directory !== null) await loadIdentities(settings, directory)
+      if (directory !== null) await checkTlsFiles(settings, directory, found)
     },
     () => checkDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
     () => checkAuditLog(values.audit_log, keylimeDir),

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import type { Findings } from '../../config/collect-findings.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService, type Service } from '../../io/service/run-service.ts'
@@ -16,7 +17,7 @@ interface Arguments {
 }
 
 interface Deps {
-  checkRegistrar(env: NodeJS.ProcessEnv): Promise<{ problems: string[]; warnings: readonly string[] }>
+  checkRegistrar(env: NodeJS.ProcessEnv): Promise<Findings>
   startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Required<Service>>
 }
 
@@ -40,11 +41,14 @@ export const command = {
     const env = withConfigFile(process.env, 'verifier', argv.config)
     const settings = loadVerifierSettings(env)
     if (argv.checkConfig) {
-      const problems = await checkVerifier(settings)
-      if (!settings.values.host_registrar) return showCheck('verifier', { problems, warnings: settings.warnings })
+      const found = await checkVerifier(settings)
+      if (!settings.values.host_registrar) return showCheck('verifier', found)
       const registrar = await checkRegistrar(env)
-      const warnings = [...new Set([...settings.warnings, ...registrar.warnings])]
-      return showCheck('verifier', { problems: [...problems, ...registrar.problems.map((problem) => `registrar: ${problem}`)], warnings })
+      const warnings = [...new Set([...found.warnings, ...registrar.warnings])]
+      return showCheck('verifier', {
+        problems: [...found.problems, ...registrar.problems.map((problem) => `registrar: ${problem}`)],
+        warnings,
+      })
     }
     const level = argv.verbose ? 'debug' : 'info'
     const format = argv.json ? 'json' : 'text'

@@ -23,7 +23,7 @@ import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
-import { tlsIdentities } from './tls-identities.ts'
+import { keepOwnList, verifierTls } from './tls-identities.ts'
 import { checkTogether, judgingRulesOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier extends Service {
@@ -51,7 +51,8 @@ type OnStop = (end: () => unknown) => void
 async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
   checkSettings(settings, logger)
-  const tls = await tlsIdentities(settings)
+  const tls = await verifierTls(settings, logger)
+  onStop(keepOwnList(settings, tls.directory, logger))
   const { database, schema, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
@@ -67,7 +68,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const listening = await serve({
     host: values.ip,
     port: values.port,
-    tls: { ...tls.server, requireCertificate: false },
+    tls: tls.server,
     routes: durableAnswers(verifierRoutes(verifier.context), events.flush),
     onRefused: ({ method, route, why, ...asked }) =>
       events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
@@ -83,7 +84,7 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  return { port: listening.port, reload: () => reload(settings, { listening, context, webhook }) }
+  return { port: listening.port, reload: () => reload(settings, logger, { listening, context, webhook }) }
 }
 
 interface Renewable {
@@ -93,13 +94,13 @@ interface Renewable {
 }
 
 /** Takes all certificates of the files, or none. */
-async function reload(settings: VerifierSettings, { listening, context, webhook }: Renewable): Promise<string> {
-  const { server, client } = await tlsIdentities(settings)
+async function reload(settings: VerifierSettings, logger: Logger, { listening, context, webhook }: Renewable): Promise<string> {
+  const { server, client } = await verifierTls(settings, logger)
   const fresh = clientContext(client)
-  listening.renewTls({ ...server, requireCertificate: false })
+  listening.renewTls(server)
   context.current = fresh
   webhook?.renew(client)
-  return 'certificates and trusted CAs are read again; whoever connects from now on gets them'
+  return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
 }
 
 /** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */

@@ -106,7 +106,7 @@ async function makeMaker(bed: AgentBed): Promise<string> {
   fs.mkdirSync(store)
   const pair = await makeKeyPair({ type: 'ecdsa' })
   const validity = { notBefore: Date.now() - DAY_MS, notAfter: Date.now() + DAY_MS, crlUrl: '' }
-  const maker = await makeAuthority({ ...validity, ...pair, serial: 1n, subject: [{ oid: '2.5.4.3', value: 'Maker' }] })
+  const maker = await makeAuthority({ ...validity, givesRoles: false, ...pair, serial: 1n, subject: [{ oid: '2.5.4.3', value: 'Maker' }] })
   fs.writeFileSync(path.join(store, 'maker.pem'), maker.pem)
   return privateKeyPem(pair.privateKey)
 }

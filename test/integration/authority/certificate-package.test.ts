@@ -14,6 +14,7 @@ const roots = { etc: '/nonexistent', usrEtc: '/nonexistent' }
 const settings = { ...caSettings(loadConfig('ca', caOptions, { env: {}, roots }).values), keyKind: { type: 'ecdsa' } as const }
 let access: CaAccess
 let now = Date.now()
+const use = { keylimeDir: '/nonexistent', trusted: [], now }
 
 beforeEach(async () => {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-package-'))
@@ -36,13 +37,14 @@ test('who enrols a machine and who asks for its package get the same six files',
   const enrolled = await content(file)
   expect(enrolled.map(([name]) => name)).toEqual(['m1-public.pem', 'm1-cert.crt', 'm1-private.pem', 'cacert.crt', 'cacrl.der', 'cacrl.pem'])
   expect(entries.map(({ name }) => name)).toEqual(enrolled.map(([name]) => name))
-  expect(await content(await packageCertificate(access, 'm1', false))).toEqual(enrolled)
-  expect(await content(await packageCertificate(access, 'm1', true))).toEqual(enrolled)
+  expect(await content(await packageCertificate(access, { name: 'm1', unprotected: false, use }))).toEqual(enrolled)
+  expect(await content(await packageCertificate(access, { name: 'm1', unprotected: true, use }))).toEqual(enrolled)
 })
 
 test('a package holds the key as it is in its file, protected by its password, unless the key itself is asked for', async () => {
   await withAuthority(access, (authority) => authority.issue({ name: 'm1', keyPassword: 'pw' }))
-  const keyIn = async (unprotected: boolean) => (await content(await packageCertificate(access, 'm1', unprotected)))[2]![1]
+  const keyIn = async (unprotected: boolean) =>
+    (await content(await packageCertificate(access, { name: 'm1', unprotected: unprotected, use })))[2]![1]
   expect(await keyIn(false)).toContain('BEGIN ENCRYPTED PRIVATE KEY')
   expect(await keyIn(true)).toContain('BEGIN PRIVATE KEY')
 })
@@ -68,6 +70,6 @@ test('the notifier has an RSA key, keeps it when its certificate runs out, and n
 })
 
 test('a name that has no certificate has no package', async () => {
-  await expect(packageCertificate(access, 'nobody', false)).rejects.toMatchObject({ code: 'not_found' })
-  await expect(packageCertificate(access, '../x', false)).rejects.toMatchObject({ code: 'invalid_request' })
+  await expect(packageCertificate(access, { name: 'nobody', unprotected: false, use })).rejects.toMatchObject({ code: 'not_found' })
+  await expect(packageCertificate(access, { name: '../x', unprotected: false, use })).rejects.toMatchObject({ code: 'invalid_request' })
 })

@@ -109,7 +109,11 @@ describe('a directory keeps what this program did not make there', () => {
 
   test('a new authority is refused where anything is, and says what', async () => {
     fill()
-    for (const make of [() => initCaDirectory(access()), () => initAuthority(access(), false), () => initAuthority(access(), true)])
+    for (const make of [
+      () => initCaDirectory(access()),
+      () => initAuthority(access(), { replace: false, givesRoles: true }),
+      () => initAuthority(access(), { replace: true, givesRoles: true }),
+    ])
       await expect(make()).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('backup.zip, company-root.pem') })
     expect(fs.readdirSync(directory).sort()).toEqual([...foreign].sort())
   })
@@ -120,7 +124,7 @@ describe('a directory keeps what this program did not make there', () => {
     fill()
     for (const end of ['cert.crt', 'private.pem', 'public.pem']) fs.copyFileSync(file(`old-${end}`), file(`copy-${end}`))
     fs.writeFileSync(file('other-cert.crt'), fs.readFileSync(file('cacert.crt')).subarray(0, 100))
-    await initAuthority(access('other'), true)
+    await initAuthority(access('other'), { replace: true, givesRoles: true })
     expect(fs.existsSync(file('old-cert.crt'))).toBe(false)
     expect(fs.readdirSync(directory)).toEqual(expect.arrayContaining([...foreign, 'other-cert.crt']))
     await withAuthority(access('other'), (ca) => ca.issue({ name: 'new' }))
@@ -135,7 +139,7 @@ describe('a directory keeps what this program did not make there', () => {
     const before = fs.readdirSync(directory).sort()
     const all = [
       () => initCaDirectory(access()),
-      () => initAuthority(access(), true),
+      () => initAuthority(access(), { replace: true, givesRoles: true }),
       () => withAuthority(access(), (ca) => ca.issue({ name: 'x' })),
     ]
     for (const work of all) await expect(work()).rejects.toMatchObject({ code: 'config_invalid', message: expect.stringMatching(words) })

@@ -3,6 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { jest } from '@jest/globals'
 import JSZip from 'jszip'
+import { initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { caOptions, caSettings } from '../../../src/config/ca.ts'
+import { loadConfig } from '../../../src/config/load.ts'
 import { command } from '../../../src/roles/ca/command.ts'
 import { runUpstream } from '../../../src/roles/ca/upstream.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
@@ -49,7 +52,7 @@ describe('keylime ca', () => {
     expect((await ours('show', { name: 'web' })).text).toMatch(/state +valid[\s\S]*host names +web\.example, 10\.0\.0\.1/)
     expect((await ours('revoke', { name: 'web', reason: 'superseded' })).text).toContain('certificate 2 revoked')
     expect((await ours('revoke', { serial: '2' })).text).toContain('was revoked before')
-    expect((await ours('list')).text).toMatch(/NAME +SERIAL +STATE[\s\S]*web +2 +revoked .*superseded/)
+    expect((await ours('list')).text).toMatch(/NAME +SERIAL +ROLE +STATE[\s\S]*web +2 +revoked .*superseded/)
     expect(JSON.parse((await ours('list', { json: true })).text)).toMatchObject([
       { name: 'web', serial: '2', state: 'revoked', reason: 'superseded' },
     ])
@@ -95,6 +98,43 @@ describe('keylime ca', () => {
     expect(execFileSync('openssl', ['x509', '-in', file('own-cert.crt'), '-noout', '-pubkey'], { encoding: 'utf8' })).toBe(
       execFileSync('openssl', ['pkey', '-in', key, '-pubout'], { encoding: 'utf8' }),
     )
+  })
+  test('operator: a package for a second operator, from the authority of verifier and registrar', async () => {
+    const cv = path.join(home.dir, 'cv_ca')
+    expect((await ours('operator', { subject: 'alice' })).code).toBe('not_found')
+    process.env['KEYLIME_CA_PASSWORD'] = 'default' // as the verifier made it, and nobody is asked
+    await initCaDirectory({
+      directory: cv,
+      password: 'default',
+      settings: caSettings(loadConfig('ca', caOptions, { env: process.env }).values),
+      now: Date.now,
+    })
+    const { code, text } = await ours('operator', { subject: 'alice', days: 30 })
+    expect([code, text]).toEqual([0, expect.stringContaining(`keylime ca revoke -d ${cv} -n alice`)])
+    const zip = await JSZip.loadAsync(fs.readFileSync(path.join(cv, 'alice-operator.zip')))
+    expect(Object.keys(zip.files)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt'])
+    expect((await ours('operator', { name: 'alice' })).code).toBe('already_exists')
+    expect(JSON.parse((await ours('operator', { name: 'alice', replace: true, json: true })).text)).toMatchObject({
+      serial: '3',
+      revoked: '2',
+      gives_roles: true,
+    })
+    expect((await ours('list', { dir: cv })).text).toMatch(/alice +3 +operator +valid/)
+    expect((await ours('show', { dir: cv, subject: 'alice' })).text).toMatch(/role +operator[\s\S]*public key, SHA-256 +[0-9a-f]{64}/)
+    expect((await ours('pkg', { dir: cv, name: 'alice' })).code).toBe('refused')
+    expect((await ours('revoke', { dir: cv, subject: 'alice' })).code).toBe(0)
+    expect((await ours('reissue', {})).text).toContain('signed anew')
+    expect(await ours('create', { dir: cv, name: 'registrar2', role: 'server' })).toMatchObject({ code: 0 })
+    expect((await ours('list', { dir: cv })).text).toMatch(/registrar2 +\d+ +server +valid/)
+  })
+  test('a name is given once, and only to words that take one', async () => {
+    await ours('init')
+    expect((await ours('create', { subject: 'web', name: 'web' })).code).toBe('usage')
+    expect((await ours('crl', { subject: 'web' })).code).toBe('usage')
+    expect((await ours('create', { subject: 'web' })).code).toBe(0)
+  })
+  test.each(['constructor', '__proto__', 'toString'])('"%s" is no word', async (word) => {
+    expect((await ours(word)).code).toBe('usage')
   })
   test('pkg holds six files', async () => {
     await ours('init')

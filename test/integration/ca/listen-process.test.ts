@@ -3,12 +3,12 @@ import fs from 'node:fs'
 import http from 'node:http'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { keepCrlRight } from '../../../src/authority/keep-crl-right.ts'
 import { watchAuthority } from '../../../src/authority/watch-authority.ts'
 import { caOptions } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { parseCrl } from '../../../src/core/pki/crl.ts'
 import { startListener } from '../../../src/roles/ca/listen/start.ts'
-import { keepCrlRight } from '../../../src/roles/ca/listen/upkeep.ts'
 import { until } from '../../servers.ts'
 import { authorityBed, notice, openssl, post, program, recordingLogger, serialsOf } from './listener-bed.ts'
 
@@ -181,8 +181,9 @@ test('with listen_tls_port only a client of the installation may send, and the s
   const access = { ...bed.access, directory: path.join(bed.dir, 'cv_ca') }
   await initCaDirectory(access)
   await withAuthority(access, async (authority) => {
-    await authority.issue({ name: 'server', alternativeNames: [{ type: 'ip', value: '127.0.0.1' }] })
-    await authority.issue({ name: 'client' })
+    await authority.issue({ name: 'server', role: 'server', alternativeNames: [{ type: 'ip', value: '127.0.0.1' }] })
+    await authority.issue({ name: 'client', role: 'operator' })
+    await authority.issue({ name: 'machine' })
   })
   const free = http.createServer().listen(0, '127.0.0.1')
   await new Promise((done) => free.once('listening', done))
@@ -215,6 +216,7 @@ test('with listen_tls_port only a client of the installation may send, and the s
   expect(
     await send(notice(bed.key, 3), { cert: fs.readFileSync(bed.file('m3-cert.crt')), key: fs.readFileSync(bed.file('m3-private.pem')) }),
   ).toBe(403)
+  expect(await send(notice(bed.key, 3), { cert: read('machine-cert.crt'), key: read('machine-private.pem') })).toBe(403)
   expect(await send({ ...notice(bed.key, 3), signature: '' }, client)).toBe(403)
   expect(serialsOf(bed.directory)).toEqual([])
   expect(await send(notice(bed.key, 3), client)).toBe(200)

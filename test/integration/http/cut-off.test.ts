@@ -8,7 +8,7 @@ import { type Listening, serve } from '../../../src/io/http/server.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
-import { temporaryKeylimeDir, until } from '../../servers.ts'
+import { anyClient, temporaryKeylimeDir, until } from '../../servers.ts'
 
 const MIB = 1 << 20
 const HUGE = 120 * MIB
@@ -25,7 +25,13 @@ const routes: Route[] = [
 beforeAll(async () => {
   await (await startVerifier(loadVerifierSettings(home.env), silentLogger)).stop() // makes the certificates
   const read = (name: string) => fs.readFileSync(path.join(home.dir, 'cv_ca', name), 'utf8')
-  const identity = { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')], requireCertificate: false }
+  const identity = {
+    cert: read('server-cert.crt'),
+    key: read('server-private.pem'),
+    ca: [read('cacert.crt')],
+    requireCertificate: false,
+    clients: anyClient,
+  }
   const shared = { host: '127.0.0.1', port: 0, routes, versions: ['2.6'], logger: silentLogger }
   plain = await serve(shared)
   secure = await serve({ ...shared, tls: identity })

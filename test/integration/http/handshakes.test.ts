@@ -2,6 +2,8 @@ import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { openClientCheck } from '../../../src/io/http/client-check.ts'
 import { type Listening, serve } from '../../../src/io/http/server.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
@@ -14,7 +16,24 @@ let server: Listening
 
 beforeAll(async () => {
   await (await startVerifier(loadVerifierSettings(home.env), silentLogger)).stop() // makes the certificates
-  const identity = { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')], requireCertificate: false }
+  const settings = loadVerifierSettings(home.env)
+  const access = { directory: path.join(home.dir, 'cv_ca'), password: settings.ca.password, settings: settings.ca.settings, now: Date.now }
+  await withAuthority(access, (authority) => authority.issue({ name: 'machine' }))
+  const trusted = [{ file: path.join(home.dir, 'cv_ca', 'cacert.crt'), pem: read('cacert.crt') }]
+  const clients = openClientCheck({
+    trusted,
+    revocationLists: ['default'],
+    authorized: [{ kind: 'default' }],
+    now: Date.now,
+    logger: silentLogger,
+  })
+  const identity = {
+    cert: read('server-cert.crt'),
+    key: read('server-private.pem'),
+    ca: [read('cacert.crt')],
+    clients,
+    requireCertificate: false,
+  }
   server = await serve({ host: '127.0.0.1', port: 0, routes: [], versions: [], logger: silentLogger, tls: identity })
 })
 afterAll(async () => {
@@ -39,14 +58,17 @@ const connect = (localAddress: string) =>
     socket.on('close', () => resolve())
   })
 
-test('a flood of connections from many addresses shuts out neither operators nor machines that were here before', async () => {
+test('a flood of connections from many addresses does not shut out who proved before that he may call; no other certificate gives a place', async () => {
   const operator = { cert: read('client-cert.crt'), key: read('client-private.pem') }
   expect(await isServed('127.0.0.1', operator)).toBe(true)
+  const machine = { cert: read('machine-cert.crt'), key: read('machine-private.pem') }
+  expect(await isServed('127.0.3.1', machine)).toBe(true)
   let stranger = true
   for (let round = 0; stranger && round < 20; round++) {
     await Promise.all(Array.from({ length: 400 }, (_, i) => connect(`127.0.1.${1 + (i % 200)}`)))
     stranger = await isServed('127.0.2.1')
   }
   expect(stranger).toBe(false)
+  expect(await isServed('127.0.3.1', machine)).toBe(false)
   expect(await isServed('127.0.0.1', operator)).toBe(true)
 })

@@ -76,6 +76,15 @@ describe('add delivers', () => {
     expect(fs.existsSync(world.path('ca/cert-agent-pkg.zip'))).toBe(true)
   })
 
+  test('the authority of verifier and registrar gives machines no certificates, and nothing is sent', async () => {
+    const machine = await world.machine('tls-agent')
+    const before = fs.readdirSync(world.path('cv_ca')).sort()
+    const error = await world.run('add', { agentId: 'tls-agent', cert: world.path('cv_ca') }).catch((failure) => failure)
+    expect(error).toMatchObject({ code: 'refused', hint: expect.stringContaining('use another directory') })
+    expect(fs.readdirSync(world.path('cv_ca')).sort()).toEqual(before)
+    expect([machine.received, machine.userKeys]).toEqual([[], []])
+  })
+
   test('a second package re-uses the certificate; a revoked one is replaced', async () => {
     const agent = await world.machine('again-agent')
     const serial = async () =>

@@ -15,7 +15,7 @@ import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/ten
 import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
-import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { anyClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 import { type SoftwareAk, softwareAk } from '../../software-ak.ts'
 import { der, handMade, root } from '../../unit/core/pki/fixtures.ts'
@@ -57,7 +57,13 @@ export class TenantWorld {
     this.registrar = await serve({
       host: '127.0.0.1',
       port: 0,
-      tls: { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')], requireCertificate: true },
+      tls: {
+        cert: read('server-cert.crt'),
+        key: read('server-private.pem'),
+        ca: [read('cacert.crt')],
+        requireCertificate: true,
+        clients: anyClient,
+      },
       versions: ['2.5', '2.6'],
       logger: silentLogger,
       routes: [

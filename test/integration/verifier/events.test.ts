@@ -14,7 +14,7 @@ import { operatorOf, refusedPeer } from '../../../src/roles/verifier/audit/opera
 import { startEvents } from '../../../src/roles/verifier/audit/start-events.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
-import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
+import { adminClient, anyClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 
 let home: ReturnType<typeof temporaryKeylimeDir>
 beforeEach(() => {
@@ -47,7 +47,13 @@ test('a command is in the audit log with the name of its operator before the ans
     },
   ]
   const pem = (name: string) => fs.readFileSync(file(`cv_ca/${name}`), 'utf8')
-  const tls = { cert: pem('server-cert.crt'), key: pem('server-private.pem'), ca: [pem('cacert.crt')], requireCertificate: false }
+  const tls = {
+    cert: pem('server-cert.crt'),
+    key: pem('server-private.pem'),
+    ca: [pem('cacert.crt')],
+    requireCertificate: false,
+    clients: anyClient,
+  }
   const listening = await serve({
     host: '127.0.0.1',
     port: 0,

@@ -50,7 +50,7 @@ export async function openServerCertificate(request: ServerCertificateRequest): 
     publicKey: createPublicKey(key),
     privateKey: key,
     serial: BigInt(`0x${request.serial.toString('hex')}`) >> 1n || 1n,
-    notBefore: request.now - 60_000,
+    notBefore: request.now - 5 * 60_000,
     notAfter: request.now + LIFE_DAYS * DAY,
     alternativeNames: [hostName(request.contactIp)],
   })

@@ -26,7 +26,7 @@ export interface Machine {
 export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: (end: () => unknown) => void): Machine {
   const { values, runAsChosen, keylimeDir, paths } = settings
   process.umask(0o077)
-  const trust = readTrust(settings)
+  const trust = readTrust(settings, logger)
   const lock = holdDirectory(keylimeDir)
   onStop(() => fs.closeSync(lock))
   const imaLog = new ImaLog(paths.imaLog)

@@ -1,20 +1,31 @@
+import { systemClock } from '../../../io/clock.ts'
+import { certificateDates, checkDates, type FoundDates } from '../../../io/files/identity-dates.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
+import { type ClientCheck, openClientCheck } from '../../../io/http/client-check.ts'
+import { type Logger, warningsInto } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
 
-/** Certificates of the CAs that the agent believes, PEM. */
+/** Whom the agent believes. */
 export interface Trust {
-  /** Of those who may call it; none without TLS. */
-  clients: string[]
-  /** Of the registrar; none when it is reached without TLS. */
+  /** Who may call it: the CAs, PEM, and what else counts; null without TLS. */
+  clients: { ca: string[]; check: ClientCheck } | null
+  /** CAs of the registrar, PEM; none when it is reached without TLS. */
   registrar: string[]
 }
 
 /** Reads them all. While the agent is root still: a copied file often can be read by root alone. @throws KeylimeError `config_invalid`. */
-export function readTrust({ values, paths }: AgentSettings): Trust {
+export function readTrust({ values, paths }: AgentSettings, logger: Logger): Trust {
   return {
-    clients: values.enable_agent_mtls ? paths.trustedClientCa.map((file) => readTrusted(file, 'trusted_client_ca')) : [],
+    clients: values.enable_agent_mtls ? clientsOf(paths, logger) : null,
     registrar: values.registrar_tls_enabled ? [readTrusted(paths.registrarCa, 'registrar_tls_ca_cert')] : [],
   }
+}
+
+function clientsOf(paths: AgentSettings['paths'], logger: Logger): NonNullable<Trust['clients']> {
+  const trusted = paths.trustedClientCa.map((file) => ({ file, pem: readTrusted(file, 'trusted_client_ca') }))
+  const revocationLists = paths.trustedClientCrl
+  const check = openClientCheck({ trusted, revocationLists, authorized: [{ kind: 'default' }], now: systemClock.now, logger })
+  return { ca: trusted.map(({ pem }) => pem), check }
 }
 
 const readTrusted = (file: string, option: string) =>
@@ -23,3 +34,18 @@ const readTrusted = (file: string, option: string) =>
     code: 'config_invalid',
     hint: "copy cv_ca/cacert.crt from the verifier's machine to the same place here, or correct the option",
   })
+
+/** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */
+export function checkTrust(settings: AgentSettings, found: FoundDates): void {
+  readTrust(settings, warningsInto(found.warnings))
+  const { values, paths } = settings
+  const used = [
+    ...(values.enable_agent_mtls ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
+    ...(values.registrar_tls_enabled ? [{ option: 'registrar_tls_ca_cert', file: paths.registrarCa }] : []),
+  ]
+  const now = systemClock.now()
+  checkDates(
+    used.flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now)),
+    found,
+  )
+}

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { CaAccess } from '../../../authority/ca-access.ts'
+import { keepCrlRight } from '../../../authority/keep-crl-right.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
 import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
@@ -9,10 +10,9 @@ import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
-import { listenerIdentity } from './listener-identity.ts'
+import { listenerTls } from './listener-tls.ts'
 import { createRevocationInbox } from './revocation-inbox.ts'
 import { type ListenerContext, listenerRoutes, MAX_NOTIFICATION_BYTES, revocationRoutes } from './routes.ts'
-import { keepCrlRight } from './upkeep.ts'
 import { listenOverZeromq } from './zeromq-listener.ts'
 
 export interface ListenRequest {
@@ -71,9 +71,9 @@ export async function startListener({ access, config, notifier, logger }: Listen
     port: plain.port,
     tlsPort: secure?.port ?? 0,
     async reload() {
-      secure?.renewTls({ ...(await listenerIdentity(config)), requireCertificate: false })
+      secure?.renewTls(await listenerTls(config, context))
       return secure
-        ? 'the certificates of listen_tls_port are read again'
+        ? 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
         : 'there is no listen_tls_port, so there is nothing to read again'
     },
     async stop() {
@@ -93,7 +93,7 @@ async function serveTls(
   const { listen_tls_port: port } = config.values
   if (port === 0) return undefined
   const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port, tls: { ...(await listenerIdentity(config)), requireCertificate: false }, routes })
+  return serve({ ...options, port, tls: await listenerTls(config, context), routes })
 }
 
 function notifierPath(directory: string, given: string | undefined): string {

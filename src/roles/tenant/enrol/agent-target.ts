@@ -1,5 +1,6 @@
 import { parseHost } from '../../../core/api/host.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { pinDates } from '../../../io/http/pinned-connector.ts'
 import type { FoundAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
@@ -14,7 +15,7 @@ export interface AgentTarget {
   readonly pin: string | null
 }
 
-type Used = Pick<TenantContext, 'options' | 'config' | 'report'>
+type Used = Pick<TenantContext, 'options' | 'config' | 'clock' | 'report'>
 
 /** What was asked for counts before what is registered. @throws KeylimeError `usage` without an address, `refused` for an agent without TLS unless that is allowed. */
 export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
@@ -31,9 +32,14 @@ export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
   return { found, host, port, pin: options.pushModel ? null : pinOf(used, found) }
 }
 
-function pinOf({ config, report }: Used, { agentId, registered }: FoundAgent): string | null {
+function pinOf({ config, clock, report }: Used, { agentId, registered }: FoundAgent): string | null {
   const certificate = registered.mtls_cert
-  if (certificate && certificate !== 'disabled') return certificate
+  if (certificate && certificate !== 'disabled') {
+    const dates = pinDates(certificate, clock.now())
+    if (dates?.level === 'error')
+      report({ type: 'warning', text: `the TLS certificate of agent ${agentId} ${dates.text}: start the agent again, which makes another` })
+    return certificate
+  }
   if (config.enable_agent_mtls) {
     throw new KeylimeError('refused', `agent ${agentId} has no certificate for mutual TLS`, {
       hint: 'set enable_agent_mtls = true in its agent.conf (or, only for tests, enable_agent_mtls = False in tenant.conf)',

@@ -5,6 +5,7 @@ import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
+import { refuseTlsAuthority } from '../../../authority/serves-tls.ts'
 import { caSettings } from '../../../config/ca.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
@@ -20,7 +21,7 @@ export interface CertificatePayload {
   readonly metadata: string
 }
 
-type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'keylimeDir' | 'clock' | 'report'>
+type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'keylimeDir' | 'trustedServers' | 'clock' | 'report'>
 
 /**
  * The certificate package for one agent (protocol 3.2.2): makes the authority, the agent's certificate and the RevocationNotifier when they are missing, and
@@ -29,12 +30,14 @@ type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'key
 export async function certificatePayload(used: Used, agentId: string, cert: string): Promise<CertificatePayload> {
   const { options, config, clock, report } = used
   const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
+  await refuseTlsAuthority(directory, { keylimeDir: used.keylimeDir, trusted: used.trustedServers, now: clock.now() })
   const include = await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
   const isNewAuthority = !(await isCaDirectory(directory))
   if (isNewAuthority) await requireRoomForAuthority(directory) // before a password is asked for
   const access = await openAccess(used, directory)
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
+    await authority.refresh()
     const { certificate, key } = await currentCertificate(authority, agentId)
     const notifier = await currentCertificate(authority, NOTIFIER)
     report({ type: 'certificate_ready', name: agentId, serial: certificate.serial, directory, isNewAuthority })

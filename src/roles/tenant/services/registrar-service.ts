@@ -50,6 +50,8 @@ function succeeded(response: ApiResponse): ApiResponse {
   if (response.status === 200) return response
   const code = response.status === 403 || response.status === 401 ? 'forbidden' : 'refused'
   throw new KeylimeError(code, `the registrar answered ${response.status}${response.message ? `: ${response.message}` : ''}`, {
-    ...(code === 'forbidden' ? { hint: 'client_cert must be of the CA that the registrar trusts (trusted_client_ca)' } : {}),
+    ...(code === 'forbidden'
+      ? { hint: 'client_cert must be an operator’s, of a CA that the registrar trusts: `keylime ca operator NAME` makes one' }
+      : {}),
   })
 }

@@ -147,7 +147,9 @@ export function expectSuccess(response: ApiResponse): ApiResponse {
   if (response.status === 409) throw new KeylimeError('conflict', text)
   if (response.status === 413) throw new KeylimeError('payload_too_large', text, { hint: 'raise max_upload_size in verifier.conf' })
   if (response.status === 401 || response.status === 403) {
-    throw new KeylimeError('forbidden', text, { hint: 'client_cert must be of the CA that the verifier trusts (trusted_client_ca)' })
+    throw new KeylimeError('forbidden', text, {
+      hint: 'client_cert must be an operator’s, of a CA that the verifier trusts: `keylime ca operator NAME` makes one',
+    })
   }
   if (response.status === 503 || response.status === 504) throw new KeylimeError('unavailable', text, { hint: 'try again in a moment' })
   throw new KeylimeError('invalid_request', text)

@@ -2,8 +2,10 @@ import { parseHost } from '../../../core/api/host.ts'
 import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
+import type { Clock } from '../../../io/clock.ts'
 import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
-import type { ClientContext } from '../../../io/http/pinned-connector.ts'
+import { type ClientContext, pinDates } from '../../../io/http/pinned-connector.ts'
+import type { Logger } from '../../../io/log/logger.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 
@@ -19,18 +21,23 @@ export interface AgentOpenerOptions {
   context: ClientContext
   timeoutSeconds: number
   quoteInterval: number
+  clock: Clock
+  logger: Logger
 }
 
 const MIN_KEEP_ALIVE_SECONDS = 10
 const MAX_KEEP_ALIVE_SECONDS = 120
 
-export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: AgentOpenerOptions): AgentOpener {
+export function createAgentOpener({ context, timeoutSeconds, quoteInterval, clock, logger }: AgentOpenerOptions): AgentOpener {
   const keepAliveSeconds = Math.min(Math.max(3 * quoteInterval, MIN_KEEP_ALIVE_SECONDS), MAX_KEEP_ALIVE_SECONDS)
   const client: AgentClient = createAgentClient({ context, timeoutSeconds, keepAliveSeconds })
   return {
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
       const host = parseHost(enrolment.ip, 'cloudagent_ip')
+      const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())
+      if (dates?.level === 'error')
+        logger.warn(`agent ${enrolment.agentId}: its TLS certificate ${dates.text}; it is pinned, and taken all the same`)
       const connection = client.connect({ host, port: enrolment.port, pin: enrolment.mtlsCertificate })
       const memory = {
         retries: 0,

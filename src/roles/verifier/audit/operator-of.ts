@@ -13,7 +13,7 @@ export function operatorOf({ peer, remoteAddress }: Asked): Operator {
 
 /** Who was refused. */
 export function refusedPeer({ peer, remoteAddress }: { peer: Peer; remoteAddress: string }): RefusedPeer {
-  const [common_name, sha256] = peer.kind === 'certificate' ? [peer.commonName, peer.sha256] : [null, null]
+  const [common_name, sha256] = 'sha256' in peer ? [peer.commonName, peer.sha256] : [null, null]
   return { kind: peer.kind, common_name, sha256, address: plainAddress(remoteAddress) }
 }
 

@@ -1,5 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { type Authority, issueCertificate, makeAuthority } from '../../../../src/core/pki/issue.ts'
+import type { Role } from '../../../../src/core/pki/roles.ts'
 import type { Certificate } from '../../../../src/core/pki/types.ts'
 
 export const DAY = 86_400_000
@@ -18,7 +19,7 @@ export const commonName = (value: string) => [{ oid: '2.5.4.3', value }]
 /** A root, valid around NOW. */
 export async function root(
   name = 'Root',
-  options: { pair?: Pair; notBefore?: number; notAfter?: number; serial?: bigint } = {},
+  options: { pair?: Pair; notBefore?: number; notAfter?: number; serial?: bigint; givesRoles?: boolean } = {},
 ): Promise<Authority> {
   const pair = options.pair ?? ecPair()
   const certificate = await makeAuthority({
@@ -28,6 +29,7 @@ export async function root(
     notBefore: options.notBefore ?? NOW - DAY,
     notAfter: options.notAfter ?? NOW + 10 * DAY,
     crlUrl: 'http://localhost:38080/crl',
+    givesRoles: options.givesRoles ?? true,
   })
   return { certificate, key: pair.privateKey }
 }
@@ -35,13 +37,14 @@ export async function root(
 export async function leaf(
   authority: Authority,
   name: string,
-  options: { pair?: Pair; notBefore?: number; notAfter?: number } = {},
+  options: { pair?: Pair; notBefore?: number; notAfter?: number; role?: Role; serial?: bigint } = {},
 ): Promise<Certificate> {
   const pair = options.pair ?? ecPair()
   return issueCertificate(authority, {
     subject: commonName(name),
     publicKey: pair.publicKey,
-    serial: 7n,
+    serial: options.serial ?? 7n,
+    role: options.role,
     notBefore: options.notBefore ?? NOW - DAY,
     notAfter: options.notAfter ?? NOW + DAY,
     alternativeNames: [{ type: 'dns', value: name }],

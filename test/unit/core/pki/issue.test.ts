@@ -20,6 +20,7 @@ test('an authority has the name order and the extensions of upstream’s', async
     notBefore: NOW,
     notAfter: NOW + DAY,
     crlUrl: 'http://x/crl',
+    givesRoles: false,
   })
   expect(certificate.subjectName.rdns.flat().map(({ oid }) => oid)).toEqual([
     '2.5.4.6',

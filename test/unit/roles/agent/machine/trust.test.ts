@@ -1,15 +1,17 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import { loadAgentSettings } from '../../../../../src/roles/agent/agent-settings.ts'
 import { readTrust } from '../../../../../src/roles/agent/machine/trust.ts'
+import { root } from '../../../core/pki/fixtures.ts'
 
 describe('the CAs that the agent believes', () => {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-trust-'))
   fs.writeFileSync(path.join(dir, 'agent.conf'), '[agent]\n')
   afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
   const trust = (env: Record<string, string> = {}) =>
-    readTrust(loadAgentSettings({ KEYLIME_DIR: dir, KEYLIME_AGENT_CONFIG: path.join(dir, 'agent.conf'), ...env }))
+    readTrust(loadAgentSettings({ KEYLIME_DIR: dir, KEYLIME_AGENT_CONFIG: path.join(dir, 'agent.conf'), ...env }), silentLogger)
 
   test('one that is missing is named, with the option and what to do', () => {
     expect(() => trust()).toThrow(/^trusted_client_ca: cannot read .*cv_ca\/cacert\.crt: /)
@@ -23,15 +25,25 @@ describe('the CAs that the agent believes', () => {
     }
   })
 
-  test('only those are read that are used', () => {
+  test('only those are read that are used', async () => {
     fs.mkdirSync(path.join(dir, 'cv_ca'))
-    fs.writeFileSync(path.join(dir, 'cv_ca/cacert.crt'), 'PEM')
-    expect(trust()).toEqual({ clients: ['PEM'], registrar: [] })
+    const { certificate } = await root()
+    fs.writeFileSync(path.join(dir, 'cv_ca/cacert.crt'), certificate.pem)
+    expect(trust()).toMatchObject({ clients: { ca: [certificate.pem] }, registrar: [] })
     const other = {
       KEYLIME_AGENT_ENABLE_AGENT_MTLS: 'false',
       KEYLIME_AGENT_PAYLOAD_SCRIPT: '',
       KEYLIME_AGENT_REGISTRAR_TLS_ENABLED: 'true',
     }
-    expect(trust(other)).toEqual({ clients: [], registrar: ['PEM'] })
+    expect(trust(other)).toEqual({ clients: null, registrar: [certificate.pem] })
+  })
+
+  test.each([
+    ['no certificate at all', 'PEM', undefined, /trusted_client_ca: .*cacert\.crt cannot be used: not an X\.509 certificate/],
+    ['a list that is none', undefined, 'no list', /trusted_client_crl: .*cacrl\.der cannot be used/],
+  ])('%s is refused at the start', async (_, authority, list, message) => {
+    fs.writeFileSync(path.join(dir, 'cv_ca/cacert.crt'), authority ?? (await root()).certificate.pem)
+    if (list) fs.writeFileSync(path.join(dir, 'cv_ca/cacrl.der'), list)
+    expect(() => trust()).toThrow(message)
   })
 })

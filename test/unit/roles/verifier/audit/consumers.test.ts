@@ -56,12 +56,14 @@ describe('who it was', () => {
   })
 
   test('who is refused has a name only with a trusted certificate', () => {
-    expect(refusedPeer({ peer: { kind: 'untrusted' }, remoteAddress: '::1' })).toEqual({
+    expect(refusedPeer({ peer: { kind: 'untrusted', why: 'its certificate is of no trusted CA' }, remoteAddress: '::1' })).toEqual({
       kind: 'untrusted',
       common_name: null,
       sha256: null,
       address: '::1',
     })
+    const revoked = { ...certificate, kind: 'refused', why: 'its certificate was revoked' } as const
+    expect(refusedPeer({ peer: revoked, remoteAddress: '::1' })).toMatchObject({ kind: 'refused', common_name: 'admin', sha256: 'ab' })
     expect(refusedPeer({ peer: certificate, remoteAddress: '::1' })).toMatchObject({
       kind: 'certificate',
       common_name: 'admin',

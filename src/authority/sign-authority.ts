@@ -1,0 +1,35 @@
+import path from 'node:path'
+import { crlAddressesOf } from '../core/pki/extensions.ts'
+import { makeAuthority } from '../core/pki/issue.ts'
+import { givesRoles } from '../core/pki/roles.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import type { Issuer } from './issuer.ts'
+
+/** The authority's certificate with the list's address as it is configured now: signed anew when that is another, if it was made by this program. */
+export async function currentAuthority(issuer: Issuer): Promise<Certificate> {
+  const { certificate, access } = issuer
+  return isCurrent(certificate, access.settings.crlUrl) ? certificate : signAuthority(issuer)
+}
+
+/** One that this program did not make stays as it is. */
+export const isCurrent = (authority: Certificate, crlUrl: string): boolean =>
+  !givesRoles(authority) || (crlAddressesOf(authority)[0] ?? '') === crlUrl
+
+/** Signs it anew with the same key, name and dates. It says that it gives roles. */
+export async function signAuthority({ access, certificate, key, store }: Issuer): Promise<Certificate> {
+  const serial = store.lastSerial + 1
+  await store.takeSerial(serial)
+  const fresh = await makeAuthority({
+    subject: certificate.subjectName.der,
+    publicKey: certificate.publicKey,
+    privateKey: key,
+    serial: BigInt(serial),
+    notBefore: certificate.notBefore,
+    notAfter: certificate.notAfter,
+    crlUrl: access.settings.crlUrl,
+    givesRoles: true,
+  })
+  await writeFileAtomic(path.join(access.directory, 'cacert.crt'), fresh.pem, 0o640)
+  return fresh
+}

@@ -1,0 +1,83 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { openClientCheck } from '../../../src/io/http/client-check.ts'
+import { type Listening, type ServerTls, serve } from '../../../src/io/http/server.ts'
+import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
+import { recordingLogger } from '../ca/listener-bed.ts'
+
+const home = temporaryKeylimeDir()
+const cvCa = (name: string) => path.join(home.dir, 'cv_ca', name)
+const copy = (name: string) => path.join(home.dir, 'copy', name)
+const read = (name: string) => fs.readFileSync(cvCa(name), 'utf8')
+const log = recordingLogger()
+const settings = loadVerifierSettings(home.env)
+const access = { directory: path.join(home.dir, 'cv_ca'), password: settings.ca.password, settings: settings.ca.settings, now: Date.now }
+let server: Listening
+
+/** What a server reads at its start, and again on SIGHUP: it has a copy of the authority's certificate and list. */
+function readTls(): ServerTls {
+  const trusted = [{ file: copy('cacert.crt'), pem: fs.readFileSync(copy('cacert.crt'), 'utf8') }]
+  const options = { trusted, revocationLists: ['default'], authorized: [{ kind: 'default' }], now: Date.now, logger: log.logger } as const
+  const ca = trusted.map(({ pem }) => pem)
+  return {
+    cert: read('server-cert.crt'),
+    key: read('server-private.pem'),
+    ca,
+    clients: openClientCheck(options),
+    requireCertificate: false,
+  }
+}
+
+async function issueOperator(name: string) {
+  const { certificate, privateKeyPem } = await withAuthority(access, (authority) => authority.issue({ name, role: 'operator' }))
+  return { serial: certificate.serial, client: adminClient(home.dir, server.port, { cert: certificate.pem, key: privateKeyPem! }) }
+}
+
+beforeAll(async () => {
+  await (await startVerifier(settings, log.logger)).stop() // makes the certificates
+  fs.mkdirSync(copy(''))
+  fs.copyFileSync(cvCa('cacert.crt'), copy('cacert.crt'))
+  const route = { method: 'GET', path: '/x', access: 'admin', handle: async () => ({ results: {} }) } as const
+  server = await serve({ host: '127.0.0.1', port: 0, routes: [route], versions: ['2.6'], logger: log.logger, tls: readTls() })
+})
+afterAll(async () => {
+  await server.close(0)
+  home.remove()
+})
+
+test('whoever was revoked stays so when trust is read again, although the list is gone; a newer list is taken from its file', async () => {
+  const [ann, bob] = [await issueOperator('ann'), await issueOperator('bob')]
+  const status = async ({ client }: typeof ann) => (await client.request('GET', '/v2.6/x')).status
+  expect([await status(ann), await status(bob)]).toEqual([200, 200])
+  await withAuthority(access, (authority) => authority.revoke(ann.serial))
+  fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
+  expect([await status(ann), await status(bob)]).toEqual([403, 200])
+  fs.rmSync(copy('cacrl.der'))
+  for (let times = 0; times < 2; times++) server.renewTls(readTls())
+  expect([await status(ann), await status(bob)]).toEqual([403, 200])
+  expect(log.lines.filter((line) => line.includes('is as new as the one before; what it said still counts'))).toHaveLength(2)
+  await withAuthority(access, (authority) => authority.revoke(bob.serial))
+  fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
+  expect([await status(ann), await status(bob)]).toEqual([403, 403])
+  await Promise.all([ann.client.close(), bob.client.close()])
+})
+
+test('open connections are judged by the trust that was read last', async () => {
+  const eve = await issueOperator('eve')
+  expect((await eve.client.request('GET', '/v2.6/x')).status).toBe(200)
+  const before = fs.readFileSync(copy('cacert.crt'))
+  const other = temporaryKeylimeDir()
+  await (await startVerifier(loadVerifierSettings(other.env), log.logger)).stop()
+  fs.copyFileSync(path.join(other.dir, 'cv_ca', 'cacert.crt'), copy('cacert.crt'))
+  fs.rmSync(copy('cacrl.der'), { force: true })
+  server.renewTls(readTls())
+  expect((await eve.client.request('GET', '/v2.6/x')).status).toBe(403)
+  fs.writeFileSync(copy('cacert.crt'), before)
+  server.renewTls(readTls())
+  expect((await eve.client.request('GET', '/v2.6/x')).status).toBe(200)
+  await eve.client.close()
+  other.remove()
+})

@@ -1,0 +1,19 @@
+import { dateProblem } from '../../../../src/core/pki/certificate-dates.ts'
+import { DAY, NOW } from './fixtures.ts'
+
+const dates = { notBefore: NOW, notAfter: NOW + 100 * DAY }
+
+test.each([
+  [-1, 'error', /^is not valid before .*; the clock here says /],
+  [0, undefined, undefined],
+  [100 * DAY - 31 * DAY, undefined, undefined],
+  [100 * DAY - 30 * DAY, 'warning', /^ends on .*, in 30 days$/],
+  [100 * DAY - DAY, 'warning', /, in 1 day$/],
+  [100 * DAY - 1000, 'warning', /, within a day$/],
+  [100 * DAY, 'warning', /, within a day$/],
+  [100 * DAY + 1, 'error', /^ended on 20\d\d-/],
+])('%d ms after its beginning a certificate of 100 days is %s', (after, level, text) => {
+  const problem = dateProblem(dates, NOW + after)
+  expect(problem?.level).toBe(level)
+  if (text) expect(problem?.text).toMatch(text)
+})

@@ -1,0 +1,86 @@
+import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash } from '../../../../src/core/pki/authorized-clients.ts'
+import { makeCrl, parseCrl } from '../../../../src/core/pki/crl.ts'
+import { judgeClient } from '../../../../src/core/pki/judge-client.ts'
+import { givesRoles, roleOf } from '../../../../src/core/pki/roles.ts'
+import { DAY, leaf, NOW, root } from './fixtures.ts'
+
+const DEFAULT: AuthorizedClient[] = [{ kind: 'default' }]
+const ours = await root('Ours')
+const theirs = await root('Theirs', { givesRoles: false })
+const trust = (changes: object = {}) => ({
+  authorities: [ours.certificate, theirs.certificate],
+  lists: [],
+  authorized: DEFAULT,
+  ...changes,
+})
+const reasonFor = async (client: Awaited<ReturnType<typeof leaf>>, changes: object = {}, now = NOW) => {
+  const verdict = judgeClient(client, trust(changes), now)
+  return verdict.ok ? undefined : verdict.reason
+}
+
+test('a role is what the authority wrote, and only an authority of ours says that it gives any', async () => {
+  expect([givesRoles(ours.certificate), givesRoles(theirs.certificate)]).toEqual([true, false])
+  expect(roleOf(await leaf(ours, 'x', { role: 'operator' }))).toBe('operator')
+  expect(roleOf(await leaf(ours, 'x', { role: 'server' }))).toBe('server')
+  expect(roleOf(await leaf(ours, 'urn:keylime:role:operator'))).toBeUndefined()
+})
+
+test('the role decides for an authority that gives roles; for another any certificate that may be a client’s', async () => {
+  expect(await reasonFor(await leaf(ours, 'x', { role: 'operator' }))).toBeUndefined()
+  expect(await reasonFor(await leaf(ours, 'x'))).toContain('no role')
+  expect(await reasonFor(await leaf(ours, 'x', { role: 'server' }))).toContain('not for clients')
+  expect(await reasonFor(await leaf(theirs, 'x'))).toBeUndefined()
+  expect(await reasonFor(await leaf(theirs, 'x', { role: 'server' }))).toContain('not for clients')
+  expect(await reasonFor(await leaf(await root('Ours'), 'x', { role: 'operator' }))).toContain('signature')
+  expect(await reasonFor(await leaf(await root('Nobody'), 'x'))).toContain('not in trusted_client_ca')
+})
+
+test('a certificate ends while its connection is open', async () => {
+  const client = await leaf(ours, 'x', { role: 'operator' })
+  expect(judgeClient(client, trust(), NOW)).toEqual({ ok: true, validUntil: NOW + DAY })
+  expect(await reasonFor(client, {}, NOW + DAY + 1000)).toContain('expired')
+  expect(await reasonFor(client, {}, NOW - DAY - 1000)).toContain('not valid before')
+  expect(judgeClient(undefined, trust(), NOW)).toMatchObject({ ok: false })
+})
+
+test('what a list of its authority names is revoked, also when the list has ended or begins later', async () => {
+  const client = await leaf(ours, 'x', { role: 'operator' })
+  const list = async (authority: typeof ours, thisUpdate: number, serial: bigint) => ({
+    authority: authority.certificate,
+    list: parseCrl(await makeCrl(authority, { number: 1n, thisUpdate, nextUpdate: thisUpdate + DAY, revoked: [{ serial, date: NOW }] })),
+  })
+  for (const days of [0, -100, 100])
+    expect(await reasonFor(client, { lists: [await list(ours, NOW + days * DAY, 7n)] })).toBe(
+      `its certificate was revoked on ${new Date(NOW).toISOString()}`,
+    )
+  expect(await reasonFor(client, { lists: [await list(ours, NOW, 8n), await list(theirs, NOW, 7n)] })).toBeUndefined()
+})
+
+test.each([
+  ['any', 'machine', undefined],
+  ['name:machine', 'machine', 'no role'],
+  ['name:alice', 'alice', undefined],
+  ['name:Alice', 'alice', 'not among authorized_clients'],
+  ['role:operator', 'alice', undefined],
+  ['role:server', 'alice', 'not among authorized_clients'],
+])('authorized_clients = %s lets %s call: %s', async (setting, name, expected) => {
+  const client = await leaf(ours, name, name === 'machine' ? {} : { role: 'operator' })
+  const reason = await reasonFor(client, { authorized: [parseAuthorizedClient(setting)] })
+  if (expected) expect(reason).toContain(expected)
+  else expect(reason).toBeUndefined()
+})
+
+test('a key is named by the hash of its SubjectPublicKeyInfo, with or without colons', async () => {
+  const client = await leaf(ours, 'machine')
+  const hash = publicKeyHash(client)
+  for (const text of [hash, hash.toUpperCase(), hash.match(/../g)!.join(':')])
+    expect(await reasonFor(client, { authorized: [parseAuthorizedClient(`key:${text}`)] })).toBeUndefined()
+  expect(await reasonFor(await leaf(ours, 'machine'), { authorized: [parseAuthorizedClient(`key:${hash}`)] })).toContain('no role')
+})
+
+test.each(['', 'operator', 'role:', 'role:admin', 'name:', 'key:abc', `key:${'0'.repeat(63)}`, 'everybody'])(
+  'authorized_clients = "%s" is refused',
+  (text) => {
+    expect(() => parseAuthorizedClient(text)).toThrow('must be')
+  },
+)
