@@ -160,9 +160,10 @@ test('a thousand notifications at once are a few writes', async () => {
 })
 
 test('with a publisher’s address that is none it does not start, and leaves nothing open', async () => {
-  const bed = await authorityBed({ KEYLIME_CA_REVOCATION_NOTIFICATION_IP: 'bad host' })
+  const bed = await authorityBed()
+  const config = { ...bed.config, values: { ...bed.config.values, revocation_notification_ip: 'bad host' } }
   const { logger } = recordingLogger()
-  await expect(startListener({ access: bed.access, config: bed.config, notifier: undefined, logger })).rejects.toMatchObject({
+  await expect(startListener({ access: bed.access, config, notifier: undefined, logger })).rejects.toMatchObject({
     code: 'config_invalid',
   })
   bed.remove()

@@ -40,7 +40,7 @@ beforeAll(async () => {
   await (await startVerifier(settings, log.logger)).stop() // makes the certificates
   fs.mkdirSync(copy(''))
   fs.copyFileSync(cvCa('cacert.crt'), copy('cacert.crt'))
-  const route = { method: 'GET', path: '/x', access: 'admin', handle: async () => ({ results: {} }) } as const
+  const route = { method: 'GET', path: '/v:version/x', access: 'admin', handle: async () => ({ results: {} }) } as const
   server = await serve({ host: '127.0.0.1', port: 0, routes: [route], versions: ['2.6'], logger: log.logger, tls: readTls() })
 })
 afterAll(async () => {
