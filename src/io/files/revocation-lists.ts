@@ -137,9 +137,14 @@ function parse({ file, authorities }: Watched): AuthorityList[] {
   })
 }
 
+/** A file that cannot be looked at, by an agent that is no longer root perhaps, is one that changed, not a failed request. */
 function stampOf(file: string): string {
-  const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false })
-  return stat ? `${stat.ino} ${stat.mtimeNs} ${stat.size}` : 'missing'
+  try {
+    const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false })
+    return stat ? `${stat.ino} ${stat.mtimeNs} ${stat.size}` : 'missing'
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  }
 }
 
 function tellAge(file: Watched, now: number, logger: Logger): void {

@@ -127,13 +127,15 @@ test('a list that is lost, faulty or older than the one before changes nothing w
     [good.subarray(0, 100), 'cannot be used'],
     [Buffer.from('nothing'), 'holds no revocation list'],
     [null, 'it is gone'],
+    ['loop', 'ELOOP'],
   ] as const) {
-    if (bytes) fs.writeFileSync(file('cacrl.der'), bytes)
-    else fs.rmSync(file('cacrl.der'))
+    fs.rmSync(file('cacrl.der'), { force: true })
+    if (bytes === 'loop') fs.symlinkSync('cacrl.der', file('cacrl.der'))
+    else if (bytes) fs.writeFileSync(file('cacrl.der'), bytes)
     expect([await list(eve), await list(of('client'))]).toEqual([403, 200])
     expect(log.lines.filter((line) => line.startsWith('error')).at(-1)).toContain(text)
   }
-  fs.rmSync(file('cacrl.pem'))
+  for (const name of ['cacrl.der', 'cacrl.pem']) fs.rmSync(file(name))
   await stop()
   const again = await startVerifierWith()
   expect([await again.list(eve), await again.list(of('client'))]).toEqual([403, 200])
