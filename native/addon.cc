@@ -238,6 +238,8 @@ Napi::Value try_lock(const Napi::CallbackInfo &info) {
   return Napi::Boolean::New(info.Env(), guarded(info.Env(), "flock", [&] { return system_calls::try_lock(fd); }));
 }
 
+void return_freed_memory(const Napi::CallbackInfo &) { system_calls::return_freed_memory(); }
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("Tpm", Tpm::define(env));
   exports.Set("mountTmpfs", Napi::Function::New(env, mount_tmpfs));
@@ -245,6 +247,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("sendDatagram", Napi::Function::New(env, send_datagram));
   exports.Set("findUser", Napi::Function::New(env, find_user));
   exports.Set("findGroup", Napi::Function::New(env, find_group));
+  exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));
   exports.Set("PcrReplay", pcr_replay::define(env));
   exports.Set("DigestVerifier", digest_verifier::define(env));

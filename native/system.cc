@@ -6,6 +6,7 @@
 #include <vector>
 
 #include <grp.h>
+#include <malloc.h>
 #include <pwd.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -62,6 +63,13 @@ bool find_group(const std::string &name, uint32_t &gid) {
   int error = getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &result);
   if (error == 0 && result) gid = entry.gr_gid;
   return error == 0 && result;
+}
+
+void return_freed_memory() {
+  constexpr int large = 128 * 1024;  // glibc's first value; given here, it does not grow with the blocks that are freed
+  mallopt(M_MMAP_THRESHOLD, large);
+  mallopt(M_TRIM_THRESHOLD, large);
+  mallopt(M_ARENA_MAX, 2);
 }
 
 bool try_lock(int fd) {

@@ -20,6 +20,9 @@ struct Account {
 bool find_user(const std::string &name, Account &found);
 bool find_group(const std::string &name, uint32_t &gid);
 
+// Large blocks go back to the system when they are freed, and threads that come and go leave no heaps of their own behind (mallopt(3)).
+void return_freed_memory();
+
 // An exclusive flock(2); false when another holds it.
 bool try_lock(int fd);
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import path from 'node:path'
+import { type DeclaredOptions, refuseSecondValues } from './core/cli/given-once.ts'
 import { nearestWord } from './core/cli/nearest-word.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
 import type { Logger } from './io/log/logger.ts'
@@ -87,6 +88,7 @@ async function runCommandLine(): Promise<number> {
     .epilogue(
       '"keylime ROLE --help" has the options and examples of a role. Exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
     )
+    .middleware(onceEach as never) // its types leave the second argument out
     .fail(failUsage)
   for (const [name, { describe, load }] of Object.entries(COMMANDS)) {
     cli = cli.command(
@@ -105,6 +107,8 @@ async function runCommandLine(): Promise<number> {
   await cli.parseAsync()
   return chosen ? chosen() : 0
 }
+
+const onceEach = (argv: Record<string, unknown>, parser: { getOptions(): DeclaredOptions }) => refuseSecondValues(argv, parser.getOptions())
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
 async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger) {

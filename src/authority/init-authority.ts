@@ -10,6 +10,7 @@ import type { Certificate } from '../core/pki/types.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { type CaAccess, isCaDirectory } from './ca-access.ts'
+import { beginAuthority, endAuthority, removeAuthority, requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
 import { KeyStore } from './key-store.ts'
 import { withDirectoryLock } from './open-authority.ts'
@@ -19,18 +20,37 @@ const DAY_MS = 86_400_000
 
 /** Makes a new authority. @throws KeylimeError `already_exists` unless `replace`, because everything that the old one issued becomes worthless. */
 export async function initAuthority(access: CaAccess, replace: boolean): Promise<Certificate> {
-  if (!replace && (await isCaDirectory(access.directory))) {
-    throw new KeylimeError('already_exists', `${access.directory} holds an authority already`, {
+  const { directory } = access
+  await requireWholeAuthority(directory)
+  if (!(await isCaDirectory(directory))) return initCaDirectory(access)
+  if (!replace) {
+    throw new KeylimeError('already_exists', `${directory} holds an authority already`, {
       hint: 'choose another directory with -d, or add --yes to destroy it and everything that it has issued',
     })
   }
-  return initCaDirectory(access)
+  return withDirectoryLock(access, async () => {
+    await beginAuthority(directory)
+    await removeAuthority(directory)
+    return init(access)
+  })
 }
 
-/** Makes a new authority. What an earlier one left in the directory is deleted first, as upstream does. */
+/**
+ * Makes a new authority, in a directory that is empty or not there. When somebody else just made one, that is it.
+ * @throws KeylimeError `refused` when anything else is in the directory.
+ */
 export async function initCaDirectory(access: CaAccess): Promise<Certificate> {
-  await fs.mkdir(access.directory, { recursive: true, mode: 0o700 })
-  return withDirectoryLock(access, () => init(access))
+  const { directory } = access
+  await requireWholeAuthority(directory)
+  if (!(await isCaDirectory(directory))) await requireRoomForAuthority(directory)
+  await fs.mkdir(directory, { recursive: true, mode: 0o700 })
+  return withDirectoryLock(access, async () => {
+    await requireWholeAuthority(directory)
+    if (await isCaDirectory(directory)) return parseCertificate(await readText(path.join(directory, 'cacert.crt')))
+    await requireRoomForAuthority(directory)
+    await beginAuthority(directory)
+    return init(access)
+  })
 }
 
 async function init(access: CaAccess): Promise<Certificate> {
@@ -45,13 +65,11 @@ async function init(access: CaAccess): Promise<Certificate> {
     notAfter: now + settings.caLifetimeDays * DAY_MS,
     crlUrl: settings.crlUrl,
   })
-  for (const name of await fs.readdir(directory)) {
-    if (/\.(pem|crt|zip|der)$/.test(name) || name === 'private.yml') await fs.rm(path.join(directory, name))
-  }
   const store = await KeyStore.create(access, keys.privateKey, 1)
   await writeFileAtomic(path.join(directory, 'ca-public.pem'), publicKeyPem(keys.publicKey), 0o640)
   await publishCrl({ access, certificate, key: keys.privateKey, store })
   await writeFileAtomic(path.join(directory, 'cacert.crt'), certificate.pem, 0o640) // last: with it the directory counts as made
+  await endAuthority(directory)
   return certificate
 }
 

@@ -3,6 +3,7 @@ import type { RevocationList, RevocationReason } from '../core/pki/crl.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { withFileLock } from '../io/files/file-lock.ts'
 import { type CaAccess, requireCaDirectory } from './ca-access.ts'
+import { requireWholeAuthority } from './ca-directory.ts'
 import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
 import { type Issuer, openIssuer } from './issuer.ts'
 import { publishCrl, revokeSerials } from './revocation-list.ts'
@@ -27,6 +28,7 @@ export interface OpenAuthority {
 
 /** Opens and locks the authority of a directory for as long as `work` runs. @throws KeylimeError `not_found`, `wrong_password`, `unavailable`. */
 export async function withAuthority<T>(access: CaAccess, work: (authority: OpenAuthority) => Promise<T>): Promise<T> {
+  await requireWholeAuthority(access.directory)
   await requireCaDirectory(access.directory)
   return withDirectoryLock(access, async () => work(opened(await openIssuer(access))))
 }

@@ -61,6 +61,9 @@ export class KeylimeError extends Error {
   }
 }
 
+/** Whether a word of another process is one of the codes. */
+export const isErrorCode = (word: string): word is ErrorCode => Object.hasOwn(CODES, word)
+
 export const isKeylimeError = (error: unknown): error is KeylimeError => error instanceof KeylimeError
 
 export const httpStatusOf = (code: ErrorCode): number => CODES[code].http

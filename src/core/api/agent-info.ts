@@ -8,6 +8,8 @@ const deliveryProgress = z.object({
   state: z.enum(['none', 'unpacking', 'unpacked', 'key_only', 'not_allowed', 'failed']),
   files: z.number().int().min(0),
   script: z.enum(['none', 'running', 'done', 'failed']),
+  script_exit: z.number().int().nullish(),
+  script_error: prose.nullish(),
   error: prose.nullish(),
 })
 export type DeliveryProgress = Required<z.infer<typeof deliveryProgress>>

@@ -16,7 +16,7 @@ const shownFailure = z.looseObject({
   context: z.looseObject({ message: prose.nullish() }),
 })
 
-/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released` and `failures` are ours alone. */
+/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released`, `failures` and the names of policies are ours alone. */
 export const agentStatus = z.looseObject({
   operational_state: z.number().int(),
   v: z.string().max(64).nullish(),
@@ -26,6 +26,8 @@ export const agentStatus = z.looseObject({
   meta_data: json,
   has_mb_refstate: whole,
   has_runtime_policy: whole,
+  runtime_policy_name: z.string().max(512).nullish(),
+  mb_policy_name: z.string().max(512).nullish(),
   accept_tpm_hash_algs: names,
   accept_tpm_encryption_algs: names,
   accept_tpm_signing_algs: names,

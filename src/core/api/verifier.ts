@@ -41,6 +41,11 @@ export type EnrolmentRequest = z.infer<typeof enrolment>
 export const enrolmentUpdate = enrolment.partial()
 export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
 
+/** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. */
+export const enrolmentCheck = z.object({
+  refused: z.object({ code: z.string().max(64), message: prose, hint: prose.optional() }).nullable(),
+})
+
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */
 const policyWarnings = z.object({ warnings: z.array(z.object({ policy: prose, path: prose, message: prose })).max(10_000) })
 

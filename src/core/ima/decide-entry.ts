@@ -30,6 +30,9 @@ export interface Judging {
 /** Microseconds, on a slow machine, of what may take longest in an entry: see `Effort`. */
 const COST = { excludeCharacter: 1, excludeStep: 0.002, key: 300, keyByte: 0.005, dmRule: 20, unaccepted: 30, digest: 0.5 }
 
+/** Bytes of the longest path (PATH_MAX). A longer name is no file's: as the name of a member it would be copied and kept. */
+const MAX_PATH = 4096
+
 const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
 
 /**
@@ -158,7 +161,7 @@ function unaccepted(
     got: entry.digest,
     ...boundedExpected([...(known ?? []), ...also]),
     ...(signature ? { signed_by: signature.keyId } : {}),
-    accept: { [member]: { [entry.name]: [entry.digest] } },
+    ...(entry.name.length > MAX_PATH ? {} : { accept: { [member]: { [entry.name]: [entry.digest] } } }),
     meaning: acceptanceMeaning(member, shown(entry.name), known !== undefined || also.length > 0),
   }
   const unsigned = signature ? `; ${signature.reason}` : ''

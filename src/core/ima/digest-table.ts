@@ -2,6 +2,8 @@ import type { ImaEntry } from './entry.ts'
 
 /** Slots that a look-up visits at most, whatever names a policy or a log has. */
 export const MAX_PROBES = 64
+/** A record gives two bytes to the size of its name. */
+const MAX_RECORDED_NAME = 0xffff
 const { imul } = Math
 
 /** A table in the form that threads share: nothing in it is ever changed. */
@@ -48,7 +50,7 @@ export class DigestTable {
 
   /** Undefined for a name that is not listed. */
   get(name: string): readonly string[] | undefined {
-    if (!name.isWellFormed()) return this.#other(name)
+    if (name.length > MAX_RECORDED_NAME || !name.isWellFormed()) return this.#other(name)
     const bytes = Buffer.from(name)
     const at = this.#find(bytes, 0, bytes.length)
     return at < 0 ? this.#other(name) : this.#digestsAt(at)

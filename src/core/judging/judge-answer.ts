@@ -17,7 +17,7 @@ export interface JudgedAnswer {
  * @throws TooMuchEffort where the request bounds the effort.
  */
 export function judgeAnswer(bytes: Buffer, known: KnownAgent, request: EvidenceRequest): JudgedAnswer | string {
-  const reply = readReply(bytes)
+  const reply = readReply(bytes, () => undefined)
   return typeof reply === 'string' ? reply : judgeRead(reply, known, request)
 }
 
@@ -28,13 +28,18 @@ export function judgeRead(reply: { results: unknown }, known: KnownAgent, reques
   return { verdict, reply: reply.results, hashAlg: typeof hashAlg === 'string' ? hashAlg.slice(0, MAX_HASH_NAME) : '' }
 }
 
-/** The first half: `results` of an answer. @returns a sentence when it is no answer of the protocol. */
-export function readReply(bytes: Buffer): { results: unknown } | string {
+/**
+ * The first half: `results` of an answer. @param letGo called as soon as the bytes are not needed any more. @returns a sentence when it is no answer
+ * of the protocol.
+ */
+export function readReply(bytes: Buffer, letGo: () => void): { results: unknown } | string {
   const excess = jsonExcess(bytes, ANSWER_LIMITS)
   if (excess) return `the answer ${excess}`
+  const text = bytes.toString('utf8')
+  letGo()
   let json: unknown
   try {
-    json = JSON.parse(bytes.toString('utf8'))
+    json = JSON.parse(text)
   } catch {
     return 'the answer is not JSON'
   }

@@ -1,13 +1,14 @@
 import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
+import type { HashName } from '../tpm/algorithms.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
 import type { BootEvidence, BootPolicy } from './boot-evidence.ts'
 import { type BootEventLog, parseEventLog } from './event-log.ts'
 import { EXAMPLE_PCRS, judgeByExample } from './example/example-policy.ts'
 import { explainMismatch, knownDigests } from './explain-mismatch.ts'
 import { parseReferenceState, type ReferenceState } from './reference-state.ts'
-import { bootAggregates, pcrStart, replayEventLog } from './replay.ts'
+import { bootAggregates, fittingStart, PCR0_STARTS, pcrStart, replayEventLog } from './replay.ts'
 import { describeEvent, type SeenEvent, seeEvents } from './see-events.ts'
 
 /** PCRs of firmware, boot loader and kernel (protocol 0): all but IMA's and the data PCR, below 16. */
@@ -109,7 +110,9 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
     const got = pcrs.values.get(pcr)!
     const expected = values.get(pcr) ?? Buffer.alloc(got.length)
     const events: SeenEvent[] = seen.filter(({ event }) => event.pcr === pcr)
-    const explanation = explainMismatch(events, { bank: pcrs.hash, start: pcrStart(log, pcr, pcrs.hash), quoted: got, known })
+    const explanation =
+      explainStart(log, pcr, pcrs.hash, got) ??
+      explainMismatch(events, { bank: pcrs.hash, start: pcrStart(log, pcr, pcrs.hash), quoted: got, known })
     return failure('measured_boot', `invalid_pcr_${pcr}`, {
       message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : ''}`,
       pcr,
@@ -119,6 +122,18 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
       ...explanation,
     })
   })
+}
+
+const START_WORDS: Record<number, string> = {
+  [PCR0_STARTS.plain]: 'the TPM was started from locality 0 and without an H-CRTM, and the log says otherwise',
+  [PCR0_STARTS.locality3]: 'the TPM was started from locality 3, and the log has no StartupLocality event that says so',
+  [PCR0_STARTS.hcrtm]: 'an H-CRTM was measured before the TPM was started, and the log has no event of it',
+}
+
+/** The log fits, but for where PCR 0 begins. */
+function explainStart(log: BootEventLog, pcr: number, bank: HashName, quoted: Buffer): { cause: string; start: number } | null {
+  const start = pcr === 0 ? fittingStart(log, bank, quoted) : null
+  return start === null ? null : { cause: `they lead to it when PCR 0 begins at 0…0${start}: ${START_WORDS[start]}`, start }
 }
 
 /** What the policy of that name says of the log (policies C.5). */

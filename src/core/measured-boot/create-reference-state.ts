@@ -70,7 +70,7 @@ const digestOf = ({ digest }: SeenEvent): Record<string, string> => (digest === 
 function firmwareOf(events: readonly SeenEvent[], warnings: string[]): Record<string, unknown> {
   const version = events.find(({ type }) => type === 'EV_S_CRTM_VERSION')
   if (!version) warnings.push('the boot log has no version of the firmware (EV_S_CRTM_VERSION): policy example will refuse this state')
-  const volumes = events.filter(({ type }) => type.startsWith('EV_EFI_PLATFORM_FIRMWARE_BLOB'))
+  const volumes = events.filter(({ type }) => type === 'EV_EFI_HCRTM_EVENT' || type.startsWith('EV_EFI_PLATFORM_FIRMWARE_BLOB'))
   return { ...(version ? { scrtm: digestOf(version) } : {}), platform_firmware: volumes.map(digestOf) }
 }
 

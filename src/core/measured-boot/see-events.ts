@@ -74,6 +74,7 @@ function standing(event: BootEvent, type: string, content: EventContent): string
       return measuredText(event, type, content.text)
     default:
       if (type === 'EV_NO_ACTION') return `note ${JSON.stringify(printable(event.data.toString('latin1', 0, 16).replace(/\0.*$/s, '')))}`
+      if (type === 'EV_EFI_HCRTM_EVENT') return 'firmware that was measured before the TPM was started (H-CRTM)'
       return type === 'EV_S_CRTM_VERSION' ? 'firmware version' : type === 'EV_SEPARATOR' ? 'separator' : 'data of the firmware'
   }
 }

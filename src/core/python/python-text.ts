@@ -1,3 +1,5 @@
+import { CONTROLS } from '../printable.ts'
+
 /** A value as Python's `repr` prints it: upstream's tools print dictionaries so, and scripts parse them. */
 export function pythonRepr(value: unknown): string {
   if (value === null || value === undefined) return 'None'
@@ -22,11 +24,17 @@ export function pythonLogLine(configured: boolean, record: { name: string; level
 
 function quoted(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'"
-  const body = text.replace(/[\\\n\r\t\u0000-\u001f\u007f]/g, escaped).replaceAll(quote, quote === "'" ? "\\'" : quote)
+  const body = text
+    .replace(/\\/g, escaped)
+    .replace(CONTROLS, escaped)
+    .replaceAll(quote, quote === "'" ? "\\'" : quote)
   return quote + body + quote
 }
 
 function escaped(character: string): string {
   const known = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[character]
-  return known ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`
+  if (known) return known
+  const code = character.codePointAt(0)!
+  const [letter, digits] = code < 0x100 ? ['x', 2] : code < 0x10000 ? ['u', 4] : ['U', 8]
+  return `\\${letter}${code.toString(16).padStart(digits as number, '0')}`
 }

@@ -7,12 +7,25 @@ import { readFile, unreadable } from './read-file.ts'
 const MAX_FILES = 10_000
 
 /**
- * All files below `directory`, sub-directories included, sorted by name. @throws KeylimeError `archive_refused` for links, devices and the like, `payload_too_large`
- * as soon as the files are together larger than `maxBytes`, `not_found` when there is no such directory.
+ * All files below several directories, as if they were one: sub-directories included, sorted by name. @throws KeylimeError `archive_refused` for links, devices
+ * and the like, and for a name that two directories have; `payload_too_large` as soon as the files are together larger than `maxBytes`; `not_found` when there
+ * is no such directory.
  */
-export async function readIncludeDirectory(directory: string, maxBytes: number): Promise<PackageEntry[]> {
+export async function readIncludeDirectories(directories: readonly string[], maxBytes: number): Promise<PackageEntry[]> {
   const state = { entries: [] as PackageEntry[], bytes: 0, maxBytes }
-  await collect(directory, '', state)
+  const from = new Map<string, string>()
+  for (const directory of directories) {
+    const before = state.entries.length
+    await collect(directory, '', state)
+    for (const { name } of state.entries.slice(before)) {
+      const other = from.get(name)
+      if (other !== undefined)
+        throw new KeylimeError('archive_refused', `${name} is in ${other} and in ${directory}`, {
+          hint: 'a payload has one file of a name: leave one of them out',
+        })
+      from.set(name, directory)
+    }
+  }
   return state.entries.sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 

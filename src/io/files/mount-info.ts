@@ -37,6 +37,20 @@ export function parseMountInfo(text: string): MountEntry[] {
 export const mountAt = (directory: string): MountEntry | undefined =>
   parseMountInfo(fs.readFileSync('/proc/self/mountinfo', 'utf8')).findLast((entry) => entry.mountPoint === directory)
 
+/** Options of the mount on which a directory lies, those of its file system too; undefined when it cannot be found out. */
+export function mountOptionsOf(directory: string): string[] | undefined {
+  try {
+    const real = fs.realpathSync(directory)
+    const inside = (mountPoint: string) => mountPoint === '/' || real === mountPoint || real.startsWith(`${mountPoint}/`)
+    const entries = parseMountInfo(fs.readFileSync('/proc/self/mountinfo', 'utf8')).filter(({ mountPoint }) => inside(mountPoint))
+    const longest = Math.max(...entries.map(({ mountPoint }) => mountPoint.length))
+    const entry = entries.findLast(({ mountPoint }) => mountPoint.length === longest)
+    return entry && [...entry.options, ...entry.superOptions]
+  } catch {
+    return undefined
+  }
+}
+
 /** Blank, tab, newline and backslash are written as `\040` and so on. */
 const unescaped = (text: string): string =>
   text.replace(/\\([0-7]{3})/g, (_all, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))

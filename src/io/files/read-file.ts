@@ -12,9 +12,11 @@ export interface ReadOptions {
   readonly hint?: string
   /** More is `payload_too_large`. */
   readonly maxBytes?: number
+  /** The next step then. */
+  readonly tooLargeHint?: string
 }
 
-export type SyncReadOptions = Omit<ReadOptions, 'maxBytes'>
+export type SyncReadOptions = Omit<ReadOptions, 'maxBytes' | 'tooLargeHint'>
 
 /** The whole of a file. @throws KeylimeError `not_found`, `file_failed` or `payload_too_large`, naming the file; what to do about it is the hint. */
 export async function readFile(file: string, options: ReadOptions = {}): Promise<Buffer> {
@@ -62,7 +64,7 @@ const HINTS: Readonly<Record<string, (file: string) => string>> = {
 }
 
 /** Never reads more than one byte over the limit: a pipe or a device has no size. */
-async function readBounded(file: string, maxBytes: number, { option, hint }: ReadOptions): Promise<Buffer> {
+async function readBounded(file: string, maxBytes: number, { option, tooLargeHint }: ReadOptions): Promise<Buffer> {
   const handle = await fs.promises.open(file, 'r')
   try {
     const { size } = await handle.stat()
@@ -75,7 +77,7 @@ async function readBounded(file: string, maxBytes: number, { option, hint }: Rea
     if (bytes <= maxBytes) return Buffer.concat(chunks)
     const found = size > maxBytes ? `has ${size} bytes` : 'has no end'
     throw new KeylimeError('payload_too_large', `${option ? `${option}: ` : ''}${file} ${found}, ${maxBytes} is the limit`, {
-      ...(hint ? { hint } : {}),
+      ...(tooLargeHint ? { hint: tooLargeHint } : {}),
     })
   } finally {
     await handle.close()

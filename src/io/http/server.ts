@@ -3,11 +3,10 @@ import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { hostPort } from '../../core/api/host-port.ts'
-import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
-import { peerNetwork } from './peer-network.ts'
+import { HandshakeLimit } from './handshake-limit.ts'
 
 export interface ServerTls {
   /** PEM texts. */
@@ -63,23 +62,20 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   return { port: (server.address() as AddressInfo).port, close: (drainSeconds = 2) => closeServer(server, drainSeconds) }
 }
 
-/**
- * A handshake costs more than most requests, and comes before any other bound: who makes new connections too often gets none for a moment. Connections
- * that are there are not touched.
- */
-const HANDSHAKES: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { perSecond: 200, burst: 2000 } }
-
+/** Who makes new connections too often gets none for a moment. Connections that are there are not touched. */
 function limitHandshakes(server: http.Server | https.Server, logger: Logger): void {
-  const limiter = new RateLimiter(HANDSHAKES)
+  const limit = new HandshakeLimit()
   const begin = server.listeners('connection')
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    if (limiter.take(peerNetwork(socket.remoteAddress ?? ''), performance.now()) === 0)
-      for (const listener of begin) listener.call(server, socket)
+    if (limit.admits(socket, performance.now())) for (const listener of begin) listener.call(server, socket)
     else {
       logger.debug('too many new connections', { from: socket.remoteAddress })
       socket.destroy()
     }
+  })
+  server.on('secureConnection', (socket: TLSSocket) => {
+    if (socket.authorized) limit.proved(socket)
   })
 }
 

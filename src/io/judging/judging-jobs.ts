@@ -53,8 +53,7 @@ export function judgingJobs() {
         ak: parsePublicArea(job.ak),
         policy: unpackAgentPolicy(job.policy, shelf, withNativeAddon(rules)),
       }
-      const reply = readReply(asBuffer(job.answer))
-      letGo(job.answer)
+      const reply = readReply(asBuffer(job.answer), () => letGo(job.answer))
       if (typeof reply === 'string') return { kind: 'unreadable', reason: reply }
       const judged = judgeRead(reply, known, request)
       const imaKeys = job.policy.imaKeys ? textOf(job.policy.imaKeys.text) : ''

@@ -1,5 +1,6 @@
 import os from 'node:os'
 import type { Judging } from '../../core/judging/judging.ts'
+import { nativeAddon } from '../native/native-addon.ts'
 import type { QueueLimits } from '../workers/job-queue.ts'
 import { startWorker } from '../workers/start-worker.ts'
 import { createWorkerPool } from '../workers/worker-pool.ts'
@@ -26,8 +27,12 @@ const MAX_WAIT_MS = 60_000
 const IDLE_MS = 30_000
 const PATIENCE = 4
 
-/** Judging with worker threads of this executable; none is started before it is needed. */
+/**
+ * Judging with worker threads of this executable; none is started before it is needed. What bodies and threads took goes back to the system when
+ * they are gone: otherwise a few large requests would raise the memory of the process for good.
+ */
 export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): Judging {
+  nativeAddon().returnFreedMemory()
   const count = workers > 0 ? workers : Math.min(8, Math.max(2, os.availableParallelism() - 1))
   const pool = createWorkerPool<JudgingJobs>({
     start: startWorker,

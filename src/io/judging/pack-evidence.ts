@@ -1,13 +1,11 @@
-import zlib from 'node:zlib'
 import { LOGS, type RoundEvidence, readEvidence, type StoredEvidence, storeEvidence } from '../../core/explanation/stored-evidence.ts'
 import type { KeptEvidence } from '../../core/judging/judging.ts'
+import { packJson, unpackJson } from './packed-json.ts'
 
-/** Of one agent in memory while it is compressed, in characters of its answer. */
+/** Of one agent's answer, in characters. */
 const MAX_TEXT = 48 << 20
 /** As large as what is packed can be: a database that was changed cannot fill the memory. */
 const MAX_UNPACKED = 4 * MAX_TEXT
-/** Digests have no patterns to search for: more work makes a measurement list larger, not smaller. */
-const FASTEST = { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } }
 const NOTHING_KEPT: KeptEvidence = { evidence: null, cut: ['evidence'] }
 
 /** Compresses evidence; a log that leaves no room is left out, and named. Never throws: the verdict does not wait for what is kept of it. */
@@ -17,8 +15,8 @@ export function packEvidence(evidence: RoundEvidence, maxBytes: number): KeptEvi
       const cut = LOGS.slice(0, count)
       const stored = storeEvidence(evidence, cut)
       if (textSize(stored.reply) > MAX_TEXT) continue
-      const bytes = zlib.zstdCompressSync(JSON.stringify(stored), FASTEST)
-      if (bytes.length <= maxBytes) return { evidence: bytes, cut: [...cut] }
+      const bytes = packJson(stored, maxBytes)
+      if (bytes) return { evidence: bytes, cut: [...cut] }
     }
   } catch {} // no memory, or a text that is too long
   return NOTHING_KEPT
@@ -31,5 +29,4 @@ function textSize(reply: unknown): number {
 }
 
 /** The content of what `packEvidence` made. @throws KeylimeError `invalid_request` when the database was changed by somebody else. */
-export const unpackEvidence = (bytes: Uint8Array): StoredEvidence =>
-  readEvidence(JSON.parse(zlib.zstdDecompressSync(bytes, { maxOutputLength: MAX_UNPACKED }).toString('utf8')))
+export const unpackEvidence = (bytes: Uint8Array): StoredEvidence => readEvidence(unpackJson(bytes, MAX_UNPACKED))

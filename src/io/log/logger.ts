@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import winston from 'winston'
+import { printable, printableJson } from '../../core/printable.ts'
 import { boundValue } from '../../core/verdict/bounded-text.ts'
 
 /** What the roles need of a logger. Fields are facts for machines; secrets never get here (decision 36). */
@@ -23,6 +24,8 @@ export interface LoggerOptions {
 }
 
 const MAX_LINE = 8192
+/** Where winston keeps the finished line (package triple-beam). */
+const MESSAGE = Symbol.for('message')
 /** Of each field, and of the message: texts of strangers get into both. */
 const FIELD_LIMITS = { maxText: MAX_LINE, maxMembers: 100, maxDepth: 6, maxTotal: MAX_LINE }
 const PRIORITY: Readonly<Record<string, number>> = { error: 3, warn: 4, info: 6, debug: 7 }
@@ -40,7 +43,7 @@ export function createLogger(options: LoggerOptions): Logger {
     silent: options.level === 'silent',
     level: options.level === 'silent' ? 'error' : (options.level ?? 'info'),
     defaultMeta: { name: options.name },
-    format: combine(timestamp(), boundedFields(), options.format === 'json' ? json() : text),
+    format: combine(timestamp(), boundedFields(), options.format === 'json' ? combine(json(), jsonLine()) : text),
     transports: [new winston.transports.Stream({ stream: options.stream ?? process.stderr })],
   }) as unknown as Logger
 }
@@ -59,4 +62,9 @@ export function stderrIsJournal(env: Readonly<Record<string, string | undefined>
   return env['JOURNAL_STREAM'] === `${dev}:${ino}`
 }
 
-const oneLine = (line: string) => line.slice(0, MAX_LINE).replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) => (c === '\n' ? ' | ' : '?'))
+const oneLine = (line: string) => printable(line.slice(0, MAX_LINE).replaceAll('\n', ' | '))
+
+const jsonLine = winston.format((info) => {
+  info[MESSAGE] = printableJson(String(info[MESSAGE]))
+  return info
+})

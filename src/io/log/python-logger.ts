@@ -1,3 +1,4 @@
+import { printable } from '../../core/printable.ts'
 import { pythonLogLine } from '../../core/python/python-text.ts'
 
 const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR', 'CRITICAL']
@@ -9,6 +10,7 @@ export function pythonLogger(name: string, { configured, level: lowest }: { conf
   const stream = configured ? process.stdout : process.stderr
   return (level, text) => {
     if (LEVELS.indexOf(level) < LEVELS.indexOf(lowest)) return
-    stream.write(`${pythonLogLine(configured, { name, level, text, now: Date.now() })}\n`)
+    const lines = text.split('\n').map(printable).join('\n')
+    stream.write(`${pythonLogLine(configured, { name, level, text: lines, now: Date.now() })}\n`)
   }
 }

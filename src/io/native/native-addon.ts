@@ -75,6 +75,8 @@ export interface NativeAddon {
   sendDatagram(socketPath: string, text: string): void
   findUser(name: string): { uid: number; gid: number } | null
   findGroup(name: string): number | null
+  /** For the whole process: what is freed goes back to the system at once (mallopt(3)). */
+  returnFreedMemory(): void
   /** Exclusive flock(2); false when another process holds it. */
   tryLock(fd: number): boolean
 }

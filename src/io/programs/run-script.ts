@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import fs from 'node:fs'
 import { createLineSplitter } from './line-splitter.ts'
+import { exitReason, startFailure } from './start-failure.ts'
 
 export interface ScriptRun {
   /** Absolute path. */
@@ -27,6 +28,8 @@ export interface ScriptResult {
   timedOut: boolean
   /** Why it could not be started at all. */
   startError?: string
+  /** What the exit code alone does not say, when it is known. */
+  reason?: string
   durationSeconds: number
   outputBytes: number
   /** Bytes of output that were read but not handed on. */
@@ -45,8 +48,8 @@ const SHELLS = ['/bin/bash', '/bin/sh']
 export function runScript(run: ScriptRun): Promise<ScriptResult> {
   const started = performance.now()
   const output = boundedOutput(run)
-  const { command, args } = commandFor(run.file)
   return new Promise((resolve) => {
+    const { command, args } = commandFor(run.file)
     const child = spawn(command, [...args, ...(run.args ?? [])], {
       cwd: run.cwd,
       env: run.env,
@@ -67,9 +70,17 @@ export function runScript(run: ScriptRun): Promise<ScriptResult> {
       child.stderr.destroy()
       output.end()
       const durationSeconds = (performance.now() - started) / 1000
-      resolve({ ...result, timedOut: limit.timedOut(), durationSeconds, outputBytes: output.bytes(), droppedBytes: output.dropped() })
+      const reason = exitReason(run.file, result.exitCode)
+      resolve({
+        ...result,
+        ...(reason ? { reason } : {}),
+        timedOut: limit.timedOut(),
+        durationSeconds,
+        outputBytes: output.bytes(),
+        droppedBytes: output.dropped(),
+      })
     }
-    child.once('error', (error) => finish({ exitCode: null, signal: null, startError: error.message }))
+    child.once('error', (error) => finish({ exitCode: null, signal: null, startError: startFailure(run.file, error) }))
     child.once('exit', (exitCode, signal) => (drain = setTimeout(() => finish({ exitCode, signal }), DRAIN_MS)))
     child.once('close', (exitCode, signal) => finish({ exitCode, signal }))
   })
@@ -78,11 +89,15 @@ export function runScript(run: ScriptRun): Promise<ScriptResult> {
 /** A file with `#!`, or a binary, starts itself; a plain text is for the shell. */
 function commandFor(file: string): { command: string; args: string[] } {
   const head = Buffer.alloc(4)
-  const fd = fs.openSync(file, 'r')
   try {
-    fs.readSync(fd, head, 0, 4, 0)
-  } finally {
-    fs.closeSync(fd)
+    const fd = fs.openSync(file, 'r')
+    try {
+      fs.readSync(fd, head, 0, 4, 0)
+    } finally {
+      fs.closeSync(fd)
+    }
+  } catch {
+    return { command: file, args: [] } // the attempt to start it says why it cannot be read
   }
   const startsItself = head.subarray(0, 2).toString('latin1') === '#!' || head.toString('latin1') === '\x7fELF'
   if (startsItself) return { command: file, args: [] }

@@ -1,4 +1,5 @@
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
+import { printable, printableJson } from '../../core/printable.ts'
 
 /** A failed attestation is told with each of its failures: more than a line of a log has room for. */
 const MAX_TEXT = 64 << 10
@@ -9,12 +10,19 @@ export function printFailure(error: unknown, options: { debug: boolean; json: bo
   const known = isKeylimeError(error)
   if (options.json) {
     const hint = known && error.hint ? { hint: error.hint } : {}
-    process.stderr.write(`${JSON.stringify({ error: known ? error.code : 'bug', message, causes, ...hint })}\n`)
+    process.stderr.write(`${printableJson(JSON.stringify({ error: known ? error.code : 'bug', message, causes, ...hint }))}\n`)
     return
   }
   const lines = [`error: ${message}`, ...causes.filter((cause) => !message.includes(cause)).map((cause) => `  because: ${cause}`)]
   if (known && error.hint) lines.push(`hint: ${error.hint}`)
   if (!known) lines.push('This is a bug in keylime. "--debug" shows where.')
   if (options.debug && error instanceof Error) lines.push(error.stack ?? '')
-  process.stderr.write(`${lines.join('\n')}\n`)
+  process.stderr.write(lines.map((line) => `${indented(line)}\n`).join(''))
 }
+
+/** A text of several lines cannot have one that looks like ours. */
+const indented = (text: string): string =>
+  text
+    .split('\n')
+    .map((line, i) => (i === 0 || line.startsWith('  ') ? '' : '  ') + printable(line))
+    .join('\n')

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import { printable } from '../../core/printable.ts'
 
 export interface TerminalOptions {
   readonly stream: NodeJS.WriteStream
@@ -7,7 +8,11 @@ export interface TerminalOptions {
   readonly plain?: boolean
 }
 
-type Style = Parameters<typeof styleText>[0]
+/** A word of ours in colour. */
+export interface Mark {
+  style: Parameters<typeof styleText>[0]
+  text: string
+}
 
 /** Writes lines; on a terminal with colour and one live line that is overwritten, on a pipe plain lines without escape codes. */
 export class Terminal {
@@ -30,15 +35,16 @@ export class Terminal {
     return this.#stream.columns ?? 100
   }
 
-  /** A line that stays. */
-  line(text: string): void {
-    this.#stream.write(`${this.#clear()}${text}\n`)
+  /** A line that stays, whatever `text` holds. @param mark stands before it. */
+  line(text: string, mark?: Mark): void {
+    const before = mark ? `${this.#styled(mark)} ` : ''
+    this.#stream.write(`${this.#clear()}${before}${printable(text)}\n`)
   }
 
   /** A line that the next one overwrites; nothing on a pipe. */
   live(text: string): void {
     if (!this.#live) return
-    this.#stream.write(`${this.#clear()}${text.slice(0, this.width - 1)}`)
+    this.#stream.write(`${this.#clear()}${printable(text.slice(0, this.width - 1))}`)
     this.#liveLine = true
   }
 
@@ -46,7 +52,7 @@ export class Terminal {
     this.#stream.write(this.#clear())
   }
 
-  style(style: Style, text: string): string {
+  #styled({ style, text }: Mark): string {
     return this.#colour ? styleText(style, text, { validateStream: false }) : text
   }
 
@@ -56,15 +62,6 @@ export class Terminal {
     return clear
   }
 }
-
-/** What could leave its line, forge another one or turn its direction: control characters, and those of Unicode that do the same. */
-const CONTROLS = /[\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g
-
-/** A text from outside, fit for one line of a terminal. */
-export const printable = (text: string): string => text.replace(CONTROLS, '?')
-
-/** The same JSON with the same characters as escapes: it may be looked at on a terminal. */
-export const printableJson = (json: string): string => json.replace(CONTROLS, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
 /** Aligned columns without frames; the last column is not padded. Control characters cannot leave their cell. */
 export function alignColumns(rows: readonly (readonly string[])[]): string[] {

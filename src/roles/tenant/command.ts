@@ -1,12 +1,15 @@
 import type { Argv } from 'yargs'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { printableJson, Terminal } from '../../io/terminal/terminal.ts'
+import { DROPPABLE } from '../../core/policy/demand-changes.ts'
+import { printableJson } from '../../core/printable.ts'
+import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
+import { refuseWithoutEffect } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
+import { expectPolicy } from './policies/policy-resource.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
-import { expectSuccess } from './services/verifier-service.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
 import { loadTenantSettings } from './tenant-settings.ts'
@@ -28,7 +31,7 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
-      .parserConfiguration({ 'short-option-groups': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
+      .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
       .usage(
         'Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant [add|status|delete|…] [options]',
       )
@@ -46,13 +49,17 @@ export const command = {
       .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
       .option('agent-api-version', text('API version of the agent; default: ask it'))
       .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself: do not contact it' })
-      .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file'], 'What to deliver:')
+      .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
       .option('file', text('A file, or a zip that the agent unpacks', { alias: 'f' }))
       .option('cert', { type: 'string', describe: 'Certificates from the authority in this directory; no value: KEYLIME_DIR/ca' })
-      .option('include', text('With --cert: everything in this directory'))
+      .option('include', text('With --cert: everything in this directory; may be given several times', { array: true }))
       .option('key', text('A key file made by userdata-encrypt', { alias: 'k' }))
       .option('payload', text('With -k: the payload encrypted with that key', { alias: 'p' }))
       .option('verify', { type: 'boolean', describe: 'Stop the agent’s attestation when it cannot prove that it derived the key' })
+      .option('wait-script', {
+        type: 'boolean',
+        describe: 'Wait until the script of the payload has ended, and fail when it fails (default; --no-wait-script: do not)',
+      })
       .option('password-file', text('File with the password of the authority; default: KEYLIME_CA_PASSWORD, or ask'))
       .group(
         [
@@ -63,6 +70,7 @@ export const command = {
           'runtime-policy-sig-key',
           'mb-policy',
           'mb-policy-name',
+          'drop',
         ],
         'What it must prove:',
       )
@@ -73,6 +81,13 @@ export const command = {
       .option('runtime-policy-sig-key', text('Public key that signed the policy'))
       .option('mb-policy', text('File with the measured boot policy, or `default` (mb_refstate)', { alias: 'mb_refstate' }))
       .option('mb-policy-name', text('Name of a stored measured boot policy'))
+      .option(
+        'drop',
+        text('update: what may be taken away; all else that is not named stays. May be given several times', {
+          array: true,
+          choices: DROPPABLE,
+        }),
+      )
       .group(['registrarhost', 'registrarport', 'cv', 'cvport', 'cvid', 'nvc'], 'Servers (default: tenant.conf):')
       .option('registrarhost', text('Registrar [registrar_ip]', { alias: 'r' }))
       .option('registrarport', { type: 'number', requiresArg: true, alias: 'rp', describe: 'Its TLS port [registrar_port]' })
@@ -91,17 +106,17 @@ export const command = {
       })
       .option('packages', {
         type: 'boolean',
-        default: true,
         describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
       })
       .group(['wait', 'timeout', 'json', 'quiet'], 'How:')
-      .option('wait', { type: 'boolean', default: true, describe: 'Wait for the first verdict (--no-wait: do not)' })
-      .option('timeout', { type: 'number', default: 60, requiresArg: true, describe: 'Seconds to wait' })
+      .option('wait', { type: 'boolean', describe: 'Wait for the verdict (default; --no-wait: do not)' })
+      .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
       .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     const action = commandOf(argv)
+    refuseWithoutEffect(action, namesGiven(argv))
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
     try {
@@ -146,7 +161,7 @@ function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) =
 
 /** @throws KeylimeError for answers that mean no; the exit code for those that are only bad news. */
 function exitCode(result: TenantResult): number {
-  if (result.type === 'policy') expectSuccess(result.answer.response)
+  if (result.type === 'policy') expectPolicy(result.answer)
   if (result.type !== 'status') return 0
   if (!result.registered && !result.status) throw new KeylimeError('agent_not_found', `the verifier does not have agent ${result.agentId}`)
   return result.status && ['FAIL', 'TIMEOUT'].includes(String(result.status['attestation_status'])) ? 3 : 0
@@ -156,20 +171,23 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
   const word = (name: string) => (typeof argv[name] === 'string' && argv[name] !== '' ? { [name]: argv[name] as string } : {})
   const renamed = Object.entries(NAMES).map(([from, to]) => {
     const value = argv[from]
-    if (Array.isArray(value)) throw new KeylimeError('usage', `--${from} was given more than once`)
-    return typeof value === 'number' && Number.isNaN(value) ? badNumber(from) : value === undefined || value === '' ? [] : [[to, value]]
+    return typeof value === 'number' && !Number.isFinite(value) ? badNumber(from) : value === undefined || value === '' ? [] : [[to, value]]
   })
   const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
   return {
     ...Object.fromEntries(renamed.flat()),
     ...word('file'),
-    ...word('include'),
     ...cert,
     command: action,
     wait: argv.wait ?? true,
+    waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
     timeoutSeconds: argv.timeout ?? 60,
+    ...(argv.timeout === undefined ? {} : { hurried: true }),
   }
 }
+
+/** Long names of the options that the command line has. */
+const namesGiven = (argv: Arguments): string[] => Object.keys(argv).filter((name) => argv[name] !== undefined && argv[name] !== false)
 
 function badNumber(option: string): never {
   throw new KeylimeError('usage', `--${option} must be a number`)
@@ -199,6 +217,8 @@ const NAMES: Record<string, keyof TenantOptions> = {
   cvport: 'verifierPort',
   cvid: 'verifierId',
   nvc: 'noVerifierCheck',
+  include: 'include',
+  drop: 'drop',
   all: 'all',
   patch: 'patch',
   only: 'only',

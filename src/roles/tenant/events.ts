@@ -1,5 +1,6 @@
 import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { IdentityQuote } from '../../core/api/identity-quote.ts'
+import type { DemandChange } from '../../core/policy/demand-changes.ts'
 
 /** What happened, in the order in which it happened. The renderers turn it into lines; nothing here is secret. */
 export type TenantEvent =
@@ -31,6 +32,7 @@ export type TenantEvent =
   | { readonly type: 'ek_verified'; readonly maker: string; readonly anchor: string }
   | { readonly type: 'ek_unchecked' }
   | { readonly type: 'ek_script_passed'; readonly script: string; readonly output: string }
+  | ({ readonly type: 'change' } & DemandChange)
   | { readonly type: 'share_sent'; readonly payloadBytes: number }
   | { readonly type: 'enrolled'; readonly agentId: string; readonly tries: number }
   | { readonly type: 'enrolled_status'; readonly agentId: string; readonly status: AgentStatus }

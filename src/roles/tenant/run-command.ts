@@ -3,6 +3,8 @@ import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
+import { trustOf } from './enrol/plan-enrolment.ts'
+import { waitForVerdict } from './enrol/wait-for-verdict.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
 import { findAgent, resolveAgentId } from './services/find-agent.ts'
@@ -68,7 +70,12 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
 
 function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
   const proof = delivered ? ', and its payload is delivered' : ''
-  return { type: 'done', agentId, summary: attested ? `agent ${agentId} is trusted${proof}` : `agent ${agentId} is enrolled${proof}` }
+  return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(attested)}${proof}` }
+}
+
+function trustText(attested: Enrolled['attested'], again = ''): string {
+  if (!attested) return 'enrolled'
+  return attested === 'by policy' ? `trusted${again}` : `attested${again} (no policy: any state is accepted)`
 }
 
 async function explain(context: TenantContext): Promise<TenantResult> {
@@ -81,7 +88,9 @@ async function reactivate(context: TenantContext): Promise<TenantResult> {
   const agentId = await verifierAgentId(context)
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
-  return { type: 'done', agentId, summary: `agent ${agentId} is attested again` }
+  if (!context.options.wait) return { type: 'done', agentId, summary: `agent ${agentId} will be attested again` }
+  const status = await waitForVerdict(context, agentId, false)
+  return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(trustOf(status), ' again')}` }
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {

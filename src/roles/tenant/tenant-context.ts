@@ -37,10 +37,11 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     keyPassword: config.client_key_password.reveal(),
     trusted: config.trusted_server_ca,
   })
+  const timeoutSeconds = options.hurried ? Math.min(options.timeoutSeconds, config.request_timeout) : config.request_timeout
   const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
   const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
   const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
-    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds: config.request_timeout, answers })
+    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds, answers })
   const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS), registrarAddress)
   const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS), verifierAddress)
   const agents: ApiClient[] = []
@@ -53,7 +54,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
         name: 'agent',
         url: url(pin === null ? 'http' : 'https', host, port),
         ...agentTls(identity, pin),
-        timeoutSeconds: config.request_timeout,
+        timeoutSeconds,
       })
       agents.push(client)
       return client

@@ -1,3 +1,5 @@
+import type { Droppable } from '../../core/policy/demand-changes.ts'
+
 /** What the operator asked for, whichever face the words came through. Empty text and undefined both mean: not given. */
 export interface TenantOptions {
   readonly command: string
@@ -17,7 +19,8 @@ export interface TenantOptions {
   readonly file?: string
   /** CA directory; `default` is KEYLIME_DIR/ca. */
   readonly cert?: string
-  readonly include?: string
+  /** Directories, all of them together. */
+  readonly include?: readonly string[]
   readonly keyFile?: string
   readonly payloadFile?: string
   readonly tpmPolicy?: string
@@ -42,6 +45,10 @@ export interface TenantOptions {
   readonly exclude?: string
   readonly mbPolicy?: string
   readonly mbPolicyName?: string
+  /** `update`: what may be taken away. */
+  readonly drop?: readonly Droppable[]
+  /** `update` drops whatever it does not name (upstream's face). */
+  readonly replaces?: boolean
   readonly verify?: boolean
   readonly agentApiVersion?: string
   readonly pushModel?: boolean
@@ -59,6 +66,10 @@ export interface TenantOptions {
   /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */
   readonly wait: boolean
   readonly timeoutSeconds: number
+  /** `timeoutSeconds` was asked for: no single request may take longer either. */
+  readonly hurried?: boolean
+  /** Wait until the script of the payload has ended (our face). */
+  readonly waitScript?: boolean
 }
 
 export const COMMANDS = [

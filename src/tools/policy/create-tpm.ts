@@ -29,7 +29,7 @@ export async function createTpm(options: TpmCreateOptions, tell: (note: string) 
     throw new KeylimeError('usage', '--ak verifies a quote, and there is none', { hint: 'give --quote FILE' })
   const pcrs = readPcrList(options.pcrsList, options.mask)
   const values = file
-    ? await readPcrFile(file, bank, pcrs)
+    ? await readPcrFile(file, bank, pcrs, tell)
     : quote
       ? await quotedPcrs(quote, bank, options.ak, tell)
       : await ownPcrs(tcti, bank, pcrs)

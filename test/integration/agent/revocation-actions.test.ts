@@ -224,7 +224,7 @@ test('an action whose file is gone when its turn comes fails, and the others run
   inbox.accept(notice())
   await idle()
   await inbox.close()
-  expect(lines.join('\n')).toMatch(/action local_action_b failed: .*ENOENT/)
+  expect(lines.join('\n')).toMatch(/action local_action_b failed: .*there is no .*local_action_b\.sh/)
   expect(fs.readFileSync(path.join(home, 'order'), 'utf8')).toBe('c\n')
 })
 

@@ -4,7 +4,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../../src/authority/ca-access.ts'
-import { initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { initAuthority, initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { readCrl } from '../../../src/authority/revocation-list.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
@@ -101,13 +101,60 @@ test('a key that stays with its owner is certified and nowhere stored', async ()
   expect(fs.existsSync(file('own-private.pem'))).toBe(false)
 })
 
-test('init clears what an earlier authority left, and nothing else', async () => {
-  await initCaDirectory(access())
-  await withAuthority(access(), (ca) => ca.issue({ name: 'old' }))
-  fs.writeFileSync(file('notes.txt'), 'keep')
-  await initCaDirectory(access('other'))
-  expect(fs.existsSync(file('old-cert.crt'))).toBe(false)
-  expect(fs.existsSync(file('notes.txt'))).toBe(true)
+describe('a directory keeps what this program did not make there', () => {
+  const foreign = ['company-root.pem', 'www.crt', 'backup.zip', 'old.der']
+  const fill = () => {
+    for (const name of foreign) fs.writeFileSync(file(name), 'mine')
+  }
+
+  test('a new authority is refused where anything is, and says what', async () => {
+    fill()
+    for (const make of [() => initCaDirectory(access()), () => initAuthority(access(), false), () => initAuthority(access(), true)])
+      await expect(make()).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('backup.zip, company-root.pem') })
+    expect(fs.readdirSync(directory).sort()).toEqual([...foreign].sort())
+  })
+
+  test('one that is replaced on purpose takes along what it issued, and nothing else', async () => {
+    await initCaDirectory(access())
+    await withAuthority(access(), (ca) => ca.issue({ name: 'old' }))
+    fill()
+    for (const end of ['cert.crt', 'private.pem', 'public.pem']) fs.copyFileSync(file(`old-${end}`), file(`copy-${end}`))
+    fs.writeFileSync(file('other-cert.crt'), fs.readFileSync(file('cacert.crt')).subarray(0, 100))
+    await initAuthority(access('other'), true)
+    expect(fs.existsSync(file('old-cert.crt'))).toBe(false)
+    expect(fs.readdirSync(directory)).toEqual(expect.arrayContaining([...foreign, 'other-cert.crt']))
+    await withAuthority(access('other'), (ca) => ca.issue({ name: 'new' }))
+  })
+
+  test.each([
+    ['cacert.crt', /key of an authority \(private\.yml\), but no cacert\.crt/],
+    ['private.yml', /certificate of an authority \(cacert\.crt\), but no private\.yml/],
+  ])('an authority without its %s is an error, and no reason for another one', async (missing, words) => {
+    await initCaDirectory(access())
+    fs.renameSync(file(missing), file('renamed'))
+    const before = fs.readdirSync(directory).sort()
+    const all = [
+      () => initCaDirectory(access()),
+      () => initAuthority(access(), true),
+      () => withAuthority(access(), (ca) => ca.issue({ name: 'x' })),
+    ]
+    for (const work of all) await expect(work()).rejects.toMatchObject({ code: 'config_invalid', message: expect.stringMatching(words) })
+    expect(fs.readdirSync(directory).sort()).toEqual(before)
+  })
+
+  test('one whose making was cut off is made anew', async () => {
+    await initCaDirectory(access())
+    fs.rmSync(file('cacert.crt'))
+    fs.writeFileSync(file('.making-authority'), '')
+    await initCaDirectory(access())
+    expect(await isCaDirectory(directory)).toBe(true)
+    expect(fs.existsSync(file('.making-authority'))).toBe(false)
+  })
+
+  test('two that make one at once have the same', async () => {
+    const [one, two] = await Promise.all([initCaDirectory(access()), initCaDirectory(access())])
+    expect(one.pem).toBe(two.pem)
+  })
 })
 
 test.each(['../x', '', '.hidden', 'a/b', 'ca', 'lastserial', 'x\n'])('refuses "%s" as a name', async (name) => {

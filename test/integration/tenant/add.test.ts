@@ -38,7 +38,10 @@ describe('add delivers', () => {
       'attested',
       'key_proved',
     ])
-    expect(result).toMatchObject({ type: 'done', summary: 'agent file-agent is trusted, and its payload is delivered' })
+    expect(result).toMatchObject({
+      type: 'done',
+      summary: 'agent file-agent is attested (no policy: any state is accepted), and its payload is delivered',
+    })
     expect(JSON.stringify(world.events, (_, value) => (typeof value === 'bigint' ? String(value) : value))).not.toContain(
       share.toString('base64'),
     )
@@ -48,7 +51,7 @@ describe('add delivers', () => {
     const agent = await world.machine('cert-agent')
     world.file('include/sub/data', 'x')
     fs.chmodSync(world.file('include/autorun.sh', '#!/bin/sh\n'), 0o755)
-    await world.run('add', { agentId: 'cert-agent', cert: 'default', include: world.path('include') })
+    await world.run('add', { agentId: 'cert-agent', cert: 'default', include: [world.path('include')] })
     const zip = await JSZip.loadAsync(payloadOf(agent))
     expect(Object.keys(zip.files)).toEqual([
       'cert-agent-public.pem',
@@ -115,7 +118,9 @@ describe('add delivers', () => {
 
   test('nothing: an agent can be attested without any payload', async () => {
     const agent = await world.machine('bare-agent')
-    expect(await world.run('add', { agentId: 'bare-agent' })).toMatchObject({ summary: 'agent bare-agent is trusted' })
+    expect(await world.run('add', { agentId: 'bare-agent' })).toMatchObject({
+      summary: 'agent bare-agent is attested (no policy: any state is accepted)',
+    })
     expect(agent.userKeys).toEqual([])
   })
 
@@ -316,11 +321,11 @@ describe('the last step of a delivery', () => {
 describe('what cannot be delivered is told before anything is sent', () => {
   test.each([
     ['two sources', { file: 'a', cert: 'default' }, 'usage'],
-    ['--include alone', { include: 'x' }, 'usage'],
+    ['--include alone', { include: ['x'] }, 'usage'],
     ['-p alone', { payloadFile: 'x' }, 'usage'],
     ['--verify alone', { verify: true }, 'usage'],
     ['a missing file', { file: '/nonexistent' }, 'not_found'],
-    ['a missing include directory', { cert: 'default', include: '/nonexistent' }, 'not_found'],
+    ['a missing include directory', { cert: 'default', include: ['/nonexistent'] }, 'not_found'],
     ['a bad tpm_policy', { tpmPolicy: '{"16":"00"}' }, 'invalid_request'],
     ['a missing runtime policy', { runtimePolicy: '/nonexistent' }, 'not_found'],
   ])('%s', async (_, options, code) => {
@@ -337,11 +342,11 @@ describe('what cannot be delivered is told before anything is sent', () => {
     })
     world.file('many/a', Buffer.alloc(500_000))
     world.file('many/b', Buffer.alloc(500_000))
-    await expect(add({ cert: 'default', include: world.path('many') })).rejects.toMatchObject({ code: 'payload_too_large' })
+    await expect(add({ cert: 'default', include: [world.path('many')] })).rejects.toMatchObject({ code: 'payload_too_large' })
     await expect(add({ keyFile: world.file('keys', 'AAAA\nBBBB\n') })).rejects.toMatchObject({ code: 'malformed' })
     world.file('linked/file', 'x')
     fs.symlinkSync('/etc/passwd', world.path('linked/passwd'))
-    await expect(add({ cert: 'default', include: world.path('linked') })).rejects.toMatchObject({
+    await expect(add({ cert: 'default', include: [world.path('linked')] })).rejects.toMatchObject({
       code: 'archive_refused',
       message: expect.stringContaining('symbolic link'),
     })

@@ -32,7 +32,7 @@ async function printed(run: () => Promise<number>): Promise<{ code: number | str
   }
 }
 
-const ours = (action: string, argv: object = {}) => printed(() => command.run({ action, wait: true, timeout: 5, ...argv }))
+const ours = (action: string, argv: object = {}) => printed(() => command.run({ action, timeout: 5, ...argv }))
 const theirs = (...args: string[]) => printed(() => runUpstream(args))
 
 describe('our own face', () => {
@@ -40,7 +40,7 @@ describe('our own face', () => {
     await world.machine('one')
     const { code, out, err } = await ours('add', { uuid: 'one', file: world.file('s', 's') })
     expect(code).toBe(0)
-    expect(out).toBe('agent one is trusted, and its payload is delivered\n')
+    expect(out).toBe('agent one is attested (no policy: any state is accepted), and its payload is delivered\n')
     expect(err).toMatch(
       /✓ agent one is registered; it is at 127\.0\.0\.1:\d+\n[\s\S]*✓ EK certificate of Maker verified up to "CN=Maker"\n[\s\S]*✓ agent proved/,
     )
@@ -98,7 +98,7 @@ describe('our own face', () => {
   test('delete, reactivate and regdelete say what became of it', async () => {
     await world.machine('four')
     await ours('add', { uuid: 'four', quiet: true })
-    expect((await ours('reactivate', { uuid: 'four' })).out).toBe('agent four is attested again\n')
+    expect((await ours('reactivate', { uuid: 'four' })).out).toBe('agent four is attested again (no policy: any state is accepted)\n')
     expect((await ours('delete', { uuid: 'four' })).out).toBe('agent four is no longer attested\n')
     expect((await ours('delete', { uuid: 'four' })).out).toBe('the verifier did not have agent four\n')
     expect((await ours('regdelete', { uuid: 'four' })).out).toBe('agent four is no longer registered\n')
@@ -115,7 +115,7 @@ describe('our own face', () => {
       expect((await ours(action, argv)).code).toBe('usage')
     }
     expect((await ours('cvstatus', { uuid: 'nobody' })).code).toBe('agent_not_found')
-    expect((await ours('showruntimepolicy', { 'runtime-policy-name': 'none' })).code).toBe('not_found')
+    expect((await ours('showruntimepolicy', { 'runtime-policy-name': 'none' })).code).toBe('policy_not_found')
   })
   test('stored policies', async () => {
     const policy = world.file('policy.json', JSON.stringify(POLICY))

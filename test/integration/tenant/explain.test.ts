@@ -45,7 +45,7 @@ async function printed(run: () => Promise<number>): Promise<{ code: number | str
     for (const spy of spies) spy.mockRestore()
   }
 }
-const tenant = (action: string, argv: object = {}) => printed(() => command.run({ action, wait: true, timeout: 5, ...argv }))
+const tenant = (action: string, argv: object = {}) => printed(() => command.run({ action, timeout: 5, ...argv }))
 const explain = (uuid: string, argv: object = {}) => tenant('explain', { uuid, packages: false, ...argv })
 // biome-ignore lint/suspicious/noExplicitAny: the story as a script reads it
 const story = async (uuid: string, argv: object = {}): Promise<any> => JSON.parse((await explain(uuid, { ...argv, json: true })).out)

@@ -9,8 +9,9 @@ const MAX_CONFIG_FLAGS = 4
 
 /** Policies C.6: an event whose PCR and type are not here is refused, so the log is a closed world. */
 export const EXAMPLE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
-  ['0 EV_NO_ACTION', atMost(1)],
+  ['0 EV_NO_ACTION', judgeNote],
   ['0 EV_S_CRTM_VERSION', collect('scrtm')],
+  ['0 EV_EFI_HCRTM_EVENT', collect('volumes')],
   ['0 EV_EFI_PLATFORM_FIRMWARE_BLOB', collect('volumes')],
   ['0 EV_EFI_PLATFORM_FIRMWARE_BLOB2', collect('volumes')],
   ['1 EV_CPU_MICROCODE', atMost(1)],
@@ -37,6 +38,12 @@ export const EXAMPLE_RULES: ReadonlyMap<string, Rule> = new Map<string, Rule>([
 
 function atMost(limit: number): Rule {
   return (seen, run) => limited(seen, run, `${seen.event.pcr} ${seen.type}`, limit)
+}
+
+/** The one that describes the log, and the one that says from where the TPM was started: the quote has judged that. */
+function judgeNote(seen: SeenEvent, run: Run): Finding | null {
+  const isLocality = seen.event.data.subarray(0, 16).toString('latin1') === 'StartupLocality\0'
+  return limited(seen, run, isLocality ? 'StartupLocality' : '0 EV_NO_ACTION')
 }
 
 function collect(part: Part): Rule {

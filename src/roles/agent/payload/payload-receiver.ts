@@ -7,7 +7,7 @@ import { openPayload } from '../../../core/payload/seal.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import type { SecureMount } from '../../../io/files/secure-mount.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import { runScript } from '../../../io/programs/run-script.ts'
+import { runScript, type ScriptResult } from '../../../io/programs/run-script.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 import { readDeliveryRecord, writeDeliveryRecord } from './delivery-record.ts'
 import { ScriptHandover } from './script-handover.ts'
@@ -27,7 +27,7 @@ export interface PayloadReceiverOptions {
   logger: Logger
 }
 
-const NO_DELIVERY: DeliveryProgress = { state: 'none', files: 0, script: 'none', error: null }
+const NO_DELIVERY: DeliveryProgress = { state: 'none', files: 0, script: 'none', script_exit: null, script_error: null, error: null }
 const MAX_SCRIPT_OUTPUT = 1 << 20
 
 /**
@@ -159,7 +159,8 @@ export class PayloadReceiver {
     }).finally(() => handover.end())
     this.#handover = null
     await writeDeliveryRecord(secure.directory, { delivery, script: 'done' })
-    this.#progress = { ...this.#progress, script: result.exitCode === 0 && !result.startError && !result.timedOut ? 'done' : 'failed' }
+    const failed = scriptFailure(result, scriptTimeoutSeconds)
+    this.#progress = { ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed }
     const facts = {
       seconds: Number(result.durationSeconds.toFixed(3)),
       ...(result.droppedBytes ? { droppedBytes: result.droppedBytes } : {}),
@@ -168,6 +169,20 @@ export class PayloadReceiver {
     else if (result.timedOut) output.error(`the script was killed after ${scriptTimeoutSeconds} s`, facts)
     else if (handover.signal.aborted) output.error(`the script was ended ${handoverSeconds} s after the next payload had come`, facts)
     else if (result.exitCode === 0) output.info('the script ended well', { exitCode: 0, ...facts })
-    else output.warn('the script failed', { exitCode: result.exitCode, signal: result.signal, ...facts })
+    else
+      output.warn('the script failed', {
+        exitCode: result.exitCode,
+        signal: result.signal,
+        ...(result.reason ? { reason: result.reason } : {}),
+        ...facts,
+      })
   }
+}
+
+/** Why the script did not end well, in short; null when it did. */
+function scriptFailure({ exitCode, signal, timedOut, startError, reason }: ScriptResult, limitSeconds: number): string | null {
+  if (startError) return `it could not be started: ${startError}`
+  if (timedOut) return `it was killed after ${limitSeconds} s`
+  if (exitCode === 0) return null
+  return signal ? `it was ended by ${signal}` : `it ended with exit code ${exitCode}${reason ? `: ${reason}` : ''}`
 }

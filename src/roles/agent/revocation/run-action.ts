@@ -83,9 +83,10 @@ function environment({ env, agentId, keylimeDir, runAs }: ActionSurroundings): R
 }
 
 function complaint(result: ScriptResult, { timeLimitSeconds, runAs }: ActionSurroundings): string | undefined {
-  const whose = runAs && result.startError?.includes('EACCES') ? ` (user ${runAs.user} may not reach it, or not run it)` : ''
+  const whose =
+    runAs && /EACCES|not executable/.test(result.startError ?? '') ? ` (user ${runAs.user} may not reach it, or not run it)` : ''
   if (result.startError) return `it cannot be started: ${result.startError}${whose}`
   if (result.timedOut) return `it was ended after ${timeLimitSeconds} s`
   if (result.signal) return `it was ended by ${result.signal}`
-  return result.exitCode === 0 ? undefined : `it ended with exit code ${result.exitCode}`
+  return result.exitCode === 0 ? undefined : `it ended with exit code ${result.exitCode}${result.reason ? `: ${result.reason}` : ''}`
 }

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../../authority/ca-access.ts'
+import { requireRoomForAuthority } from '../../../authority/ca-directory.ts'
 import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
@@ -7,7 +8,7 @@ import { withAuthority } from '../../../authority/open-authority.ts'
 import { caSettings } from '../../../config/ca.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
-import { readIncludeDirectory } from '../../../io/files/include-directory.ts'
+import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
 import { caPassword } from '../../../io/terminal/ca-password.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
@@ -28,9 +29,10 @@ type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'key
 export async function certificatePayload(used: Used, agentId: string, cert: string): Promise<CertificatePayload> {
   const { options, config, clock, report } = used
   const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
-  const include = options.include ? await readIncludeDirectory(options.include, plaintextLimit(config.max_payload_size)) : []
-  const access = await openAccess(used, directory)
+  const include = await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
   const isNewAuthority = !(await isCaDirectory(directory))
+  if (isNewAuthority) await requireRoomForAuthority(directory) // before a password is asked for
+  const access = await openAccess(used, directory)
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
     const { certificate, key } = await currentCertificate(authority, agentId)

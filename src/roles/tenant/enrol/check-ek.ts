@@ -8,6 +8,7 @@ import { spkiOf } from '../../../core/pki/keys.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { type PublicArea, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { readCertificateStore } from '../../../io/files/certificate-store.ts'
+import { exitReason, startFailure } from '../../../io/programs/start-failure.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
 const UNREADABLE = 'register the agent again; if it stays so, its TPM needs ek_check_script'
@@ -80,9 +81,10 @@ async function runScript(
     TPM_CERT_STORE: path.resolve(keylimeDir, config.tpm_cert_store),
   }
   const { code, output } = await run(script, keylimeDir, environment)
+  const why = exitReason(script, code)
   if (code !== 0) {
     throw rejected(
-      `ek_check_script ${script} says no (exit status ${code})${output ? `:\n${output}` : ''}`,
+      `ek_check_script ${script} says no (exit status ${code}${why ? `: ${why}` : ''})${output ? `:\n${output}` : ''}`,
       'run it by hand with the same environment to see why',
     )
   }
@@ -95,10 +97,14 @@ function run(script: string, cwd: string, env: NodeJS.ProcessEnv): Promise<{ cod
       const output = `${stdout}${stderr}`.trim()
       if (error && typeof error.code === 'string') {
         reject(
-          new KeylimeError('script_failed', `ek_check_script ${script} cannot be run: ${error.message}`, {
-            cause: error,
-            hint: 'check ek_check_script in tenant.conf and its mode',
-          }),
+          new KeylimeError(
+            'script_failed',
+            `ek_check_script ${script} cannot be run: ${startFailure(script, error as NodeJS.ErrnoException)}`,
+            {
+              cause: error,
+              hint: 'check ek_check_script in tenant.conf and its mode',
+            },
+          ),
         )
       } else resolve({ code: error ? (child.exitCode ?? 1) : 0, output })
     })

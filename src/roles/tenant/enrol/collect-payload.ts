@@ -29,7 +29,7 @@ export function checkPayloadOptions(options: TenantOptions): void {
     throw new KeylimeError('usage', '--push-model takes no payload: a machine that is never contacted cannot be handed one', {
       hint: 'leave -f, -k, -p, --cert and --verify out',
     })
-  if (options.include && !options.cert)
+  if (options.include?.length && !options.cert)
     throw new KeylimeError('usage', '--include needs --cert', { hint: 'add `--cert`, or zip the directory and give it with -f' })
   if (options.payloadFile && !options.keyFile)
     throw new KeylimeError('usage', '-p needs the key file of the payload', { hint: 'give it with -k' })
@@ -85,6 +85,9 @@ function checkSize(length: number, limit: number): void {
   throw new KeylimeError('payload_too_large', `the encrypted payload has ${length} bytes, ${limit} is the limit`, { hint: LARGER })
 }
 
-const readPayload = (file: string, option: string, maxBytes: number) => readFile(file, { option, maxBytes, hint: LARGER })
+const readPayload = (file: string, option: string, maxBytes: number) =>
+  readFile(file, { option, maxBytes, tooLargeHint: LARGER, hint: MISSING })
+
+const MISSING = 'give the path of a file that is there; a relative one begins at the current directory'
 
 const LARGER = 'raise max_payload_size in tenant.conf, and secure_size in the agents’ agent.conf'

@@ -10,23 +10,38 @@ const PAUSES = { firstPauseMs: 15, longestPauseMs: 15 }
 type Used = Pick<TenantContext, 'clock' | 'options' | 'report'>
 
 /**
- * What the agent did with the payload, for agents that say so (an addition of ours to `GET /agent/info`): waits until it is unpacked, not until its script ends.
- * @throws KeylimeError `archive_refused` when the agent could not take it.
+ * What the agent did with the payload, for agents that say so (an addition of ours to `GET /agent/info`): waits until it is unpacked, and with `waitScript`
+ * until its script has ended. @throws KeylimeError `archive_refused` when the agent could not take it, `script_failed`, `timeout` when the script runs on.
  */
 export async function followDelivery({ clock, options, report }: Used, agent: AgentService, agentId: string): Promise<void> {
   if (!isAtLeast(agent.version, '2.2')) return
   const ended = await poll({ clock, timeoutSeconds: options.timeoutSeconds, ...PAUSES }, async () => {
     const { results } = await agent.get('/agent/info', {})
     const payload = agentInfo.safeParse(results).data?.payload ?? null
-    return payload?.state === 'unpacking' ? undefined : payload
+    if (payload?.state === 'unpacking') return undefined
+    if (payload?.script !== 'running' || !options.waitScript) return payload
+    report({ type: 'working', text: 'waiting for the script of the payload' })
+    return undefined
   })
-  if (!ended) return
+  if (ended === undefined) throw stillAtIt(agentId, options.timeoutSeconds)
+  if (ended === null) return // an agent that does not say
   const { state, files, script, error } = ended
   if (state === 'failed') throw notTaken(agentId, error)
   if (state === 'not_allowed')
     report({ type: 'warning', text: `agent ${agentId} takes no payload (enable_insecure_payload is off): only the key was derived` })
   if (state === 'unpacked') report({ type: 'unpacked', agentId, files, script })
+  if (script === 'failed' && options.waitScript) throw scriptFailed(agentId, ended.script_error)
 }
+
+const stillAtIt = (agentId: string, seconds: number) =>
+  new KeylimeError('timeout', `agent ${agentId} has the payload, but is not done with it within ${seconds} s`, {
+    hint: `its script runs on; \`keylime tenant status -u ${agentId}\` shows how it ended. Wait longer with --timeout, or not at all with --no-wait-script`,
+  })
+
+const scriptFailed = (agentId: string, reason: string | null | undefined) =>
+  new KeylimeError('script_failed', `the payload is on agent ${agentId}, but its script failed: ${reason ?? 'see the log of the agent'}`, {
+    hint: 'the log of the agent has its output; mend the script and use `keylime tenant update`',
+  })
 
 const notTaken = (agentId: string, error: DeliveryProgress['error'] | undefined) =>
   new KeylimeError('archive_refused', `agent ${agentId} could not take the payload: ${error ?? 'see its log'}`, {

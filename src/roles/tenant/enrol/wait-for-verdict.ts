@@ -16,7 +16,7 @@ type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
  * Waits until the verifier has judged the agent's first evidence. Returns when it is good and V, if there is one, was released.
  * @throws KeylimeError `attestation_failed` with every failure in words, `unreachable` when the verifier cannot reach the agent, `timeout`.
  */
-export async function waitForVerdict({ verifier, clock, options, report }: Used, agentId: string, hasKey: boolean): Promise<void> {
+export async function waitForVerdict({ verifier, clock, options, report }: Used, agentId: string, hasKey: boolean): Promise<AgentStatus> {
   report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
   const { timeoutSeconds } = options
   const good = await poll({ clock, timeoutSeconds, ...PAUSES }, async () => {
@@ -26,7 +26,10 @@ export async function waitForVerdict({ verifier, clock, options, report }: Used,
     throwWhenFailed(agentId, status)
     return undefined
   })
-  if (good) return report({ type: 'attested', agentId, status: good, released: hasKey })
+  if (good) {
+    report({ type: 'attested', agentId, status: good, released: hasKey })
+    return good
+  }
   throw new KeylimeError('timeout', `no verdict on agent ${agentId} within ${timeoutSeconds} s`, {
     hint: `the verifier goes on trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
   })

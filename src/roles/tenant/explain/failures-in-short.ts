@@ -1,7 +1,7 @@
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
 import { explainFailure } from '../../../core/explanation/explain-failure.ts'
-import { printable } from '../../../io/terminal/terminal.ts'
+import { printable } from '../../../core/printable.ts'
 
 type Failure = NonNullable<AgentStatus['failures']>[number]
 

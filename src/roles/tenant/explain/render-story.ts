@@ -1,6 +1,7 @@
 import type { ExplainedOnWire, Explanation } from '../../../core/api/explanation.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
-import { printable, relativeTime } from '../../../io/terminal/terminal.ts'
+import { printable } from '../../../core/printable.ts'
+import { relativeTime } from '../../../io/terminal/terminal.ts'
 import type { SecondVerdict } from './judge-here.ts'
 import { counted, nextSteps } from './next-steps.ts'
 import type { KnownHere, Story } from './tell-story.ts'

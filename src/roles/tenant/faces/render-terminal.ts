@@ -4,11 +4,15 @@ import { parseMessage } from '../../../core/api/parse-message.ts'
 import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
 import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
-import { alignColumns, byteSize, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
+import { changeText } from '../../../core/policy/demand-changes.ts'
+import { alignColumns, byteSize, type Mark, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantEvent } from '../events.ts'
 import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { storyLines } from '../explain/render-story.ts'
 import type { TenantResult } from '../run-command.ts'
+
+const WARNING: Mark = { style: 'yellow', text: 'warning:' }
+const DONE: Mark = { style: 'green', text: '✓' }
 
 /** Prints steps as they happen, each with its time when that is over a second. */
 export function terminalReport(terminal: Terminal, now: () => number): (event: TenantEvent) => void {
@@ -16,10 +20,10 @@ export function terminalReport(terminal: Terminal, now: () => number): (event: T
   return (event) => {
     if (event.type === 'working') return terminal.live(`… ${event.text}`)
     const seconds = (now() - last) / 1000
-    if (event.type === 'warning') return terminal.line(`${terminal.style('yellow', 'warning:')} ${event.text}`)
+    if (event.type === 'warning') return terminal.line(event.text, WARNING)
     last = now()
     const text = sentence(event)
-    if (text) terminal.line(`${terminal.style('green', '✓')} ${text}${seconds > 1 ? ` (${seconds.toFixed(1)} s)` : ''}`)
+    if (text) terminal.line(`${text}${seconds > 1 ? ` (${seconds.toFixed(1)} s)` : ''}`, DONE)
   }
 }
 
@@ -52,6 +56,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
       return `EK accepted by ${event.script}`
     case 'share_sent':
       return event.payloadBytes > 0 ? 'payload and first key share sent to the agent' : 'first key share sent to the agent'
+    case 'change':
+      return changeText(event)
     case 'enrolled':
       return 'second key share and policy handed to the verifier'
     case 'enrolled_status':

@@ -74,7 +74,7 @@ const DEFAULT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
 
 /** What upstream's words mean here. */
 export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): TenantOptions {
-  const { allowlistName, supportedVersion, targetPort, registrarPort, verifierPort, ...texts } = values
+  const { allowlistName, supportedVersion, targetPort, registrarPort, verifierPort, include, ...texts } = values
   const number = (name: string, text: string | undefined) => (text === undefined ? {} : { [name]: Number(text) })
   return {
     ...texts,
@@ -83,6 +83,7 @@ export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): Te
     ...number('verifierPort', verifierPort),
     command: values['command'] ?? 'add',
     agentId: values['agentId'] || DEFAULT_ID,
+    ...(include ? { include: [include] } : {}),
     exactId: true,
     ...lists,
     runtimePolicyName: values['runtimePolicyName'] ?? allowlistName ?? '',
@@ -91,6 +92,7 @@ export function optionsOfUpstream({ values, flags, lists }: ParsedArguments): Te
     pushModel: flags.has('pushModel'),
     noVerifierCheck: flags.has('noVerifierCheck'),
     wait: false,
+    replaces: true,
     timeoutSeconds: 60,
   }
 }

@@ -4,7 +4,7 @@ import type { EnrolmentRequest } from '../../../core/api/verifier.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy } from '../../../core/ima/legacy-allow-list.ts'
-import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
+import { parseTpmPolicy, type TpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { IMA_PCR, pcrMask } from '../../../core/tpm/pcr-selection.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { downloadAll } from '../../../io/http/download.ts'
@@ -28,7 +28,7 @@ export type PolicyFields = Pick<
 export type PolicySources = Pick<TenantContext, 'options' | 'config' | 'keylimeDir'>
 
 /** PCRs that a measured boot policy judges. */
-const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
+export const BOOT_PCRS = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
 
 /** The policies of an enrolment, read and checked before anything is sent (protocol 3.3, policies B.1). */
 export async function policyFields(used: PolicySources): Promise<PolicyFields> {
@@ -54,7 +54,11 @@ export async function policyFields(used: PolicySources): Promise<PolicyFields> {
 
 /** The static PCR policy with its mask, as the verifier stores it: valid both as JSON and as a Python literal. */
 export function tpmPolicyText(options: Pick<TenantOptions, 'tpmPolicy'>, used: { runtime: boolean; boot: boolean }): string {
-  const { mask, allowed } = parseTpmPolicy(options.tpmPolicy || '{}')
+  return tpmPolicyJson(parseTpmPolicy(options.tpmPolicy || '{}'), used)
+}
+
+/** The same of a policy that was read. @throws KeylimeError `usage` for a PCR that measured boot judges. */
+export function tpmPolicyJson({ mask, allowed }: TpmPolicy, used: { runtime: boolean; boot: boolean }): string {
   const clash = used.boot ? BOOT_PCRS.find((pcr) => allowed.has(pcr)) : undefined
   if (clash !== undefined) {
     throw new KeylimeError(

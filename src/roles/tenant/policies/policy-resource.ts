@@ -1,6 +1,7 @@
 import { warningsIn } from '../../../core/api/verifier.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiResponse } from '../../../io/http/api-client.ts'
+import { expectSuccess } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantCommand, TenantOptions } from '../tenant-options.ts'
 import { bootPolicy, type PolicySources, runtimePolicy, tpmPolicyText } from './policy-fields.ts'
@@ -41,6 +42,27 @@ export async function callPolicyResource(used: Used, command: TenantCommand): Pr
   const response = await verifier.raw(METHODS[action], path, body)
   for (const text of warningsIn(response.results)) report({ type: 'warning', text })
   return { kind, action, name, response }
+}
+
+/** @throws KeylimeError for an answer that means no, with what to do next. */
+export function expectPolicy({ kind, action, name, response }: PolicyAnswer): void {
+  const { status } = response
+  const word = (verb: string) => `\`keylime tenant ${verb}${kind}policy\``
+  const what = kind === 'runtime' ? 'runtime' : 'measured boot'
+  if (status === 404 || (status === 409 && action === 'update'))
+    // a measured boot policy that is not there is 409 at upstream's verifier
+    throw new KeylimeError('policy_not_found', `the verifier has no ${what} policy named ${name}`, {
+      hint: `${word('list')} shows the names${action === 'update' ? `; ${word('add')} makes a new one` : ''}`,
+    })
+  if (status === 409 && action === 'add')
+    throw new KeylimeError('conflict', `the verifier has a ${what} policy named ${name} already`, {
+      hint: `${word('update')} replaces it, for all its machines`,
+    })
+  if (status === 409)
+    throw new KeylimeError('conflict', response.message || `${what} policy ${name} is in use`, {
+      hint: 'give its machines another with `keylime tenant update`, or delete them first',
+    })
+  expectSuccess(response)
 }
 
 async function runtimeBody(options: TenantOptions): Promise<Record<string, unknown>> {

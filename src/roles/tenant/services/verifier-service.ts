@@ -2,9 +2,9 @@ import { agentIds } from '../../../core/api/agent-ids.ts'
 import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
-import { type EnrolmentRequest, type EnrolmentUpdate, warningsIn } from '../../../core/api/verifier.ts'
+import { type EnrolmentRequest, type EnrolmentUpdate, enrolmentCheck, warningsIn } from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { type ErrorCode, isErrorCode, KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
 import type { ServerAddress } from './server-address.ts'
@@ -68,6 +68,19 @@ export class VerifierService {
     return warningsIn(expectSuccess(response).results)
   }
 
+  /**
+   * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns false when this verifier has no such check.
+   * @throws KeylimeError with the verifier's reason.
+   */
+  async check(agentId: string, request: EnrolmentUpdate): Promise<boolean> {
+    const response = await this.raw('POST', `/enrolments/${encodeURIComponent(agentId)}/check`, request)
+    if (response.status === 404 || response.status === 405) return false
+    const { refused } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
+    if (!refused) return true
+    const code = isErrorCode(refused.code) ? refused.code : 'invalid_request'
+    throw new KeylimeError(code, `the verifier would not take it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
+  }
+
   /** Puts an enrolment in the place of the one that is there; what it does not name stays. @returns what it warns of; undefined when this verifier cannot. */
   async update(agentId: string, request: EnrolmentUpdate): Promise<string[] | undefined> {
     const asked = request.supported_version
@@ -116,6 +129,13 @@ export class VerifierService {
     return this.#client.close()
   }
 }
+
+const hintOf = (code: ErrorCode): string =>
+  code === 'policy_not_found'
+    ? 'nothing was sent; `keylime tenant listruntimepolicy` and `listmbpolicy` show the names'
+    : code === 'conflict'
+      ? 'nothing was sent; give only the name to use the stored policy, or another name, or `updateruntimepolicy` / `updatembpolicy` to replace it'
+      : 'nothing was sent; correct it and try again'
 
 const agentPath = (agentId: string) => `/agents/${encodeURIComponent(agentId)}`
 

@@ -1,42 +1,34 @@
-import type { EnrolmentUpdate } from '../../../core/api/verifier.ts'
-import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import { readPrivateKey } from '../../../core/pki/keys.ts'
-import { parseMetaData } from '../../../core/revocation/message.ts'
-import { akDefects } from '../../../core/tpm/key-defects.ts'
-import { parsePublicArea } from '../../../core/tpm/public-area.ts'
+import { parseAgentId } from '../../../core/api/agent-id.ts'
+import { type EnrolmentUpdate, enrolmentRequest, enrolmentUpdate } from '../../../core/api/verifier.ts'
+import { httpStatusOf, isKeylimeError } from '../../../core/errors.ts'
+import type { Route } from '../../../io/http/route.ts'
+import { type EnrolmentParts, prepareEnrolment } from './prepare-enrolment.ts'
+import { readUpload, type Upload } from './read-upload.ts'
+import type { VerifierContext } from './verifier-context.ts'
+
+type Used = EnrolmentParts & Pick<VerifierContext, 'judging' | 'store'>
 
 /**
- * What an enrolment says of keys and certificates is what it will be used for: an attestation key, a key share, a key that signs revocations, a JSON object.
- * Found out now, and not when a revocation must be signed. Keys for signed files are read by a worker, with the policies. @throws KeylimeError `invalid_request`
- * that names the member and repeats no key.
+ * `POST /v2.x/enrolments/:id/check`, our own: whether an enrolment, or an update of one, would be taken. Nothing is stored, and no machine is asked. The tenant
+ * asks this before anything leaves it, so that a slip costs nothing. A refusal is an answer and no failed request: 404 is that of verifiers without this route.
  */
-export function checkEnrolmentParts({ ak_tpm, v, revocation_key: key, metadata }: EnrolmentUpdate): void {
-  const defects = ak_tpm === undefined ? [] : akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))
-  if (defects.length > 0) throw invalid(`ak_tpm is not an attestation key: ${defects.join(', ')}`)
-  if (v && ![16, 32].includes(Buffer.from(v, 'base64').length)) throw invalid('v is not a key share of 16 or 32 bytes')
-  if (key) checkRevocationKey(key)
-  if (metadata) checkMetaData(metadata)
-}
-
-const invalid = (message: string, cause?: unknown) => new KeylimeError('invalid_request', message, cause ? { cause } : {})
-
-function checkRevocationKey(pem: string): void {
-  try {
-    const type = readPrivateKey(pem).asymmetricKeyType
-    if (type !== 'rsa') throw invalid(`revocation_key is of type ${type}: revocations are signed with RSA`)
-  } catch (error) {
-    if (!isKeylimeError(error) || error.code === 'invalid_request') throw error
-    throw invalid(`revocation_key: ${error.message}`, error)
+export function checkEnrolment(context: Used): Route['handle'] {
+  const { judging, policies, store } = context
+  return async ({ params, body }) => {
+    const agentId = parseAgentId(params['id']!)
+    const record = await store.find(agentId)
+    const before = record && 'agent' in record ? record.agent : null
+    try {
+      const schema = before ? enrolmentUpdate : enrolmentRequest
+      const upload: Upload<EnrolmentUpdate> = await readUpload(judging, schema, { body, what: 'the enrolment' })
+      const { agent } = await prepareEnrolment(context, { agentId, upload, before })
+      agent.connection.close()
+      return { results: { refused: null } }
+    } catch (error) {
+      if (!isKeylimeError(error) || httpStatusOf(error.code) >= 500) throw error
+      return { results: { refused: { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) } } }
+    } finally {
+      await policies.forgetUnused()
+    }
   }
-}
-
-function checkMetaData(text: string): void {
-  let json: unknown
-  try {
-    json = parseMetaData(text)
-  } catch (cause) {
-    if (!isKeylimeError(cause)) throw cause
-    throw invalid('metadata is not the JSON text of an object', cause)
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw invalid('metadata is not the JSON text of an object')
 }

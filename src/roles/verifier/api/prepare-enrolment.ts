@@ -10,7 +10,7 @@ import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
 import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
-import { checkEnrolmentParts } from './check-enrolment.ts'
+import { checkEnrolmentParts } from './check-enrolment-parts.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 

@@ -1,4 +1,5 @@
 import type { Route } from '../../../io/http/route.ts'
+import { checkEnrolment } from './check-enrolment.ts'
 import { deleteAgent } from './delete-agent.ts'
 import { enrolAgent } from './enrol-agent.ts'
 import { explainAgent } from './explain-agent.ts'
@@ -35,6 +36,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
+    { method: 'POST', path: '/v:version/enrolments/:id/check', access: 'admin', ...upload, handle: checkEnrolment(context) },
     { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },
     { method: 'GET', path: '/v:version/allowlists/:name', access: 'admin', handle: runtime.show },
     { method: 'POST', path: '/v:version/allowlists/:name', access: 'admin', ...upload, handle: runtime.create },

@@ -1,6 +1,6 @@
 import { place } from '../../../core/audit/chain-break.ts'
 import type { ChainReport } from '../../../core/audit/verify-chain.ts'
-import { printable } from '../../../io/terminal/terminal.ts'
+import { printable } from '../../../core/printable.ts'
 
 /** For a terminal: each break, what else is to be known, and the outcome in the last line. */
 export function reportLines(report: ChainReport, remembered: string | null): string[] {

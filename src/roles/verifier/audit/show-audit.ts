@@ -5,9 +5,9 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { boundedText } from '../../../core/events/bounded-text.ts'
 import { eventText } from '../../../core/events/event-text.ts'
 import { readEvent } from '../../../core/events/verifier-event.ts'
+import { printable } from '../../../core/printable.ts'
 import { readLines } from '../../../io/audit/read-lines.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { printable } from '../../../io/terminal/terminal.ts'
 import { auditFiles } from './configured-files.ts'
 
 export interface ShowArguments {

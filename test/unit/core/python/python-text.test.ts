@@ -5,7 +5,7 @@ test('pythonRepr prints as Python does', () => {
   expect(pythonRepr({ code: 200, status: 'Success', results: { a: [null, true, false], b: "it's", c: 'a\n"\'\\' } })).toBe(
     `{'code': 200, 'status': 'Success', 'results': {'a': [None, True, False], 'b': "it's", 'c': 'a\\n"\\'\\\\'}}`,
   )
-  expect(pythonRepr('\u0001')).toBe("'\\x01'")
+  expect(pythonRepr('\u0001\u009b\u202e\u{e0041}')).toBe("'\\x01\\x9b\\u202e\\U000e0041'")
 })
 
 test('pythonJson prints as json.dumps does', () => {

@@ -3,7 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
 import { readCertificateStore } from '../../../../src/io/files/certificate-store.ts'
-import { readIncludeDirectory } from '../../../../src/io/files/include-directory.ts'
+import { readIncludeDirectories } from '../../../../src/io/files/include-directory.ts'
 import { root } from '../../core/pki/fixtures.ts'
 
 let directory: string
@@ -44,12 +44,12 @@ describe('writeFileAtomic', () => {
   })
 })
 
-describe('readIncludeDirectory', () => {
+describe('readIncludeDirectories', () => {
   test('takes files of all sub-directories in order, with their executable bit', async () => {
     put('b', 'b')
     put('a/run', '#!', 0o755)
     put('a/z/deep', 'd')
-    const entries = await readIncludeDirectory(directory, 1000)
+    const entries = await readIncludeDirectories([directory], 1000)
     expect(entries.map(({ name, executable }) => [name, executable])).toEqual([
       ['a/run', true],
       ['a/z/deep', false],
@@ -59,21 +59,21 @@ describe('readIncludeDirectory', () => {
   test('refuses links, pipes, too much and nothing', async () => {
     const pipe = path.join(directory, 'sub/pipe')
     put('sub/x', '12345')
-    await expect(readIncludeDirectory(directory, 4)).rejects.toMatchObject({ code: 'payload_too_large' })
+    await expect(readIncludeDirectories([directory], 4)).rejects.toMatchObject({ code: 'payload_too_large' })
     fs.symlinkSync('x', path.join(directory, 'sub/link'))
-    await expect(readIncludeDirectory(directory, 1000)).rejects.toMatchObject({
+    await expect(readIncludeDirectories([directory], 1000)).rejects.toMatchObject({
       code: 'archive_refused',
       message: expect.stringContaining('sub/link is a symbolic link'),
     })
     fs.rmSync(path.join(directory, 'sub/link'))
     const { execFileSync } = await import('node:child_process')
     execFileSync('mkfifo', [pipe])
-    await expect(readIncludeDirectory(directory, 1000)).rejects.toMatchObject({
+    await expect(readIncludeDirectories([directory], 1000)).rejects.toMatchObject({
       code: 'archive_refused',
       message: expect.stringContaining('a pipe'),
     })
-    await expect(readIncludeDirectory(path.join(directory, 'none'), 1000)).rejects.toMatchObject({ code: 'not_found' })
-    await expect(readIncludeDirectory(put('file', ''), 1000)).rejects.toMatchObject({ code: 'not_found' })
+    await expect(readIncludeDirectories([path.join(directory, 'none')], 1000)).rejects.toMatchObject({ code: 'not_found' })
+    await expect(readIncludeDirectories([put('file', '')], 1000)).rejects.toMatchObject({ code: 'not_found' })
   })
 })
 

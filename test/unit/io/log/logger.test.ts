@@ -17,6 +17,17 @@ test('a line has the time, the level, who says it, and what; nothing in it can m
   expect(more).toEqual([])
 })
 
+test('directions, separators and controls of strangers reach a log neither as text nor as JSON', () => {
+  const hostile = 'a\u202eb\u2028c\u009b2Jd\u2066'
+  for (const format of ['text', 'json'] as const) {
+    const stream = new PassThrough()
+    createLogger({ name: 'agent', stream, format }).warn(hostile, { [hostile]: hostile })
+    const line = String(stream.read())
+    expect(line).toMatch(/^[\x20-\x7e]+\n$/)
+    if (format === 'json') expect(JSON.parse(line)).toMatchObject({ message: hostile, [hostile]: hostile })
+  }
+})
+
 test.each(['text', 'json'] as const)('a line of form %s is bounded, whatever is in its message and fields', (format) => {
   const stream = new PassThrough()
   const logger = createLogger({ name: 'agent', stream, format })

@@ -47,7 +47,7 @@ test('another interpreter in the #! line is honoured', async () => {
 
 test('an interpreter that does not exist is a start error, no exception', async () => {
   const { result } = await run('#!/no/such/interpreter\n')
-  expect(result).toMatchObject({ exitCode: null, startError: expect.stringMatching(/ENOENT/) })
+  expect(result).toMatchObject({ exitCode: null, startError: expect.stringMatching(/there is no \/no\/such\/interpreter$/) })
 })
 
 test('10 MB of output neither hang the script nor fill the memory', async () => {
@@ -76,4 +76,27 @@ test('a daemon that keeps the pipe open does not hold us', async () => {
 test('an abort ends the group', async () => {
   const { result } = await run('#!/bin/sh\nsleep 60\n', { signal: AbortSignal.timeout(100) })
   expect(result).toMatchObject({ exitCode: null, signal: 'SIGTERM', timedOut: false })
+})
+
+test.each([
+  ['Windows line ends', '#!/bin/sh\r\necho x\r\n', 0o700, /its first line ends with a carriage return/],
+  ['no right to start it', '#!/bin/sh\n', 0o600, /is not executable \(mode 600\)/],
+  ['an interpreter that is no program', '#!/etc/passwd\n', 0o700, /interpreter \/etc\/passwd, which is not executable/],
+])('%s is told in words', async (_, content, mode, words) => {
+  const file = path.join(directory, 'local_action_x')
+  fs.writeFileSync(file, content)
+  fs.chmodSync(file, mode)
+  const result = await runScript({ file, cwd: directory, env: {}, timeLimitSeconds: 10, maxOutputBytes: 100, onLine: () => undefined })
+  expect(result.startError).toMatch(words)
+})
+
+test('Windows line ends behind env are told too: it starts, and fails at once', async () => {
+  const { result } = await run('#!/usr/bin/env bash\r\necho x\r\n')
+  expect(result).toMatchObject({ exitCode: 127, reason: expect.stringContaining('carriage return') })
+})
+
+test('a script that is gone is a start error', async () => {
+  const file = path.join(directory, 'gone')
+  const result = await runScript({ file, cwd: directory, env: {}, timeLimitSeconds: 10, maxOutputBytes: 100, onLine: () => undefined })
+  expect(result.startError).toBe(`there is no ${file}`)
 })

@@ -9,9 +9,9 @@ function terminal(isTTY: boolean, env: Record<string, string> = {}, plain = fals
 test('on a terminal the live line is overwritten and words have colour', () => {
   const { terminal: t, text } = terminal(true)
   t.live('working on a line that is much longer than the terminal is wide')
-  t.line(t.style('green', 'done'))
+  t.line('', { style: 'green', text: 'done' })
   t.end()
-  expect(text()).toBe('working on a line that is much longer t\r\u001b[2K\u001b[32mdone\u001b[39m\n')
+  expect(text()).toBe('working on a line that is much longer t\r\u001b[2K\u001b[32mdone\u001b[39m \n')
 })
 
 test.each([
@@ -21,14 +21,23 @@ test.each([
 ])('with %s there are no escape codes and no live lines', (_, isTTY, env, plain) => {
   const { terminal: t, text } = terminal(isTTY, env as Record<string, string>, plain)
   t.live('working')
-  t.line(t.style('green', 'done'))
+  t.line('', { style: 'green', text: 'done' })
   t.end()
-  expect(text()).toBe('done\n')
+  expect(text()).toBe('done \n')
 })
 
 test('NO_COLOR leaves live lines but no colour', () => {
-  const { terminal: t } = terminal(true, { NO_COLOR: '1' })
-  expect(t.style('red', 'x')).toBe('x')
+  const { terminal: t, text } = terminal(true, { NO_COLOR: '1' })
+  t.line('x', { style: 'red', text: 'mark' })
+  expect(text()).toBe('mark x\n')
+})
+
+test('nothing in a line can leave it', () => {
+  const { terminal: t, text } = terminal(true)
+  t.line('a\u001b[2Jb\nerror: forged\u009b\u202e\u{e0041}')
+  expect(text()).toBe('a?[2Jb?error: forged???\n')
+  t.live('a\rb')
+  expect(text()).toBe('a?b')
 })
 
 test('columns are aligned, and control characters stay in their cell', () => {

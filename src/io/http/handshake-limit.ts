@@ -1,0 +1,46 @@
+import type { Socket } from 'node:net'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
+import { peerNetwork } from './peer-network.ts'
+
+/** Of networks that never proved a certificate, one by one and all together. */
+const STRANGERS: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { perSecond: 200, burst: 2000 } }
+
+/** Of networks that did. Their sum is what a machine can serve: it bounds an attacker who sits beside many honest peers. */
+const KNOWN: RateLimit = { ofPeer: STRANGERS.ofPeer, ofAll: { perSecond: 1000, burst: 5000 } }
+
+/** Networks that are remembered as known. Whoever is forgotten is a stranger again. */
+const MAX_KNOWN = 4096
+
+/**
+ * How many new connections a server takes. A TLS handshake costs more than most requests, and comes before any other bound. Networks from which a
+ * certificate of ours was proved have a share of their own, so that a flood from many addresses does not shut out operators and machines.
+ */
+export class HandshakeLimit {
+  readonly #strangers: RateLimiter
+  readonly #known: RateLimiter
+  readonly #maxKnown: number
+  /** Least recently proved first. */
+  readonly #networks = new Set<string>()
+
+  constructor({ strangers = STRANGERS, known = KNOWN, maxKnown = MAX_KNOWN } = {}) {
+    this.#strangers = new RateLimiter(strangers)
+    this.#known = new RateLimiter(known)
+    this.#maxKnown = maxKnown
+  }
+
+  /** @param nowMs of a monotonic clock. */
+  admits(socket: Socket, nowMs: number): boolean {
+    const network = networkOf(socket)
+    return (this.#networks.has(network) ? this.#known : this.#strangers).take(network, nowMs) === 0
+  }
+
+  /** A peer on this connection has proved a certificate of ours. */
+  proved(socket: Socket): void {
+    const network = networkOf(socket)
+    this.#networks.delete(network)
+    this.#networks.add(network)
+    if (this.#networks.size > this.#maxKnown) this.#networks.delete(this.#networks.values().next().value!)
+  }
+}
+
+const networkOf = (socket: Socket): string => peerNetwork(socket.remoteAddress ?? '')

@@ -1,0 +1,19 @@
+import { refuseWithoutEffect } from '../../../../../src/roles/tenant/faces/options-of-command.ts'
+
+test.each([
+  ['list', ['uuid'], '`keylime tenant list` has no use for --uuid'],
+  ['list', ['targethost', 'json'], '--targethost'],
+  ['revocations', ['uuid'], '--uuid'],
+  ['delete', ['uuid', 'file'], '--file'],
+  ['add', ['uuid', 'drop'], '--drop'],
+  ['showruntimepolicy', ['runtime-policy-name', 'runtime-policy'], '--runtime-policy'],
+] as const)('%s with %j is refused', (command, given, words) => {
+  expect(() => refuseWithoutEffect(command, given)).toThrow(
+    expect.objectContaining({ code: 'usage', message: expect.stringContaining(words), hint: expect.stringContaining('belongs to') }),
+  )
+})
+
+test('what a command uses, and what every command has, passes', () => {
+  expect(() => refuseWithoutEffect('update', ['uuid', 'u', 'drop', 'cert', 'include', 'json', 'quiet', 'timeout', '$0', '_'])).not.toThrow()
+  expect(() => refuseWithoutEffect('explain', ['targethost', 'patch', 'runtime-policy', 'debug'])).not.toThrow()
+})
