@@ -5,6 +5,7 @@ import { nearestWord } from './core/cli/nearest-word.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
 import type { Logger } from './io/log/logger.ts'
 import { VERSION, versionText } from './io/service/version.ts'
+import { endWithReader } from './io/terminal/output-failure.ts'
 import { printFailure } from './io/terminal/print-failure.ts'
 
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
@@ -45,6 +46,7 @@ const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Prom
   keylime_userdata_encrypt: () => import('./tools/userdata-encrypt/upstream.ts'),
 }
 
+endWithReader()
 const given = process.argv.slice(2)
 const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
 const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)

@@ -2,9 +2,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { judgeReply, type KnownAgent } from '../src/core/attestation/verify-evidence.ts'
+import { splitRawLines } from '../src/core/evidence/raw-lines.ts'
 import { judgeAgain, readEvidence, storeEvidence } from '../src/core/explanation/stored-evidence.ts'
 import type { BootPolicyName } from '../src/core/measured-boot/boot-policy.ts'
 import { quotedPcrs } from '../src/core/policy/agent-policy.ts'
+import { decodeBytes } from '../src/core/text/byte-text.ts'
 import type { Failure } from '../src/core/verdict/failure.ts'
 import { readPcrFile } from '../src/tools/policy/pcr-files.ts'
 import { testPolicies } from '../src/tools/policy/test-policy.ts'
@@ -23,12 +25,14 @@ export interface EvidenceVector {
   bootLog?: string
   boot?: string
   bootPolicy?: BootPolicyName
+  /** Text of the log of systemd. */
+  systemdLog?: string
   pcrs: string
 }
 
 /** The failures that the policy tool finds, and the event ids of the verifier, and of the verifier's stored evidence judged once more: they must agree. */
 export async function judgeEverywhere(vector: EvidenceVector): Promise<{ tool: Failure[]; verifier: string[]; again: string[] }> {
-  const { list, runtime, bootLog, boot, bootPolicy = 'accept-all' } = vector
+  const { list, runtime, bootLog, boot, systemdLog, bootPolicy = 'accept-all' } = vector
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-vector-'))
   try {
     const written = (name: string, text: string | undefined) => {
@@ -42,6 +46,7 @@ export async function judgeEverywhere(vector: EvidenceVector): Promise<{ tool: F
       eventLog: bootLog,
       mbPolicy: written('boot.json', boot),
       mbPolicyName: bootPolicy,
+      systemdLog: written('systemd.log', systemdLog),
       pcrs: vector.pcrs,
       bank: 'sha256',
     })
@@ -51,7 +56,13 @@ export async function judgeEverywhere(vector: EvidenceVector): Promise<{ tool: F
   }
 }
 
-async function byVerifier({ list, runtime, bootLog, boot, pcrs }: EvidenceVector, bootPolicy: BootPolicyName) {
+/** As our agent sends it. */
+function imaMembers(file: string) {
+  const { list, raw } = splitRawLines(decodeBytes(fs.readFileSync(file)))
+  return { ima_measurement_list: list, ima_measurement_list_entry: 0, ...(raw === null ? {} : { ima_measurement_list_raw: raw }) }
+}
+
+async function byVerifier({ list, runtime, bootLog, boot, systemdLog, pcrs }: EvidenceVector, bootPolicy: BootPolicyName) {
   const machine = new JudgedMachine({ ...(runtime ? { runtime } : {}), ...(boot ? { boot } : {}) }, { ...RULES, bootPolicy })
   const values = pcrValues(quotedPcrs(machine.policy), machine.transportKey)
   for (const [pcr, value] of await readPcrFile(pcrs, 'sha256')) if (pcr !== 16 && values.has(pcr)) values.set(pcr, value)
@@ -62,7 +73,8 @@ async function byVerifier({ list, runtime, bootLog, boot, pcrs }: EvidenceVector
     enc_alg: 'ecc256',
     sign_alg: 'ecdsa',
     pubkey: machine.transportKey,
-    ...(list ? { ima_measurement_list: fs.readFileSync(list, 'utf8'), ima_measurement_list_entry: 0 } : {}),
+    ...(list ? imaMembers(list) : {}),
+    ...(systemdLog ? { systemd_measurement_list: systemdLog } : {}),
     ...(bootLog ? { mb_measurement_list: fs.readFileSync(bootLog).toString('base64') } : {}),
   }
   const known = machine.known() as KnownAgent

@@ -1,17 +1,26 @@
-import { isHost } from '../core/api/host.ts'
 import { Secret } from '../core/secret.ts'
-import { boolean, integer, integerBetween, list, oneOf, option, options, type Parse, path, port, seconds, secret, text } from './option.ts'
+import {
+  boolean,
+  contactHost,
+  host,
+  integer,
+  integerBetween,
+  list,
+  oneOf,
+  option,
+  options,
+  type Parse,
+  path,
+  port,
+  seconds,
+  secret,
+  text,
+} from './option.ts'
 
 const KINDS = ['rsa', 'rsa2048', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ecc_nist_p384'] as const
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const
 
 /** A name in a directory, not a path. */
-/** Alone: the port is an option of its own. */
-const host: Parse<string> = (value) => {
-  if (value !== '' && !isHost(value)) throw new Error('must be a host name or an IP address, without a port and without brackets')
-  return value
-}
-
 const fileName: Parse<string> = (value) => {
   if (value === '' || value === '.' || value === '..' || /[/\0]/.test(value)) throw new Error('must be a file name without "/"')
   return value
@@ -47,11 +56,11 @@ export const agentOptions = options({
     default: 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000',
     doc: 'Id of this agent: `hash_ek` (digest of the TPM endorsement key), `generate` (random at each start), `dmidecode`, `hostname`, `environment`, or the id itself.',
   }),
-  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the agent listens.' }),
+  ip: option({ parse: host, default: '127.0.0.1', doc: 'Address on which the agent listens.' }),
   port: option({ parse: port, default: 9002, doc: 'Port on which the agent listens.' }),
-  contact_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
+  contact_ip: option({ parse: contactHost, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
   contact_port: option({ parse: port, default: 9002, doc: 'Port under which verifier and tenant reach the agent.' }),
-  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar.' }),
+  registrar_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the registrar.' }),
   registrar_port: option({ parse: port, default: 8890, doc: 'Port of the registrar, plain HTTP.' }),
   registrar_tls_enabled: option({ parse: boolean, default: false, doc: 'Register over TLS, at registrar_tls_port.' }),
   registrar_tls_port: option({ parse: port, default: 8891, doc: 'TLS port of the registrar.' }),
@@ -81,7 +90,7 @@ export const agentOptions = options({
   server_cert: option({
     parse: path,
     default: 'default',
-    doc: 'Certificate for TLS; made when missing or near its end. `default` is server-cert.crt.',
+    doc: 'Certificate for TLS; made when missing. `default` is server-cert.crt, made anew near its end; one that is named here is used as it is, or refused.',
   }),
   payload_key: option({
     parse: path,
@@ -140,7 +149,7 @@ export const agentOptions = options({
     default: false,
     doc: 'Also listen for revocations over ZeroMQ, at the address below. Those over the REST interface are always taken.',
   }),
-  revocation_notification_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the ZeroMQ publisher.' }),
+  revocation_notification_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the ZeroMQ publisher.' }),
   revocation_notification_port: option({ parse: port, default: 8992, doc: 'Port of the ZeroMQ publisher.' }),
   revocation_cert: option({
     parse: path,
@@ -199,6 +208,12 @@ export const agentOptions = options({
     parse: path,
     default: 'default',
     doc: 'Event log of the firmware; `default` is /sys/kernel/security/tpm0/binary_bios_measurements.',
+  }),
+  systemd_ml_path: option({
+    parse: path,
+    default: 'default',
+    ours: true,
+    doc: 'Log of what systemd measures after the boot (PCR 11, 15 and others); `default` is /run/log/systemd/tpm2-measure.log. Sent to the verifier where it exists.',
   }),
   exponential_backoff_initial_delay: option({
     parse: integer,

@@ -1,6 +1,6 @@
 import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { Secret } from '../core/secret.ts'
-import { integerBetween, list, option, options, path, port, secret, text, type Values } from './option.ts'
+import { host, integerBetween, list, option, optionalHost, options, path, port, secret, text, type Values } from './option.ts'
 
 /** Settings of ca.conf: names and defaults of upstream's template 2.6. */
 export const caOptions = options({
@@ -43,7 +43,7 @@ export const caOptions = options({
     ours: true,
     doc: 'Days until the next revocation list at the latest.',
   }),
-  listen_ip: option({ parse: text, default: '127.0.0.1', ours: true, doc: '`keylime ca listen`: address on which it serves.' }),
+  listen_ip: option({ parse: host, default: '127.0.0.1', ours: true, doc: '`keylime ca listen`: address on which it serves.' }),
   listen_port: option({
     parse: port,
     default: 38_080,
@@ -57,7 +57,7 @@ export const caOptions = options({
     doc: '`keylime ca listen`: port for signed revocations over mutual TLS; 0: none.',
   }),
   revocation_notification_ip: option({
-    parse: text,
+    parse: optionalHost,
     default: '',
     ours: true,
     doc: '`keylime ca listen`: address of the verifier’s ZeroMQ publisher, from which signed revocations are taken too; empty: none.',

@@ -1,3 +1,4 @@
+import { isWildcard, readHost } from '../core/api/host.ts'
 import { Secret } from '../core/secret.ts'
 import { type Literal, parsePythonLiteral } from './python-literal.ts'
 
@@ -62,6 +63,46 @@ export function integerBetween(low: number, high: number): Parse<number> {
     if (number < low || number > high) throw new Error(`must be a whole number from ${low} to ${high}`)
     return number
   }
+}
+
+/** A host name or an IP address, without brackets; the wildcards count only where something listens. */
+export const host: Parse<string> = (value) => {
+  const reading = readHost(value)
+  if ('defect' in reading) throw new Error(`it ${reading.defect}`)
+  return reading.host
+}
+
+/** The same, or nothing. */
+export const optionalHost: Parse<string> = (value) => (value === '' ? '' : host(value))
+
+/** An address under which others reach this machine. */
+export const contactHost: Parse<string> = (value) => {
+  const read = host(value)
+  if (isWildcard(read)) throw new Error('it stands for all addresses of a machine, and nobody else can reach it: give one of them')
+  return read
+}
+
+/** Names and addresses, each one that a certificate can have. */
+export const hostList: Parse<string[]> = (value) => list(value).map((item) => namedHost(item))
+
+function namedHost(item: string): string {
+  const name = item.replace(/^\*\./, '')
+  const reading = readHost(name)
+  if ('defect' in reading) throw new Error(`${JSON.stringify(item)}: it ${reading.defect}`)
+  return name === item ? reading.host : item
+}
+
+/** Where SQLite's file is: `sqlite`, or `sqlite:///PATH`. */
+export const databaseUrl: Parse<string> = (value) => {
+  if (value === '' || value === 'sqlite' || /^sqlite:\/\/\/.+$/.test(value)) return value
+  throw new Error('only SQLite is supported here: "sqlite", or "sqlite:///PATH" for another file')
+}
+
+/** An http or https URL, or nothing. */
+export const httpUrl: Parse<string> = (value) => {
+  const url = URL.parse(value)
+  if (value === '' || (url && ['http:', 'https:'].includes(url.protocol))) return value
+  throw new Error('must be an http or https URL, written whole, such as https://10.0.0.1:38080/revocations')
 }
 
 /** Seconds, as a decimal number of at least zero. */

@@ -1,11 +1,11 @@
 import { durableAttestationOptions } from './durable-attestation-options.ts'
-import { boolean, integer, oneOf, option, options, port, text } from './option.ts'
+import { boolean, databaseUrl, host, integer, oneOf, option, options, port, text } from './option.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
 
 /** Settings of registrar.conf: names and defaults of upstream's template 2.6. */
 export const registrarOptions = options({
   version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
-  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the registrar listens.' }),
+  ip: option({ parse: host, default: '127.0.0.1', doc: 'Address on which the registrar listens.' }),
   port: option({ parse: port, default: 8890, doc: 'Port for agents, plain HTTP: only registration and activation.' }),
   tls_port: option({ parse: port, default: 8891, doc: 'Port for tenant and verifier, mutual TLS; agents may use it too.' }),
   tls_dir: option({
@@ -16,7 +16,7 @@ export const registrarOptions = options({
   ...serverTlsOptions,
   authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
   database_url: option({
-    parse: text,
+    parse: databaseUrl,
     default: 'sqlite',
     doc: '`sqlite` keeps reg_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
   }),

@@ -1,5 +1,5 @@
 import { Secret } from '../core/secret.ts'
-import { list, option, options, path, secret } from './option.ts'
+import { hostList, list, option, options, path, secret } from './option.ts'
 
 /** What verifier and registrar have in common: key and certificate of their server, and who may be its client. */
 export const serverTlsOptions = options({
@@ -12,7 +12,7 @@ export const serverTlsOptions = options({
   }),
   server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
   cert_subject_alternative_names: option({
-    parse: list,
+    parse: hostList,
     default: [],
     doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
   }),

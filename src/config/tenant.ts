@@ -1,12 +1,13 @@
+import { EK_EXPIRY } from '../core/identity/ek-certificate.ts'
 import { Secret } from '../core/secret.ts'
-import { boolean, integer, integerBetween, list, option, options, path, port, seconds, secret, text } from './option.ts'
+import { boolean, host, integer, integerBetween, list, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
 
 /** Settings of tenant.conf: names and defaults of upstream's template 2.6. */
 export const tenantOptions = options({
   version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
-  verifier_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the verifier (`-v`).' }),
+  verifier_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the verifier (`-v`).' }),
   verifier_port: option({ parse: port, default: 8881, doc: 'Port of the verifier (`-vp`).' }),
-  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar (`-r`).' }),
+  registrar_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the registrar (`-r`).' }),
   registrar_port: option({ parse: port, default: 8891, doc: 'HTTPS port of the registrar (`-rp`).' }),
   tls_dir: option({
     parse: text,
@@ -44,6 +45,12 @@ export const tenantOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before giving up.' }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request may take.' }),
   require_ek_cert: option({ parse: boolean, default: true, doc: 'Deliver only to TPMs with a certificate that leads to tpm_cert_store.' }),
+  ek_cert_expiry: option({
+    parse: oneOf(...EK_EXPIRY),
+    default: 'accept',
+    ours: true,
+    doc: 'What an EK certificate means that is past its end, or whose maker’s is: `accept` takes it and says so, `refuse` does not. TPMs cannot renew their certificates.',
+  }),
   ek_check_script: option({
     parse: path,
     default: '',

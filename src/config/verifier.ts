@@ -1,6 +1,23 @@
 import { Secret } from '../core/secret.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
-import { boolean, integer, integerBetween, list, literalList, oneOf, option, options, path, port, seconds, secret, text } from './option.ts'
+import {
+  boolean,
+  databaseUrl,
+  host,
+  httpUrl,
+  integer,
+  integerBetween,
+  list,
+  literalList,
+  oneOf,
+  option,
+  options,
+  path,
+  port,
+  seconds,
+  secret,
+  text,
+} from './option.ts'
 import type { Literal } from './python-literal.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
 
@@ -42,9 +59,9 @@ function poolSize(value: string): string {
 export const verifierOptions = options({
   version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
   uuid: option({ parse: text, default: 'default', doc: 'Id of this verifier, by which the tenant can filter when there are several.' }),
-  ip: option({ parse: text, default: '127.0.0.1', doc: 'Address on which the verifier listens; always HTTPS.' }),
+  ip: option({ parse: host, default: '127.0.0.1', doc: 'Address on which the verifier listens; always HTTPS.' }),
   port: option({ parse: port, default: 8881, doc: 'Port on which the verifier listens.' }),
-  registrar_ip: option({ parse: text, default: '127.0.0.1', doc: 'Address of the registrar.' }),
+  registrar_ip: option({ parse: host, default: '127.0.0.1', doc: 'Address of the registrar.' }),
   registrar_port: option({ parse: port, default: 8891, doc: 'HTTPS port of the registrar.' }),
   host_registrar: option({
     parse: boolean,
@@ -69,7 +86,7 @@ export const verifierOptions = options({
   }),
   authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
   database_url: option({
-    parse: text,
+    parse: databaseUrl,
     default: 'sqlite',
     doc: '`sqlite` keeps cv_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
   }),
@@ -221,7 +238,7 @@ export const verifierOptions = options({
     default: ['agent'],
     doc: 'Who is told of a revocation: any of agent, webhook and zeromq (whoever subscribes at zmq_ip:zmq_port).',
   }),
-  zmq_ip: option({ section: 'revocations', parse: text, default: '127.0.0.1', doc: 'Address on which ZeroMQ subscribers are served.' }),
+  zmq_ip: option({ section: 'revocations', parse: host, default: '127.0.0.1', doc: 'Address on which ZeroMQ subscribers are served.' }),
   zmq_port: option({ section: 'revocations', parse: port, default: 8992, doc: 'Port on which ZeroMQ subscribers are served.' }),
-  webhook_url: option({ section: 'revocations', parse: text, default: '', doc: 'URL that gets each revocation by POST.' }),
+  webhook_url: option({ section: 'revocations', parse: httpUrl, default: '', doc: 'URL that gets each revocation by POST.' }),
 })

@@ -60,6 +60,10 @@ export function writePage(results: readonly Result[]): void {
       ({ name, stricter, reason }) => `* **${name}** (${stricter ? 'we fail, upstream passes' : 'we pass, upstream fails'}). ${reason}`,
     ),
     '',
+    '## EK certificates past their end',
+    '',
+    EXPIRED,
+    '',
   ]
   fs.writeFileSync(`${PAGE}.new`, text.join('\n'))
   fs.renameSync(`${PAGE}.new`, PAGE)
@@ -77,6 +81,9 @@ a PCR that no longer fits; and a static policy with an own authority: five attes
 const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's run once against all of upstream's services and once against all of
 ours. Compared are the exit status, every member of every JSON that is printed, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
 certificates by what they say). Values that no two runs share, such as quotes, must have the same type.`
+
+const EXPIRED = `Upstream does not look at the dates of an EK certificate. Here a certificate that is not valid yet is refused, and one that is past its end, or whose maker's is, is accepted and told:
+a TPM cannot renew its certificate, and machines with genuine TPMs would be lost. \`ek_cert_expiry = refuse\` of the tenant refuses them ([decision 80](decisions/0080-an-ek-certificate-past-its-end-counts.md)).`
 
 function commandTable(results: readonly Result[]): string[] {
   if (results.length === 0) return ['Not run yet.']

@@ -17,7 +17,17 @@ export const integrityQuote = z.object({
   pubkey: z.string().max(8192).nullish(),
   ima_measurement_list: z.string().nullish(),
   ima_measurement_list_entry: z.number().int().min(0).nullish(),
+  /** Ours: lines of the list that are not UTF-8 (`raw-lines`). */
+  ima_measurement_list_raw: z
+    .string()
+    .max(1 << 20)
+    .nullish(),
   mb_measurement_list: z.string().nullish(),
+  /** Ours: what systemd has measured since the boot (`systemd-log`). */
+  systemd_measurement_list: z
+    .string()
+    .max(1 << 20)
+    .nullish(),
   boottime: z.number().int().nullish(),
 })
 export type IntegrityQuote = z.infer<typeof integrityQuote>

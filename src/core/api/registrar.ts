@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { readHost } from './host.ts'
 import { portNumber } from './port-number.ts'
 
 const PEM_OR_BASE64 = z.string().max(65_536)
@@ -16,6 +17,17 @@ export const binary = z
     return z.NEVER
   })
 
+/** What a registrar hands to tenants and verifiers: a host name or an address, without brackets. */
+const host = z
+  .string()
+  .max(255)
+  .transform((text, context): string => {
+    const reading = readHost(text)
+    if ('host' in reading) return reading.host
+    context.addIssue({ code: 'custom', message: `it ${reading.defect}` })
+    return z.NEVER
+  })
+
 const absentWhenEmpty = <T extends z.ZodType>(schema: T) =>
   z.preprocess((value) => (value === '' || value === null ? undefined : value), schema.optional())
 
@@ -24,7 +36,7 @@ export const registrationRequest = z.object({
   aik_tpm: binary,
   ek_tpm: absentWhenEmpty(binary),
   ekcert: absentWhenEmpty(REGISTERED_CERTIFICATE),
-  ip: absentWhenEmpty(z.string().max(255)),
+  ip: absentWhenEmpty(host),
   port: absentWhenEmpty(portNumber),
   mtls_cert: absentWhenEmpty(REGISTERED_CERTIFICATE),
   iak_tpm: absentWhenEmpty(binary),

@@ -101,7 +101,7 @@ export interface PolicyQuestion {
 /** The second half of the order of checks: measured boot, whose log gives boot_aggregate, then IMA, then static PCRs. */
 export function judgePolicies(evidence: Evidence, question: PolicyQuestion): { failures: Failure[]; ima: ImaProgress } {
   const { policy, pcrs, evaluateBoot: evaluate, effort } = question
-  const boot = policy.boot?.judge({ pcrs, log: evidence.bootLog, evaluate, effort })
+  const boot = policy.boot?.judge({ pcrs, log: evidence.bootLog, systemdLog: evidence.systemdLog, evaluate, effort })
   const ima = policy.ima ? judgeIma(evidence, { ...question, policy: policy.ima, bootAggregates: boot?.bootAggregates ?? [] }) : null
   return {
     failures: [...(boot?.failures ?? []), ...(ima?.failures ?? []), ...judgeStaticPcrs(policy.tpm, pcrs)],

@@ -13,6 +13,8 @@ export interface Evidence {
   imaLog: ImaLog | null
   /** Event log of the firmware, TCG format; null when none came. */
   bootLog: Buffer | null
+  /** Log of what systemd has measured since then (`tpm2-measure.log`); null when none came. */
+  systemdLog: string | null
   /** Seconds since the epoch at which the machine says that it booted; 0 when it does not say. */
   bootTime: number
 }

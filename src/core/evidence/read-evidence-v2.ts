@@ -2,6 +2,7 @@ import { integrityQuote } from '../api/agent.ts'
 import { defectsOf } from '../api/parse-message.ts'
 import { type Failure, irrecoverable } from '../verdict/failure.ts'
 import type { Evidence } from './evidence.ts'
+import { joinRawLines } from './raw-lines.ts'
 
 /**
  * Reads evidence from `results` of an agent of API 2.x (protocol 4.3), which may be anything. @returns why it is none, as a failure: a machine that
@@ -11,14 +12,18 @@ export function readEvidenceV2(results: unknown): { evidence: Evidence } | { fai
   const parsed = integrityQuote.safeParse(results)
   if (!parsed.success) return { failure: notEvidence(defectsOf(parsed.error)) }
   const reply = parsed.data
-  const list = reply.ima_measurement_list
+  const { ima_measurement_list: list, ima_measurement_list_raw: raw } = reply
   return {
     evidence: {
       quote: reply.quote,
       algorithms: { hash: reply.hash_alg, encryption: reply.enc_alg, signing: reply.sign_alg },
       transportKey: reply.pubkey ?? null,
-      imaLog: list === undefined || list === null ? null : { text: list, firstEntry: reply.ima_measurement_list_entry ?? 0 },
+      imaLog:
+        list === undefined || list === null
+          ? null
+          : { text: raw ? joinRawLines(list, raw) : list, firstEntry: reply.ima_measurement_list_entry ?? 0 },
       bootLog: reply.mb_measurement_list ? Buffer.from(reply.mb_measurement_list, 'base64') : null,
+      systemdLog: reply.systemd_measurement_list ?? null,
       bootTime: reply.boottime ?? 0,
     },
   }

@@ -12,5 +12,6 @@ export const readSubmittedEvidence = (data: SubmittedEvidence): Evidence => ({
   transportKey: null,
   imaLog: { text: data.ima_measurement_list ?? '', firstEntry: 0 },
   bootLog: data.mb_log ? Buffer.from(data.mb_log, 'base64') : null,
+  systemdLog: null,
   bootTime: 0,
 })

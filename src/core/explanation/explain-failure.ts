@@ -53,9 +53,16 @@ export function explainFailure(eventId: string, context: FailureContext): Explai
     signedBy: text(signedBy),
     accept,
     meaning: accept ? (text(meaning) ?? 'the policy accepts it on every machine that it is used for') : null,
-    noChange: accept ? null : (words.noChange ?? 'nothing that could be added to the policy accepts it'),
+    noChange: accept ? null : (settingOf(context) ?? words.noChange ?? 'nothing that could be added to the policy accepts it'),
     lookAt: words.lookAt,
   }
+}
+
+/** A member of the policy that is no list: another value of it accepts the machine, and nothing has to be added. */
+function settingOf({ log_hash_alg: logHash }: FailureContext): string | null {
+  return typeof logHash === 'string'
+    ? `nothing has to be added to the policy: set \`ima.log_hash_alg\` in it to ${JSON.stringify(logHash.slice(0, 20))}`
+    : null
 }
 
 const text = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value.slice(0, MAX_VALUE) : null)

@@ -1,5 +1,5 @@
 import { isKeylimeError } from '../errors.ts'
-import { verifyChain } from '../pki/chain.ts'
+import { expiredOf, verifyChain } from '../pki/chain.ts'
 import { sameKey } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
 import { ekDefects } from '../tpm/key-defects.ts'
@@ -15,6 +15,8 @@ export interface VerifiedEkCertificate {
   readonly certificate: Certificate
   /** From the EK certificate up to the trusted one. */
   readonly path: readonly Certificate[]
+  /** Names of those in it that are past their end. */
+  readonly expired: readonly string[]
   /** For people: `Infineon (SLB9670)`. */
   readonly maker: string
 }
@@ -29,12 +31,18 @@ export interface EkQuestion {
   readonly store: readonly Certificate[]
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** `ek_cert_expiry` */
+  readonly expiry?: EkExpiry
 }
+
+/** What a certificate past its end means: no TPM can renew its own. */
+export const EK_EXPIRY = ['accept', 'refuse'] as const
+export type EkExpiry = (typeof EK_EXPIRY)[number]
 
 export type EkVerdict = { ok: true; verified: VerifiedEkCertificate } | { ok: false; reason: string; hint: string }
 
 /** The EK is in a genuine TPM: its certificate is for exactly this key and leads to a maker in the store (protocol 3.5, policies G). */
-export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], store, now }: EkQuestion): EkVerdict {
+export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], store, now, expiry = 'refuse' }: EkQuestion): EkVerdict {
   if (!ekCertificate) {
     return { ok: false, reason: 'the TPM has no EK certificate', hint: 'set require_ek_cert = False, or judge the EK with ek_check_script' }
   }
@@ -54,9 +62,14 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
       hint: 'put the certificates of the TPM maker, as *.pem, into tpm_cert_store',
     }
   }
-  const chain = verifyChain({ leaf: ekCertificate, intermediates, anchors: store, now })
+  const chain = verifyChain({ leaf: ekCertificate, intermediates, anchors: store, now, acceptExpired: expiry === 'accept' })
   if (!chain.ok) return { ok: false, reason: chain.reason, hint: hintFor(chain.reason, ekCertificate) }
-  const found = { certificate: ekCertificate, path: chain.path, maker: tpmMaker(ekCertificate) }
+  const found = {
+    certificate: ekCertificate,
+    path: chain.path,
+    expired: expiredOf(chain.path, now).map(endText),
+    maker: tpmMaker(ekCertificate),
+  }
   return { ok: true, verified: found as unknown as VerifiedEkCertificate }
 }
 
@@ -69,10 +82,13 @@ function useOf(certificate: Certificate): string | undefined {
   }
 }
 
+const endText = ({ subject, serial, notAfter }: Certificate): string =>
+  `"${subject || `serial ${serial}`}" ended on ${new Date(notAfter).toISOString().slice(0, 10)}`
+
 function hintFor(reason: string, certificate: Certificate): string {
   if (reason.startsWith('no certificate of its issuer'))
     return `put the certificate of "${certificate.issuer}", as *.pem, into tpm_cert_store`
   if (reason.includes('expired'))
-    return 'put the renewed certificate of that name into tpm_cert_store, or judge such EKs with ek_check_script (require_ek_cert = False)'
+    return 'a TPM cannot renew its certificate, and makers seldom renew theirs: ek_cert_expiry = accept takes certificates past their end; a renewed certificate of a maker goes into tpm_cert_store'
   return 'check where the certificates in tpm_cert_store come from'
 }

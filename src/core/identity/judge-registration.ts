@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { isHost } from '../api/host.ts'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
@@ -52,8 +51,6 @@ export function judgeRegistration(
     idevid: readCertificate('idevid_cert', request.idevid_cert, rules, warnings),
   }
   if (request.mtls_cert && request.mtls_cert !== 'disabled') checkTlsCertificate(request.mtls_cert, rules, warnings)
-  if (request.ip !== undefined && !isHost(request.ip))
-    throw invalid(`ip is neither a host name nor an IP address: set contact_ip in agent.conf`)
   const ekBytes = request.ek_tpm ?? (certificates.ekcert ? ekFromCertificate(certificates.ekcert) : undefined)
   if (!ekBytes) throw invalid('ek_tpm is missing, and there is no EK certificate to take it from: without an EK no challenge can be made')
   const ek = parsePublicArea(ekBytes)

@@ -1,59 +1,45 @@
-import { readEntry } from './entry.ts'
-import { looksLikeKey, readImaKey } from './keyring.ts'
 import { addDigest, type PolicyParts } from './policy-document.ts'
-
-/** Which entries of a log are gathered. */
-export interface LogMembers {
-  files: boolean
-  keyrings: boolean
-  buffers: boolean
-}
-
-/** Adds what a log shows. Violations have no digest. @returns the lines that cannot be read, counted from 1. */
-export function collectLog(log: string, into: PolicyParts, members: LogMembers): number[] {
-  const unread: number[] = []
-  for (const [i, line] of log.split('\n').entries()) {
-    if (line === '') continue
-    const entry = readEntry(line)
-    if (typeof entry === 'string') unread.push(i + 1)
-    else if (/^0+$/.test(entry.column) && entry.name !== 'boot_aggregate') continue
-    else if (entry.template !== 'ima-buf') {
-      if (members.files) addDigest(into.digests, entry.name, entry.digest)
-    } else if (!looksLikeKey(entry.extra) || !readImaKey(entry.extra)) {
-      if (members.buffers) addDigest(into.buffers, entry.name, entry.digest)
-    } else if (members.keyrings && !into.ignoredKeyrings.has(entry.name)) addDigest(into.keyrings, entry.name, entry.digest)
-  }
-  return unread
-}
 
 /** A path as the kernel's log has it: blanks are underscores there. */
 export const loggedName = (path: string): string => path.replaceAll(' ', '_')
 
-/** Adds a flat allow list: digest, blanks, path, as `sha256sum` prints them; `%keyring:NAME` is a keyring. @returns the lines that cannot be read. */
+/**
+ * Adds a flat allow list: digest, blanks, path, in all forms that `sha256sum` prints (escaped names, binary mode, `--tag`, `--zero`); `%keyring:NAME` is a keyring.
+ * @returns the lines that cannot be read.
+ */
 export function collectAllowList(text: string, into: PolicyParts): number[] {
   const unread: number[] = []
-  for (const [i, line] of text.split('\n').entries()) {
+  for (const [i, line] of text.split(text.includes('\0') ? '\0' : '\n').entries()) {
     if (line.trim() === '') continue
-    const [, digest, path] = /^\s*([0-9a-fA-F]{40,128})\s+(\S.*?)\s*$/.exec(line) ?? []
-    if (!digest || !path) unread.push(i + 1)
-    else if (path.startsWith('%keyring:')) addDigest(into.keyrings, path.slice('%keyring:'.length), digest.toLowerCase())
-    else addDigest(into.digests, loggedName(path), digest.toLowerCase())
+    const { digest, name } = readListLine(line) ?? {}
+    if (digest === undefined || name === undefined) unread.push(i + 1)
+    else if (name.startsWith('%keyring:')) addDigest(into.keyrings, name.slice('%keyring:'.length), digest)
+    else addDigest(into.digests, loggedName(name), digest)
   }
   return unread
 }
 
-/** Algorithm of digests by the length of the first one: `unknown` for a length that none has, null without digests. */
-export function algorithmOfDigests(digests: ReadonlyMap<string, ReadonlySet<string>>): string | null {
-  const [first] = digests.values()
-  const [digest] = first ?? []
-  if (digest === undefined) return null
-  return ({ 40: 'sha1', 64: 'sha256', 96: 'sha384', 128: 'sha512' } as Record<number, string>)[digest.length] ?? 'unknown'
+/** A backslash before the line says that the name has escapes: `\\\\`, `\\n`, `\\r`. Binary mode has a star where text mode has a second blank. */
+function readListLine(line: string): { digest: string; name: string } | null {
+  const [, tagEscape, tagged, value] = /^(\\?)[A-Z][\w/-]* \((.+)\) = ([0-9a-fA-F]{40,128})\s*$/s.exec(line) ?? []
+  if (tagged && value) return { digest: value.toLowerCase(), name: tagEscape ? unescaped(tagged) : tagged }
+  const [, mark, digest, rest] = /^\s*(\\?)([0-9a-fA-F]{40,128})(?: \*|\s+)(\S.*?)\s*$/s.exec(line) ?? []
+  if (!digest || !rest) return null
+  return { digest: digest.toLowerCase(), name: mark ? unescaped(rest) : rest }
 }
 
-/** Algorithm that the kernel of a log hashes files with: that of its boot_aggregate. Null when the log begins with something else. */
-export function algorithmOfLog(log: string): string | null {
-  const entry = readEntry(log.slice(0, Math.max(0, log.indexOf('\n'))) || log)
-  return typeof entry === 'string' || entry.name !== 'boot_aggregate' ? null : entry.algorithm
+const ESCAPES: Record<string, string> = { '\\': '\\', n: '\n', r: '\r' }
+const unescaped = (name: string): string => name.replace(/\\([\\nr])/g, (_, letter: string) => ESCAPES[letter]!)
+
+/** Digits of the digests, by the first one of a file; null without digests. Older kernels have a boot_aggregate of another algorithm. */
+export function digitsOf(digests: Iterable<[string, readonly string[]]>): number | null {
+  let aggregate: number | null = null
+  for (const [name, [digest]] of digests) {
+    if (digest === undefined) continue
+    if (name !== 'boot_aggregate') return digest.length
+    aggregate = digest.length
+  }
+  return aggregate
 }
 
 /** One expression a line; empty lines and comments do not count. */

@@ -1,7 +1,8 @@
 import type { Failure } from '../verdict/failure.ts'
+import { failure } from '../verdict/failure.ts'
 import { judgeEntry } from './decide-entry.ts'
-import { readEntry } from './entry.ts'
 import { nothingLearned } from './learned-from-log.ts'
+import { LogReader, type ReadLine } from './log-reader.ts'
 import { addPolicy, emptyParts, sorted } from './policy-document.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 
@@ -10,37 +11,50 @@ export interface LogComparison {
   failures: Failure[]
   /** The smallest part of a policy that accepts all that can be accepted: what `merge` takes. Null when there is nothing to accept. */
   accept: Record<string, unknown> | null
+  /** The value of `ima.log_hash_alg` with which lines would pass that do not; null when it is right. */
+  logHash: string | null
   /** Failures that no policy heals: the log itself is bad. */
   hopeless: number
 }
 
 /** What of a log a policy would refuse, line by line, without a quote: it says what a policy lacks, not whether the log is true. */
-export function compareLog(policy: RuntimePolicy, log: string): LogComparison {
-  const judging = { policy, bootAggregates: [], failOnViolation: false, learned: nothingLearned() }
+export function compareLog(policy: RuntimePolicy, log: Iterable<string>): LogComparison {
   const failures = new Map<string, Failure>()
   const parts = emptyParts()
-  let number = 0
+  let logHash: string | null = null
   let hopeless = 0
-  for (const line of log.split('\n')) {
-    if (line === '') continue
-    number++
-    const entry = readEntry(line)
-    const failed =
-      typeof entry === 'string'
-        ? {
-            eventId: 'ima.parser.entry',
-            context: { message: `line ${number} of the IMA log cannot be read: ${entry}`, line: number },
-            recoverable: true,
-          }
-        : judgeEntry(entry, number, judging)
-    if (!failed) continue
+  // What a policy with the right algorithm would still lack is told as well: two rounds of `diff` are one too many.
+  const judgingBy = (hash: RuntimePolicy['logHash']) => ({
+    policy: { ...policy, logHash: hash },
+    bootAggregates: [],
+    failOnViolation: false,
+    learned: learned.get(hash) ?? remember(hash),
+  })
+  const learned = new Map<string, ReturnType<typeof nothingLearned>>()
+  const remember = (hash: string) => learned.set(hash, nothingLearned()).get(hash)!
+  const note = (failed: Failure, number: number) => {
     const accept = failed.context['accept'] as Record<string, unknown> | undefined
     if (accept) addPolicy(parts, accept, `line ${number}`)
     else hopeless++
     const key = accept ? JSON.stringify(accept) : `line ${number}`
     if (!failures.has(key)) failures.set(key, failed)
   }
+  const reader = new LogReader(({ number, entry, defect, logHash: hash, isViolation }: ReadLine) => {
+    if (!entry) return note(unreadable(number, defect!), number)
+    if (isViolation) return
+    if (hash && hash !== policy.logHash && logHash !== hash) {
+      logHash = hash
+      failures.set(`log_hash_alg ${hash}`, judgeEntry(entry, number, judgingBy(policy.logHash))!)
+    }
+    const failed = judgeEntry(entry, number, judgingBy(hash ?? policy.logHash))
+    if (failed) note(failed, number)
+  })
+  for (const line of log) reader.add(line)
+  reader.end()
   const members = { digests: sorted(parts.digests), keyrings: sorted(parts.keyrings), 'ima-buf': sorted(parts.buffers) }
   const accept = Object.fromEntries(Object.entries(members).filter(([, names]) => Object.keys(names).length > 0))
-  return { failures: [...failures.values()], accept: Object.keys(accept).length > 0 ? accept : null, hopeless }
+  return { failures: [...failures.values()], accept: Object.keys(accept).length > 0 ? accept : null, logHash, hopeless }
 }
+
+const unreadable = (line: number, defect: string): Failure =>
+  failure('ima', 'parser.entry', { message: `line ${line} of the IMA log cannot be read: ${defect}`, line })

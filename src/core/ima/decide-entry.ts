@@ -1,23 +1,34 @@
 import { hash as hashOf } from 'node:crypto'
 import type { Effort } from '../concurrency/effort.ts'
+import { HASH_NAMES, type HashName } from '../tpm/algorithms.ts'
 import { boundedExpected } from '../verdict/bounded-expected.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
 import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
-import type { DigestTable } from './digest-table.ts'
-import { expectedColumn, type ImaEntry, inLowerCase } from './entry.ts'
+import { expectedColumn, type ImaEntry, inLowerCase, templateHash } from './entry.ts'
 import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
+import { KERNEL_HASHES } from './kernel-hashes.ts'
 import type { KeyLookup } from './keyring.ts'
 import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
+/** Accepted digests of names. */
+export interface AcceptedDigests {
+  accepts(entry: ImaEntry): boolean
+  get(name: string): readonly string[] | undefined
+}
+
+/** As much of a runtime policy as judges an entry. */
+export type JudgingPolicy = Pick<RuntimePolicy, 'isExcluded' | 'ignoredKeyrings' | 'logHash' | 'keys' | 'deviceMapper'> &
+  Record<'digests' | 'keyrings' | 'buffers', AcceptedDigests>
+
 /** What entries are judged by. */
 export interface Judging {
-  policy: RuntimePolicy
+  policy: JudgingPolicy
   /** Digests of boot_aggregate that the verified boot log gives, hex. */
-  bootAggregates: readonly string[]
+  bootAggregates: Iterable<string>
   /** Violations are failures. */
   failOnViolation: boolean
   learned: Learned
@@ -32,8 +43,6 @@ const COST = { excludeCharacter: 1, excludeStep: 0.002, key: 300, keyByte: 0.005
 
 /** Bytes of the longest path (PATH_MAX). A longer name is no file's: as the name of a member it would be copied and kept. */
 const MAX_PATH = 4096
-
-const HASHES = new Set(['md5', 'sha1', 'sha224', 'sha256', 'sha384', 'sha512'])
 
 /**
  * Judges one entry in the order of policies A.10. @returns null when it is good. A digest that is listed decides before anything slower is
@@ -55,23 +64,38 @@ export function judgeEntry(
 
 function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: string): Failure | null {
   const { policy } = judging
-  if (entry.column !== expected) {
-    const message = `the template hash of ${shown(entry.name)} does not fit its line: the log was altered, or log_hash_alg is not ${policy.logHash}`
-    return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.column, expected: [expected] })
-  }
+  if (entry.column !== expected) return misfit(entry, line, policy.logHash, expected)
   if (entry.template === 'ima-buf') return judgeBuffer(entry, line, judging)
   if (entry.extra.length > 0 && !isWellFormed(entry.extra)) {
     const message = `the signature of ${shown(entry.name)} is malformed`
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.extra.toString('hex', 0, 64) })
   }
   if (policy.digests.accepts(entry)) return null
-  if (entry.name === 'boot_aggregate' && judging.bootAggregates.includes(entry.digest)) return null
+  if (entry.name === 'boot_aggregate' && [...judging.bootAggregates].includes(entry.digest)) return null
   if (isExcluded(entry, judging)) return null
   if (entry.extra.length > 0 && verifyFileSignature(entry, rings(judging), judging.verifyDigest)) return null
   const known = policy.digests.get(entry.name)
   judging.effort?.spend(COST.unaccepted + (known?.length ?? 0) * COST.digest)
-  const also = entry.name === 'boot_aggregate' ? judging.bootAggregates : []
+  const also = entry.name === 'boot_aggregate' ? [...judging.bootAggregates] : []
   return unaccepted(entry, line, known, { member: 'digests', also, signature: signatureDefect(entry, rings(judging)) })
+}
+
+/** A line that is not what was hashed, with the reason that is a harmless one if there is one. */
+function misfit(entry: ImaEntry, line: number, logHash: HashName, expected: string): Failure {
+  const other = HASH_NAMES.find((name) => name !== logHash && templateHash(name, entry.data) === entry.column)
+  const facts = { line, path: entry.name, got: entry.column, expected: [expected] }
+  const said = (reason: string, more: Record<string, unknown> = {}) =>
+    failure('ima', 'validation.ima_hash', { message: `the template hash of ${shown(entry.name)} ${reason}`, ...facts, ...more })
+  if (other)
+    return said(
+      `is one of ${other}, and log_hash_alg of the policy is ${logHash}: the list is that of ascii_runtime_measurements_${other}`,
+      {
+        log_hash_alg: other,
+      },
+    )
+  if (entry.name.includes('\ufffd'))
+    return said('does not fit its line: the name has bytes that are not UTF-8, and the agent sent something else in their place')
+  return said(`does not fit its line: the line was altered, or log_hash_alg is not ${logHash}`)
 }
 
 function* rings({ policy, learned }: Judging): Generator<KeyLookup> {
@@ -120,7 +144,7 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
   return failed
 }
 
-function judgeDigestOf(entry: ImaEntry, line: number, judging: Judging, [member, digests]: [string, DigestTable]): Failure | null {
+function judgeDigestOf(entry: ImaEntry, line: number, judging: Judging, [member, digests]: [string, AcceptedDigests]): Failure | null {
   const real = bufferDigest(entry)
   const known = digests.get(entry.name)
   judging.effort?.spend(COST.unaccepted + (known?.length ?? 0) * COST.digest)
@@ -146,7 +170,10 @@ function judgeDm(entry: ImaEntry, name: DmEventName, line: number, { policy, lea
   return failed && { ...failed, context: { ...failed.context, line, path: name } }
 }
 
-const bufferDigest = ({ algorithm, extra }: ImaEntry) => (HASHES.has(algorithm) ? hashOf(algorithm, extra, 'hex') : null)
+function bufferDigest({ algorithm, extra }: ImaEntry): string | null {
+  const node = KERNEL_HASHES.get(algorithm)?.node
+  return node ? hashOf(node, extra, 'hex') : null
+}
 
 function unaccepted(
   entry: ImaEntry,

@@ -25,7 +25,7 @@ export interface ImaEvidence {
   list: string
   progress: ImaProgress
   /** boot_aggregate values that the verified boot log gives; empty without one. */
-  bootAggregates: readonly { hash: HashName; digest: string }[]
+  bootAggregates: Iterable<{ hash: HashName; digest: string }>
   /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
   effort?: Effort | undefined
 }

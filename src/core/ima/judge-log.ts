@@ -5,6 +5,7 @@ import { type Judging, judgeEntry } from './decide-entry.ts'
 import { type ImaEntry, readFields } from './entry.ts'
 import { FRESH_IMA, type ImaEvidence, type ImaPolicy, type ImaProgress } from './ima-policy.ts'
 import { learnedText, parseLearned } from './learned-from-log.ts'
+import { LogLines, looksLikeEntry } from './log-lines.ts'
 import { LogReplay } from './log-replay.ts'
 import { type MakePcrReplay, pcrReplay } from './pcr-replay.ts'
 import type { RuntimePolicy } from './runtime-policy.ts'
@@ -44,8 +45,7 @@ export function imaPolicy(
       effort?.spend(progress.learned.length * LEARNED_COST)
       const learned = parseLearned(list === '' ? '' : progress.learned) // without new lines nobody asks for it
       const verify = effort ? withEffort(verifyDigest, effort) : verifyDigest
-      const aggregates = bootAggregates.map((b) => b.digest)
-      const judging = { policy, bootAggregates: aggregates, failOnViolation, learned, verifyDigest: verify, effort }
+      const judging = { policy, bootAggregates: digestsOf(bootAggregates), failOnViolation, learned, verifyDigest: verify, effort }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
       const make = list.length < SHORT_LIST ? pcrReplay : makeReplay
@@ -55,6 +55,13 @@ export function imaPolicy(
     },
   }
 }
+
+/** Lazily: only an entry boot_aggregate asks for them. */
+const digestsOf = (aggregates: Iterable<{ digest: string }>): Iterable<string> => ({
+  *[Symbol.iterator]() {
+    for (const { digest } of aggregates) yield digest
+  },
+})
 
 const refuse = (failures: Failure[]) => ({ failures, progress: FRESH_IMA })
 
@@ -67,26 +74,30 @@ interface Log {
 
 function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
   const failures = collector()
+  const lines = new LogLines(list)
   const data = new TemplateData()
   let atMatch = replay.isThere ? { line: 0, learned: progress.learned } : null
-  let count = 0
-  for (let start = 0; start < list.length; ) {
-    const newline = list.indexOf('\n', start)
-    const end = newline < 0 ? list.length : newline
-    const line = list.slice(start, end)
-    start = end + 1
-    if (line === '') continue
-    const number = progress.nextEntry + ++count
+  let afterViolation = false
+  for (let line = lines.next(); line !== null; line = lines.next()) {
     judging.effort?.spend(LINE_COST + line.length * CHARACTER_COST)
-    const entry = readFields(line, data)
-    const defect = typeof entry === 'string' ? entry : replay.extend(entry)
-    if (typeof entry === 'string' || defect) {
-      failures.add(unreadable(defect!, number, line))
-      continue
+    const first = progress.nextEntry + lines.count
+    let entry = readFields(line, data)
+    let isTrue = typeof entry !== 'string' && replay.extendIfTrue(entry)
+    for (const longer of isTrue || afterViolation ? [] : lines.continuations(line)) {
+      judging.effort?.spend(LINE_COST + longer.length * CHARACTER_COST)
+      entry = readFields(longer, data)
+      isTrue = typeof entry !== 'string' && replay.extendIfTrue(entry)
+      if (isTrue) lines.takeContinuation()
+      if (isTrue) break
     }
-    judgeLine({ entry, number, expected: replay.expected }, judging, failures)
-    if (!atMatch && replay.isThere) atMatch = { line: count, learned: learnedText(judging.learned) }
+    if (!isTrue) entry = readFields(line, data)
+    const defect = typeof entry === 'string' ? entry : isTrue ? null : replay.extendAnyway(entry)
+    if (typeof entry !== 'string' && !defect) judgeLine({ entry, number: first, expected: replay.expected }, judging, failures)
+    else if (!afterViolation || looksLikeEntry(line)) failures.add(unreadable(defect!, first, line)) // else the rest of the violation's name, which no hash covers
+    afterViolation = typeof entry === 'string' ? afterViolation && !looksLikeEntry(line) : replay.expected === null
+    if (!atMatch && replay.isThere) atMatch = { line: lines.count, learned: learnedText(judging.learned) }
   }
+  const { count } = lines
   if (!atMatch) failures.add(mismatch(replay.value(), quoted, count))
   else if (stalls(progress.lastMatch, atMatch.line, count)) failures.add(stalled(atMatch.line, count))
   if (failures.list.length > 0 || !atMatch) return refuse(failures.done())

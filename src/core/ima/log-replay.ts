@@ -16,18 +16,26 @@ export class LogReplay {
     this.#logHash = logHash
   }
 
-  /** @returns why the line cannot be read; it then contributes nothing, as upstream has it. */
-  extend(entry: ImaEntry): string | null {
+  /** Extends by an entry whose template hash column is that of its data, or by a violation. @returns false when it is neither: then nothing has happened. */
+  extendIfTrue(entry: ImaEntry): boolean {
     if (isViolation(entry.column, this.#logHash)) {
       this.expected = null
       this.isThere = this.#pcr.extend(null)
-      return null
+      return true
     }
     const isThere = this.#pcr.extendIf(entry.data, entry.column)
-    const defect = isThere === null ? columnDefect(entry) : null
+    if (isThere === null) return false
+    this.expected = entry.column
+    this.isThere = isThere
+    return true
+  }
+
+  /** Extends by an entry whose column is another hash. @returns why the line cannot be read; it then contributes nothing, as upstream has it. */
+  extendAnyway(entry: ImaEntry): string | null {
+    const defect = columnDefect(entry)
     if (defect) return defect
-    this.expected = isThere === null ? templateHash(this.#logHash, entry.data) : entry.column
-    this.isThere = isThere ?? this.#pcr.extend(entry.data)
+    this.expected = templateHash(this.#logHash, entry.data)
+    this.isThere = this.#pcr.extend(entry.data)
     return null
   }
 

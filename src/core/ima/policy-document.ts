@@ -1,11 +1,12 @@
 import { KeylimeError } from '../errors.ts'
 import { sameKey } from '../pki/keys.ts'
+import { DigestSets } from './digest-sets.ts'
 import { type Keyring, keyringText, parseKeyring } from './keyring.ts'
-import { parseRuntimePolicy } from './runtime-policy.ts'
+import { MAX_NAME, MAX_POLICY_TEXT, parseRuntimePolicy } from './runtime-policy.ts'
 
 /** What a runtime policy is made of, while it is made: sets, so that nothing is listed twice. */
 export interface PolicyParts {
-  digests: Map<string, Set<string>>
+  digests: DigestSets
   keyrings: Map<string, Set<string>>
   buffers: Map<string, Set<string>>
   excludes: Set<string>
@@ -27,7 +28,7 @@ const KNOWN = new Set(['meta', 'release', 'digests', 'excludes', 'keyrings', 'im
 const DIGEST = /^[0-9a-f]{40,128}$/
 
 export const emptyParts = (): PolicyParts => ({
-  digests: new Map(),
+  digests: new DigestSets(),
   keyrings: new Map(),
   buffers: new Map(),
   excludes: new Set(),
@@ -38,7 +39,14 @@ export const emptyParts = (): PolicyParts => ({
   others: {},
 })
 
-export function addDigest(to: Map<string, Set<string>>, name: string, digest: string): void {
+/** Digests by name: what a policy lists of files, keys or buffers. */
+type Digests = Map<string, Set<string>> | DigestSets
+
+export function addDigest(to: Digests, name: string, digest: string): void {
+  if (to instanceof DigestSets) {
+    to.add(name, digest)
+    return
+  }
   const known = to.get(name)
   if (known) known.add(digest)
   else to.set(name, new Set([digest]))
@@ -100,11 +108,15 @@ export function addKeys(parts: PolicyParts, keys: Keyring, source: string): void
  * The text of the policy (policies A.9), names in order, so that two of them can be compared line by line. @param timestamp ISO text of now.
  * @throws KeylimeError `invalid_request`: what we make is what the verifier takes.
  */
-export function policyText(parts: PolicyParts, { timestamp, generator }: { timestamp: string; generator: number }): string {
+export const policyText = (parts: PolicyParts, made: { timestamp: string; generator: number }): string =>
+  [...policyPieces(parts, made)].join('')
+
+/** The same piece by piece: of a million names the text is larger than all else. @throws KeylimeError `invalid_request`, before the last piece. */
+export function* policyPieces(parts: PolicyParts, { timestamp, generator }: { timestamp: string; generator: number }): Generator<string> {
   const document = {
     meta: { version: 1, generator, timestamp },
     release: 0,
-    digests: sorted(parts.digests),
+    digests: {},
     excludes: [...parts.excludes],
     keyrings: sorted(parts.keyrings),
     ima: { ignored_keyrings: [...parts.ignoredKeyrings], log_hash_alg: parts.logHash ?? 'sha1', dm_policy: parts.dmPolicy },
@@ -114,14 +126,45 @@ export function policyText(parts: PolicyParts, { timestamp, generator }: { times
   }
   const text = `${JSON.stringify(document, null, 1)}\n`
   parseRuntimePolicy(text)
-  return text
+  const at = text.indexOf(EMPTY_DIGESTS)
+  let length = text.length
+  yield text.slice(0, at)
+  for (const piece of digestPieces(parts.digests)) {
+    length += piece.length
+    if (length > MAX_POLICY_TEXT) throw new KeylimeError('invalid_request', `the runtime policy has over ${MAX_POLICY_TEXT} characters`)
+    yield piece
+  }
+  yield text.slice(at + EMPTY_DIGESTS.length)
+}
+
+const EMPTY_DIGESTS = ' "digests": {}'
+const PIECE = 1 << 16
+
+function* digestPieces(digests: DigestSets): Generator<string> {
+  let piece = ' "digests": {'
+  let isFirst = true
+  for (const [name, list] of digests.inOrder()) {
+    if (name.length > MAX_NAME)
+      throw new KeylimeError('invalid_request', `digests[${JSON.stringify(name.slice(0, 200))}]: the name has ${name.length} characters`)
+    const lines = list.map((digest) => `   "${digest}"`).join(',\n')
+    piece += `${isFirst ? '' : ','}\n  ${JSON.stringify(name)}: [\n${lines}\n  ]`
+    isFirst = false
+    if (piece.length < PIECE) continue
+    yield piece
+    piece = ''
+  }
+  yield isFirst ? EMPTY_DIGESTS : `${piece}\n }`
 }
 
 /** Names in order, each with its digests in order. */
-export const sorted = (map: ReadonlyMap<string, ReadonlySet<string>>): Record<string, string[]> =>
-  Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, set]) => [name, [...set].sort()]))
+export const sorted = (map: Digests): Record<string, string[]> =>
+  Object.fromEntries(
+    map instanceof DigestSets
+      ? map.inOrder()
+      : [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, set]): [string, string[]] => [name, [...set].sort()]),
+  )
 
-function addDigests(to: Map<string, Set<string>>, value: unknown, wrong: (at: string, what: string) => KeylimeError): void {
+function addDigests(to: Digests, value: unknown, wrong: (at: string, what: string) => KeylimeError): void {
   if (value === undefined) return
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw wrong('', 'is not an object')
   for (const [name, list] of Object.entries(value)) {

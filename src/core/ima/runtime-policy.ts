@@ -34,8 +34,10 @@ export interface RuntimePolicy {
 }
 
 const DIGEST = /^[0-9a-f]{40,128}$/
-const MAX_TEXT = 100 << 20
-const MAX_NAME = 8192
+/** Characters of the text of a policy. */
+export const MAX_POLICY_TEXT: number = 100 << 20
+/** Characters of a name in it. */
+export const MAX_NAME = 8192
 const PLAIN_NAME = /^[\w-]+$/
 
 /**
@@ -43,7 +45,8 @@ const PLAIN_NAME = /^[\w-]+$/
  * @throws KeylimeError `invalid_request` whose message begins with the JSON path: `digests["/bin/x"][0]: …`.
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
-  if (text.length > MAX_TEXT) throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_TEXT} are accepted`)
+  if (text.length > MAX_POLICY_TEXT)
+    throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_POLICY_TEXT} are accepted`)
   const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
   const policy = object(json, 'the runtime policy')
   const meta = object(policy['meta'], 'meta')

@@ -1,3 +1,5 @@
+import { encodeBytes } from '../text/byte-text.ts'
+
 /** Views of short data are kept: nearly all entries of a log have one of some hundred lengths. */
 const KEPT_VIEWS = 1024
 const LEGACY_NAME_SIZE = 256
@@ -50,7 +52,7 @@ export class TemplateData {
   /** `n-ng`: the name and a NUL. */
   name(text: string): void {
     const at = this.#size + 4
-    const end = at + this.#buffer.write(text, at, 'utf8')
+    const end = at + (text.isWellFormed() ? this.#buffer.write(text, at, 'utf8') : encodeBytes(text).copy(this.#buffer, at))
     this.#buffer[end] = 0
     this.#length(this.#size, end + 1 - at)
     this.#size = end + 1
@@ -70,8 +72,9 @@ export class TemplateData {
     this.#prefix = ''
     const at = hex.length / 2
     if (!this.#writeHex(hex, 0)) return 'the digest is neither SHA-1 nor MD5'
-    const bytes = this.#buffer.write(name, at, 'utf8')
-    if (bytes >= LEGACY_NAME_SIZE) return `the path has ${bytes} bytes, the template ima holds 255`
+    const encoded = encodeBytes(name)
+    const bytes = encoded.copy(this.#buffer, at)
+    if (encoded.length >= LEGACY_NAME_SIZE) return `the path has ${encoded.length} bytes, the template ima holds 255`
     this.#size = at + LEGACY_NAME_SIZE
     this.#buffer.fill(0, at + bytes, this.#size)
     return null

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto'
 import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
+import type { Effort } from '../concurrency/effort.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import type { HashName } from '../tpm/algorithms.ts'
@@ -8,8 +10,9 @@ import { type BootEventLog, parseEventLog } from './event-log.ts'
 import { EXAMPLE_PCRS, judgeByExample } from './example/example-policy.ts'
 import { explainMismatch, knownDigests } from './explain-mismatch.ts'
 import { parseReferenceState, type ReferenceState } from './reference-state.ts'
-import { bootAggregates, fittingStart, PCR0_STARTS, pcrStart, replayEventLog } from './replay.ts'
+import { allBootAggregates, fittingStart, PCR0_STARTS, pcrStart, replayEventLog } from './replay.ts'
 import { describeEvent, type SeenEvent, seeEvents } from './see-events.ts'
+import { parseSystemdLog, type SystemdEvent } from './systemd-log.ts'
 
 /** PCRs of firmware, boot loader and kernel (protocol 0): all but IMA's and the data PCR, below 16. */
 export const MEASURED_BOOT_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
@@ -36,6 +39,10 @@ interface Judge {
   name: BootPolicyName
   /** PCRs that the log must explain. */
   pcrs: readonly number[]
+  /** Those without which nothing is judged. */
+  needed: readonly number[]
+  /** Those of them that the policy names: then it must explain also what systemd measures after the boot. */
+  named: ReadonlySet<number>
   state: ReferenceState | null
 }
 
@@ -47,9 +54,16 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
   const json = parseBootPolicyText(text)
   if (!json) return null
   const isExample = name === 'example'
-  const judge: Judge = { name, pcrs: isExample ? EXAMPLE_PCRS : MEASURED_BOOT_PCRS, state: isExample ? parseReferenceState(json) : null }
-  return { pcrs: neededBootPcrs(name), judge: (evidence) => judgeBoot(evidence, judge) }
+  const pcrs = isExample ? EXAMPLE_PCRS : MEASURED_BOOT_PCRS
+  const named = namedPcrs(json)
+  const needed = [...new Set([...neededBootPcrs(name), ...named])]
+  const judge: Judge = { name, pcrs, needed, named, state: isExample ? parseReferenceState(json) : null }
+  return { pcrs: needed, judge: (evidence) => judgeBoot(evidence, judge) }
 }
+
+/** `"pcrs": [11, 15]` of a measured boot policy. Something else of that name means nothing here, as any member does that is not known. */
+const namedPcrs = ({ pcrs }: Record<string, unknown>): ReadonlySet<number> =>
+  new Set(Array.isArray(pcrs) ? pcrs.filter((pcr): pcr is number => MEASURED_BOOT_PCRS.includes(pcr)) : [])
 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
 export function parseBootPolicyText(text: string): Record<string, unknown> | null {
@@ -61,7 +75,7 @@ export function parseBootPolicyText(text: string): Record<string, unknown> | nul
   return Object.keys(state).length === 0 ? null : (state as Record<string, unknown>)
 }
 
-function judgeBoot({ pcrs, log, evaluate, effort }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
+function judgeBoot({ pcrs, log, systemdLog, evaluate, effort }: BootEvidence, judge: Judge): ReturnType<BootPolicy['judge']> {
   const refused = (failures: Failure[]) => ({ failures, bootAggregates: [] })
   const missing = missingPcrs(pcrs, judge)
   if (missing.length > 0) return refused(missing) // it would be judged by less than it demands
@@ -80,11 +94,15 @@ function judgeBoot({ pcrs, log, evaluate, effort }: BootEvidence, judge: Judge):
   }
   effort?.spend(parsed.events.length * COST.event)
   const values = replayEventLog(parsed, pcrs.hash)
-  if (effort && wrongPcrs(pcrs, values, judge).length > 0) effort.spend(Infinity) // what explains it tries thousands of changes
-  const failures = differing(pcrs, values, parsed, judge)
+  const later = laterEvents(systemdLog ?? null, effort)
+  const wrong = wrongPcrs(pcrs, values, judge).filter(
+    (pcr) => !leadsOn(later.events, pcr, pcrs, values) && (judge.named.has(pcr) || !SYSTEMD_PCRS.has(pcr)),
+  )
+  if (effort && wrong.length > 0) effort.spend(Infinity) // what explains it tries thousands of changes
+  const failures = differing({ pcrs, wrong, values, log: parsed, later: later.words }, judge)
   if (evaluate) effort?.spend(parsed.events.length * COST.comparedEvent + log.length * COST.comparedByte)
   if (evaluate) failures.push(...compared(pcrs, parsed, judge))
-  return { failures, bootAggregates: failures.length === 0 ? bootAggregates(values, pcrs.hash) : [] }
+  return { failures, bootAggregates: failures.length === 0 ? allBootAggregates(parsed, pcrs.hash, values) : [] }
 }
 
 const unused = (pcrs: VerifiedPcrs, judge: Judge): Failure[] =>
@@ -100,9 +118,18 @@ const unused = (pcrs: VerifiedPcrs, judge: Judge): Failure[] =>
 const wrongPcrs = (pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, { pcrs: judged }: Judge): number[] =>
   judged.filter((pcr) => pcrs.values.get(pcr)?.equals(values.get(pcr) ?? Buffer.alloc(pcrs.values.get(pcr)!.length)) === false)
 
-/** PCRs that the log does not lead to, each with the events that were measured into it. */
-function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log: BootEventLog, judge: Judge): Failure[] {
-  const wrong = wrongPcrs(pcrs, values, judge)
+/** What is known of the PCRs that are judged. */
+interface Differing {
+  pcrs: VerifiedPcrs
+  wrong: readonly number[]
+  values: ReadonlyMap<number, Buffer>
+  log: BootEventLog
+  /** What the log of systemd has to say for itself. */
+  later: string
+}
+
+/** PCRs that no log leads to, each with the events that were measured into it. */
+function differing({ pcrs, wrong, values, log, later }: Differing, judge: Judge): Failure[] {
   if (wrong.length === 0) return []
   const seen = seeEvents(log, pcrs.hash)
   const known = knownDigests(judge.state, pcrs.hash)
@@ -114,7 +141,7 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
       explainStart(log, pcr, pcrs.hash, got) ??
       explainMismatch(events, { bank: pcrs.hash, start: pcrStart(log, pcr, pcrs.hash), quoted: got, known })
     return failure('measured_boot', `invalid_pcr_${pcr}`, {
-      message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : ''}`,
+      message: `PCR ${pcr} is not what the ${events.length} events of the boot log for it lead to${explanation ? `: ${explanation.cause}` : laterWords(pcr, later)}`,
       pcr,
       got: got.toString('hex'),
       expected: [expected.toString('hex')],
@@ -123,6 +150,36 @@ function differing(pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>, log:
     })
   })
 }
+
+/** PCRs that systemd goes on to extend on a machine that was booted with a unified kernel image: phases of the boot, volume keys, the machine id. */
+const SYSTEMD_PCRS: ReadonlySet<number> = new Set([11, 15])
+
+function laterEvents(text: string | null, effort: Effort | undefined): { events: SystemdEvent[]; words: string } {
+  if (text === null) return { events: [], words: 'the agent sent no log of systemd' }
+  effort?.spend(text.length * COST.comparedByte)
+  try {
+    return { events: parseSystemdLog(text), words: 'the log of systemd that came does not lead to it' }
+  } catch (error) {
+    if (!isKeylimeError(error)) throw error
+    return { events: [], words: error.message }
+  }
+}
+
+/** Whether some part of what systemd measured leads from the value after the boot to the quoted one: the log may be ahead of the quote. */
+function leadsOn(events: readonly SystemdEvent[], pcr: number, pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>): boolean {
+  const quoted = pcrs.values.get(pcr)!
+  let value = values.get(pcr) ?? Buffer.alloc(quoted.length)
+  for (const event of events) {
+    const digest = event.pcr === pcr ? event.digests.get(pcrs.hash) : undefined
+    if (!digest) continue
+    value = createHash(pcrs.hash).update(value).update(digest).digest()
+    if (value.equals(quoted)) return true
+  }
+  return false
+}
+
+const laterWords = (pcr: number, later: string): string =>
+  SYSTEMD_PCRS.has(pcr) ? `: systemd extends it after the boot (phases of the boot, volume keys, machine id), and ${later}` : ''
 
 const START_WORDS: Record<number, string> = {
   [PCR0_STARTS.plain]: 'the TPM was started from locality 0 and without an H-CRTM, and the log says otherwise',
@@ -144,8 +201,8 @@ function compared(pcrs: VerifiedPcrs, log: BootEventLog, { name, state }: Judge)
 }
 
 /** A policy that is given and cannot judge is a failure, never a pass. */
-function missingPcrs(pcrs: VerifiedPcrs, { name }: Judge): Failure[] {
-  const missing = neededBootPcrs(name).filter((pcr) => !pcrs.values.has(pcr))
+function missingPcrs(pcrs: VerifiedPcrs, { name, needed }: Judge): Failure[] {
+  const missing = needed.filter((pcr) => !pcrs.values.has(pcr))
   if (missing.length === 0) return []
   const message = `PCRs ${missing.join(', ')}, which policy ${name} judges, were not quoted`
   return [failure('measured_boot', 'missing_pcrs', { message, context: 'PCRs are missing in quote', data: missing })]

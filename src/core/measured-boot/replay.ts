@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { digestSize, type HashName } from '../tpm/algorithms.ts'
+import type { BootAggregates } from './boot-evidence.ts'
 import type { BootEvent, BootEventLog } from './event-log.ts'
 
 const EV_NO_ACTION = 3
@@ -55,6 +56,14 @@ function startupLocality({ data }: BootEvent): number | null {
   const size = STARTUP_LOCALITY.length
   return data.length > size && data.subarray(0, size).equals(STARTUP_LOCALITY) ? data[size]! : null
 }
+
+/** IMA's boot_aggregate in each bank of a log: kernels before 5.8 make it of SHA-1, later ones of the bank of `ima_hash=`, whichever bank is quoted. @param values those of the quoted bank. */
+export const allBootAggregates = (log: BootEventLog, quoted: HashName, values: ReadonlyMap<number, Buffer>): BootAggregates => ({
+  *[Symbol.iterator]() {
+    yield* bootAggregates(values, quoted)
+    for (const bank of log.banks) if (bank !== quoted) yield* bootAggregates(replayEventLog(log, bank), bank)
+  },
+})
 
 /** IMA's boot_aggregate for a bank: the digest over PCR 0 to 7 (older kernels) and over PCR 0 to 9. */
 export function bootAggregates(values: ReadonlyMap<number, Buffer>, bank: HashName): { hash: HashName; digest: string }[] {

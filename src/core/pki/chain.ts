@@ -11,6 +11,8 @@ export interface ChainQuestion {
   readonly anchors: readonly Certificate[]
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** Certificates past their end are good all the same: for makers who renew nothing. A path without such a one comes first. */
+  readonly acceptExpired?: boolean
 }
 
 export type ChainVerdict = { ok: true; path: Certificate[] } | { ok: false; reason: string }
@@ -40,9 +42,17 @@ const UNDERSTOOD = new Set<string>([
  * intermediate under an expired root is refused when that root is in the store. Several certificates with the same subject are all tried.
  */
 export function verifyChain(question: ChainQuestion): ChainVerdict {
+  const verdict = findPath({ ...question, acceptExpired: false })
+  return verdict.ok || !question.acceptExpired ? verdict : findPath(question)
+}
+
+/** Of a path, those past their end. */
+export const expiredOf = (path: readonly Certificate[], now: number): Certificate[] => path.filter(({ notAfter }) => now > notAfter)
+
+function findPath(question: ChainQuestion): ChainVerdict {
   try {
     const search = new Search(question)
-    const reason = certificateDefect(question.leaf, question.now)
+    const reason = certificateDefect(question.leaf, question)
     if (reason) return { ok: false, reason }
     const path = search.from([question.leaf])
     return path ? { ok: true, path } : { ok: false, reason: search.reason() }
@@ -110,7 +120,7 @@ class Search {
     const subject = path.at(-1) as Certificate
     const below = path.slice(1).filter((certificate) => certificate.subjectName.matchKey !== certificate.issuerName.matchKey).length
     if (path.length >= MAX_LENGTH || ++this.#signatures > MAX_SIGNATURES) return 'the chain is longer than is reasonable'
-    return issuerDefect(issuer, below) ?? certificateDefect(issuer, this.#question.now) ?? signatureDefect(subject, issuer)
+    return issuerDefect(issuer, below) ?? certificateDefect(issuer, this.#question) ?? signatureDefect(subject, issuer)
   }
 
   #add(certificate: Certificate, trusted: boolean): void {
@@ -139,9 +149,10 @@ function issuerDefect(issuer: Certificate, certificatesBelow: number): string | 
   return undefined
 }
 
-function certificateDefect(certificate: Certificate, now: number): string | undefined {
+function certificateDefect(certificate: Certificate, { now, acceptExpired }: ChainQuestion): string | undefined {
   if (!(now >= certificate.notBefore)) return `"${nameOf(certificate)}" is not valid before ${dateText(certificate.notBefore)}`
-  if (!(now <= certificate.notAfter)) return `"${nameOf(certificate)}" expired on ${dateText(certificate.notAfter)}`
+  const isGood = now <= certificate.notAfter || (acceptExpired && now > certificate.notAfter) // an unreadable date is neither
+  if (!isGood) return `"${nameOf(certificate)}" expired on ${dateText(certificate.notAfter)}`
   const unknown = [...certificate.extensions].find(([oid, extension]) => extension.critical && !UNDERSTOOD.has(oid))
   return unknown ? `"${nameOf(certificate)}" has an unknown critical extension ${unknown[0]}` : undefined
 }

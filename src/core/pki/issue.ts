@@ -102,9 +102,9 @@ export async function makeSelfSigned(request: SelfSignedRequest): Promise<Certif
   return build({ ...request, subject, key: request.privateKey, issuer: nameOf(x509, subject), extensions })
 }
 
-/** What a host text is: an address when it looks like one, else a DNS name. */
+/** What a host text is: an address when it looks like one, else a DNS name. The scope of an address has no place in a certificate. */
 export function hostName(text: string): HostName {
-  const value = text.replace(/^\[|\]$/g, '')
+  const value = text.replace(/^\[|\]$/g, '').replace(/%.*$/, '')
   return { type: /^\d{1,3}(\.\d{1,3}){3}$/.test(value) || value.includes(':') ? 'ip' : 'dns', value }
 }
 

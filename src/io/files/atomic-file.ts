@@ -7,7 +7,7 @@ import { KeylimeError } from '../../core/errors.ts'
  * Writes a whole file or nothing: a crash at any point leaves the old content or the new one, with exactly `mode`, whatever the umask. A link in its place
  * is replaced, not followed. @throws KeylimeError `file_failed` naming the file.
  */
-export async function writeFileAtomic(file: string, data: string | Uint8Array, mode: number): Promise<void> {
+export async function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<string>, mode: number): Promise<void> {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
     const handle = await fs.open(temporary, 'wx', mode)

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { decodeBytes } from '../../core/text/byte-text.ts'
 
 const CHUNK = 256 << 10
 /** A checkpoint each so many lines: 8 bytes for 256 lines. */
@@ -6,7 +7,7 @@ const STRIDE = 256
 const NEWLINE = 0x0a
 
 export interface ImaList {
-  /** Whole lines, each with its `\n`. */
+  /** Whole lines, each with its `\n`; bytes that are not UTF-8 as `decodeBytes` has them. */
   text: string
   /** Number of the first line in `text`, from 0. */
   entry: number
@@ -99,7 +100,7 @@ export class ImaLog {
       rest = bytes.subarray(begin)
       offset += begin
     }
-    return Buffer.concat(kept).toString('utf8')
+    return decodeBytes(Buffer.concat(kept))
   }
 
   #learn(line: number, offset: number): void {

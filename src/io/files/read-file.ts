@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { type ErrorCode, KeylimeError } from '../../core/errors.ts'
+import { decodeText } from '../../core/text/decode-text.ts'
 
 export interface ReadOptions {
   /** Option or flag that names the file: the message begins with it. */
@@ -28,8 +29,8 @@ export async function readFile(file: string, options: ReadOptions = {}): Promise
   }
 }
 
-/** The same as UTF-8 text. */
-export const readText = async (file: string, options?: ReadOptions): Promise<string> => (await readFile(file, options)).toString('utf8')
+/** The same as text: UTF-8, or what its byte order mark says. */
+export const readText = async (file: string, options?: ReadOptions): Promise<string> => decodeText(await readFile(file, options))
 
 /** The same at once and without a limit, for what is read at a start. */
 export function readFileSync(file: string, options: SyncReadOptions = {}): Buffer {

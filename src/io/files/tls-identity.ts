@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
+import { parseCertificateText, parseKeyText, requirePair } from './key-file.ts'
 import { readText } from './read-file.ts'
 
 /** What one side of a TLS connection needs, PEM texts. */
@@ -30,15 +31,18 @@ export function tlsDirectory(tlsDir: string, keylimeDir: string, role: 'verifier
   return path.resolve(keylimeDir, tlsDir)
 }
 
-/** Reads key, certificate and trusted CAs of one side. @throws KeylimeError `config_invalid` that names the option and the file. */
+/** Reads key, certificate and trusted CAs of one side, and looks whether they can be used. @throws KeylimeError `config_invalid` that names the option and the file. */
 export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsIdentity> {
   const { side, directory } = request
   const option = (name: string) => `${side}_${name}`
   const resolve = (value: string, standard: string) => path.resolve(directory, value === 'default' || value === '' ? standard : value)
-  const cert = await readPem(resolve(request.cert, `${side}-cert.crt`), option('cert'))
-  const key = await readPem(resolve(request.key, `${side}-private.pem`), option('key'))
+  const certFile = { file: resolve(request.cert, `${side}-cert.crt`), option: option('cert') }
+  const keyFile = { file: resolve(request.key, `${side}-private.pem`), option: option('key'), password: request.keyPassword }
+  const cert = await readPem(certFile.file, certFile.option)
+  const key = await readPem(keyFile.file, keyFile.option)
+  requirePair({ ...certFile, x509: parseCertificateText(cert, certFile) }, { ...keyFile, key: parseKeyText(key, keyFile) })
   const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const ca = await Promise.all(request.trusted.map((item) => readPem(trustedFile(item, request, trustOption), trustOption)))
+  const ca = await Promise.all(request.trusted.map((item) => readTrusted(trustedFile(item, request, trustOption), trustOption)))
   return { cert, key, ca, ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }) }
 }
 
@@ -48,6 +52,13 @@ function trustedFile(item: string, request: TlsIdentityRequest, option: string):
   throw new KeylimeError('config_invalid', `${option} = all would trust anybody, and is not supported`, {
     hint: `name the CA's certificate in ${option}`,
   })
+}
+
+/** @throws KeylimeError `config_invalid` for a file without a certificate: it would trust nobody, without a word. */
+async function readTrusted(file: string, option: string): Promise<string> {
+  const text = await readPem(file, option)
+  parseCertificateText(text, { file, option })
+  return text
 }
 
 const readPem = (file: string, option: string): Promise<string> =>

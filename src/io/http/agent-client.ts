@@ -1,10 +1,9 @@
-import type tls from 'node:tls'
 import { Client } from 'undici'
 import type { RawAnswer } from '../../core/api/envelope.ts'
-import { hostPort } from '../../core/api/host-port.ts'
+import { hostPort, urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
-import { type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
+import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
 import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
 
@@ -31,7 +30,7 @@ export interface AgentConnection {
 
 export interface AgentClientOptions {
   /** Client certificate shown to every agent; undefined for agents without TLS. */
-  context: tls.SecureContext | undefined
+  context: ClientContext | undefined
   /** Total time of one request, connection included. */
   timeoutSeconds: number
   /** How long an idle connection is worth keeping. */
@@ -77,7 +76,7 @@ interface Together {
 function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
-  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${address}`, {
+  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
     connect: pinnedConnector(target, options.context, options.timeoutSeconds * 1000),
     keepAliveTimeout: options.keepAliveSeconds * 1000,
     keepAliveMaxTimeout: options.keepAliveSeconds * 1000,

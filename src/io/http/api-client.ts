@@ -1,5 +1,5 @@
 import tls from 'node:tls'
-import { Agent, type Dispatcher } from 'undici'
+import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { type JsonLimits, SMALL_JSON } from '../../core/api/bounded-json.ts'
 import { readEnvelope } from '../../core/api/envelope.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -21,6 +21,8 @@ export interface ClientTls {
 export interface ApiClientOptions {
   /** `https://127.0.0.1:8891` */
   url: string
+  /** To connect to in place of the URL's host: an address with a scope, for which a URL has no place. */
+  host?: string
   /** Shown in errors: `registrar`, `verifier`, `agent`. */
   name: string
   tls?: ClientTls
@@ -95,7 +97,7 @@ export function openApiClient(options: ApiClientOptions): ApiClient {
   }
 }
 
-function connector({ tls: identity, timeoutSeconds }: ApiClientOptions, url: URL): NonNullable<Agent.Options['connect']> {
+function connector({ tls: identity, timeoutSeconds, host }: ApiClientOptions, url: URL): NonNullable<Agent.Options['connect']> {
   const timeout = timeoutSeconds * 1000
   const own = {
     ...(identity?.cert ? { cert: identity.cert } : {}),
@@ -104,10 +106,10 @@ function connector({ tls: identity, timeoutSeconds }: ApiClientOptions, url: URL
   }
   if (url.protocol === 'http:' || identity?.pin) {
     const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
-    const context = url.protocol === 'http:' ? undefined : secureContext(own)
-    return pinnedConnector({ host: url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null }, context, timeout)
+    const context = url.protocol === 'http:' ? undefined : { current: secureContext(own) }
+    return pinnedConnector({ host: host ?? url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null }, context, timeout)
   }
-  return {
+  const connect = buildConnector({
     ...own,
     ca: identity?.ca ?? [],
     timeout,
@@ -115,7 +117,8 @@ function connector({ tls: identity, timeoutSeconds }: ApiClientOptions, url: URL
     checkServerIdentity: () => undefined,
     minVersion: 'TLSv1.2',
     maxCachedSessions: 0,
-  } as NonNullable<Agent.Options['connect']>
+  } as buildConnector.BuildOptions)
+  return host === undefined ? connect : (options, callback) => connect({ ...options, hostname: host }, callback)
 }
 
 /** A client certificate for many connections. @throws KeylimeError `tls_failed` when key and certificate do not fit. */

@@ -12,6 +12,11 @@ export interface PinnedTarget {
   pin: string | null
 }
 
+/** The client certificate of many connections: each new one shows what is `current` then. */
+export interface ClientContext {
+  current: tls.SecureContext
+}
+
 /** DER of a PEM certificate. @throws KeylimeError `malformed`. */
 export function pinOf(pem: string): Buffer {
   try {
@@ -26,7 +31,7 @@ export function pinOf(pem: string): Buffer {
  * that the peer holds its key. No session is ever resumed: a resumed connection shows no certificate to compare.
  * @param context the client certificate, shared by all peers.
  */
-export function pinnedConnector(target: PinnedTarget, context: tls.SecureContext | undefined, timeoutMs: number): buildConnector.connector {
+export function pinnedConnector(target: PinnedTarget, context: ClientContext | undefined, timeoutMs: number): buildConnector.connector {
   const where = hostPort(target.host, target.port)
   const pin = target.pin === null ? null : pinOf(target.pin)
   return (_options, callback) => {
@@ -34,7 +39,7 @@ export function pinnedConnector(target: PinnedTarget, context: tls.SecureContext
     const socket = pin
       ? tls.connect({
           ...address,
-          ...(context ? { secureContext: context } : {}),
+          ...(context ? { secureContext: context.current } : {}),
           rejectUnauthorized: false,
           servername: '',
           minVersion: 'TLSv1.2',

@@ -32,6 +32,8 @@ export interface Listening {
   port: number
   /** Stops accepting, lets running requests end for `drainSeconds`, then closes every connection. */
   close(drainSeconds?: number): Promise<void>
+  /** Other certificates for whoever connects from now on; connections that are open stay. @throws when they cannot be used, and changes nothing then. */
+  renewTls(tls: ServerTls): void
 }
 
 const HANDSHAKE_TIMEOUT_MS = 10_000
@@ -59,7 +61,13 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
   if (options.tls) limitHandshakes(server, options.logger)
   await listen(server, options)
-  return { port: (server.address() as AddressInfo).port, close: (drainSeconds = 2) => closeServer(server, drainSeconds) }
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: (drainSeconds = 2) => closeServer(server, drainSeconds),
+    renewTls(tls) {
+      if (server instanceof https.Server) server.setSecureContext(tlsOptions(tls))
+    },
+  }
 }
 
 /** Who makes new connections too often gets none for a moment. Connections that are there are not touched. */

@@ -2,27 +2,31 @@ import { Agent } from 'undici'
 import { KeylimeError } from '../../core/errors.ts'
 import { transportError } from './transport-error.ts'
 
-export interface WebhookOptions {
-  url: string
+export interface WebhookIdentity {
   /** Client certificate, as towards agents, PEM. */
   cert: string
   key: string
   keyPassword?: string
   /** CAs of the receiver, PEM. */
   ca: string[]
+}
+
+export interface WebhookOptions extends WebhookIdentity {
+  url: string
   timeoutSeconds: number
 }
 
-/** Posts JSON to one URL over kept connections. 200 and 202 mean taken (protocol 6.3). @throws KeylimeError otherwise; `config_invalid` for what is no URL. */
-export function openWebhook(options: WebhookOptions): { post(body: unknown): Promise<void>; close(): Promise<void> } {
+export interface Webhook {
+  post(body: unknown): Promise<void>
+  /** Other certificates from the next request on. */
+  renew(identity: WebhookIdentity): void
+  close(): Promise<void>
+}
+
+/** Posts JSON to one URL over kept connections. Any 2xx means taken; upstream says that only of 200 and 202 (protocol 6.3). @throws KeylimeError otherwise; `config_invalid` for what is no URL. */
+export function openWebhook(options: WebhookOptions): Webhook {
   const url = webhookUrl(options.url)
-  const identity = {
-    cert: options.cert,
-    key: options.key,
-    ca: options.ca,
-    ...(options.keyPassword ? { passphrase: options.keyPassword } : {}),
-  }
-  const agent = new Agent({ connect: { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never })
+  let agent = agentWith(options)
   return {
     async post(body) {
       const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
@@ -39,11 +43,21 @@ export function openWebhook(options: WebhookOptions): { post(body: unknown): Pro
         throw transportError(error, `webhook ${url.origin}`)
       })
       await response.body.dump()
-      if (response.statusCode !== 200 && response.statusCode !== 202)
+      if (response.statusCode < 200 || response.statusCode > 299)
         throw new KeylimeError('refused', `webhook ${url.origin} answered ${response.statusCode}`)
+    },
+    renew(identity) {
+      const before = agent
+      agent = agentWith(identity)
+      void before.close()
     },
     close: () => agent.destroy(),
   }
+}
+
+function agentWith({ cert, key, ca, keyPassword }: WebhookIdentity): Agent {
+  const identity = { cert, key, ca, ...(keyPassword ? { passphrase: keyPassword } : {}) }
+  return new Agent({ connect: { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never })
 }
 
 function webhookUrl(text: string): URL {

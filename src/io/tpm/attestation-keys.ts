@@ -17,8 +17,8 @@ export interface AttestationKeysOptions {
   kind: AkKind
   /** `ek_handle` of the configuration. */
   ekHandle: number | undefined
-  /** The AK of an earlier run, if it can still be used. */
-  savedAk: KeyBlob | undefined
+  /** AKs of earlier runs that may be for this endorsement key, the likeliest first. */
+  savedAks(ek: PublicArea): Promise<readonly KeyBlob[]>
   logger: Logger
 }
 
@@ -30,29 +30,31 @@ export class AttestationKeys {
   readonly akBlob: KeyBlob
   readonly ekPublic: Buffer
   readonly ekArea: PublicArea
-  /** True when `savedAk` was of no use and the AK is new. */
+  /** True when no saved AK was of use. */
   readonly akIsNew: boolean
   readonly #options: AttestationKeysOptions
   readonly #uses = createSerialQueue()
   #loaded: LoadedKeys | null
   #generation = 1
 
-  private constructor(options: AttestationKeysOptions, loaded: LoadedKeys, akBlob: KeyBlob) {
+  private constructor(options: AttestationKeysOptions, loaded: LoadedKeys, { akBlob, akIsNew }: { akBlob: KeyBlob; akIsNew: boolean }) {
     this.#options = options
     this.#loaded = loaded
     this.akBlob = akBlob
-    this.akIsNew = akBlob !== options.savedAk
+    this.akIsNew = akIsNew
     this.ekPublic = loaded.ek.public
     this.ekArea = loaded.ek.area
   }
 
   static async open(options: AttestationKeysOptions): Promise<AttestationKeys> {
-    const { tpm, kind, savedAk } = options
+    const { tpm, kind } = options
     const ek = await openEk(tpm, kind.kind, options.ekHandle)
-    const saved = savedAk && (await tryLoad(options, ek, savedAk))
-    const blob = saved ? savedAk : await createAk(tpm, ek, kind)
-    const ak = saved || (await loadAk(tpm, ek, blob))
-    return new AttestationKeys(options, { tpm, ek, ak }, blob)
+    for (const akBlob of await options.savedAks(ek.area)) {
+      const ak = await tryLoad(options, ek, akBlob)
+      if (ak) return new AttestationKeys(options, { tpm, ek, ak }, { akBlob, akIsNew: false })
+    }
+    const akBlob = await createAk(tpm, ek, kind)
+    return new AttestationKeys(options, { tpm, ek, ak: await loadAk(tpm, ek, akBlob) }, { akBlob, akIsNew: true })
   }
 
   get akArea(): PublicArea {
@@ -117,7 +119,7 @@ async function tryLoad({ tpm, logger }: AttestationKeysOptions, ek: EndorsementK
     return await loadAk(tpm, ek, blob)
   } catch (error) {
     if (!isForeignBlob(error)) throw error
-    logger.warn('the saved attestation key belongs to another TPM or endorsement key: a new one is made')
+    logger.warn('a saved attestation key belongs to another TPM or endorsement key: it is not used')
     return undefined
   }
 }

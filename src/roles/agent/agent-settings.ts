@@ -19,6 +19,8 @@ export interface AgentSettings {
   env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
+  /** `server_cert` names a file: it is the operator's. */
+  namesServerCert: boolean
   keylimeDir: string
   apiVersions: string[]
   ak: AkKind
@@ -30,6 +32,7 @@ export interface AgentSettings {
     agentData: string
     imaLog: string
     bootLog: string
+    systemdLog: string
     secure: string
     registrarCa: string
     revocationCert: string
@@ -64,6 +67,7 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
     warnings: [...config.warnings, ...warnings],
     env,
     runAsChosen: config.origin.run_as !== 'default',
+    namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
     ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
@@ -111,6 +115,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     agentData: below(values.agent_data_path, 'agent_data.json'),
     imaLog: path.resolve('/', values.ima_ml_path === 'default' ? IMA_LOG : values.ima_ml_path || IMA_LOG),
     bootLog: path.resolve('/', values.measuredboot_ml_path === 'default' ? BOOT_LOG : values.measuredboot_ml_path || BOOT_LOG),
+    systemdLog: path.resolve('/', values.systemd_ml_path === 'default' ? SYSTEMD_LOG : values.systemd_ml_path || SYSTEMD_LOG),
     secure: path.join(keylimeDir, 'secure'),
     registrarCa: below(values.registrar_tls_ca_cert, 'cv_ca/cacert.crt'),
     revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
@@ -121,6 +126,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
 }
 
 const IMA_LOG = '/sys/kernel/security/ima/ascii_runtime_measurements'
+const SYSTEMD_LOG = '/run/log/systemd/tpm2-measure.log'
 const BOOT_LOG = '/sys/kernel/security/tpm0/binary_bios_measurements'
 
 const TEMPLATES: Record<string, { type: 'rsa' | 'ecc'; nameAlg: HashName }> = {

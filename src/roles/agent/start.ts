@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hostPort } from '../../core/api/host-port.ts'
 import { systemClock } from '../../io/clock.ts'
 import { readBootTime } from '../../io/files/boot-log.ts'
-import { type Listening, serve } from '../../io/http/server.ts'
+import { type Listening, type ServerTls, serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { randomBytes } from '../../io/random.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
@@ -14,6 +14,7 @@ import { openIdentity } from './identity/open-identity.ts'
 import { openServerCertificate, type ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey } from './identity/transport-key.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
+import { readTrust } from './machine/trust.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
 import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
@@ -26,6 +27,7 @@ export interface RunningAgent {
   /** Resolves when all deliveries so far are worked off. */
   idle(): Promise<void>
   stop(): Promise<void>
+  reload(): Promise<string>
 }
 
 export interface AgentDependencies {
@@ -52,11 +54,15 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
   try {
     const onStop = (end: () => unknown) => void opened.push(end)
     const machine = prepareMachine(settings, logger, onStop)
-    const { agentId, port, payloads, end } = await startOn(machine, { settings, logger, given, onStop })
+    const { agentId, port, payloads, renewTrust, end } = await startOn(machine, { settings, logger, given, onStop })
     return {
       agentId,
       port,
       idle: () => payloads.idle(),
+      async reload() {
+        renewTrust(readTrust(settings).clients)
+        return 'the CAs of who may call are read again'
+      },
       async stop() {
         await end()
         await close()
@@ -96,9 +102,9 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   }
   const registration = { settings, identity, certificate: certificate?.certPem ?? null, registrarCa: machine.trust.registrar }
   await registerAtRegistrar(registration, logger)
-  const { imaLog, bootLog, trust } = machine
+  const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
-  const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, bootTime: readBootTime() }
+  const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen({ ...opened, payloads, inbox, logger }, settings, certificate && { ...certificate, clients: trust.clients })
   payloads.resume()
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
@@ -109,7 +115,10 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
     await payloads.stop()
     await inbox.close()
   }
-  return { agentId, port: server.port, payloads, end }
+  const renewTrust = (clients: string[]) => {
+    if (certificate) server.renewTls(tlsOf({ ...certificate, clients }))
+  }
+  return { agentId, port: server.port, payloads, renewTrust, end }
 }
 
 function payloadReceiver(
@@ -151,14 +160,22 @@ function listen(
     logger: context.logger,
     unknownRoute: ({ method, path: asked }) => unknownRoute(method, asked, apiVersions),
     keepAliveSeconds: KEEP_ALIVE_SECONDS,
-    ...(tls ? { tls: { cert: tls.certPem, key: tls.keyPem, ca: tls.clients, requireCertificate: true } } : {}),
+    ...(tls ? { tls: tlsOf(tls) } : {}),
   })
 }
 
-const serverCertificate = ({ values, paths }: AgentSettings, agentId: string, logger: Logger) =>
+const tlsOf = ({ certPem, keyPem, clients }: ServerCertificate & { clients: string[] }): ServerTls => ({
+  cert: certPem,
+  key: keyPem,
+  ca: clients,
+  requireCertificate: true,
+})
+
+const serverCertificate = ({ values, paths, namesServerCert }: AgentSettings, agentId: string, logger: Logger) =>
   openServerCertificate({
     keyFile: paths.serverKey,
     certFile: paths.serverCert,
+    isNamed: namesServerCert,
     password: values.server_key_password.reveal(),
     agentId,
     contactIp: values.contact_ip,

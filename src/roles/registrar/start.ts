@@ -21,6 +21,7 @@ export interface RunningRegistrar {
   port: number
   tlsPort: number
   stop(): Promise<void>
+  reload(): Promise<string>
 }
 
 /** Starts the registrar: plain HTTP for agents, mutual TLS for everybody else. Serves when it returns. */
@@ -34,12 +35,13 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     REGISTRAR_MIGRATIONS,
   )
   const store = registrarStore(database as never)
+  let makers = await makerCertificates(settings, logger)
   const context: RegistrarContext = {
     store,
     clock: systemClock,
     logger,
     rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action, sameTpm: values.same_tpm_under_other_ids },
-    makerCertificates: await makerCertificates(settings, logger),
+    makerCertificates: () => makers,
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter(TOLD_WRONG_ANSWERS),
   }
@@ -54,6 +56,11 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
     return {
       port: plain.port,
       tlsPort: secure.port,
+      async reload() {
+        secure.renewTls({ ...(await tlsOf(settings)), requireCertificate: false })
+        makers = await makerCertificates(settings, logger)
+        return 'certificates, trusted CAs and certificates of TPM makers are read again'
+      },
       async stop() {
         await Promise.all([plain.close(), secure.close()])
         await store.close()
@@ -88,9 +95,8 @@ async function tlsOf({ values, ca, keylimeDir }: RegistrarSettings): Promise<Tls
   })
 }
 
-/** Read at the start. */
 async function makerCertificates({ keylimeDir, makerStore }: RegistrarSettings, logger: Logger) {
   const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, makerStore))
   for (const problem of problems) logger.warn(problem)
-  return () => certificates
+  return certificates
 }

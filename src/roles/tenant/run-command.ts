@@ -1,8 +1,10 @@
+import type { DeliveryProgress } from '../../core/api/agent-info.ts'
 import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
+import { payloadOnAgent } from './enrol/payload-on-agent.ts'
 import { trustOf } from './enrol/plan-enrolment.ts'
 import { waitForVerdict } from './enrol/wait-for-verdict.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
@@ -19,6 +21,8 @@ export type TenantResult =
       readonly agentId: string
       readonly registered: RegisteredAgent | undefined
       readonly status: AgentStatus | undefined
+      /** What the agent itself says; undefined when it was not asked, or does not answer. */
+      readonly payload?: DeliveryProgress | null | undefined
     }
   | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
   | {
@@ -105,9 +109,11 @@ async function agentStatus(context: TenantContext, command: TenantCommand): Prom
     const agentId = await verifierAgentId(context)
     return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
   }
-  const { agentId, registered } = await findAgent(context.registrar, context.options)
-  const status = command === 'regstatus' ? undefined : await context.verifier.agent(agentId)
-  return { type: 'status', agentId, registered, status }
+  const found = await findAgent(context.registrar, context.options)
+  const { agentId, registered } = found
+  if (command === 'regstatus') return { type: 'status', agentId, registered, status: undefined }
+  const [status, payload] = await Promise.all([context.verifier.agent(agentId), payloadOnAgent(context, found)])
+  return { type: 'status', agentId, registered, status, payload }
 }
 
 const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')

@@ -1,4 +1,5 @@
-import { hostPort } from '../../core/api/host-port.ts'
+import { readHost } from '../../core/api/host.ts'
+import { urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
@@ -14,8 +15,8 @@ import type { TenantSettings } from './tenant-settings.ts'
 export interface TenantContext extends ContextParts {
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
-  /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. */
-  openAgent(host: string, port: number, pin: string | null): ApiClient
+  /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. @param patienceSeconds for each request; default: `request_timeout`. */
+  openAgent(host: string, port: number, pin: string | null, patienceSeconds?: number): ApiClient
   close(): Promise<void>
 }
 
@@ -27,7 +28,12 @@ export interface ContextParts extends TenantSettings {
 
 /** Opens the clients; nothing is connected before the first request. @throws KeylimeError `config_invalid` when key, certificate or CA are not there. */
 export async function openTenantContext(parts: ContextParts): Promise<TenantContext> {
-  const { config, options, keylimeDir } = parts
+  const { config, keylimeDir } = parts
+  const options = {
+    ...parts.options,
+    targetHost: hostOf(parts.options.targetHost, '--targethost'),
+    cvTargetHost: hostOf(parts.options.cvTargetHost, '--cv_targethost'),
+  }
   const identity = await loadTlsIdentity({
     keylimeDir,
     directory: clientDirectory(config.tls_dir, keylimeDir),
@@ -38,23 +44,30 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     trusted: config.trusted_server_ca,
   })
   const timeoutSeconds = options.hurried ? Math.min(options.timeoutSeconds, config.request_timeout) : config.request_timeout
-  const registrarAddress = { host: options.registrarHost || config.registrar_ip, port: options.registrarPort ?? config.registrar_port }
-  const verifierAddress = { host: options.verifierHost || config.verifier_ip, port: options.verifierPort ?? config.verifier_port }
+  const registrarAddress = {
+    host: hostOf(options.registrarHost, '--registrarhost') || config.registrar_ip,
+    port: options.registrarPort ?? config.registrar_port,
+  }
+  const verifierAddress = {
+    host: hostOf(options.verifierHost, '--cv') || config.verifier_ip,
+    port: options.verifierPort ?? config.verifier_port,
+  }
   const server = (name: string, { host, port }: ServerAddress, answers: AnswerLimits) =>
-    openApiClient({ name, url: url('https', host, port), tls: identity, timeoutSeconds, answers })
+    openApiClient({ name, ...place('https', host, port), tls: identity, timeoutSeconds, answers })
   const registrar = new RegistrarService(server('registrar', registrarAddress, LISTS_OF_IDS), registrarAddress)
   const verifier = new VerifierService(server('verifier', verifierAddress, LARGE_ANSWERS), verifierAddress)
   const agents: ApiClient[] = []
   return {
     ...parts,
+    options,
     registrar,
     verifier,
-    openAgent(host, port, pin) {
+    openAgent(host, port, pin, patienceSeconds = timeoutSeconds) {
       const client = openApiClient({
         name: 'agent',
-        url: url(pin === null ? 'http' : 'https', host, port),
+        ...place(pin === null ? 'http' : 'https', host, port),
         ...agentTls(identity, pin),
-        timeoutSeconds,
+        timeoutSeconds: Math.min(patienceSeconds, timeoutSeconds),
       })
       agents.push(client)
       return client
@@ -83,4 +96,14 @@ function agentTls(identity: TlsIdentity, pin: string | null) {
   return { tls: { cert, key, pin, ...(keyPassword ? { keyPassword } : {}) } }
 }
 
-const url = (scheme: 'http' | 'https', host: string, port: number): string => `${scheme}://${hostPort(host, port)}`
+const place = (scheme: 'http' | 'https', host: string, port: number) => ({ url: `${scheme}://${urlHostPort(host, port)}`, host })
+
+/** An address of the command line. @throws KeylimeError `usage`. */
+function hostOf(text: string | undefined, option: string): string {
+  if (!text) return ''
+  const reading = readHost(text)
+  if ('host' in reading) return reading.host
+  throw new KeylimeError('usage', `${option} ${JSON.stringify(text)}: it ${reading.defect}`, {
+    hint: 'give a host name or an IP address alone, such as 10.0.0.7, fd00::7 or web1.example.org',
+  })
+}

@@ -1,4 +1,3 @@
-import type tls from 'node:tls'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import type { Rate } from '../../core/concurrency/rate-limiter.ts'
 import type { Judging } from '../../core/judging/judging.ts'
@@ -9,6 +8,7 @@ import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { createAgentOpener } from './agents/agent-opener.ts'
@@ -30,7 +30,7 @@ import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './ver
 export interface Opened {
   database: VerifierDatabase
   /** Client certificate for every agent. */
-  context: tls.SecureContext
+  context: ClientContext
   /** Receivers of revocations that are no agents, by their name. */
   senders: ReadonlyMap<string, Sender>
   judging: Judging

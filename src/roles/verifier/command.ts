@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
-import { runService } from '../../io/service/run-service.ts'
+import { runService, type Service } from '../../io/service/run-service.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { startVerifier } from './start.ts'
 import { loadVerifierSettings } from './verifier-settings.ts'
@@ -13,7 +13,7 @@ interface Arguments {
 }
 
 interface Deps {
-  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<{ stop(): Promise<void> }>
+  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Required<Service>>
 }
 
 /** `keylime verifier`. */
@@ -49,7 +49,10 @@ export const command = {
         await verifier.stop()
         throw error
       })
-      return { stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])) }
+      return {
+        stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])),
+        reload: async () => (await Promise.all([verifier.reload(), registrar.reload()]))[0],
+      }
     })
   },
 }

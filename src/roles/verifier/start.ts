@@ -9,11 +9,13 @@ import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
 import { secureContext } from '../../io/http/api-client.ts'
-import { serve } from '../../io/http/server.ts'
-import { openWebhook } from '../../io/http/webhook.ts'
+import type { ClientContext } from '../../io/http/pinned-connector.ts'
+import { type Listening, serve } from '../../io/http/server.ts'
+import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { guardLoopDelay } from '../../io/loop-delay.ts'
+import type { Service } from '../../io/service/run-service.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
@@ -26,9 +28,9 @@ import { startWatchdog } from './rounds/watchdog.ts'
 import { tlsIdentities } from './tls-identities.ts'
 import { bootPolicyOf, judgingRulesOf, severityOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
-export interface RunningVerifier {
+export interface RunningVerifier extends Service {
   port: number
-  stop(): Promise<void>
+  reload(): Promise<string>
 }
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
@@ -38,8 +40,7 @@ export async function startVerifier(settings: VerifierSettings, logger: Logger):
     for (const end of opened.splice(0).reverse()) await end()
   }
   try {
-    const port = await start(settings, logger, (end) => opened.push(end))
-    return { port, stop: close }
+    return { ...(await start(settings, logger, (end) => opened.push(end))), stop: close }
   } catch (error) {
     await close()
     throw error
@@ -49,8 +50,7 @@ export async function startVerifier(settings: VerifierSettings, logger: Logger):
 /** What is opened says how it ends; the last is ended first. */
 type OnStop = (end: () => unknown) => void
 
-/** @returns the port. */
-async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop): Promise<number> {
+async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
   checkSettings(settings, logger)
   const tls = await tlsIdentities(settings)
@@ -62,8 +62,8 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
     events.stream.raise({ type: 'database_migrated', from_version: schema.from, to_version: schema.to })
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
-  const senders = await openSenders(values, tls.client, onStop)
-  const context = clientContext(tls.client)
+  const { senders, webhook } = await openSenders(values, tls.client, onStop)
+  const context: ClientContext = { current: clientContext(tls.client) }
   const verifier = assemble(values, { database, context, senders, judging, events, logger })
   await run(verifier, onStop)
   const listening = await serve({
@@ -85,7 +85,23 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  return listening.port
+  return { port: listening.port, reload: () => reload(settings, { listening, context, webhook }) }
+}
+
+interface Renewable {
+  listening: Listening
+  context: ClientContext
+  webhook: Webhook | null
+}
+
+/** Takes all certificates of the files, or none. */
+async function reload(settings: VerifierSettings, { listening, context, webhook }: Renewable): Promise<string> {
+  const { server, client } = await tlsIdentities(settings)
+  const fresh = clientContext(client)
+  listening.renewTls({ ...server, requireCertificate: false })
+  context.current = fresh
+  webhook?.renew(client)
+  return 'certificates and trusted CAs are read again; whoever connects from now on gets them'
 }
 
 /** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */
@@ -103,7 +119,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
 }
 
 /** Receivers of revocations that are no agents. */
-async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: OnStop): Promise<Map<string, Sender>> {
+async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: OnStop) {
   const senders = new Map<string, Sender>()
   const webhook = openWebhookOf(values, client)
   if (webhook) {
@@ -115,7 +131,7 @@ async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: 
     onStop(() => publisher.close())
     senders.set('zeromq', (envelope) => publisher.publish(JSON.stringify(envelope)))
   }
-  return senders
+  return { senders, webhook }
 }
 
 const clientContext = ({ cert, key, keyPassword }: TlsIdentity) =>

@@ -1,5 +1,4 @@
 import type { Argv } from 'yargs'
-import { endOnBrokenPipe } from '../../io/terminal/broken-pipe.ts'
 import type { PolicyAction } from './policy-action.ts'
 
 interface Word {
@@ -79,10 +78,7 @@ function addWords(yargs: Argv, words: Record<string, Word>, choose: Choose): Arg
   let cli = yargs
   for (const [word, { describe, load }] of Object.entries(words)) {
     const build = async (builder: Argv) => (await load()).builder(builder)
-    const run = async (argv: unknown): Promise<number> => {
-      endOnBrokenPipe()
-      return (await load()).run(argv as never)
-    }
+    const run = async (argv: unknown): Promise<number> => (await load()).run(argv as never)
     cli = cli.command(word, describe, build as never, (argv: unknown) => choose(() => run(argv)))
   }
   return cli

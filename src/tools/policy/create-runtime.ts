@@ -1,12 +1,16 @@
 import { KeylimeError } from '../../core/errors.ts'
-import { algorithmOfDigests, algorithmOfLog, collectAllowList, collectLog, expressionsOf } from '../../core/ima/collect-digests.ts'
+import { collectAllowList, digitsOf, expressionsOf } from '../../core/ima/collect-digests.ts'
+import { type LeftOut, LogCollector, NOT_ASKED_FOR } from '../../core/ima/collect-log.ts'
 import { compileExcludes } from '../../core/ima/excludes.ts'
-import { addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyText } from '../../core/ima/policy-document.ts'
+import { addDigest, addKeys, addPolicy, emptyParts, GENERATOR, type PolicyParts, policyPieces } from '../../core/ima/policy-document.ts'
 import { plainPolicy } from '../../core/ima/signed-policy.ts'
-import { readText } from '../../io/files/read-file.ts'
-import { chooseAlgorithm } from './choose-algorithm.ts'
+import { decodeBytes } from '../../core/text/byte-text.ts'
+import { decodeText } from '../../core/text/decode-text.ts'
+import { readFile, readText } from '../../io/files/read-file.ts'
+import { chooseAlgorithm, type Said } from './choose-algorithm.ts'
 import type { DigestSource, DigestSourceContext } from './digest-source.ts'
 import { readImaKeys } from './read-ima-keys.ts'
+import { eachImaLine } from './read-ima-list.ts'
 import { type DebFilesOptions, debFiles } from './sources/deb-files.ts'
 import { type DebInstalledOptions, debInstalled } from './sources/deb-installed.ts'
 import { type DebRepositoryOptions, debRepository } from './sources/deb-repository.ts'
@@ -72,69 +76,80 @@ export async function createRuntimePolicy(options: CreateOptions, notes: Notes):
     })
   const parts = emptyParts()
   for (const name of options.ignoredKeyrings ?? []) parts.ignoredKeyrings.add(name)
-  const said = await readLists(options, parts, notes)
-  const algorithm = chooseAlgorithm(options.hash, said)
-  for (const source of sources) await source.collect(options, { ...notes, parts, algorithm })
+  const said = options.basePolicy ? [await readBase(options.basePolicy, parts)] : []
   if (options.excludeList) for (const expression of expressionsOf(await readText(options.excludeList))) parts.excludes.add(expression)
+  addKeys(parts, await readImaKeys(options.verificationKeys ?? []), 'the key')
+  if (options.allowlist) said.push(await readAllowList(options.allowlist, parts, notes))
+  if (options.log !== undefined) said.push(await readLog(options.log || KERNEL_LOG, options, parts, notes))
+  const algorithm = chooseAlgorithm(options.hash, said, sources.length > 0)
+  for (const source of sources) await source.collect(options, { ...notes, parts, algorithm })
   const isExcluded = compileExcludes([...parts.excludes], 'excludes')
   if (!options.keepExcluded)
     for (const name of parts.digests.keys()) if (name !== 'boot_aggregate' && isExcluded(name)) parts.digests.delete(name)
-  addKeys(parts, await readImaKeys(options.verificationKeys ?? []), 'the key')
   return parts
 }
 
-/** The text of what `createRuntimePolicy` gathered. @param now milliseconds since the epoch. */
-export const createdText = (parts: PolicyParts, now: number): string =>
-  policyText(parts, { timestamp: new Date(now).toISOString(), generator: GENERATOR.made })
+/** The text of what `createRuntimePolicy` gathered, in pieces. @param now milliseconds since the epoch. */
+export const createdPieces = (parts: PolicyParts, now: number): Iterable<string> =>
+  policyPieces(parts, { timestamp: new Date(now).toISOString(), generator: GENERATOR.made })
+
+/** The same as one text. */
+export const createdText = (parts: PolicyParts, now: number): string => [...createdPieces(parts, now)].join('')
 
 /** Lines as `sha256sum` prints them, boot_aggregate first: the allow lists of old. */
 export function legacyListText({ digests }: PolicyParts): string {
-  const names = [...digests.keys()].sort()
-  const first = names.filter((name) => name === 'boot_aggregate')
-  const ordered = [...first, ...names.filter((name) => name !== 'boot_aggregate')]
-  return ordered.flatMap((name) => [...digests.get(name)!].sort().map((digest) => `${digest}  ${name}\n`)).join('')
+  const lines = (of: (name: string) => boolean) =>
+    [...digests.inOrder()].filter(([name]) => of(name)).flatMap(([name, list]) => list.map((digest) => `${digest}  ${name}\n`))
+  return [...lines((name) => name === 'boot_aggregate'), ...lines((name) => name !== 'boot_aggregate')].join('')
 }
 
-/** Adds base policy, allow list and log. @returns which algorithm each of them says. */
-async function readLists(
-  options: CreateOptions,
-  parts: PolicyParts,
-  { tell }: Notes,
-): Promise<[source: string, algorithm: string | null][]> {
-  const said: [string, string | null][] = []
-  const unread = (file: string, lines: number[]) => {
-    if (lines.length > 0) tell(`${file}: ${lines.length} lines cannot be read and are left out, the first is line ${lines[0]}`)
-  }
-  if (options.basePolicy) {
-    addPolicy(parts, await readBase(options.basePolicy), options.basePolicy)
-    said.push([options.basePolicy, algorithmOfDigests(parts.digests)])
-  }
-  if (options.allowlist) {
-    const list = emptyParts()
-    unread(options.allowlist, collectAllowList(await readText(options.allowlist), list))
-    if (list.digests.size === 0 && list.keyrings.size === 0)
-      throw new KeylimeError('invalid_request', `${options.allowlist}: no line is a digest and a path`, {
-        hint: 'sha256sum FILE … makes such lines',
-      })
-    said.push([options.allowlist, algorithmOfDigests(list.digests)])
-    for (const [name, set] of list.digests) parts.digests.set(name, new Set([...(parts.digests.get(name) ?? []), ...set]))
-    for (const [name, set] of list.keyrings) parts.keyrings.set(name, new Set([...(parts.keyrings.get(name) ?? []), ...set]))
-  }
-  if (options.log !== undefined) {
-    const file = options.log || KERNEL_LOG
-    const log = await readText(file)
-    if (options.logFiles ?? true) said.push([file, algorithmOfLog(log)])
-    unread(
-      file,
-      collectLog(log, parts, { files: options.logFiles ?? true, keyrings: options.keyrings ?? true, buffers: options.imaBuf ?? true }),
-    )
-  }
-  return said
-}
-
-async function readBase(file: string): Promise<Record<string, unknown>> {
+async function readBase(file: string, parts: PolicyParts): Promise<Said> {
   const text = plainPolicy(await readText(file), { key: null, required: false })
   const json: unknown = JSON.parse(text)
-  if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>
-  throw new KeylimeError('invalid_request', `${file}: is not a runtime policy`)
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new KeylimeError('invalid_request', `${file}: is not a runtime policy`)
+  addPolicy(parts, json as Record<string, unknown>, file)
+  return saidOf(file, parts)
+}
+
+async function readAllowList(file: string, parts: PolicyParts, { tell }: Notes): Promise<Said> {
+  const list = emptyParts()
+  const unread = collectAllowList(decodeText(await readFile(file), decodeBytes), list)
+  if (unread.length > 0) tell(`${file}: ${unread.length} lines cannot be read and are left out, the first is line ${unread[0]}`)
+  if (list.digests.size === 0 && list.keyrings.size === 0)
+    throw new KeylimeError('invalid_request', `${file}: no line is a digest and a path`, { hint: 'sha256sum FILE … makes such lines' })
+  for (const [name, digests] of list.digests) for (const digest of digests) addDigest(parts.digests, name, digest)
+  for (const [name, digests] of list.keyrings) for (const digest of digests) addDigest(parts.keyrings, name, digest)
+  return saidOf(file, list)
+}
+
+function saidOf(source: string, { digests }: PolicyParts): Said {
+  const digits = digitsOf(digests)
+  return { source, algorithm: digits === null ? null : { digits } }
+}
+
+/** Adds a log, and tells what of it the policy that is made of it does not accept. */
+async function readLog(
+  file: string,
+  { logFiles = true, keyrings = true, imaBuf = true }: CreateOptions,
+  parts: PolicyParts,
+  { tell }: Notes,
+): Promise<Said> {
+  const excluded = compileExcludes([...parts.excludes], 'excludes')
+  const collector = new LogCollector(parts, { files: logFiles, keyrings, buffers: imaBuf }, excluded)
+  await eachImaLine(file, (line) => collector.add(line), tell)
+  const { taken, logHash, algorithm, leftOut } = collector.end()
+  const unwanted = leftOut.filter(({ reason }) => !reason.endsWith(NOT_ASKED_FOR))
+  for (const left of unwanted) tell(`${file}: ${leftOutText(left)}`)
+  if (taken === 0 && unwanted.length > 0 && unwanted.length === leftOut.length)
+    throw new KeylimeError('invalid_request', `${file}: no line of it can be taken into a policy`, {
+      hint: `a list has lines like those of ${KERNEL_LOG}`,
+    })
+  if (logHash) addPolicy(parts, { ima: { log_hash_alg: logHash } }, file)
+  return { source: file, algorithm: logFiles ? algorithm : null }
+}
+
+function leftOutText({ reason, count, line, name }: LeftOut): string {
+  const first = `${name === null ? '' : `${JSON.stringify(name.slice(0, 200))}, `}line ${line}`
+  return `${count} ${count === 1 ? 'line' : 'lines'}: ${reason} (${count === 1 ? '' : 'the first: '}${first})`
 }

@@ -1,5 +1,6 @@
 import { KeylimeError } from '../../core/errors.ts'
 import { readPcrText } from '../../core/policy/pcr-text.ts'
+import { decodeText } from '../../core/text/decode-text.ts'
 import { digestSize, HASH_NAMES, type HashName } from '../../core/tpm/algorithms.ts'
 import { PCR_COUNT } from '../../core/tpm/pcr-selection.ts'
 import { readFile } from '../../io/files/read-file.ts'
@@ -19,8 +20,9 @@ export async function readPcrFile(
   tell: (note: string) => void = () => undefined,
 ): Promise<Map<number, Buffer>> {
   const bytes = await readFile(file)
-  const isText = /^[\t\n\r -~]*$/.test(bytes.toString('latin1'))
-  const values = await naming(file, async () => (isText ? readPcrText(bytes.toString('latin1'), bank) : valuesOfBytes(bytes, bank, listed)))
+  const text = decodeText(bytes, (plain) => plain.toString('latin1'))
+  const isText = /^[\t\n\r -~]*$/.test(text)
+  const values = await naming(file, async () => (isText ? readPcrText(text, bank) : valuesOfBytes(bytes, bank, listed)))
   if (!isText && values.size > 0)
     tell(
       `note: ${file} is of bytes, which do not say of which banks they are: its ${bytes.length} bytes are taken as ${banksOf(bytes, bank, listed)}`,

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { Argv } from 'yargs'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 
@@ -18,10 +19,11 @@ export const json = { type: 'boolean', describe: 'The result as JSON, for machin
 /** False for what is standard output. */
 export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'
 
-/** Writes a result whole or not at all. */
-export async function writeResult(text: string, to: string | undefined): Promise<number> {
+/** Writes a result whole or not at all; a large one in pieces. */
+export async function writeResult(text: string | Iterable<string>, to: string | undefined): Promise<number> {
   if (isFile(to)) await writeFileAtomic(to, text, 0o644)
-  else process.stdout.write(text)
+  else if (typeof text === 'string') process.stdout.write(text)
+  else for (const piece of text) if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
   return 0
 }
 

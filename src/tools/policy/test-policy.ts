@@ -13,6 +13,7 @@ import { isHashName } from '../../core/tpm/algorithms.ts'
 import type { Failure } from '../../core/verdict/failure.ts'
 import { readFile, readText } from '../../io/files/read-file.ts'
 import { readPcrFile } from './pcr-files.ts'
+import { readImaList } from './read-ima-list.ts'
 
 export interface TestOptions {
   runtimePolicy?: string | undefined
@@ -21,6 +22,8 @@ export interface TestOptions {
   /** `measured_boot_policy_name`; by default what the file is made for. */
   mbPolicyName?: BootPolicyName | undefined
   eventLog?: string | undefined
+  /** What systemd measured since the boot. */
+  systemdLog?: string | undefined
   tpmPolicy?: string | undefined
   pcrs?: string | undefined
   bank: string
@@ -46,11 +49,11 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   const failures: Failure[] = []
   const boot = await bootPolicyOf(options)
   const log = options.eventLog ? await readFile(options.eventLog) : null
-  const judged = boot?.judge({ pcrs, log, evaluate: true })
+  const judged = boot?.judge({ pcrs, log, systemdLog: options.systemdLog ? await readText(options.systemdLog) : null, evaluate: true })
   failures.push(...(judged?.failures ?? []))
   if (options.runtimePolicy) {
     const policy = parseRuntimePolicy(plainPolicy(await readText(options.runtimePolicy), { key: null, required: false }))
-    const list = await readText(options.log!)
+    const list = await readImaList(options.log!)
     const bootAggregates = judged?.bootAggregates ?? []
     failures.push(
       ...imaPolicy(policy, options.failOnViolations ?? false).judge({ pcrs, list, progress: FRESH_IMA, bootAggregates }).failures,

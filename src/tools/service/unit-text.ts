@@ -30,6 +30,7 @@ StartLimitBurst=10
 Type=notify
 NotifyAccess=main
 ExecStart=${executable} ${role}
+ExecReload=/bin/kill -HUP $MAINPID
 Environment=KEYLIME_DIR=${keylimeDir}
 ${isAgent ? '' : `User=${user}\nGroup=${user}\n`}UMask=0077
 Restart=on-failure

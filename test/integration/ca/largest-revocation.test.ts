@@ -53,7 +53,7 @@ const inbox = () =>
     actionsDirectory: home,
     allowPayloadActions: false,
     goOnAfterFailure: true,
-    maxAgeSeconds: 0,
+    maxAgeSeconds: 3600,
     clock: systemClock,
     surroundings: {
       keylimeDir: home,

@@ -57,7 +57,7 @@ async function machine(): Promise<Machine> {
     tpm,
     kind: { kind: 'rsa2048', hash: 'sha256', signing: 'rsassa' },
     ekHandle: undefined,
-    savedAk: undefined,
+    savedAks: async () => [],
     logger: silentLogger,
   })
   const certificates = await readEkCertificates(tpm, 'rsa2048')

@@ -6,6 +6,7 @@ import { openPayload } from '../../../src/core/payload/seal.ts'
 import { combineKey } from '../../../src/core/payload/split-key.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { makeKeyPair } from '../../../src/core/pki/keys.ts'
+import { resultLines } from '../../../src/roles/tenant/faces/render-terminal.ts'
 import { encryptUserdata } from '../../../src/tools/userdata-encrypt/encrypt-userdata.ts'
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
@@ -301,6 +302,25 @@ describe('the last step of a delivery', () => {
     agent.answer.set('/agent/info', () => info(++asked < 3 ? { state: 'unpacking' } : { state: 'unpacked', script: 'running' })())
     await world.run('add', { agentId: 'telling', file: world.file('s', 's') })
     expect(world.events.at(-1)).toEqual({ type: 'unpacked', agentId: 'telling', files: 3, script: 'running' })
+  })
+  test('waits for the script when asked, and a script that fails fails the command', async () => {
+    const agent = await world.machine('with-script')
+    let asked = 0
+    const ended: { script: string; script_error?: string } = { script: 'done' }
+    agent.answer.set('/agent/info', () => info({ state: 'unpacked', ...(++asked % 3 ? { script: 'running' } : ended) })())
+    const options = { agentId: 'with-script', file: world.file('s', 's'), waitScript: true }
+    await world.run('add', options)
+    expect(world.events.at(-1)).toMatchObject({ type: 'unpacked', script: 'done' })
+    Object.assign(ended, { script: 'failed', script_error: 'it ended with exit code 1' })
+    await expect(world.run('update', options)).rejects.toMatchObject({
+      code: 'script_failed',
+      message: expect.stringContaining('its script failed: it ended with exit code 1'),
+    })
+    agent.answer.set('/agent/info', info({ state: 'unpacked', script: 'running' }))
+    await expect(world.run('update', { ...options, timeoutSeconds: 1 })).rejects.toMatchObject({ code: 'timeout' })
+    agent.answer.set('/agent/info', info({ state: 'unpacked', script: 'failed', script_error: 'it ended with exit code 1' }))
+    const status = await world.run('status', { agentId: 'with-script' })
+    expect(resultLines(status, Date.now()).join('\n')).toMatch(/\npayload +3 files unpacked, its script failed: it ended with exit code 1/)
   })
   test('fails the command when the agent could not take the payload', async () => {
     const agent = await world.machine('full')

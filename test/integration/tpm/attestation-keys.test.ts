@@ -37,7 +37,13 @@ afterEach(async () => {
 })
 
 const keysOf = (kind: KeyKind, signing: SigningName, savedAk?: KeyBlob) =>
-  AttestationKeys.open({ tpm, kind: { kind, hash: 'sha256', signing }, ekHandle: undefined, savedAk, logger: silentLogger })
+  AttestationKeys.open({
+    tpm,
+    kind: { kind, hash: 'sha256', signing },
+    ekHandle: undefined,
+    savedAks: async () => (savedAk ? [savedAk] : []),
+    logger: silentLogger,
+  })
 
 const quoteOf = async (keys: AttestationKeys, pcrs: number[] = [], nonce = randomBytes(10)) => {
   const text = await takeQuote(keys, { nonce, hash: 'sha256', pcrs, transportKeyPem: PEM })
@@ -109,7 +115,13 @@ test('a saved attestation key is used again; one of another TPM is replaced', as
   const other = await startSwtpm()
   const otherTpm = await openTpm({ tcti: other.tcti })
   const kind = { kind: 'ecc256', hash: 'sha256', signing: 'ecdsa' } as const
-  const moved = await AttestationKeys.open({ tpm: otherTpm, kind, ekHandle: undefined, savedAk: first.akBlob, logger: silentLogger })
+  const moved = await AttestationKeys.open({
+    tpm: otherTpm,
+    kind,
+    ekHandle: undefined,
+    savedAks: async () => [first.akBlob],
+    logger: silentLogger,
+  })
   expect(moved.akIsNew).toBe(true)
   expect(moved.akBlob.public).not.toEqual(first.akBlob.public)
   otherTpm.close()
@@ -145,7 +157,7 @@ test('an EK at a persistent handle is used where it is', async () => {
   await tpm.evictControl(made.handle, 0x81010001)
   await tpm.flush(made.handle)
   const kind = { kind: 'rsa2048', hash: 'sha256', signing: 'rsassa' } as const
-  const keys = await AttestationKeys.open({ tpm, kind, ekHandle: 0x81010001, savedAk: undefined, logger: silentLogger })
+  const keys = await AttestationKeys.open({ tpm, kind, ekHandle: 0x81010001, savedAks: async () => [], logger: silentLogger })
   expect(keys.ekPublic).toEqual(made.public)
   expect((await quoteOf(keys)).verdict.ok).toBe(true)
   await keys.close()

@@ -26,7 +26,7 @@ async function attest(events: readonly BootEvent[], log: Buffer): Promise<string
   try {
     for (const { type, pcr, digests } of events) if (type !== 3) await tpm.pcrExtend('sha256', pcr, digests.get('sha256')!)
     const kind = { kind: 'ecc256', hash: 'sha256', signing: 'ecdsa' } as const
-    const keys = await AttestationKeys.open({ tpm, kind, ekHandle: undefined, savedAk: undefined, logger: silentLogger })
+    const keys = await AttestationKeys.open({ tpm, kind, ekHandle: undefined, savedAks: async () => [], logger: silentLogger })
     const nonce = randomBytes(10)
     const text = await takeQuote(keys, { nonce, hash: 'sha256', pcrs: PCRS, transportKeyPem: 'key' })
     const asked = [...PCRS, 16]

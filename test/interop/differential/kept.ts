@@ -107,6 +107,21 @@ export const KEPT: readonly Kept[] = [
       mutation.what === 'policy: exclude added' && /"excludes":\[[^\]]*\(\?i\)/.test(mutation.evidence.runtime_policy ?? ''),
   },
   {
+    name: 'a last field that is missing is empty',
+    stricter: false,
+    reason:
+      'An editor that cuts blanks at the ends of lines takes the field of an `ima-sig` line without a signature. An empty field has the template hash of the line; upstream does not read it.',
+    applies: ({ mutation }) =>
+      /^\d+ \w+ ima-(?:sig|sigv2|modsig|buf) \S+ \S+$/m.test(String(mutation.evidence.reply['ima_measurement_list'] ?? '')),
+  },
+  {
+    name: 'every template of the kernel',
+    stricter: false,
+    reason: "Upstream knows neither `evm-sig` nor templates of one's own (`ima_template_fmt=`), nor names that hold a newline.",
+    applies: ({ mutation }) =>
+      /^\d+ \w+ (?:evm-sig|[\w-]+\|\S+) |^(?!\d+ [0-9a-f]{40})./m.test(String(mutation.evidence.reply['ima_measurement_list'] ?? '')),
+  },
+  {
     name: 'a policy without dm_policy',
     stricter: false,
     reason: 'Upstream demands the member, with null when there are no rules. Without it there are none either.',

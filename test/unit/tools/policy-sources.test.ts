@@ -75,6 +75,59 @@ describe('initial RAM disks', () => {
     expect(await digestsOf({ initrd: [initrd] })).toEqual(expected)
   })
 
+  describe('in a unified kernel image', () => {
+    /** An EFI program of these sections, as ukify makes it. */
+    function efiProgram(sections: readonly [name: string, content: Buffer][]): Buffer {
+      const head = Buffer.alloc(1024)
+      head.write('MZ', 0, 'latin1')
+      head.writeUInt32LE(128, 0x3c)
+      head.write('PE\0\0', 128, 'latin1')
+      head.writeUInt16LE(sections.length, 134)
+      head.writeUInt16LE(240, 148)
+      let at = head.length
+      const bodies = sections.map(([name, content], i) => {
+        const header = 128 + 24 + 240 + 40 * i
+        const size = Math.ceil(content.length / 512) * 512
+        head.write(name, header, 'latin1')
+        head.writeUInt32LE(content.length, header + 8)
+        head.writeUInt32LE(size, header + 16)
+        head.writeUInt32LE(at, header + 20)
+        at += size
+        return Buffer.concat([content], size)
+      })
+      return Buffer.concat([head, ...bodies])
+    }
+    const disk = buildCpio([{ name: 'usr/bin/a', content: 'a' }])
+    test('the initial RAM disk is read, and kernel and command line are told', async () => {
+      const image = efiProgram([
+        ['.text', Buffer.from('stub')],
+        ['.uname', Buffer.from('6.1.0-9-amd64')],
+        ['.cmdline', Buffer.from('root=/dev/x quiet\0')],
+        ['.linux', Buffer.from('the kernel')],
+        ['.initrd', disk],
+        ['.initrd', buildCpio([{ name: 'usr/bin/b', content: 'b' }])],
+      ])
+      const notes: string[] = []
+      const file = write('linux.efi', image)
+      const parts = await createRuntimePolicy({ initrd: [file] }, { tell: (note) => void notes.push(note), progress: () => undefined })
+      expect(JSON.parse(createdText(parts, 0)).digests).toEqual({ '/usr/bin/a': [sha256('a')], '/usr/bin/b': [sha256('b')] })
+      expect(notes).toEqual([
+        expect.stringMatching(/\(\.uname\) is "6\.1\.0-9-amd64"$/),
+        expect.stringMatching(/\(\.cmdline\) is "root=\/dev\/x quiet"$/),
+        expect.stringContaining(`10 bytes and SHA-256 ${sha256('the kernel')}`),
+        `${file}: 2 files`,
+      ])
+    })
+    test.each<[string, Buffer, RegExp]>([
+      ['no initial RAM disk', efiProgram([['.linux', Buffer.from('x')]]), /without an initial RAM disk/],
+      ['nothing', Buffer.from('MZ'), /ends too early/],
+      ['no PE header', Buffer.concat([Buffer.from('MZ'), Buffer.alloc(200)]), /is no EFI program/],
+      ['a section behind its end', efiProgram([['.initrd', disk]]).subarray(0, 1100), /ends too early/],
+      ['a section that is no disk', efiProgram([['.initrd', Buffer.from('nothing of the kind')]]), /is no initial RAM disk/],
+    ])('one of %s is refused', async (_what, image, message) =>
+      expect(digestsOf({ initrd: [write('bad.efi', image)] })).rejects.toThrow(message),
+    )
+  })
   test('all of a directory are read, other files are not', async () => {
     for (const name of ['initrd.img-1', 'initramfs-2.img']) write(`boot/${name}`, buildCpio([{ name, content: name }]))
     write('boot/vmlinuz', 'kernel')

@@ -16,6 +16,7 @@ export interface AgentContext {
   transport: TransportKey
   imaLog: ImaLog
   bootLog: BootLog
+  systemdLog: BootLog
   /** Seconds since the epoch, or null when the kernel does not say. */
   bootTime: number | null
   payloads: PayloadReceiver

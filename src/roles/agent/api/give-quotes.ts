@@ -1,6 +1,7 @@
 import type { IntegrityQuote } from '../../../core/api/agent.ts'
 import type { IdentityQuote } from '../../../core/api/identity-quote.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { splitRawLines } from '../../../core/evidence/raw-lines.ts'
 import { IMA_PCR, pcrsOfMask } from '../../../core/tpm/pcr-selection.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
 import { takeQuote } from '../../../io/tpm/quote.ts'
@@ -12,6 +13,8 @@ const MAX_NONCE = 64
 /** A quote for no nonce would answer everybody's question for ever. */
 const NO_NONCE = 'No nonce provided'
 const BOOT_PCR = 0
+/** Systemd measures some dozen things a boot. */
+const MAX_SYSTEMD_LOG = 1 << 20
 
 /** `GET /v2.x/quotes/identity`: PCR 16 alone, for the tenant. */
 export async function getIdentityQuote(context: AgentContext, request: ApiRequest): Promise<ApiReply> {
@@ -75,16 +78,26 @@ async function quoteOf({ keys, ak, transport, logger }: AgentContext, nonce: str
 function imaList({ imaLog, logger }: AgentContext, entry: number) {
   try {
     const list = imaLog.read(entry)
-    return list ? { ima_measurement_list: list.text, ima_measurement_list_entry: list.entry } : {}
+    if (!list) return {}
+    const { list: text, raw } = splitRawLines(list.text)
+    return {
+      ima_measurement_list: text,
+      ima_measurement_list_entry: list.entry,
+      ...(raw === null ? {} : { ima_measurement_list_raw: raw }),
+    }
   } catch (error) {
     throw unavailable(error as Error, logger)
   }
 }
 
-function bootList({ bootLog, logger }: AgentContext) {
+function bootList({ bootLog, systemdLog, logger }: AgentContext) {
   try {
     const log = bootLog.read()
-    return log ? { mb_measurement_list: log.toString('base64') } : {}
+    const later = systemdLog.read()
+    return {
+      ...(log ? { mb_measurement_list: log.toString('base64') } : {}),
+      ...(later && later.length <= MAX_SYSTEMD_LOG ? { systemd_measurement_list: later.toString('utf8') } : {}),
+    }
   } catch (error) {
     logger.warn('cannot read the event log of the firmware', { reason: (error as Error).message })
     return {}

@@ -1,14 +1,18 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
+import { KeylimeError } from '../../../core/errors.ts'
 import { hostName, makeSelfSigned } from '../../../core/pki/issue.ts'
 import { privateKeyPem } from '../../../core/pki/keys.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { readFileSync } from '../../../io/files/read-file.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { openKey } from './transport-key.ts'
 
 export interface ServerCertificateRequest {
   keyFile: string
   certFile: string
+  /** The configuration names `certFile`: when it is there, it is the operator's. */
+  isNamed: boolean
   password: string
   agentId: string
   contactIp: string
@@ -27,11 +31,18 @@ const DAY = 86_400_000
 const LIFE_DAYS = 365
 const RENEW_DAYS = 30
 
-/** The agent's TLS key (P-256) and self-signed certificate. Made when missing, of another key or id, or within 30 days of its end; then registered anew. */
+/**
+ * The agent's TLS key (P-256) and self-signed certificate. Made when missing, of another key or id, or within 30 days of its end; then registered anew. A
+ * certificate that the configuration names, or that somebody else signed, is the operator's: it is used as it is, or refused.
+ * @throws KeylimeError `config_invalid` for one of the operator's that cannot be used.
+ */
 export async function openServerCertificate(request: ServerCertificateRequest): Promise<ServerCertificate> {
-  const key = await openKey(request.keyFile, request.password, { type: 'ecdsa' })
+  const existing = readCertificate(request)
+  if (existing && !fs.existsSync(request.keyFile) && isOperators(existing, request))
+    throw unusable(request, `its key ${request.keyFile} is not there`, 'put the key there, or name it with server_key')
+  const key = await openKey(request.keyFile, request.password, { type: 'ecdsa', option: 'server_key' })
   const keyPem = privateKeyPem(key)
-  const existing = readCertificate(request.certFile)
+  if (existing && isOperators(existing, request)) return operators(existing, key, request)
   const reason = existing ? renewalReason(existing, key, request) : 'there is none'
   if (existing && !reason) return { certPem: existing.toString(), keyPem }
   request.logger.info('making a TLS certificate', { reason, file: request.certFile })
@@ -48,10 +59,32 @@ export async function openServerCertificate(request: ServerCertificateRequest): 
   return { certPem: certificate.pem, keyPem }
 }
 
-function readCertificate(file: string): X509Certificate | undefined {
+function isOperators(certificate: X509Certificate, { isNamed }: ServerCertificateRequest): boolean {
+  return isNamed || certificate.issuer !== certificate.subject
+}
+
+function operators(certificate: X509Certificate, key: KeyObject, request: ServerCertificateRequest): ServerCertificate {
+  const { certFile, keyFile, now, logger } = request
+  const end = certificate.validToDate
+  if (!certificate.checkPrivateKey(key))
+    throw unusable(request, `it belongs to another key than ${keyFile}`, 'name the key that it was made for with server_key')
+  if (end.getTime() < now) throw unusable(request, `it ended on ${end.toISOString()}`, 'renew it, or remove server_cert from agent.conf')
+  if (end.getTime() - now < RENEW_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: it is yours to renew`)
+  return { certPem: certificate.toString(), keyPem: privateKeyPem(key) }
+}
+
+const unusable = ({ certFile }: ServerCertificateRequest, why: string, hint: string) =>
+  new KeylimeError('config_invalid', `server_cert: ${certFile} cannot be used: ${why}`, { hint: `${hint}; nothing was overwritten` })
+
+/** Undefined when there is none. What stands under a name of the configuration and is no certificate is not ours to replace. */
+function readCertificate(request: ServerCertificateRequest): X509Certificate | undefined {
+  const { certFile, isNamed } = request
+  if (!fs.existsSync(certFile)) return undefined
+  const bytes = readFileSync(certFile, { option: 'server_cert', code: 'config_invalid' })
   try {
-    return new X509Certificate(fs.readFileSync(file))
+    return new X509Certificate(bytes)
   } catch {
+    if (isNamed) throw unusable(request, 'it holds no certificate', 'name the certificate in PEM or DER')
     return undefined
   }
 }

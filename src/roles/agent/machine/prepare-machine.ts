@@ -16,6 +16,8 @@ export interface Machine {
   secure: SecureMount
   imaLog: ImaLog
   bootLog: BootLog
+  /** Of what systemd measured since the boot. */
+  systemdLog: BootLog
   /** null when revocation actions run as the agent itself. */
   actionUser: ActionUser | null
 }
@@ -31,6 +33,9 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
   const bootLog = new BootLog(paths.bootLog)
   onStop(() => imaLog.close())
   onStop(() => bootLog.close())
+  const systemdLog = new BootLog(paths.systemdLog)
+  onStop(() => systemdLog.close())
+  systemdLog.open()
   if (!imaLog.open()) logger.info('this machine has no IMA measurement list', { path: paths.imaLog })
   if (!bootLog.open()) logger.info('this machine has no event log of its firmware', { path: paths.bootLog })
   const account = accountOf(values.run_as, runAsChosen, logger)
@@ -42,5 +47,5 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
     handOver([keylimeDir, lockFile(keylimeDir), paths.serverKey, paths.serverCert, paths.payloadKey, paths.agentData], account)
     dropPrivileges(account, logger)
   }
-  return { trust, secure, imaLog, bootLog, actionUser }
+  return { trust, secure, imaLog, bootLog, systemdLog, actionUser }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { hostPort } from '../../../core/api/host-port.ts'
+import { urlHostPort } from '../../../core/api/host-port.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { openApiClient } from '../../../io/http/api-client.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
@@ -22,8 +23,9 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
   const { values } = settings
   const client = openApiClient({
     url: values.registrar_tls_enabled
-      ? `https://${hostPort(values.registrar_ip, values.registrar_tls_port)}`
-      : `http://${hostPort(values.registrar_ip, values.registrar_port)}`,
+      ? `https://${urlHostPort(values.registrar_ip, values.registrar_tls_port)}`
+      : `http://${urlHostPort(values.registrar_ip, values.registrar_port)}`,
+    host: values.registrar_ip,
     name: 'registrar',
     timeoutSeconds: TIMEOUT_SECONDS,
     ...(values.registrar_tls_enabled ? { tls: { ca: [...registrarCa] } } : {}),
@@ -45,6 +47,13 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
   }
   try {
     await registerWithRetries(request, backOff, (milliseconds) => sleep(milliseconds))
+    await identity.settle()
+  } catch (error) {
+    if (identity.keyMismatch === null || !isKeylimeError(error) || error.code !== 'refused') throw error
+    throw new KeylimeError('refused', error.message, {
+      cause: error.cause,
+      hint: `this start uses another attestation key than the last one: the saved key is ${identity.keyMismatch}. Set that back and nothing is lost; if the change is meant, \`keylime tenant regdelete -u ${identity.agentId}\` first`,
+    })
   } finally {
     await client.close()
   }

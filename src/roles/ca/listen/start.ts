@@ -28,6 +28,7 @@ export interface RunningListener {
   /** 0 when there is none. */
   readonly tlsPort: number
   stop(): Promise<void>
+  reload(): Promise<string>
 }
 
 /** Some notifications of the largest size at the same time. */
@@ -69,6 +70,12 @@ export async function startListener({ access, config, notifier, logger }: Listen
   return {
     port: plain.port,
     tlsPort: secure?.port ?? 0,
+    async reload() {
+      secure?.renewTls({ ...(await tlsOf(config)), requireCertificate: false })
+      return secure
+        ? 'the certificates of listen_tls_port are read again'
+        : 'there is no listen_tls_port, so there is nothing to read again'
+    },
     async stop() {
       for (const timer of timers) clearInterval(timer)
       await Promise.all([plain.close(), secure?.close(), zeromq?.close()])
@@ -80,11 +87,17 @@ export async function startListener({ access, config, notifier, logger }: Listen
 /** `listen_tls_port`: revocations only, from clients of the installation's CA. */
 async function serveTls(
   context: ListenerContext,
-  { values, keylimeDir }: CaConfig,
+  config: CaConfig,
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
 ): Promise<Listening | undefined> {
-  if (values.listen_tls_port === 0) return undefined
-  const tls = await loadTlsIdentity({
+  const { listen_tls_port: port } = config.values
+  if (port === 0) return undefined
+  const routes = revocationRoutes(context, 'admin')
+  return serve({ ...options, port, tls: { ...(await tlsOf(config)), requireCertificate: false }, routes })
+}
+
+const tlsOf = ({ values, keylimeDir }: CaConfig) =>
+  loadTlsIdentity({
     keylimeDir,
     directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant'),
     side: 'server',
@@ -93,9 +106,6 @@ async function serveTls(
     keyPassword: values.server_key_password.reveal(),
     trusted: values.trusted_client_ca,
   })
-  const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port: values.listen_tls_port, tls: { ...tls, requireCertificate: false }, routes })
-}
 
 function notifierPath(directory: string, given: string | undefined): string {
   if (!given) return path.join(directory, 'RevocationNotifier-cert.crt')

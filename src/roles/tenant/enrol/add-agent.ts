@@ -25,7 +25,8 @@ export interface Enrolled {
 /**
  * `add`: finds the agent, has the verifier look whether it would take the enrolment, has the agent's TPM prove itself, hands U and the payload to the agent
  * and V to the verifier, and waits for the verdict. Nothing leaves before the verifier said yes, and no share before quote, transport key and EK were judged
- * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment that is there: what it does not name stays.
+ * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment
+ * that is there: what it does not name stays.
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context

@@ -1,3 +1,4 @@
+import { parseHost } from '../../../core/api/host.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { FoundAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
@@ -19,7 +20,8 @@ type Used = Pick<TenantContext, 'options' | 'config' | 'report'>
 export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
   const { options } = used
   const { registered } = found
-  const host = options.targetHost || registered.ip
+  const host =
+    options.targetHost || (registered.ip ? parseHost(registered.ip, `the address of agent ${found.agentId} at the registrar,`) : '')
   const port = options.targetPort ?? registered.port ?? DEFAULT_AGENT_PORT
   if (!host) {
     throw new KeylimeError('usage', `the registrar has no address for agent ${found.agentId}`, {

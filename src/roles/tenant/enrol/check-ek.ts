@@ -33,13 +33,19 @@ async function checkCertificate({ config, clock, keylimeDir, report }: Used, ek:
   const directory = path.resolve(keylimeDir, config.tpm_cert_store)
   const { certificates, problems } = await readCertificateStore(directory)
   for (const problem of problems) report({ type: 'warning', text: problem })
-  const verdict = verifyEkCertificate({ ekCertificate: readEkCertificate(text), ek, store: certificates, now: clock.now() })
+  const question = { ekCertificate: readEkCertificate(text), ek, store: certificates, now: clock.now(), expiry: config.ek_cert_expiry }
+  const verdict = verifyEkCertificate(question)
   if (!verdict.ok)
     throw rejected(
       `the EK certificate does not prove a genuine TPM: ${verdict.reason}`,
       verdict.hint.replaceAll('tpm_cert_store', directory),
     )
-  const { maker, path: chain } = verdict.verified
+  const { maker, path: chain, expired } = verdict.verified
+  if (expired.length > 0)
+    report({
+      type: 'warning',
+      text: `certificates of the EK are past their end: ${expired.join(', ')} (accepted: ek_cert_expiry = accept)`,
+    })
   report({ type: 'ek_verified', maker, anchor: chain.at(-1)?.subject ?? '' })
 }
 

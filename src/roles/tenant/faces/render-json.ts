@@ -27,6 +27,7 @@ export function resultJson(result: TenantResult): string {
         agent_id: result.agentId,
         registrar: result.registered ?? null,
         verifier: result.status ?? null,
+        payload: result.payload ?? null,
       })
     case 'revocations':
       return JSON.stringify({ result: 'revocations', revocations: result.revocations })

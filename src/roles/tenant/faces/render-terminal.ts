@@ -6,6 +6,7 @@ import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
 import { changeText } from '../../../core/policy/demand-changes.ts'
 import { alignColumns, byteSize, type Mark, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
+import { payloadText } from '../enrol/payload-on-agent.ts'
 import type { TenantEvent } from '../events.ts'
 import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { storyLines } from '../explain/render-story.ts'
@@ -126,7 +127,8 @@ function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agen
     : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
 }
 
-function statusLines({ agentId, registered, status }: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
+function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
+  const { agentId, registered, status } = result
   const rows: string[][] = [['agent', agentId]]
   if (registered) {
     rows.push(['registrar', `registered${(registered.regcount ?? 1) > 1 ? `, ${registered.regcount} times` : ''}`])
@@ -137,6 +139,8 @@ function statusLines({ agentId, registered, status }: Extract<TenantResult, { ty
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
   rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
   if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
+  const payload = 'payload' in result ? payloadText(result.payload) : null
+  if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
   const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []

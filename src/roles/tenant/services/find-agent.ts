@@ -62,7 +62,7 @@ async function byAddress(registrar: RegistrarService, { targetHost, targetPort }
   if (ids.length > MAX_LOOKUPS) throw ambiguous(`${ids.length} agents are registered`, [])
   const all = await Promise.all(ids.map(async (agentId) => ({ agentId, registered: await registrar.agent(agentId) })))
   const fitting = all.filter(
-    ({ registered }) => registered?.ip === targetHost && (targetPort === undefined || registered.port === targetPort),
+    ({ registered }) => sameHost(registered?.ip, targetHost) && (targetPort === undefined || registered?.port === targetPort),
   )
   const [first, second] = fitting
   if (first?.registered && !second) return { agentId: first.agentId, registered: first.registered, by: 'address' }
@@ -76,6 +76,10 @@ async function byAddress(registrar: RegistrarService, { targetHost, targetPort }
     hint: '`keylime tenant list` shows the addresses of all; check contact_ip and contact_port in its agent.conf, or give its id with -u',
   })
 }
+
+/** Agents of upstream's may register IPv6 with brackets. */
+const sameHost = (registered: string | null | undefined, host: string) =>
+  registered?.replace(/^\[|\]$/g, '').toLowerCase() === host.toLowerCase()
 
 function checkId(text: string): void {
   if (!isAgentId(text))

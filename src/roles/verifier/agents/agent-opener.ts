@@ -1,9 +1,9 @@
-import type tls from 'node:tls'
 import { parseHost } from '../../../core/api/host.ts'
 import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
+import type { ClientContext } from '../../../io/http/pinned-connector.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import type { ManagedAgent } from './managed-agent.ts'
 
@@ -16,7 +16,7 @@ export interface AgentOpener {
 
 export interface AgentOpenerOptions {
   /** Client certificate for every agent. */
-  context: tls.SecureContext
+  context: ClientContext
   timeoutSeconds: number
   quoteInterval: number
 }
@@ -30,7 +30,7 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval }: Ag
   return {
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
-      const host = parseHost(enrolment.ip, 'the address')
+      const host = parseHost(enrolment.ip, 'cloudagent_ip')
       const connection = client.connect({ host, port: enrolment.port, pin: enrolment.mtlsCertificate })
       const memory = {
         retries: 0,

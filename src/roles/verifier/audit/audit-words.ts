@@ -1,5 +1,4 @@
 import type { Argv } from 'yargs'
-import { endOnBrokenPipe } from '../../../io/terminal/broken-pipe.ts'
 import { type ShowArguments, showAudit } from './show-audit.ts'
 import { type VerifyArguments, verifyAudit } from './verify-audit.ts'
 
@@ -8,11 +7,7 @@ export type Choose = (run: () => Promise<number>) => void
 
 /** `keylime verifier audit verify | show`. */
 export function addAuditWords(yargs: Argv, choose: Choose): Argv {
-  const run = (word: () => Promise<number>) =>
-    choose(() => {
-      endOnBrokenPipe()
-      return word()
-    })
+  const run = (word: () => Promise<number>) => choose(word)
   return yargs.command('audit', 'Check and read the audit log of a verifier', (audit: Argv) =>
     audit
       .usage(
@@ -27,7 +22,8 @@ export function addAuditWords(yargs: Argv, choose: Choose): Argv {
       .describe('json', 'For programs')
       .hide('check-config')
       .hide('verbose')
-      .demandCommand(1, 'say what to do: keylime verifier audit verify | show'),
+      .demandCommand(1, 'say what to do: keylime verifier audit verify | show')
+      .strictCommands(),
   )
 }
 

@@ -2,7 +2,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { Terminal } from '../../../io/terminal/terminal.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
-import { type CreateOptions, createdText, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
+import { type CreateOptions, createdPieces, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
 import { file, isFile, json, output, type PolicyAction, writeResult } from '../policy-action.ts'
 
 interface Arguments extends CreateOptions {
@@ -35,7 +35,7 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('rootfs', file('Hash the files below this directory'))
       .option('skip-path', file('Directories that --rootfs leaves out, with commas between', ['s']))
       .option('root-owned', { type: 'boolean', describe: 'Of --rootfs only the files that belong to root' })
-      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks whose files are hashed' })
+      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks, or unified kernel images, whose files are hashed' })
       .option('ramdisk-dir', file('Directory whose initial RAM disks (initr*) are hashed, such as /boot'))
       .option('deb-installed', { type: 'string', describe: 'Files of the Debian packages installed below this directory; default: /' })
       .option('deb-package', { type: 'array', string: true, describe: 'Debian packages (.deb)' })
@@ -81,7 +81,7 @@ export const createRuntime: PolicyAction<Arguments> = {
     const terminal = new Terminal({ stream: process.stderr, env: process.env })
     const notes = argv.json ? jsonNotes : { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
     const parts = await createRuntimePolicy(argv, notes).finally(() => terminal.end())
-    await writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdText(parts, systemClock.now()), argv.output)
+    await writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdPieces(parts, systemClock.now()), argv.output)
     const outcome = { output: argv.output, names: parts.digests.size, excludes: parts.excludes.size }
     if (argv.json) printJson({ result: 'policy', ...outcome })
     else if (isFile(argv.output))

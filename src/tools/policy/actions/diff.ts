@@ -7,6 +7,7 @@ import type { Failure } from '../../../core/verdict/failure.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
+import { eachImaLine } from '../read-ima-list.ts'
 
 interface Arguments {
   policy: string
@@ -48,15 +49,25 @@ export const diff: PolicyAction<Arguments> = {
 const readPlain = async (name: string) => plainPolicy(await readText(name), { key: null, required: false })
 
 async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
-  const { failures, accept, hopeless } = compareLog(parseRuntimePolicy(policy), await readText(log))
+  const { failures, accept, logHash, hopeless } = compareLog(parseRuntimePolicy(policy), await imaLines(log))
   if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
-  if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept })}\n`)
+  if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash })}\n`)
   else process.stdout.write(failures.map(failureText).join(''))
+  if (!asJson && logHash !== null)
+    process.stderr.write(
+      `the list has template hashes of ${logHash}: set ima.log_hash_alg of the policy to "${logHash}", no line has to be accepted for that\n`,
+    )
   if (!asJson && hopeless > 0)
     process.stderr.write(
       `${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them\n`,
     )
   return failures.length === 0 ? 0 : 1
+}
+
+async function imaLines(file: string): Promise<string[]> {
+  const lines: string[] = []
+  await eachImaLine(file, (line) => void lines.push(line))
+  return lines
 }
 
 const differenceText = ({ path, change, added, removed }: PolicyDifference): string =>

@@ -24,6 +24,7 @@ export const test: PolicyAction<Arguments> = {
         describe: 'As the verifier’s option measured_boot_policy_name; by default example for a reference state, else accept-all',
       })
       .option('event-log', file('Boot log (/sys/kernel/security/tpm0/binary_bios_measurements)'))
+      .option('systemd-log', file('What systemd measured since the boot (/run/log/systemd/tpm2-measure.log)'))
       .option('tpm-policy', { type: 'string', requiresArg: true, describe: 'Static PCRs: a file, or JSON' })
       .option('pcrs', file('What tpm2_pcrread printed, or wrote with -o'))
       .option('bank', { ...file('Bank of the PCRs'), default: 'sha256' })

@@ -1,6 +1,5 @@
 import { type ArgumentKind, type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
-import { endOnBrokenPipe } from '../../../io/terminal/broken-pipe.ts'
 
 /** One of upstream's policy programs, or a word of one. */
 export interface UpstreamProgram {
@@ -19,7 +18,6 @@ export const argument = (kind: ArgumentKind, name: string, ...flags: string[]): 
 
 /** Runs it with upstream's exit status: 0, 1 for what failed, 2 for the command line. Failures are told on standard error. */
 export async function runProgram(program: UpstreamProgram, args: readonly string[]): Promise<number> {
-  endOnBrokenPipe()
   const usage = usageText(program.name, program.arguments)
   const result = parseArguments(program.arguments, args)
   if (result.kind === 'help') {

@@ -90,6 +90,54 @@ describe('verifyEkCertificate', () => {
   })
 })
 
+describe('a certificate past its end', () => {
+  const after = NOW + 5 * DAY
+  async function chain() {
+    const [authority, pair] = [await root('Maker', { notAfter: NOW + 100 * DAY }), ecPair()]
+    return { store: [authority.certificate], ekCertificate: await leaf(authority, 'EK', { pair }), ek: ekOf(pair.publicKey) }
+  }
+  test('is accepted where the operator says so, and named', async () => {
+    const verdict = verifyEkCertificate({ ...(await chain()), now: after, expiry: 'accept' })
+    expect(verdict).toMatchObject({ ok: true, verified: { expired: [expect.stringMatching(/^"CN=EK" ended on \d{4}-/)] } })
+  })
+  test('is refused otherwise, and the hint names the option', async () => {
+    for (const expiry of ['refuse', undefined] as const)
+      expect(verifyEkCertificate({ ...(await chain()), now: after, ...(expiry ? { expiry } : {}) })).toMatchObject({
+        ok: false,
+        hint: expect.stringContaining('ek_cert_expiry = accept'),
+      })
+  })
+  test('nothing else is forgiven: the signature, the beginning, the key', async () => {
+    const good = await chain()
+    const other = await root('Maker', { notAfter: NOW + 100 * DAY })
+    expect(verifyEkCertificate({ ...good, store: [other.certificate], now: after, expiry: 'accept' })).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('signature'),
+    })
+    expect(verifyEkCertificate({ ...good, now: 0, expiry: 'accept' })).toMatchObject({
+      ok: false,
+      reason: expect.stringContaining('not valid before'),
+    })
+    expect(verifyEkCertificate({ ...good, ek: ekOf(ecPair().publicKey), now: after, expiry: 'accept' })).toMatchObject({ ok: false })
+  })
+  test('of a maker is accepted too, and one that is not past its end comes first', async () => {
+    const pair = ecPair()
+    const old = await root('Maker', { pair, notBefore: NOW - 9 * DAY, notAfter: NOW - DAY })
+    const fresh = await root('Maker', { pair, notAfter: NOW + DAY })
+    const ekPair = ecPair()
+    const ekCertificate = await leaf(old, 'EK', { pair: ekPair })
+    const question = { ekCertificate, ek: ekOf(ekPair.publicKey), now: NOW, expiry: 'accept' as const }
+    expect(verifyEkCertificate({ ...question, store: [old.certificate] })).toMatchObject({
+      ok: true,
+      verified: { expired: [expect.stringContaining('"CN=Maker" ended on')] },
+    })
+    expect(verifyEkCertificate({ ...question, store: [old.certificate, fresh.certificate] })).toMatchObject({
+      ok: true,
+      verified: { expired: [] },
+    })
+  })
+})
+
 test('tpmMaker falls back to the issuer, and shows ids that it does not know', async () => {
   const authority = await root('Some CA')
   expect(tpmMaker(await leaf(authority, 'EK'))).toBe('Some CA')

@@ -95,11 +95,6 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with a private key', { ...plain, mtls_cert: TLS + PRIVATE_KEY }, /mtls_cert holds a private key/],
   ['with a private key alone', { ...plain, mtls_cert: PRIVATE_KEY }, /mtls_cert holds a private key/],
   ['with words beside its TLS certificate', { ...plain, mtls_cert: `${TLS}more` }, /mtls_cert holds no certificate, or more/],
-  ...['http://h', 'h:9002', 'a/b', 'a b', 'user@h', '\x1b[2J', '[::1]', '1.2.3', '%0a'].map((ip): [string, RegistrationRequest, RegExp] => [
-    `with ${JSON.stringify(ip)} as its address`,
-    { ...plain, ip },
-    /ip is neither a host name nor/,
-  ]),
 ])('a registration %s is refused', (_, request, reason) => {
   expect(refusal(request)).toMatch(reason)
 })

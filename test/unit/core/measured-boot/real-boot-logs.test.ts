@@ -1,11 +1,15 @@
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { createReferenceState } from '../../../../src/core/measured-boot/create-reference-state.ts'
 import { parseEventLog } from '../../../../src/core/measured-boot/event-log.ts'
 import { bootAggregates, replayEventLog } from '../../../../src/core/measured-boot/replay.ts'
+import { parseSystemdLog } from '../../../../src/core/measured-boot/systemd-log.ts'
 import { judgeExample, machineEvents, machineState, measured, serialize } from '../../../boot-log.ts'
 import { evidenceFile, judgeEverywhere } from '../../../evidence-vector.ts'
+import { imaLine, pcr10After, runtimePolicy } from '../../../ima.ts'
+import { machinePcrs } from '../../../machines.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-boot-logs-'))
 afterAll(() => fs.rmSync(dir, { recursive: true }))
@@ -78,4 +82,101 @@ test('bytes behind a variable excuse no variable that was not measured', () => {
   expect(judgeExample(short, machineState(SECURE))).toMatchObject([
     { context: { message: expect.stringContaining('does not fit its digest') } },
   ])
+})
+
+const PCRS = 'secure-boot-ima-ng'
+const H = (...parts: (Buffer | string)[]) =>
+  createHash('sha256')
+    .update(Buffer.concat(parts.map((part) => Buffer.from(part as string))))
+    .digest()
+/** PCRs of a real machine after systemd measured these words into PCR 11 and 15, and its log of that. */
+function afterSystemd(words: [pcr: number, word: string][], name: string) {
+  const values = new Map(machinePcrs(PCRS, 'sha256'))
+  for (const [pcr, word] of words) values.set(pcr, H(values.get(pcr)!, H(word)))
+  const pcrs = path.join(dir, `${name}.pcrs.txt`)
+  fs.writeFileSync(pcrs, `sha256:\n${[...values].map(([pcr, value]) => `  ${pcr}: 0x${value.toString('hex')}\n`).join('')}`)
+  const record = ([pcr, word]: [number, string]) =>
+    `\x1e${JSON.stringify({ pcr, digests: [{ hashAlg: 'sha256', digest: H(word).toString('hex') }], content_type: 'systemd', content: { eventType: 'phase', string: word } })}\n`
+  return { pcrs, log: words.map(record).join('') }
+}
+const BOOTED: [number, string][] = [
+  [11, 'enter-initrd'],
+  [15, 'cryptsetup:root:…'],
+  [11, 'leave-initrd'],
+  [11, 'sysinit'],
+  [5, 'os-separator'],
+]
+const machineLogFile = path.resolve(import.meta.dirname, '../../../vectors/machines', PCRS, 'uefi.bin')
+const later = (boot: string, pcrs: string, systemdLog?: string) =>
+  judgeEverywhere({ bootLog: machineLogFile, boot, pcrs, ...(systemdLog === undefined ? {} : { systemdLog }) })
+const ids = ({ tool, ...others }: Awaited<ReturnType<typeof judgeEverywhere>>) => [
+  tool.map((f) => f.eventId),
+  others.verifier,
+  others.again,
+]
+const alike = (...events: string[]) => [events, events, events]
+
+test('what systemd measures after the boot is understood from its log, in any PCR, also when the log is ahead of the quote', async () => {
+  const { pcrs, log } = afterSystemd(BOOTED, 'whole')
+  const more = afterSystemd([...BOOTED, [11, 'ready']], 'ahead').log
+  for (const systemdLog of [log, more]) expect(ids(await later('{"pcrs": [11, 15]}', pcrs, systemdLog))).toEqual(alike())
+})
+test('without its log PCR 11 and 15 fail only where the policy names them, and the message says who extends them', async () => {
+  const { pcrs, log } = afterSystemd(BOOTED.slice(0, 4), 'without')
+  expect(ids(await later('{"any": 1}', pcrs))).toEqual(alike())
+  const named = await later('{"pcrs": [11, 15]}', pcrs)
+  expect(ids(named)).toEqual(alike('measured_boot.invalid_pcr_11', 'measured_boot.invalid_pcr_15'))
+  expect(named.tool[0]!.context.message).toMatch(/systemd extends it after the boot \(phases.*\), and the agent sent no log of systemd$/)
+  const altered = await later('{"pcrs": [11]}', pcrs, log.replace(/[0-9a-f]{64}/, 'ab'.repeat(32)))
+  expect(altered.tool[0]!.context.message).toMatch(/the log of systemd that came does not lead to it$/)
+  const broken = await later('{"pcrs": [11]}', pcrs, `${log}\x1e{`)
+  expect(broken.tool[0]!.context.message).toMatch(/the log of systemd cannot be read: record 5 is no JSON$/)
+})
+test('a PCR of the firmware that systemd extends needs its log', async () => {
+  const { pcrs, log } = afterSystemd(BOOTED, 'firmware')
+  expect(ids(await later('{"any": 1}', pcrs, log))).toEqual(alike())
+  expect(ids(await later('{"any": 1}', pcrs))).toEqual(alike('measured_boot.invalid_pcr_5'))
+})
+test.each([
+  ['no JSON', '\x1ehello', /record 1 is no JSON/],
+  ['a PCR that does not exist', '\x1e{"pcr": 24, "digests": []}', /record 1 has no PCR/],
+  ['no digests', '\x1e{"pcr": 11}', /record 1 has no PCR or no digests/],
+  ['a digest of another size', '\x1e{"pcr": 11, "digests": [{"hashAlg": "sha256", "digest": "abcd"}]}', /2 bytes for sha256/],
+  ['too many records', '\x1e{}'.repeat(5000), /more than 4096 records/],
+])('a log of systemd with %s is malformed', (_what, text, message) => expect(() => parseSystemdLog(text)).toThrow(message))
+test('records of other registers and unknown hashes are left aside', () =>
+  expect(
+    parseSystemdLog('\x1e{"nv_index": 1, "digests": []}\n\x1e{"pcr": 11, "digests": [{"hashAlg": "sm3-256", "digest": "00"}]}'),
+  ).toEqual([{ pcr: 11, digests: new Map() }]))
+
+test('the SHA-1 boot_aggregate of an old kernel follows from the boot log whose SHA-256 digests were quoted', async () => {
+  const log = parseEventLog(fs.readFileSync(machineLogFile))
+  const values = replayEventLog(log, 'sha1')
+  const over = (last: number) => Array.from({ length: last + 1 }, (_, pcr) => values.get(pcr) ?? Buffer.alloc(20))
+  const lineOf = (digest: Buffer) => imaLine(`ima-ng sha1:${digest.toString('hex')} boot_aggregate`)
+  const verdict = async (digest: Buffer) => {
+    const lines = [lineOf(digest)]
+    const list = path.join(dir, 'old-kernel.txt')
+    fs.writeFileSync(list, `${lines[0]}\n`)
+    const pcrs = path.join(dir, 'old-kernel.pcrs.txt')
+    const quoted = new Map([...machinePcrs(PCRS, 'sha256'), [10, pcr10After(lines)]])
+    fs.writeFileSync(pcrs, `sha256:\n${[...quoted].map(([pcr, value]) => `  ${pcr}: 0x${value.toString('hex')}\n`).join('')}`)
+    return judgeEverywhere({
+      bootLog: machineLogFile,
+      boot: '{"any": 1}',
+      list,
+      runtime: runtimePolicy({ digests: { '/x': ['aa'.repeat(32)] } }),
+      pcrs,
+    })
+  }
+  expect(
+    ids(
+      await verdict(
+        createHash('sha1')
+          .update(Buffer.concat(over(7)))
+          .digest(),
+      ),
+    ),
+  ).toEqual(alike())
+  expect(ids(await verdict(createHash('sha1').update('another').digest()))).toEqual(alike('ima.validation.ima-ng.runtime_policy_hash'))
 })

@@ -68,6 +68,7 @@ function failuresOf(policy: AgentPolicy, pcrs: readonly number[]): string[] {
     transportKey: null,
     imaLog: { text: '', firstEntry: 0 },
     bootLog: null,
+    systemdLog: null,
     bootTime: 0,
   }
   return verifyOnce(evidence, { ak: parsePublicArea(ak.public), nonce: NONCE, policy }).map(({ eventId }) => eventId)

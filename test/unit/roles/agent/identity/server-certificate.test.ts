@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -12,10 +13,11 @@ beforeEach(() => {
 })
 afterEach(() => fs.rmSync(directory, { recursive: true }))
 
-const open = (now: number, agentId = 'a-1', password = '') =>
+const open = (now: number, agentId = 'a-1', password = '', isNamed = false) =>
   openServerCertificate({
     keyFile: path.join(directory, 'key.pem'),
     certFile: path.join(directory, 'cert.pem'),
+    isNamed,
     password,
     agentId,
     contactIp: '10.0.0.7',
@@ -69,5 +71,52 @@ test('it is made anew when it belongs to another key or cannot be read', async (
 test('a key with a password is stored encrypted, and opens only with it', async () => {
   await open(Date.now(), 'a-1', 'pw')
   expect(fs.readFileSync(path.join(directory, 'key.pem'), 'utf8')).toMatch(/ENCRYPTED/)
-  await expect(open(Date.now(), 'a-1', '')).rejects.toMatchObject({ code: 'wrong_password' })
+  await expect(open(Date.now(), 'a-1', '')).rejects.toMatchObject({
+    code: 'config_invalid',
+    message: expect.stringMatching(/^server_key: .*key\.pem needs a password$/),
+  })
+})
+
+describe('a certificate that the configuration names', () => {
+  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' })
+  const make = (days: string) =>
+    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=rack 7', '-days', days)
+  const file = () => fs.readFileSync(path.join(directory, 'cert.pem'), 'utf8')
+  const named = (now = Date.now()) => open(now, 'a-1', '', true)
+
+  test('is used as it is, whatever its name, also near its end', async () => {
+    make('90')
+    const before = file()
+    expect((await named()).certPem).toBe(before)
+    expect((await named(Date.now() + 80 * DAY)).certPem).toBe(before)
+    expect(file()).toBe(before)
+  })
+
+  test('is refused when it has ended, is of another key, has no key, or is none; and never overwritten', async () => {
+    make('90')
+    const before = file()
+    const refused = (words: string) => ({ code: 'config_invalid', message: expect.stringContaining(words) })
+    await expect(named(Date.now() + 91 * DAY)).rejects.toMatchObject(refused('it ended on'))
+    openssl('genrsa', '-out', 'key.pem', '2048')
+    await expect(named()).rejects.toMatchObject(refused('it belongs to another key'))
+    fs.rmSync(path.join(directory, 'key.pem'))
+    await expect(named()).rejects.toMatchObject(refused('is not there'))
+    expect(file()).toBe(before)
+    fs.writeFileSync(path.join(directory, 'cert.pem'), 'nonsense')
+    await expect(named()).rejects.toMatchObject(refused('it holds no certificate'))
+    expect(file()).toBe('nonsense')
+  })
+
+  test('is made when it is missing', async () => {
+    expect(belongTogether(await named())).toBe(true)
+  })
+
+  test('one that an authority signed is the operator’s wherever it stands', async () => {
+    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca', '-days', '90')
+    openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'csr.pem', '-subj', '/CN=rack 7')
+    openssl('x509', '-req', '-in', 'csr.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', 'cert.pem', '-days', '90')
+    const before = file()
+    expect((await open(Date.now())).certPem.trim()).toBe(before.trim())
+    expect(file()).toBe(before)
+  })
 })

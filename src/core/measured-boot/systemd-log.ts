@@ -1,0 +1,47 @@
+import { KeylimeError } from '../errors.ts'
+import { digestSize, type HashName, isHashName } from '../tpm/algorithms.ts'
+
+/** Something that systemd measured after the boot: a phase of it, the machine id, a volume key. */
+export interface SystemdEvent {
+  pcr: number
+  digests: ReadonlyMap<HashName, Buffer>
+}
+
+const MAX_RECORDS = 4096
+const MAX_PCR = 23
+
+/**
+ * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e (RFC 7464), in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside.
+ * @throws KeylimeError `malformed` that names the record.
+ */
+export function parseSystemdLog(text: string): SystemdEvent[] {
+  const records = text.split('\x1e', MAX_RECORDS + 2).filter((record) => record.trim() !== '')
+  if (records.length > MAX_RECORDS) throw malformed(`it has more than ${MAX_RECORDS} records`)
+  return records.flatMap((record, i) => {
+    const event = readRecord(record, i + 1)
+    return event ? [event] : []
+  })
+}
+
+const malformed = (what: string) => new KeylimeError('malformed', `the log of systemd cannot be read: ${what}`)
+
+function readRecord(record: string, number: number): SystemdEvent | null {
+  let json: unknown
+  try {
+    json = JSON.parse(record)
+  } catch {
+    throw malformed(`record ${number} is no JSON`)
+  }
+  const { pcr, digests } = (json ?? {}) as { pcr?: unknown; digests?: unknown }
+  if (pcr === undefined) return null
+  if (typeof pcr !== 'number' || !Number.isInteger(pcr) || pcr < 0 || pcr > MAX_PCR || !Array.isArray(digests))
+    throw malformed(`record ${number} has no PCR or no digests`)
+  const found = digests.flatMap((item) => {
+    const { hashAlg, digest } = (item ?? {}) as { hashAlg?: unknown; digest?: unknown }
+    if (typeof hashAlg !== 'string' || !isHashName(hashAlg) || typeof digest !== 'string') return []
+    const bytes = Buffer.from(digest, 'hex')
+    if (bytes.length !== digestSize(hashAlg)) throw malformed(`record ${number} has a digest of ${bytes.length} bytes for ${hashAlg}`)
+    return [[hashAlg, bytes] as const]
+  })
+  return { pcr, digests: new Map(found) }
+}
