@@ -37,14 +37,14 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const { agentId } = target.found
   const known = await verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
+  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
   await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
   const payload = await collectPayload(context, agentId)
-  const proved = options.pushModel ? undefined : await proveIdentity(context, target)
-  const machine = proved?.machine ?? (await judgeRegistered(context, target.found))
+  const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, { agentId, machine, version: proved?.agent.version ?? '', plan, payload })
+  await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, payload !== undefined) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }
