@@ -55,7 +55,7 @@ export function judgeRegistration(
   const ak = parsePublicArea(request.aik_tpm)
   const defects = akDefects(ak)
   if (defects.length > 0) throw invalid(`aik_tpm is not an attestation key: ${defects.join(', ')}`)
-  checkImmutable(known, { ek, ak, ekCertificate: certificates.ekcert })
+  checkImmutable(agentId, known, { ek, ak, ekCertificate: certificates.ekcert })
   checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
   checkDeviceIdentity(agentId, request, { ak, ...certificates }, rules)
   checkIdentityShown(request, rules)
@@ -80,12 +80,27 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
   return certificate
 }
 
-function checkImmutable(known: AgentRecord | null, now: { ek: PublicArea; ak: PublicArea; ekCertificate: Certificate | null }): void {
+function checkImmutable(
+  agentId: string,
+  known: AgentRecord | null,
+  now: { ek: PublicArea; ak: PublicArea; ekCertificate: Certificate | null },
+): void {
   if (!known) return
   const sameEk = sameKey(parsePublicArea(known.ek).key, now.ek.key)
   const sameAk = parsePublicArea(known.ak).name.equals(now.ak.name)
   const sameCertificate = known.ekCertificate === null || (now.ekCertificate !== null && known.ekCertificate.equals(now.ekCertificate.der))
-  if (!sameEk || !sameAk || !sameCertificate) throw new KeylimeError('forbidden', IDENTITY_CHANGED)
+  if (!sameEk || !sameAk || !sameCertificate)
+    throw new KeylimeError('forbidden', `${IDENTITY_CHANGED} (${whatChanged(agentId, { sameEk, sameAk })})`)
+}
+
+/** The id that every agent has whose configuration names none. */
+const DEFAULT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
+
+function whatChanged(agentId: string, { sameEk, sameAk }: { sameEk: boolean; sameAk: boolean }): string {
+  if (!sameEk && agentId === DEFAULT_ID)
+    return 'another machine has registered with this id, which is the default of every agent: set uuid = "hash_ek" in agent.conf'
+  if (!sameEk) return 'another TPM, or another endorsement key of this one, has registered with this id'
+  return sameAk ? 'the EK certificate is another' : 'the same TPM has registered with another attestation key'
 }
 
 function checkKeyOfCertificate(keyField: string, key: PublicArea, certificateField: string, certificate: Certificate | null): void {

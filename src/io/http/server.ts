@@ -7,6 +7,7 @@ import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter
 import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
+import { handshakeComplaints } from './handshake-complaints.ts'
 import { peerNetwork } from './peer-network.ts'
 
 export interface ServerTls {
@@ -55,8 +56,9 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   }
   const server = options.tls ? https.createServer({ ...limits, ...tlsOptions(options.tls) }, handler) : http.createServer(limits, handler)
   server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000
+  const handshakes = handshakeComplaints(options)
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-    options.logger.debug('TLS handshake failed', { from: socket.remoteAddress, reason: error.message })
+    handshakes.failed(error, socket.remoteAddress)
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it

@@ -5,7 +5,7 @@ import { DROPPABLE } from '../../core/policy/demand-changes.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { printableJson, Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { refuseWithoutEffect } from './faces/options-of-command.ts'
+import { hideOthers, refuseWithoutEffect } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
@@ -29,8 +29,8 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 
 /** `keylime tenant`. */
 export const command = {
-  builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
+  builder: (given: Argv): Argv<Arguments> =>
+    onlyOptionsOf(process.argv.slice(2), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
       .usage(
         'Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant [add|status|delete|…] [options]',
@@ -141,6 +141,12 @@ export const command = {
       terminal.end()
     }
   },
+}
+
+/** With `add --help`, what `add` takes: the rest of the options is of other words. */
+function onlyOptionsOf(args: readonly string[], yargs: Argv): Argv {
+  const word = args.map((arg) => tenantCommand(arg)).find((found) => found !== undefined)
+  return word ? hideOthers(word, yargs) : yargs
 }
 
 function commandOf(argv: Arguments): TenantCommand {

@@ -18,8 +18,15 @@ export const json = { type: 'boolean', describe: 'The result as JSON, for machin
 /** False for what is standard output. */
 export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'
 
-/** Writes a result whole or not at all. */
+/** Writes a result whole or not at all, and says so when it is a file. */
 export async function writeResult(text: string, to: string | undefined): Promise<number> {
+  await writeQuietly(text, to)
+  if (isFile(to)) tell(`${to} written`)
+  return 0
+}
+
+/** The same without a word, as upstream's programs do. */
+export async function writeQuietly(text: string, to: string | undefined): Promise<number> {
   if (isFile(to)) await writeFileAtomic(to, text, 0o644)
   else process.stdout.write(text)
   return 0

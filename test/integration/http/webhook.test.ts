@@ -1,5 +1,6 @@
+import http from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { type Authority, hostName, issueCertificate } from '../../../src/core/pki/issue.ts'
 import { privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { openWebhook } from '../../../src/io/http/webhook.ts'
@@ -42,7 +43,7 @@ afterAll(() => {
   }
 })
 
-test.each([200, 202])('a receiver of our authority that knows us and answers %i has taken it', async (status) => {
+test.each([200, 201, 202, 204])('a receiver of our authority that knows us and answers %i has taken it', async (status) => {
   await post(await receiver(await identity(ours), { status }))
   expect(bodies.at(-1)).toBe('/hook?x=1 {"msg":"text"}')
 })
@@ -71,4 +72,40 @@ test.each(['', 'nonsense', 'ftp://127.0.0.1/x', 'file:///etc/passwd'])('"%s" is 
   expect(() => openWebhook({ url, cert: '', key: '', ca: [], timeoutSeconds: 1 })).toThrow(
     expect.objectContaining({ code: 'config_invalid', hint: expect.stringContaining('https://') }),
   )
+})
+
+test('it gets the token, and is reached through the proxy', async () => {
+  const seen: string[] = []
+  const target = http.createServer((request, response) => {
+    seen.push(`${request.headers.authorization}`)
+    response.writeHead(204).end()
+  })
+  const proxy = http.createServer().on('connect', (request, socket) => {
+    seen.push(`CONNECT ${request.url}`)
+    const [host, port] = request.url!.split(':') as [string, string]
+    const through = net.connect(Number(port), host, () => {
+      socket.write('HTTP/1.1 200 OK\r\n\r\n')
+      through.pipe(socket).pipe(through)
+    })
+  })
+  const [hookPort, proxyPort] = await Promise.all(
+    [target, proxy].map(
+      (server) => new Promise<number>((done) => server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port))),
+    ),
+  )
+  const tls = { ...client, ca: [ours.certificate.pem] }
+  const hook = openWebhook({
+    url: `http://127.0.0.1:${hookPort}/x`,
+    token: 't0ken',
+    proxy: `http://127.0.0.1:${proxyPort}`,
+    ...tls,
+    timeoutSeconds: 5,
+  })
+  await hook.post({ msg: 'text' })
+  await hook.close()
+  expect(seen).toEqual([`CONNECT 127.0.0.1:${hookPort}`, 'Bearer t0ken'])
+  for (const server of [target, proxy]) {
+    server.closeAllConnections()
+    server.close()
+  }
 })

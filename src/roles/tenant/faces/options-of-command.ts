@@ -1,3 +1,4 @@
+import type { Argv } from 'yargs'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 
@@ -40,6 +41,12 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
 
 /** Names of all options that have an effect with a command. */
 export const optionsOfCommand = (command: TenantCommand): readonly string[] => [...USED[command], ...ALWAYS]
+
+/** Leaves only the options of one command in the help. */
+export function hideOthers(command: TenantCommand, yargs: Argv): Argv {
+  const used = new Set(optionsOfCommand(command))
+  return [...EVERY].filter((name) => !used.has(name)).reduce((cli, name) => cli.hide(name), yargs)
+}
 
 const EVERY = new Set([...Object.values(USED).flat(), ...ALWAYS])
 
