@@ -9,6 +9,7 @@ import {
   integerBetween,
   list,
   literalList,
+  longSeconds,
   oneOf,
   option,
   options,
@@ -226,7 +227,7 @@ export const verifierOptions = options({
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
   revocation_retry_seconds: option({
-    parse: seconds,
+    parse: longSeconds,
     default: 86_400,
     section: 'revocations',
     ours: true,

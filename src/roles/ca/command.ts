@@ -6,6 +6,7 @@ import { importKey, initAuthority } from '../../authority/init-authority.ts'
 import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
+import { type CommandWords, refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
@@ -75,6 +76,7 @@ export const command = {
     }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
     const word = listens ? 'listen' : (argv.action ?? argv.command)
+    if (word === 'listen') refuseWithoutEffect(CA_WORDS, word, namesGiven(argv))
     if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })
     const action = word ? ACTIONS[word] : undefined
     if (!action) {
@@ -82,6 +84,7 @@ export const command = {
         hint: `one of: ${WORDS.join(', ')}`,
       })
     }
+    refuseWithoutEffect(CA_WORDS, word ?? '', namesGiven(argv))
     const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
     for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
     const { lines, json } = await action(ca, argv)
@@ -160,6 +163,26 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     }
   },
 }
+
+const CA_WORDS: CommandWords = {
+  program: 'keylime ca',
+  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config'],
+  used: {
+    init: ['yes'],
+    create: ['name', 'san', 'days', 'csr', 'replace'],
+    pkg: ['name', 'insecure'],
+    revoke: ['name', 'serial', 'reason'],
+    list: [],
+    show: ['name'],
+    crl: [],
+    'import-priv': ['serial', 'file'],
+    passwd: ['new-password-file'],
+    listen: ['name'],
+  },
+}
+
+const namesGiven = (argv: Arguments): string[] =>
+  Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]))
 
 const WORDS = [...Object.keys(ACTIONS), 'listen']
 

@@ -1,11 +1,12 @@
 import type { Argv } from 'yargs'
+import { MAX_TIMER_SECONDS } from '../../config/option.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { printableJson, Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { hideOthers, refuseWithoutEffect } from './faces/options-of-command.ts'
+import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
@@ -121,7 +122,7 @@ export const command = {
       return showCheck('tenant', await checkTenant(loadTenantSettings(process.env)))
     }
     const action = commandOf(argv)
-    refuseWithoutEffect(action, namesGiven(argv))
+    refuseIdleOptions(action, namesGiven(argv))
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
     try {
@@ -192,13 +193,18 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
     command: action,
     wait: argv.wait ?? true,
     waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
-    timeoutSeconds: argv.timeout ?? 60,
+    timeoutSeconds: timeoutOf(argv.timeout),
     ...(argv.timeout === undefined ? {} : { hurried: true }),
   }
 }
 
 /** Long names of the options that the command line has. */
 const namesGiven = (argv: Arguments): string[] => Object.keys(argv).filter((name) => argv[name] !== undefined && argv[name] !== false)
+
+function timeoutOf(seconds = 60): number {
+  if (seconds > 0 && seconds <= MAX_TIMER_SECONDS) return seconds
+  throw new KeylimeError('usage', `--timeout must be a number of seconds, from a fraction of one to ${MAX_TIMER_SECONDS}`)
+}
 
 function badNumber(option: string): never {
   throw new KeylimeError('usage', `--${option} must be a number`)

@@ -30,25 +30,7 @@ import { temporaryKeylimeDir } from '../../servers.ts'
 const place = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'x', KEYLIME_CA_LISTEN_PORT: '0', KEYLIME_TENANT_REQUEST_TIMEOUT: '2' })
 afterAll(() => place.remove())
 
-const ODD = [
-  '',
-  ' ',
-  'http://h',
-  '1.2.3.4:99',
-  '[::1',
-  '-1',
-  '99999999999999999999',
-  'NaN',
-  '/dev/null',
-  '/nowhere/x',
-  'a\u0001b',
-  '🔑',
-  "['a",
-  '{"a": }',
-  '(',
-  'all',
-  '../..',
-]
+const ODD = ['', ' ', 'http://h', '1.2.3.4:99', '[::1', '-1', '9'.repeat(20), '/nowhere/x', 'a\u0001b', "['a", '(']
 
 /** Checks, and when the check finds nothing, starts and ends. */
 const roles: Record<
