@@ -74,38 +74,42 @@ test.each(['', 'nonsense', 'ftp://127.0.0.1/x', 'file:///etc/passwd'])('"%s" is 
   )
 })
 
-test('it gets the token, and is reached through the proxy', async () => {
+describe('through a proxy', () => {
   const seen: string[] = []
-  const target = http.createServer((request, response) => {
-    seen.push(`${request.headers.authorization}`)
-    response.writeHead(204).end()
-  })
-  const proxy = http.createServer().on('connect', (request, socket) => {
-    seen.push(`CONNECT ${request.url}`)
-    const [host, port] = request.url!.split(':') as [string, string]
-    const through = net.connect(Number(port), host, () => {
-      socket.write('HTTP/1.1 200 OK\r\n\r\n')
-      through.pipe(socket).pipe(through)
+  const proxy = http
+    .createServer((request, response) => {
+      seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
+      response.writeHead(204).end()
     })
+    .on('connect', (request, socket) => {
+      seen.push(`CONNECT ${request.url}`)
+      const [host, port] = request.url!.split(':') as [string, string]
+      const through = net.connect(Number(port), host, () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        through.pipe(socket).pipe(through)
+      })
+    })
+  beforeAll(() => new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done)))
+  afterAll(() => {
+    proxy.closeAllConnections()
+    proxy.close()
   })
-  const [hookPort, proxyPort] = await Promise.all(
-    [target, proxy].map(
-      (server) => new Promise<number>((done) => server.listen(0, '127.0.0.1', () => done((server.address() as AddressInfo).port))),
-    ),
-  )
-  const tls = { ...client, ca: [ours.certificate.pem] }
-  const hook = openWebhook({
-    url: `http://127.0.0.1:${hookPort}/x`,
-    token: 't0ken',
-    proxy: `http://127.0.0.1:${proxyPort}`,
-    ...tls,
-    timeoutSeconds: 5,
-  })
-  await hook.post({ msg: 'text' })
-  await hook.close()
-  expect(seen).toEqual([`CONNECT 127.0.0.1:${hookPort}`, 'Bearer t0ken'])
-  for (const server of [target, proxy]) {
-    server.closeAllConnections()
-    server.close()
+  async function posted(url: string): Promise<void> {
+    const where = { url, token: 't0ken', proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` }
+    const hook = openWebhook({ ...where, ...client, ca: [ours.certificate.pem], timeoutSeconds: 10 })
+    await hook.post({ msg: 'text' }).finally(() => hook.close())
   }
+
+  test('a plain receiver gets it, with the token', async () => {
+    await posted('http://hook.example/x')
+    expect(seen.at(-1)).toBe('POST http://hook.example/x Bearer t0ken')
+  })
+
+  test('one with TLS gets it end to end, and shows its own certificate', async () => {
+    const url = await receiver(await identity(ours))
+    await posted(url)
+    expect(seen.at(-1)).toBe(`CONNECT ${new URL(url).host}`)
+    expect(bodies.at(-1)).toBe('/hook?x=1 {"msg":"text"}')
+    await expect(posted(await receiver(await identity(foreign)))).rejects.toMatchObject({ code: 'tls_failed' })
+  })
 })

@@ -108,8 +108,8 @@ test('an EK is taken from its certificate, unless no default template has such a
 describe('an id that is taken', () => {
   const forbidden = 'forbidden: Agent re-registration with different TPM identity is forbidden for security reasons'
   test.each<[string, Partial<RegistrationRequest>, string]>([
-    ['another EK', { ek_tpm: OTHER_EK.public, ekcert: undefined }, 'another TPM, or another endorsement key'],
-    ['another EK with its certificate', { ek_tpm: OTHER_EK.public, ekcert: ekCertificate(OTHER_EK) }, 'another TPM'],
+    ['another EK', { ek_tpm: OTHER_EK.public, ekcert: undefined }, 'the default of every agent: set uuid = "hash_ek"'],
+    ['another EK with its certificate', { ek_tpm: OTHER_EK.public, ekcert: ekCertificate(OTHER_EK) }, 'the default of every agent'],
     ['another AK', { aik_tpm: OTHER_AK.public }, 'the same TPM has registered with another attestation key'],
     ['another certificate of the same EK', { ekcert: ekCertificate(EK, twoPartName('x', false)) }, 'the EK certificate is another'],
     ['no certificate any more', { ekcert: undefined }, 'the EK certificate is another'],
@@ -118,10 +118,10 @@ describe('an id that is taken', () => {
     expect(said).toContain(`${forbidden} (`)
     expect(said).toContain(words)
   })
-  test('a second machine with the default id is told what to do', () => {
-    const known = judged(plain).record
+  test('with an id of its own, another EK is told as such', () => {
+    const { record } = judgeRegistration('web1', plain, null, RULES)
     const other = { ...plain, ek_tpm: OTHER_EK.public, ekcert: undefined }
-    expect(() => judgeRegistration('d432fbb3-d2f1-4a97-9ef7-75bd81c00000', other as never, known, RULES)).toThrow('set uuid = "hash_ek"')
+    expect(() => judgeRegistration('web1', other, record, RULES)).toThrow('another TPM, or another endorsement key of this one')
   })
   test('may show a certificate that it had not shown', () => {
     expect(judged(plain, {}, { ...plain, ekcert: undefined }).record.ekCertificate).not.toBeNull()
