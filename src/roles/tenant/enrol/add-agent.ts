@@ -3,7 +3,7 @@ import { findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkAtVerifier } from './check-at-verifier.ts'
-import { checkPayloadOptions, collectPayload } from './collect-payload.ts'
+import { checkPayloadOptions, collectPayload, requirePayloadFiles } from './collect-payload.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
 import { judgeRegistered } from './judge-registered.ts'
@@ -31,6 +31,7 @@ export interface Enrolled {
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context
   checkPayloadOptions(options)
+  await requirePayloadFiles(options)
   const policies = await policyFields(context)
   verifier.warmUp()
   const target = await findTarget(context)
