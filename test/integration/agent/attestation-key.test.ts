@@ -5,7 +5,7 @@ import { AgentBed } from './agent-bed.ts'
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip // the agent mounts its tmpfs
 
 describeAsRoot('agent_data.json', () => {
-  const bed = new AgentBed({ KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' })
+  const bed = new AgentBed({ KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' }) // the same TPM gets an id of its own on the way
   const file = () => fs.readFileSync(`${bed.agentDir}/agent_data.json`, 'utf8')
   let other: Swtpm
 

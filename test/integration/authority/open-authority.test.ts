@@ -5,6 +5,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../../src/authority/ca-access.ts'
 import { initAuthority, initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { issueOperator } from '../../../src/authority/issue-operator.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { readCrl } from '../../../src/authority/revocation-list.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
@@ -121,11 +122,12 @@ describe('a directory keeps what this program did not make there', () => {
   test('one that is replaced on purpose takes along what it issued, and nothing else', async () => {
     await initCaDirectory(access())
     await withAuthority(access(), (ca) => ca.issue({ name: 'old' }))
+    await issueOperator(access(), { name: 'ann', days: undefined, csr: undefined, replace: false })
     fill()
     for (const end of ['cert.crt', 'private.pem', 'public.pem']) fs.copyFileSync(file(`old-${end}`), file(`copy-${end}`))
     fs.writeFileSync(file('other-cert.crt'), fs.readFileSync(file('cacert.crt')).subarray(0, 100))
     await initAuthority(access('other'), { replace: true, givesRoles: true })
-    expect(fs.existsSync(file('old-cert.crt'))).toBe(false)
+    expect(['old-cert.crt', 'ann-cert.crt', 'ann-operator.zip'].filter((name) => fs.existsSync(file(name)))).toEqual([])
     expect(fs.readdirSync(directory)).toEqual(expect.arrayContaining([...foreign, 'other-cert.crt']))
     await withAuthority(access('other'), (ca) => ca.issue({ name: 'new' }))
   })

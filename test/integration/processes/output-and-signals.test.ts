@@ -62,12 +62,15 @@ test('SIGHUP: the certificate of the file is shown, and one that cannot be used 
   await until('the words of the log', () => log().includes('certificates and trusted CAs are read again'))
   const after = await shown(port)
   expect(after).not.toBe(before)
-  fs.writeFileSync(path.join(directory, 'server-private.pem'), 'nonsense')
+  const key = path.join(directory, 'server-private.pem')
+  const good = fs.readFileSync(key)
+  fs.writeFileSync(key, 'nonsense')
   child.kill('SIGHUP')
   await until('the refusal', () =>
     /cannot be read again, those before stay: server_key: .*server-private\.pem holds no private key/.test(log()),
   )
   expect(await shown(port)).toBe(after)
+  fs.writeFileSync(key, good)
 })
 
 test.each([
