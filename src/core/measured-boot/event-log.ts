@@ -53,12 +53,13 @@ export function parseEventLog(bytes: Buffer): BootEventLog {
 const CONFIDENTIAL =
   'the boot log is that of a confidential virtual machine (CCEL): it leads to the registers of the processor (RTMR), not to the PCRs of a TPM; give binary_bios_measurements of the virtual TPM, if the machine has one'
 const EV_EFI_VARIABLE_DRIVER_CONFIG = 0x80000001
+const SECURE_BOOT = Buffer.from('SecureBoot', 'utf16le')
 /** Registers of such a machine: the one of the build, and four that are extended. */
 const MAX_REGISTER = 4
 
-/** Secure Boot is measured into PCR 7 of a TPM, and into register 1 of a confidential machine, which has no fifth (UEFI 2.10, section 38.4.1). */
+/** Secure Boot is measured into PCR 7 of a TPM, and into register 1 of a confidential machine, which has no fifth (UEFI, section 38.4.1). */
 const isConfidential = (events: readonly BootEvent[]): boolean =>
-  events.some(({ type, pcr }) => type === EV_EFI_VARIABLE_DRIVER_CONFIG && pcr === 1) &&
+  events.some(({ type, pcr, data }) => type === EV_EFI_VARIABLE_DRIVER_CONFIG && pcr === 1 && data.subarray(32, 52).equals(SECURE_BOOT)) &&
   events.every(({ type, pcr }) => pcr <= MAX_REGISTER || type === EV_NO_ACTION)
 
 /** The memory in which firmware keeps a log is filled with 0xff behind it. */

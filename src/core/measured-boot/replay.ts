@@ -7,7 +7,7 @@ const EV_NO_ACTION = 3
 const EV_EFI_HCRTM_EVENT = 0x80000010
 const STARTUP_LOCALITY = Buffer.from('StartupLocality\0', 'latin1')
 
-/** Where a TPM can begin PCR 0: started from locality 0 or 3, or after an H-CRTM sequence (TPM library part 1, section 34.3; part 3, section 9.3). */
+/** Where a TPM can begin PCR 0: started from locality 0 or 3, or after an H-CRTM sequence (TPM library, parts 1 and 3). */
 export const PCR0_STARTS = { plain: 0, locality3: 3, hcrtm: 4 } as const
 
 /**
