@@ -95,7 +95,7 @@ export const agentOptions = options({
   payload_key: option({
     parse: path,
     default: 'default',
-    doc: 'RSA key to which U and V are encrypted; made when missing. `default` is payload-private.pem.',
+    doc: 'RSA key to which U and V are encrypted; made when missing. `default` is payload-private.pem; where that is missing and server-private.pem is an RSA key, as older agents in Rust left it, it is that key, and quotes go on binding it.',
   }),
   payload_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of payload_key. Empty: none.' }),
   trusted_client_ca: option({

@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../errors.ts'
-import { translatePythonRegex } from './python-regex.ts'
+import { regexDefect, translatePythonRegex } from './python-regex.ts'
 
 /** Whether a name is excluded from the runtime policy. */
 export interface Excludes {
@@ -31,7 +31,7 @@ export function compileExcludes(expressions: readonly string[], where: string): 
       if (steps > MAX_STEPS) throw new Error('the expressions up to this one are too large to be matched in good time')
       return pattern
     } catch (cause) {
-      throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${(cause as Error).message}`, {
+      throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${regexDefect(text, cause)}`, {
         cause,
       })
     }

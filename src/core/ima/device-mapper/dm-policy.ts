@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../../errors.ts'
-import { translatePythonRegex } from '../python-regex.ts'
+import { regexDefect, translatePythonRegex } from '../python-regex.ts'
 
 /** What a value must be: anything, one truth value, one number, or a text that matches whole. Says also what is expected, for messages. */
 export interface DmAttribute {
@@ -94,14 +94,15 @@ function compile(value: string, path: string): RE2JS {
   try {
     return RE2JS.compile(translatePythonRegex(value))
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(value.slice(0, 80))}: ${(cause as Error).message}`, { cause })
+    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(value.slice(0, 80))}: ${regexDefect(value, cause)}`, { cause })
   }
 }
 
 const bad = (path: string, what: string) => new KeylimeError('invalid_request', `${path}: ${what}`)
 
 function object(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw bad(path, value === undefined ? 'is missing' : 'is not an object')
   return value as Record<string, unknown>
 }
 
