@@ -3,8 +3,8 @@ import { KeylimeError } from '../errors.ts'
 
 /** RFC 1123, section 2.1; `_` too, which some networks use. */
 const NAME = /^(?=.{1,253}$)(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?$/
-/** Digits and dots alone are an address or a mistake, never a name. */
-const NUMERIC = /^[\d.]+$/
+/** A name whose last part is a number is an address or a mistake, to URLs and to the resolver: `0x7f` is 0.0.0.127 (WHATWG URL, "ends in a number"). */
+const NUMERIC = /(?:^|\.)(?:\d+|0[xX][0-9a-fA-F]*)\.?$/
 
 export const isHost = (text: string): boolean => isIP(text) !== 0 || (NAME.test(text) && !NUMERIC.test(text))
 
