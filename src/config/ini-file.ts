@@ -61,7 +61,7 @@ class IniReader {
       return
     }
     this.#close()
-    const header = /^\[(.+)\](\s*#.*)?$/.exec(body)
+    const header = this.#dialect === 'toml' ? /^\[(.+)\](\s*#.*)?$/.exec(body) : /^\[(.+)\]/.exec(body) // Python leaves aside what stands behind
     if (header) this.#header(header[1] ?? '', number)
     else this.#option(body, indent, number)
   }

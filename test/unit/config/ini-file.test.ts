@@ -11,6 +11,8 @@ describe('readIniFile, Python dialect', () => {
       'verifier.empty=@5',
     ])
   })
+  test('what stands behind a section is left aside, as Python does', () =>
+    expect(pairs('[a] x\nb = 1\n[c]= y\nd = 2\n')).toEqual(['a.b=1@2', 'c.d=2@4']))
   test('comments stand on lines of their own only', () => {
     expect(pairs('# one\n[a]\n  ; two\nx = 1 # three\n')).toEqual(['a.x=1 # three@4'])
   })
