@@ -101,7 +101,18 @@ function compile(name: string): string {
   const vectors = `-DVECTORS="${path.join(PROJECT, 'test/vectors')}"`
   execFileSync(
     'clang++',
-    [...FLAGS, SANITIZERS, vectors, '-ferror-limit=3', '-I', path.join(PROJECT, 'native'), source, '-o', program, ...PARTS[name]!.libraries],
+    [
+      ...FLAGS,
+      SANITIZERS,
+      vectors,
+      '-ferror-limit=3',
+      '-I',
+      path.join(PROJECT, 'native'),
+      source,
+      '-o',
+      program,
+      ...PARTS[name]!.libraries,
+    ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   )
   return program
