@@ -34,6 +34,8 @@ interface OpenEntry {
   line: number
   indent: number
   lines: string[]
+  /** Brackets that are open behind the last line. */
+  brackets: number
 }
 
 class IniReader {
@@ -58,6 +60,7 @@ class IniReader {
     const indent = line.length - line.trimStart().length
     if (this.#open && (indent > this.#open.indent || this.#openArray())) {
       this.#open.lines.push(body)
+      this.#open.brackets += openedIn(body)
       return
     }
     this.#close()
@@ -77,17 +80,18 @@ class IniReader {
   }
 
   #option(body: string, indent: number, number: number): void {
-    const parts = /^(.*?)\s*[=:]\s*(.*)$/.exec(body)
-    if (!parts?.[1]) {
+    const delimiter = body.search(/[=:]/)
+    const [name, value] = [body.slice(0, Math.max(delimiter, 0)).trimEnd(), body.slice(delimiter + 1).trimStart()]
+    if (name === '') {
       this.#problems.push({ line: number, message: `"${shorten(body)}" is neither a section nor an option (name = value)` })
       return
     }
     if (this.#section === undefined) {
-      this.#problems.push({ line: number, message: `option "${shorten(parts[1])}" stands before any [section]` })
+      this.#problems.push({ line: number, message: `option "${shorten(name)}" stands before any [section]` })
       return
     }
-    const key = parts[1].toLowerCase().replace(/^"(.*)"$/, '$1')
-    this.#open = { section: this.#section, key, line: number, indent, lines: [parts[2] ?? ''] }
+    const key = this.#dialect === 'toml' ? name.toLowerCase().replace(/^"(.*)"$/, '$1') : name.toLowerCase()
+    this.#open = { section: this.#section, key, line: number, indent, lines: [value], brackets: openedIn(value) }
   }
 
   #close(): void {
@@ -96,7 +100,7 @@ class IniReader {
     if (!open) return
     if (!this.#once(`${open.section}.${open.key}`, open.line, `option "${open.key}" in [${open.section}]`)) return
     const joined = open.lines.join('\n').trim()
-    const value = this.#dialect === 'toml' ? tomlText(joined) : joined.replace(/^["\s]+|["\s]+$/g, '')
+    const value = this.#dialect === 'toml' ? tomlText(joined) : withoutQuotes(joined)
     this.#entries.push({ section: open.section, key: open.key, value, line: open.line })
   }
 
@@ -112,9 +116,7 @@ class IniReader {
 
   /** A TOML array may end on a later line that is not indented. */
   #openArray(): boolean {
-    if (this.#dialect !== 'toml' || !this.#open?.lines[0]?.startsWith('[')) return false
-    const text = this.#open.lines.map(withoutComment).join('\n')
-    return text.split('[').length > text.split(']').length
+    return this.#dialect === 'toml' && this.#open !== undefined && this.#open.lines[0]!.startsWith('[') && this.#open.brackets > 0
   }
 }
 
@@ -127,9 +129,40 @@ function tomlText(value: string): string {
   return value.split('\n').map(withoutComment).join('\n').trim()
 }
 
+/** How many more brackets the line opens than it closes. */
+const openedIn = (line: string): number => {
+  const text = withoutComment(line)
+  return text.split('[').length - text.split(']').length
+}
+
+/** What stands before the first `#` outside of quotes; all of a line in which a quote does not end. */
 function withoutComment(line: string): string {
-  const match = /^((?:"(?:[^"\\]|\\.)*"|'[^']*'|[^"'#])*?)\s*#.*$/.exec(line)
-  return match ? (match[1] ?? '') : line
+  for (let at = 0; at < line.length; at++) {
+    const character = line[at]!
+    if (character === '#') return line.slice(0, at).trimEnd()
+    if (character !== '"' && character !== "'") continue
+    at = endOfQuote(line, at)
+    if (at < 0) return line
+  }
+  return line
+}
+
+function endOfQuote(line: string, start: number): number {
+  if (line[start] === "'") return line.indexOf("'", start + 1)
+  for (let at = start + 1; at < line.length; at++) {
+    if (line[at] === '"') return at
+    if (line[at] === '\\') at++
+  }
+  return -1
+}
+
+const isQuoteOrBlank = (character: string | undefined): boolean => character !== undefined && /["\s]/.test(character)
+
+function withoutQuotes(text: string): string {
+  let [start, end] = [0, text.length]
+  while (start < end && isQuoteOrBlank(text[start])) start++
+  while (end > start && isQuoteOrBlank(text[end - 1])) end--
+  return text.slice(start, end)
 }
 
 function resolveEscape(code: string): string {

@@ -54,3 +54,12 @@ describe('readIniFile, dialect of the agent', () => {
     ])
   })
 })
+
+test('a file of half a megabyte is read at once, whatever is in it: nothing is looked at again and again', () => {
+  const SIZE = 1 << 19
+  const bodies = ['a = [', '"', "'", ' ', 'x =i\n', '"a" ', '[', '#', '\\'].map((piece) => piece.repeat(SIZE / piece.length))
+  for (const body of bodies)
+    for (const dialect of ['python', 'toml'] as const)
+      for (const start of ['', 'x = [\n', 'x = a', 'x'])
+        expect(readIniFile(`[a]\n${start}${body}b`, dialect).problems.length).toBeGreaterThanOrEqual(0)
+})
