@@ -26,6 +26,7 @@ const escapes: Record<string, string> = {
 }
 /** A character by its number, of which Python has four forms. */
 const NUMBERED = /^(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3}))/
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
 /** Lists and dictionaries inside each other: a setting has one or two, and each costs the reader a call. */
 const MAX_DEPTH = 100
 
@@ -126,7 +127,7 @@ class LiteralReader {
     if (!match) return this.#fail()
     const word = match[0]
     const known = words.get(word)
-    if (known === undefined && !/^[+-]?\d+(\.\d+)?$/.test(word)) return this.#fail()
+    if (known === undefined && !(NUMBER.test(word) && Number.isFinite(Number(word)))) return this.#fail()
     this.#at += word.length
     return known === undefined ? Number(word) : known
   }
