@@ -51,7 +51,7 @@ async function fuzzAll(): Promise<number> {
 }
 
 function inWords({ executions, coverage, features, corpus, exit }: FuzzerRun): string {
-  return `${executions} executions, ${coverage} edges, ${features} features, ${corpus} inputs${exit === 0 ? '' : ', a FINDING'}`
+  return `${executions} executions, ${coverage} edges, ${features} features, ${corpus} inputs${exit === 0 ? '' : `, a FINDING (exit ${exit})`}`
 }
 
 function fail(message: string): never {

@@ -65,7 +65,7 @@ function checkPlan({ directories, files, totalBytes }: ArchivePlan): void {
   const known = new Set(directories)
   for (const name of [...directories, ...files.map((file) => file.name)]) {
     demand(
-      name !== '' && path.posix.normalize(name) === name && !name.startsWith('/') && !name.startsWith('..'),
+      name !== '' && path.posix.normalize(name) === name && !name.startsWith('/') && !name.split('/').includes('..'),
       () => `the plan has ${JSON.stringify(name)}`,
     )
     const parent = path.posix.dirname(name)
