@@ -123,7 +123,7 @@ class IniReader {
 /** The text of a TOML value: a quoted string with its escapes resolved, anything else as it stands, both without a comment behind it. */
 function tomlText(value: string): string {
   const basic = /^"((?:[^"\\]|\\.)*)"\s*(#.*)?$/.exec(value)
-  if (basic) return (basic[1] ?? '').replace(/\\(u[0-9a-fA-F]{4}|.)/g, (_, e: string) => resolveEscape(e))
+  if (basic) return (basic[1] ?? '').replace(/\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)/g, (_, e: string) => resolveEscape(e))
   const literal = /^'([^']*)'\s*(#.*)?$/.exec(value)
   if (literal) return literal[1] ?? ''
   return value.split('\n').map(withoutComment).join('\n').trim()
@@ -165,9 +165,10 @@ function withoutQuotes(text: string): string {
   return text.slice(start, end)
 }
 
-function resolveEscape(code: string): string {
-  if (code.length === 5) return String.fromCharCode(Number.parseInt(code.slice(1), 16))
-  return { n: '\n', t: '\t', r: '\r' }[code] ?? code
+function resolveEscape(text: string): string {
+  if (text.length === 1) return { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' }[text] ?? text
+  const code = Number.parseInt(text.slice(1), 16)
+  return code <= 0x10ffff ? String.fromCodePoint(code) : text
 }
 
 function shorten(text: string): string {

@@ -46,6 +46,15 @@ describe('readIniFile, dialect of the agent', () => {
       'agent.next=x\tyA@9',
     ])
   })
+  test('all escapes of a TOML text', () => {
+    expect(
+      pairs(
+        String.raw`[a]
+x = "\b\t\n\f\r\"\\\u00e9\U0001f600\UffffffffZ"`,
+        'toml',
+      ),
+    ).toEqual(['a.x=\b\t\n\f\r"\\é😀UffffffffZ@2'])
+  })
   test('plain INI as the old Python agent used it', () => {
     expect(pairs("[agent]\nserver_key_password =\ntrusted_client_ca = ['/a']\nuuid = hash_ek\n", 'toml')).toEqual([
       'agent.server_key_password=@2',
