@@ -1,7 +1,7 @@
 // `npm run fuzz -- --minutes N`: fuzzes the readers of outside bytes, N minutes in all, each target its share. CONTRIBUTING.md says what to do with a finding.
 //   --target T,…   only these
 //   --list         the targets
-//   --keep         afterwards, what was found interesting is reduced and kept in test/vectors/fuzz/corpus
+//   --keep         afterwards, or without --minutes at once, what was found interesting is reduced and kept in test/vectors/fuzz/corpus
 //   --reduce FILE  makes a finding of one target smaller, and says what is wrong with it
 import path from 'node:path'
 import { parseArgs } from 'node:util'
@@ -28,6 +28,7 @@ const minutes = Number(values.minutes)
 if (unknown.length > 0) fail(`no target ${unknown.join(', ')}; npm run fuzz -- --list names them`)
 if (values.list) for (const name of all) console.log(name)
 else if (values.reduce !== undefined) await reduceFile(TARGETS[chosen[0]!]!, values.reduce).catch((error: Error) => fail(error.message))
+else if (values.keep && values.minutes === undefined) await keepAll()
 else if (!(minutes > 0)) fail('--minutes is missing: how long to fuzz, in all')
 else process.exitCode = (await fuzzAll()) > 0 ? 1 : 0
 
@@ -42,12 +43,17 @@ async function fuzzAll(): Promise<number> {
     if (run.exit !== 0) total.findings++
     console.log(`[${index + 1}/${chosen.length}] ${name.padEnd(20)} ${inWords(run)}`)
     if (run.exit !== 0) console.log(run.finding.replace(/^/gm, '    '))
-    if (values.keep) await (name in TARGETS ? keepCorpus(name) : keepNativeCorpus(name))
   }
+  if (values.keep) await keepAll()
   console.log(
     `${chosen.length} targets, ${total.executions} executions, ${total.findings} with a finding; corpora are in ${path.join(CACHE, 'corpus')}`,
   )
   return total.findings
+}
+
+async function keepAll(): Promise<void> {
+  for (const name of chosen)
+    await (name in TARGETS ? keepCorpus(name) : keepNativeCorpus(name)).catch((error: Error) => fail(error.message))
 }
 
 function inWords({ executions, coverage, features, corpus, exit }: FuzzerRun): string {
