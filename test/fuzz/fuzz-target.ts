@@ -28,7 +28,8 @@ export async function fuzzTarget(name: string, seconds: number): Promise<FuzzedT
   mkdirSync(findings, { recursive: true })
   unpackInputs([...target.seeds(), ...[...corpusOf(name), ...findingsOf(name)].map(({ input }) => input)], corpus)
   const before = new Set(inputsIn(findings).map(({ name: file }) => file))
-  const words = path.join(CACHE, `${name}.words`)
+  const words = path.join(CACHE, 'bundles', `${name}.words`)
+  mkdirSync(path.dirname(words), { recursive: true })
   writeFileSync(words, (target.words ?? []).map(dictionaryLine).join(''))
   const run = await runFuzzer(
     await jazzer(
