@@ -37,6 +37,15 @@ export function translatePythonRegex(text: string): string {
   return out
 }
 
+const BOUNDARY = /\\[bB]/
+const NOT_ASCII = /[^\0-\x7f]/
+
+/**
+ * Whether the translated expression may have another meaning for `text` than to Python: where a word ends is found for ASCII alone, and to Python `é` is a
+ * letter. Then it must not count as a match.
+ */
+export const isUncertain = (expression: string, text: string): boolean => BOUNDARY.test(expression) && NOT_ASCII.test(text)
+
 function translateEscape(text: string, at: number, inClass: boolean): { pattern: string; length: number } {
   const letter = text[at + 1]
   if (letter === undefined) throw new Error('a backslash stands at the end')

@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../../errors.ts'
-import { regexDefect, translatePythonRegex } from '../python-regex.ts'
+import { isUncertain, regexDefect, translatePythonRegex } from '../python-regex.ts'
 
 /** What a value must be: anything, one truth value, one number, or a text that matches whole. Says also what is expected, for messages. */
 export interface DmAttribute {
@@ -87,7 +87,7 @@ function attribute(value: unknown, path: string): DmAttribute {
     return { accepts: (text) => text !== undefined && /^-?\d{1,15}$/.test(text) && Number(text) === value, expected: value }
   if (typeof value !== 'string') throw bad(path, 'must be null, true, false, a whole number or a regular expression')
   const expression = compile(value, path)
-  return { accepts: (text) => text !== undefined && expression.matches(text), expected: value }
+  return { accepts: (text) => text !== undefined && !isUncertain(value, text) && expression.matches(text), expected: value }
 }
 
 function compile(value: string, path: string): RE2JS {

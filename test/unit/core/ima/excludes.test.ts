@@ -71,3 +71,9 @@ test('of several expressions any one is enough, and flags of one do not reach th
   const excluded = compileExcludes(['(?i)/ABC', '/xyz'], 'excludes')
   expect(['/abc', '/xyz', '/XYZ', '/'].map(excluded)).toEqual([true, true, false, false])
 })
+
+test('where a word ends is known of ASCII alone: a name with other letters is not excluded by it, as it might not be by Python', () => {
+  const isExcluded = compileExcludes(['/tmp/foo\\b', '/var/é'], 'excludes')
+  expect(['/tmp/foo', '/tmp/foo.é', '/tmp/fooé', '/var/é', '/tmp/food'].map(isExcluded)).toEqual([true, false, false, true, false])
+  expect(compileExcludes(['x\\B'], 'excludes')('xé')).toBe(false)
+})
