@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { hashAlgOf } from '../../../src/core/tpm/algorithms.ts'
 import { sized, u16, u32 } from '../../../src/core/tpm/byte-writer.ts'
+import { akDefects } from '../../../src/core/tpm/key-defects.ts'
 import { makeCredential, parseCredentialBlob } from '../../../src/core/tpm/make-credential.ts'
-import { akDefects, parsePublicArea } from '../../../src/core/tpm/public-area.ts'
+import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
 import { machineFile } from '../../machines.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 
