@@ -25,6 +25,7 @@ export class AgentBed {
   readonly agentDir = path.join(this.place.dir, 'agent')
   readonly secure = path.join(this.agentDir, 'secure')
   readonly imaLog = path.join(this.place.dir, 'ima')
+  readonly systemdLog = path.join(this.place.dir, 'systemd')
   readonly log: string[] = []
   tpm!: Swtpm
   registrar!: RunningRegistrar
@@ -60,6 +61,7 @@ export class AgentBed {
       KEYLIME_AGENT_TPM_ENCRYPTION_ALG: 'ecc',
       KEYLIME_AGENT_TPM_SIGNING_ALG: 'ecdsa',
       KEYLIME_AGENT_IMA_ML_PATH: this.imaLog,
+      KEYLIME_AGENT_SYSTEMD_ML_PATH: this.systemdLog,
       KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '20',
       KEYLIME_AGENT_EXPONENTIAL_BACKOFF_MAX_RETRIES: '1',
       KEYLIME_AGENT_UNMOUNT_SECURE: 'false',
