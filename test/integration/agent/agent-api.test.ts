@@ -86,6 +86,22 @@ describeAsRoot('an agent that is registered', () => {
     expect(await quote(path)).not.toHaveProperty('pubkey')
   })
 
+  test('gives lines that are not UTF-8 beside the list, and what systemd has measured with the boot log', async () => {
+    const line = (name: string) => Buffer.from(`10 ${'ab'.repeat(20)} ima-ng sha256:00 ${name}\n`, 'latin1')
+    fs.writeFileSync(bed.imaLog, Buffer.concat([line('/a'), line('/caf\xe9')]))
+    fs.writeFileSync(bed.systemdLog, '\x1e{"pcr":11,"digests":[]}\n')
+    const list = await quote(`/v2.6/quotes/integrity?nonce=${NONCE}&mask=0x400&partial=1`)
+    expect(list).toMatchObject({
+      ima_measurement_list: `${line('/a').toString()}${line('/caf').toString().trimEnd()}\ufffd\n`,
+      ima_measurement_list_raw: `1 ${line('/caf\xe9').subarray(0, -1).toString('base64')}\n`,
+    })
+    expect(list).not.toHaveProperty('systemd_measurement_list')
+    const boot = await quote(`/v2.6/quotes/integrity?nonce=${NONCE}&mask=0x1&partial=1`)
+    expect(boot).toMatchObject({ systemd_measurement_list: '\x1e{"pcr":11,"digests":[]}\n' })
+    fs.writeFileSync(bed.imaLog, line('/a'))
+    expect(await quote(`/v2.6/quotes/integrity?nonce=${NONCE}&mask=0x400&partial=1`)).not.toHaveProperty('ima_measurement_list_raw')
+  })
+
   test('answers ten quotes at once, each right', async () => {
     const masks = Array.from({ length: 10 }, (_, i) => (i % 2 ? '0x1' : '0x400'))
     const all = await Promise.all(masks.map((mask) => quote(`/v2.6/quotes/integrity?nonce=${NONCE}&mask=${mask}&partial=0`)))

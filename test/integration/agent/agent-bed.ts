@@ -25,6 +25,7 @@ export class AgentBed {
   readonly agentDir: string
   readonly secure: string
   readonly imaLog: string
+  readonly systemdLog: string
   readonly log: string[] = []
   tpm!: Swtpm
   registrar!: RunningRegistrar
@@ -38,6 +39,7 @@ export class AgentBed {
     this.agentDir = path.join(this.place.dir, 'agent')
     this.secure = path.join(this.agentDir, 'secure')
     this.imaLog = path.join(this.place.dir, 'ima')
+    this.systemdLog = path.join(this.place.dir, 'systemd')
   }
 
   async start(settings: Record<string, string> = {}, given: AgentDependencies = {}): Promise<void> {
@@ -68,6 +70,7 @@ export class AgentBed {
       KEYLIME_AGENT_TPM_ENCRYPTION_ALG: 'ecc',
       KEYLIME_AGENT_TPM_SIGNING_ALG: 'ecdsa',
       KEYLIME_AGENT_IMA_ML_PATH: this.imaLog,
+      KEYLIME_AGENT_SYSTEMD_ML_PATH: this.systemdLog,
       KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '20',
       KEYLIME_AGENT_EXPONENTIAL_BACKOFF_MAX_RETRIES: '1',
       KEYLIME_AGENT_UNMOUNT_SECURE: 'false',

@@ -13,8 +13,8 @@ const MAX_NONCE = 64
 /** A quote for no nonce would answer everybody's question for ever. */
 const NO_NONCE = 'No nonce provided'
 const BOOT_PCR = 0
-/** Systemd measures some dozen things a boot. */
-const MAX_SYSTEMD_LOG = 1 << 20
+/** Characters of each member that is ours: systemd measures some dozen things a boot, and names that are not UTF-8 are few. */
+const MAX_ADDED = 1 << 20
 
 /** `GET /v2.x/quotes/identity`: PCR 16 alone, for the tenant. */
 export async function getIdentityQuote(context: AgentContext, request: ApiRequest): Promise<ApiReply> {
@@ -83,7 +83,7 @@ function imaList({ imaLog, logger }: AgentContext, entry: number) {
     return {
       ima_measurement_list: text,
       ima_measurement_list_entry: list.entry,
-      ...(raw === null ? {} : { ima_measurement_list_raw: raw }),
+      ...(raw === null || raw.length > MAX_ADDED ? {} : { ima_measurement_list_raw: raw }),
     }
   } catch (error) {
     throw unavailable(error as Error, logger)
@@ -93,13 +93,19 @@ function imaList({ imaLog, logger }: AgentContext, entry: number) {
 function bootList({ bootLog, systemdLog, logger }: AgentContext) {
   try {
     const log = bootLog.read()
-    const later = systemdLog.read()
-    return {
-      ...(log ? { mb_measurement_list: log.toString('base64') } : {}),
-      ...(later && later.length <= MAX_SYSTEMD_LOG ? { systemd_measurement_list: later.toString('utf8') } : {}),
-    }
+    return { ...(log ? { mb_measurement_list: log.toString('base64') } : {}), ...systemdList(systemdLog) }
   } catch (error) {
     logger.warn('cannot read the event log of the firmware', { reason: (error as Error).message })
+    return {}
+  }
+}
+
+/** Nothing where it may not be read: the PCRs that it explains are then judged without it. */
+function systemdList(log: AgentContext['systemdLog']) {
+  try {
+    const bytes = log.read()
+    return bytes && bytes.length <= MAX_ADDED ? { systemd_measurement_list: bytes.toString('utf8') } : {}
+  } catch {
     return {}
   }
 }

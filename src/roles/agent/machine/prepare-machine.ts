@@ -35,7 +35,7 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
   onStop(() => bootLog.close())
   const systemdLog = new BootLog(paths.systemdLog)
   onStop(() => systemdLog.close())
-  systemdLog.open()
+  if (!opens(systemdLog)) logger.info('this machine has no log of what systemd measures', { path: paths.systemdLog })
   if (!imaLog.open()) logger.info('this machine has no IMA measurement list', { path: paths.imaLog })
   if (!bootLog.open()) logger.info('this machine has no event log of its firmware', { path: paths.bootLog })
   const account = accountOf(values.run_as, runAsChosen, logger)
@@ -48,4 +48,13 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
     dropPrivileges(account, logger)
   }
   return { trust, secure, imaLog, bootLog, systemdLog, actionUser }
+}
+
+/** It is read where it can be: nothing else depends on it. */
+function opens(log: BootLog): boolean {
+  try {
+    return log.open()
+  } catch {
+    return false
+  }
 }
