@@ -7,7 +7,7 @@ const LINES = chain(['a', 'b', 'c', 'd'])
 
 /** Audit logs: a chain that was changed in any byte but its last line's is never called intact, and any event can be written. */
 export const auditChain: Target = {
-  seeds: () => [text(...LINES), text(...LINES.slice(0, 2)), text(LINES[0]!, ''), text(...LINES.slice(1))],
+  seeds: () => [text(...LINES), text(...LINES.slice(0, 2)), text(LINES[0]!, ''), text(...LINES.slice(1)), text('\x7f\u2028\x1b[31m é')],
   words: ['{"seq":', '"time":"', '"previous":"', '"event":', '"type":"', '\n', '0'.repeat(64)],
   run(input) {
     const lines = input

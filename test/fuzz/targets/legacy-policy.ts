@@ -11,6 +11,7 @@ const convert = (from: string) =>
 /** Allow lists and policies of old: what a conversion makes is a policy, and converting it again changes nothing. */
 export const legacyPolicy: Target = {
   seeds: () => [
+    text(`${'AB'.repeat(32)} /bin/upper`),
     text(`${D}  /bin/a`, `${D.slice(0, 40)}  /bin/with blank`, `${D} %keyring:.ima`, ''),
     Buffer.from(
       JSON.stringify({

@@ -11,6 +11,7 @@ const FACTS = {
 /** Notifications, and the text that is signed in them: what is sent can be read, with the serial that was put in. */
 export const revocationMessage: Target = {
   seeds: () => [
+    Buffer.from('é'.repeat(2000)),
     Buffer.from(write({ ...FACTS, metaData: '{"cert_serial": 3, "subject": "CN=a"}' })),
     Buffer.from(write({ ...FACTS, metaData: '{"cert_serial": "123456789012345678901234"}' })),
     Buffer.from(JSON.stringify({ msg: write({ ...FACTS, metaData: '{}' }), signature: 'AA==' })),

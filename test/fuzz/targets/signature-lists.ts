@@ -18,7 +18,10 @@ export const signatureLists: Target = {
   maxBytes: 6144,
   run(input) {
     const lists = unlessRefused(['malformed'], () => parseSignatureLists(input))
-    if (lists) assert.deepEqual(parseSignatureLists(printed(lists)), lists)
+    if (lists) {
+      assert.deepEqual(parseSignatureLists(printed(lists)), lists)
+      demand(printed(lists).length + vendorBytes(input) === input.length, 'bytes of the lists are left out')
+    }
     const one = unlessRefused(['malformed'], () => parseSignature(input))
     demand(one === null || input.toString('hex').endsWith(one.data), 'the signature is not in the bytes')
     const vendor = unlessRefused(['malformed'], () => parseVendorDb(input)) ?? []
@@ -36,6 +39,13 @@ function guidBytes(text: string): Buffer {
   ])
     bytes.subarray(start, end).reverse()
   return bytes
+}
+
+/** All sizes of the vendor headers, by the sizes of the lists alone. */
+function vendorBytes(input: Buffer): number {
+  let sum = 0
+  for (let at = 0; at < input.length; at += input.readUInt32LE(at + 16)) sum += input.readUInt32LE(at + 20)
+  return sum
 }
 
 /** Without vendor headers, which are not kept. */
