@@ -14,7 +14,8 @@ export const signatureLists: Target = {
   seeds: () =>
     machineEvents('secure-boot-ima-ng')
       .filter(({ type, data }) => (type === 0x80000001 || type === 0x800000e0) && data.length < 6000)
-      .map(({ data }) => parseVariable(data).data),
+      .map(({ data }) => parseVariable(data).data)
+      .concat(UNEVEN),
   maxBytes: 6144,
   run(input) {
     const lists = unlessRefused(['malformed'], () => parseSignatureLists(input))
@@ -29,6 +30,15 @@ export const signatureLists: Target = {
     demand(input.toString('hex').startsWith(joined), 'vendor_db holds something that is not in the bytes')
   },
 }
+
+/** A list whose size is no multiple of that of its signatures, and another behind it. */
+const UNEVEN = Buffer.concat([
+  Buffer.alloc(16),
+  Buffer.from('330000000000000014000000', 'hex'),
+  Buffer.alloc(23),
+  Buffer.alloc(16),
+  Buffer.from('1c0000000000000014000000', 'hex'),
+])
 
 function guidBytes(text: string): Buffer {
   const bytes = Buffer.from(text.replaceAll('-', ''), 'hex')
