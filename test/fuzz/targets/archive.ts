@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { ByteStream } from '../../../src/core/archive/byte-stream.ts'
 import { FileDigests } from '../../../src/core/archive/file-digests.ts'
 import { demand, unlessRefusedLater } from '../target.ts'
@@ -10,6 +11,21 @@ export const decompress = (): never => {
 class Compressed extends Error {}
 
 /** Reads an archive whole, and in small pieces: the outcome is the same, and every path is absolute and leads nowhere else. */
+/** A file of any content is found with its digest in an archive that holds it between others, if `name` is any path for a file. */
+export async function findsFile(
+  archive: Buffer,
+  name: string,
+  content: Buffer,
+  read: (stream: ByteStream, files: FileDigests) => Promise<unknown>,
+): Promise<void> {
+  const files = new FileDigests('sha256')
+  await read(new ByteStream(inPieces(archive, 1000), LIMIT), files)
+  demand(
+    files.digests.get(name) === createHash('sha256').update(content).digest('hex'),
+    `the archive does not show ${name} with its digest`,
+  )
+}
+
 export async function readInPieces(
   input: Buffer,
   read: (stream: ByteStream, files: FileDigests) => Promise<unknown>,

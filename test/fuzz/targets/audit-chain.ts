@@ -7,7 +7,7 @@ const LINES = chain(['a', 'b', 'c', 'd'])
 
 /** Audit logs: a chain that was changed in any byte but its last line's is never called intact, and any event can be written. */
 export const auditChain: Target = {
-  seeds: () => [text(...LINES), text(...LINES.slice(0, 2)), text(LINES[0]!, ''), text(...LINES.slice(1))],
+  seeds: () => [text(...LINES), text(...LINES.slice(0, 2)), text(LINES[0]!, ''), text(...LINES.slice(1)), text('\x7f\u2028\x1b[31m é')],
   words: ['{"seq":', '"time":"', '"previous":"', '"event":', '"type":"', '\n', '0'.repeat(64)],
   run(input) {
     const lines = input
@@ -25,7 +25,7 @@ export const auditChain: Target = {
     const written = chain([input.toString('utf8')])
     const fresh = createChainVerifier()
     for (const [i, line] of written.entries()) fresh.line({ file: 'log', line: i + 1 } as never, Buffer.from(line))
-    demand(fresh.report().intact && /^[\x20-\x7e]*$/.test(written[0]!), 'an event breaks the chain that it is written to')
+    demand(fresh.report().intact && written.every((line) => /^[\x20-\x7e]*$/.test(line)), 'an event breaks the chain that it is written to')
   },
 }
 

@@ -8,7 +8,7 @@ import { readEvent } from '../../../src/core/measured-boot/read-event.ts'
 import { pcrStart, replayEventLog } from '../../../src/core/measured-boot/replay.ts'
 import { describeEvent, seeEvents } from '../../../src/core/measured-boot/see-events.ts'
 import { digestSize, type HashName, hashAlgOf } from '../../../src/core/tpm/algorithms.ts'
-import { logHeader, machineLog, replayedPcrs } from '../../boot-log.ts'
+import { logHeader, machineEvents, machineLog, replayedPcrs, serialize } from '../../boot-log.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 
 const [EV_NO_ACTION, LOCALITY] = [3, Buffer.from('StartupLocality\0')]
@@ -18,6 +18,7 @@ export const bootLog: Target = {
   seeds: () => [
     ...['secure-boot-ima-ng', 'no-secure-boot'].map((machine) => machineLog(machine)),
     logHeader(),
+    ...withLocalities(),
     machineLog('no-secure-boot').subarray(0, 700),
     Buffer.concat([header(0, 8, 2), Buffer.from('v1'), header(4, 4, 4), Buffer.alloc(4)]),
   ],
@@ -26,7 +27,7 @@ export const bootLog: Target = {
     const log = unlessRefused(['malformed'], () => parseEventLog(input))
     if (!log) return
     const again = printed(log, input)
-    if (again) assert.deepEqual(parseEventLog(again), log)
+    if (again) demand(again.equals(input), 'written again it is another log')
     for (const event of log.events) readEvent(event)
     for (const bank of log.banks) {
       assert.deepEqual(replayEventLog(log, bank), plainReplay(log, bank))
@@ -68,6 +69,19 @@ function plainReplay(log: BootEventLog, bank: HashName): Map<number, Buffer> {
     )
   }
   return values
+}
+
+/** Logs that set where PCR 0 begins: at once, twice, and too late; and one with a digest twice. */
+function withLocalities(): Buffer[] {
+  const [first, second] = machineEvents('no-secure-boot')
+  const locality = (value: number) => ({ ...first!, pcr: 0, type: EV_NO_ACTION, data: Buffer.concat([LOCALITY, Buffer.from([value])]) })
+  const twice = Buffer.concat([
+    logHeader(),
+    ...[0, 4, 2].map(u32),
+    ...[0, 1].flatMap(() => [Buffer.from('0b00', 'hex'), Buffer.alloc(32)]),
+    u32(0),
+  ])
+  return [[locality(3)], [locality(3), locality(4), first!], [first!, locality(3), second!]].map(serialize).concat(twice)
 }
 
 const u32 = (value: number) => {

@@ -1,7 +1,9 @@
+import type { ByteStream } from '../../../src/core/archive/byte-stream.ts'
+import type { FileDigests } from '../../../src/core/archive/file-digests.ts'
 import { readInitrd } from '../../../src/core/archive/initrd.ts'
 import { buildCpio } from '../../package-builder.ts'
 import type { Target } from '../target.ts'
-import { decompress, LIMIT, readInPieces } from './archive.ts'
+import { decompress, findsFile, LIMIT, readInPieces } from './archive.ts'
 
 const FILES = [
   { name: 'init', content: 'x' },
@@ -12,7 +14,16 @@ const FILES = [
 
 /** Initial RAM disks of cpio archives. */
 export const cpio: Target = {
-  seeds: () => [buildCpio(FILES), Buffer.concat([buildCpio([FILES[0]!]), Buffer.alloc(8), buildCpio([FILES[1]!])]), buildCpio([])],
+  seeds: () => [
+    buildCpio(FILES),
+    buildCpio([{ name: 'a/../../x', content: 'x' }]),
+    Buffer.concat([buildCpio([FILES[0]!]), Buffer.alloc(8), buildCpio([FILES[1]!])]),
+    buildCpio([]),
+  ],
   words: ['070701', '070702', 'TRAILER!!!', '../', '00000000', '000081ed'],
-  run: async (input) => void (await readInPieces(input, (stream, files) => readInitrd(stream, files, decompress, LIMIT))),
+  async run(input) {
+    const read = (stream: ByteStream, files: FileDigests) => readInitrd(stream, files, decompress, LIMIT)
+    await readInPieces(input, read)
+    await findsFile(buildCpio([FILES[0]!, { name: 'it', content: input }, FILES[0]!]), '/it', input, read)
+  },
 }

@@ -3,11 +3,13 @@ import { spkiOf } from '../../../src/core/pki/keys.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 import { CSR } from './authority.ts'
 
+/** Asks for another name than was signed. */
+const FORGED = Buffer.from(CSR.toString('latin1').replace('agent', 'agenu'), 'latin1')
 const pem = `-----BEGIN CERTIFICATE REQUEST-----\n${CSR.toString('base64')}\n-----END CERTIFICATE REQUEST-----\n`
 
 /** Signing requests: nothing passes that the holder of the key did not sign. */
 export const csr: Target = {
-  seeds: () => [CSR, Buffer.from(pem)],
+  seeds: () => [CSR, FORGED, Buffer.from(pem)],
   words: ['-----BEGIN CERTIFICATE REQUEST-----', '-----END'],
   run(input) {
     const request = unlessRefused(['malformed'], () => parseSigningRequest(input))

@@ -6,6 +6,7 @@ import { decompress, LIMIT, readInPieces } from './archive.ts'
 /** Debian packages: `ar` archives around a tar archive. */
 export const deb: Target = {
   seeds: () => [
+    buildDeb(buildTar([{ name: 'a/../../x', content: 'x' }])),
     buildDeb(buildTar([{ name: './bin/tool', content: 'tool' }])),
     buildDeb(buildTar([]), 'data.tar.xz'),
     buildDeb(Buffer.from('1f8b'), 'data.tar.gz'),

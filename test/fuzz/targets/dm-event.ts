@@ -17,9 +17,20 @@ export const dmEvent: Target = {
   ],
   words: ['dm_version=', 'target_index=', 'name=', 'device_active_metadata=', 'device_inactive_metadata=', '\\,', '\\;', '\\\\'],
   run(input) {
+    writtenIsRead(input.toString('utf8').replaceAll('\0', ''))
     const event = unlessRefused(['malformed'], () => parseDmEvent(input))
     if (event) assert.deepEqual(parseDmEvent(Buffer.from(printed(event))), event)
   },
+}
+
+/** Any text can be the name of a device. */
+function writtenIsRead(name: string): void {
+  const fields = new Map([
+    ['name', name.replace(/^\uFEFF/, '')],
+    ['uuid', 'u'],
+  ])
+  const event = { device: fields, targets: [new Map([['target_index', '0'], ...fields])], rest: new Map([['dm_version', '4']]) }
+  assert.deepEqual(parseDmEvent(Buffer.from(printed(event).toWellFormed())), event)
 }
 
 function printed({ device, targets, rest }: DmEvent): string {

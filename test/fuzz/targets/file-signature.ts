@@ -12,7 +12,7 @@ let entries: readonly ImaEntry[] | undefined
 
 /** Signatures of files: OpenSSL by the native addon and the check in TypeScript agree, and only what the keys' owners made is good. */
 export const fileSignature: Target = {
-  seeds: () => vectorEntries().map(({ extra }) => extra),
+  seeds: () => [...vectorEntries().map(({ extra }) => extra), ...longerForms(vectorEntries()[1]!.extra)],
   maxBytes: 600,
   run(input) {
     for (const entry of vectorEntries()) {
@@ -23,6 +23,24 @@ export const fileSignature: Target = {
       signatureDefect(signed, [keys()])
     }
   },
+}
+
+/** The same numbers in DER that is longer than it need be, with the size in the header right. */
+function longerForms(signature: Buffer): Buffer[] {
+  const [head, der] = [signature.subarray(0, 9), signature.subarray(9)]
+  const first = der.subarray(2, 4 + der[3]!)
+  const second = der.subarray(4 + der[3]!)
+  const padded = Buffer.concat([Buffer.from([2, first.length - 1, 0]), first.subarray(2)])
+  const forms = [
+    Buffer.concat([Buffer.from([0x30, 0x81]), der.subarray(1)]),
+    Buffer.concat([Buffer.from([0x30, padded.length + second.length]), padded, second]),
+    Buffer.concat([der, Buffer.alloc(1)]),
+  ]
+  return forms.map((form) => {
+    const whole = Buffer.concat([head, form])
+    whole.writeUInt16BE(form.length, 7)
+    return whole
+  })
 }
 
 /** One signature by RSA, one by ECDSA. */

@@ -40,6 +40,7 @@ export const imaEntry: Target = {
     'boot_aggregate',
   ],
   run(input) {
+    readsName(input)
     const line = input.toString('utf8')
     const entry = readEntry(line)
     const fields = readFields(line, used)
@@ -53,6 +54,21 @@ export const imaEntry: Target = {
     if (expected) assert.equal(entry.data.toString('hex'), expected.toString('hex'))
     demand(line.startsWith(`${entry.pcr} `) && line.includes(entry.name), 'the name is not in the line')
   },
+}
+
+/** Any name that a kernel can print stands in a line of each template as it is. */
+function readsName(input: Buffer): void {
+  const name = input.toString('utf8').replace(/[\n\0]/g, '_')
+  for (const [template, before, after] of FORMS) {
+    if (template === 'ima-buf' && name.includes(' ')) continue
+    const entry = readEntry(`10 ${COLUMN} ${template} ${before} ${name}${after}`)
+    if (typeof entry === 'string') demand(template === 'ima' && Buffer.byteLength(name) > 255, () => `${template} is refused: ${entry}`)
+    else
+      demand(
+        entry.name === name && entry.digest === (template === 'ima' ? '22'.repeat(20) : DIGEST),
+        `${template} has another name or digest`,
+      )
+  }
 }
 
 const lowerCase = (entry: ImaEntry) => ({
@@ -90,6 +106,16 @@ function plainData(entry: ImaEntry, line: string): Buffer | null {
 
 const DIGEST = '11'.repeat(32)
 const COLUMN = 'ab'.repeat(20)
+const FORMS = [
+  ['ima', '22'.repeat(20), ''],
+  ['ima-ng', `sha256:${DIGEST}`, ''],
+  ['ima-ngv2', `verity:sha256:${DIGEST}`, ''],
+  ['ima-sig', `sha256:${DIGEST}`, ' 0302'],
+  ['ima-sig', `sha256:${DIGEST}`, ' '],
+  ['ima-sigv2', `ima:sha256:${DIGEST}`, ' 06'],
+  ['ima-buf', `sha256:${DIGEST}`, ' 6162'],
+  ['ima-modsig', `sha256:${DIGEST}`, ` 03 sha256:${DIGEST} 3082`],
+] as const
 const LINES = [
   `10 ${COLUMN} ima ${'22'.repeat(20)} /bin/x`,
   `10 ${COLUMN} ima-ng sha256:${DIGEST} /bin/with blank`,

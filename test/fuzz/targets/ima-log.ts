@@ -25,7 +25,10 @@ export const imaLog: Target = {
       ...imaVector('keyring.txt').toString().trim().split('\n'),
       ...imaVector('signatures.txt').toString().trim().split('\n'),
     ]
-    return [0, 1, 2, 67, 255].map((first) => Buffer.concat([Buffer.from([first]), Buffer.from(`${lines.join('\n')}\n`)]))
+    const violation = `10 ${'0'.repeat(40)} ima-ng sha256:${'0'.repeat(64)} /var/violated`
+    const others = [[lines[1]!], [BOOT_AGGREGATE, violation, lines[1]!], [violation, BOOT_AGGREGATE], [lines[1]!, BOOT_AGGREGATE]]
+    const whole = others.map((some) => Buffer.from(`\x01${some.join('\n')}\n`))
+    return [0, 1, 2, 67, 255].map((first) => Buffer.concat([Buffer.from([first]), Buffer.from(`${lines.join('\n')}\n`)])).concat(whole)
   },
   run(input) {
     const first = input[0] ?? 0

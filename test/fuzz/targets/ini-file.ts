@@ -15,7 +15,7 @@ let reference: ReturnType<typeof pythonReference> | undefined
 /** Configuration files: all faults are told by line, and a file that Python reads as well has the values that Python sees. */
 export const iniFile: Target = {
   seeds: () => [
-    text('[verifier]', 'ip = 127.0.0.1', 'port: 8881', '# comment', 'list = ["a",', '  "b"]', '', '[DEFAULT]', 'x = y'),
+    text('[verifier]', 'ip = 127.0.0.1', 'port: 8881', '# comment', '; x = 1', '  ; y', 'list = ["a",', '  "b"]', '', '[DEFAULT]', 'x = y'),
     text('[agent]', 'name = "quoted" # behind', "literal = 'x'", 'list = [', '"a", # one', ']', 'escaped = "a\\n\\u0041"'),
     text('no section = 1', '[a', '= 3', '[a]', 'x', 'x = 1', 'X = 2'),
   ],

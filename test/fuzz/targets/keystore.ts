@@ -13,7 +13,7 @@ export const keystore: Target = {
   isTimed: false, // the library for YAML takes time quadratic in a text of nothing but unknown tags; the store is the authority's own file
   run(input) {
     // a salt beside bytes leads to 100,000 rounds of a derivation, which has nothing to read
-    const source = input.toString('utf8').replaceAll('binary', 'bin')
+    const source = input.toString('utf8').replaceAll('!!binary', '!!str')
     demand(
       unlessRefused(['malformed', 'wrong_password'], () => openKeystore(source, 'wrong')) === null,
       'it is opened without the password',

@@ -11,6 +11,7 @@ const convert = (from: string) =>
 /** Allow lists and policies of old: what a conversion makes is a policy, and converting it again changes nothing. */
 export const legacyPolicy: Target = {
   seeds: () => [
+    text(`${'AB'.repeat(32)} /bin/upper`),
     text(`${D}  /bin/a`, `${D.slice(0, 40)}  /bin/with blank`, `${D} %keyring:.ima`, ''),
     Buffer.from(
       JSON.stringify({
@@ -27,6 +28,8 @@ export const legacyPolicy: Target = {
   ],
   words: ['"hashes"', '"digests"', '"meta"', '"version"', '%keyring:', `${D}  /`, '"__proto__"'],
   run(input) {
+    const named = convert(`${'AB'.repeat(32)}  /${input.toString('utf8').replace(/\s/g, '_').slice(0, 500)}`)
+    demand(parseRuntimePolicy(named.policy).digests.size === 1, 'a line of an allow list is lost')
     const first = unlessRefused(['invalid_request'], () => convert(input.toString('utf8')))
     if (!first) return
     const policy = parseRuntimePolicy(first.policy)

@@ -10,6 +10,8 @@ const [INVALID, OUTSIDE] = ['invalid_request', 'archive_refused']
 /** Lists of packages in repositories and on machines: paths stay inside of the repository, digests are digests. */
 export const packageIndex: Target = {
   seeds: () => [
+    text('Package: a', 'Filename: ../../a.deb', `SHA256: ${D}`),
+    text(`<metadata><package><checksum type="sha256">${D}</checksum><location href="../a.rpm"/></package></metadata>`),
     text('Package: a', 'Filename: pool/a.deb', `SHA256: ${D}`, '', 'Package: b', 'Filename: ./b.deb', `SHA256: ${D}`),
     text('Origin: x', 'SHA256:', ` ${D} 12 main/Packages`, ` ${D} 3 x`),
     text('Package: a', 'Conffiles:', ` /etc/a ${D.slice(0, 32)}`, ` /etc/b ${D.slice(0, 32)} obsolete`, '', 'Package: b'),

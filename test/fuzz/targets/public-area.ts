@@ -16,6 +16,7 @@ export const publicArea: Target = {
     ...['ak.pub', 'ek.pub'].map((file) => machineFile('secure-boot-ima-ng', file)),
     machineFile('quote-ecc', 'ak.pub'),
     eccStorageKey(),
+    withExponent(3),
   ],
   run(input) {
     const area = unlessRefused(['malformed'], () => parsePublicArea(input))
@@ -32,6 +33,10 @@ export const publicArea: Target = {
       const shortest = value.subarray(value.findIndex((byte) => byte !== 0))
       demand(bytes.includes(shortest), 'the key holds a number that is not in the bytes')
     }
+    if (type === 'rsa') {
+      const declared = bytes.readUInt32BE(bytes.length - keyBits / 8 - 6) || 65_537
+      demand(Number.parseInt(Buffer.from(jwk.e!, 'base64url').toString('hex'), 16) === declared, 'the exponent is another')
+    }
     demand(type !== 'rsa' || key.asymmetricKeyDetails!.modulusLength! <= keyBits, 'the key is longer than is declared')
     akDefects(area)
     const random = (count: number) => Buffer.alloc(count, 0x11)
@@ -40,6 +45,12 @@ export const publicArea: Target = {
     )
     if (blob) parseCredentialBlob(blob)
   },
+}
+
+function withExponent(exponent: number): Buffer {
+  const area = Buffer.from(machineFile('secure-boot-ima-ng', 'ak.pub'))
+  area.writeUInt32BE(exponent, area.length - 256 - 6)
+  return area
 }
 
 /** An EK as ECC: made of an RSA one's head, which no vector has. */

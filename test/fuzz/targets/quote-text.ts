@@ -9,7 +9,7 @@ let known: { expected: ExpectedQuote; attest: Buffer; values: string }[] | undef
 
 /** Keylime's text form of a quote, and the whole check of one: nothing but what the TPM signed is ever good. */
 export const quoteText: Target = {
-  seeds: () => MACHINES.map((machine) => Buffer.from(machineQuote(machine).text)),
+  seeds: () => MACHINES.flatMap((machine) => [machineQuote(machine).text, forged(machine)]).map((quote) => Buffer.from(quote)),
   maxBytes: 8192,
   run(input) {
     const text = input.toString('utf8')
@@ -40,6 +40,14 @@ function knownQuotes() {
     }
   })
   return known
+}
+
+/** With another clock, which nothing but the signature covers. */
+export function forged(machine: string): string {
+  const [attest, ...rest] = machineQuote(machine).text.slice(1).split(':')
+  const bytes = Buffer.from(attest!, 'base64')
+  bytes[bytes.length - 60]! ^= 1
+  return `r${[bytes.toString('base64'), ...rest].join(':')}`
 }
 
 const valuesOf = (values: ReadonlyMap<number, Buffer>) => JSON.stringify([...values].map(([pcr, value]) => [pcr, value.toString('hex')]))

@@ -11,11 +11,13 @@ const FACTS = {
 /** Notifications, and the text that is signed in them: what is sent can be read, with the serial that was put in. */
 export const revocationMessage: Target = {
   seeds: () => [
+    Buffer.from('é'.repeat(4000)),
     Buffer.from(write({ ...FACTS, metaData: '{"cert_serial": 3, "subject": "CN=a"}' })),
     Buffer.from(write({ ...FACTS, metaData: '{"cert_serial": "123456789012345678901234"}' })),
     Buffer.from(JSON.stringify({ msg: write({ ...FACTS, metaData: '{}' }), signature: 'AA==' })),
     text('[\'local_action_a\', "b", ../x]'),
   ],
+  maxBytes: 8192,
   words: ['"type"', '"agent_id"', '"meta_data"', '"cert_serial"', '"msg"', '"signature"', 'local_action_'],
   run(input) {
     const body = input.toString('utf8')

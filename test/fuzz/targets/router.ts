@@ -9,9 +9,18 @@ const ROUTES = ['/version', '/v:version/agents', '/v:version/agents/:id', '/v:ve
 /** Paths of requests: a parameter is never empty, and stands in the path as it was sent. */
 export const router: Target = {
   seeds: () =>
-    ['/version', '/v2.6/agents/', '/v2/agents/a%20b', '/v2.1/agents/x/reactivate', '/v9/agents', '//crl', '/files/a/b%2fc'].map((path) =>
-      text(path),
-    ),
+    [
+      '/version',
+      '/v2.6/agents/',
+      '/v2/agents/a%20b',
+      '/v2.1/agents/x/reactivate',
+      '/v9/agents',
+      '//crl',
+      '/v2.6/agents//',
+      '/v2.6/agents//reactivate',
+      '/v2.6/agents/%',
+      '/files/a/b%2fc',
+    ].map((path) => text(path)),
   maxBytes: 512,
   words: ['/v2.6', '/agents', '%2e', '%2f', '%00', '/../', '//'],
   run(input) {

@@ -50,8 +50,10 @@ export const runtimePolicy: Target = {
       ['digests', policy.digests],
       ['keyrings', policy.keyrings],
       ['ima-buf', policy.buffers],
-    ] as const)
+    ] as const) {
+      assert.deepEqual(new Set([...table].map(([name]) => name)), new Set(Object.keys(listed[member])))
       for (const [name, digests] of Object.entries(listed[member])) assert.deepEqual(new Set(table.get(name)), new Set(digests))
+    }
     demand(
       policy.digests.get('/not/listed') === undefined || Object.hasOwn(listed.digests, '/not/listed'),
       'a name is found that is not listed',

@@ -14,11 +14,15 @@ export const signatureLists: Target = {
   seeds: () =>
     machineEvents('secure-boot-ima-ng')
       .filter(({ type, data }) => (type === 0x80000001 || type === 0x800000e0) && data.length < 6000)
-      .map(({ data }) => parseVariable(data).data),
+      .map(({ data }) => parseVariable(data).data)
+      .concat(UNEVEN),
   maxBytes: 6144,
   run(input) {
     const lists = unlessRefused(['malformed'], () => parseSignatureLists(input))
-    if (lists) assert.deepEqual(parseSignatureLists(printed(lists)), lists)
+    if (lists) {
+      assert.deepEqual(parseSignatureLists(printed(lists)), lists)
+      demand(printed(lists).length + vendorBytes(input) === input.length, 'bytes of the lists are left out')
+    }
     const one = unlessRefused(['malformed'], () => parseSignature(input))
     demand(one === null || input.toString('hex').endsWith(one.data), 'the signature is not in the bytes')
     const vendor = unlessRefused(['malformed'], () => parseVendorDb(input)) ?? []
@@ -26,6 +30,15 @@ export const signatureLists: Target = {
     demand(input.toString('hex').startsWith(joined), 'vendor_db holds something that is not in the bytes')
   },
 }
+
+/** A list whose size is no multiple of that of its signatures, and another behind it. */
+const UNEVEN = Buffer.concat([
+  Buffer.alloc(16),
+  Buffer.from('330000000000000014000000', 'hex'),
+  Buffer.alloc(23),
+  Buffer.alloc(16),
+  Buffer.from('1c0000000000000014000000', 'hex'),
+])
 
 function guidBytes(text: string): Buffer {
   const bytes = Buffer.from(text.replaceAll('-', ''), 'hex')
@@ -36,6 +49,13 @@ function guidBytes(text: string): Buffer {
   ])
     bytes.subarray(start, end).reverse()
   return bytes
+}
+
+/** All sizes of the vendor headers, by the sizes of the lists alone. */
+function vendorBytes(input: Buffer): number {
+  let sum = 0
+  for (let at = 0; at < input.length; at += input.readUInt32LE(at + 16)) sum += input.readUInt32LE(at + 20)
+  return sum
 }
 
 /** Without vendor headers, which are not kept. */

@@ -6,6 +6,8 @@ import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
 import { machineQuote } from '../../machines.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 
+import { forged } from './quote-text.ts'
+
 const { text: quote, nonce, ak } = machineQuote('quote-ecc')
 const AGENT = {
   ak: parsePublicArea(ak),
@@ -34,12 +36,16 @@ const RULES = { bootPolicy: 'example', failOnViolation: false } as never
 
 /** Evidence of a machine as the verifier gets it, and of `verify/evidence`: judged whatever it is, and never passed without the quote that a TPM signed. */
 export const submittedEvidence: Target = {
-  seeds: () => [Buffer.from(JSON.stringify(SUBMITTED)), Buffer.from(JSON.stringify({ code: 200, status: 'Success', results: REPLY }))],
+  seeds: () => [
+    Buffer.from(JSON.stringify({ ...SUBMITTED, data: { ...SUBMITTED.data, quote: forged('quote-ecc') } })),
+    Buffer.from(JSON.stringify(SUBMITTED)),
+    Buffer.from(JSON.stringify({ code: 200, status: 'Success', results: REPLY })),
+  ],
   maxBytes: 8192,
   words: [...Object.keys(SUBMITTED.data), ...Object.keys(REPLY), 'runtime_policy', 'mb_policy'].map((name) => `"${name}":`),
   run(input) {
     const verdict = unlessRefused(['invalid_request', 'malformed'], () => verifySubmitted(input, RULES))
-    if (verdict?.valid) demand(input.includes(quote.slice(1, 60)), 'evidence without the quote is valid')
+    if (verdict?.valid) demand(input.includes(quote.slice(1, 120)), 'evidence without the quote is valid')
     const judged = judgeAnswer(input, AGENT as never, { nonce: nonce.toString('latin1'), evaluateBootAlways: true } as never)
     if (typeof judged !== 'string' && judged.verdict.outcome === 'passed')
       demand(input.includes(quote.slice(1, 60)), 'an answer without the quote is good')

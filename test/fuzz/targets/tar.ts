@@ -1,13 +1,14 @@
 import { readTar } from '../../../src/core/archive/tar.ts'
 import { buildTar } from '../../package-builder.ts'
 import type { Target } from '../target.ts'
-import { readInPieces } from './archive.ts'
+import { findsFile, readInPieces } from './archive.ts'
 
 const BLOCK = 512
 
 /** Tar archives. Checksums are made right first: by chance hardly any is. */
 export const tar: Target = {
   seeds: () => [
+    buildTar([{ name: '../x', content: 'x' }]),
     buildTar([
       { name: './bin/tool', content: 'tool' },
       { name: './two', type: '1', link: './bin/tool' },
@@ -30,6 +31,8 @@ export const tar: Target = {
     for (let at = 0; at < input.length; at += BLOCK) withCheckSum(archive.subarray(at, at + BLOCK))
     await readInPieces(input, (stream, files) => readTar(stream, files))
     await readInPieces(archive, (stream, files) => readTar(stream, files))
+    const content = input.toString('latin1')
+    await findsFile(buildTar([{ name: 'a' }, { name: 'it', content }, { name: 'b', content: 'b' }]), '/it', Buffer.from(content), readTar)
   },
 }
 

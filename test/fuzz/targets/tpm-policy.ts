@@ -8,6 +8,9 @@ export const tpmPolicy: Target = {
   seeds: () => [
     text(`{"15": "${D}", "22": ["${D}", "${D.slice(0, 40)}"], "mask": "0x408000"}`),
     text('{}'),
+    text(`{"16": "${D}"}`),
+    text(`{"10": "${D}"}`),
+    text('{"mask": "0x1000000"}'),
     text(''),
     text(`{"0": ["${D}${D}"]}`),
   ],
