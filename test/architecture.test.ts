@@ -67,6 +67,11 @@ test.each(Object.entries(LIBRARY_ROOMS))('%s is imported only where it belongs',
   expect(importers.filter((f) => !rooms.some((room) => f.startsWith(room)))).toEqual([])
 })
 
+test('what commands and services say to people goes through one place, where text from outside is made safe', () => {
+  const writers = files.filter((file) => /process\.(?:stdout|stderr)\.write\(|console\.\w+\(/.test(text(file)))
+  expect(writers.filter((file) => !/^io\/(?:terminal|log)\//.test(file))).toEqual(['main.ts']) // words of our own, before anything is loaded
+})
+
 test('no circle between files', () => {
   expect(circles(new Map(files.map((file) => [file, relativeImports(file)])))).toEqual([])
 })

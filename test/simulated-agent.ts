@@ -6,6 +6,7 @@ import { combineKey } from '../src/core/payload/split-key.ts'
 import { makeSelfSigned } from '../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../src/core/pki/keys.ts'
 import { pcrsOfMask } from '../src/core/tpm/pcr-selection.ts'
+import { machineFile, machinePcrs } from './machines.ts'
 import { pcrValues, type SoftwareAk, softwareAk, softwareQuote } from './software-ak.ts'
 
 /** A machine that answers the verifier truthfully over real mTLS, with a key in software; tests make it lie, stall or vanish. */
@@ -154,3 +155,9 @@ export const enrolmentBody = (agent: SimulatedAgent, changes: Record<string, unk
   supported_version: '2.6',
   ...changes,
 })
+
+/** Gives it the PCRs and the boot log of a real machine: whatever a measured boot policy says, it wants them. */
+export function bootLikeRealMachine(agent: SimulatedAgent): void {
+  for (const [pcr, value] of machinePcrs('secure-boot-ima-ng', 'sha256')) if (pcr !== 16) agent.pcrs.set(pcr, value)
+  agent.extra = { mb_measurement_list: machineFile('secure-boot-ima-ng', 'uefi.bin').toString('base64') }
+}

@@ -1,5 +1,6 @@
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { noteLine, printOwn } from '../../io/terminal/print.ts'
 import { loadAgentSettings } from './agent-settings.ts'
 import { startAgent } from './start.ts'
 
@@ -15,8 +16,11 @@ Options:
 export async function runUpstream(args: string[]): Promise<number> {
   if (args.length > 0) {
     const wantsHelp = args.every((arg) => arg === '-h' || arg === '--help')
-    if (wantsHelp) process.stdout.write(USAGE)
-    else process.stderr.write(`error: unexpected argument '${args[0]}' found\n\n${USAGE}`)
+    if (wantsHelp) printOwn(USAGE)
+    else {
+      noteLine(`error: unexpected argument '${args[0]}' found`)
+      printOwn(`\n${USAGE}`, process.stderr)
+    }
     return wantsHelp ? 0 : 2
   }
   const logger = createLogger({ name: 'agent', level: logLevel(process.env['RUST_LOG']) })

@@ -14,6 +14,7 @@ import { type CommandWords, refuseWithoutEffect } from '../../core/cli/without-e
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { ROLES, type Role } from '../../core/pki/roles.ts'
+import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
@@ -103,9 +104,10 @@ export const command = {
     refuseWithoutEffect(CA_WORDS, word ?? '', namesGiven(argv))
     const directory = argv.dir ?? (OF_SERVICES.includes(word ?? '') ? servicesDirectory(process.env) : undefined)
     const ca = openCa({ directory, passwordFile: argv['password-file'] }, process.env)
-    for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
+    for (const warning of ca.config.warnings) noteLine(`warning: ${warning}`)
     const { lines, json } = await action(ca, argv)
-    process.stdout.write(argv.json ? `${JSON.stringify(json)}\n` : lines.map((line) => `${line}\n`).join(''))
+    if (argv.json) printJson(json)
+    else printLines(lines)
     return 0
   },
 }

@@ -8,6 +8,7 @@ import { loadPythonLogging } from '../../config/python-logging.ts'
 import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
+import { noteLine, printOwn } from '../../io/terminal/print.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
 
@@ -27,12 +28,13 @@ const ARGUMENTS: readonly ArgumentSpec[] = [
 export async function runUpstream(args: string[]): Promise<number> {
   const result = parseArguments(ARGUMENTS, args)
   if (result.kind === 'help') {
-    process.stdout.write(usageText(PROGRAM, ARGUMENTS))
+    printOwn(usageText(PROGRAM, ARGUMENTS))
     return 0
   }
   const error = result.kind === 'error' ? result.message : syntaxError(result.parsed)
   if (error !== undefined || result.kind === 'error') {
-    process.stderr.write(`${usageText(PROGRAM, ARGUMENTS)}${PROGRAM}: error: ${error}\n`)
+    printOwn(usageText(PROGRAM, ARGUMENTS), process.stderr)
+    noteLine(`${PROGRAM}: error: ${error}`)
     return 2
   }
   const log = pythonLogger('keylime.ca-util', loadPythonLogging(process.env))
@@ -98,7 +100,7 @@ function listening(values: ParsedArguments['values']): ParsedArguments['values']
 
 function fail(log: PythonLogger, text: string): number {
   log('ERROR', text)
-  process.stdout.write(usageText(PROGRAM, ARGUMENTS))
+  printOwn(usageText(PROGRAM, ARGUMENTS))
   return 255
 }
 

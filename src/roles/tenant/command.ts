@@ -4,6 +4,7 @@ import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
 import { printableJson } from '../../core/printable.ts'
+import { printLine, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
@@ -131,13 +132,8 @@ export const command = {
         runTenantCommand(context, action),
       )
       const code = exitCode(result)
-      process.stdout.write(
-        argv.json
-          ? `${printableJson(resultJson(result))}\n`
-          : resultLines(result, Date.now())
-              .map((line) => `${line}\n`)
-              .join(''),
-      )
+      if (argv.json) printLine(printableJson(resultJson(result)))
+      else printLines(resultLines(result, Date.now()))
       return code
     } finally {
       terminal.end()
@@ -165,7 +161,7 @@ function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) =
   if (argv.json) {
     return (event) => {
       const line = eventJson(event)
-      if (line) process.stdout.write(`${line}\n`)
+      if (line) printLine(printableJson(line))
     }
   }
   if (argv.quiet) return () => undefined

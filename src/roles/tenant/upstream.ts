@@ -2,6 +2,7 @@ import { loadPythonLogging } from '../../config/python-logging.ts'
 import { parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError, type KeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
+import { noteLine, printLines, printOwn } from '../../io/terminal/print.ts'
 import { type UpstreamOutput, upstreamReport } from './faces/render-upstream.ts'
 import { combinationError, optionsOfUpstream, UPSTREAM_ARGUMENTS } from './faces/upstream-arguments.ts'
 import { runUpstreamCommand } from './faces/upstream-commands.ts'
@@ -16,12 +17,13 @@ const PROGRAM = 'keylime_tenant'
 export async function runUpstream(args: string[]): Promise<number> {
   const result = parseArguments(UPSTREAM_ARGUMENTS, args)
   if (result.kind === 'help') {
-    process.stdout.write(usageText(PROGRAM, UPSTREAM_ARGUMENTS))
+    printOwn(usageText(PROGRAM, UPSTREAM_ARGUMENTS))
     return 0
   }
   const error = result.kind === 'error' ? result.message : combinationError(result.parsed)
   if (error !== undefined || result.kind === 'error') {
-    process.stderr.write(`${usageText(PROGRAM, UPSTREAM_ARGUMENTS)}${PROGRAM}: error: ${error}\n`)
+    printOwn(usageText(PROGRAM, UPSTREAM_ARGUMENTS), process.stderr)
+    noteLine(`${PROGRAM}: error: ${error}`)
     return 2
   }
   const log = pythonLogger('keylime.tenant', loadPythonLogging(process.env))
@@ -36,7 +38,7 @@ async function run(options: TenantOptions, log: PythonLogger): Promise<number> {
   let verifier = ''
   const output: UpstreamOutput = {
     log,
-    print: (text) => void process.stdout.write(`${text}\n`),
+    print: (text) => printLines(text.split('\n')),
     get verifier() {
       return verifier
     },

@@ -1,6 +1,6 @@
-import { once } from 'node:events'
 import type { Argv } from 'yargs'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { noteLine, printDocument } from '../../io/terminal/print.ts'
 
 /** One word of `keylime policy`, with its own options and help. */
 export interface PolicyAction<T> {
@@ -29,10 +29,9 @@ export async function writeResult(text: string | Iterable<string>, to: string | 
 /** The same without a word, as upstream's programs do. */
 export async function writeQuietly(text: string | Iterable<string>, to: string | undefined): Promise<number> {
   if (isFile(to)) await writeFileAtomic(to, text, 0o644)
-  else if (typeof text === 'string') process.stdout.write(text)
-  else for (const piece of text) if (!process.stdout.write(piece)) await once(process.stdout, 'drain')
+  else await printDocument(text)
   return 0
 }
 
 /** Notes to people go to standard error. */
-export const tell = (note: string): void => void process.stderr.write(`${note}\n`)
+export const tell = (note: string): void => noteLine(note)

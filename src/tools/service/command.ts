@@ -10,6 +10,7 @@ import { keylimeDirectory } from '../../config/files.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { applyAction } from './apply-action.ts'
 import { type Action, installPlan, type ServicePlace, type Uninstall, uninstallPlan, unitName } from './service-plan.ts'
 import { SERVICE_ROLES, type ServiceRole } from './service-role.ts'
@@ -57,7 +58,7 @@ export const command = {
       throw new KeylimeError('refused', `only root can ${argv.action} a service`, { hint: `sudo keylime service ${argv.action} ${role}` })
     if (!argv.yes && !(await confirmed())) return 1
     for (const action of plan) await applyAction(action, live)
-    process.stderr.write(live && argv.action === 'install' ? `${unitName(role)} is running\n` : 'done\n')
+    noteLine(live && argv.action === 'install' ? `${unitName(role)} is running` : 'done')
     return 0
   },
 }
@@ -68,8 +69,8 @@ function placeOf({ root = '', keylimeDir }: Arguments): ServicePlace {
     throw new KeylimeError('usage', `--root: there is no directory ${root}`, { hint: 'mount or make it first' })
   const exported = process.env['KEYLIME_DIR']
   if (keylimeDir === undefined && exported && path.resolve(exported) !== keylimeDirectory({}))
-    process.stderr.write(
-      `warning: KEYLIME_DIR=${exported} of this shell has no effect here; --keylime-dir names another directory than ${keylimeDirectory({})}\n`,
+    noteLine(
+      `warning: KEYLIME_DIR=${exported} of this shell has no effect here; --keylime-dir names another directory than ${keylimeDirectory({})}`,
     )
   return { root, executable: process.execPath, keylimeDir: path.resolve(keylimeDir ?? keylimeDirectory({})) }
 }
@@ -85,8 +86,8 @@ const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: regi
 const configText = (role: ServiceRole): string => describeAsFile(role, TABLES[role])
 
 function show(plan: Action[], argv: Arguments): void {
-  if (argv.json) process.stdout.write(`${JSON.stringify(plan.map(({ tell, ...action }) => ({ action: action.do, tell })))}\n`)
-  else process.stdout.write(`${plan.map((action) => `  ${action.tell}`).join('\n')}\n`)
+  if (argv.json) printJson(plan.map(({ tell, ...action }) => ({ action: action.do, tell })))
+  else printLines(plan.map((action) => `  ${action.tell}`))
 }
 
 async function confirmed(): Promise<boolean> {

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import { printLine } from '../../io/terminal/print.ts'
 import { encryptUserdata, KEYS_FILE, PAYLOAD_FILE } from './encrypt-userdata.ts'
 
 interface Arguments {
@@ -19,7 +20,7 @@ export const command = {
 
   async run({ file }: Arguments): Promise<number> {
     await encryptUserdata(file, process.cwd())
-    process.stdout.write(`${PAYLOAD_FILE} holds the encrypted file, ${KEYS_FILE} its key and shares: keep the latter secret\n`)
+    printLine(`${PAYLOAD_FILE} holds the encrypted file, ${KEYS_FILE} its key and shares: keep the latter secret`)
     return 0
   },
 }

@@ -1,20 +1,21 @@
 import { isKeylimeError } from '../../core/errors.ts'
+import { printLine, printLines } from '../../io/terminal/print.ts'
 import { encryptUserdata, KEYS_FILE, PAYLOAD_FILE } from './encrypt-userdata.ts'
 
 /** `keylime_userdata_encrypt FILE`: upstream's two lines, status 255 without a file (policies E.9). */
 export async function runUpstream(args: string[]): Promise<number> {
   const [file] = args
   if (file === undefined) {
-    process.stdout.write('Please pass in a file input file to encrypt\n')
+    printLine('Please pass in a file input file to encrypt')
     return 255
   }
   try {
     await encryptUserdata(file, process.cwd())
   } catch (error) {
     if (!isKeylimeError(error)) throw error
-    process.stdout.write(`ERROR: ${error.message}\n`)
+    printLine(`ERROR: ${error.message}`)
     return 255
   }
-  process.stdout.write(`Writing keys to ${KEYS_FILE}\nWriting encrypted data to ${PAYLOAD_FILE}\n`)
+  printLines([`Writing keys to ${KEYS_FILE}`, `Writing encrypted data to ${PAYLOAD_FILE}`])
   return 0
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { until } from '../../servers.ts'
-import { enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
+import { bootLikeRealMachine, enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const bed = new VerifierBed({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.02' })
@@ -11,6 +11,7 @@ const NAMES = ['p', 'q']
 beforeAll(async () => {
   await bed.start()
   for (const id of IDS) machines.set(id, await bed.machine())
+  for (const machine of machines.values()) bootLikeRealMachine(machine)
 })
 afterAll(() => bed.stop())
 

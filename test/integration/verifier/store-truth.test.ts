@@ -8,7 +8,7 @@ import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { runtimePolicy } from '../../ima.ts'
 import { testLogger, until } from '../../servers.ts'
-import { enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
+import { bootLikeRealMachine, enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const bed = new VerifierBed({
@@ -46,6 +46,7 @@ async function restartAfter(change: () => void): Promise<void> {
 
 async function attested(id: string, changes: Record<string, unknown> = {}): Promise<SimulatedAgent> {
   const agent = await bed.machine()
+  if ('mb_policy' in changes || 'mb_policy_name' in changes) bootLikeRealMachine(agent)
   expect(await bed.add(id, agent, changes)).toMatchObject({ status: 200 })
   await bed.inState(id, 3)
   return agent
@@ -166,6 +167,7 @@ describe('whatever is stored is shown, with the reason, and can be deleted and u
     await until('attested on', async () => (await bed.status('kept-by-id')).attestation_count > before)
     const state = JSON.stringify({ scrtm_and_bios: [] })
     const booted = await bed.machine()
+    bootLikeRealMachine(booted)
     expect((await bed.add('booted', booted, { mb_policy: state })).status).toBe(200)
     await restartAfter(() => {
       home['KEYLIME_VERIFIER_MEASURED_BOOT_POLICY_NAME'] = 'example'

@@ -163,7 +163,7 @@ function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): str
     const names = Object.values(parseMessage(policyNames[kind], response.results, 'the verifier’s answer')).flat()
     return names.length > 0 ? names : [`no ${kind === 'mb' ? 'measured boot' : 'runtime'} policy is stored`]
   }
-  if (action === 'show') return [JSON.stringify(response.results, null, 2)]
+  if (action === 'show') return JSON.stringify(response.results, null, 2).split('\n')
   return [`policy ${name} ${action === 'add' ? 'stored' : action === 'update' ? 'replaced' : 'deleted'}`]
 }
 

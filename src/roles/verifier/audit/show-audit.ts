@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { type AuditLine, asciiJson, readAuditLine } from '../../../core/audit/audit-line.ts'
 import { noteText, readNote } from '../../../core/audit/audit-note.ts'
 import { KeylimeError } from '../../../core/errors.ts'
@@ -8,6 +7,7 @@ import { readEvent } from '../../../core/events/verifier-event.ts'
 import { printable } from '../../../core/printable.ts'
 import { readLines } from '../../../io/audit/read-lines.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { noteLine, printDocument } from '../../../io/terminal/print.ts'
 import { auditFiles } from './configured-files.ts'
 
 export interface ShowArguments {
@@ -28,13 +28,13 @@ export async function showAudit(argv: ShowArguments): Promise<number> {
     for await (const bytes of readLines(file)) {
       number++
       const line = readAuditLine(bytes)
-      if (!line) process.stderr.write(printable(`warning: ${file}, line ${number} is no line of an audit log`).concat('\n'))
+      if (!line) noteLine(`warning: ${file}, line ${number} is no line of an audit log`)
       if (!line || (since !== null && Date.parse(line.time) < since) || !isAbout(line, argv.agent)) continue
       shown++
-      await print(argv.json ? asciiJson(line) : printable(`${line.time.replace(/\.\d+Z$/, 'Z')}  ${lineText(line)}`))
+      await printDocument(`${printable(argv.json ? asciiJson(line) : `${line.time.replace(/\.\d+Z$/, 'Z')}  ${lineText(line)}`)}\n`) // waits for a slow reader: a log may be larger than memory
     }
   }
-  if (shown === 0 && !argv.json) process.stderr.write('no event fits; without --agent and --since all are shown\n')
+  if (shown === 0 && !argv.json) noteLine('no event fits; without --agent and --since all are shown')
   return 0
 }
 
@@ -61,9 +61,4 @@ function sinceTime(text: string, now: number): number {
   if (Number.isNaN(time))
     throw new KeylimeError('usage', `"${text}" is no time`, { hint: 'such as 90s, 30m, 2h, 7d, 2026-11-28 or 2026-11-28T08:00Z' })
   return time
-}
-
-/** Waits for a slow reader: a log may be larger than memory. */
-async function print(line: string): Promise<void> {
-  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type ChainReport, createChainVerifier } from '../../../core/audit/verify-chain.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { readLines, STANDARD_INPUT } from '../../../io/audit/read-lines.ts'
+import { printJson, printLines } from '../../../io/terminal/print.ts'
 import { auditFiles } from './configured-files.ts'
 import { reportJson, reportLines } from './render-report.ts'
 
@@ -22,8 +23,8 @@ export async function verifyAudit(argv: VerifyArguments): Promise<number> {
     throw new KeylimeError('usage', 'a head is a SHA-256 in 64 hexadecimal digits', { hint: '`keylime verifier audit verify` prints it' })
   const files = await auditFiles(argv.files, argv.config)
   const report = await settledReport(files, head)
-  const lines = argv.json ? [JSON.stringify(reportJson(files, report))] : reportLines(report, head)
-  process.stdout.write(`${lines.join('\n')}\n`)
+  if (argv.json) printJson(reportJson(files, report))
+  else printLines(reportLines(report, head))
   return report.intact ? 0 : 1
 }
 

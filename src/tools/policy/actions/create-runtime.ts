@@ -1,5 +1,6 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { printJson } from '../../../io/terminal/print.ts'
 import { Terminal } from '../../../io/terminal/terminal.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { type CreateOptions, createdPieces, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
@@ -92,7 +93,6 @@ export const createRuntime: PolicyAction<Arguments> = {
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 
-const printJson = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
 const jsonNotes: Notes = {
   tell: (text) => printJson({ event: 'note', text }),
   progress: (text) => printJson({ event: 'progress', text }),

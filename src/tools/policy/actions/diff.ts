@@ -6,6 +6,7 @@ import { comparePolicies, type PolicyDifference } from '../../../core/policy/com
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { noteLine, printJson, printLines } from '../../../io/terminal/print.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
 import { eachImaLine } from '../read-ima-list.ts'
 
@@ -40,8 +41,8 @@ export const diff: PolicyAction<Arguments> = {
         hint: 'keylime policy diff POLICY OTHER, or keylime policy diff POLICY --log FILE [--patch FILE]',
       })
     const differences = comparePolicies(policy, await readPlain(argv.other))
-    if (argv.json) process.stdout.write(`${JSON.stringify({ equal: differences.length === 0, differences })}\n`)
-    else process.stdout.write(differences.map(differenceText).join(''))
+    if (argv.json) printJson({ equal: differences.length === 0, differences })
+    else printLines(differences.flatMap(differenceLines))
     return differences.length === 0 ? 0 : 1
   },
 }
@@ -51,16 +52,14 @@ const readPlain = async (name: string) => plainPolicy(await readText(name), { ke
 async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
   const { failures, accept, logHash, hopeless } = compareLog(parseRuntimePolicy(policy), await imaLines(log))
   if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
-  if (asJson) process.stdout.write(`${JSON.stringify({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash })}\n`)
-  else process.stdout.write(failures.map(failureText).join(''))
+  if (asJson) printJson({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash })
+  else printLines(failures.flatMap(failureLines))
   if (!asJson && logHash !== null)
-    process.stderr.write(
-      `the list has template hashes of ${logHash}: set ima.log_hash_alg of the policy to "${logHash}", no line has to be accepted for that\n`,
+    noteLine(
+      `the list has template hashes of ${logHash}: set ima.log_hash_alg of the policy to "${logHash}", no line has to be accepted for that`,
     )
   if (!asJson && hopeless > 0)
-    process.stderr.write(
-      `${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them\n`,
-    )
+    noteLine(`${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them`)
   return failures.length === 0 ? 0 : 1
 }
 
@@ -70,17 +69,16 @@ async function imaLines(file: string): Promise<string[]> {
   return lines
 }
 
-const differenceText = ({ path, change, added, removed }: PolicyDifference): string =>
-  [
-    `${change} ${path}\n`,
-    ...removed.map((item) => `  - ${typeof item === 'string' ? item : JSON.stringify(item)}\n`),
-    ...added.map((item) => `  + ${typeof item === 'string' ? item : JSON.stringify(item)}\n`),
-  ].join('')
+const differenceLines = ({ path, change, added, removed }: PolicyDifference): string[] => [
+  `${change} ${path}`,
+  ...removed.map((item) => `  - ${typeof item === 'string' ? item : JSON.stringify(item)}`),
+  ...added.map((item) => `  + ${typeof item === 'string' ? item : JSON.stringify(item)}`),
+]
 
-function failureText({ eventId, context: { message, got, expected, line } }: Failure): string {
+function failureLines({ eventId, context: { message, got, expected, line } }: Failure): string[] {
   const facts = [
     ...(typeof got === 'string' ? [`got ${got}`] : []),
     ...(Array.isArray(expected) && expected.length > 0 ? [`listed ${expected.join(', ')}`] : []),
   ]
-  return `line ${String(line)}: ${eventId}: ${message}\n${facts.map((fact) => `  ${fact}\n`).join('')}`
+  return [`line ${String(line)}: ${eventId}: ${message}`, ...facts.map((fact) => `  ${fact}`)]
 }

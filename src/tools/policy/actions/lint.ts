@@ -7,6 +7,7 @@ import { lintPolicy } from '../../../core/policy/lint-policy.ts'
 import { policyKind } from '../../../core/policy/merge-policies.ts'
 import type { PolicyWarning } from '../../../core/policy/policy-warning.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { printJson, printLines } from '../../../io/terminal/print.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
 
 interface Arguments {
@@ -31,8 +32,8 @@ export const lint: PolicyAction<Arguments> = {
     if (!name) throw new KeylimeError('usage', 'there is no policy to check', { hint: 'keylime policy lint FILE' })
     const text = plainPolicy(await readText(name), { key: null, required: false })
     const warnings = lintText(text, argv.runtimePolicy === undefined ? null : 'runtime')
-    if (argv.json) process.stdout.write(`${JSON.stringify(warnings)}\n`)
-    else for (const { path, message } of warnings) process.stdout.write(`${path}: ${message}\n`)
+    if (argv.json) printJson(warnings)
+    else printLines(warnings.map(({ path, message }) => `${path}: ${message}`))
     return warnings.length === 0 ? 0 : 1
   },
 }

@@ -1,4 +1,5 @@
 import { BOOT_POLICY_NAMES } from '../../../core/measured-boot/boot-policy.ts'
+import { printJson, printLine, printLines } from '../../../io/terminal/print.ts'
 import { file, json, type PolicyAction, tell } from '../policy-action.ts'
 import { type TestOptions, testPolicies } from '../test-policy.ts'
 
@@ -33,17 +34,17 @@ export const test: PolicyAction<Arguments> = {
 
   async run(argv) {
     const failures = await testPolicies(argv, tell)
-    if (argv.json) process.stdout.write(`${JSON.stringify({ accepted: failures.length === 0, failures })}\n`)
-    else if (failures.length === 0) process.stdout.write('accepted\n')
+    if (argv.json) printJson({ accepted: failures.length === 0, failures })
+    else if (failures.length === 0) printLine('accepted')
     else {
-      const lines = failures.map(({ eventId, context: { message, ...facts } }) => `${eventId}: ${message}\n${factLines(facts)}`)
-      process.stdout.write(`refused: ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}\n${lines.join('')}`)
+      printLine(`refused: ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}`)
+      printLines(failures.flatMap(({ eventId, context: { message, ...facts } }) => [`${eventId}: ${message}`, ...factLines(facts)]))
     }
     return failures.length === 0 ? 0 : ATTESTATION_FAILED
   },
 }
 
 const factLines = (facts: Record<string, unknown>) =>
-  Object.entries(facts)
-    .map(([name, value]) => `  ${name}: ${typeof value === 'string' ? JSON.stringify(value).slice(1, -1) : JSON.stringify(value)}\n`)
-    .join('')
+  Object.entries(facts).map(
+    ([name, value]) => `  ${name}: ${typeof value === 'string' ? JSON.stringify(value).slice(1, -1) : JSON.stringify(value)}`,
+  )

@@ -1,5 +1,6 @@
 import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
+import { noteLine } from '../../../io/terminal/print.ts'
 import { type CreateOptions, createdText, createRuntimePolicy, type Notes } from '../create-runtime.ts'
 
 /** What upstream's two programs have in common: digests stay though the excludes match them, no source is no error, nor is a repository that is not signed. */
@@ -7,7 +8,7 @@ export const UPSTREAM_CREATE = { keepExcluded: true, mayBeEmpty: true, allowUnsi
 
 export const NO_LOG = '/dev/null'
 
-export const upstreamNotes: Notes = { tell: (note) => void process.stderr.write(`${note}\n`), progress: () => undefined }
+export const upstreamNotes: Notes = { tell: (note) => noteLine(note), progress: () => undefined }
 
 /** Upstream's text of a policy: one line, as Python prints it. */
 export async function createdLine(options: CreateOptions): Promise<string> {

@@ -2,6 +2,7 @@ import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { noteLine } from '../../../io/terminal/print.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { createRuntimePolicy, legacyListText } from '../create-runtime.ts'
 import { writeQuietly } from '../policy-action.ts'
@@ -96,7 +97,7 @@ export async function runUpstream(args: string[]): Promise<number> {
   const program = kinds && kind !== undefined && Object.hasOwn(kinds, kind) ? kinds[kind] : undefined
   if (program) return runProgram(program, rest)
   help(process.stderr)
-  process.stderr.write(`keylime-policy: error: invalid choice: '${kinds ? (kind ?? '') : action}'\n`)
+  noteLine(`keylime-policy: error: invalid choice: '${kinds ? (kind ?? '') : action}'`)
   return 2
 }
 

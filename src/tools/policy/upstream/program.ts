@@ -1,5 +1,6 @@
 import { type ArgumentKind, type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
+import { noteLine, printLine, printOwn } from '../../../io/terminal/print.ts'
 
 /** One of upstream's policy programs, or a word of one. */
 export interface UpstreamProgram {
@@ -21,11 +22,13 @@ export async function runProgram(program: UpstreamProgram, args: readonly string
   const usage = usageText(program.name, program.arguments)
   const result = parseArguments(program.arguments, args)
   if (result.kind === 'help') {
-    process.stdout.write(usage)
+    printOwn(usage)
     return 0
   }
   const wrong = (message: string): number => {
-    process.stderr.write(program.errorFirst ? `error: ${message}\n${usage}` : `${usage}${program.name}: error: ${message}\n`)
+    if (program.errorFirst) noteLine(`error: ${message}`)
+    printOwn(usage, process.stderr)
+    if (!program.errorFirst) noteLine(`${program.name}: error: ${message}`)
     return 2
   }
   if (result.kind === 'error') return wrong(result.message)
@@ -36,7 +39,7 @@ export async function runProgram(program: UpstreamProgram, args: readonly string
   } catch (failure) {
     if (failure instanceof UsageError) return wrong(failure.message)
     if (!isKeylimeError(failure)) throw failure
-    process.stderr.write(`${causeChain(failure).join(': ')}\n`)
+    noteLine(causeChain(failure).join(': '))
     return 1
   }
 }
@@ -44,12 +47,12 @@ export async function runProgram(program: UpstreamProgram, args: readonly string
 /** Of the older programs: without arguments the usage, and status 0. */
 export async function runOrHelp(program: UpstreamProgram, args: readonly string[]): Promise<number> {
   if (args.length > 0) return runProgram(program, args)
-  process.stdout.write(usageText(program.name, program.arguments))
+  printOwn(usageText(program.name, program.arguments))
   return 0
 }
 
 /** What the older programs say on standard output when they refuse. */
 export function told(message: string): number {
-  process.stdout.write(`${message}\n`)
+  printLine(message)
   return 1
 }
