@@ -48,7 +48,8 @@ const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Prom
 
 endWithReader()
 const given = process.argv.slice(2)
-const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given
+/** `keylime help ROLE` and `keylime ROLE help` are what they look like. */
+const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given[1] === 'help' ? [given[0]!, ...given.slice(2), '--help'] : given
 const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)
 const upstream = UPSTREAM[path.basename(process.argv0)]
 
@@ -133,9 +134,8 @@ function unknownRole(word: string): KeylimeError {
 
 function failUsage(message: string | undefined, error: Error | undefined, cli: { help(): unknown }): never {
   if (error) throw error
-  process.stderr.write(
-    `error: ${message}\nhint: "keylime ${args[0] && !args[0].startsWith('-') ? `${args[0]} ` : ''}--help" shows what there is\n`,
-  )
+  const words = args.filter((arg, i) => !arg.startsWith('-') && i < 2 && (i === 0 || args[0] === 'policy' || args[1] === 'audit'))
+  process.stderr.write(`error: ${message}\nhint: "keylime ${words.map((word) => `${word} `).join('')}--help" shows what there is\n`)
   void cli
   process.exit(2)
 }

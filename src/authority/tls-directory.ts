@@ -53,9 +53,16 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
         alternativeNames: name === 'server' ? serverNames(request.names) : [{ type: 'dns', value: 'client' }],
         keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
       })
+      if (name === 'client') await letGroupIn(directory)
     }
   })
   return directory
+}
+
+/** Who is in the group of the service is an operator: the tenant's key is for them too. The keys of the authority and of the server are not. */
+async function letGroupIn(directory: string): Promise<void> {
+  await fs.chmod(directory, 0o750)
+  await fs.chmod(path.join(directory, 'client-private.pem'), 0o640)
 }
 
 /**

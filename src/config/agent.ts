@@ -3,7 +3,6 @@ import {
   boolean,
   contactHost,
   host,
-  integer,
   integerBetween,
   list,
   oneOf,
@@ -96,7 +95,7 @@ export const agentOptions = options({
   payload_key: option({
     parse: path,
     default: 'default',
-    doc: 'RSA key to which U and V are encrypted; made when missing. `default` is payload-private.pem.',
+    doc: 'RSA key to which U and V are encrypted; made when missing. `default` is payload-private.pem; where that is missing and server-private.pem is an RSA key, as older agents in Rust left it, it is that key, and quotes go on binding it.',
   }),
   payload_key_password: option({ parse: secret, default: new Secret(''), secret: true, doc: 'Password of payload_key. Empty: none.' }),
   trusted_client_ca: option({
@@ -218,12 +217,16 @@ export const agentOptions = options({
     doc: 'Log of what systemd measures after the boot (PCR 11, 15 and others); `default` is /run/log/systemd/tpm2-measure.log. Sent to the verifier where it exists.',
   }),
   exponential_backoff_initial_delay: option({
-    parse: integer,
+    parse: integerBetween(0, 2_147_483_647),
     default: 10_000,
     doc: 'Milliseconds until the second attempt to register; then doubled each time.',
   }),
   exponential_backoff_max_retries: option({ parse: integerBetween(0, 1000), default: 5, doc: 'Further attempts to register.' }),
-  exponential_backoff_max_delay: option({ parse: integer, default: 300_000, doc: 'Longest pause between two attempts, in milliseconds.' }),
+  exponential_backoff_max_delay: option({
+    parse: integerBetween(0, 2_147_483_647),
+    default: 300_000,
+    doc: 'Longest pause between two attempts, in milliseconds.',
+  }),
   enable_iak_idevid: option({ parse: boolean, default: false, doc: 'Register with the device identity keys IAK and IDevID.' }),
   iak_idevid_template: option({
     parse: oneOf('', 'default', 'detect', 'H-1', 'H-2', 'H-3', 'H-4', 'H-5', 'manual'),

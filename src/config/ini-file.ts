@@ -34,6 +34,8 @@ interface OpenEntry {
   line: number
   indent: number
   lines: string[]
+  /** Brackets that are open behind the last line. */
+  brackets: number
 }
 
 class IniReader {
@@ -58,10 +60,11 @@ class IniReader {
     const indent = line.length - line.trimStart().length
     if (this.#open && (indent > this.#open.indent || this.#openArray())) {
       this.#open.lines.push(body)
+      this.#open.brackets += openedIn(body)
       return
     }
     this.#close()
-    const header = /^\[(.+)\](\s*#.*)?$/.exec(body)
+    const header = this.#dialect === 'toml' ? /^\[(.+)\](\s*#.*)?$/.exec(body) : /^\[(.+)\]/.exec(body) // Python leaves aside what stands behind
     if (header) this.#header(header[1] ?? '', number)
     else this.#option(body, indent, number)
   }
@@ -77,17 +80,18 @@ class IniReader {
   }
 
   #option(body: string, indent: number, number: number): void {
-    const parts = /^(.*?)\s*[=:]\s*(.*)$/.exec(body)
-    if (!parts?.[1]) {
+    const delimiter = body.search(/[=:]/)
+    const [name, value] = [body.slice(0, Math.max(delimiter, 0)).trimEnd(), body.slice(delimiter + 1).trimStart()]
+    if (name === '') {
       this.#problems.push({ line: number, message: `"${shorten(body)}" is neither a section nor an option (name = value)` })
       return
     }
     if (this.#section === undefined) {
-      this.#problems.push({ line: number, message: `option "${shorten(parts[1])}" stands before any [section]` })
+      this.#problems.push({ line: number, message: `option "${shorten(name)}" stands before any [section]` })
       return
     }
-    const key = parts[1].toLowerCase().replace(/^"(.*)"$/, '$1')
-    this.#open = { section: this.#section, key, line: number, indent, lines: [parts[2] ?? ''] }
+    const key = this.#dialect === 'toml' ? name.toLowerCase().replace(/^"(.*)"$/, '$1') : name.toLowerCase()
+    this.#open = { section: this.#section, key, line: number, indent, lines: [value], brackets: openedIn(value) }
   }
 
   #close(): void {
@@ -96,7 +100,7 @@ class IniReader {
     if (!open) return
     if (!this.#once(`${open.section}.${open.key}`, open.line, `option "${open.key}" in [${open.section}]`)) return
     const joined = open.lines.join('\n').trim()
-    const value = this.#dialect === 'toml' ? tomlText(joined) : joined.replace(/^["\s]+|["\s]+$/g, '')
+    const value = this.#dialect === 'toml' ? tomlText(joined) : withoutQuotes(joined)
     this.#entries.push({ section: open.section, key: open.key, value, line: open.line })
   }
 
@@ -112,29 +116,59 @@ class IniReader {
 
   /** A TOML array may end on a later line that is not indented. */
   #openArray(): boolean {
-    if (this.#dialect !== 'toml' || !this.#open?.lines[0]?.startsWith('[')) return false
-    const text = this.#open.lines.map(withoutComment).join('\n')
-    return text.split('[').length > text.split(']').length
+    return this.#dialect === 'toml' && this.#open !== undefined && this.#open.lines[0]!.startsWith('[') && this.#open.brackets > 0
   }
 }
 
 /** The text of a TOML value: a quoted string with its escapes resolved, anything else as it stands, both without a comment behind it. */
 function tomlText(value: string): string {
   const basic = /^"((?:[^"\\]|\\.)*)"\s*(#.*)?$/.exec(value)
-  if (basic) return (basic[1] ?? '').replace(/\\(u[0-9a-fA-F]{4}|.)/g, (_, e: string) => resolveEscape(e))
+  if (basic) return (basic[1] ?? '').replace(/\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)/g, (_, e: string) => resolveEscape(e))
   const literal = /^'([^']*)'\s*(#.*)?$/.exec(value)
   if (literal) return literal[1] ?? ''
   return value.split('\n').map(withoutComment).join('\n').trim()
 }
 
-function withoutComment(line: string): string {
-  const match = /^((?:"(?:[^"\\]|\\.)*"|'[^']*'|[^"'#])*?)\s*#.*$/.exec(line)
-  return match ? (match[1] ?? '') : line
+/** How many more brackets the line opens than it closes. */
+const openedIn = (line: string): number => {
+  const text = withoutComment(line)
+  return text.split('[').length - text.split(']').length
 }
 
-function resolveEscape(code: string): string {
-  if (code.length === 5) return String.fromCharCode(Number.parseInt(code.slice(1), 16))
-  return { n: '\n', t: '\t', r: '\r' }[code] ?? code
+/** What stands before the first `#` outside of quotes; all of a line in which a quote does not end. */
+function withoutComment(line: string): string {
+  for (let at = 0; at < line.length; at++) {
+    const character = line[at]!
+    if (character === '#') return line.slice(0, at).trimEnd()
+    if (character !== '"' && character !== "'") continue
+    at = endOfQuote(line, at)
+    if (at < 0) return line
+  }
+  return line
+}
+
+function endOfQuote(line: string, start: number): number {
+  if (line[start] === "'") return line.indexOf("'", start + 1)
+  for (let at = start + 1; at < line.length; at++) {
+    if (line[at] === '"') return at
+    if (line[at] === '\\') at++
+  }
+  return -1
+}
+
+const isQuoteOrBlank = (character: string | undefined): boolean => character !== undefined && /["\s]/.test(character)
+
+function withoutQuotes(text: string): string {
+  let [start, end] = [0, text.length]
+  while (start < end && isQuoteOrBlank(text[start])) start++
+  while (end > start && isQuoteOrBlank(text[end - 1])) end--
+  return text.slice(start, end)
+}
+
+function resolveEscape(text: string): string {
+  if (text.length === 1) return { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' }[text] ?? text
+  const code = Number.parseInt(text.slice(1), 16)
+  return code <= 0x10ffff ? String.fromCodePoint(code) : text
 }
 
 function shorten(text: string): string {

@@ -105,8 +105,24 @@ export const httpUrl: Parse<string> = (value) => {
   throw new Error('must be an http or https URL, written whole, such as https://10.0.0.1:38080/revocations')
 }
 
-/** Seconds, as a decimal number of at least zero. */
+/** Seconds, as a decimal number from zero to what a timer can wait. */
 export const seconds: Parse<number> = (value) => {
+  const number = decimal(value)
+  if (number > MAX_TIMER_SECONDS) throw new Error(`must be at most ${MAX_TIMER_SECONDS} seconds (24 days)`)
+  return number
+}
+
+/** The same for what is only compared: up to a hundred years. */
+export const longSeconds: Parse<number> = (value) => {
+  const number = decimal(value)
+  if (number > 3_153_600_000) throw new Error('must be at most 3153600000 seconds (a hundred years)')
+  return number
+}
+
+/** Timers count milliseconds in 31 bits; a longer one would end at once. */
+export const MAX_TIMER_SECONDS = 2_147_483
+
+function decimal(value: string): number {
   if (!/^\+?(\d+\.?\d*|\.\d+)$/.test(value)) throw new Error('must be a number of seconds, such as 2 or 0.5')
   return Number(value)
 }

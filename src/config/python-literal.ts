@@ -21,10 +21,18 @@ const words = new Map<string, Literal>([
   ['null', null],
 ])
 
-const escapes: Record<string, string> = { n: '\n', t: '\t', r: '\r', '\\': '\\', "'": "'", '"': '"', '/': '/' }
+const escapes: Record<string, string> = {
+  ...{ n: '\n', t: '\t', r: '\r', a: '\x07', b: '\b', f: '\f', v: '\v', '\\': '\\', "'": "'", '"': '"', '/': '/', '\n': '' },
+}
+/** A character by its number, of which Python has four forms. */
+const NUMBERED = /^(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{1,3}))/
+const NUMBER = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?$/
+/** Lists and dictionaries inside each other: a setting has one or two, and each costs the reader a call. */
+const MAX_DEPTH = 100
 
 class LiteralReader {
   #at = 0
+  #depth = 0
   readonly #text: string
 
   constructor(text: string) {
@@ -33,15 +41,29 @@ class LiteralReader {
 
   value(): Literal {
     const next = this.#peek()
-    if (next === '[') return this.#sequence('[', ']')
-    if (next === '(') return this.#sequence('(', ')')
-    if (next === '{') return this.#dict()
+    if (next === '[') return this.#inside(() => this.#sequence('[', ']'))
+    if (next === '(') return this.#inside(() => this.#tuple())
+    if (next === '{') return this.#inside(() => this.#dict())
     if (next === "'" || next === '"') return this.#string()
     return this.#word()
   }
 
+  #inside(read: () => Literal): Literal {
+    if (++this.#depth > MAX_DEPTH) this.#fail()
+    const value = read()
+    this.#depth--
+    return value
+  }
+
   end(): void {
     if (this.#peek() !== '') this.#fail()
+  }
+
+  /** A value in brackets is the value itself; the comma makes a tuple of it. */
+  #tuple(): Literal {
+    const start = this.#at
+    const items = this.#sequence('(', ')')
+    return items.length === 1 && !/,\s*\)$/.test(this.#text.slice(start, this.#at)) ? items[0]! : items
   }
 
   #sequence(open: string, close: string): Literal[] {
@@ -81,10 +103,23 @@ class LiteralReader {
       if (character === quote) return out
       if (character !== '\\') out += character
       else {
-        const escaped = this.#text[this.#at++] ?? ''
-        out += escapes[escaped] ?? `\\${escaped}`
+        out += this.#escaped()
       }
     }
+  }
+
+  /** What stands behind a backslash; what Python does not know stays as it is. */
+  #escaped(): string {
+    const numbered = NUMBERED.exec(this.#text.slice(this.#at, this.#at + 9))
+    if (numbered) {
+      const [all, ...forms] = numbered
+      const code = Number.parseInt(forms.find((digits) => digits !== undefined)!, forms[3] === undefined ? 16 : 8)
+      if (code > 0x10ffff) return this.#fail()
+      this.#at += all.length
+      return String.fromCodePoint(code)
+    }
+    const character = this.#text[this.#at++] ?? ''
+    return escapes[character] ?? `\\${character}`
   }
 
   #word(): Literal {
@@ -92,7 +127,7 @@ class LiteralReader {
     if (!match) return this.#fail()
     const word = match[0]
     const known = words.get(word)
-    if (known === undefined && !/^[+-]?\d+(\.\d+)?$/.test(word)) return this.#fail()
+    if (known === undefined && !(NUMBER.test(word) && Number.isFinite(Number(word)))) return this.#fail()
     this.#at += word.length
     return known === undefined ? Number(word) : known
   }

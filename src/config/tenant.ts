@@ -26,7 +26,7 @@ export const tenantOptions = options({
   tpm_cert_store: option({
     parse: path,
     default: 'tpm_cert_store',
-    doc: 'Directory with the certificates of TPM makers (*.pem); a relative path is below KEYLIME_DIR.',
+    doc: 'Directory with the certificates of TPM makers, PEM or DER, whatever the files are called; a relative path is below KEYLIME_DIR.',
   }),
   max_payload_size: option({ parse: integer, default: 1_048_576, doc: 'Largest encrypted payload in bytes, as base64 text.' }),
   accept_tpm_hash_algs: option({ parse: list, default: ['sha512', 'sha384', 'sha256'], doc: 'Digests that an agent may use.' }),

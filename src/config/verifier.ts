@@ -9,6 +9,7 @@ import {
   integerBetween,
   list,
   literalList,
+  longSeconds,
   oneOf,
   option,
   options,
@@ -226,7 +227,7 @@ export const verifierOptions = options({
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
   revocation_retry_seconds: option({
-    parse: seconds,
+    parse: longSeconds,
     default: 86_400,
     section: 'revocations',
     ours: true,
@@ -241,4 +242,19 @@ export const verifierOptions = options({
   zmq_ip: option({ section: 'revocations', parse: host, default: '127.0.0.1', doc: 'Address on which ZeroMQ subscribers are served.' }),
   zmq_port: option({ section: 'revocations', parse: port, default: 8992, doc: 'Port on which ZeroMQ subscribers are served.' }),
   webhook_url: option({ section: 'revocations', parse: httpUrl, default: '', doc: 'URL that gets each revocation by POST.' }),
+  webhook_token: option({
+    section: 'revocations',
+    parse: secret,
+    default: new Secret(''),
+    secret: true,
+    ours: true,
+    doc: 'Token that webhook_url gets in `Authorization: Bearer`; empty: none.',
+  }),
+  webhook_proxy: option({
+    section: 'revocations',
+    parse: httpUrl,
+    default: '',
+    ours: true,
+    doc: 'HTTP proxy through which webhook_url is reached; empty: none. HTTP_PROXY of the environment has no effect.',
+  }),
 })

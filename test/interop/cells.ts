@@ -1,3 +1,5 @@
+import { createPublicKey } from 'node:crypto'
+import fs from 'node:fs'
 import path from 'node:path'
 import type { AgentKind } from './config-files.ts'
 import { Deployment, type Side, type Sides, type Variant } from './deployment.ts'
@@ -30,6 +32,9 @@ export const zeromq = (): Case[] => [
   cell('zeromq', { ...OURS, verifier: 'theirs' }, { overZeromq: true, release: OLDEST }),
 ]
 
+/** The directory of an older agent in Rust, and our agent on it: the key that it bound into PCR 16 stays. */
+export const rustDirectory = (): Case[] => [cell('rust-directory', { ...OURS, verifier: 'theirs' }, { rustDirectory: true })]
+
 const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })
 
 function cell(part: string, sides: Sides, variant: Variant = {}): Case {
@@ -54,10 +59,18 @@ async function runCell(sides: Sides, dir: string, variant: Variant): Promise<Out
       })
       facts[name] = ((performance.now() - start) / 1000).toFixed(1)
     }
+    if (variant.rustDirectory) for (const { dir: agent } of d.machines) demandSameKey(agent)
     return { passed: 1, failed: 0, facts, failures: [] }
   } catch (error) {
     return { passed: 0, failed: 1, facts, failures: [(error as Error).message] }
   } finally {
     await stopAll()
   }
+}
+
+function demandSameKey(directory: string): void {
+  const [tls, payload] = ['server-private.pem', 'payload-private.pem'].map((name) =>
+    createPublicKey(fs.readFileSync(path.join(directory, name))).export({ format: 'jwk' }),
+  )
+  if (tls?.n !== payload?.n) throw new Error(`${directory}: the agent made a new transport key`)
 }

@@ -1,7 +1,9 @@
+import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { privateKeyPem } from '../../src/core/pki/keys.ts'
 import { KEYLIME, unmount } from '../e2e/deployment.ts'
 import { adminClient, freePortPair, freePorts } from '../servers.ts'
 import { startSwtpm } from '../swtpm.ts'
@@ -24,6 +26,8 @@ export interface Variant {
   release?: string
   /** Revocations are published over ZeroMQ, and by no other way. */
   overZeromq?: boolean
+  /** Agents find the directory of an older agent in Rust: one RSA key for TLS and payload. */
+  rustDirectory?: boolean
 }
 
 /** What the verifier says of an agent. */
@@ -44,15 +48,17 @@ export class Deployment {
   readonly machines: Machine[] = []
   readonly #release: string
   readonly #overZeromq: boolean
+  readonly #rustDirectory: boolean
   readonly #services: Service[] = []
   ports!: Ports
   #env: Record<string, string> = {}
 
-  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false }: Variant = {}) {
+  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false, rustDirectory = false }: Variant = {}) {
     this.dir = dir
     this.sides = sides
     this.#release = release
     this.#overZeromq = overZeromq
+    this.#rustDirectory = rustDirectory
   }
 
   /** Of one role. */
@@ -90,6 +96,12 @@ export class Deployment {
     const id = `d432fbb3-d2f1-4a97-9ef7-75bd81c0${String(number).padStart(4, '0')}`
     const dir = this.at(`agent${number}`)
     fs.mkdirSync(path.join(dir, 'actions'), { recursive: true })
+    if (this.#rustDirectory)
+      fs.writeFileSync(
+        path.join(dir, 'server-private.pem'),
+        privateKeyPem(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey),
+        { mode: 0o600 },
+      )
     const [port] = (await freePorts(1)) as [number]
     const onTcp = this.sides.agent === 'rust' ? { port: await freePortPair() } : {} // its library knows no unix socket
     const tpm = await startSwtpm({ ekCertificate: true, caDirectory: this.at('maker'), ...onTcp })

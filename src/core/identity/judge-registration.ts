@@ -108,7 +108,7 @@ function checkStrict(field: string, certificate: Certificate, rules: Registratio
 
 /**
  * The TPM of a record is the one that its id is bound to; an EK certificate may come later, and none may go or change.
- * @param known the active record of the id. @throws KeylimeError `forbidden`.
+ * @param known the active record of the id. @throws KeylimeError `forbidden` that says what is another.
  */
 export function checkSameTpm(record: AgentRecord, known: AgentRecord | null): void {
   if (!known) return
@@ -116,7 +116,18 @@ export function checkSameTpm(record: AgentRecord, known: AgentRecord | null): vo
   const sameAk = parsePublicArea(known.ak).name.equals(parsePublicArea(record.ak).name)
   const sameCertificate =
     known.ekCertificate === null || (record.ekCertificate !== null && known.ekCertificate.equals(record.ekCertificate))
-  if (!sameEk || !sameAk || !sameCertificate) throw new KeylimeError('forbidden', IDENTITY_CHANGED)
+  if (!sameEk || !sameAk || !sameCertificate)
+    throw new KeylimeError('forbidden', `${IDENTITY_CHANGED} (${whatChanged(record.agentId, { sameEk, sameAk })})`)
+}
+
+/** The id that every agent has whose configuration names none. */
+const DEFAULT_ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
+
+function whatChanged(agentId: string, { sameEk, sameAk }: { sameEk: boolean; sameAk: boolean }): string {
+  if (!sameEk && agentId === DEFAULT_ID)
+    return 'another machine has registered with this id, which is the default of every agent: set uuid = "hash_ek" in agent.conf'
+  if (!sameEk) return 'another TPM, or another endorsement key of this one, has registered with this id'
+  return sameAk ? 'the EK certificate is another' : 'the same TPM has registered with another attestation key'
 }
 
 function checkKeyOfCertificate(keyField: string, key: PublicArea, certificateField: string, certificate: Certificate | null): void {

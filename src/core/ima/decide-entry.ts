@@ -7,7 +7,7 @@ import { acceptanceMeaning } from './acceptance-words.ts'
 import { type DmEventName, isDmEventName } from './device-mapper/dm-event.ts'
 import { judgeDmEvent } from './device-mapper/judge-dm-event.ts'
 import { expectedColumn, type ImaEntry, inLowerCase, templateHash } from './entry.ts'
-import { isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
+import { formDefect, isWellFormed, type SignatureDefect, signatureDefect, verifyFileSignature } from './file-signature.ts'
 import { KERNEL_HASHES } from './kernel-hashes.ts'
 import type { KeyLookup } from './keyring.ts'
 import { type Learned, learnKey, readLoggedKey } from './learned-from-log.ts'
@@ -67,7 +67,7 @@ function judgeFile(entry: ImaEntry, line: number, judging: Judging, expected: st
   if (entry.column !== expected) return misfit(entry, line, policy.logHash, expected)
   if (entry.template === 'ima-buf') return judgeBuffer(entry, line, judging)
   if (entry.extra.length > 0 && !isWellFormed(entry.extra)) {
-    const message = `the signature of ${shown(entry.name)} is malformed`
+    const message = `the signature of ${shown(entry.name)} is malformed: ${formDefect(entry.extra)}`
     return failure('ima', 'validation.ima_hash', { message, line, path: entry.name, got: entry.extra.toString('hex', 0, 64) })
   }
   if (policy.digests.accepts(entry)) return null

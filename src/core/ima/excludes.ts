@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../errors.ts'
-import { translatePythonRegex } from './python-regex.ts'
+import { isUncertain, regexDefect, translatePythonRegex } from './python-regex.ts'
 
 /** Whether a name is excluded from the runtime policy. */
 export interface Excludes {
@@ -13,6 +13,7 @@ const MAX_LENGTH = 4096
 const MAX_COUNT = 10_000
 /** Steps of RE2's program, of all expressions together: a character of a name costs at most so many. */
 const MAX_STEPS = 300_000
+const ASCII = /^[\0-\x7f]*$/
 const NONE: Excludes = Object.assign(() => false, { steps: 0 })
 
 /**
@@ -31,11 +32,15 @@ export function compileExcludes(expressions: readonly string[], where: string): 
       if (steps > MAX_STEPS) throw new Error('the expressions up to this one are too large to be matched in good time')
       return pattern
     } catch (cause) {
-      throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${(cause as Error).message}`, {
+      throw new KeylimeError('invalid_request', `${where}[${i}]: ${JSON.stringify(text.slice(0, 80))}: ${regexDefect(text, cause)}`, {
         cause,
       })
     }
   })
-  const all = RE2JS.compile(`^(?:${translated.join('|')})`)
-  return Object.assign((name: string) => all.test(name), { steps })
+  const certain = translated.filter((_, i) => !isUncertain(expressions[i]!, 'é'))
+  const [all, ofOthers] = [translated, certain].map((patterns) =>
+    patterns.length === 0 ? null : RE2JS.compile(`^(?:${patterns.join('|')})`),
+  )
+  if (certain.length === translated.length) return Object.assign((name: string) => all!.test(name), { steps })
+  return Object.assign((name: string) => (ASCII.test(name) ? all! : ofOthers)?.test(name) ?? false, { steps })
 }

@@ -22,6 +22,12 @@ const HEADER_SIZE = 9
 export const isWellFormed = (signature: Buffer): boolean =>
   signature.length >= HEADER_SIZE && HEADER_SIZE + signature.readUInt16BE(7) === signature.length
 
+/** Why a `sig` field is not well formed, for people. */
+export const formDefect = (signature: Buffer): string =>
+  signature.length < HEADER_SIZE
+    ? `it has ${signature.length} bytes, and its header alone has ${HEADER_SIZE}`
+    : `its header says ${signature.readUInt16BE(7)} bytes, and ${signature.length - HEADER_SIZE} are there`
+
 /** Why a signature allows nothing. */
 export interface SignatureDefect {
   /** Hex. */
@@ -33,9 +39,11 @@ export interface SignatureDefect {
 export function signatureDefect({ extra }: ImaEntry, rings: Iterable<Pick<KeyLookup, 'get'>>): SignatureDefect | null {
   if (!isWellFormed(extra)) return null
   const keyId = extra.toString('hex', 3, 7)
-  const known = findKey(rings, extra.readUInt32BE(3)) !== undefined
-  const reason = known ? `its signature by key ${keyId} does not hold` : `it is signed by key ${keyId}, which the policy does not know`
-  return { keyId, reason }
+  const key = findKey(rings, extra.readUInt32BE(3))
+  if (!key) return { keyId, reason: `it is signed by key ${keyId}, which the policy does not know` }
+  const [size, made] = [extra.length - HEADER_SIZE, (key.asymmetricKeyDetails?.modulusLength ?? 0) / 8]
+  if (made > 0 && size !== made) return { keyId, reason: `its signature has ${size} bytes, and key ${keyId} makes signatures of ${made}` }
+  return { keyId, reason: `its signature by key ${keyId} does not hold` }
 }
 
 /**

@@ -45,7 +45,14 @@ export function imaPolicy(
       effort?.spend(progress.learned.length * LEARNED_COST)
       const learned = parseLearned(list === '' ? '' : progress.learned) // without new lines nobody asks for it
       const verify = effort ? withEffort(verifyDigest, effort) : verifyDigest
-      const judging = { policy, bootAggregates: digestsOf(bootAggregates), failOnViolation, learned, verifyDigest: verify, effort }
+      const judging = {
+        policy,
+        bootAggregates: list === '' ? [] : digestsOf(bootAggregates),
+        failOnViolation,
+        learned,
+        verifyDigest: verify,
+        effort,
+      }
       const pcr10 = progress.pcr10 ?? Buffer.alloc(digestSize(pcrs.hash))
       const { logHash } = policy
       const make = list.length < SHORT_LIST ? pcrReplay : makeReplay
@@ -55,6 +62,9 @@ export function imaPolicy(
     },
   }
 }
+
+/** A round of a machine that has measured nothing new is the usual one. */
+const NO_LINES = new LogLines('')
 
 /** Lazily: only an entry boot_aggregate asks for them. */
 const digestsOf = (aggregates: Iterable<{ digest: string }>): Iterable<string> => ({
@@ -74,7 +84,7 @@ interface Log {
 
 function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): { failures: Failure[]; progress: ImaProgress } {
   const failures = collector()
-  const lines = new LogLines(list)
+  const lines = list === '' ? NO_LINES : new LogLines(list)
   const data = new TemplateData()
   let atMatch = replay.isThere ? { line: 0, learned: progress.learned } : null
   let afterViolation = false

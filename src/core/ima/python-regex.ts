@@ -37,12 +37,22 @@ export function translatePythonRegex(text: string): string {
   return out
 }
 
+const BOUNDARY = /\\[bB]/
+const NOT_ASCII = /[^\0-\x7f]/
+
+/**
+ * Whether the translated expression may have another meaning for `text` than to Python: where a word ends is found for ASCII alone, and to Python `é` is a
+ * letter. Then it must not count as a match.
+ */
+export const isUncertain = (expression: string, text: string): boolean => BOUNDARY.test(expression) && NOT_ASCII.test(text)
+
 function translateEscape(text: string, at: number, inClass: boolean): { pattern: string; length: number } {
   const letter = text[at + 1]
   if (letter === undefined) throw new Error('a backslash stands at the end')
   const unicode = /^(?:u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})/.exec(text.slice(at + 1, at + 10))?.[0]
   if (unicode) return { pattern: `\\x{${unicode.slice(1)}}`, length: unicode.length + 1 }
-  if (/[1-9]/.test(letter)) throw new Error(`\\${letter} refers to a group: that cannot be matched in linear time`)
+  if (/[1-9]/.test(letter))
+    throw new Error(`\\${letter} refers to a group, which cannot be matched in linear time: write what the group stands for`)
   const octal = /^0[0-7]{0,2}/.exec(text.slice(at + 1, at + 4))?.[0]
   if (octal) return { pattern: `\\x{${Number.parseInt(octal, 8).toString(16)}}`, length: octal.length + 1 }
   if (inClass && letter === 'W') throw new Error('\\W inside of [...] is not supported: write the characters')
@@ -56,9 +66,32 @@ function translateEscape(text: string, at: number, inClass: boolean): { pattern:
 const literal = (character: string) => (/[!-/:-@[-`{-~]/.test(character) ? `\\${character}` : character)
 
 function checkGroup(text: string): void {
-  if (/^\(\?(?:[=!]|<[=!])/.test(text)) throw new Error('lookahead and lookbehind cannot be matched in linear time')
-  if (text.startsWith('(?P=')) throw new Error('(?P=name) refers to a group: that cannot be matched in linear time')
-  if (text.startsWith('(?>') || text.startsWith('(?(')) throw new Error('atomic and conditional groups cannot be matched in linear time')
+  if (/^\(\?(?:[=!]|<[=!])/.test(text))
+    throw new Error(
+      'lookahead and lookbehind cannot be matched in linear time: write what is meant, not what is not, such as /usr/(?:bin|lib)/ in place of /(?!opt)',
+    )
+  if (text.startsWith('(?P='))
+    throw new Error('(?P=name) refers to a group, which cannot be matched in linear time: write what the group stands for')
+  if (text.startsWith('(?>') || text.startsWith('(?('))
+    throw new Error('atomic and conditional groups cannot be matched in linear time: write (?:…), and each case as an alternative')
   if (!/^\(\?(?:P<|:|[aimsux]+(?:-[imsx]+)?[:)]|-[imsx]+:)/.test(text)) throw new Error('a group begins with (? and something unknown')
-  if (/^\(\?[ims]*[aux]/.test(text)) throw new Error('the flags a, u and x are not supported')
+  if (/^\(\?[ims]*[aux]/.test(text))
+    throw new Error('the flags a, u and x are not supported: write the expression without blanks and comments, and [A-Za-z0-9_] for \\w')
+}
+
+const REPETITION = /[*+?}]\+/
+/** What RE2 says of expressions that Python takes. */
+const RE2_WORDS: readonly [said: RegExp, expression: RegExp, meaning: string][] = [
+  [
+    /nested repetition/,
+    REPETITION,
+    'possessive repetitions (*+, ++, ?+) cannot be matched in linear time: write * for *+, + for ++, ? for ?+',
+  ],
+  [/repeat count/, /\{/, 'a part may be repeated at most 1000 times: write * or + in place of so large a bound'],
+]
+
+/** Why an expression that Python takes is refused here, with a way to write it otherwise. */
+export function regexDefect(expression: string, cause: unknown): string {
+  const { message } = cause as Error
+  return RE2_WORDS.find(([said, form]) => said.test(message) && form.test(expression))?.[2] ?? message
 }

@@ -54,9 +54,10 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   natural(policy['release'], 'release', Number.MAX_SAFE_INTEGER)
   const ima = object(policy['ima'], 'ima')
   const logHash = ima['log_hash_alg']
-  if (typeof logHash !== 'string' || !isHashName(logHash)) throw bad('ima.log_hash_alg', 'must be sha1, sha256, sha384 or sha512')
+  if (typeof logHash !== 'string' || !isHashName(logHash))
+    throw bad('ima.log_hash_alg', orMissing(logHash, 'must be sha1, sha256, sha384 or sha512'))
   const keys = policy['verification-keys']
-  if (typeof keys !== 'string') throw bad('verification-keys', 'must be a text, "" for none')
+  if (typeof keys !== 'string') throw bad('verification-keys', orMissing(keys, 'must be a text, "" for none'))
   const excludes = texts(policy['excludes'], 'excludes')
   const parsed = {
     generator: natural(meta['generator'], 'meta.generator', 3),
@@ -75,21 +76,24 @@ export function parseRuntimePolicy(text: string): RuntimePolicy {
   return { ...parsed, isEmpty }
 }
 
+/** A member that is not there is not malformed. */
+const orMissing = (value: unknown, what: string): string => (value === undefined ? 'is missing' : what)
+
 const bad = (path: string, what: string) => new KeylimeError('invalid_request', `${path}: ${what}`)
 
 function object(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, orMissing(value, 'is not an object'))
   return value as Record<string, unknown>
 }
 
 function natural(value: unknown, path: string, max: number): number {
   if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > max)
-    throw bad(path, max > 3 ? 'must be a whole number' : `must be a whole number from 0 to ${max}`)
+    throw bad(path, orMissing(value, max > 3 ? 'must be a whole number' : `must be a whole number from 0 to ${max}`))
   return value
 }
 
 function texts(value: unknown, path: string): string[] {
-  if (!Array.isArray(value)) throw bad(path, 'must be a list of texts')
+  if (!Array.isArray(value)) throw bad(path, orMissing(value, 'must be a list of texts'))
   const wrong = value.findIndex((item) => typeof item !== 'string')
   if (wrong >= 0) throw bad(`${path}[${wrong}]`, 'must be a text')
   return value

@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../errors.ts'
-import { translatePythonRegex } from '../ima/python-regex.ts'
+import { isUncertain, regexDefect, translatePythonRegex } from '../ima/python-regex.ts'
 
 /** What GRUB writes before the command line that it hands to the kernel. */
 export const COMMAND_LINE_PREFIX = 'kernel_cmdline: '
@@ -29,8 +29,10 @@ export function compileCommandLine(expression: string, path: string): (text: str
     )
   try {
     const compiled = RE2JS.compile(translatePythonRegex(COMMAND_LINE_PREFIX + expression))
-    return (text) => text.length <= MAX_LENGTH && compiled.matches(text)
+    return (text) => text.length <= MAX_LENGTH && !isUncertain(expression, text) && compiled.matches(text)
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(expression.slice(0, 80))}: ${(cause as Error).message}`, { cause })
+    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(expression.slice(0, 80))}: ${regexDefect(expression, cause)}`, {
+      cause,
+    })
   }
 }

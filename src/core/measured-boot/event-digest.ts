@@ -31,14 +31,15 @@ export function dataCoverage(event: BootEvent, bank: HashName): 'covered' | 'fal
   const candidates = measuredForms(event)
   if (candidates.length === 0) return 'uncovered'
   const digest = event.digests.get(bank)?.toString('hex')
-  return candidates.some((bytes) => hashOf(bank, bytes, 'hex') === digest) ? 'covered' : 'false'
+  const fits = (bytes: Buffer) => hashOf(bank, bytes, 'hex') === digest
+  if (candidates.some(fits)) return 'covered'
+  return VARIABLES.has(eventTypeName(event.type)) && wholeVariables(event.data).some(fits) ? 'covered' : 'false'
 }
 
 /** The bytes that such an event may have been made of; empty when they are not in the log. */
 function measuredForms({ type, data }: BootEvent): Buffer[] {
   const name = eventTypeName(type)
-  if (ACTIONS.has(name)) return [data]
-  if (VARIABLES.has(name)) return [data, ...wholeVariables(data)]
+  if (ACTIONS.has(name) || VARIABLES.has(name)) return [data]
   if (name !== 'EV_IPL') return []
   const text = data.at(-1) === 0 ? data.subarray(0, -1) : data
   const prefix = GRUB_TEXT.exec(text.toString('latin1'))?.[0]
@@ -46,7 +47,7 @@ function measuredForms({ type, data }: BootEvent): Buffer[] {
   return text.toString('latin1') === 'MokListTrusted' ? BOOLEANS : []
 }
 
-/** The beginnings of the data that hold the whole variable, longest first. */
+/** The beginnings of the data that are shorter and hold the whole variable, longest first. */
 function wholeVariables(data: Buffer): Buffer[] {
   if (data.length < VARIABLE_HEADER) return []
   const [characters, bytes] = [data.readBigUInt64LE(16), data.readBigUInt64LE(24)]

@@ -35,13 +35,37 @@ export function parseEventLog(bytes: Buffer): BootEventLog {
   const first = readSha1Event(reader, 0)
   const sizes = first.type === EV_NO_ACTION && first.data.subarray(0, 16).equals(SPEC_ID) ? digestSizes(first.data) : null
   const events: BootEvent[] = sizes ? [] : [first]
-  while (reader.remaining > 0) {
+  while (reader.remaining > 0 && !isFilling(bytes, reader)) {
     const number = events.length + (sizes ? 1 : 0)
     if (number >= MAX_EVENTS) throw new KeylimeError('malformed', `the boot log has more than ${MAX_EVENTS} events`)
     events.push(sizes ? readAgileEvent(reader, number, sizes) : readSha1Event(reader, number))
   }
+  if (isConfidential(events)) throw new KeylimeError('malformed', CONFIDENTIAL)
+  if (reader.remaining > 0)
+    throw new KeylimeError(
+      'malformed',
+      `the boot log is filled up with 0xff behind event ${events.length}: it is a copy of the firmware's memory`,
+    )
   const banks = sizes ? HASH_NAMES.filter((name) => sizes.has(hashAlgOf(name))) : (['sha1'] as HashName[])
   return { events, banks }
+}
+
+const CONFIDENTIAL =
+  'the boot log is that of a confidential virtual machine (CCEL): it leads to the registers of the processor (RTMR), not to the PCRs of a TPM; give binary_bios_measurements of the virtual TPM, if the machine has one'
+const EV_EFI_VARIABLE_DRIVER_CONFIG = 0x80000001
+const SECURE_BOOT = Buffer.from('SecureBoot', 'utf16le')
+/** Registers of such a machine: the one of the build, and four that are extended. */
+const MAX_REGISTER = 4
+
+/** Secure Boot is measured into PCR 7 of a TPM, and into register 1 of a confidential machine, which has no fifth (UEFI, section 38.4.1). */
+const isConfidential = (events: readonly BootEvent[]): boolean =>
+  events.some(({ type, pcr, data }) => type === EV_EFI_VARIABLE_DRIVER_CONFIG && pcr === 1 && data.subarray(32, 52).equals(SECURE_BOOT)) &&
+  events.every(({ type, pcr }) => pcr <= MAX_REGISTER || type === EV_NO_ACTION)
+
+/** The memory in which firmware keeps a log is filled with 0xff behind it. */
+function isFilling(bytes: Buffer, reader: LittleEndianReader): boolean {
+  const rest = bytes.subarray(bytes.length - reader.remaining)
+  return rest.length >= 8 && rest.readBigUInt64LE(0) === 0xffffffffffffffffn && rest.every((byte) => byte === 0xff)
 }
 
 /** Algorithms of the log and the size of their digests, from the Spec ID event. */

@@ -83,7 +83,8 @@ function parseKernel(value: unknown, path: string, secureBoot: boolean): KernelS
   const item = object(value, path)
   const digest = (member: string) => hex(item[member], `${path}.${member}`)
   const commandLine = item['kernel_cmdline']
-  if (typeof commandLine !== 'string') throw bad(`${path}.kernel_cmdline`, 'must be a regular expression')
+  if (typeof commandLine !== 'string')
+    throw bad(`${path}.kernel_cmdline`, commandLine === undefined ? 'is missing' : 'must be a regular expression')
   return {
     shim: digest('shim_authcode_sha256'),
     grub: digest('grub_authcode_sha256'),
@@ -96,7 +97,7 @@ function parseKernel(value: unknown, path: string, secureBoot: boolean): KernelS
 
 function parseKey(value: unknown, path: string): string {
   const { SignatureOwner: owner, SignatureData: data } = object(value, path)
-  if (typeof owner !== 'string') throw bad(`${path}.SignatureOwner`, 'must be a text')
+  if (typeof owner !== 'string') throw bad(`${path}.SignatureOwner`, owner === undefined ? 'is missing' : 'must be a text')
   return keyId({ owner, data: hex(data, `${path}.SignatureData`) })
 }
 
@@ -106,12 +107,14 @@ function parseDigest(value: unknown, path: string): DigestByBank {
 }
 
 function hex(value: unknown, path: string): string {
-  if (typeof value !== 'string' || !HEX.test(value)) throw bad(path, 'must be 0x and lower-case hexadecimal digits')
+  if (typeof value !== 'string' || !HEX.test(value))
+    throw bad(path, value === undefined ? 'is missing' : 'must be 0x and lower-case hexadecimal digits')
   return value.slice(2)
 }
 
 function object(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw bad(path, value === undefined ? 'is missing' : 'is not an object')
   return value as Record<string, unknown>
 }
 

@@ -95,11 +95,13 @@ export function readTime(element: DerElement | undefined): number {
   const long = element?.tag === TAG.generalizedTime ? /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)?(?:\.\d+)?Z$/.exec(text) : null
   const [, year, ...parts] = short ?? long ?? []
   if (year === undefined) throw new KeylimeError('malformed', 'a date is not of the form YYMMDDhhmmssZ or YYYYMMDDhhmmssZ')
-  const [month = 1, day, hour, minute, second = 0] = parts.map((part) => (part === undefined ? undefined : Number(part)))
+  const [month, day, hour, minute, second] = parts.map((part) => Number(part ?? 0)) as [number, number, number, number, number]
   const full = short ? Number(year) + (Number(year) < 50 ? 2000 : 1900) : Number(year)
   const date = new Date(0)
   date.setUTCFullYear(full, month - 1, day)
-  date.setUTCHours(hour ?? 0, minute, second, 0)
+  date.setUTCHours(hour, minute, second, 0)
+  const read = [date.getUTCMonth() + 1, date.getUTCDate(), date.getUTCHours(), date.getUTCMinutes(), date.getUTCSeconds()]
+  if (read.join() !== [month, day, hour, minute, second].join()) throw new KeylimeError('malformed', `there is no date ${text}`)
   return date.getTime()
 }
 

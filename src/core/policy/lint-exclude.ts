@@ -12,6 +12,32 @@ const PROGRAMS = [
 ]
 /** Where every user may write: what is excluded there runs unseen. */
 const DROPPED = ['/tmp/x', '/var/tmp/x', '/dev/shm/x']
+/** Names in logs that are no paths: of files without one, of buffers, of keyrings. */
+const PATHLESS = [
+  'boot_aggregate',
+  'memfd:x',
+  'anon_inode:[x]',
+  'SYSV00000000',
+  'kexec-cmdline',
+  'kernel_version',
+  'selinux-state',
+  'selinux-policy-hash',
+  'dm_table_load',
+  'dm_device_resume',
+  'dm_device_remove',
+  'dm_table_clear',
+  'dm_device_rename',
+  'dm_target_update',
+  '.ima',
+  '_ima',
+  '.evm',
+  '_evm',
+  '.builtin_trusted_keys',
+  '.secondary_trusted_keys',
+  '.machine',
+  '.platform',
+  '.blacklist',
+]
 const MAX_SHOWN = 200
 
 /** Whether one of a policy's excludes is dangerous: a dozen look-ups, whatever their number. */
@@ -31,7 +57,7 @@ export function lintExclude(expression: string, path: string): PolicyWarning[] {
   if (dropped.length > 0) return danger(`excludes ${dropped.join(', ')}: every user can put a program there and run it unseen`)
   if (/^\/[\w/.-]*\w$/.test(expression) && excluded(`${expression}x`))
     return warn(`also excludes names that go on, like ${expression}x: end it with "/" or "$"`)
-  if (/^[\w.-]+$/.test(expression) && expression !== 'boot_aggregate' && !expression.startsWith('.'))
-    return warn('is matched from the beginning of the path, which begins with "/": it excludes nothing')
+  if (/^[\w.-]+$/.test(expression) && !PATHLESS.some(excluded))
+    return warn('is matched from the beginning of a path, which begins with "/": it excludes no file that has a path')
   return []
 }

@@ -25,6 +25,8 @@ export function lintTpmPolicy(text: string): PolicyWarning[] {
 export function lintBootPolicy(state: Record<string, unknown>): PolicyWarning[] {
   const warnings: PolicyWarning[] = []
   const list = (value: unknown): unknown[] => (Array.isArray(value) ? value : [])
+  if (Object.keys(state).length === 0)
+    return [{ path: 'mb_policy', message: 'is empty: it judges nothing, and no boot log is compared with the quote', dangerous: true }]
   if (!('scrtm_and_bios' in state) && !('kernels' in state))
     return [
       {

@@ -28,7 +28,12 @@ export async function* readLines(file: string): AsyncGenerator<Buffer> {
     }
     if (length > 0) yield Buffer.concat(parts)
   } catch (cause) {
-    const missing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
-    throw new KeylimeError(missing ? 'not_found' : 'file_failed', `cannot read ${file}: ${(cause as Error).message}`, { cause })
+    const missing = ['ENOENT', 'ENOTDIR'].includes((cause as NodeJS.ErrnoException).code ?? '')
+    throw new KeylimeError(missing ? 'not_found' : 'file_failed', `cannot read ${file}: ${(cause as Error).message}`, {
+      cause,
+      hint: missing
+        ? 'the verifier makes it at its first start, where audit_log in verifier.conf says, below its KEYLIME_DIR; or name the file'
+        : 'the audit log is readable by the user of the verifier and by root',
+    })
   }
 }

@@ -1,4 +1,6 @@
 import fs from 'node:fs'
+import os from 'node:os'
+import nodePath from 'node:path'
 import { type ErrorCode, KeylimeError } from '../../core/errors.ts'
 import { decodeText } from '../../core/text/decode-text.ts'
 
@@ -60,8 +62,35 @@ const CHUNK = 1 << 20
 const MISSING = new Set(['ENOENT', 'ENOTDIR'])
 
 const HINTS: Readonly<Record<string, (file: string) => string>> = {
-  EACCES: (file) => `the user who runs this may not read it: change its owner or mode (\`ls -l ${file}\` shows them), or run as its owner`,
+  EACCES: (file) => notAllowed(file),
   EISDIR: () => 'it is a directory: name a file in it',
+}
+
+/** Who may not read a file often may not enter one of its directories: then the mode of the file is not the reason. */
+function notAllowed(file: string): string {
+  const user = `this user (${userName()})`
+  const parts = nodePath.resolve(file).split(nodePath.sep)
+  const directories = parts.map((_, i) => parts.slice(0, i).join(nodePath.sep) || nodePath.sep)
+  const closed = directories.find((directory) => !isAllowed(directory, fs.constants.X_OK))
+  if (closed) return `${user} may not enter ${closed}: run as its owner, or let this user in (\`namei -l ${file}\` shows who may)`
+  return `${user} may not read it: run as its owner, or change its owner or mode (\`ls -l ${file}\` shows them)`
+}
+
+function userName(): string {
+  try {
+    return os.userInfo().username
+  } catch {
+    return String(process.geteuid?.() ?? '') // a user without a name, as in containers
+  }
+}
+
+function isAllowed(file: string, mode: number): boolean {
+  try {
+    fs.accessSync(file, mode)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Never reads more than one byte over the limit: a pipe or a device has no size. */

@@ -7,6 +7,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
 import type { ClientCheck } from './client-check.ts'
+import { handshakeComplaints } from './handshake-complaints.ts'
 import { HandshakeLimit } from './handshake-limit.ts'
 
 export interface ServerTls {
@@ -59,8 +60,9 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   }
   const server = options.tls ? https.createServer({ ...limits, ...tlsOptions(options.tls) }, handler) : http.createServer(limits, handler)
   server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000
+  const handshakes = handshakeComplaints(options)
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-    options.logger.debug('TLS handshake failed', { from: socket.remoteAddress, reason: error.message })
+    handshakes.failed(error, socket.remoteAddress)
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it

@@ -21,6 +21,12 @@ export function transportError(cause: unknown, where: string): KeylimeError {
   const root = rootCause(cause)
   const code = String((root as NodeJS.ErrnoException).code ?? '')
   if (TIMEOUTS.has(code) || root.name === 'TimeoutError') return new KeylimeError('timeout', `${where} did not answer in time`, { cause })
+  const mixed = mixedProtocols(code)
+  if (mixed)
+    return new KeylimeError('tls_failed', `${where}: ${mixed}`, {
+      cause,
+      hint: 'is the port right? each server has one for TLS, and some have another without',
+    })
   if (/^ERR_(TLS|SSL|OSSL)|CERT|SELF_SIGNED|UNABLE_TO_|^INVALID_/.test(code) || code === 'EPROTO')
     return new KeylimeError('tls_failed', `${where}: TLS failed (${root.message})`, {
       cause,
@@ -28,6 +34,13 @@ export function transportError(cause: unknown, where: string): KeylimeError {
     })
   const hint = HINTS[code]
   return new KeylimeError('unreachable', `cannot reach ${where}: ${code || root.message}`, { cause, ...(hint ? { hint } : {}) })
+}
+
+/** Plain HTTP to a port for TLS, and the reverse. */
+function mixedProtocols(code: string): string | undefined {
+  if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL|HTTP_REQUEST)$/.test(code))
+    return 'it does not speak TLS on this port'
+  return code.startsWith('HPE_') ? 'it does not speak HTTP on this port; perhaps it is one for TLS' : undefined
 }
 
 function rootCause(error: unknown): Error {

@@ -1,4 +1,4 @@
-import { Agent } from 'undici'
+import { Agent, type Dispatcher, ProxyAgent } from 'undici'
 import { KeylimeError } from '../../core/errors.ts'
 import { transportError } from './transport-error.ts'
 
@@ -13,6 +13,10 @@ export interface WebhookIdentity {
 
 export interface WebhookOptions extends WebhookIdentity {
   url: string
+  /** Sent as `Authorization: Bearer …`; empty: none. */
+  token?: string
+  /** URL of an HTTP proxy; empty: none. */
+  proxy?: string
   timeoutSeconds: number
 }
 
@@ -26,11 +30,12 @@ export interface Webhook {
 /** Posts JSON to one URL over kept connections. Any 2xx means taken; upstream says that only of 200 and 202 (protocol 6.3). @throws KeylimeError otherwise; `config_invalid` for what is no URL. */
 export function openWebhook(options: WebhookOptions): Webhook {
   const url = webhookUrl(options.url)
-  let agent = agentWith(options)
+  const proxy = options.proxy ?? ''
+  let agent = agentWith(options, proxy)
   return {
     async post(body) {
       const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
-      const headers = { 'content-type': 'application/json' }
+      const headers = { 'content-type': 'application/json', ...(options.token ? { authorization: `Bearer ${options.token}` } : {}) }
       const request = {
         origin: url.origin,
         path: `${url.pathname}${url.search}`,
@@ -48,16 +53,17 @@ export function openWebhook(options: WebhookOptions): Webhook {
     },
     renew(identity) {
       const before = agent
-      agent = agentWith(identity)
+      agent = agentWith(identity, proxy)
       void before.close()
     },
     close: () => agent.destroy(),
   }
 }
 
-function agentWith({ cert, key, ca, keyPassword }: WebhookIdentity): Agent {
+function agentWith({ cert, key, ca, keyPassword }: WebhookIdentity, proxy: string): Dispatcher {
   const identity = { cert, key, ca, ...(keyPassword ? { passphrase: keyPassword } : {}) }
-  return new Agent({ connect: { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never })
+  const tls = { ...identity, rejectUnauthorized: true, minVersion: 'TLSv1.2', maxCachedSessions: 0 } as never
+  return proxy === '' ? new Agent({ connect: tls }) : new ProxyAgent({ uri: proxy, requestTls: tls })
 }
 
 function webhookUrl(text: string): URL {

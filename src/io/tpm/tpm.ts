@@ -147,9 +147,23 @@ function tpmError(error: NativeTpmError): KeylimeError {
   })
 }
 
+/** By format-one codes without the number of the parameter, handle or session (Part 2, section 6.6.2). */
+const HINTS: Readonly<Record<number, string>> = {
+  142: 'a password of the TPM is wrong: tpm_ownerpassword for the endorsement hierarchy, iak_password and idevid_password for device keys. Do not repeat it: wrong passwords lock the TPM',
+  162: 'a password of the TPM is wrong: tpm_ownerpassword for the endorsement hierarchy (empty when none was set), iak_password and idevid_password for device keys',
+  139: 'the TPM has no object at this handle: check ek_handle, iak_handle and idevid_handle; `tpm2_getcap handles-persistent` shows those that are there',
+  133: 'the hierarchy is switched off: switch the endorsement hierarchy on in the firmware’s setup',
+  129: 'this TPM cannot do this kind of key: check tpm_encryption_alg',
+  131: 'this TPM cannot do this hash: check tpm_hash_alg; `tpm2_getcap algorithms` shows what it can',
+  146: 'this TPM cannot do this signature scheme: check tpm_signing_alg; `tpm2_getcap algorithms` shows what it can',
+  166: 'this TPM does not know this curve: check tpm_encryption_alg; `tpm2_getcap ecc-curves` shows those that it knows',
+}
+
 function hintOf({ rc, op }: NativeTpmError): string | undefined {
   if (rc === 0x921) return 'the TPM is in lockout: too many wrong passwords; wait, or reset with tpm2_dictionarylockout'
   if (rc === 0x902) return 'the TPM has no free slot for objects: use the resource manager /dev/tpmrm0'
+  const known = HINTS[(rc ?? 0) & 0xff00bf]
+  if (known && (rc ?? 0) < 0x1000 && (rc ?? 0) & 0x80) return known
   if (op === 'open') return 'check the TCTI setting, and that this user may open the device (group tss)'
   return undefined
 }

@@ -90,7 +90,11 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   const identity = await openIdentity(tpm, settings, logger)
   onStop(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
   const { agentId } = identity
-  const transport = await openTransportKey(paths.payloadKey, values.payload_key_password.reveal())
+  const isUsual = [values.payload_key, values.server_key].every((file) => file === 'default' || file === '')
+  const transport = await openTransportKey(
+    { file: paths.payloadKey, password: values.payload_key_password.reveal() },
+    isUsual ? { file: paths.serverKey, password: values.server_key_password.reveal() } : null,
+  )
   const certificate = values.enable_agent_mtls ? await serverCertificate(settings, agentId, logger) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)

@@ -10,6 +10,7 @@ import { withAuthority } from '../../authority/open-authority.ts'
 import { reissueAuthority } from '../../authority/reissue-authority.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { keylimeDirectory } from '../../config/files.ts'
+import { type CommandWords, refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { ROLES, type Role } from '../../core/pki/roles.ts'
@@ -90,6 +91,7 @@ export const command = {
     }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
     const word = listens ? 'listen' : (argv.action ?? argv.command)
+    if (word === 'listen') refuseWithoutEffect(CA_WORDS, word, namesGiven(argv))
     if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })
     const action = word && Object.hasOwn(ACTIONS, word) ? ACTIONS[word] : undefined
     if (!action) {
@@ -98,6 +100,7 @@ export const command = {
       })
     }
     checkSubject(argv, word ?? '')
+    refuseWithoutEffect(CA_WORDS, word ?? '', namesGiven(argv))
     const directory = argv.dir ?? (OF_SERVICES.includes(word ?? '') ? servicesDirectory(process.env) : undefined)
     const ca = openCa({ directory, passwordFile: argv['password-file'] }, process.env)
     for (const warning of ca.config.warnings) process.stderr.write(`warning: ${warning}\n`)
@@ -195,6 +198,28 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     }
   },
 }
+
+const CA_WORDS: CommandWords = {
+  program: 'keylime ca',
+  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'subject'],
+  used: {
+    init: ['yes'],
+    create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
+    operator: ['name', 'days', 'csr', 'replace'],
+    reissue: [],
+    pkg: ['name', 'insecure'],
+    revoke: ['name', 'serial', 'reason'],
+    list: [],
+    show: ['name'],
+    crl: [],
+    'import-priv': ['serial', 'file'],
+    passwd: ['new-password-file'],
+    listen: ['name'],
+  },
+}
+
+const namesGiven = (argv: Arguments): string[] =>
+  Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]))
 
 const WORDS = [...Object.keys(ACTIONS), 'listen']
 

@@ -1,3 +1,4 @@
+import fs from 'node:fs/promises'
 import path from 'node:path'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
@@ -72,6 +73,7 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
 }
 
 async function makerCertificates({ keylimeDir, makerStore }: RegistrarSettings, logger: Logger) {
+  if (!path.isAbsolute(makerStore)) await fs.mkdir(path.resolve(keylimeDir, makerStore), { recursive: true, mode: 0o755 })
   const { certificates, problems } = await readCertificateStore(path.resolve(keylimeDir, makerStore))
   for (const problem of problems) logger.warn(problem)
   return certificates

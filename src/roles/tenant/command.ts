@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import { MAX_TIMER_SECONDS } from '../../config/option.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
@@ -6,7 +7,7 @@ import { printableJson } from '../../core/printable.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { refuseWithoutEffect } from './faces/options-of-command.ts'
+import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
@@ -30,8 +31,8 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 
 /** `keylime tenant`. */
 export const command = {
-  builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
+  builder: (given: Argv): Argv<Arguments> =>
+    onlyOptionsOf(process.argv.slice(2), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
       .usage(
         'Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant [add|status|delete|…] [options]',
@@ -122,7 +123,7 @@ export const command = {
       return showCheck('tenant', await checkTenant(loadTenantSettings(process.env)))
     }
     const action = commandOf(argv)
-    refuseWithoutEffect(action, namesGiven(argv))
+    refuseIdleOptions(action, namesGiven(argv))
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
     try {
@@ -142,6 +143,12 @@ export const command = {
       terminal.end()
     }
   },
+}
+
+/** With `add --help`, what `add` takes: the rest of the options is of other words. */
+function onlyOptionsOf(args: readonly string[], yargs: Argv): Argv {
+  const word = args.map((arg) => tenantCommand(arg)).find((found) => found !== undefined)
+  return word ? hideOthers(word, yargs) : yargs
 }
 
 function commandOf(argv: Arguments): TenantCommand {
@@ -187,13 +194,18 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
     command: action,
     wait: argv.wait ?? true,
     waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
-    timeoutSeconds: argv.timeout ?? 60,
+    timeoutSeconds: timeoutOf(argv.timeout),
     ...(argv.timeout === undefined ? {} : { hurried: true }),
   }
 }
 
 /** Long names of the options that the command line has. */
 const namesGiven = (argv: Arguments): string[] => Object.keys(argv).filter((name) => argv[name] !== undefined && argv[name] !== false)
+
+function timeoutOf(seconds = 60): number {
+  if (seconds > 0 && seconds <= MAX_TIMER_SECONDS) return seconds
+  throw new KeylimeError('usage', `--timeout must be a number of seconds, from a fraction of one to ${MAX_TIMER_SECONDS}`)
+}
 
 function badNumber(option: string): never {
   throw new KeylimeError('usage', `--${option} must be a number`)

@@ -147,5 +147,6 @@ function checkSettings({ values, warnings }: VerifierSettings, logger: Logger): 
 
 function openWebhookOf(values: VerifierValues, client: TlsIdentity) {
   if (!values.enabled_revocation_notifications.includes('webhook')) return null
-  return openWebhook({ url: values.webhook_url, ...client, timeoutSeconds: values.request_timeout })
+  const { webhook_url: url, webhook_token: token, webhook_proxy: proxy } = values
+  return openWebhook({ url, token: token.reveal(), proxy, ...client, timeoutSeconds: values.request_timeout })
 }

@@ -19,8 +19,15 @@ export const json = { type: 'boolean', describe: 'The result as JSON, for machin
 /** False for what is standard output. */
 export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'
 
-/** Writes a result whole or not at all; a large one in pieces. */
+/** Writes a result whole or not at all, a large one in pieces, and says so when it is a file. */
 export async function writeResult(text: string | Iterable<string>, to: string | undefined): Promise<number> {
+  await writeQuietly(text, to)
+  if (isFile(to)) tell(`${to} written`)
+  return 0
+}
+
+/** The same without a word, as upstream's programs do. */
+export async function writeQuietly(text: string | Iterable<string>, to: string | undefined): Promise<number> {
   if (isFile(to)) await writeFileAtomic(to, text, 0o644)
   else if (typeof text === 'string') process.stdout.write(text)
   else for (const piece of text) if (!process.stdout.write(piece)) await once(process.stdout, 'drain')

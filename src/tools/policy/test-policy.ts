@@ -30,13 +30,15 @@ export interface TestOptions {
   failOnViolations?: boolean | undefined
 }
 
+type Tell = (note: string) => void
+
 const REPLAY_ONLY = '{"replay":true}'
 
 /**
  * The verifier's own judgement of a machine's logs and PCRs, offline. Nobody signed the PCRs, so it says what a policy does, not whether a
  * machine can be trusted. @throws KeylimeError `usage` when a policy comes without what it judges.
  */
-export async function testPolicies(options: TestOptions): Promise<Failure[]> {
+export async function testPolicies(options: TestOptions, tell: Tell = () => undefined): Promise<Failure[]> {
   const { bank } = options
   if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is no PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
   if (!options.pcrs)
@@ -47,7 +49,7 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
   if (options.mbPolicy && !options.eventLog) throw new KeylimeError('usage', '--mb-policy needs --event-log, the boot log of the machine')
   const pcrs = unsignedPcrs(bank, await readPcrFile(options.pcrs, bank))
   const failures: Failure[] = []
-  const boot = await bootPolicyOf(options)
+  const boot = await bootPolicyOf(options, tell)
   const log = options.eventLog ? await readFile(options.eventLog) : null
   const judged = boot?.judge({ pcrs, log, systemdLog: options.systemdLog ? await readText(options.systemdLog) : null, evaluate: true })
   failures.push(...(judged?.failures ?? []))
@@ -64,10 +66,11 @@ export async function testPolicies(options: TestOptions): Promise<Failure[]> {
 }
 
 /** A boot log without a policy is replayed all the same: it gives boot_aggregate. */
-async function bootPolicyOf({ mbPolicy, mbPolicyName, eventLog }: TestOptions): Promise<BootPolicy | null> {
+async function bootPolicyOf({ mbPolicy, mbPolicyName, eventLog }: TestOptions, tell: Tell): Promise<BootPolicy | null> {
   if (!mbPolicy) return eventLog ? parseBootPolicy(REPLAY_ONLY, 'accept-all') : null
   const text = await readText(mbPolicy)
   const json = parseBootPolicyText(text)
+  if (!json) tell(`note: ${mbPolicy} demands nothing: no boot is judged by it, and no boot log is compared with the PCRs`)
   return parseBootPolicy(text, mbPolicyName ?? (json && isReferenceState(json) ? 'example' : 'accept-all'))
 }
 

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { mountAt } from '../../io/files/mount-info.ts'
 import type { Action } from './service-plan.ts'
 
 /** Performs one action. Each can be done twice without harm. @throws KeylimeError `file_failed`. @param live false below another root: owners stay. */
@@ -28,7 +29,12 @@ export async function applyAction(action: Action, live: boolean): Promise<void> 
       fs.renameSync(`${action.path}.new`, action.path) // a running service keeps its file
       break
     case 'remove':
-      fs.rmSync(action.path, { force: true })
+      fs.rmSync(action.path, { force: true, recursive: true })
+      break
+    case 'keep':
+      break
+    case 'unmount':
+      if (mountAt(action.path)) run('umount', [action.path])
       break
     case 'systemctl':
       systemctl(action.args, action.mayFail ?? false)

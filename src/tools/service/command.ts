@@ -1,20 +1,25 @@
 import { execFileSync } from 'node:child_process'
+import fs from 'node:fs'
+import path from 'node:path'
 import readline from 'node:readline/promises'
 import type { Argv } from 'yargs'
 import { agentOptions } from '../../config/agent.ts'
+import { caOptions } from '../../config/ca.ts'
 import { describeAsFile } from '../../config/describe.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { applyAction } from './apply-action.ts'
-import { type Action, installPlan, type ServicePlace, uninstallPlan, unitName } from './service-plan.ts'
+import { type Action, installPlan, type ServicePlace, type Uninstall, uninstallPlan, unitName } from './service-plan.ts'
 import { SERVICE_ROLES, type ServiceRole } from './service-role.ts'
 
 interface Arguments {
   action?: string | undefined
   role?: string | undefined
   root?: string | undefined
+  keylimeDir?: string | undefined
+  purge?: boolean | undefined
   yes?: boolean | undefined
   dryRun?: boolean | undefined
   json?: boolean | undefined
@@ -33,6 +38,8 @@ export const command = {
       .positional('action', { choices: ['install', 'status', 'uninstall'] as const, demandOption: true, describe: 'What to do' })
       .positional('role', { choices: SERVICE_ROLES, demandOption: true, describe: 'Which role' })
       .option('root', { type: 'string', requiresArg: true, describe: 'Work below this directory; no user is made, nothing is started' })
+      .option('keylime-dir', { type: 'string', requiresArg: true, describe: 'Directory of keys and state; default: /var/lib/keylime' })
+      .option('purge', { type: 'boolean', describe: 'uninstall: also remove keys, state and configuration of the role' })
       .option('yes', { alias: 'y', type: 'boolean', describe: 'Do not ask' })
       .option('dry-run', { type: 'boolean', describe: 'Only show what would be done' })
       .option('json', { type: 'boolean', describe: 'Show the plan as JSON' }) as unknown as Argv<Arguments>,
@@ -40,8 +47,9 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     const role = argv.role as ServiceRole
     if (argv.action === 'status') return showStatus(role)
-    const place: ServicePlace = { root: argv.root ?? '', executable: process.execPath, keylimeDir: keylimeDirectory(process.env) }
-    const plan = argv.action === 'install' ? installPlan(role, place, configText(role)) : uninstallPlan(role, place)
+    const place = placeOf(argv)
+    const plan =
+      argv.action === 'install' ? installPlan(role, place, configText(role)) : uninstallPlan(role, place, whatIsThere(role, place, argv))
     show(plan, argv)
     if (argv.dryRun) return 0
     const live = place.root === ''
@@ -54,7 +62,26 @@ export const command = {
   },
 }
 
-const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions } as const
+/** A KEYLIME_DIR that somebody exported in this shell is of a trial, and would slip into the unit. @throws KeylimeError `usage` for a root that is not there. */
+function placeOf({ root = '', keylimeDir }: Arguments): ServicePlace {
+  if (root !== '' && !fs.statSync(root, { throwIfNoEntry: false })?.isDirectory())
+    throw new KeylimeError('usage', `--root: there is no directory ${root}`, { hint: 'mount or make it first' })
+  const exported = process.env['KEYLIME_DIR']
+  if (keylimeDir === undefined && exported && path.resolve(exported) !== keylimeDirectory({}))
+    process.stderr.write(
+      `warning: KEYLIME_DIR=${exported} of this shell has no effect here; --keylime-dir names another directory than ${keylimeDirectory({})}\n`,
+    )
+  return { root, executable: process.execPath, keylimeDir: path.resolve(keylimeDir ?? keylimeDirectory({})) }
+}
+
+function whatIsThere(role: ServiceRole, { root, keylimeDir }: ServicePlace, { purge = false }: Arguments): Uninstall {
+  const at = (file: string) => path.join(root || '/', file)
+  const others = SERVICE_ROLES.filter((other) => other !== role && fs.existsSync(at(`/etc/systemd/system/${unitName(other)}`)))
+  const present = fs.existsSync(at(keylimeDir)) ? fs.readdirSync(at(keylimeDir)) : []
+  return { purge, others, present }
+}
+
+const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions, ca: caOptions } as const
 const configText = (role: ServiceRole): string => describeAsFile(role, TABLES[role])
 
 function show(plan: Action[], argv: Arguments): void {

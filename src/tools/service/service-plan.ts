@@ -1,5 +1,5 @@
 import path from 'node:path'
-import type { ServiceRole } from './service-role.ts'
+import { type ServiceRole, STATE } from './service-role.ts'
 import { unitText } from './unit-text.ts'
 
 export interface ServicePlace {
@@ -18,6 +18,10 @@ export type Action =
   | { do: 'file'; path: string; content: string; mode: number; owner: string; keep: boolean; tell: string }
   | { do: 'copy'; from: string; path: string; mode: number; tell: string }
   | { do: 'remove'; path: string; tell: string }
+  /** Nothing is done: what stays is told. */
+  | { do: 'keep'; tell: string }
+  /** Takes a mounted tmpfs off, with what is in it; one that is not mounted is nothing to do. */
+  | { do: 'unmount'; path: string; tell: string }
   | { do: 'systemctl'; args: string[]; tell: string; mayFail?: boolean }
 
 export const USER = 'keylime'
@@ -77,13 +81,47 @@ export function installPlan(role: ServiceRole, place: ServicePlace, configText: 
   return actions
 }
 
-/** What `uninstall` does: keys, state and configuration stay, they may be worth more than the service. */
-export function uninstallPlan(role: ServiceRole, place: ServicePlace): Action[] {
+export interface Uninstall {
+  /** Remove keys, state and configuration too. */
+  purge: boolean
+  /** Other roles that are installed here: what they share with this one stays. */
+  others: readonly ServiceRole[]
+  /** Names in KEYLIME_DIR. */
+  present: readonly string[]
+}
+
+/** What `uninstall` does. Keys, state and configuration stay unless `purge`: they may be worth more than the service; what stays is told. */
+export function uninstallPlan(role: ServiceRole, place: ServicePlace, given: Uninstall): Action[] {
+  const at = (file: string) => path.join(place.root || '/', file)
   const unit = path.join(place.root || '/', 'etc/systemd/system', unitName(role))
   const stop: Action[] =
     place.root === ''
       ? [{ do: 'systemctl', args: ['disable', '--now', unitName(role)], tell: `stop ${unitName(role)}`, mayFail: true }]
       : []
   const reload: Action[] = place.root === '' ? [{ do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' }] : []
-  return [...stop, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...reload]
+  const mounts: Action[] =
+    role === 'agent' && place.root === ''
+      ? ['secure', 'action-room'].map((name) => {
+          const directory = path.join(place.keylimeDir, name)
+          return { do: 'unmount', path: directory, tell: `unmount ${directory}, when it is mounted: payloads in it are gone then` } as const
+        })
+      : []
+  const config = at(`/etc/keylime/${role}.conf`)
+  const state = stateOf(role, at(place.keylimeDir), given)
+  const shared = given.others.length > 0 ? [] : [at(INSTALLED)]
+  const left = [config, ...state, ...shared]
+  const rest: Action[] = given.purge
+    ? left.map((file) => ({ do: 'remove', path: file, tell: `remove ${file}` }))
+    : left.map((file) => ({ do: 'keep', tell: `${file} stays (--purge removes it)` }))
+  const user: Action[] =
+    given.others.length > 0 || place.root !== '' ? [] : [{ do: 'keep', tell: `the user ${USER} stays (\`userdel ${USER}\` removes it)` }]
+  return [...stop, ...mounts, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...reload, ...rest, ...user]
+}
+
+/** With the last role goes all of KEYLIME_DIR. */
+function stateOf(role: ServiceRole, directory: string, { others, present }: Uninstall): string[] {
+  if (others.length === 0) return [directory]
+  const own = [...STATE[role], ...(role === 'verifier' && !others.includes('registrar') ? STATE.registrar : [])]
+  const isOwn = (name: string) => own.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
+  return present.filter(isOwn).map((name) => path.join(directory, name))
 }

@@ -10,6 +10,7 @@ const DESCRIPTION: Record<ServiceRole, string> = {
   agent: 'Keylime agent: proves what this machine runs',
   verifier: 'Keylime verifier: attests machines and releases their payload keys',
   registrar: 'Keylime registrar: binds ids of machines to their TPMs',
+  ca: 'Keylime certificate authority: serves its revocation list, takes revocations',
 }
 
 /**
@@ -29,7 +30,7 @@ StartLimitBurst=10
 [Service]
 Type=notify
 NotifyAccess=main
-ExecStart=${executable} ${role}
+ExecStart=${executable} ${role === 'ca' ? 'ca listen' : role}
 ExecReload=/bin/kill -HUP $MAINPID
 Environment=KEYLIME_DIR=${keylimeDir}
 ${isAgent ? '' : `User=${user}\nGroup=${user}\n`}UMask=0077

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import tls from 'node:tls'
-import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
+import { checkTlsDirectory, ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
@@ -87,4 +87,32 @@ test('trusting everybody is refused, a missing file is named with its option', a
   const directory = await ensureTlsDirectory(request('verifier', 'generate'))
   await expect(identity('server', directory, { trusted: ['all'] })).rejects.toMatchObject({ code: 'config_invalid' })
   await expect(identity('client', directory, { cert: 'none.crt' })).rejects.toThrow('client_cert: cannot read')
+})
+
+test('the group of the service may use the tenant’s key, and none of the others', async () => {
+  const umask = process.umask(0o077)
+  try {
+    const directory = await ensureTlsDirectory(request('verifier', 'generate'))
+    const mode = (name: string) => (fs.statSync(path.join(directory, name)).mode & 0o777).toString(8)
+    const open = ['.', 'client-private.pem', 'client-cert.crt', 'cacert.crt'].map(mode)
+    expect([open, ['server-private.pem', 'private.yml'].map(mode)]).toEqual([
+      ['750', '640', '640', '640'],
+      ['600', '600'],
+    ])
+  } finally {
+    process.umask(umask)
+  }
+})
+
+test('checking makes nothing, and refuses what the start would', async () => {
+  const check = (tlsDir: string) => checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir })
+  expect(await check('generate')).toBeNull()
+  expect(fs.readdirSync(keylimeDir)).toEqual([])
+  await expect(check('/nowhere')).rejects.toMatchObject({ code: 'config_invalid' })
+  fs.mkdirSync(path.join(keylimeDir, 'cv_ca'))
+  fs.writeFileSync(path.join(keylimeDir, 'cv_ca/ours.crt'), 'x')
+  await expect(check('generate')).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('ours.crt') })
+  fs.rmSync(path.join(keylimeDir, 'cv_ca/ours.crt'))
+  const directory = await ensureTlsDirectory(request('verifier', 'generate'))
+  expect(await check('generate')).toBe(directory)
 })

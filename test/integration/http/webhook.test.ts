@@ -1,5 +1,6 @@
+import http from 'node:http'
 import https from 'node:https'
-import type { AddressInfo } from 'node:net'
+import net, { type AddressInfo } from 'node:net'
 import { type Authority, hostName, issueCertificate } from '../../../src/core/pki/issue.ts'
 import { privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { openWebhook } from '../../../src/io/http/webhook.ts'
@@ -42,7 +43,7 @@ afterAll(() => {
   }
 })
 
-test.each([200, 202])('a receiver of our authority that knows us and answers %i has taken it', async (status) => {
+test.each([200, 201, 202, 204])('a receiver of our authority that knows us and answers %i has taken it', async (status) => {
   await post(await receiver(await identity(ours), { status }))
   expect(bodies.at(-1)).toBe('/hook?x=1 {"msg":"text"}')
 })
@@ -71,4 +72,44 @@ test.each(['', 'nonsense', 'ftp://127.0.0.1/x', 'file:///etc/passwd'])('"%s" is 
   expect(() => openWebhook({ url, cert: '', key: '', ca: [], timeoutSeconds: 1 })).toThrow(
     expect.objectContaining({ code: 'config_invalid', hint: expect.stringContaining('https://') }),
   )
+})
+
+describe('through a proxy', () => {
+  const seen: string[] = []
+  const proxy = http
+    .createServer((request, response) => {
+      seen.push(`${request.method} ${request.url} ${request.headers.authorization}`)
+      response.writeHead(204).end()
+    })
+    .on('connect', (request, socket) => {
+      seen.push(`CONNECT ${request.url}`)
+      const [host, port] = request.url!.split(':') as [string, string]
+      const through = net.connect(Number(port), host, () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        through.pipe(socket).pipe(through)
+      })
+    })
+  beforeAll(() => new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done)))
+  afterAll(() => {
+    proxy.closeAllConnections()
+    proxy.close()
+  })
+  async function posted(url: string): Promise<void> {
+    const where = { url, token: 't0ken', proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}` }
+    const hook = openWebhook({ ...where, ...client, ca: [ours.certificate.pem], timeoutSeconds: 10 })
+    await hook.post({ msg: 'text' }).finally(() => hook.close())
+  }
+
+  test('a plain receiver gets it, with the token', async () => {
+    await posted('http://hook.example/x')
+    expect(seen.at(-1)).toBe('POST http://hook.example/x Bearer t0ken')
+  })
+
+  test('one with TLS gets it end to end, and shows its own certificate', async () => {
+    const url = await receiver(await identity(ours))
+    await posted(url)
+    expect(seen.at(-1)).toBe(`CONNECT ${new URL(url).host}`)
+    expect(bodies.at(-1)).toBe('/hook?x=1 {"msg":"text"}')
+    await expect(posted(await receiver(await identity(foreign)))).rejects.toMatchObject({ code: 'tls_failed' })
+  })
 })

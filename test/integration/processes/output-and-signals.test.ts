@@ -8,6 +8,7 @@ import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 import { program } from '../ca/listener-bed.ts'
 
 const place = temporaryKeylimeDir()
+const fresh = temporaryKeylimeDir()
 const started: ReturnType<typeof program>[] = []
 afterEach(async () => {
   for (const { child, exited } of started.splice(0)) {
@@ -15,7 +16,10 @@ afterEach(async () => {
     await exited
   }
 })
-afterAll(() => place.remove())
+afterAll(() => {
+  place.remove()
+  fresh.remove()
+})
 
 async function verifier() {
   const [port] = (await freePorts(1)) as [number]
@@ -73,7 +77,7 @@ test.each([
   ['stdout', 141],
   ['stderr', 0],
 ] as const)('a command whose %s nobody reads ends with %i, and says nothing', async (stream, code) => {
-  const command = program(['verifier', '--check-config'], place.env)
+  const command = program(['verifier', '--check-config'], fresh.env)
   started.push(command)
   command.child[stream].destroy()
   expect(await command.exited).toBe(code)

@@ -108,7 +108,7 @@ describe('nothing leaves before the verifier said that it would take it', () => 
     ['a policy that is not there', { runtimePolicyName: 'opne' }, 'policy_not_found'],
     ['a name that is taken', { runtimePolicyName: 'open', runtimePolicy: 'open.json' }, 'conflict'],
     ['a policy that cannot be judged by', { runtimePolicy: 'faulty.json' }, 'invalid_request'],
-    ['an address that is none', { cvTargetHost: '127.0.0.1:9002' }, 'invalid_request'],
+    ['an address that is none', { cvTargetHost: '127.0.0.1:9002' }, 'usage'],
   ]
   test.each(slips)('%s: nobody got anything, and the machine stays as it was', async (what, slip, code) => {
     world.file('faulty.json', '{"meta": {"version": 1}, "digests": {"/x": ["no digest"]}}')

@@ -72,7 +72,11 @@ test('the making of a policy is told to programs a line an event, and the file h
 test('a reference state is made, by upstream’s options too, and judged by; nothing is written without Secure Boot', () => {
   const boot = path.join(dir, 'boot.json')
   const log = machine('uefi.bin')
-  expect(keylime('create', 'measured-boot', '--eventlog-file', log, '-o', boot)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('create', 'measured-boot', '--eventlog-file', log, '-o', boot)).toEqual({
+    status: 0,
+    stdout: '',
+    stderr: `${boot} written\n`,
+  })
   expect(keylime('create', 'measured-boot', '-e', log, '-o', '-')).toMatchObject({ status: 0, stdout: fs.readFileSync(boot, 'utf8') })
   const judged = ['--mb-policy', boot, '--event-log', log, '--pcrs', machine('pcrs.txt')]
   expect(keylime('test', ...judged)).toEqual({ status: 0, stdout: 'accepted\n', stderr: '' })
@@ -122,12 +126,16 @@ test('policies are compared, changed and converted, with the exit codes of a scr
     string,
   ]
   fs.writeFileSync(list, `${digest}  /opt/tool\n`)
-  expect(keylime('convert', list, '-o', base)).toEqual({ status: 0, stdout: '', stderr: `${list} is a flat allow list\n` })
+  expect(keylime('convert', list, '-o', base)).toEqual({
+    status: 0,
+    stdout: '',
+    stderr: `${list} is a flat allow list\n${base} written\n`,
+  })
   expect(keylime('diff', base, '--log', machine('ima.txt'), '--patch', add)).toMatchObject({
     status: 1,
     stdout: expect.stringMatching(/^line 1: .*boot_aggregate/),
   })
-  expect(keylime('merge', base, add, '-o', result)).toEqual({ status: 0, stdout: '', stderr: '' })
+  expect(keylime('merge', base, add, '-o', result)).toEqual({ status: 0, stdout: '', stderr: `${result} written\n` })
   expect(keylime('diff', result, '--log', machine('ima.txt'))).toMatchObject({ status: 0, stdout: '' })
   expect(keylime('diff', result, result)).toMatchObject({ status: 0, stdout: '' })
   const { status, stdout } = keylime('diff', base, result, '--json')

@@ -56,5 +56,38 @@ describe('keylime service', () => {
     expect(await service('uninstall')).toBe(0)
     expect(fs.existsSync(at(unit))).toBe(false)
     expect(fs.existsSync(at('/etc/keylime/agent.conf'))).toBe(true)
+    expect(said.join('')).toContain(`${at('/etc/keylime/agent.conf')} stays (--purge removes it)`)
+  })
+
+  test('uninstall --purge takes what is of the role alone, and the last one takes all', async () => {
+    for (const role of ['verifier', 'agent', 'ca']) await service('install', { role })
+    expect(fs.readFileSync(at('/etc/systemd/system/keylime-ca.service'), 'utf8')).toContain('ExecStart=/usr/local/bin/keylime ca listen')
+    const state = ['agent_data.json', 'cv_data.sqlite', 'cv_data.sqlite-wal', 'reg_data.sqlite', 'tpm_cert_store']
+    for (const name of state) fs.writeFileSync(at(`/var/lib/keylime/${name}`), 'x')
+    const left = () => fs.readdirSync(at('/var/lib/keylime')).sort()
+    await service('uninstall', { purge: true })
+    expect(left()).toEqual(['cv_data.sqlite', 'cv_data.sqlite-wal', 'reg_data.sqlite', 'tpm_cert_store'])
+    expect(fs.existsSync(at('/etc/keylime/agent.conf'))).toBe(false)
+    await service('uninstall', { role: 'verifier', purge: true })
+    expect(left()).toEqual(['tpm_cert_store'])
+    await service('uninstall', { role: 'ca', purge: true })
+    expect(fs.existsSync(at('/var/lib/keylime'))).toBe(false)
+    expect(fs.existsSync(at('/usr/local/bin/keylime'))).toBe(false)
+  })
+
+  test('a KEYLIME_DIR of the shell does not get into the unit; one that is asked for does', async () => {
+    const before = process.env['KEYLIME_DIR']
+    process.env['KEYLIME_DIR'] = '/tmp/trial'
+    await service('install')
+    if (before === undefined) delete process.env['KEYLIME_DIR']
+    else process.env['KEYLIME_DIR'] = before
+    expect(fs.readFileSync(at(unit), 'utf8')).toContain('Environment=KEYLIME_DIR=/var/lib/keylime\n')
+    expect(said.join('')).toContain('KEYLIME_DIR=/tmp/trial of this shell has no effect here')
+    await service('install', { keylimeDir: '/srv/keylime' })
+    expect(fs.readFileSync(at(unit), 'utf8')).toContain('Environment=KEYLIME_DIR=/srv/keylime\n')
+  })
+
+  test('a root that is not there is refused', async () => {
+    await expect(service('install', { root: at('none') })).rejects.toMatchObject({ code: 'usage' })
   })
 })

@@ -5,6 +5,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { runtimePolicy } from '../../ima.ts'
+import { machineFile, machinePcrs } from '../../machines.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
@@ -49,8 +50,15 @@ const results = (reply: { results: unknown } | null) => reply!.results as never
 const call = async (method: 'GET' | 'POST' | 'PUT' | 'DELETE', route: string, body?: unknown) =>
   admin.request(method, `/v2.6${route}`, body === undefined ? {} : { body }).catch(() => null) // it may die in the middle
 
+/** PCRs and boot log of a real machine: whatever a measured boot policy says, it wants them. */
+function boots(agent: SimulatedAgent): void {
+  for (const [pcr, value] of machinePcrs('secure-boot-ima-ng', 'sha256')) if (pcr !== 16) agent.pcrs.set(pcr, value)
+  agent.extra = { mb_measurement_list: machineFile('secure-boot-ima-ng', 'uefi.bin').toString('base64') }
+}
+
 /** What operators do, each step whether the one before came through or not. */
 async function story(one: SimulatedAgent, two: SimulatedAgent, v: Buffer): Promise<void> {
+  boots(one)
   await call('POST', '/allowlists/fleet', { runtime_policy: base64(runtimePolicy()) })
   await call('POST', '/agents/one', enrolmentBody(one, { v: v.toString('base64'), mb_policy: '{"a":1}' }))
   await call('POST', '/agents/two', enrolmentBody(two, { runtime_policy_name: 'fleet' }))

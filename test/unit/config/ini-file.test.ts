@@ -11,6 +11,8 @@ describe('readIniFile, Python dialect', () => {
       'verifier.empty=@5',
     ])
   })
+  test('what stands behind a section is left aside, as Python does', () =>
+    expect(pairs('[a] x\nb = 1\n[c]= y\nd = 2\n')).toEqual(['a.b=1@2', 'c.d=2@4']))
   test('comments stand on lines of their own only', () => {
     expect(pairs('# one\n[a]\n  ; two\nx = 1 # three\n')).toEqual(['a.x=1 # three@4'])
   })
@@ -44,6 +46,15 @@ describe('readIniFile, dialect of the agent', () => {
       'agent.next=x\tyA@9',
     ])
   })
+  test('all escapes of a TOML text', () => {
+    expect(
+      pairs(
+        String.raw`[a]
+x = "\b\t\n\f\r\"\\\u00e9\U0001f600\UffffffffZ"`,
+        'toml',
+      ),
+    ).toEqual(['a.x=\b\t\n\f\r"\\é😀UffffffffZ@2'])
+  })
   test('plain INI as the old Python agent used it', () => {
     expect(pairs("[agent]\nserver_key_password =\ntrusted_client_ca = ['/a']\nuuid = hash_ek\n", 'toml')).toEqual([
       'agent.server_key_password=@2',
@@ -51,4 +62,13 @@ describe('readIniFile, dialect of the agent', () => {
       'agent.uuid=hash_ek@4',
     ])
   })
+})
+
+test('a file of half a megabyte is read at once, whatever is in it: nothing is looked at again and again', () => {
+  const SIZE = 1 << 19
+  const bodies = ['a = [', '"', "'", ' ', 'x =i\n', '"a" ', '[', '#', '\\'].map((piece) => piece.repeat(SIZE / piece.length))
+  for (const body of bodies)
+    for (const dialect of ['python', 'toml'] as const)
+      for (const start of ['', 'x = [\n', 'x = a', 'x'])
+        expect(readIniFile(`[a]\n${start}${body}b`, dialect).problems.length).toBeGreaterThanOrEqual(0)
 })

@@ -154,6 +154,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ['a path that is none', { digests: { boot_aggregate: ['b'.repeat(64)], usr: ['b'.repeat(64)] } }, ['digests["usr"]']],
   ['a digest of odd length', { digests: { boot_aggregate: ['b'.repeat(50)] } }, ['digests["boot_aggregate"]']],
   ['a path where all may write', { digests: { boot_aggregate: ['b'.repeat(64)], '/tmp/x': ['b'.repeat(64)] } }, ['digests["/tmp/x"]']],
+  ['excludes of names that are no paths', { excludes: ['memfd', 'kexec-cmdline', 'SYSV0'] }, []],
 ])('lint of %s', (_name, changes, places) => {
   const text = runtimePolicy(changes)
   expect(lintPolicy(parseRuntimePolicy(text)).map((w) => w.path)).toEqual(places)

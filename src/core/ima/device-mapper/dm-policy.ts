@@ -1,6 +1,6 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../../errors.ts'
-import { translatePythonRegex } from '../python-regex.ts'
+import { isUncertain, regexDefect, translatePythonRegex } from '../python-regex.ts'
 
 /** What a value must be: anything, one truth value, one number, or a text that matches whole. Says also what is expected, for messages. */
 export interface DmAttribute {
@@ -87,21 +87,22 @@ function attribute(value: unknown, path: string): DmAttribute {
     return { accepts: (text) => text !== undefined && /^-?\d{1,15}$/.test(text) && Number(text) === value, expected: value }
   if (typeof value !== 'string') throw bad(path, 'must be null, true, false, a whole number or a regular expression')
   const expression = compile(value, path)
-  return { accepts: (text) => text !== undefined && expression.matches(text), expected: value }
+  return { accepts: (text) => text !== undefined && !isUncertain(value, text) && expression.matches(text), expected: value }
 }
 
 function compile(value: string, path: string): RE2JS {
   try {
     return RE2JS.compile(translatePythonRegex(value))
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(value.slice(0, 80))}: ${(cause as Error).message}`, { cause })
+    throw new KeylimeError('invalid_request', `${path}: ${JSON.stringify(value.slice(0, 80))}: ${regexDefect(value, cause)}`, { cause })
   }
 }
 
 const bad = (path: string, what: string) => new KeylimeError('invalid_request', `${path}: ${what}`)
 
 function object(value: unknown, path: string): Record<string, unknown> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw bad(path, 'is not an object')
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw bad(path, value === undefined ? 'is missing' : 'is not an object')
   return value as Record<string, unknown>
 }
 

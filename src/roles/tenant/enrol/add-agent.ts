@@ -3,7 +3,7 @@ import { findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkAtVerifier } from './check-at-verifier.ts'
-import { checkPayloadOptions, collectPayload } from './collect-payload.ts'
+import { checkPayloadOptions, collectPayload, requirePayloadFiles } from './collect-payload.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
 import { judgeRegistered } from './judge-registered.ts'
@@ -31,20 +31,21 @@ export interface Enrolled {
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report, verifier } = context
   checkPayloadOptions(options)
+  await requirePayloadFiles(options)
   const policies = await policyFields(context)
   verifier.warmUp()
   const target = await findTarget(context)
   const { agentId } = target.found
   const known = await verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
+  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
   await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
   const payload = await collectPayload(context, agentId)
-  const proved = options.pushModel ? undefined : await proveIdentity(context, target)
-  const machine = proved?.machine ?? (await judgeRegistered(context, target.found))
+  const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, { agentId, machine, version: proved?.agent.version ?? '', plan, payload })
+  await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, payload !== undefined) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }

@@ -33,6 +33,11 @@ async function checkCertificate({ config, clock, keylimeDir, report }: Used, ek:
   const directory = path.resolve(keylimeDir, config.tpm_cert_store)
   const { certificates, problems } = await readCertificateStore(directory)
   for (const problem of problems) report({ type: 'warning', text: problem })
+  if (certificates.length === 0)
+    throw rejected(
+      `${directory} (tpm_cert_store) has no certificate of a TPM maker`,
+      `put the certificates of your TPMs’ makers into ${directory}: PEM or DER, under any name`,
+    )
   const question = { ekCertificate: readEkCertificate(text), ek, store: certificates, now: clock.now(), expiry: config.ek_cert_expiry }
   const verdict = verifyEkCertificate(question)
   if (!verdict.ok)

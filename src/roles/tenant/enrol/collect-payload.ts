@@ -1,7 +1,8 @@
+import fs from 'node:fs/promises'
 import { KeylimeError } from '../../../core/errors.ts'
 import { sealPayload } from '../../../core/payload/seal.ts'
 import { combineKey, KEY_SIZE, splitKey } from '../../../core/payload/split-key.ts'
-import { readFile } from '../../../io/files/read-file.ts'
+import { readFile, unreadable } from '../../../io/files/read-file.ts'
 import { randomBytes } from '../../../io/random.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
@@ -35,6 +36,21 @@ export function checkPayloadOptions(options: TenantOptions): void {
     throw new KeylimeError('usage', '-p needs the key file of the payload', { hint: 'give it with -k' })
   if (options.verify && given.length === 0)
     throw new KeylimeError('usage', '--verify needs a payload or a key', { hint: 'give one of -f, -k and --cert' })
+}
+
+/** Looks whether the files are there, before anybody is asked for anything. @throws KeylimeError `not_found` or `file_failed`. */
+export async function requirePayloadFiles(options: TenantOptions): Promise<void> {
+  const named = [
+    ['-f', options.file],
+    ['-k', options.keyFile],
+    ['-p', options.payloadFile],
+    ...(options.include ?? []).map((directory) => ['--include', directory] as const),
+  ] as const
+  for (const [option, file] of named)
+    if (file)
+      await fs.stat(file).catch((cause) => {
+        throw unreadable(file, cause, { option, hint: MISSING })
+      })
 }
 
 /** Collects, packs and encrypts what is to be delivered, or undefined when nothing is. Its size is checked here, before anything is sent. */

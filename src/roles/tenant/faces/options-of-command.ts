@@ -1,4 +1,5 @@
-import { KeylimeError } from '../../../core/errors.ts'
+import type { Argv } from 'yargs'
+import { refuseWithoutEffect } from '../../../core/cli/without-effect.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 
 /** Options that say how a command runs and where the servers are: every command has them. */
@@ -41,19 +42,14 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
 /** Names of all options that have an effect with a command. */
 export const optionsOfCommand = (command: TenantCommand): readonly string[] => [...USED[command], ...ALWAYS]
 
+/** Leaves only the options of one command in the help. */
+export function hideOthers(command: TenantCommand, yargs: Argv): Argv {
+  const used = new Set(optionsOfCommand(command))
+  return [...EVERY].filter((name) => !used.has(name)).reduce((cli, name) => cli.hide(name), yargs)
+}
+
 const EVERY = new Set([...Object.values(USED).flat(), ...ALWAYS])
 
-/**
- * An option that a command would pass over is a slip: `list -u X` shows all, and whoever wrote it thinks of one. @param given options of the command line that
- * have a value, by their long names. @throws KeylimeError `usage` that names them.
- */
-export function refuseWithoutEffect(command: TenantCommand, given: readonly string[]): void {
-  const used = new Set(optionsOfCommand(command))
-  const idle = given.filter((name) => EVERY.has(name) && !used.has(name))
-  if (idle.length === 0) return
-  const names = idle.map((name) => `--${name}`).join(' and ')
-  const elsewhere = Object.entries(USED).flatMap(([word, options]) => (options.includes(idle[0]!) ? [word] : []))
-  throw new KeylimeError('usage', `\`keylime tenant ${command}\` has no use for ${names}`, {
-    hint: `leave it out; ${elsewhere.length > 0 ? `--${idle[0]} belongs to: ${elsewhere.join(', ')}` : `see \`keylime tenant ${command} --help\``}`,
-  })
-}
+/** @throws KeylimeError `usage` for options that the command has no use for. @param given long names of those that the command line has. */
+export const refuseIdleOptions = (command: TenantCommand, given: readonly string[]): void =>
+  refuseWithoutEffect({ program: 'keylime tenant', used: USED, always: ALWAYS }, command, given)

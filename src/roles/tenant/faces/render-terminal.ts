@@ -5,6 +5,7 @@ import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
 import { policyNames } from '../../../core/api/stored-policies.ts'
 import { isOperationalState, stateText } from '../../../core/attestation/operational-state.ts'
 import { changeText } from '../../../core/policy/demand-changes.ts'
+import { printable } from '../../../core/printable.ts'
 import { alignColumns, byteSize, type Mark, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
 import { payloadText } from '../enrol/payload-on-agent.ts'
 import type { TenantEvent } from '../events.ts'
@@ -105,7 +106,16 @@ function revocationTable(revocations: readonly ReportedRevocation[]): string[] {
     r.pending.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
     r.given_up.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
   ])
-  return alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows])
+  return [...alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows]), ...reasonsOf(revocations)]
+}
+
+const MAX_REASONS = 10
+
+/** Why those who are not told are not, each once. */
+function reasonsOf(revocations: readonly ReportedRevocation[]): string[] {
+  const untold = revocations.flatMap((r) => [...r.pending, ...r.given_up])
+  const reasons = new Map(untold.flatMap(({ target, last_error: reason }) => (reason ? [[target, reason] as const] : [])))
+  return [...reasons].slice(0, MAX_REASONS).map(([target, reason]) => printable(`${target.replace(/^agent:/, '')}: ${reason}`))
 }
 
 const emptyAdvice = (where: 'registrar' | 'verifier') =>

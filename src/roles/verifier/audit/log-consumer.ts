@@ -36,9 +36,13 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
 export function logConsumer(logger: Logger): EventConsumer {
   return ({ event }) => {
     if (event.type === 'agent_failed' && event.failures.length > 0) return logFailures(logger, event)
-    logger[LEVELS[event.type]](eventText(event), fieldsOf(event))
+    logger[levelOf(event)](eventText(event), fieldsOf(event))
   }
 }
+
+/** Receivers that are no agents are few, and the operator has set each of them up. */
+const levelOf = (event: VerifierEvent): Level =>
+  event.type === 'revocation_told' && !event.target.startsWith('agent:') ? 'info' : LEVELS[event.type]
 
 function logFailures(logger: Logger, event: EventOf<'agent_failed'>): void {
   for (const failure of event.failures)

@@ -58,6 +58,7 @@ const RECORD_MS = 100
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, clock, logger } = options
   const results: Told[] = []
+  const complaints = createComplaints(logger)
   const records = createSerialQueue()
   const scheduler = createScheduler<Delivery>({ clock, run })
 
@@ -66,9 +67,11 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     delivery.attempts++
     try {
       await send(revocation, target)
+      complaints.told(target)
       note(delivery, 'told', null)
     } catch (error) {
       const reason = causeChain(error).join(': ').slice(0, 500)
+      complaints.failed(target, reason)
       const tooOld = clock.now() - revocation.createdAt > options.retrySeconds * 1000
       const gone =
         target.startsWith('agent:') &&
@@ -138,6 +141,21 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       scheduler.stop()
       clearInterval(timer)
       await flush()
+    },
+  }
+}
+
+/** Receivers that are no agents, and cannot be told: the first failure and each other one is a warning, and so is the end of it. */
+function createComplaints(logger: Logger) {
+  const failing = new Map<string, string>()
+  return {
+    failed(target: string, reason: string) {
+      if (target.startsWith('agent:') || failing.get(target) === reason) return
+      failing.set(target, reason)
+      logger.warn(`${target} cannot be told of a revocation, and is tried again: ${reason}`)
+    },
+    told(target: string) {
+      if (failing.delete(target)) logger.info(`${target} can be told of revocations again`)
     },
   }
 }

@@ -3,7 +3,7 @@ import { systemClock } from '../../../io/clock.ts'
 import { Terminal } from '../../../io/terminal/terminal.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { type CreateOptions, createdPieces, createRuntimePolicy, legacyListText, type Notes } from '../create-runtime.ts'
-import { file, isFile, json, output, type PolicyAction, writeResult } from '../policy-action.ts'
+import { file, isFile, json, output, type PolicyAction, writeQuietly } from '../policy-action.ts'
 
 interface Arguments extends CreateOptions {
   json?: boolean | undefined
@@ -81,7 +81,7 @@ export const createRuntime: PolicyAction<Arguments> = {
     const terminal = new Terminal({ stream: process.stderr, env: process.env })
     const notes = argv.json ? jsonNotes : { tell: (note: string) => terminal.line(note), progress: (note: string) => terminal.live(note) }
     const parts = await createRuntimePolicy(argv, notes).finally(() => terminal.end())
-    await writeResult(argv.showLegacyAllowlist ? legacyListText(parts) : createdPieces(parts, systemClock.now()), argv.output)
+    await writeQuietly(argv.showLegacyAllowlist ? legacyListText(parts) : createdPieces(parts, systemClock.now()), argv.output)
     const outcome = { output: argv.output, names: parts.digests.size, excludes: parts.excludes.size }
     if (argv.json) printJson({ result: 'policy', ...outcome })
     else if (isFile(argv.output))

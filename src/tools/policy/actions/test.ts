@@ -1,5 +1,5 @@
 import { BOOT_POLICY_NAMES } from '../../../core/measured-boot/boot-policy.ts'
-import { file, json, type PolicyAction } from '../policy-action.ts'
+import { file, json, type PolicyAction, tell } from '../policy-action.ts'
 import { type TestOptions, testPolicies } from '../test-policy.ts'
 
 interface Arguments extends TestOptions {
@@ -32,7 +32,7 @@ export const test: PolicyAction<Arguments> = {
       .option('json', json),
 
   async run(argv) {
-    const failures = await testPolicies(argv)
+    const failures = await testPolicies(argv, tell)
     if (argv.json) process.stdout.write(`${JSON.stringify({ accepted: failures.length === 0, failures })}\n`)
     else if (failures.length === 0) process.stdout.write('accepted\n')
     else {

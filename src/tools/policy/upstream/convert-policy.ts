@@ -4,7 +4,7 @@ import { convertLegacyPolicy, type LegacyForm } from '../../../core/ima/legacy-a
 import { pythonJson } from '../../../core/python/python-json.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
-import { writeResult } from '../policy-action.ts'
+import { writeQuietly } from '../policy-action.ts'
 import { readImaKeys } from '../read-ima-keys.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
@@ -34,7 +34,7 @@ const convertPolicy: UpstreamProgram = {
       return told(`${path.basename(source)} is a runtime policy already: give it with -r`)
     if (NOTES[form]) process.stdout.write(`${path.basename(source)} ${NOTES[form]}\n`)
     for (const line of unread) process.stdout.write(`Line #${line - 1} in Allowlist does not consist of hash and file path\n`)
-    return writeResult(pythonJson(JSON.parse(policy)), output)
+    return writeQuietly(pythonJson(JSON.parse(policy)), output)
   },
 }
 

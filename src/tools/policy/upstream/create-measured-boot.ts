@@ -1,6 +1,6 @@
 import { pythonJson } from '../../../core/python/python-json.ts'
 import { createMeasuredBootPolicy } from '../create-measured-boot.ts'
-import { tell, writeResult } from '../policy-action.ts'
+import { tell, writeQuietly } from '../policy-action.ts'
 import { argument, type UpstreamProgram, UsageError } from './program.ts'
 
 /** `keylime-policy create measured-boot` (policies C.7): one line, as Python prints it. */
@@ -16,6 +16,6 @@ export const createMeasuredBoot: UpstreamProgram = {
     const { eventLog, output } = values
     if (eventLog === undefined) throw new UsageError('the following arguments are required: -e/--eventlog-file')
     const text = await createMeasuredBootPolicy({ eventLog, withoutSecureboot: flags.has('withoutSecureboot') }, tell)
-    return writeResult(pythonJson(JSON.parse(text)), output)
+    return writeQuietly(pythonJson(JSON.parse(text)), output)
   },
 }

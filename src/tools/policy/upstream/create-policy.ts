@@ -1,5 +1,5 @@
 import { KERNEL_LOG } from '../create-runtime.ts'
-import { writeResult } from '../policy-action.ts'
+import { writeQuietly } from '../policy-action.ts'
 import { createdLine, NO_LOG, UPSTREAM_CREATE } from './create-options.ts'
 import { argument, runProgram, type UpstreamProgram } from './program.ts'
 
@@ -35,7 +35,7 @@ const createPolicy: UpstreamProgram = {
       ignoredKeyrings: [...(lists['ignoredKeyrings'] ?? [])],
       verificationKeys: [...(lists['verificationKeys'] ?? [])],
     })
-    return writeResult(output ? line : `${line}\n`, output)
+    return writeQuietly(output ? line : `${line}\n`, output)
   },
 }
 

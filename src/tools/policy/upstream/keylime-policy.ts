@@ -4,7 +4,7 @@ import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { FILE_ALGORITHMS } from '../choose-algorithm.ts'
 import { createRuntimePolicy, legacyListText } from '../create-runtime.ts'
-import { writeResult } from '../policy-action.ts'
+import { writeQuietly } from '../policy-action.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
 import { createMeasuredBoot } from './create-measured-boot.ts'
 import { createdLine, NO_LOG, UPSTREAM_CREATE, upstreamNotes } from './create-options.ts'
@@ -50,7 +50,7 @@ const createRuntime: UpstreamProgram = {
       verificationKeys: [...(lists['verificationKeys'] ?? [])],
     }
     const text = flags.has('legacy') ? legacyListText(await createRuntimePolicy(options, upstreamNotes)) : await createdLine(options)
-    return writeResult(text, output)
+    return writeQuietly(text, output)
   },
 }
 
@@ -77,7 +77,7 @@ const signRuntime: UpstreamProgram = {
       { key, keypath: made, certOutfile, backend, upstream: true },
       systemClock.now(),
     )
-    return writeResult(output === undefined || output === '/dev/stdout' ? `${signed}\n` : signed, output)
+    return writeQuietly(output === undefined || output === '/dev/stdout' ? `${signed}\n` : signed, output)
   },
 }
 

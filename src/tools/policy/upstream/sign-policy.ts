@@ -1,6 +1,6 @@
 import { systemClock } from '../../../io/clock.ts'
 import { readFile } from '../../../io/files/read-file.ts'
-import { writeResult } from '../policy-action.ts'
+import { writeQuietly } from '../policy-action.ts'
 import { signRuntimePolicy } from '../sign-runtime.ts'
 import { argument, runOrHelp, told, type UpstreamProgram } from './program.ts'
 
@@ -27,7 +27,7 @@ const signPolicy: UpstreamProgram = {
       { key, keypath: made, certOutfile: certificate, backend, upstream: true },
       systemClock.now(),
     )
-    return writeResult(signed, output)
+    return writeQuietly(signed, output)
   },
 }
 

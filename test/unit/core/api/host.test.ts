@@ -34,6 +34,7 @@ test.each([
   ['a\0b', 'is neither'],
   ['web.123', 'is neither'],
   ['0x7f000001', 'is neither'],
+  ...['10.0', 'r.10', 'r.10.', 'r.0x1', '0x7f', '0x', '1.0X', 'a-', 'a..b'].map((text): [string, string] => [text, 'is neither']),
 ])('%j %s', (text, words) => {
   const reading = readHost(text)
   expect('defect' in reading && reading.defect).toMatch(words)

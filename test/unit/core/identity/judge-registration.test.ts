@@ -127,16 +127,22 @@ test('an EK is taken from its certificate, unless no default template has such a
 })
 
 describe('an id that is taken', () => {
-  test.each<[string, Partial<RegistrationRequest>]>([
-    ['another EK', { ek_tpm: OTHER_EK.public, ekcert: undefined }],
-    ['another EK with its certificate', { ek_tpm: OTHER_EK.public, ekcert: ekCertificate(OTHER_EK) }],
-    ['another AK', { aik_tpm: OTHER_AK.public }],
-    ['another certificate of the same EK', { ekcert: ekCertificate(EK, twoPartName('x', false)) }],
-    ['no certificate any more', { ekcert: undefined }],
-  ])('is not given to %s', (_, changes) => {
-    expect(refusal({ ...plain, ...changes }, {}, plain)).toBe(
-      'forbidden: Agent re-registration with different TPM identity is forbidden for security reasons',
-    )
+  const forbidden = 'forbidden: Agent re-registration with different TPM identity is forbidden for security reasons'
+  test.each<[string, Partial<RegistrationRequest>, string]>([
+    ['another EK', { ek_tpm: OTHER_EK.public, ekcert: undefined }, 'the default of every agent: set uuid = "hash_ek"'],
+    ['another EK with its certificate', { ek_tpm: OTHER_EK.public, ekcert: ekCertificate(OTHER_EK) }, 'the default of every agent'],
+    ['another AK', { aik_tpm: OTHER_AK.public }, 'the same TPM has registered with another attestation key'],
+    ['another certificate of the same EK', { ekcert: ekCertificate(EK, twoPartName('x', false)) }, 'the EK certificate is another'],
+    ['no certificate any more', { ekcert: undefined }, 'the EK certificate is another'],
+  ])('is not given to %s, and it is said what is different', (_, changes, words) => {
+    const said = refusal({ ...plain, ...changes }, {}, plain)
+    expect(said).toContain(`${forbidden} (`)
+    expect(said).toContain(words)
+  })
+  test('with an id of its own, another EK is told as such', () => {
+    const { record } = judgeRegistration('web1', plain, null, RULES)
+    const other = { ...plain, ek_tpm: OTHER_EK.public, ekcert: undefined }
+    expect(() => judgeRegistration('web1', other, record, RULES)).toThrow('another TPM, or another endorsement key of this one')
   })
   test('may show a certificate that it had not shown', () => {
     expect(judged(plain, {}, { ...plain, ekcert: undefined }).record.ekCertificate).not.toBeNull()

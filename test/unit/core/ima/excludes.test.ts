@@ -46,6 +46,18 @@ test.each([
 ])('the expression %s is refused with its place', (expression) =>
   expect(() => compileExcludes(['/ok', expression], 'excludes')).toThrow(/^excludes\[1\]: /),
 )
+test.each([
+  ['/(?!usr)', /write what is meant, not what is not/],
+  ['(a)\\1', /write what the group stands for/],
+  ['(?P<x>a)(?P=x)', /write what the group stands for/],
+  ['/var/.*+', /possessive repetitions .*: write \* for \*\+/],
+  ['/var/[0-9]++x', /possessive repetitions/],
+  ['(?>a|b)', /write \(\?:…\)/],
+  ['(?x) /var', /without blanks and comments/],
+  ['/v{1001}', /at most 1000 times: write \* or \+/],
+])('what Python takes and we do not is refused with a way to write it: %s', (expression, message) =>
+  expect(() => compileExcludes([expression], 'excludes')).toThrow(message),
+)
 test('too long and too many expressions are refused', () => {
   expect(() => compileExcludes(['x'.repeat(5000)], 'excludes')).toThrow(/^excludes\[0\]: /)
   expect(() => compileExcludes(Array(10_001).fill('x'), 'excludes')).toThrow(/^excludes: /)
@@ -58,4 +70,10 @@ test('expressions that would make each look-up slow are refused together, and te
 test('of several expressions any one is enough, and flags of one do not reach the next', () => {
   const excluded = compileExcludes(['(?i)/ABC', '/xyz'], 'excludes')
   expect(['/abc', '/xyz', '/XYZ', '/'].map(excluded)).toEqual([true, true, false, false])
+})
+
+test('where a word ends is known of ASCII alone: a name with other letters is not excluded by it, as it might not be by Python', () => {
+  const isExcluded = compileExcludes(['/tmp/foo\\b', '/var/é'], 'excludes')
+  expect(['/tmp/foo', '/tmp/foo.é', '/tmp/fooé', '/var/é', '/tmp/food'].map(isExcluded)).toEqual([true, false, false, true, false])
+  expect(compileExcludes(['x\\B'], 'excludes')('xé')).toBe(false)
 })

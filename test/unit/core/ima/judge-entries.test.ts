@@ -73,6 +73,19 @@ test('a malformed signature fails also where the file is listed or excluded', ()
   const line = imaLine(`ima-sig sha256:${'11'.repeat(32)} /x 0302049999999900`)
   const policy = { digests: { boot_aggregate: ['b0'.repeat(32)], '/x': ['11'.repeat(32)] }, excludes: ['/x'] }
   expect(ids([BOOT_AGGREGATE, line], { policy })).toEqual(['ima.validation.ima_hash'])
+  const said = (signature: string) =>
+    judge([BOOT_AGGREGATE, imaLine(`ima-sig sha256:${'11'.repeat(32)} /x ${signature}`)]).failures.map(({ context }) => context.message)
+  expect(said('0302049999999900')).toEqual([expect.stringMatching(/malformed: it has 8 bytes, and its header alone has 9$/)])
+  expect(said('030204999999990100aabb')).toEqual([expect.stringMatching(/malformed: its header says 256 bytes, and 2 are there$/)])
+})
+test('a signature of another length than its key makes says so', () => {
+  const { id, key } = readImaKey(imaVector('rsa2048pub.pem')) as ImaKey
+  const policy = { 'verification-keys': keyringText(new Map([[id, key]])) }
+  const signature = `030204${id.toString(16).padStart(8, '0')}0003aabbcc`
+  const line = imaLine(`ima-sig sha256:${'11'.repeat(32)} /x ${signature}`)
+  expect(judge([BOOT_AGGREGATE, line], { policy }).failures.map(({ context }) => context.message)).toEqual([
+    expect.stringContaining('its signature has 3 bytes, and key '),
+  ])
 })
 
 describe('measured keys', () => {

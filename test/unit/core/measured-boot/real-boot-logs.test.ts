@@ -180,3 +180,15 @@ test('the SHA-1 boot_aggregate of an old kernel follows from the boot log whose 
   ).toEqual(alike())
   expect(ids(await verdict(createHash('sha1').update('another').digest()))).toEqual(alike('ima.validation.ima-ng.runtime_policy_hash'))
 })
+
+test('the log of a confidential virtual machine is refused by name, also as a copy of its memory', () => {
+  const register: Record<number, number> = { 0: 1, 1: 1, 7: 1, 2: 2, 3: 2, 4: 2, 5: 2, 8: 3, 9: 3 }
+  const events = machineEvents(SECURE).flatMap((event) => (event.pcr in register ? [{ ...event, pcr: register[event.pcr]! }] : []))
+  for (const filling of [0, 4096])
+    expect(() => parseEventLog(Buffer.concat([serialize(events), Buffer.alloc(filling, 0xff)]))).toThrow(
+      /confidential virtual machine \(CCEL\)/,
+    )
+  expect(() => parseEventLog(Buffer.concat([serialize(machineEvents(SECURE)), Buffer.alloc(64, 0xff)]))).toThrow(
+    /filled up with 0xff behind event 46/,
+  )
+})

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { isKeylimeError } from '../../../../src/core/errors.ts'
 import { parseCertificate, parseCertificates, toPem } from '../../../../src/core/pki/certificate.ts'
 import { verifyChain } from '../../../../src/core/pki/chain.ts'
+import { readElement, readTime } from '../../../../src/core/pki/der.ts'
 import type { Authority } from '../../../../src/core/pki/issue.ts'
 import { sameKey } from '../../../../src/core/pki/keys.ts'
 import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
@@ -81,6 +82,13 @@ describe('parseCertificate', () => {
     expect(new Date(certificate.notAfter).getUTCFullYear()).toBe(9999)
     expect(authority.certificate.notBefore).toBe(NOW - 86_400_000)
   })
+  test.each(['261301000000Z', '260230000000Z', '261123247427Z', '261123187427Z', '261123181461Z', '260001000000Z'])(
+    'refuses the date %s, which is none',
+    (date) => {
+      const element = readElement(Buffer.concat([Buffer.from([0x17, date.length]), Buffer.from(date)]))
+      expect(() => readTime(element)).toThrow('there is no date')
+    },
+  )
   test('refuses an extension that is there twice', () => {
     const { publicKey } = ecPair()
     const twice = extension('551d0f', true, Buffer.from('03020106', 'hex'))

@@ -42,5 +42,6 @@ test('a reference state that demands nothing, or that nobody compares, is a dang
   expect(paths(open, 'accept-all')).toEqual(['mb_policy'])
   expect(paths(open, 'reject-all')).toEqual([])
   expect(paths({ anything: 1 }, 'accept-all')).toEqual([])
-  expect(paths({}, 'example')).toEqual([])
+  expect(paths({}, 'example')).toEqual(['mb_policy'])
+  for (const text of ['', 'null']) expect(bootDangers(text, 'example')).toEqual([])
 })

@@ -58,7 +58,7 @@ test('the option that names a file, what it is, its code and its hint are as the
 })
 
 test('a file over the limit is refused with both sizes', async () => {
-  const options = { option: '-f', hint: 'raise it' }
+  const options = { option: '-f', tooLargeHint: 'raise it' }
   await expect(readFile(file('text'), { ...options, maxBytes: 6 })).rejects.toMatchObject({
     code: 'payload_too_large',
     message: `-f: ${file('text')} has 7 bytes, 6 is the limit`,

@@ -78,16 +78,20 @@ describe('readIncludeDirectories', () => {
 })
 
 describe('readCertificateStore', () => {
-  test('reads every certificate of every *.pem, and says what it could not use', async () => {
-    const [a, b] = [await root('A'), await root('B')]
+  test('reads PEM, every certificate of a file, and DER under any name, and says which files it left out', async () => {
+    const [a, b, c, d] = [await root('A'), await root('B'), await root('C'), await root('D')]
     put('both.pem', `${a.certificate.pem}${b.certificate.pem}`)
+    put('c.cer', c.certificate.der)
+    put('d', d.certificate.pem)
     put('broken.pem', '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n')
     put('empty.pem', 'nothing')
     put('huge.pem', Buffer.alloc(1024 * 1024 + 1))
-    put('other.crt', a.certificate.pem)
+    put('.hidden', 'x')
+    put('d.pem~', 'x')
+    put('old/a.pem', a.certificate.pem)
     const { certificates, problems } = await readCertificateStore(directory)
-    expect(certificates.map(({ subject }) => subject)).toEqual(['CN=A', 'CN=B'])
-    expect(problems).toHaveLength(3)
+    expect(certificates.map(({ subject }) => subject)).toEqual(['CN=A', 'CN=B', 'CN=C', 'CN=D'])
+    expect(problems.map((problem) => /(\w+\.pem) is left out/.exec(problem)?.[1])).toEqual(['broken.pem', 'empty.pem', 'huge.pem'])
   })
   test('a store that is not there is empty, one that cannot be read is an error', async () => {
     expect(await readCertificateStore(path.join(directory, 'none'))).toEqual({ certificates: [], problems: [] })

@@ -1,4 +1,4 @@
-import { refuseWithoutEffect } from '../../../../../src/roles/tenant/faces/options-of-command.ts'
+import { refuseIdleOptions } from '../../../../../src/roles/tenant/faces/options-of-command.ts'
 
 test.each([
   ['list', ['uuid'], '`keylime tenant list` has no use for --uuid'],
@@ -8,12 +8,12 @@ test.each([
   ['add', ['uuid', 'drop'], '--drop'],
   ['showruntimepolicy', ['runtime-policy-name', 'runtime-policy'], '--runtime-policy'],
 ] as const)('%s with %j is refused', (command, given, words) => {
-  expect(() => refuseWithoutEffect(command, given)).toThrow(
+  expect(() => refuseIdleOptions(command, given)).toThrow(
     expect.objectContaining({ code: 'usage', message: expect.stringContaining(words), hint: expect.stringContaining('belongs to') }),
   )
 })
 
 test('what a command uses, and what every command has, passes', () => {
-  expect(() => refuseWithoutEffect('update', ['uuid', 'u', 'drop', 'cert', 'include', 'json', 'quiet', 'timeout', '$0', '_'])).not.toThrow()
-  expect(() => refuseWithoutEffect('explain', ['targethost', 'patch', 'runtime-policy', 'debug'])).not.toThrow()
+  expect(() => refuseIdleOptions('update', ['uuid', 'u', 'drop', 'cert', 'include', 'json', 'quiet', 'timeout', '$0', '_'])).not.toThrow()
+  expect(() => refuseIdleOptions('explain', ['targethost', 'patch', 'runtime-policy', 'debug'])).not.toThrow()
 })

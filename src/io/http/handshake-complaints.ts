@@ -1,0 +1,44 @@
+import type { Logger } from '../log/logger.ts'
+
+/** Of one kind of failure, how often it is told. */
+const INTERVAL_MS = 60_000
+
+const WORDS: readonly [RegExp, string][] = [
+  [/HTTP_REQUEST/, 'it spoke plain HTTP: this port is for TLS'],
+  [
+    /UNKNOWN_CA|unknown ca/i,
+    'it does not know the CA of this server: its trusted CA is another (trusted_server_ca, trusted_client_ca, registrar_tls_ca_cert)',
+  ],
+  [/CERTIFICATE_EXPIRED|certificate expired/i, 'it says that the certificate of this server has ended'],
+  [/BAD_CERTIFICATE|bad certificate/i, 'it does not accept the certificate of this server'],
+  [/PEER_DID_NOT_RETURN_A_CERTIFICATE|peer did not return/i, 'it showed no client certificate'],
+  [
+    /UNABLE_TO|SELF_SIGNED|UNTRUSTED|CERT_HAS_EXPIRED|certificate verify failed/i,
+    'its certificate is not of a CA that is trusted here (trusted_client_ca)',
+  ],
+  [/UNSUPPORTED_PROTOCOL|VERSION/i, 'it knows no version of TLS that is allowed here (1.2 and newer)'],
+  [/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL/i, 'it did not speak TLS'],
+]
+
+/**
+ * Tells of failed handshakes in words: the likeliest mistake of an installation is a certificate of another CA, and the other side sees only that it was cut
+ * off. Each kind once a minute, so that a flood of them fills no log; connections that were only closed are not told.
+ */
+export function handshakeComplaints({ logger }: { logger: Logger }) {
+  const last = new Map<string, { at: number; more: number }>()
+  return {
+    failed(error: NodeJS.ErrnoException, from: string | undefined) {
+      const text = `${error.code ?? ''} ${error.message}`
+      const reason = WORDS.find(([pattern]) => pattern.test(text))?.[1]
+      if (reason === undefined) return logger.debug('TLS handshake failed', { from, reason: error.message })
+      const now = performance.now()
+      const before = last.get(reason)
+      if (before && now - before.at < INTERVAL_MS) {
+        before.more++
+        return
+      }
+      last.set(reason, { at: now, more: 0 })
+      logger.warn(`a TLS handshake failed: ${reason}`, { from, ...(before?.more ? { moreSince: before.more } : {}) })
+    },
+  }
+}
