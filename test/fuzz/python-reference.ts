@@ -54,15 +54,26 @@ function sized(length: number): Buffer {
 }
 
 function writeAll(fd: number, bytes: Buffer): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at)
+  for (let at = 0; at < bytes.length; ) at += again(() => writeSync(fd, bytes, at))
 }
 
 function readExactly(fd: number, count: number): Buffer {
   const bytes = Buffer.alloc(count)
   for (let at = 0; at < count; ) {
-    const got = readSync(fd, bytes, at, count - at, null)
+    const got = again(() => readSync(fd, bytes, at, count - at, null))
     if (got === 0) throw new Error('Python ended')
     at += got
   }
   return bytes
+}
+
+/** libFuzzer's clock interrupts whoever waits. */
+function again(call: () => number): number {
+  for (;;) {
+    try {
+      return call()
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINTR') throw error
+    }
+  }
 }

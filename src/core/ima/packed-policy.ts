@@ -12,7 +12,7 @@ export interface PackedPolicy extends Pick<RuntimePolicy, 'generator' | 'logHash
   buffers: PackedDigests
   /** JSON text in UTF-8 of a `Rest`: what has no form as bytes, and must be made anew by whoever takes the policy up. */
   rest: SharedArrayBuffer
-  /** `Excludes.steps` */
+  /** What making its expressions costs: `Excludes.toMake`, and of the rules for the device mapper. */
   steps: number
 }
 
@@ -23,7 +23,7 @@ interface Rest {
   keys: string
 }
 
-/** Excludes of so many steps take some 20 ms to compile: a list by hand stays far below. */
+/** Expressions of so many steps take some 20 ms to compile: a list by hand stays far below. */
 const LIGHT_STEPS = 4000
 /** Of text that is parsed when a policy is taken up. */
 const LIGHT_BYTES = 256 << 10
@@ -33,7 +33,14 @@ export function packPolicy(policy: RuntimePolicy): PackedPolicy {
   const keys = policy.keys.size > 0 ? keyringText(policy.keys) : ''
   const rest: Rest = { excludes, ignoredKeyrings: [...ignoredKeyrings], dmPolicy: deviceMapper?.source ?? null, keys }
   const tables = { digests: digests.packed, keyrings: keyrings.packed, buffers: buffers.packed }
-  return { generator, logHash, isEmpty, ...tables, rest: sharedText(JSON.stringify(rest)), steps: policy.isExcluded.steps }
+  return {
+    generator,
+    logHash,
+    isEmpty,
+    ...tables,
+    rest: sharedText(JSON.stringify(rest)),
+    steps: policy.isExcluded.toMake + (deviceMapper?.toMake ?? 0),
+  }
 }
 
 /** Whether a thread that others wait for may take it up: the digests cost nothing, whatever their number. */

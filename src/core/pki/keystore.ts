@@ -88,7 +88,7 @@ function readYaml(text: string, what: string): ReadonlyMap<string, unknown> {
   if (text.length > MAX_SIZE) throw new KeylimeError('malformed', `${what} is too large`)
   let value: unknown
   try {
-    value = parse(text, { version: '1.1', schema: 'yaml-1.1', maxAliasCount: 0, mapAsMap: true })
+    value = parse(text, { version: '1.1', schema: 'yaml-1.1', maxAliasCount: 0, mapAsMap: true, logLevel: 'error' }) // a warning would show lines of it
   } catch (cause) {
     throw new KeylimeError('malformed', `${what} is not valid YAML`, { cause })
   }

@@ -1,11 +1,13 @@
 import { RE2JS } from 're2js'
 import { KeylimeError } from '../../errors.ts'
-import { isUncertain, regexDefect, translatePythonRegex } from '../python-regex.ts'
+import { hiddenSteps, isUncertain, regexDefect, translatePythonRegex } from '../python-regex.ts'
 
 /** What a value must be: anything, one truth value, one number, or a text that matches whole. Says also what is expected, for messages. */
 export interface DmAttribute {
   accepts(value: string | undefined): boolean
   expected: unknown
+  /** What making its expression has cost, as `Excludes.toMake`; absent without one. */
+  toMake?: number
 }
 
 export interface DmRule {
@@ -27,6 +29,8 @@ export interface DmPolicy {
   rules: readonly DmRule[]
   /** The JSON that it was read from. */
   source: unknown
+  /** What making its expressions has cost, as `Excludes.toMake`. */
+  toMake: number
 }
 
 const DEVICE_FIELDS = ['name', 'uuid', 'major', 'minor', 'minor_count', 'num_targets']
@@ -43,11 +47,13 @@ export function parseDmPolicy(value: unknown, path: string): DmPolicy {
   if (matchOn !== 'name' && matchOn !== 'uuid') throw bad(`${path}.match_on`, 'must be "name" or "uuid"')
   const rules = Object.entries(object(policy['rules'], `${path}.rules`))
   if (rules.length > MAX_RULES) throw bad(`${path}.rules`, `has ${rules.length} rules, at most ${MAX_RULES} are accepted`)
-  return {
-    source: value,
-    matchOn,
-    rules: rules.map(([name, rule]) => parseRule(name, rule, `${path}.rules[${JSON.stringify(name.slice(0, 80))}]`)),
-  }
+  const parsed = rules.map(([name, rule]) => parseRule(name, rule, `${path}.rules[${JSON.stringify(name.slice(0, 80))}]`))
+  const attributes = parsed.flatMap((rule) => [
+    rule.newName,
+    rule.newUuid,
+    ...[rule.device, ...rule.targets].flatMap((fields) => [...fields.values()]),
+  ])
+  return { source: value, matchOn, rules: parsed, toMake: attributes.reduce((sum, { toMake = 0 }) => sum + toMake, 0) }
 }
 
 function parseRule(name: string, value: unknown, path: string): DmRule {
@@ -87,7 +93,11 @@ function attribute(value: unknown, path: string): DmAttribute {
     return { accepts: (text) => text !== undefined && /^-?\d{1,15}$/.test(text) && Number(text) === value, expected: value }
   if (typeof value !== 'string') throw bad(path, 'must be null, true, false, a whole number or a regular expression')
   const expression = compile(value, path)
-  return { accepts: (text) => text !== undefined && !isUncertain(value, text) && expression.matches(text), expected: value }
+  return {
+    accepts: (text) => text !== undefined && !isUncertain(value, text) && expression.matches(text),
+    expected: value,
+    toMake: hiddenSteps(value) + expression.programSize(),
+  }
 }
 
 function compile(value: string, path: string): RE2JS {

@@ -67,6 +67,11 @@ test('expressions that would make each look-up slow are refused together, and te
   expect(() => compileExcludes(large, 'excludes')).toThrow(/^excludes\[1\]: .*too large to be matched in good time$/)
   expect(compileExcludes(Array(10_000).fill('/var/lib/x/.*'), 'excludes')('/var/lib/x/y')).toBe(true)
 })
+test('ranges that are blind to case are reckoned by what they cost, and refused before they are made', () => {
+  const dear = `(?i)${'[a-\\U0010ffff]'.repeat(200)}`
+  expect(() => compileExcludes([dear, dear], 'excludes')).toThrow('excludes[1]')
+  expect(compileExcludes(['(?i)[a-c]x-y', '(?i:é)'], 'excludes').toMake).toBeLessThan(100)
+})
 test('of several expressions any one is enough, and flags of one do not reach the next', () => {
   const excluded = compileExcludes(['(?i)/ABC', '/xyz'], 'excludes')
   expect(['/abc', '/xyz', '/XYZ', '/'].map(excluded)).toEqual([true, true, false, false])

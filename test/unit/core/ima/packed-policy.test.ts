@@ -51,17 +51,23 @@ test('a policy that went from thread to thread judges as the one that was parsed
     { numRuns: 100 },
   )
 })
+const attribute = { name: 'root', uuid: null, major: null, minor: null, minor_count: null }
+const rule = {
+  required: false,
+  device_resume_required: false,
+  device_rename: { valid_name: null as string | null, valid_uuid: null },
+  device_remove: { allow_removal: false },
+  table_load: { allow_multiple_loads: false, targets: [], ...attribute, num_targets: 0 },
+  allow_clear: false,
+}
+const dmPolicy = { version: 1, match_on: 'name', rules: { root: rule } }
+/** A policy whose rule for the device mapper has this expression. */
+const deviceMapper = (expression: string) => {
+  const rules = { root: { ...rule, device_rename: { ...rule.device_rename, valid_name: expression } } }
+  return { ima: { ignored_keyrings: [], log_hash_alg: 'sha256', dm_policy: { ...dmPolicy, rules } } }
+}
+
 test('rules of the device mapper and names that have no form as a record come along', () => {
-  const attribute = { name: 'root', uuid: null, major: null, minor: null, minor_count: null }
-  const rule = {
-    required: false,
-    device_resume_required: false,
-    device_rename: { valid_name: null, valid_uuid: null },
-    device_remove: { allow_removal: false },
-    table_load: { allow_multiple_loads: false, targets: [], ...attribute, num_targets: 0 },
-    allow_clear: false,
-  }
-  const dmPolicy = { version: 1, match_on: 'name', rules: { root: rule } }
   const many = Array.from({ length: 300 }, (_, i) => i.toString(16).padStart(64, '0'))
   const text = runtimePolicy({
     digests: { '/many': many, '/one': [digest(1)] },
@@ -86,6 +92,12 @@ test('excludes that take long to compile make a policy heavy; a hundred thousand
     light({ excludes: list(60), digests: Object.fromEntries(Array.from({ length: 100_000 }, (_, i) => [`/f${i}`, [digest(1)]])) }),
   ).toBe(true)
   expect(light({ excludes: list(300) })).toBe(false)
+  const dear = '(?i)[a-\\U0010ffff]' // each costs ten milliseconds, and has three steps
+  expect(light({ excludes: [dear] })).toBe(true)
+  expect(light({ excludes: [dear, dear, dear, dear, dear] })).toBe(false)
+  expect(light(deviceMapper(dear))).toBe(true)
+  expect(light(deviceMapper(`${dear}${'[a-\\U0010ffff]'.repeat(4)}`))).toBe(false)
+  expect(light(deviceMapper('a{1000}'.repeat(5)))).toBe(false)
   expect(light({ ima: { ignored_keyrings: ['x'.repeat(300_000)], log_hash_alg: 'sha1', dm_policy: null } })).toBe(false)
   const many = Array.from({ length: 300 }, (_, i) => i.toString(16).padStart(64, '0'))
   expect(light({ digests: Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`/f${i}`, many])) })).toBe(false)

@@ -87,3 +87,13 @@ test.each([
   const text = stringify({ priv: Buffer.from(sealed), salt: 's' }, { version: '1.1', schema: 'yaml-1.1' })
   expect(() => openKeystore(text, 'pw')).toThrow(expect.objectContaining({ code: 'malformed' }))
 })
+
+test('nothing that is in a key store is shown, whatever it is', async () => {
+  const warnings: string[] = []
+  const take = (warning: Error) => warnings.push(warning.message)
+  process.on('warning', take)
+  expect(() => openKeystore('priv: !secret abc\nsalt: x', 'pw')).toThrow('has no salt or no priv')
+  await new Promise(setImmediate)
+  process.off('warning', take)
+  expect(warnings).toEqual([])
+})
