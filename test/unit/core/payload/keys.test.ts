@@ -1,4 +1,4 @@
-import { constants, createPublicKey, generateKeyPairSync, privateDecrypt } from 'node:crypto'
+import { constants, createPublicKey, generateKeyPairSync, pbkdf2Sync, privateDecrypt, randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { authTag, challengeHmac, registrationTag, sameTag } from '../../../../src/core/payload/auth-tag.ts'
 import { openPayload, sealPayload } from '../../../../src/core/payload/seal.ts'
