@@ -21,6 +21,8 @@ const { values } = parseArgs({
     reduce: { type: 'string' },
   },
 })
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130)) // ends the fuzzer, too
+
 const all = [...Object.keys(TARGETS), ...NATIVE_TARGETS]
 const chosen = values.target?.split(',') ?? all
 const unknown = chosen.filter((name) => !all.includes(name))
