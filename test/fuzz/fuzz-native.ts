@@ -1,6 +1,8 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
+import { spkiOf } from '../../src/core/pki/keys.ts'
+import { parsePublicArea } from '../../src/core/tpm/public-area.ts'
 import { machineFile } from '../machines.ts'
 import { corpusOf, findingsOf, inputsIn, packCorpus, unpackInputs } from './corpus.ts'
 import { CACHE, needPrograms, PROJECT } from './debian13.ts'
@@ -24,7 +26,11 @@ const PARTS: Readonly<Record<string, NativeTarget>> = {
   },
   'native-digest-key': {
     libraries: ['-lcrypto'],
-    seeds: () => [chosen(0, B('3006020101020101', 'hex')), chosen(1, Buffer.alloc(256, 1)), chosen(2, EC_KEY)],
+    seeds: () => [
+      chosen(0, B('3006020101020101', 'hex')),
+      chosen(1, Buffer.alloc(256, 1)),
+      ...['quote-ecc', 'secure-boot-ima-ng'].map((machine) => chosen(2, spkiOf(parsePublicArea(machineFile(machine, 'ak.pub')).key))),
+    ],
   },
   'native-marshal': {
     libraries: ['-ltss2-mu'],
@@ -49,9 +55,6 @@ const PARTS: Readonly<Record<string, NativeTarget>> = {
     ],
   },
 }
-
-/** SubjectPublicKeyInfo of a key on P-256, without its point's good fortune of being one: the fuzzer finds others. */
-const EC_KEY = B(`3059301306072a8648ce3d020106082a8648ce3d030107034200${'04'.padEnd(130, '1')}`, 'hex')
 
 export const NATIVE_TARGETS: readonly string[] = Object.keys(PARTS)
 
@@ -80,6 +83,7 @@ export async function fuzzNative(name: string, seconds: number): Promise<FuzzedT
 /** Keeps the smallest set of inputs that reaches what the corpus reaches. */
 export async function keepNativeCorpus(name: string): Promise<void> {
   const merged = path.join(CACHE, 'merged', name)
+  rmSync(merged, { recursive: true, force: true })
   mkdirSync(merged, { recursive: true })
   await runFuzzer([compile(name), '-merge=1', merged, path.join(CACHE, 'corpus', name)], {})
   packCorpus(
@@ -88,32 +92,20 @@ export async function keepNativeCorpus(name: string): Promise<void> {
   )
 }
 
+/** Compilers of Debian keep libFuzzer and the sanitizers in a package of their release. */
+function needCompiler(): void {
+  needPrograms({ 'clang++': 'clang', '/usr/include/tss2/tss2_mu.h': 'libtss2-dev', '/usr/include/openssl/evp.h': 'libssl-dev' })
+  const said = (question: string) => execFileSync('clang++', [question], { encoding: 'utf8' }).trim()
+  const release = said('-dumpversion').split('.')[0]
+  needPrograms({ [path.join(said('-print-resource-dir'), 'lib/linux/libclang_rt.fuzzer-x86_64.a')]: `libclang-rt-${release}-dev` })
+}
+
 function compile(name: string): string {
-  needPrograms({
-    'clang++': 'clang',
-    '/usr/lib/llvm-14/lib/clang': 'libclang-rt-14-dev',
-    '/usr/include/tss2/tss2_mu.h': 'libtss2-dev',
-    '/usr/include/openssl/evp.h': 'libssl-dev',
-  })
+  needCompiler()
   const program = path.join(CACHE, 'bundles', name)
   mkdirSync(path.dirname(program), { recursive: true })
   const source = path.join(import.meta.dirname, 'native', `${name.replace(/^native-/, '')}.cc`)
-  const vectors = `-DVECTORS="${path.join(PROJECT, 'test/vectors')}"`
-  execFileSync(
-    'clang++',
-    [
-      ...FLAGS,
-      SANITIZERS,
-      vectors,
-      '-ferror-limit=3',
-      '-I',
-      path.join(PROJECT, 'native'),
-      source,
-      '-o',
-      program,
-      ...PARTS[name]!.libraries,
-    ],
-    { stdio: ['ignore', 'ignore', 'inherit'] },
-  )
+  const command = [...FLAGS, SANITIZERS, '-I', path.join(PROJECT, 'native'), source, '-o', program, ...PARTS[name]!.libraries]
+  execFileSync('clang++', command, { stdio: ['ignore', 'ignore', 'inherit'] })
   return program
 }

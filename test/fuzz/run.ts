@@ -21,13 +21,15 @@ const { values } = parseArgs({
     reduce: { type: 'string' },
   },
 })
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => process.exit(130)) // ends the fuzzer, too
+
 const all = [...Object.keys(TARGETS), ...NATIVE_TARGETS]
 const chosen = values.target?.split(',') ?? all
 const unknown = chosen.filter((name) => !all.includes(name))
 const minutes = Number(values.minutes)
 if (unknown.length > 0) fail(`no target ${unknown.join(', ')}; npm run fuzz -- --list names them`)
 if (values.list) for (const name of all) console.log(name)
-else if (values.reduce !== undefined) await reduceFile(TARGETS[chosen[0]!]!, values.reduce).catch((error: Error) => fail(error.message))
+else if (values.reduce !== undefined) await reduceOne(values.reduce).catch((error: Error) => fail(error.message))
 else if (values.keep && values.minutes === undefined) await keepAll()
 else if (!(minutes > 0)) fail('--minutes is missing: how long to fuzz, in all')
 else process.exitCode = (await fuzzAll()) > 0 ? 1 : 0
@@ -49,6 +51,12 @@ async function fuzzAll(): Promise<number> {
     `${chosen.length} targets, ${total.executions} executions, ${total.findings} with a finding; corpora are in ${path.join(CACHE, 'corpus')}`,
   )
   return total.findings
+}
+
+async function reduceOne(file: string): Promise<void> {
+  const target = TARGETS[chosen[0]!]
+  if (chosen.length !== 1 || !target) throw new Error('name the one target of the finding, which is not native')
+  await reduceFile(target, file)
 }
 
 async function keepAll(): Promise<void> {

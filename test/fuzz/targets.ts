@@ -44,6 +44,7 @@ import { tar } from './targets/tar.ts'
 import { tomlFile } from './targets/toml-file.ts'
 import { tpmPolicy } from './targets/tpm-policy.ts'
 import { tpmSignature } from './targets/tpm-signature.ts'
+import { transportKey } from './targets/transport-key.ts'
 import { verifierApi } from './targets/verifier-api.ts'
 import { zip } from './targets/zip.ts'
 
@@ -94,6 +95,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'toml-file': tomlFile,
   'tpm-policy': tpmPolicy,
   'tpm-signature': tpmSignature,
+  'transport-key': transportKey,
   'verifier-api': verifierApi,
   zip,
 }

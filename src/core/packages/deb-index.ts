@@ -1,5 +1,9 @@
 import { entryPath } from '../archive/file-digests.ts'
 import { KeylimeError } from '../errors.ts'
+import { cutText } from '../verdict/bounded-text.ts'
+
+/** Of a name, in a message. */
+const MAX_NAME = 100
 
 /** A package of a repository's index. */
 export interface IndexedPackage extends IndexedFile {
@@ -21,7 +25,7 @@ export function parsePackages(text: string): IndexedPackage[] {
     if (!path || !sha256 || !/^[0-9a-f]{64}$/.test(sha256))
       throw new KeylimeError(
         'invalid_request',
-        `Packages: stanza ${i + 1} (${field('Package') ?? 'without a name'}) has no Filename and SHA256`,
+        `Packages: stanza ${i + 1} (${cutText(field('Package') ?? 'without a name', MAX_NAME)}) has no Filename and SHA256`,
       )
     return [{ name: field('Package') ?? '', path: entryPath(path).slice(1), sha256 }]
   })

@@ -4,8 +4,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <vector>
 
@@ -15,11 +13,4 @@ inline void demand(bool holds, const char *otherwise) {
   if (holds) return;
   std::fprintf(stderr, "Uncaught Exception: %s\n", otherwise);
   std::abort();
-}
-
-// VECTORS is test/vectors, told by the compiler's command line.
-inline std::vector<uint8_t> vector_file(const std::string &name) {
-  std::ifstream file(std::string(VECTORS) + "/" + name, std::ios::binary);
-  demand(file.good(), name.c_str());
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }

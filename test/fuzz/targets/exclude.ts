@@ -1,4 +1,5 @@
 import { compileExcludes } from '../../../src/core/ima/excludes.ts'
+import { hiddenSteps } from '../../../src/core/ima/python-regex.ts'
 import { pythonReference } from '../python-reference.ts'
 import { demand, type Target, text, unlessRefused } from '../target.ts'
 
@@ -17,6 +18,7 @@ def answer(text):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
 `
+const DEAR = 1000
 let reference: ReturnType<typeof pythonReference> | undefined
 /** With a word boundary a name that is not ASCII is never excluded: it is judged. */
 const isMoreCareful = (expression: string, name: string) => /\\[bB]/.test(expression) && /[^\0-\x7f]/.test(name)
@@ -41,6 +43,7 @@ export const exclude: Target = {
   run(input) {
     const source = input.toString('utf8')
     const [expression = '', ...rest] = source.split('\n')
+    if (hiddenSteps(expression) >= DEAR) return // it takes long, and is reckoned
     const matches = unlessRefused(['invalid_request'], () => compileExcludes([expression], 'excludes'))
     if (!matches) return
     const names = [...NAMES, rest.join('\n')]

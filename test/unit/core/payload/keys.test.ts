@@ -69,6 +69,23 @@ describe('a share in transport', () => {
     expect(() => decryptShare(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, encryptShare(pem, V))).toThrow(
       /not encrypted to this/,
     ))
+  test('is refused in words to numbers that are no RSA key, whatever OpenSSL makes of them', () => {
+    const made = (n: Buffer, e: Buffer) =>
+      createPublicKey({ format: 'jwk', key: { kty: 'RSA', n: n.toString('base64url'), e: e.toString('base64url') } }).export({
+        format: 'pem',
+        type: 'spki',
+      }) as string
+    const exponent = Buffer.from([1, 0, 1])
+    for (const bad of [
+      made(Buffer.alloc(2100, 0xff), exponent),
+      made(Buffer.alloc(256, 0xfe), exponent),
+      made(Buffer.alloc(512, 0xff), Buffer.alloc(511, 0xff)),
+    ])
+      expect(() => encryptShare(bad, V)).toThrow(
+        expect.objectContaining({ code: 'malformed', message: 'nothing can be encrypted to the transport key' }),
+      )
+    expect(() => encryptShare(made(Buffer.alloc(256, 0xff), Buffer.from([1])), V)).toThrow('its exponent is below 3')
+  })
   test('is never encrypted to a weak key, or to one of another kind', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'pem', type: 'spki' }) as string
     const ec = createPublicKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ format: 'pem', type: 'spki' })).export(
