@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { type CertifyAttest, parseCertifyAttest, parseQuoteAttest, type QuoteAttest } from '../../../src/core/tpm/attest.ts'
 import { sized, u16, u32, u64 } from '../../../src/core/tpm/byte-writer.ts'
-import type { PcrSelection } from '../../../src/core/tpm/pcr-selection.ts'
+import { MAX_SELECT_BYTES, type PcrSelection } from '../../../src/core/tpm/pcr-selection.ts'
 import { machineFile } from '../../machines.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 
@@ -69,7 +69,7 @@ function printed(type: number, head: Omit<QuoteAttest, 'selections' | 'pcrDigest
 
 function selections(list: readonly PcrSelection[]): Buffer {
   const one = ({ algorithm, pcrs }: PcrSelection) => {
-    const select = Buffer.alloc(255)
+    const select = Buffer.alloc(MAX_SELECT_BYTES)
     for (const pcr of pcrs) select[pcr >> 3]! |= 1 << (pcr & 7)
     return Buffer.concat([u16(algorithm), Buffer.from([select.length]), select])
   }
