@@ -255,7 +255,7 @@ export const agentOptions = options({
   idevid_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IDevID, PEM or DER; `default` is idevid-cert.crt.' }),
   tls_dir: option({ parse: text, default: 'default', unused: true, doc: 'Of the Python agent.' }),
   measure_payload_pcr: option({ parse: text, default: '-1', unused: true, doc: 'Of the Python agent.' }),
-  exponential_backoff: option({ parse: text, default: 'true', unused: true, doc: 'Of the Python agent.' }),
+  exponential_backoff: option({ parse: text, default: 'True', unused: true, doc: 'Of the Python agent.' }),
   retry_interval: option({ parse: text, default: '2', unused: true, doc: 'Of the Python agent.' }),
   max_retries: option({ parse: text, default: '4', unused: true, doc: 'Of the Python agent.' }),
   verifier_url: option({ parse: text, default: '', unused: true, doc: 'Of the push agent.' }),

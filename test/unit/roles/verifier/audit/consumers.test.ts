@@ -36,9 +36,11 @@ describe('the log', () => {
     expect(lines[1]).toMatch(/ERROR verifier: agent it failed attestation: 1 more failures$/)
   })
 
-  test('tells of each receiver of a revocation only in detail', () => {
-    const told = oneOfEach().filter(({ type }) => type === 'revocation_told')
-    expect([logged(told, 'info'), logged(told).length]).toEqual([[''], 1])
+  test('tells of each agent that was told of a revocation only in detail, and of a webhook always', () => {
+    const told = oneOfEach().filter((event) => event.type === 'revocation_told')
+    const toldTo = (target: string) => told.map((event) => ({ ...event, target }))
+    expect([logged(toldTo('agent:x'), 'info'), logged(toldTo('agent:x')).length]).toEqual([[''], 1])
+    expect(logged(toldTo('webhook'), 'info')[0]).toContain('webhook was told of agent x')
   })
 })
 
