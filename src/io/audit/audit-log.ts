@@ -111,7 +111,7 @@ async function lock(file: string): Promise<() => Promise<void>> {
   })
   if (nativeAddon().tryLock(handle.fd)) return () => handle.close()
   await handle.close()
-  throw new KeylimeError('unavailable', `another process writes the audit log ${file}`, {
+  throw new KeylimeError('conflict', `another process writes the audit log ${file}`, {
     hint: 'a verifier is running already; a second one needs its own KEYLIME_DIR, or another audit_log',
   })
 }

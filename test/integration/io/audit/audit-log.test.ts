@@ -234,14 +234,14 @@ describe('is refused', () => {
 
   test('a second writer, of this process or another one, until the first is gone', async () => {
     const first = await open()
-    await refused(/another process writes the audit log/, 'unavailable')
+    await refused(/another process writes the audit log/, 'conflict')
     await first.stop()
     const child = spawn(process.execPath, [path.join(import.meta.dirname, 'write-audit-log.ts'), file], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     await new Promise((resolve) => child.stdout.once('data', resolve))
     fs.renameSync(file, `${file}.1`)
-    await refused(/another process writes the audit log/, 'unavailable')
+    await refused(/another process writes the audit log/, 'conflict')
     child.kill('SIGKILL')
     await new Promise((resolve) => child.once('close', resolve))
     await (await open()).stop()
