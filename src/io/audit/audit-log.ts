@@ -33,7 +33,7 @@ const RETRY_MS = 1000
 /**
  * The audit log: one file, one JSON line an event, each with the hash of the line before. Events that come while the disk takes none wait, up to a bound;
  * beyond it they are counted, and the line that can be written next says how many are lost. Nobody has to wait for it.
- * @throws KeylimeError `file_failed`; `unavailable` when another process writes it.
+ * @throws KeylimeError `file_failed`; `conflict` when another process writes it.
  */
 export async function openAuditLog({ file, maxBytes, now, logger }: AuditLogOptions): Promise<AuditLog> {
   const unlock = await lock(file)
