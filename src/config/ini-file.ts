@@ -58,7 +58,7 @@ class IniReader {
       return
     }
     const indent = line.length - line.trimStart().length
-    if (this.#open && (indent > this.#open.indent || this.#openArray())) {
+    if (this.#open && (this.#openArray() || (indent > this.#open.indent && !this.#isWhole()))) {
       this.#open.lines.push(body)
       this.#open.brackets += openedIn(body)
       return
@@ -112,6 +112,11 @@ class IniReader {
     }
     this.#problems.push({ line: number, message: `${what} was given before, in line ${first}` })
     return false
+  }
+
+  /** A TOML text or array that has ended: an indented line behind it is an option of its own, there blanks mean nothing. */
+  #isWhole(): boolean {
+    return this.#dialect === 'toml' && this.#open !== undefined && /^["'[]/.test(this.#open.lines[0]!) && this.#open.brackets <= 0
   }
 
   /** A TOML array may end on a later line that is not indented. */

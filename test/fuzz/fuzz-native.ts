@@ -65,9 +65,8 @@ const MAX_BYTES = 4096
 
 /** Fuzzes one part of the addon for some seconds; ends at its first finding. @throws Error that says what is missing. */
 export async function fuzzNative(name: string, seconds: number): Promise<FuzzedTarget> {
-  const [corpus, findings] = [path.join(CACHE, 'corpus', name), path.join(CACHE, 'findings', name)]
+  const [corpus, findings] = [filledCorpus(name), path.join(CACHE, 'findings', name)]
   mkdirSync(findings, { recursive: true })
-  unpackInputs([...PARTS[name]!.seeds(), ...[...corpusOf(name), ...findingsOf(name)].map(({ input }) => input)], corpus)
   const options = [
     `-max_total_time=${seconds}`,
     `-max_len=${MAX_BYTES}`,
@@ -85,11 +84,17 @@ export async function keepNativeCorpus(name: string): Promise<void> {
   const merged = path.join(CACHE, 'merged', name)
   rmSync(merged, { recursive: true, force: true })
   mkdirSync(merged, { recursive: true })
-  await runFuzzer([compile(name), '-merge=1', merged, path.join(CACHE, 'corpus', name)], {})
+  await runFuzzer([compile(name), '-merge=1', merged, filledCorpus(name)], {})
   packCorpus(
     name,
     inputsIn(merged).map(({ input }) => input),
   )
+}
+
+function filledCorpus(name: string): string {
+  const corpus = path.join(CACHE, 'corpus', name)
+  unpackInputs([...PARTS[name]!.seeds(), ...[...corpusOf(name), ...findingsOf(name)].map(({ input }) => input)], corpus)
+  return corpus
 }
 
 /** Compilers of Debian keep libFuzzer and the sanitizers in a package of their release. */

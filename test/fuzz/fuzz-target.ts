@@ -24,9 +24,8 @@ export function prepareTargets(): void {
 /** Fuzzes one target for some seconds, from its seeds and everything that was kept; ends at its first finding. */
 export async function fuzzTarget(name: string, seconds: number): Promise<FuzzedTarget> {
   const target = TARGETS[name]!
-  const [corpus, findings] = [path.join(CACHE, 'corpus', name), path.join(CACHE, 'findings', name)]
+  const [corpus, findings] = [filledCorpus(name), path.join(CACHE, 'findings', name)]
   mkdirSync(findings, { recursive: true })
-  unpackInputs([...target.seeds(), ...[...corpusOf(name), ...findingsOf(name)].map(({ input }) => input)], corpus)
   const before = new Set(inputsIn(findings).map(({ name: file }) => file))
   const words = path.join(CACHE, 'bundles', `${name}.words`)
   mkdirSync(path.dirname(words), { recursive: true })
@@ -57,7 +56,7 @@ export async function keepCorpus(name: string): Promise<void> {
   prepareTargets()
   const merged = mkdtempSync(path.join(CACHE, 'merge-'))
   try {
-    const run = await runFuzzer(await jazzer(name, [merged, path.join(CACHE, 'corpus', name)], ['-merge=1', `-max_len=${MAX_BYTES}`]), {})
+    const run = await runFuzzer(await jazzer(name, [merged, filledCorpus(name)], ['-merge=1', `-max_len=${MAX_BYTES}`]), {})
     if (run.exit !== 0) throw new Error(`the corpus of ${name} cannot be merged:\n${run.output.slice(-2000)}`)
     packCorpus(
       name,
@@ -66,6 +65,13 @@ export async function keepCorpus(name: string): Promise<void> {
   } finally {
     rmSync(merged, { recursive: true })
   }
+}
+
+/** The working corpus: what earlier runs found, the seeds, and everything that was kept. */
+function filledCorpus(name: string): string {
+  const corpus = path.join(CACHE, 'corpus', name)
+  unpackInputs([...TARGETS[name]!.seeds(), ...[...corpusOf(name), ...findingsOf(name)].map(({ input }) => input)], corpus)
+  return corpus
 }
 
 async function jazzer(name: string, corpora: readonly string[], options: readonly string[]): Promise<string[]> {

@@ -3,6 +3,7 @@ import { createChainVerifier } from '../../../src/core/audit/verify-chain.ts'
 import { demand, type Target, text } from '../target.ts'
 
 const BEGUN = { type: 'audit_begun', chain: 'ab' }
+const MAX_LINES = 2000
 const LINES = chain(['a', 'b', 'c', 'd'])
 
 /** Audit logs: a chain that was changed in any byte but its last line's is never called intact, and any event can be written. */
@@ -14,6 +15,7 @@ export const auditChain: Target = {
       .toString('latin1')
       .split('\n')
       .map((line) => Buffer.from(line, 'latin1'))
+    if (lines.length > MAX_LINES) return // time is linear in their number, but a line that is no JSON costs as much as a kilobyte
     const verifier = createChainVerifier()
     for (const [i, line] of lines.entries()) verifier.line({ file: 'log', line: i + 1 } as never, line)
     const report = verifier.report()

@@ -46,6 +46,10 @@ describe('readIniFile, dialect of the agent', () => {
       'agent.next=x\tyA@9',
     ])
   })
+  test('an indented option behind a whole value is an option; a plain value goes on in it', () => {
+    const text = "[a]\nx = ['b',\n  'c']\n  y = \"d\"\n    z = 1\nplain = one\n  two = 2\n"
+    expect(pairs(text, 'toml')).toEqual(["a.x=['b',\n'c']@2", 'a.y=d@4', 'a.z=1@5', 'a.plain=one\ntwo = 2@6'])
+  })
   test('all escapes of a TOML text', () => {
     expect(
       pairs(
