@@ -19,8 +19,14 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
   {
     name: 'more is said of an agent',
     call: ANY,
-    difference: /\.(v_released|failures): only ours$/,
-    reason: 'Whether V was released, and every failure with its facts, beside all of upstream’s members.',
+    difference: /\.(v_released|failures|runtime_policy_name|mb_policy_name): only ours$/,
+    reason: 'Whether V was released, every failure with its facts, and the names of the policies, beside all of upstream’s members.',
+  },
+  {
+    name: 'a measured boot policy that judges nothing is warned about',
+    call: /-c (add|update)mbpolicy .*state\.json/,
+    difference: /^(output\[0\]\.results\.warnings: only ours|outcome: theirs "", ours "mb_policy is empty: )/,
+    reason: 'The state `{}` compares nothing. It is taken, as upstream takes it, and the operator is told.',
   },
   {
     name: 'the first quote comes sooner',
