@@ -25,7 +25,8 @@ const WARN_EVERY_MS = 10_000
 
 /**
  * Measures how long callbacks hold up the event loop: a timer is late by the rest of the turn in which it was due. A turn that is shorter than 50 ms is never
- * counted as long, and none that is longer than 60 ms is missed. Warns of long ones, at most once in ten seconds, with the worst of them.
+ * counted as long, and none that is longer than 60 ms is missed, but one that begins in the 10 ms after we asked: the runtime measures from
+ * its next look on. Warns of long ones, at most once in ten seconds, with the worst of them.
  */
 export function guardLoopDelay(logger: Logger): LoopDelayGuard {
   const recent = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
