@@ -3,6 +3,7 @@ import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { exists } from './ca-access.ts'
 
@@ -38,7 +39,7 @@ export async function requireWholeAuthority(directory: string): Promise<void> {
 
 /** From now on, what is in the directory may be made anew should the program end. */
 export async function beginAuthority(directory: string): Promise<void> {
-  await fs.writeFile(path.join(directory, MARKER), 'an authority is being made here; it may be begun again\n', { mode: 0o600 })
+  await writeFileAtomic(path.join(directory, MARKER), 'an authority is being made here; it may be begun again\n', 0o600)
 }
 
 export const endAuthority = (directory: string): Promise<void> => fs.rm(path.join(directory, MARKER), { force: true })
