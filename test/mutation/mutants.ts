@@ -11,6 +11,8 @@ export interface Mutant {
   readonly line: number
   /** The line as it stands there, without what is around it. */
   readonly code: string
+  /** How many that look the same stand before it in the file. */
+  readonly nth: number
 }
 
 interface Node {
@@ -51,7 +53,7 @@ export function mutantsOf(source: string): Mutant[] {
   const javascript = stripTypeScriptTypes(source) // positions stay
   const { program } = parse(javascript, { sourceType: 'module' })
   const lineStarts = [0, ...[...source.matchAll(/\n/g)].map(({ index }) => index + 1)]
-  const found: Mutant[] = []
+  const found: Omit<Mutant, 'nth'>[] = []
   const add = (start: number, end: number, to: string) => {
     const line = lineStarts.findLastIndex((at) => at <= start) + 1
     const lineEnd = source.indexOf('\n', start)
@@ -59,7 +61,15 @@ export function mutantsOf(source: string): Mutant[] {
     found.push({ start, end, from: source.slice(start, end), to, line, code })
   }
   walk(program as never, null, (node, parent) => mutate(node, parent, source, add))
-  return found.sort((a, b) => a.start - b.start || a.end - b.end)
+  const seen = new Map<string, number>()
+  return found
+    .sort((a, b) => a.start - b.start || a.end - b.end)
+    .map((mutant) => {
+      const look = JSON.stringify([mutant.code, mutant.from, mutant.to])
+      const nth = seen.get(look) ?? 0
+      seen.set(look, nth + 1)
+      return { ...mutant, nth }
+    })
 }
 
 export const applied = (source: string, { start, end, to }: Mutant): string => source.slice(0, start) + to + source.slice(end)

@@ -15,8 +15,8 @@ export class RelatedTests {
     for (const test of filesBelow('test/unit').filter((file) => file.endsWith('.test.ts'))) this.#loads.set(test, this.#reach(test))
   }
 
-  /** Two groups: the second is run where the first notices nothing. */
-  of(source: string): [near: string[], far: string[]] {
+  /** Groups, each run where those before it notice nothing: the test of the source itself, those that use it, those that load it. */
+  of(source: string): string[][] {
     const room = path.dirname(source).replace(/^src/, 'test/unit')
     const all = [...this.#loads].filter(([, loaded]) => loaded.has(source)).map(([test]) => test)
     const direct = (test: string) => this.#imports.get(test)!.includes(source)
@@ -26,7 +26,7 @@ export class RelatedTests {
       this.#loads.get(test)!.size
     const sorted = all.sort((a, b) => distance(a) - distance(b)).slice(0, MOST)
     const near = sorted.filter((test) => direct(test)).slice(0, 4)
-    return [near, sorted.filter((test) => !near.includes(test))]
+    return [near.slice(0, 1), near.slice(1), sorted.filter((test) => !near.includes(test))]
   }
 
   #reach(file: string): ReadonlySet<string> {

@@ -106,7 +106,7 @@ export const REMOVALS: readonly Removal[] = [
     'akDefects(ak)',
     '[] as string[]',
   ]),
-  ...of('core/judging/verify-submitted.ts', 'integration/verifier/public-routes', [
+  ...of('core/judging/verify-submitted.ts', 'unit/core/judging/verify-submitted', [
     'attributes of the AK at verify/evidence',
     "refuse('tpm_ak is not an attestation key', akDefects(ak))",
     '',

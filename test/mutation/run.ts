@@ -65,10 +65,13 @@ async function tryRooms(): Promise<boolean> {
   return found.every((result) => percent(result) >= GOAL_PERCENT)
 }
 
-function tell({ file, line, outcome, from, to, code }: TriedMutant): void {
+function tell(mutant: TriedMutant): void {
+  const { file, line, outcome, from, to, code, nth } = mutant
   if (outcome !== 'survived') return
-  const known = survivorOf(file, { code, from, to } as never)
-  console.log(`${file}:${line}  ${short(from)} → ${short(to)}   in: ${code}${known ? `   (${known.reason})` : ''}`)
+  const known = survivorOf(file, mutant)
+  console.log(
+    `${file}:${line}  ${short(from)} → ${short(to)}${nth > 0 ? ` (nth ${nth})` : ''}   in: ${code}${known ? `   (${known.reason})` : ''}`,
+  )
 }
 
 function short(text: string): string {

@@ -9,6 +9,8 @@ export interface Survivor {
   readonly code: string
   readonly from: string
   readonly to: string
+  /** How many that look the same stand before it in the file; none when it is missing. */
+  readonly nth?: number
   readonly equivalent: boolean
   readonly reason: string
 }
@@ -16,5 +18,8 @@ export interface Survivor {
 /** Read by people, and by `npm run mutate`. */
 export const SURVIVORS: readonly Survivor[] = JSON.parse(fs.readFileSync(path.join(import.meta.dirname, 'survivors.json'), 'utf8'))
 
-export const survivorOf = (file: string, { code, from, to }: Mutant, known: readonly Survivor[] = SURVIVORS): Survivor | undefined =>
-  known.find((one) => one.file === file && one.code === code && one.from === from && one.to === to)
+export const survivorOf = (file: string, mutant: Pick<Mutant, 'code' | 'from' | 'to' | 'nth'>): Survivor | undefined =>
+  SURVIVORS.find(
+    (one) =>
+      one.file === file && (['code', 'from', 'to'] as const).every((name) => one[name] === mutant[name]) && (one.nth ?? 0) === mutant.nth,
+  )

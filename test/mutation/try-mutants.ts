@@ -7,7 +7,7 @@ import type { TestRunner } from './test-runner.ts'
 
 export type Outcome = 'killed' | 'time-out' | 'survived'
 
-export interface TriedMutant extends Pick<Mutant, 'line' | 'code' | 'from' | 'to'> {
+export interface TriedMutant extends Pick<Mutant, 'line' | 'code' | 'from' | 'to' | 'nth'> {
   readonly file: string
   readonly outcome: Outcome
   /** The tests that failed. */
@@ -61,9 +61,8 @@ interface TestGroup {
 
 /** The tests of a source, with what they may take: they are run once without any fault, and must pass. */
 async function groupsOf(file: string, room: Room, { related, runner }: Trial): Promise<TestGroup[]> {
-  const [near, far] = related.of(file)
   const groups: TestGroup[] = []
-  for (const tests of [near, far, room.integration.map((name) => `test/${name}.test.ts`)].filter(({ length }) => length > 0)) {
+  for (const tests of [...related.of(file), room.integration.map((name) => `test/${name}.test.ts`)].filter(({ length }) => length > 0)) {
     const start = performance.now()
     const { passed, failed } = await runner.run(tests, LONGEST_SECONDS)
     if (!passed) throw new Error(`without any fault, tests of ${file} fail: ${failed.slice(0, 3).join('; ')}`)
@@ -73,12 +72,13 @@ async function groupsOf(file: string, room: Room, { related, runner }: Trial): P
 }
 
 async function tryOne(file: string, mutant: Mutant, groups: readonly TestGroup[], { tree, runner }: Trial): Promise<TriedMutant> {
-  const { line, code, from, to } = mutant
+  const { line, code, from, to, nth } = mutant
   for (const { tests, seconds } of groups) {
     const { passed, failed } = await tree.with(file, applied(tree.read(file), mutant), () => runner.run(tests, seconds))
-    if (!passed) return { file, line, code, from, to, outcome: failed[0] === 'time-out' ? 'time-out' : 'killed', by: failed.slice(0, 3) }
+    if (!passed)
+      return { file, line, code, from, to, nth, outcome: failed[0] === 'time-out' ? 'time-out' : 'killed', by: failed.slice(0, 3) }
   }
-  return { file, line, code, from, to, outcome: 'survived', by: [] }
+  return { file, line, code, from, to, nth, outcome: 'survived', by: [] }
 }
 
 /** `count` of them in their order, the same for the same seed. */
