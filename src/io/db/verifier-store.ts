@@ -72,6 +72,8 @@ export interface VerifierStore {
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
+  /** Erases each V that is not confirmed. @returns whose. */
+  withholdAll(): Promise<string[]>
   /** Deletes an agent with its own policies. @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
 }
@@ -149,6 +151,11 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
           )
         }
       }),
+    async withholdAll() {
+      const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'
+        where v_state in ('held', 'releasing') returning agent_id`.execute(db)
+      return rows.map((row) => row.agent_id)
+    },
     delete: (agentId) =>
       db.transaction().execute(async (transaction) => {
         const result = await transaction.deleteFrom('agents').where('agent_id', '=', agentId).executeTakeFirst()

@@ -4,6 +4,7 @@ import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
+import type { MarkKeeper } from '../../io/db/database-mark.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -29,6 +30,7 @@ import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './ver
 /** What was opened for one run. */
 export interface Opened {
   database: VerifierDatabase
+  mark: MarkKeeper
   /** Client certificate for every agent. */
   context: ClientContext
   /** Receivers of revocations that are no agents, by their name. */
@@ -79,7 +81,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, logger })
+  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, mark: opened.mark, logger })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
@@ -108,11 +110,12 @@ interface AttestationParts {
   notifier: RevocationNotifier
   judging: Judging
   events: Events
+  mark: MarkKeeper
   logger: Logger
 }
 
 /** What asks, judges, and turns verdicts into state. */
-function attestation(values: VerifierValues, { store, notifier, judging, events, logger }: AttestationParts) {
+function attestation(values: VerifierValues, { store, notifier, judging, events, mark, logger }: AttestationParts) {
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
@@ -133,7 +136,14 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
   return {
     progress,
     keeper,
-    loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV, recorded: events.flush }),
+    loop: createAttestationLoop({
+      ...shared,
+      keeper,
+      round,
+      applyVerdict,
+      carryV: postV,
+      recorded: () => mark.record().then(events.flush),
+    }),
   }
 }
 
