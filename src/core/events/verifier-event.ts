@@ -87,6 +87,10 @@ const verifierEvent = z.discriminatedUnion('type', [
 
   event('revocation_announced', { agent_id, revocation: count, kind: z.enum(['revocation', 'comm_error']), targets: count }),
   event('revocation_told', delivery),
+  /** What became of it there, as the agent says. */
+  event('revocation_acted', delivery),
+  event('revocation_failed', { ...delivery, reason: text }),
+  event('revocation_refused', { ...delivery, reason: text }),
   event('revocation_given_up', { ...delivery, reason: text }),
 
   event('policy_created', { ...policy, sha256: text, warnings: count }),

@@ -21,6 +21,7 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
+import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
 import { keepOwnList, verifierTls } from './tls-identities.ts'
@@ -61,9 +62,10 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
     events.stream.raise({ type: 'database_migrated', from_version: schema.from, to_version: schema.to })
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
+  const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client) }
-  const verifier = assemble(values, { database, context, senders, judging, events, logger })
+  const verifier = assemble(values, { database, context, senders, judging, events, notifierKey, logger })
   await run(verifier, onStop)
   const listening = await serve({
     host: values.ip,

@@ -24,6 +24,9 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   v_delivered: 'info',
   revocation_announced: 'warn',
   revocation_told: 'debug',
+  revocation_acted: 'debug',
+  revocation_failed: 'warn',
+  revocation_refused: 'warn',
   revocation_given_up: 'error',
   policy_created: 'info',
   policy_changed: 'info',
@@ -75,6 +78,9 @@ function fieldsOf(event: VerifierEvent): Record<string, unknown> {
       return { sha256: event.sha256 }
     case 'revocation_announced':
     case 'revocation_told':
+    case 'revocation_acted':
+    case 'revocation_failed':
+    case 'revocation_refused':
     case 'revocation_given_up':
       return { revocation: event.revocation }
     default:
