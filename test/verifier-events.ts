@@ -38,6 +38,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     agent_enrolled: { type: 'agent_enrolled', ...enrolment },
     agent_updated: { type: 'agent_updated', ...enrolment },
     agent_deleted: { type: 'agent_deleted', agent_id, operator, operational_state: 3, v_state: 'delivered' },
+    agent_revoked: { type: 'agent_revoked', agent_id, operator, operational_state: 3, v_state: 'none' },
     agent_stopped: { type: 'agent_stopped', agent_id, operator },
     agent_reactivated: { type: 'agent_reactivated', agent_id, operator },
     agent_not_taken_up: { type: 'agent_not_taken_up', agent_id, reason: text },

@@ -34,6 +34,7 @@ const COMMANDS: Record<CommandEvent['type'], string> = {
   agent_enrolled: 'added',
   agent_updated: 'updated',
   agent_deleted: 'deleted',
+  agent_revoked: 'revoked',
   agent_stopped: 'stopped',
   agent_reactivated: 'reactivated',
 }

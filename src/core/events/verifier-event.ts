@@ -60,6 +60,7 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('agent_enrolled', enrolment),
   event('agent_updated', enrolment),
   event('agent_deleted', { agent_id, operator, operational_state: count, v_state: text }),
+  event('agent_revoked', { agent_id, operator, operational_state: count, v_state: text }),
   event('agent_stopped', { agent_id, operator }),
   event('agent_reactivated', { agent_id, operator }),
   event('agent_not_taken_up', { agent_id, reason: text }),

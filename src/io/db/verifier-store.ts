@@ -72,6 +72,8 @@ export interface VerifierStore {
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
+  /** Deletes an agent as `delete`, and stores what others must be told of it, in one commit. @returns the notice with its number; the agent itself is not among its targets. */
+  revoke(agentId: string, notice: NewRevocation | null): Promise<StoredRevocation | null>
   /** Deletes an agent with its own policies. @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
 }
@@ -148,6 +150,12 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
             part.map((row) => encodeProgress(row.agentId, row.progress)),
           )
         }
+      }),
+    revoke: (agentId, notice) =>
+      db.transaction().execute(async (transaction) => {
+        await transaction.deleteFrom('agents').where('agent_id', '=', agentId).execute()
+        await dropOwnPolicies(transaction, agentId)
+        return notice ? insertRevocation(transaction as never, notice) : null
       }),
     delete: (agentId) =>
       db.transaction().execute(async (transaction) => {

@@ -98,6 +98,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     agents,
     store,
     revocations,
+    notifier,
     policyStore: policies,
     policies: book,
     judging,

@@ -12,6 +12,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_enrolled: 'info',
   agent_updated: 'info',
   agent_deleted: 'info',
+  agent_revoked: 'warn',
   agent_stopped: 'info',
   agent_reactivated: 'info',
   agent_not_taken_up: 'error',
