@@ -9,13 +9,15 @@ const WHERE = ['cv_targethost', 'agent-api-version', 'push-model']
 const PAYLOAD = ['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file', 'wait-script']
 const RUNTIME = ['runtime-policy', 'runtime-policy-name', 'runtime-policy-checksum', 'runtime-policy-sig-key', 'tpm_policy']
 const BOOT = ['mb-policy', 'mb-policy-name']
+/** Whose certificate it is that ends. */
+const AUTHORITY = ['cert', 'password-file']
 const ADD = [...WHICH, ...WHERE, ...PAYLOAD, ...RUNTIME, ...BOOT, 'wait']
 
 /** What has an effect with each command, beside the options of every command. */
 const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   add: ADD,
   update: [...ADD, 'drop'],
-  delete: WHICH,
+  delete: [...WHICH, 'yes'],
   list: ['cvid'],
   status: WHICH,
   explain: [...WHICH, 'all', 'patch', 'only', 'judge', 'packages', 'runtime-policy', 'mb-policy', 'tpm_policy'],
@@ -25,7 +27,11 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   cvlist: ['cvid'],
   bulkinfo: ['cvid'],
   reactivate: [...WHICH, 'wait'],
-  regdelete: WHICH,
+  revoke: [...WHICH, ...AUTHORITY, 'yes'],
+  replace: [...ADD, 'yes'],
+  forget: [...WHICH, ...AUTHORITY, 'yes'],
+  rename: [...ADD, 'yes'],
+  regdelete: [...WHICH, 'yes'],
   revocations: [],
   addruntimepolicy: RUNTIME,
   updateruntimepolicy: RUNTIME,
