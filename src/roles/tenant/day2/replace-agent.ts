@@ -24,7 +24,8 @@ export async function replaceAgent(context: TenantContext): Promise<{ agentId: s
   const resume = `keylime tenant ${known ? 'update' : 'add'} -u ${agentId}`
   if (!options.wait) return { agentId, enrolled: undefined }
   const now = await awaitRegistration(context, agentId, resume)
-  if (before) report({ type: 'working', text: whatChanged(before, now) })
+  if (before && before.ek_tpm !== now.ek_tpm)
+    report({ type: 'warning', text: `another TPM has registered as ${agentId}: its EK is judged now` })
   return { agentId, enrolled: await takeOver(context, agentId, now) }
 }
 
@@ -42,8 +43,4 @@ async function refuseRevoked({ registrar }: TenantContext, agentId: string): Pro
   throw new KeylimeError('refused', `agent ${agentId} was revoked by an operator: nothing takes its place`, {
     hint: `\`keylime tenant forget ${agentId}\` first, when that is over`,
   })
-}
-
-function whatChanged(before: RegisteredAgent, now: RegisteredAgent): string {
-  return before.ek_tpm === now.ek_tpm ? 'the same TPM with another system has registered' : 'another TPM has registered'
 }
