@@ -7,6 +7,9 @@ const project = (name) => ({
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },
 })
 
+// Programs that tests start from the sources: types are stripped and compiled once, not at each start.
+process.env.NODE_COMPILE_CACHE ??= new URL('node_modules/.cache/node-compile', import.meta.url).pathname
+
 export default {
   projects: [project('unit'), project('integration'), project('e2e')],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
