@@ -74,6 +74,8 @@ export interface VerifierStore {
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
   /** Erases each V that is not confirmed. @returns whose. */
   withholdAll(): Promise<string[]>
+  /** Deletes an agent as `delete`, and stores what others must be told of it, in one commit. @returns the notice with its number; the agent itself is not among its targets. */
+  revoke(agentId: string, notice: NewRevocation | null): Promise<StoredRevocation | null>
   /** Deletes an agent with its own policies. @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
 }
@@ -156,6 +158,12 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
         where v_state in ('held', 'releasing') returning agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
+    revoke: (agentId, notice) =>
+      db.transaction().execute(async (transaction) => {
+        await transaction.deleteFrom('agents').where('agent_id', '=', agentId).execute()
+        await dropOwnPolicies(transaction, agentId)
+        return notice ? insertRevocation(transaction as never, notice) : null
+      }),
     delete: (agentId) =>
       db.transaction().execute(async (transaction) => {
         const result = await transaction.deleteFrom('agents').where('agent_id', '=', agentId).executeTakeFirst()
