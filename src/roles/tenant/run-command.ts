@@ -52,9 +52,9 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
     case 'reactivate':
       return reactivate(context)
     case 'revoke':
-      return revokeAgent(context)
+      return { type: 'done', ...(await revokeAgent(context)) }
     case 'forget':
-      return forgetAgent(context)
+      return { type: 'done', ...(await forgetAgent(context)) }
     case 'replace':
       return tookOver(await replaceAgent(context), 'registers and is updated')
     case 'rename':

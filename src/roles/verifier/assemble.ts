@@ -86,21 +86,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const introduce: LoopOptions['introduce'] = async (agent) => {
-    if (!values.enabled_revocation_notifications.includes('agent')) return
-    await introduceNotifier(agent, opened.notifierKey.certificate).catch((error) =>
-      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
-    )
-  }
-  const { keeper, progress, loop } = attestation(values, {
-    store,
-    notifier,
-    judging,
-    events: opened.events,
-    mark: opened.mark,
-    logger,
-    introduce,
-  })
+  const introduce = introducer(values, opened.notifierKey.certificate, logger)
+  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
@@ -124,6 +111,14 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   }
   return { context, notifier, progress }
 }
+
+const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
+  async function introduce(agent) {
+    if (!values.enabled_revocation_notifications.includes('agent')) return
+    await introduceNotifier(agent, certificate).catch((error) =>
+      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
+    )
+  }
 
 interface AttestationParts {
   store: VerifierStore

@@ -3,6 +3,12 @@ import { askYes } from '../../../io/terminal/ask-yes.ts'
 import { resolveAgentId } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
+/** What was done with an agent, in a sentence. */
+export interface DoneWith {
+  readonly agentId: string
+  readonly summary: string
+}
+
 /**
  * The agent of a word that takes something away. A whole id is what it is; one that was only begun, or found by its address, is asked about.
  * @param doing such as `revoke`. @throws KeylimeError `usage` where nobody can be asked, `refused` when the answer is no.

@@ -3,7 +3,7 @@ import { isCaDirectory } from '../../../authority/ca-access.ts'
 import { revokeCertificate } from '../../../authority/revoke-certificate.ts'
 import type { RevocationReason } from '../../../core/pki/crl.ts'
 import { readText } from '../../../io/files/read-file.ts'
-import { authorityDirectory, openMachineAuthority } from '../services/machine-authority.ts'
+import { authorityDirectory, openMachineAuthority } from '../enrol/machine-authority.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
 /** What became of a machine's certificate. `elsewhere`: it has one, but not of an authority that is here. */

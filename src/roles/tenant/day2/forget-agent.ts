@@ -1,9 +1,8 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
 import { serialOf } from '../enrol/plan-enrolment.ts'
-import type { TenantResult } from '../run-command.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { chooseAgent } from './choose-agent.ts'
+import { chooseAgent, type DoneWith } from './choose-agent.ts'
 import { certificateAdvice, certificateText, endCertificate } from './end-certificate.ts'
 
 const STAYS =
@@ -13,7 +12,7 @@ const STAYS =
  * `forget`: for a machine that is taken out of service, or found again after a theft. First the verifier, so that nothing is announced; then its certificate;
  * last the registrar, with the mark of a revocation: until then a command that was interrupted finds it again.
  */
-export async function forgetAgent(context: TenantContext): Promise<TenantResult> {
+export async function forgetAgent(context: TenantContext): Promise<DoneWith> {
   const { verifier, registrar, report } = context
   const agentId = await chooseAgent(context, 'forget')
   const status = await verifier.agent(agentId)
@@ -35,5 +34,5 @@ export async function forgetAgent(context: TenantContext): Promise<TenantResult>
     wasRegistered ? 'no longer registered' : 'not registered',
     ...(wasRevoked ? ['no longer barred from registering'] : []),
   ]
-  return { type: 'done', agentId, summary: `agent ${agentId} is forgotten: ${[...places, certificateText(certificate)].join(', ')}` }
+  return { agentId, summary: `agent ${agentId} is forgotten: ${[...places, certificateText(certificate)].join(', ')}` }
 }

@@ -1,15 +1,14 @@
 import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
 import { serialOf } from '../enrol/plan-enrolment.ts'
-import type { TenantResult } from '../run-command.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { chooseAgent } from './choose-agent.ts'
+import { chooseAgent, type DoneWith } from './choose-agent.ts'
 import { certificateAdvice, certificateText, endCertificate } from './end-certificate.ts'
 
 /**
  * `revoke`: for a machine that is stolen or in wrong hands. First the others are told and its enrolment ends, then its registration, so that it cannot come
  * back, and last its certificate, for which a password may be asked. What was done before is done already: the same command goes on where it stopped.
  */
-export async function revokeAgent(context: TenantContext): Promise<TenantResult> {
+export async function revokeAgent(context: TenantContext): Promise<DoneWith> {
   const { verifier, registrar, report } = context
   const agentId = await chooseAgent(context, 'revoke')
   const status = await verifier.agent(agentId)
@@ -24,7 +23,7 @@ export async function revokeAgent(context: TenantContext): Promise<TenantResult>
   const advice = certificateAdvice(certificate)
   if (advice) report({ type: 'warning', text: advice })
   const bars = barred ? `; it cannot register again until \`keylime tenant forget ${agentId}\`` : ''
-  return { type: 'done', agentId, summary: `agent ${agentId} is revoked: ${told}, ${certificateText(certificate)}${bars}` }
+  return { agentId, summary: `agent ${agentId} is revoked: ${told}, ${certificateText(certificate)}${bars}` }
 }
 
 async function tellOthers(context: TenantContext, agentId: string): Promise<string> {

@@ -8,8 +8,8 @@ import { refuseTlsAuthority } from '../../../authority/serves-tls.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
 import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
-import { authorityDirectory, openMachineAuthority } from '../services/machine-authority.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import { authorityDirectory, openMachineAuthority } from './machine-authority.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
 
 export interface CertificatePayload {

@@ -3,9 +3,9 @@ import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { FoundBy } from '../events.ts'
-import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import type { RegistrarService } from './registrar-service.ts'
+import type { VerifierService } from './verifier-service.ts'
 
 export interface FoundAgent {
   readonly agentId: string
@@ -20,7 +20,10 @@ export type AskedFor = Pick<TenantOptions, 'agentId' | 'exactId' | 'targetHost' 
 const MAX_LOOKUPS = 1000
 
 /** Both servers: an id is short for another only where neither knows a second one. */
-export type Servers = Pick<TenantContext, 'registrar' | 'verifier'>
+export interface Servers {
+  readonly registrar: RegistrarService
+  readonly verifier: VerifierService
+}
 
 /**
  * The agent that is meant, as the registrar knows it: the id given, the only id that starts so, or, without an id, the only agent whose address at the
