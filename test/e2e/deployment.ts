@@ -131,6 +131,11 @@ export class Deployment {
     return command(program === 'keylime' ? KEYLIME : path.join(path.dirname(KEYLIME), program), args, this.#env, this.dir)
   }
 
+  /** A command of the operator that a test ends. */
+  service(...args: string[]): Service {
+    return service(args, this.#env, this.dir)
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
   async status(machine: Machine): Promise<any> {
     const { stdout } = await this.tenant('cvstatus', '-u', machine.id, '--json')
@@ -165,8 +170,8 @@ export function command(file: string, args: string[], env: Record<string, string
   return once(child, 'close').then(([code]) => ({ ...result, code: code as number | null }))
 }
 
-export function service(args: string[], env: Record<string, string>): Service {
-  const child = spawn(KEYLIME, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+export function service(args: string[], env: Record<string, string>, cwd = process.cwd()): Service {
+  const child = spawn(KEYLIME, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (log += chunk))
   return {

@@ -139,6 +139,10 @@ describe('an id that is taken', () => {
     expect(said).toContain(`${forbidden} (`)
     expect(said).toContain(words)
   })
+  test('another EK alone is enough to be another machine, whoever it shares the AK with', () => {
+    const bare = { ...plain, ekcert: undefined }
+    expect(refusal({ ...bare, ek_tpm: OTHER_EK.public }, {}, bare)).toContain(`${forbidden} (`)
+  })
   test('with an id of its own, another EK is told as such', () => {
     const { record } = judgeRegistration('web1', plain, null, RULES)
     const other = { ...plain, ek_tpm: OTHER_EK.public, ekcert: undefined }
