@@ -15,18 +15,19 @@ export class RelatedTests {
     for (const test of filesBelow('test/unit').filter((file) => file.endsWith('.test.ts'))) this.#loads.set(test, this.#reach(test))
   }
 
-  /** Groups, each run where those before it notice nothing: the test of the source itself, those that use it, those that load it. */
-  of(source: string): string[][] {
+  /** The test of the source itself first, then those that use it (`isDirect`), then those that load it. */
+  of(source: string): { test: string; isDirect: boolean }[] {
     const room = path.dirname(source).replace(/^src/, 'test/unit')
-    const all = [...this.#loads].filter(([, loaded]) => loaded.has(source)).map(([test]) => test)
-    const direct = (test: string) => this.#imports.get(test)!.includes(source)
+    const isDirect = (test: string) => this.#imports.get(test)!.includes(source)
     const distance = (test: string) =>
-      (path.basename(test) === `${path.basename(source, '.ts')}.test.ts` ? 0 : direct(test) ? 1 : 2) * 1000 +
+      (path.basename(test) === `${path.basename(source, '.ts')}.test.ts` ? 0 : isDirect(test) ? 1 : 2) * 1000 +
       (test.startsWith(`${room}/`) ? 0 : 500) +
       this.#loads.get(test)!.size
-    const sorted = all.sort((a, b) => distance(a) - distance(b)).slice(0, MOST)
-    const near = sorted.filter((test) => direct(test)).slice(0, 4)
-    return [near.slice(0, 1), near.slice(1), sorted.filter((test) => !near.includes(test))]
+    const loading = [...this.#loads].filter(([, loaded]) => loaded.has(source)).map(([test]) => test)
+    return loading
+      .sort((a, b) => distance(a) - distance(b))
+      .slice(0, MOST)
+      .map((test) => ({ test, isDirect: isDirect(test) }))
   }
 
   #reach(file: string): ReadonlySet<string> {

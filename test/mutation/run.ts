@@ -1,7 +1,7 @@
 // `npm run mutate`: puts small faults into the sources, one at a time, and looks whether a test notices. CONTRIBUTING.md says what to do with those that none does.
 //   --room NAME,…    only these rooms
 //   --changed REV    only sources that differ from this revision
-//   --sample N       so many mutants of a room, 60 when nothing is said
+//   --sample N       so many mutants of a room, 100 when nothing is said
 //   --all            all mutants
 //   --seed S         another sample
 //   --removals TEXT  takes away the safeguards of `removals.ts` whose line has this text, in place of mutants; `.` for all
@@ -13,9 +13,8 @@ import { parseArgs } from 'node:util'
 import { RelatedTests } from './related-tests.ts'
 import { REMOVALS, type Removal } from './removals.ts'
 import { ROOMS } from './rooms.ts'
-import { SourceTree } from './source-tree.ts'
 import { survivorOf } from './survivors.ts'
-import { TestRunner } from './test-runner.ts'
+import { jestRunner, quickRunner } from './test-runners.ts'
 import { type RoomResult, type TriedMutant, tryRoom } from './try-mutants.ts'
 
 const CHECKOUT = path.resolve(import.meta.dirname, '../..')
@@ -26,7 +25,7 @@ const { values } = parseArgs({
   options: {
     room: { type: 'string' },
     changed: { type: 'string' },
-    sample: { type: 'string', default: '60' },
+    sample: { type: 'string', default: '100' },
     all: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     removals: { type: 'string' },
@@ -39,17 +38,17 @@ const rooms = values.room?.split(',') ?? Object.keys(ROOMS)
 const unknown = rooms.filter((name) => !ROOMS[name])
 if (unknown.length > 0) fail(`no room ${unknown.join(', ')}; there are ${Object.keys(ROOMS).join(', ')}`)
 const changed = values.changed === undefined ? null : new Set(git('diff', '--name-only', values.changed).split('\n'))
-const tree = new SourceTree()
-const runner = new TestRunner(tree.directory)
+const [quick, jest] = [quickRunner(), jestRunner()]
 const noticed = values.removals === undefined ? await tryRooms() : await tryRemovals(values.removals)
-runner.stop()
+quick.stop()
+jest.stop()
 process.exitCode = noticed ? 0 : 1
 
 async function tryRooms(): Promise<boolean> {
   const results: RoomResult[] = []
   const trial = {
-    tree,
-    runner,
+    quick,
+    jest,
     related: new RelatedTests(),
     sample: values.all ? undefined : Number(values.sample),
     seed: Number(values.seed),
@@ -113,12 +112,8 @@ async function tryRemovals(pattern: string): Promise<boolean> {
 }
 
 function withoutSafeguard({ file, from, to, test }: Removal) {
-  const text = tree.read(file)
-  return tree.with(
-    file,
-    text.replace(from, () => to),
-    () => runner.run([`test/${test}.test.ts`], REMOVAL_SECONDS),
-  )
+  const text = fs.readFileSync(path.join(CHECKOUT, file), 'utf8').replace(from, () => to)
+  return jest.run({ file, text, tests: [`test/${test}.test.ts`], seconds: REMOVAL_SECONDS })
 }
 
 function git(...args: string[]): string {

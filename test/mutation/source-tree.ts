@@ -20,10 +20,6 @@ export class SourceTree {
     process.once('exit', () => fs.rmSync(this.directory, { recursive: true, force: true }))
   }
 
-  read(file: string): string {
-    return fs.readFileSync(path.join(CHECKOUT, file), 'utf8')
-  }
-
   /** Runs `work` with another text in the file's place. */
   async with<T>(file: string, text: string, work: () => Promise<T>): Promise<T> {
     const place = path.join(this.directory, file)
@@ -31,7 +27,7 @@ export class SourceTree {
     try {
       return await work()
     } finally {
-      fs.writeFileSync(place, this.read(file))
+      fs.copyFileSync(path.join(CHECKOUT, file), place)
     }
   }
 }

@@ -1,9 +1,11 @@
+import fs from 'node:fs'
+import path from 'node:path'
 import { applied, type Mutant, mutantsOf } from './mutants.ts'
 import type { RelatedTests } from './related-tests.ts'
 import { type Room, sourcesOf } from './rooms.ts'
-import type { SourceTree } from './source-tree.ts'
 import { survivorOf } from './survivors.ts'
-import type { TestRunner } from './test-runner.ts'
+import type { Question, TestRunner } from './test-runners.ts'
+import type { TestRun } from './warm-process.ts'
 
 export type Outcome = 'killed' | 'time-out' | 'survived'
 
@@ -23,8 +25,8 @@ export interface RoomResult {
 }
 
 export interface Trial {
-  readonly tree: SourceTree
-  readonly runner: TestRunner
+  readonly quick: TestRunner
+  readonly jest: TestRunner
   readonly related: RelatedTests
   /** Mutants of a room at most; undefined tries all. */
   readonly sample: number | undefined
@@ -35,19 +37,26 @@ export interface Trial {
 }
 
 const LONGEST_SECONDS = 300
-const SLACK_SECONDS = 10
+/** A test that takes longer is left to jest, with the slow ones. */
+const LONGEST_QUICK_SECONDS = 20
+/** Of one that only loads the source somewhere: a longer one costs more than it notices. */
+const LONGEST_INDIRECT_SECONDS = 3
+/** What tests may take with a fault, beyond four times what they take without. */
+const ALLOWANCE_SECONDS = 8
+
+const read = (file: string) => fs.readFileSync(path.join(import.meta.dirname, '../..', file), 'utf8')
 
 export async function tryRoom(name: string, room: Room, trial: Trial): Promise<RoomResult> {
   const all = sourcesOf(room)
     .filter((file) => trial.isChosen(file))
-    .flatMap((file) => mutantsOf(trial.tree.read(file)).map((mutant) => ({ file, mutant })))
+    .flatMap((file) => mutantsOf(read(file)).map((mutant) => ({ file, mutant })))
   const counted = all.filter(({ file, mutant }) => !survivorOf(file, mutant)?.equivalent)
   const chosen = sampled(counted, trial.sample ?? counted.length, trial.seed)
   const tried: TriedMutant[] = []
   const groups = new Map<string, TestGroup[]>()
   for (const { file, mutant } of chosen) {
     if (!groups.has(file)) groups.set(file, await groupsOf(file, room, trial))
-    const one = await tryOne(file, mutant, groups.get(file)!, trial)
+    const one = await tryOne(file, mutant, groups.get(file)!)
     trial.tell(one)
     tried.push(one)
   }
@@ -55,26 +64,49 @@ export async function tryRoom(name: string, room: Room, trial: Trial): Promise<R
 }
 
 interface TestGroup {
+  readonly runner: TestRunner
   readonly tests: readonly string[]
   readonly seconds: number
 }
 
-/** The tests of a source, with what they may take: they are run once without any fault, and must pass. */
-async function groupsOf(file: string, room: Room, { related, runner }: Trial): Promise<TestGroup[]> {
+/** What a test took in the quick process without any fault; null when only jest can run it. Of all sources together. */
+const QUICK_SECONDS = new Map<string, number | null>()
+
+/** The tests of a source, the quick ones first, with what they may take: each was run without any fault, and passed. */
+async function groupsOf(file: string, room: Room, { related, quick, jest }: Trial): Promise<TestGroup[]> {
+  const text = read(file)
   const groups: TestGroup[] = []
-  for (const tests of [...related.of(file), room.integration.map((name) => `test/${name}.test.ts`)].filter(({ length }) => length > 0)) {
-    const start = performance.now()
-    const { passed, failed } = await runner.run(tests, LONGEST_SECONDS)
+  const slow: string[] = []
+  for (const { test, isDirect } of related.of(file)) {
+    if (!QUICK_SECONDS.has(test)) {
+      const { seconds, passed } = await timed(quick, { file, text, tests: [test], seconds: LONGEST_QUICK_SECONDS })
+      QUICK_SECONDS.set(test, passed ? seconds : null)
+    }
+    const seconds = QUICK_SECONDS.get(test) ?? null
+    if (seconds === null && isDirect) slow.push(test)
+    if (seconds !== null && (isDirect || seconds < LONGEST_INDIRECT_SECONDS))
+      groups.push({ runner: quick, tests: [test], seconds: ALLOWANCE_SECONDS + 4 * seconds })
+  }
+  groups.sort((a, b) => Math.floor(a.seconds / ALLOWANCE_SECONDS) - Math.floor(b.seconds / ALLOWANCE_SECONDS))
+  for (const tests of [slow, room.integration.map((name) => `test/${name}.test.ts`)].filter(({ length }) => length > 0)) {
+    const { seconds, passed, failed } = await timed(jest, { file, text, tests, seconds: LONGEST_SECONDS })
     if (!passed) throw new Error(`without any fault, tests of ${file} fail: ${failed.slice(0, 3).join('; ')}`)
-    groups.push({ tests, seconds: SLACK_SECONDS + (3 * (performance.now() - start)) / 1000 })
+    groups.push({ runner: jest, tests, seconds: ALLOWANCE_SECONDS + 4 * seconds })
   }
   return groups
 }
 
-async function tryOne(file: string, mutant: Mutant, groups: readonly TestGroup[], { tree, runner }: Trial): Promise<TriedMutant> {
+async function timed(runner: TestRunner, question: Question): Promise<TestRun & { seconds: number }> {
+  const start = performance.now()
+  const run = await runner.run(question)
+  return { ...run, seconds: (performance.now() - start) / 1000 }
+}
+
+async function tryOne(file: string, mutant: Mutant, groups: readonly TestGroup[]): Promise<TriedMutant> {
   const { line, code, from, to, nth } = mutant
-  for (const { tests, seconds } of groups) {
-    const { passed, failed } = await tree.with(file, applied(tree.read(file), mutant), () => runner.run(tests, seconds))
+  const text = applied(read(file), mutant)
+  for (const { runner, tests, seconds } of groups) {
+    const { passed, failed } = await runner.run({ file, text, tests, seconds })
     if (!passed)
       return { file, line, code, from, to, nth, outcome: failed[0] === 'time-out' ? 'time-out' : 'killed', by: failed.slice(0, 3) }
   }

@@ -1,4 +1,4 @@
-// The warm process of `test-runner.ts`: runs test files again and again, because starting jest takes longer than most tests do.
+// The warm process of `test-runners.ts`: runs test files again and again, because starting jest takes longer than most tests do.
 import { runCLI } from 'jest'
 
 interface Order {
