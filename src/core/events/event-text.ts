@@ -52,6 +52,7 @@ const COMMANDS: Record<CommandEvent['type'], string> = {
   agent_enrolled: 'added',
   agent_updated: 'updated',
   agent_deleted: 'deleted',
+  agent_revoked: 'revoked',
   agent_stopped: 'stopped',
   agent_reactivated: 'reactivated',
 }
@@ -91,6 +92,12 @@ function agentSentence(event: AgentEvent): string {
       return `${agent}: ${event.kind} is announced, receivers: ${event.targets}`
     case 'revocation_told':
       return `${event.target} was told of agent ${event.agent_id}`
+    case 'revocation_acted':
+      return `${event.target} acted upon the notice of agent ${event.agent_id}`
+    case 'revocation_failed':
+      return `${event.target} believed the notice of agent ${event.agent_id}, but could not do all of it: ${event.reason}`
+    case 'revocation_refused':
+      return `${event.target} refused the notice of agent ${event.agent_id}: ${event.reason}`
     case 'revocation_given_up':
       return `${event.target} could not be told of agent ${event.agent_id} and is given up: ${event.reason}`
   }

@@ -68,6 +68,7 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('agent_enrolled', enrolment),
   event('agent_updated', enrolment),
   event('agent_deleted', { agent_id, operator, operational_state: count, v_state: text }),
+  event('agent_revoked', { agent_id, operator, operational_state: count, v_state: text }),
   event('agent_stopped', { agent_id, operator }),
   event('agent_reactivated', { agent_id, operator }),
   event('agent_not_taken_up', { agent_id, reason: text }),
@@ -97,6 +98,10 @@ const verifierEvent = z.discriminatedUnion('type', [
 
   event('revocation_announced', { agent_id, revocation: count, kind: z.enum(['revocation', 'comm_error']), targets: count }),
   event('revocation_told', delivery),
+  /** What became of it there, as the agent says. */
+  event('revocation_acted', delivery),
+  event('revocation_failed', { ...delivery, reason: text }),
+  event('revocation_refused', { ...delivery, reason: text }),
   event('revocation_given_up', { ...delivery, reason: text }),
 
   event('policy_created', { ...policy, sha256: text, warnings: count }),

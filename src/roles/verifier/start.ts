@@ -22,6 +22,7 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
+import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
@@ -68,9 +69,10 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
     events.stream.raise({ type: 'database_migrated', from_version: schema.from, to_version: schema.to })
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
+  const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client) }
-  const verifier = assemble(values, { database, mark, context, senders, judging, events, logger })
+  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, logger })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = () =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))

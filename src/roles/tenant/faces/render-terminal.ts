@@ -103,17 +103,23 @@ function revocationTable(revocations: readonly ReportedRevocation[]): string[] {
     r.type,
     r.time.replace(/\.\d+Z$/, 'Z'),
     String(r.told.length),
+    String(r.told.filter(({ outcome }) => outcome === 'acted').length),
+    String(r.told.filter(({ outcome }) => outcome === 'failed').length),
+    String(r.refused?.length ?? 0),
     r.pending.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
     r.given_up.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
   ])
-  return [...alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows]), ...reasonsOf(revocations)]
+  return [
+    ...alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'ACTED', 'FAILED', 'REFUSED', 'NOT YET TOLD', 'GIVEN UP'], ...rows]),
+    ...reasonsOf(revocations),
+  ]
 }
 
 const MAX_REASONS = 10
 
-/** Why those who are not told are not, each once. */
+/** Why those who are not told are not, and those who were did not act, each once. */
 function reasonsOf(revocations: readonly ReportedRevocation[]): string[] {
-  const untold = revocations.flatMap((r) => [...r.pending, ...r.given_up])
+  const untold = revocations.flatMap((r) => [...r.told, ...(r.refused ?? []), ...r.pending, ...r.given_up])
   const reasons = new Map(untold.flatMap(({ target, last_error: reason }) => (reason ? [[target, reason] as const] : [])))
   return [...reasons].slice(0, MAX_REASONS).map(([target, reason]) => printable(`${target.replace(/^agent:/, '')}: ${reason}`))
 }

@@ -13,6 +13,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_enrolled: 'info',
   agent_updated: 'info',
   agent_deleted: 'info',
+  agent_revoked: 'warn',
   agent_stopped: 'info',
   agent_reactivated: 'info',
   agent_not_taken_up: 'error',
@@ -26,6 +27,9 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   v_delivered: 'info',
   revocation_announced: 'warn',
   revocation_told: 'debug',
+  revocation_acted: 'debug',
+  revocation_failed: 'warn',
+  revocation_refused: 'warn',
   revocation_given_up: 'error',
   policy_created: 'info',
   policy_changed: 'info',
@@ -77,6 +81,9 @@ function fieldsOf(event: VerifierEvent): Record<string, unknown> {
       return { sha256: event.sha256 }
     case 'revocation_announced':
     case 'revocation_told':
+    case 'revocation_acted':
+    case 'revocation_failed':
+    case 'revocation_refused':
     case 'revocation_given_up':
       return { revocation: event.revocation }
     default:

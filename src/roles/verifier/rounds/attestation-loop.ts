@@ -18,6 +18,8 @@ export interface LoopOptions {
   applyVerdict: ApplyVerdict
   keeper: StateKeeper
   carryV: CarryV
+  /** Makes the verifier known to a machine that answers; never throws, and says nothing of the machine. */
+  introduce(agent: ManagedAgent): Promise<void>
   /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one. */
   recorded(): Promise<void>
   clock: Clock
@@ -60,6 +62,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)
+      if ('round' in result && !agent.introduced) void options.introduce(agent)
       await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
