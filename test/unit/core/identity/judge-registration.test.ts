@@ -97,6 +97,7 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with words beside its TLS certificate', { ...plain, mtls_cert: `${TLS}more` }, /mtls_cert holds no certificate, or more/],
 ])('a registration %s is refused', (_, request, reason) => {
   expect(refusal(request)).toMatch(reason)
+  expect(refusal(request)).toMatch(/^(invalid_request|malformed): /)
 })
 
 test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where a default template has it', async (modulusLength) => {
@@ -172,6 +173,9 @@ test('a certificate that is not strict DER is warned of, refused or let pass as 
   expect(judged(request, { malformed: 'ignore' }).warnings).toEqual([])
   expect(refusal(request, { malformed: 'reject' })).toMatch(/ekcert is not strict DER/)
   expect(judged(plain, { malformed: 'reject' }).warnings).toEqual([])
+  const tls = { ...plain, mtls_cert: request.ekcert }
+  expect(judged(tls).warnings).toEqual([expect.stringContaining('mtls_cert is not strict DER')])
+  expect(refusal(tls, { malformed: 'reject' })).toMatch(/mtls_cert is not strict DER/)
 })
 
 describe('IAK and IDevID', () => {
