@@ -10,7 +10,10 @@ import { printFailure } from './io/terminal/print-failure.ts'
 
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 const COMMANDS = {
-  'tenant [action]': { describe: 'Enrol machines, deliver payloads, ask for verdicts', load: () => import('./roles/tenant/command.ts') },
+  'tenant [action] [ids..]': {
+    describe: 'Enrol machines, deliver payloads, ask for verdicts',
+    load: () => import('./roles/tenant/command.ts'),
+  },
   agent: {
     describe: 'Run on the machine that shall prove itself: quotes of its TPM, payloads, revocation actions',
     load: () => import('./roles/agent/command.ts'),

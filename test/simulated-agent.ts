@@ -25,7 +25,10 @@ export interface SimulatedAgent {
   userKeys: { share: Buffer; authTag: string; payload: string | undefined }[]
   quotes: { nonce: string; partial: string | null; path: string }[]
   /** Answers in place of the honest ones, by path below the version. */
-  answer: Map<string, (query: URLSearchParams, honest: object) => { status: number; body: string } | 'hang' | 'drop'>
+  answer: Map<
+    string,
+    (query: URLSearchParams, honest: object, body: Record<string, unknown>) => { status: number; body: string } | 'hang' | 'drop'
+  >
   clock: { value: bigint; resetCount: number }
   onNotification(envelope: { msg: string; signature: string }): void
   /** It is asked for evidence. */
@@ -82,10 +85,11 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
         const path = url.pathname.replace(/^\/v[\d.]+/, '')
         let text = ''
         for await (const chunk of request) text += chunk
-        const results = honest(agent, url, path, text ? JSON.parse(text) : {}, (share) =>
+        const body = text ? JSON.parse(text) : {}
+        const results = honest(agent, url, path, body, (share) =>
           privateDecrypt({ key: transport.privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' }, share),
         )
-        const other = agent.answer.get(path)?.(url.searchParams, results)
+        const other = agent.answer.get(path)?.(url.searchParams, results, body)
         if (other === 'hang') return
         if (other === 'drop') return void request.socket.destroy()
         response.writeHead(other?.status ?? 200, { 'content-type': 'application/json' })

@@ -86,13 +86,13 @@ export class Deployment {
     await Promise.all(this.#ports.map((port) => answers(port, this.host, this.verifier)))
   }
 
-  /** A machine whose maker the tenant trusts. */
-  async machine(settings: Record<string, string> = {}): Promise<Machine> {
+  /** A machine whose maker the tenant trusts. @param banks of its TPM; default: those of `startSwtpm`. */
+  async machine(settings: Record<string, string> = {}, banks?: string): Promise<Machine> {
     const number = this.machines.length + 1
     const id = `d432fbb3-d2f1-4a97-9ef7-75bd81c0${String(number).padStart(4, '0')}`
     const dir = path.join(this.dir, `agent${number}`)
     fs.mkdirSync(dir)
-    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: path.join(this.dir, 'maker') })
+    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: path.join(this.dir, 'maker'), ...(banks ? { banks } : {}) })
     for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, path.join(this.server, 'tpm_cert_store', path.basename(file)))
     const [port] = (await freePorts(1)) as [number]
     const address = this.host === '::1' ? this.host : `127.0.0.${number}`
@@ -131,6 +131,11 @@ export class Deployment {
     return command(program === 'keylime' ? KEYLIME : path.join(path.dirname(KEYLIME), program), args, this.#env, this.dir)
   }
 
+  /** A command of the operator that a test ends. */
+  service(...args: string[]): Service {
+    return service(args, this.#env, this.dir)
+  }
+
   // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
   async status(machine: Machine): Promise<any> {
     const { stdout } = await this.tenant('cvstatus', '-u', machine.id, '--json')
@@ -165,8 +170,8 @@ export function command(file: string, args: string[], env: Record<string, string
   return once(child, 'close').then(([code]) => ({ ...result, code: code as number | null }))
 }
 
-export function service(args: string[], env: Record<string, string>): Service {
-  const child = spawn(KEYLIME, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
+export function service(args: string[], env: Record<string, string>, cwd = process.cwd()): Service {
+  const child = spawn(KEYLIME, args, { env, cwd, stdio: ['ignore', 'pipe', 'pipe'] })
   let log = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (log += chunk))
   return {

@@ -44,7 +44,12 @@ export const userKeyRequest = z.object({
   payload: z.string().nullish(),
 })
 export const verifierKeyRequest = z.object({ encrypted_key: z.string().max(8192) })
-export const revocationNotification = z.object({ msg: z.string(), signature: z.string().nullish() })
+/** `verifier_signature` is ours: by the verifier's own key, for machines that know no other notifier. */
+export const revocationNotification = z.object({
+  msg: z.string(),
+  signature: z.string().nullish(),
+  verifier_signature: z.string().nullish(),
+})
 
 /** The same as the bytes of one ZeroMQ message. @throws KeylimeError `invalid_request`. */
 export function readRevocationNotification(bytes: Buffer): z.infer<typeof revocationNotification> {

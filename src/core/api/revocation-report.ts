@@ -11,7 +11,15 @@ const reported = z.object({
   agent_id: z.string().max(255),
   type: z.string().max(64),
   time,
-  told: z.array(z.object({ target, time })).max(MAX_TARGETS),
+  /** All that have taken it; `outcome` where an agent said what became of it. */
+  told: z
+    .array(z.object({ target, time, outcome: z.enum(['acted', 'failed']).nullish(), last_error: lastError.nullish() }))
+    .max(MAX_TARGETS),
+  /** They do not believe it. */
+  refused: z
+    .array(z.object({ target, last_error: lastError }))
+    .max(MAX_TARGETS)
+    .optional(),
   pending: z.array(z.object({ target, attempts: z.number().int(), last_error: lastError })).max(MAX_TARGETS),
   given_up: z.array(z.object({ target, last_error: lastError })).max(MAX_TARGETS),
 })

@@ -56,10 +56,19 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('verifier_started', { version: text, verifier_id: text, address: text, agents: count }),
   event('verifier_stopped', { suppressed }),
   event('database_migrated', { from_version: count, to_version: count }),
+  /** Another database than the one of the last run was found. Times: of its last change, and of the last change that there was. */
+  event('database_put_back', {
+    found: z.enum(['older', 'other', 'unknown']),
+    missing: count,
+    last_change: text,
+    expected_change: text,
+    withheld: count,
+  }),
 
   event('agent_enrolled', enrolment),
   event('agent_updated', enrolment),
   event('agent_deleted', { agent_id, operator, operational_state: count, v_state: text }),
+  event('agent_revoked', { agent_id, operator, operational_state: count, v_state: text }),
   event('agent_stopped', { agent_id, operator }),
   event('agent_reactivated', { agent_id, operator }),
   event('agent_not_taken_up', { agent_id, reason: text }),
@@ -83,10 +92,16 @@ const verifierEvent = z.discriminatedUnion('type', [
 
   /** Durable before V is sent. `again`: it was sent before, to the same key, and not confirmed. */
   event('v_released', { agent_id, transport_key_sha256: text, again: z.boolean() }),
+  /** Erased, never to be released: an older database was put back. */
+  event('v_withheld', { agent_id }),
   event('v_delivered', { agent_id, transport_key_sha256: text }),
 
   event('revocation_announced', { agent_id, revocation: count, kind: z.enum(['revocation', 'comm_error']), targets: count }),
   event('revocation_told', delivery),
+  /** What became of it there, as the agent says. */
+  event('revocation_acted', delivery),
+  event('revocation_failed', { ...delivery, reason: text }),
+  event('revocation_refused', { ...delivery, reason: text }),
   event('revocation_given_up', { ...delivery, reason: text }),
 
   event('policy_created', { ...policy, sha256: text, warnings: count }),

@@ -28,8 +28,7 @@ export const signRevocation = (key: KeyObject, text: string): string =>
  */
 export function verifyRevocation(key: KeyObject, text: string, signature: string): VerifiedRevocation {
   if (text.length > MAX_TEXT) throw new KeylimeError('refused', `the notification has ${text.length} characters`)
-  if (signature === '' || signature === 'none')
-    throw new KeylimeError('refused', 'the notification is not signed', { hint: 'agents added without --cert have no key to sign with' })
+  if (!isSigned(signature)) throw new KeylimeError('refused', 'the notification is not signed', { hint: UNSIGNED })
   if (key.asymmetricKeyType !== 'rsa') throw new KeylimeError('refused', 'the notifier’s key is not RSA')
   const bytes = Buffer.from(text, 'utf8')
   if (!holds(key, bytes, Buffer.from(signature, 'base64')))
@@ -37,6 +36,54 @@ export function verifyRevocation(key: KeyObject, text: string, signature: string
   const message = parseRevocationMessage(text)
   return { text, message, digest: createHash('sha256').update(bytes).digest('hex') } as unknown as VerifiedRevocation
 }
+
+/** Keys of notifiers that a receiver knows; each may be missing. */
+export interface NotifierKeys {
+  /** Of the certificate that came with a payload, or that the configuration names. */
+  readonly payload: KeyObject | null
+  /** Of the verifier itself. */
+  readonly verifier: KeyObject | null
+}
+
+export interface SignedNotice {
+  readonly msg: string
+  readonly signature: string
+  /** By the verifier's own key, beside the one of the enrolment; undefined when there is one signature only. */
+  readonly verifierSignature?: string | undefined
+}
+
+/**
+ * Verifies with whichever known key fits. @returns null when the only key that could fit has not come yet.
+ * @throws KeylimeError as `verifyRevocation`.
+ */
+export function verifyNotice(
+  { payload, verifier }: NotifierKeys,
+  { msg, signature, verifierSignature }: SignedNotice,
+): VerifiedRevocation | null {
+  if (!isSigned(signature) && !isSigned(verifierSignature))
+    throw new KeylimeError('refused', 'the notification is not signed', { hint: UNSIGNED })
+  const tries = [
+    [verifier, verifierSignature],
+    [payload, signature],
+    [verifier, signature],
+  ] as const
+  const possible = tries.flatMap(([key, text]) => (key && isSigned(text) ? [[key, text] as const] : []))
+  let refused: unknown
+  for (const [key, text] of possible) {
+    try {
+      return verifyRevocation(key, msg, text)
+    } catch (error) {
+      refused ??= error
+    }
+  }
+  const mayComeLater = !payload && !(verifier && verifierSignature !== undefined)
+  if (mayComeLater) return null
+  throw refused ?? new KeylimeError('refused', 'no key that is known fits a signature of the notification')
+}
+
+const isSigned = (signature: string | undefined): signature is string => signature !== undefined && signature !== '' && signature !== 'none'
+
+const UNSIGNED = 'verifiers of upstream do not sign what concerns agents added without --cert'
 
 function holds(key: KeyObject, bytes: Buffer, signature: Buffer): boolean {
   try {

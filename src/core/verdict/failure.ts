@@ -3,7 +3,15 @@ import { boundContext, type FailureContext } from './bounded-context.ts'
 export type { FailureContext }
 
 /** Components of upstream's event ids. `qoute_validation` is misspelt on the wire, and stays so (policies D.1). */
-export type FailureComponent = 'qoute_validation' | 'pcr_validation' | 'measured_boot' | 'ima' | 'internal' | 'tee_attestation' | 'default'
+export type FailureComponent =
+  | 'qoute_validation'
+  | 'pcr_validation'
+  | 'measured_boot'
+  | 'ima'
+  | 'internal'
+  | 'tee_attestation'
+  | 'operator'
+  | 'default'
 
 /** One reason why evidence was not accepted. Data, never an exception (decision 35). */
 export interface Failure {

@@ -8,6 +8,7 @@ import type { Migration } from './migrate.ts'
 export interface RegistrarTables {
   /** `ek_key`: see `ekKeyOf`. */
   registered_agents: { agent_id: string; record: string; regcount: number; ek_key: string }
+  revoked_agents: { agent_id: string; ek_key: string | null; revoked_at: number }
   pending_registrations: {
     seq: Generated<number>
     agent_id: string
@@ -31,6 +32,7 @@ export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
   },
   severalPending,
   ekKeys,
+  revocationMarks,
 ]
 
 /** Several registrations of one id wait side by side. What waited before is dropped: an agent that gets no answer registers again. */
@@ -42,6 +44,12 @@ async function severalPending(db: Kysely<unknown>): Promise<void> {
   await sql`create unique index pending_by_answer on pending_registrations(agent_id, answer)`.execute(db)
   await sql`create index pending_by_network on pending_registrations(network, seq)`.execute(db)
   await sql`create index pending_by_expiry on pending_registrations(expires_at)`.execute(db)
+}
+
+/** Who may not register, by id and by the EK that the id had: see `revocation-marks.ts`. */
+async function revocationMarks(db: Kysely<unknown>): Promise<void> {
+  await sql`create table revoked_agents(agent_id text primary key, ek_key text, revoked_at integer not null) without rowid`.execute(db)
+  await sql`create index revoked_by_ek on revoked_agents(ek_key) where ek_key is not null`.execute(db)
 }
 
 /** Which ids a TPM has is asked at each activation. */

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
 import { decodeRecord, ekKeyOf, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
+import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
 
 /** Agents whose TPM has proved itself, and registrations that have not yet. Every method is durable when it returns. */
 export interface RegistrarStore {
@@ -16,6 +17,13 @@ export interface RegistrarStore {
   putPending(pending: PendingRegistration, now: number): Promise<void>
   /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. */
   activate(record: AgentRecord): Promise<void>
+  /** Ends a registration and bars its id and its TPM. @returns whether the TPM is known; without a registration the id alone is barred. */
+  revoke(mark: RevocationMark): Promise<boolean>
+  /** The mark that keeps a registration out, by its id or its EK. */
+  revocationOf(record: AgentRecord): Promise<RevocationMark | null>
+  revocations(): Promise<RevocationMark[]>
+  /** Lets id and TPM register again. @returns whether they were barred. */
+  forgetRevocation(agentId: string): Promise<boolean>
   /** @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
   close(): Promise<void>
@@ -46,6 +54,28 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
       await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
       await pending.drop(record.agentId) // after a crash in between, what is left expires
     },
+    async revoke(mark) {
+      const isKnown = await db.transaction().execute(async (transaction) => {
+        const row = await transaction
+          .selectFrom('registered_agents')
+          .select('record')
+          .where('agent_id', '=', mark.agentId)
+          .executeTakeFirst()
+        await putRevocationMark(transaction, mark, row ? decodeRecord(row.record) : null)
+        await transaction.deleteFrom('registered_agents').where('agent_id', '=', mark.agentId).execute()
+        const marked = await transaction
+          .selectFrom('revoked_agents')
+          .select('ek_key')
+          .where('agent_id', '=', mark.agentId)
+          .executeTakeFirst()
+        return typeof marked?.ek_key === 'string'
+      })
+      await pending.drop(mark.agentId)
+      return isKnown
+    },
+    revocationOf: (record) => findRevocationMark(db, record),
+    revocations: () => listRevocationMarks(db),
+    forgetRevocation: (agentId) => dropRevocationMark(db, agentId),
     async delete(agentId) {
       const result = await db.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
       await pending.drop(agentId)

@@ -5,9 +5,11 @@ import type { Migration } from './migrate.ts'
 export interface NewRevocation {
   agentId: string
   type: 'revocation' | 'comm_error'
-  /** The signed text, and its signature in base64; empty for agents without a revocation key. */
+  /** The signed text, and its signature in base64: by the key of the enrolment, or the verifier's own where that has none. */
   text: string
   signature: string
+  /** By the verifier's own key. */
+  verifierSignature: string
   /** Milliseconds since the epoch. */
   createdAt: number
   /** Targets that are no agents: `webhook`, `zeromq`. */
@@ -32,16 +34,27 @@ export interface RevocationSummary {
 export type DeliveryState = Omit<DeliveryResult, 'revocationId'>
 
 export interface RevocationTables {
-  revocations: { id: number | undefined; agent_id: string; type: string; text: string; signature: string; created_at: number }
+  revocations: {
+    id: number | undefined
+    agent_id: string
+    type: string
+    text: string
+    signature: string
+    verifier_signature: string
+    created_at: number
+  }
   deliveries: {
     revocation_id: number
     target: string
-    state: 'pending' | 'told' | 'given_up'
+    state: DeliveryWord
     attempts: number
     at: number
     last_error: string | null
   }
 }
+
+/** `told`: it has taken the notice. What an agent of ours did with it comes after that: `acted`, `failed` when an action did, `refused` when it does not believe it. */
+export type DeliveryWord = 'pending' | 'told' | 'acted' | 'failed' | 'refused' | 'given_up'
 
 export const REVOCATION_TABLES: Migration = async (db) => {
   await sql`create table revocations(id integer primary key autoincrement, agent_id text not null, type text not null, text text not null,
@@ -51,10 +64,15 @@ export const REVOCATION_TABLES: Migration = async (db) => {
   await sql`create index deliveries_pending on deliveries(state) where state = 'pending'`.execute(db)
 }
 
+/** Notices of verifiers before had one signature. */
+export const VERIFIER_SIGNATURES: Migration = async (db) => {
+  await sql`alter table revocations add column verifier_signature text not null default ''`.execute(db)
+}
+
 export interface DeliveryResult {
   revocationId: number
   target: string
-  state: 'pending' | 'told' | 'given_up'
+  state: DeliveryWord
   attempts: number
   at: number
   lastError: string | null
@@ -74,8 +92,8 @@ const ROWS_A_STATEMENT = 400
 
 /** Part of the transaction that stores the verdict. */
 export async function insertRevocation(transaction: Kysely<RevocationTables>, revocation: NewRevocation): Promise<StoredRevocation> {
-  const { agentId, type, text, signature, createdAt, targets: others, toAgents } = revocation
-  const row = { agent_id: agentId, type, text, signature, created_at: createdAt }
+  const { agentId, type, text, signature, verifierSignature, createdAt, targets: others, toAgents } = revocation
+  const row = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature, created_at: createdAt }
   const inserted = await transaction
     .insertInto('revocations')
     .values(row as never)
@@ -90,7 +108,7 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
   if (toAgents)
     await sql`insert into deliveries select ${id}, 'agent:' || agent_id, 'pending', 0, ${createdAt}, null from agents`.execute(transaction)
   const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
-  return { id, agentId, type, text, signature, createdAt, targets: rows.map(({ target }) => target) }
+  return { id, agentId, type, text, signature, verifierSignature, createdAt, targets: rows.map(({ target }) => target) }
 }
 
 export function revocationStore(database: Kysely<unknown>): RevocationStore {
@@ -112,6 +130,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
           type: row.type as NewRevocation['type'],
           text: row.text,
           signature: row.signature,
+          verifierSignature: row.verifier_signature,
           createdAt: row.created_at,
           targets: [],
         },

@@ -72,6 +72,10 @@ export interface VerifierStore {
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
+  /** Erases each V that is not confirmed. @returns whose. */
+  withholdAll(): Promise<string[]>
+  /** Deletes an agent as `delete`, and stores what others must be told of it, in one commit. @returns the notice with its number; the agent itself is not among its targets. */
+  revoke(agentId: string, notice: NewRevocation | null): Promise<StoredRevocation | null>
   /** Deletes an agent with its own policies. @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
 }
@@ -149,13 +153,27 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
           )
         }
       }),
-    delete: (agentId) =>
+    withholdAll: () => withholdAll(db),
+    revoke: (agentId, notice) =>
       db.transaction().execute(async (transaction) => {
-        const result = await transaction.deleteFrom('agents').where('agent_id', '=', agentId).executeTakeFirst()
-        await dropOwnPolicies(transaction, agentId)
-        return result.numDeletedRows > 0n
+        await deleteAgent(transaction, agentId)
+        return notice ? insertRevocation(transaction as never, notice) : null
       }),
+    delete: (agentId) => db.transaction().execute((transaction) => deleteAgent(transaction, agentId)),
   }
+}
+
+async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
+  const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'
+    where v_state in ('held', 'releasing') returning agent_id`.execute(db)
+  return rows.map((row) => row.agent_id)
+}
+
+/** With its own policies. @returns whether there was one. */
+async function deleteAgent(transaction: Kysely<Tables>, agentId: string): Promise<boolean> {
+  const { numDeletedRows } = await transaction.deleteFrom('agents').where('agent_id', '=', agentId).executeTakeFirst()
+  await dropOwnPolicies(transaction, agentId)
+  return numDeletedRows > 0n
 }
 
 const agentRow = ({ enrolment, state }: EnrolmentChange): AgentTable => ({

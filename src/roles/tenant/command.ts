@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs'
 import { MAX_TIMER_SECONDS } from '../../config/option.ts'
+import { STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
@@ -8,9 +9,11 @@ import { printLine, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
+import { fleetOf, machineOf } from './faces/machines-of-command.ts'
 import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
+import { isFleetWord } from './fleet/selection.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { withTenant } from './start.ts'
@@ -20,6 +23,7 @@ import { loadTenantSettings } from './tenant-settings.ts'
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {
   action?: string | undefined
+  ids?: string[] | undefined
   command?: string | undefined
   json?: boolean | undefined
   quiet?: boolean | undefined
@@ -40,18 +44,33 @@ export const command = {
       )
       .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
       .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
+      .example('keylime tenant update --all -f secret.txt', 'a new secret for every machine that is trusted')
+      .example('keylime tenant revoke laptop-7', 'stolen: tell the others, and let it never come back')
       .example('keylime tenant list', 'every machine, its state, and why it failed')
       .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
       .example('keylime tenant explain -u d432 --patch change.json', 'why it failed, and the smallest change that would accept it')
+      .positional('ids', { type: 'string', array: true, describe: 'Ids of agents, as with -u; rename takes the old and the new one' })
       .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'agent-api-version', 'push-model'], 'Which agent:')
-      .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't' }))
+      .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't', array: true }))
       .option('targetport', { type: 'number', requiresArg: true, alias: 'tp', describe: 'Port of the agent; default: as registered' })
-      .option('uuid', text('Id of the agent, or a unique beginning of it', { alias: 'u' }))
+      .option('uuid', text('Id of the agent, or a unique beginning of it', { alias: 'u', array: true }))
       .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
       .option('agent-api-version', text('API version of the agent; default: ask it'))
       .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself: do not contact it' })
+      .group(
+        ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'],
+        'Many machines (add, update, reactivate, delete, revoke, forget; also several -u or -t):',
+      )
+      .option('all', { type: 'boolean', describe: 'Every machine; with explain: every failure, not only the first 20' })
+      .option('policy', text('Machines that must prove this runtime or measured boot policy'))
+      .option('state', text(`Machines that stand so: ${STATE_WORDS.join(', ')}`))
+      .option('from', text('CSV or YAML file: address, id, and options for each machine'))
+      .option('parallel', { type: 'number', requiresArg: true, describe: 'How many at the same time; default: 8' })
+      .option('dry-run', { type: 'boolean', describe: 'Only say which machines are meant' })
+      .option('resume', text('File that remembers who is done: the same command goes on where it stopped'))
+      .option('yes', { type: 'boolean', describe: 'Do not ask' })
       .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
       .option('file', text('A file, or a zip that the agent unpacks', { alias: 'f' }))
       .option('cert', { type: 'string', describe: 'Certificates from the authority in this directory; no value: KEYLIME_DIR/ca' })
@@ -99,8 +118,7 @@ export const command = {
       .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
       .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
       .option('verifier-check', { type: 'boolean', hidden: true })
-      .group(['all', 'patch', 'only', 'judge', 'packages'], 'With explain:')
-      .option('all', { type: 'boolean', describe: 'Every failure, not only the first 20' })
+      .group(['patch', 'only', 'judge', 'packages'], 'With explain:')
       .option('patch', text('File for the smallest change that would accept it; `keylime policy merge` takes it'))
       .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))
       .option('judge', {
@@ -125,12 +143,17 @@ export const command = {
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))
+    const fleet = fleetOf(argv, action)
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
     try {
-      const result = await withTenant({ options: optionsOf(argv, action), settings: loadTenantSettings(process.env), report }, (context) =>
-        runTenantCommand(context, action),
-      )
+      const start = { options: optionsOf(argv, action), settings: loadTenantSettings(process.env), report }
+      if (fleet && isFleetWord(action)) {
+        const { runFleetCommand } = await import('./fleet/fleet-command.ts')
+        const face = { terminal, json: argv.json === true, quiet: argv.quiet === true }
+        return await withTenant(start, (context) => runFleetCommand(context, action, fleet, face))
+      }
+      const result = await withTenant(start, (context) => runTenantCommand(context, action))
       const code = exitCode(result)
       if (argv.json) printLine(printableJson(resultJson(result)))
       else printLines(resultLines(result, Date.now()))
@@ -188,6 +211,7 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
     ...word('file'),
     ...cert,
     command: action,
+    ...machineOf(argv, action),
     wait: argv.wait ?? true,
     waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
     timeoutSeconds: timeoutOf(argv.timeout),
@@ -196,7 +220,8 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
 }
 
 /** Long names of the options that the command line has. */
-const namesGiven = (argv: Arguments): string[] => Object.keys(argv).filter((name) => argv[name] !== undefined && argv[name] !== false)
+const namesGiven = (argv: Arguments): string[] =>
+  Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false || [value].flat().length === 0 ? [] : [name]))
 
 function timeoutOf(seconds = 60): number {
   if (seconds > 0 && seconds <= MAX_TIMER_SECONDS) return seconds
@@ -208,9 +233,7 @@ function badNumber(option: string): never {
 }
 
 const NAMES: Record<string, keyof TenantOptions> = {
-  targethost: 'targetHost',
   targetport: 'targetPort',
-  uuid: 'agentId',
   cv_targethost: 'cvTargetHost',
   'agent-api-version': 'agentApiVersion',
   'push-model': 'pushModel',
@@ -238,4 +261,5 @@ const NAMES: Record<string, keyof TenantOptions> = {
   only: 'only',
   judge: 'judge',
   packages: 'packages',
+  yes: 'yes',
 }

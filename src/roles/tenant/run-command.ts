@@ -2,6 +2,11 @@ import type { DeliveryProgress } from '../../core/api/agent-info.ts'
 import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
+import { chooseAgent } from './day2/choose-agent.ts'
+import { forgetAgent } from './day2/forget-agent.ts'
+import { renameAgent } from './day2/rename-agent.ts'
+import { replaceAgent } from './day2/replace-agent.ts'
+import { revokeAgent } from './day2/revoke-agent.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
 import { payloadOnAgent } from './enrol/payload-on-agent.ts'
@@ -46,6 +51,14 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
       return deleteAgent(context)
     case 'reactivate':
       return reactivate(context)
+    case 'revoke':
+      return { type: 'done', ...(await revokeAgent(context)) }
+    case 'forget':
+      return { type: 'done', ...(await forgetAgent(context)) }
+    case 'replace':
+      return tookOver(await replaceAgent(context), 'registers and is updated')
+    case 'rename':
+      return tookOver(await renameAgent(context), 'registers under the new id and is added')
     case 'regdelete':
       return deleteFromRegistrar(context)
     case 'reglist':
@@ -66,7 +79,7 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
 }
 
 async function deleteAgent(context: TenantContext): Promise<TenantResult> {
-  const agentId = await verifierAgentId(context)
+  const agentId = await chooseAgent(context, 'delete')
   const known = await deleteFromVerifier(context, agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer attested` : `the verifier did not have agent ${agentId}` }
@@ -75,6 +88,11 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
 function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
   const proof = delivered ? ', and its payload is delivered' : ''
   return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(attested)}${proof}` }
+}
+
+function tookOver({ agentId, enrolled: done }: { agentId: string; enrolled: Enrolled | undefined }, later: string): TenantResult {
+  if (done) return enrolled(done)
+  return { type: 'done', agentId, summary: `the way is free for agent ${agentId}: nothing attests it until its machine ${later}` }
 }
 
 function trustText(attested: Enrolled['attested'], again = ''): string {
@@ -98,7 +116,7 @@ async function reactivate(context: TenantContext): Promise<TenantResult> {
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {
-  const agentId = await resolveAgentId(context.registrar, context.options, () => context.registrar.agentIds())
+  const agentId = await chooseAgent(context, 'regdelete')
   const known = await context.registrar.delete(agentId)
   context.report({ type: 'deleted', agentId, known })
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer registered` : `agent ${agentId} was not registered` }
@@ -109,7 +127,7 @@ async function agentStatus(context: TenantContext, command: TenantCommand): Prom
     const agentId = await verifierAgentId(context)
     return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
   }
-  const found = await findAgent(context.registrar, context.options)
+  const found = await findAgent(context, context.options)
   const { agentId, registered } = found
   if (command === 'regstatus') return { type: 'status', agentId, registered, status: undefined }
   const [status, payload] = await Promise.all([context.verifier.agent(agentId), payloadOnAgent(context, found)])
@@ -118,8 +136,8 @@ async function agentStatus(context: TenantContext, command: TenantCommand): Prom
 
 const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')
 
-/** The agent that is meant, of those at the verifier. */
-const verifierAgentId = (context: TenantContext) => resolveAgentId(context.registrar, context.options, () => verifierIds(context))
+/** The agent that is meant. */
+const verifierAgentId = (context: TenantContext) => resolveAgentId(context, context.options)
 
 const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatuses(options.verifierId ?? '')
 

@@ -1,5 +1,6 @@
 import { readHost } from '../../core/api/host.ts'
 import { urlHostPort } from '../../core/api/host-port.ts'
+import { createSerialQueue, type SerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { identityDates } from '../../io/files/identity-dates.ts'
@@ -16,6 +17,10 @@ import type { TenantSettings } from './tenant-settings.ts'
 export interface TenantContext extends ContextParts {
   /** Files with the CAs of verifier and registrar. */
   readonly trustedServers: readonly string[]
+  /** Passwords of authorities that were asked for, by directory. */
+  readonly caPasswords: Map<string, Promise<string>>
+  /** Authorities are worked with one machine after another. */
+  readonly authorityQueue: SerialQueue
   readonly registrar: RegistrarService
   readonly verifier: VerifierService
   /** A client for one agent. @param pin its certificate, PEM; null for plain HTTP. @param patienceSeconds for each request; default: `request_timeout`. */
@@ -56,6 +61,8 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
   return {
     ...parts,
     options,
+    caPasswords: new Map(),
+    authorityQueue: createSerialQueue(),
     trustedServers: identity.trusted.map(({ file }) => file),
     registrar,
     verifier,

@@ -7,6 +7,10 @@ export interface TenantOptions {
   /** `agentId` is whole, not the beginning of one. */
   readonly exactId?: boolean
   readonly targetHost?: string
+  /** `rename`: the id that it gets. */
+  readonly newId?: string
+  /** Do not ask. */
+  readonly yes?: boolean
   readonly targetPort?: number
   readonly registrarHost?: string
   readonly registrarPort?: number
@@ -47,6 +51,8 @@ export interface TenantOptions {
   readonly mbPolicyName?: string
   /** `update`: what may be taken away. */
   readonly drop?: readonly Droppable[]
+  /** Only for a machine whose enrolment is taken over by another system or TPM: the key share of the old one is not handed on. */
+  readonly takesOver?: boolean
   /** `update` drops whatever it does not name (upstream's face). */
   readonly replaces?: boolean
   readonly verify?: boolean
@@ -85,6 +91,10 @@ export const COMMANDS = [
   'cvlist',
   'bulkinfo',
   'reactivate',
+  'revoke',
+  'replace',
+  'forget',
+  'rename',
   'regdelete',
   'revocations',
   'addruntimepolicy',

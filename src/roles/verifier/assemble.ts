@@ -1,9 +1,11 @@
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import type { Rate } from '../../core/concurrency/rate-limiter.ts'
+import { causeChain } from '../../core/errors.ts'
 import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
+import type { MarkKeeper } from '../../io/db/database-mark.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -18,8 +20,10 @@ import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { postV } from './release/carry-v.ts'
+import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
-import { createAttestationLoop } from './rounds/attestation-loop.ts'
+import { introduceNotifier } from './revocation/tell-agent.ts'
+import { createAttestationLoop, type LoopOptions } from './rounds/attestation-loop.ts'
 import { createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
@@ -29,12 +33,14 @@ import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './ver
 /** What was opened for one run. */
 export interface Opened {
   database: VerifierDatabase
+  mark: MarkKeeper
   /** Client certificate for every agent. */
   context: ClientContext
   /** Receivers of revocations that are no agents, by their name. */
   senders: ReadonlyMap<string, Sender>
   judging: Judging
   events: Events
+  notifierKey: NotifierKey
   logger: Logger
 }
 
@@ -71,6 +77,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const notifier = createRevocationNotifier({
     agents,
     store: revocations,
+    key: opened.notifierKey,
     clock: systemClock,
     logger,
     tellAgents: values.enabled_revocation_notifications.includes('agent'),
@@ -79,7 +86,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, logger })
+  const introduce = introducer(values, opened.notifierKey.certificate, logger)
+  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
@@ -87,6 +95,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     agents,
     store,
     revocations,
+    notifier,
     policyStore: policies,
     policies: book,
     judging,
@@ -103,16 +112,26 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
+const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
+  async function introduce(agent) {
+    if (!values.enabled_revocation_notifications.includes('agent')) return
+    await introduceNotifier(agent, certificate).catch((error) =>
+      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
+    )
+  }
+
 interface AttestationParts {
   store: VerifierStore
   notifier: RevocationNotifier
   judging: Judging
   events: Events
+  mark: MarkKeeper
   logger: Logger
+  introduce: LoopOptions['introduce']
 }
 
 /** What asks, judges, and turns verdicts into state. */
-function attestation(values: VerifierValues, { store, notifier, judging, events, logger }: AttestationParts) {
+function attestation(values: VerifierValues, { store, notifier, judging, events, mark, logger, introduce }: AttestationParts) {
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
@@ -133,7 +152,15 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
   return {
     progress,
     keeper,
-    loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV, recorded: events.flush }),
+    loop: createAttestationLoop({
+      ...shared,
+      keeper,
+      round,
+      applyVerdict,
+      carryV: postV,
+      introduce,
+      recorded: () => mark.record().then(events.flush),
+    }),
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -9,6 +9,7 @@ import { revocationMessage } from '../../../src/core/revocation/message.ts'
 import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
 import { openPublisher } from '../../../src/io/zeromq/publisher.ts'
+import { KnownNotifiers } from '../../../src/roles/agent/revocation/known-notifiers.ts'
 import type { Acceptance } from '../../../src/roles/agent/revocation/revocation-inbox.ts'
 import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-listener.ts'
@@ -59,7 +60,11 @@ const surroundingsOf = () => ({
 })
 const worker = (changes: Partial<RevocationWorkerOptions> = {}) =>
   createRevocationWorker({
-    certificateFile: path.join(home, 'unzipped/RevocationNotifier-cert.crt'),
+    notifiers: new KnownNotifiers({
+      payloadFile: path.join(home, 'unzipped/RevocationNotifier-cert.crt'),
+      verifierFile: path.join(home, 'verifier-notifier-cert.crt'),
+      logger,
+    }),
     unzipped: path.join(home, 'unzipped'),
     configuredActions: [],
     actionsDirectory: path.join(home, 'actions'),
@@ -421,6 +426,8 @@ test('a full queue holds back what comes over ZeroMQ until there is room', async
   let full = true
   const inbox = {
     accept: ({ msg }: { msg: string }) => (full ? 'full' : taken.push(msg) > 0 ? 'taken' : 'full') as Acceptance,
+    outcomeOf: () => ({ outcome: 'unknown', reason: null }) as const,
+    async introduce() {},
     payloadUnpacked() {},
     async close() {},
   }
@@ -457,4 +464,60 @@ test('what the disk does not take is not taken, and is when it does again', asyn
   await until('room', () => inbox.accept(notice({ agentId: 'another' })) === 'taken')
   await until('both', () => out('runs') === 'ran\nran\n')
   await inbox.close()
+})
+
+describe('the verifier’s own notifier key', () => {
+  const verifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  let introduction: string
+  beforeAll(async () => {
+    const validity = { notBefore: NOW - 1000, notAfter: NOW + 1_000_000, alternativeNames: [] }
+    introduction = (await makeSelfSigned({ commonName: 'RevocationNotifier', ...verifier, serial: 9n, ...validity })).pem
+  })
+  const bySecondKey = () => {
+    const received = notice({}, verifier.privateKey)
+    return { received, digest: createHash('sha256').update(received.msg).digest('hex') }
+  }
+
+  test('what it signed counts once it was introduced, on a machine that has no payload, also over a restart', async () => {
+    write('actions/runs', '#!/bin/sh\necho ran >> runs.out\n')
+    const { received, digest } = bySecondKey()
+    const inbox = worker({ configuredActions: ['runs'] })
+    expect(inbox.outcomeOf(digest)).toMatchObject({ outcome: 'unknown' })
+    inbox.accept(received)
+    expect(inbox.outcomeOf(digest)).toMatchObject({ outcome: 'waiting' })
+    await inbox.introduce(introduction)
+    await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
+    await inbox.close()
+    const restarted = worker({ configuredActions: ['runs'] })
+    expect(restarted.outcomeOf(digest)).toMatchObject({ outcome: 'acted' })
+    const second = notice({ agentId: 'another' }, verifier.privateKey)
+    restarted.accept(second)
+    await until('the second too', () => restarted.outcomeOf(createHash('sha256').update(second.msg).digest('hex')).outcome === 'acted')
+    await restarted.close()
+  })
+
+  test('of two signatures either one is enough, and a wrong one is refused with the reason', async () => {
+    deliverCertificate()
+    const inbox = worker()
+    await inbox.introduce(introduction)
+    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const { received, digest } = bySecondKey()
+    inbox.accept({ ...received, signature: notice({}, stranger.privateKey).signature, verifierSignature: received.signature })
+    await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
+    const forged = notice({ agentId: 'forged' }, stranger.privateKey)
+    const ofForged = createHash('sha256').update(forged.msg).digest('hex')
+    inbox.accept({ ...forged, verifierSignature: forged.signature })
+    await until('refused', () => inbox.outcomeOf(ofForged).outcome === 'refused')
+    expect(inbox.outcomeOf(ofForged).reason).toContain('the signature of the notification does not hold')
+    await inbox.close()
+  })
+
+  test('an introduction that is no certificate of an RSA key is refused, and one where revocation_cert names the notifier', async () => {
+    const inbox = worker()
+    await expect(inbox.introduce('no certificate')).rejects.toMatchObject({ code: 'invalid_request' })
+    await inbox.close()
+    const pinned = worker({ notifiers: new KnownNotifiers({ payloadFile: path.join(home, 'x'), verifierFile: null, logger }) })
+    await expect(pinned.introduce(introduction)).rejects.toMatchObject({ code: 'forbidden' })
+    await pinned.close()
+  })
 })

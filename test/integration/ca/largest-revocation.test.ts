@@ -4,6 +4,7 @@ import path from 'node:path'
 import { type Failure, failure, irrecoverable } from '../../../src/core/verdict/failure.ts'
 import { systemClock } from '../../../src/io/clock.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
+import { KnownNotifiers } from '../../../src/roles/agent/revocation/known-notifiers.ts'
 import { createRevocationWorker } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
 import { authorityBed, notice, post, serialsOf } from './listener-bed.ts'
@@ -47,7 +48,7 @@ afterAll(async () => {
 /** An agent's, without the certificate of a notifier: what it takes, it keeps. */
 const inbox = () =>
   createRevocationWorker({
-    certificateFile: path.join(home, 'missing.crt'),
+    notifiers: new KnownNotifiers({ payloadFile: path.join(home, 'missing.crt'), verifierFile: null, logger: silentLogger }),
     unzipped: home,
     configuredActions: [],
     actionsDirectory: home,

@@ -109,7 +109,11 @@ describe('our own face', () => {
       ['nonsense', {}],
       ['delete', {}],
       ['add', { uuid: 'x', targetport: Number.NaN }],
-      ['add', { uuid: ['a', 'b'] }],
+      ['status', { uuid: ['a', 'b'] }],
+      ['add', { all: true, uuid: ['a'] }],
+      ['list', { ids: ['a'] }],
+      ['rename', { ids: ['a'] }],
+      ['update', { all: true, targetport: 9002 }],
       ['showruntimepolicy', {}],
     ] as const) {
       expect((await ours(action, argv)).code).toBe('usage')

@@ -112,8 +112,8 @@ test('a failed machine is announced, signed, to all agents; who is down is told 
   await until('webhook and subscriber told', () => hooks.length > 0 && published.length > 0)
   await subscription.close()
   expect([...hooks, ...published].map((text) => JSON.parse(text))).toEqual([
-    { msg, signature },
-    { msg, signature },
+    { msg, signature, verifier_signature: expect.any(String) },
+    { msg, signature, verifier_signature: expect.any(String) },
   ])
   await until('nothing pending', async () => (await report()).pending.length === 0)
   expect([...notices.values()].map((list) => list.length)).toEqual([1, 1, 1, 1])

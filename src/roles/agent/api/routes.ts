@@ -3,7 +3,7 @@ import type { AgentContext } from './agent-context.ts'
 import { getIdentityQuote, getIntegrityQuote } from './give-quotes.ts'
 import { getInfo, getVersion } from './show-info.ts'
 import { getKeyProof, getTransportKey, postUserKey, postVerifierKey } from './take-key-shares.ts'
-import { postRevocation } from './take-revocation.ts'
+import { getRevocationOutcome, postNotifier, postRevocation } from './take-revocation.ts'
 
 /** A notification that waits has at most 64 KiB, which JSON's escapes may double; what is longer is told so, up to here. */
 const NOTIFICATION_BYTES = 192 << 10
@@ -26,6 +26,8 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     route('GET', '/v:version/keys/verify', (request) => getKeyProof(context, request)),
     route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody),
     route('POST', '/v:version/keys/vkey', (request) => postVerifierKey(context, request)),
+    route('GET', '/v:version/notifications/revocation', (request) => getRevocationOutcome(context, request)),
+    route('POST', '/v:version/notifications/notifier', (request) => postNotifier(context, request)),
     route('POST', '/v:version/notifications/revocation', (request) => postRevocation(context, request), NOTIFICATION_BYTES),
   ]
 }

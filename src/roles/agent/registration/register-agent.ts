@@ -123,12 +123,29 @@ async function registrationBody(version: string, request: RegistrationRequest): 
   }
 }
 
+/** What mends a refused registration. The registrar's words tell the cases apart; those of upstream's do not. */
+export function refusalHint(said: string): string {
+  if (said.includes('was revoked by an operator'))
+    return 'nothing on this machine mends that; when it is back in good hands, `keylime tenant forget ID` lets it register again'
+  if (said.includes('default of every agent'))
+    return 'set uuid = "hash_ek" in agent.conf: then each machine has an id of its own, made from its TPM'
+  if (said.includes('another attestation key'))
+    return 'this TPM made another key, as after a new installation: `keylime tenant replace ID` lets it take over its id, and nobody is alarmed'
+  if (said.includes('the EK certificate is another'))
+    return 'if the TPM really got another certificate, `keylime tenant replace ID` takes it'
+  if (said.includes('another TPM'))
+    return 'after a new mainboard: `keylime tenant replace ID` lets this machine take over the id; else another machine has this id: set another uuid in agent.conf'
+  if (said.includes('under another agent id'))
+    return 'set the uuid back that this machine had (the registrar’s log names it), or give that up: `keylime tenant rename OLD NEW`, or `keylime tenant forget OLD`'
+  return 'this id belongs to another TPM, or this TPM to another id: `keylime tenant replace ID` lets this machine take over the id, or set the right uuid in agent.conf'
+}
+
 function accepted(reply: ApiResponse, what: string): ApiResponse {
   if (reply.status >= 200 && reply.status < 300) return reply
   const said = reply.message || 'no reason given'
   if (reply.status === 403)
     throw new KeylimeError('refused', `the registrar forbids the ${what}: ${said}`, {
-      hint: 'this id belongs to another TPM, or this TPM to another id: delete the old registration with `keylime tenant regdelete -u ID`, or set the right uuid in agent.conf',
+      hint: refusalHint(said),
     })
   if (reply.status === 400 || reply.status === 404)
     throw new KeylimeError('invalid_request', `the registrar refuses the ${what} (${reply.status}): ${said}`)

@@ -52,7 +52,7 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
     if (identity.keyMismatch === null || !isKeylimeError(error) || error.code !== 'refused') throw error
     throw new KeylimeError('refused', error.message, {
       cause: error.cause,
-      hint: `this start uses another attestation key than the last one: the saved key is ${identity.keyMismatch}. Set that back and nothing is lost; if the change is meant, \`keylime tenant regdelete -u ${identity.agentId}\` first`,
+      hint: `this start uses another attestation key than the last one: the saved key is ${identity.keyMismatch}. Set that back and nothing is lost; if the change is meant, \`keylime tenant replace ${identity.agentId}\` first`,
     })
   } finally {
     await client.close()

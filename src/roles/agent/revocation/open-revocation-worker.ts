@@ -4,8 +4,12 @@ import { systemClock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
 import type { Machine } from '../machine/prepare-machine.ts'
+import { KnownNotifiers } from './known-notifiers.ts'
 import type { RevocationInbox } from './revocation-inbox.ts'
 import { createRevocationWorker } from './revocation-worker.ts'
+
+/** Beside the agent's other state. A verifier that shares the directory keeps its own under another name. */
+const VERIFIER_NOTIFIER_FILE = 'verifier-notifier-cert.crt'
 
 export interface RevocationSurroundings extends Pick<Machine, 'secure' | 'actionUser'> {
   readonly settings: AgentSettings
@@ -19,7 +23,11 @@ export function openRevocationWorker({ settings, secure, actionUser, agentId }: 
   const isDefault = values.revocation_cert === 'default' || values.revocation_cert === ''
   const certificate = isDefault ? path.join(unzipped, 'RevocationNotifier-cert.crt') : values.revocation_cert
   return createRevocationWorker({
-    certificateFile: path.resolve(keylimeDir, certificate),
+    notifiers: new KnownNotifiers({
+      payloadFile: path.resolve(keylimeDir, certificate),
+      verifierFile: isDefault ? path.join(keylimeDir, VERIFIER_NOTIFIER_FILE) : null,
+      logger,
+    }),
     unzipped,
     configuredActions: values.revocation_actions,
     actionsDirectory: values.revocation_actions_dir,

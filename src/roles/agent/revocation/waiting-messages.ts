@@ -23,12 +23,16 @@ export class WaitingMessages {
 
   add(received: ReceivedRevocation): Acceptance {
     if (this.#list.some((other) => other.msg === received.msg && other.signature === received.signature)) return 'taken'
-    if (received.msg.length + received.signature.length > MAX_CHARACTERS) return 'too_long'
+    if (received.msg.length + received.signature.length + (received.verifierSignature?.length ?? 0) > MAX_CHARACTERS) return 'too_long'
     if (this.#list.length >= CAPACITY) return 'full'
     this.#list.push(received)
     if (this.#write()) return 'taken'
     this.#list.pop()
     return 'full'
+  }
+
+  has(fits: (msg: string) => boolean): boolean {
+    return this.#list.some(({ msg }) => fits(msg))
   }
 
   first(): ReceivedRevocation | undefined {

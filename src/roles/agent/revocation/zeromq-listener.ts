@@ -26,8 +26,8 @@ export async function listenOverZeromq({ host, port, inbox, logger }: ZeromqList
     maxBytes: MAX_BYTES,
     logger,
     async take(bytes) {
-      const { msg, signature } = readRevocationNotification(bytes)
-      const accept = () => inbox.accept({ msg, signature: signature ?? '' })
+      const { msg, signature, verifier_signature: verifierSignature } = readRevocationNotification(bytes)
+      const accept = () => inbox.accept({ msg, signature: signature ?? '', ...(verifierSignature ? { verifierSignature } : {}) })
       let acceptance = accept()
       for (; acceptance === 'full'; acceptance = accept()) await sleep(FULL_PAUSE_MS, undefined, { signal: closing.signal })
       if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')

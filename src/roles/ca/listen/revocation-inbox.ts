@@ -8,7 +8,7 @@ import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { RevocationReason } from '../../../core/pki/crl.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
-import { revokedSerial } from '../../../core/revocation/message.ts'
+import { parseRevocationMessage, revokedSerial } from '../../../core/revocation/message.ts'
 import { type VerifiedRevocation, verifyRevocation } from '../../../core/revocation/signature.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
@@ -64,7 +64,11 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
 
   return {
     async take(body) {
-      const verified = await verify(body, options)
+      const verified = await verify(body, options).catch((error) => {
+        if (asksNothing(body)) return null
+        throw error
+      })
+      if (!verified) return { acted: false, text: 'a notice of a machine without a certificate of ours' }
       const { agent_id: agent, type } = verified.message
       const serial = revokedSerial(verified.message)
       if (type !== 'revocation') return { acted: false, text: `a message of type "${type.slice(0, 40)}" revokes nothing` }
@@ -95,6 +99,20 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
         }),
       )
     },
+  }
+}
+
+/**
+ * A verifier signs with its own key what concerns a machine without a certificate. Nothing is to be revoked then, whoever signed, and the verifier need not try
+ * again. Only the absence of a serial counts here: nothing that the message says is believed.
+ */
+function asksNothing(body: unknown): boolean {
+  const { data } = envelope.safeParse(body)
+  if (!data || data.signature === '' || data.signature === 'none') return false
+  try {
+    return revokedSerial(parseRevocationMessage(data.msg)) === null
+  } catch {
+    return false
   }
 }
 

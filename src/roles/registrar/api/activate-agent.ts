@@ -8,6 +8,7 @@ import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import type { RegistrarContext } from './registrar-context.ts'
+import { checkRevoked } from './revocation-marks.ts'
 
 /**
  * `PUT /v2.x/agents/:id`: the proof that the TPM holds the EK and the AK (protocol 2.10). Each registration that waits has an answer of its own, which can be
@@ -42,6 +43,7 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
 async function activate(context: RegistrarContext, record: AgentRecord): Promise<void> {
   const known = await context.store.find(record.agentId)
   checkSameTpm(record, known)
+  await checkRevoked(context, record)
   await checkOtherIds(context, record)
   await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 })
 }

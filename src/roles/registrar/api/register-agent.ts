@@ -10,6 +10,7 @@ import type { Route } from '../../../io/http/route.ts'
 import { randomAlphanumeric, randomBytes } from '../../../io/random.ts'
 import { answerDigest, checkOtherIds } from './activate-agent.ts'
 import type { RegistrarContext } from './registrar-context.ts'
+import { checkRevoked } from './revocation-marks.ts'
 
 const CHALLENGE_LIFETIME_MS = 5 * 60_000
 const SECRET_CHARACTERS = 32
@@ -31,6 +32,7 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
         store: context.makerCertificates(),
         now,
       })
+      await checkRevoked(context, record)
       await checkOtherIds(context, record)
       for (const warning of warnings) logger.warn(`agent ${agentId}: ${warning}`)
       const secret = Buffer.from(randomAlphanumeric(SECRET_CHARACTERS), 'ascii')

@@ -5,6 +5,7 @@ import { deleteAgent } from './delete-agent.ts'
 import { listAgents } from './list-agents.ts'
 import { registerAgent } from './register-agent.ts'
 import type { RegistrarContext } from './registrar-context.ts'
+import { forgetRevocation, listRevocations, revokeAgent } from './revocation-marks.ts'
 import { showAgent } from './show-agent.ts'
 import { showVersion } from './show-version.ts'
 
@@ -29,6 +30,9 @@ export function registrarRoutes(context: RegistrarContext): Route[] {
     { method: 'POST', path: '/v:version/agents/:id/activate', ...open, handle: activate },
     { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
     { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/revoke', access: 'admin', handle: revokeAgent(context) },
+    { method: 'DELETE', path: '/v:version/agents/:id/revocation', access: 'admin', handle: forgetRevocation(context) },
+    { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
   ]
 }

@@ -11,6 +11,8 @@ export function showAgent(context: RegistrarContext): Route['handle'] {
     const agentId = parseAgentId(params['id']!)
     const record = await context.store.find(agentId)
     if (record) return { results: view(record, await context.store.othersOfTpm(record)) }
+    const mark = (await context.store.revocations()).find((revoked) => revoked.agentId === agentId)
+    if (mark) throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' was revoked by an operator`)
     const isPending = await context.store.hasPending(agentId, context.clock.now())
     const state = isPending ? 'has not been activated' : 'is not registered'
     throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' ${state}`)

@@ -55,9 +55,9 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
 }
 
 async function findTarget(context: TenantContext): Promise<AgentTarget> {
-  const { options, registrar, report } = context
+  const { options, report } = context
   report({ type: 'working', text: 'looking for the agent at the registrar' })
-  const target = agentTarget(context, await findAgent(registrar, options))
+  const target = agentTarget(context, await findAgent(context, options))
   const { found, host, port } = target
   report({ type: 'agent_found', agentId: found.agentId, host, port, by: found.by, regcount: found.registered.regcount ?? 1 })
   return target

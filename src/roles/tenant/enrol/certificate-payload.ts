@@ -1,17 +1,15 @@
-import path from 'node:path'
-import { type CaAccess, isCaDirectory } from '../../../authority/ca-access.ts'
+import { isCaDirectory } from '../../../authority/ca-access.ts'
 import { requireRoomForAuthority } from '../../../authority/ca-directory.ts'
 import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
 import { refuseTlsAuthority } from '../../../authority/serves-tls.ts'
-import { caSettings } from '../../../config/ca.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
 import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
-import { caPassword } from '../../../io/terminal/ca-password.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import { authorityDirectory, openMachineAuthority } from './machine-authority.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
 
 export interface CertificatePayload {
@@ -21,7 +19,10 @@ export interface CertificatePayload {
   readonly metadata: string
 }
 
-type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'keylimeDir' | 'trustedServers' | 'clock' | 'report'>
+type Used = Pick<
+  TenantContext,
+  'options' | 'config' | 'caConfig' | 'env' | 'keylimeDir' | 'trustedServers' | 'clock' | 'caPasswords' | 'report'
+>
 
 /**
  * The certificate package for one agent (protocol 3.2.2): makes the authority, the agent's certificate and the RevocationNotifier when they are missing, and
@@ -29,12 +30,12 @@ type Used = Pick<TenantContext, 'options' | 'config' | 'caConfig' | 'env' | 'key
  */
 export async function certificatePayload(used: Used, agentId: string, cert: string): Promise<CertificatePayload> {
   const { options, config, clock, report } = used
-  const directory = cert === 'default' ? path.join(used.keylimeDir, 'ca') : path.resolve(cert)
+  const directory = authorityDirectory(used.keylimeDir, cert)
   await refuseTlsAuthority(directory, { keylimeDir: used.keylimeDir, trusted: used.trustedServers, now: clock.now() })
   const include = await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
   const isNewAuthority = !(await isCaDirectory(directory))
   if (isNewAuthority) await requireRoomForAuthority(directory) // before a password is asked for
-  const access = await openAccess(used, directory)
+  const access = await openMachineAuthority(used, directory)
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
     await authority.refresh()
@@ -54,14 +55,4 @@ export async function certificatePayload(used: Used, agentId: string, cert: stri
       metadata: JSON.stringify({ cert_serial: Number(certificate.serial), subject: certificate.subject }),
     }
   })
-}
-
-async function openAccess({ options, caConfig, env, clock }: Used, directory: string): Promise<CaAccess> {
-  const password = await caPassword({
-    file: options.passwordFile || caConfig.password_file,
-    configured: caConfig.password.reveal(),
-    credentialsDirectory: env['CREDENTIALS_DIRECTORY'],
-    isNew: !(await isCaDirectory(directory)),
-  })
-  return { directory, password, settings: caSettings(caConfig), now: () => clock.now() }
 }

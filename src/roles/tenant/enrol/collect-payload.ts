@@ -58,8 +58,9 @@ export async function collectPayload(context: TenantContext, agentId: string): P
   const { options } = context
   if (options.keyFile) return keyPayload(context, options.keyFile)
   if (!options.file && !options.cert) return undefined
-  const package_ = options.cert
-    ? await (await import('./certificate-payload.ts')).certificatePayload(context, agentId, options.cert)
+  const { cert } = options
+  const package_ = cert
+    ? await context.authorityQueue.run(async () => (await import('./certificate-payload.ts')).certificatePayload(context, agentId, cert))
     : undefined
   const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context.config.max_payload_size)))
   const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]

@@ -42,7 +42,11 @@ export async function enrolAtVerifier(context: TenantContext, enrolling: Enrolli
 async function updated(context: TenantContext, enrolling: Enrolling): Promise<string[] | undefined> {
   const { agentId, plan } = enrolling
   if (!plan.known) return undefined
-  const request = plan.update && { ...plan.update, ...deliveryOf(enrolling, 'update') }
+  const request = plan.update && {
+    ...plan.update,
+    ...deliveryOf(enrolling, 'update'),
+    ...(context.options.takesOver && !enrolling.payload ? { v: null } : {}),
+  }
   const warnings = request ? await context.verifier.update(agentId, request) : undefined
   if (warnings === undefined) await deleteFromVerifier(context, agentId)
   return warnings

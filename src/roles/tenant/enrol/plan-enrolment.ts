@@ -70,7 +70,7 @@ export function demandsOf(status: AgentStatus): Demands {
     runtime: named(status.has_runtime_policy, status['runtime_policy_name'] as string | null),
     boot: named(status.has_mb_refstate, status['mb_policy_name'] as string | null),
     pcrs: tpmPolicyOf(status).allowed,
-    certificate: serialOf(status),
+    certificate: certificateOf(status),
     accepted: acceptedText(status),
   }
 }
@@ -79,7 +79,13 @@ function tpmPolicyOf({ tpm_policy: policy }: AgentStatus): TpmPolicy {
   return parseTpmPolicy(typeof policy === 'string' ? policy : JSON.stringify(policy ?? {}))
 }
 
-function serialOf({ meta_data: given }: AgentStatus): string | null {
+const certificateOf = (status: AgentStatus) => {
+  const serial = serialOf(status)
+  return serial === null ? null : `serial ${serial}`
+}
+
+/** The serial of the certificate that the verifier names when the machine fails; null for none. */
+export function serialOf({ meta_data: given }: AgentStatus): string | null {
   let data: unknown = given
   if (typeof given === 'string') {
     try {
@@ -89,7 +95,7 @@ function serialOf({ meta_data: given }: AgentStatus): string | null {
     }
   }
   const serial = (data as { cert_serial?: unknown } | null | undefined)?.cert_serial
-  return serial === undefined || serial === null ? null : `serial ${serial}`
+  return serial === undefined || serial === null ? null : String(serial)
 }
 
 /** What an enrolment demands that says nothing but the command's own words. */

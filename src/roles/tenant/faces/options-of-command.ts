@@ -1,21 +1,26 @@
 import type { Argv } from 'yargs'
 import { refuseWithoutEffect } from '../../../core/cli/without-effect.ts'
+import { KeylimeError } from '../../../core/errors.ts'
 import type { TenantCommand } from '../tenant-options.ts'
 
 /** Options that say how a command runs and where the servers are: every command has them. */
 const ALWAYS = ['registrarhost', 'registrarport', 'cv', 'cvport', 'timeout', 'json', 'quiet', 'debug', 'nvc', 'verifier-check']
-const WHICH = ['targethost', 'targetport', 'uuid']
+const WHICH = ['targethost', 'targetport', 'uuid', 'ids']
+/** Several at once. */
+const MANY = ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume']
 const WHERE = ['cv_targethost', 'agent-api-version', 'push-model']
 const PAYLOAD = ['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file', 'wait-script']
 const RUNTIME = ['runtime-policy', 'runtime-policy-name', 'runtime-policy-checksum', 'runtime-policy-sig-key', 'tpm_policy']
 const BOOT = ['mb-policy', 'mb-policy-name']
+/** Whose certificate it is that ends. */
+const AUTHORITY = ['cert', 'password-file']
 const ADD = [...WHICH, ...WHERE, ...PAYLOAD, ...RUNTIME, ...BOOT, 'wait']
 
 /** What has an effect with each command, beside the options of every command. */
 const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
-  add: ADD,
-  update: [...ADD, 'drop'],
-  delete: WHICH,
+  add: [...ADD, ...MANY],
+  update: [...ADD, ...MANY, 'drop'],
+  delete: [...WHICH, ...MANY, 'yes'],
   list: ['cvid'],
   status: WHICH,
   explain: [...WHICH, 'all', 'patch', 'only', 'judge', 'packages', 'runtime-policy', 'mb-policy', 'tpm_policy'],
@@ -24,8 +29,12 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   reglist: [],
   cvlist: ['cvid'],
   bulkinfo: ['cvid'],
-  reactivate: [...WHICH, 'wait'],
-  regdelete: WHICH,
+  reactivate: [...WHICH, ...MANY, 'wait'],
+  revoke: [...WHICH, ...MANY, ...AUTHORITY, 'yes'],
+  replace: [...ADD, 'yes'],
+  forget: [...WHICH, ...MANY, ...AUTHORITY, 'yes'],
+  rename: [...ADD, 'yes'],
+  regdelete: [...WHICH, 'yes'],
   revocations: [],
   addruntimepolicy: RUNTIME,
   updateruntimepolicy: RUNTIME,
@@ -51,5 +60,10 @@ export function hideOthers(command: TenantCommand, yargs: Argv): Argv {
 const EVERY = new Set([...Object.values(USED).flat(), ...ALWAYS])
 
 /** @throws KeylimeError `usage` for options that the command has no use for. @param given long names of those that the command line has. */
-export const refuseIdleOptions = (command: TenantCommand, given: readonly string[]): void =>
+export function refuseIdleOptions(command: TenantCommand, given: readonly string[]): void {
+  if (given.includes('ids') && !USED[command].includes('ids'))
+    throw new KeylimeError('usage', `\`keylime tenant ${command}\` takes no id`, {
+      hint: `it is for all; \`keylime tenant ${command} --help\``,
+    })
   refuseWithoutEffect({ program: 'keylime tenant', used: USED, always: ALWAYS }, command, given)
+}

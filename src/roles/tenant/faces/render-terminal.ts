@@ -103,17 +103,23 @@ function revocationTable(revocations: readonly ReportedRevocation[]): string[] {
     r.type,
     r.time.replace(/\.\d+Z$/, 'Z'),
     String(r.told.length),
+    String(r.told.filter(({ outcome }) => outcome === 'acted').length),
+    String(r.told.filter(({ outcome }) => outcome === 'failed').length),
+    String(r.refused?.length ?? 0),
     r.pending.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
     r.given_up.map(({ target }) => target.replace(/^agent:/, '')).join(' ') || '-',
   ])
-  return [...alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'NOT YET TOLD', 'GIVEN UP'], ...rows]), ...reasonsOf(revocations)]
+  return [
+    ...alignColumns([['AGENT', 'TYPE', 'TIME', 'TOLD', 'ACTED', 'FAILED', 'REFUSED', 'NOT YET TOLD', 'GIVEN UP'], ...rows]),
+    ...reasonsOf(revocations),
+  ]
 }
 
 const MAX_REASONS = 10
 
-/** Why those who are not told are not, each once. */
+/** Why those who are not told are not, and those who were did not act, each once. */
 function reasonsOf(revocations: readonly ReportedRevocation[]): string[] {
-  const untold = revocations.flatMap((r) => [...r.pending, ...r.given_up])
+  const untold = revocations.flatMap((r) => [...r.told, ...(r.refused ?? []), ...r.pending, ...r.given_up])
   const reasons = new Map(untold.flatMap(({ target, last_error: reason }) => (reason ? [[target, reason] as const] : [])))
   return [...reasons].slice(0, MAX_REASONS).map(([target, reason]) => printable(`${target.replace(/^agent:/, '')}: ${reason}`))
 }
@@ -137,6 +143,9 @@ function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agen
     : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
 }
 
+/** See `database_put_back` in the verifier's audit log. */
+const WITHHELD = 'withheld, because an older database of the verifier was put back: deliver again with `keylime tenant update`'
+
 function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
   const { agentId, registered, status } = result
   const rows: string[][] = [['agent', agentId]]
@@ -148,7 +157,8 @@ function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: num
   }
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
   rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
-  if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
+  if (status.v_released !== undefined && status.v_released !== null)
+    rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
   const payload = 'payload' in result ? payloadText(result.payload) : null
   if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)

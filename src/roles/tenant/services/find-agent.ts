@@ -5,6 +5,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import type { FoundBy } from '../events.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import type { RegistrarService } from './registrar-service.ts'
+import type { VerifierService } from './verifier-service.ts'
 
 export interface FoundAgent {
   readonly agentId: string
@@ -18,40 +19,62 @@ export type AskedFor = Pick<TenantOptions, 'agentId' | 'exactId' | 'targetHost' 
 /** At most this many agents are asked one by one for their address. */
 const MAX_LOOKUPS = 1000
 
+/** Both servers: an id is short for another only where neither knows a second one. */
+export interface Servers {
+  readonly registrar: RegistrarService
+  readonly verifier: VerifierService
+}
+
 /**
  * The agent that is meant, as the registrar knows it: the id given, the only id that starts so, or, without an id, the only agent whose address at the
  * registrar is `-t`. @throws KeylimeError `agent_not_found`, or `usage` when several fit, naming them.
  */
-export async function findAgent(registrar: RegistrarService, asked: AskedFor): Promise<FoundAgent> {
-  return asked.agentId ? byId(registrar, asked.agentId, asked.exactId === true) : byAddress(registrar, asked)
+export async function findAgent(servers: Servers, asked: AskedFor): Promise<FoundAgent> {
+  const { registrar } = servers
+  const text = asked.agentId
+  if (!text) return byAddress(registrar, asked)
+  checkId(text)
+  const exact = await registrar.agent(text)
+  if (exact) return { agentId: text, registered: exact, by: 'id' }
+  const whole = asked.exactId ? text : await wholeId(servers, text)
+  const registered = whole === text ? undefined : await registrar.agent(whole)
+  if (registered) return { agentId: whole, registered, by: 'prefix' }
+  throw notRegistered(registrar, whole, await isRevoked(registrar, whole))
 }
 
-/** The full id of an agent when `text` is one or the only beginning of one; ids of both servers count. */
-export async function resolveAgentId(registrar: RegistrarService, asked: AskedFor, ids: () => Promise<string[]>): Promise<string> {
+/** The full id of an agent when the text given is one, or the only beginning of one; what no server knows is taken as it is. */
+export async function resolveAgentId(servers: Servers, asked: AskedFor): Promise<string> {
   const text = asked.agentId
   if (!text) {
-    if (asked.targetHost) return (await byAddress(registrar, asked)).agentId
+    if (asked.targetHost) return (await byAddress(servers.registrar, asked)).agentId
     throw new KeylimeError('usage', 'which agent?', { hint: 'give its id with -u (a unique beginning is enough), or its address with -t' })
   }
   checkId(text)
-  const known = await ids()
-  if (known.includes(text)) return text
-  const fitting = known.filter((id) => id.startsWith(text))
+  return asked.exactId ? text : wholeId(servers, text)
+}
+
+/**
+ * The one rule for beginnings of ids, whatever the word: the only id of registrar and verifier together that begins so. An id that is there is itself, however
+ * many others begin with it. @throws KeylimeError `usage` for the beginning of several.
+ */
+async function wholeId({ registrar, verifier }: Servers, text: string): Promise<string> {
+  const known = new Set((await Promise.all([registrar.agentIds(), verifier.agentIds('')])).flat())
+  if (known.has(text)) return text
+  const fitting = [...known].filter((id) => id.startsWith(text)).toSorted()
   if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
   return fitting[0] ?? text
 }
 
-async function byId(registrar: RegistrarService, text: string, isWhole: boolean): Promise<FoundAgent> {
-  checkId(text)
-  const exact = await registrar.agent(text)
-  if (exact) return { agentId: text, registered: exact, by: 'id' }
-  const ids = isWhole ? [] : await registrar.agentIds()
-  const fitting = ids.filter((id) => id.startsWith(text) && id !== text)
-  if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
-  const [only] = fitting
-  const registered = only ? await registrar.agent(only) : undefined
-  if (only && registered) return { agentId: only, registered, by: 'prefix' }
-  throw new KeylimeError('agent_not_found', `agent ${text} is not registered at ${addressOf(registrar)}`, {
+async function isRevoked(registrar: RegistrarService, agentId: string): Promise<boolean> {
+  return (await registrar.revoked().catch(() => null))?.some((mark) => mark.agent_id === agentId) === true
+}
+
+function notRegistered(registrar: RegistrarService, agentId: string, isRevokedOne: boolean): KeylimeError {
+  if (isRevokedOne)
+    return new KeylimeError('agent_not_found', `agent ${agentId} was revoked by an operator and is not registered`, {
+      hint: `\`keylime tenant forget ${agentId}\` lets it register again`,
+    })
+  return new KeylimeError('agent_not_found', `agent ${agentId} is not registered at ${addressOf(registrar)}`, {
     hint: 'start the agent and see its log; `keylime tenant reglist` shows who is registered',
   })
 }

@@ -1,6 +1,7 @@
 import { agentIds } from '../../../core/api/agent-ids.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type RegisteredAgent, registeredAgent } from '../../../core/api/registrar.ts'
+import { type RevocationMarks, type RevokedAtRegistrar, revocationMarks, revokedAtRegistrar } from '../../../core/api/revoked.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
@@ -36,15 +37,40 @@ export class RegistrarService {
     return true
   }
 
-  async raw(method: 'GET' | 'DELETE', path: string): Promise<ApiResponse> {
+  /** Ends the registration and bars id and TPM. @returns undefined for a registrar that cannot: upstream's. */
+  async revoke(agentId: string): Promise<RevokedAtRegistrar | undefined> {
+    const response = await this.raw('PUT', `/agents/${encodeURIComponent(agentId)}/revoke`)
+    if (!isOfOurs(response)) return undefined
+    return parseMessage(revokedAtRegistrar, succeeded(response).results, 'the registrar’s answer')
+  }
+
+  /** Who may not register until it is forgotten; null for a registrar that keeps no such list. */
+  async revoked(): Promise<RevocationMarks['revoked'] | null> {
+    const response = await this.raw('GET', '/revocations')
+    if (!isOfOurs(response)) return null
+    return parseMessage(revocationMarks, succeeded(response).results, 'the registrar’s answer').revoked
+  }
+
+  /** Lets id and TPM register again. @returns false when they were not barred. */
+  async forgetRevocation(agentId: string): Promise<boolean> {
+    const response = await this.raw('DELETE', `/agents/${encodeURIComponent(agentId)}/revocation`)
+    if (!isOfOurs(response)) return false
+    succeeded(response)
+    return true
+  }
+
+  async raw(method: 'GET' | 'PUT' | 'DELETE', path: string): Promise<ApiResponse> {
     this.#version ??= negotiateWith(this.#client)
-    return this.#client.request(method, `/v${await this.#version}${path}`)
+    return this.#client.request(method, `/v${await this.#version}${path}`, method === 'PUT' ? { body: {} } : {})
   }
 
   close(): Promise<void> {
     return this.#client.close()
   }
 }
+
+/** Upstream's registrar has no such route, and says so in one of these ways. */
+const isOfOurs = ({ status }: ApiResponse) => status !== 400 && status !== 404 && status !== 405
 
 function succeeded(response: ApiResponse): ApiResponse {
   if (response.status === 200) return response

@@ -2,6 +2,7 @@ import { agentIds } from '../../../core/api/agent-ids.ts'
 import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
+import { type RevokedAtVerifier, revokedAtVerifier } from '../../../core/api/revoked.ts'
 import { type EnrolmentRequest, type EnrolmentUpdate, enrolmentCheck, warningsIn } from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
 import { type ErrorCode, isErrorCode, KeylimeError } from '../../../core/errors.ts'
@@ -107,6 +108,13 @@ export class VerifierService {
 
   async reactivate(agentId: string): Promise<void> {
     expectSuccess(await this.raw('PUT', `${agentPath(agentId)}/reactivate`, {}))
+  }
+
+  /** Ends the enrolment and tells all others. @returns undefined for a verifier that cannot: upstream's. */
+  async revoke(agentId: string): Promise<RevokedAtVerifier | undefined> {
+    const response = await this.raw('PUT', `${agentPath(agentId)}/revoke`, {})
+    if (response.status === 400 || response.status === 404 || response.status === 405) return undefined
+    return parseMessage(revokedAtVerifier, expectSuccess(response).results, 'the verifier’s answer')
   }
 
   async stop(agentId: string): Promise<void> {

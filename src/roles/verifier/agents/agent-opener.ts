@@ -49,6 +49,7 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval, cloc
         lastJudged: 0,
         evidenceStored: 0,
         unstored: null,
+        introduced: false,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }

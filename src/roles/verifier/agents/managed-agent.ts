@@ -31,6 +31,8 @@ export interface ManagedAgent {
   evidenceStored: number
   /** A failure that could not be stored, in words: until it can be, the store says better of this agent than is true. */
   unstored: string | null
+  /** It was told of the verifier's notifier key over this connection, or knows no such thing. */
+  introduced: boolean
   /** Being deleted or replaced: nothing of it is asked, judged or stored any more. */
   removed: boolean
 }

@@ -24,7 +24,7 @@ async function* pieces(store: RevocationStore): AsyncGenerator<Buffer> {
 }
 
 async function reported(store: RevocationStore, { id, agentId, type, createdAt }: RevocationSummary): Promise<ReportedRevocation> {
-  const report: ReportedRevocation = { id, agent_id: agentId, type, time: iso(createdAt), told: [], pending: [], given_up: [] }
+  const report: ReportedRevocation = { id, agent_id: agentId, type, time: iso(createdAt), told: [], refused: [], pending: [], given_up: [] }
   let after = ''
   for (;;) {
     const page = await store.deliveries(id, after, PAGE)
@@ -37,6 +37,8 @@ async function reported(store: RevocationStore, { id, agentId, type, createdAt }
 
 function sort(report: ReportedRevocation, { target, state, attempts, at, lastError }: DeliveryState): void {
   if (state === 'told') report.told.push({ target, time: iso(at) })
+  else if (state === 'acted' || state === 'failed') report.told.push({ target, time: iso(at), outcome: state, last_error: lastError })
+  else if (state === 'refused') report.refused?.push({ target, last_error: lastError })
   else if (state === 'pending') report.pending.push({ target, attempts, last_error: lastError })
   else report.given_up.push({ target, last_error: lastError })
 }

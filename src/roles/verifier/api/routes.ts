@@ -7,6 +7,7 @@ import { listAgents } from './list-agents.ts'
 import { listRevocations } from './list-revocations.ts'
 import { policyHandlers } from './policies.ts'
 import { reactivateAgent } from './reactivate-agent.ts'
+import { revokeAgent } from './revoke-agent.ts'
 import { showAgent } from './show-agent.ts'
 import { showVersion } from './show-version.ts'
 import { stopAgent } from './stop-agent.ts'
@@ -35,6 +36,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/revoke', access: 'admin', handle: revokeAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
     { method: 'POST', path: '/v:version/enrolments/:id/check', access: 'admin', ...upload, handle: checkEnrolment(context) },
     { method: 'GET', path: '/v:version/allowlists', access: 'admin', handle: runtime.list },

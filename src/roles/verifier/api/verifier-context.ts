@@ -10,6 +10,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
+import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
@@ -20,6 +21,7 @@ export interface VerifierContext {
   agents: AgentTable
   store: VerifierStore
   revocations: RevocationStore
+  notifier: RevocationNotifier
   policyStore: PolicyStore
   policies: PolicyBook
   judging: Judging

@@ -9,9 +9,11 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   verifier_started: 'info',
   verifier_stopped: 'info',
   database_migrated: 'info',
+  database_put_back: 'error',
   agent_enrolled: 'info',
   agent_updated: 'info',
   agent_deleted: 'info',
+  agent_revoked: 'warn',
   agent_stopped: 'info',
   agent_reactivated: 'info',
   agent_not_taken_up: 'error',
@@ -21,9 +23,13 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_unreachable: 'warn',
   agent_back: 'info',
   v_released: 'info',
+  v_withheld: 'warn',
   v_delivered: 'info',
   revocation_announced: 'warn',
   revocation_told: 'debug',
+  revocation_acted: 'debug',
+  revocation_failed: 'warn',
+  revocation_refused: 'warn',
   revocation_given_up: 'error',
   policy_created: 'info',
   policy_changed: 'info',
@@ -75,6 +81,9 @@ function fieldsOf(event: VerifierEvent): Record<string, unknown> {
       return { sha256: event.sha256 }
     case 'revocation_announced':
     case 'revocation_told':
+    case 'revocation_acted':
+    case 'revocation_failed':
+    case 'revocation_refused':
     case 'revocation_given_up':
       return { revocation: event.revocation }
     default:

@@ -1,5 +1,5 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
-import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
+import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
@@ -13,6 +13,8 @@ import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation }
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { NotifierKey } from './notifier-key.ts'
+import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
 export interface RevocationNotifier {
@@ -25,11 +27,13 @@ export interface RevocationNotifier {
 }
 
 /** Sends to one target that is no agent. @throws when it was not taken. */
-export type Sender = (envelope: { msg: string; signature: string }) => Promise<void>
+export type Sender = (envelope: NoticeEnvelope) => Promise<void>
 
 export interface RevocationNotifierOptions {
   agents: AgentTable
   store: RevocationStore
+  /** The verifier's own. */
+  key: NotifierKey
   clock: Clock
   logger: Logger
   /** Tell agents by REST. */
@@ -47,6 +51,8 @@ interface Delivery {
   revocation: StoredRevocation
   target: string
   attempts: number
+  /** Milliseconds since the epoch at which the notice was taken: from then on it is asked what became of it. */
+  takenAt?: number
 }
 
 type Told = DeliveryResult & { agentId: string }
@@ -54,6 +60,8 @@ type Told = DeliveryResult & { agentId: string }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
+/** How long an agent is asked what became of a notice: actions may take some minutes. */
+const FOLLOW_MS = 15 * 60_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, clock, logger } = options
@@ -64,11 +72,13 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   async function run(delivery: Delivery): Promise<void> {
     const { revocation, target } = delivery
+    if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     delivery.attempts++
     try {
-      await send(revocation, target)
+      const outcome = await send(revocation, target)
       complaints.told(target)
-      note(delivery, 'told', null)
+      noteOutcome(delivery, outcome)
+      if (outcome?.outcome === 'waiting') scheduler.schedule({ revocation, target, attempts: 0, takenAt: clock.now() }, FIRST_RETRY_MS)
     } catch (error) {
       const reason = causeChain(error).join(': ').slice(0, 500)
       complaints.failed(target, reason)
@@ -82,16 +92,33 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     }
   }
 
-  async function send({ text, signature }: StoredRevocation, target: string): Promise<void> {
-    const envelope = { msg: text, signature }
+  async function send(revocation: StoredRevocation, target: string): Promise<NoticeOutcome | null> {
     const sender = options.senders.get(target)
-    if (sender) return sender(envelope)
+    if (sender) {
+      await sender(envelopeOf(revocation))
+      return null
+    }
     const agent = agents.get(target.replace(/^agent:/, ''))
     if (!agent) throw new Error('it is not attested by this verifier')
-    const path = `/v${agent.state.supportedVersion}/notifications/revocation`
-    const answer = await agent.connection.request({ method: 'POST', path, body: envelope, maxBytes: SHORT_ANSWER_BYTES })
-    const { code, status } = readEnvelope(answer)
-    if (code !== 200) throw new Error(`it answered ${code} ${status}`.trim())
+    await introduceNotifier(agent, options.key.certificate)
+    return tellAgent(agent, revocation)
+  }
+
+  /** What became of a notice that was taken: asked again and again, as long as its actions may take. */
+  async function follow(delivery: Delivery, takenAt: number): Promise<void> {
+    const { revocation, target, attempts } = delivery
+    const agent = agents.get(target.replace(/^agent:/, ''))
+    if (!agent || clock.now() - takenAt > FOLLOW_MS) return
+    const outcome = await askOutcome(agent, revocation).catch(() => WAITING)
+    if (outcome?.outcome !== 'waiting') return noteOutcome(delivery, outcome)
+    delivery.attempts++
+    scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** attempts, MAX_RETRY_MS))
+  }
+
+  function noteOutcome(delivery: Delivery, outcome: NoticeOutcome | null): void {
+    const word = outcome?.outcome ?? 'unknown'
+    const isKnown = word !== 'waiting' && word !== 'unknown'
+    note(delivery, isKnown ? word : 'told', isKnown ? (outcome?.reason ?? null) : null)
   }
 
   function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
@@ -113,6 +140,9 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   function tell({ revocationId, agentId, target, state, lastError }: Told): void {
     const delivery = { agent_id: agentId, revocation: revocationId, target }
     if (state === 'told') options.events.raise({ type: 'revocation_told', ...delivery })
+    if (state === 'acted') options.events.raise({ type: 'revocation_acted', ...delivery })
+    if (state === 'failed') options.events.raise({ type: 'revocation_failed', ...delivery, reason: lastError ?? '' })
+    if (state === 'refused') options.events.raise({ type: 'revocation_refused', ...delivery, reason: lastError ?? '' })
     if (state === 'given_up') options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
   }
 
@@ -124,8 +154,18 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       const targets = [...options.senders.keys()]
       if (targets.length === 0 && !options.tellAgents) return null
       const text = messageOf(enrolment, type, failure, new Date(clock.now()))
-      const signature = signatureOf(enrolment, text, logger)
-      return { agentId: enrolment.agentId, type, text, signature, createdAt: clock.now(), targets, toAgents: options.tellAgents }
+      const verifierSignature = options.key.sign(text)
+      const signature = signatureOf(enrolment, text, logger) || verifierSignature
+      return {
+        agentId: enrolment.agentId,
+        type,
+        text,
+        signature,
+        verifierSignature,
+        createdAt: clock.now(),
+        targets,
+        toAgents: options.tellAgents,
+      }
     },
     deliver(revocation) {
       for (const target of revocation.targets) scheduler.schedule({ revocation, target, attempts: 0 }, 0)
@@ -144,6 +184,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
   }
 }
+
+const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }
 
 /** Receivers that are no agents, and cannot be told: the first failure and each other one is a warning, and so is the end of it. */
 function createComplaints(logger: Logger) {
@@ -176,14 +218,14 @@ function messageOf(enrolment: Enrolment, type: NewRevocation['type'], failure: F
   })
 }
 
-/** Empty without a key: receivers do not act upon it. A key that cannot be used must not keep the failure itself from being stored. */
+/** By the key that came with the certificate of the machine; empty without one. A key that cannot be used must not keep the failure itself from being stored. */
 function signatureOf(enrolment: Enrolment, text: string, logger: Logger): string {
   if (enrolment.revocationKey === '') return ''
   try {
     const key: KeyObject = createPrivateKey(enrolment.revocationKey)
     return signRevocation(key, text)
   } catch (error) {
-    logger.error(`agent ${enrolment.agentId}: its revocation cannot be signed: ${(error as Error).message}`)
+    logger.error(`agent ${enrolment.agentId}: its revocation is signed by the verifier alone: ${(error as Error).message}`)
     return ''
   }
 }

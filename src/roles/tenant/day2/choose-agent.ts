@@ -1,0 +1,32 @@
+import { KeylimeError } from '../../../core/errors.ts'
+import { askYes } from '../../../io/terminal/ask-yes.ts'
+import { resolveAgentId } from '../services/find-agent.ts'
+import type { TenantContext } from '../tenant-context.ts'
+
+/** What was done with an agent, in a sentence. */
+export interface DoneWith {
+  readonly agentId: string
+  readonly summary: string
+}
+
+/**
+ * The agent of a word that takes something away. A whole id is what it is; one that was only begun, or found by its address, is asked about.
+ * @param doing such as `revoke`. @throws KeylimeError `usage` where nobody can be asked, `refused` when the answer is no.
+ */
+export async function chooseAgent(context: TenantContext, doing: string): Promise<string> {
+  const { options } = context
+  const agentId = await resolveAgentId(context, options)
+  const isExplicit = options.agentId === agentId || options.exactId || options.yes
+  if (isExplicit) return agentId
+  const answer = await askYes(`${doing} agent ${agentId}?`)
+  if (answer === null)
+    throw new KeylimeError(
+      'usage',
+      `"${options.agentId || options.targetHost}" means agent ${agentId}: to ${doing} it takes the whole id`,
+      {
+        hint: `-u ${agentId}, or --yes`,
+      },
+    )
+  if (!answer) throw new KeylimeError('refused', 'nothing was done')
+  return agentId
+}

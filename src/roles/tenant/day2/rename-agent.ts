@@ -1,0 +1,61 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { isOwnPolicyName } from '../../../core/policy/policy-name.ts'
+import { addAgent, type Enrolled } from '../enrol/add-agent.ts'
+import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
+import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
+import { awaitRegistration } from './await-registration.ts'
+import { chooseAgent } from './choose-agent.ts'
+
+/**
+ * `rename`: the same machine under another id. Ids are bound to TPM, certificate and delivery, so the machine registers anew; it counts as the same only when its
+ * EK is. @returns undefined when nobody waited for it.
+ */
+export async function renameAgent(context: TenantContext): Promise<{ agentId: string; enrolled: Enrolled | undefined }> {
+  const { options, registrar, verifier } = context
+  const { newId = '' } = options
+  if (newId === '') throw new KeylimeError('usage', 'rename takes two ids', { hint: '`keylime tenant rename OLD NEW`' })
+  const oldId = await chooseAgent(context, 'rename')
+  if (newId === oldId) throw new KeylimeError('usage', `agent ${oldId} has that id already`)
+  const [known, before, taken] = await Promise.all([verifier.agent(oldId), registrar.agent(oldId), registrar.agent(newId)])
+  if (!before) throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered: which machine gets the new id cannot be proved`)
+  if (taken || (await verifier.agent(newId))) throw new KeylimeError('already_exists', `there is an agent ${newId} already`)
+  const demands = known ? demandsAsOptions(oldId, known, options) : {}
+  if (known) await verifier.stop(oldId)
+  await registrar.delete(oldId)
+  const resume = `keylime tenant add -u ${newId}`
+  if (!options.wait) return { agentId: newId, enrolled: undefined }
+  const now = await awaitRegistration(context, newId, resume)
+  if (now.ek_tpm !== before.ek_tpm)
+    throw new KeylimeError('refused', `another TPM has registered as ${newId}: that is not agent ${oldId}`, {
+      hint: `agent ${oldId} is stopped and not registered; look who took ${newId}, and \`keylime tenant forget ${newId}\``,
+    })
+  const enrolled = await addAgent({ ...context, options: { ...options, ...demands, agentId: newId, exactId: true } }, 'add')
+  if (known) await deleteFromVerifier(context, oldId)
+  return { agentId: newId, enrolled }
+}
+
+/** What the old enrolment demands, as options of `add`. @throws KeylimeError `refused` for a policy that has no name of its own and cannot be taken along. */
+function demandsAsOptions(oldId: string, status: AgentStatus, options: TenantOptions): Partial<TenantOptions> {
+  const { runtime_policy_name: runtime, mb_policy_name: boot, tpm_policy: pcrs } = status
+  for (const [name, given] of [
+    [runtime, options.runtimePolicy || options.runtimePolicyName],
+    [boot, options.mbPolicy || options.mbPolicyName],
+  ] as const)
+    if (name && isOwnPolicyName(name) && !given)
+      throw new KeylimeError('refused', `a policy of agent ${oldId} was given as a file and has no name: it cannot be taken along`, {
+        hint: 'nothing was changed; name the file again, with --runtime-policy or --mb-policy',
+      })
+  return {
+    ...(runtime && !options.runtimePolicy && !options.runtimePolicyName ? { runtimePolicyName: runtime } : {}),
+    ...(boot && !options.mbPolicy && !options.mbPolicyName ? { mbPolicyName: boot } : {}),
+    ...(pcrs && !options.tpmPolicy ? { tpmPolicy: withoutMask(pcrs) } : {}),
+  }
+}
+
+/** The mask follows from the policies, and is worked out again. */
+function withoutMask(given: AgentStatus['tpm_policy']): string {
+  const { mask: _mask, ...values } = (typeof given === 'string' ? JSON.parse(given || '{}') : given) as Record<string, unknown>
+  return JSON.stringify(values)
+}

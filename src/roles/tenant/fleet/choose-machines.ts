@@ -1,0 +1,112 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { readMachineList } from '../../../io/files/machine-list.ts'
+import { readText } from '../../../io/files/read-file.ts'
+import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
+import { type FleetWord, isChosen, type Selection } from './selection.ts'
+
+/** One machine of a fleet, and what is done with it alone. */
+export interface FleetMachine {
+  /** As the operator named it. */
+  readonly name: string
+  readonly options: Partial<TenantOptions>
+  /** Why nothing is done; undefined when something is. */
+  readonly skip: string | undefined
+}
+
+/** Options that a list may name for each machine, by their long names. */
+const COLUMNS = {
+  targethost: 'targetHost',
+  targetport: 'targetPort',
+  uuid: 'agentId',
+  cv_targethost: 'cvTargetHost',
+  file: 'file',
+  key: 'keyFile',
+  payload: 'payloadFile',
+  tpm_policy: 'tpmPolicy',
+  'tpm-policy': 'tpmPolicy',
+  'runtime-policy': 'runtimePolicy',
+  'runtime-policy-name': 'runtimePolicyName',
+  'mb-policy': 'mbPolicy',
+  'mb-policy-name': 'mbPolicyName',
+} as const satisfies Record<string, keyof TenantOptions>
+
+type Enrolled = Readonly<Record<string, AgentStatus>>
+
+/** The machines that are meant, each with a reason where nothing is to be done. @throws KeylimeError `usage`, `malformed`, `agent_not_found` when there is none. */
+export async function chooseMachines(context: TenantContext, word: FleetWord, selection: Selection): Promise<FleetMachine[]> {
+  const enrolled = await context.verifier.agentStatuses(context.options.verifierId ?? '')
+  if (isChosen(selection)) return chosen(context, { word, selection, enrolled })
+  const named = selection.from === undefined ? namedOf(selection) : await listed(selection.from)
+  const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) !== i)
+  if (twice) throw new KeylimeError('usage', `${twice.name} is named twice`)
+  return named.map((machine) => ({ ...machine, skip: doneAlready(word, machine.options.agentId, enrolled) }))
+}
+
+type Named = Omit<FleetMachine, 'skip'>
+
+const namedOf = ({ ids, hosts }: Selection): Named[] => [
+  ...ids.map((agentId) => ({ name: agentId, options: { agentId } })),
+  ...hosts.map((targetHost) => ({ name: targetHost, options: { targetHost } })),
+]
+
+async function listed(file: string): Promise<Named[]> {
+  const text = await readText(file, { what: 'the list of machines', hint: 'give the path of a CSV or YAML file' })
+  return readMachineList(text, file).map(({ line, values }) => {
+    const options = Object.fromEntries(Object.entries(values).map(([name, value]) => [columnOf(name, { file, line }), value]))
+    const name = values['uuid'] ?? values['targethost']
+    if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
+    return { name, options }
+  })
+}
+
+function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
+  if (Object.hasOwn(COLUMNS, name)) return COLUMNS[name as keyof typeof COLUMNS]
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${name}" is not something that a machine of a list has`, {
+    hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
+  })
+}
+
+interface Question {
+  readonly word: FleetWord
+  readonly selection: Selection
+  readonly enrolled: Enrolled
+}
+
+async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
+  const registered = await context.registrar.agentIds()
+  const ids = [...new Set([...Object.keys(enrolled), ...(reachesRegistered(word, selection) ? registered : [])])].toSorted()
+  const fitting = ids.filter((id) => fits(selection, enrolled[id]))
+  if (fitting.length === 0)
+    throw new KeylimeError('agent_not_found', 'no machine is meant by that', { hint: '`keylime tenant list` shows them all' })
+  return fitting.map((agentId) => ({
+    name: agentId,
+    options: { agentId, exactId: true },
+    skip: doneAlready(word, agentId, enrolled) ?? notYetTrusted(context.options, word, enrolled[agentId]),
+  }))
+}
+
+/** `add` is for those that the registrar alone knows, and so may be what ends a registration. */
+const reachesRegistered = (word: FleetWord, { state }: Selection) =>
+  word === 'add' || word === 'forget' || word === 'revoke' || state === 'registered'
+
+function fits({ policy, state }: Selection, status: AgentStatus | undefined): boolean {
+  const word: StateWord = status ? stateWord(status) : 'registered'
+  const names = [status?.runtime_policy_name, status?.mb_policy_name]
+  return (state === undefined || word === state) && (policy === undefined || names.includes(policy))
+}
+
+/** What an earlier run did is left: the same command goes on where it stopped. */
+function doneAlready(word: FleetWord, agentId: string | undefined, enrolled: Enrolled): string | undefined {
+  const isEnrolled = agentId !== undefined && agentId in enrolled
+  return word === 'add' && isEnrolled ? 'enrolled already' : undefined
+}
+
+/** A new secret is for machines that are trusted; one that failed is named when it shall have it all the same. */
+function notYetTrusted(options: TenantOptions, word: FleetWord, status: AgentStatus | undefined): string | undefined {
+  const delivers = Boolean(options.file || options.cert || options.keyFile)
+  if (word !== 'update' || !delivers || !status || stateWord(status) !== 'failed') return undefined
+  return 'failed: it gets nothing new until it passes, unless it is named with -u'
+}

@@ -1,0 +1,36 @@
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
+import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import type { VerifierContext } from './verifier-context.ts'
+
+type Used = Pick<VerifierContext, 'agents' | 'loop' | 'policies'>
+
+/** How an enrolment stood when it ended, for events. */
+export interface Ended<T> {
+  readonly value: T
+  readonly operational_state: number
+  readonly v_state: string
+}
+
+const UNREADABLE = { operational: OPERATIONAL_STATE.FAILED, vState: 'none' } as const
+
+/**
+ * Takes an agent out of the store by `end`, and then out of memory: a round under way is forgotten, a policy of the agent's own goes with it. When `end` throws,
+ * it is attested as before.
+ */
+export async function endEnrolment<T>({ agents, loop, policies }: Used, record: StoredRecord, end: () => Promise<T>): Promise<Ended<T>> {
+  const { agentId } = record
+  const agent = agents.get(agentId)
+  if (agent) await loop.pause(agent)
+  let value: T
+  try {
+    value = await end()
+  } catch (error) {
+    if (agent) loop.resume(agent)
+    throw error
+  }
+  agents.remove(agentId)
+  agent?.connection.close()
+  await policies.forgetUnused()
+  const { operational, vState } = agent?.state ?? ('agent' in record ? record.agent.state : UNREADABLE)
+  return { value, operational_state: operational, v_state: vState }
+}

@@ -1,0 +1,228 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { refusalHint } from '../../../src/roles/agent/registration/register-agent.ts'
+import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
+import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
+import type { TenantEvent } from '../../../src/roles/tenant/events.ts'
+import { runTenantCommand, type TenantResult } from '../../../src/roles/tenant/run-command.ts'
+import { withTenant } from '../../../src/roles/tenant/start.ts'
+import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
+import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
+import { testLogger, until } from '../../servers.ts'
+import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { registerMachine, type SoftwareEk, softwareEk } from '../../software-ek.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
+
+const zero = '0'.repeat(64)
+const bed = new VerifierBed({
+  KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent']",
+  KEYLIME_TENANT_ACCEPT_TPM_SIGNING_ALGS: "['ecdsa']",
+  KEYLIME_TENANT_REQUIRE_EK_CERT: 'False',
+  KEYLIME_CA_PASSWORD: 'secret',
+})
+let registrar: RunningRegistrar
+let events: TenantEvent[]
+
+beforeAll(async () => {
+  await bed.start()
+  registrar = await startRegistrar(loadRegistrarSettings(bed.home.env), testLogger('registrar'))
+  Object.assign(bed.home.env, {
+    KEYLIME_TENANT_VERIFIER_PORT: String(bed.verifier.port),
+    KEYLIME_TENANT_REGISTRAR_PORT: String(registrar.tlsPort),
+  })
+})
+afterAll(async () => {
+  await registrar.stop()
+  await bed.stop()
+})
+
+async function run(command: TenantCommand, options: Partial<TenantOptions> = {}): Promise<TenantResult & { summary?: string }> {
+  events = []
+  const all: TenantOptions = { command, wait: true, timeoutSeconds: 8, ...options }
+  return withTenant({ options: all, settings: loadTenantSettings(bed.home.env), report: (event) => events.push(event) }, (context) =>
+    runTenantCommand(context, command),
+  )
+}
+const warnings = () => events.flatMap((event) => (event.type === 'warning' ? [event.text] : []))
+
+interface Registered {
+  machine: SimulatedAgent
+  ek: SoftwareEk
+  notices: { agent_id: string; event_id: string }[]
+}
+async function registered(id: string, ek = softwareEk()): Promise<Registered> {
+  const machine = await bed.machine()
+  const notices: Registered['notices'] = []
+  machine.onNotification = ({ msg }) => notices.push(JSON.parse(msg))
+  expect(await registerMachine(registrar.port, id, { machine, ek })).toMatchObject({ status: 200 })
+  return { machine, ek, notices }
+}
+async function enrolled(id: string, options: Partial<TenantOptions> = {}, ek?: SoftwareEk): Promise<Registered> {
+  const one = await registered(id, ek)
+  await run('add', { agentId: id, tpmPolicy: JSON.stringify({ 15: [zero] }), ...options })
+  return one
+}
+const secret = (name: string) => {
+  const file = path.join(bed.home.dir, name)
+  fs.writeFileSync(file, name)
+  return file
+}
+
+describe('revoke: a machine is stolen', () => {
+  test('the others are told by a notice as of any failure, and it cannot register again until it is forgotten', async () => {
+    const peer = await enrolled('peer')
+    const stolen = await enrolled('stolen')
+    const { summary } = await run('revoke', { agentId: 'stolen' })
+    expect(summary).toMatch(/^agent stolen is revoked: \d+ receivers are being told .* it had no certificate; it cannot register again/)
+    const notice = await until('the peer is told', () => peer.notices.find(({ agent_id }) => agent_id === 'stolen'))
+    expect(notice).toMatchObject({ type: 'revocation', event_id: 'operator.revoked' })
+    expect(stolen.notices).toEqual([])
+    expect(await bed.status('stolen')).toEqual({})
+
+    const again = await registerMachine(registrar.port, 'stolen', stolen)
+    expect(again).toMatchObject({ status: 403, message: expect.stringMatching(/agent stolen was revoked by an operator on 20/) })
+    expect(refusalHint(again.message)).toContain('keylime tenant forget')
+    const otherId = await registerMachine(registrar.port, 'innocent', stolen)
+    expect(otherId).toMatchObject({ status: 403, message: expect.stringContaining('the TPM of this machine was revoked by an operator') })
+    expect(otherId.message).not.toContain('stolen')
+    const other = { machine: stolen.machine, ek: softwareEk() }
+    expect(await registerMachine(registrar.port, 'stolen', other)).toMatchObject({ status: 403 })
+    await expect(run('add', { agentId: 'stolen' })).rejects.toMatchObject({
+      code: 'agent_not_found',
+      message: expect.stringContaining('revoked'),
+    })
+    await expect(run('replace', { agentId: 'stolen' })).rejects.toMatchObject({ code: 'refused' })
+
+    expect((await run('revoke', { agentId: 'stolen' })).summary).toContain('it was not enrolled') // again: nothing more happens
+    expect((await run('forget', { agentId: 'stolen' })).summary).toContain('no longer barred from registering')
+    expect(await registerMachine(registrar.port, 'stolen', stolen)).toMatchObject({ status: 200 })
+  })
+
+  test('its certificate is revoked, and the notice names it', async () => {
+    const peer = await enrolled('cert-peer')
+    await enrolled('cert-stolen', { cert: 'default', wait: false })
+    expect((await run('revoke', { agentId: 'cert-stolen' })).summary).toMatch(/certificate \d+ is revoked/)
+    await until('told', () => peer.notices.find(({ agent_id }) => agent_id === 'cert-stolen'))
+  })
+
+  test('what is not enrolled can be revoked too; what nobody knows is barred by its id alone, and said so', async () => {
+    await registered('only-registered')
+    expect((await run('revoke', { agentId: 'only-registered' })).summary).toContain('it was not enrolled, so nobody was told')
+    await run('revoke', { agentId: 'never-seen' })
+    expect(warnings().join()).toContain('its TPM is not known')
+    const machine = await bed.machine()
+    expect(await registerMachine(registrar.port, 'never-seen', { machine, ek: softwareEk() })).toMatchObject({ status: 403 })
+    await run('forget', { agentId: 'never-seen' })
+  })
+})
+
+describe('replace: another system or TPM takes over an id', () => {
+  test('a new installation on the same TPM alarms nobody, keeps its policies, and gets no key share of the old one', async () => {
+    const peer = await enrolled('calm-peer')
+    const before = await enrolled('mended', { file: secret('old'), wait: false })
+    const fresh = await bed.machine()
+    const refused = await registerMachine(registrar.port, 'mended', { machine: fresh, ek: before.ek })
+    expect(refused).toMatchObject({ status: 403, message: expect.stringContaining('another attestation key') })
+    expect(refusalHint(refused.message)).toContain('keylime tenant replace ID')
+    await before.machine.stop()
+    const replacing = run('replace', { agentId: 'mended' })
+    await until(
+      'the way is free',
+      async () => (await registerMachine(registrar.port, 'mended', { machine: fresh, ek: before.ek })).status === 200,
+    )
+    expect((await replacing).summary).toContain('agent mended is trusted')
+    expect(await bed.status('mended')).toMatchObject({ port: fresh.port, tpm_policy: expect.stringContaining('"15"'), v_released: false })
+    expect(fresh.received).toEqual([])
+    expect(peer.notices.filter(({ agent_id }) => agent_id === 'mended')).toEqual([])
+  })
+
+  test('a new mainboard: the hint tells it apart, and the machine is enrolled with its new TPM and a new secret', async () => {
+    const before = await enrolled('board')
+    const machine = await bed.machine()
+    const ek = softwareEk()
+    const refused = await registerMachine(registrar.port, 'board', { machine, ek })
+    expect(refusalHint(refused.message)).toContain('after a new mainboard: `keylime tenant replace ID`')
+    await run('replace', { agentId: 'board', wait: false })
+    expect((await bed.status('board')).operational_state).toBe(10)
+    expect(await registerMachine(registrar.port, 'board', { machine, ek })).toMatchObject({ status: 200 })
+    await run('update', { agentId: 'board', file: secret('new'), cvTargetHost: '127.0.0.1', waitScript: false })
+    expect(machine.received).toHaveLength(1)
+    expect(before.machine.received).toEqual([])
+  })
+
+  test('the hints for the other refusals differ', async () => {
+    await registered('has-this-tpm', softwareEk())
+    const one = await registered('first-id')
+    const second = await registerMachine(registrar.port, 'second-id', one)
+    expect(refusalHint(second.message)).toContain('keylime tenant rename OLD NEW')
+    const id = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
+    await registered(id)
+    const shared = await registerMachine(registrar.port, id, { machine: await bed.machine(), ek: softwareEk() })
+    expect(refusalHint(shared.message)).toContain('uuid = "hash_ek"')
+    const hints = [second.message, shared.message, 'anything else'].map(refusalHint)
+    expect(new Set(hints).size).toBe(3)
+  })
+})
+
+describe('forget: a machine is taken out of service', () => {
+  test('verifier, certificate and registrar forget it, nobody is alarmed, and what stays on it is said', async () => {
+    const peer = await enrolled('forget-peer')
+    const gone = await enrolled('gone', { cert: 'default', wait: false })
+    const { summary } = await run('forget', { agentId: 'gone' })
+    expect(summary).toMatch(/no longer enrolled, no longer registered, certificate \d+ is revoked/)
+    expect(warnings().join()).toContain('on the machine stay')
+    expect(peer.notices.filter(({ agent_id }) => agent_id === 'gone')).toEqual([])
+    expect(await registerMachine(registrar.port, 'gone', gone)).toMatchObject({ status: 200 })
+    await expect(run('forget', { agentId: 'never-heard-of' })).rejects.toMatchObject({ code: 'agent_not_found' })
+  })
+})
+
+describe('rename: the same machine under another id', () => {
+  test('it registers under the new id, and what it must prove comes along', async () => {
+    const before = await enrolled('old-name')
+    const fresh = await bed.machine()
+    const renaming = run('rename', { agentId: 'old-name', newId: 'new-name' })
+    await until('free', async () => (await registerMachine(registrar.port, 'new-name', { machine: fresh, ek: before.ek })).status === 200)
+    expect((await renaming).summary).toContain('agent new-name is trusted')
+    expect(JSON.parse((await bed.status('new-name')).tpm_policy)).toMatchObject({ 15: [zero] })
+    expect(await bed.status('old-name')).toEqual({})
+  })
+
+  test('another TPM under the new id is not it; one that is taken is refused before anything changes', async () => {
+    await enrolled('was-a')
+    await enrolled('was-b')
+    await expect(run('rename', { agentId: 'was-a', newId: 'was-b' })).rejects.toMatchObject({ code: 'already_exists' })
+    expect(await bed.status('was-a')).toMatchObject({ operational_state: 3 })
+    const machine = await bed.machine()
+    const renaming = run('rename', { agentId: 'was-a', newId: 'was-c' })
+    const refused = expect(renaming).rejects.toMatchObject({ code: 'refused', message: expect.stringContaining('another TPM') })
+    await until('it waits', () => events.some((event) => event.type === 'working' && event.text.startsWith('waiting for the machine')))
+    expect(await registerMachine(registrar.port, 'was-c', { machine, ek: softwareEk() })).toMatchObject({ status: 200 })
+    await refused
+  })
+})
+
+describe('the beginning of an id', () => {
+  test('is enough to ask, and never enough to take away without being asked', async () => {
+    await enrolled('laptop-7')
+    expect(await run('status', { agentId: 'lap' })).toMatchObject({ agentId: 'laptop-7' })
+    for (const command of ['delete', 'regdelete', 'revoke', 'forget', 'replace'] as const)
+      await expect(run(command, { agentId: 'lap' })).rejects.toMatchObject({
+        code: 'usage',
+        message: expect.stringContaining('"lap" means agent laptop-7'),
+      })
+    expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
+    await run('delete', { agentId: 'lap', yes: true })
+    expect(await bed.status('laptop-7')).toEqual({})
+  })
+
+  test('means the same in every word: ids of both servers count', async () => {
+    await registered('twin-registered')
+    const other = await bed.machine()
+    await bed.add('twin-enrolled', other)
+    for (const command of ['status', 'cvstatus', 'regstatus', 'reactivate', 'add', 'update', 'delete', 'regdelete'] as const)
+      await expect(run(command, { agentId: 'twin' })).rejects.toMatchObject({
+        message: expect.stringContaining('is the beginning of 2 ids'),
+      })
+  })
+})
