@@ -129,3 +129,16 @@ test('keyrings are written and read, also when encoded twice; a bad key is named
   expect(parseKeyring('{"keyids":[-1],"pubkeys":[]}', 'k').size).toBe(0)
   expect(() => parseKeyring('[', 'k')).toThrow(/^k: /)
 })
+
+test('a keyring has a thousand keys at most, each with a number of 32 bits', () => {
+  const [key] = (JSON.parse(keyringText(ring)) as { pubkeys: string[] }).pubkeys as [string]
+  const text = (count: number, keyids: unknown[] = []) => JSON.stringify({ keyids, pubkeys: Array(count).fill(key) })
+  expect(parseKeyring(text(1000), 'k').size).toBe(1)
+  expect(() => parseKeyring(text(1001), 'k')).toThrow('k.pubkeys: has 1001 keys, at most 1000 are accepted')
+  expect([...parseKeyring(text(2, [0xffffffff, 1]), 'k').keys()]).toEqual([0xffffffff, 1])
+  for (const id of [-1, 0x100000000, 1.5, '1', null].filter((one) => one !== null))
+    expect(() => parseKeyring(text(1, [id]), 'k')).toThrow('k.keyids[0]: is not a number of 32 bits')
+  for (const odd of ['{"pubkeys": "x"}', '{"keyids": 1, "pubkeys": []}', '{}'])
+    expect(() => parseKeyring(odd, 'k')).toThrow('k.pubkeys: must be a list')
+  for (const odd of ['null', '7', '"x"']) expect(() => parseKeyring(odd, 'k')).toThrow('k: is not the JSON text of a keyring')
+})
