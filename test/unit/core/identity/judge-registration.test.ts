@@ -107,7 +107,7 @@ test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where
 })
 
 test.each(['ekcert', 'iak_cert', 'idevid_cert', 'mtls_cert'] as const)('a refusal names %s as the field that is wrong', (field) => {
-  expect(refusal({ ...plain, [field]: 'AAAA' })).toContain(`${field} is no certificate`)
+  expect(refusal({ ...plain, [field]: 'AAAA' })).toMatch(new RegExp(`^invalid_request: .*${field} is no certificate`))
 })
 
 test('no refusal repeats a private key', () => {
@@ -238,6 +238,11 @@ describe('IAK and IDevID', () => {
     ['an IAK for keys that sign anything', { iak_cert: certified(IAK, FIXED) }, /iak_cert: .* not for a restricted key/],
     ['an IDevID for attestation', { idevid_cert: certified(IDEVID, FIXED, RESTRICTED) }, /idevid_cert: .* vouches for an attestation key/],
     ['an EK certificate as that of the IAK', { iak_cert: usedAs('6781050801') }, /iak_cert: .* that of an EK certificate/],
+    [
+      'an IAK that may only encrypt',
+      { iak_cert: deviceCertificate(IAK, { more: [extension('551d0f', true, Buffer.from('03020520', 'hex'))] }) },
+      /iak_cert: its key usage allows no signatures/,
+    ],
     ['a statement about another AK', statement({ name: parsePublicArea(OTHER_AK.public).name }), /certifies another key/],
     ['a statement for another id', statement({ id: Buffer.from('another') }), /another agent id/],
     ['a statement by another key', statement({ signer: IDEVID }), /signature does not verify/],

@@ -215,3 +215,20 @@ test('a certificate without a version is of version 1', () => {
   const parts = { subject: der(0x30), issuer: der(0x30), key: pair.privateKey, publicKey: pair.publicKey }
   expect([1, 3].map((version) => parseCertificate(handMade({ ...parts, version: version as 1 | 3 })).version)).toEqual([1, 3])
 })
+
+test.each([
+  ['a policy mapping', '551d21', true],
+  ['certificate policies', '551d20', true],
+  ['policy constraints', '551d24', true],
+  ['any policy inhibited', '551d36', true],
+  ['points of revocation lists', '551d1f', true],
+  ['a constraint of names', '551d1e', false],
+  ['a private extension', '2b0601040101', false],
+])('%s as a critical extension, which is understood or makes the certificate count for nothing', async (_what, type, isKnown) => {
+  const authority = await root()
+  const pair = ecPair()
+  const parts = { subject: der(0x30), issuer: authority.certificate.subjectName.der, key: authority.key, publicKey: pair.publicKey }
+  const certificate = parseCertificate(handMade({ ...parts, extensions: [extension(type, true, der(0x30))] }))
+  const verdict = verifyChain({ leaf: certificate, intermediates: [], anchors: [authority.certificate], now: NOW })
+  expect(verdict.ok).toBe(isKnown)
+})

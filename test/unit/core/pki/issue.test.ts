@@ -192,3 +192,9 @@ test('a certificate that vouches for itself may say that it is no authority, and
   expect(basicConstraintsOf(said)).toEqual({ ca: false, pathLength: undefined })
   expect(said.extensions.get(EXTENSION.basicConstraints)?.critical).toBe(true)
 })
+
+test.each([1n, 0x7fn, 0x80n, 0xfffn, 0x1234n, 2n ** 64n + 1n, 2n ** 159n - 1n])('the serial %s is written as it is', async (serial) => {
+  const certificate = await leaf(await root(), 'x', { serial })
+  expect([certificate.serial, certificate.strict]).toEqual([serial, true])
+  expect(BigInt(`0x${new X509Certificate(certificate.der).serialNumber}`)).toBe(serial)
+})

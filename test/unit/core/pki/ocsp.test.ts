@@ -86,3 +86,23 @@ test.each([
   expect(readOid(childrenOf(said!)[0]!)).toBe(algorithm)
   expect(verify(hash, data!.bytes, pair.publicKey, readBitString(signature))).toBe(true)
 })
+
+test.each([
+  ['keyCompromise', 'a0030a0101'],
+  ['superseded', 'a0030a0104'],
+  ['unspecified', ''],
+  [undefined, ''],
+] as const)('a revocation for %s says so as RFC 6960 has it', async (reason, hex) => {
+  const authority = await root()
+  const sha = (bytes: Buffer) => createHash('sha1').update(bytes).digest()
+  const { subjectName, spki } = authority.certificate
+  const id = derSequence(
+    sha1,
+    derOctets(sha(subjectName.der)),
+    derOctets(sha(readBitString(childrenOf(readElement(spki))[1]))),
+    derInteger(5n),
+  )
+  const status = { kind: 'revoked', date: NOW, ...(reason ? { reason } : {}) } as const
+  const answer = answerOcsp(authority, request([id]), () => status, NOW)
+  expect(answer.includes(der(0xa1, derTime(NOW), Buffer.from(hex, 'hex')))).toBe(true)
+})
