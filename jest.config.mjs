@@ -1,8 +1,8 @@
 /** Native ESM: yargs and kysely are ESM-only and jest cannot require() them. Node itself strips the types. */
-const project = (name) => ({
+const project = (name, folder = name) => ({
   displayName: name,
   testEnvironment: 'node',
-  testMatch: [`<rootDir>/test/${name}/**/*.test.ts`, ...(name === 'unit' ? ['<rootDir>/test/*.test.ts'] : [])],
+  testMatch: [`<rootDir>/test/${folder}/**/*.test.ts`, ...(name === 'unit' ? ['<rootDir>/test/*.test.ts'] : [])],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },
 })
@@ -11,7 +11,7 @@ const project = (name) => ({
 process.env.NODE_COMPILE_CACHE ??= new URL('node_modules/.cache/node-compile', import.meta.url).pathname
 
 export default {
-  projects: [project('unit'), project('integration'), project('e2e')],
+  projects: [project('unit'), project('integration'), project('e2e'), project('chaos', 'integration/chaos')],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
   maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
   workerIdleMemoryLimit: '600MB', // vm modules are never freed

@@ -67,6 +67,19 @@ test.each(Object.entries(LIBRARY_ROOMS))('%s is imported only where it belongs',
   expect(importers.filter((f) => !rooms.some((room) => f.startsWith(room)))).toEqual([])
 })
 
+test('what proves a secret is compared in constant time, wherever it is compared (invariant 9)', () => {
+  for (const file of ['core/payload/auth-tag.ts', 'core/quote/verify-quote.ts', 'core/quote/verify-certify.ts'])
+    expect(
+      `${file}: ${/a\.length === b\.length && timingSafeEqual\(a, b\)|left\.length === right\.length && timingSafeEqual\(left, right\)/.test(text(file))}`,
+    ).toBe(`${file}: true`)
+  const tag = String.raw`(?:authTag|registrationTag|challengeHmac|answerDigest)\([^=\n]*\)`
+  const compares = new RegExp(`${tag} ?[!=]==|[!=]== ?${tag}|${tag}\\.equals\\(|\\.equals\\(${tag}`)
+  expect(files.filter((file) => compares.test(text(file)))).toEqual([])
+  expect(['tag === authTag(k, id)', 'authTag(k, id) !== tag', 'answerDigest(tag).equals(x)'].every((line) => compares.test(line))).toBe(
+    true,
+  )
+})
+
 test('what commands and services say to people goes through one place, where text from outside is made safe', () => {
   const writers = files.filter((file) => /process\.(?:stdout|stderr)\.write\(|console\.\w+\(/.test(text(file)))
   expect(writers.filter((file) => !/^io\/(?:terminal|log)\//.test(file))).toEqual(['main.ts']) // words of our own, before anything is loaded

@@ -28,6 +28,40 @@ export const logHeader = (machine = 'no-secure-boot'): Buffer => {
   return log.subarray(0, 32 + log.readUInt32LE(28))
 }
 
+/** The same log as firmware writes it whose TPM has these banks. What was hashed is hashed anew; a file, which the log has not, gets a digest of its own. */
+export function logOfBanks(log: Buffer, ...banks: HashName[]): Buffer {
+  const algorithms = banks.flatMap((bank) => [u16(hashAlgOf(bank)), u16(digestSize(bank))])
+  const versions = Buffer.from([0, 2, 0, 2])
+  const spec = Buffer.concat([Buffer.from('Spec ID Event03\0'), u32(0), versions, u32(banks.length), ...algorithms, Buffer.from([0])])
+  return Buffer.concat([
+    ...[u32(0), u32(3), Buffer.alloc(20), u32(spec.length), spec],
+    ...parseEventLog(log).events.flatMap((event) => [
+      ...[u32(event.pcr), u32(event.type), u32(banks.length)],
+      ...banks.flatMap((bank) => [u16(hashAlgOf(bank)), digestIn(bank, event)]),
+      ...[u32(event.data.length), event.data],
+    ]),
+  ])
+}
+
+const digestIn = (bank: HashName, { digests, data, type }: BootEvent): Buffer => {
+  const digest = digests.get('sha256')!
+  return type === 3
+    ? Buffer.alloc(digestSize(bank))
+    : createHash(bank)
+        .update(hashedPart(data, digest) ?? digest)
+        .digest()
+}
+
+/** What of the data is hashed: all, or without the name in front of a text and the byte that ends it. */
+function hashedPart(data: Buffer, digest: Buffer): Buffer | undefined {
+  for (let start = 0; start <= Math.min(data.length, 64); start++)
+    for (let end = data.length; end >= Math.max(start, data.length - 2); end--) {
+      const part = data.subarray(start, end)
+      if (createHash('sha256').update(part).digest().equals(digest)) return part
+    }
+  return [0, 1].map((byte) => Buffer.from([byte])).find((byte) => createHash('sha256').update(byte).digest().equals(digest)) // MokListTrusted
+}
+
 /** A log of these events, in the format of firmware. */
 export const serialize = (events: readonly BootEvent[]): Buffer =>
   Buffer.concat([

@@ -17,6 +17,8 @@ export interface SwtpmOptions {
   ekCertificate?: boolean
   /** The CA's directory, made when empty; several TPMs may have the same maker. Default: one of its own. */
   caDirectory?: string
+  /** Banks that are allocated, with commas between; default: those of swtpm, or with an EK certificate SHA-1, SHA-256 and SHA-384. */
+  banks?: string
   /** On this TCP port and the next instead of a unix socket: some clients know nothing else. */
   port?: number
 }
@@ -44,7 +46,7 @@ export async function startSwtpm(options: SwtpmOptions = {}): Promise<Swtpm> {
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-swtpm-'))
   const place = placeOf(directory, options.port)
   const ca = options.caDirectory ?? path.join(directory, 'ca')
-  if (options.ekCertificate) await provision(directory, ca)
+  if (options.ekCertificate || options.banks) await provision(directory, ca, options)
   let child = await launch(directory, place)
   const withTpm = async (work: (tpm: Tpm) => Promise<void>) => {
     const tpm = await openTpm({ tcti: place.tcti, flushLeaked: false })
@@ -139,13 +141,15 @@ async function end(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): Promise<
   await once(child, 'exit')
 }
 
-async function provision(directory: string, ca: string): Promise<void> {
+const BANKS = 'sha1,sha256,sha384'
+
+async function provision(directory: string, ca: string, { ekCertificate, banks = BANKS }: SwtpmOptions): Promise<void> {
   fs.mkdirSync(ca, { recursive: true, mode: 0o700 })
   const config = path.join(ca, 'swtpm_setup.conf')
   if (!fs.existsSync(config)) writeCaConfig(ca, config)
-  const args = ['--tpm2', '--tpmstate', `dir://${directory}`, '--config', config, '--create-ek-cert']
+  const args = ['--tpm2', '--tpmstate', `dir://${directory}`, '--config', config, ...(ekCertificate ? ['--create-ek-cert'] : [])]
   const log = path.join(directory, 'setup.log')
-  const rest = ['--pcr-banks', 'sha1,sha256,sha384', '--not-overwrite', '--logfile', log]
+  const rest = ['--pcr-banks', banks, '--not-overwrite', '--logfile', log]
   await run('swtpm_setup', [...args, ...rest]).catch((error: Error) => {
     throw new Error(`swtpm_setup: ${error.message} ${fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : ''}`)
   })
@@ -171,7 +175,7 @@ function writeCaConfig(ca: string, config: string): void {
     create_certs_tool: '/usr/bin/swtpm_localca',
     create_certs_tool_config: `${ca}/swtpm-localca.conf`,
     create_certs_tool_options: `${ca}/swtpm-localca.options`,
-    active_pcr_banks: 'sha1,sha256,sha384',
+    active_pcr_banks: BANKS,
   }
   fs.writeFileSync(config, lines(tool))
 }

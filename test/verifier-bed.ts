@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { ApiClient } from '../src/io/http/api-client.ts'
+import type { Logger } from '../src/io/log/logger.ts'
 import { type RunningVerifier, startVerifier } from '../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from './servers.ts'
@@ -17,8 +18,8 @@ export class VerifierBed {
     this.home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05', ...settings })
   }
 
-  async start(): Promise<void> {
-    this.verifier = await startVerifier(loadVerifierSettings(this.home.env), testLogger('verifier'))
+  async start(logger: Logger = testLogger('verifier')): Promise<void> {
+    this.verifier = await startVerifier(loadVerifierSettings(this.home.env), logger)
     this.admin = adminClient(this.home.dir, this.verifier.port)
   }
 

@@ -7,7 +7,7 @@ import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readFile, readText } from '../io/files/read-file.ts'
 import type { CaAccess } from './ca-access.ts'
 import { readCertificate } from './list-certificates.ts'
-import { withAuthority } from './open-authority.ts'
+import { withAuthority, withDirectoryLock } from './open-authority.ts'
 import { refuseTlsAuthority, type TlsUse } from './serves-tls.ts'
 import { isCurrent } from './sign-authority.ts'
 
@@ -20,7 +20,7 @@ export interface PackageContent {
 
 /**
  * Writes `<name>-pkg.zip` (protocol 3.2.2): keys and certificate of `name`, certificate and revocation list of the authority; six files, in upstream's
- * order. @returns them, for who delivers more with them, and the file.
+ * order. For who holds the lock of the directory. @returns them, for who delivers more with them, and the file.
  */
 export async function writePackage(access: CaAccess, content: PackageContent): Promise<{ file: string; entries: PackageEntry[] }> {
   const { name, certificate, privateKey } = content
@@ -50,5 +50,5 @@ export async function packageCertificate(access: CaAccess, request: { name: stri
   if (!isCurrent(authority, access.settings.crlUrl)) await withAuthority(access, (opened) => opened.refresh())
   const key = unprotected ? await withAuthority(access, async (opened) => opened.privateKeyOf(name)) : undefined
   const privateKey = key ?? (await readFile(path.join(access.directory, `${name}-private.pem`)))
-  return (await writePackage(access, { name, certificate, privateKey })).file
+  return (await withDirectoryLock(access, () => writePackage(access, { name, certificate, privateKey }))).file
 }

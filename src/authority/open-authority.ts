@@ -1,6 +1,7 @@
 import path from 'node:path'
 import type { RevocationList, RevocationReason } from '../core/pki/crl.ts'
 import type { Certificate } from '../core/pki/types.ts'
+import { removeLeftovers } from '../io/files/atomic-file.ts'
 import { withFileLock } from '../io/files/file-lock.ts'
 import { type CaAccess, requireCaDirectory } from './ca-access.ts'
 import { requireWholeAuthority } from './ca-directory.ts'
@@ -41,9 +42,12 @@ export async function withIssuer<T>(access: CaAccess, work: (issuer: Issuer) => 
   return withDirectoryLock(access, async () => work(await openIssuer(access)))
 }
 
-/** Runs `work` while no other program changes the directory. */
+/** Runs `work` while no other program changes the directory. What one that was killed left half written is removed first. */
 export const withDirectoryLock = <T>({ directory }: CaAccess, work: () => Promise<T>): Promise<T> =>
-  withFileLock(path.join(directory, '.lock'), work)
+  withFileLock(path.join(directory, '.lock'), async () => {
+    await removeLeftovers(directory)
+    return work()
+  })
 
 function opened(issuer: Issuer): OpenAuthority {
   const { access, certificate, store } = issuer

@@ -17,7 +17,7 @@ import {
 } from './option.ts'
 import { trustedClientCrl } from './server-tls-options.ts'
 
-const KINDS = ['rsa', 'rsa2048', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ecc_nist_p384'] as const
+const KINDS = ['rsa', 'rsa2048', 'rsa3072', 'ecc', 'ecc256', 'ecc_nist_p256', 'ecc384', 'ecc_nist_p384', 'ecc521', 'ecc_nist_p521'] as const
 const HASHES = ['sha1', 'sha256', 'sha384', 'sha512'] as const
 
 /** A name in a directory, not a path. */
@@ -122,9 +122,9 @@ export const agentOptions = options({
   tpm_hash_alg: option({ parse: oneOf(...HASHES), default: 'sha256', doc: 'Hash of quotes, and the PCR bank that is quoted.' }),
   tpm_encryption_alg: option({ parse: oneOf(...KINDS), default: 'rsa', doc: 'Kind of the endorsement and attestation keys.' }),
   tpm_signing_alg: option({
-    parse: oneOf('rsassa', 'ecdsa'),
+    parse: oneOf('rsassa', 'rsapss', 'ecdsa'),
     default: 'rsassa',
-    doc: 'Signature of quotes: rsassa for RSA, ecdsa for ECC.',
+    doc: "Signature of quotes: rsassa or rsapss for RSA, ecdsa for ECC. Upstream's verifier reads no quotes of rsapss.",
   }),
   ek_handle: option({
     parse: handle('generate'),

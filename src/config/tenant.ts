@@ -33,12 +33,12 @@ export const tenantOptions = options({
   accept_tpm_encryption_algs: option({
     parse: list,
     default: ['ecc', 'rsa'],
-    doc: 'Kinds of EK that an agent may have; `ecc` means ecc256 and `rsa` rsa2048.',
+    doc: 'Kinds of keys that an agent may have; `ecc` means ecc256 and `rsa` rsa2048. Others: rsa3072, rsa4096, ecc384, ecc521.',
   }),
   accept_tpm_signing_algs: option({
     parse: list,
     default: ['ecschnorr', 'rsassa'],
-    doc: 'Signature schemes that an agent may use; add `ecdsa` for agents with an elliptic AK.',
+    doc: 'Signature schemes that an agent may use; add `ecdsa` for agents with an elliptic AK, `rsapss` for those with that `tpm_signing_alg`.',
   }),
   exponential_backoff: option({ parse: boolean, default: true, doc: 'Wait retry_interval to the power of the number of tries.' }),
   retry_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two tries, or base of the exponential back-off.' }),

@@ -86,13 +86,13 @@ export class Deployment {
     await Promise.all(this.#ports.map((port) => answers(port, this.host, this.verifier)))
   }
 
-  /** A machine whose maker the tenant trusts. */
-  async machine(settings: Record<string, string> = {}): Promise<Machine> {
+  /** A machine whose maker the tenant trusts. @param banks of its TPM; default: those of `startSwtpm`. */
+  async machine(settings: Record<string, string> = {}, banks?: string): Promise<Machine> {
     const number = this.machines.length + 1
     const id = `d432fbb3-d2f1-4a97-9ef7-75bd81c0${String(number).padStart(4, '0')}`
     const dir = path.join(this.dir, `agent${number}`)
     fs.mkdirSync(dir)
-    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: path.join(this.dir, 'maker') })
+    const tpm = await startSwtpm({ ekCertificate: true, caDirectory: path.join(this.dir, 'maker'), ...(banks ? { banks } : {}) })
     for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, path.join(this.server, 'tpm_cert_store', path.basename(file)))
     const [port] = (await freePorts(1)) as [number]
     const address = this.host === '::1' ? this.host : `127.0.0.${number}`

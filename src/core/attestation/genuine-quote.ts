@@ -32,7 +32,8 @@ export function genuineQuote({ quote, algorithms }: Evidence, question: QuoteQue
   if (unaccepted.length > 0) return { ok: false, failures: unaccepted }
   const { hash } = algorithms
   if (!isHashName(hash)) return { ok: false, failures: [refuse('invalid_hash_alg', 'hash algorithm', hash, [])] }
-  const verdict = verifyQuote(quote, { ak, nonce: Buffer.from(question.nonce, 'ascii'), hash, pcrs })
+  const signing = algorithms.signing || undefined
+  const verdict = verifyQuote(quote, { ak, nonce: Buffer.from(question.nonce, 'ascii'), hash, signing, pcrs })
   if (!verdict.ok) return verdict
   const clock = clockDefect(verdict.clockInfo, question.clockInfo)
   if (clock) return { ok: false, failures: [irrecoverable('qoute_validation', 'quote_validation', { message: clock })] }

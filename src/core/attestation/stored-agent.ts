@@ -35,9 +35,9 @@ export interface Enrolment {
 
 /**
  * `none`: there is no V. `held`: waits for a good quote. `releasing`: may have been sent, the agent has not confirmed. `delivered`: confirmed,
- * and erased here.
+ * and erased here. `withheld`: erased, because an older database was put back, and it may have been released since.
  */
-export type VState = 'none' | 'held' | 'releasing' | 'delivered'
+export type VState = 'none' | 'held' | 'releasing' | 'delivered' | 'withheld'
 
 /** The part that changes with each transition, always written before its effects. */
 export interface StoredState {

@@ -17,6 +17,8 @@ function sentence(event: VerifierEvent): string {
       return 'verifier stopped'
     case 'database_migrated':
       return `the database was brought from version ${event.from_version} to ${event.to_version}`
+    case 'database_put_back':
+      return putBackSentence(event)
     case 'request_refused':
       return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
     case 'judging_budget_exceeded':
@@ -24,6 +26,22 @@ function sentence(event: VerifierEvent): string {
     default:
       return agentSentence(event as AgentEvent)
   }
+}
+
+function putBackSentence({
+  found,
+  missing,
+  last_change,
+  expected_change,
+  withheld,
+}: Extract<VerifierEvent, { type: 'database_put_back' }>): string {
+  const of = last_change === '' ? 'without a change' : `of ${last_change}`
+  const what = {
+    older: `the database is an older one (${of}): ${missing} changes until ${expected_change} are not in it`,
+    other: `the database (${of}) is not the one that was here before`,
+    unknown: `the database (${of}) has no mark beside it, so that it may be an older one`,
+  }[found]
+  return `${what}; keys withheld: ${withheld}`
 }
 
 type CommandEvent = Extract<VerifierEvent, { operator: unknown; agent_id: unknown }>
@@ -66,6 +84,8 @@ function agentSentence(event: AgentEvent): string {
       return `${agent} answers again and is attested`
     case 'v_released':
       return `${agent}: V is released to it${event.again ? ' once more' : ''}`
+    case 'v_withheld':
+      return `${agent}: V is withheld and erased, because it may have been released before`
     case 'v_delivered':
       return `${agent} has confirmed V`
     case 'revocation_announced':

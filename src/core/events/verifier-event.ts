@@ -56,6 +56,14 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('verifier_started', { version: text, verifier_id: text, address: text, agents: count }),
   event('verifier_stopped', { suppressed }),
   event('database_migrated', { from_version: count, to_version: count }),
+  /** Another database than the one of the last run was found. Times: of its last change, and of the last change that there was. */
+  event('database_put_back', {
+    found: z.enum(['older', 'other', 'unknown']),
+    missing: count,
+    last_change: text,
+    expected_change: text,
+    withheld: count,
+  }),
 
   event('agent_enrolled', enrolment),
   event('agent_updated', enrolment),
@@ -84,6 +92,8 @@ const verifierEvent = z.discriminatedUnion('type', [
 
   /** Durable before V is sent. `again`: it was sent before, to the same key, and not confirmed. */
   event('v_released', { agent_id, transport_key_sha256: text, again: z.boolean() }),
+  /** Erased, never to be released: an older database was put back. */
+  event('v_withheld', { agent_id }),
   event('v_delivered', { agent_id, transport_key_sha256: text }),
 
   event('revocation_announced', { agent_id, revocation: count, kind: z.enum(['revocation', 'comm_error']), targets: count }),

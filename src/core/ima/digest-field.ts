@@ -54,7 +54,7 @@ export function writeDigestAndName(digestText: string, name: string, typed: bool
   const digest = parseDigest(digestText, typed)
   if (typeof digest === 'string') return digest
   if (!to.digest(digest.prefix, digest.hex)) return 'the digest is not hexadecimal'
-  const defect = nameDefect(name)
+  const defect = nameDefect(name, to.isLatin)
   if (defect) return defect
   to.name(name)
   return { digest, name, extra: NOTHING }
@@ -64,5 +64,7 @@ export function writeDigestAndName(digestText: string, name: string, typed: bool
  * Template data end a name with a zero byte, and those of the oldest template have no lengths: a zero within a name would let one template's data be read as
  * another's. Of the texts that stand for the same bytes only the one that those bytes are read as counts: no other could be looked up as what was hashed.
  */
-export const nameDefect = (name: string): string | null =>
-  name.includes('\0') || !(name.isWellFormed() || decodeBytes(encodeBytes(name)) === name) ? 'the name is none that a file can have' : null
+export const nameDefect = (name: string, isLatin = false): string | null =>
+  name.includes('\0') || !(isLatin || name.isWellFormed() || decodeBytes(encodeBytes(name)) === name)
+    ? 'the name is none that a file can have'
+    : null

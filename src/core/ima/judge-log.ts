@@ -15,8 +15,8 @@ import { verifyDigest as plainVerifyDigest, type VerifyDigest, withEffort } from
 /** Failures that are kept of one round; the rest is counted. */
 const MAX_FAILURES = 100
 
-/** Characters below which another replay than the plain one costs more than it gains: a round brings some lines, an enrolment thousands. */
-const SHORT_LIST = 8192
+/** Characters below which another replay than the plain one costs more than it gains: of one line or two. */
+const SHORT_LIST = 400
 
 /** Microseconds: of each line, of each of its characters, and of each character of what was learned. */
 const [LINE_COST, CHARACTER_COST, LEARNED_COST] = [3, 0.005, 0.01]
@@ -93,12 +93,14 @@ function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): {
     const first = progress.nextEntry + lines.count
     let entry = readFields(line, data)
     let isTrue = typeof entry !== 'string' && replay.extendIfTrue(entry)
-    for (const longer of isTrue || afterViolation ? [] : lines.continuations(line)) {
-      judging.effort?.spend(LINE_COST + longer.length * CHARACTER_COST)
-      entry = readFields(longer, data)
-      isTrue = typeof entry !== 'string' && replay.extendIfTrue(entry)
-      if (isTrue) lines.takeContinuation()
-      if (isTrue) break
+    if (!isTrue && !afterViolation) {
+      for (const longer of lines.continuations(line)) {
+        judging.effort?.spend(LINE_COST + longer.length * CHARACTER_COST)
+        entry = readFields(longer, data)
+        isTrue = typeof entry !== 'string' && replay.extendIfTrue(entry)
+        if (isTrue) lines.takeContinuation()
+        if (isTrue) break
+      }
     }
     if (!isTrue) entry = readFields(line, data)
     const defect = typeof entry === 'string' ? entry : isTrue ? null : replay.extendAnyway(entry)

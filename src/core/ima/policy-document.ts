@@ -131,7 +131,10 @@ export function* policyPieces(parts: PolicyParts, { timestamp, generator }: { ti
   yield text.slice(0, at)
   for (const piece of digestPieces(parts.digests)) {
     length += piece.length
-    if (length > MAX_POLICY_TEXT) throw new KeylimeError('invalid_request', `the runtime policy has over ${MAX_POLICY_TEXT} characters`)
+    if (length > MAX_POLICY_TEXT)
+      throw new KeylimeError('invalid_request', `the runtime policy has over ${MAX_POLICY_TEXT} characters`, {
+        hint: 'leave out what needs no digest (--exclude-list), or sign files and list the keys (--verification-keys): some 700,000 files fit',
+      })
     yield piece
   }
   yield text.slice(at + EMPTY_DIGESTS.length)

@@ -4,6 +4,8 @@ import { encodeBytes } from '../text/byte-text.ts'
 const KEPT_VIEWS = 1024
 const LEGACY_NAME_SIZE = 256
 const HEX_DIGITS = /^[0-9a-fA-F]*$/
+/** Where a text has one byte a character, as nearly all lines, the engine knows without a look that there is none. */
+const BEYOND_LATIN = /[\u0100-\uffff]/
 
 /**
  * Template data of one entry after another (policies A.3) in one buffer that is used again, so that a log of 100,000 entries leaves no garbage behind.
@@ -15,7 +17,8 @@ export class TemplateData {
   #views: (Buffer | undefined)[] = []
   /** What stands behind the first length: it is the same in nearly all entries of a log. */
   #prefix = ''
-  #isAscii = true
+  /** No character of the line is beyond the first 256: none can be half of a pair, and each has one byte in memory. */
+  isLatin = true
 
   /** The data written so far: the same memory for every entry, worthless after the next `begin`. */
   get bytes(): Buffer {
@@ -28,7 +31,7 @@ export class TemplateData {
   /** Forgets the last entry. No field needs more than thrice as many bytes as its line has characters. */
   begin(line: string): void {
     this.#size = 0
-    this.#isAscii = Buffer.byteLength(line) === line.length
+    this.isLatin = !BEYOND_LATIN.test(line)
     const room = 3 * line.length + LEGACY_NAME_SIZE + 64
     if (this.#buffer.length >= room) return
     this.#buffer = Buffer.allocUnsafeSlow(Math.max(room, 4096))
@@ -52,7 +55,7 @@ export class TemplateData {
   /** `n-ng`: the name and a NUL. */
   name(text: string): void {
     const at = this.#size + 4
-    const end = at + (text.isWellFormed() ? this.#buffer.write(text, at, 'utf8') : encodeBytes(text).copy(this.#buffer, at))
+    const end = at + (this.isLatin || text.isWellFormed() ? this.#buffer.write(text, at, 'utf8') : encodeBytes(text).copy(this.#buffer, at))
     this.#buffer[end] = 0
     this.#length(this.#size, end + 1 - at)
     this.#size = end + 1
@@ -82,7 +85,7 @@ export class TemplateData {
 
   /** False when it is not hexadecimal. The decoder stops at the first character that is no digit, but of a character beyond Latin it sees the lower byte alone. */
   #writeHex(hex: string, at: number): boolean {
-    return (this.#isAscii || HEX_DIGITS.test(hex)) && 2 * this.#buffer.write(hex, at, 'hex') === hex.length
+    return (this.isLatin || HEX_DIGITS.test(hex)) && 2 * this.#buffer.write(hex, at, 'hex') === hex.length
   }
 
   #length(at: number, value: number): void {

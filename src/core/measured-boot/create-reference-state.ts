@@ -1,9 +1,10 @@
 import { KeylimeError } from '../errors.ts'
+import type { HashName } from '../tpm/algorithms.ts'
 import { COMMAND_LINE_PREFIX, escapePythonRegex } from './command-line-pattern.ts'
 import type { BootEventLog } from './event-log.ts'
 import { judgeByExample } from './example/example-policy.ts'
 import { textOf } from './example/run.ts'
-import { parseReferenceState } from './reference-state.ts'
+import { KERNEL_BANKS, kernelMembers, parseReferenceState } from './reference-state.ts'
 import { isFirmwareApplication, type SeenEvent, seeEvents } from './see-events.ts'
 import type { EfiSignature } from './signature-lists.ts'
 
@@ -14,19 +15,34 @@ export interface CreatedState {
   warnings: string[]
 }
 
-const BANK = 'sha256'
+export interface StateOptions {
+  withoutSecureBoot: boolean
+  bank?: HashName | undefined
+}
+
+/** A boot as one bank has it. */
+interface SeenBoot {
+  events: readonly SeenEvent[]
+  bank: HashName
+  secureBoot: boolean
+}
+
 const KEY_MEMBERS = ['pk', 'kek', 'db', 'dbx'] as const
 
 /**
- * The reference state that a boot log shows, with upstream's members and meaning: digests of the SHA-256 bank, all alternatives the one of this boot.
- * @throws KeylimeError `invalid_request` when Secure Boot is off and `withoutSecureBoot` was not asked for, or the log has no SHA-256 digests.
+ * The reference state that a boot log shows, with upstream's members and meaning: digests of one bank, all alternatives the one of this boot. Members of
+ * other banks than SHA-256 have its name in the place of `sha256`, and upstream does not know them.
+ * @throws KeylimeError `invalid_request` when Secure Boot is off and `withoutSecureBoot` was not asked for, or the log has no digests of the bank, or only SHA-1.
+ * @param options `bank`: default SHA-256, or the strongest of a log without it.
  */
-export function createReferenceState(log: BootEventLog, { withoutSecureBoot }: { withoutSecureBoot: boolean }): CreatedState {
-  if (!log.banks.includes(BANK))
-    throw new KeylimeError('invalid_request', `the boot log has no SHA-256 digests, only ${log.banks.join(', ')}`, {
-      hint: 'switch the SHA-256 bank of the TPM on (tpm2_pcrallocate) and boot again',
+export function createReferenceState(log: BootEventLog, options: StateOptions): CreatedState {
+  const { withoutSecureBoot } = options
+  const bank = options.bank ?? KERNEL_BANKS.find((name) => log.banks.includes(name)) ?? 'sha256'
+  if (!log.banks.includes(bank))
+    throw new KeylimeError('invalid_request', `the boot log has no ${bank} digests, only ${log.banks.join(', ')}`, {
+      hint: `switch the ${bank} bank of the TPM on (tpm2_pcrallocate) and boot again`,
     })
-  const events = seeEvents(log, BANK)
+  const events = seeEvents(log, bank)
   const warnings: string[] = []
   const secureBoot = secureBootOf(events)
   if (secureBoot === null) warnings.push('the boot log does not say whether Secure Boot is on; it is taken as off')
@@ -36,23 +52,24 @@ export function createReferenceState(log: BootEventLog, { withoutSecureBoot }: {
     })
   if (secureBoot && withoutSecureBoot)
     warnings.push('Secure Boot is on in this boot log: --without-secureboot is ignored, the state demands it')
-  const kernel = kernelOf(events, secureBoot === true, warnings)
+  const seen: SeenBoot = { events, bank, secureBoot: secureBoot === true }
+  const kernel = kernelOf(seen, warnings)
   const state = {
     has_secureboot: secureBoot === true,
-    scrtm_and_bios: [firmwareOf(events, warnings)],
+    scrtm_and_bios: [firmwareOf(seen, warnings)],
     ...keysOf(events),
     vendor_db: authoritySignatures(events),
-    mokdig: mokDigests(events, 'MokList'),
-    mokxdig: mokDigests(events, 'MokListX'),
+    mokdig: mokDigests(seen, 'MokList'),
+    mokxdig: mokDigests(seen, 'MokListX'),
     ...(kernel ? { kernels: [kernel] } : {}),
   }
-  if (warnings.every((warning) => !warning.includes('will refuse'))) warnings.push(...ownRefusals(log, events, state))
+  if (warnings.every((warning) => !warning.includes('will refuse'))) warnings.push(...ownRefusals(log, seen, state))
   return { state, warnings }
 }
 
 /** A machine may measure what policy `example` accepts of none (policies C.6): better told now than when it is attested. */
-function ownRefusals(log: BootEventLog, events: readonly SeenEvent[], state: Record<string, unknown>): string[] {
-  const failures = judgeByExample(log, events, parseReferenceState(state), BANK)
+function ownRefusals(log: BootEventLog, { events, bank }: SeenBoot, state: Record<string, unknown>): string[] {
+  const failures = judgeByExample(log, events, parseReferenceState(state), bank)
   if (failures.length === 0) return []
   const what = `policy example refuses the very boot that this state is made of, for ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}`
   return [`${what}; the first: ${failures[0]!.context.message}`]
@@ -65,13 +82,13 @@ function secureBootOf(events: readonly SeenEvent[]): boolean | null {
   return null
 }
 
-const digestOf = ({ digest }: SeenEvent): Record<string, string> => (digest === null ? {} : { [BANK]: `0x${digest}` })
+const digestOf = ({ digest }: SeenEvent, bank: HashName): Record<string, string> => (digest === null ? {} : { [bank]: `0x${digest}` })
 
-function firmwareOf(events: readonly SeenEvent[], warnings: string[]): Record<string, unknown> {
+function firmwareOf({ events, bank }: SeenBoot, warnings: string[]): Record<string, unknown> {
   const version = events.find(({ type }) => type === 'EV_S_CRTM_VERSION')
   if (!version) warnings.push('the boot log has no version of the firmware (EV_S_CRTM_VERSION): policy example will refuse this state')
   const volumes = events.filter(({ type }) => type === 'EV_EFI_HCRTM_EVENT' || type.startsWith('EV_EFI_PLATFORM_FIRMWARE_BLOB'))
-  return { ...(version ? { scrtm: digestOf(version) } : {}), platform_firmware: volumes.map(digestOf) }
+  return { ...(version ? { scrtm: digestOf(version, bank) } : {}), platform_firmware: volumes.map((seen) => digestOf(seen, bank)) }
 }
 
 const asMembers = ({ owner, data }: EfiSignature) => ({ SignatureOwner: owner, SignatureData: `0x${data}` })
@@ -94,13 +111,13 @@ function authoritySignatures(events: readonly SeenEvent[]): unknown[] {
   })
 }
 
-const mokDigests = (events: readonly SeenEvent[], name: string) =>
-  events.filter((seen) => seen.type === 'EV_IPL' && textOf(seen) === name).map(digestOf)
+const mokDigests = ({ events, bank }: SeenBoot, name: string) =>
+  events.filter((seen) => seen.type === 'EV_IPL' && textOf(seen) === name).map((seen) => digestOf(seen, bank))
 
 /** Shim, GRUB, kernel, initrd and command line of the boot; null, with a warning, when these are not the applications that were started. */
-function kernelOf(events: readonly SeenEvent[], secureBoot: boolean, warnings: string[]): Record<string, string> | null {
+function kernelOf({ events, bank, secureBoot }: SeenBoot, warnings: string[]): Record<string, string> | null {
   const applications = events.filter(({ type, content }) => type === 'EV_EFI_BOOT_SERVICES_APPLICATION' && !isFirmwareApplication(content))
-  const [shim, grub, third] = applications.map((seen) => digestOf(seen)[BANK])
+  const [shim, grub, third] = applications.map((seen) => digestOf(seen, bank)[bank])
   if (!shim || !grub || (secureBoot ? !third || applications.length > 4 : applications.length !== 2)) {
     const wanted = secureBoot
       ? 'three or four applications to be started (Shim, GRUB, kernel)'
@@ -112,19 +129,20 @@ function kernelOf(events: readonly SeenEvent[], secureBoot: boolean, warnings: s
   }
   const text = (pcr: number, part: RegExp) =>
     events.find((seen) => seen.type === 'EV_IPL' && seen.event.pcr === pcr && part.test(textOf(seen)))
+  const members = kernelMembers(secureBoot)
   const digest = (seen: SeenEvent | undefined, member: string, what: string): Record<string, string> => {
-    const found = seen && digestOf(seen)[BANK]
+    const found = seen && digestOf(seen, bank)[bank]
     if (!found) warnings.push(`the log has no ${what}: policy example will refuse this state`)
-    return found ? { [member]: found } : {}
+    return found ? { [member + bank]: found } : {}
   }
   const commandLine = text(8, /kernel_cmdline/)
   if (!commandLine) warnings.push('the log has no kernel command line: policy example will refuse this state')
   return {
-    ...(secureBoot ? { kernel_authcode_sha256: third! } : {}),
-    shim_authcode_sha256: shim,
-    grub_authcode_sha256: grub,
-    ...digest(text(9, /initrd|initramfs/), 'initrd_plain_sha256', 'initrd'),
-    ...(secureBoot ? {} : digest(text(9, /vmlinuz/), 'vmlinuz_plain_sha256', 'kernel file (vmlinuz)')),
+    ...(secureBoot ? { [members.kernel + bank]: third! } : {}),
+    [members.shim + bank]: shim,
+    [members.grub + bank]: grub,
+    ...digest(text(9, /initrd|initramfs/), members.initrd, 'initrd'),
+    ...(secureBoot ? {} : digest(text(9, /vmlinuz/), members.kernel, 'kernel file (vmlinuz)')),
     ...(commandLine ? { kernel_cmdline: escapePythonRegex(textOf(commandLine).slice(COMMAND_LINE_PREFIX.length)) } : {}),
   }
 }

@@ -64,7 +64,9 @@ const isConfidential = (events: readonly BootEvent[]): boolean =>
 
 /** The memory in which firmware keeps a log is filled with 0xff behind it. */
 function isFilling(bytes: Buffer, reader: LittleEndianReader): boolean {
-  const rest = bytes.subarray(bytes.length - reader.remaining)
+  const at = bytes.length - reader.remaining
+  if (bytes[at] !== 0xff) return false
+  const rest = bytes.subarray(at)
   return rest.length >= 8 && rest.readBigUInt64LE(0) === 0xffffffffffffffffn && rest.every((byte) => byte === 0xff)
 }
 

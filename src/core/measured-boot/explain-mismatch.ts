@@ -57,6 +57,6 @@ export function explainMismatch(events: readonly SeenEvent[], { bank, start, quo
 export function knownDigests(state: ReferenceState | null, bank: HashName): Buffer[] {
   if (!state) return []
   const sets: DigestByBank[] = [...state.mokList, ...state.mokListX, ...state.firmware.flatMap(({ scrtm, volumes }) => [scrtm, ...volumes])]
-  const boots = bank === 'sha256' ? state.kernels.flatMap(({ shim, grub, kernel, initrd }) => [shim, grub, kernel, initrd]) : []
+  const boots = state.kernels.flatMap(({ digests }) => Object.values({ ...digests.get(bank) }))
   return [...new Set([...inBank(sets, bank), ...boots])].map((digest) => Buffer.from(digest, 'hex'))
 }

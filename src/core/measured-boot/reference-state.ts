@@ -10,13 +10,19 @@ export interface FirmwareState {
   volumes: readonly DigestByBank[]
 }
 
-/** One way to boot; SHA-256 in lower-case hex. */
-export interface KernelState {
+/** What was loaded in one boot, in lower-case hex. */
+export interface KernelDigests {
   shim: string
   grub: string
   /** What was loaded as an application when Secure Boot is on, what GRUB read when it is off. */
   kernel: string
   initrd: string
+}
+
+/** One way to boot. */
+export interface KernelState {
+  /** By bank; upstream knows those of SHA-256 alone. */
+  digests: ReadonlyMap<string, KernelDigests>
   /** The expression as it stands in the state, for people. */
   commandLine: string
   isCommandLine: (text: string) => boolean
@@ -38,6 +44,8 @@ export interface ReferenceState {
 const MEMBERS = ['scrtm_and_bios', 'kernels', 'mokdig', 'mokxdig']
 const HEX = /^0x[0-9a-f]+$/
 const MAX_ITEMS = 10_000
+/** Nothing is vouched for by SHA-1. */
+export const KERNEL_BANKS = ['sha256', 'sha384', 'sha512'] as const
 
 /** Whether a measured boot policy is one for `example`, and not something that only has to be there. */
 export const isReferenceState = (json: Record<string, unknown>): boolean => MEMBERS.some((member) => member in json)
@@ -81,18 +89,33 @@ function parseFirmware(value: unknown, path: string): FirmwareState {
 
 function parseKernel(value: unknown, path: string, secureBoot: boolean): KernelState {
   const item = object(value, path)
-  const digest = (member: string) => hex(item[member], `${path}.${member}`)
   const commandLine = item['kernel_cmdline']
   if (typeof commandLine !== 'string')
     throw bad(`${path}.kernel_cmdline`, commandLine === undefined ? 'is missing' : 'must be a regular expression')
   return {
-    shim: digest('shim_authcode_sha256'),
-    grub: digest('grub_authcode_sha256'),
-    kernel: digest(secureBoot ? 'kernel_authcode_sha256' : 'vmlinuz_plain_sha256'),
-    initrd: digest('initrd_plain_sha256'),
+    digests: kernelDigests(item, path, secureBoot),
     commandLine,
     isCommandLine: compileCommandLine(commandLine, `${path}.kernel_cmdline`),
   }
+}
+
+/** Members of `kernels` that hold digests, without the bank that ends their names. */
+export const kernelMembers = (secureBoot: boolean): Record<keyof KernelDigests, string> => ({
+  shim: 'shim_authcode_',
+  grub: 'grub_authcode_',
+  kernel: secureBoot ? 'kernel_authcode_' : 'vmlinuz_plain_',
+  initrd: 'initrd_plain_',
+})
+
+/** Whole sets only: an alternative that knows three of four digests of a bank accepts no boot. */
+function kernelDigests(item: Record<string, unknown>, path: string, secureBoot: boolean): ReadonlyMap<string, KernelDigests> {
+  const members = kernelMembers(secureBoot)
+  const banks = KERNEL_BANKS.filter((bank) => Object.values(members).some((member) => item[member + bank] !== undefined))
+  const digestsOf = (bank: string): KernelDigests => {
+    const digest = (part: keyof KernelDigests) => hex(item[members[part] + bank], `${path}.${members[part]}${bank}`)
+    return { shim: digest('shim'), grub: digest('grub'), kernel: digest('kernel'), initrd: digest('initrd') }
+  }
+  return new Map((banks.length > 0 ? banks : ['sha256']).map((bank) => [bank, digestsOf(bank)]))
 }
 
 function parseKey(value: unknown, path: string): string {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { createHash, hash as hashOf } from 'node:crypto'
 import { digestSize, type HashName } from '../tpm/algorithms.ts'
 import type { BootAggregates } from './boot-evidence.ts'
 import type { BootEvent, BootEventLog } from './event-log.ts'
@@ -16,12 +16,17 @@ export const PCR0_STARTS = { plain: 0, locality3: 3, hcrtm: 4 } as const
  */
 export function replayEventLog(log: BootEventLog, bank: HashName, start = startOfPcr0(log)): Map<number, Buffer> {
   const values = new Map<number, Buffer>()
+  const size = digestSize(bank)
+  const step = Buffer.alloc(2 * size)
   if (start !== null) values.set(0, pcrAt(start, bank))
   for (const event of log.events) {
     const digest = event.type === EV_NO_ACTION ? undefined : event.digests.get(bank)
     if (!digest) continue
-    const before = values.get(event.pcr) ?? pcrAt(0, bank)
-    values.set(event.pcr, createHash(bank).update(before).update(digest).digest())
+    const before = values.get(event.pcr)
+    if (before) before.copy(step)
+    else step.fill(0, 0, size)
+    digest.copy(step, size)
+    values.set(event.pcr, hashOf(bank, step, 'buffer'))
   }
   return values
 }

@@ -1,8 +1,7 @@
 import { KeylimeError } from '../errors.ts'
-import type { IndexedPackage } from './deb-index.ts'
 
 /** Those with these names, in each version that is listed; all when none are given. @throws KeylimeError `not_found` for names that no package has. */
-export function choosePackages(packages: readonly IndexedPackage[], names: readonly string[] = []): readonly IndexedPackage[] {
+export function choosePackages<T extends { name: string }>(packages: readonly T[], names: readonly string[] = []): readonly T[] {
   if (names.length === 0) return packages
   const wanted = new Set(names)
   const chosen = packages.filter(({ name }) => wanted.has(name))

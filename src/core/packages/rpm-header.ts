@@ -3,6 +3,7 @@ import { type ByteStream, refused } from '../archive/byte-stream.ts'
 
 const LEAD = 96
 const LEAD_MAGIC = 0xedabeedb
+const [LEAD_TYPE, SOURCE] = [6, 1]
 const HEADER_MAGIC = 0x8eade801
 const MAX_ENTRIES = 65_536
 const MAX_DATA = 64 << 20
@@ -11,7 +12,16 @@ const MAX_FILES = 2_000_000
 const SIG_SHA256 = 273
 /** Signatures of the header: RSA, and the other kinds. Those of header and content together are no matter here. */
 const SIG_HEADER = [268, 267]
-const TAG = { name: 1000, modes: 1030, digests: 1035, dirIndexes: 1116, baseNames: 1117, dirNames: 1118, digestAlgorithm: 5011 } as const
+const TAG = {
+  name: 1000,
+  modes: 1030,
+  digests: 1035,
+  sourcePackage: 1106,
+  dirIndexes: 1116,
+  baseNames: 1117,
+  dirNames: 1118,
+  digestAlgorithm: 5011,
+} as const
 const TYPE = { int16: 3, int32: 4, string: 6, bytes: 7, texts: 8 } as const
 const ALGORITHMS: Record<number, string> = { 1: 'md5', 2: 'sha1', 8: 'sha256', 9: 'sha384', 10: 'sha512', 11: 'sha224' }
 const [FILE_TYPE, REGULAR] = [0o170000, 0o100000]
@@ -27,6 +37,8 @@ export interface RpmFiles {
   algorithm: string
   /** Of regular files, by path. */
   digests: Map<string, string>
+  /** A source package: its files are no paths, and nothing of it is installed. */
+  isSource?: boolean
 }
 
 export interface RpmPackage extends RpmFiles {
@@ -40,7 +52,8 @@ export interface RpmPackage extends RpmFiles {
  * signature header says, when it says one. @throws KeylimeError `archive_refused`.
  */
 export async function readRpmFiles(stream: ByteStream): Promise<RpmPackage> {
-  if ((await stream.take(LEAD)).readUInt32BE(0) !== LEAD_MAGIC) throw refused('is no RPM package')
+  const lead = Buffer.from(await stream.take(LEAD))
+  if (lead.readUInt32BE(0) !== LEAD_MAGIC) throw refused('is no RPM package')
   const signature = await readHeader(stream)
   await stream.skip((8 - (signature.bytes.length % 8)) % 8)
   const header = await readHeader(stream)
@@ -59,7 +72,8 @@ export async function readRpmFiles(stream: ByteStream): Promise<RpmPackage> {
   }
   const algorithm = algorithmOfRpm(header.numbers(TAG.digestAlgorithm)[0] ?? 1)
   const signed = SIG_HEADER.map((tag) => signature.content(tag)).find((bytes) => bytes !== null) ?? null
-  return { name: header.texts(TAG.name)[0] ?? '', algorithm, digests: files, header: header.bytes, signature: signed }
+  const isSource = lead.readUInt16BE(LEAD_TYPE) === SOURCE || header.has(TAG.sourcePackage)
+  return { name: header.texts(TAG.name)[0] ?? '', algorithm, digests: files, isSource, header: header.bytes, signature: signed }
 }
 
 class Header {
@@ -79,6 +93,10 @@ class Header {
         ]
       }),
     )
+  }
+
+  has(tag: number): boolean {
+    return this.#index.has(tag)
   }
 
   /** A tag with one text or several. */

@@ -1,3 +1,4 @@
+import { isEmptyAggregate } from '../ima/acceptance-words.ts'
 import type { RuntimePolicy } from '../ima/runtime-policy.ts'
 import { lintExclude } from './lint-exclude.ts'
 import type { PolicyWarning } from './policy-warning.ts'
@@ -17,6 +18,11 @@ export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
     const message = 'boot_aggregate is not listed: every machine fails, unless a measured boot policy gives its value'
     warnings.push({ path: 'digests', message })
   }
+  if (policy.digests.get('boot_aggregate')?.some(isEmptyAggregate))
+    warnings.push({
+      path: 'digests.boot_aggregate',
+      message: 'is of zeros, as the kernel writes it when the TPM has no bank of ima_hash=, SHA-256 or SHA-1: machines after any boot pass',
+    })
   if (policy.isExcluded('boot_aggregate') && warnings.length === 0)
     warnings.push({
       path: 'excludes',

@@ -23,6 +23,8 @@ export interface ExpectedQuote {
   nonce: Buffer
   /** Bank that the reply announced; the signature and the selection must agree. */
   hash: HashName
+  /** Scheme that the reply announced, and that was accepted; absent when it announced none. */
+  signing?: string | undefined
   /** PCRs that were asked for, ascending; null accepts any selection (one-shot verification). */
   pcrs: readonly number[] | null
 }
@@ -46,8 +48,8 @@ export function verifyQuote(text: string, expected: ExpectedQuote): QuoteVerdict
 
 function firstDefect({ attestBytes, attest, signature, pcrs }: Quote, expected: ExpectedQuote): QuoteVerdict | undefined {
   const { hash } = expected
-  if (signature.algorithm === 'rsapss')
-    return rejected('RSAPSS quotes are not accepted', { got: signature.algorithm, expected: 'rsassa or ecdsa' })
+  if (expected.signing !== undefined && signature.algorithm !== expected.signing)
+    return rejected('the signature uses another scheme than the reply says', { got: signature.algorithm, expected: expected.signing })
   if (signature.hash !== hash)
     return rejected('the signature uses another hash than the reply says', { got: signature.hash, expected: hash })
   if (!verifySignature(expected.ak, attestBytes, signature))

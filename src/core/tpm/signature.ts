@@ -1,6 +1,6 @@
 import { constants, verify } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
-import { digestSize, type HashName, hashNameOf, TPM_ALG } from './algorithms.ts'
+import { type HashName, hashNameOf, TPM_ALG } from './algorithms.ts'
 import { ByteReader } from './byte-reader.ts'
 import type { PublicArea } from './public-area.ts'
 
@@ -25,14 +25,14 @@ export function parseSignature(bytes: Uint8Array): TpmSignature {
 
 /**
  * Whether `signature` over `data` was made by `signer`. The scheme must fit the key's type, so that a signature cannot choose how it is read.
- * An RSAPSS signature is read with a salt as long as the digest (protocol 2.8).
+ * An RSAPSS signature may have a salt of any length: TPMs make it as long as the key allows, or as the digest (part 1 of the TPM library, annex B.7).
  */
 export function verifySignature(signer: Pick<PublicArea, 'type' | 'key'>, data: Uint8Array, signature: TpmSignature): boolean {
   if ((signer.type === 'ecc') !== (signature.algorithm === 'ecdsa')) return false
   try {
     if (signature.algorithm !== 'rsapss') return verify(signature.hash, data, signer.key, signature.value)
     const padding = constants.RSA_PKCS1_PSS_PADDING
-    return verify(signature.hash, data, { key: signer.key, padding, saltLength: digestSize(signature.hash) }, signature.value)
+    return verify(signature.hash, data, { key: signer.key, padding, saltLength: constants.RSA_PSS_SALTLEN_AUTO }, signature.value)
   } catch {
     return false
   }

@@ -3,9 +3,10 @@ import path from 'node:path'
 import type { Kysely } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import { holdLock } from '../files/hold-lock.ts'
+import { type MarkKeeper, openMark } from './database-mark.ts'
 import type { SchemaChange } from './migrate.ts'
 import { openDatabase } from './open-database.ts'
-import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
+import { MARKED_VERSION, VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 export type VerifierDatabase = Kysely<unknown>
 
@@ -13,6 +14,8 @@ export interface OpenedDatabase {
   database: VerifierDatabase
   /** What was done to it. */
   schema: SchemaChange
+  /** Whether it is the one that was here last. */
+  mark: MarkKeeper
   close(): Promise<void>
 }
 
@@ -21,7 +24,8 @@ export interface OpenedDatabase {
  * @throws KeylimeError `conflict` when another verifier has it open; as `openDatabase`.
  */
 export async function openVerifierDatabase(file: string): Promise<OpenedDatabase> {
-  const lockFile = `${await canonical(file)}.verifier.lock`
+  const name = await canonical(file)
+  const lockFile = `${name}.verifier.lock`
   const lock = await holdLock(lockFile)
   if (!lock)
     throw new KeylimeError('conflict', `another verifier is running on ${file}`, {
@@ -32,10 +36,16 @@ export async function openVerifierDatabase(file: string): Promise<OpenedDatabase
     const database = await openDatabase<unknown>(file, 'verifier', VERIFIER_MIGRATIONS, (change) => {
       schema = change
     })
+    const mark = await openMark(database, name, schema.from === 0 || schema.from >= MARKED_VERSION).catch(async (error) => {
+      await database.destroy()
+      throw error
+    })
     return {
       database,
       schema,
+      mark,
       async close() {
+        await mark.record().catch(() => undefined) // one that is behind is that of a run that was killed
         await database.destroy()
         await lock.release()
       },

@@ -119,7 +119,7 @@ const state = z.object({
     }),
   ),
   v: z.string().nullable(),
-  vState: z.enum(['none', 'held', 'releasing', 'delivered']),
+  vState: z.enum(['none', 'held', 'releasing', 'delivered', 'withheld']),
   vReleasedTo: z.string().nullable(),
   transportKey: z.string().nullable(),
   supportedVersion: z.string().regex(/^\d+\.\d+$/),

@@ -1,4 +1,5 @@
 import { type Kysely, sql } from 'kysely'
+import { markTables } from './database-mark.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
@@ -62,5 +63,9 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   POLICY_PIECES,
   POLICY_USES,
   POLLED,
+  markTables(['agents', 'policies', 'revocations']),
   VERIFIER_SIGNATURES,
 ]
+
+/** From this version on a database has a mark. */
+export const MARKED_VERSION = 8

@@ -72,6 +72,8 @@ export interface VerifierStore {
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
   saveProgress(rows: readonly { agentId: string; progress: AgentProgress }[]): Promise<void>
+  /** Erases each V that is not confirmed. @returns whose. */
+  withholdAll(): Promise<string[]>
   /** Deletes an agent as `delete`, and stores what others must be told of it, in one commit. @returns the notice with its number; the agent itself is not among its targets. */
   revoke(agentId: string, notice: NewRevocation | null): Promise<StoredRevocation | null>
   /** Deletes an agent with its own policies. @returns whether there was one. */
@@ -151,6 +153,7 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
           )
         }
       }),
+    withholdAll: () => withholdAll(db),
     revoke: (agentId, notice) =>
       db.transaction().execute(async (transaction) => {
         await deleteAgent(transaction, agentId)
@@ -158,6 +161,12 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
       }),
     delete: (agentId) => db.transaction().execute((transaction) => deleteAgent(transaction, agentId)),
   }
+}
+
+async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
+  const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'
+    where v_state in ('held', 'releasing') returning agent_id`.execute(db)
+  return rows.map((row) => row.agent_id)
 }
 
 /** With its own policies. @returns whether there was one. */

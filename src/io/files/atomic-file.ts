@@ -27,16 +27,14 @@ export async function writeFileAtomic(file: string, data: string | Uint8Array | 
 }
 
 const LEFTOVER = /^\..+\.[0-9a-f]{12}\.tmp$/
-const LEFTOVER_AGE_MS = 60_000
 
-/** Removes what writers that were killed left in a directory. Files younger than a minute may still be in use. @param now milliseconds since the epoch. */
-export async function removeLeftovers(directory: string, now: number): Promise<void> {
-  for (const name of await fs.readdir(directory)) {
-    if (!LEFTOVER.test(name)) continue
-    const file = path.join(directory, name)
-    const { mtimeMs } = await fs.stat(file)
-    if (now - mtimeMs > LEFTOVER_AGE_MS) await fs.rm(file, { force: true })
-  }
+/**
+ * Removes what writers that were killed left in a directory: private keys may be in it. For who holds the lock that keeps other writers out. Never throws: where it
+ * cannot be removed now, the next one does.
+ */
+export async function removeLeftovers(directory: string): Promise<void> {
+  const names = await fs.readdir(directory).catch(() => [])
+  for (const name of names) if (LEFTOVER.test(name)) await fs.rm(path.join(directory, name), { force: true }).catch(() => undefined)
 }
 
 async function syncDirectory(directory: string): Promise<void> {

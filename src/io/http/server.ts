@@ -29,6 +29,19 @@ export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'why
   tls?: ServerTls
   /** How long an idle connection is kept, in seconds. */
   keepAliveSeconds?: number
+  timeLimits?: TimeLimits
+}
+
+/** How long a client may take, in milliseconds. */
+export interface TimeLimits {
+  /** For the handshake of TLS. */
+  handshake: number
+  /** From the first byte of a request to the end of its headers. */
+  headers: number
+  /** From the first byte of a request to its last. */
+  request: number
+  /** How often headers and requests are looked at. */
+  check: number
 }
 
 export interface Listening {
@@ -39,9 +52,7 @@ export interface Listening {
   renewTls(tls: ServerTls): void
 }
 
-const HANDSHAKE_TIMEOUT_MS = 10_000
-const HEADERS_TIMEOUT_MS = 20_000
-const REQUEST_TIMEOUT_MS = 60_000
+export const TIME_LIMITS: TimeLimits = { handshake: 10_000, headers: 20_000, request: 60_000, check: 5_000 }
 
 /**
  * Serves `routes` over HTTP or TLS (1.2 and newer). Slow clients hold up nobody: handshake, headers, body and idle time are all bounded, each
@@ -52,13 +63,11 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   const whyRefused = (socket: TLSSocket) => clients?.whyRefused(socket)
   const { tls } = options
   const handler = requestListener({ ...options, isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate })
-  const limits = {
-    maxHeaderSize: 16_384,
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    connectionsCheckingInterval: 5_000,
-  }
-  const server = options.tls ? https.createServer({ ...limits, ...tlsOptions(options.tls) }, handler) : http.createServer(limits, handler)
+  const { handshake, headers, request, check } = options.timeLimits ?? TIME_LIMITS
+  const limits = { maxHeaderSize: 16_384, headersTimeout: headers, requestTimeout: request, connectionsCheckingInterval: check }
+  const server = options.tls
+    ? https.createServer({ ...limits, handshakeTimeout: handshake, ...tlsOptions(options.tls) }, handler)
+    : http.createServer(limits, handler)
   server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000
   const handshakes = handshakeComplaints(options)
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
@@ -105,7 +114,6 @@ const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
   requestCert: true,
   rejectUnauthorized: tls.requireCertificate,
   minVersion: 'TLSv1.2',
-  handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
   honorCipherOrder: true,
 })
 

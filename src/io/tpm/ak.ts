@@ -1,10 +1,8 @@
 import { KeylimeError } from '../../core/errors.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
-import { akTemplate, type KeyKind } from '../../core/tpm/templates.ts'
+import { akTemplate, type KeyKind, type SigningName } from '../../core/tpm/templates.ts'
 import type { EndorsementKey } from './ek.ts'
 import type { KeyBlob, Tpm, TpmHandle } from './tpm.ts'
-
-export type SigningName = 'rsassa' | 'ecdsa'
 
 export interface AkKind {
   kind: KeyKind
@@ -14,9 +12,9 @@ export interface AkKind {
 
 /** A new attestation key under the EK: restricted, it signs only what the TPM itself made. Not loaded yet. */
 export function createAk(tpm: Tpm, ek: EndorsementKey, { kind, hash, signing }: AkKind): Promise<KeyBlob> {
-  if (kind.startsWith('rsa') !== (signing === 'rsassa'))
+  if (kind.startsWith('rsa') !== (signing !== 'ecdsa'))
     throw new KeylimeError('config_invalid', `an attestation key of kind ${kind} cannot sign with ${signing}`, {
-      hint: 'tpm_signing_alg is rsassa for RSA keys and ecdsa for ECC keys',
+      hint: 'tpm_signing_alg is rsassa or rsapss for RSA keys, and ecdsa for ECC keys',
     })
   return tpm.create(ek.handle, akTemplate(kind, hash, signing), ek.policy)
 }

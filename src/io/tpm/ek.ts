@@ -25,6 +25,8 @@ const CERTIFICATE_INDICES: Partial<Record<KeyKind, number[]>> = {
   rsa2048: [0x01c00002],
   ecc256: [0x01c0000a],
   ecc384: [0x01c00016],
+  ecc521: [0x01c00018],
+  rsa3072: [0x01c0001c],
 }
 const CHAIN_FIRST = 0x01c00100
 const CHAIN_LAST = 0x01c001ff
@@ -70,7 +72,7 @@ function templateOf(kind: KeyKind) {
   const template = ekTemplate(kind)
   if (template) return template
   throw new KeylimeError('config_invalid', `no endorsement key template is known for ${kind}`, {
-    hint: 'tpm_encryption_alg can be rsa, rsa2048, ecc, ecc256 or ecc384',
+    hint: 'tpm_encryption_alg can be rsa, rsa2048, rsa3072, ecc, ecc256, ecc384 or ecc521',
   })
 }
 

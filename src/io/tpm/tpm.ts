@@ -5,6 +5,7 @@ import { u16, u32 } from '../../core/tpm/byte-writer.ts'
 import { pcrSelection, readPcrSelections } from '../../core/tpm/pcr-selection.ts'
 import type { KeyTemplate } from '../../core/tpm/templates.ts'
 import type { NativeHandle, NativePolicy, NativeTpm, NativeTpmError } from '../native/native-addon.ts'
+import { whenReady } from './when-ready.ts'
 
 export type Hierarchy = 'owner' | 'endorsement' | 'null'
 
@@ -70,29 +71,29 @@ const TPM_SU_CLEAR = 0
 
 /** Wraps the addon: structures are made and read here. */
 export function wrapTpm(native: NativeTpm): Tpm {
-  const call = <T>(running: Promise<T>): Promise<T> => running.catch((error: NativeTpmError) => Promise.reject(tpmError(error)))
+  const call = <T>(run: () => Promise<T>): Promise<T> => whenReady(run).catch((error: NativeTpmError) => Promise.reject(tpmError(error)))
   return {
-    createPrimary: (hierarchy, template) => call(native.createPrimary(HIERARCHY[hierarchy], template.public)),
-    create: (parent, template, policy) => call(native.create(parent, template.public, null, nativePolicy(policy))),
-    load: (parent, blob, policy) => call(native.load(parent, blob.public, blob.private, nativePolicy(policy))),
-    readPublic: (handle) => call(native.readPublic(handle)),
-    openPersistent: (tpmHandle) => call(native.fromTpmHandle(tpmHandle)),
-    closeHandle: (handle) => call(native.closeHandle(handle)),
-    setAuth: (handle, auth) => call(native.setAuth(handle, auth)),
-    setHierarchyAuth: (hierarchy, auth) => call(native.setHierarchyAuth(HIERARCHY[hierarchy], auth)),
-    flush: (handle) => call(native.flush(handle)),
-    evictControl: (object, persistentHandle) => call(native.evictControl(object, persistentHandle)),
+    createPrimary: (hierarchy, template) => call(() => native.createPrimary(HIERARCHY[hierarchy], template.public)),
+    create: (parent, template, policy) => call(() => native.create(parent, template.public, null, nativePolicy(policy))),
+    load: (parent, blob, policy) => call(() => native.load(parent, blob.public, blob.private, nativePolicy(policy))),
+    readPublic: (handle) => call(() => native.readPublic(handle)),
+    openPersistent: (tpmHandle) => call(() => native.fromTpmHandle(tpmHandle)),
+    closeHandle: (handle) => call(() => native.closeHandle(handle)),
+    setAuth: (handle, auth) => call(() => native.setAuth(handle, auth)),
+    setHierarchyAuth: (hierarchy, auth) => call(() => native.setHierarchyAuth(HIERARCHY[hierarchy], auth)),
+    flush: (handle) => call(() => native.flush(handle)),
+    evictControl: (object, persistentHandle) => call(() => native.evictControl(object, persistentHandle)),
     activateCredential: (key, ek, blob) =>
-      call(native.activateCredential(key, ek.handle, blob.idObject, blob.encryptedSecret, nativePolicy(ek.policy))),
-    pcrRead: (hash, pcrs) => pcrRead((selection) => call(native.pcrRead(selection)), hash, pcrs),
-    pcrExtend: (hash, pcr, digest) => call(native.pcrExtend(pcr, Buffer.concat([u32(1), u16(hashAlgOf(hash)), digest]))),
-    pcrReset: (pcr) => call(native.pcrReset(pcr)),
-    quote: (key, nonce, hash, pcrs) => call(native.quote(key, nonce, pcrSelection(hash, pcrs), null)),
-    certify: (object, signer, qualifyingData) => call(native.certify(object, signer, qualifyingData, null)),
-    nvRead: (index) => call(native.nvRead(index)).catch((error) => (isMissingHandle(error) ? null : Promise.reject(error))),
-    handlesBetween: (first, last) => handlesBetween((from) => call(native.getCapability(TPM_CAP_HANDLES, from, 64)), first, last),
-    startup: () => call(native.startup(TPM_SU_CLEAR)),
-    flushLeaked: () => call(native.flushLeaked()),
+      call(() => native.activateCredential(key, ek.handle, blob.idObject, blob.encryptedSecret, nativePolicy(ek.policy))),
+    pcrRead: (hash, pcrs) => pcrRead((selection) => call(() => native.pcrRead(selection)), hash, pcrs),
+    pcrExtend: (hash, pcr, digest) => call(() => native.pcrExtend(pcr, Buffer.concat([u32(1), u16(hashAlgOf(hash)), digest]))),
+    pcrReset: (pcr) => call(() => native.pcrReset(pcr)),
+    quote: (key, nonce, hash, pcrs) => call(() => native.quote(key, nonce, pcrSelection(hash, pcrs), null)),
+    certify: (object, signer, qualifyingData) => call(() => native.certify(object, signer, qualifyingData, null)),
+    nvRead: (index) => call(() => native.nvRead(index)).catch((error) => (isMissingHandle(error) ? null : Promise.reject(error))),
+    handlesBetween: (first, last) => handlesBetween((from) => call(() => native.getCapability(TPM_CAP_HANDLES, from, 64)), first, last),
+    startup: () => call(() => native.startup(TPM_SU_CLEAR)),
+    flushLeaked: () => call(() => native.flushLeaked()),
     close: () => native.close(),
   }
 }
@@ -159,8 +160,12 @@ const HINTS: Readonly<Record<number, string>> = {
   166: 'this TPM does not know this curve: check tpm_encryption_alg; `tpm2_getcap ecc-curves` shows those that it knows',
 }
 
+/** Its key is protected like any other of this kind, because registrars take no other: each power cut with a key in use counts as a wrong password. */
+const LOCKOUT =
+  'the TPM is in lockout, after too many wrong passwords or power cuts: wait (`tpm2_getcap properties-variable` shows how long), or end it with `tpm2_dictionarylockout --clear-lockout`'
+
 function hintOf({ rc, op }: NativeTpmError): string | undefined {
-  if (rc === 0x921) return 'the TPM is in lockout: too many wrong passwords; wait, or reset with tpm2_dictionarylockout'
+  if (rc === 0x921) return LOCKOUT
   if (rc === 0x902) return 'the TPM has no free slot for objects: use the resource manager /dev/tpmrm0'
   const known = HINTS[(rc ?? 0) & 0xff00bf]
   if (known && (rc ?? 0) < 0x1000 && (rc ?? 0) & 0x80) return known

@@ -51,11 +51,14 @@ export interface AgentSettings {
 const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
   rsa: 'rsa2048',
   rsa2048: 'rsa2048',
+  rsa3072: 'rsa3072',
   ecc: 'ecc256',
   ecc256: 'ecc256',
   ecc_nist_p256: 'ecc256',
   ecc384: 'ecc384',
   ecc_nist_p384: 'ecc384',
+  ecc521: 'ecc521',
+  ecc_nist_p521: 'ecc521',
 }
 
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
@@ -83,12 +86,12 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
 
 function checkTogether(values: AgentValues): void {
   const isRsa = values.tpm_encryption_alg.startsWith('rsa')
-  if (isRsa !== (values.tpm_signing_alg === 'rsassa'))
+  if (isRsa !== (values.tpm_signing_alg !== 'ecdsa'))
     throw new KeylimeError(
       'config_invalid',
       `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg}`,
       {
-        hint: 'rsassa goes with rsa, ecdsa with ecc',
+        hint: 'rsassa and rsapss go with rsa, ecdsa with ecc',
       },
     )
   if (!values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== '')

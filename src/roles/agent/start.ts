@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostPort } from '../../core/api/host-port.ts'
 import { systemClock } from '../../io/clock.ts'
+import { removeLeftovers } from '../../io/files/atomic-file.ts'
 import { readBootTime } from '../../io/files/boot-log.ts'
 import { type Listening, type ServerTls, serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -84,7 +85,8 @@ interface Start {
 
 /** All that needs no root: TPM, keys, registration, the API. @returns how what serves is ended, before what was opened is closed. */
 async function startOn(machine: Machine, { settings, logger, given, onStop }: Start) {
-  const { values, paths } = settings
+  const { values, paths, keylimeDir } = settings
+  for (const directory of [keylimeDir, machine.secure.directory]) await removeLeftovers(directory) // it has the lock of them
   const tpm = await openTpm({ tcti: given.tcti ?? settings.env['TCTI'] })
   onStop(() => tpm.close())
   const identity = await openIdentity(tpm, settings, logger)

@@ -5,6 +5,7 @@ import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
+import type { MarkKeeper } from '../../io/db/database-mark.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -32,6 +33,7 @@ import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './ver
 /** What was opened for one run. */
 export interface Opened {
   database: VerifierDatabase
+  mark: MarkKeeper
   /** Client certificate for every agent. */
   context: ClientContext
   /** Receivers of revocations that are no agents, by their name. */
@@ -84,13 +86,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const introduce: LoopOptions['introduce'] = async (agent) => {
-    if (!values.enabled_revocation_notifications.includes('agent')) return
-    await introduceNotifier(agent, opened.notifierKey.certificate).catch((error) =>
-      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
-    )
-  }
-  const { keeper, progress, loop } = attestation(values, { store, notifier, judging, events: opened.events, logger, introduce })
+  const introduce = introducer(values, opened.notifierKey.certificate, logger)
+  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
@@ -115,17 +112,26 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
+const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
+  async function introduce(agent) {
+    if (!values.enabled_revocation_notifications.includes('agent')) return
+    await introduceNotifier(agent, certificate).catch((error) =>
+      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
+    )
+  }
+
 interface AttestationParts {
   store: VerifierStore
   notifier: RevocationNotifier
   judging: Judging
   events: Events
+  mark: MarkKeeper
   logger: Logger
   introduce: LoopOptions['introduce']
 }
 
 /** What asks, judges, and turns verdicts into state. */
-function attestation(values: VerifierValues, { store, notifier, judging, events, logger, introduce }: AttestationParts) {
+function attestation(values: VerifierValues, { store, notifier, judging, events, mark, logger, introduce }: AttestationParts) {
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
@@ -146,7 +152,15 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
   return {
     progress,
     keeper,
-    loop: createAttestationLoop({ ...shared, keeper, round, applyVerdict, carryV: postV, introduce, recorded: events.flush }),
+    loop: createAttestationLoop({
+      ...shared,
+      keeper,
+      round,
+      applyVerdict,
+      carryV: postV,
+      introduce,
+      recorded: () => mark.record().then(events.flush),
+    }),
   }
 }
 

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
+import { causeChain } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -23,6 +24,7 @@ import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
+import { heedAge } from './rounds/heed-age.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
 import { keepOwnList, verifierTls } from './tls-identities.ts'
 import { checkTogether, judgingRulesOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
@@ -31,6 +33,9 @@ export interface RunningVerifier extends Service {
   port: number
   reload(): Promise<string>
 }
+
+/** What no operator told, such as a verdict, is counted beside the database as soon. */
+const MARK_MS = 10_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
 export async function startVerifier(settings: VerifierSettings, logger: Logger): Promise<RunningVerifier> {
@@ -54,7 +59,9 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   checkSettings(settings, logger)
   const tls = await verifierTls(settings, logger)
   onStop(keepOwnList(settings, tls.directory, logger))
-  const { database, schema, close } = await openVerifierDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')))
+  const { database, schema, mark, close } = await openVerifierDatabase(
+    databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')),
+  )
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
   onStop(events.stop)
@@ -65,13 +72,18 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client) }
-  const verifier = assemble(values, { database, context, senders, judging, events, notifierKey, logger })
+  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, logger })
+  await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
+  const recordMark = () =>
+    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
+  const marking = setInterval(() => void recordMark(), MARK_MS).unref()
+  onStop(() => clearInterval(marking))
   await run(verifier, onStop)
   const listening = await serve({
     host: values.ip,
     port: values.port,
     tls: tls.server,
-    routes: durableAnswers(verifierRoutes(verifier.context), events.flush),
+    routes: durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush)),
     onRefused: ({ method, route, why, ...asked }) =>
       events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
     versions: API_VERSIONS,

@@ -1,11 +1,15 @@
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { createReferenceState } from '../../core/measured-boot/create-reference-state.ts'
 import { type BootEventLog, parseEventLog } from '../../core/measured-boot/event-log.ts'
+import { KERNEL_BANKS } from '../../core/measured-boot/reference-state.ts'
+import type { HashName } from '../../core/tpm/algorithms.ts'
 import { readFile } from '../../io/files/read-file.ts'
 
 export interface BootCreateOptions {
   eventLog?: string | undefined
   withoutSecureboot?: boolean | undefined
+  /** Of the quotes that will be judged. */
+  bank?: string | undefined
 }
 
 /**
@@ -13,13 +17,16 @@ export interface BootCreateOptions {
  * @throws KeylimeError `usage` without a log, `invalid_request` for one that is no boot log, or is of a boot without Secure Boot that was not asked for.
  */
 export async function createMeasuredBootPolicy(options: BootCreateOptions, tell: (note: string) => void): Promise<string> {
-  const { eventLog, withoutSecureboot } = options
+  const { eventLog, withoutSecureboot, bank } = options
   if (!eventLog)
     throw new KeylimeError('usage', 'a reference state is made of a boot log', {
       hint: 'give --event-log /sys/kernel/security/tpm0/binary_bios_measurements, or a copy of it',
     })
+  if (bank !== undefined && !(KERNEL_BANKS as readonly string[]).includes(bank))
+    throw new KeylimeError('usage', `no reference state is made of bank ${bank}`, { hint: KERNEL_BANKS.join(', ') })
   const { state, warnings } = createReferenceState(readLog(await readFile(eventLog), eventLog), {
     withoutSecureBoot: withoutSecureboot ?? false,
+    bank: bank as HashName | undefined,
   })
   for (const warning of warnings) tell(`warning: ${warning}`)
   return JSON.stringify(state)

@@ -3,7 +3,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { createTpmPolicy, readPcrList } from '../../core/policy/create-tpm-policy.ts'
 import { parseQuote } from '../../core/quote/quote-text.ts'
 import { verifyQuote } from '../../core/quote/verify-quote.ts'
-import { type HashName, isHashName } from '../../core/tpm/algorithms.ts'
+import { HASH_NAMES, type HashName, isHashName } from '../../core/tpm/algorithms.ts'
 import { type PublicArea, parsePublicArea } from '../../core/tpm/public-area.ts'
 import { readFile, readText } from '../../io/files/read-file.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
@@ -72,7 +72,18 @@ async function readAk(file: string): Promise<Pick<PublicArea, 'type' | 'key'>> {
 async function ownPcrs(tcti: string | undefined, bank: HashName, pcrs: readonly number[]): Promise<Map<number, Buffer>> {
   const tpm = await openTpm({ tcti: tcti ?? process.env['TCTI'], flushLeaked: false })
   try {
-    return await tpm.pcrRead(bank, pcrs)
+    const values = await tpm.pcrRead(bank, pcrs)
+    if (values.size === pcrs.length) return values
+    const banks = []
+    for (const other of HASH_NAMES) if ((await tpm.pcrRead(other, pcrs)).size === pcrs.length) banks.push(other)
+    throw new KeylimeError(
+      'invalid_request',
+      `the TPM has no PCRs of bank ${bank}${banks.length > 0 ? `, but of ${banks.join(', ')}` : ''}`,
+      {
+        hint:
+          banks.length > 0 ? `give --bank ${banks.at(-1)}, and have the agent quote it: tpm_hash_alg` : 'allocate it with tpm2_pcrallocate',
+      },
+    )
   } finally {
     tpm.close()
   }

@@ -28,9 +28,17 @@ export async function readPcrFile(
       `note: ${file} is of bytes, which do not say of which banks they are: its ${bytes.length} bytes are taken as ${banksOf(bytes, bank, listed)}`,
     )
   if (values.size > 0) return values
-  throw new KeylimeError('invalid_request', `${file}: there are no PCRs of bank ${bank} in it`, {
-    hint: `tpm2_pcrread ${bank} > FILE makes one`,
-  })
+  const others = isText ? HASH_NAMES.filter((name) => name !== bank && readPcrText(text, name).size > 0) : []
+  throw new KeylimeError(
+    'invalid_request',
+    `${file}: there are no PCRs of bank ${bank} in it${others.length > 0 ? `, but of ${others.join(', ')}` : ''}`,
+    {
+      hint:
+        others.length > 0
+          ? `give --bank ${others.at(-1)}, which is what tpm_hash_alg of the agent must be`
+          : `tpm2_pcrread ${bank} > FILE makes one`,
+    },
+  )
 }
 
 /** The values of all PCRs of one bank or of several, in the order of the banks' sizes: no two sets of the banks that are known here have the same size. */

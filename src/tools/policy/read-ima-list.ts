@@ -7,6 +7,8 @@ import { decompress } from '../../io/files/decompress.ts'
 import { MAX_ARCHIVE, naming, readable } from './sources/archive-limits.ts'
 
 const NEWLINE = 0x0a
+/** Lines that are kept one by one: of a million each would take as much memory again as it has characters. */
+const LINES_AT_ONCE = 4096
 const HINT = 'copy /sys/kernel/security/ima/ascii_runtime_measurements as it is'
 /** Byte order marks, and the encodings that they are of. */
 const MARKS: readonly [hex: string, encoding: string | null][] = [
@@ -25,9 +27,17 @@ export const eachImaLine = (file: string, use: (line: string) => void, tell: (no
 
 /** The list as the text that an agent sends. @throws KeylimeError that names the file. */
 export async function readImaList(file: string): Promise<string> {
-  const lines: string[] = []
-  await eachImaLine(file, (line) => void lines.push(line))
-  return lines.length > 0 ? `${lines.join('\n')}\n` : ''
+  const pieces: string[] = []
+  let lines: string[] = []
+  const close = () => {
+    if (lines.length > 0) pieces.push(`${lines.join('\n')}\n`)
+    lines = []
+  }
+  await eachImaLine(file, (line) => {
+    if (lines.push(line) === LINES_AT_ONCE) close()
+  })
+  close()
+  return pieces.join('')
 }
 
 interface Target {

@@ -41,7 +41,8 @@ export const packageIndex: Target = {
     const packages = unlessRefused([INVALID, OUTSIDE], () => parsePackages(source)) ?? []
     const primary = unlessRefused([INVALID, OUTSIDE], () => primaryOf(source))
     const rpms = unlessRefused([INVALID, OUTSIDE], () => packagesOf(source)) ?? []
-    for (const { path, sha256 } of [...packages, ...rpms, ...(primary ? [primary] : [])]) {
+    const rpmFiles = [...rpms, ...(primary ? [primary] : [])].map(({ path, digest }) => ({ path, sha256: digest.hex.slice(0, 64) }))
+    for (const { path, sha256 } of [...packages, ...rpmFiles]) {
       demand(!path.startsWith('/') && !path.split('/').includes('..'), () => `a package is at ${JSON.stringify(path)}`)
       demand(/^[0-9a-f]{64}$/.test(sha256), 'a digest is none')
     }

@@ -9,6 +9,7 @@ const SCRIPT = `
 import fs from 'node:fs'
 const { accountOf, dropPrivileges, handOver } = await import(process.env.MODULE)
 const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+process.setgroups([0, 1, 2])
 const account = accountOf('nobody:nogroup', true, log)
 handOver(process.env.FILES.split(':'), account)
 dropPrivileges(account, log)
@@ -41,4 +42,17 @@ asRoot('root is given up for ever, by every thread, with all its groups', () => 
   expect(nobody).not.toBe(0)
   expect(fs.statSync(target).uid).toBe(0) // what a link leads to is not handed over
   fs.rmSync(directory, { recursive: true })
+})
+
+const CAME_BACK = `
+const { dropPrivileges } = await import(process.env.MODULE)
+const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+try { dropPrivileges({ user: 'nobody', uid: 65534, gid: 65534 }, log); console.log('done') } catch (error) { console.log(error.code + ': ' + error.message) }
+`
+
+asRoot('who could become root again, because its capabilities stay, is told so and goes no further', () => {
+  const env = { PATH: process.env['PATH'], MODULE: path.resolve(import.meta.dirname, '../../../src/roles/agent/machine/privileges.ts') }
+  const command = ['--securebits', '+no_setuid_fixup', process.execPath, '--input-type=module', '-e', CAME_BACK]
+  const output = execFileSync('setpriv', command, { env, encoding: 'utf8' })
+  expect(output).toBe('refused: could not give up root for nobody\n')
 })

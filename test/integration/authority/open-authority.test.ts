@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { parse } from 'yaml'
 import { type CaAccess, isCaDirectory } from '../../../src/authority/ca-access.ts'
 import { initAuthority, initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { issueOperator } from '../../../src/authority/issue-operator.ts'
@@ -43,6 +44,24 @@ test('openssl accepts authority, certificate and revocation list, and refuses th
   expect(() =>
     openssl('verify', '-crl_check', '-CAfile', file('cacert.crt'), '-CRLfile', file('cacrl.pem'), file('agent-1-cert.crt')),
   ).toThrow('certificate revoked')
+})
+
+test('each writing of the key store is encrypted under an IV of its own, each authority under a salt of its own', async () => {
+  const outer = () => parse(fs.readFileSync(file('private.yml'), 'utf8'), { schema: 'yaml-1.1' }) as { priv: Uint8Array; salt: string }
+  const [ivs, salts] = [new Set<string>(), new Set<string>()]
+  for (let n = 0; n < 3; n++) {
+    await initCaDirectory(access())
+    await withAuthority(access(), (ca) => ca.issue({ name: 'a' }))
+    const { priv, salt } = outer()
+    salts.add(salt)
+    ivs.add(Buffer.from(Buffer.from(priv).toString('latin1'), 'base64').subarray(0, 16).toString('hex'))
+    await withAuthority(access(), (ca) => ca.issue({ name: 'b' }))
+    ivs.add(Buffer.from(Buffer.from(outer().priv).toString('latin1'), 'base64').subarray(0, 16).toString('hex'))
+    fs.rmSync(directory, { recursive: true })
+    fs.mkdirSync(directory)
+  }
+  expect([ivs.size, salts.size]).toEqual([6, 3])
+  for (const salt of salts) expect(Buffer.from(salt, 'base64')).toHaveLength(32)
 })
 
 test('an ECDSA authority works the same way', async () => {

@@ -48,6 +48,26 @@ describe('add delivers', () => {
     )
   })
 
+  test('nonce, challenge, K, V and the IV of the payload are fresh each time', async () => {
+    const agent = await world.machine('fresh-agent')
+    const challenges: string[] = []
+    agent.answer.set('/keys/verify', (query, honest) => {
+      challenges.push(query.get('challenge')!)
+      return { status: 200, body: JSON.stringify({ code: 200, status: 'Success', results: honest }) }
+    })
+    const file = world.file('same', 'the same secret')
+    await world.run('add', { agentId: 'fresh-agent', file, verify: true })
+    await world.run('update', { agentId: 'fresh-agent', file, verify: true })
+    const nonces = agent.quotes.filter(({ path }) => path.endsWith('/quotes/identity')).map(({ nonce }) => nonce)
+    expect([nonces.length, new Set(nonces).size]).toEqual([2, 2])
+    expect([challenges.length >= 2, new Set(challenges).size]).toEqual([true, challenges.length])
+    for (const text of [...nonces, ...challenges]) expect(text).toMatch(/^[A-Za-z0-9]{20,}$/)
+    const shares = agent.userKeys.map(({ share }, i) => [share, agent.received[i]!, combineKey(share, agent.received[i]!)])
+    for (const which of [0, 1, 2]) expect(new Set(shares.map((of) => of[which]!.toString('hex'))).size).toBe(2)
+    const ivs = agent.userKeys.map(({ payload }) => Buffer.from(payload!, 'base64').subarray(0, 16).toString('hex'))
+    expect([ivs.length, new Set(ivs).size]).toEqual([2, 2])
+  })
+
   test('a certificate package with the files of --include, sub-directories and modes', async () => {
     const agent = await world.machine('cert-agent')
     world.file('include/sub/data', 'x')

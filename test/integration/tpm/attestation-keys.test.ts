@@ -7,9 +7,8 @@ import { verifyQuote } from '../../../src/core/quote/verify-quote.ts'
 import { akDefects } from '../../../src/core/tpm/key-defects.ts'
 import { makeCredential, parseCredentialBlob } from '../../../src/core/tpm/make-credential.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
-import type { KeyKind } from '../../../src/core/tpm/templates.ts'
+import type { KeyKind, SigningName } from '../../../src/core/tpm/templates.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
-import type { SigningName } from '../../../src/io/tpm/ak.ts'
 import { AttestationKeys, type LoadedKeys } from '../../../src/io/tpm/attestation-keys.ts'
 import { openEk, readEkCertificates } from '../../../src/io/tpm/ek.ts'
 import { certifyAk, readDeviceKeys } from '../../../src/io/tpm/iak-idevid.ts'
@@ -23,6 +22,10 @@ const KINDS: { kind: KeyKind; signing: SigningName }[] = [
   { kind: 'rsa2048', signing: 'rsassa' },
   { kind: 'ecc256', signing: 'ecdsa' },
   { kind: 'ecc384', signing: 'ecdsa' },
+  { kind: 'rsa2048', signing: 'rsapss' },
+  { kind: 'rsa3072', signing: 'rsassa' },
+  { kind: 'rsa3072', signing: 'rsapss' },
+  { kind: 'ecc521', signing: 'ecdsa' },
 ]
 
 let swtpm: Swtpm

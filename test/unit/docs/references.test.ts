@@ -124,8 +124,8 @@ const WRITTEN = new Set(['test/vm/record.ts: ORIGIN.md'])
 const isThere = (file: string, name: string) =>
   [path.dirname(file), '.', 'docs', 'docs/protocol', 'docs/guide'].some((from) => fs.existsSync(path.join(root, from, name)))
 
-test('every test that SECURITY.md names is there', () => {
-  const named = [...read('SECURITY.md').matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
+test.each(['SECURITY.md', 'docs/tests-that-would-notice.md'])('every test that %s names is there', (page) => {
+  const named = [...read(page).matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)
   expect(named.length).toBeGreaterThan(30)
   expect(named.filter((name) => !fs.existsSync(path.join(root, 'test', `${name}.test.ts`)))).toEqual([])
 })

@@ -151,6 +151,7 @@ test.each<[string, Record<string, unknown>, string[]]>([
   ['an excluded boot_aggregate', { digests: { '/x': ['b'.repeat(64)] }, excludes: ['boot_aggregate'] }, ['excludes']],
   ['all keyrings ignored', { ima: { ignored_keyrings: ['*'], log_hash_alg: 'sha1', dm_policy: null } }, ['ima.ignored_keyrings']],
   ['a blank in a path', { digests: { boot_aggregate: ['b'.repeat(64)], '/a b': ['b'.repeat(64)] } }, ['digests["/a b"]']],
+  ['a boot_aggregate of zeros', { digests: { boot_aggregate: ['0'.repeat(64)] } }, ['digests.boot_aggregate']],
   ['a path that is none', { digests: { boot_aggregate: ['b'.repeat(64)], usr: ['b'.repeat(64)] } }, ['digests["usr"]']],
   ['a digest of odd length', { digests: { boot_aggregate: ['b'.repeat(50)] } }, ['digests["boot_aggregate"]']],
   ['a path where all may write', { digests: { boot_aggregate: ['b'.repeat(64)], '/tmp/x': ['b'.repeat(64)] } }, ['digests["/tmp/x"]']],

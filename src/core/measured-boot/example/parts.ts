@@ -1,6 +1,7 @@
+import type { HashName } from '../../tpm/algorithms.ts'
 import type { Finding } from '../boot-finding.ts'
 import { COMMAND_LINE_PREFIX, escapePythonRegex } from '../command-line-pattern.ts'
-import type { FirmwareState, KernelState } from '../reference-state.ts'
+import { type FirmwareState, type KernelDigests, type KernelState, kernelMembers } from '../reference-state.ts'
 import type { SeenEvent } from '../see-events.ts'
 import { type Run, textOf } from './run.ts'
 
@@ -46,11 +47,12 @@ function firmwareDifferences(firmware: FirmwareState, { parts, bank }: Run): Dif
 /** Shim, GRUB, kernel, initrd and command line must be those of one alternative, together (policies C.6). */
 export function judgeKernel(run: Run): Finding[] {
   const { state, bank } = run
-  if (bank !== 'sha256') {
-    const reason = `kernels of the reference state hold SHA-256 digests, and the quote is over ${bank}: nothing vouches for the SHA-256 digests of the log`
-    return [{ seen: null, reason }]
-  }
-  const differences = closest(state.kernels, (kernel) => kernelDifferences(kernel, run))
+  const ways = state.kernels.flatMap((kernel) => {
+    const digests = kernel.digests.get(bank)
+    return digests ? [{ ...kernel, ...digests }] : []
+  })
+  if (ways.length === 0 && state.kernels.length > 0) return [{ seen: null, reason: noDigests(state.kernels, bank) }]
+  const differences = closest(ways, (kernel) => kernelDifferences(kernel, run))
   if (differences === null) return [{ seen: null, reason: 'kernels of the reference state is empty: it accepts no kernel' }]
   const accept = kernelOf(run)
   return differences.map((difference) => ({
@@ -64,7 +66,12 @@ export function judgeKernel(run: Run): Finding[] {
   }))
 }
 
-function kernelDifferences(kernel: KernelState, { state, parts }: Run): Difference[] {
+function noDigests(kernels: readonly KernelState[], bank: HashName): string {
+  const known = [...new Set(kernels.flatMap(({ digests }) => [...digests.keys()]))].join(' and ')
+  return `kernels of the reference state have digests of ${known}, and the quote is over ${bank}: nothing vouches for the ${known} digests of the log`
+}
+
+function kernelDifferences(kernel: KernelState & KernelDigests, { state, parts }: Run): Difference[] {
   const applications = [kernel.shim, kernel.grub, ...(state.hasSecureBoot ? [kernel.kernel] : [])]
   const isTwice = state.hasSecureBoot && parts.applications.length === 4
   // with Secure Boot the kernel was judged as an application, and what GRUB read counts only by being one file
@@ -122,7 +129,7 @@ function closest<T>(alternatives: readonly T[], compare: (alternative: T) => Dif
 }
 
 /** The alternative that the log itself would be; null when it is not the boot of one kernel. */
-function kernelOf({ state, parts }: Run): Record<string, string> | null {
+function kernelOf({ state, bank, parts }: Run): Record<string, string> | null {
   const [shim, grub, ...kernels] = parts.applications.map((seen) => seen.digest)
   const [file] = parts.kernelFiles
   const kernel = state.hasSecureBoot ? kernels[0] : file?.digest
@@ -131,11 +138,12 @@ function kernelOf({ state, parts }: Run): Record<string, string> | null {
   const initrd = parts.initrds[0]?.digest
   const commandLine = parts.commandLines[0] ? textOf(parts.commandLines[0]).slice(COMMAND_LINE_PREFIX.length) : ''
   if (!isBoot || !single || commandLine.length > MAX_COMMAND_LINE || !shim || !grub || !kernel || !initrd) return null
+  const members = kernelMembers(state.hasSecureBoot)
   return {
-    shim_authcode_sha256: `0x${shim}`,
-    grub_authcode_sha256: `0x${grub}`,
-    [state.hasSecureBoot ? 'kernel_authcode_sha256' : 'vmlinuz_plain_sha256']: `0x${kernel}`,
-    initrd_plain_sha256: `0x${initrd}`,
+    [members.shim + bank]: `0x${shim}`,
+    [members.grub + bank]: `0x${grub}`,
+    [members.kernel + bank]: `0x${kernel}`,
+    [members.initrd + bank]: `0x${initrd}`,
     kernel_cmdline: escapePythonRegex(commandLine),
   }
 }

@@ -1,6 +1,6 @@
 import type { IntegrityQuote } from '../../../core/api/agent.ts'
 import type { IdentityQuote } from '../../../core/api/identity-quote.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { splitRawLines } from '../../../core/evidence/raw-lines.ts'
 import { IMA_PCR, pcrsOfMask } from '../../../core/tpm/pcr-selection.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
@@ -119,6 +119,6 @@ const algorithms = ({ ak }: AgentContext, version: string) => ({
 const invalid = (message: string) => new KeylimeError('invalid_request', message)
 
 function unavailable(error: Error, logger: AgentContext['logger']): KeylimeError {
-  logger.error(`no quote: ${error.message}`)
+  logger.error(`no quote: ${error.message}`, isKeylimeError(error) && error.hint ? { hint: error.hint } : {})
   return new KeylimeError('tpm_failed', 'Unable to retrieve quote', { cause: error })
 }

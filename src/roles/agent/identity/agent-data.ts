@@ -2,10 +2,10 @@ import { z } from 'zod'
 import { isKeylimeError } from '../../../core/errors.ts'
 import type { HashName } from '../../../core/tpm/algorithms.ts'
 import { sized } from '../../../core/tpm/byte-writer.ts'
+import type { SigningName } from '../../../core/tpm/templates.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import type { SigningName } from '../../../io/tpm/ak.ts'
 import type { KeyBlob } from '../../../io/tpm/tpm.ts'
 
 /** The attestation key that an agent keeps over restarts, in the form of upstream's `agent_data.json` (protocol 2.2). */
@@ -18,7 +18,7 @@ export interface AgentData {
 }
 
 const HASH_WORDS: Record<HashName, string> = { sha1: 'Sha1', sha256: 'Sha256', sha384: 'Sha384', sha512: 'Sha512' }
-const SIGN_WORDS: Record<SigningName, string> = { rsassa: 'RsaSsa', ecdsa: 'EcDsa' }
+const SIGN_WORDS: Record<SigningName, string> = { rsassa: 'RsaSsa', rsapss: 'RsaPss', ecdsa: 'EcDsa' }
 
 const bytes = z.array(z.number().int().min(0).max(255)).max(8192)
 const shape = z.object({ ak_hash_alg: z.string(), ak_sign_alg: z.string(), ak_public: bytes, ak_private: bytes, ek_hash: bytes })

@@ -11,16 +11,16 @@ export interface DeliveryRecord {
   script: 'none' | 'pending' | 'started' | 'done'
 }
 
-const NAME = '.delivery.json'
+export const DELIVERY_RECORD = '.delivery.json'
 const shape = z.object({ delivery: z.string(), script: z.enum(['none', 'pending', 'started', 'done']) })
 
 export function readDeliveryRecord(secure: string): DeliveryRecord | null {
   try {
-    return shape.parse(JSON.parse(fs.readFileSync(path.join(secure, NAME), 'utf8')))
+    return shape.parse(JSON.parse(fs.readFileSync(path.join(secure, DELIVERY_RECORD), 'utf8')))
   } catch {
     return null
   }
 }
 
 export const writeDeliveryRecord = (secure: string, record: DeliveryRecord): Promise<void> =>
-  writeFileAtomic(path.join(secure, NAME), JSON.stringify(record), 0o600)
+  writeFileAtomic(path.join(secure, DELIVERY_RECORD), JSON.stringify(record), 0o600)

@@ -9,9 +9,9 @@ import type { SecureMount } from '../../../io/files/secure-mount.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { runScript, type ScriptResult } from '../../../io/programs/run-script.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
-import { readDeliveryRecord, writeDeliveryRecord } from './delivery-record.ts'
+import { type DeliveryRecord, readDeliveryRecord, writeDeliveryRecord } from './delivery-record.ts'
 import { ScriptHandover } from './script-handover.ts'
-import { type PayloadNames, type Unpacked, unpackPayload } from './unpack-payload.ts'
+import { clearCutOff, type PayloadNames, type Unpacked, unpackPayload } from './unpack-payload.ts'
 
 export interface PayloadReceiverOptions {
   agentId: string
@@ -56,16 +56,19 @@ export class PayloadReceiver {
     return this.#progress
   }
 
-  /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. */
+  /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. What it had half unpacked is told. */
   resume(): void {
     this.#enqueue(async () => {
       const { secure, names, inbox, logger } = this.#options
+      const isCutOff = await clearCutOff(secure.directory, names)
       const record = readDeliveryRecord(secure.directory)
       const directory = path.join(secure.directory, 'unzipped')
+      if (record) this.#progress = progressOf(record)
       if (record) inbox.payloadUnpacked(directory)
       if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it is not run again')
-      if (record?.script !== 'pending') return
-      await this.#runScript({ isArchive: true, directory, script: path.join(directory, names.script), files: 0 }, record.delivery)
+      if (record?.script === 'pending')
+        await this.#runScript({ isArchive: true, directory, script: path.join(directory, names.script), files: 0 }, record.delivery)
+      if (isCutOff) throw cutOff()
     })
   }
 
@@ -132,8 +135,7 @@ export class PayloadReceiver {
       return
     }
     const plaintext = openPayload(k, sealed)
-    const unpacked = await unpackPayload(secure.directory, { k, plaintext }, names, logger).finally(() => plaintext.fill(0))
-    await writeDeliveryRecord(secure.directory, { delivery, script: unpacked.script ? 'pending' : 'none' })
+    const unpacked = await unpackPayload(secure.directory, { k, plaintext, delivery }, names, logger).finally(() => plaintext.fill(0))
     this.#progress = { ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' }
     logger.info('payload unpacked', { zip: unpacked.isArchive, files: unpacked.files, directory: unpacked.directory })
     inbox.payloadUnpacked(unpacked.directory)
@@ -178,6 +180,19 @@ export class PayloadReceiver {
       })
   }
 }
+
+/** What can be said after a restart; how many files there were is not known any more. */
+const progressOf = ({ script }: DeliveryRecord): DeliveryProgress => ({
+  ...NO_DELIVERY,
+  state: 'unpacked',
+  script: ({ none: 'none', pending: 'running', started: 'failed', done: 'done' } as const)[script],
+  script_error: script === 'started' ? 'the agent ended while it ran' : null,
+})
+
+const cutOff = () =>
+  new KeylimeError('conflict', 'the agent ended while it unpacked a payload, and its key is gone with it', {
+    hint: 'deliver the payload again with `keylime tenant update`',
+  })
 
 /** Why the script did not end well, in short; null when it did. */
 function scriptFailure({ exitCode, signal, timedOut, startError, reason }: ScriptResult, limitSeconds: number): string | null {

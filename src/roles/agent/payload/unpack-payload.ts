@@ -5,6 +5,7 @@ import { type ArchiveLimits, DEFAULT_ARCHIVE_LIMITS, looksLikeZip } from '../../
 import { parseActionList } from '../../../core/revocation/action-list.ts'
 import { type OpenArchive, openArchive } from '../../../io/files/unzip.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { DELIVERY_RECORD, writeDeliveryRecord } from './delivery-record.ts'
 
 export interface PayloadNames {
   /** `enc_keyname` */
@@ -28,36 +29,46 @@ export interface Unpacked {
 /**
  * Writes a decrypted payload below `secure`, in both layouts (protocol 5.4 and 10): `unzipped/` as upstream's Rust agent (key raw, plaintext, contents of
  * the zip) and beside it as its Python agent (key as base64; the plaintext when it is no zip). Everything is judged first; then `unzipped/` appears
- * whole or not at all. Files get 0600, those to be run 0700.
+ * whole or not at all, and last: with its record, from which a restarted agent goes on. Files get 0600, those to be run 0700.
  * @throws KeylimeError `archive_refused` (nothing was changed) or `file_failed`.
  */
 export async function unpackPayload(
   secure: string,
-  content: { k: Buffer; plaintext: Buffer },
+  content: { k: Buffer; plaintext: Buffer; delivery: string },
   names: PayloadNames,
   logger: Logger,
 ): Promise<Unpacked> {
   const isArchive = names.extractZip && looksLikeZip(content.plaintext)
   const archive = isArchive ? await openArchive(content.plaintext, limitsOf(secure)) : null
-  const building = path.join(secure, 'unzipped.new')
+  const building = path.join(secure, BUILDING)
   const directory = path.join(secure, 'unzipped')
-  await clearPayload(secure, names)
-  fs.mkdirSync(building, { mode: 0o700 })
+  await makeRoom(secure, names)
   try {
     await archive?.extract(building)
     makeWay(building, names, logger)
     writeOwnFiles(building, content, names, { archive, logger })
     markExecutables(building, names, isArchive, logger)
+    fs.writeFileSync(path.join(secure, names.key), content.k.toString('base64'), { mode: 0o600 })
+    if (!isArchive) fs.linkSync(path.join(building, names.payload), path.join(secure, names.payload))
+    const hasScript = isArchive && names.script !== '' && isPlainFile(path.join(building, names.script))
+    await writeDeliveryRecord(secure, { delivery: content.delivery, script: hasScript ? 'pending' : 'none' })
     fs.renameSync(building, directory)
+    return { isArchive, directory, script: hasScript ? path.join(directory, names.script) : null, files: archive?.plan.files.length ?? 1 }
   } catch (error) {
-    fs.rmSync(building, { recursive: true, force: true })
+    await clear(secure, [DELIVERY_RECORD, names.key, names.payload, BUILDING])
     throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? full(secure, error) : error
   }
-  fs.writeFileSync(path.join(secure, names.key), content.k.toString('base64'), { mode: 0o600 })
-  if (!isArchive) fs.linkSync(path.join(directory, names.payload), path.join(secure, names.payload))
-  const script = path.join(directory, names.script)
-  const hasScript = isArchive && names.script !== '' && isPlainFile(script)
-  return { isArchive, directory, script: hasScript ? script : null, files: archive?.plan.files.length ?? 1 }
+}
+
+/** There while a payload is unpacked, and after an agent that was killed meanwhile. */
+const BUILDING = 'unzipped.new'
+
+/** Removes what a killed agent has left of an unpacking. @returns whether there was one: what it unpacked is lost, and with it perhaps the payload before. */
+export async function clearCutOff(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): Promise<boolean> {
+  if (!fs.existsSync(path.join(secure, BUILDING))) return false
+  if (!fs.existsSync(path.join(secure, 'unzipped'))) await clear(secure, [DELIVERY_RECORD, names.key, names.payload])
+  await clear(secure, [BUILDING])
+  return true
 }
 
 const full = (secure: string, cause: unknown) =>
@@ -66,10 +77,15 @@ const full = (secure: string, cause: unknown) =>
     hint: 'raise secure_size in agent.conf, or send less',
   })
 
-/** Removes what an earlier payload, or an unpacking that was cut off, left. */
-async function clearPayload(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): Promise<void> {
-  for (const name of ['unzipped.new', 'unzipped', names.key, names.payload])
-    await fs.promises.rm(path.join(secure, name), { recursive: true, force: true })
+/** Removes an earlier payload: its record first, and only when it shows that another one is begun. */
+async function makeRoom(secure: string, names: Pick<PayloadNames, 'key' | 'payload'>): Promise<void> {
+  await clear(secure, [BUILDING])
+  fs.mkdirSync(path.join(secure, BUILDING), { mode: 0o700 })
+  await clear(secure, ['unzipped', DELIVERY_RECORD, names.key, names.payload])
+}
+
+async function clear(secure: string, names: readonly string[]): Promise<void> {
+  for (const name of names) await fs.promises.rm(path.join(secure, name), { recursive: true, force: true })
 }
 
 /** Unpacked it must fit into the tmpfs; what stands there now goes first. */

@@ -5,7 +5,6 @@ import { keepCrlRight } from '../../../authority/keep-crl-right.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
 import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
-import { removeLeftovers } from '../../../io/files/atomic-file.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { CaConfig } from '../open-ca.ts'
@@ -45,9 +44,6 @@ export async function startListener({ access, config, notifier, logger }: Listen
   const notifierFile = notifierPath(access.directory, notifier)
   const inbox = createRevocationInbox({ access, watch, notifierFile, logger })
   const context: ListenerContext = { watch, inbox, logger, certificate: certificate.pem, now: access.now }
-  await removeLeftovers(access.directory, access.now()).catch((error: Error) =>
-    logger.warn(`leftovers cannot be removed: ${error.message}`),
-  )
   await keepCrlRight({ access, watch, logger })
   const options = { host: values.listen_ip, versions: API_VERSIONS, bodyRoomBytes: BODY_ROOM, logger }
   const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values

@@ -143,6 +143,9 @@ function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agen
     : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
 }
 
+/** See `database_put_back` in the verifier's audit log. */
+const WITHHELD = 'withheld, because an older database of the verifier was put back: deliver again with `keylime tenant update`'
+
 function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
   const { agentId, registered, status } = result
   const rows: string[][] = [['agent', agentId]]
@@ -154,7 +157,8 @@ function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: num
   }
   if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
   rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
-  if (status.v_released !== undefined && status.v_released !== null) rows.push(['key share', status.v_released ? 'released' : 'kept back'])
+  if (status.v_released !== undefined && status.v_released !== null)
+    rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
   const payload = 'payload' in result ? payloadText(result.payload) : null
   if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)

@@ -61,6 +61,7 @@ function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, q
     attestation_period: `${quoteInterval}s`,
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: state.vState === 'delivered',
+    v_withheld: state.vState === 'withheld',
   }
 }
 
@@ -94,6 +95,7 @@ function unreadableView(agentId: string, defect: string, { verifierId, quoteInte
     attestation_period: `${quoteInterval}s`,
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: false,
+    v_withheld: false,
   }
 }
 

@@ -20,7 +20,7 @@ export interface LoopOptions {
   carryV: CarryV
   /** Makes the verifier known to a machine that answers; never throws, and says nothing of the machine. */
   introduce(agent: ManagedAgent): Promise<void>
-  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. */
+  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one. */
   recorded(): Promise<void>
   clock: Clock
   logger: Logger
@@ -97,7 +97,12 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   async function release(agent: ManagedAgent): Promise<void> {
     const { epoch } = agent
     const isStale = () => agent.removed || agent.epoch !== epoch
-    await options.recorded() // that V leaves, and to which key, is in the audit log before it does
+    try {
+      await options.recorded() // that V leaves, and to which key, is in the audit log before it does
+    } catch (error) {
+      logger.error(`agent ${agent.enrolment.agentId}: V waits: ${causeChain(error).join(': ')}`)
+      return schedule(agent, UNSTORED_SECONDS, false)
+    }
     if (isStale()) return // the operator said something else meanwhile
     const event = await options.carryV(agent)
     if (isStale()) return

@@ -16,6 +16,7 @@ export const createMeasuredBoot: PolicyAction<Arguments> = {
       .example('keylime policy create measured-boot -i -e uefi.bin -o boot.json', 'of a machine without Secure Boot')
       .option('event-log', file('Boot log (/sys/kernel/security/tpm0/binary_bios_measurements)', ['e', 'eventlog-file']))
       .option('without-secureboot', { type: 'boolean', alias: ['i'], describe: 'Secure Boot is off in the log, and may be off' })
+      .option('bank', file('Bank of the quotes (tpm_hash_alg of the agent); default: sha256, or what a log without it has'))
       .option('output', output),
 
   run: async (argv) => writeResult(await createMeasuredBootPolicy(argv, tell), argv.output),

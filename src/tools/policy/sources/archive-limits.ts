@@ -4,6 +4,7 @@ import { ByteStream } from '../../../core/archive/byte-stream.ts'
 import { FileDigests } from '../../../core/archive/file-digests.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
+import type { ListedDigest } from '../../../core/packages/rpm-index.ts'
 import { unreadable } from '../../../io/files/read-file.ts'
 import type { DigestSourceContext } from '../digest-source.ts'
 
@@ -49,19 +50,26 @@ export async function withStream<T>(source: AsyncIterable<Uint8Array>, work: (st
 }
 
 /** The same bytes; at their end they must have this SHA-256. */
-export async function* withSha256(source: AsyncIterable<Uint8Array>, expected: string): AsyncGenerator<Uint8Array> {
-  const hash = createHash('sha256')
+export const withSha256 = (source: AsyncIterable<Uint8Array>, hex: string): AsyncGenerator<Uint8Array> =>
+  withDigest(source, { algorithm: 'sha256', hex })
+
+/** The same bytes; at their end they must have this digest. */
+export async function* withDigest(source: AsyncIterable<Uint8Array>, expected: ListedDigest): AsyncGenerator<Uint8Array> {
+  const hash = createHash(expected.algorithm)
   for await (const piece of source) {
     hash.update(piece)
     yield piece
   }
-  checkSha256(hash.digest('hex'), expected)
+  checkDigest(hash.digest('hex'), expected)
 }
 
 /** @throws KeylimeError `refused`. */
-export function checkSha256(got: string, expected: string): void {
-  if (got !== expected)
-    throw new KeylimeError('refused', `has SHA-256 ${got}, the repository’s list says ${expected}`, {
+export const checkSha256 = (got: string, hex: string): void => checkDigest(got, { algorithm: 'sha256', hex })
+
+function checkDigest(got: string, { algorithm, hex }: ListedDigest): void {
+  const name = algorithm.replace('sha', 'SHA-')
+  if (got !== hex)
+    throw new KeylimeError('refused', `has ${name} ${got}, the repository’s list says ${hex}`, {
       hint: 'it was changed or is being updated: fetch it again, and do not use it before the two agree',
     })
 }

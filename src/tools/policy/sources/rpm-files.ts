@@ -5,11 +5,11 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { loggedName } from '../../../core/ima/collect-digests.ts'
 import { addDigest } from '../../../core/ima/policy-document.ts'
 import { type RpmFiles, readRpmFiles } from '../../../core/packages/rpm-header.ts'
-import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
+import { type ListedDigest, packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
 import { decompress } from '../../../io/files/decompress.ts'
 import type { DigestSource, DigestSourceContext } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import { AT_ONCE, naming, readable, withSha256, withStream } from './archive-limits.ts'
+import { AT_ONCE, naming, readable, withDigest, withStream } from './archive-limits.ts'
 import { textOf } from './deb-repository.ts'
 import { orNone, RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
 
@@ -26,13 +26,13 @@ export const rpmFiles: DigestSource<RpmFilesOptions> = {
 
   async collect(options, context) {
     const { rpmPackage, localRpmRepo, maxWorkers } = options
-    const packages = new Map<string, string | undefined>((rpmPackage ?? []).map((file) => [file, undefined]))
-    if (localRpmRepo) for (const [file, sha256] of await packagesBelow(localRpmRepo, options, context)) packages.set(file, sha256)
+    const packages = new Map<string, ListedDigest | undefined>((rpmPackage ?? []).map((file) => [file, undefined]))
+    if (localRpmRepo) for (const [file, digest] of await packagesBelow(localRpmRepo, options, context)) packages.set(file, digest)
     const report = rpmReport(context)
-    await runParallel(packages, maxWorkers ?? AT_ONCE, async ([file, sha256]) => {
+    await runParallel(packages, maxWorkers ?? AT_ONCE, async ([file, digest]) => {
       report.add(
         file,
-        await naming(file, () => (sha256 === undefined ? withStream(readable(file), readRpmFiles) : readWhole(readable(file), sha256))),
+        await naming(file, () => (digest === undefined ? withStream(readable(file), readRpmFiles) : readWhole(readable(file), digest))),
       )
       context.progress(`${report.count} of ${packages.size} packages: ${file}`)
     })
@@ -40,9 +40,9 @@ export const rpmFiles: DigestSource<RpmFilesOptions> = {
   },
 }
 
-/** The files of a package that must have this SHA-256: it is read to its end, where that is checked. */
-export const readWhole = (source: AsyncIterable<Uint8Array>, sha256: string): Promise<RpmFiles> =>
-  withStream(withSha256(source, sha256), async (stream) => {
+/** The files of a package that must have this digest: it is read to its end, where that is checked. */
+export const readWhole = (source: AsyncIterable<Uint8Array>, digest: ListedDigest): Promise<RpmFiles> =>
+  withStream(withDigest(source, digest), async (stream) => {
     const files = await readRpmFiles(stream)
     for await (const _rest of stream.rest());
     return files
@@ -52,10 +52,15 @@ export const readWhole = (source: AsyncIterable<Uint8Array>, sha256: string): Pr
 export function rpmReport({ parts, algorithm, tell }: DigestSourceContext) {
   const weak: string[] = []
   const others = new Set<string>()
+  let sources = 0
   return {
     count: 0,
-    add(name: string, { digests, algorithm: recorded }: RpmFiles): void {
+    add(name: string, { digests, algorithm: recorded, isSource }: RpmFiles): void {
       this.count++
+      if (isSource) {
+        sources++
+        return
+      }
       if (digests.size > 0 && (recorded === 'md5' || recorded === 'sha224' || recorded === 'unknown')) {
         weak.push(name)
         return
@@ -65,6 +70,7 @@ export function rpmReport({ parts, algorithm, tell }: DigestSourceContext) {
     },
     end(): void {
       if (weak.length > 0) tell(`${weak.length} packages have digests that no kernel measures and are left out, the first is ${weak[0]}`)
+      if (sources > 0) tell(`${sources} source packages are left out: nothing of them is installed`)
       for (const other of others)
         tell(
           `packages have ${other} digests: a kernel that measures with ${algorithm} does not match them (boot it with ima_hash=${other})`,
@@ -74,15 +80,15 @@ export function rpmReport({ parts, algorithm, tell }: DigestSourceContext) {
   }
 }
 
-/** All .rpm below a directory, with the SHA-256 that its `repodata` says, whose signature must be good if it has one. */
+/** All .rpm below a directory, with the digest that its `repodata` says, whose signature must be good if it has one. */
 async function packagesBelow(
   directory: string,
   options: SignatureOptions,
   context: DigestSourceContext,
-): Promise<Map<string, string | undefined>> {
+): Promise<Map<string, ListedDigest | undefined>> {
   const { tell } = context
   const names = await naming(directory, () => fs.readdir(directory, { recursive: true }))
-  const packages = new Map<string, string | undefined>(
+  const packages = new Map<string, ListedDigest | undefined>(
     names.filter((name) => name.endsWith('.rpm')).map((name) => [path.join(directory, name), undefined]),
   )
   if (packages.size === 0) throw new KeylimeError('not_found', `there are no .rpm files below ${directory}`)
@@ -96,11 +102,11 @@ async function packagesBelow(
   const list = signature ? await keys.content({ name: repomd, data, signature, ownKey: await orNone(fs.readFile(`${repomd}.key`)) }) : data
   const primary = await naming(repomd, async () => primaryOf(list.toString('utf8')))
   const file = path.join(directory, primary.path)
-  for (const { path: name, sha256 } of await naming(file, async () =>
-    packagesOf(await unpackedText(withSha256(readable(file), primary.sha256))),
+  for (const { path: name, digest } of await naming(file, async () =>
+    packagesOf(await unpackedText(withDigest(readable(file), primary.digest))),
   ))
-    if (packages.has(path.join(directory, name))) packages.set(path.join(directory, name), sha256)
-  const unlisted = [...packages.values()].filter((sha256) => sha256 === undefined).length
+    if (packages.has(path.join(directory, name))) packages.set(path.join(directory, name), digest)
+  const unlisted = [...packages.values()].filter((digest) => digest === undefined).length
   if (unlisted > 0) tell(`${unlisted} of ${packages.size} packages are not in the repodata and are taken as they are`)
   return packages
 }

@@ -1,10 +1,11 @@
+import { KeylimeError } from '../../../core/errors.ts'
 import { choosePackages } from '../../../core/packages/choose-packages.ts'
 import { type RpmPackage, readRpmFiles } from '../../../core/packages/rpm-header.ts'
-import { packagesOf, primaryOf } from '../../../core/packages/rpm-index.ts'
+import { packagesOf, primaryOf, type RpmListed } from '../../../core/packages/rpm-index.ts'
 import { download, downloadAll } from '../../../io/http/download.ts'
 import type { DigestSource } from '../digest-source.ts'
 import { runParallel } from '../run-parallel.ts'
-import { AT_ONCE, MAX_INDEX, naming, withSha256, withStream } from './archive-limits.ts'
+import { AT_ONCE, MAX_INDEX, naming, withDigest, withStream } from './archive-limits.ts'
 import { orNull } from './deb-repository.ts'
 import { RepositoryKeys, RPM_KEYRINGS, type SignatureOptions } from './repository-signature.ts'
 import { readWhole, rpmReport, unpackedText } from './rpm-files.ts'
@@ -30,9 +31,14 @@ export const rpmRepository: DigestSource<RpmRepositoryOptions> = {
     const keys = await RepositoryKeys.open(options, RPM_KEYRINGS, context)
     const repomd = await fetchRepomd(root, keys)
     const primary = await naming(repomd.name, async () => primaryOf(repomd.data.toString('utf8')))
-    const list = `${root}${primary.path}`
-    const listed = await naming(list, async () => packagesOf(await unpackedText(withSha256((await download(list)).body, primary.sha256))))
-    const packages = await naming(root, async () => choosePackages(listed, options.package))
+    const list = urlOf(root, primary)
+    const listed = await naming(list, async () => packagesOf(await unpackedText(withDigest((await download(list)).body, primary.digest))))
+    const packages = await naming(root, async () =>
+      choosePackages(
+        listed.filter(({ isSource }) => !isSource),
+        options.package,
+      ),
+    )
     context.tell(
       repomd.signer === null
         ? `${repomd.name}: ${repomd.reason}; its packages are asked for their own signatures`
@@ -40,23 +46,33 @@ export const rpmRepository: DigestSource<RpmRepositoryOptions> = {
     )
     const report = rpmReport(context)
     let unproved = 0
-    await runParallel(packages, maxWorkers ?? AT_ONCE, async ({ path, sha256 }) => {
-      const url = `${root}${path}`
+    await runParallel(packages, maxWorkers ?? AT_ONCE, async (listedPackage) => {
+      const url = urlOf(root, listedPackage)
       const files = await naming(url, () => readHeaders(url))
       const verdict = await keys.verdictOn({ name: url, data: files.header, signature: files.signature })
       if (verdict.outcome === 'good') report.add(url, files)
-      else if (repomd.signer !== null) report.add(url, await naming(url, async () => readWhole((await download(url)).body, sha256)))
+      else if (repomd.signer !== null)
+        report.add(url, await naming(url, async () => readWhole((await download(url)).body, listedPackage.digest)))
       else {
         keys.refuseUnproved(url, verdict.reason)
         unproved++
         report.add(url, files)
       }
-      context.progress(`${report.count} of ${packages.length} packages: ${path}`)
+      context.progress(`${report.count} of ${packages.length} packages: ${listedPackage.path}`)
     })
     if (unproved > 0)
       context.tell(`warning: ${unproved} of ${packages.length} packages are signed by nobody whose key is here, and taken as they are`)
     report.end()
   },
+}
+
+/** Packages of a composed repository lie elsewhere (`xml:base`). @throws KeylimeError `invalid_request` for a place that is not on the network. */
+function urlOf(root: string, { base, path }: RpmListed): string {
+  if (base === null) return `${root}${path}`
+  if (/^https?:\/\//.test(base)) return `${base}${base.endsWith('/') ? '' : '/'}${path}`
+  throw new KeylimeError('invalid_request', `${path} is at ${JSON.stringify(base.slice(0, 100))}, which is not on the network`, {
+    hint: 'copy the repository with its packages into a directory, and give --local-rpm-repo',
+  })
 }
 
 interface Repomd {

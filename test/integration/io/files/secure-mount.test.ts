@@ -88,6 +88,34 @@ asRoot('a plain directory bound over itself on a disk is refused', () => {
   expect(() => open()).toThrow(refusal(/not a tmpfs/))
 })
 
+asRoot('a directory that is not the mount which mountinfo shows at its path is refused, be it on another tmpfs or on none', () => {
+  const under = path.join(base, 'under')
+  directory = path.join(under, 'secure')
+  mount(directory, '-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs')
+  for (const [type, words] of [
+    ['tmpfs', /the open directory is on device \d+:\d+, the mount on \d+:\d+/],
+    ['ramfs', /the open directory is not on a tmpfs/],
+  ] as const) {
+    mount(under, '-t', type, type) // hides the good one, which mountinfo still lists
+    fs.mkdirSync(directory, { mode: 0o700 })
+    expect(() => open()).toThrow(refusal(words))
+  }
+})
+
+asRoot('where the kernel can do without, nothing of it goes to swap', () => {
+  const plain = path.join(base, 'plain')
+  fs.mkdirSync(plain)
+  let canDo = true
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'noswap', 'tmpfs', plain], { stdio: 'ignore' })
+    mounts.push(plain)
+  } catch {
+    canDo = false // before Linux 6.4
+  }
+  open()
+  expect(execFileSync('findmnt', ['-no', 'FS-OPTIONS', directory], { encoding: 'utf8' }).includes('noswap')).toBe(canDo)
+})
+
 asRoot('a link in its place is refused, wherever it leads', () => {
   const other = path.join(base, 'other')
   mount(other, '-t', 'tmpfs', '-o', 'mode=0700', 'tmpfs')

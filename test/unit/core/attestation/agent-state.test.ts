@@ -68,6 +68,7 @@ test('V is never retried without a fresh quote, and its failures come to an end'
 test('a failed quote is announced once for each rise in severity', () => {
   const first = run({ ...start, operational: 3 }, bad(lenient))
   expect(first.effects.map((e) => e.do)).toEqual(['record', 'announce', 'ask_quote'])
+  expect(first.effects.at(-1)).toEqual({ do: 'ask_quote', afterSeconds: 0, partial: true }) // at once
   expect(first.state).toMatchObject({ operational: 9, announcedSeverity: 0 })
   expect(run(first.state, bad(lenient)).effects.map((e) => e.do)).toEqual(['record', 'ask_quote'])
   const worse = run(first.state, bad())
@@ -106,7 +107,7 @@ test('stop rests, reactivate forgets what was announced', () => {
   expect(run(start, { type: 'stopped' })).toMatchObject({ state: { operational: 10 }, effects: [] })
   expect(run({ ...start, operational: 9, retries: 3, announcedSeverity: 6 }, { type: 'reactivated' })).toMatchObject({
     state: { operational: 1, retries: 0, announcedSeverity: null },
-    effects: [{ do: 'ask_quote', partial: false }],
+    effects: [{ do: 'ask_quote', afterSeconds: 0, partial: false }],
   })
 })
 

@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { genuineQuote } from '../../../../src/core/attestation/genuine-quote.ts'
 import { judgeReply, type KnownAgent } from '../../../../src/core/attestation/verify-evidence.ts'
 import type { ImaPolicy } from '../../../../src/core/ima/ima-policy.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
@@ -51,6 +52,16 @@ test('evidence that meets the policy passes and gives the transport key that its
     clockInfo: { clock: 1000n },
     algorithms: { hash: 'sha256', encryption: 'ecc256', signing: 'ecdsa' },
   })
+})
+
+test('where every algorithm counts that can be judged, one that cannot is refused all the same', () => {
+  const question = { ak: parsePublicArea(ak.public), nonce: NONCE, accepted: null, pcrs: null, clockInfo: null }
+  const algorithms = { hash: 'md5', encryption: 'ecc256', signing: 'ecdsa' }
+  const judged = genuineQuote({ quote: String(replyOf(agentOf()).quote), algorithms } as never, question)
+  expect(judged).toMatchObject({ ok: false, failures: [{ eventId: 'qoute_validation.invalid_hash_alg', context: { got: 'md5' } }] })
+  expect(
+    genuineQuote({ quote: String(replyOf(agentOf()).quote), algorithms: { ...algorithms, hash: 'sha256' } } as never, question).ok,
+  ).toBe(true)
 })
 
 test('a PCR that is not what the policy wants is named with what was found and what was expected', () => {

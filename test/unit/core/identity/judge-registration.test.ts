@@ -1,4 +1,4 @@
-import { createHash, createPublicKey } from 'node:crypto'
+import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import type { RegistrationRequest } from '../../../../src/core/api/registrar.ts'
 import { judgeRegistration, type RegistrationRules } from '../../../../src/core/identity/judge-registration.ts'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
@@ -99,6 +99,16 @@ test.each<[string, RegistrationRequest, RegExp]>([
   expect(refusal(request)).toMatch(reason)
 })
 
+test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where a default template has it', async (modulusLength) => {
+  const { pem: ekcert } = await leaf(MAKER, 'EK', { pair: generateKeyPairSync('rsa', { modulusLength }) })
+  const words = modulusLength === 2048 ? 'not refused' : 'no default EK template fits the certificate’s RSA key'.replace('’', "'")
+  expect(refusal({ aik_tpm: AK.public, ekcert })).toContain(words)
+})
+
+test.each(['ekcert', 'iak_cert', 'idevid_cert', 'mtls_cert'] as const)('a refusal names %s as the field that is wrong', (field) => {
+  expect(refusal({ ...plain, [field]: 'AAAA' })).toContain(`${field} is no certificate`)
+})
+
 test('no refusal repeats a private key', () => {
   expect(refusal({ ...plain, mtls_cert: PRIVATE_KEY })).not.toContain(PRIVATE_KEY.slice(40, 80))
 })
@@ -114,6 +124,9 @@ test('without TLS the certificate is the word disabled', () => {
 test('an EK is taken from its certificate, unless no default template has such a key', async () => {
   const { ek } = judged({ aik_tpm: AK.public, ekcert: ekCertificate(EK) })
   expect(sameKey(ek.key, publicKeyOf(EK))).toBe(true)
+  const strong = generateKeyPairSync('ec', { namedCurve: 'P-384' })
+  const p384 = parsePublicArea(judged({ aik_tpm: AK.public, ekcert: (await leaf(MAKER, 'EK', { pair: strong })).pem }).record.ek)
+  expect([sameKey(p384.key, strong.publicKey), p384.nameAlg, p384.symmetric?.keyBits]).toEqual([true, 'sha384', 256])
   const rsa = await leaf(MAKER, 'EK', { pair: rsaPair() })
   expect(judged({ aik_tpm: AK.public, ekcert: rsa.pem }).ek).toMatchObject({ type: 'rsa', keyBits: 2048 })
   const edwards = handMade({
@@ -138,6 +151,10 @@ describe('an id that is taken', () => {
     const said = refusal({ ...plain, ...changes }, {}, plain)
     expect(said).toContain(`${forbidden} (`)
     expect(said).toContain(words)
+  })
+  test('another EK alone is enough to be another machine, whoever it shares the AK with', () => {
+    const bare = { ...plain, ekcert: undefined }
+    expect(refusal({ ...bare, ek_tpm: OTHER_EK.public }, {}, bare)).toContain(`${forbidden} (`)
   })
   test('with an id of its own, another EK is told as such', () => {
     const { record } = judgeRegistration('web1', plain, null, RULES)

@@ -234,3 +234,10 @@ test('arrays nested 100,000 deep are refused before they are parsed', () => {
   const deep = '['.repeat(100_000) + ']'.repeat(100_000)
   expect(() => parseRuntimePolicy(runtimePolicy().replace('"release":0', `"release":${deep}`))).toThrow('nested deeper than 64 levels')
 })
+
+test('a boot_aggregate of zeros, of a TPM without the bank of the kernel, is told as that and not as a machine with other firmware', () => {
+  const line = imaLine(`ima-ng sha256:${'0'.repeat(64)} boot_aggregate`)
+  const policy = imaPolicy(parseRuntimePolicy(runtimePolicy()), false)
+  const { failures } = policy.judge({ pcrs: quotedPcr10(pcr10After([line])), list: line, progress: FRESH_IMA, bootAggregates: [] })
+  expect(failures.map(({ context }) => context['meaning'])).toEqual([expect.stringContaining('found no PCR bank to make it of')])
+})

@@ -112,12 +112,38 @@ test('a good quote in another form is refused', () => {
   expect(reasonOf(`${text}${'A'.repeat(20_000)}`, expectedOf(ak))).toMatch(/at most 16384/)
 })
 
-test('a quote signed by RSASSA-PSS is refused, though its signature holds', () => {
-  const ak = keys[0]!
+const PSS = { padding: constants.RSA_PKCS1_PSS_PADDING }
+/** A quote of an RSA key as TPMs sign it whose scheme is RSASSA-PSS. */
+const pssQuote = (ak: SoftwareAk, saltLength: number) => {
   const { attest, blob } = softwareQuote(ak, { nonce, values })
-  const pss = sign('sha256', attest, { key: ak.privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
-  const signature = Buffer.concat([u16(TPM_ALG.RSAPSS), u16(TPM_ALG.SHA256), sized(pss)])
-  expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).toMatch(/RSAPSS quotes are not accepted/)
+  const head = Buffer.concat([u16(TPM_ALG.RSAPSS), u16(TPM_ALG.SHA256)])
+  return { attest, blob, signature: Buffer.concat([head, sized(sign('sha256', attest, { key: ak.privateKey, ...PSS, saltLength }))]) }
+}
+
+test.each([0, 32, 222])(
+  'a quote signed by RSASSA-PSS with a salt of %d bytes is accepted, and refused when a bit of it changes',
+  (salt) => {
+    const ak = keys[0]!
+    const { attest, signature, blob } = pssQuote(ak, salt)
+    expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak, { signing: 'rsapss' }))).toBe('accepted')
+    for (const part of [attest, signature]) {
+      part[part.length - 1]! ^= 1
+      expect(reasonOf(quoteText(attest, signature, blob), expectedOf(ak))).toMatch(/signature does not verify/)
+      part[part.length - 1]! ^= 1
+    }
+  },
+)
+
+test('a quote of another scheme than its reply says is refused: what was accepted is the scheme that it said', () => {
+  const [rsa, ecc] = keys as [SoftwareAk, SoftwareAk]
+  const { attest, signature, blob } = pssQuote(rsa, 32)
+  expect(reasonOf(quoteText(attest, signature, blob), expectedOf(rsa, { signing: 'rsassa' }))).toMatch(/another scheme than the reply says/)
+  for (const [ak, announced] of [
+    [rsa, 'rsapss'],
+    [rsa, 'ecdsa'],
+    [ecc, 'rsassa'],
+  ] as const)
+    expect(reasonOf(softwareQuote(ak, { nonce, values }).text, expectedOf(ak, { signing: announced }))).toMatch(/another scheme/)
 })
 
 test.each([4, 32, 255])('a signed selection of %d bytes is of no TPM that has 24 PCRs, and is not read', (selectBytes) => {

@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { pythonJson } from '../../../../src/core/python/python-json.ts'
-import { parseActionList } from '../../../../src/core/revocation/action-list.ts'
+import { ACTION_PREFIX, parseActionList } from '../../../../src/core/revocation/action-list.ts'
 import { asctime, parseRevocationMessage, revocationMessage, revokedSerial } from '../../../../src/core/revocation/message.ts'
 import { signRevocation, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
 
@@ -39,6 +39,12 @@ test.each([
   expect(JSON.parse(message)).toMatchObject({ agent_id: 'a1', event_id: facts.eventId, type: 'revocation', ...kept })
 })
 test('asctime pads the day with a blank', () => expect(asctime(new Date(2026, 10, 23, 15, 27, 46))).toBe('Mon Nov 23 15:27:46 2026'))
+test('asctime names the days and months of C', () => {
+  const days = Array.from({ length: 7 }, (_, i) => asctime(new Date(2026, 10, 22 + i)).slice(0, 3))
+  const months = Array.from({ length: 12 }, (_, month) => asctime(new Date(2026, month, 1)).slice(4, 7))
+  expect(days.join(' ')).toBe('Sun Mon Tue Wed Thu Fri Sat')
+  expect(months.join(' ')).toBe('Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec')
+})
 test('pythonJson escapes what Python escapes', () =>
   expect(pythonJson({ a: ['é\u007f😀', null, true, 1.5] })).toBe('{"a": ["\\u00e9\\u007f\\ud83d\\ude00", null, true, 1.5]}'))
 
@@ -85,6 +91,21 @@ test.each([
   ['[local_action_a "local_action_b" \'c\']', ['local_action_a', 'local_action_b', 'c'], []],
   ['a,a,b', ['a', 'b'], []],
   ['../evil,/bin/sh,ok,-x,a/b', ['ok'], ['../evil', '/bin/sh', '-x', 'a/b']],
+  ["'a' \"b\" ['c'] ", ['a', 'b', 'c'], []],
   ['', [], []],
   [' [ ] ', [], []],
 ])('action list %j', (list, names, refused) => expect(parseActionList(list)).toEqual({ names, refused }))
+test('of a list that is too long the first 256 names count', () => {
+  const names = Array.from({ length: 300 }, (_, i) => `a${i}`)
+  expect(parseActionList(names.join()).names).toEqual(names.slice(0, 256))
+})
+test('a name has 128 characters at most', () => {
+  expect(parseActionList(`${'a'.repeat(128)} ${'b'.repeat(129)}`)).toEqual({ names: ['a'.repeat(128)], refused: ['b'.repeat(129)] })
+})
+test('actions of a payload have the prefix that upstream’s have', () => expect(ACTION_PREFIX).toBe('local_action_'))
+test('the largest message that receivers take is kept as it is, one more character is not', () => {
+  const room = MAX_MESSAGE - revocationMessage({ ...facts, context: '' }).length
+  const fits = 'x'.repeat(room)
+  expect(JSON.parse(revocationMessage({ ...facts, context: fits })).context).toBe(fits)
+  expect(JSON.parse(revocationMessage({ ...facts, context: `${fits}x` })).context).toContain('too long for a notification')
+})

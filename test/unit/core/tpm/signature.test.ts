@@ -52,9 +52,10 @@ test('RSASSA and RSASSA-PSS hold as what they say they are, and not as the other
   const { privateKey, publicKey } = rsaPair()
   const plain = sign('sha256', DATA, privateKey)
   const pss = sign('sha256', DATA, { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 })
+  const longest = sign('sha256', DATA, { key: privateKey, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 222 })
   const holds = (algorithm: number, value: Buffer) =>
     verifySignature(signer(publicKey), DATA, parseSignature(Buffer.concat([head(algorithm, 'sha256'), sized(value)])))
-  expect([holds(TPM_ALG.RSASSA, plain), holds(TPM_ALG.RSAPSS, pss)]).toEqual([true, true])
+  expect([holds(TPM_ALG.RSASSA, plain), holds(TPM_ALG.RSAPSS, pss), holds(TPM_ALG.RSAPSS, longest)]).toEqual([true, true, true])
   expect([holds(TPM_ALG.RSASSA, pss), holds(TPM_ALG.RSAPSS, plain)]).toEqual([false, false])
 })
 

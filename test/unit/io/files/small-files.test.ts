@@ -1,6 +1,8 @@
 import fs from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
+import { jest } from '@jest/globals'
 import { writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
 import { readCertificateStore } from '../../../../src/io/files/certificate-store.ts'
 import { readIncludeDirectories } from '../../../../src/io/files/include-directory.ts'
@@ -26,6 +28,24 @@ describe('writeFileAtomic', () => {
     expect(fs.readFileSync(file, 'utf8')).toBe('new')
     expect(fs.statSync(file).mode & 0o777).toBe(0o600)
     expect(fs.readdirSync(directory)).toEqual(['a'])
+  })
+  test('its content is on the disk before it has its name, and its name before it is done', async () => {
+    const file = put('a', 'old')
+    const handle = await open(file)
+    const prototype = Object.getPrototypeOf(handle) as FileHandle
+    await handle.close()
+    const synced: [string, string][] = []
+    const really = prototype.sync
+    const spy = jest.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
+      await really.call(this)
+      synced.push([fs.readlinkSync(`/proc/self/fd/${this.fd}`), fs.readFileSync(file, 'utf8')])
+    })
+    await writeFileAtomic(file, 'new', 0o600).finally(() => spy.mockRestore())
+    const temporary = expect.stringMatching(/\/\.a\.[0-9a-f]{12}\.tmp$/)
+    expect(synced).toEqual([
+      [temporary, 'old'],
+      [fs.realpathSync(directory), 'new'],
+    ])
   })
   test('replaces a link in place of following it', async () => {
     const target = put('target', 'kept')

@@ -1,0 +1,39 @@
+import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { MarkKeeper } from '../../../io/db/database-mark.ts'
+import type { VerifierStore } from '../../../io/db/verifier-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+
+export interface AgeOptions {
+  mark: MarkKeeper
+  store: Pick<VerifierStore, 'withholdAll'>
+  events: EventStream
+  logger: Logger
+}
+
+const ASK = 'what was changed since is in the audit log (`keylime verifier audit show`): do it again'
+const DELIVER = 'machines whose key is withheld get a new one by `keylime tenant update` with their payload'
+
+/**
+ * An older database, put back, does not know what was done since. It is told, and every V that it still holds is withheld for ever: it may have been released
+ * since, perhaps to a machine that is distrusted now. To be called before the first machine is asked.
+ */
+export async function heedAge({ mark, store, events, logger }: AgeOptions): Promise<void> {
+  const { age, inside, beside } = mark
+  if (age === 'current') return mark.record()
+  const withheld = await store.withholdAll()
+  await mark.settle()
+  const missing = age === 'older' && beside ? beside.changes - inside.changes : 0
+  events.raise({
+    type: 'database_put_back',
+    found: age,
+    missing,
+    last_change: timeOf(inside.at),
+    expected_change: timeOf(beside?.at ?? 0),
+    withheld: withheld.length,
+  })
+  for (const agentId of withheld) events.raise({ type: 'v_withheld', agent_id: agentId })
+  logger.warn(`hint: ${[ASK, ...(withheld.length > 0 ? [DELIVER] : [])].join('; ')}`)
+}
+
+/** ISO 8601; empty for none. */
+const timeOf = (seconds: number) => (seconds === 0 ? '' : new Date(seconds * 1000).toISOString())

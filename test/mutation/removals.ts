@@ -1,0 +1,206 @@
+/** A safeguard: what is left when it is taken away, and the test that fails then. */
+export interface Removal {
+  /** What it is, as `docs/tests-that-would-notice.md` says it. */
+  readonly item: string
+  /** Of the sources, from the root. */
+  readonly file: string
+  /** A line or a part of one, which stands there once. */
+  readonly from: string
+  readonly to: string
+  /** The test file, from `test/`, without `.test.ts`. */
+  readonly test: string
+}
+
+type Row = readonly [item: string, from: string, to: string]
+
+/** Safeguards of one file that one test file notices. */
+const of = (file: string, test: string, ...rows: readonly Row[]): Removal[] =>
+  rows.map(([item, from, to]) => ({ item, file: `src/${file}`, from, to, test }))
+
+const LOOP = 'roles/verifier/rounds/attestation-loop.ts'
+const NEW_REGISTRATION = 'roles/registrar/api/register-agent.ts'
+const PAYLOAD = 'roles/tenant/enrol/collect-payload.ts'
+const PREPARE = 'roles/agent/machine/prepare-machine.ts'
+
+export const REMOVALS: readonly Removal[] = [
+  // What must be new each time
+  ...of('roles/tenant/enrol/prove-identity.ts', 'integration/tenant/add', [
+    'the tenant’s nonce',
+    'randomAlphanumeric(NONCE_LENGTH)',
+    "'A'.repeat(NONCE_LENGTH)",
+  ]),
+  ...of('roles/tenant/enrol/prove-key.ts', 'integration/tenant/add', [
+    'the tenant’s challenge',
+    'randomAlphanumeric(CHALLENGE_LENGTH)',
+    "'A'.repeat(CHALLENGE_LENGTH)",
+  ]),
+  ...of(
+    PAYLOAD,
+    'integration/tenant/add',
+    ['K of a payload', '[randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]', '[Buffer.alloc(KEY_SIZE, 1), randomBytes(KEY_SIZE)]'],
+    ['V of a payload', '[randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]', '[randomBytes(KEY_SIZE), Buffer.alloc(KEY_SIZE, 1)]'],
+    ['the IV of a payload', 'sealPayload(k, randomBytes(16), plaintext)', 'sealPayload(k, Buffer.alloc(16), plaintext)'],
+  ),
+  ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/attestation', [
+    'the verifier’s nonce',
+    'randomAlphanumeric(NONCE_CHARACTERS)',
+    "'A'.repeat(NONCE_CHARACTERS)",
+  ]),
+  ...of(
+    NEW_REGISTRATION,
+    'unit/roles/registrar/api/challenge',
+    ['the registrar’s secret', 'randomAlphanumeric(SECRET_CHARACTERS)', "'A'.repeat(SECRET_CHARACTERS)"],
+    ['the seed of the registrar’s challenge', 'random: randomBytes', 'random: (count) => Buffer.alloc(count)'],
+  ),
+  ...of(
+    'authority/key-store.ts',
+    'integration/authority/open-authority',
+    ['the IV of the key store', 'sealKeystore(content, password, randomBytes(16))', 'sealKeystore(content, password, Buffer.alloc(16))'],
+    ['the salt of the key store', "randomBytes(32).toString('base64')", "Buffer.alloc(32).toString('base64')"],
+  ),
+
+  // V
+  ...of('core/attestation/release.ts', 'unit/core/attestation/release', [
+    'V is erased when it is confirmed',
+    "{ v: null, vState: 'delivered' }",
+    "{ vState: 'delivered' }",
+  ]),
+  ...of(
+    LOOP,
+    'unit/roles/verifier/rounds/attestation-loop',
+    ['the loop has V erased', '{ changes: CONFIRMED }', '{}'],
+    ['V waits until its release is in the audit log', 'await options.recorded()', ''],
+  ),
+
+  // Epochs: what the operator says goes before what a round brings
+  ...of(
+    LOOP,
+    'unit/roles/verifier/rounds/attestation-loop',
+    ['an answer that a command overtook says nothing', 'if (isStale()) return\n      if (result.', 'if (result.'],
+    ['a fault of a round that a command overtook says nothing', 'if (!isStale()) await failClosed', 'await failClosed'],
+    ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
+    ['what came of V is not put over a command', 'if (isStale()) return\n    await perform(', 'await perform('],
+  ),
+  ...of(
+    'roles/verifier/verdicts/state-keeper.ts',
+    'unit/roles/verifier/verdicts/state-keeper',
+    ['a change that a command overtook is not stored', '(isStale() ? [] : change(agent, event, along))', 'change(agent, event, along)'],
+    ['a change that a command overtook leads to nothing', 'return isStale() ? [] : effects', 'return effects'],
+  ),
+
+  // Keys of TPMs
+  ...of(
+    'core/identity/judge-registration.ts',
+    'unit/core/identity/judge-registration',
+    ['another EK does not take an id over (sameEk)', 'if (!sameEk || !sameAk ||', 'if (!sameAk ||'],
+    ['another AK does not take an id over', 'if (!sameEk || !sameAk ||', 'if (!sameEk ||'],
+    ['attributes of the AK at the registrar', "refuse('aik_tpm is not an attestation key', akDefects(ak))", ''],
+  ),
+  ...of('roles/verifier/api/check-enrolment-parts.ts', 'integration/verifier/enrolment-parts', [
+    'attributes of the AK at the verifier',
+    "akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))",
+    '[]',
+  ]),
+  ...of('roles/tenant/enrol/judge-registered.ts', 'integration/tenant/judged-before-enrolment', [
+    'attributes of the AK at the tenant',
+    'akDefects(ak)',
+    '[] as string[]',
+  ]),
+  ...of('core/judging/verify-submitted.ts', 'unit/core/judging/verify-submitted', [
+    'attributes of the AK at verify/evidence',
+    "refuse('tpm_ak is not an attestation key', akDefects(ak))",
+    '',
+  ]),
+
+  // Time
+  ...of('roles/registrar/api/activate-agent.ts', 'unit/roles/registrar/api/challenge', [
+    'a challenge expires',
+    '|| pending.expiresAt <= now',
+    '',
+  ]),
+  ...of('io/db/pending-registrations.ts', 'unit/io/db/pending-registrations', [
+    'challenges that have expired are dropped',
+    'await this.#dropExpired(now)',
+    '',
+  ]),
+  ...of('roles/verifier/start.ts', 'integration/verifier/watchdog', [
+    'the watchdog is started',
+    'const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })',
+    'const watchdog = { stop() {} }',
+  ]),
+  ...of('roles/verifier/rounds/watchdog.ts', 'unit/roles/verifier/rounds/watchdog', [
+    'the watchdog tells',
+    'logger.error(',
+    'logger.debug(',
+  ]),
+  ...of(
+    'io/http/server.ts',
+    'integration/http/time-outs',
+    ['time of a handshake', 'handshakeTimeout: handshake, ', ''],
+    ['time of headers', 'headersTimeout: headers', 'headersTimeout: 0'],
+    ['time of a request', 'requestTimeout: request', 'requestTimeout: 0'],
+    ['time of an idle connection', 'server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000', 'server.keepAliveTimeout = 0'],
+  ),
+  ...of(
+    'io/http/agent-client.ts',
+    'integration/http/clients',
+    ['size of an agent’s answer', 'readAnswer(response, maxBytes,', 'readAnswer(response, Number.MAX_SAFE_INTEGER,'],
+    ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
+  ),
+  ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
+    'size of the answer that the verifier asks for',
+    'maxBytes: QUOTE_ANSWER_BYTES',
+    'maxBytes: Number.MAX_SAFE_INTEGER',
+  ]),
+
+  // Files and the machine
+  ...of(
+    'io/files/secure-mount.ts',
+    'integration/io/files/secure-mount',
+    ['device of the mount', 'if (entry.device !== device)', 'if (device === undefined)'],
+    ['file system of the open directory', 'if (!isTmpfs(fd)) return', 'if (fd < 0) return'],
+    ['noswap', ',noswap`', '`'],
+  ),
+  ...of(
+    'io/files/atomic-file.ts',
+    'unit/io/files/small-files',
+    ['fsync of an atomic write', 'await handle.chmod(mode)\n      await handle.sync()', 'await handle.chmod(mode)'],
+    ['fsync of its directory', 'await syncDirectory(path.dirname(file))', ''],
+  ),
+  ...of(
+    'io/db/open-database.ts',
+    'unit/io/db/open-database',
+    ['synchronous = FULL', 'synchronous = FULL', 'synchronous = NORMAL'],
+    ['journal mode of a database', "sqlite.pragma('journal_mode = WAL')", ''],
+    ['foreign keys of a database', 'foreign_keys = ON', 'foreign_keys = OFF'],
+    ['a database that is locked is waited for', 'busy_timeout = 5000', 'busy_timeout = 0'],
+    ['mode of a database', "if (file !== ':memory:') fs.closeSync", "if (file === '') fs.closeSync"],
+  ),
+  ...of(
+    PREPARE,
+    'integration/agent/prepare-machine',
+    ['umask of the agent', 'process.umask(0o077)', ''],
+    ['the agent gives root up', 'dropPrivileges(account, logger)', ''],
+    ['the agent’s files are handed over', 'handOver([', 'void (['],
+  ),
+  ...of(
+    'roles/agent/machine/privileges.ts',
+    'integration/agent/privileges',
+    ['groups are given up', '.initgroups(user, gid)', ''],
+    ['the group is given up', 'process.setgid!(gid)', ''],
+    ['the user is given up', 'process.setuid!(uid)', ''],
+    ['what root left to come back by is noticed', ' || canBecomeRoot())', ')'],
+  ),
+
+  // Time as a side channel: nothing that a test can see, so the sources are looked at
+  ...of('core/payload/auth-tag.ts', 'architecture', [
+    'tags are compared in constant time',
+    'left.length === right.length && timingSafeEqual(left, right)',
+    'left.equals(right)',
+  ]),
+  ...of('core/quote/verify-quote.ts', 'architecture', [
+    'nonces and digests of a quote are compared in constant time',
+    'a.length === b.length && timingSafeEqual(a, b)',
+    'a.equals(b)',
+  ]),
+]

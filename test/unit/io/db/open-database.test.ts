@@ -1,0 +1,38 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { sql } from 'kysely'
+import { openDatabase } from '../../../../src/io/db/open-database.ts'
+
+const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-database-'))
+afterAll(() => fs.rmSync(directory, { recursive: true }))
+const open = (name: string) => openDatabase(path.join(directory, name), 'test', [])
+const mode = (name: string) => (fs.statSync(path.join(directory, name)).mode & 0o777).toString(8)
+
+test.each([
+  ['synchronous', 2], // FULL: a commit is on the disk, also when power fails
+  ['journal_mode', 'wal'],
+  ['foreign_keys', 1],
+])('a database is opened with %s = %s', async (pragma, value) => {
+  const db = await open(`${pragma}.sqlite`)
+  const { rows } = await sql.raw<Record<string, unknown>>(`pragma ${pragma}`).execute(db)
+  expect(rows).toEqual([{ [pragma]: value }])
+  await db.destroy()
+})
+
+test('what another program has locked is waited for, five seconds', async () => {
+  const db = await open('locked.sqlite')
+  expect((await sql`pragma busy_timeout`.execute(db)).rows).toEqual([{ timeout: 5000 }])
+  await db.destroy()
+})
+
+test('a database and what SQLite puts beside it are readable by their owner only, whatever the umask', async () => {
+  const umask = process.umask(0)
+  const db = await open('private.sqlite')
+  await sql`create table t(a)`.execute(db)
+  process.umask(umask)
+  const files = fs.readdirSync(directory).filter((name) => name.startsWith('private.sqlite'))
+  expect(files.sort()).toEqual(['private.sqlite', 'private.sqlite-shm', 'private.sqlite-wal'])
+  expect(files.map(mode)).toEqual(['600', '600', '600'])
+  await db.destroy()
+})
