@@ -105,11 +105,12 @@ function serverNames(names: readonly string[]) {
   return [...new Set(all)].map(hostName)
 }
 
-/** All files are there, and the certificate has neither ended nor been revoked. */
+/** All files are there, and the certificate is valid now and was not revoked. */
 async function isUsable({ directory, now }: CaAccess, name: string): Promise<boolean> {
   if (!(await isComplete(directory, name))) return false
-  const { serial, notAfter } = await readCertificate(directory, name)
-  return notAfter > now() && !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
+  const { serial, notBefore, notAfter } = await readCertificate(directory, name)
+  const isCurrent = notBefore <= now() && notAfter > now() // one of the future was made while the clock was ahead
+  return isCurrent && !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
 }
 
 async function isComplete(directory: string, name: string): Promise<boolean> {

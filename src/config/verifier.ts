@@ -109,6 +109,12 @@ export const verifierOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before an agent counts as unreachable.' }),
   quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  max_quote_size: option({
+    parse: integerBetween(1 << 20, 400 << 20),
+    default: 48 << 20,
+    ours: true,
+    doc: 'Largest answer of a machine in bytes. A measurement list has some 160 bytes an entry, so the default is enough for 300,000 of them, which takes a machine months. The verifier needs some ten times as much memory while it judges one.',
+  }),
   enable_verify_evidence: option({
     parse: boolean,
     default: true,

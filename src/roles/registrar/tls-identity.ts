@@ -1,7 +1,8 @@
+import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { systemClock } from '../../io/clock.ts'
 import { checkDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
+import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -17,7 +18,8 @@ export async function registrarTls(settings: RegistrarSettings, logger: Logger):
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
+    caPassword:
+      values.tls_dir === 'generate' ? await servicePassword(tlsDirectory('generate', keylimeDir, 'registrar'), ca.password) : ca.password,
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: '',

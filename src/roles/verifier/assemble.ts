@@ -67,13 +67,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     warn: ({ kind, name, dangers }) =>
       logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
   })
-  const opener = createAgentOpener({
-    context: opened.context,
-    timeoutSeconds: values.request_timeout,
-    quoteInterval: values.quote_interval,
-    clock: systemClock,
-    logger,
-  })
+  const opener = openerOf(values, opened)
   const notifier = createRevocationNotifier({
     agents,
     store: revocations,
@@ -112,6 +106,16 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
+const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
+  createAgentOpener({
+    context,
+    timeoutSeconds: values.request_timeout,
+    largestAnswer: values.max_quote_size,
+    quoteInterval: values.quote_interval,
+    clock: systemClock,
+    logger,
+  })
+
 const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
   async function introduce(agent) {
     if (!values.enabled_revocation_notifications.includes('agent')) return
@@ -148,6 +152,7 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
     clock: systemClock,
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
+    maxQuoteBytes: values.max_quote_size,
   })
   return {
     progress,

@@ -1,8 +1,9 @@
 import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
+import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { systemClock } from '../../io/clock.ts'
 import { checkDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
+import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -26,7 +27,7 @@ export async function verifierTls(settings: VerifierSettings, logger: Logger): P
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
+    caPassword: await caPasswordOf(settings),
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: values.client_key_password.reveal(),
@@ -47,9 +48,14 @@ export function keepOwnList(settings: VerifierSettings, directory: string, logge
   return () => clearInterval(timer)
 }
 
-async function renewOwnList({ values, ca }: VerifierSettings, directory: string, logger: Logger): Promise<void> {
-  if (values.tls_dir === 'generate') await keepTlsCrl({ directory, password: ca.password, settings: ca.settings, now }, logger)
+async function renewOwnList(settings: VerifierSettings, directory: string, logger: Logger): Promise<void> {
+  const { values, ca } = settings
+  if (values.tls_dir !== 'generate') return
+  await keepTlsCrl({ directory, password: await caPasswordOf(settings), settings: ca.settings, now }, logger)
 }
+
+const caPasswordOf = ({ values, ca, keylimeDir }: VerifierSettings): Promise<string> | string =>
+  values.tls_dir === 'generate' ? servicePassword(tlsDirectory('generate', keylimeDir, 'verifier'), ca.password) : ca.password
 
 /**
  * For `--check-config`: what the start would say of the certificates and revocation lists of a directory that is there; nothing is made.

@@ -106,5 +106,7 @@ function renewalReason(certificate: X509Certificate, key: KeyObject, { agentId, 
   if (certificate.subject !== `CN=${agentId}` && !certificate.subject.split('\n').includes(`CN=${agentId}`))
     return 'the agent has another id'
   if (certificate.validToDate.getTime() - now < RENEW_DAYS * DAY) return `it ends on ${certificate.validToDate.toISOString()}`
+  if (certificate.validFromDate.getTime() > now)
+    return `it begins on ${certificate.validFromDate.toISOString()}: the clock was ahead when it was made`
   return undefined
 }
