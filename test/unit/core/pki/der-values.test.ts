@@ -1,5 +1,5 @@
 import { readBitString, readElement, readOid, readTime } from '../../../../src/core/pki/der.ts'
-import { der, derOid } from '../../../../src/core/pki/der-writer.ts'
+import { der, derInteger, derOid } from '../../../../src/core/pki/der-writer.ts'
 
 const malformed = (message: RegExp) => expect.objectContaining({ code: 'malformed', message: expect.stringMatching(message) })
 const time = (tag: 'utc' | 'long', text: string) => readElement(der(tag === 'utc' ? 0x17 : 0x18, Buffer.from(text)))
@@ -53,3 +53,12 @@ test.each(['', '08', 'ff00'])('the bit string %j has no valid first byte', (hex)
 test('seven bits of a bit string may be unused', () => {
   expect(readBitString(readElement(der(0x03, Buffer.from('0780', 'hex'))))).toEqual(Buffer.from([0x80]))
 })
+
+test.each([
+  [0n, '020100'],
+  [0x7fn, '02017f'],
+  [0x80n, '02020080'],
+  [0xffn, '020200ff'],
+  [0x100n, '02020100'],
+  [0x8000n, '0203008000'],
+])('the integer %s is %s', (value, hex) => expect(derInteger(value).toString('hex')).toBe(hex))

@@ -206,3 +206,16 @@ test('metadata may be nested 64 deep, and a refusal names them', () => {
   expect(parseMetaData(nested(64))).toBeTruthy()
   expect(() => parseMetaData(nested(65))).toThrow(/meta_data/)
 })
+
+test.each<[string, Parameters<typeof verifyRevocation>, string]>([
+  ['no signature', [publicKey, text, ''], 'the notification is not signed'],
+  [
+    'a key that is not RSA',
+    [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey, text, signature],
+    'the notifier’s key is not RSA',
+  ],
+  ['a signature of another text', [publicKey, `${text} `, signature], 'the signature of the notification does not hold'],
+  ['too long a text', [publicKey, 'x'.repeat(2 << 20), signature], 'the notification has 2097152 characters'],
+])('a revocation with %s is refused, by that code', (_what, given, message) => {
+  expect(() => verifyRevocation(...given)).toThrow(expect.objectContaining({ code: 'refused', message }))
+})
