@@ -6,6 +6,7 @@ import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import { historyStore } from '../../io/db/history-store.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -28,7 +29,7 @@ import { createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
-import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+import { historyLimitsOf, judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
 
 /** What was opened for one run. */
 export interface Opened {
@@ -57,7 +58,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { stream: events } = opened.events
   const settings = settingsOf(values)
   const agents = createAgentTable()
-  const store = verifierStore(database, values.evidence_total_size)
+  const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
+  const store = verifierStore(database, values.evidence_total_size, history)
   const revocations = revocationStore(database)
   const policies = policyStore(database)
   const book = createPolicyBook({
@@ -89,6 +91,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     agents,
     store,
     revocations,
+    history,
     notifier,
     policyStore: policies,
     policies: book,

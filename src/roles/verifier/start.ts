@@ -36,6 +36,7 @@ export interface RunningVerifier extends Service {
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
 export async function startVerifier(settings: VerifierSettings, logger: Logger): Promise<RunningVerifier> {
@@ -101,6 +102,14 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   return { port: listening.port, reload: () => reload(settings, logger, { listening, context, webhook }) }
 }
 
+async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {
+  await history.sweep()
+  const sweep = () =>
+    history.sweep().catch((error) => logger.error(`what is too old in the history stays: ${causeChain(error).join(': ')}`))
+  const sweeping = setInterval(() => void sweep(), SWEEP_MS).unref()
+  onStop(() => clearInterval(sweeping))
+}
+
 interface Renewable {
   listening: Listening
   context: ClientContext
@@ -127,6 +136,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   onStop(progress.stop)
   onStop(context.loop.stop)
   await context.policyStore.sweep()
+  await keepHistoryYoung(context, onStop)
   await context.takeUp.all()
   await notifier.resume()
 }
