@@ -160,6 +160,18 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(before.machine.received).toEqual([])
   })
 
+  test('a key share that the old machine has not taken goes to no other TPM, however the operator goes on', async () => {
+    const before = await registered('half-way')
+    await run('add', { agentId: 'half-way', tpmPolicy: JSON.stringify({ 15: ['1'.repeat(64)] }), file: secret('half'), wait: false })
+    await bed.inState('half-way', 9)
+    await run('replace', { agentId: 'half-way', wait: false })
+    const other = await bed.machine()
+    expect(await registerMachine(registrar.port, 'half-way', { machine: other, ek: softwareEk() })).toMatchObject({ status: 200 })
+    await run('update', { agentId: 'half-way', tpmPolicy: JSON.stringify({ 15: [zero] }), cvTargetHost: '127.0.0.1' })
+    await until('rounds', async () => (await bed.status('half-way')).attestation_count > 3)
+    expect([...other.received, ...before.machine.received]).toEqual([])
+  })
+
   test('the hints for the other refusals differ', async () => {
     await registered('has-this-tpm', softwareEk())
     const one = await registered('first-id')
