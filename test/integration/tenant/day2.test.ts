@@ -4,6 +4,7 @@ import { refusalHint } from '../../../src/roles/agent/registration/register-agen
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import type { TenantEvent } from '../../../src/roles/tenant/events.ts'
+import { runFleetCommand } from '../../../src/roles/tenant/fleet/fleet-command.ts'
 import { runTenantCommand, type TenantResult } from '../../../src/roles/tenant/run-command.ts'
 import { withTenant } from '../../../src/roles/tenant/start.ts'
 import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
@@ -61,6 +62,11 @@ async function enrolled(id: string, options: Partial<TenantOptions> = {}, ek?: S
   const one = await registered(id, ek)
   await run('add', { agentId: id, tpmPolicy: JSON.stringify({ 15: [zero] }), ...options })
   return one
+}
+const secretText = (name: string, text: string) => {
+  const file = path.join(bed.home.dir, name)
+  fs.writeFileSync(file, text)
+  return file
 }
 const secret = (name: string) => {
   const file = path.join(bed.home.dir, name)
@@ -246,5 +252,28 @@ describe('the beginning of an id', () => {
       await expect(run(command, { agentId: 'twin' })).rejects.toMatchObject({
         message: expect.stringContaining('is the beginning of 2 ids'),
       })
+  })
+
+  test('a whole id that was revoked is no beginning of another, so that the same command goes on where it stopped', async () => {
+    await enrolled('web1')
+    await enrolled('web10')
+    await run('revoke', { agentId: 'web1' })
+    for (const command of ['revoke', 'forget'] as const) {
+      expect((await run(command, { agentId: 'web1', yes: true })).summary).toContain(`agent web1 is `)
+      expect(await bed.status('web10')).toMatchObject({ operational_state: 3 })
+    }
+  })
+
+  test('is not asked about with --yes only where a person can have looked: of what is not there nothing else is meant in a list', async () => {
+    await enrolled('db10')
+    const list = secretText('machines.csv', 'address,id\n,db1\n')
+    const face = { terminal: { line: () => undefined } as never, json: true, quiet: true }
+    const selection = { ids: [], hosts: [], all: false, policy: undefined, state: undefined, from: list }
+    const fleet = { selection, parallel: 1, dryRun: false, resume: undefined }
+    const options: TenantOptions = { command: 'delete', wait: true, timeoutSeconds: 8, yes: true }
+    await withTenant({ options, settings: loadTenantSettings(bed.home.env), report: () => undefined }, (context) =>
+      runFleetCommand(context, 'delete', fleet, face),
+    )
+    expect(await bed.status('db10')).toMatchObject({ operational_state: 3 })
   })
 })

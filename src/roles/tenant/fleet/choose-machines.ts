@@ -64,7 +64,7 @@ async function listed(file: string): Promise<Named[]> {
     )
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
-    return { name, options }
+    return { name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } } // nobody looks at what a beginning means in a list
   })
 }
 
