@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { parseCrl } from '../../../src/core/pki/crl.ts'
 import { refusalHint } from '../../../src/roles/agent/registration/register-agent.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
@@ -111,6 +112,14 @@ describe('revoke: a machine is stolen', () => {
     await until('told', () => peer.notices.find(({ agent_id }) => agent_id === 'cert-stolen'))
   })
 
+  test('a certificate that is not the one here under its name is said to be good still', async () => {
+    const { machine } = await enrolled('cert-other', { cert: 'default', wait: false })
+    await bed.admin.request('PUT', '/v2.6/agents/cert-other', { body: { metadata: '{"cert_serial": 4711, "subject": "CN=cert-other"}' } })
+    expect((await run('revoke', { agentId: 'cert-other' })).summary).toMatch(/certificate \d+ is revoked, certificate 4711 is NOT/)
+    expect(warnings().join()).toContain('keylime ca revoke --serial 4711')
+    expect(machine.received.length).toBeLessThanOrEqual(1)
+  })
+
   test('a registration that was asked for before, under another id of the same TPM, is refused when it answers', async () => {
     const machine = await bed.machine()
     const ek = softwareEk()
@@ -214,6 +223,26 @@ describe('rename: the same machine under another id', () => {
     expect((await renaming).summary).toContain('agent new-name is trusted')
     expect(JSON.parse((await bed.status('new-name')).tpm_policy)).toMatchObject({ 15: [zero] })
     expect(await bed.status('old-name')).toEqual({})
+  })
+
+  test('its certificate of the old id is told of, and ends when it gets another', async () => {
+    const before = await enrolled('named-a', { cert: 'default', wait: false })
+    const serialOf = async (id: string) => (JSON.parse((await bed.status(id)).meta_data) as { cert_serial: number }).cert_serial
+    const serial = await serialOf('named-a')
+    const rename = async (from: string, to: string, options: Partial<TenantOptions>) => {
+      const machine = await bed.machine()
+      const renaming = run('rename', { agentId: from, newId: to, waitScript: false, ...options })
+      await until('free', async () => (await registerMachine(registrar.port, to, { machine, ek: before.ek })).status === 200)
+      await renaming
+    }
+    await rename('named-a', 'named-b', {})
+    expect(warnings().join()).toContain(`its certificate ${serial} is of the old id and good still`)
+    await run('update', { agentId: 'named-b', cert: 'default', wait: false })
+    const second = await serialOf('named-b')
+    await rename('named-b', 'named-c', { cert: 'default' })
+    const revoked = parseCrl(fs.readFileSync(path.join(bed.home.dir, 'ca/cacrl.der'))).revoked.map((entry) => entry.serial)
+    expect(revoked).toContain(BigInt(second))
+    expect(revoked).not.toContain(BigInt(await serialOf('named-c')))
   })
 
   test('another TPM under the new id is not it; one that is taken is refused before anything changes', async () => {
