@@ -144,5 +144,5 @@ const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatus
 /** Every machine that somebody knows: those of the verifier, and those that have registered and were not enrolled yet. */
 async function listAgents(context: TenantContext): Promise<TenantResult> {
   const [agents, registered] = await Promise.all([allAgents(context), context.registrar.agentIds()])
-  return { type: 'agents', agents, notEnrolled: registered.filter((id) => !(id in agents)) }
+  return { type: 'agents', agents, notEnrolled: registered.filter((id) => !Object.hasOwn(agents, id)) }
 }
