@@ -182,7 +182,10 @@ describe('IAK and IDevID', () => {
   const [RESIDENT, FIXED, RESTRICTED] = ['6781050b0101', '6781050b0102', '6781050b0103'].map(oid) as [Buffer, Buffer, Buffer]
   const certified = (key: SoftwareAk, ...policies: Buffer[]) =>
     deviceCertificate(key, { more: [extension('551d20', false, der(0x30, ...policies.map((policy) => der(0x30, policy))))] })
-  const usedAs = (use: string) => deviceCertificate(IAK, { more: [extension('551d25', false, der(0x30, oid(use)))] })
+  const usedAs = (use: string, key = IAK) => deviceCertificate(key, { more: [extension('551d25', false, der(0x30, oid(use)))] })
+  /** The IAK's key in the public area of one that signs anything. */
+  const UNRESTRICTED = Buffer.from(IAK.public)
+  UNRESTRICTED.writeUInt32BE(0x00040072, 6)
 
   test('hold with the policies of the TCG for their roles', () => {
     const certificates = { iak_cert: certified(IAK, RESIDENT, FIXED, RESTRICTED), idevid_cert: certified(IDEVID, RESIDENT, FIXED) }
@@ -235,6 +238,8 @@ describe('IAK and IDevID', () => {
     ['certificates of two devices', { idevid_cert: deviceCertificate(IDEVID, { serial: '1235' }) }, /for different devices/],
     ['a certificate of no device', { iak_cert: deviceCertificate(IAK, { serial: '' }) }, /iak_cert: .* no serial number/],
     ['one key in both roles', { idevid_tpm: IAK.public, idevid_cert: deviceCertificate(IAK) }, /are one key/],
+    ['one key under two names', { idevid_tpm: UNRESTRICTED, idevid_cert: deviceCertificate(IAK) }, /are one key/],
+    ['the certificate of an AK as that of the IDevID', { idevid_cert: usedAs('6781050803', IDEVID) }, /idevid_cert: .* attestation key/],
     ['an IAK for keys that sign anything', { iak_cert: certified(IAK, FIXED) }, /iak_cert: .* not for a restricted key/],
     ['an IDevID for attestation', { idevid_cert: certified(IDEVID, FIXED, RESTRICTED) }, /idevid_cert: .* vouches for an attestation key/],
     ['an EK certificate as that of the IAK', { iak_cert: usedAs('6781050801') }, /iak_cert: .* that of an EK certificate/],
