@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
-import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import { parseCertificates } from '../pki/certificate.ts'
 import { dateProblem } from '../pki/certificate-dates.ts'
 import { sameKey } from '../pki/keys.ts'
 import { parseSingleCertificate } from '../pki/single-certificate.ts'
@@ -77,7 +77,7 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
   if (text === undefined || text === 'emulator') return null
   let certificate: Certificate | undefined
   try {
-    certificate = text.includes('-----BEGIN') ? parseCertificates(text)[0] : parseCertificate(text)
+    certificate = parseCertificates(text)[0]
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${INVALID}: ${field} is no certificate`, { cause })
   }

@@ -78,9 +78,24 @@ test('a key is named by the hash of its SubjectPublicKeyInfo, with or without co
   expect(await reasonFor(await leaf(ours, 'machine'), { authorized: [parseAuthorizedClient(`key:${hash}`)] })).toContain('no role')
 })
 
-test.each(['', 'operator', 'role:', 'role:admin', 'name:', 'key:abc', `key:${'0'.repeat(63)}`, 'everybody'])(
-  'authorized_clients = "%s" is refused',
-  (text) => {
-    expect(() => parseAuthorizedClient(text)).toThrow('must be')
-  },
-)
+test('of several entries one is enough', async () => {
+  const client = await leaf(ours, 'alice', { role: 'operator' })
+  const entries = ['name:bob', 'name:alice', 'role:server'].map(parseAuthorizedClient)
+  expect(await reasonFor(client, { authorized: entries })).toBeUndefined()
+  expect(await reasonFor(client, { authorized: [] })).toContain('not among authorized_clients')
+})
+
+test.each([
+  '',
+  'operator',
+  'role:',
+  'role:admin',
+  'name:',
+  'xname:alice',
+  'key:abc',
+  ...['', 'x', '00'].map((more) => `key:${'0'.repeat(63)}${more}`),
+  `key:x${'0'.repeat(64)}`,
+  'everybody',
+])('authorized_clients = "%s" is refused', (text) => {
+  expect(() => parseAuthorizedClient(text)).toThrow('must be')
+})
