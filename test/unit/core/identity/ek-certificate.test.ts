@@ -158,5 +158,29 @@ test('tpmMaker falls back to the issuer, and shows ids that it does not know', a
     tpmMaker(named('id:58595A00')),
     tpmMaker(named('id:01020304')),
     tpmMaker(named('id:494E5443')),
-  ]).toEqual(['a software TPM (M)', 'XYZ (M)', 'maker id:01020304 (M)', 'Intel (M)'])
+    tpmMaker(named('00id:001014')),
+    tpmMaker(named('id:58005900')),
+    tpmMaker(named('id:01585900')),
+    tpmMaker(named('id:58590100')),
+  ]).toEqual([
+    'a software TPM (M)',
+    'XYZ (M)',
+    'maker id:01020304 (M)',
+    'Intel (M)',
+    'maker 00id:001014 (M)',
+    'maker id:58005900 (M)',
+    'maker id:01585900 (M)',
+    'maker id:58590100 (M)',
+  ])
+})
+
+test('of its issuer’s name the organization counts before the common name', () => {
+  const issued = (...attributes: Buffer[]) => {
+    const pair = ecPair()
+    return tpmMaker(
+      parseCertificate(handMade({ subject: der(0x30), issuer: der(0x30, ...attributes), key: pair.privateKey, publicKey: pair.publicKey })),
+    )
+  }
+  const [name, organization] = [attribute('550403', 'CA 7'), attribute('55040a', 'Maker Ltd')]
+  expect([issued(name, organization), issued(name), issued()]).toEqual(['Maker Ltd', 'CA 7', 'an unnamed maker'])
 })
