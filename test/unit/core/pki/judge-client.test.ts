@@ -78,6 +78,19 @@ test('a key is named by the hash of its SubjectPublicKeyInfo, with or without co
   expect(await reasonFor(await leaf(ours, 'machine'), { authorized: [parseAuthorizedClient(`key:${hash}`)] })).toContain('no role')
 })
 
+test('of an authority in between only the dates and the entries decide, where nobody gives roles', async () => {
+  const client = await leaf(await root('Between'), 'alice')
+  const alone = (now: number, ...entries: string[]) =>
+    judgeClient(client, trust({ authorities: [theirs.certificate], authorized: entries.map(parseAuthorizedClient) }), now)
+  expect(alone(NOW, 'any')).toEqual({ ok: true, validUntil: client.notAfter })
+  expect(alone(client.notAfter, 'default')).toEqual({ ok: true, validUntil: client.notAfter })
+  expect(alone(NOW, 'name:bob')).toEqual({ ok: false, reason: 'its certificate is not among authorized_clients' })
+  expect(alone(client.notAfter + 1, 'any')).toEqual({ ok: false, reason: 'its certificate ended on 2026-06-02' })
+  expect(alone(client.notBefore - 1, 'any')).toMatchObject({ ok: false, reason: expect.stringContaining('is not valid before') })
+  const nobody = judgeClient(client, trust({ authorities: [] }), NOW)
+  expect(nobody).toEqual({ ok: false, reason: 'its certificate is of "CN=Between", which is not in trusted_client_ca itself' })
+})
+
 test('of several entries one is enough', async () => {
   const client = await leaf(ours, 'alice', { role: 'operator' })
   const entries = ['name:bob', 'name:alice', 'role:server'].map(parseAuthorizedClient)
