@@ -1,5 +1,5 @@
 import { systemClock } from '../../../io/clock.ts'
-import { certificateDates, checkDates, type FoundDates } from '../../../io/files/identity-dates.ts'
+import { certificateDates, checkDates, type FileDates, type FoundDates } from '../../../io/files/identity-dates.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
 import { type ClientCheck, openClientCheck } from '../../../io/http/client-check.ts'
 import { type Logger, warningsInto } from '../../../io/log/logger.ts'
@@ -38,14 +38,17 @@ const readTrusted = (file: string, option: string) =>
 /** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */
 export function checkTrust(settings: AgentSettings, found: FoundDates): void {
   readTrust(settings, warningsInto(found.warnings))
-  const { values, paths } = settings
-  const used = [
+  checkDates(trustDates(settings, systemClock.now()), found)
+}
+
+/** Files with CAs that the agent believes, and the option of each. */
+export function trustedFiles({ values, paths }: AgentSettings): { option: string; file: string }[] {
+  return [
     ...(values.enable_agent_mtls ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
     ...(values.registrar_tls_enabled ? [{ option: 'registrar_tls_ca_cert', file: paths.registrarCa }] : []),
   ]
-  const now = systemClock.now()
-  checkDates(
-    used.flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now)),
-    found,
-  )
 }
+
+/** What is to be said of their dates. @throws KeylimeError `config_invalid` for one that cannot be read. */
+export const trustDates = (settings: AgentSettings, now: number): FileDates[] =>
+  trustedFiles(settings).flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now))

@@ -7,6 +7,7 @@ import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { type CertificateUpkeep, keepCertificates } from '../../../io/service/certificate-upkeep.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { listenerTls } from './listener-tls.ts'
@@ -65,16 +66,14 @@ export async function startListener({ access, config, notifier, logger }: Listen
   logger.info(`authority ${access.directory} serves its revocation list and OCSP on http://${values.listen_ip}:${plain.port}`)
   return {
     port: plain.port,
-    tlsPort: secure?.port ?? 0,
+    tlsPort: secure?.listening.port ?? 0,
     async reload() {
-      secure?.renewTls(await listenerTls(config, context))
-      return secure
-        ? 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
-        : 'there is no listen_tls_port, so there is nothing to read again'
+      return secure ? secure.upkeep.reload() : 'there is no listen_tls_port, so there is nothing to read again'
     },
     async stop() {
       for (const timer of timers) clearInterval(timer)
-      await Promise.all([plain.close(), secure?.close(), zeromq?.close()])
+      secure?.upkeep.stop()
+      await Promise.all([plain.close(), secure?.listening.close(), zeromq?.close()])
       await inbox.retry()
     },
   }
@@ -85,11 +84,20 @@ async function serveTls(
   context: ListenerContext,
   config: CaConfig,
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
-): Promise<Listening | undefined> {
+): Promise<{ listening: Listening; upkeep: CertificateUpkeep } | undefined> {
   const { listen_tls_port: port } = config.values
   if (port === 0) return undefined
   const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port, tls: await listenerTls(config, context), routes })
+  let tls = await listenerTls(config, context)
+  const listening = await serve({ ...options, port, tls: tls.server, routes })
+  const reload = async () => {
+    const fresh = await listenerTls(config, context)
+    listening.renewTls(fresh.server)
+    tls = fresh
+    return 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
+  }
+  const duties = { files: () => tls.files, reload, dates: () => tls.dates() }
+  return { listening, upkeep: keepCertificates(duties, { clock: context, logger: context.logger }) }
 }
 
 function notifierPath(directory: string, given: string | undefined): string {
