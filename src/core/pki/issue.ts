@@ -73,9 +73,9 @@ export async function issueCertificate(authority: Authority, request: Certificat
   if (request.notBefore > authority.certificate.notAfter) {
     throw new KeylimeError(
       'refused',
-      `the authority "${authority.certificate.subject}" expired on ${new Date(authority.certificate.notAfter).toISOString()}`,
+      `the authority "${authority.certificate.subject}" ended on ${new Date(authority.certificate.notAfter).toISOString().slice(0, 10)}`,
       {
-        hint: 'make a new one with `keylime ca init`',
+        hint: 'make the next one with `keylime ca rotate`',
       },
     )
   }
