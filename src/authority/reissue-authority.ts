@@ -6,12 +6,12 @@ import { readText } from '../io/files/read-file.ts'
 import { type CaAccess, exists } from './ca-access.ts'
 import type { Issuer } from './issuer.ts'
 import { withIssuer } from './open-authority.ts'
-import { renewCertificate } from './renew-certificate.ts'
+import { renewTlsCertificate, type TlsName } from './renew-tls-certificate.ts'
 import { publishCrl } from './revocation-list.ts'
 import { signAuthority } from './sign-authority.ts'
 
 /** What `tls_dir = generate` makes, and the role of each. */
-const TLS_CERTIFICATES: readonly [name: string, role: Role][] = [
+const TLS_CERTIFICATES: readonly [name: TlsName, role: Role][] = [
   ['server', 'server'],
   ['client', 'operator'],
 ]
@@ -38,12 +38,12 @@ export async function reissueAuthority(access: CaAccess): Promise<Reissued> {
 }
 
 /** @returns false when there is no such certificate, it has the role, or it was revoked: a key that was revoked gets no new certificate. */
-async function giveRole(issuer: Issuer, name: string, role: Role): Promise<boolean> {
+async function giveRole(issuer: Issuer, name: TlsName, role: Role): Promise<boolean> {
   const { access, store } = issuer
   const file = path.join(access.directory, `${name}-cert.crt`)
   if (!(await exists(file))) return false
   const old = parseCertificate(await readText(file))
   if (roleOf(old) === role || store.revokedSerials.includes(old.serial.toString())) return false
-  await renewCertificate(issuer, { name, role })
+  await renewTlsCertificate(issuer, name)
   return true
 }

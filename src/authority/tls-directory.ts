@@ -5,7 +5,6 @@ import { causeChain, KeylimeError } from '../core/errors.ts'
 import type { CaSettings } from '../core/pki/ca-settings.ts'
 import { isDue } from '../core/pki/certificate-dates.ts'
 import { type HostName, hostName } from '../core/pki/issue.ts'
-import type { Role } from '../core/pki/roles.ts'
 import { tlsDirectory } from '../io/files/tls-identity.ts'
 import { type CaAccess, exists, isCaDirectory } from './ca-access.ts'
 import { requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
@@ -15,7 +14,7 @@ import type { Issuer } from './issuer.ts'
 import { isWrongPassword } from './key-store.ts'
 import { readCertificate } from './list-certificates.ts'
 import { withIssuer } from './open-authority.ts'
-import { renewCertificate } from './renew-certificate.ts'
+import { chainOf, renewTlsCertificate, roleFor, signerOf, type TlsName } from './renew-tls-certificate.ts'
 import { readCrl } from './revocation-list.ts'
 
 export interface TlsDirectoryRequest {
@@ -58,12 +57,10 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
   return directory
 }
 
-type Name = 'server' | 'client'
-
 /** What a certificate of the directory needs: `renewal` when two thirds of its life are over, `another` when it is missing, has ended or was revoked. */
 type Need = 'nothing' | 'renewal' | 'another'
 
-const namesOf = (role: TlsDirectoryRequest['role']): readonly Name[] => (role === 'verifier' ? ['server', 'client'] : ['server'])
+const namesOf = (role: TlsDirectoryRequest['role']): readonly TlsName[] => (role === 'verifier' ? ['server', 'client'] : ['server'])
 
 const needsOf = (access: CaAccess, role: TlsDirectoryRequest['role']): Promise<Need[]> =>
   Promise.all(namesOf(role).map((name) => needOf(access, name)))
@@ -74,15 +71,16 @@ async function makeWhatIsNeeded(access: CaAccess, request: TlsDirectoryRequest):
     for (const name of namesOf(request.role)) {
       const need = await needOf(access, name)
       if (need === 'another') await makeAnew(issuer, name, request)
-      if (need === 'renewal') await renewCertificate(issuer, { name, role: roleFor(name), names: alternativeNames(name, request) })
+      if (need === 'renewal') await renewTlsCertificate(issuer, name, alternativeNames(name, request))
       if (need !== 'nothing') request.told?.(`${name}-cert.crt`, need)
     }
   })
 }
 
-async function makeAnew(issuer: Issuer, name: Name, request: TlsDirectoryRequest): Promise<void> {
-  await issueCertificate(issuer, {
+async function makeAnew(issuer: Issuer, name: TlsName, request: TlsDirectoryRequest): Promise<void> {
+  await issueCertificate(signerOf(issuer, name), {
     name,
+    chain: await chainOf(issuer, name),
     role: roleFor(name),
     alternativeNames: alternativeNames(name, request),
     keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
@@ -90,9 +88,7 @@ async function makeAnew(issuer: Issuer, name: Name, request: TlsDirectoryRequest
   if (name === 'client') await letGroupIn(issuer.access.directory)
 }
 
-const roleFor = (name: Name): Role => (name === 'server' ? 'server' : 'operator')
-
-const alternativeNames = (name: Name, { names }: TlsDirectoryRequest): HostName[] =>
+const alternativeNames = (name: TlsName, { names }: TlsDirectoryRequest): HostName[] =>
   name === 'server' ? serverNames(names) : [{ type: 'dns', value: 'client' }]
 
 function cannotRenew(directory: string, error: unknown): string {
@@ -150,7 +146,7 @@ function serverNames(names: readonly string[]) {
   return [...new Set(all)].map(hostName)
 }
 
-async function needOf({ directory, now }: CaAccess, name: Name): Promise<Need> {
+async function needOf({ directory, now }: CaAccess, name: TlsName): Promise<Need> {
   if (!(await isComplete(directory, name))) return 'another'
   const certificate = await readCertificate(directory, name)
   const isRevoked = (await readCrl(directory))?.revoked.some(({ serial }) => serial === certificate.serial)

@@ -3,7 +3,7 @@ import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from './certificate.ts'
 import type { X509 } from './library.ts'
 import type { NameAttribute } from './names.ts'
-import { GIVES_ROLES, type Role, roleName } from './roles.ts'
+import { GIVES_ROLES, type Role, roleName, SUCCESSOR } from './roles.ts'
 import type { Certificate } from './types.ts'
 
 export interface HostName {
@@ -63,6 +63,26 @@ export async function makeAuthority(request: AuthorityRequest): Promise<Certific
   ]
   const name = nameOf(x509, request.subject)
   return build({ ...request, key: request.privateKey, issuer: name, extensions })
+}
+
+/**
+ * An authority's key, signed by the one before: who believes that one may believe this one. It says what it is (`SUCCESSOR`): no other certificate of an
+ * authority, such as one in between, is taken for the word that another root takes its place.
+ */
+export async function makeBridge(before: Authority, request: Omit<AuthorityRequest, 'privateKey'>): Promise<Certificate> {
+  const { x509 } = await import('./library.ts')
+  const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign
+  const extensions = [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey)),
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'url', value: SUCCESSOR },
+      ...(request.givesRoles ? [{ type: 'url' as const, value: GIVES_ROLES }] : []),
+    ]),
+    new x509.KeyUsagesExtension(usage, true),
+    await x509.AuthorityKeyIdentifierExtension.create(before.certificate.spki as never),
+  ]
+  return build({ ...request, key: before.key, issuer: new x509.Name(before.certificate.subjectName.der as never), extensions })
 }
 
 /**

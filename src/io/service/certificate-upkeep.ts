@@ -45,12 +45,26 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
   let renewedAt = clock.now()
   let toldAt = clock.now()
   let looking = false
+  let complaint = ''
 
   async function reload(): Promise<string> {
     const stamp = stampOf(duties.files())
     const text = await duties.reload()
     taken = seen = stamp
     return text
+  }
+
+  /** What fails is tried at each look, and told when it fails otherwise. */
+  async function take(stamp: string): Promise<void> {
+    try {
+      logger.info(`certificates changed on the disk: ${await duties.reload()}`)
+      taken = seen = stamp
+      complaint = ''
+    } catch (error) {
+      const text = causeChain(error).join(': ')
+      if (text !== complaint) logger.error(`certificates that changed cannot be taken, those before stay: ${text}`)
+      complaint = text
+    }
   }
 
   async function look(): Promise<void> {
@@ -62,11 +76,7 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
     const stamp = stampOf(duties.files())
     const standsStill = stamp === seen // key and certificate are seldom copied in the same moment
     seen = stamp
-    if (stamp !== taken && standsStill) {
-      taken = stamp // told once, and tried again when something else changes
-      logger.info(`certificates changed on the disk: ${await duties.reload()}`)
-      taken = seen = stampOf(duties.files())
-    }
+    if (stamp !== taken && standsStill) await take(stamp)
     if (hasPassed(toldAt, now, DAY_MS)) {
       toldAt = now
       tellDates(await duties.dates(), logger)
@@ -77,7 +87,7 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
     if (looking) return
     looking = true
     look()
-      .catch((error) => logger.error(`certificates that changed cannot be taken, those before stay: ${causeChain(error).join(': ')}`))
+      .catch((error) => logger.error(`certificates cannot be looked at: ${causeChain(error).join(': ')}`))
       .finally(() => {
         looking = false
       })
