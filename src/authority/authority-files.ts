@@ -9,6 +9,9 @@ export const BRIDGE = 'cacert-bridge.crt'
 /** The same list as `cacrl.der`, signed by the one before. */
 export const LIST_BEFORE = 'cacrl-before.der'
 
+/** Those that were dropped, the last one last. */
+export const RETIRED = 'cacert-retired.pem'
+
 /** All authorities of a directory that count, the one that signs first. */
 export const readAuthorities = async (directory: string): Promise<Certificate[]> =>
   parseCertificates(await readText(path.join(directory, 'cacert.crt')))

@@ -4,14 +4,14 @@ import { KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import { readText } from '../io/files/read-file.ts'
-import { BRIDGE, LIST_BEFORE, readAuthorities } from './authority-files.ts'
+import { BRIDGE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
 import { exists } from './ca-access.ts'
 
 const CERTIFICATE = 'cacert.crt'
 const KEY_STORE = 'private.yml'
 /** There while an authority is being made: what stands beside it then is half done, and of nobody else. */
 const MARKER = '.making-authority'
-const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der', BRIDGE, LIST_BEFORE]
+const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der', BRIDGE, LIST_BEFORE, RETIRED]
 const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip', '-operator.zip']
 const SHOWN = 10
 

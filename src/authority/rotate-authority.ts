@@ -8,7 +8,8 @@ import { attributeOf, upstreamSubject } from '../core/pki/names.ts'
 import { givesRoles } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { replaceFileAtomic } from '../io/files/atomic-file.ts'
-import { BRIDGE, LIST_BEFORE, writeAuthorities } from './authority-files.ts'
+import { readText } from '../io/files/read-file.ts'
+import { BRIDGE, LIST_BEFORE, RETIRED, writeAuthorities } from './authority-files.ts'
 import { type CaAccess, exists } from './ca-access.ts'
 import { NOTIFIER } from './current-certificate.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
@@ -78,6 +79,7 @@ export async function finishRotation(access: CaAccess, { force }: { force: boole
     if (!force) await requireAllMoved(issuer)
     const { before: _dropped, ...alone } = issuer
     for (const name of ['server', 'client'] as const) await renewTlsCertificate(alone, name)
+    await retire(access.directory, before?.certificate)
     await fs.rm(path.join(access.directory, LIST_BEFORE), { force: true })
     await writeAuthorities(access.directory, [certificate])
     await store.dropBefore()
@@ -85,6 +87,13 @@ export async function finishRotation(access: CaAccess, { force }: { force: boole
     await fs.rm(path.join(access.directory, BRIDGE), { force: true })
     return { authority: certificate, before: before?.certificate }
   })
+}
+
+/** Kept to be looked at; and by it the verifier knows that agents are to be told. */
+async function retire(directory: string, authority: Certificate | undefined): Promise<void> {
+  const file = path.join(directory, RETIRED)
+  const kept = (await exists(file)) ? await readText(file) : ''
+  await replaceFileAtomic(file, kept + (authority && !kept.includes(authority.pem) ? authority.pem : ''), 0o640)
 }
 
 /** What was issued before and is good still would end to count. */

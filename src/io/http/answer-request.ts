@@ -196,7 +196,7 @@ function peerOf(socket: Socket, { whyRefused }: ApplicationOptions): Peer {
   const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
   const named = { commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
   const why = whyRefused(socket)
-  return why === undefined ? { kind: 'certificate', ...named } : { kind: 'refused', why, ...named }
+  return why === undefined ? { kind: 'certificate', certificate: certificate.raw, ...named } : { kind: 'refused', why, ...named }
 }
 
 const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it takes a client certificate of a trusted CA')

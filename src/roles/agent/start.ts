@@ -5,6 +5,7 @@ import { removeLeftovers } from '../../io/files/atomic-file.ts'
 import { readBootTime } from '../../io/files/boot-log.ts'
 import { type Listening, serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import type { CertificateUpkeep } from '../../io/service/certificate-upkeep.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
 import type { AgentSettings } from './agent-settings.ts'
 import type { AgentContext } from './api/agent-context.ts'
@@ -14,6 +15,7 @@ import { keepAgentCertificates, type OwnTls, ownCertificate, tlsOf } from './ide
 import { openIdentity } from './identity/open-identity.ts'
 import type { ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey } from './identity/transport-key.ts'
+import { authorityFollower } from './machine/authority-follower.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
@@ -111,9 +113,11 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   await register(certificate, machine.trust.registrar)
   const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
+  let upkeep: CertificateUpkeep | undefined
+  const followAuthority = authorityFollower(settings, logger, async () => void (await upkeep?.reload()))
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen(
-    { ...opened, payloads, inbox, logger },
+    { ...opened, payloads, inbox, followAuthority, logger },
     settings,
     certificate && trust.clients && { ...certificate, clients: trust.clients },
   )
@@ -121,9 +125,9 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
     contact: hostPort(values.contact_ip, values.contact_port),
   })
-  const upkeep = keepAgentCertificates(settings, { clock: systemClock, ...given, logger }, { agentId, certificate, server, register })
+  upkeep = keepAgentCertificates(settings, { clock: systemClock, ...given, logger }, { agentId, certificate, server, register })
   async function end() {
-    upkeep.stop()
+    upkeep?.stop()
     await server.close()
     await payloads.stop()
     await inbox.close()

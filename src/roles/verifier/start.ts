@@ -23,6 +23,7 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
+import type { AuthorityHolder } from './revocation/introduce-authority.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
@@ -84,7 +85,8 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
-  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, logger })
+  const authorities = { current: tls.authorities }
+  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, authorities, logger })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = () =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
@@ -110,7 +112,7 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, webhook })
+  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, webhook, authorities })
   onStop(upkeep.stop)
   return { port: listening.port, reload: upkeep.reload }
 }
@@ -121,6 +123,7 @@ interface Renewable {
   listening: Listening
   context: ClientContext
   webhook: Webhook | null
+  authorities: AuthorityHolder
 }
 
 /** Takes all certificates of the files, or none: when they change, and on SIGHUP. */
@@ -133,6 +136,8 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     context.current = forAgents
     context.cert = fresh.client.cert
     webhook?.renew(fresh.client)
+    const isSame = JSON.stringify(running.tls.authorities) === JSON.stringify(fresh.authorities)
+    if (!isSame) running.authorities.current = fresh.authorities // agents are told after their next round
     running.tls = fresh
     return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
   }

@@ -50,6 +50,7 @@ export function createAgentOpener({ context, timeoutSeconds, quoteInterval, cloc
         evidenceStored: 0,
         unstored: null,
         introduced: false,
+        knowsAuthorities: undefined,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }
