@@ -45,27 +45,44 @@ export function activateCredential(ek: SoftwareEk, ak: Buffer, blob: Buffer): Bu
   return new ByteReader(Buffer.concat([decipher.update(rest), decipher.final()]), 'the credential').sized()
 }
 
-/** Registers a simulated machine at a real registrar, as an agent does. @returns the status and text of the step that was refused, or 200. */
-export async function registerMachine(
-  port: number,
-  id: string,
-  { machine, ek }: { machine: SimulatedAgent; ek: SoftwareEk },
-): Promise<{ status: number; message: string }> {
-  const client = openApiClient({ url: `http://127.0.0.1:${port}`, name: 'registrar', timeoutSeconds: 30 })
-  try {
-    const body = {
-      ek_tpm: ek.public.toString('base64'),
-      aik_tpm: machine.ak.public.toString('base64'),
-      ip: '127.0.0.1',
-      port: machine.port,
-      mtls_cert: machine.certificate,
+interface Registering {
+  machine: SimulatedAgent
+  ek: SoftwareEk
+}
+interface Told {
+  status: number
+  message: string
+}
+
+/** Asks a real registrar for a challenge. @returns how it is answered, or why there is none. */
+export async function askToRegister(port: number, id: string, { machine, ek }: Registering): Promise<Told & { answer(): Promise<Told> }> {
+  const request = async (method: 'POST' | 'PUT', body: object) => {
+    const client = openApiClient({ url: `http://127.0.0.1:${port}`, name: 'registrar', timeoutSeconds: 30 })
+    try {
+      return await client.request(method, `/v2.6/agents/${id}`, { body })
+    } finally {
+      await client.close()
     }
-    const asked = await client.request('POST', `/v2.6/agents/${id}`, { body })
-    if (asked.status !== 200) return { status: asked.status, message: asked.message }
-    const secret = activateCredential(ek, machine.ak.public, Buffer.from((asked.results as { blob: string }).blob, 'base64'))
-    const answered = await client.request('PUT', `/v2.6/agents/${id}`, { body: { auth_tag: registrationTag(secret, id) } })
-    return { status: answered.status, message: answered.message }
-  } finally {
-    await client.close()
   }
+  const { status, message, results } = await request('POST', {
+    ek_tpm: ek.public.toString('base64'),
+    aik_tpm: machine.ak.public.toString('base64'),
+    ip: '127.0.0.1',
+    port: machine.port,
+    mtls_cert: machine.certificate,
+  })
+  return {
+    status,
+    message,
+    async answer() {
+      const secret = activateCredential(ek, machine.ak.public, Buffer.from((results as { blob: string }).blob, 'base64'))
+      return request('PUT', { auth_tag: registrationTag(secret, id) })
+    },
+  }
+}
+
+/** Registers a simulated machine, as an agent does. @returns the status and text of the step that was refused, or 200. */
+export async function registerMachine(port: number, id: string, registering: Registering): Promise<Told> {
+  const asked = await askToRegister(port, id, registering)
+  return asked.status === 200 ? asked.answer() : asked
 }

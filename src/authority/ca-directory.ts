@@ -3,6 +3,7 @@ import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { BRIDGE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
 import { exists } from './ca-access.ts'
@@ -39,7 +40,16 @@ export async function requireWholeAuthority(directory: string): Promise<void> {
 
 /** From now on, what is in the directory may be made anew should the program end. */
 export async function beginAuthority(directory: string): Promise<void> {
-  await fs.writeFile(path.join(directory, MARKER), 'an authority is being made here; it may be begun again\n', { mode: 0o600 })
+  await writeFileAtomic(path.join(directory, MARKER), 'an authority is being made here; it may be begun again\n', 0o600)
+}
+
+/**
+ * The certificate is written last: with both halves nothing is being made any more, and what a program left that was killed then would let another authority be
+ * made here one day. For who has the lock.
+ */
+export async function endWholeAuthority(directory: string): Promise<void> {
+  const whole = await Promise.all([KEY_STORE, CERTIFICATE].map((name) => exists(path.join(directory, name))))
+  if (whole.every(Boolean)) await endAuthority(directory)
 }
 
 export const endAuthority = (directory: string): Promise<void> => fs.rm(path.join(directory, MARKER), { force: true })
@@ -50,7 +60,7 @@ export async function removeAuthority(directory: string): Promise<void> {
   const issued = names.filter((name) => name.endsWith('-cert.crt')).map((name) => name.slice(0, -'-cert.crt'.length))
   const own: string[] = []
   for (const name of issued) if (await isOfAuthority(directory, name)) own.push(...OF_CERTIFICATE.map((end) => name + end))
-  for (const name of [...OF_AUTHORITY, ...own])
+  for (const name of [...own, ...OF_AUTHORITY])
     await fs.rm(path.join(directory, name), { force: true }).catch((cause: Error) => {
       throw new KeylimeError('file_failed', `cannot delete ${path.join(directory, name)}: ${cause.message}`, { cause })
     })

@@ -46,7 +46,12 @@ export async function initCaDirectory(access: CaAccess, givesRoles = true): Prom
   const { directory } = access
   await requireWholeAuthority(directory)
   if (!(await isCaDirectory(directory))) await requireRoomForAuthority(directory)
-  await fs.mkdir(directory, { recursive: true, mode: 0o700 })
+  await fs.mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+    throw new KeylimeError('file_failed', `cannot make the directory ${directory}: ${cause.message}`, {
+      cause,
+      hint: 'look at the directories above it: are they there, may this user write there, is the file system mounted read-only?',
+    })
+  })
   return withDirectoryLock(access, async () => {
     await requireWholeAuthority(directory)
     if (await isCaDirectory(directory)) return parseCertificate(await readText(path.join(directory, 'cacert.crt')))

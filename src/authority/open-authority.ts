@@ -4,7 +4,7 @@ import type { Certificate } from '../core/pki/types.ts'
 import { removeLeftovers } from '../io/files/atomic-file.ts'
 import { withFileLock } from '../io/files/file-lock.ts'
 import { type CaAccess, requireCaDirectory } from './ca-access.ts'
-import { requireWholeAuthority } from './ca-directory.ts'
+import { endWholeAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
 import { type Issuer, openIssuer } from './issuer.ts'
 import { publishCrl, revokeSerials } from './revocation-list.ts'
@@ -42,10 +42,11 @@ export async function withIssuer<T>(access: CaAccess, work: (issuer: Issuer) => 
   return withDirectoryLock(access, async () => work(await openIssuer(access)))
 }
 
-/** Runs `work` while no other program changes the directory. What one that was killed left half written is removed first. */
+/** Runs `work` while no other program changes the directory. What one that was killed left is put right first. */
 export const withDirectoryLock = <T>({ directory }: CaAccess, work: () => Promise<T>): Promise<T> =>
   withFileLock(path.join(directory, '.lock'), async () => {
     await removeLeftovers(directory)
+    await endWholeAuthority(directory)
     return work()
   })
 

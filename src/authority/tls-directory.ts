@@ -150,7 +150,8 @@ async function needOf({ directory, now }: CaAccess, name: TlsName): Promise<Need
   if (!(await isComplete(directory, name))) return 'another'
   const certificate = await readCertificate(directory, name)
   const isRevoked = (await readCrl(directory))?.revoked.some(({ serial }) => serial === certificate.serial)
-  if (isRevoked || certificate.notAfter <= now()) return 'another'
+  const isOfNow = certificate.notBefore <= now() && certificate.notAfter > now() // one of the future was made while the clock was ahead
+  if (isRevoked || !isOfNow) return 'another'
   return isDue(certificate, now()) ? 'renewal' : 'nothing'
 }
 

@@ -109,6 +109,12 @@ export const verifierOptions = options({
   max_retries: option({ parse: integerBetween(0, 100), default: 5, doc: 'Tries before an agent counts as unreachable.' }),
   quote_interval: option({ parse: seconds, default: 2, doc: 'Seconds between two attestations of one agent; 0 is without a pause.' }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  max_quote_size: option({
+    parse: integerBetween(1 << 20, 400 << 20),
+    default: 48 << 20,
+    ours: true,
+    doc: 'Largest answer of a machine in bytes. A measurement list has some 160 bytes an entry, so the default is enough for 300,000 of them, which takes a machine months. The verifier needs some ten times as much memory while it judges one.',
+  }),
   enable_verify_evidence: option({
     parse: boolean,
     default: true,
@@ -161,6 +167,19 @@ export const verifierOptions = options({
     ours: true,
     doc: 'The same of all agents together; then the oldest is given up.',
   }),
+  history_rows: option({
+    parse: integerBetween(0, 100_000_000),
+    default: 200_000,
+    ours: true,
+    doc: 'Entries of the history of machines (`keylime tenant history`) that are kept of all of them together; then the oldest go. 0: no history.',
+  }),
+  history_rows_per_agent: option({
+    parse: integerBetween(1, 100_000_000),
+    default: 5000,
+    ours: true,
+    doc: 'The same of one machine, so that one that fails and recovers every second does not push out what is known of the others.',
+  }),
+  history_days: option({ parse: integerBetween(1, 36_500), default: 400, ours: true, doc: 'How old an entry of the history may become.' }),
   judging_workers: option({
     parse: integerBetween(0, 64),
     default: 0,

@@ -106,6 +106,9 @@ export function walkOf(list: string): Walk {
 /** `npm run chaos` walks all; `npm test` a few that are spread over all. */
 export const isWhole = process.env['KEYLIME_CHAOS'] === 'all'
 
+/** Of what takes long and has a shorter neighbour in `npm test`. */
+export const wholeTest = isWhole ? test : test.skip
+
 export function chosen<T>(all: readonly T[], few: number): readonly T[] {
   if (isWhole || all.length <= few) return all
   return Array.from({ length: few }, (_, i) => all[Math.floor(((i + 0.5) * all.length) / few)]!)

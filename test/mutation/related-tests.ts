@@ -4,7 +4,7 @@ import { filesBelow } from './rooms.ts'
 
 const CHECKOUT = path.resolve(import.meta.dirname, '../..')
 /** Further ones add time and next to nothing. */
-const MOST = 14
+const MOST = 30
 
 /** Which unit tests load a source, the nearest first. */
 export class RelatedTests {

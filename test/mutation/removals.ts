@@ -149,7 +149,7 @@ export const REMOVALS: readonly Removal[] = [
   ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
     'size of the answer that the verifier asks for',
-    'maxBytes: QUOTE_ANSWER_BYTES',
+    'maxBytes: maxQuoteBytes',
     'maxBytes: Number.MAX_SAFE_INTEGER',
   ]),
 

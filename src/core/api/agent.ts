@@ -2,12 +2,6 @@ import { z } from 'zod'
 import { parseBoundedJson } from './bounded-json.ts'
 import { parseMessage } from './parse-message.ts'
 
-/**
- * Largest answer to `quotes/integrity`: a measurement list has some 160 bytes an entry, so this is a log of 300,000 of them, which takes a machine
- * months; and the boot log beside it has some 100 KiB.
- */
-export const QUOTE_ANSWER_BYTES = 48 << 20
-
 /** Replies of an agent. Fields that do not fit become a failure of the evidence, not an exception (protocol 4.3, 4.6 step 1). */
 export const integrityQuote = z.object({
   quote: z.string().max(65_536),

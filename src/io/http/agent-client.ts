@@ -35,11 +35,13 @@ export interface AgentClientOptions {
   context: ClientContext | undefined
   /** Total time of one request, connection included. */
   timeoutSeconds: number
+  /** Bytes: there is always room for one such answer. */
+  largestAnswer: number
   /** How long an idle connection is worth keeping. */
   keepAliveSeconds: number
 }
 
-/** Of all answers that are being read at the same time. */
+/** Of all answers that are being read at the same time; more where one alone may have more. */
 const ANSWER_ROOM_BYTES = 96 << 20
 const SWEEP_MS = 1000
 
@@ -57,7 +59,7 @@ export interface AgentClient {
 /** Deadlines are swept once a second for all requests together: no timer per request. */
 export function createAgentClient(options: AgentClientOptions): AgentClient {
   const pending = new Set<Pending>()
-  const room = createAnswerRoom(ANSWER_ROOM_BYTES)
+  const room = createAnswerRoom(Math.max(ANSWER_ROOM_BYTES, options.largestAnswer))
   const sweep = setInterval(() => {
     const now = performance.now()
     for (const request of pending) if (request.deadline < now) request.abort.abort(new KeylimeError('timeout', 'no answer in time'))

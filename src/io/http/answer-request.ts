@@ -5,6 +5,7 @@ import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
+import { systemHint } from '../../core/system-failure.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
 import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
@@ -226,7 +227,9 @@ function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
     logger.info(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
     return { status, message: error.message }
   }
-  logger.error(`${ctx.method} ${pathOf(ctx)}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
+  const hint = systemHint(error)
+  if (hint) logger.error(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { hint })
+  else logger.error(`${ctx.method} ${pathOf(ctx)}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
   return { status: 500 }
 }
 

@@ -205,7 +205,12 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   rotate,
 
   async passwd(ca, argv) {
-    await changePassword(await ca.access(), () => ca.newPassword(argv['new-password-file']))
+    let password = ''
+    await changePassword(await ca.access(), async () => {
+      password = await ca.newPassword(argv['new-password-file'])
+      return password
+    })
+    await ca.keepPassword(password)
     return {
       lines: [`${ca.directory}/private.yml is encrypted with the new password`],
       json: { directory: ca.directory },

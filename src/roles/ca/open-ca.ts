@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { type CaAccess, isCaDirectory } from '../../authority/ca-access.ts'
 import type { TlsUse } from '../../authority/serves-tls.ts'
+import { replaceServicePassword, servicePassword } from '../../authority/service-password.ts'
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
 import { type Config, loadConfig } from '../../config/load.ts'
@@ -19,6 +20,8 @@ export interface OpenedCa {
   now(): number
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
+  /** Has a service of this authority find its new password, where it keeps the one before. */
+  keepPassword(password: string): Promise<void>
   /** A password to replace the old one: from a file, or asked for twice. @throws KeylimeError `usage` for an empty one. */
   newPassword(file: string | undefined): Promise<string>
 }
@@ -29,7 +32,7 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
   const { values, keylimeDir } = config
   const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
   const now = () => systemClock.now()
-  /** Made by `tls_dir = generate`, with the password of ca.conf even when that is still `default`: tried before anybody is asked. */
+  /** Made by `tls_dir = generate`, with a password that the service made for itself unless ca.conf has one: tried before anybody is asked. */
   const isOfServices = ['cv_ca', 'reg_ca'].some((name) => directory === path.join(keylimeDir, name))
   const sources: Omit<CaPasswordSources, 'isNew'> = {
     file: request.passwordFile || values.password_file,
@@ -45,9 +48,14 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
       const shared = { directory, settings: caSettings(values), now }
       const given = await givenCaPassword(sources)
       if (given === undefined && isOfServices && (await isCaDirectory(directory)))
-        return renewable({ ...shared, password: sources.configured }, () => caPassword({ ...sources, isNew: false }))
+        return renewable({ ...shared, password: await servicePassword(directory, sources.configured) }, () =>
+          caPassword({ ...sources, isNew: false }),
+        )
       const password = given ?? (await caPassword({ ...sources, isNew: isNew || !(await isCaDirectory(directory)) }))
       return renewable({ ...shared, password }, () => givenCaPassword(sources))
+    },
+    async keepPassword(password) {
+      if (isOfServices) await replaceServicePassword(directory, password)
     },
     async newPassword(file) {
       const password = await caPassword({ file: file ?? '', configured: 'default', credentialsDirectory: undefined, isNew: true })

@@ -1,8 +1,9 @@
+import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { filesOf, loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
+import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -40,13 +41,14 @@ export async function renewOwn(settings: RegistrarSettings, used: Used): Promise
   )
 }
 
-const ensureDirectory = ({ values, ca, keylimeDir }: RegistrarSettings, { clock, logger }: Used): Promise<string> =>
-  ensureTlsDirectory({
+async function ensureDirectory({ values, ca, keylimeDir }: RegistrarSettings, { clock, logger }: Used): Promise<string> {
+  return ensureTlsDirectory({
     role: 'registrar',
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
+    caPassword:
+      values.tls_dir === 'generate' ? await servicePassword(tlsDirectory('generate', keylimeDir, 'registrar'), ca.password) : ca.password,
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: '',
@@ -54,6 +56,7 @@ const ensureDirectory = ({ values, ca, keylimeDir }: RegistrarSettings, { clock,
     warn: (text) => logger.warn(text),
     told: (file, need) => logger.info(need === 'renewal' ? `${file} is made anew: two thirds of its life are over` : `${file} is made`),
   })
+}
 
 /**
  * For `--check-config`: what the start would say of the certificates and revocation lists of a directory that is there; nothing is made.

@@ -6,6 +6,7 @@ import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import { historyStore } from '../../io/db/history-store.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -30,7 +31,7 @@ import { createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
-import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+import { historyLimitsOf, judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
 
 /** What was opened for one run. */
 export interface Opened {
@@ -61,7 +62,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { stream: events } = opened.events
   const settings = settingsOf(values)
   const agents = createAgentTable()
-  const store = verifierStore(database, values.evidence_total_size)
+  const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
+  const store = verifierStore(database, values.evidence_total_size, history)
   const revocations = revocationStore(database)
   const policies = policyStore(database)
   const book = createPolicyBook({
@@ -71,13 +73,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     warn: ({ kind, name, dangers }) =>
       logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
   })
-  const opener = createAgentOpener({
-    context: opened.context,
-    timeoutSeconds: values.request_timeout,
-    quoteInterval: values.quote_interval,
-    clock: systemClock,
-    logger,
-  })
+  const opener = openerOf(values, opened)
   const notifier = createRevocationNotifier({
     agents,
     store: revocations,
@@ -99,6 +95,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     agents,
     store,
     revocations,
+    history,
     notifier,
     policyStore: policies,
     policies: book,
@@ -115,6 +112,16 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   }
   return { context, notifier, progress }
 }
+
+const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
+  createAgentOpener({
+    context,
+    timeoutSeconds: values.request_timeout,
+    largestAnswer: values.max_quote_size,
+    quoteInterval: values.quote_interval,
+    clock: systemClock,
+    logger,
+  })
 
 function introducer(values: VerifierValues, certificate: string, { authorities, logger }: Opened): LoopOptions['introduce'] {
   const later = (agent: ManagedAgent, what: string) => (error: unknown) => {
@@ -160,6 +167,7 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
     clock: systemClock,
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
+    maxQuoteBytes: values.max_quote_size,
   })
   return {
     progress,

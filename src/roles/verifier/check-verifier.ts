@@ -5,6 +5,7 @@ import { collectFindings, type Findings } from '../../config/collect-findings.ts
 import { KeylimeError } from '../../core/errors.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
+import { checkNotifierKey } from './revocation/notifier-key.ts'
 import { checkTlsFiles } from './tls-identities.ts'
 import { checkTogether, type VerifierSettings } from './verifier-settings.ts'
 
@@ -19,6 +20,7 @@ export function checkVerifier(settings: VerifierSettings): Promise<Findings> {
     },
     () => checkDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
     () => checkAuditLog(values.audit_log, keylimeDir),
+    () => checkNotifierKey(keylimeDir),
   ])
 }
 

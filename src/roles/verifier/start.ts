@@ -45,6 +45,7 @@ export interface VerifierDependencies {
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
 export async function startVerifier(
@@ -117,6 +118,14 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   return { port: listening.port, reload: upkeep.reload }
 }
 
+async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {
+  await history.sweep()
+  const sweep = () =>
+    history.sweep().catch((error) => logger.error(`what is too old in the history stays: ${causeChain(error).join(': ')}`))
+  const sweeping = setInterval(() => void sweep(), SWEEP_MS).unref()
+  onStop(() => clearInterval(sweeping))
+}
+
 interface Renewable {
   /** The last that was taken. */
   tls: VerifierTls
@@ -155,6 +164,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   onStop(progress.stop)
   onStop(context.loop.stop)
   await context.policyStore.sweep()
+  await keepHistoryYoung(context, onStop)
   await context.takeUp.all()
   await notifier.resume()
 }

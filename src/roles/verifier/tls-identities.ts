@@ -1,13 +1,14 @@
 import path from 'node:path'
 import { BRIDGE, RETIRED } from '../../authority/authority-files.ts'
 import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
+import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import type { AuthorityIntroduction } from '../../core/api/authority-introduction.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
 import { readText } from '../../io/files/read-file.ts'
-import { filesOf, loadTlsIdentity, type TlsIdentity } from '../../io/files/tls-identity.ts'
+import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -63,13 +64,14 @@ async function authoritiesOf({ values }: VerifierSettings, directory: string): P
 }
 
 /** Makes what `tls_dir = generate` promises, or makes it anew. @returns the directory. */
-function ensureDirectory({ values, ca, keylimeDir }: VerifierSettings, { clock, logger }: Used): Promise<string> {
+async function ensureDirectory(settings: VerifierSettings, { clock, logger }: Used): Promise<string> {
+  const { values, ca, keylimeDir } = settings
   return ensureTlsDirectory({
     role: 'verifier',
     keylimeDir,
     tlsDir: values.tls_dir,
     names: [values.ip, ...values.cert_subject_alternative_names],
-    caPassword: ca.password,
+    caPassword: await caPasswordOf(settings),
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: values.client_key_password.reveal(),
@@ -89,9 +91,14 @@ export async function renewOwn(settings: VerifierSettings, used: Used): Promise<
   }
 }
 
-async function renewOwnList({ values, ca }: VerifierSettings, directory: string, { clock, logger }: Used): Promise<void> {
-  if (values.tls_dir === 'generate') await keepTlsCrl({ directory, password: ca.password, settings: ca.settings, now: clock.now }, logger)
+async function renewOwnList(settings: VerifierSettings, directory: string, { clock, logger }: Used): Promise<void> {
+  const { values, ca } = settings
+  if (values.tls_dir !== 'generate') return
+  await keepTlsCrl({ directory, password: await caPasswordOf(settings), settings: ca.settings, now: clock.now }, logger)
 }
+
+const caPasswordOf = ({ values, ca, keylimeDir }: VerifierSettings): Promise<string> | string =>
+  values.tls_dir === 'generate' ? servicePassword(tlsDirectory('generate', keylimeDir, 'verifier'), ca.password) : ca.password
 
 /**
  * For `--check-config`: what the start would say of the certificates and revocation lists of a directory that is there; nothing is made.

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { servicePassword } from '../../../src/authority/service-password.ts'
 import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
@@ -117,7 +118,13 @@ test('OpenSSL in its strict mode takes each certificate for its own side, and fo
   const text = openssl('x509', '-in', file('client-cert.crt'), '-noout', '-ext', 'extendedKeyUsage,subjectAltName')
   expect(text).toMatch(/critical\s+TLS Web Client Authentication\n/)
   expect(text).toContain('URI:urn:keylime:role:operator')
-  const access = { directory: path.join(home.dir, 'cv_ca'), password: 'default', settings: verifierSettings().ca.settings, now: Date.now }
+  const directory = path.join(home.dir, 'cv_ca')
+  const access = {
+    directory,
+    password: await servicePassword(directory, 'default'),
+    settings: verifierSettings().ca.settings,
+    now: Date.now,
+  }
   const machine = await withAuthority(access, (authority) => authority.issue({ name: 'machine' }))
   expect(parseCertificate(machine.certificate.pem).extensions.has('2.5.29.37')).toBe(false)
   expect([verify('sslserver', 'machine'), verify('sslclient', 'machine')]).toEqual([true, true])

@@ -8,6 +8,7 @@ import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { issueOperator } from '../../../src/authority/issue-operator.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { reissueAuthority } from '../../../src/authority/reissue-authority.ts'
+import { servicePasswordFile } from '../../../src/authority/service-password.ts'
 import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
@@ -38,7 +39,17 @@ const of = (name: string): Caller => ({ cert: read(`${name}-cert.crt`), key: rea
 beforeEach(() => {
   home = temporaryKeylimeDir()
   const settings = caSettings(loadConfig('ca', caOptions, { env: home.env }).values)
-  access = { directory: path.join(home.dir, 'cv_ca'), password: 'default', settings, now: Date.now }
+  const directory = path.join(home.dir, 'cv_ca')
+  access = {
+    directory,
+    /** Where a verifier made the authority, it made the password too. */
+    get password() {
+      const file = servicePasswordFile(directory)
+      return fs.existsSync(file) ? fs.readFileSync(file, 'utf8').trim() : 'default'
+    },
+    settings,
+    now: Date.now,
+  }
 })
 afterEach(async () => {
   for (const end of ends.splice(0)) await end()

@@ -7,7 +7,8 @@ import { identityQuote } from '../../../src/core/api/identity-quote.ts'
 import { dataPcrValue } from '../../../src/core/quote/data-pcr.ts'
 import { verifyQuote } from '../../../src/core/quote/verify-quote.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
-import { adminClient } from '../../servers.ts'
+import { openNotifierKey } from '../../../src/roles/verifier/revocation/notifier-key.ts'
+import { adminClient, until } from '../../servers.ts'
 import { AGENT_ID, AgentBed } from './agent-bed.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip // the agent mounts its tmpfs
@@ -49,6 +50,27 @@ describeAsRoot('an agent that is registered', () => {
     expect((await bed.get('/version')).results).toEqual({ supported_version: '2.6', supported_versions: versions })
     expect((await bed.get('/v2.2/agent/info')).results).toMatchObject({ agent_uuid: AGENT_ID, tpm_enc_alg: 'ecc', tpm_sign_alg: 'ecdsa' })
     expect((await bed.get('/v2.6/agent/info')).results).toMatchObject({ tpm_hash_alg: 'sha256', tpm_enc_alg: 'ecc256' })
+  })
+
+  test('takes the notifier of a verifier that it believes, and says what became of a notice', async () => {
+    const post = (path: string, body: object) => bed.client.request('POST', path, { body })
+    const certificate = (await openNotifierKey(bed.place.dir, Date.now())).certificate
+    expect(await post('/v2.6/notifications/notifier', { certificate: 'none' })).toMatchObject({ status: 400 })
+    expect(await post('/v2.6/notifications/notifier', { certificate })).toMatchObject({ status: 200 })
+    expect(fs.readFileSync(`${bed.agentDir}/verifier-notifier-cert.crt`, 'utf8')).toBe(certificate)
+    const msg = '{"type": "revocation", "agent_id": "x"}'
+    const digest = createHash('sha256').update(msg).digest('hex')
+    const outcome = () => bed.get(`/v2.6/notifications/revocation?digest=${digest}`)
+    expect(await outcome()).toMatchObject({ status: 200, results: { outcome: 'unknown' } })
+    const sent = await post('/v2.6/notifications/revocation', {
+      msg,
+      signature: '',
+      verifier_signature: Buffer.alloc(256).toString('base64'),
+    })
+    expect(sent).toMatchObject({ status: 200, results: { outcome: expect.stringMatching(/waiting|refused/) } })
+    await until('refused', async () => ((await outcome()).results as { outcome: string }).outcome === 'refused')
+    for (const wrong of ['', 'x', digest.toUpperCase()])
+      expect(await bed.get(`/v2.6/notifications/revocation?digest=${wrong}`)).toMatchObject({ status: 400 })
   })
 
   test('gives answers that tenants of ours read, whole', async () => {
@@ -230,6 +252,15 @@ describeAsRoot('an agent that cannot start', () => {
     await bed.startAgent(settings as Record<string, string>)
     expect((await bed.get('/version')).status).toBe(200)
     if ('KEYLIME_AGENT_UUID' in settings && settings.KEYLIME_AGENT_UUID === 'hash_ek') expect(bed.agent.agentId).toMatch(/^[0-9a-f]{64}$/)
+    await bed.stopAgent()
+  })
+
+  test('one without TLS takes the notifier of nobody: whoever reaches its port could name one', async () => {
+    fs.rmSync(`${bed.agentDir}/agent_data.json`, { force: true })
+    await bed.startAgent({ KEYLIME_AGENT_ENABLE_AGENT_MTLS: 'false', KEYLIME_AGENT_PAYLOAD_SCRIPT: '', KEYLIME_AGENT_UUID: 'plain-two' })
+    const body = { certificate: fs.readFileSync(`${bed.place.dir}/cv_ca/server-cert.crt`, 'utf8') }
+    expect(await bed.client.request('POST', '/v2.6/notifications/notifier', { body })).toMatchObject({ status: 403 })
+    expect(fs.existsSync(`${bed.agentDir}/verifier-notifier-cert.crt`)).toBe(false)
     await bed.stopAgent()
   })
 

@@ -3,7 +3,7 @@ import path from 'node:path'
 import JSZip from 'jszip'
 import { openPayload } from '../../../src/core/payload/seal.ts'
 import { combineKey } from '../../../src/core/payload/split-key.ts'
-import { chosen, complaintOf, endAll, runRole, type Trouble, walkOf } from '../../chaos/role-process.ts'
+import { chosen, complaintOf, endAll, runRole, type Trouble, walkOf, wholeTest } from '../../chaos/role-process.ts'
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { TenantWorld } from '../tenant/fixtures.ts'
@@ -78,13 +78,16 @@ test('add, killed anywhere, gives V to the machine at most once, and is done by 
   }
 })
 
-test('update, killed anywhere, leaves the machine attested with the delivery before or the new one, and can be done again', async () => {
-  const enrolled = await enrolment()
-  expect((await deliver('add', enrolled)).code).toBe(0)
-  for (const failpoint of chosen(await points('update', enrolled), 1)) {
-    await deliver('update', enrolled, { failpoint })
-    const status = await tenant(['cvstatus', '-u', enrolled.id, '--json'])
-    expect([failpoint, status.code, status.text]).toEqual([failpoint, 0, expect.stringContaining(enrolled.id)])
-    await mends(failpoint, enrolled, 'update')
-  }
-})
+wholeTest(
+  'update, killed anywhere, leaves the machine attested with the delivery before or the new one, and can be done again',
+  async () => {
+    const enrolled = await enrolment()
+    expect((await deliver('add', enrolled)).code).toBe(0)
+    for (const failpoint of chosen(await points('update', enrolled), 1)) {
+      await deliver('update', enrolled, { failpoint })
+      const status = await tenant(['cvstatus', '-u', enrolled.id, '--json'])
+      expect([failpoint, status.code, status.text]).toEqual([failpoint, 0, expect.stringContaining(enrolled.id)])
+      await mends(failpoint, enrolled, 'update')
+    }
+  },
+)

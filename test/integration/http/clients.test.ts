@@ -53,7 +53,7 @@ const tls = { cert: certificate.pem, key: privateKeyPem(keys.privateKey) }
 const plain = http.createServer(answer)
 const secure = https.createServer(tls, answer)
 const port = (server: http.Server | https.Server) => (server.address() as AddressInfo).port
-const client = createAgentClient({ context: undefined, timeoutSeconds: 2, keepAliveSeconds: 10 })
+const client = createAgentClient({ context: undefined, timeoutSeconds: 2, largestAnswer: 96 << 20, keepAliveSeconds: 10 })
 
 beforeAll(async () => {
   for (const server of [plain, secure]) await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))

@@ -10,7 +10,7 @@ import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/ten
 import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
 import { testLogger, until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
-import { registerMachine, type SoftwareEk, softwareEk } from '../../software-ek.ts'
+import { askToRegister, registerMachine, type SoftwareEk, softwareEk } from '../../software-ek.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const zero = '0'.repeat(64)
@@ -103,6 +103,16 @@ describe('revoke: a machine is stolen', () => {
     await enrolled('cert-stolen', { cert: 'default', wait: false })
     expect((await run('revoke', { agentId: 'cert-stolen' })).summary).toMatch(/certificate \d+ is revoked/)
     await until('told', () => peer.notices.find(({ agent_id }) => agent_id === 'cert-stolen'))
+  })
+
+  test('a registration that was asked for before, under another id of the same TPM, is refused when it answers', async () => {
+    const machine = await bed.machine()
+    const ek = softwareEk()
+    const shadow = await askToRegister(registrar.port, 'shadow', { machine, ek })
+    const own = await askToRegister(registrar.port, 'in-between', { machine, ek })
+    expect(await own.answer()).toMatchObject({ status: 200 })
+    await run('revoke', { agentId: 'in-between' })
+    expect(await shadow.answer()).toMatchObject({ status: 403, message: expect.stringContaining('was revoked by an operator') })
   })
 
   test('what is not enrolled can be revoked too; what nobody knows is barred by its id alone, and said so', async () => {

@@ -30,7 +30,7 @@ test.each([
   ['objects in a list', () => `[${'{},'.repeat(4 * MIB)}{}]`, 'has more than 1000 values'],
   ['deep nesting', () => `{"results":${'['.repeat(4 * MIB)}${']'.repeat(4 * MIB)}}`, 'is nested deeper than 16 levels'],
   ['nesting that is never closed', () => '{"a":'.repeat(3 * MIB), 'is nested deeper than 16 levels'],
-  ['more than an answer may have', () => ' '.repeat(65 * MIB), 'the answer is larger than 50331648 bytes'],
+  ['more than an answer may have', () => ' '.repeat(65 * MIB), 'the answer is larger than 50331648 bytes: see max_quote_size'],
 ])('an agent that answers with %s is one that cannot be reached', async (name, body, reason) => {
   const agent = await bed.machine()
   const text = body()

@@ -2,6 +2,8 @@ import { X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { verifyRevocation } from '../../../src/core/revocation/signature.ts'
+import { checkVerifier } from '../../../src/roles/verifier/check-verifier.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { until } from '../../servers.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
@@ -84,6 +86,8 @@ test('told, acted upon, failed and refused are counted apart', async () => {
 test('a key that cannot be read is no reason for another one', async () => {
   const key = fs.readFileSync(file('notifier-private.pem'))
   fs.writeFileSync(file('notifier-private.pem'), 'no key')
+  const findings = await checkVerifier(loadVerifierSettings(bed.home.env))
+  expect(JSON.stringify(findings)).toContain('is not the private key of a notifier')
   await expect(bed.restart()).rejects.toThrow(/is not the private key of a notifier/)
   fs.writeFileSync(file('notifier-private.pem'), key)
   await bed.start()

@@ -23,8 +23,16 @@ export function getRevocationOutcome({ inbox }: AgentContext, request: ApiReques
   return { results: inbox.outcomeOf(digest) satisfies NoticeOutcome }
 }
 
-/** `POST /v2.x/notifications/notifier`, our own: the verifier introduces its notifier key, over the connection on which it showed its certificate. */
+/**
+ * `POST /v2.x/notifications/notifier`, our own: the verifier introduces its notifier key, over the connection on which it showed its certificate. An agent
+ * without TLS takes it from nobody, as it takes no payload.
+ */
 export async function postNotifier({ inbox }: AgentContext, request: ApiRequest): Promise<ApiReply> {
+  if (request.peer.kind !== 'certificate')
+    throw new KeylimeError(
+      'forbidden',
+      'without TLS this agent takes the certificate of a notifier only with a payload, or from revocation_cert',
+    )
   await inbox.introduce(parseMessage(notifierIntroduction, request.body, 'the introduction of the notifier').certificate)
   return {}
 }

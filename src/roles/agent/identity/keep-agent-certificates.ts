@@ -7,6 +7,8 @@ import type { AgentSettings } from '../agent-settings.ts'
 import { readTrust, type Trust, trustDates, trustedFiles } from '../machine/trust.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
 
+const DAY_MS = 86_400_000
+
 /** The agent's own certificate, and who may call it. */
 export interface OwnTls extends ServerCertificate {
   readonly clients: NonNullable<Trust['clients']>
@@ -53,6 +55,7 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
   let current = running.certificate
   let registered = running.certificate?.certPem
   let registering = false
+  let lookedAt = clock.now()
 
   async function register(): Promise<void> {
     const shown = current
@@ -80,6 +83,9 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
 
   async function renew(): Promise<void> {
     if (!current) return
+    const now = clock.now()
+    if (now - lookedAt < DAY_MS && now >= lookedAt) return register()
+    lookedAt = now
     try {
       await ownCertificate(settings, running.agentId, used) // another file, which is seen and taken
     } catch (error) {

@@ -109,5 +109,7 @@ function renewalReason(certificate: X509Certificate, key: KeyObject, { agentId, 
     return 'the agent has another id'
   const dates = { notBefore: certificate.validFromDate.getTime(), notAfter: certificate.validToDate.getTime() }
   if (isDue(dates, now)) return `it ends on ${certificate.validToDate.toISOString()}`
+  if (certificate.validFromDate.getTime() > now)
+    return `it begins on ${certificate.validFromDate.toISOString()}: the clock was ahead when it was made`
   return undefined
 }

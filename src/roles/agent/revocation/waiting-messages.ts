@@ -14,6 +14,7 @@ export class WaitingMessages {
 
   constructor(file: string) {
     this.#file = file
+    fs.rmSync(`${file}.new`, { force: true }) // of an agent that was killed while it wrote
     this.#list = readList(file)
   }
 

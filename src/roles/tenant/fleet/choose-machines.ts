@@ -3,6 +3,7 @@ import { type StateWord, stateWord } from '../../../core/attestation/state-word.
 import { KeylimeError } from '../../../core/errors.ts'
 import { readMachineList } from '../../../io/files/machine-list.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { isAt, registeredAgents } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { type FleetWord, isChosen, type Selection } from './selection.ts'
@@ -39,7 +40,7 @@ type Enrolled = Readonly<Record<string, AgentStatus>>
 export async function chooseMachines(context: TenantContext, word: FleetWord, selection: Selection): Promise<FleetMachine[]> {
   const enrolled = await context.verifier.agentStatuses(context.options.verifierId ?? '')
   if (isChosen(selection)) return chosen(context, { word, selection, enrolled })
-  const named = selection.from === undefined ? namedOf(selection) : await listed(selection.from)
+  const named = await withIds(context, selection.from === undefined ? namedOf(selection) : await listed(selection.from))
   const twice = named.find(({ name }, i) => named.findIndex((other) => other.name === name) !== i)
   if (twice) throw new KeylimeError('usage', `${twice.name} is named twice`)
   return named.map((machine) => ({ ...machine, skip: doneAlready(word, machine.options.agentId, enrolled) }))
@@ -55,7 +56,12 @@ const namedOf = ({ ids, hosts }: Selection): Named[] => [
 async function listed(file: string): Promise<Named[]> {
   const text = await readText(file, { what: 'the list of machines', hint: 'give the path of a CSV or YAML file' })
   return readMachineList(text, file).map(({ line, values }) => {
-    const options = Object.fromEntries(Object.entries(values).map(([name, value]) => [columnOf(name, { file, line }), value]))
+    const options = Object.fromEntries(
+      Object.entries(values).map(([name, value]) => [
+        columnOf(name, { file, line }),
+        name === 'targetport' ? portOf(value, { file, line }) : value,
+      ]),
+    )
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
     return { name, options }
@@ -67,6 +73,12 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
   throw new KeylimeError('malformed', `line ${line} of ${file}: "${name}" is not something that a machine of a list has`, {
     hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
   })
+}
+
+function portOf(text: string, { file, line }: { file: string; line: number }): number {
+  const port = Number(text)
+  if (Number.isInteger(port) && port > 0 && port < 65_536) return port
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${text}" is no port`)
 }
 
 interface Question {
@@ -84,7 +96,7 @@ async function chosen(context: TenantContext, { word, selection, enrolled }: Que
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },
-    skip: doneAlready(word, agentId, enrolled) ?? notYetTrusted(context.options, word, enrolled[agentId]),
+    skip: doneAlready(word, agentId, enrolled) ?? notMeant(context.options, { word, selection, status: enrolled[agentId] }),
   }))
 }
 
@@ -104,9 +116,33 @@ function doneAlready(word: FleetWord, agentId: string | undefined, enrolled: Enr
   return word === 'add' && isEnrolled ? 'enrolled already' : undefined
 }
 
-/** A new secret is for machines that are trusted; one that failed is named when it shall have it all the same. */
-function notYetTrusted(options: TenantOptions, word: FleetWord, status: AgentStatus | undefined): string | undefined {
+interface Standing {
+  readonly word: FleetWord
+  readonly selection: Selection
+  readonly status: AgentStatus | undefined
+}
+
+/**
+ * A new secret is for machines that are trusted; one that failed is named when it shall have it all the same. One that an operator stopped, as `replace` does,
+ * goes on when that operator says so: somebody else may have its id by now.
+ */
+function notMeant(options: TenantOptions, { word, selection, status }: Standing): string | undefined {
+  if (!status || (word !== 'update' && word !== 'reactivate')) return undefined
+  const state = stateWord(status)
+  if (state === 'stopped' && selection.state !== 'stopped') return 'stopped: it goes on when it is named with -u, or with --state stopped'
   const delivers = Boolean(options.file || options.cert || options.keyFile)
-  if (word !== 'update' || !delivers || !status || stateWord(status) !== 'failed') return undefined
+  if (!delivers || state !== 'failed') return undefined
   return 'failed: it gets nothing new until it passes, unless it is named with -u'
+}
+
+/** Ids of machines that are named by their addresses alone, looked up once for all of them. What is not clear is left, and told when its turn comes. */
+async function withIds({ registrar }: TenantContext, named: readonly Named[]): Promise<Named[]> {
+  if (named.every(({ options }) => options.agentId)) return [...named]
+  const all = await registeredAgents(registrar)
+  return named.map((machine) => {
+    const { agentId, targetHost, targetPort } = machine.options
+    if (agentId || !targetHost) return machine
+    const [first, second] = all.filter((agent) => isAt(agent.registered, targetHost, targetPort))
+    return first && !second ? { ...machine, options: { ...machine.options, agentId: first.agentId, exactId: true } } : machine
+  })
 }

@@ -81,12 +81,7 @@ function notRegistered(registrar: RegistrarService, agentId: string, isRevokedOn
 
 async function byAddress(registrar: RegistrarService, { targetHost, targetPort }: AskedFor): Promise<FoundAgent> {
   if (!targetHost) throw new KeylimeError('usage', 'which agent?', { hint: 'give its id with -u, or its address with -t' })
-  const ids = await registrar.agentIds()
-  if (ids.length > MAX_LOOKUPS) throw ambiguous(`${ids.length} agents are registered`, [])
-  const all = await Promise.all(ids.map(async (agentId) => ({ agentId, registered: await registrar.agent(agentId) })))
-  const fitting = all.filter(
-    ({ registered }) => sameHost(registered?.ip, targetHost) && (targetPort === undefined || registered?.port === targetPort),
-  )
+  const fitting = (await registeredAgents(registrar)).filter(({ registered }) => isAt(registered, targetHost, targetPort))
   const [first, second] = fitting
   if (first?.registered && !second) return { agentId: first.agentId, registered: first.registered, by: 'address' }
   const where = `${targetHost}${targetPort === undefined ? '' : `:${targetPort}`}`
@@ -99,6 +94,19 @@ async function byAddress(registrar: RegistrarService, { targetHost, targetPort }
     hint: '`keylime tenant list` shows the addresses of all; check contact_ip and contact_port in its agent.conf, or give its id with -u',
   })
 }
+
+/** All that are registered, asked one by one. @throws KeylimeError `usage` for more than can be asked. */
+export async function registeredAgents(
+  registrar: RegistrarService,
+): Promise<{ agentId: string; registered: RegisteredAgent | undefined }[]> {
+  const ids = await registrar.agentIds()
+  if (ids.length > MAX_LOOKUPS) throw ambiguous(`${ids.length} agents are registered`, [])
+  return Promise.all(ids.map(async (agentId) => ({ agentId, registered: await registrar.agent(agentId) })))
+}
+
+/** Whether an agent registered with this address; any port when none is asked for. */
+export const isAt = (registered: RegisteredAgent | undefined, host: string, port: number | undefined): boolean =>
+  sameHost(registered?.ip, host) && (port === undefined || registered?.port === port)
 
 /** Agents of upstream's may register IPv6 with brackets. */
 const sameHost = (registered: string | null | undefined, host: string) =>

@@ -20,6 +20,8 @@ export interface AgentOpenerOptions {
   /** Client certificate for every agent. */
   context: ClientContext
   timeoutSeconds: number
+  /** Bytes. */
+  largestAnswer: number
   quoteInterval: number
   clock: Clock
   logger: Logger
@@ -28,9 +30,16 @@ export interface AgentOpenerOptions {
 const MIN_KEEP_ALIVE_SECONDS = 10
 const MAX_KEEP_ALIVE_SECONDS = 120
 
-export function createAgentOpener({ context, timeoutSeconds, quoteInterval, clock, logger }: AgentOpenerOptions): AgentOpener {
+export function createAgentOpener({
+  context,
+  timeoutSeconds,
+  largestAnswer,
+  quoteInterval,
+  clock,
+  logger,
+}: AgentOpenerOptions): AgentOpener {
   const keepAliveSeconds = Math.min(Math.max(3 * quoteInterval, MIN_KEEP_ALIVE_SECONDS), MAX_KEEP_ALIVE_SECONDS)
-  const client: AgentClient = createAgentClient({ context, timeoutSeconds, keepAliveSeconds })
+  const client: AgentClient = createAgentClient({ context, timeoutSeconds, largestAnswer, keepAliveSeconds })
   return {
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))

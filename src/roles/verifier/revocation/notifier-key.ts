@@ -16,8 +16,8 @@ export interface NotifierKey {
   sign(text: string): string
 }
 
-export const NOTIFIER_KEY_FILE = 'notifier-private.pem'
-export const NOTIFIER_CERTIFICATE_FILE = 'notifier-cert.crt'
+const NOTIFIER_KEY_FILE = 'notifier-private.pem'
+const NOTIFIER_CERTIFICATE_FILE = 'notifier-cert.crt'
 
 /** RFC 5280, section 4.1.2.5: no end that means anything. Receivers pin the key; a date would only silence them some day. */
 const NO_END = Date.UTC(9999, 11, 31, 23, 59, 59)
@@ -33,6 +33,11 @@ export async function openNotifierKey(keylimeDir: string, now: number): Promise<
   const key = (await readKey(keyFile)) ?? (await newKey(keyFile))
   const certificate = (await readCertificate(certificateFile, key)) ?? (await newCertificate(certificateFile, { key, now }))
   return { certificate, sign: (text) => signRevocation(key, text) }
+}
+
+/** For `--check-config`: whether the key that is there can be used; nothing is made. @throws KeylimeError as `openNotifierKey`. */
+export async function checkNotifierKey(keylimeDir: string): Promise<void> {
+  await readKey(path.join(keylimeDir, NOTIFIER_KEY_FILE))
 }
 
 async function readKey(file: string): Promise<KeyObject | null> {

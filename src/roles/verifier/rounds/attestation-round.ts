@@ -1,4 +1,4 @@
-import { agentVersion, QUOTE_ANSWER_BYTES } from '../../../core/api/agent.ts'
+import { agentVersion } from '../../../core/api/agent.ts'
 import { type Envelope, type RawAnswer, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
@@ -28,13 +28,15 @@ export interface RoundOptions {
   evaluateBootAlways: boolean
   /** `evidence_max_size` */
   maxEvidenceBytes: number
+  /** `max_quote_size` */
+  maxQuoteBytes: number
 }
 
 const AGENT_VERSIONS = ['2.0', '2.1', '2.2', '2.3', '2.4', '2.5', '2.6'] as const
 const NONCE_CHARACTERS = 20
 
 export function createAttestationRound(options: RoundOptions): AttestationRound {
-  const { judging, evaluateBootAlways } = options
+  const { judging, evaluateBootAlways, maxQuoteBytes } = options
 
   async function askOnce(agent: ManagedAgent): Promise<RoundResult & { stale?: boolean }> {
     const nonce = randomAlphanumeric(NONCE_CHARACTERS)
@@ -43,11 +45,12 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
     const attestedBefore = attestationCount > 0
     let answer: RawAnswer
     try {
-      answer = await agent.connection.request(quoteRequest(agent, nonce, known.ima.nextEntry))
+      answer = await agent.connection.request({ ...quoteRequest(agent, nonce, known.ima.nextEntry), maxBytes: maxQuoteBytes })
       if (answer.status !== 200) return await answerWithoutQuote(agent, readEnvelope(answer), attestedBefore)
     } catch (error) {
       if (!isKeylimeError(error)) throw error
-      if (error.code === 'payload_too_large') return { event: { type: 'refused', stage: 'quote', reason: error.message } }
+      if (error.code === 'payload_too_large')
+        return { event: { type: 'refused', stage: 'quote', reason: `${error.message}: see max_quote_size` } }
       const stale = error.details?.['stale'] === true
       return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, stale }
     }
@@ -79,10 +82,10 @@ const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): K
   attestationCount: progress.attestationCount,
 })
 
-function quoteRequest({ policy, partial, state }: ManagedAgent, nonce: string, nextEntry: number): AgentRequest {
+function quoteRequest({ policy, partial, state }: ManagedAgent, nonce: string, nextEntry: number): Omit<AgentRequest, 'maxBytes'> {
   const mask = `0x${policyMask(policy).toString(16)}`
   const query = `nonce=${nonce}&mask=${mask}&partial=${partial && state.transportKey !== null ? '1' : '0'}&ima_ml_entry=${nextEntry}`
-  return { method: 'GET', path: `/v${state.supportedVersion}/quotes/integrity?${query}`, maxBytes: QUOTE_ANSWER_BYTES }
+  return { method: 'GET', path: `/v${state.supportedVersion}/quotes/integrity?${query}` }
 }
 
 async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attestedBefore: boolean): Promise<RoundResult> {

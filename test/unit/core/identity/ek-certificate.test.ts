@@ -146,6 +146,10 @@ test('tpmMaker falls back to the issuer, and shows ids that it does not know', a
     parseCertificate(
       handMade({ subject: der(0x30), issuer: der(0x30), key: authority.key, publicKey: pair.publicKey, extensions: [tpmNames(id, 'M')] }),
     )
+  const makers =
+    'AMD=AMD,ANT=Ant Group,ATML=Atmel,BRCM=Broadcom,CSCO=Cisco,FLYS=Flyslice,GOOG=Google,HISI=HiSilicon,HPE=HPE,HPI=HP,IBM=IBM,IFX=Infineon,INTC=Intel,LEN=Lenovo,MSFT=Microsoft,NSG=NSING,NTC=Nuvoton,NTZ=Nationz,QCOM=Qualcomm,ROCC=Fuzhou Rockchip,SMSC=SMSC,SMSN=Samsung,SNS=Sinosun,STM=STMicroelectronics,TXN=Texas Instruments,WEC=Winbond'
+  for (const [letters, maker] of makers.split(',').map((line) => line.split('=') as [string, string]))
+    expect(tpmMaker(named(`id:${Buffer.from(letters.padEnd(4, '\0')).toString('hex')}`))).toBe(`${maker} (M)`)
   expect([
     tpmMaker(named('id:00001014')),
     tpmMaker(named('id:58595A00')),

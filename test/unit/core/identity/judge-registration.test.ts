@@ -97,6 +97,7 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with words beside its TLS certificate', { ...plain, mtls_cert: `${TLS}more` }, /mtls_cert holds no certificate, or more/],
 ])('a registration %s is refused', (_, request, reason) => {
   expect(refusal(request)).toMatch(reason)
+  expect(refusal(request)).toMatch(/^(invalid_request|malformed): /)
 })
 
 test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where a default template has it', async (modulusLength) => {
@@ -106,7 +107,7 @@ test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where
 })
 
 test.each(['ekcert', 'iak_cert', 'idevid_cert', 'mtls_cert'] as const)('a refusal names %s as the field that is wrong', (field) => {
-  expect(refusal({ ...plain, [field]: 'AAAA' })).toContain(`${field} is no certificate`)
+  expect(refusal({ ...plain, [field]: 'AAAA' })).toMatch(new RegExp(`^invalid_request: .*${field} is no certificate`))
 })
 
 test('no refusal repeats a private key', () => {
@@ -172,6 +173,9 @@ test('a certificate that is not strict DER is warned of, refused or let pass as 
   expect(judged(request, { malformed: 'ignore' }).warnings).toEqual([])
   expect(refusal(request, { malformed: 'reject' })).toMatch(/ekcert is not strict DER/)
   expect(judged(plain, { malformed: 'reject' }).warnings).toEqual([])
+  const tls = { ...plain, mtls_cert: request.ekcert }
+  expect(judged(tls).warnings).toEqual([expect.stringContaining('mtls_cert is not strict DER')])
+  expect(refusal(tls, { malformed: 'reject' })).toMatch(/mtls_cert is not strict DER/)
 })
 
 describe('IAK and IDevID', () => {
@@ -234,6 +238,11 @@ describe('IAK and IDevID', () => {
     ['an IAK for keys that sign anything', { iak_cert: certified(IAK, FIXED) }, /iak_cert: .* not for a restricted key/],
     ['an IDevID for attestation', { idevid_cert: certified(IDEVID, FIXED, RESTRICTED) }, /idevid_cert: .* vouches for an attestation key/],
     ['an EK certificate as that of the IAK', { iak_cert: usedAs('6781050801') }, /iak_cert: .* that of an EK certificate/],
+    [
+      'an IAK that may only encrypt',
+      { iak_cert: deviceCertificate(IAK, { more: [extension('551d0f', true, Buffer.from('03020520', 'hex'))] }) },
+      /iak_cert: its key usage allows no signatures/,
+    ],
     ['a statement about another AK', statement({ name: parsePublicArea(OTHER_AK.public).name }), /certifies another key/],
     ['a statement for another id', statement({ id: Buffer.from('another') }), /another agent id/],
     ['a statement by another key', statement({ signer: IDEVID }), /signature does not verify/],

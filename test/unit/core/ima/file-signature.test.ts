@@ -1,7 +1,7 @@
 import { constants, createHash, createPublicKey, generateKeyPairSync, type KeyObject, privateEncrypt, sign } from 'node:crypto'
 import { verifyDigestEcdsa } from '../../../../src/core/ima/ecdsa.ts'
 import { parseEntry } from '../../../../src/core/ima/entry.ts'
-import { verifyFileSignature } from '../../../../src/core/ima/file-signature.ts'
+import { formDefect, isWellFormed, signatureDefect, verifyFileSignature } from '../../../../src/core/ima/file-signature.ts'
 import { computedKeyId, keyringText, parseKeyring, readImaKey } from '../../../../src/core/ima/keyring.ts'
 import { imaLine, imaVector } from '../../../ima.ts'
 
@@ -67,6 +67,47 @@ describe('headers', () => {
     .update(Buffer.concat([Buffer.from([6, 4]), digest]))
     .digest()
 
+  const signedBy = (bytes: Buffer, algorithm: number, hash: string, of: string) => {
+    const header = Buffer.from([3, 2, algorithm, 0, 0, 0, 0, bytes.length >> 8, bytes.length & 0xff])
+    header.writeUInt32BE(id, 3)
+    return parseEntry(
+      imaLine(`ima-sig ${hash}:${createHash(hash).update(of).digest('hex')} /x ${Buffer.concat([header, bytes]).toString('hex')}`),
+    )
+  }
+  const KERNEL_HASHES = { md5: 1, sha1: 2, sha256: 4, sha384: 5, sha512: 6, sha224: 7 }
+  test.each(Object.entries(KERNEL_HASHES))(
+    'with %s, number %d of the kernel, hold as OpenSSL makes them, and under no other number',
+    (hash, number) => {
+      const bytes = sign(hash, Buffer.from('content'), privateKey)
+      const ring = [new Map([[id, publicKey]])]
+      for (const other of [0, 3, 8, ...Object.values(KERNEL_HASHES)])
+        expect(verifyFileSignature(signedBy(bytes, other, hash, 'content'), ring)).toBe(other === number)
+      expect(verifyFileSignature(signedBy(bytes, number, hash, 'other'), ring)).toBe(false)
+    },
+  )
+
+  test('of one that is not good it is said why', () => {
+    const keyId = id.toString(16).padStart(8, '0')
+    const ring = [new Map([[id, publicKey]])]
+    const reason = (bytes: Buffer, rings = ring) => signatureDefect(signedBy(bytes, 4, 'sha256', 'content'), rings)
+    expect(reason(Buffer.alloc(256), [])).toEqual({ keyId, reason: `it is signed by key ${keyId}, which the policy does not know` })
+    expect(reason(Buffer.alloc(255))).toEqual({ keyId, reason: `its signature has 255 bytes, and key ${keyId} makes signatures of 256` })
+    expect(reason(Buffer.alloc(256))).toEqual({ keyId, reason: `its signature by key ${keyId} does not hold` })
+    expect(reason(Buffer.alloc(70), [new Map([[id, ec]])])).toEqual({ keyId, reason: `its signature by key ${keyId} does not hold` })
+    expect(signatureDefect(parseEntry(imaLine(`ima-ng sha256:${'0'.repeat(64)} /x`)), ring)).toBeNull()
+  })
+
+  test.each([
+    ['', 'it has 0 bytes, and its header alone has 9', false],
+    ['030204000000010002ab', 'its header says 2 bytes, and 1 are there', false],
+    ['030204000000010001ab', '', true],
+    ['030204000000010000', '', true],
+  ])('the signature %j is well formed, or it is said why not', (hex, why, good) => {
+    const bytes = Buffer.from(hex, 'hex')
+    expect(isWellFormed(bytes)).toBe(good)
+    if (!good) expect(formDefect(bytes)).toBe(why)
+  })
+
   test('version 2 signs the digest, in a plain or a portable xattr', () =>
     expect([judge(3, 2, digest), judge(5, 2, digest)]).toEqual([true, true]))
   test('version 3 signs type, algorithm and digest of fs-verity', () => expect(judge(6, 3, verityId, { digestType: 'verity' })).toBe(true))
@@ -87,4 +128,17 @@ test('keyrings are written and read, also when encoded twice; a bad key is named
   expect(() => parseKeyring('{"pubkeys":["AAAA"]}', 'verification-keys')).toThrow(/^verification-keys\.pubkeys\[0\]: /)
   expect(parseKeyring('{"keyids":[-1],"pubkeys":[]}', 'k').size).toBe(0)
   expect(() => parseKeyring('[', 'k')).toThrow(/^k: /)
+})
+
+test('a keyring has a thousand keys at most, each with a number of 32 bits', () => {
+  const [key] = (JSON.parse(keyringText(ring)) as { pubkeys: string[] }).pubkeys as [string]
+  const text = (count: number, keyids: unknown[] = []) => JSON.stringify({ keyids, pubkeys: Array(count).fill(key) })
+  expect(parseKeyring(text(1000), 'k').size).toBe(1)
+  expect(() => parseKeyring(text(1001), 'k')).toThrow('k.pubkeys: has 1001 keys, at most 1000 are accepted')
+  expect([...parseKeyring(text(2, [0xffffffff, 1]), 'k').keys()]).toEqual([0xffffffff, 1])
+  for (const id of [-1, 0x100000000, 1.5, '1', null].filter((one) => one !== null))
+    expect(() => parseKeyring(text(1, [id]), 'k')).toThrow('k.keyids[0]: is not a number of 32 bits')
+  for (const odd of ['{"pubkeys": "x"}', '{"keyids": 1, "pubkeys": []}', '{}'])
+    expect(() => parseKeyring(odd, 'k')).toThrow('k.pubkeys: must be a list')
+  for (const odd of ['null', '7', '"x"']) expect(() => parseKeyring(odd, 'k')).toThrow('k: is not the JSON text of a keyring')
 })

@@ -1,5 +1,12 @@
 import { authTag } from '../../../../src/core/payload/auth-tag.ts'
-import { type KeyShares, MAX_SHARES, noShares, receiveShare, type ShareEvent } from '../../../../src/core/payload/key-shares.ts'
+import {
+  isShareSize,
+  type KeyShares,
+  MAX_SHARES,
+  noShares,
+  receiveShare,
+  type ShareEvent,
+} from '../../../../src/core/payload/key-shares.ts'
 import { splitKey } from '../../../../src/core/payload/split-key.ts'
 
 const ID = 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000'
@@ -73,6 +80,41 @@ test('the lists are bounded: the oldest is dropped', () => {
   expect(state.k).toBeNull()
   expect(state.us).toHaveLength(MAX_SHARES)
 })
+
+test.each(['u', 'v'] as const)('when the list of %s is full, the oldest is handed back to be overwritten, and no other', (which) => {
+  const share = (i: number) => (which === 'u' ? u(Buffer.alloc(32, i)) : v(Buffer.alloc(32, i)))
+  let state: KeyShares = noShares
+  for (let i = 0; i < MAX_SHARES; i++) {
+    const next = receiveShare(state, share(i), ID)
+    expect(next.effects).toEqual([])
+    state = next.state
+  }
+  const { state: full, effects } = receiveShare(state, share(MAX_SHARES), ID)
+  expect(effects).toEqual([
+    { do: 'dropped_oldest', which },
+    { do: 'forget', buffers: [Buffer.alloc(32, 0)] },
+  ])
+  expect([full.us.length, full.vs.length].sort()).toEqual([0, MAX_SHARES])
+})
+
+test('of deliveries the last sixteen are remembered', () => {
+  let state: KeyShares = noShares
+  const deliver = (payload: string) => {
+    state = receiveShare(receiveShare(state, u(U, TAG, payload), ID).state, v(), ID).state
+  }
+  for (let i = 0; i < MAX_SHARES + 4; i++) deliver(`payload ${i}`)
+  expect(state.delivered).toHaveLength(MAX_SHARES)
+})
+
+test.each([
+  [16, true],
+  [32, true],
+  [15, false],
+  [17, false],
+  [24, false],
+  [33, false],
+  [0, false],
+])('a share of %d bytes is half of a key: %p', (size, answer) => expect(isShareSize(size)).toBe(answer))
 
 test('what is no longer needed is handed back to be overwritten, the new key is not', () => {
   const first = receiveShare(noShares, u(), ID)

@@ -100,3 +100,32 @@ test('tags are compared in full', () => {
   expect(sameTag('ab', 'ab')).toBe(true)
   for (const other of ['ac', 'a', 'abc', '']) expect(sameTag('ab', other)).toBe(false)
 })
+
+describe('what cannot be done says so by its code', () => {
+  const pem = (modulusLength: number, type: 'rsa' | 'rsa-pss' = 'rsa') =>
+    generateKeyPairSync(type as 'rsa', { modulusLength }).publicKey.export({ format: 'pem', type: 'spki' }) as string
+  const one = { kty: 'RSA', n: Buffer.alloc(256, 0xff).toString('base64url'), e: 'AQ' }
+  const exponentOne = createPublicKey({ format: 'jwk', key: one }).export({ format: 'pem', type: 'spki' }) as string
+  test.each<[string, () => unknown, string]>([
+    ['an IV that is too short', () => sealPayload(K, Buffer.alloc(15), K), 'malformed'],
+    ['an IV that is too long', () => sealPayload(K, Buffer.alloc(17), K), 'malformed'],
+    ['a key of 24 bytes', () => sealPayload(Buffer.alloc(24), Buffer.alloc(16), K), 'malformed'],
+    ['less than IV and tag', () => openPayload(K, Buffer.alloc(31).toString('base64')), 'decryption_failed'],
+    ['a tag that is none', () => openPayload(K, Buffer.alloc(32).toString('base64')), 'decryption_failed'],
+    ['a transport key that is none', () => encryptShare('no key', V), 'malformed'],
+    ['a weak transport key', () => encryptShare(pem(1024), V), 'malformed'],
+    ['a transport key that only signs', () => encryptShare(pem(2048, 'rsa-pss'), V), 'malformed'],
+    ['a transport key with exponent 1', () => encryptShare(exponentOne, V), 'malformed'],
+    [
+      'a share for another key',
+      () => decryptShare(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, 'AAAA'),
+      'decryption_failed',
+    ],
+    ['halves of two sizes', () => combineKey(K, V.subarray(0, 16)), 'malformed'],
+  ])('%s', (_what, act, code) => expect(act).toThrow(expect.objectContaining({ name: 'KeylimeError', code })))
+
+  test('keys of 16 and of 32 bytes seal, nothing too', () => {
+    for (const key of [K, K.subarray(0, 16)])
+      expect(openPayload(key, sealPayload(key, Buffer.alloc(16, 1), Buffer.alloc(0)))).toHaveLength(0)
+  })
+})

@@ -28,6 +28,17 @@ test('the same entries give the same bytes', async () => {
   expect((await make()).equals(await make())).toBe(true)
 })
 
+test('entries have the date that was given, to the two seconds that a zip can say', async () => {
+  const dateOf = async (date: number) =>
+    (await JSZip.loadAsync(await makePackage([{ name: 'a', data: data('1') }], date))).file('a')!.date.getTime()
+  expect([await dateOf(DATE), await dateOf(DATE + 1999), await dateOf(DATE + 2000)]).toEqual([DATE, DATE, DATE + 2000])
+})
+
+test('a name may have 1024 characters', async () => {
+  const name = 'x'.repeat(1024)
+  expect(Object.keys((await JSZip.loadAsync(await makePackage([{ name, data: data('') }], DATE))).files)).toEqual([name])
+})
+
 test('a later entry takes the place of an earlier one', async () => {
   const zip = await JSZip.loadAsync(
     await makePackage(

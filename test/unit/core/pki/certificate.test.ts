@@ -114,6 +114,8 @@ describe('parseCertificate', () => {
     const { der: bytes } = authority.certificate
     expect(() => parseCertificate(`(${bytes.toString('base64')})`)).toThrow(/neither PEM nor base64/)
     expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536)]))).toThrow(/larger than any real one/)
+    expect(parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536 - bytes.length)])).subject).toBe(authority.certificate.subject)
+    expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_537 - bytes.length)]))).toThrow(/of 65537 bytes is larger/)
   })
   test('refuses one that names another signature algorithm outside of its signed part than inside', () => {
     const bytes = Buffer.from(authority.certificate.der)

@@ -1,6 +1,6 @@
 import { constants, sign } from 'node:crypto'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
-import { isSelfSigned, verifyChain } from '../../../../src/core/pki/chain.ts'
+import { expiredOf, isSelfSigned, verifyChain } from '../../../../src/core/pki/chain.ts'
 import type { Authority } from '../../../../src/core/pki/issue.ts'
 import type { Certificate } from '../../../../src/core/pki/types.ts'
 import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, type Pair, root, rsaPair, twoPartName } from './fixtures.ts'
@@ -142,6 +142,9 @@ describe('verifyChain refuses', () => {
     const self = handMade({ subject: name, issuer: name, key: pair.privateKey, publicKey: pair.publicKey, extensions: [keyCertSign] })
     const issuer = { certificate: parseCertificate(self), key: pair.privateKey }
     expect(verify(await leaf(issuer, 'EK'), [issuer.certificate])).toContain('"CN=Self" is not a certificate authority')
+    const first = handMade({ subject: name, issuer: name, key: pair.privateKey, publicKey: pair.publicKey, version: 1 })
+    const old = { certificate: parseCertificate(first), key: pair.privateKey }
+    expect(verify(await leaf(old, 'EK'), [old.certificate])).not.toContain('is not a certificate authority')
   })
   test('an authority that may not sign certificates', async () => {
     const weak = below(top, 'Weak', { extensions: [ca(), onlySignature] })
@@ -200,4 +203,32 @@ test('isSelfSigned asks for the signature, not only for the name', async () => {
     publicKey: top.certificate.publicKey,
   })
   expect(isSelfSigned(parseCertificate(impostor))).toBe(false)
+})
+
+test('what has ended counts as expired a moment after its last, not at it', async () => {
+  const certificate = await leaf(await root(), 'x', { notAfter: NOW })
+  expect([expiredOf([certificate], NOW), expiredOf([certificate], NOW + 1)]).toEqual([[], [certificate]])
+})
+
+test('a certificate without a version is of version 1', () => {
+  const pair = ecPair()
+  const parts = { subject: der(0x30), issuer: der(0x30), key: pair.privateKey, publicKey: pair.publicKey }
+  expect([1, 3].map((version) => parseCertificate(handMade({ ...parts, version: version as 1 | 3 })).version)).toEqual([1, 3])
+})
+
+test.each([
+  ['a policy mapping', '551d21', true],
+  ['certificate policies', '551d20', true],
+  ['policy constraints', '551d24', true],
+  ['any policy inhibited', '551d36', true],
+  ['points of revocation lists', '551d1f', true],
+  ['a constraint of names', '551d1e', false],
+  ['a private extension', '2b0601040101', false],
+])('%s as a critical extension, which is understood or makes the certificate count for nothing', async (_what, type, isKnown) => {
+  const authority = await root()
+  const pair = ecPair()
+  const parts = { subject: der(0x30), issuer: authority.certificate.subjectName.der, key: authority.key, publicKey: pair.publicKey }
+  const certificate = parseCertificate(handMade({ ...parts, extensions: [extension(type, true, der(0x30))] }))
+  const verdict = verifyChain({ leaf: certificate, intermediates: [], anchors: [authority.certificate], now: NOW })
+  expect(verdict.ok).toBe(isKnown)
 })

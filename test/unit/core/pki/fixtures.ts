@@ -81,6 +81,8 @@ export interface HandMade {
   notBefore?: string
   notAfter?: string
   extensions?: Buffer[]
+  /** 1 has no field for it. */
+  version?: 1 | 3
   /** Replaces the SubjectPublicKeyInfo. */
   spki?: Buffer
   signature?: Buffer
@@ -94,7 +96,7 @@ export function handMade(parts: HandMade): Buffer {
   const time = (text: string) => der(0x18, Buffer.from(text))
   const tbs = der(
     0x30,
-    der(0xa0, der(0x02, Buffer.from([2]))),
+    ...(parts.version === 1 ? [] : [der(0xa0, der(0x02, Buffer.from([2])))]),
     der(0x02, Buffer.from([9])),
     algorithm,
     parts.issuer,

@@ -59,7 +59,11 @@ test('an issued certificate serves as server and client', async () => {
     crlUrl: 'http://x/crl',
   })
   expect(new X509Certificate(certificate.der).subjectAltName).toBe('DNS:a.example, IP Address:10.0.0.1, IP Address:0:0:0:0:0:0:0:1')
-  expect(alternativeNames(certificate).map((name) => 'value' in name && name.value)).toEqual(['a.example', '10.0.0.1', '0:0:0:0:0:0:0:1'])
+  expect(alternativeNames(certificate)).toEqual([
+    { type: 'dns', value: 'a.example' },
+    { type: 'ip', value: '10.0.0.1' },
+    { type: 'ip', value: '0:0:0:0:0:0:0:1' },
+  ])
   expect(certificate).toMatchObject({ serial: 300n, notBefore: NOW, notAfter: NOW + DAY })
   expect(hasKeyUsage(certificate, KEY_USAGE.digitalSignature)).toBeUndefined()
   expect(basicConstraintsOf(certificate)).toBeUndefined()
@@ -179,3 +183,18 @@ describe('parseSigningRequest', () => {
 })
 
 test('a certificate with no names has none', async () => expect(otherNames(await leaf(await root('CA'), 'x'))).toEqual([]))
+
+test('a certificate that vouches for itself may say that it is no authority, and whoever reads it must understand that', async () => {
+  const pair = ecPair()
+  const parts = { commonName: 'agent', ...pair, serial: 1n, notBefore: NOW, notAfter: NOW + DAY, alternativeNames: [] }
+  const [bare, said] = [await makeSelfSigned(parts), await makeSelfSigned({ ...parts, endEntity: true })]
+  expect(bare.extensions.has(EXTENSION.basicConstraints)).toBe(false)
+  expect(basicConstraintsOf(said)).toEqual({ ca: false, pathLength: undefined })
+  expect(said.extensions.get(EXTENSION.basicConstraints)?.critical).toBe(true)
+})
+
+test.each([1n, 0x7fn, 0x80n, 0xfffn, 0x1234n, 2n ** 64n + 1n, 2n ** 159n - 1n])('the serial %s is written as it is', async (serial) => {
+  const certificate = await leaf(await root(), 'x', { serial })
+  expect([certificate.serial, certificate.strict]).toEqual([serial, true])
+  expect(BigInt(`0x${new X509Certificate(certificate.der).serialNumber}`)).toBe(serial)
+})

@@ -15,7 +15,7 @@ const trust = (changes: object = {}) => ({
 })
 const reasonFor = async (client: Awaited<ReturnType<typeof leaf>>, changes: object = {}, now = NOW) => {
   const verdict = judgeClient(client, trust(changes), now)
-  return verdict.ok ? undefined : verdict.reason
+  return verdict.ok ? undefined : (verdict.reason ?? 'refused without a reason')
 }
 
 test('a role is what the authority wrote, and only an authority of ours says that it gives any', async () => {

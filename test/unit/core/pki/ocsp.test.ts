@@ -1,5 +1,6 @@
+import { createHash, generateKeyPairSync, verify } from 'node:crypto'
 import fc from 'fast-check'
-import { childrenOf, readElement, readInteger, readOid, readTime } from '../../../../src/core/pki/der.ts'
+import { childrenOf, readBitString, readElement, readInteger, readOid, readTime } from '../../../../src/core/pki/der.ts'
 import { derDefect } from '../../../../src/core/pki/der-defect.ts'
 import { der, derInteger, derOctets, derOid, derSequence, derTime } from '../../../../src/core/pki/der-writer.ts'
 import { answerOcsp, ocspError, parseOcspRequest } from '../../../../src/core/pki/ocsp.ts'
@@ -62,4 +63,46 @@ test('no bytes make it fail otherwise', async () => {
       expect([1, 6]).toContain(status!.content[0])
     }),
   )
+})
+
+test.each([
+  ['rsa', generateKeyPairSync('rsa', { modulusLength: 2048 }), '1.2.840.113549.1.1.11', 'sha256'],
+  ['P-256', generateKeyPairSync('ec', { namedCurve: 'P-256' }), '1.2.840.10045.4.3.2', 'sha256'],
+  ['P-384', generateKeyPairSync('ec', { namedCurve: 'P-384' }), '1.2.840.10045.4.3.3', 'sha384'],
+  ['P-521', generateKeyPairSync('ec', { namedCurve: 'P-521' }), '1.2.840.10045.4.3.4', 'sha512'],
+])('an answer of an authority with a %s key is signed as it says', async (_kind, pair, algorithm, hash) => {
+  const authority = { ...(await root('Signer')), key: pair.privateKey }
+  const sha = (bytes: Buffer) => createHash('sha1').update(bytes).digest()
+  const { subjectName, spki } = authority.certificate
+  const id = derSequence(
+    sha1,
+    derOctets(sha(subjectName.der)),
+    derOctets(sha(readBitString(childrenOf(readElement(spki))[1]))),
+    derInteger(5n),
+  )
+  const answer = readElement(answerOcsp(authority, request([id]), () => ({ kind: 'good' }), NOW))
+  const basic = childrenOf(childrenOf(childrenOf(answer)[1]!)[0]!)[1]!
+  const [data, said, signature] = childrenOf(readElement(basic.content))
+  expect(readOid(childrenOf(said!)[0]!)).toBe(algorithm)
+  expect(verify(hash, data!.bytes, pair.publicKey, readBitString(signature))).toBe(true)
+})
+
+test.each([
+  ['keyCompromise', 'a0030a0101'],
+  ['superseded', 'a0030a0104'],
+  ['unspecified', ''],
+  [undefined, ''],
+] as const)('a revocation for %s says so as RFC 6960 has it', async (reason, hex) => {
+  const authority = await root()
+  const sha = (bytes: Buffer) => createHash('sha1').update(bytes).digest()
+  const { subjectName, spki } = authority.certificate
+  const id = derSequence(
+    sha1,
+    derOctets(sha(subjectName.der)),
+    derOctets(sha(readBitString(childrenOf(readElement(spki))[1]))),
+    derInteger(5n),
+  )
+  const status = { kind: 'revoked', date: NOW, ...(reason ? { reason } : {}) } as const
+  const answer = answerOcsp(authority, request([id]), () => status, NOW)
+  expect(answer.includes(der(0xa1, derTime(NOW), Buffer.from(hex, 'hex')))).toBe(true)
 })

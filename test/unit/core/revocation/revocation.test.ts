@@ -1,8 +1,15 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { pythonJson } from '../../../../src/core/python/python-json.ts'
 import { ACTION_PREFIX, parseActionList } from '../../../../src/core/revocation/action-list.ts'
-import { asctime, parseRevocationMessage, revocationMessage, revokedSerial } from '../../../../src/core/revocation/message.ts'
-import { signRevocation, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
+import {
+  asctime,
+  leastAge,
+  parseMetaData,
+  parseRevocationMessage,
+  revocationMessage,
+  revokedSerial,
+} from '../../../../src/core/revocation/message.ts'
+import { signRevocation, verifyNotice, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
 
 const facts = {
   type: 'revocation',
@@ -108,4 +115,107 @@ test('the largest message that receivers take is kept as it is, one more charact
   const fits = 'x'.repeat(room)
   expect(JSON.parse(revocationMessage({ ...facts, context: fits })).context).toBe(fits)
   expect(JSON.parse(revocationMessage({ ...facts, context: `${fits}x` })).context).toContain('too long for a notification')
+})
+
+describe('a notice', () => {
+  const verifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const [byPayload, byVerifier, byStranger] = [privateKey, verifier.privateKey, stranger.privateKey].map((key) =>
+    signRevocation(key, text),
+  ) as [string, string, string]
+  const both = { payload: publicKey, verifier: verifier.publicKey }
+  const only = {
+    payload: { payload: publicKey, verifier: null },
+    verifier: { payload: null, verifier: verifier.publicKey },
+    none: { payload: null, verifier: null },
+  }
+  const outcome = (keys: Parameters<typeof verifyNotice>[0], signature: string, verifierSignature?: string) => {
+    try {
+      return verifyNotice(keys, { msg: text, signature, verifierSignature }) === null ? 'later' : 'holds'
+    } catch (error) {
+      const { code, message } = error as { code: string; message: string }
+      return `${code}: ${message}`
+    }
+  }
+  const WRONG = 'refused: the signature of the notification does not hold'
+  const UNKNOWN = 'refused: no key that is known fits a signature of the notification'
+  const UNSIGNED = 'refused: the notification is not signed'
+  test.each<[string, Parameters<typeof outcome>, string]>([
+    ['the key of the payload', [both, byPayload], 'holds'],
+    ['the key of the payload alone', [only.payload, byPayload], 'holds'],
+    ['the verifier’s key, beside that of an enrolment', [only.verifier, byPayload, byVerifier], 'holds'],
+    ['the verifier’s key, in the place of that of an enrolment', [both, byVerifier], 'holds'],
+    ['one of two', [both, byStranger, byVerifier], 'holds'],
+    ['the other of two', [both, byPayload, byStranger], 'holds'],
+    ['the verifier’s key alone', [both, '', byVerifier], 'holds'],
+    ['a stranger’s key', [both, byStranger], WRONG],
+    ['a stranger’s key twice', [both, byStranger, byStranger], WRONG],
+    ['a stranger’s, where only the payload’s is known', [only.payload, byStranger], WRONG],
+    ['a key that may come with the payload', [only.verifier, byPayload], 'later'],
+    ['a key that may come, where none is known', [only.none, byPayload], 'later'],
+    ['two keys that may come', [only.none, byPayload, byVerifier], 'later'],
+    ['a stranger’s as the verifier’s, who is known', [only.verifier, byPayload, byStranger], WRONG],
+    ['the verifier’s, who is not known', [only.payload, '', byVerifier], UNKNOWN],
+    ['nothing', [both, ''], UNSIGNED],
+    ['the word none', [both, 'none', 'none'], UNSIGNED],
+  ])('that is signed by %s', (_what, given, expected) => expect(outcome(...given)).toBe(expected))
+
+  test('has a million characters at most', () => {
+    const long = JSON.stringify({ type: 't', agent_id: 'a', context: '' })
+    const fits = long.replace('""', `"${'x'.repeat((1 << 20) - long.length)}"`)
+    expect(verifyRevocation(publicKey, fits, signRevocation(privateKey, fits)).text).toHaveLength(1 << 20)
+    expect(() => verifyRevocation(publicKey, `${fits} `, signRevocation(privateKey, `${fits} `))).toThrow('has 1048577 characters')
+  })
+})
+
+test('a message is at least as old as it would be in the earliest zone of all, and never younger than new', () => {
+  const at = (event_time: string | null) =>
+    ({ type: 't', agent_id: 'a', meta_data: '{}', event_time }) as ReturnType<typeof parseRevocationMessage>
+  const then = Date.UTC(2026, 10, 3, 5, 7, 9)
+  const hour = 3_600_000
+  expect(leastAge(at('Tue Nov  3 05:07:09 2026'), then + 20 * hour)).toBe(6 * hour)
+  expect(leastAge(at('Tue Nov  3 05:07:09 2026'), then + 14 * hour)).toBe(0)
+  expect(leastAge(at('Tue Nov  3 05:07:09 2026'), then - hour)).toBe(0)
+  for (const odd of [null, '', 'yesterday', 'Tue Nox  3 05:07:09 2026', 'xTue Nov  3 05:07:09 2026', 'Tue Nov  3 05:07:09 2026x'])
+    expect(leastAge(at(odd), then)).toBeNull()
+})
+
+test('a message that is no JSON, or lacks what it must have, is malformed; without metadata it has none', () => {
+  expect(() => parseRevocationMessage('{')).toThrow(
+    expect.objectContaining({ code: 'malformed', message: 'the revocation message cannot be read' }),
+  )
+  expect(() => parseRevocationMessage('{"agent_id":"a"}')).toThrow(expect.objectContaining({ code: 'malformed' }))
+  expect(parseRevocationMessage('{"type":"t","agent_id":"a"}').meta_data).toBe('{}')
+})
+
+test.each([
+  ['{"cert_serial": 0}', null],
+  ['{"cert_serial": 1}', 1n],
+  ['{"cert_serial": 9007199254740991}', 9007199254740991n],
+  ['{"cert_serial": 9007199254740992}', null],
+  [`{"cert_serial": "${'9'.repeat(49)}"}`, BigInt('9'.repeat(49))],
+  [`{"cert_serial": "${'9'.repeat(50)}"}`, null],
+  ['{"cert_serial": "x7"}', null],
+  ['{"cert_serial": "7x"}', null],
+])('of metadata %s the serial is %p', (meta_data, serial) => {
+  expect(revokedSerial({ type: 't', agent_id: 'a', meta_data } as ReturnType<typeof parseRevocationMessage>)).toBe(serial)
+})
+
+test('metadata may be nested 64 deep, and a refusal names them', () => {
+  const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`
+  expect(parseMetaData(nested(64))).toBeTruthy()
+  expect(() => parseMetaData(nested(65))).toThrow(/meta_data/)
+})
+
+test.each<[string, Parameters<typeof verifyRevocation>, string]>([
+  ['no signature', [publicKey, text, ''], 'the notification is not signed'],
+  [
+    'a key that is not RSA',
+    [generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey, text, signature],
+    'the notifier’s key is not RSA',
+  ],
+  ['a signature of another text', [publicKey, `${text} `, signature], 'the signature of the notification does not hold'],
+  ['too long a text', [publicKey, 'x'.repeat(2 << 20), signature], 'the notification has 2097152 characters'],
+])('a revocation with %s is refused, by that code', (_what, given, message) => {
+  expect(() => verifyRevocation(...given)).toThrow(expect.objectContaining({ code: 'refused', message }))
 })

@@ -9,11 +9,11 @@ import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
 import { bootLikeRealMachine, enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
 /** All points, as `npm run chaos` walks them, or some of them. */
-const POINTS = process.env['KEYLIME_CRASH_POINTS'] === 'all' ? Array.from({ length: 70 }, (_, i) => i + 1) : [1, 3, 6, 9, 13, 18, 24, 31]
+const POINTS = process.env['KEYLIME_CHAOS'] === 'all' ? Array.from({ length: 70 }, (_, i) => i + 1) : [1, 3, 6, 9, 13, 18, 24, 31]
 /** The story has at least so many writes. */
 const SURE_TO_COME = 20
 const moments = POINTS.flatMap((at) => (['before', 'after'] as const).map((moment) => [moment, at] as const))
-const cases = process.env['KEYLIME_CRASH_POINTS'] === 'all' ? moments : moments.filter((_, i) => i % 2 === (i >> 1) % 2)
+const cases = process.env['KEYLIME_CHAOS'] === 'all' ? moments : moments.filter((_, i) => i % 2 === (i >> 1) % 2)
 
 const home = temporaryKeylimeDir({
   KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
@@ -24,7 +24,7 @@ let child: ChildProcess
 let admin: ApiClient
 
 async function start(dieAt: number, moment: string): Promise<void> {
-  child = fork(path.join(import.meta.dirname, 'crashing-verifier.ts'), [String(dieAt), moment], {
+  child = fork(path.join(import.meta.dirname, '../../chaos/crashing-verifier.ts'), [String(dieAt), moment], {
     env: { ...process.env, ...home.env },
     execArgv: ['--disable-warning=ExperimentalWarning'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],

@@ -1,8 +1,8 @@
 // A verifier that dies as by `kill -9` just before or just after its Nth write to the database. Run as a process of its own.
 import BetterSqlite from 'better-sqlite3'
-import { createLogger } from '../../../src/io/log/logger.ts'
-import { startVerifier } from '../../../src/roles/verifier/start.ts'
-import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { createLogger } from '../../src/io/log/logger.ts'
+import { startVerifier } from '../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../src/roles/verifier/verifier-settings.ts'
 
 const [, , dieAt = '0', moment = 'after'] = process.argv
 let left = Number(dieAt)

@@ -1,0 +1,140 @@
+import fs from 'node:fs'
+import type { FleetMachine } from '../../../src/roles/tenant/fleet/choose-machines.ts'
+import { chooseMachines } from '../../../src/roles/tenant/fleet/choose-machines.ts'
+import { NO_RESUME } from '../../../src/roles/tenant/fleet/resume-file.ts'
+import { type FleetOutcome, runFleet } from '../../../src/roles/tenant/fleet/run-fleet.ts'
+import type { FleetWord, Selection } from '../../../src/roles/tenant/fleet/selection.ts'
+import { withTenant } from '../../../src/roles/tenant/start.ts'
+import type { TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
+import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
+import { TenantWorld } from './fixtures.ts'
+
+const world = new TenantWorld()
+const zero = '0'.repeat(64)
+beforeAll(() => world.start())
+afterAll(() => world.stop())
+
+const NONE: Selection = { ids: [], hosts: [], all: false, policy: undefined, state: undefined, from: undefined }
+
+/** What the command does, without its face. @param stopAfter so many machines, then as on Ctrl-C. */
+async function fleet(
+  word: FleetWord,
+  selection: Partial<Selection>,
+  options: Partial<TenantOptions> = {},
+  stopAfter = Number.POSITIVE_INFINITY,
+) {
+  const stopping = new AbortController()
+  let ended = 0
+  let machines: FleetMachine[] = []
+  const all: TenantOptions = { command: word, wait: true, timeoutSeconds: 10, ...options }
+  const outcomes = await withTenant(
+    { options: all, settings: loadTenantSettings(world.home.env), report: () => undefined },
+    async (context) => {
+      machines = await chooseMachines(context, word, { ...NONE, ...selection })
+      const told = () => void (++ended >= stopAfter && stopping.abort())
+      return runFleet(context, { word, machines, parallel: 4, dryRun: false, resume: NO_RESUME, stopped: stopping.signal, told })
+    },
+  )
+  return Object.fromEntries(outcomes.map((outcome): [string, FleetOutcome] => [outcome.name, outcome]))
+}
+const results = (outcomes: Record<string, FleetOutcome>) =>
+  Object.fromEntries(Object.entries(outcomes).map(([name, { result }]) => [name, result]))
+
+test('certificates of a new authority for several at once: it is made once, and each gets its own', async () => {
+  for (const id of ['c-1', 'c-2', 'c-3', 'c-4', 'c-5']) await world.machine(id)
+  const outcomes = await fleet('add', { ids: ['c-1', 'c-2', 'c-3', 'c-4', 'c-5'] }, { cert: world.path('fleet-ca'), wait: false })
+  expect(new Set(Object.values(results(outcomes)))).toEqual(new Set(['done']))
+  const made = fs.readdirSync(world.path('fleet-ca')).filter((name) => /^c-\d-cert\.crt$/.test(name))
+  expect(made).toHaveLength(5)
+  const ended = await fleet('forget', { ids: ['c-1', 'c-2'] }, { cert: world.path('fleet-ca') })
+  expect(ended['c-1']?.text).toMatch(/certificate \d+ is revoked/)
+})
+
+test('a list by address: each machine with its own policy, found once, and what is done is left', async () => {
+  const first = await world.machine('y-1')
+  const second = await world.machine('y-2')
+  const pcrs = JSON.stringify({ 22: [zero] })
+  const list = `- {address: 127.0.0.1, targetport: ${first.port}}\n- address: 127.0.0.1\n  id: y-2\n  tpm_policy: '${pcrs}'\n`
+  const from = world.file('fleet.yaml', list)
+  const options = { tpmPolicy: JSON.stringify({ 23: [zero] }) }
+  expect(results(await fleet('add', { from }, options))).toEqual({ '127.0.0.1': 'done', 'y-2': 'done' })
+  const policy = async (agentId: string) => {
+    const result = await world.run('cvstatus', { agentId })
+    return JSON.parse(String(result.type === 'status' && result.status?.['tpm_policy']))
+  }
+  expect(Object.keys(await policy('y-1'))).toContain('23')
+  expect(Object.keys(await policy('y-2'))).toContain('22')
+  expect(results(await fleet('add', { from }, options))).toEqual({ '127.0.0.1': 'skipped', 'y-2': 'skipped' })
+  expect(second.userKeys).toEqual([])
+})
+
+test.each([
+  ['a column that there is none of', 'id,colour\na,red\n', 'line 2 of'],
+  ['a machine without a name', 'id,file\n,s.txt\n', 'has neither address nor id'],
+  ['a port that is none', 'id,targetport\na,http\n', '"http" is no port'],
+])('a list with %s is refused before anything is done', async (_what, text, message) => {
+  await expect(fleet('add', { from: world.file('bad.csv', text) })).rejects.toMatchObject({
+    code: 'malformed',
+    message: expect.stringContaining(message),
+  })
+})
+
+test('a machine that is named twice is refused', async () => {
+  await expect(fleet('update', { ids: ['y-1', 'y-1'] })).rejects.toMatchObject({ code: 'usage' })
+})
+
+test('by policy and by state; one that was stopped goes on only when it is named', async () => {
+  const open = world.file(
+    'open.json',
+    JSON.stringify({
+      meta: { version: 1, generator: 0 },
+      release: 0,
+      digests: { '/bin/true': ['aa'.repeat(32)] },
+      excludes: [],
+      keyrings: {},
+      ima: { ignored_keyrings: [], log_hash_alg: 'sha256', dm_policy: null },
+      'ima-buf': {},
+      'verification-keys': '',
+    }),
+  )
+  await world.run('addruntimepolicy', { runtimePolicyName: 'fleet-policy', runtimePolicy: open })
+  for (const id of ['p-1', 'p-2']) {
+    await world.machine(id)
+    await world.run('add', { agentId: id, runtimePolicyName: 'fleet-policy', wait: false })
+  }
+  expect(Object.keys(await fleet('reactivate', { policy: 'fleet-policy' }, { wait: false }))).toEqual(['p-1', 'p-2'])
+  await expect(fleet('reactivate', { policy: 'no-such' })).rejects.toMatchObject({ code: 'agent_not_found' })
+  await world.run('replace', { agentId: 'y-1', wait: false })
+  expect((await fleet('update', { all: true }, { wait: false }))['y-1']).toMatchObject({
+    result: 'skipped',
+    text: expect.stringContaining('stopped'),
+  })
+  expect(results(await fleet('reactivate', { state: 'stopped' }, { wait: false }))).toEqual({ 'y-1': 'done' })
+})
+
+test('one that fails keeps no other from being done, and what was not begun is said', async () => {
+  await world.machine('f-1')
+  await world.machine('f-3')
+  expect(results(await fleet('add', { ids: ['f-1', 'f-2', 'f-3'] }))).toEqual({ 'f-1': 'done', 'f-2': 'failed', 'f-3': 'done' })
+  const interrupted = await fleet('reactivate', { ids: ['f-1', 'f-3', 'f-4', 'f-5', 'f-6', 'f-7'] }, {}, 1)
+  expect(Object.values(interrupted).some(({ result }) => result === 'not begun')).toBe(true)
+  expect(interrupted['f-1']?.result).toBe('done')
+})
+
+test('an address names a machine as a whole id does, also for a word that takes away', async () => {
+  const machine = await world.machine('by-address')
+  await world.run('add', { agentId: 'by-address' })
+  await world.run('delete', { targetHost: '127.0.0.1', targetPort: machine.port })
+  expect(await world.run('cvlist')).toMatchObject({ ids: expect.not.arrayContaining(['by-address']) })
+})
+
+test('a registrar of upstream keeps no marks: the machine is deleted there, and the operator is told', async () => {
+  await world.machine('u-1')
+  await world.run('add', { agentId: 'u-1' })
+  const result = await world.run('revoke', { agentId: 'u-1' })
+  expect(result).toMatchObject({ summary: expect.not.stringContaining('cannot register again') })
+  expect(world.events.flatMap((event) => (event.type === 'warning' ? [event.text] : []))).toContainEqual(
+    expect.stringContaining('keeps no revoked ids'),
+  )
+  expect(world.registered.has('u-1')).toBe(false)
+})
