@@ -4,7 +4,7 @@ import { packageCertificate } from '../../authority/certificate-package.ts'
 import { changePassword } from '../../authority/change-password.ts'
 import { createCertificate } from '../../authority/create-certificate.ts'
 import { importKey, initAuthority } from '../../authority/init-authority.ts'
-import { type IssuedOperator, issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
+import { issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
 import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
 import { reissueAuthority } from '../../authority/reissue-authority.ts'
@@ -19,6 +19,7 @@ import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
+import { operatorOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 import { rotate } from './rotate.ts'
 
@@ -267,28 +268,6 @@ const operatorRequest = (argv: Arguments): OperatorRequest => ({
   csr: argv.csr,
   replace: Boolean(argv.replace),
 })
-
-function operatorOutcome(ca: OpenedCa, issued: IssuedOperator, name: string): Outcome {
-  const { certificate, file, revoked, authorityGivesRoles } = issued
-  const until = new Date(certificate.notAfter).toISOString()
-  return {
-    lines: [
-      `certificate ${certificate.serial} for operator ${name} issued, valid until ${until.slice(0, 10)}${revoked ? `; ${revoked} revoked` : ''}`,
-      `package ${file} written: the operator unpacks it into KEYLIME_DIR/cv_ca of the machine that he works on`,
-      `to take it away: keylime ca revoke -d ${ca.directory} -n ${name}`,
-      ...(authorityGivesRoles
-        ? []
-        : ['this authority gives no roles: every certificate of it is an administrator’s, until `keylime ca reissue`']),
-    ],
-    json: {
-      file,
-      serial: certificate.serial.toString(),
-      not_after: until,
-      revoked: revoked?.toString() ?? null,
-      gives_roles: authorityGivesRoles,
-    },
-  }
-}
 
 function nameOf(argv: Arguments): string {
   const name = argv.name ?? argv.subject

@@ -1,11 +1,10 @@
-import type { AuthorityIntroduction } from '../../../core/api/authority-introduction.ts'
 import type { BootLog } from '../../../io/files/boot-log.ts'
 import type { ImaLog } from '../../../io/files/ima-log.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AkKind } from '../../../io/tpm/ak.ts'
 import type { AttestationKeys } from '../../../io/tpm/attestation-keys.ts'
+import type { FollowAuthority } from '../authorities/followed-authorities.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
-import type { Followed } from '../machine/followed-authorities.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 
@@ -24,6 +23,6 @@ export interface AgentContext {
   payloads: PayloadReceiver
   inbox: RevocationInbox
   /** Null when the configuration forbids it, and without TLS. */
-  followAuthority: ((introduction: AuthorityIntroduction, caller: Buffer | undefined) => Promise<Followed>) | null
+  followAuthority: FollowAuthority | null
   logger: Logger
 }

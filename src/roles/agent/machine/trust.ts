@@ -6,7 +6,7 @@ import { readTextSync } from '../../../io/files/read-file.ts'
 import { type ClientCheck, openClientCheck } from '../../../io/http/client-check.ts'
 import { type Logger, warningsInto } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
-import { type FollowedState as Followed, readFollowed, withoutDropped } from './followed-authorities.ts'
+import { type FollowedState as Followed, readFollowed, withoutDropped } from '../authorities/followed-authorities.ts'
 
 /** Whom the agent believes. */
 export interface Trust {

@@ -55,6 +55,9 @@ export interface Introduced {
 /** `again`: the one before is dropped only for a caller who has a certificate of the next, so that nobody is locked out. */
 export type Followed = { readonly kind: 'same' | 'again' } | { readonly kind: 'added' | 'dropped'; readonly subject: string }
 
+/** @param caller his certificate, DER. @throws KeylimeError `refused` for one that nobody vouches for. */
+export type FollowAuthority = (introduction: AuthorityIntroduction, caller: Buffer | undefined) => Promise<Followed>
+
 /** Takes the next authority, or drops the one before. Durable when it returns. @throws KeylimeError `refused` for one that nobody vouches for. */
 export async function follow({ file, introduction, believed, caller, now }: Introduced): Promise<Followed> {
   const state = readFollowed(file)

@@ -2,12 +2,11 @@ import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { type Logger, silentLogger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
-import type { AgentContext } from '../api/agent-context.ts'
-import { follow } from './followed-authorities.ts'
-import { believedAuthorities, readTrust } from './trust.ts'
+import { type FollowAuthority, follow } from '../authorities/followed-authorities.ts'
+import { believedAuthorities, readTrust } from '../machine/trust.ts'
 
 /** Follows one introduction after the other. @param reload takes what the files say now. @returns null where the configuration forbids it. */
-export function authorityFollower(settings: AgentSettings, logger: Logger, reload: () => Promise<void>): AgentContext['followAuthority'] {
+export function authorityFollower(settings: AgentSettings, logger: Logger, reload: () => Promise<void>): FollowAuthority | null {
   if (!settings.values.follow_authority || !settings.values.enable_agent_mtls) return null
   const queue = createSerialQueue()
   return (introduction, caller) =>
