@@ -120,7 +120,8 @@ async function reactivate(context: TenantContext): Promise<TenantResult> {
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
   if (!context.options.wait) return { type: 'done', agentId, summary: `agent ${agentId} will be attested again` }
-  const status = await waitForVerdict(context, agentId, false)
+  const started = await context.verifier.agent(agentId)
+  const status = await waitForVerdict(context, agentId, { hasKey: false, before: started?.attestation_count ?? 0 })
   return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(trustOf(status), ' again')}` }
 }
 
