@@ -83,3 +83,11 @@ export function causeChain(error: unknown, maxText = MAX_TEXT): string[] {
     if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
   return (texts.length > 0 ? texts : [String(error)]).map((text) => cutText(text, maxText))
 }
+
+/** What is at the bottom of a chain of causes; of several at once the first. */
+export function rootCause(error: unknown): Error {
+  let at = error
+  while (Error.isError(at) && Error.isError(at.cause)) at = at.cause
+  const first = at instanceof AggregateError ? at.errors[0] : at
+  return Error.isError(first) ? first : new Error(String(first))
+}

@@ -6,6 +6,7 @@ import { forgetAgent } from './day2/forget-agent.ts'
 import { renameAgent } from './day2/rename-agent.ts'
 import { replaceAgent } from './day2/replace-agent.ts'
 import { revokeAgent } from './day2/revoke-agent.ts'
+import { soonEnding } from './day2/soon-ending.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
 import { payloadOnAgent } from './enrol/payload-on-agent.ts'
@@ -38,12 +39,16 @@ export type TenantResult =
 /** What `list` shows without a filter. */
 const EVERY_MACHINE: MachineFilter = { words: [], asks: true }
 
+/** Words of whoever looks how things are. */
+const SHOWS_MACHINES: readonly TenantCommand[] = ['list', 'status']
+
 /** Runs one command of the tenant, whichever face it came through. */
 export async function runTenantCommand(
   context: TenantContext,
   command: TenantCommand,
   filter: MachineFilter = EVERY_MACHINE,
 ): Promise<TenantResult> {
+  if (SHOWS_MACHINES.includes(command)) for (const text of await soonEnding(context)) context.report({ type: 'warning', text })
   if (isPolicyCommand(command)) return { type: 'policy', answer: await callPolicyResource(context, command) }
   switch (command) {
     case 'add':

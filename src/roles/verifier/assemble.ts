@@ -16,11 +16,13 @@ import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
+import type { ManagedAgent } from './agents/managed-agent.ts'
 import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
 import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { postV } from './release/carry-v.ts'
+import { type AuthorityHolder, introduceAuthority } from './revocation/introduce-authority.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
@@ -42,6 +44,8 @@ export interface Opened {
   judging: Judging
   events: Events
   notifierKey: NotifierKey
+  /** What agents are told of the authorities that count. */
+  authorities: AuthorityHolder
   logger: Logger
 }
 
@@ -82,7 +86,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const introduce = introducer(values, opened.notifierKey.certificate, logger)
+  const introduce = introducer(values, opened.notifierKey.certificate, opened)
   const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
@@ -119,13 +123,21 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     logger,
   })
 
-const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
-  async function introduce(agent) {
-    if (!values.enabled_revocation_notifications.includes('agent')) return
-    await introduceNotifier(agent, certificate).catch((error) =>
-      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
-    )
+function introducer(values: VerifierValues, certificate: string, { authorities, logger }: Opened): LoopOptions['introduce'] {
+  const later = (agent: ManagedAgent, what: string) => (error: unknown) => {
+    logger.debug(`agent ${agent.enrolment.agentId} was not told of ${what} yet: ${causeChain(error).join(': ')}`)
+    return false
   }
+  return async function introduce(agent) {
+    const { current } = authorities
+    if (current && agent.knowsAuthorities !== current) {
+      const isTold = await introduceAuthority(agent, current).catch(later(agent, 'the authorities'))
+      if (isTold) agent.knowsAuthorities = current
+    }
+    if (agent.introduced || !values.enabled_revocation_notifications.includes('agent')) return
+    await introduceNotifier(agent, certificate).catch(later(agent, 'the notifier key'))
+  }
+}
 
 interface AttestationParts {
   store: VerifierStore

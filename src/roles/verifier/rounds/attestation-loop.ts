@@ -63,7 +63,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)
-      if ('round' in result && !agent.introduced) void options.introduce(agent)
+      if ('round' in result) void options.introduce(agent) // says nothing to who knows all of it
       await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })

@@ -183,6 +183,7 @@ describe('the whole of a step', () => {
       state: { ...tired, operational: 7, retries: 1 },
       effects: [record('not_reachable'), tell('comm_error', 'not_reachable'), ask(2, false)],
     })
+    expect(nextState(tired, unreachable(), { ...timing, maxRetries: 0 }).effects).toEqual([ask(2, false)])
   })
 
   test.each<[string, AgentEvent, boolean]>([

@@ -181,8 +181,11 @@ describe('an IMA log', () => {
       'qoute_validation.quote_validation',
     ])
   })
-  test('that is missing fails', () =>
-    expect(ids(at(0), reply(at(0), { ima_measurement_list: null }))).toEqual(['pcr_validation.unused_pcr_10']))
+  test('that is missing fails, after a reboot too', () => {
+    expect(ids(at(0), reply(at(0), { ima_measurement_list: null }))).toEqual(['pcr_validation.unused_pcr_10'])
+    for (const entry of [0, 1, 5])
+      expect(ids(at(entry), reply(at(entry), { ima_measurement_list: null }, { resetCount: 2 }))).toEqual(['pcr_validation.unused_pcr_10'])
+  })
   test('without a policy fails', () => {
     const agent = agentOf({ policy: policyOf('{"mask": "0x400"}') })
     expect(ids(agent, reply(agent, {}))).toEqual(['pcr_validation.unused_pcr_10'])
