@@ -61,6 +61,9 @@ export class KeylimeError extends Error {
   }
 }
 
+/** All of them. */
+export const ERROR_CODES = Object.keys(CODES) as ErrorCode[]
+
 /** Whether a word of another process is one of the codes. */
 export const isErrorCode = (word: string): word is ErrorCode => Object.hasOwn(CODES, word)
 

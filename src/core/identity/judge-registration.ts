@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { RegistrationRequest } from '../api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
-import { parseCertificate, parseCertificates } from '../pki/certificate.ts'
+import { parseCertificates } from '../pki/certificate.ts'
 import { dateProblem } from '../pki/certificate-dates.ts'
 import { sameKey } from '../pki/keys.ts'
 import { parseSingleCertificate } from '../pki/single-certificate.ts'
@@ -77,7 +77,7 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
   if (text === undefined || text === 'emulator') return null
   let certificate: Certificate | undefined
   try {
-    certificate = text.includes('-----BEGIN') ? parseCertificates(text)[0] : parseCertificate(text)
+    certificate = parseCertificates(text)[0]
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${INVALID}: ${field} is no certificate`, { cause })
   }
@@ -163,10 +163,9 @@ function checkDeviceIdentity(
   if (defect) throw invalid(`the IAK's statement about the AK does not hold: ${defect}`)
 }
 
+/** An EK is there in any case: without one there is no challenge. */
 function checkIdentityShown(request: RegistrationRequest, rules: RegistrationRules): void {
   const hasDevice = Boolean(request.iak_tpm && request.idevid_tpm)
-  const hasEk = Boolean(request.ek_tpm || request.ekcert)
-  if (rules.identity === 'ek_cert' && !hasEk) throw invalid('tpm_identity = ek_cert demands an endorsement key')
   if (rules.identity === 'iak_idevid' && !hasDevice) throw invalid('tpm_identity = iak_idevid demands IAK and IDevID')
 }
 

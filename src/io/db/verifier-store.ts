@@ -122,31 +122,7 @@ export function verifierStore(
           and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
-    insert: (change) =>
-      db.transaction().execute(async (transaction) => {
-        const result = await transaction
-          .insertInto('agents')
-          .values(agentRow(change))
-          .onConflict((c) => c.doNothing())
-          .executeTakeFirst()
-        if (result.numInsertedOrUpdatedRows !== 1n)
-          throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
-            hint: 'use "keylime tenant update", or delete it first',
-          })
-        await putDependents(transaction, change)
-        await history.add(transaction as never, change.events ?? [])
-      }),
-    replace: (change) =>
-      db.transaction().execute(async (transaction) => {
-        const { agentId } = change.enrolment
-        const { agent_id, ...row } = agentRow(change)
-        const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
-        if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
-        await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
-        await putDependents(transaction, change)
-        await dropOwnPolicies(transaction, agentId)
-        await history.add(transaction as never, change.events ?? [])
-      }),
+    ...enrolments(db, history),
     saveState: (agentId, { state, progress, revocation, failedRound, events = [] }) =>
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
@@ -181,6 +157,35 @@ export function verifierStore(
       }),
   }
 }
+
+/** How agents come in and change as a whole. */
+const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace'> => ({
+  insert: (change) =>
+    db.transaction().execute(async (transaction) => {
+      const result = await transaction
+        .insertInto('agents')
+        .values(agentRow(change))
+        .onConflict((c) => c.doNothing())
+        .executeTakeFirst()
+      if (result.numInsertedOrUpdatedRows !== 1n)
+        throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
+          hint: 'use "keylime tenant update", or delete it first',
+        })
+      await putDependents(transaction, change)
+      await history.add(transaction as never, change.events ?? [])
+    }),
+  replace: (change) =>
+    db.transaction().execute(async (transaction) => {
+      const { agentId } = change.enrolment
+      const { agent_id, ...row } = agentRow(change)
+      const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
+      if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
+      await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
+      await putDependents(transaction, change)
+      await dropOwnPolicies(transaction, agentId)
+      await history.add(transaction as never, change.events ?? [])
+    }),
+})
 
 async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'

@@ -111,6 +111,99 @@ test('stop rests, reactivate forgets what was announced', () => {
   })
 })
 
+describe('the whole of a step', () => {
+  const ask = (afterSeconds: number, partial: boolean) => ({ do: 'ask_quote', afterSeconds, partial }) as const
+  const failure = (name: string) => expect.objectContaining({ eventId: `internal.verifier.${name}` })
+  const record = (name: string) => ({ do: 'record', failures: [failure(name)] })
+  const tell = (type: 'revocation' | 'comm_error', name: string) => ({ do: 'announce', type, failure: failure(name) })
+  const HIGHEST = DEFAULT_SEVERITY.labels.length - 1
+  const tired: AgentState = { operational: 3, retries: 4, announcedSeverity: 1, trusted: true }
+  const silent = { ...tired, retries: 5 }
+  test.each<[string, AgentState, AgentEvent, Partial<AgentState>, unknown[]]>([
+    ['a good quote ends a row of tries', tired, { type: 'quote_passed', vIsDue: false }, { retries: 0 }, [ask(2, true)]],
+    ['a good quote before V does not', tired, { type: 'quote_passed', vIsDue: true }, { operational: 5 }, [{ do: 'deliver_v' }]],
+    ['V does', tired, { type: 'v_delivered' }, { retries: 0 }, [ask(2, true)]],
+    ['stopping changes nothing else', tired, { type: 'stopped' }, { operational: 10 }, []],
+    [
+      'a reactivated machine begins anew',
+      tired,
+      { type: 'reactivated' },
+      { operational: 1, retries: 0, announcedSeverity: null },
+      [ask(0, false)],
+    ],
+    [
+      'a refusal that is worse than what was told is told',
+      tired,
+      { type: 'refused', stage: 'v', reason: 'x' },
+      { operational: 7, retries: 0, announcedSeverity: HIGHEST },
+      [record('no_v'), tell('revocation', 'no_v')],
+    ],
+    [
+      'one of a machine on which nobody relies is not',
+      { ...tired, trusted: false },
+      { type: 'refused', stage: 'quote', reason: 'x' },
+      { operational: 7, retries: 0 },
+      [record('no_quote')],
+    ],
+    [
+      'nor is one that is as bad as what was told',
+      { ...tired, announcedSeverity: HIGHEST },
+      { type: 'exception', reason: 'x' },
+      { operational: 7, retries: 0 },
+      [record('exception')],
+    ],
+    ['a try of a quote is counted', tired, unreachable('quote'), { operational: 4, retries: 5 }, [ask(32, false)]],
+    ['a try of V is counted', tired, unreachable('v'), { operational: 6, retries: 5 }, [ask(32, false)]],
+    [
+      'a machine that does not take V is told of, attested before or not',
+      silent,
+      unreachable('v', false),
+      { operational: 7, retries: 6 },
+      [record('not_reachable_v'), tell('comm_error', 'not_reachable_v'), ask(32, false)],
+    ],
+    [
+      'a machine that gives no first quote is not',
+      silent,
+      unreachable('quote', false),
+      { operational: 7, retries: 6 },
+      [record('not_reachable'), ask(32, false)],
+    ],
+  ])('%s', (_what, state, event, changes, effects) => {
+    expect(nextState(state, event, timing)).toEqual({ state: { ...state, ...changes }, effects })
+  })
+
+  test('a bad quote ends a row of tries, and is announced as a revocation', () => {
+    const { state, effects } = run(tired, bad())
+    expect(state).toEqual({ ...tired, operational: 9, retries: 0, announcedSeverity: HIGHEST })
+    expect(effects.at(-1)).toMatchObject({ do: 'announce', type: 'revocation', failure: { eventId: 'pcr_validation.invalid_pcr_15' } })
+  })
+
+  test('where nothing is tried again, the first silence is told, and the delay is that of a first try', () => {
+    expect(nextState({ ...tired, retries: 0 }, unreachable(), { ...timing, maxRetries: 0 })).toEqual({
+      state: { ...tired, operational: 7, retries: 1 },
+      effects: [record('not_reachable'), tell('comm_error', 'not_reachable'), ask(2, false)],
+    })
+    expect(nextState(tired, unreachable(), { ...timing, maxRetries: 0 }).effects).toEqual([ask(2, false)])
+  })
+
+  test.each<[string, AgentEvent, boolean]>([
+    ['passed', { type: 'quote_passed', vIsDue: false }, true],
+    ['passed and is given V', { type: 'quote_passed', vIsDue: true }, true],
+    ['took V', { type: 'v_delivered' }, true],
+    ['is silent', unreachable(), true],
+    ['could not be taken up', { type: 'not_taken_up', reason: 'x' }, true],
+    ['failed', bad(), false],
+    ['failed in a way that it may mend', bad(lenient), true],
+    ['says no', { type: 'refused', stage: 'quote', reason: 'x' }, false],
+    ['was stopped', { type: 'stopped' }, false],
+  ])('after a restart, a machine that %s is asked on or not', (_what, event, expected) => {
+    expect(isAskedOn(event, nextState(tired, event, timing).effects)).toBe(expected)
+  })
+})
+
+test('no delay is longer than an hour', () =>
+  expect([11, 12, 40].map((attempt) => retryDelay(attempt, { ...timing, maxRetries: 99 }))).toEqual([2048, 3600, 3600]))
+
 describe('severity', () => {
   const policy = {
     labels: ['info', 'warning', 'emergency'],

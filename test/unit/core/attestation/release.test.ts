@@ -1,5 +1,6 @@
 import { CONFIRMED, fingerprint, prepareRelease, vIsDue } from '../../../../src/core/attestation/release.ts'
-import { newState, type StoredState, type VState } from '../../../../src/core/attestation/stored-agent.ts'
+import { FRESH_PROGRESS, newState, type StoredState, type VState } from '../../../../src/core/attestation/stored-agent.ts'
+import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 
 const KEY = '-----BEGIN PUBLIC KEY-----\none\n'
 const OTHER = '-----BEGIN PUBLIC KEY-----\nother\n'
@@ -15,6 +16,28 @@ test.each<[VState, boolean]>([
 })
 test('without a V nothing is due, whatever the state says', () => {
   for (const vState of ['none', 'held', 'releasing', 'delivered'] as const) expect(vIsDue(stateOf(vState, { v: null }))).toBe(false)
+})
+test('a new agent is asked on, and nothing is known of it', () => {
+  expect(newState(null, '2.6')).toEqual({
+    operational: 1,
+    polled: true,
+    announcedSeverity: null,
+    failures: [],
+    v: null,
+    vState: 'none',
+    vReleasedTo: null,
+    transportKey: null,
+    supportedVersion: '2.6',
+    algorithms: null,
+  })
+  expect(FRESH_PROGRESS).toEqual({
+    attestationCount: 0,
+    lastReceivedQuote: 0,
+    lastSuccessfulAttestation: 0,
+    clockInfo: null,
+    ima: FRESH_IMA,
+    imaJudgedBy: '',
+  })
 })
 test('a new agent holds V until it is released, or has none', () => {
   expect(newState('Vv8=', '2.6')).toMatchObject({ v: 'Vv8=', vState: 'held', vReleasedTo: null })

@@ -6,6 +6,8 @@ import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import { type AgentPolicy, quotedPcrs } from '../../../../src/core/policy/agent-policy.ts'
 import { parseTpmPolicy } from '../../../../src/core/policy/tpm-policy.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { machineLog, machineState } from '../../../boot-log.ts'
+import { JudgedMachine } from '../../../judged-machine.ts'
 import { pcrValues, type QuoteParts, softwareAk, softwareQuote } from '../../../software-ak.ts'
 
 const NONCE = 'abcDEF0123456789wxyz'
@@ -168,15 +170,56 @@ describe('an IMA log', () => {
     expect(ids(at(5, 7), reply(at(5), { ima_measurement_list_entry: 5, boottime: 8 }))).toEqual(['again'])
     expect(ids(at(5), reply(at(5), { ima_measurement_list_entry: 5 }, { resetCount: 2 }))).toEqual(['again'])
   })
+  test('that starts elsewhere after a reboot fails all the same, and one that starts at 0 needs no second question', () => {
+    expect(ids(at(5), reply(at(5), { ima_measurement_list_entry: 4 }, { resetCount: 2 }))).toEqual([
+      'qoute_validation.invalid_ima_entry_nb',
+    ])
+    expect(ids(at(0, 7), reply(at(0), { ima_measurement_list_entry: 0, boottime: 8 }, { resetCount: 2 }))).toEqual(['passed'])
+  })
   test('of an earlier boot with a bad quote fails like any bad quote', () => {
     expect(ids(at(5, 7), reply(at(5), { ima_measurement_list_entry: 5, boottime: 8, quote: 'rubbish' }))).toEqual([
       'qoute_validation.quote_validation',
     ])
   })
-  test('that is missing fails', () =>
-    expect(ids(at(0), reply(at(0), { ima_measurement_list: null }))).toEqual(['pcr_validation.unused_pcr_10']))
+  test('that is missing fails, after a reboot too', () => {
+    expect(ids(at(0), reply(at(0), { ima_measurement_list: null }))).toEqual(['pcr_validation.unused_pcr_10'])
+    for (const entry of [0, 1, 5])
+      expect(ids(at(entry), reply(at(entry), { ima_measurement_list: null }, { resetCount: 2 }))).toEqual(['pcr_validation.unused_pcr_10'])
+  })
   test('without a policy fails', () => {
     const agent = agentOf({ policy: policyOf('{"mask": "0x400"}') })
     expect(ids(agent, reply(agent, {}))).toEqual(['pcr_validation.unused_pcr_10'])
+  })
+})
+
+describe('the boot of a recorded machine', () => {
+  const MACHINE = 'no-secure-boot'
+  const bed = (change: (state: ReturnType<typeof machineState>) => void) => {
+    const state = machineState(MACHINE)
+    change(state)
+    return new JudgedMachine({ boot: JSON.stringify(state) })
+  }
+  const right = bed(() => {})
+  const changed = bed((state) => {
+    state.kernels[0].vmlinuz_plain_sha256 = `0x${'a'.repeat(64)}`
+  })
+  const judged = (machine: JudgedMachine, attestationCount: number, evaluateBootAlways: boolean, log = machineLog(MACHINE)) => {
+    const { answer, request } = machine.round({ bootLog: machineLog(MACHINE), results: { mb_measurement_list: log.toString('base64') } })
+    const reply = JSON.parse(answer.toString()).results
+    const verdict = judgeReply(machine.known({ attestationCount }) as KnownAgent, { ...request, reply, evaluateBootAlways })
+    return verdict.outcome
+  }
+  test.each([
+    ['before its first good quote', 0, false, 'failed'],
+    ['after it, where once is enough', 1, false, 'passed'],
+    ['after it, where it is compared always', 1, true, 'failed'],
+    ['before it, where it is compared always', 0, true, 'failed'],
+  ])('is compared with its reference state %s', (_when, count, always, outcome) => {
+    expect(judged(right, count, always)).toBe('passed')
+    expect(judged(changed, count, always)).toBe(outcome)
+  })
+  test('is replayed at every round: a log that does not lead to the PCRs fails', () => {
+    const short = machineLog(MACHINE).subarray(0, 4000)
+    for (const always of [false, true]) expect(judged(right, 1, always, short)).toBe('failed')
   })
 })

@@ -45,18 +45,21 @@ describe('verifyEkCertificate', () => {
     expect(verdict.ok && [verdict.verified.maker, verdict.verified.path.length]).toEqual(['Infineon (SLB9670)', 2])
   })
   test.each([
-    ['no certificate', 'has no EK certificate', {}],
-    ['another key', 'for another key than the EK', { otherKey: true }],
-    ['an empty store', 'store of TPM makers is empty', { store: 'empty' }],
-    ['an unknown maker', 'no certificate of its issuer "CN=Maker"', { store: 'foreign' }],
-    ['an expired certificate', 'expired on', { now: NOW + 300 * DAY }],
-  ])('refuses %s and says what to do', async (what, reason, options: { otherKey?: boolean; store?: string; now?: number }) => {
-    const [authority, foreign, pair] = [await root('Maker'), await root('Foreign'), ecPair()]
+    ['no certificate', 'has no EK certificate', 'set require_ek_cert = False', {}],
+    ['another key', 'for another key than the EK', 'look at this machine', { otherKey: true }],
+    ['an empty store', 'store of TPM makers is empty', 'into tpm_cert_store', { store: 'empty' }],
+    ['an unknown maker', 'no certificate of its issuer "CN=Maker"', 'put the certificate of "CN=Maker", as *.pem', { store: 'foreign' }],
+    ['another maker of that name', 'the signature of', 'check where the certificates in tpm_cert_store come from', { store: 'namesake' }],
+    ['an expired certificate', 'expired on', 'a TPM cannot renew its certificate', { now: NOW + 300 * DAY }],
+  ])('refuses %s and says what to do', async (what, reason, hint, options: { otherKey?: boolean; store?: string; now?: number }) => {
+    const [authority, foreign, namesake, pair] = [await root('Maker'), await root('Foreign'), await root('Maker'), ecPair()]
     const certificate = what === 'no certificate' ? null : ekCertificate(authority, pair.publicKey)
-    const store = { empty: [], foreign: [foreign.certificate] }[options.store ?? ''] ?? [authority.certificate]
+    const store = { empty: [], foreign: [foreign.certificate], namesake: [namesake.certificate] }[options.store ?? ''] ?? [
+      authority.certificate,
+    ]
     const ek = ekOf(options.otherKey ? ecPair().publicKey : pair.publicKey)
     const verdict = verifyEkCertificate({ ekCertificate: certificate, ek, store, now: options.now ?? NOW })
-    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining(reason), hint: expect.stringMatching(/\w/) })
+    expect(verdict).toMatchObject({ ok: false, reason: expect.stringContaining(reason), hint: expect.stringContaining(hint) })
   })
 
   const verdictOf = async (extensions: Buffer[], ek?: PublicArea) => {
@@ -98,7 +101,7 @@ describe('a certificate past its end', () => {
   }
   test('is accepted where the operator says so, and named', async () => {
     const verdict = verifyEkCertificate({ ...(await chain()), now: after, expiry: 'accept' })
-    expect(verdict).toMatchObject({ ok: true, verified: { expired: [expect.stringMatching(/^"CN=EK" ended on \d{4}-/)] } })
+    expect(verdict).toMatchObject({ ok: true, verified: { expired: ['"CN=EK" ended on 2026-06-02'] } })
   })
   test('is refused otherwise, and the hint names the option', async () => {
     for (const expiry of ['refuse', undefined] as const)
@@ -155,5 +158,29 @@ test('tpmMaker falls back to the issuer, and shows ids that it does not know', a
     tpmMaker(named('id:58595A00')),
     tpmMaker(named('id:01020304')),
     tpmMaker(named('id:494E5443')),
-  ]).toEqual(['a software TPM (M)', 'XYZ (M)', 'maker id:01020304 (M)', 'Intel (M)'])
+    tpmMaker(named('00id:001014')),
+    tpmMaker(named('id:58005900')),
+    tpmMaker(named('id:01585900')),
+    tpmMaker(named('id:58590100')),
+  ]).toEqual([
+    'a software TPM (M)',
+    'XYZ (M)',
+    'maker id:01020304 (M)',
+    'Intel (M)',
+    'maker 00id:001014 (M)',
+    'maker id:58005900 (M)',
+    'maker id:01585900 (M)',
+    'maker id:58590100 (M)',
+  ])
+})
+
+test('of its issuer’s name the organization counts before the common name', () => {
+  const issued = (...attributes: Buffer[]) => {
+    const pair = ecPair()
+    return tpmMaker(
+      parseCertificate(handMade({ subject: der(0x30), issuer: der(0x30, ...attributes), key: pair.privateKey, publicKey: pair.publicKey })),
+    )
+  }
+  const [name, organization] = [attribute('550403', 'CA 7'), attribute('55040a', 'Maker Ltd')]
+  expect([issued(name, organization), issued(name), issued()]).toEqual(['Maker Ltd', 'CA 7', 'an unnamed maker'])
 })

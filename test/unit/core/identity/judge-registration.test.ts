@@ -89,7 +89,8 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with an AK that may leave its TPM', { ...plain, aik_tpm: softwareAk('ecc', 0x00050070).public }, /fixedTPM is not set/],
   ['with the certificate of another EK', { ...plain, ekcert: ekCertificate(OTHER_EK) }, /ek_tpm is not the key of ekcert/],
   ['with a certificate that is none', { ...plain, ekcert: 'AAAA' }, /ekcert is no certificate/],
-  ['with PEM without a certificate', { ...plain, ekcert: '-----BEGIN X-----\nAAAA\n-----END X-----' }, /ekcert (is|holds) no certificate/],
+  ['with PEM without a certificate', { ...plain, ekcert: '-----BEGIN X-----\nAAAA\n-----END X-----' }, /ekcert holds no certificate/],
+  ['with an empty certificate', { ...plain, ekcert: '' }, /ekcert holds no certificate/],
   ['with a TLS certificate that is none', { ...plain, mtls_cert: 'AAAA' }, /mtls_cert is no certificate/],
   ['with two TLS certificates', { ...plain, mtls_cert: TLS + TLS }, /mtls_cert holds 2 PEM blocks/],
   ['with a private key', { ...plain, mtls_cert: TLS + PRIVATE_KEY }, /mtls_cert holds a private key/],
@@ -112,6 +113,39 @@ test.each(['ekcert', 'iak_cert', 'idevid_cert', 'mtls_cert'] as const)('a refusa
 
 test('no refusal repeats a private key', () => {
   expect(refusal({ ...plain, mtls_cert: PRIVATE_KEY })).not.toContain(PRIVATE_KEY.slice(40, 80))
+})
+
+const INVALID = 'Could not register agent with invalid data'
+test.each<[string, RegistrationRequest, RegistrationRules['malformed'], string, unknown]>([
+  [
+    'holds a private key',
+    { ...plain, mtls_cert: PRIVATE_KEY },
+    'warn',
+    `${INVALID}: mtls_cert holds a private key`,
+    'give the certificate alone, and make a new key: this one is known now',
+  ],
+  ['is none', { ...plain, mtls_cert: 'AAAA' }, 'warn', `${INVALID}: mtls_cert is no certificate`, undefined],
+  [
+    'is not strict DER',
+    { ...plain, mtls_cert: ekCertificate(EK, twoPartName('x', true)) },
+    'reject',
+    `${INVALID}: mtls_cert is not strict DER, and malformed_cert_action is "reject"`,
+    undefined,
+  ],
+])('a TLS certificate that %s is refused in one sentence, with what to do', (_what, request, malformed, message, hint) => {
+  expect(() => judged(request, { malformed })).toThrow(expect.objectContaining({ code: 'invalid_request', message, hint }))
+})
+
+test.each([
+  [
+    'before its time',
+    Date.UTC(2025, 0),
+    /^mtls_cert is not valid before .*: upstream’s verifiers and tenants will not talk to this agent$/,
+  ],
+  ['in its last month', Date.UTC(2026, 11, 20), null],
+  ['past its end', Date.UTC(2027, 5), /^mtls_cert ended on 2027-01-01: upstream’s verifiers/],
+])('of a TLS certificate %s it is warned or not', (_when, now, warning) => {
+  expect(judged({ ...plain, mtls_cert: TLS }, { now }).warnings).toEqual(warning ? [expect.stringMatching(warning)] : [])
 })
 
 test('one TLS certificate is recorded as it came', () => {
@@ -182,7 +216,10 @@ describe('IAK and IDevID', () => {
   const [RESIDENT, FIXED, RESTRICTED] = ['6781050b0101', '6781050b0102', '6781050b0103'].map(oid) as [Buffer, Buffer, Buffer]
   const certified = (key: SoftwareAk, ...policies: Buffer[]) =>
     deviceCertificate(key, { more: [extension('551d20', false, der(0x30, ...policies.map((policy) => der(0x30, policy))))] })
-  const usedAs = (use: string) => deviceCertificate(IAK, { more: [extension('551d25', false, der(0x30, oid(use)))] })
+  const usedAs = (use: string, key = IAK) => deviceCertificate(key, { more: [extension('551d25', false, der(0x30, oid(use)))] })
+  /** The IAK's key in the public area of one that signs anything. */
+  const UNRESTRICTED = Buffer.from(IAK.public)
+  UNRESTRICTED.writeUInt32BE(0x00040072, 6)
 
   test('hold with the policies of the TCG for their roles', () => {
     const certificates = { iak_cert: certified(IAK, RESIDENT, FIXED, RESTRICTED), idevid_cert: certified(IDEVID, RESIDENT, FIXED) }
@@ -235,6 +272,8 @@ describe('IAK and IDevID', () => {
     ['certificates of two devices', { idevid_cert: deviceCertificate(IDEVID, { serial: '1235' }) }, /for different devices/],
     ['a certificate of no device', { iak_cert: deviceCertificate(IAK, { serial: '' }) }, /iak_cert: .* no serial number/],
     ['one key in both roles', { idevid_tpm: IAK.public, idevid_cert: deviceCertificate(IAK) }, /are one key/],
+    ['one key under two names', { idevid_tpm: UNRESTRICTED, idevid_cert: deviceCertificate(IAK) }, /are one key/],
+    ['the certificate of an AK as that of the IDevID', { idevid_cert: usedAs('6781050803', IDEVID) }, /idevid_cert: .* attestation key/],
     ['an IAK for keys that sign anything', { iak_cert: certified(IAK, FIXED) }, /iak_cert: .* not for a restricted key/],
     ['an IDevID for attestation', { idevid_cert: certified(IDEVID, FIXED, RESTRICTED) }, /idevid_cert: .* vouches for an attestation key/],
     ['an EK certificate as that of the IAK', { iak_cert: usedAs('6781050801') }, /iak_cert: .* that of an EK certificate/],

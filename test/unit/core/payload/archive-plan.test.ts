@@ -45,6 +45,7 @@ test.each<[string, ArchiveEntry[], ArchiveEntry[], RegExp]>([
   ],
   ['bytes of a part', [entry('x'.repeat(255))], [entry('x'.repeat(256))], /too long or too deep/],
   ['bytes of a part beyond ASCII', [entry('ä'.repeat(127))], [entry('ä'.repeat(128))], /too long or too deep/],
+  ['bytes of one part of several', [entry(`d/${'x'.repeat(255)}`)], [entry(`d/${'x'.repeat(256)}`)], /too long or too deep/],
   ['bytes of a name', [entry(longName(1024))], [entry(longName(1025))], /too long or too deep/],
   ['parts', [deep(32)], [deep(33)], /too long or too deep/],
   ['methods', [entry('a'), entry('b', { compressionMethod: 8 })], [entry('a', { compressionMethod: 12 })], /compressed with method 12/],
@@ -56,6 +57,7 @@ test.each<[string, ArchiveEntry[], ArchiveEntry[], RegExp]>([
 test('directories are counted, also those that only names imply', () => {
   const nested = (count: number) => Array.from({ length: count }, (_, i) => entry(`d${i}/f`))
   expect(plan(nested(4), { maxEntries: 4 }).directories).toHaveLength(4)
+  expect(plan([entry('a/b/c/d/f'), entry('a/b/c/d/g')], { maxEntries: 4 }).directories).toHaveLength(4)
   const twoDeep = Array.from({ length: 4 }, (_, i) => entry(`d${i}/e/f`))
   expect(() => plan(twoDeep, { maxEntries: 4 })).toThrow(/over 4 directories/)
 })
@@ -121,3 +123,16 @@ test.each([
   ['504b03', false],
   ['', false],
 ])('bytes %s look like a zip: %p', (hex, answer) => expect(looksLikeZip(Buffer.from(hex, 'hex'))).toBe(answer))
+
+test('who sends more than fits is told what to do, and only then', () => {
+  const hintOf = (bad: ArchiveEntry) => {
+    try {
+      plan([bad])
+    } catch (error) {
+      return (error as { hint?: string }).hint
+    }
+    throw new Error('it was taken')
+  }
+  expect(hintOf(entry('a', { uncompressedSize: 65 * MIB, compressedSize: MIB }))).toBe('raise secure_size, or send less')
+  expect(hintOf(entry('../a'))).toBeUndefined()
+})

@@ -73,6 +73,12 @@ test('the same delivery again is not a delivery; a new one is', () => {
   expect(done.filter((step) => step !== 'forget')).toEqual(['deliver', 'already_delivered', 'deliver', 'deliver'])
 })
 
+test('one share of each that do not fit are told at once', () => {
+  const other = Buffer.alloc(32, 7)
+  expect([run(v(other), u()).done, run(u(), v(other)).done, run(u()).done, run(v()).done]).toEqual([['no_match'], ['no_match'], [], []])
+})
+
+test('sixteen shares of a kind may wait', () => expect(MAX_SHARES).toBe(16))
 test('the lists are bounded: the oldest is dropped', () => {
   const many = Array.from({ length: MAX_SHARES }, (_, i) => u(Buffer.alloc(32, i + 100)))
   const { state, done } = run(u(), ...many, v())

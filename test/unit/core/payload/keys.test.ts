@@ -85,6 +85,7 @@ describe('a share in transport', () => {
         expect.objectContaining({ code: 'malformed', message: 'nothing can be encrypted to the transport key' }),
       )
     expect(() => encryptShare(made(Buffer.alloc(256, 0xff), Buffer.from([1])), V)).toThrow('its exponent is below 3')
+    expect(() => encryptShare(made(Buffer.alloc(256, 0xff), Buffer.from([3])), V)).not.toThrow()
   })
   test('is never encrypted to a weak key, or to one of another kind', () => {
     const weak = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ format: 'pem', type: 'spki' }) as string

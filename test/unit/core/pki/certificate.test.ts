@@ -123,6 +123,13 @@ describe('parseCertificate', () => {
     bytes[bytes.lastIndexOf(ecdsaSha256) + ecdsaSha256.length - 1] = 3 // ecdsa-with-SHA384
     expect(() => parseCertificate(bytes)).toThrow(/inside and outside of the signed part differ/)
   })
+  test('refuses a public key of a kind that nobody knows', () => {
+    const parts = { subject: der(0x30), issuer: der(0x30), key: authority.key, publicKey: ecPair().publicKey }
+    const spki = der(0x30, der(0x30, oid('2a0304')), der(0x03, Buffer.from([0, 1])))
+    expect(() => parseCertificate(handMade({ ...parts, spki }))).toThrow(
+      expect.objectContaining({ code: 'malformed', message: 'not an X.509 certificate: its public key is of an unknown kind' }),
+    )
+  })
   test('reads what is nested too deeply as not strict, without an exception', () => {
     let nested = der(0x05)
     for (let i = 0; i < 200; i++) nested = der(0x30, nested)

@@ -1,6 +1,7 @@
-import { isCrlSignedBy, makeCrl, parseCrl } from '../../../../src/core/pki/crl.ts'
+import { toPem } from '../../../../src/core/pki/certificate.ts'
+import { isCrlSignedBy, makeCrl, parseCrl, parseCrls, REVOCATION_REASONS, type RevocationReason } from '../../../../src/core/pki/crl.ts'
 import { signerOf, x509 } from '../../../../src/core/pki/library.ts'
-import { DAY, NOW, root, rsaPair } from './fixtures.ts'
+import { DAY, der, extension, NOW, root, rsaPair } from './fixtures.ts'
 
 const request = {
   number: 300n,
@@ -49,4 +50,67 @@ test('garbage is refused', () => {
   for (const hex of ['', '30', '3000', '300330010a', '0500']) {
     expect(() => parseCrl(Buffer.from(hex, 'hex'))).toThrow(expect.objectContaining({ code: 'malformed' }))
   }
+})
+
+test('every reason comes back but the one that says nothing', async () => {
+  const authority = await root('CA')
+  const reasons = Object.keys(REVOCATION_REASONS) as RevocationReason[]
+  const revoked = reasons.map((reason, i) => ({ serial: BigInt(i + 1), date: NOW, reason }))
+  const list = parseCrl(await makeCrl(authority, { ...request, revoked }))
+  expect(list.revoked.map(({ reason }) => reason)).toEqual(reasons.map((reason) => (reason === 'unspecified' ? undefined : reason)))
+  expect(REVOCATION_REASONS).toEqual({
+    unspecified: 0,
+    keyCompromise: 1,
+    cACompromise: 2,
+    affiliationChanged: 3,
+    superseded: 4,
+    cessationOfOperation: 5,
+    certificateHold: 6,
+    privilegeWithdrawn: 9,
+    aACompromise: 10,
+  })
+})
+
+test('a file holds one list as DER, or any number of them as PEM', async () => {
+  const lists = await Promise.all([1n, 0x80n].map(async (number) => makeCrl(await root('CA'), { ...request, number })))
+  const numbers = (bytes: Buffer) => parseCrls(bytes).map(({ number }) => number)
+  expect(numbers(lists[0]!)).toEqual([1n])
+  expect(numbers(Buffer.from(`of today\n${lists.map((list) => toPem(list, 'X509 CRL')).join('\n')}`))).toEqual([1n, 0x80n])
+  for (const text of ['', 'text', toPem(lists[0]!)])
+    expect(() => parseCrls(Buffer.from(text))).toThrow(
+      expect.objectContaining({ code: 'malformed', message: 'it holds no revocation list' }),
+    )
+})
+
+const algorithm = Buffer.from('300a06082a8648ce3d040302', 'hex')
+const name = der(0x30)
+const time = der(0x17, Buffer.from('260601000000Z'))
+const signed = (...fields: Buffer[]) => der(0x30, der(0x30, ...fields), algorithm, der(0x03, Buffer.from([0])))
+const entry = der(0x30, der(0x02, Buffer.from([5])), time)
+test.each<[string, Buffer, object]>([
+  ['version 1', signed(algorithm, name, time), { number: undefined, nextUpdate: undefined, revoked: [] }],
+  ['version 2', signed(der(0x02, Buffer.from([1])), algorithm, name, time), { nextUpdate: undefined, revoked: [] }],
+  ['no end', signed(algorithm, name, time, der(0x30, entry)), { nextUpdate: undefined, revoked: [{ serial: 5n, date: NOW }] }],
+  ['an end and no entries', signed(algorithm, name, time, time), { nextUpdate: NOW, revoked: [] }],
+  [
+    'no end and a number',
+    signed(algorithm, name, time, der(0xa0, der(0x30, extension('551d14', false, der(0x02, Buffer.from([9])))))),
+    { number: 9n, nextUpdate: undefined, revoked: [] },
+  ],
+  [
+    'an extension of an entry that is not known',
+    signed(
+      algorithm,
+      name,
+      time,
+      der(0x30, der(0x30, der(0x02, Buffer.from([5])), time, der(0x30, extension('2a03', false, Buffer.from('0a0101', 'hex'))))),
+    ),
+    { revoked: [{ serial: 5n, date: NOW }] },
+  ],
+])('a list with %s is read', (_what, bytes, expected) => expect(parseCrl(bytes)).toMatchObject({ thisUpdate: NOW, ...expected }))
+
+test('a list without a signature is none', () => {
+  expect(() => parseCrl(der(0x30, der(0x30, algorithm, name, time)))).toThrow(
+    expect.objectContaining({ code: 'malformed', message: 'the revocation list is not signed' }),
+  )
 })

@@ -1,4 +1,4 @@
-import { readBitString, readElement, readOid, readTime } from '../../../../src/core/pki/der.ts'
+import { readBitString, readElement, readInteger, readOid, readTime } from '../../../../src/core/pki/der.ts'
 import { der, derInteger, derOid } from '../../../../src/core/pki/der-writer.ts'
 
 const malformed = (message: RegExp) => expect.objectContaining({ code: 'malformed', message: expect.stringMatching(message) })
@@ -62,3 +62,46 @@ test.each([
   [0x100n, '02020100'],
   [0x8000n, '0203008000'],
 ])('the integer %s is %s', (value, hex) => expect(derInteger(value).toString('hex')).toBe(hex))
+
+test.each<[string, () => unknown, RegExp]>([
+  ['no element', () => readElement(Buffer.alloc(0)), /end too early/],
+  ['a tag without a length', () => readElement(Buffer.from('30', 'hex')), /end too early/],
+  ['a content that is cut', () => readElement(Buffer.from('040201', 'hex')), /end too early/],
+  ['a length that is cut', () => readElement(Buffer.from('048201', 'hex')), /end too early/],
+  ['an indefinite length', () => readElement(Buffer.from('30800000', 'hex')), /indefinite form or over 4 bytes/],
+  ['a length of five bytes', () => readElement(Buffer.from('0485000000000100', 'hex')), /indefinite form or over 4 bytes/],
+  ['a tag number over 30', () => readElement(Buffer.from('1f200100', 'hex')), /tag numbers over 30/],
+  ['an empty OID', () => readOid(readElement(Buffer.from('0600', 'hex'))), /an object identifier is empty/],
+  ['an empty integer', () => readInteger(readElement(Buffer.from('0200', 'hex'))), /an integer is empty/],
+  ['a text for an integer', () => readInteger(readElement(Buffer.from('0c0131', 'hex'))), /an integer is missing or of another ASN.1 type/],
+  ['no integer', () => readInteger(undefined), /an integer is missing/],
+])('%s is malformed', (_what, read, message) => expect(read).toThrow(malformed(message)))
+
+test.each([
+  ['040161', 0, '61'],
+  ['04810161', 0, '61'],
+  ['048400000001ff', 0, 'ff'],
+  ['05000401610500', 2, '61'],
+])('of %s the element at %d has the content %s', (hex, offset, content) => {
+  expect(readElement(Buffer.from(hex, 'hex'), offset).content.toString('hex')).toBe(content)
+})
+
+test.each([
+  ['00', 0n],
+  ['7f', 127n],
+  ['80', -128n],
+  ['ff', -1n],
+  ['0080', 128n],
+  ['ff7f', -129n],
+])('the integer %s is %s', (hex, value) => expect(readInteger(readElement(der(0x02, Buffer.from(hex, 'hex'))))).toBe(value))
+
+test.each([
+  ['0', '0.0'],
+  ['27', '0.39'],
+  ['28', '1.0'],
+  ['4f', '1.39'],
+  ['50', '2.0'],
+  ['8837', '2.999'],
+])('the OID of the bytes %s is %s', (hex, dotted) =>
+  expect(readOid(readElement(der(0x06, Buffer.from(hex.padStart(2, '0'), 'hex'))))).toBe(dotted),
+)

@@ -78,9 +78,37 @@ test('a key is named by the hash of its SubjectPublicKeyInfo, with or without co
   expect(await reasonFor(await leaf(ours, 'machine'), { authorized: [parseAuthorizedClient(`key:${hash}`)] })).toContain('no role')
 })
 
-test.each(['', 'operator', 'role:', 'role:admin', 'name:', 'key:abc', `key:${'0'.repeat(63)}`, 'everybody'])(
-  'authorized_clients = "%s" is refused',
-  (text) => {
-    expect(() => parseAuthorizedClient(text)).toThrow('must be')
-  },
-)
+test('of an authority in between only the dates and the entries decide, where nobody gives roles', async () => {
+  const client = await leaf(await root('Between'), 'alice')
+  const alone = (now: number, ...entries: string[]) =>
+    judgeClient(client, trust({ authorities: [theirs.certificate], authorized: entries.map(parseAuthorizedClient) }), now)
+  expect(alone(NOW, 'any')).toEqual({ ok: true, validUntil: client.notAfter })
+  expect(alone(client.notAfter, 'default')).toEqual({ ok: true, validUntil: client.notAfter })
+  expect(alone(NOW, 'name:bob')).toEqual({ ok: false, reason: 'its certificate is not among authorized_clients' })
+  expect(alone(client.notAfter + 1, 'any')).toEqual({ ok: false, reason: 'its certificate ended on 2026-06-02' })
+  expect(alone(client.notBefore - 1, 'any')).toMatchObject({ ok: false, reason: expect.stringContaining('is not valid before') })
+  const nobody = judgeClient(client, trust({ authorities: [] }), NOW)
+  expect(nobody).toEqual({ ok: false, reason: 'its certificate is of "CN=Between", which is not in trusted_client_ca itself' })
+})
+
+test('of several entries one is enough', async () => {
+  const client = await leaf(ours, 'alice', { role: 'operator' })
+  const entries = ['name:bob', 'name:alice', 'role:server'].map(parseAuthorizedClient)
+  expect(await reasonFor(client, { authorized: entries })).toBeUndefined()
+  expect(await reasonFor(client, { authorized: [] })).toContain('not among authorized_clients')
+})
+
+test.each([
+  '',
+  'operator',
+  'role:',
+  'role:admin',
+  'name:',
+  'xname:alice',
+  'key:abc',
+  ...['', 'x', '00'].map((more) => `key:${'0'.repeat(63)}${more}`),
+  `key:x${'0'.repeat(64)}`,
+  'everybody',
+])('authorized_clients = "%s" is refused', (text) => {
+  expect(() => parseAuthorizedClient(text)).toThrow('must be')
+})

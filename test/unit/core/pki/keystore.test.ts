@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { stringify } from 'yaml'
 import { sealPayload } from '../../../../src/core/payload/seal.ts'
-import { type Keystore, keystoreKey, openKeystore, sealKeystore } from '../../../../src/core/pki/keystore.ts'
+import { type Keystore, keystoreKey, openKeystore, RESERVED_NAMES, sealKeystore } from '../../../../src/core/pki/keystore.ts'
 
 const store: Keystore = {
   salt: Buffer.alloc(32, 1).toString('base64'),
@@ -69,23 +69,42 @@ test('a wrong password and changed bytes are told as such', () => {
 })
 
 test.each([
-  ['no YAML', '{'],
-  ['a list', '- 1'],
-  ['no salt', 'priv: !!binary AAAA'],
-  ['no priv', 'salt: x'],
-  ['nothing', ''],
-])('refuses a key store with %s', (_, text) => {
-  expect(() => openKeystore(text, 'x')).toThrow(expect.objectContaining({ code: 'malformed' }))
+  ['no YAML', '{', 'the key store is not valid YAML'],
+  ['a list', '- 1', 'the key store is not a YAML mapping'],
+  ['no salt', 'priv: !!binary AAAA', 'the key store has no salt or no priv'],
+  ['a number for a salt', 'priv: !!binary AAAA\nsalt: 7', 'the key store has no salt or no priv'],
+  ['no priv', 'salt: x', 'the key store has no salt or no priv'],
+  ['a text for priv', 'priv: AAAA\nsalt: x', 'the key store has no salt or no priv'],
+  ['nothing', '', 'the key store is not a YAML mapping'],
+  ['more than 64 MiB', `${' '.repeat(64 << 20)}#`, 'the key store is too large'],
+])('refuses a key store with %s', (_, text, message) => {
+  expect(() => openKeystore(text, 'x')).toThrow(expect.objectContaining({ code: 'malformed', message }))
 })
 
-test.each([
-  ['no key of the authority', { lastserial: 1 }],
-  ['no serial', { ca: Buffer.from('x') }],
-])('refuses a content with %s', (_, content) => {
+const storeOf = (content: object) => {
   const inner = stringify(content, { version: '1.1', schema: 'yaml-1.1' })
   const sealed = sealPayload(keystoreKey('pw', 's'), Buffer.alloc(16), Buffer.from(inner))
-  const text = stringify({ priv: Buffer.from(sealed), salt: 's' }, { version: '1.1', schema: 'yaml-1.1' })
-  expect(() => openKeystore(text, 'pw')).toThrow(expect.objectContaining({ code: 'malformed' }))
+  return stringify({ priv: Buffer.from(sealed), salt: 's' }, { version: '1.1', schema: 'yaml-1.1' })
+}
+test.each([
+  ['no key of the authority', { lastserial: 1 }, 'the key store holds no key of the authority'],
+  ['a text for its key', { ca: 'x', lastserial: 1 }, 'the key store holds no key of the authority'],
+  ['no serial', { ca: Buffer.from('x') }, 'the key store holds no last serial number'],
+  ['half a serial', { ca: Buffer.from('x'), lastserial: 1.5 }, 'the key store holds no last serial number'],
+])('refuses a content with %s', (_, content, message) => {
+  expect(() => openKeystore(storeOf(content), 'pw')).toThrow(expect.objectContaining({ code: 'malformed', message }))
+})
+
+test('what a store does not say, or says in a way that makes no sense, is not there', () => {
+  const bare = { ca: Buffer.from('x'), lastserial: 1 }
+  const nothing = { salt: 's', ca: 'x', lastSerial: 1, revokedKeys: [], crlNumber: undefined, keys: new Map() }
+  expect(openKeystore(storeOf(bare), 'pw')).toEqual(nothing)
+  expect(openKeystore(storeOf({ ...bare, revoked_keys: 'x', crl_number: 1.5, web: 'no key' }), 'pw')).toEqual(nothing)
+  expect(openKeystore(storeOf({ ...bare, revoked_keys: [2, '3'] }), 'pw').revokedKeys).toEqual(['2', '3'])
+})
+
+test('the names of what else is in a store are taken', () => {
+  expect(RESERVED_NAMES).toEqual(['ca', 'lastserial', 'revoked_keys', 'crl_number'])
 })
 
 test('nothing that is in a key store is shown, whatever it is', async () => {

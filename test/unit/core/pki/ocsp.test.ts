@@ -38,12 +38,20 @@ test('a request is read: several certificates, version, requestor, nonce', () =>
   expect(parseOcspRequest(full)).toMatchObject({ nonce: undefined, certificates: [{ serial: 5n }] })
 })
 
+test('64 certificates and a nonce of 130 bytes are read', () => {
+  const ids = Array.from({ length: 64 }, (_, i) => certId(BigInt(i)))
+  expect(parseOcspRequest(request(ids, nonce(Buffer.alloc(130)))).certificates.map(({ serial }) => Number(serial))).toEqual([
+    ...Array(64).keys(),
+  ])
+  expect(parseOcspRequest(request(ids, nonce(Buffer.alloc(130)))).nonce).toHaveLength(130)
+})
+
 test.each([
   ['no certificate', request([])],
   ['65 certificates', request(Array.from({ length: 65 }, () => certId()))],
   ['bytes behind it', Buffer.concat([request([certId()]), Buffer.from([0])])],
   ['an empty nonce', request([certId()], nonce(Buffer.alloc(0)))],
-  ['a nonce too long', request([certId()], nonce(Buffer.alloc(200)))],
+  ['a nonce too long', request([certId()], nonce(Buffer.alloc(131)))],
 ])('%s is malformed', async (_, bytes) => {
   expect(() => parseOcspRequest(bytes)).toThrow(malformed)
   expect(answerOcsp(await root(), bytes, () => ({ kind: 'good' }), NOW)).toEqual(ocspError('malformedRequest'))
@@ -105,4 +113,44 @@ test.each([
   const status = { kind: 'revoked', date: NOW, ...(reason ? { reason } : {}) } as const
   const answer = answerOcsp(authority, request([id]), () => status, NOW)
   expect(answer.includes(der(0xa1, derTime(NOW), Buffer.from(hex, 'hex')))).toBe(true)
+})
+
+test('whose certificate it is, name and key decide together, by a hash that is known', async () => {
+  const [ours, namesake] = [await root('One'), await root('One')]
+  const other = { ...(await root('Other')), key: ours.key }
+  const idFor = (name: Buffer, spki: Buffer, [hash, oid] = ['sha1', '1.3.14.3.2.26'] as [string, string]) => {
+    const digest = (bytes: Buffer) => derOctets(createHash(hash).update(bytes).digest())
+    return derSequence(derSequence(derOid(oid)), digest(name), digest(readBitString(childrenOf(readElement(spki))[1])), derInteger(5n))
+  }
+  const statusOf = (id: Buffer) => {
+    const answer = readElement(answerOcsp(ours, request([id]), () => ({ kind: 'good' }), NOW))
+    return childrenOf(answer)[0]!.content[0] === 0 ? 'answered' : 'unauthorized'
+  }
+  const [name, spki] = [ours.certificate.subjectName.der, ours.certificate.spki]
+  expect(statusOf(idFor(name, spki))).toBe('answered')
+  expect(statusOf(idFor(name, spki, ['sha256', '2.16.840.1.101.3.4.2.1']))).toBe('answered')
+  expect(statusOf(idFor(name, namesake.certificate.spki))).toBe('unauthorized')
+  expect(statusOf(idFor(other.certificate.subjectName.der, spki))).toBe('unauthorized')
+  expect(statusOf(idFor(name, spki, ['md5', '1.2.840.113549.2.5']))).toBe('unauthorized')
+})
+
+test('of several certificates each gets its answer, those of others are unknown', async () => {
+  const authority = await root()
+  const sha = (bytes: Buffer) => derOctets(createHash('sha1').update(bytes).digest())
+  const { subjectName, spki } = authority.certificate
+  const ours = derSequence(sha1, sha(subjectName.der), sha(readBitString(childrenOf(readElement(spki))[1])), derInteger(5n))
+  const answer = answerOcsp(authority, request([ours, certId(6n)], nonce(Buffer.alloc(16, 9))), () => ({ kind: 'good' }), NOW)
+  for (const part of [
+    derSequence(ours, der(0x80), derTime(NOW)),
+    derSequence(certId(6n), der(0x82), derTime(NOW)),
+    derOctets(Buffer.alloc(16, 9)),
+  ])
+    expect(answer.includes(part)).toBe(true)
+})
+
+test('what is no answer has the number that RFC 6960 gives it', () => {
+  const codes = (['malformedRequest', 'internalError', 'tryLater', 'unauthorized'] as const).map((error) =>
+    ocspError(error).toString('hex'),
+  )
+  expect(codes).toEqual(['30030a0101', '30030a0102', '30030a0103', '30030a0106'])
 })

@@ -5,6 +5,7 @@ import { judgeReply, type KnownAgent } from '../../../../src/core/attestation/ve
 import { judgeAgain, readEvidence, storeEvidence } from '../../../../src/core/explanation/stored-evidence.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import { parseTpmPolicy } from '../../../../src/core/policy/tpm-policy.ts'
+import { formatQuote, parseQuote } from '../../../../src/core/quote/quote-text.ts'
 import { akDefects } from '../../../../src/core/tpm/key-defects.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { parseSignature } from '../../../../src/core/tpm/signature.ts'
@@ -97,4 +98,12 @@ test('the recordings have every scheme, and RSA of more than 2048 bits', () => {
   const schemes = names.map((name) => parseSignature(bytesOf(name, 'quote.sig')).algorithm)
   expect(new Set(schemes)).toEqual(new Set(['rsassa', 'rsapss', 'ecdsa']))
   expect(names.filter((name) => parsePublicArea(bytesOf(name, 'ak.pub')).keyBits === 3072)).toHaveLength(2)
+})
+
+test('a quote that is read is written as it was', () => {
+  for (const name of names) {
+    const text = quoteOf(name)
+    const { attestBytes, pcrs } = parseQuote(text)
+    expect(formatQuote(attestBytes, bytesOf(name, 'quote.sig'), pcrs)).toBe(text)
+  }
 })

@@ -1,6 +1,6 @@
 import { certifyDefect } from '../../../../src/core/quote/verify-certify.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
-import { type CertifyParts, type SoftwareAk, softwareAk, softwareCertify } from '../../../software-ak.ts'
+import { type CertifyParts, type SoftwareAk, signLikeTpm, softwareAk, softwareCertify } from '../../../software-ak.ts'
 
 const ID = Buffer.from('the id')
 const keys = { rsa: softwareAk('rsa'), ecc: softwareAk('ecc') }
@@ -32,6 +32,15 @@ test.each<[string, ReturnType<typeof defectOf>, RegExp]>([
   ['that no TPM made', defectOf(keys.ecc, { magic: 0x12345678 }), /not made by a TPM/],
   ['that is a quote', defectOf(keys.ecc, { attestType: 0x8018 }), /is not a certification/],
   ['with more behind it', defectOf(keys.ecc, { trailing: Buffer.from('x') }), /TPMS_ATTEST/],
+  [
+    'that SHA-1 was signed of',
+    defectOf(
+      keys.rsa,
+      {},
+      { signature: signLikeTpm(keys.rsa, softwareCertify(keys.rsa, { name: ak.name, qualifyingData: ID }).attest, 'sha1') },
+    ),
+    /^it is signed with SHA-1$/,
+  ],
   ['without a signature', defectOf(keys.ecc, {}, { signature: Buffer.alloc(0) }), /./],
 ])('a statement %s does not hold', (_, defect, reason) => {
   expect(defect).toMatch(reason)

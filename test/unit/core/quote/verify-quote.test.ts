@@ -164,7 +164,14 @@ test.each(['', 'r', 'r::', 'dAAAA:AAAA:AAAA', 'rA:A:A', 'r!!!!:AAAA:AAAA', `r${'
   },
 )
 
-test('parseQuote names the part that is wrong', () => expect(() => parseQuote('rAAAA:??:AAAA')).toThrow(/part 2/))
+test.each([
+  ['rAAAA:??:AAAA', 'part 2 of the quote is not base64'],
+  ['rAAAA:AAAA', 'the quote is not "r" and three parts with ":" between'],
+  ['r'.repeat(16_384), 'the quote is not "r" and three parts with ":" between'],
+  ['r'.repeat(16_385), 'the quote has 16385 characters, at most 16384 are read'],
+])('parseQuote says what is wrong: %#', (text, message) =>
+  expect(() => parseQuote(text)).toThrow(expect.objectContaining({ code: 'malformed', message })),
+)
 
 test.each([
   [0x00040072, 'restricted is not set'],

@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { createHash, generateKeyPairSync } from 'node:crypto'
 import { pythonJson } from '../../../../src/core/python/python-json.ts'
 import { ACTION_PREFIX, parseActionList } from '../../../../src/core/revocation/action-list.ts'
 import {
@@ -36,6 +36,16 @@ test.each([
   ['metadata', { metaData: `{"cert_serial": 2, "a": "${'a'.repeat(60_000)}"}` }, { meta_data: '{"cert_serial":2}' }],
   ['metadata without a serial', { metaData: `{"a": "${'ä'.repeat(60_000)}"}` }, { meta_data: '{}' }],
   [
+    'the largest serial that is a number',
+    { metaData: `{"cert_serial": "9007199254740991", "a": "${'a'.repeat(60_000)}"}` },
+    { meta_data: '{"cert_serial":9007199254740991}' },
+  ],
+  [
+    'the first serial that is none',
+    { metaData: `{"cert_serial": "9007199254740992", "a": "${'a'.repeat(60_000)}"}` },
+    { meta_data: '{"cert_serial":"9007199254740992"}' },
+  ],
+  [
     'a large serial',
     { metaData: `{"cert_serial": "${'9'.repeat(40)}", "a": "${'a'.repeat(60_000)}"}` },
     { meta_data: `{"cert_serial":"${'9'.repeat(40)}"}` },
@@ -61,6 +71,7 @@ test('a signed message verifies and gives its facts', () => {
   expect(revocation.message).toMatchObject({ type: 'revocation', agent_id: 'a1' })
   expect(revokedSerial(revocation.message)).toBe(2n)
   expect(Buffer.from(signRevocation(privateKey, text), 'base64').length).toBe(256)
+  expect(revocation.digest).toBe(createHash('sha256').update(text).digest('hex'))
 })
 
 const text = revocationMessage(facts)
@@ -98,6 +109,7 @@ test.each([
   ['[local_action_a "local_action_b" \'c\']', ['local_action_a', 'local_action_b', 'c'], []],
   ['a,a,b', ['a', 'b'], []],
   ['../evil,/bin/sh,ok,-x,a/b', ['ok'], ['../evil', '/bin/sh', '-x', 'a/b']],
+  ["a'b c]d ['e]'f ]g h[", [], ["a'b", 'c]d', "e]'f", ']g', 'h[']],
   ["'a' \"b\" ['c'] ", ['a', 'b', 'c'], []],
   ['', [], []],
   [' [ ] ', [], []],
@@ -201,7 +213,13 @@ test.each([
   expect(revokedSerial({ type: 't', agent_id: 'a', meta_data } as ReturnType<typeof parseRevocationMessage>)).toBe(serial)
 })
 
-test('metadata may be nested 64 deep, and a refusal names them', () => {
+test('metadata may have 65536 values, may be nested 64 deep, and a refusal names them', () => {
+  const values = (count: number) =>
+    `[${Array(count - 1)
+      .fill('1')
+      .join()}]`
+  expect(parseMetaData(values(65_536))).toHaveLength(65_535)
+  expect(() => parseMetaData(values(65_537))).toThrow(/meta_data/)
   const nested = (depth: number) => `${'['.repeat(depth)}${']'.repeat(depth)}`
   expect(parseMetaData(nested(64))).toBeTruthy()
   expect(() => parseMetaData(nested(65))).toThrow(/meta_data/)

@@ -265,6 +265,26 @@ test.each<[string, unknown, RegExp]>([
   expect(() => parseDmPolicy(policy, 'p')).toThrow(place)
 })
 
+test.each([
+  ['an empty group in front', ';dm_version=1;', { dm_version: '1' }],
+  ['no separator at its end', 'dm_version=1;a=b', { dm_version: '1', a: 'b' }],
+  ['NULs at its end', 'dm_version=1;a=b;\0\0', { dm_version: '1', a: 'b' }],
+  ['a value with =', 'dm_version=1;a=b=c;', { dm_version: '1', a: 'b=c' }],
+  ['an empty value', 'dm_version=1;a=;', { dm_version: '1', a: '' }],
+  ['a separator that is escaped at the beginning of a key', '\\;a=1;dm_version=1;', { dm_version: '1', '\\;a': '1' }],
+])('an event with %s is read', (_what, text, rest) => {
+  expect(Object.fromEntries(parseDmEvent(Buffer.from(text)).rest)).toEqual(rest)
+})
+test.each([
+  ['a pair without =', 'dm_version=1;a;', '"a" is not key=value'],
+  ['a pair without a key', 'dm_version=1;=a;', '"=a" is not key=value'],
+  ['a key twice', 'dm_version=1;a=1,a=2;', 'a is given twice'],
+  ['no version', 'a=1;', 'the event does not say dm_version'],
+  ['nothing', '', 'the event does not say dm_version'],
+])('an event with %s is refused', (_what, text, message) => {
+  expect(() => parseDmEvent(Buffer.from(text))).toThrow(expect.objectContaining({ code: 'malformed', message }))
+})
+
 test('random events are read or refused, never more; escaped separators are part of a name', () => {
   expect(parseDmEvent(Buffer.from(`dm_version=1;${device({ name: 'a\\;b\\,c\\\\' })};`)).device.get('name')).toBe('a;b,c\\')
   fc.assert(
