@@ -50,6 +50,7 @@ const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Prom
 }
 
 endWithReader()
+process.title = [path.basename(process.argv0) in UPSTREAM ? path.basename(process.argv0) : 'keylime', ...process.argv.slice(2)].join(' ') // what `ps` and `ss` show, where Node would have MainThread
 const given = process.argv.slice(2)
 /** `keylime help ROLE` and `keylime ROLE help` are what they look like. */
 const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given[1] === 'help' ? [given[0]!, ...given.slice(2), '--help'] : given

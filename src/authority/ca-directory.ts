@@ -5,13 +5,14 @@ import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
+import { BRIDGE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
 import { exists } from './ca-access.ts'
 
 const CERTIFICATE = 'cacert.crt'
 const KEY_STORE = 'private.yml'
 /** There while an authority is being made: what stands beside it then is half done, and of nobody else. */
 const MARKER = '.making-authority'
-const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der']
+const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der', BRIDGE, LIST_BEFORE, RETIRED]
 const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip', '-operator.zip']
 const SHOWN = 10
 
@@ -67,8 +68,8 @@ export async function removeAuthority(directory: string): Promise<void> {
 
 async function isOfAuthority(directory: string, name: string): Promise<boolean> {
   try {
-    const read = async (file: string) => parseCertificate(await readText(path.join(directory, file)))
-    return isSignedBy(await read(`${name}-cert.crt`), await read(CERTIFICATE))
+    const certificate = parseCertificate(await readText(path.join(directory, `${name}-cert.crt`)))
+    return (await readAuthorities(directory)).some((authority) => isSignedBy(certificate, authority))
   } catch {
     return false // whatever cannot be read was not made here
   }

@@ -1,6 +1,8 @@
 import { createPublicKey } from 'node:crypto'
 import path from 'node:path'
 import { parseCertificate } from '../core/pki/certificate.ts'
+import { isDue } from '../core/pki/certificate-dates.ts'
+import { isSignedBy } from '../core/pki/chain.ts'
 import { crlAddressesOf } from '../core/pki/extensions.ts'
 import { type KeyKind, type KeyPair, makeKeyPair, readPrivateKey } from '../core/pki/keys.ts'
 import type { Certificate } from '../core/pki/types.ts'
@@ -12,7 +14,6 @@ import type { OpenAuthority } from './open-authority.ts'
 export const NOTIFIER = 'RevocationNotifier'
 /** Whatever the authority's own keys are: notifications are signed with RSASSA-PSS. */
 const NOTIFIER_KEY: KeyKind = { type: 'rsa', bits: 2048 }
-const LEAST_LIFE_MS = 86_400_000
 
 export interface OwnCertificate {
   readonly certificate: Certificate
@@ -20,7 +21,7 @@ export interface OwnCertificate {
   readonly key: string
 }
 
-/** The certificate of that name as it is in the directory, or a new one: when there is none, it was revoked, it does not last another day, or the list has another address now. */
+/** The certificate of that name as it is in the directory, or a new one: when there is none, it was revoked, two thirds of its life are over, the list has another address now, or the authority before has signed it. */
 export async function currentCertificate(authority: OpenAuthority, name: string): Promise<OwnCertificate> {
   const { access } = authority
   const key = authority.privateKeyOf(name)
@@ -28,7 +29,8 @@ export async function currentCertificate(authority: OpenAuthority, name: string)
   const certificate = (await exists(file)) ? parseCertificate(await readText(file)) : undefined
   const revoked = certificate && authority.revokedSerials.includes(certificate.serial.toString())
   const isMoved = certificate !== undefined && (crlAddressesOf(certificate)[0] ?? '') !== access.settings.crlUrl
-  if (key && certificate && !revoked && !isMoved && certificate.notAfter > access.now() + LEAST_LIFE_MS) return { certificate, key }
+  const isOfBefore = certificate !== undefined && !isSignedBy(certificate, authority.certificate)
+  if (key && certificate && !revoked && !isMoved && !isOfBefore && !isDue(certificate, access.now())) return { certificate, key }
   const issued = await authority.issue({ name, keys: await newKeys(name, revoked ? undefined : key, access.settings.keyKind) })
   if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
   return { certificate: issued.certificate, key: issued.privateKeyPem }

@@ -29,6 +29,8 @@ export interface IssueRequest {
   readonly role?: Role
   /** Encrypts the key file (not the copy in the key store). */
   readonly keyPassword?: string
+  /** Certificates that stand behind it in its file, PEM. */
+  readonly chain?: string
 }
 
 const DAY_MS = 86_400_000
@@ -61,7 +63,7 @@ export async function issueCertificate(issuer: Issuer, request: IssueRequest): P
   const pem = pair ? privateKeyPem(pair.privateKey) : undefined
   await store.useSerial(serial, request.name, pem)
   await writeFiles(path.join(access.directory, request.name), {
-    certificate: certificate.pem,
+    certificate: certificate.pem + (request.chain ?? ''),
     publicKey: publicKeyPem(publicKey),
     privateKey: pair && privateKeyPem(pair.privateKey, request.keyPassword),
   })

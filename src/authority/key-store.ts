@@ -38,6 +38,25 @@ export class KeyStore {
     return readPrivateKey(this.#content.ca)
   }
 
+  /** Of the authority before, while two of them count. */
+  get keyBefore(): KeyObject | undefined {
+    const pem = this.#content.keys.get(BEFORE)
+    return pem === undefined ? undefined : readPrivateKey(pem)
+  }
+
+  /** Another key signs from now on; the one before is kept. */
+  async succeed(key: KeyObject): Promise<void> {
+    const keys = new Map(this.#content.keys).set(BEFORE, this.#content.ca)
+    await this.#save({ ...this.#content, ca: privateKeyPem(key), keys })
+  }
+
+  /** The key of the authority before is gone for ever. */
+  async dropBefore(): Promise<void> {
+    const keys = new Map(this.#content.keys)
+    keys.delete(BEFORE)
+    await this.#save({ ...this.#content, keys })
+  }
+
   get lastSerial(): number {
     return this.#content.lastSerial
   }
@@ -85,6 +104,9 @@ export class KeyStore {
     this.#content = content
   }
 }
+
+/** No certificate can have this name: none begins with a dot. */
+const BEFORE = '.before'
 
 const newSalt = () => randomBytes(32).toString('base64')
 

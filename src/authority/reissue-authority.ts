@@ -1,22 +1,17 @@
 import path from 'node:path'
 import { parseCertificate } from '../core/pki/certificate.ts'
-import { issueCertificate } from '../core/pki/issue.ts'
 import { type Role, roleOf } from '../core/pki/roles.ts'
-import { alternativeNames } from '../core/pki/subject-alternative-names.ts'
 import type { Certificate } from '../core/pki/types.ts'
-import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { type CaAccess, exists } from './ca-access.ts'
-import { BACKDATE_MS } from './issue-certificate.ts'
 import type { Issuer } from './issuer.ts'
 import { withIssuer } from './open-authority.ts'
+import { renewTlsCertificate, type TlsName } from './renew-tls-certificate.ts'
 import { publishCrl } from './revocation-list.ts'
 import { signAuthority } from './sign-authority.ts'
 
-const DAY_MS = 86_400_000
-
 /** What `tls_dir = generate` makes, and the role of each. */
-const TLS_CERTIFICATES: readonly [name: string, role: Role][] = [
+const TLS_CERTIFICATES: readonly [name: TlsName, role: Role][] = [
   ['server', 'server'],
   ['client', 'operator'],
 ]
@@ -43,28 +38,12 @@ export async function reissueAuthority(access: CaAccess): Promise<Reissued> {
 }
 
 /** @returns false when there is no such certificate, it has the role, or it was revoked: a key that was revoked gets no new certificate. */
-async function giveRole(issuer: Issuer, name: string, role: Role): Promise<boolean> {
+async function giveRole(issuer: Issuer, name: TlsName, role: Role): Promise<boolean> {
   const { access, store } = issuer
   const file = path.join(access.directory, `${name}-cert.crt`)
   if (!(await exists(file))) return false
   const old = parseCertificate(await readText(file))
   if (roleOf(old) === role || store.revokedSerials.includes(old.serial.toString())) return false
-  const serial = store.lastSerial + 1
-  const now = access.now()
-  await store.takeSerial(serial)
-  const names = alternativeNames(old).flatMap((known) =>
-    known.type === 'dns' || known.type === 'ip' ? [{ type: known.type, value: known.value }] : [],
-  )
-  const fresh = await issueCertificate(issuer, {
-    subject: old.subjectName.der,
-    publicKey: old.publicKey,
-    serial: BigInt(serial),
-    notBefore: now - BACKDATE_MS,
-    notAfter: now + access.settings.lifetimeDays * DAY_MS,
-    alternativeNames: names,
-    crlUrl: access.settings.crlUrl,
-    role,
-  })
-  await writeFileAtomic(file, fresh.pem, 0o640)
+  await renewTlsCertificate(issuer, name)
   return true
 }

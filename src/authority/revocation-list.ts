@@ -4,6 +4,7 @@ import { KeylimeError } from '../core/errors.ts'
 import { toPem } from '../core/pki/certificate.ts'
 import { makeCrl, parseCrls, type Revocation, type RevocationList, type RevocationReason } from '../core/pki/crl.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { LIST_BEFORE } from './authority-files.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
 import type { Issuer } from './issuer.ts'
 
@@ -39,6 +40,7 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   const der = await makeCrl({ certificate, key }, list)
   await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
+  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), await makeCrl(issuer.before, list), 0o644)
   return { ...list, der }
 }
 

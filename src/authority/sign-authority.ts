@@ -1,9 +1,8 @@
-import path from 'node:path'
 import { crlAddressesOf } from '../core/pki/extensions.ts'
 import { makeAuthority } from '../core/pki/issue.ts'
 import { givesRoles } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
-import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { readAuthorities, writeAuthorities } from './authority-files.ts'
 import type { Issuer } from './issuer.ts'
 
 /** The authority's certificate with the list's address as it is configured now: signed anew when that is another, if it was made by this program. */
@@ -30,6 +29,7 @@ export async function signAuthority({ access, certificate, key, store }: Issuer)
     crlUrl: access.settings.crlUrl,
     givesRoles: true,
   })
-  await writeFileAtomic(path.join(access.directory, 'cacert.crt'), fresh.pem, 0o640)
+  const others = (await readAuthorities(access.directory)).filter(({ spki }) => !spki.equals(fresh.spki))
+  await writeAuthorities(access.directory, [fresh, ...others])
   return fresh
 }

@@ -1,15 +1,20 @@
 import fs from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
-import { KeylimeError } from '../core/errors.ts'
+import { causeChain, KeylimeError } from '../core/errors.ts'
 import type { CaSettings } from '../core/pki/ca-settings.ts'
-import { hostName } from '../core/pki/issue.ts'
+import { isDue } from '../core/pki/certificate-dates.ts'
+import { type HostName, hostName } from '../core/pki/issue.ts'
 import { tlsDirectory } from '../io/files/tls-identity.ts'
 import { type CaAccess, exists, isCaDirectory } from './ca-access.ts'
 import { requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { initCaDirectory } from './init-authority.ts'
+import { issueCertificate } from './issue-certificate.ts'
+import type { Issuer } from './issuer.ts'
+import { isWrongPassword } from './key-store.ts'
 import { readCertificate } from './list-certificates.ts'
-import { withAuthority } from './open-authority.ts'
+import { withIssuer } from './open-authority.ts'
+import { chainOf, renewTlsCertificate, roleFor, signerOf, type TlsName } from './renew-tls-certificate.ts'
 import { readCrl } from './revocation-list.ts'
 
 export interface TlsDirectoryRequest {
@@ -25,10 +30,14 @@ export interface TlsDirectoryRequest {
   readonly serverKeyPassword: string
   readonly clientKeyPassword: string
   now(): number
+  /** Of what cannot be made anew, while what is there is still good. */
+  warn?(text: string): void
+  /** Of each file that was made. */
+  told?(file: string, need: 'renewal' | 'another'): void
 }
 
 /**
- * Makes what `tls_dir = generate` promises, and only what is missing, has ended or was revoked: a CA of upstream's shape, the server's certificate and, for the verifier, the
+ * Makes what `tls_dir = generate` promises, and only what is missing, has ended, was revoked, or is past two thirds of its life: a CA of upstream's shape, the server's certificate and, for the verifier, the
  * client's, which is an operator's.
  * Two services that start at once make it once. For another `tls_dir` it checks that the directory is there. @returns its absolute path.
  */
@@ -39,24 +48,56 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
     return directory
   }
   const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
-  const wanted = request.role === 'verifier' ? (['server', 'client'] as const) : (['server'] as const)
-  const missing: ('server' | 'client')[] = []
-  for (const name of wanted) if (!(await isUsable(access, name))) missing.push(name)
-  if (missing.length === 0) return directory
+  const needs = await needsOf(access, request.role)
+  if (needs.every((need) => need === 'nothing')) return directory
   if (!(await isCaDirectory(directory))) await initCaDirectory(access)
-  await withAuthority(access, async (authority) => {
-    for (const name of missing) {
-      if (await isUsable(access, name)) continue
-      await authority.issue({
-        name,
-        role: name === 'server' ? 'server' : 'operator',
-        alternativeNames: name === 'server' ? serverNames(request.names) : [{ type: 'dns', value: 'client' }],
-        keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
-      })
-      if (name === 'client') await letGroupIn(directory)
+  const made = makeWhatIsNeeded(access, request)
+  // while those that are there serve still, a start goes on with them
+  await (needs.some((need) => need === 'another') ? made : made.catch((error) => request.warn?.(cannotRenew(directory, error))))
+  return directory
+}
+
+/** What a certificate of the directory needs: `renewal` when two thirds of its life are over, `another` when it is missing, has ended or was revoked. */
+type Need = 'nothing' | 'renewal' | 'another'
+
+const namesOf = (role: TlsDirectoryRequest['role']): readonly TlsName[] => (role === 'verifier' ? ['server', 'client'] : ['server'])
+
+const needsOf = (access: CaAccess, role: TlsDirectoryRequest['role']): Promise<Need[]> =>
+  Promise.all(namesOf(role).map((name) => needOf(access, name)))
+
+/** Looks again with the lock: another service may have made them meanwhile. */
+async function makeWhatIsNeeded(access: CaAccess, request: TlsDirectoryRequest): Promise<void> {
+  await withIssuer(access, async (issuer) => {
+    for (const name of namesOf(request.role)) {
+      const need = await needOf(access, name)
+      if (need === 'another') await makeAnew(issuer, name, request)
+      if (need === 'renewal') await renewTlsCertificate(issuer, name, alternativeNames(name, request))
+      if (need !== 'nothing') request.told?.(`${name}-cert.crt`, need)
     }
   })
-  return directory
+}
+
+async function makeAnew(issuer: Issuer, name: TlsName, request: TlsDirectoryRequest): Promise<void> {
+  await issueCertificate(signerOf(issuer, name), {
+    name,
+    chain: await chainOf(issuer, name),
+    role: roleFor(name),
+    alternativeNames: alternativeNames(name, request),
+    keyPassword: name === 'server' ? request.serverKeyPassword : request.clientKeyPassword,
+  })
+  if (name === 'client') await letGroupIn(issuer.access.directory)
+}
+
+const alternativeNames = (name: TlsName, { names }: TlsDirectoryRequest): HostName[] =>
+  name === 'server' ? serverNames(names) : [{ type: 'dns', value: 'client' }]
+
+function cannotRenew(directory: string, error: unknown): string {
+  const why = causeChain(error).join(': ')
+  const isLocked = isWrongPassword(error)
+  const next = isLocked
+    ? 'set [ca] password in ca.conf to that of its key store'
+    : 'where the key of the authority is kept elsewhere, make the certificates there and copy them here'
+  return `the certificates of tls_dir = generate in ${directory} are due, and cannot be made anew: ${why}; ${next}`
 }
 
 /** Who is in the group of the service is an operator: the tenant's key is for them too. The keys of the authority and of the server are not. */
@@ -105,12 +146,13 @@ function serverNames(names: readonly string[]) {
   return [...new Set(all)].map(hostName)
 }
 
-/** All files are there, and the certificate is valid now and was not revoked. */
-async function isUsable({ directory, now }: CaAccess, name: string): Promise<boolean> {
-  if (!(await isComplete(directory, name))) return false
-  const { serial, notBefore, notAfter } = await readCertificate(directory, name)
-  const isCurrent = notBefore <= now() && notAfter > now() // one of the future was made while the clock was ahead
-  return isCurrent && !(await readCrl(directory))?.revoked.some((entry) => entry.serial === serial)
+async function needOf({ directory, now }: CaAccess, name: TlsName): Promise<Need> {
+  if (!(await isComplete(directory, name))) return 'another'
+  const certificate = await readCertificate(directory, name)
+  const isRevoked = (await readCrl(directory))?.revoked.some(({ serial }) => serial === certificate.serial)
+  const isOfNow = certificate.notBefore <= now() && certificate.notAfter > now() // one of the future was made while the clock was ahead
+  if (isRevoked || !isOfNow) return 'another'
+  return isDue(certificate, now()) ? 'renewal' : 'nothing'
 }
 
 async function isComplete(directory: string, name: string): Promise<boolean> {

@@ -103,6 +103,12 @@ export const agentOptions = options({
     default: ['default'],
     doc: 'CAs whose client certificates may call the agent, operators’ where the CA gives roles; `default` is cv_ca/cacert.crt in keylime_dir.',
   }),
+  follow_authority: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Believe the next authority when one that is believed has vouched for it (`keylime ca rotate`), and the one before no more when that is finished. Otherwise somebody copies cacert.crt.',
+  }),
   trusted_client_crl: trustedClientCrl,
   enc_keyname: option({ parse: fileName, default: 'derived_tci_key', doc: 'File for the derived key, in secure/.' }),
   dec_payload_file: option({ parse: fileName, default: 'decrypted_payload', doc: 'File for the decrypted payload, in secure/.' }),

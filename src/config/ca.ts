@@ -40,7 +40,7 @@ export const caOptions = options({
   cert_crl_dist: option({
     parse: text,
     default: STANDARD_CRL_URL,
-    doc: 'URL of the revocation list, written into certificates. The default means where `keylime ca listen` serves by listen_ip and listen_port, the host name for all addresses; packages that are made after a change have the new one. Empty: none.',
+    doc: 'URL of the revocation list, written into certificates. The default means where `keylime ca listen` serves by listen_ip and listen_port, the host name for all addresses, and none while it serves this machine alone; packages that are made after a change have the new one. Empty: none.',
   }),
   crl_lifetime: option({
     parse: integerBetween(1, 3650),
@@ -126,8 +126,10 @@ export function caSettings(values: Values<typeof caOptions>): CaSettings {
   }
 }
 
+/** Of a listener that only this machine can reach there is none: everywhere else the address would be another machine's. */
 function listenerUrl({ listen_ip: ip, listen_port: port }: Values<typeof caOptions>): string {
+  if (ip === 'localhost' || ip === '::1' || /^127\./.test(ip)) return ''
   const everywhere = ip === '0.0.0.0' || ip === '::' || ip === ''
-  const host = everywhere ? os.hostname() : ip === '127.0.0.1' || ip === '::1' ? 'localhost' : ip
+  const host = everywhere ? os.hostname() : ip
   return `http://${urlHostPort(host, port || 38_080)}/crl`
 }

@@ -167,6 +167,19 @@ export const verifierOptions = options({
     ours: true,
     doc: 'The same of all agents together; then the oldest is given up.',
   }),
+  history_rows: option({
+    parse: integerBetween(0, 100_000_000),
+    default: 200_000,
+    ours: true,
+    doc: 'Entries of the history of machines (`keylime tenant history`) that are kept of all of them together; then the oldest go. 0: no history.',
+  }),
+  history_rows_per_agent: option({
+    parse: integerBetween(1, 100_000_000),
+    default: 5000,
+    ours: true,
+    doc: 'The same of one machine, so that one that fails and recovers every second does not push out what is known of the others.',
+  }),
+  history_days: option({ parse: integerBetween(1, 36_500), default: 400, ours: true, doc: 'How old an entry of the history may become.' }),
   judging_workers: option({
     parse: integerBetween(0, 64),
     default: 0,

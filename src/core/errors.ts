@@ -61,6 +61,9 @@ export class KeylimeError extends Error {
   }
 }
 
+/** All of them. */
+export const ERROR_CODES = Object.keys(CODES) as ErrorCode[]
+
 /** Whether a word of another process is one of the codes. */
 export const isErrorCode = (word: string): word is ErrorCode => Object.hasOwn(CODES, word)
 
@@ -79,4 +82,12 @@ export function causeChain(error: unknown, maxText = MAX_TEXT): string[] {
   for (let at: unknown = error; Error.isError(at) && texts.length < 8; at = at.cause)
     if (!texts.at(-1)?.endsWith(at.message)) texts.push(at.message)
   return (texts.length > 0 ? texts : [String(error)]).map((text) => cutText(text, maxText))
+}
+
+/** What is at the bottom of a chain of causes; of several at once the first. */
+export function rootCause(error: unknown): Error {
+  let at = error
+  while (Error.isError(at) && Error.isError(at.cause)) at = at.cause
+  const first = at instanceof AggregateError ? at.errors[0] : at
+  return Error.isError(first) ? first : new Error(String(first))
 }

@@ -55,5 +55,10 @@ export type AgentStatus = z.infer<typeof agentStatus>
 /** What a verifier of ours sends: every member. */
 export type FullAgentStatus = Required<z.input<typeof agentStatus>>
 
-/** `results` of `GET /v2.x/agents/?bulk=True`: the status of each agent by id. */
-export const agentStatuses = z.record(z.string().max(255), agentStatus)
+/** `results` of `GET /v2.x/agents/?bulk=True`: the status of each agent by id. Machines choose their ids: a record of zod's leaves `__proto__` out. */
+export const agentStatuses = z
+  .preprocess(
+    (value) => (value && typeof value === 'object' && !Array.isArray(value) ? Object.entries(value) : value),
+    z.array(z.tuple([z.string().max(255), agentStatus])),
+  )
+  .transform((entries): Record<string, AgentStatus> => Object.fromEntries(entries))

@@ -3,7 +3,7 @@ import { KeylimeError } from '../errors.ts'
 import { parseCertificate } from './certificate.ts'
 import type { X509 } from './library.ts'
 import type { NameAttribute } from './names.ts'
-import { GIVES_ROLES, type Role, roleName } from './roles.ts'
+import { GIVES_ROLES, type Role, roleName, SUCCESSOR } from './roles.ts'
 import type { Certificate } from './types.ts'
 
 export interface HostName {
@@ -66,6 +66,26 @@ export async function makeAuthority(request: AuthorityRequest): Promise<Certific
 }
 
 /**
+ * An authority's key, signed by the one before: who believes that one may believe this one. It says what it is (`SUCCESSOR`): no other certificate of an
+ * authority, such as one in between, is taken for the word that another root takes its place.
+ */
+export async function makeBridge(before: Authority, request: Omit<AuthorityRequest, 'privateKey'>): Promise<Certificate> {
+  const { x509 } = await import('./library.ts')
+  const usage = x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign
+  const extensions = [
+    new x509.BasicConstraintsExtension(true, undefined, true),
+    await x509.SubjectKeyIdentifierExtension.create(spkiBytes(request.publicKey)),
+    new x509.SubjectAlternativeNameExtension([
+      { type: 'url', value: SUCCESSOR },
+      ...(request.givesRoles ? [{ type: 'url' as const, value: GIVES_ROLES }] : []),
+    ]),
+    new x509.KeyUsagesExtension(usage, true),
+    await x509.AuthorityKeyIdentifierExtension.create(before.certificate.spki as never),
+  ]
+  return build({ ...request, key: before.key, issuer: new x509.Name(before.certificate.subjectName.der as never), extensions })
+}
+
+/**
  * A certificate for server and client alike, as upstream's CA makes them (protocol 7.4): alternative names, CRL address, issuer's key id, no key usage. One
  * with a role is for that side only: extended key usage `serverAuth` or `clientAuth`. `serial` must never have been used by this authority. @throws KeylimeError `refused` when the authority would outlive its own certificate.
  */
@@ -73,9 +93,9 @@ export async function issueCertificate(authority: Authority, request: Certificat
   if (request.notBefore > authority.certificate.notAfter) {
     throw new KeylimeError(
       'refused',
-      `the authority "${authority.certificate.subject}" expired on ${new Date(authority.certificate.notAfter).toISOString()}`,
+      `the authority "${authority.certificate.subject}" ended on ${new Date(authority.certificate.notAfter).toISOString().slice(0, 10)}`,
       {
-        hint: 'make a new one with `keylime ca init`',
+        hint: 'make the next one with `keylime ca rotate`',
       },
     )
   }

@@ -12,6 +12,11 @@ export const roleName = (role: Role): string => `urn:keylime:role:${role}`
 /** In an authority's own certificate: it gives roles, so what has none from it may call nobody. */
 export const GIVES_ROLES = 'urn:keylime:roles'
 
+/** In a certificate by which one authority vouches for the next. */
+export const SUCCESSOR = 'urn:keylime:successor'
+
+export const isBridge = (certificate: Certificate): boolean => uris(certificate).includes(SUCCESSOR)
+
 /** The role that the authority gave the certificate. */
 export function roleOf(certificate: Certificate): Role | undefined {
   const names = uris(certificate)
@@ -30,7 +35,6 @@ const uris = (certificate: Certificate): string[] =>
  */
 export function whyNoServer(certificate: Certificate, authorities: readonly Certificate[]): string | undefined {
   const issuer = authorities.find(({ subjectName }) => subjectName.matchKey === certificate.issuerName.matchKey)
-  return issuer && givesRoles(issuer) && roleOf(certificate) !== 'server'
-    ? `its certificate "${certificate.subject}" is no server’s`
-    : undefined
+  const mustHaveRole = issuer ? givesRoles(issuer) : authorities.length > 0 && authorities.every(givesRoles) // of one in between, too
+  return mustHaveRole && roleOf(certificate) !== 'server' ? `its certificate "${certificate.subject}" is no server’s` : undefined
 }

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { markTables } from './database-mark.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
+import { HISTORY_TABLES } from './history-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
@@ -65,6 +66,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   POLLED,
   markTables(['agents', 'policies', 'revocations']),
   VERIFIER_SIGNATURES,
+  HISTORY_TABLES,
 ]
 
 /** From this version on a database has a mark. */

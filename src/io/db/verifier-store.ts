@@ -2,9 +2,11 @@ import { type Kysely, sql } from 'kysely'
 import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
 import type { AgentProgress, Enrolment, StoredRecord, StoredState } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
+import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
 import type { Migration } from './migrate.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
@@ -17,7 +19,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables extends RevocationTables, FailedRoundTables, PolicyTables {
+interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -43,6 +45,8 @@ export interface StateChange {
   revocation: NewRevocation | null
   /** Of a failed attestation: replaces that of an earlier one. */
   failedRound: FailedRound | null
+  /** What the history of the machine says of it. */
+  events?: readonly VerifierEvent[]
 }
 
 /** An enrolment with the policies that came with it; their bodies are stored already (`PolicyStore.withBodies`). */
@@ -51,6 +55,8 @@ export interface EnrolmentChange {
   state: StoredState
   progress: AgentProgress
   policies: readonly NamedPolicy[]
+  /** As in `StateChange`. */
+  events?: readonly VerifierEvent[]
 }
 
 /** The verifier's agents: the truth, of which memory holds a part. Every method is durable when it returns, and each change is one transaction. */
@@ -75,15 +81,19 @@ export interface VerifierStore {
   /** Erases each V that is not confirmed. @returns whose. */
   withholdAll(): Promise<string[]>
   /** Deletes an agent as `delete`, and stores what others must be told of it, in one commit. @returns the notice with its number; the agent itself is not among its targets. */
-  revoke(agentId: string, notice: NewRevocation | null): Promise<StoredRevocation | null>
-  /** Deletes an agent with its own policies. @returns whether there was one. */
-  delete(agentId: string): Promise<boolean>
+  revoke(agentId: string, notice: NewRevocation | null, event?: VerifierEvent): Promise<StoredRevocation | null>
+  /** Deletes an agent with its own policies; its history stays. @returns whether there was one. */
+  delete(agentId: string, event?: VerifierEvent): Promise<boolean>
 }
 
 const ROWS_A_STATEMENT = 500
 
 /** @param maxEvidence bytes that are kept of the failed attestations of all agents. */
-export function verifierStore(database: Kysely<unknown>, maxEvidence: number): VerifierStore {
+export function verifierStore(
+  database: Kysely<unknown>,
+  maxEvidence: number,
+  history: HistoryStore = historyStore(database, DEFAULT_HISTORY, Date.now),
+): VerifierStore {
   const db = database as Kysely<Tables>
   const failedRounds = failedRoundStore(maxEvidence)
   const records = () =>
@@ -112,34 +122,13 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
           and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
-    insert: (change) =>
-      db.transaction().execute(async (transaction) => {
-        const result = await transaction
-          .insertInto('agents')
-          .values(agentRow(change))
-          .onConflict((c) => c.doNothing())
-          .executeTakeFirst()
-        if (result.numInsertedOrUpdatedRows !== 1n)
-          throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
-            hint: 'use "keylime tenant update", or delete it first',
-          })
-        await putDependents(transaction, change)
-      }),
-    replace: (change) =>
-      db.transaction().execute(async (transaction) => {
-        const { agentId } = change.enrolment
-        const { agent_id, ...row } = agentRow(change)
-        const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
-        if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
-        await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
-        await putDependents(transaction, change)
-        await dropOwnPolicies(transaction, agentId)
-      }),
-    saveState: (agentId, { state, progress, revocation, failedRound }) =>
+    ...enrolments(db, history),
+    saveState: (agentId, { state, progress, revocation, failedRound, events = [] }) =>
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
         if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
+        await history.add(transaction as never, events)
         return revocation ? insertRevocation(transaction as never, revocation) : null
       }),
     failedRound: (agentId) => failedRounds.find(db as never, agentId),
@@ -154,14 +143,49 @@ export function verifierStore(database: Kysely<unknown>, maxEvidence: number): V
         }
       }),
     withholdAll: () => withholdAll(db),
-    revoke: (agentId, notice) =>
+    revoke: (agentId, notice, event) =>
       db.transaction().execute(async (transaction) => {
         await deleteAgent(transaction, agentId)
+        await history.add(transaction as never, event ? [event] : [])
         return notice ? insertRevocation(transaction as never, notice) : null
       }),
-    delete: (agentId) => db.transaction().execute((transaction) => deleteAgent(transaction, agentId)),
+    delete: (agentId, event) =>
+      db.transaction().execute(async (transaction) => {
+        const existed = await deleteAgent(transaction, agentId)
+        if (existed && event) await history.add(transaction as never, [event])
+        return existed
+      }),
   }
 }
+
+/** How agents come in and change as a whole. */
+const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace'> => ({
+  insert: (change) =>
+    db.transaction().execute(async (transaction) => {
+      const result = await transaction
+        .insertInto('agents')
+        .values(agentRow(change))
+        .onConflict((c) => c.doNothing())
+        .executeTakeFirst()
+      if (result.numInsertedOrUpdatedRows !== 1n)
+        throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
+          hint: 'use "keylime tenant update", or delete it first',
+        })
+      await putDependents(transaction, change)
+      await history.add(transaction as never, change.events ?? [])
+    }),
+  replace: (change) =>
+    db.transaction().execute(async (transaction) => {
+      const { agentId } = change.enrolment
+      const { agent_id, ...row } = agentRow(change)
+      const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
+      if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
+      await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
+      await putDependents(transaction, change)
+      await dropOwnPolicies(transaction, agentId)
+      await history.add(transaction as never, change.events ?? [])
+    }),
+})
 
 async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'

@@ -5,7 +5,7 @@ import { KeylimeError } from '../../core/errors.ts'
 
 /**
  * Writes a whole file or nothing: a crash at any point leaves the old content or the new one, with exactly `mode`, whatever the umask. A link in its place
- * is replaced, not followed. @throws KeylimeError `file_failed` naming the file.
+ * is replaced, not followed. What root replaces keeps its owner: a service whose file it was can read it still. @throws KeylimeError `file_failed` naming the file.
  */
 export async function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<string>, mode: number): Promise<void> {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
@@ -13,7 +13,8 @@ export async function writeFileAtomic(file: string, data: string | Uint8Array | 
     const handle = await fs.open(temporary, 'wx', mode)
     try {
       await handle.writeFile(data)
-      await handle.chmod(mode)
+      await keepOwner(handle, file)
+      await handle.chmod(mode) // after the owner, whose change takes bits away
       await handle.sync()
     } finally {
       await handle.close()
@@ -24,6 +25,18 @@ export async function writeFileAtomic(file: string, data: string | Uint8Array | 
     await fs.rm(temporary, { force: true }).catch(() => undefined)
     throw new KeylimeError('file_failed', `cannot write ${file}: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** The same with the mode that the file has had. @param mode of a new one. */
+export async function replaceFileAtomic(file: string, data: string | Uint8Array, mode: number): Promise<void> {
+  const before = await fs.stat(file).catch(() => undefined)
+  await writeFileAtomic(file, data, before ? before.mode & 0o777 : mode)
+}
+
+async function keepOwner(handle: fs.FileHandle, file: string): Promise<void> {
+  if (process.geteuid?.() !== 0) return
+  const before = await fs.lstat(file).catch(() => undefined)
+  if (before?.isFile() && (before.uid !== 0 || before.gid !== 0)) await handle.chown(before.uid, before.gid)
 }
 
 const LEFTOVER = /^\..+\.[0-9a-f]{12}\.tmp$/

@@ -47,7 +47,7 @@ function fromCsv(text: string, file: string): ListedMachine[] {
   const rows = rowsOf(text, file).filter(({ cells }) => !(cells.length === 1 && cells[0] === '') && !cells[0]?.startsWith('#'))
   const [first] = rows
   const named = first?.cells.some(
-    (cell) => cell.toLowerCase() in NAMES || cell.toLowerCase() === 'uuid' || cell.toLowerCase() === 'targethost',
+    (cell) => Object.hasOwn(NAMES, cell.toLowerCase()) || cell.toLowerCase() === 'uuid' || cell.toLowerCase() === 'targethost',
   )
   const columns = (named ? first!.cells : DEFAULT_COLUMNS).map((cell) => nameOf(cell))
   return rows.slice(named ? 1 : 0).map(({ line, cells }) => {
@@ -59,7 +59,10 @@ function fromCsv(text: string, file: string): ListedMachine[] {
   })
 }
 
-const nameOf = (cell: string): string => NAMES[cell.trim().toLowerCase()] ?? cell.trim()
+function nameOf(cell: string): string {
+  const name = cell.trim().toLowerCase()
+  return Object.hasOwn(NAMES, name) ? NAMES[name]! : cell.trim()
+}
 
 interface Row {
   line: number

@@ -31,6 +31,8 @@ export interface RevocationLists {
 const MAX_BYTES = 32 << 20
 const DAY_MS = 86_400_000
 const OPTION = 'trusted_client_crl'
+/** Of the authority before, while `keylime ca rotate` is not finished. */
+const LIST_BEFORE = 'cacrl-before.der'
 
 interface Watched {
   readonly file: string
@@ -88,7 +90,9 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
 
 function filesOf({ trusted, files }: RevocationListsOptions): Pick<Watched, 'file' | 'authorities' | 'isNamed'>[] {
   const authorities = trusted.flatMap(({ certificates }) => certificates)
-  const beside = [...new Set(trusted.map(({ file }) => besideOf(file)))].map((file) => ({ file, authorities, isNamed: false }))
+  const directories = trusted.map(({ file }) => path.join(path.dirname(file), LIST_BEFORE))
+  const places = [...trusted.map(({ file }) => besideOf(file)), ...directories.filter((file) => fs.existsSync(file))]
+  const beside = [...new Set(places)].map((file) => ({ file, authorities, isNamed: false }))
   return files.flatMap((file) => (file === 'default' ? beside : [{ file, authorities, isNamed: true }]))
 }
 
@@ -100,10 +104,20 @@ function besideOf(certificateFile: string): string {
 
 /** For the first look. An authority's own directory always has a list; beside a copy of its certificate there may be none. */
 function read(file: Watched): readonly AuthorityList[] {
+  if (path.basename(file.file) === LIST_BEFORE) return parseOfBefore(file)
   if (file.stamp !== 'missing') return parse(file)
   const isLost = fs.existsSync(path.join(path.dirname(file.file), 'private.yml'))
   if (isLost || file.isNamed) throw new KeylimeError('not_found', 'it is missing')
   return []
+}
+
+/** A copy may outlast the authority: what an authority says that is trusted no more is of no use, and does no harm. */
+function parseOfBefore(file: Watched): readonly AuthorityList[] {
+  try {
+    return parse(file)
+  } catch {
+    return []
+  }
 }
 
 function lookAgain(file: Watched, logger: Logger): void {

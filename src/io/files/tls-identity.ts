@@ -8,6 +8,7 @@ export interface TlsIdentity {
   readonly cert: string
   readonly certFile: string
   readonly key: string
+  readonly keyFile: string
   readonly keyPassword?: string
   readonly ca: string[]
   /** The same with the files that they are from. */
@@ -51,11 +52,15 @@ export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsI
     cert,
     certFile: certFile.file,
     key,
+    keyFile: keyFile.file,
     ca: trusted.map(({ pem }) => pem),
     trusted,
     ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }),
   }
 }
+
+/** All files that an identity was read from. */
+export const filesOf = ({ certFile, keyFile, trusted }: TlsIdentity): string[] => [certFile, keyFile, ...trusted.map(({ file }) => file)]
 
 /** Option `trusted_client_crl` with absolute paths. @param directory against which relative ones are. */
 export const revocationListFiles = (items: readonly string[], directory: string): string[] =>

@@ -2,7 +2,9 @@ import { Client } from 'undici'
 import type { RawAnswer } from '../../core/api/envelope.ts'
 import { hostPort, urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../clock.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
+import { dateTrouble } from './date-trouble.ts'
 import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
 import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
@@ -107,7 +109,9 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
         answered++
         return { status: response.statusCode, body: await readAnswer(response, maxBytes, place.grow) }
       } catch (error) {
-        const mapped = transportError(entry.abort.signal.aborted ? entry.abort.signal.reason : error, where)
+        const reason = entry.abort.signal.aborted ? entry.abort.signal.reason : error
+        const ofDates = await dateTrouble(reason, { where, cert: options.context?.cert }, systemClock.now())
+        const mapped = ofDates ?? transportError(reason, where)
         const stale = reused && isClosedSocket(error)
         throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
       } finally {

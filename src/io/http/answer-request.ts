@@ -7,6 +7,7 @@ import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter
 import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
 import { systemHint } from '../../core/system-failure.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
+import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
@@ -14,6 +15,7 @@ import { peerNetwork } from './peer-network.ts'
 import { readBody, SMALL_BODY } from './read-body.ts'
 import type { ApiReply, Peer, Route } from './route.ts'
 import { findRoute, type Routing } from './router.ts'
+import { untrustedText } from './untrusted-text.ts'
 
 export interface ApplicationOptions {
   routes: readonly Route[]
@@ -191,23 +193,11 @@ function peerOf(socket: Socket, { whyRefused }: ApplicationOptions): Peer {
   if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
   const certificate = socket.getPeerX509Certificate()
   if (!certificate) return { kind: 'anonymous' }
-  if (!socket.authorized) return { kind: 'untrusted', why: untrustedText(socket) }
+  if (!socket.authorized) return { kind: 'untrusted', why: untrustedText(socket, systemClock.now()) }
   const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
   const named = { commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
   const why = whyRefused(socket)
-  return why === undefined ? { kind: 'certificate', ...named } : { kind: 'refused', why, ...named }
-}
-
-/** Node's words for OpenSSL's verdict say the code alone. */
-const UNTRUSTED: Readonly<Record<string, string>> = {
-  CERT_HAS_EXPIRED: 'its certificate has ended',
-  CERT_NOT_YET_VALID: 'its certificate is not valid yet',
-  INVALID_PURPOSE: 'its certificate is not for clients (extended key usage)',
-}
-
-function untrustedText({ authorizationError }: TLSSocket): string {
-  const code = String((authorizationError as unknown as NodeJS.ErrnoException)?.code ?? authorizationError ?? '')
-  return UNTRUSTED[code] ?? 'its certificate is of no trusted CA'
+  return why === undefined ? { kind: 'certificate', certificate: certificate.raw, ...named } : { kind: 'refused', why, ...named }
 }
 
 const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it takes a client certificate of a trusted CA')

@@ -5,6 +5,8 @@ import { readEnvelope } from '../../core/api/envelope.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { parseCertificate, parseCertificates } from '../../core/pki/certificate.ts'
 import { whyNoServer } from '../../core/pki/roles.ts'
+import { systemClock } from '../clock.ts'
+import { dateTrouble } from './date-trouble.ts'
 import { pinnedConnector } from './pinned-connector.ts'
 import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
@@ -69,6 +71,10 @@ export interface ApiClient {
 export function openApiClient(options: ApiClientOptions): ApiClient {
   const url = new URL(options.url)
   const where = `${options.name} at ${url.host}`
+  const { cert, ca, pin } = options.tls ?? {}
+  const address =
+    pin === undefined ? { address: { host: options.host ?? url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 443) } } : {}
+  const trouble = { where, cert, ca, ...address }
   const agent = new Agent({
     connect: connector(options, url),
     keepAliveTimeout: 60_000,
@@ -92,7 +98,7 @@ export function openApiClient(options: ApiClientOptions): ApiClient {
         const { code: status, status: message, results } = readEnvelope(answer, answers.json)
         return { status, message, results }
       } catch (error) {
-        throw transportError(error, where)
+        throw (await dateTrouble(error, trouble, systemClock.now())) ?? transportError(error, where)
       }
     },
     close: () => agent.destroy(),

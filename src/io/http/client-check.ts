@@ -19,6 +19,8 @@ export interface ClientCheck {
 export interface ClientCheckOptions {
   /** PEM texts of the authorities, and the files that they are from (option `trusted_client_ca`). */
   readonly trusted: readonly { readonly file: string; readonly pem: string }[]
+  /** Those whose lists are read, when they are more: of an authority that counts no more a list may lie there still. */
+  readonly listsOf?: ClientCheckOptions['trusted']
   /** Option `trusted_client_crl`, absolute paths or `default`. */
   readonly revocationLists: readonly string[]
   /** Option `authorized_clients`. */
@@ -35,7 +37,8 @@ export interface ClientCheckOptions {
 export function openClientCheck(options: ClientCheckOptions): ClientCheck {
   const trusted = options.trusted.map(({ file, pem }) => ({ file, certificates: certificatesOf(file, pem) }))
   const authorities = trusted.flatMap(({ certificates }) => certificates)
-  const lists = openRevocationLists({ trusted, files: options.revocationLists, now: options.now, logger: options.logger })
+  const ofLists = (options.listsOf ?? options.trusted).map(({ file, pem }) => ({ file, certificates: certificatesOf(file, pem) }))
+  const lists = openRevocationLists({ trusted: ofLists, files: options.revocationLists, now: options.now, logger: options.logger })
   const { authorized } = options
   const known = new WeakMap<TLSSocket, { lists: unknown; validUntil: number; why: string | undefined }>()
   return {

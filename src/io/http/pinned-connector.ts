@@ -9,23 +9,27 @@ import { type DateProblem, dateProblem } from '../../core/pki/certificate-dates.
 export interface PinnedTarget {
   host: string
   port: number
-  /** The one certificate that the peer must show, PEM; null speaks plain HTTP. */
+  /** The certificate that the peer must show, or another for its key, PEM; null speaks plain HTTP. */
   pin: string | null
 }
 
 /** The client certificate of many connections: each new one shows what is `current` then. */
 export interface ClientContext {
   current: tls.SecureContext
+  /** The certificate itself, PEM: named when a peer ends the connection because it has ended. */
+  cert?: string
 }
 
-/** DER of a PEM certificate. @throws KeylimeError `malformed`. */
+/** The public key of a PEM certificate, DER. @throws KeylimeError `malformed`. */
 export function pinOf(pem: string): Buffer {
   try {
-    return new X509Certificate(pem).raw
+    return keyOf(new X509Certificate(pem))
   } catch (cause) {
     throw new KeylimeError('malformed', 'the certificate to pin is not a PEM certificate', { cause })
   }
 }
+
+const keyOf = (certificate: X509Certificate): Buffer => certificate.publicKey.export({ format: 'der', type: 'spki' })
 
 /** What is wrong with the dates of a certificate to pin, or undefined; one that cannot be read is refused by who connects. @param now milliseconds since the epoch. */
 export function pinDates(pem: string, now: number): DateProblem | undefined {
@@ -38,8 +42,8 @@ export function pinDates(pem: string, now: number): DateProblem | undefined {
 }
 
 /**
- * Connects to exactly one peer. With a pin, the certificate is compared before the first byte of a request is written; TLS has proved by then
- * that the peer holds its key. No session is ever resumed: a resumed connection shows no certificate to compare.
+ * Connects to exactly one peer. With a pin, the key of its certificate is compared before the first byte of a request is written; TLS has proved by then
+ * that the peer holds it. The rest of the certificate proves nothing more, and is another when the agent has renewed it (decision 63). No session is ever resumed: a resumed connection shows no certificate to compare.
  * @param context the client certificate, shared by all peers.
  */
 export function pinnedConnector(target: PinnedTarget, context: ClientContext | undefined, timeoutMs: number): buildConnector.connector {
@@ -69,7 +73,7 @@ export function pinnedConnector(target: PinnedTarget, context: ClientContext | u
     socket.on('error', finish) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
     socket.once(pin ? 'secureConnect' : 'connect', () => {
       const shown = pin ? (socket as tls.TLSSocket).getPeerX509Certificate() : undefined
-      if (pin && !shown?.raw.equals(pin))
+      if (pin && !(shown && keyOf(shown).equals(pin)))
         finish(
           new KeylimeError('tls_failed', `${where} shows another certificate than the one registered for this agent`, {
             hint: 'the agent was reinstalled, or something else answers at this address',

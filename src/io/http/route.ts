@@ -22,7 +22,8 @@ export type Peer =
   | { kind: 'anonymous' }
   | { kind: 'untrusted'; why: string }
   | ({ kind: 'refused'; why: string } & Named)
-  | ({ kind: 'certificate' } & Named)
+  /** `certificate`: DER. */
+  | ({ kind: 'certificate'; certificate?: Buffer } & Named)
 
 export interface ApiRequest {
   method: string

@@ -69,9 +69,10 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     ? https.createServer({ ...limits, handshakeTimeout: handshake, ...tlsOptions(options.tls) }, handler)
     : http.createServer(limits, handler)
   server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000
-  const handshakes = handshakeComplaints(options)
+  let shown = tls?.cert
+  const handshakes = handshakeComplaints({ ...options, shown: () => shown })
   server.on('tlsClientError', (error: Error, socket: TLSSocket) => {
-    handshakes.failed(error, socket.remoteAddress)
+    handshakes.failed(error, socket)
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
@@ -85,6 +86,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       server.setSecureContext(tlsOptions(tls))
       if (clients) tls.clients.lists.countOn(clients.lists.current())
       clients = tls.clients
+      shown = tls.cert
     },
   }
 }

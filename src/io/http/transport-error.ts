@@ -1,4 +1,4 @@
-import { KeylimeError } from '../../core/errors.ts'
+import { KeylimeError, rootCause } from '../../core/errors.ts'
 
 const TIMEOUTS = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
@@ -41,11 +41,4 @@ function mixedProtocols(code: string): string | undefined {
   if (/^ERR_SSL_(WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL|HTTP_REQUEST)$/.test(code))
     return 'it does not speak TLS on this port'
   return code.startsWith('HPE_') ? 'it does not speak HTTP on this port; perhaps it is one for TLS' : undefined
-}
-
-function rootCause(error: unknown): Error {
-  let at = error
-  while (Error.isError(at) && Error.isError(at.cause)) at = at.cause
-  const first = at instanceof AggregateError ? at.errors[0] : at
-  return Error.isError(first) ? first : new Error(String(first))
 }

@@ -1,5 +1,7 @@
 import { Agent, type Dispatcher, ProxyAgent } from 'undici'
 import { KeylimeError } from '../../core/errors.ts'
+import { systemClock } from '../clock.ts'
+import { dateTrouble } from './date-trouble.ts'
 import { transportError } from './transport-error.ts'
 
 export interface WebhookIdentity {
@@ -31,6 +33,7 @@ export interface Webhook {
 export function openWebhook(options: WebhookOptions): Webhook {
   const url = webhookUrl(options.url)
   const proxy = options.proxy ?? ''
+  let { cert, ca } = options
   let agent = agentWith(options, proxy)
   return {
     async post(body) {
@@ -44,8 +47,10 @@ export function openWebhook(options: WebhookOptions): Webhook {
         signal,
         body: JSON.stringify(body),
       } as const
-      const response = await agent.request(request).catch((error) => {
-        throw transportError(error, `webhook ${url.origin}`)
+      const where = `webhook ${url.origin}`
+      const response = await agent.request(request).catch(async (error) => {
+        const address = proxy === '' ? { address: { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 443) } } : {}
+        throw (await dateTrouble(error, { where, cert, ca, ...address }, systemClock.now())) ?? transportError(error, where)
       })
       await response.body.dump()
       if (response.statusCode < 200 || response.statusCode > 299)
@@ -54,6 +59,8 @@ export function openWebhook(options: WebhookOptions): Webhook {
     renew(identity) {
       const before = agent
       agent = agentWith(identity, proxy)
+      cert = identity.cert
+      ca = identity.ca
       void before.close()
     },
     close: () => agent.destroy(),

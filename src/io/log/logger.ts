@@ -3,7 +3,10 @@ import winston from 'winston'
 import { printable, printableJson } from '../../core/printable.ts'
 import { boundValue } from '../../core/verdict/bounded-text.ts'
 
-/** What the roles need of a logger. Fields are facts for machines; secrets never get here (decision 36). */
+/**
+ * What the roles need of a logger. Fields are facts for machines; secrets never get here (decision 36). A field `facts` is an object whose members become fields of a
+ * line of JSON, and are left out of a line of text: the sentence says them.
+ */
 export interface Logger {
   debug(message: string, fields?: Record<string, unknown>): void
   info(message: string, fields?: Record<string, unknown>): void
@@ -35,7 +38,9 @@ export function createLogger(options: LoggerOptions): Logger {
   const { combine, timestamp, json, printf } = winston.format
   const journal = options.journal ?? (options.stream === undefined && stderrIsJournal(process.env))
   const text = printf(({ timestamp: time, level, message, name, ...fields }) => {
-    const facts = Object.entries(fields).map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    const facts = Object.entries(fields)
+      .filter(([key]) => key !== 'facts')
+      .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     if (journal) return oneLine(`<${PRIORITY[level] ?? 6}>${name}: ${message}${facts.join('')}`)
     return oneLine(`${time} ${String(level).toUpperCase().padEnd(5)} ${name}: ${message}${facts.join('')}`)
   })
@@ -43,13 +48,22 @@ export function createLogger(options: LoggerOptions): Logger {
     silent: options.level === 'silent',
     level: options.level === 'silent' ? 'error' : (options.level ?? 'info'),
     defaultMeta: { name: options.name },
-    format: combine(timestamp(), boundedFields(), options.format === 'json' ? combine(json(), jsonLine()) : text),
+    format: combine(timestamp(), boundedFields(), options.format === 'json' ? combine(factsAsFields(), json(), jsonLine()) : text),
     transports: [new winston.transports.Stream({ stream: options.stream ?? process.stderr })],
   }) as unknown as Logger
 }
 
 const boundedFields = winston.format((info) => {
   for (const [name, value] of Object.entries(info)) info[name] = boundValue(value, FIELD_LIMITS).value
+  return info
+})
+
+/** A fact never takes the place of what the logger itself says. */
+const factsAsFields = winston.format((info) => {
+  const { facts, ...rest } = info
+  if (typeof facts !== 'object' || facts === null) return info
+  for (const [name, value] of Object.entries(facts)) if (!(name in rest)) info[name] = value
+  delete info['facts']
   return info
 })
 

@@ -40,6 +40,8 @@ export interface AgentSettings {
     iakCert: string
     idevidCert: string
     trustedClientCa: string[]
+    /** Authorities that this agent has followed. */
+    followed: string
     /** Or `default`. */
     trustedClientCrl: string[]
   }
@@ -128,6 +130,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     iakCert: optional(values.iak_cert, 'iak-cert.crt'),
     idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),
     trustedClientCrl: revocationListFiles(values.trusted_client_crl, keylimeDir),
+    followed: path.join(keylimeDir, 'followed-authorities.json'),
     trustedClientCa: values.trusted_client_ca.map((file) => below(file, 'cv_ca/cacert.crt')),
   }
 }

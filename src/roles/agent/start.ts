@@ -1,21 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostPort } from '../../core/api/host-port.ts'
-import { systemClock } from '../../io/clock.ts'
+import { type Clock, systemClock } from '../../io/clock.ts'
 import { removeLeftovers } from '../../io/files/atomic-file.ts'
 import { readBootTime } from '../../io/files/boot-log.ts'
-import { type Listening, type ServerTls, serve } from '../../io/http/server.ts'
+import { type Listening, serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import { randomBytes } from '../../io/random.ts'
+import type { CertificateUpkeep } from '../../io/service/certificate-upkeep.ts'
 import { openTpm } from '../../io/tpm/open-tpm.ts'
 import type { AgentSettings } from './agent-settings.ts'
 import type { AgentContext } from './api/agent-context.ts'
 import { agentRoutes } from './api/routes.ts'
 import { unknownRoute } from './api/unknown-route.ts'
+import { authorityFollower } from './identity/authority-follower.ts'
+import { keepAgentCertificates, type OwnTls, ownCertificate, tlsOf } from './identity/keep-agent-certificates.ts'
 import { openIdentity } from './identity/open-identity.ts'
-import { openServerCertificate, type ServerCertificate } from './identity/server-certificate.ts'
+import type { ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey } from './identity/transport-key.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
-import { readTrust, type Trust } from './machine/trust.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
 import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
@@ -35,6 +36,10 @@ export interface AgentDependencies {
   /** TCTI in place of the environment's. */
   tcti?: string | undefined
   inbox?: RevocationInbox
+  /** What tells the dates of certificates. */
+  clock?: Pick<Clock, 'now'>
+  /** Between two looks at the files of certificates. */
+  lookMs?: number
 }
 
 /** Verifiers ask every few seconds: a connection must outlive several pauses. */
@@ -55,15 +60,12 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
   try {
     const onStop = (end: () => unknown) => void opened.push(end)
     const machine = prepareMachine(settings, logger, onStop)
-    const { agentId, port, payloads, renewTrust, end } = await startOn(machine, { settings, logger, given, onStop })
+    const { agentId, port, payloads, reload, end } = await startOn(machine, { settings, logger, given, onStop })
     return {
       agentId,
       port,
       idle: () => payloads.idle(),
-      async reload() {
-        renewTrust(readTrust(settings, logger).clients)
-        return 'the CAs of who may call, and their revocation lists, are read again'
-      },
+      reload,
       async stop() {
         await end()
         await close()
@@ -97,7 +99,7 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
     { file: paths.payloadKey, password: values.payload_key_password.reveal() },
     isUsual ? { file: paths.serverKey, password: values.server_key_password.reveal() } : null,
   )
-  const certificate = values.enable_agent_mtls ? await serverCertificate(settings, agentId, logger) : null
+  const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
   const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
@@ -106,13 +108,16 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
     const zeromq = await listenOverZeromq({ host, port, inbox, logger })
     onStop(() => zeromq.close())
   }
-  const registration = { settings, identity, certificate: certificate?.certPem ?? null, registrarCa: machine.trust.registrar }
-  await registerAtRegistrar(registration, logger)
+  const register = (shown: ServerCertificate | null, registrarCa: readonly string[]) =>
+    registerAtRegistrar({ settings, identity, certificate: shown?.certPem ?? null, registrarCa }, logger)
+  await register(certificate, machine.trust.registrar)
   const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
+  let upkeep: CertificateUpkeep | undefined
+  const followAuthority = authorityFollower(settings, logger, async () => void (await upkeep?.reload()))
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen(
-    { ...opened, payloads, inbox, logger },
+    { ...opened, payloads, inbox, followAuthority, logger },
     settings,
     certificate && trust.clients && { ...certificate, clients: trust.clients },
   )
@@ -120,15 +125,14 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
     contact: hostPort(values.contact_ip, values.contact_port),
   })
+  upkeep = keepAgentCertificates(settings, { clock: systemClock, ...given, logger }, { agentId, certificate, server, register })
   async function end() {
+    upkeep?.stop()
     await server.close()
     await payloads.stop()
     await inbox.close()
   }
-  const renewTrust = (clients: Trust['clients']) => {
-    if (certificate && clients) server.renewTls(tlsOf({ ...certificate, clients }))
-  }
-  return { agentId, port: server.port, payloads, renewTrust, end }
+  return { agentId, port: server.port, payloads, reload: upkeep.reload, end }
 }
 
 function payloadReceiver(
@@ -154,11 +158,6 @@ function payloadReceiver(
   })
 }
 
-/** The agent's own certificate, and who may call it. */
-interface OwnTls extends ServerCertificate {
-  readonly clients: NonNullable<Trust['clients']>
-}
-
 /** @param tls null for plain HTTP. */
 function listen(context: AgentContext, settings: AgentSettings, tls: OwnTls | null): Promise<Listening> {
   const { values, apiVersions, maxPayloadBody } = settings
@@ -174,24 +173,3 @@ function listen(context: AgentContext, settings: AgentSettings, tls: OwnTls | nu
     ...(tls ? { tls: tlsOf(tls) } : {}),
   })
 }
-
-const tlsOf = ({ certPem, keyPem, clients }: OwnTls): ServerTls => ({
-  cert: certPem,
-  key: keyPem,
-  ca: clients.ca,
-  clients: clients.check,
-  requireCertificate: true,
-})
-
-const serverCertificate = ({ values, paths, namesServerCert }: AgentSettings, agentId: string, logger: Logger) =>
-  openServerCertificate({
-    keyFile: paths.serverKey,
-    certFile: paths.serverCert,
-    isNamed: namesServerCert,
-    password: values.server_key_password.reveal(),
-    agentId,
-    contactIp: values.contact_ip,
-    now: systemClock.now(),
-    serial: randomBytes(16),
-    logger,
-  })

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { requireWholeAuthority } from '../../authority/ca-directory.ts'
+import { endingCertificates } from '../../authority/ending-certificates.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { checkListenerTls } from './listen/listener-tls.ts'
@@ -10,6 +11,7 @@ export function checkCa({ directory, config, now }: OpenedCa): Promise<Findings>
   const { values } = config
   return collectFindings(config.warnings, [
     () => requireWholeAuthority(directory),
+    async (found) => void found.warnings.push(...(await endingCertificates(directory, now()))),
     (found) => (values.listen_tls_port === 0 ? undefined : checkListenerTls(config, now, found)),
     () => {
       if (values.password_file === '' || fs.existsSync(values.password_file)) return

@@ -4,7 +4,7 @@ import { packageCertificate } from '../../authority/certificate-package.ts'
 import { changePassword } from '../../authority/change-password.ts'
 import { createCertificate } from '../../authority/create-certificate.ts'
 import { importKey, initAuthority } from '../../authority/init-authority.ts'
-import { type IssuedOperator, issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
+import { issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
 import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
 import { reissueAuthority } from '../../authority/reissue-authority.ts'
@@ -19,7 +19,9 @@ import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
+import { operatorOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
+import { rotate } from './rotate.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -37,6 +39,7 @@ interface Arguments {
   role?: Role | undefined
   replace?: boolean | undefined
   yes?: boolean | undefined
+  finish?: boolean | undefined
   json?: boolean | undefined
   'password-file'?: string | undefined
   'new-password-file'?: string | undefined
@@ -64,7 +67,10 @@ export const command = {
       .positional('action', { type: 'string', describe: `One of: ${WORDS.join(' ')}`, default: undefined })
       .positional('subject', { type: 'string', describe: 'The name, as with -n' })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
-      .option('dir', text('Directory of the authority; default: KEYLIME_DIR/ca, and cv_ca for operator and reissue', { alias: 'd' }))
+      .option(
+        'dir',
+        text('Directory of the authority; default: KEYLIME_DIR/ca, and cv_ca for operator, reissue and rotate', { alias: 'd' }),
+      )
       .option('name', text('Common name of the certificate; listen: certificate of the notifier', { alias: 'n' }))
       .option('serial', text('revoke: serial in place of a name; import-priv: the last one used', { alias: 's' }))
       .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: why' })
@@ -81,7 +87,12 @@ export const command = {
       .option('file', text('import-priv: the key', { alias: 'f' }))
       .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
       .option('new-password-file', text('passwd: file with the new password; default: ask twice'))
-      .option('yes', { alias: 'y', type: 'boolean', describe: 'init: destroy the authority that is there' })
+      .option('yes', {
+        alias: 'y',
+        type: 'boolean',
+        describe: 'init: destroy the authority that is there; rotate --finish: although certificates of the one before are in use',
+      })
+      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before' })
       .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
@@ -192,6 +203,8 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     return { lines, json: { directory: ca.directory, serial: authority.serial.toString(), certificates: names } }
   },
 
+  rotate,
+
   async passwd(ca, argv) {
     let password = ''
     await changePassword(await ca.access(), async () => {
@@ -214,6 +227,7 @@ const CA_WORDS: CommandWords = {
     create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
     operator: ['name', 'days', 'csr', 'replace'],
     reissue: [],
+    rotate: ['finish', 'yes'],
     pkg: ['name', 'insecure'],
     revoke: ['name', 'serial', 'reason'],
     list: [],
@@ -237,7 +251,7 @@ async function listen(argv: Arguments): Promise<number> {
 }
 
 /** Words whose directory is the one of verifier and registrar. */
-const OF_SERVICES = ['operator', 'reissue']
+const OF_SERVICES = ['operator', 'reissue', 'rotate']
 const WITH_NAME = ['create', 'pkg', 'revoke', 'show', 'operator']
 
 const servicesDirectory = (env: NodeJS.ProcessEnv): string => path.join(keylimeDirectory(env), 'cv_ca')
@@ -254,28 +268,6 @@ const operatorRequest = (argv: Arguments): OperatorRequest => ({
   csr: argv.csr,
   replace: Boolean(argv.replace),
 })
-
-function operatorOutcome(ca: OpenedCa, issued: IssuedOperator, name: string): Outcome {
-  const { certificate, file, revoked, authorityGivesRoles } = issued
-  const until = new Date(certificate.notAfter).toISOString()
-  return {
-    lines: [
-      `certificate ${certificate.serial} for operator ${name} issued, valid until ${until.slice(0, 10)}${revoked ? `; ${revoked} revoked` : ''}`,
-      `package ${file} written: the operator unpacks it into KEYLIME_DIR/cv_ca of the machine that he works on`,
-      `to take it away: keylime ca revoke -d ${ca.directory} -n ${name}`,
-      ...(authorityGivesRoles
-        ? []
-        : ['this authority gives no roles: every certificate of it is an administrator’s, until `keylime ca reissue`']),
-    ],
-    json: {
-      file,
-      serial: certificate.serial.toString(),
-      not_after: until,
-      revoked: revoked?.toString() ?? null,
-      gives_roles: authorityGivesRoles,
-    },
-  }
-}
 
 function nameOf(argv: Arguments): string {
   const name = argv.name ?? argv.subject

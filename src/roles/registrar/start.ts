@@ -3,17 +3,18 @@ import path from 'node:path'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
-import { systemClock } from '../../io/clock.ts'
+import { type Clock, systemClock } from '../../io/clock.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { keepCertificates } from '../../io/service/certificate-upkeep.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
-import { registrarTls } from './tls-identity.ts'
+import { registrarTls, renewOwn } from './tls-identity.ts'
 
 const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, ofAll: { perSecond: 1, burst: 50 } }
 
@@ -24,11 +25,23 @@ export interface RunningRegistrar {
   reload(): Promise<string>
 }
 
+export interface RegistrarDependencies {
+  /** What tells the dates of certificates. */
+  clock?: Pick<Clock, 'now'>
+  /** Between two looks at the files of certificates. */
+  lookMs?: number
+}
+
 /** Starts the registrar: plain HTTP for agents, mutual TLS for everybody else. Serves when it returns. */
-export async function startRegistrar(settings: RegistrarSettings, logger: Logger): Promise<RunningRegistrar> {
+export async function startRegistrar(
+  settings: RegistrarSettings,
+  logger: Logger,
+  given: RegistrarDependencies = {},
+): Promise<RunningRegistrar> {
+  const used = { clock: systemClock, ...given, logger }
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
-  const tls = await registrarTls(settings, logger)
+  let tls = await registrarTls(settings, used)
   const database = await openDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
     'registrar',
@@ -48,20 +61,26 @@ export async function startRegistrar(settings: RegistrarSettings, logger: Logger
   const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
-    const secure = await serve({ ...shared, port: values.tls_port, tls }).catch(async (error) => {
+    const secure = await serve({ ...shared, port: values.tls_port, tls: tls.server }).catch(async (error) => {
       await plain.close(0)
       throw error
     })
     logger.info(`registrar serves on ${values.ip}: ${plain.port} for agents, ${secure.port} (TLS) for tenant and verifier`)
+    const reload = async () => {
+      const fresh = await registrarTls(settings, used)
+      secure.renewTls(fresh.server)
+      tls = fresh
+      makers = await makerCertificates(settings, logger)
+      return 'certificates, trusted CAs, revocation lists and certificates of TPM makers are read again'
+    }
+    const duties = { renew: () => renewOwn(settings, used), files: () => tls.files, reload, dates: () => tls.dates() }
+    const upkeep = keepCertificates(duties, used)
     return {
       port: plain.port,
       tlsPort: secure.port,
-      async reload() {
-        secure.renewTls(await registrarTls(settings, logger))
-        makers = await makerCertificates(settings, logger)
-        return 'certificates, trusted CAs, revocation lists and certificates of TPM makers are read again'
-      },
+      reload: upkeep.reload,
       async stop() {
+        upkeep.stop()
         await Promise.all([plain.close(), secure.close()])
         await store.close()
       },

@@ -1,19 +1,48 @@
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { systemClock } from '../../io/clock.ts'
-import { checkDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
+import { causeChain } from '../../core/errors.ts'
+import { type Clock, systemClock } from '../../io/clock.ts'
+import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
+import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
 
-const { now } = systemClock
+/** What tells time and is told, for this room. */
+export interface Used {
+  readonly clock: Pick<Clock, 'now'>
+  readonly logger: Logger
+}
+
+export interface RegistrarTls {
+  readonly server: ServerTls
+  /** All files that it is from. */
+  readonly files: readonly string[]
+  dates(): FileDates[]
+}
 
 /** The registrar's own certificate and who may call it. Makes what `tls_dir = generate` promises. What is to be said of dates goes to the log. */
-export async function registrarTls(settings: RegistrarSettings, logger: Logger): Promise<ServerTls> {
-  const { values, ca, keylimeDir } = settings
-  const directory = await ensureTlsDirectory({
+export async function registrarTls(settings: RegistrarSettings, used: Used): Promise<RegistrarTls> {
+  const { clock, logger } = used
+  const directory = await ensureDirectory(settings, used)
+  const tls = await loadIdentity(settings, directory)
+  const dates = () => identityDates(tls, 'server', clock.now())
+  tellDates(dates(), logger)
+  const clients = serverClients(tls, settings.values, directory, { now: clock.now, logger })
+  return { server: { ...tls, clients, requireCertificate: false }, files: filesOf(tls), dates }
+}
+
+/** As long as the registrar runs: with `tls_dir = generate` its certificate is made anew in time. Never throws. */
+export async function renewOwn(settings: RegistrarSettings, used: Used): Promise<void> {
+  if (settings.values.tls_dir !== 'generate') return
+  await ensureDirectory(settings, used).catch((error) =>
+    used.logger.error(`the certificate of tls_dir = generate cannot be made anew: ${causeChain(error).join(': ')}`),
+  )
+}
+
+async function ensureDirectory({ values, ca, keylimeDir }: RegistrarSettings, { clock, logger }: Used): Promise<string> {
+  return ensureTlsDirectory({
     role: 'registrar',
     keylimeDir,
     tlsDir: values.tls_dir,
@@ -23,11 +52,10 @@ export async function registrarTls(settings: RegistrarSettings, logger: Logger):
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: '',
-    now,
+    now: clock.now,
+    warn: (text) => logger.warn(text),
+    told: (file, need) => logger.info(need === 'renewal' ? `${file} is made anew: two thirds of its life are over` : `${file} is made`),
   })
-  const tls = await loadIdentity(settings, directory)
-  tellDates(identityDates(tls, 'server', now()), logger)
-  return { ...tls, clients: serverClients(tls, values, directory, { now, logger }), requireCertificate: false }
 }
 
 /**
@@ -36,6 +64,7 @@ export async function registrarTls(settings: RegistrarSettings, logger: Logger):
  */
 export async function checkTlsFiles(settings: RegistrarSettings, directory: string, found: FoundDates): Promise<void> {
   const { values } = settings
+  const { now } = systemClock
   const tls = await loadIdentity(settings, directory)
   checkDates(identityDates(tls, 'server', now()), found, values.tls_dir === 'generate' ? [tls.certFile] : [])
   serverClients(tls, values, directory, { now, logger: warningsInto(found.warnings) })

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { endingCertificates } from '../../authority/ending-certificates.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
@@ -27,6 +28,7 @@ export async function checkTenant(settings: TenantSettings): Promise<Findings> {
     async (found) => {
       if (!isEarly) checkDates(identityDates(await clientIdentity(settings), 'client', systemClock.now()), found)
     },
+    async (found) => void found.warnings.push(...(await endingCertificates(path.join(keylimeDir, 'ca'), systemClock.now()))),
     () => requireFile('ek_check_script', config.ek_check_script, keylimeDir),
     () => requireFile('mb_refstate', config.mb_refstate, keylimeDir),
   ])

@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs'
 import { MAX_TIMER_SECONDS } from '../../config/option.ts'
-import { STATE_WORDS } from '../../core/attestation/state-word.ts'
+import { parseMachineName } from '../../core/api/enrolment-metadata.ts'
+import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { DROPPABLE } from '../../core/policy/demand-changes.ts'
@@ -9,11 +10,14 @@ import { printLine, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { fleetOf, machineOf } from './faces/machines-of-command.ts'
+import { filterOf, fleetOf, machineOf } from './faces/machines-of-command.ts'
 import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
 import { isFleetWord } from './fleet/selection.ts'
+import type { HistoryAsked } from './history/show-history.ts'
+import { listExitCode, machineCsv } from './list/render-machines.ts'
+import { stateOfStatus } from './list/status-lines.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { withTenant } from './start.ts'
@@ -52,11 +56,12 @@ export const command = {
       .positional('ids', { type: 'string', array: true, describe: 'Ids of agents, as with -u; rename takes the old and the new one' })
       .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
-      .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'agent-api-version', 'push-model'], 'Which agent:')
+      .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'name', 'agent-api-version', 'push-model'], 'Which agent:')
       .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't', array: true }))
       .option('targetport', { type: 'number', requiresArg: true, alias: 'tp', describe: 'Port of the agent; default: as registered' })
       .option('uuid', text('Id of the agent, or a unique beginning of it', { alias: 'u', array: true }))
       .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
+      .option('name', text('What people call it; shown beside its id. An empty name takes it away', { requiresArg: false }))
       .option('agent-api-version', text('API version of the agent; default: ask it'))
       .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself: do not contact it' })
       .group(
@@ -118,6 +123,11 @@ export const command = {
       .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
       .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
       .option('verifier-check', { type: 'boolean', hidden: true })
+      .group(['since', 'until', 'csv', 'ask'], 'With list and history:')
+      .option('since', text('history: from then on, such as 7d, 12h or 2026-11-28'))
+      .option('until', text('history: before then'))
+      .option('csv', { type: 'boolean', describe: 'Columns for a spreadsheet or a script' })
+      .option('ask', { type: 'boolean', describe: 'list: ask the machines what became of their payloads (--no-ask: do not)' })
       .group(['patch', 'only', 'judge', 'packages'], 'With explain:')
       .option('patch', text('File for the smallest change that would accept it; `keylime policy merge` takes it'))
       .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))
@@ -153,10 +163,16 @@ export const command = {
         const face = { terminal, json: argv.json === true, quiet: argv.quiet === true }
         return await withTenant(start, (context) => runFleetCommand(context, action, fleet, face))
       }
-      const result = await withTenant(start, (context) => runTenantCommand(context, action))
-      const code = exitCode(result)
+      if (action === 'history') {
+        const { showHistory } = await import('./history/show-history.ts')
+        return await withTenant(start, (context) => showHistory(context, historyAsked(argv)))
+      }
+      const filter = action === 'list' ? filterOf(argv) : undefined
+      const result = await withTenant(start, (context) => runTenantCommand(context, action, filter))
+      const code = exitCode(result, action)
       if (argv.json) printLine(printableJson(resultJson(result)))
-      else printLines(resultLines(result, Date.now()))
+      else if (argv['csv'] && result.type === 'machines') printLines(machineCsv(result.machines))
+      else printLines(resultLines(result, { now: Date.now(), width: process.stdout.isTTY ? process.stdout.columns : undefined }))
       return code
     } finally {
       terminal.end()
@@ -192,11 +208,19 @@ function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) =
 }
 
 /** @throws KeylimeError for answers that mean no; the exit code for those that are only bad news. */
-function exitCode(result: TenantResult): number {
+function exitCode(result: TenantResult, command: TenantCommand): number {
   if (result.type === 'policy') expectPolicy(result.answer)
+  if (result.type === 'machines') return listExitCode(result.machines)
   if (result.type !== 'status') return 0
   if (!result.registered && !result.status) throw new KeylimeError('agent_not_found', `the verifier does not have agent ${result.agentId}`)
-  return result.status && ['FAIL', 'TIMEOUT'].includes(String(result.status['attestation_status'])) ? 3 : 0
+  const state = command === 'regstatus' ? undefined : stateOfStatus(result)
+  return state === undefined ? 0 : exitCodeOfState(state)
+}
+
+function historyAsked(argv: Arguments): HistoryAsked {
+  const text = (name: string) => (typeof argv[name] === 'string' ? (argv[name] as string) : undefined)
+  if (argv.json && argv['csv']) throw new KeylimeError('usage', '--json and --csv exclude each other')
+  return { since: text('since'), until: text('until'), form: argv.json ? 'json' : argv['csv'] ? 'csv' : 'text', quiet: argv.quiet === true }
 }
 
 function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
@@ -213,6 +237,8 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
     command: action,
     ...machineOf(argv, action),
     wait: argv.wait ?? true,
+    counts: true,
+    ...(typeof argv['name'] === 'string' ? { name: argv['name'] && parseMachineName(argv['name']) } : {}),
     waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
     timeoutSeconds: timeoutOf(argv.timeout),
     ...(argv.timeout === undefined ? {} : { hurried: true }),

@@ -1,18 +1,20 @@
-import type { DeliveryProgress } from '../../core/api/agent-info.ts'
 import type { AgentStatus } from '../../core/api/agent-status.ts'
-import type { RegisteredAgent } from '../../core/api/registrar.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
+import { KeylimeError } from '../../core/errors.ts'
 import { chooseAgent } from './day2/choose-agent.ts'
 import { forgetAgent } from './day2/forget-agent.ts'
 import { renameAgent } from './day2/rename-agent.ts'
 import { replaceAgent } from './day2/replace-agent.ts'
 import { revokeAgent } from './day2/revoke-agent.ts'
+import { soonEnding } from './day2/soon-ending.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
 import { payloadOnAgent } from './enrol/payload-on-agent.ts'
 import { trustOf } from './enrol/plan-enrolment.ts'
 import { waitForVerdict } from './enrol/wait-for-verdict.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
+import { listMachines, type MachineFilter, type MachineList } from './list/list-machines.ts'
+import type { Status } from './list/status-lines.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
 import { findAgent, resolveAgentId } from './services/find-agent.ts'
 import type { TenantContext } from './tenant-context.ts'
@@ -21,14 +23,7 @@ import type { TenantCommand } from './tenant-options.ts'
 /** What a command found out; what it did was reported as events. */
 export type TenantResult =
   | { readonly type: 'done'; readonly agentId: string; readonly summary: string }
-  | {
-      readonly type: 'status'
-      readonly agentId: string
-      readonly registered: RegisteredAgent | undefined
-      readonly status: AgentStatus | undefined
-      /** What the agent itself says; undefined when it was not asked, or does not answer. */
-      readonly payload?: DeliveryProgress | null | undefined
-    }
+  | ({ readonly type: 'status' } & Status)
   | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
   | {
       readonly type: 'agents'
@@ -36,12 +31,24 @@ export type TenantResult =
       /** Ids that only the registrar knows; none when it was not asked. */
       readonly notEnrolled: readonly string[]
     }
+  | ({ readonly type: 'machines' } & MachineList)
   | { readonly type: 'revocations'; readonly revocations: readonly ReportedRevocation[] }
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 
+/** What `list` shows without a filter. */
+const EVERY_MACHINE: MachineFilter = { words: [], asks: true }
+
+/** Words of whoever looks how things are. */
+const SHOWS_MACHINES: readonly TenantCommand[] = ['list', 'status']
+
 /** Runs one command of the tenant, whichever face it came through. */
-export async function runTenantCommand(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
+export async function runTenantCommand(
+  context: TenantContext,
+  command: TenantCommand,
+  filter: MachineFilter = EVERY_MACHINE,
+): Promise<TenantResult> {
+  if (SHOWS_MACHINES.includes(command)) for (const text of await soonEnding(context)) context.report({ type: 'warning', text })
   if (isPolicyCommand(command)) return { type: 'policy', answer: await callPolicyResource(context, command) }
   switch (command) {
     case 'add':
@@ -72,7 +79,9 @@ export async function runTenantCommand(context: TenantContext, command: TenantCo
     case 'bulkinfo':
       return { type: 'agents', agents: await allAgents(context), notEnrolled: [] }
     case 'list':
-      return listAgents(context)
+      return { type: 'machines', ...(await listMachines(context, filter)) }
+    case 'history':
+      throw new KeylimeError('usage', 'history is printed page by page') // `show-history.ts`
     default:
       return agentStatus(context, command)
   }
@@ -111,7 +120,8 @@ async function reactivate(context: TenantContext): Promise<TenantResult> {
   await context.verifier.reactivate(agentId)
   context.report({ type: 'reactivated', agentId })
   if (!context.options.wait) return { type: 'done', agentId, summary: `agent ${agentId} will be attested again` }
-  const status = await waitForVerdict(context, agentId, false)
+  const started = await context.verifier.agent(agentId)
+  const status = await waitForVerdict(context, agentId, { hasKey: false, before: started?.attestation_count ?? 0 })
   return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(trustOf(status), ' again')}` }
 }
 
@@ -140,9 +150,3 @@ const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(
 const verifierAgentId = (context: TenantContext) => resolveAgentId(context, context.options)
 
 const allAgents = ({ verifier, options }: TenantContext) => verifier.agentStatuses(options.verifierId ?? '')
-
-/** Every machine that somebody knows: those of the verifier, and those that have registered and were not enrolled yet. */
-async function listAgents(context: TenantContext): Promise<TenantResult> {
-  const [agents, registered] = await Promise.all([allAgents(context), context.registrar.agentIds()])
-  return { type: 'agents', agents, notEnrolled: registered.filter((id) => !(id in agents)) }
-}

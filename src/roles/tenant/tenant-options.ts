@@ -76,6 +76,10 @@ export interface TenantOptions {
   readonly hurried?: boolean
   /** Wait until the script of the payload has ended (our face). */
   readonly waitScript?: boolean
+  /** What people call the machine; empty: no name any more. */
+  readonly name?: string
+  /** Deliveries are counted in the metadata of the enrolment (our face). */
+  readonly counts?: boolean
 }
 
 export const COMMANDS = [
@@ -83,6 +87,7 @@ export const COMMANDS = [
   'update',
   'delete',
   'list',
+  'history',
   'status',
   'explain',
   'cvstatus',

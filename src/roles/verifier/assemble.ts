@@ -6,6 +6,7 @@ import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import { historyStore } from '../../io/db/history-store.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -15,11 +16,13 @@ import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
+import type { ManagedAgent } from './agents/managed-agent.ts'
 import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
 import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { postV } from './release/carry-v.ts'
+import { type AuthorityHolder, introduceAuthority } from './revocation/introduce-authority.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
@@ -28,7 +31,7 @@ import { createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
-import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+import { historyLimitsOf, judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
 
 /** What was opened for one run. */
 export interface Opened {
@@ -41,6 +44,8 @@ export interface Opened {
   judging: Judging
   events: Events
   notifierKey: NotifierKey
+  /** What agents are told of the authorities that count. */
+  authorities: AuthorityHolder
   logger: Logger
 }
 
@@ -57,7 +62,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { stream: events } = opened.events
   const settings = settingsOf(values)
   const agents = createAgentTable()
-  const store = verifierStore(database, values.evidence_total_size)
+  const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
+  const store = verifierStore(database, values.evidence_total_size, history)
   const revocations = revocationStore(database)
   const policies = policyStore(database)
   const book = createPolicyBook({
@@ -80,7 +86,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const introduce = introducer(values, opened.notifierKey.certificate, logger)
+  const introduce = introducer(values, opened.notifierKey.certificate, opened)
   const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
@@ -89,6 +95,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     agents,
     store,
     revocations,
+    history,
     notifier,
     policyStore: policies,
     policies: book,
@@ -116,13 +123,21 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     logger,
   })
 
-const introducer = (values: VerifierValues, certificate: string, logger: Logger): LoopOptions['introduce'] =>
-  async function introduce(agent) {
-    if (!values.enabled_revocation_notifications.includes('agent')) return
-    await introduceNotifier(agent, certificate).catch((error) =>
-      logger.debug(`agent ${agent.enrolment.agentId} was not told of the notifier key yet: ${causeChain(error).join(': ')}`),
-    )
+function introducer(values: VerifierValues, certificate: string, { authorities, logger }: Opened): LoopOptions['introduce'] {
+  const later = (agent: ManagedAgent, what: string) => (error: unknown) => {
+    logger.debug(`agent ${agent.enrolment.agentId} was not told of ${what} yet: ${causeChain(error).join(': ')}`)
+    return false
   }
+  return async function introduce(agent) {
+    const { current } = authorities
+    if (current && agent.knowsAuthorities !== current) {
+      const isTold = await introduceAuthority(agent, current).catch(later(agent, 'the authorities'))
+      if (isTold) agent.knowsAuthorities = current
+    }
+    if (agent.introduced || !values.enabled_revocation_notifications.includes('agent')) return
+    await introduceNotifier(agent, certificate).catch(later(agent, 'the notifier key'))
+  }
+}
 
 interface AttestationParts {
   store: VerifierStore

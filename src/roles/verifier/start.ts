@@ -2,7 +2,7 @@ import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
 import { causeChain } from '../../core/errors.ts'
-import { systemClock } from '../../io/clock.ts'
+import { type Clock, systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
@@ -14,6 +14,7 @@ import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
 import { guardLoopDelay } from '../../io/loop-delay.ts'
+import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../io/service/certificate-upkeep.ts'
 import type { Service } from '../../io/service/run-service.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
@@ -22,11 +23,12 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
+import type { AuthorityHolder } from './revocation/introduce-authority.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
-import { keepOwnList, verifierTls } from './tls-identities.ts'
+import { renewOwn, type VerifierTls, verifierTls } from './tls-identities.ts'
 import { checkTogether, judgingRulesOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier extends Service {
@@ -34,17 +36,29 @@ export interface RunningVerifier extends Service {
   reload(): Promise<string>
 }
 
+export interface VerifierDependencies {
+  /** What tells the dates of certificates. */
+  clock?: Pick<Clock, 'now'>
+  /** Between two looks at the files of certificates. */
+  lookMs?: number
+}
+
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
-export async function startVerifier(settings: VerifierSettings, logger: Logger): Promise<RunningVerifier> {
+export async function startVerifier(
+  settings: VerifierSettings,
+  logger: Logger,
+  given: VerifierDependencies = {},
+): Promise<RunningVerifier> {
   const opened: (() => unknown)[] = []
   const close = async () => {
     for (const end of opened.splice(0).reverse()) await end()
   }
   try {
-    return { ...(await start(settings, logger, (end) => opened.push(end))), stop: close }
+    return { ...(await start(settings, { clock: systemClock, ...given, logger }, (end) => opened.push(end))), stop: close }
   } catch (error) {
     await close()
     throw error
@@ -54,11 +68,11 @@ export async function startVerifier(settings: VerifierSettings, logger: Logger):
 /** What is opened says how it ends; the last is ended first. */
 type OnStop = (end: () => unknown) => void
 
-async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
+async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
+  const { logger } = used
   checkSettings(settings, logger)
-  const tls = await verifierTls(settings, logger)
-  onStop(keepOwnList(settings, tls.directory, logger))
+  const tls = await verifierTls(settings, used)
   const { database, schema, mark, close } = await openVerifierDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')),
   )
@@ -71,8 +85,9 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   onStop(judging.stop)
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
-  const context: ClientContext = { current: clientContext(tls.client) }
-  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, logger })
+  const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
+  const authorities = { current: tls.authorities }
+  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, authorities, logger })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = () =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
@@ -98,23 +113,45 @@ async function start(settings: VerifierSettings, logger: Logger, onStop: OnStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  return { port: listening.port, reload: () => reload(settings, logger, { listening, context, webhook }) }
+  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, webhook, authorities })
+  onStop(upkeep.stop)
+  return { port: listening.port, reload: upkeep.reload }
+}
+
+async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {
+  await history.sweep()
+  const sweep = () =>
+    history.sweep().catch((error) => logger.error(`what is too old in the history stays: ${causeChain(error).join(': ')}`))
+  const sweeping = setInterval(() => void sweep(), SWEEP_MS).unref()
+  onStop(() => clearInterval(sweeping))
 }
 
 interface Renewable {
+  /** The last that was taken. */
+  tls: VerifierTls
   listening: Listening
   context: ClientContext
   webhook: Webhook | null
+  authorities: AuthorityHolder
 }
 
-/** Takes all certificates of the files, or none. */
-async function reload(settings: VerifierSettings, logger: Logger, { listening, context, webhook }: Renewable): Promise<string> {
-  const { server, client } = await verifierTls(settings, logger)
-  const fresh = clientContext(client)
-  listening.renewTls(server)
-  context.current = fresh
-  webhook?.renew(client)
-  return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
+/** Takes all certificates of the files, or none: when they change, and on SIGHUP. */
+function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOptions, running: Renewable): CertificateUpkeep {
+  const { listening, context, webhook } = running
+  async function reload(): Promise<string> {
+    const fresh = await verifierTls(settings, used)
+    const forAgents = clientContext(fresh.client)
+    listening.renewTls(fresh.server)
+    context.current = forAgents
+    context.cert = fresh.client.cert
+    webhook?.renew(fresh.client)
+    const isSame = JSON.stringify(running.tls.authorities) === JSON.stringify(fresh.authorities)
+    if (!isSame) running.authorities.current = fresh.authorities // agents are told after their next round
+    running.tls = fresh
+    return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
+  }
+  const duties = { renew: () => renewOwn(settings, used), files: () => running.tls.files, reload, dates: () => running.tls.dates() }
+  return keepCertificates(duties, used)
 }
 
 /** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */
@@ -127,6 +164,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   onStop(progress.stop)
   onStop(context.loop.stop)
   await context.policyStore.sweep()
+  await keepHistoryYoung(context, onStop)
   await context.takeUp.all()
   await notifier.resume()
 }

@@ -1,15 +1,18 @@
+import path from 'node:path'
+import { BRIDGE, RETIRED } from '../../authority/authority-files.ts'
 import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { systemClock } from '../../io/clock.ts'
-import { checkDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
+import type { AuthorityIntroduction } from '../../core/api/authority-introduction.ts'
+import { causeChain } from '../../core/errors.ts'
+import { type Clock, systemClock } from '../../io/clock.ts'
+import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
+import { readText } from '../../io/files/read-file.ts'
+import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
 import type { VerifierSettings } from './verifier-settings.ts'
-
-const { now } = systemClock
 
 export interface VerifierTls {
   /** Towards whoever asks the verifier, and who may. */
@@ -17,12 +20,53 @@ export interface VerifierTls {
   /** Towards agents and the webhook. */
   readonly client: TlsIdentity
   readonly directory: string
+  /** All files that it is from. */
+  readonly files: readonly string[]
+  dates(): FileDates[]
+  /** What agents are told of the authorities that count: with `tls_dir = generate`. */
+  readonly authorities: AuthorityIntroduction | null
+}
+
+/** What tells time and is told, for this room. */
+export interface Used {
+  readonly clock: Pick<Clock, 'now'>
+  readonly logger: Logger
 }
 
 /** The verifier's own certificates and who may call it. Makes what `tls_dir = generate` promises. What is to be said of dates goes to the log. */
-export async function verifierTls(settings: VerifierSettings, logger: Logger): Promise<VerifierTls> {
+export async function verifierTls(settings: VerifierSettings, used: Used): Promise<VerifierTls> {
+  const { values } = settings
+  const { logger } = used
+  const { now } = used.clock
+  const directory = await ensureDirectory(settings, used)
+  await renewOwnList(settings, directory, used)
+  const { server, client } = await loadIdentities(settings, directory)
+  const dates = () => datesOf({ server, client }, now())
+  tellDates(dates(), logger)
+  const clients = serverClients(server, values, directory, { now, logger })
+  const files = [...filesOf(server), ...filesOf(client), path.join(directory, BRIDGE)]
+  return {
+    server: { ...server, clients, requireCertificate: false },
+    client,
+    directory,
+    files,
+    dates,
+    authorities: await authoritiesOf(settings, directory),
+  }
+}
+
+/** An authority that never had another needs no words. */
+async function authoritiesOf({ values }: VerifierSettings, directory: string): Promise<AuthorityIntroduction | null> {
+  if (values.tls_dir !== 'generate') return null
+  const read = (name: string) => readText(path.join(directory, name)).catch(() => null)
+  const [authorities, bridge, retired] = await Promise.all(['cacert.crt', BRIDGE, RETIRED].map(read))
+  return authorities && (bridge ?? retired) !== null ? { authorities, bridge: bridge ?? null } : null
+}
+
+/** Makes what `tls_dir = generate` promises, or makes it anew. @returns the directory. */
+async function ensureDirectory(settings: VerifierSettings, { clock, logger }: Used): Promise<string> {
   const { values, ca, keylimeDir } = settings
-  const directory = await ensureTlsDirectory({
+  return ensureTlsDirectory({
     role: 'verifier',
     keylimeDir,
     tlsDir: values.tls_dir,
@@ -31,27 +75,26 @@ export async function verifierTls(settings: VerifierSettings, logger: Logger): P
     settings: ca.settings,
     serverKeyPassword: values.server_key_password.reveal(),
     clientKeyPassword: values.client_key_password.reveal(),
-    now,
+    now: clock.now,
+    warn: (text) => logger.warn(text),
+    told: (file, need) => logger.info(need === 'renewal' ? `${file} is made anew: two thirds of its life are over` : `${file} is made`),
   })
-  await renewOwnList(settings, directory, logger)
-  const { server, client } = await loadIdentities(settings, directory)
-  tellDates(datesOf({ server, client }), logger)
-  const clients = serverClients(server, values, directory, { now, logger })
-  return { server: { ...server, clients, requireCertificate: false }, client, directory }
 }
 
-const LIST_CHECK_MS = 3_600_000
-
-/** With `tls_dir = generate` the revocation list of its authority is published anew in time, as long as the verifier runs. @returns how that is ended. */
-export function keepOwnList(settings: VerifierSettings, directory: string, logger: Logger): () => void {
-  const timer = setInterval(() => void renewOwnList(settings, directory, logger), LIST_CHECK_MS).unref()
-  return () => clearInterval(timer)
+/** As long as the verifier runs: with `tls_dir = generate` certificates and the revocation list of its authority are made anew in time. Never throws. */
+export async function renewOwn(settings: VerifierSettings, used: Used): Promise<void> {
+  if (settings.values.tls_dir !== 'generate') return
+  try {
+    await renewOwnList(settings, await ensureDirectory(settings, used), used)
+  } catch (error) {
+    used.logger.error(`the certificates of tls_dir = generate cannot be made anew: ${causeChain(error).join(': ')}`)
+  }
 }
 
-async function renewOwnList(settings: VerifierSettings, directory: string, logger: Logger): Promise<void> {
+async function renewOwnList(settings: VerifierSettings, directory: string, { clock, logger }: Used): Promise<void> {
   const { values, ca } = settings
   if (values.tls_dir !== 'generate') return
-  await keepTlsCrl({ directory, password: await caPasswordOf(settings), settings: ca.settings, now }, logger)
+  await keepTlsCrl({ directory, password: await caPasswordOf(settings), settings: ca.settings, now: clock.now }, logger)
 }
 
 const caPasswordOf = ({ values, ca, keylimeDir }: VerifierSettings): Promise<string> | string =>
@@ -63,8 +106,9 @@ const caPasswordOf = ({ values, ca, keylimeDir }: VerifierSettings): Promise<str
  */
 export async function checkTlsFiles(settings: VerifierSettings, directory: string, found: FoundDates): Promise<void> {
   const { values } = settings
+  const { now } = systemClock
   const { server, client } = await loadIdentities(settings, directory)
-  checkDates(datesOf({ server, client }), found, values.tls_dir === 'generate' ? [server.certFile, client.certFile] : [])
+  checkDates(datesOf({ server, client }, now()), found, values.tls_dir === 'generate' ? [server.certFile, client.certFile] : [])
   serverClients(server, values, directory, { now, logger: warningsInto(found.warnings) })
 }
 
@@ -89,7 +133,7 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
   return { server, client }
 }
 
-const datesOf = ({ server, client }: { server: TlsIdentity; client: TlsIdentity }) => [
-  ...identityDates(server, 'server', now()),
-  ...identityDates(client, 'client', now()),
+const datesOf = ({ server, client }: { server: TlsIdentity; client: TlsIdentity }, now: number): FileDates[] => [
+  ...identityDates(server, 'server', now),
+  ...identityDates(client, 'client', now),
 ]

@@ -8,6 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
 import type { SeverityPolicy } from '../../core/verdict/severity.ts'
+import type { HistoryLimits } from '../../io/db/history-store.ts'
 import type { JudgingRules } from '../../io/judging/judging-rules.ts'
 
 export type VerifierValues = Values<typeof verifierOptions>
@@ -56,6 +57,12 @@ export const timingOf = (values: VerifierValues): AgentTiming => ({
   retryInterval: values.retry_interval,
   exponentialBackoff: values.exponential_backoff,
   maxRetries: values.max_retries,
+})
+
+export const historyLimitsOf = (values: VerifierValues): HistoryLimits => ({
+  rows: values.history_rows,
+  rowsPerAgent: values.history_rows_per_agent,
+  days: values.history_days,
 })
 
 /** @throws KeylimeError `config_invalid` for a rule of `severity_policy`. */

@@ -512,6 +512,30 @@ describe('the verifier’s own notifier key', () => {
     await inbox.close()
   })
 
+  test('what no key ever fits keeps no notice waiting, fills no queue, and a copy takes no signature’s place', async () => {
+    write('actions/runs', `#!/bin/sh\necho ran >> ${home}/runs.out\n`)
+    const inbox = worker({ configuredActions: ['runs'] })
+    await inbox.introduce(introduction)
+    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const { received, digest } = bySecondKey()
+    const whole = { ...received, signature: signRevocation(stranger.privateKey, received.msg), verifierSignature: received.signature }
+    expect(inbox.accept({ msg: whole.msg, signature: whole.signature })).toBe('taken') // somebody on the way took the other signature away
+    for (let i = 1; i < 64; i++) expect(inbox.accept({ msg: `junk ${i}`, signature: 'AAAA' })).toBe('taken')
+    expect(inbox.accept({ msg: 'junk of one too many', signature: 'AAAA' })).toBe('full')
+    expect(inbox.accept(whole)).toBe('taken')
+    await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
+    for (let i = 0; i < 3; i++) {
+      const next = notice({ agentId: `next-${i}` }, verifier.privateKey)
+      expect(inbox.accept(next)).toBe('taken')
+      await until('the next too', () => inbox.outcomeOf(createHash('sha256').update(next.msg).digest('hex')).outcome === 'acted')
+    }
+    inbox.accept({ msg: whole.msg, signature: 'AAAA', verifierSignature: 'AAAA' })
+    await until('the forged copy was looked at', () => lines.some((line) => line.includes('was not acted upon')))
+    expect(inbox.outcomeOf(digest)).toMatchObject({ outcome: 'acted' })
+    expect(out('runs.out').trim().split('\n')).toHaveLength(4)
+    await inbox.close()
+  })
+
   test('an introduction that is no certificate of an RSA key is refused, and one where revocation_cert names the notifier', async () => {
     const inbox = worker()
     await expect(inbox.introduce('no certificate')).rejects.toMatchObject({ code: 'invalid_request' })

@@ -109,7 +109,7 @@ test.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty'])('a certifi
 test('the list’s address follows the configuration, in the authority and in what is packed', async () => {
   const moved = { ...access, settings: settingsOf({ KEYLIME_CA_LISTEN_IP: '10.0.0.5', KEYLIME_CA_LISTEN_PORT: '8080' }) }
   const first = await withAuthority(access, (authority) => currentCertificate(authority, 'm1'))
-  expect(crlAddressesOf(parseCertificate(read('cacert.crt')))).toEqual(['http://localhost:38080/crl'])
+  expect(crlAddressesOf(parseCertificate(read('cacert.crt')))).toEqual([])
   const old = parseCertificate(read('cacert.crt'))
   const second = await withAuthority(moved, async (authority) => {
     await authority.refresh()
@@ -130,6 +130,8 @@ test('the list’s address follows the configuration, in the authority and in wh
 })
 
 test.each([
+  [{}, ''],
+  [{ KEYLIME_CA_LISTEN_IP: '127.0.0.2' }, ''],
   [{ KEYLIME_CA_LISTEN_IP: '0.0.0.0' }, `http://${os.hostname()}:38080/crl`],
   [{ KEYLIME_CA_LISTEN_IP: '2001:db8::7' }, 'http://[2001:db8::7]:38080/crl'],
   [{ KEYLIME_CA_LISTEN_IP: '10.0.0.5', KEYLIME_CA_CERT_CRL_DIST: '' }, ''],

@@ -10,7 +10,7 @@ import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
 
-const home = temporaryKeylimeDir()
+const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
 const read = (name: string) => fs.readFileSync(path.join(home.dir, 'cv_ca', name), 'utf8')
 let server: Listening
 

@@ -8,7 +8,7 @@ import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-setti
 import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
 
-const home = temporaryKeylimeDir()
+const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
 const cvCa = (name: string) => path.join(home.dir, 'cv_ca', name)
 const copy = (name: string) => path.join(home.dir, 'copy', name)
 const read = (name: string) => fs.readFileSync(cvCa(name), 'utf8')

@@ -7,7 +7,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 import { program } from '../ca/listener-bed.ts'
 
-const place = temporaryKeylimeDir()
+const place = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
 const fresh = temporaryKeylimeDir()
 const started: ReturnType<typeof program>[] = []
 afterEach(async () => {

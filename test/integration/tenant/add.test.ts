@@ -349,7 +349,9 @@ describe('the last step of a delivery', () => {
     await expect(world.run('update', { ...options, timeoutSeconds: 1 })).rejects.toMatchObject({ code: 'timeout' })
     agent.answer.set('/agent/info', info({ state: 'unpacked', script: 'failed', script_error: 'it ended with exit code 1' }))
     const status = await world.run('status', { agentId: 'with-script' })
-    expect(resultLines(status, Date.now()).join('\n')).toMatch(/\npayload +3 files unpacked, its script failed: it ended with exit code 1/)
+    expect(resultLines(status, { now: Date.now(), width: undefined }).join('\n')).toMatch(
+      /\npayload +3 files unpacked, its script failed: it ended with exit code 1/,
+    )
   })
   test('fails the command when the agent could not take the payload', async () => {
     const agent = await world.machine('full')

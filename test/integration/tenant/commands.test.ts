@@ -66,18 +66,20 @@ describe('our own face', () => {
   })
   test('status, lists and tables', async () => {
     await world.machine('three')
-    expect((await ours('status', { uuid: 'three' })).out).toMatch(/agent +three\nregistrar +registered\n[\s\S]*verifier +not enrolled/)
+    expect((await ours('status', { uuid: 'three' })).out).toMatch(
+      /agent +three\nregistrar +registered\n[\s\S]*state +registered only: not enrolled/,
+    )
     await ours('add', { uuid: 'three', quiet: true })
     expect(await ours('status', { uuid: 'thr' })).toMatchObject({
       code: 0,
-      out: expect.stringMatching(/verifier +Get Quote\nattested +\d+ times, last \d+ s ago/),
+      out: expect.stringMatching(/state +attested\nmust prove +nothing: any state is accepted\nattested +\d+ times, last \d+ s ago/),
     })
     expect((await ours('cvlist')).out.split('\n')).toContain('three')
     expect((await ours('reglist')).out.split('\n')).toContain('three')
     expect((await ours('bulkinfo')).out).toMatch(/AGENT +ADDRESS +STATE +ATTESTED[\s\S]*three +127.0.0.1:\d+ +Get Quote/)
     await world.machine('new')
     const { out } = await ours('list')
-    expect(out).toMatch(/\nnew +- +not enrolled +0 +never[\s\S]*\nthree +127.0.0.1:\d+ +Get Quote/)
+    expect(out).toMatch(/STATE +NAME +ID[\s\S]*\nregistered only +- +new +127.0.0.1:\d+[\s\S]*\nattested +- +three +127.0.0.1:\d+/)
     expect(JSON.parse((await ours('list', { json: true })).out)).toMatchObject({
       agents: { three: { attestation_status: 'PASS' } },
       not_enrolled: expect.arrayContaining(['new']),
@@ -111,7 +113,10 @@ describe('our own face', () => {
       ['add', { uuid: 'x', targetport: Number.NaN }],
       ['status', { uuid: ['a', 'b'] }],
       ['add', { all: true, uuid: ['a'] }],
-      ['list', { ids: ['a'] }],
+      ['list', { state: 'nonsense' }],
+      ['history', { json: true, csv: true }],
+      ['history', { since: 'yesterday' }],
+      ['add', { uuid: 'one', name: '=cmd' }],
       ['rename', { ids: ['a'] }],
       ['update', { all: true, targetport: 9002 }],
       ['showruntimepolicy', {}],

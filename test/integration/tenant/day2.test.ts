@@ -1,9 +1,11 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { parseCrl } from '../../../src/core/pki/crl.ts'
 import { refusalHint } from '../../../src/roles/agent/registration/register-agent.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import type { TenantEvent } from '../../../src/roles/tenant/events.ts'
+import { runFleetCommand } from '../../../src/roles/tenant/fleet/fleet-command.ts'
 import { runTenantCommand, type TenantResult } from '../../../src/roles/tenant/run-command.ts'
 import { withTenant } from '../../../src/roles/tenant/start.ts'
 import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
@@ -62,6 +64,11 @@ async function enrolled(id: string, options: Partial<TenantOptions> = {}, ek?: S
   await run('add', { agentId: id, tpmPolicy: JSON.stringify({ 15: [zero] }), ...options })
   return one
 }
+const secretText = (name: string, text: string) => {
+  const file = path.join(bed.home.dir, name)
+  fs.writeFileSync(file, text)
+  return file
+}
 const secret = (name: string) => {
   const file = path.join(bed.home.dir, name)
   fs.writeFileSync(file, name)
@@ -103,6 +110,14 @@ describe('revoke: a machine is stolen', () => {
     await enrolled('cert-stolen', { cert: 'default', wait: false })
     expect((await run('revoke', { agentId: 'cert-stolen' })).summary).toMatch(/certificate \d+ is revoked/)
     await until('told', () => peer.notices.find(({ agent_id }) => agent_id === 'cert-stolen'))
+  })
+
+  test('a certificate that is not the one here under its name is said to be good still', async () => {
+    const { machine } = await enrolled('cert-other', { cert: 'default', wait: false })
+    await bed.admin.request('PUT', '/v2.6/agents/cert-other', { body: { metadata: '{"cert_serial": 4711, "subject": "CN=cert-other"}' } })
+    expect((await run('revoke', { agentId: 'cert-other' })).summary).toMatch(/certificate \d+ is revoked, certificate 4711 is NOT/)
+    expect(warnings().join()).toContain('keylime ca revoke --serial 4711')
+    expect(machine.received.length).toBeLessThanOrEqual(1)
   })
 
   test('a registration that was asked for before, under another id of the same TPM, is refused when it answers', async () => {
@@ -160,6 +175,18 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(before.machine.received).toEqual([])
   })
 
+  test('a key share that the old machine has not taken goes to no other TPM, however the operator goes on', async () => {
+    const before = await registered('half-way')
+    await run('add', { agentId: 'half-way', tpmPolicy: JSON.stringify({ 15: ['1'.repeat(64)] }), file: secret('half'), wait: false })
+    await bed.inState('half-way', 9)
+    await run('replace', { agentId: 'half-way', wait: false })
+    const other = await bed.machine()
+    expect(await registerMachine(registrar.port, 'half-way', { machine: other, ek: softwareEk() })).toMatchObject({ status: 200 })
+    await run('update', { agentId: 'half-way', tpmPolicy: JSON.stringify({ 15: [zero] }), cvTargetHost: '127.0.0.1' })
+    await until('rounds', async () => (await bed.status('half-way')).attestation_count > 3)
+    expect([...other.received, ...before.machine.received]).toEqual([])
+  })
+
   test('the hints for the other refusals differ', async () => {
     await registered('has-this-tpm', softwareEk())
     const one = await registered('first-id')
@@ -198,6 +225,26 @@ describe('rename: the same machine under another id', () => {
     expect(await bed.status('old-name')).toEqual({})
   })
 
+  test('its certificate of the old id is told of, and ends when it gets another', async () => {
+    const before = await enrolled('named-a', { cert: 'default', wait: false })
+    const serialOf = async (id: string) => (JSON.parse((await bed.status(id)).meta_data) as { cert_serial: number }).cert_serial
+    const serial = await serialOf('named-a')
+    const rename = async (from: string, to: string, options: Partial<TenantOptions>) => {
+      const machine = await bed.machine()
+      const renaming = run('rename', { agentId: from, newId: to, waitScript: false, ...options })
+      await until('free', async () => (await registerMachine(registrar.port, to, { machine, ek: before.ek })).status === 200)
+      await renaming
+    }
+    await rename('named-a', 'named-b', {})
+    expect(warnings().join()).toContain(`its certificate ${serial} is of the old id and good still`)
+    await run('update', { agentId: 'named-b', cert: 'default', wait: false })
+    const second = await serialOf('named-b')
+    await rename('named-b', 'named-c', { cert: 'default' })
+    const revoked = parseCrl(fs.readFileSync(path.join(bed.home.dir, 'ca/cacrl.der'))).revoked.map((entry) => entry.serial)
+    expect(revoked).toContain(BigInt(second))
+    expect(revoked).not.toContain(BigInt(await serialOf('named-c')))
+  })
+
   test('another TPM under the new id is not it; one that is taken is refused before anything changes', async () => {
     await enrolled('was-a')
     await enrolled('was-b')
@@ -234,5 +281,28 @@ describe('the beginning of an id', () => {
       await expect(run(command, { agentId: 'twin' })).rejects.toMatchObject({
         message: expect.stringContaining('is the beginning of 2 ids'),
       })
+  })
+
+  test('a whole id that was revoked is no beginning of another, so that the same command goes on where it stopped', async () => {
+    await enrolled('web1')
+    await enrolled('web10')
+    await run('revoke', { agentId: 'web1' })
+    for (const command of ['revoke', 'forget'] as const) {
+      expect((await run(command, { agentId: 'web1', yes: true })).summary).toContain(`agent web1 is `)
+      expect(await bed.status('web10')).toMatchObject({ operational_state: 3 })
+    }
+  })
+
+  test('is not asked about with --yes only where a person can have looked: of what is not there nothing else is meant in a list', async () => {
+    await enrolled('db10')
+    const list = secretText('machines.csv', 'address,id\n,db1\n')
+    const face = { terminal: { line: () => undefined } as never, json: true, quiet: true }
+    const selection = { ids: [], hosts: [], all: false, policy: undefined, state: undefined, from: list }
+    const fleet = { selection, parallel: 1, dryRun: false, resume: undefined }
+    const options: TenantOptions = { command: 'delete', wait: true, timeoutSeconds: 8, yes: true }
+    await withTenant({ options, settings: loadTenantSettings(bed.home.env), report: () => undefined }, (context) =>
+      runFleetCommand(context, 'delete', fleet, face),
+    )
+    expect(await bed.status('db10')).toMatchObject({ operational_state: 3 })
   })
 })

@@ -128,6 +128,16 @@ test('an address names a machine as a whole id does, also for a word that takes 
   expect(await world.run('cvlist')).toMatchObject({ ids: expect.not.arrayContaining(['by-address']) })
 })
 
+test('a machine that calls itself as a member of every object is seen, counted and chosen as any other', async () => {
+  for (const id of ['constructor', '__proto__', 'toString']) await world.machine(id)
+  expect(await world.run('list')).toMatchObject({ notEnrolled: expect.arrayContaining(['constructor', '__proto__', 'toString']) })
+  expect(results(await fleet('add', { ids: ['constructor', '__proto__'] }))).toEqual({ constructor: 'done', ['__proto__']: 'done' })
+  expect(Object.keys(((await world.run('bulkinfo')) as { agents: object }).agents)).toEqual(
+    expect.arrayContaining(['constructor', '__proto__']),
+  )
+  expect(results(await fleet('forget', { state: 'registered' }))).toMatchObject({ toString: 'done' })
+})
+
 test('a registrar of upstream keeps no marks: the machine is deleted there, and the operator is told', async () => {
   await world.machine('u-1')
   await world.run('add', { agentId: 'u-1' })

@@ -3,6 +3,7 @@ import type { ImaLog } from '../../../io/files/ima-log.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AkKind } from '../../../io/tpm/ak.ts'
 import type { AttestationKeys } from '../../../io/tpm/attestation-keys.ts'
+import type { FollowAuthority } from '../authorities/followed-authorities.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
@@ -21,5 +22,7 @@ export interface AgentContext {
   bootTime: number | null
   payloads: PayloadReceiver
   inbox: RevocationInbox
+  /** Null when the configuration forbids it, and without TLS. */
+  followAuthority: FollowAuthority | null
   logger: Logger
 }

@@ -1,9 +1,10 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto'
 import fs from 'node:fs'
 import { KeylimeError } from '../../../core/errors.ts'
+import { isDue } from '../../../core/pki/certificate-dates.ts'
 import { hostName, makeSelfSigned } from '../../../core/pki/issue.ts'
 import { privateKeyPem } from '../../../core/pki/keys.ts'
-import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { replaceFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readKeyFile } from '../../../io/files/key-file.ts'
 import { readFileSync } from '../../../io/files/read-file.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -29,11 +30,12 @@ export interface ServerCertificate {
 }
 
 const DAY = 86_400_000
-const LIFE_DAYS = 365
-const RENEW_DAYS = 30
+/** Whoever believes it pins it, and nothing is won by an early end; upstream's verifiers refuse it from its end on until the machine is updated. */
+const LIFE_DAYS = 3650
+const WARN_DAYS = 30
 
 /**
- * The agent's TLS key (P-256) and self-signed certificate. Made when missing, of another key or id, or within 30 days of its end; then registered anew. A
+ * The agent's TLS key (P-256) and self-signed certificate. Made when missing, of another key or id, or past two thirds of its life, for the key that it has; then registered anew. A
  * certificate that the configuration names, or that somebody else signed, is the operator's: it is used as it is, or refused.
  * @throws KeylimeError `config_invalid` for one of the operator's that cannot be used.
  */
@@ -54,7 +56,7 @@ export async function openServerCertificate(request: ServerCertificateRequest): 
     notAfter: request.now + LIFE_DAYS * DAY,
     alternativeNames: [hostName(request.contactIp)],
   })
-  await writeFileAtomic(request.certFile, certificate.pem, 0o644)
+  await replaceFileAtomic(request.certFile, certificate.pem, 0o644)
   return { certPem: certificate.pem, keyPem }
 }
 
@@ -81,7 +83,7 @@ function isOperators(certificate: X509Certificate, { isNamed }: Pick<ServerCerti
 
 function operators(certificate: X509Certificate, keyPem: string, { certFile, now, logger }: ServerCertificateRequest): ServerCertificate {
   const end = certificate.validToDate
-  if (end.getTime() - now < RENEW_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: it is yours to renew`)
+  if (end.getTime() - now < WARN_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: it is yours to renew`)
   return { certPem: certificate.toString(), keyPem }
 }
 
@@ -105,7 +107,8 @@ function renewalReason(certificate: X509Certificate, key: KeyObject, { agentId, 
   if (!certificate.checkPrivateKey(key)) return 'it belongs to another key'
   if (certificate.subject !== `CN=${agentId}` && !certificate.subject.split('\n').includes(`CN=${agentId}`))
     return 'the agent has another id'
-  if (certificate.validToDate.getTime() - now < RENEW_DAYS * DAY) return `it ends on ${certificate.validToDate.toISOString()}`
+  const dates = { notBefore: certificate.validFromDate.getTime(), notAfter: certificate.validToDate.getTime() }
+  if (isDue(dates, now)) return `it ends on ${certificate.validToDate.toISOString()}`
   if (certificate.validFromDate.getTime() > now)
     return `it begins on ${certificate.validFromDate.toISOString()}: the clock was ahead when it was made`
   return undefined

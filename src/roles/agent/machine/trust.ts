@@ -1,9 +1,12 @@
+import { parseCertificates } from '../../../core/pki/certificate.ts'
+import type { Certificate } from '../../../core/pki/types.ts'
 import { systemClock } from '../../../io/clock.ts'
-import { certificateDates, checkDates, type FoundDates } from '../../../io/files/identity-dates.ts'
+import { certificateDates, checkDates, type FileDates, type FoundDates } from '../../../io/files/identity-dates.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
 import { type ClientCheck, openClientCheck } from '../../../io/http/client-check.ts'
 import { type Logger, warningsInto } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
+import { type FollowedState as Followed, readFollowed, withoutDropped } from '../authorities/followed-authorities.ts'
 
 /** Whom the agent believes. */
 export interface Trust {
@@ -15,18 +18,27 @@ export interface Trust {
 
 /** Reads them all. While the agent is root still: a copied file often can be read by root alone. @throws KeylimeError `config_invalid`. */
 export function readTrust({ values, paths }: AgentSettings, logger: Logger): Trust {
+  const followed = readFollowed(paths.followed)
   return {
-    clients: values.enable_agent_mtls ? clientsOf(paths, logger) : null,
-    registrar: values.registrar_tls_enabled ? [readTrusted(paths.registrarCa, 'registrar_tls_ca_cert')] : [],
+    clients: values.enable_agent_mtls ? clientsOf(paths, followed, logger) : null,
+    registrar: values.registrar_tls_enabled
+      ? [withoutDropped(readTrusted(paths.registrarCa, 'registrar_tls_ca_cert'), followed), ...followed.added].filter((pem) => pem !== '')
+      : [],
   }
 }
 
-function clientsOf(paths: AgentSettings['paths'], logger: Logger): NonNullable<Trust['clients']> {
-  const trusted = paths.trustedClientCa.map((file) => ({ file, pem: readTrusted(file, 'trusted_client_ca') }))
-  const revocationLists = paths.trustedClientCrl
-  const check = openClientCheck({ trusted, revocationLists, authorized: [{ kind: 'default' }], now: systemClock.now, logger })
+function clientsOf(paths: AgentSettings['paths'], followed: Followed, logger: Logger): NonNullable<Trust['clients']> {
+  const files = paths.trustedClientCa.map((file) => ({ file, pem: readTrusted(file, 'trusted_client_ca') }))
+  const added = followed.added.map((pem) => ({ file: paths.followed, pem }))
+  const named = files.map(({ file, pem }) => ({ file, pem: followed.dropped.length > 0 ? withoutDropped(pem, followed) : pem }))
+  const trusted = [...named.filter(({ pem }) => pem !== '' || added.length === 0), ...added]
+  const options = { trusted, listsOf: [...files, ...added], revocationLists: paths.trustedClientCrl }
+  const check = openClientCheck({ ...options, authorized: [{ kind: 'default' }], now: systemClock.now, logger })
   return { ca: trusted.map(({ pem }) => pem), check }
 }
+
+/** All authorities whose operators may call now. */
+export const believedAuthorities = ({ clients }: Trust): Certificate[] => clients?.ca.flatMap(parseCertificates) ?? []
 
 const readTrusted = (file: string, option: string) =>
   readTextSync(file, {
@@ -38,14 +50,17 @@ const readTrusted = (file: string, option: string) =>
 /** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */
 export function checkTrust(settings: AgentSettings, found: FoundDates): void {
   readTrust(settings, warningsInto(found.warnings))
-  const { values, paths } = settings
-  const used = [
+  checkDates(trustDates(settings, systemClock.now()), found)
+}
+
+/** Files with CAs that the agent believes, and the option of each. */
+export function trustedFiles({ values, paths }: AgentSettings): { option: string; file: string }[] {
+  return [
     ...(values.enable_agent_mtls ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
     ...(values.registrar_tls_enabled ? [{ option: 'registrar_tls_ca_cert', file: paths.registrarCa }] : []),
   ]
-  const now = systemClock.now()
-  checkDates(
-    used.flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now)),
-    found,
-  )
 }
+
+/** What is to be said of their dates. @throws KeylimeError `config_invalid` for one that cannot be read. */
+export const trustDates = (settings: AgentSettings, now: number): FileDates[] =>
+  trustedFiles(settings).flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now))

@@ -3,7 +3,7 @@ import path from 'node:path'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { leastAge, parseMetaData } from '../../../core/revocation/message.ts'
-import { type VerifiedRevocation, verifyNotice } from '../../../core/revocation/signature.ts'
+import { type NotifierKeys, type VerifiedRevocation, verifyNotice } from '../../../core/revocation/signature.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { clearRooms } from './action-room.ts'
@@ -11,7 +11,7 @@ import { type Action, findActions } from './find-action.ts'
 import { HandledMessages } from './handled-messages.ts'
 import type { KnownNotifiers } from './known-notifiers.ts'
 import { NoticeOutcomes } from './notice-outcomes.ts'
-import type { RevocationInbox } from './revocation-inbox.ts'
+import type { Acceptance, ReceivedRevocation, RevocationInbox } from './revocation-inbox.ts'
 import { type ActionSurroundings, runAction } from './run-action.ts'
 import { WaitingMessages } from './waiting-messages.ts'
 
@@ -32,6 +32,11 @@ export interface RevocationWorkerOptions {
   logger: Logger
 }
 
+interface Begun {
+  since: number | null
+  readonly ran: Set<string>
+}
+
 const RETRY = { everyMs: 10_000, forMs: 3_600_000 }
 
 /**
@@ -46,44 +51,68 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   const queue = createSerialQueue()
   let closed = false
   let retry: NodeJS.Timeout | undefined
-  /** Of the first message: since when it waits for room, and which of its actions ran already. */
-  let begun: { digest: string; since: number | null; ran: Set<string> } | null = null
+  /** Messages whose actions began: since when they wait for room, and which of their actions ran already. */
+  const begun = new Map<string, Begun>()
 
   const work = () => void queue.run(drain)
 
+  /** One after another; what waits for a key keeps nothing else waiting: anybody on the way of ZeroMQ can send what no key ever fits. */
   async function drain(): Promise<void> {
-    for (let received = waiting.first(); received && !closed; received = waiting.first()) {
-      const digest = digestOf(received.msg)
-      try {
-        const verified = verifyNotice(options.notifiers.keys(), received)
-        if (!verified) {
-          logger.info('a revocation waits until a payload brings the certificate of its sender', { waiting: waiting.length })
-          return
-        }
-        const reason = await handle(verified)
-        outcomes.set(digest, reason === null ? 'acted' : 'failed', reason)
-      } catch (error) {
-        const waits = isNoRoom(error) && mayWait()
-        const reason = causeChain(error).join(': ')
-        logger.warn(`a revocation ${waits ? 'waits' : 'was not acted upon'}: ${reason}`)
-        if (waits) return
-        outcomes.set(digest, isNoRoom(error) ? 'failed' : 'refused', reason)
-      }
-      begun = null
-      waiting.dropFirst()
+    let keyless = 0
+    for (const received of waiting.all()) {
+      if (closed) return
+      const result = await judge(received)
+      if (result === 'no room') return
+      if (result === 'no key') keyless++
+      else waiting.drop(received)
     }
+    if (keyless > 0) logger.info('revocations wait until a payload brings the certificate of their sender', { waiting: keyless })
   }
 
-  /** Sets the next try. False when the first message has waited long enough: it must not keep the others from being acted upon for ever. */
-  function mayWait(): boolean {
+  async function judge(received: ReceivedRevocation): Promise<'done' | 'no key' | 'no room'> {
+    const digest = digestOf(received.msg)
+    try {
+      const verified = verifyNotice(options.notifiers.keys(), received)
+      if (!verified) return 'no key'
+      const isCopy = handled.has(digest) && outcomes.get(digest)?.outcome === 'failed'
+      const reason = await handle(verified)
+      if (!isCopy) outcomes.set(digest, reason === null ? 'acted' : 'failed', reason)
+    } catch (error) {
+      const waits = isNoRoom(error) && mayWait(digest)
+      const reason = causeChain(error).join(': ')
+      logger.warn(`a revocation ${waits ? 'waits' : 'was not acted upon'}: ${reason}`)
+      if (waits) return 'no room'
+      if (isNoRoom(error) || !handled.has(digest)) outcomes.set(digest, isNoRoom(error) ? 'failed' : 'refused', reason) // a forged copy changes nothing
+    }
+    begun.delete(digest)
+    return 'done'
+  }
+
+  /** Sets the next try. False when the message has waited long enough: it must not keep the others from being acted upon for ever. */
+  function mayWait(digest: string): boolean {
     const { everyMs, forMs } = options.retry ?? RETRY
-    if (!begun) return false
-    begun.since ??= performance.now()
-    if (performance.now() - begun.since > forMs) return false
+    const its = begun.get(digest)
+    if (!its) return false
+    its.since ??= performance.now()
+    if (performance.now() - its.since > forMs) return false
     clearTimeout(retry)
     if (!closed) retry = setTimeout(work, everyMs)
     return true
   }
+
+  /** Where a signed notice finds no room, the oldest of those that no key fits makes some: who can sign nothing must not fill the queue. */
+  function accept(received: ReceivedRevocation): Acceptance {
+    const acceptance = waiting.add(received)
+    if (acceptance !== 'full' || !waiting.isFull || !isSigned(received)) return acceptance
+    const keys = options.notifiers.keys()
+    const keyless = waiting.all().find((other) => fits(keys, other) === null)
+    if (!keyless) return acceptance
+    waiting.drop(keyless)
+    outcomes.set(digestOf(keyless.msg), 'failed', 'the queue was full, and no key fitted it')
+    return waiting.add(received)
+  }
+
+  const isSigned = (received: ReceivedRevocation) => fits(options.notifiers.keys(), received) === true
 
   /** @returns why not all of its actions could be done; null when all were. */
   async function handle(revocation: VerifiedRevocation): Promise<string | null> {
@@ -107,8 +136,9 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     const { actions, missing } = chooseActions()
     logger.warn(`agent ${message.agent_id} was revoked: ${message.event_id ?? 'no reason given'}`, { actions: actions.map((a) => a.name) })
     for (const name of missing) logger.error(`revocation action ${name} is listed, but there is no such file`)
-    if (begun?.digest !== digest) begun = { digest, since: null, ran: new Set() }
-    const failed = [...missing, ...(await runAll(actions, eventOf(revocation), begun.ran))]
+    const its = begun.get(digest) ?? { since: null, ran: new Set<string>() }
+    begun.set(digest, its)
+    const failed = [...missing, ...(await runAll(actions, eventOf(revocation), its.ran))]
     await handled.add(digest)
     return failed.length > 0 ? `actions that failed: ${failed.join(', ')}` : null
   }
@@ -144,7 +174,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   if (waiting.length > 0) work()
   return {
     accept(received) {
-      const acceptance = closed ? 'full' : waiting.add(received)
+      const acceptance = closed ? 'full' : accept(received)
       if (acceptance !== 'taken') return acceptance
       const digest = digestOf(received.msg)
       if (outcomes.get(digest)?.outcome === 'refused') outcomes.set(digest, 'waiting') // the key that it lacked may have come
@@ -166,6 +196,15 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
       clearTimeout(retry)
       await queue.idle()
     },
+  }
+}
+
+/** Whether a signature holds; null when the key that might fit has not come. */
+function fits(keys: NotifierKeys, received: ReceivedRevocation): boolean | null {
+  try {
+    return verifyNotice(keys, received) === null ? null : true
+  } catch {
+    return false
   }
 }
 

@@ -23,7 +23,7 @@ export class WaitingMessages {
   }
 
   add(received: ReceivedRevocation): Acceptance {
-    if (this.#list.some((other) => other.msg === received.msg && other.signature === received.signature)) return 'taken'
+    if (this.#list.some((other) => isSame(other, received))) return 'taken'
     if (received.msg.length + received.signature.length + (received.verifierSignature?.length ?? 0) > MAX_CHARACTERS) return 'too_long'
     if (this.#list.length >= CAPACITY) return 'full'
     this.#list.push(received)
@@ -32,17 +32,25 @@ export class WaitingMessages {
     return 'full'
   }
 
+  /** In number: the disk has no part in it. */
+  get isFull(): boolean {
+    return this.#list.length >= CAPACITY
+  }
+
   has(fits: (msg: string) => boolean): boolean {
     return this.#list.some(({ msg }) => fits(msg))
   }
 
-  first(): ReceivedRevocation | undefined {
-    return this.#list[0]
+  /** As they came. */
+  all(): readonly ReceivedRevocation[] {
+    return [...this.#list]
   }
 
   /** Where that cannot be written, the message is met again after a restart, and known to be handled. */
-  dropFirst(): void {
-    this.#list.shift()
+  drop(received: ReceivedRevocation): void {
+    const at = this.#list.indexOf(received)
+    if (at < 0) return
+    this.#list.splice(at, 1)
     this.#write()
   }
 
@@ -58,6 +66,10 @@ export class WaitingMessages {
     }
   }
 }
+
+/** With every signature: somebody on the way may have taken one away, and what comes whole must not count as told already. */
+const isSame = (one: ReceivedRevocation, other: ReceivedRevocation): boolean =>
+  one.msg === other.msg && one.signature === other.signature && one.verifierSignature === other.verifierSignature
 
 function readList(file: string): ReceivedRevocation[] {
   try {

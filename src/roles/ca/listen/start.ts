@@ -1,12 +1,15 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { CaAccess } from '../../../authority/ca-access.ts'
+import { endingCertificates } from '../../../authority/ending-certificates.ts'
 import { keepCrlRight } from '../../../authority/keep-crl-right.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
 import { watchAuthority } from '../../../authority/watch-authority.ts'
 import { API_VERSIONS } from '../../../core/api/versions.ts'
+import { causeChain } from '../../../core/errors.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { type CertificateUpkeep, keepCertificates } from '../../../io/service/certificate-upkeep.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { listenerTls } from './listener-tls.ts'
@@ -35,6 +38,7 @@ const BODY_ROOM = { anonymous: 8 * MAX_NOTIFICATION_BYTES, certified: 8 * MAX_NO
 const CRL_CHECK_MS = 60_000
 const RETRY_MS = 5_000
 const LOOK_MS = 1_000
+const DAY_MS = 86_400_000
 
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
 export async function startListener({ access, config, notifier, logger }: ListenRequest): Promise<RunningListener> {
@@ -45,6 +49,7 @@ export async function startListener({ access, config, notifier, logger }: Listen
   const inbox = createRevocationInbox({ access, watch, notifierFile, logger })
   const context: ListenerContext = { watch, inbox, logger, certificate: certificate.pem, now: access.now }
   await keepCrlRight({ access, watch, logger })
+  await tellEnding(access, logger)
   const options = { host: values.listen_ip, versions: API_VERSIONS, bodyRoomBytes: BODY_ROOM, logger }
   const { revocation_notification_ip: host, revocation_notification_port: zeromqPort } = values
   const zeromq = host === '' ? null : await listenOverZeromq({ host, port: zeromqPort, inbox, maxBytes: MAX_NOTIFICATION_BYTES, logger })
@@ -61,23 +66,28 @@ export async function startListener({ access, config, notifier, logger }: Listen
     setInterval(() => void keyStore.look(), LOOK_MS).unref(),
     setInterval(() => void keepCrlRight({ access, watch, logger }), CRL_CHECK_MS).unref(),
     setInterval(() => void inbox.retry(), RETRY_MS).unref(),
+    setInterval(() => void tellEnding(access, logger), DAY_MS).unref(),
   ]
   logger.info(`authority ${access.directory} serves its revocation list and OCSP on http://${values.listen_ip}:${plain.port}`)
   return {
     port: plain.port,
-    tlsPort: secure?.port ?? 0,
+    tlsPort: secure?.listening.port ?? 0,
     async reload() {
-      secure?.renewTls(await listenerTls(config, context))
-      return secure
-        ? 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
-        : 'there is no listen_tls_port, so there is nothing to read again'
+      return secure ? secure.upkeep.reload() : 'there is no listen_tls_port, so there is nothing to read again'
     },
     async stop() {
       for (const timer of timers) clearInterval(timer)
-      await Promise.all([plain.close(), secure?.close(), zeromq?.close()])
+      secure?.upkeep.stop()
+      await Promise.all([plain.close(), secure?.listening.close(), zeromq?.close()])
       await inbox.retry()
     },
   }
+}
+
+/** Once a day: of the authority itself, and of what machines have of it. */
+async function tellEnding({ directory, now }: CaAccess, logger: Logger): Promise<void> {
+  const texts = await endingCertificates(directory, now()).catch((error) => causeChain(error))
+  for (const text of texts) logger.warn(text)
 }
 
 /** `listen_tls_port`: revocations only, from clients of the installation's CA. */
@@ -85,11 +95,20 @@ async function serveTls(
   context: ListenerContext,
   config: CaConfig,
   options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
-): Promise<Listening | undefined> {
+): Promise<{ listening: Listening; upkeep: CertificateUpkeep } | undefined> {
   const { listen_tls_port: port } = config.values
   if (port === 0) return undefined
   const routes = revocationRoutes(context, 'admin')
-  return serve({ ...options, port, tls: await listenerTls(config, context), routes })
+  let tls = await listenerTls(config, context)
+  const listening = await serve({ ...options, port, tls: tls.server, routes })
+  const reload = async () => {
+    const fresh = await listenerTls(config, context)
+    listening.renewTls(fresh.server)
+    tls = fresh
+    return 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
+  }
+  const duties = { files: () => tls.files, reload, dates: () => tls.dates() }
+  return { listening, upkeep: keepCertificates(duties, { clock: context, logger: context.logger }) }
 }
 
 function notifierPath(directory: string, given: string | undefined): string {

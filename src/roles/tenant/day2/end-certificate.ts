@@ -6,9 +6,12 @@ import { readText } from '../../../io/files/read-file.ts'
 import { authorityDirectory, openMachineAuthority } from '../enrol/machine-authority.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
-/** What became of a machine's certificate. `elsewhere`: it has one, but not of an authority that is here. */
+/**
+ * What became of a machine's certificate. `elsewhere`: it has one, but not of an authority that is here. `other`: the serial that the verifier knows, where that
+ * is not the one of the certificate that is here under its name.
+ */
 export type EndedCertificate =
-  | { kind: 'revoked'; serial: bigint; isNew: boolean }
+  | { kind: 'revoked'; serial: bigint; isNew: boolean; other: string | null }
   | { kind: 'none' }
   | { kind: 'elsewhere'; serial: string }
 
@@ -27,20 +30,23 @@ export async function endCertificate(
   const ended = await context.authorityQueue.run(async () =>
     revokeCertificate(await openMachineAuthority(context, directory), { name: agentId }, reason),
   )
-  return { kind: 'revoked', ...ended }
+  return { kind: 'revoked', ...ended, other: serial === ended.serial.toString() ? null : serial }
 }
 
 export function certificateText(ended: EndedCertificate): string {
   if (ended.kind === 'none') return 'it had no certificate'
-  if (ended.kind === 'revoked') return `certificate ${ended.serial} is revoked${ended.isNew ? '' : ' (it was before)'}`
-  return `certificate ${ended.serial} is NOT revoked here`
+  if (ended.kind === 'elsewhere') return `certificate ${ended.serial} is NOT revoked here`
+  const other = ended.other === null ? '' : `, certificate ${ended.other} is NOT`
+  return `certificate ${ended.serial} is revoked${ended.isNew ? '' : ' (it was before)'}${other}`
 }
 
-/** What to do about a certificate of another place; undefined when there is nothing. */
-export const certificateAdvice = (ended: EndedCertificate): string | undefined =>
-  ended.kind === 'elsewhere'
-    ? `its certificate ${ended.serial} is of an authority that is not here: \`keylime ca revoke\` there, or give its directory with --cert. A listening authority revokes by the verifier's notice`
-    : undefined
+/** What to do about a certificate that is good still; undefined when there is none. */
+export function certificateAdvice(ended: EndedCertificate): string | undefined {
+  if (ended.kind === 'elsewhere')
+    return `its certificate ${ended.serial} is of an authority that is not here: \`keylime ca revoke\` there, or give its directory with --cert. A listening authority revokes by the verifier's notice`
+  if (ended.kind === 'none' || ended.other === null) return undefined
+  return `it was enrolled with certificate ${ended.other}, an earlier one or one of another authority, and that is good still: \`keylime ca revoke --serial ${ended.other}\` where it was issued`
+}
 
 const has = (file: string) =>
   readText(file).then(

@@ -3,10 +3,12 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { isOwnPolicyName } from '../../../core/policy/policy-name.ts'
 import { addAgent, type Enrolled } from '../enrol/add-agent.ts'
 import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
+import { serialOf } from '../enrol/plan-enrolment.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { awaitRegistration } from './await-registration.ts'
 import { chooseAgent } from './choose-agent.ts'
+import { certificateAdvice, endCertificate } from './end-certificate.ts'
 
 /**
  * `rename`: the same machine under another id. Ids are bound to TPM, certificate and delivery, so the machine registers anew; it counts as the same only when its
@@ -33,7 +35,19 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
     })
   const enrolled = await addAgent({ ...context, options: { ...options, ...demands, agentId: newId, exactId: true } }, 'add')
   if (known) await deleteFromVerifier(context, oldId)
+  await endOldCertificate(context, oldId, known ? serialOf(known) : null)
   return { agentId: newId, enrolled }
+}
+
+/** With another certificate the one of the old id is superseded: no failure and no `revoke` of the new id would reach it. */
+async function endOldCertificate(context: TenantContext, oldId: string, serial: string | null): Promise<void> {
+  const { options, report } = context
+  const advice = options.cert
+    ? certificateAdvice(await endCertificate(context, oldId, { serial, reason: 'superseded' }))
+    : serial === null
+      ? undefined
+      : `its certificate ${serial} is of the old id and good still, and no failure of ${options.newId} revokes it: \`keylime ca revoke -n ${oldId}\`, and give it another with --cert`
+  if (advice) report({ type: 'warning', text: advice })
 }
 
 /** What the old enrolment demands, as options of `add`. @throws KeylimeError `refused` for a policy that has no name of its own and cannot be taken along. */

@@ -46,7 +46,7 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
-  const status = proved && options.wait ? await waitForVerdict(context, agentId, payload !== undefined) : undefined
+  const status = proved && options.wait ? await waitForVerdict(context, agentId, { hasKey: payload !== undefined }) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }
   await proveKey(context, proved.agent, agentId, payload.k)

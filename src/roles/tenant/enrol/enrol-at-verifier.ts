@@ -1,6 +1,8 @@
+import { labelsOf, parseMachineName, readMetaData } from '../../../core/api/enrolment-metadata.ts'
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
 import type { Payload } from './collect-payload.ts'
 import { deleteFromVerifier } from './delete-from-verifier.ts'
 import type { JudgedMachine } from './judge-registered.ts'
@@ -44,7 +46,7 @@ async function updated(context: TenantContext, enrolling: Enrolling): Promise<st
   if (!plan.known) return undefined
   const request = plan.update && {
     ...plan.update,
-    ...deliveryOf(enrolling, 'update'),
+    ...deliveryOf(context.options, enrolling, 'update'),
     ...(context.options.takesOver && !enrolling.payload ? { v: null } : {}),
   }
   const warnings = request ? await context.verifier.update(agentId, request) : undefined
@@ -52,8 +54,8 @@ async function updated(context: TenantContext, enrolling: Enrolling): Promise<st
   return warnings
 }
 
-async function added({ verifier }: TenantContext, enrolling: Enrolling, tries: number): Promise<string[]> {
-  const request: EnrolmentRequest = { ...enrolling.plan.request, ...deliveryOf(enrolling, 'add') }
+async function added({ verifier, options }: TenantContext, enrolling: Enrolling, tries: number): Promise<string[]> {
+  const request: EnrolmentRequest = { ...enrolling.plan.request, ...deliveryOf(options, enrolling, 'add') }
   return verifier.enrol(enrolling.agentId, request).catch((error) => {
     if (tries > 1 && isKeylimeError(error) && error.code === 'already_exists') return [] // an earlier try whose answer was lost
     throw error
@@ -63,13 +65,36 @@ async function added({ verifier }: TenantContext, enrolling: Enrolling, tries: n
 type Delivery = Pick<EnrolmentUpdate, 'v' | 'metadata' | 'revocation_key'> & { supported_version?: string }
 
 /** What comes with a payload. Without one, the key and the certificate of the one before stay; without a certificate, its certificate does. */
-function deliveryOf({ payload, version }: Enrolling, mode: 'add' | 'update'): Delivery {
+function deliveryOf(options: TenantOptions, enrolling: Enrolling, mode: 'add' | 'update'): Delivery {
+  const { payload, version } = enrolling
   const certificate = payload && (mode === 'add' || payload.revocationKey !== '')
+  const metadata = metaDataOf(options, enrolling, certificate ? payload.metadata : undefined)
   return {
     ...(version ? { supported_version: version } : {}),
     ...(payload ? { v: payload.v.toString('base64') } : {}),
-    ...(certificate ? { metadata: payload.metadata, revocation_key: payload.revocationKey } : {}),
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(certificate ? { revocation_key: payload.revocationKey } : {}),
   }
+}
+
+/** Labels of ours stand beside what belongs to the certificate. @param given of a certificate that comes along. @returns undefined when it stays as it is. */
+function metaDataOf({ name, counts }: TenantOptions, { plan, payload }: Enrolling, given: string | undefined): string | undefined {
+  const before = readMetaData(plan.known?.meta_data)
+  const labels = labelsOf(before)
+  const named = name === undefined ? labels.name : name === '' ? null : parseMachineName(name)
+  const generation = labels.payloadGeneration + (payload && counts ? 1 : 0)
+  const {
+    name: _name,
+    payload_generation: _generation,
+    ...certificate
+  } = readMetaData(given ?? (plan.update ? (plan.update.metadata ?? before) : {}))
+  const isSame = plan.update ? named === labels.name && generation === labels.payloadGeneration : named === null && generation === 0
+  if (given === undefined && plan.update?.metadata === undefined && isSame) return undefined
+  return JSON.stringify({
+    ...certificate,
+    ...(named === null ? {} : { name: named }),
+    ...(generation > 0 ? { payload_generation: generation } : {}),
+  })
 }
 
 export function alreadyThere(agentId: string): KeylimeError {

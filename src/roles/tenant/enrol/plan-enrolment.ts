@@ -1,4 +1,5 @@
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { readMetaData } from '../../../core/api/enrolment-metadata.ts'
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import {
@@ -86,15 +87,7 @@ const certificateOf = (status: AgentStatus) => {
 
 /** The serial of the certificate that the verifier names when the machine fails; null for none. */
 export function serialOf({ meta_data: given }: AgentStatus): string | null {
-  let data: unknown = given
-  if (typeof given === 'string') {
-    try {
-      data = JSON.parse(given || '{}')
-    } catch {
-      return null // not of ours: whatever it says, no serial of ours is in it
-    }
-  }
-  const serial = (data as { cert_serial?: unknown } | null | undefined)?.cert_serial
+  const { cert_serial: serial } = readMetaData(given)
   return serial === undefined || serial === null ? null : String(serial)
 }
 

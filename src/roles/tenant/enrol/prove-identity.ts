@@ -29,7 +29,8 @@ export async function proveIdentity(context: TenantContext, target: AgentTarget)
     return { agent, reply: await askQuote(context, agent, registered.aik_tpm) }
   })
   report({ type: 'quote_verified', agentId, host: target.host, port: target.port, reply: proved.reply })
-  if ((registered.regcount ?? 1) > 1)
+  if (context.options.replaces && (registered.regcount ?? 1) > 1)
+    // each start counts: only upstream's scripts may wait for the words
     report({
       type: 'warning',
       text: `agent ${agentId} has registered ${registered.regcount} times: usual after reinstalling, otherwise a sign of another agent under this id`,

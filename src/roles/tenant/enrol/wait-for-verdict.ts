@@ -10,19 +10,29 @@ const PAUSES = { firstPauseMs: 15, longestPauseMs: 250 }
 const RETRY_PAUSE_MS = 250
 const { GET_QUOTE, GET_QUOTE_RETRY, FAILED, INVALID_QUOTE, TENANT_FAILED, TERMINATED } = OPERATIONAL_STATE
 
+/** `before`: good verdicts that were there already, for an enrolment that goes on. */
+export interface Waited {
+  readonly hasKey: boolean
+  readonly before?: number
+}
+
 type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
 
 /**
  * Waits until the verifier has judged the agent's first evidence. Returns when it is good and V, if there is one, was released.
  * @throws KeylimeError `attestation_failed` with every failure in words, `unreachable` when the verifier cannot reach the agent, `timeout`.
  */
-export async function waitForVerdict({ verifier, clock, options, report }: Used, agentId: string, hasKey: boolean): Promise<AgentStatus> {
+export async function waitForVerdict(
+  { verifier, clock, options, report }: Used,
+  agentId: string,
+  { hasKey, before = 0 }: Waited,
+): Promise<AgentStatus> {
   report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
   const { timeoutSeconds } = options
   const good = await poll({ clock, timeoutSeconds, ...PAUSES }, async () => {
     const status = await verifier.agent(agentId)
     if (!status) throw new KeylimeError('agent_not_found', `agent ${agentId} was deleted from the verifier while waiting`)
-    if (isGood(status)) return status
+    if (isGood(status, before)) return status
     throwWhenFailed(agentId, status)
     return undefined
   })
@@ -48,9 +58,9 @@ export async function waitUntilKnown(
   throw new KeylimeError('agent_not_found', `the verifier took agent ${agentId} but does not know it`)
 }
 
-function isGood(status: AgentStatus): boolean {
-  const polling = status.operational_state === GET_QUOTE || status.operational_state === GET_QUOTE_RETRY
-  return polling && (status.attestation_count ?? 0) >= 1
+/** A machine that is asked once more may never have answered since: then only a verdict that was not there before counts. */
+function isGood({ operational_state: state, attestation_count: count }: AgentStatus, before: number): boolean {
+  return (state === GET_QUOTE && (count ?? 0) >= 1) || (state === GET_QUOTE_RETRY && (count ?? 0) > before)
 }
 
 function throwWhenFailed(agentId: string, status: AgentStatus): void {

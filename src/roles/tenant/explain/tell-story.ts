@@ -1,5 +1,6 @@
 import { type Explanation, explanation } from '../../../core/api/explanation.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
+import { stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { PolicyChange } from '../../../core/explanation/explain-failure.ts'
 import { smallestChange } from '../../../core/explanation/smallest-change.ts'
@@ -58,14 +59,25 @@ async function askExplanation({ verifier }: Pick<TenantContext, 'verifier'>, age
   const { status, message, results } = response
   if (status === 200 && typeof results === 'object' && results !== null && 'failed_at' in results)
     return parseMessage(explanation, results, 'the verifier’s answer')
-  if (status === 404 && NO_STORY.test(message))
+  if (status === 404 && NO_STORY.test(message)) {
+    await refuseUnreachable(verifier, agentId)
     throw new KeylimeError('not_found', message === 'agent id not found' ? `the verifier does not have agent ${agentId}` : message, {
       hint: `\`keylime tenant status -u ${agentId}\` shows how it is now`,
     })
+  }
   if (status !== 200 && !UNKNOWN_ROUTE.has(status)) expectSuccess(response)
   throw new KeylimeError('unsupported_version', 'this verifier does not keep why a machine failed', {
     hint: 'only `keylime verifier` does; `keylime tenant status` shows what upstream’s says',
   })
+}
+
+/** There is no story of a machine that is off; it has failed nothing. */
+async function refuseUnreachable(verifier: TenantContext['verifier'], agentId: string): Promise<void> {
+  const status = await verifier.agent(agentId)
+  if (status && stateWord(status) === 'unreachable')
+    throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it failed nothing, and proved nothing`, {
+      hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
+    })
 }
 
 const NO_STORY = /^agent id not found$|^nothing was kept of |^agent \S+ has failed no attestation/

@@ -1,5 +1,6 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { checkSelection, type FleetOptions, isFleet, type Selection, stateOf } from '../fleet/selection.ts'
+import type { MachineFilter } from '../list/list-machines.ts'
 import type { TenantCommand, TenantOptions } from '../tenant-options.ts'
 
 type Arguments = Readonly<Record<string, unknown>>
@@ -30,6 +31,7 @@ function selectionOf(argv: Arguments, word: TenantCommand): Selection {
 export function fleetOf(argv: Arguments, word: TenantCommand): FleetOptions | null {
   const selection = selectionOf(argv, word)
   checkSelection(word, selection)
+  if (word === 'list') return null
   const { 'dry-run': dryRun, parallel } = argv
   if (!isFleet(selection) && dryRun !== true && argv['resume'] === undefined) return null
   if (selection.ids.length + selection.hosts.length === 0 && !isFleet(selection))
@@ -41,6 +43,12 @@ export function fleetOf(argv: Arguments, word: TenantCommand): FleetOptions | nu
   if (!Number.isInteger(many) || many < 1 || many > MAX_PARALLEL)
     throw new KeylimeError('usage', `--parallel must be a whole number from 1 to ${MAX_PARALLEL}`)
   return { selection, parallel: many, dryRun: dryRun === true, resume: textOf(argv, 'resume') }
+}
+
+/** Which machines `list` shows. @throws KeylimeError `usage`. */
+export function filterOf(argv: Arguments): MachineFilter {
+  const { ids, hosts, policy, state } = selectionOf(argv, 'list')
+  return { words: [...ids, ...hosts], policy, state, asks: argv['ask'] !== false }
 }
 
 /** The one machine of a word that is not for several. @throws KeylimeError `usage`. */

@@ -8,20 +8,23 @@ const ALWAYS = ['registrarhost', 'registrarport', 'cv', 'cvport', 'timeout', 'js
 const WHICH = ['targethost', 'targetport', 'uuid', 'ids']
 /** Several at once. */
 const MANY = ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume']
+/** `list` shows those that fit. */
+const WHICH_MANY = ['targethost', 'uuid', 'ids', 'policy', 'state']
 const WHERE = ['cv_targethost', 'agent-api-version', 'push-model']
 const PAYLOAD = ['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file', 'wait-script']
 const RUNTIME = ['runtime-policy', 'runtime-policy-name', 'runtime-policy-checksum', 'runtime-policy-sig-key', 'tpm_policy']
 const BOOT = ['mb-policy', 'mb-policy-name']
 /** Whose certificate it is that ends. */
 const AUTHORITY = ['cert', 'password-file']
-const ADD = [...WHICH, ...WHERE, ...PAYLOAD, ...RUNTIME, ...BOOT, 'wait']
+const ADD = [...WHICH, ...WHERE, 'name', ...PAYLOAD, ...RUNTIME, ...BOOT, 'wait']
 
 /** What has an effect with each command, beside the options of every command. */
 const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   add: [...ADD, ...MANY],
   update: [...ADD, ...MANY, 'drop'],
   delete: [...WHICH, ...MANY, 'yes'],
-  list: ['cvid'],
+  list: [...WHICH_MANY, 'cvid', 'csv', 'ask'],
+  history: ['uuid', 'targethost', 'ids', 'since', 'until', 'csv'],
   status: WHICH,
   explain: [...WHICH, 'all', 'patch', 'only', 'judge', 'packages', 'runtime-policy', 'mb-policy', 'tpm_policy'],
   cvstatus: WHICH,

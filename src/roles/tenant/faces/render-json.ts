@@ -1,5 +1,6 @@
 import type { TenantEvent } from '../events.ts'
 import { storyJson } from '../explain/render-story.ts'
+import { machineJson } from '../list/render-machines.ts'
 import type { TenantResult } from '../run-command.ts'
 
 /** One line of JSON an event, for `--json`: `{"event": …}` in snake case. Quotes and keys are left out. */
@@ -21,6 +22,10 @@ export function resultJson(result: TenantResult): string {
       return JSON.stringify({ result: 'agents', where: result.where, ids: result.ids })
     case 'agents':
       return JSON.stringify({ result: 'agents', where: 'verifier', agents: result.agents, not_enrolled: result.notEnrolled })
+    case 'machines': {
+      const { machines, agents, notEnrolled } = result
+      return JSON.stringify({ result: 'agents', where: 'verifier', machines: machines.map(machineJson), agents, not_enrolled: notEnrolled })
+    }
     case 'status':
       return JSON.stringify({
         result: 'status',

@@ -7,10 +7,10 @@ import { isOperationalState, stateText } from '../../../core/attestation/operati
 import { changeText } from '../../../core/policy/demand-changes.ts'
 import { printable } from '../../../core/printable.ts'
 import { alignColumns, byteSize, type Mark, relativeTime, type Terminal } from '../../../io/terminal/terminal.ts'
-import { payloadText } from '../enrol/payload-on-agent.ts'
 import type { TenantEvent } from '../events.ts'
-import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { storyLines } from '../explain/render-story.ts'
+import { type ListLook, machineLines } from '../list/render-machines.ts'
+import { statusLines } from '../list/status-lines.ts'
 import type { TenantResult } from '../run-command.ts'
 
 const WARNING: Mark = { style: 'yellow', text: 'warning:' }
@@ -77,7 +77,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>):
 }
 
 /** The result of a command as text for stdout, lines without a final newline. */
-export function resultLines(result: TenantResult, now: number): string[] {
+export function resultLines(result: TenantResult, look: ListLook): string[] {
+  const { now } = look
   switch (result.type) {
     case 'done':
       return [result.summary]
@@ -85,6 +86,8 @@ export function resultLines(result: TenantResult, now: number): string[] {
       return result.ids.length > 0 ? [...result.ids] : [`no agent is known to the ${result.where}; ${emptyAdvice(result.where)}`]
     case 'agents':
       return agentTable(result, now)
+    case 'machines':
+      return machineLines(result.machines, look)
     case 'status':
       return statusLines(result, now)
     case 'revocations':
@@ -141,30 +144,6 @@ function agentTable({ agents, notEnrolled }: Extract<TenantResult, { type: 'agen
   return rows.length > 0
     ? alignColumns([['AGENT', 'ADDRESS', 'STATE', 'ATTESTED', 'LAST GOOD', 'LAST FAILURE'], ...rows])
     : [`no agent is known to the verifier; ${emptyAdvice('verifier')}`]
-}
-
-/** See `database_put_back` in the verifier's audit log. */
-const WITHHELD = 'withheld, because an older database of the verifier was put back: deliver again with `keylime tenant update`'
-
-function statusLines(result: Extract<TenantResult, { type: 'status' }>, now: number): string[] {
-  const { agentId, registered, status } = result
-  const rows: string[][] = [['agent', agentId]]
-  if (registered) {
-    rows.push(['registrar', `registered${(registered.regcount ?? 1) > 1 ? `, ${registered.regcount} times` : ''}`])
-    rows.push(['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')])
-    rows.push(['EK certificate', registered.ekcert ? 'yes' : 'none'])
-    if (registered.shares_tpm_with) rows.push(['same TPM', `also registered as ${registered.shares_tpm_with.join(', ')}`])
-  }
-  if (!status) return [...alignColumns(rows), ...(registered ? ['verifier        not enrolled'] : [])]
-  rows.push(['verifier', stateName(status)], ['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
-  if (status.v_released !== undefined && status.v_released !== null)
-    rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
-  const payload = 'payload' in result ? payloadText(result.payload) : null
-  if (payload !== null) rows.push(['payload', payload])
-  const lines = alignColumns(rows)
-  if (!status.last_event_id) return lines
-  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
-  return [...lines, 'failures', failuresInShort(status), ...hint]
 }
 
 function policyLines({ answer }: Extract<TenantResult, { type: 'policy' }>): string[] {

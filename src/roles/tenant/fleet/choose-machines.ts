@@ -36,6 +36,9 @@ const COLUMNS = {
 
 type Enrolled = Readonly<Record<string, AgentStatus>>
 
+/** Machines choose their ids: one may be called `constructor`. */
+const statusOf = (enrolled: Enrolled, id: string): AgentStatus | undefined => (Object.hasOwn(enrolled, id) ? enrolled[id] : undefined)
+
 /** The machines that are meant, each with a reason where nothing is to be done. @throws KeylimeError `usage`, `malformed`, `agent_not_found` when there is none. */
 export async function chooseMachines(context: TenantContext, word: FleetWord, selection: Selection): Promise<FleetMachine[]> {
   const enrolled = await context.verifier.agentStatuses(context.options.verifierId ?? '')
@@ -64,7 +67,7 @@ async function listed(file: string): Promise<Named[]> {
     )
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
-    return { name, options }
+    return { name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } } // nobody looks at what a beginning means in a list
   })
 }
 
@@ -90,13 +93,13 @@ interface Question {
 async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
   const registered = await context.registrar.agentIds()
   const ids = [...new Set([...Object.keys(enrolled), ...(reachesRegistered(word, selection) ? registered : [])])].toSorted()
-  const fitting = ids.filter((id) => fits(selection, enrolled[id]))
+  const fitting = ids.filter((id) => fits(selection, statusOf(enrolled, id)))
   if (fitting.length === 0)
     throw new KeylimeError('agent_not_found', 'no machine is meant by that', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },
-    skip: doneAlready(word, agentId, enrolled) ?? notMeant(context.options, { word, selection, status: enrolled[agentId] }),
+    skip: doneAlready(word, agentId, enrolled) ?? notMeant(context.options, { word, selection, status: statusOf(enrolled, agentId) }),
   }))
 }
 
@@ -112,7 +115,7 @@ function fits({ policy, state }: Selection, status: AgentStatus | undefined): bo
 
 /** What an earlier run did is left: the same command goes on where it stopped. */
 function doneAlready(word: FleetWord, agentId: string | undefined, enrolled: Enrolled): string | undefined {
-  const isEnrolled = agentId !== undefined && agentId in enrolled
+  const isEnrolled = agentId !== undefined && statusOf(enrolled, agentId) !== undefined
   return word === 'add' && isEnrolled ? 'enrolled already' : undefined
 }
 

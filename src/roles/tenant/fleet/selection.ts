@@ -46,6 +46,7 @@ export const isFleet = (selection: Selection): boolean =>
 export function checkSelection(word: TenantCommand, selection: Selection): void {
   const { ids, hosts, from } = selection
   if (!isFleetWord(word)) {
+    if (word === 'list') return
     if (isFleet(selection))
       throw new KeylimeError('usage', `\`keylime tenant ${word}\` is for one machine`, {
         hint: `several at once take: ${FLEET_WORDS.join(', ')}`,

@@ -54,12 +54,12 @@ export async function resolveAgentId(servers: Servers, asked: AskedFor): Promise
 }
 
 /**
- * The one rule for beginnings of ids, whatever the word: the only id of registrar and verifier together that begins so. An id that is there is itself, however
- * many others begin with it. @throws KeylimeError `usage` for the beginning of several.
+ * The one rule for beginnings of ids, whatever the word: the only id of registrar and verifier together that begins so. An id that is there, or was revoked, is
+ * itself, however many others begin with it. @throws KeylimeError `usage` for the beginning of several.
  */
 async function wholeId({ registrar, verifier }: Servers, text: string): Promise<string> {
   const known = new Set((await Promise.all([registrar.agentIds(), verifier.agentIds('')])).flat())
-  if (known.has(text)) return text
+  if (known.has(text) || (await isRevoked(registrar, text))) return text
   const fitting = [...known].filter((id) => id.startsWith(text)).toSorted()
   if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
   return fitting[0] ?? text

@@ -1,5 +1,6 @@
 import { agentIds } from '../../../core/api/agent-ids.ts'
 import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
+import { type HistoryPage, historyPage } from '../../../core/api/history.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
 import { type RevokedAtVerifier, revokedAtVerifier } from '../../../core/api/revoked.ts'
@@ -49,6 +50,17 @@ export class VerifierService {
     if (response.status === 200 && parsed.success) return parsed.data.revocations
     throw new KeylimeError('unsupported_version', 'this verifier does not say whom it told of revocations', {
       hint: 'only `keylime verifier` keeps that record; upstream’s does not',
+    })
+  }
+
+  /** A page of what became of the machines. @throws KeylimeError `unsupported_version` for a verifier of upstream, which keeps no history. */
+  async history(query: Record<string, string>): Promise<HistoryPage> {
+    const response = await this.raw('GET', '/history', undefined, query)
+    const parsed = historyPage.safeParse(response.results)
+    if (response.status === 200 && parsed.success) return parsed.data
+    if (response.status === 401 || response.status === 403) expectSuccess(response)
+    throw new KeylimeError('unsupported_version', 'this verifier keeps no history', {
+      hint: 'only `keylime verifier` keeps one; upstream’s does not, nor do older ones of ours',
     })
   }
 

@@ -59,6 +59,7 @@ export function createAgentOpener({
         evidenceStored: 0,
         unstored: null,
         introduced: false,
+        knowsAuthorities: undefined,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }

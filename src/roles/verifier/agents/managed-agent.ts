@@ -33,6 +33,8 @@ export interface ManagedAgent {
   unstored: string | null
   /** It was told of the verifier's notifier key over this connection, or knows no such thing. */
   introduced: boolean
+  /** What it was told of the authorities that count; undefined for nothing. */
+  knowsAuthorities: object | undefined
   /** Being deleted or replaced: nothing of it is asked, judged or stored any more. */
   removed: boolean
 }

@@ -1,6 +1,7 @@
+import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
-import { endEnrolment } from './end-enrolment.ts'
+import { endEnrolment, type Stood } from './end-enrolment.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -13,8 +14,9 @@ export function deleteAgent(context: Used): Route['handle'] {
     const { agentId } = await findRecord(store, request.params)
     return commands.take(agentId, async () => {
       const record = await findRecord(store, request.params)
-      const { value: _existed, ...stood } = await endEnrolment(context, record, () => store.delete(agentId))
-      events.raise({ type: 'agent_deleted', agent_id: agentId, operator: operatorOf(request), ...stood })
+      const told = (stood: Stood): VerifierEvent => ({ type: 'agent_deleted', agent_id: agentId, operator: operatorOf(request), ...stood })
+      const { stood } = await endEnrolment(context, record, (how) => store.delete(agentId, told(how)))
+      events.raise(told(stood))
       return {}
     })
   }

@@ -5,10 +5,14 @@ import type { VerifierContext } from './verifier-context.ts'
 type Used = Pick<VerifierContext, 'agents' | 'loop' | 'policies'>
 
 /** How an enrolment stood when it ended, for events. */
-export interface Ended<T> {
-  readonly value: T
+export interface Stood {
   readonly operational_state: number
   readonly v_state: string
+}
+
+export interface Ended<T> {
+  readonly value: T
+  readonly stood: Stood
 }
 
 const UNREADABLE = { operational: OPERATIONAL_STATE.FAILED, vState: 'none' } as const
@@ -17,13 +21,19 @@ const UNREADABLE = { operational: OPERATIONAL_STATE.FAILED, vState: 'none' } as 
  * Takes an agent out of the store by `end`, and then out of memory: a round under way is forgotten, a policy of the agent's own goes with it. When `end` throws,
  * it is attested as before.
  */
-export async function endEnrolment<T>({ agents, loop, policies }: Used, record: StoredRecord, end: () => Promise<T>): Promise<Ended<T>> {
+export async function endEnrolment<T>(
+  { agents, loop, policies }: Used,
+  record: StoredRecord,
+  end: (stood: Stood) => Promise<T>,
+): Promise<Ended<T>> {
   const { agentId } = record
   const agent = agents.get(agentId)
   if (agent) await loop.pause(agent)
+  const { operational, vState } = agent?.state ?? ('agent' in record ? record.agent.state : UNREADABLE)
+  const stood: Stood = { operational_state: operational, v_state: vState }
   let value: T
   try {
-    value = await end()
+    value = await end(stood)
   } catch (error) {
     if (agent) loop.resume(agent)
     throw error
@@ -31,6 +41,5 @@ export async function endEnrolment<T>({ agents, loop, policies }: Used, record: 
   agents.remove(agentId)
   agent?.connection.close()
   await policies.forgetUnused()
-  const { operational, vState } = agent?.state ?? ('agent' in record ? record.agent.state : UNREADABLE)
-  return { value, operational_state: operational, v_state: vState }
+  return { value, stood }
 }

@@ -20,8 +20,12 @@ export function enrolAgent(context: Used): Route['handle'] {
       if (await store.find(agentId)) throw alreadyThere(agentId)
       const prepared = await prepareEnrolment(context, { agentId, upload, before: null })
       const { agent, dangers } = prepared
+      const told = () =>
+        enrolmentEvent('agent_enrolled', { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) })
       try {
-        await policyStore.withBodies(prepared.bodies, () => store.insert(continueFrom(prepared, upload.message, null)))
+        await policyStore.withBodies(prepared.bodies, () =>
+          store.insert({ ...continueFrom(prepared, upload.message, null), events: [told()] }),
+        )
       } catch (error) {
         agent.connection.close()
         await policies.forgetUnused()
@@ -31,8 +35,7 @@ export function enrolAgent(context: Used): Route['handle'] {
       // A policy that was updated meanwhile is found here, or by who updates it: the agent is in the table now.
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
-      const facts = { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) }
-      events.raise(enrolmentEvent('agent_enrolled', facts))
+      events.raise(told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }

@@ -65,7 +65,10 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
     : { agentId, verifierId: used.settings.verifierId, ...fieldsOf(request as EnrolmentRequest), ...chosen }
   const arrived = [runtime, mb].flatMap((choice) => (choice.arrived ? [{ ...choice.arrived, name: choice.name! }] : []))
   const policy = await used.policies.policyOf(enrolment, arrived)
-  const agent = used.opener.open({ enrolment, state: stateOf(request, null), progress: FRESH_PROGRESS }, policy)
+  const agent = used.opener.open(
+    { enrolment, state: stateOf(request, { version: undefined, sameTpm: null }), progress: FRESH_PROGRESS },
+    policy,
+  )
   return {
     agent,
     arrived: arrived.map(({ kind, name, body }) => ({ kind, name, digest: body.digest })),
@@ -75,16 +78,18 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
 }
 
 /**
- * What is stored of a prepared enrolment. The attestation begins again, and what must not begin again goes on: the clock of the TPM, and V where the
- * request does not name one. @param current the agent as it stands when nothing of it can change any more: a V that left meanwhile must not come back.
+ * What is stored of a prepared enrolment. The attestation begins again, and what must not begin again goes on for the same TPM: its clock, and V where the
+ * request does not name one. V of another TPM ends here. @param current the agent as it stands when nothing of it can change any more: a V that left meanwhile must not come back.
  */
 export function continueFrom(
   { agent, arrived }: PreparedEnrolment,
   request: EnrolmentUpdate,
   current: StoredAgent | null,
 ): EnrolmentChange {
-  agent.state = stateOf(request, current)
-  agent.progress = progressOf(agent.enrolment, current)
+  const sameTpm = current?.enrolment.ak === agent.enrolment.ak ? current : null
+  agent.state = stateOf(request, { version: current?.state.supportedVersion, sameTpm })
+  // The clock of a TPM goes on over enrolments: an old quote must not become new by them.
+  agent.progress = { ...FRESH_PROGRESS, clockInfo: sameTpm?.progress.clockInfo ?? null }
   return { enrolment: agent.enrolment, state: agent.state, progress: agent.progress, policies: arrived }
 }
 
@@ -183,16 +188,16 @@ function updated(
   return { agentId: before.agentId, verifierId: before.verifierId, ...fieldsOf({ ...whole, ...named }), ...chosen }
 }
 
-function stateOf({ v, supported_version: asked }: EnrolmentUpdate, before: StoredAgent | null): StoredState {
-  const version = asked && KNOWN.test(asked) ? asked : (before?.state.supportedVersion ?? CURRENT)
-  const fresh = newState(v || null, version)
-  if (v !== undefined || !before) return fresh
-  const { v: kept, vState, vReleasedTo } = before.state
-  return { ...fresh, v: kept, vState, vReleasedTo }
+interface Before {
+  /** API version that was spoken. */
+  version: string | undefined
+  /** Null for another TPM, or none. */
+  sameTpm: StoredAgent | null
 }
 
-/** The clock of a TPM goes on over enrolments: an old quote must not become new by them. */
-function progressOf({ ak }: Enrolment, before: StoredAgent | null): StoredAgent['progress'] {
-  const sameTpm = before?.enrolment.ak === ak
-  return { ...FRESH_PROGRESS, clockInfo: sameTpm ? before.progress.clockInfo : null }
+function stateOf({ v, supported_version: asked }: EnrolmentUpdate, { version, sameTpm }: Before): StoredState {
+  const fresh = newState(v || null, asked && KNOWN.test(asked) ? asked : (version ?? CURRENT))
+  if (v !== undefined || !sameTpm) return fresh
+  const { v: kept, vState, vReleasedTo } = sameTpm.state
+  return { ...fresh, v: kept, vState, vReleasedTo }
 }

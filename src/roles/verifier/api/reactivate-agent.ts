@@ -1,3 +1,4 @@
+import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
 import { findRecord } from './find-agent.ts'
@@ -13,8 +14,9 @@ export function reactivateAgent({ agents, commands, events, loop, store, takeUp 
     return commands.take(agentId, async () => {
       const agent = agents.get(agentId) ?? (await takeUp.open(await findRecord(store, params)))
       agents.add(agent)
-      await loop.command(agent, { type: 'reactivated' })
-      events.raise({ type: 'agent_reactivated', agent_id: agentId, operator: operatorOf(request) })
+      const told: VerifierEvent = { type: 'agent_reactivated', agent_id: agentId, operator: operatorOf(request) }
+      await loop.command(agent, { type: 'reactivated' }, told)
+      events.raise(told)
       return {}
     })
   }

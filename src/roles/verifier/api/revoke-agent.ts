@@ -1,9 +1,10 @@
 import type { RevokedAtVerifier } from '../../../core/api/revoked.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import { irrecoverable } from '../../../core/verdict/failure.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
-import { endEnrolment } from './end-enrolment.ts'
+import { endEnrolment, type Stood } from './end-enrolment.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -25,8 +26,9 @@ export function revokeAgent(context: Used): Route['handle'] {
       const operator = operatorOf(request)
       const reason = irrecoverable('operator', 'revoked', { message: `an operator revoked it (${operator.common_name})` })
       const notice = notifier.prepare(record.agent.enrolment, 'revocation', reason)
-      const { value: stored, ...stood } = await endEnrolment(context, record, () => store.revoke(agentId, notice))
-      events.raise({ type: 'agent_revoked', agent_id: agentId, operator, ...stood })
+      const told = (stood: Stood): VerifierEvent => ({ type: 'agent_revoked', agent_id: agentId, operator, ...stood })
+      const { value: stored, stood } = await endEnrolment(context, record, (how) => store.revoke(agentId, notice, told(how)))
+      events.raise(told(stood))
       if (stored) notifier.deliver(stored)
       return { results: { revocation: stored?.id ?? null, receivers: stored?.targets.length ?? 0 } satisfies RevokedAtVerifier }
     })

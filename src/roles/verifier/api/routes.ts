@@ -9,6 +9,7 @@ import { policyHandlers } from './policies.ts'
 import { reactivateAgent } from './reactivate-agent.ts'
 import { revokeAgent } from './revoke-agent.ts'
 import { showAgent } from './show-agent.ts'
+import { showHistory } from './show-history.ts'
 import { showVersion } from './show-version.ts'
 import { stopAgent } from './stop-agent.ts'
 import { updateAgent } from './update-agent.ts'
@@ -49,6 +50,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.create },
     { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
+    { method: 'GET', path: '/v:version/history', access: 'admin', handle: showHistory(context) },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     {
       method: 'GET',

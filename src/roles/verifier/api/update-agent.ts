@@ -27,11 +27,13 @@ export function updateAgent(context: Used): Route['handle'] {
       })
       const prepared = await prepareEnrolment(context, { agentId, upload, before })
       const { agent, dangers } = prepared
+      const told = () =>
+        enrolmentEvent('agent_updated', { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) })
       const old = agents.get(agentId)
       try {
         await policyStore.withBodies(prepared.bodies, async () => {
           if (old) await loop.pause(old)
-          await store.replace(continueFrom(prepared, upload.message, old ?? before))
+          await store.replace({ ...continueFrom(prepared, upload.message, old ?? before), events: [told()] })
         })
       } catch (error) {
         agent.connection.close()
@@ -44,8 +46,7 @@ export function updateAgent(context: Used): Route['handle'] {
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
       await policies.forgetUnused()
-      const facts = { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) }
-      events.raise(enrolmentEvent('agent_updated', facts))
+      events.raise(told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }

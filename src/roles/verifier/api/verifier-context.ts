@@ -3,6 +3,7 @@ import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
+import type { HistoryStore } from '../../../io/db/history-store.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
@@ -21,6 +22,7 @@ export interface VerifierContext {
   agents: AgentTable
   store: VerifierStore
   revocations: RevocationStore
+  history: HistoryStore
   notifier: RevocationNotifier
   policyStore: PolicyStore
   policies: PolicyBook

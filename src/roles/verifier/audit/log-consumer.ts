@@ -42,7 +42,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
 export function logConsumer(logger: Logger): EventConsumer {
   return ({ event }) => {
     if (event.type === 'agent_failed' && event.failures.length > 0) return logFailures(logger, event)
-    logger[levelOf(event)](eventText(event), fieldsOf(event))
+    logger[levelOf(event)](eventText(event), { ...fieldsOf(event), facts: factsOfEvent(event) })
   }
 }
 
@@ -52,9 +52,12 @@ const levelOf = (event: VerifierEvent): Level =>
 
 function logFailures(logger: Logger, event: EventOf<'agent_failed'>): void {
   for (const failure of event.failures)
-    logger.error(`agent ${event.agent_id} failed attestation: ${failure.event_id}: ${failure.message}`, factsOf(failure))
+    logger.error(`agent ${event.agent_id} failed attestation: ${failure.event_id}: ${failure.message}`, {
+      ...factsOf(failure),
+      facts: { ...factsOfEvent(event), failure_ids: [failure.event_id], recoverable: failure.recoverable },
+    })
   const more = event.failure_count - event.failures.length
-  if (more > 0) logger.error(`agent ${event.agent_id} failed attestation: ${more} more failures`)
+  if (more > 0) logger.error(`agent ${event.agent_id} failed attestation: ${more} more failures`, { facts: factsOfEvent(event) })
 }
 
 function factsOf({ severity_label, what, found, expected, expected_count }: FailureInEvent): Record<string, unknown> {
@@ -64,6 +67,22 @@ function factsOf({ severity_label, what, found, expected, expected_count }: Fail
     what,
     ...(found === null ? {} : { found }),
     ...(expected.length > 0 ? { expected: `${expected.join(', ')}${more}` } : {}),
+  }
+}
+
+/** For a line of JSON: `event`, `agent`, `failure_ids`, and every member of the event by its name in the audit log. */
+function factsOfEvent(event: VerifierEvent): Record<string, unknown> {
+  const { type, ...members } = event
+  const {
+    agent_id: agent,
+    failures,
+    ...rest
+  } = members as Record<string, unknown> & { agent_id?: string | null; failures?: readonly FailureInEvent[] }
+  return {
+    event: type,
+    ...(agent === undefined ? {} : { agent }),
+    ...(failures === undefined ? {} : { failure_ids: failures.map(({ event_id }) => event_id) }),
+    ...rest,
   }
 }
 

@@ -1,10 +1,10 @@
 import { type AuditLine, asciiJson, readAuditLine } from '../../../core/audit/audit-line.ts'
 import { noteText, readNote } from '../../../core/audit/audit-note.ts'
-import { KeylimeError } from '../../../core/errors.ts'
 import { boundedText } from '../../../core/events/bounded-text.ts'
 import { eventText } from '../../../core/events/event-text.ts'
 import { readEvent } from '../../../core/events/verifier-event.ts'
 import { printable } from '../../../core/printable.ts'
+import { sinceTime } from '../../../core/text/since-time.ts'
 import { readLines } from '../../../io/audit/read-lines.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { noteLine, printDocument } from '../../../io/terminal/print.ts'
@@ -50,15 +50,4 @@ function lineText({ event }: AuditLine): string {
   if (note) return noteText(note)
   const known = readEvent(event)
   return known ? eventText(known) : boundedText(asciiJson(event))
-}
-
-const UNITS: Record<string, number> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
-
-function sinceTime(text: string, now: number): number {
-  const [, count, unit] = /^(\d{1,9})([smhd])$/.exec(text) ?? []
-  if (count && unit) return now - Number(count) * UNITS[unit]!
-  const time = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(time))
-    throw new KeylimeError('usage', `"${text}" is no time`, { hint: 'such as 90s, 30m, 2h, 7d, 2026-11-28 or 2026-11-28T08:00Z' })
-  return time
 }

@@ -3,6 +3,7 @@ import type { AgentEffect, AgentEvent, AgentTiming } from '../../../core/attesta
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { CONFIRMED } from '../../../core/attestation/release.ts'
 import { causeChain } from '../../../core/errors.ts'
+import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
@@ -32,7 +33,7 @@ export interface AttestationLoop {
   /** Takes up an agent. @param afterMs spreads the first requests of many. */
   begin(agent: ManagedAgent, afterMs: number): void
   /** A command of the operator; durable when it returns. */
-  command(agent: ManagedAgent, event: Extract<AgentEvent, { type: 'stopped' | 'reactivated' }>): Promise<void>
+  command(agent: ManagedAgent, event: Extract<AgentEvent, { type: 'stopped' | 'reactivated' }>, command: VerifierEvent): Promise<void>
   /** Lets go of an agent that is to be deleted or replaced. When it returns, nothing of it is being stored any more. */
   pause(agent: ManagedAgent): Promise<void>
   /** Takes a paused agent up again: it could not be deleted or replaced. */
@@ -62,7 +63,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)
-      if ('round' in result && !agent.introduced) void options.introduce(agent)
+      if ('round' in result) void options.introduce(agent) // says nothing to who knows all of it
       await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
@@ -138,13 +139,16 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.retries = agent.state.operational === OPERATIONAL_STATE.FAILED ? timing.maxRetries + 1 : 0
       scheduler.schedule(agent, afterMs)
     },
-    async command(agent, event) {
+    async command(agent, event, command) {
       agent.epoch++
       agent.dueMs = null
       scheduler.cancel(agent)
       await perform(
         agent,
-        await keeper.apply(agent, event, event.type === 'reactivated' ? { changes: { failures: [], algorithms: null } } : {}),
+        await keeper.apply(agent, event, {
+          ...(event.type === 'reactivated' ? { changes: { failures: [], algorithms: null } } : {}),
+          command,
+        }),
       )
     },
     async pause(agent) {

@@ -3,6 +3,7 @@ import type { AgentProgress, StoredAgent, StoredState } from '../../../core/atte
 import { causeChain } from '../../../core/errors.ts'
 import { attestationEvents } from '../../../core/events/attestation-events.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
+import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
 import type { StateChange, VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -14,6 +15,8 @@ export interface Along {
   changes?: Partial<StoredState>
   /** What was kept of a failed attestation. */
   failedRound?: FailedRound | null
+  /** What an operator did, for the history; who takes the command raises it. */
+  command?: VerifierEvent
 }
 
 /** The only place where an agent's state changes: decided by `nextState`, stored, and only then told and acted upon. */
@@ -24,7 +27,7 @@ export interface StateKeeper {
    */
   apply(agent: ManagedAgent, event: AgentEvent, along?: Along): Promise<readonly AgentEffect[]>
   /** The same for an agent that is stored and could not be taken up, or is let go: nobody attests it. */
-  applyStored(agent: StoredAgent, event: Extract<AgentEvent, { type: 'not_taken_up' | 'stopped' }>): Promise<void>
+  applyStored(agent: StoredAgent, event: Extract<AgentEvent, { type: 'not_taken_up' | 'stopped' }>, command?: VerifierEvent): Promise<void>
 }
 
 export interface StateKeeperOptions {
@@ -52,11 +55,15 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
     const announce = effects.find((effect) => effect.do === 'announce')
     const revocation = announce ? notifier.prepare(agent.enrolment, announce.type, announce.failure) : null
     const { agentId } = agent.enrolment
-    const stored = await save(agentId, { state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null })
+    const told = attestationEvents({ agentId, event, before, after })
+    const stored = await save(agentId, {
+      ...{ state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null },
+      events: [...told, ...(along.command ? [along.command] : [])],
+    })
     agent.retries = state.retries
     agent.state = after
     agent.unstored = null
-    events.raise(...attestationEvents({ agentId, event, before, after }))
+    events.raise(...told)
     if ('reason' in event) logger.debug(`agent ${agentId}: ${event.type}: ${event.reason}`, { try: agent.retries })
     if (stored) notifier.deliver(stored)
     return effects
@@ -81,13 +88,18 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
       const effects = await agent.changes.run(() => (isStale() ? [] : change(agent, event, along)))
       return isStale() ? [] : effects
     },
-    async applyStored({ enrolment: { agentId }, state: before, progress }, event) {
+    async applyStored({ enrolment: { agentId }, state: before, progress }, event, command) {
       const { state, effects } = nextState({ ...before, retries: 0, trusted: isTrusted({ state: before, progress }) }, event, timing)
       const recorded = effects.find((effect) => effect.do === 'record')
       const failures = recorded?.failures ?? before.failures
       const after = { ...before, operational: state.operational, polled: isAskedOn(event, effects), failures }
-      await store.saveState(agentId, { state: after, progress: progress as AgentProgress, revocation: null, failedRound: null })
-      if (event.type === 'not_taken_up') events.raise({ type: 'agent_not_taken_up', agent_id: agentId, reason: event.reason })
+      const told: VerifierEvent[] =
+        event.type === 'not_taken_up' ? [{ type: 'agent_not_taken_up', agent_id: agentId, reason: event.reason }] : []
+      await store.saveState(agentId, {
+        ...{ state: after, progress: progress as AgentProgress, revocation: null, failedRound: null },
+        events: [...told, ...(command ? [command] : [])],
+      })
+      events.raise(...told)
     },
   }
 }

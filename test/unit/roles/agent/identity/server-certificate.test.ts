@@ -29,22 +29,22 @@ const open = (now: number, agentId = 'a-1', password = '', isNamed = false) =>
 const belongTogether = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
   new X509Certificate(certPem).checkPrivateKey(createPrivateKey(keyPem))
 
-test('it is P-256 for the agent id and the contact address, for a year, and kept', async () => {
+test('it is P-256 for the agent id and the contact address, for ten years, and kept', async () => {
   const now = Date.now()
   const first = await open(now)
   const certificate = new X509Certificate(first.certPem)
   expect(certificate.subject).toBe('CN=a-1')
   expect(certificate.subjectAltName).toBe('IP Address:10.0.0.7')
   expect(certificate.publicKey.asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' })
-  expect(Math.round((certificate.validToDate.getTime() - now) / DAY)).toBe(365)
+  expect(Math.round((certificate.validToDate.getTime() - now) / DAY)).toBe(3650)
   expect(BigInt(`0x${certificate.serialNumber}`)).toBeGreaterThan(0n)
   expect(fs.statSync(path.join(directory, 'key.pem')).mode & 0o777).toBe(0o600)
   expect(await open(now + 300 * DAY)).toEqual(first)
 })
 
 test.each([
-  ['it is near its end', 340, 'a-1'],
-  ['it has ended', 400, 'a-1'],
+  ['two thirds of its life are over', 2500, 'a-1'],
+  ['it has ended', 4000, 'a-1'],
   ['the id is another', 0, 'a-2'],
 ])('it is made anew, for the same key, when %s', async (_why, days, agentId) => {
   const now = Date.now()

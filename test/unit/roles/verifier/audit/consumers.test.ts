@@ -8,7 +8,7 @@ import { operatorOf, refusedPeer } from '../../../../../src/roles/verifier/audit
 import { HOSTILE, oneOfEach } from '../../../../verifier-events.ts'
 
 describe('the log', () => {
-  function logged(events: readonly VerifierEvent[], level: 'debug' | 'info' = 'debug'): string[] {
+  function logged(events: readonly VerifierEvent[], level: 'debug' | 'info' = 'debug', format: 'text' | 'json' = 'text'): string[] {
     let text = ''
     const stream = new Writable({
       write(chunk, _encoding, done) {
@@ -16,7 +16,7 @@ describe('the log', () => {
         done()
       },
     })
-    const consumer = logConsumer(createLogger({ name: 'verifier', level, stream, journal: false }))
+    const consumer = logConsumer(createLogger({ name: 'verifier', level, format, stream, journal: false }))
     for (const event of events) consumer({ at: 0, event })
     return text.trimEnd().split('\n')
   }
@@ -26,6 +26,32 @@ describe('the log', () => {
     const lines = logged(rest)
     expect(lines.length).toBe(rest.length)
     expect(lines.filter((line) => !/^\d{4}-\S+ (DEBUG|INFO|WARN|ERROR) +verifier: /.test(line))).toEqual([])
+  })
+
+  test.each(oneOfEach(HOSTILE).map((event) => [event.type, event] as const))('as JSON has fields for %s', (type, event) => {
+    const lines = logged([event], 'debug', 'json').map((line) => JSON.parse(line))
+    expect(lines.length).toBeGreaterThan(0)
+    const { type: _type, ...members } = event as unknown as Record<string, unknown>
+    const agent = members['agent_id']
+    const isFailed = type === 'agent_failed'
+    for (const line of lines) {
+      expect(line).toMatchObject({ event: type, name: 'verifier', message: expect.any(String), timestamp: expect.any(String) })
+      expect(['agent' in line, 'failure_ids' in line]).toEqual([agent !== undefined, isFailed])
+      const { agent_id: _agent, failures: _failures, ...rest } = members
+      expect(Object.keys(line)).toEqual(expect.arrayContaining(Object.keys(rest)))
+    }
+  })
+
+  test('as JSON names the agent and what failed, and each fact by its name; as text the sentence says them', () => {
+    const failed = oneOfEach('it').find(({ type }) => type === 'agent_failed')!
+    expect(JSON.parse(logged([failed], 'info', 'json')[0]!)).toMatchObject({
+      ...{ level: 'error', event: 'agent_failed', agent: 'it', failure_ids: ['it'], severity: 'it', found: 'it' },
+    })
+    expect(logged([failed], 'info').join('')).not.toContain('failure_ids')
+    const enrolled = oneOfEach('it').find(({ type }) => type === 'agent_enrolled')!
+    expect(JSON.parse(logged([enrolled], 'info', 'json')[0]!)).toMatchObject({
+      ...{ event: 'agent_enrolled', agent: 'it', operator: { common_name: 'it' }, runtime_policy: { name: 'it' } },
+    })
   })
 
   test('has one line for each failure, with what was found and expected, and says how many more there are', () => {

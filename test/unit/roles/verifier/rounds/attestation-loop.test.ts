@@ -6,6 +6,7 @@ import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/mana
 import { type AttestationLoop, createAttestationLoop, type LoopOptions } from '../../../../../src/roles/verifier/rounds/attestation-loop.ts'
 import type { RoundResult } from '../../../../../src/roles/verifier/rounds/attestation-round.ts'
 import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
+import { OPERATOR } from '../../../../verifier-events.ts'
 
 const timing = { quoteInterval: 2, retryInterval: 1, exponentialBackoff: false, maxRetries: 3 }
 const PASSED: AgentEvent = { type: 'quote_passed', vIsDue: true }
@@ -87,8 +88,12 @@ test('a V that did not arrive is not erased', async () => {
 
 /** What the operator may say at any time, and what the loop does for it. */
 const commands: [string, () => Promise<void>, string[]][] = [
-  ['is stopped', () => loop.command(agent, { type: 'stopped' }), ['stopped']],
-  ['is reactivated', () => loop.command(agent, { type: 'reactivated' }), ['reactivated']],
+  ['is stopped', () => loop.command(agent, { type: 'stopped' }, { type: 'agent_stopped', agent_id: 'a', operator: OPERATOR }), ['stopped']],
+  [
+    'is reactivated',
+    () => loop.command(agent, { type: 'reactivated' }, { type: 'agent_reactivated', agent_id: 'a', operator: OPERATOR }),
+    ['reactivated'],
+  ],
   ['is let go', () => loop.pause(agent), []],
 ]
 

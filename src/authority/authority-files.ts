@@ -1,0 +1,20 @@
+import path from 'node:path'
+import { parseCertificates } from '../core/pki/certificate.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { replaceFileAtomic } from '../io/files/atomic-file.ts'
+import { readText } from '../io/files/read-file.ts'
+
+/** While an authority and its successor count side by side: the successor's key, signed by the one before. */
+export const BRIDGE = 'cacert-bridge.crt'
+/** The same list as `cacrl.der`, signed by the one before. */
+export const LIST_BEFORE = 'cacrl-before.der'
+
+/** Those that were dropped, the last one last. */
+export const RETIRED = 'cacert-retired.pem'
+
+/** All authorities of a directory that count, the one that signs first. */
+export const readAuthorities = async (directory: string): Promise<Certificate[]> =>
+  parseCertificates(await readText(path.join(directory, 'cacert.crt')))
+
+export const writeAuthorities = (directory: string, authorities: readonly Certificate[]): Promise<void> =>
+  replaceFileAtomic(path.join(directory, 'cacert.crt'), authorities.map(({ pem }) => pem).join(''), 0o640)

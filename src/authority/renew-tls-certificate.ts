@@ -1,0 +1,38 @@
+import path from 'node:path'
+import { parseCertificate } from '../core/pki/certificate.ts'
+import type { HostName } from '../core/pki/issue.ts'
+import type { Role } from '../core/pki/roles.ts'
+import { readText } from '../io/files/read-file.ts'
+import { BRIDGE } from './authority-files.ts'
+import { exists } from './ca-access.ts'
+import type { Issuer } from './issuer.ts'
+import { renewCertificate } from './renew-certificate.ts'
+
+/** What `tls_dir = generate` makes. */
+export type TlsName = 'server' | 'client'
+
+export const roleFor = (name: TlsName): Role => (name === 'server' ? 'server' : 'operator')
+
+/**
+ * The issuer of one of the two. While an authority and the one before count side by side the client's is the one before: agents that know no other take it.
+ * The server's is the new one: with the bridge behind it, who knows only the one before believes it.
+ */
+export function signerOf(issuer: Issuer, name: TlsName): Issuer {
+  return name === 'client' && issuer.before ? { ...issuer, ...issuer.before } : issuer
+}
+
+/** Certificates that stand behind it in its file, PEM. */
+export async function chainOf({ access, before }: Issuer, name: TlsName): Promise<string> {
+  return name === 'server' && before ? readText(path.join(access.directory, BRIDGE)) : ''
+}
+
+/** Signs one of the two anew, for its key. @returns false when there is none, or it was revoked: a key that was revoked gets no new certificate. */
+export async function renewTlsCertificate(issuer: Issuer, name: TlsName, names?: readonly HostName[]): Promise<boolean> {
+  const file = path.join(issuer.access.directory, `${name}-cert.crt`)
+  if (!(await exists(file))) return false
+  const { serial } = parseCertificate(await readText(file))
+  if (issuer.store.revokedSerials.includes(serial.toString())) return false
+  const chain = await chainOf(issuer, name)
+  await renewCertificate(signerOf(issuer, name), { name, role: roleFor(name), chain, ...(names ? { names } : {}) })
+  return true
+}

@@ -1,0 +1,124 @@
+import fs from 'node:fs/promises'
+import path from 'node:path'
+import { KeylimeError } from '../core/errors.ts'
+import { isSignedBy } from '../core/pki/chain.ts'
+import { makeAuthority, makeBridge } from '../core/pki/issue.ts'
+import { makeKeyPair, publicKeyPem } from '../core/pki/keys.ts'
+import { attributeOf, upstreamSubject } from '../core/pki/names.ts'
+import { givesRoles } from '../core/pki/roles.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { replaceFileAtomic } from '../io/files/atomic-file.ts'
+import { readText } from '../io/files/read-file.ts'
+import { BRIDGE, LIST_BEFORE, RETIRED, writeAuthorities } from './authority-files.ts'
+import { type CaAccess, exists } from './ca-access.ts'
+import { NOTIFIER } from './current-certificate.ts'
+import { BACKDATE_MS } from './issue-certificate.ts'
+import type { Issuer } from './issuer.ts'
+import { listCertificates } from './list-certificates.ts'
+import { withIssuer } from './open-authority.ts'
+import { renewTlsCertificate } from './renew-tls-certificate.ts'
+import { publishCrl } from './revocation-list.ts'
+
+const DAY_MS = 86_400_000
+
+export interface Rotated {
+  readonly authority: Certificate
+  /** Undefined when a program was killed that had dropped it already. */
+  readonly before: Certificate | undefined
+}
+
+/**
+ * Makes the next authority of a directory: another key, another certificate, and a bridge, which is its key signed by the one before. From now on it signs;
+ * both count (`cacert.crt` has both, the list is signed by both), until `finishRotation`. The server's certificate is of the new one, with the bridge, so that
+ * who knows only the old one believes it; the client's stays the old one's, so that agents which know no other take it.
+ * A crash at any point leaves an authority that signs: the certificates come before the key. @throws KeylimeError `already_exists` while one is unfinished.
+ */
+export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
+  return withIssuer(access, async (issuer) => {
+    const { certificate: before, key, store } = issuer
+    if (issuer.before)
+      throw new KeylimeError('already_exists', `${access.directory} is between two authorities already`, {
+        hint: 'end that first: `keylime ca rotate --finish`',
+      })
+    const { keyKind, crlUrl } = access.settings
+    const pair = await makeKeyPair(keyKind)
+    const now = access.now()
+    const serial = store.lastSerial + 2
+    await store.takeSerial(serial)
+    const request = {
+      subject: upstreamSubject(nextName(before, access.settings.caName), access.settings.subject),
+      publicKey: pair.publicKey,
+      notBefore: now - BACKDATE_MS,
+      crlUrl,
+      givesRoles: givesRoles(before),
+    }
+    const notAfter = now + access.settings.caLifetimeDays * DAY_MS
+    const authority = await makeAuthority({ ...request, privateKey: pair.privateKey, serial: BigInt(serial), notAfter })
+    const ofBridge = { ...request, serial: BigInt(serial - 1), notAfter: Math.max(now + BACKDATE_MS, before.notAfter) }
+    const bridge = await makeBridge({ certificate: before, key }, ofBridge)
+    await replaceFileAtomic(path.join(access.directory, BRIDGE), bridge.pem, 0o640)
+    await writeAuthorities(access.directory, [authority, before])
+    await store.succeed(pair.privateKey)
+    await replaceFileAtomic(path.join(access.directory, 'ca-public.pem'), publicKeyPem(pair.publicKey), 0o640)
+    const next: Issuer = { ...issuer, certificate: authority, key: pair.privateKey, before: { certificate: before, key } }
+    await publishCrl(next)
+    await renewTlsCertificate(next, 'server')
+    return { authority, before }
+  })
+}
+
+/**
+ * Ends it: the one before signs nothing more, and counts nowhere where this `cacert.crt` does. @param force although certificates of it are in use still.
+ * @throws KeylimeError `refused` that names those; `not_found` when there is nothing to finish.
+ */
+export async function finishRotation(access: CaAccess, { force }: { force: boolean }): Promise<Rotated> {
+  return withIssuer(access, async (issuer) => {
+    const { before, certificate, store } = issuer
+    if (!before && !(await isRotating(access.directory)))
+      throw new KeylimeError('not_found', `${access.directory} is not between two authorities`, { hint: '`keylime ca rotate` begins it' })
+    if (!force) await requireAllMoved(issuer)
+    const { before: _dropped, ...alone } = issuer
+    for (const name of ['server', 'client'] as const) await renewTlsCertificate(alone, name)
+    await retire(access.directory, before?.certificate)
+    await fs.rm(path.join(access.directory, LIST_BEFORE), { force: true })
+    await writeAuthorities(access.directory, [certificate])
+    await store.dropBefore()
+    await publishCrl(alone)
+    await fs.rm(path.join(access.directory, BRIDGE), { force: true })
+    return { authority: certificate, before: before?.certificate }
+  })
+}
+
+/** Kept to be looked at; and by it the verifier knows that agents are to be told. */
+async function retire(directory: string, authority: Certificate | undefined): Promise<void> {
+  const file = path.join(directory, RETIRED)
+  const kept = (await exists(file)) ? await readText(file) : ''
+  await replaceFileAtomic(file, kept + (authority && !kept.includes(authority.pem) ? authority.pem : ''), 0o640)
+}
+
+/** What was issued before and is good still would end to count. */
+async function requireAllMoved({ access, before }: Issuer): Promise<void> {
+  const all = await listCertificates(access.directory, access.now())
+  const left = all.filter(
+    ({ name, state, certificate }) =>
+      state === 'valid' && !['server', 'client', NOTIFIER].includes(name) && before && isSignedBy(certificate, before.certificate),
+  )
+  if (left.length === 0) return
+  const names = left.map(({ name }) => name)
+  throw new KeylimeError(
+    'refused',
+    `certificates of the authority before are in use still: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`,
+    {
+      hint: 'operators: `keylime ca operator NAME --replace`; machines: `keylime tenant update -u ID --cert`; or add --yes, and they end to count',
+    },
+  )
+}
+
+/** Another name than before, so that no reader of certificates takes the one for the other. */
+function nextName(before: Certificate, configured: string): string {
+  const [, stem = configured, number = '1'] = /^(.*?)(?: (\d+))?$/s.exec(attributeOf(before.subjectName, 'CN') ?? configured) ?? []
+  return `${stem} ${Number(number) + 1}`
+}
+
+/** The bridge goes last. */
+const isRotating = (directory: string): Promise<boolean> => exists(path.join(directory, BRIDGE))

@@ -1,0 +1,82 @@
+import type { DeliveryProgress } from '../../../core/api/agent-info.ts'
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { hostPort } from '../../../core/api/host-port.ts'
+import type { RegisteredAgent } from '../../../core/api/registrar.ts'
+import { stateWord, stateWordText } from '../../../core/attestation/state-word.ts'
+import { alignColumns, relativeTime } from '../../../io/terminal/terminal.ts'
+import { payloadText } from '../enrol/payload-on-agent.ts'
+import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
+import { type Machine, machineOf, policiesOf } from './machine.ts'
+import { type PayloadFate, payloadFate } from './payload-fate.ts'
+
+/** What is known of one machine. */
+export interface Status {
+  readonly agentId: string
+  readonly registered: RegisteredAgent | undefined
+  readonly status: AgentStatus | undefined
+  /** What the agent itself says; undefined when it was not asked, or does not answer. */
+  readonly payload?: DeliveryProgress | null | undefined
+}
+
+/** See `database_put_back` in the verifier's audit log. */
+const WITHHELD = 'withheld, because an older database of the verifier was put back: deliver again with `keylime tenant update`'
+
+/** What is known of one machine: how it stands, what was demanded of it, and what became of what it was given. */
+export function statusLines(result: Status, now: number): string[] {
+  const { agentId, registered, status } = result
+  const fate = status ? payloadFate(status, result.payload) : null
+  const machine = machineOf({ agentId, registered, status, payload: fate })
+  const rows: string[][] = [['agent', agentId], ...(machine.name ? [['name', machine.name]] : [])]
+  if (registered) rows.push(...registeredRows(result))
+  if (!status) return [...alignColumns(rows), ...(registered ? ['state           registered only: not enrolled at the verifier'] : [])]
+  rows.push(['state', stateWordText(machine.state)])
+  if (machine.movedTo) rows.push(['asked at', `${machine.address}: it registered elsewhere; ${followHint(result, machine)}`])
+  rows.push(['must prove', demandsText(status)])
+  rows.push(['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
+  if (status.v_released !== undefined && status.v_released !== null)
+    rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
+  const payload = fateOf(result, fate)
+  if (payload !== null) rows.push(['payload', payload])
+  const lines = alignColumns(rows)
+  if (!status.last_event_id) return lines
+  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
+  return [...lines, 'failures', failuresInShort(status), ...hint]
+}
+
+function registeredRows({ registered }: Status): string[][] {
+  if (!registered) return []
+  return [
+    ['registrar', 'registered'],
+    ['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')],
+    ['EK certificate', registered.ekcert ? 'yes' : 'none'],
+    ...(registered.shares_tpm_with ? [['same TPM', `also registered as ${registered.shares_tpm_with.join(', ')}`]] : []),
+  ]
+}
+
+function followHint({ agentId, registered }: Status, { state }: Machine): string {
+  const follow = `\`keylime tenant update -u ${agentId} --cv_targethost ${registered?.ip ?? 'ADDRESS'}\` takes the new address`
+  return state === 'unreachable' ? `${follow}, and is what makes it reachable again if it has moved` : follow
+}
+
+function demandsText(status: AgentStatus): string {
+  const policies = policiesOf(status)
+  return policies.length > 0 ? policies.join(', ') : 'nothing: any state is accepted'
+}
+
+/** Memory is where payloads live: after a reboot it is empty, and only another delivery fills it. */
+function fateOf({ agentId, payload }: Status, fate: PayloadFate | null): string | null {
+  const number = fate && fate.generation > 0 ? `delivery ${fate.generation}: ` : ''
+  if (fate?.state === 'gone since the reboot')
+    return `${number}gone from memory since the reboot; deliver it again with \`keylime tenant update -u ${agentId}\` and the same -f, or --cert and --include`
+  const text = payloadText(payload)
+  return text === null ? null : `${number}${text}`
+}
+
+function lastGood(status: AgentStatus, now: number): string {
+  const seconds = Number(status['last_successful_attestation'] ?? 0)
+  return seconds > 0 ? relativeTime(seconds * 1000, now) : 'never'
+}
+
+/** The word for one machine, for its exit code. */
+export const stateOfStatus = ({ status, registered }: Pick<Status, 'status' | 'registered'>) =>
+  status ? stateWord(status) : registered ? 'registered' : undefined
