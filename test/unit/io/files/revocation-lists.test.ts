@@ -194,3 +194,16 @@ test.each<[string, bigint, number[], number[], string[]]>([
   put('cacrl.der', await list(3n, [7n]))
   expect(serials().sort()).toEqual(later)
 })
+
+test('lists of another authority say nothing of how new a list is', async () => {
+  put('a', await list(5n, [5n]))
+  const before = opened({ files: [at('a')] }).lists.current()
+  put('b', await list(9n, [6n], { by: stranger }))
+  put('c', await list(5n, [7n]))
+  const both = opened({ files: [at('b'), at('c')] })
+  both.lists.countOn(before)
+  expect(both.serials()).toEqual([6, 7])
+  const other = opened({ files: [at('b')] })
+  other.lists.countOn(before)
+  expect(other.serials()).toEqual([6, 5])
+})
