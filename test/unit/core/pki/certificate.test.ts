@@ -112,9 +112,11 @@ describe('parseCertificate', () => {
   })
   test('refuses a good certificate in a text that is no base64, and one with more bytes behind it than any maker has', () => {
     const { der: bytes } = authority.certificate
-    expect(() => parseCertificate(`(${bytes.toString('base64')})`)).toThrow(
-      expect.objectContaining({ code: 'malformed', message: expect.stringMatching(/neither PEM nor base64/) }),
-    )
+    const base64 = bytes.toString('base64')
+    for (const text of [`(${base64})`, `(${base64}`, `${base64})`, `${base64}===`])
+      expect(() => parseCertificate(text)).toThrow(
+        expect.objectContaining({ code: 'malformed', message: expect.stringMatching(/neither PEM nor base64/) }),
+      )
     expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536)]))).toThrow(
       expect.objectContaining({ code: 'malformed', message: expect.stringMatching(/larger than any real one/) }),
     )

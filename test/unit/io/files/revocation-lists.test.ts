@@ -144,6 +144,16 @@ describe('afterwards', () => {
     expect([serials(), serials()]).toEqual([[5], [5]])
     expect(news()).toEqual([`error: the revocation list cacrl.der cannot be used: ${reason}; what it said before still counts`])
   })
+  test('a file of several lists is older when one of them is', async () => {
+    const both = async (number: bigint, other: bigint) =>
+      [await list(number, [number]), await list(other, [other], { by: stranger })].map((bytes) => toPem(bytes, 'X509 CRL')).join('')
+    put('cacrl.pem', await both(5n, 6n))
+    const { serials, news } = opened({ files: [at('cacrl.pem')] })
+    put('cacrl.pem', await both(4n, 7n))
+    expect([serials(), news()]).toEqual([[5, 6], [expect.stringContaining('it is older than the one before')]])
+    put('cacrl.pem', await both(5n, 7n))
+    expect(serials()).toEqual([5, 7])
+  })
   test('a list of the same number is not older', async () => {
     put('cacrl.der', await list(5n, [5n]))
     const { serials } = opened()
