@@ -112,8 +112,14 @@ describe('parseCertificate', () => {
   })
   test('refuses a good certificate in a text that is no base64, and one with more bytes behind it than any maker has', () => {
     const { der: bytes } = authority.certificate
-    expect(() => parseCertificate(`(${bytes.toString('base64')})`)).toThrow(/neither PEM nor base64/)
-    expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536)]))).toThrow(/larger than any real one/)
+    const base64 = bytes.toString('base64')
+    for (const text of [`(${base64})`, `(${base64}`, `${base64})`, `${base64}===`])
+      expect(() => parseCertificate(text)).toThrow(
+        expect.objectContaining({ code: 'malformed', message: expect.stringMatching(/neither PEM nor base64/) }),
+      )
+    expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536)]))).toThrow(
+      expect.objectContaining({ code: 'malformed', message: expect.stringMatching(/larger than any real one/) }),
+    )
     expect(parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_536 - bytes.length)])).subject).toBe(authority.certificate.subject)
     expect(() => parseCertificate(Buffer.concat([bytes, Buffer.alloc(65_537 - bytes.length)]))).toThrow(/of 65537 bytes is larger/)
   })

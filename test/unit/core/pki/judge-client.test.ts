@@ -1,8 +1,9 @@
 import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash } from '../../../../src/core/pki/authorized-clients.ts'
+import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import { makeCrl, parseCrl } from '../../../../src/core/pki/crl.ts'
 import { judgeClient } from '../../../../src/core/pki/judge-client.ts'
 import { givesRoles, roleOf } from '../../../../src/core/pki/roles.ts'
-import { DAY, leaf, NOW, root } from './fixtures.ts'
+import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, root } from './fixtures.ts'
 
 const DEFAULT: AuthorizedClient[] = [{ kind: 'default' }]
 const ours = await root('Ours')
@@ -89,6 +90,17 @@ test('of an authority in between only the dates and the entries decide, where no
   expect(alone(client.notBefore - 1, 'any')).toMatchObject({ ok: false, reason: expect.stringContaining('is not valid before') })
   const nobody = judgeClient(client, trust({ authorities: [] }), NOW)
   expect(nobody).toEqual({ ok: false, reason: 'its certificate is of "CN=Between", which is not in trusted_client_ca itself' })
+})
+
+test.each([
+  ['of clients', '2b06010505070302', true],
+  ['of anything', '551d2500', true],
+  ['of servers', '2b06010505070301', false],
+])('a certificate for the use %s may call: %s', (_what, usage, answer) => {
+  const { certificate, key } = theirs
+  const parts = { subject: der(0x30), issuer: certificate.subjectName.der, key, publicKey: ecPair().publicKey }
+  const client = parseCertificate(handMade({ ...parts, extensions: [extension('551d25', false, der(0x30, oid(usage)))] }))
+  expect(judgeClient(client, trust(), NOW).ok).toBe(answer)
 })
 
 test('of several entries one is enough', async () => {

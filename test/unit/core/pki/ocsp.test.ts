@@ -148,6 +148,31 @@ test('of several certificates each gets its answer, those of others are unknown'
     expect(answer.includes(part)).toBe(true)
 })
 
+test('an answer names its responder by the hash of its key', async () => {
+  const authority = await root()
+  const sha = (bytes: Buffer) => createHash('sha1').update(bytes).digest()
+  const { subjectName, spki } = authority.certificate
+  const key = sha(readBitString(childrenOf(readElement(spki))[1]))
+  const id = derSequence(sha1, derOctets(sha(subjectName.der)), derOctets(key), derInteger(5n))
+  const answer = childrenOf(readElement(answerOcsp(authority, request([id]), () => ({ kind: 'good' }), NOW)))
+  expect(answer[0]!.bytes.toString('hex')).toBe('0a0100')
+  const [type, basic] = childrenOf(childrenOf(answer[1]!)[0]!)
+  expect(readOid(type!)).toBe('1.3.6.1.5.5.7.48.1.1')
+  const [responder, time, , extensions] = childrenOf(childrenOf(readElement(basic!.content))[0]!)
+  expect([responder!.bytes, time!.bytes, extensions]).toEqual([der(0xa2, derOctets(key)), derTime(NOW), undefined])
+})
+
+test('a key that can sign no answer is refused', async () => {
+  const authority = await root()
+  const sha = (bytes: Buffer) => derOctets(createHash('sha1').update(bytes).digest())
+  const { subjectName, spki } = authority.certificate
+  const id = derSequence(sha1, sha(subjectName.der), sha(readBitString(childrenOf(readElement(spki))[1])), derInteger(5n))
+  const key = generateKeyPairSync('ed25519').privateKey
+  expect(() => answerOcsp({ ...authority, key }, request([id]), () => ({ kind: 'good' }), NOW)).toThrow(
+    expect.objectContaining({ code: 'malformed', message: 'a key of type ed25519 cannot answer OCSP here' }),
+  )
+})
+
 test('what is no answer has the number that RFC 6960 gives it', () => {
   const codes = (['malformedRequest', 'internalError', 'tryLater', 'unauthorized'] as const).map((error) =>
     ocspError(error).toString('hex'),

@@ -144,6 +144,16 @@ describe('afterwards', () => {
     expect([serials(), serials()]).toEqual([[5], [5]])
     expect(news()).toEqual([`error: the revocation list cacrl.der cannot be used: ${reason}; what it said before still counts`])
   })
+  test('a file of several lists is older when one of them is', async () => {
+    const both = async (number: bigint, other: bigint) =>
+      [await list(number, [number]), await list(other, [other], { by: stranger })].map((bytes) => toPem(bytes, 'X509 CRL')).join('')
+    put('cacrl.pem', await both(5n, 6n))
+    const { serials, news } = opened({ files: [at('cacrl.pem')] })
+    put('cacrl.pem', await both(4n, 7n))
+    expect([serials(), news()]).toEqual([[5, 6], [expect.stringContaining('it is older than the one before')]])
+    put('cacrl.pem', await both(5n, 7n))
+    expect(serials()).toEqual([5, 7])
+  })
   test('a list of the same number is not older', async () => {
     put('cacrl.der', await list(5n, [5n]))
     const { serials } = opened()
@@ -193,4 +203,17 @@ test.each<[string, bigint, number[], number[], string[]]>([
   expect([serials().sort(), news()]).toEqual([now, told])
   put('cacrl.der', await list(3n, [7n]))
   expect(serials().sort()).toEqual(later)
+})
+
+test('lists of another authority say nothing of how new a list is', async () => {
+  put('a', await list(5n, [5n]))
+  const before = opened({ files: [at('a')] }).lists.current()
+  put('b', await list(9n, [6n], { by: stranger }))
+  put('c', await list(5n, [7n]))
+  const both = opened({ files: [at('b'), at('c')] })
+  both.lists.countOn(before)
+  expect(both.serials()).toEqual([6, 7])
+  const other = opened({ files: [at('b')] })
+  other.lists.countOn(before)
+  expect(other.serials()).toEqual([6, 5])
 })

@@ -72,14 +72,16 @@ test.each([
   )
 })
 
-test.each<[string, typeof ours, string, number]>([
-  ['an authority without roles', theirs, 'default', 1],
-  ['an authority without roles, and names of those who may call', theirs, 'name:alice', 0],
-  ['an authority with roles', ours, 'default', 0],
-])('%s is warned of, or not', (_what, authority, entry, count) => {
+test.each<[string, (typeof ours)[], string[], number]>([
+  ['an authority without roles', [theirs], ['default'], 1],
+  ['an authority without roles beside one with roles', [ours, theirs], ['default'], 1],
+  ['an authority without roles, and more entries', [theirs], ['name:alice', 'default'], 1],
+  ['an authority without roles, and names of those who may call', [theirs], ['name:alice'], 0],
+  ['an authority with roles', [ours], ['default'], 0],
+])('%s is warned of, or not', (_what, authorities, entries, count) => {
   warnings.splice(0)
-  const options = { trusted_client_crl: ['default'], authorized_clients: [parseAuthorizedClient(entry)] }
-  const { pem } = authority.certificate
+  const options = { trusted_client_crl: ['default'], authorized_clients: entries.map(parseAuthorizedClient) }
+  const pem = authorities.map(({ certificate }) => certificate.pem).join('')
   serverClients({ trusted: [{ file, pem }] }, options, dir, { now: () => NOW, logger })
   const text = `authorized_clients: ${file} gives no roles, so every certificate of it is an administrator's; name those who may call, or give it roles with \`keylime ca reissue\``
   expect(warnings).toEqual(Array(count).fill(text))
