@@ -62,3 +62,7 @@ export const agentStatuses = z
     z.array(z.tuple([z.string().max(255), agentStatus])),
   )
   .transform((entries): Record<string, AgentStatus> => Object.fromEntries(entries))
+
+/** The status of one of them. Machines choose their ids: one may be called `constructor`, which every object has. */
+export const statusOf = (statuses: Readonly<Record<string, AgentStatus>>, agentId: string): AgentStatus | undefined =>
+  Object.hasOwn(statuses, agentId) ? statuses[agentId] : undefined

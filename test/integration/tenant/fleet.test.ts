@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import type { FleetMachine } from '../../../src/roles/tenant/fleet/choose-machines.ts'
 import { chooseMachines } from '../../../src/roles/tenant/fleet/choose-machines.ts'
-import { NO_RESUME } from '../../../src/roles/tenant/fleet/resume-file.ts'
+import { NO_RESUME, openResumeFile } from '../../../src/roles/tenant/fleet/resume-file.ts'
 import { type FleetOutcome, runFleet } from '../../../src/roles/tenant/fleet/run-fleet.ts'
 import type { FleetWord, Selection } from '../../../src/roles/tenant/fleet/selection.ts'
 import { withTenant } from '../../../src/roles/tenant/start.ts'
@@ -126,6 +126,30 @@ test('an address names a machine as a whole id does, also for a word that takes 
   await world.run('add', { agentId: 'by-address' })
   await world.run('delete', { targetHost: '127.0.0.1', targetPort: machine.port })
   expect(await world.run('cvlist')).toMatchObject({ ids: expect.not.arrayContaining(['by-address']) })
+})
+
+test('a machine that is done is done again when its list says something else of it', async () => {
+  await world.machine('again-1')
+  const list = (pcr: string) => {
+    const file = world.path('again.csv')
+    fs.writeFileSync(file, `id,tpm_policy\nagain-1,"{""${pcr}"": [""${zero}""]}"\n`)
+    return file
+  }
+  const resumeFile = world.path('again.done')
+  const update = async (pcr: string) => {
+    const all: TenantOptions = { command: 'update', wait: false, timeoutSeconds: 10, drop: ['tpm-policy'] }
+    return withTenant({ options: all, settings: loadTenantSettings(world.home.env), report: () => undefined }, async (context) => {
+      const machines = await chooseMachines(context, 'update', { ...NONE, from: list(pcr) })
+      const resume = await openResumeFile(resumeFile, all)
+      const told = () => undefined
+      const run = { word: 'update' as const, machines, parallel: 1, dryRun: false, resume, stopped: new AbortController().signal, told }
+      return (await runFleet(context, run)).map(({ result }) => result)
+    })
+  }
+  await world.run('add', { agentId: 'again-1' })
+  expect(await update('15')).toEqual(['done'])
+  expect(await update('15')).toEqual(['skipped'])
+  expect(await update('14')).toEqual(['done'])
 })
 
 test('a machine that calls itself as a member of every object is seen, counted and chosen as any other', async () => {

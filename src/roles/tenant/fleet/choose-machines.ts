@@ -1,4 +1,4 @@
-import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { readMachineList } from '../../../io/files/machine-list.ts'
@@ -35,9 +35,6 @@ const COLUMNS = {
 } as const satisfies Record<string, keyof TenantOptions>
 
 type Enrolled = Readonly<Record<string, AgentStatus>>
-
-/** Machines choose their ids: one may be called `constructor`. */
-const statusOf = (enrolled: Enrolled, id: string): AgentStatus | undefined => (Object.hasOwn(enrolled, id) ? enrolled[id] : undefined)
 
 /** The machines that are meant, each with a reason where nothing is to be done. @throws KeylimeError `usage`, `malformed`, `agent_not_found` when there is none. */
 export async function chooseMachines(context: TenantContext, word: FleetWord, selection: Selection): Promise<FleetMachine[]> {

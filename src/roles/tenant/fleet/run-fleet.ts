@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { causeChain, type ErrorCode, isKeylimeError } from '../../../core/errors.ts'
 import type { TenantEvent } from '../events.ts'
 import { runTenantCommand } from '../run-command.ts'
@@ -49,7 +50,7 @@ export async function runFleet(context: TenantContext, run: FleetRun): Promise<F
 async function outcomeOf(context: TenantContext, run: FleetRun, machine: FleetMachine): Promise<FleetOutcome> {
   const { name, options, skip } = machine
   const without = (result: FleetOutcome['result'], text: string): FleetOutcome => ({ name, result, text, seconds: 0, warnings: [] })
-  if (run.resume.isDone(name)) return without('skipped', 'done in an earlier run')
+  if (run.resume.isDone(doneName(machine))) return without('skipped', 'done in an earlier run')
   if (skip) return without('skipped', skip)
   if (run.dryRun) return without('planned', `${run.word}${optionsText(options)}`)
   if (run.stopped.aborted) return without('not begun', 'interrupted before its turn')
@@ -61,13 +62,24 @@ async function outcomeOf(context: TenantContext, run: FleetRun, machine: FleetMa
   const seconds = () => (performance.now() - began) / 1000
   try {
     const result = await runTenantCommand({ ...context, options: { ...context.options, ...options }, report }, run.word)
-    await run.resume.done(name)
+    await run.resume.done(doneName(machine))
     return { name, result: 'done', text: 'summary' in result ? result.summary : 'done', seconds: seconds(), warnings }
   } catch (error) {
     const known = isKeylimeError(error) ? error : null
     const text = known ? causeChain(error).join(': ') : `a bug: ${(error as Error).message}`
     return { name, result: 'failed', text, hint: known?.hint, code: known?.code ?? 'bug', seconds: seconds(), warnings }
   }
+}
+
+/** With what a list says of it: under another policy, or as another machine at its address, it is not done. */
+function doneName({ name, options }: FleetMachine): string {
+  const said = optionsText(options)
+  return said === ''
+    ? name
+    : `${name} ${createHash('sha256')
+        .update(`${options.agentId ?? ''}${said}`)
+        .digest('hex')
+        .slice(0, 16)}`
 }
 
 /** What a list says of one machine beside its name. */

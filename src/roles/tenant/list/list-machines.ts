@@ -1,4 +1,4 @@
-import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { BY_URGENCY, type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
@@ -34,13 +34,13 @@ const AT_ONCE = 32
 export async function listMachines(context: TenantContext, filter: MachineFilter): Promise<MachineList> {
   const { verifier, registrar, options, report } = context
   const [agents, registeredIds] = await Promise.all([verifier.agentStatuses(options.verifierId ?? ''), registrar.agentIds()])
-  const ids = [...new Set([...Object.keys(agents), ...registeredIds])].filter((id) => mayFit(filter, agents[id]))
+  const ids = [...new Set([...Object.keys(agents), ...registeredIds])].filter((id) => mayFit(filter, statusOf(agents, id)))
   const known = new Set(registeredIds)
   const looked = new Set(ids.filter((id) => known.has(id)).slice(0, MAX_LOOKUPS))
   if (looked.size === MAX_LOOKUPS) report({ type: 'warning', text: `only ${MAX_LOOKUPS} machines were looked up at the registrar` })
   const machines = await inTurn(ids, async (agentId) => {
     const registered = looked.has(agentId) ? await registrar.agent(agentId) : undefined
-    return { machine: machineOf({ agentId, registered, status: agents[agentId], payload: null }), registered }
+    return { machine: machineOf({ agentId, registered, status: statusOf(agents, agentId), payload: null }), registered }
   })
   const fitting = machines.filter(({ machine }) => hasWord(filter.words, machine))
   const missing = filter.words.filter((word) => !machines.some(({ machine }) => hasWord([word], machine)))
@@ -51,8 +51,8 @@ export async function listMachines(context: TenantContext, filter: MachineFilter
   const whole = await inTurn(fitting, ({ machine, registered }) => withPayload(context, { machine, registered, agents, filter }))
   return {
     machines: whole.toSorted((a, b) => rank(a) - rank(b) || (nameOf(a) < nameOf(b) ? -1 : 1)),
-    agents: Object.fromEntries(whole.flatMap(({ agentId }) => (agentId in agents ? [[agentId, agents[agentId]!]] : []))),
-    notEnrolled: whole.flatMap(({ agentId }) => (agentId in agents ? [] : [agentId])),
+    agents: Object.fromEntries(whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [[agentId, agents[agentId]!]] : []))),
+    notEnrolled: whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [] : [agentId])),
   }
 }
 
@@ -82,7 +82,7 @@ interface Looked {
 
 /** Only a machine that answers the verifier, and was given something, is asked. */
 async function withPayload(context: TenantContext, { machine, registered, agents, filter }: Looked): Promise<Machine> {
-  const status = agents[machine.agentId]
+  const status = statusOf(agents, machine.agentId)
   if (!status) return machine
   const isAsked = filter.asks && registered !== undefined && status.v_released === true && machine.state !== 'unreachable'
   const told = isAsked ? await payloadOnAgent(context, { agentId: machine.agentId, registered, by: 'id' }) : undefined
