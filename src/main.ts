@@ -91,9 +91,9 @@ async function runCommandLine(): Promise<number> {
     .option('debug', { type: 'boolean', hidden: true, describe: 'Show where a failure came from' })
     .strict()
     .demandCommand(1, 'Say which role: "keylime --help" lists them.')
-    .wrap(Math.min(120, process.stdout.columns ?? 100))
+    .wrap(Math.min(120, process.stdout.columns ?? 80))
     .epilogue(
-      '"keylime ROLE --help" has the options and examples of a role. Exit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
+      '"keylime ROLE --help" has the options and examples of a role. \nExit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
     )
     .middleware(onceEach as never) // its types leave the second argument out
     .fail(failUsage)

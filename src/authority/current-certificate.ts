@@ -30,11 +30,16 @@ export async function currentCertificate(authority: OpenAuthority, name: string)
   const revoked = certificate && authority.revokedSerials.includes(certificate.serial.toString())
   const isMoved = certificate !== undefined && (crlAddressesOf(certificate)[0] ?? '') !== access.settings.crlUrl
   const isOfBefore = certificate !== undefined && !isSignedBy(certificate, authority.certificate)
-  if (key && certificate && !revoked && !isMoved && !isOfBefore && !isDue(certificate, access.now())) return { certificate, key }
+  if (key && certificate && !revoked && !isMoved && !isOfBefore && isGood(certificate, access.now())) return { certificate, key }
   const issued = await authority.issue({ name, keys: await newKeys(name, revoked ? undefined : key, access.settings.keyKind) })
   if (issued.privateKeyPem === undefined) throw new TypeError('unreachable: a key pair was given')
   return { certificate: issued.certificate, key: issued.privateKeyPem }
 }
+
+const LEAST_LIFE_MS = 86_400_000
+
+/** Also of one that was made for a few days, and is younger than two thirds of them. */
+const isGood = (certificate: Certificate, now: number) => !isDue(certificate, now) && certificate.notAfter > now + LEAST_LIFE_MS
 
 /** A notifier whose certificate ran out keeps its key: verifiers sign with it for the machines that were added before. */
 async function newKeys(name: string, old: string | undefined, kind: KeyKind): Promise<KeyPair> {

@@ -4,8 +4,8 @@ import { z } from 'zod'
 export const revokedAtVerifier = z.object({ revocation: z.number().int().nullable(), receivers: z.number().int().min(0) })
 export type RevokedAtVerifier = z.output<typeof revokedAtVerifier>
 
-/** `results` of `PUT /v2.x/agents/:id/revoke` at the registrar, our own: whether its TPM is known, and barred too. */
-export const revokedAtRegistrar = z.object({ tpm_known: z.boolean() })
+/** `results` of `PUT /v2.x/agents/:id/revoke` at the registrar, our own: whether its TPM is known, and barred too; ids under which that TPM is registered still, where it may have several. */
+export const revokedAtRegistrar = z.object({ tpm_known: z.boolean(), other_ids: z.array(z.string().max(255)).max(1000).optional() })
 export type RevokedAtRegistrar = z.output<typeof revokedAtRegistrar>
 
 const mark = z.object({ agent_id: z.string().max(255), revoked_at: z.string().max(64) })

@@ -3,6 +3,7 @@ import { type Generated, type Kysely, sql } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { spkiOf } from '../../core/pki/keys.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
+import { markTables } from './database-mark.ts'
 import type { Migration } from './migrate.ts'
 
 export interface RegistrarTables {
@@ -33,7 +34,11 @@ export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
   severalPending,
   ekKeys,
   revocationMarks,
+  markTables(['registered_agents', 'revoked_agents']),
 ]
+
+/** From this version on a database has a mark. */
+export const MARKED_REGISTRAR = 5
 
 /** Several registrations of one id wait side by side. What waited before is dropped: an agent that gets no answer registers again. */
 async function severalPending(db: Kysely<unknown>): Promise<void> {

@@ -4,8 +4,9 @@ import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
+import { openMark } from '../../io/db/database-mark.ts'
 import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
-import { REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
+import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { serve } from '../../io/http/server.ts'
@@ -13,6 +14,7 @@ import type { Logger } from '../../io/log/logger.ts'
 import { keepCertificates } from '../../io/service/certificate-upkeep.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
+import { heedAge } from './heed-age.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
 import { registrarTls, renewOwn } from './tls-identity.ts'
 
@@ -42,12 +44,11 @@ export async function startRegistrar(
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
   let tls = await registrarTls(settings, used)
-  const database = await openDatabase(
+  const { database, marking } = await openMarkedDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
-    'registrar',
-    REGISTRAR_MIGRATIONS,
+    logger,
   )
-  const store = registrarStore(database as never)
+  const store = registrarStore(database)
   let makers = await makerCertificates(settings, logger)
   const context: RegistrarContext = {
     store,
@@ -58,7 +59,7 @@ export async function startRegistrar(
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter(TOLD_WRONG_ANSWERS),
   }
-  const shared = { host: values.ip, routes: registrarRoutes(context), versions: API_VERSIONS, logger }
+  const shared = { host: values.ip, routes: marking.marked(registrarRoutes(context)), versions: API_VERSIONS, logger }
   try {
     const plain = await serve({ ...shared, port: values.port })
     const secure = await serve({ ...shared, port: values.tls_port, tls: tls.server }).catch(async (error) => {
@@ -82,11 +83,26 @@ export async function startRegistrar(
       async stop() {
         upkeep.stop()
         await Promise.all([plain.close(), secure.close()])
+        await marking.stop()
         await store.close()
       },
     }
   } catch (error) {
+    await marking.stop()
     await store.close()
+    throw error
+  }
+}
+
+async function openMarkedDatabase(file: string, logger: Logger) {
+  let from = 0
+  const database = await openDatabase<unknown>(file, 'registrar', REGISTRAR_MIGRATIONS, (change) => {
+    from = change.from
+  })
+  try {
+    return { database, marking: await heedAge(await openMark(database, file, from === 0 || from >= MARKED_REGISTRAR), logger) }
+  } catch (error) {
+    await database.destroy()
     throw error
   }
 }

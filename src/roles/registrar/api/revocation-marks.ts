@@ -14,8 +14,10 @@ export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContex
       const revoke = () => store.revoke({ agentId, revokedAt: clock.now() })
       // With the TPM's lock: a registration of the same TPM under another id is either seen by the mark, or sees it.
       const tpmKnown = known ? await agentLock.take(`tpm ${known.ek.toString('base64')}`, revoke) : await revoke()
+      const others = known ? await store.othersOfTpm(known) : []
       logger.warn(`agent ${agentId} was revoked by an operator: it cannot register until it is forgotten`, { tpm_known: tpmKnown })
-      return { results: { tpm_known: tpmKnown } satisfies RevokedAtRegistrar }
+      if (others.length > 0) logger.warn(`the TPM of agent ${agentId} is registered under other ids still`, { others: others.slice(0, 10) })
+      return { results: { tpm_known: tpmKnown, other_ids: others } satisfies RevokedAtRegistrar }
     })
   }
 }

@@ -15,7 +15,7 @@ import { certificateAdvice, endCertificate } from './end-certificate.ts'
  * EK is. @returns undefined when nobody waited for it.
  */
 export async function renameAgent(context: TenantContext): Promise<{ agentId: string; enrolled: Enrolled | undefined }> {
-  const { options, registrar, verifier } = context
+  const { options, registrar, report, verifier } = context
   const { newId = '' } = options
   if (newId === '') throw new KeylimeError('usage', 'rename takes two ids', { hint: '`keylime tenant rename OLD NEW`' })
   const oldId = await chooseAgent(context, 'rename')
@@ -26,8 +26,11 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
   const demands = known ? demandsAsOptions(oldId, known, options) : {}
   if (known) await verifier.stop(oldId)
   await registrar.delete(oldId)
-  const resume = `keylime tenant add -u ${newId}`
-  if (!options.wait) return { agentId: newId, enrolled: undefined }
+  const resume = `keylime tenant add -u ${newId}${optionsText({ ...options, ...demands })}`
+  if (!options.wait) {
+    report({ type: 'warning', text: `what ${oldId} had to prove comes along only by: ${resume}` })
+    return { agentId: newId, enrolled: undefined }
+  }
   const now = await awaitRegistration(context, newId, resume)
   if (now.ek_tpm !== before.ek_tpm)
     throw new KeylimeError('refused', `another TPM has registered as ${newId}: that is not agent ${oldId}`, {
@@ -37,6 +40,18 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
   if (known) await deleteFromVerifier(context, oldId)
   await endOldCertificate(context, oldId, known ? serialOf(known) : null)
   return { agentId: newId, enrolled }
+}
+
+/** A command that goes on by hand must not demand less than this one would have. */
+function optionsText(options: Partial<TenantOptions>): string {
+  const named = [
+    ['--runtime-policy', options.runtimePolicy],
+    ['--runtime-policy-name', options.runtimePolicyName],
+    ['--mb-policy', options.mbPolicy],
+    ['--mb-policy-name', options.mbPolicyName],
+    ['--tpm_policy', options.tpmPolicy === '{}' ? '' : options.tpmPolicy],
+  ] as const
+  return named.map(([name, value]) => (value ? ` ${name} '${value}'` : '')).join('')
 }
 
 /** With another certificate the one of the old id is superseded: no failure and no `revoke` of the new id would reach it. */

@@ -19,6 +19,11 @@ export async function revokeAgent(context: TenantContext): Promise<DoneWith> {
   if (!barred) report({ type: 'warning', text: 'this registrar keeps no revoked ids: the machine can register again when it is started' })
   else if (!barred.tpm_known)
     report({ type: 'warning', text: `agent ${agentId} was not registered: its id is barred, its TPM is not known` })
+  for (const other of barred?.other_ids ?? [])
+    report({
+      type: 'warning',
+      text: `the same TPM is registered as ${other} still, and is trusted under that id: \`keylime tenant revoke ${other}\``,
+    })
   const certificate = await endCertificate(context, agentId, { serial: status ? serialOf(status) : null, reason: 'keyCompromise' })
   const advice = certificateAdvice(certificate)
   if (advice) report({ type: 'warning', text: advice })

@@ -1,7 +1,10 @@
 import { tellStory } from '../../../../../src/roles/tenant/explain/tell-story.ts'
 
 const tell = (status: number, message: string, results: object = {}) =>
-  tellStory({ options: {}, env: {}, verifier: { raw: async () => ({ status, message, results }) } } as never, 'id')
+  tellStory(
+    { options: {}, env: {}, verifier: { agent: async () => undefined, raw: async () => ({ status, message, results }) } } as never,
+    'id',
+  )
 
 test.each([
   [404, 'agent id not found', 'not_found', 'the verifier does not have agent id'],

@@ -1,8 +1,9 @@
 import { refuseIdleOptions } from '../../../../../src/roles/tenant/faces/options-of-command.ts'
 
 test.each([
-  ['list', ['uuid'], '`keylime tenant list` has no use for --uuid'],
-  ['list', ['targethost', 'json'], '--targethost'],
+  ['list', ['since'], '`keylime tenant list` has no use for --since'],
+  ['reglist', ['targethost', 'json'], '--targethost'],
+  ['revocations', ['targethost'], '--targethost'],
   ['revocations', ['uuid'], '--uuid'],
   ['delete', ['uuid', 'file'], '--file'],
   ['add', ['uuid', 'drop'], '--drop'],

@@ -31,7 +31,7 @@ test.each<[string, Selection]>([
   expect(() => checkSelection('update', selection)).toThrow(expect.objectContaining({ code: 'usage' }))
 })
 
-test.each(['status', 'list', 'replace', 'explain', 'regdelete'] as const)('%s takes one machine', (word) => {
+test.each(['status', 'history', 'replace', 'explain', 'regdelete'] as const)('%s takes one machine', (word) => {
   expect(() => checkSelection(word, of({ ids: ['a', 'b'] }))).toThrow(expect.objectContaining({ code: 'usage' }))
   expect(() => checkSelection(word, of({ ids: ['a'] }))).not.toThrow()
 })

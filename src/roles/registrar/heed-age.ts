@@ -1,0 +1,58 @@
+import { causeChain } from '../../core/errors.ts'
+import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import type { Route } from '../../io/http/route.ts'
+import type { Logger } from '../../io/log/logger.ts'
+
+/** As the verifier's. */
+const MARK_MS = 10_000
+
+const MEANING = {
+  older:
+    'the registrar’s database is older than the one that was here before: whom operators revoked, deleted or forgot since is not known',
+  other: 'the registrar’s database is not the one that was here before: whom operators revoked may not be known',
+  unknown: 'the registrar’s database has no mark beside it, so that it may be an older one: whom operators revoked may not be known',
+} as const
+
+export interface DatabaseMarking {
+  /** The same routes; what an operator changed is in the mark before he is answered. */
+  marked(routes: readonly Route[]): Route[]
+  stop(): Promise<void>
+}
+
+/**
+ * Tells of a database that was put back, which gives revoked machines the way free again, and keeps the mark beside it (decision 100). To be called before
+ * anybody is served. Where the mark cannot be written that is logged, and machines register all the same.
+ */
+export async function heedAge(mark: MarkKeeper, logger: Logger): Promise<DatabaseMarking> {
+  const { age, inside, beside } = mark
+  const logged = (work: Promise<void>) =>
+    work.catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
+  const record = () => logged(mark.record())
+  if (age === 'current') await record()
+  else {
+    logger.error(MEANING[age], {
+      ...(age === 'older' && beside ? { missing: beside.changes - inside.changes } : {}),
+      hint: 'see `keylime tenant list`, and give `keylime tenant revoke` and `regdelete` once more for machines of that time',
+    })
+    await logged(mark.settle())
+  }
+  const marking = setInterval(() => void record(), MARK_MS).unref()
+  return {
+    marked: (routes) => routes.map((route) => (changes(route) ? { ...route, handle: recorded(route.handle, record) } : route)),
+    async stop() {
+      clearInterval(marking)
+      await record()
+    },
+  }
+}
+
+/** Registrations are recorded a moment later: one that is lost is made again by its machine. */
+const changes = ({ access, method }: Route): boolean => access === 'admin' && method !== 'GET'
+
+const recorded =
+  (handle: Route['handle'], record: () => Promise<void>): Route['handle'] =>
+  async (request) => {
+    const reply = await handle(request)
+    await record()
+    return reply
+  }
