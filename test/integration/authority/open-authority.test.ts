@@ -95,6 +95,14 @@ test('dates and reasons of earlier revocations are kept, the next update lies ah
   expect(last?.number).toBe(4n)
 })
 
+test('what a program that was killed left of a private key is removed by the next that opens the authority', async () => {
+  await initCaDirectory(access())
+  const left = file('.x-private.pem.0123456789ab.tmp')
+  fs.writeFileSync(left, 'half a key')
+  await withAuthority(access(), async () => {})
+  expect(fs.existsSync(left)).toBe(false)
+})
+
 test('a serial is never given twice, also by two programs at once', async () => {
   await initCaDirectory(access())
   const names = ['a', 'b', 'c', 'd', 'e']

@@ -76,6 +76,7 @@ test.each([
   ['no priv', 'salt: x', 'the key store has no salt or no priv'],
   ['a text for priv', 'priv: AAAA\nsalt: x', 'the key store has no salt or no priv'],
   ['nothing', '', 'the key store is not a YAML mapping'],
+  ['an alias, which may grow without end', 'a: &a x\nsalt: *a', 'the key store is not valid YAML'],
   ['more than 64 MiB', `${' '.repeat(64 << 20)}#`, 'the key store is too large'],
 ])('refuses a key store with %s', (_, text, message) => {
   expect(() => openKeystore(text, 'x')).toThrow(expect.objectContaining({ code: 'malformed', message }))

@@ -154,6 +154,14 @@ describe('afterwards', () => {
     put('cacrl.pem', await both(5n, 7n))
     expect(serials()).toEqual([5, 7])
   })
+  test('a list that is written over the old one, and is as long, is read again', async () => {
+    const padded = async (number: bigint) => toPem(await list(number, [number]), 'X509 CRL').padEnd(4096, '\n')
+    fs.writeFileSync(at('cacrl.pem'), await padded(5n))
+    const { serials } = opened()
+    fs.writeFileSync(at('cacrl.pem'), await padded(6n))
+    fs.utimesSync(at('cacrl.pem'), 1, 1)
+    expect(serials()).toEqual([6])
+  })
   test('a list of the same number is not older', async () => {
     put('cacrl.der', await list(5n, [5n]))
     const { serials } = opened()
