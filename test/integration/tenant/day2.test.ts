@@ -280,8 +280,8 @@ describe('the beginning of an id', () => {
         message: expect.stringContaining('"lap" means agent laptop-7'),
       })
     expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
-    await run('delete', { agentId: 'lap', yes: true })
-    expect(await bed.status('laptop-7')).toEqual({})
+    await expect(run('delete', { agentId: 'lap', yes: true })).rejects.toMatchObject({ code: 'usage', hint: 'give it whole: -u laptop-7' })
+    expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
   })
 
   test('means the same in every word: ids of both servers count', async () => {
