@@ -12,7 +12,7 @@ import { explainMismatch, knownDigests } from './explain-mismatch.ts'
 import { parseReferenceState, type ReferenceState } from './reference-state.ts'
 import { allBootAggregates, fittingStart, PCR0_STARTS, pcrStart, replayEventLog } from './replay.ts'
 import { describeEvent, type SeenEvent, seeEvents } from './see-events.ts'
-import { parseSystemdLog, type SystemdEvent } from './systemd-log.ts'
+import { isBootWord, parseSystemdLog, type SystemdEvent } from './systemd-log.ts'
 
 /** PCRs of firmware, boot loader and kernel (protocol 0): all but IMA's and the data PCR, below 16. */
 export const MEASURED_BOOT_PCRS: readonly number[] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15]
@@ -95,8 +95,9 @@ function judgeBoot({ pcrs, log, systemdLog, evaluate, effort }: BootEvidence, ju
   effort?.spend(parsed.events.length * COST.event)
   const values = replayEventLog(parsed, pcrs.hash)
   const later = laterEvents(systemdLog ?? null, effort)
+  const mayFollow = (event: SystemdEvent) => !judge.state || isBootWord(event, pcrs.hash)
   const wrong = wrongPcrs(pcrs, values, judge).filter(
-    (pcr) => !leadsOn(later.events, pcr, pcrs, values) && (judge.named.has(pcr) || !SYSTEMD_PCRS.has(pcr)),
+    (pcr) => !leadsOn({ events: later.events, mayFollow }, pcr, pcrs, values) && (judge.named.has(pcr) || !SYSTEMD_PCRS.has(pcr)),
   )
   if (effort && wrong.length > 0) effort.spend(Infinity) // what explains it tries thousands of changes
   const failures = differing({ pcrs, wrong, values, log: parsed, later: later.words }, judge)
@@ -165,13 +166,20 @@ function laterEvents(text: string | null, effort: Effort | undefined): { events:
   }
 }
 
+/** What systemd measured; where events are compared with a state, none may follow that would have to be compared. */
+interface Following {
+  events: readonly SystemdEvent[]
+  mayFollow(event: SystemdEvent): boolean
+}
+
 /** Whether some part of what systemd measured leads from the value after the boot to the quoted one: the log may be ahead of the quote. */
-function leadsOn(events: readonly SystemdEvent[], pcr: number, pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>): boolean {
+function leadsOn({ events, mayFollow }: Following, pcr: number, pcrs: VerifiedPcrs, values: ReadonlyMap<number, Buffer>): boolean {
   const quoted = pcrs.values.get(pcr)!
   let value = values.get(pcr) ?? Buffer.alloc(quoted.length)
   for (const event of events) {
     const digest = event.pcr === pcr ? event.digests.get(pcrs.hash) : undefined
     if (!digest) continue
+    if (!mayFollow(event)) return false
     value = createHash(pcrs.hash).update(value).update(digest).digest()
     if (value.equals(quoted)) return true
   }

@@ -1,3 +1,4 @@
+import { hash as hashOf } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
 import { digestSize, type HashName, isHashName } from '../tpm/algorithms.ts'
 
@@ -5,10 +6,23 @@ import { digestSize, type HashName, isHashName } from '../tpm/algorithms.ts'
 export interface SystemdEvent {
   pcr: number
   digests: ReadonlyMap<HashName, Buffer>
+  /** What the record says was hashed; null when it does not say it. */
+  text: string | null
 }
 
 const MAX_RECORDS = 4096
 const MAX_PCR = 23
+/** GRUB hashes texts into it that may be anything: a kernel command line too. systemd measures nothing there. */
+const GRUB_TEXTS_PCR = 8
+/** What systemd measures into PCRs of the firmware and the boot loader (systemd, TPM2_PCR_MEASUREMENTS.md). */
+const BOOT_WORD = /^(?:os-separator|nvpcr-separator|nvpcr-init:)[ -~]{0,500}$/
+
+/**
+ * Whether an event is one of the words that systemd measures when a boot is over. No hash covers which log an event is in: whoever boots something else could show the last events
+ * of the boot as those of systemd, where no policy compares them. Nothing that firmware, Shim or GRUB start has the hash of such a word.
+ */
+export const isBootWord = ({ pcr, digests, text }: SystemdEvent, bank: HashName): boolean =>
+  pcr !== GRUB_TEXTS_PCR && text !== null && BOOT_WORD.test(text) && hashOf(bank, text, 'hex') === digests.get(bank)?.toString('hex')
 
 /**
  * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e (RFC 7464), in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside.
@@ -32,7 +46,7 @@ function readRecord(record: string, number: number): SystemdEvent | null {
   } catch {
     throw malformed(`record ${number} is no JSON`)
   }
-  const { pcr, digests } = (json ?? {}) as { pcr?: unknown; digests?: unknown }
+  const { pcr, digests, content } = (json ?? {}) as { pcr?: unknown; digests?: unknown; content?: unknown }
   if (pcr === undefined) return null
   if (typeof pcr !== 'number' || !Number.isInteger(pcr) || pcr < 0 || pcr > MAX_PCR || !Array.isArray(digests))
     throw malformed(`record ${number} has no PCR or no digests`)
@@ -43,5 +57,6 @@ function readRecord(record: string, number: number): SystemdEvent | null {
     if (bytes.length !== digestSize(hashAlg)) throw malformed(`record ${number} has a digest of ${bytes.length} bytes for ${hashAlg}`)
     return [[hashAlg, bytes] as const]
   })
-  return { pcr, digests: new Map(found) }
+  const { string: text } = (content ?? {}) as { string?: unknown }
+  return { pcr, digests: new Map(found), text: typeof text === 'string' ? text : null }
 }

@@ -137,6 +137,36 @@ test('a PCR of the firmware that systemd extends needs its log', async () => {
   expect(ids(await later('{"any": 1}', pcrs, log))).toEqual(alike())
   expect(ids(await later('{"any": 1}', pcrs))).toEqual(alike('measured_boot.invalid_pcr_5'))
 })
+test.each([4, 7, 8, 9])('the end of a boot is judged by policy example, not explained by a log of systemd: PCR %i', async (pcr) => {
+  const events = machineEvents(SECURE)
+  const last = events.findLast((event) => event.pcr === pcr)!
+  const [bootLog, pcrs] = [path.join(dir, `cut-${pcr}.bin`), afterSystemd([], `cut-${pcr}`).pcrs]
+  const state = JSON.stringify(machineState(SECURE))
+  fs.writeFileSync(bootLog, serialize(events.filter((event) => event !== last)))
+  const digests = [{ hashAlg: 'sha256', digest: last.digests.get('sha256')!.toString('hex') }]
+  const texts = ['os-separator', last.data.toString('latin1').replace(/^\w+: |\0$/g, ''), null]
+  for (const string of texts) {
+    const systemdLog = `\x1e${JSON.stringify({ pcr, digests, content: { string } })}\n`
+    const verdict = await judgeEverywhere({ bootLog, boot: state, bootPolicy: 'example', pcrs, systemdLog })
+    expect(verdict.tool.map((f) => f.eventId)).toContain(`measured_boot.invalid_pcr_${pcr}`)
+    expect(verdict.verifier).toContain(`measured_boot.invalid_pcr_${pcr}`)
+  }
+})
+test('policy example takes the words with which systemd ends a boot, but none in the PCR of texts that GRUB measures', async () => {
+  const words: [number, string][] = [
+    [9, 'nvpcr-init:hardware:0x1d10200:sha256:de38'],
+    [9, 'nvpcr-separator'],
+    ...[0, 1, 2, 3, 4, 5, 6, 7, 9, 14].map((pcr): [number, string] => [pcr, 'os-separator']),
+  ]
+  const judged = async (name: string, extended: [number, string][]) => {
+    const { pcrs, log: systemdLog } = afterSystemd(extended, name)
+    const boot = JSON.stringify(machineState(SECURE))
+    return ids(await judgeEverywhere({ bootLog: machineLogFile, boot, bootPolicy: 'example', pcrs, systemdLog }))
+  }
+  expect(await judged('words', words)).toEqual(alike())
+  expect(await judged('grub', [[8, 'os-separator']])).toEqual(alike('measured_boot.invalid_pcr_8'))
+  expect(await judged('other', [[4, 'ready']])).toEqual(alike('measured_boot.invalid_pcr_4'))
+})
 test.each([
   ['no JSON', '\x1ehello', /record 1 is no JSON/],
   ['a PCR that does not exist', '\x1e{"pcr": 24, "digests": []}', /record 1 has no PCR/],
@@ -147,7 +177,7 @@ test.each([
 test('records of other registers and unknown hashes are left aside', () =>
   expect(
     parseSystemdLog('\x1e{"nv_index": 1, "digests": []}\n\x1e{"pcr": 11, "digests": [{"hashAlg": "sm3-256", "digest": "00"}]}'),
-  ).toEqual([{ pcr: 11, digests: new Map() }]))
+  ).toEqual([{ pcr: 11, digests: new Map(), text: null }]))
 
 test('the SHA-1 boot_aggregate of an old kernel follows from the boot log whose SHA-256 digests were quoted', async () => {
   const log = parseEventLog(fs.readFileSync(machineLogFile))
