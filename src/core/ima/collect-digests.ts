@@ -31,7 +31,9 @@ function readListLine(line: string): { digest: string; name: string } | null {
 const ESCAPES: Record<string, string> = { '\\': '\\', n: '\n', r: '\r' }
 const unescaped = (name: string): string => name.replace(/\\([\\nr])/g, (_, letter: string) => ESCAPES[letter]!)
 
-/** Digits of the digests, by the first one of a file; null without digests. Older kernels have a boot_aggregate of another algorithm. */
+const SHA1_DIGITS = 40
+
+/** Digits of the digests, by the first one of a file; null where nothing says them: kernels before 5.8 have a boot_aggregate of SHA-1 whatever they hash files with. */
 export function digitsOf(digests: Iterable<[string, readonly string[]]>): number | null {
   let aggregate: number | null = null
   for (const [name, [digest]] of digests) {
@@ -39,7 +41,7 @@ export function digitsOf(digests: Iterable<[string, readonly string[]]>): number
     if (name !== 'boot_aggregate') return digest.length
     aggregate = digest.length
   }
-  return aggregate
+  return aggregate === SHA1_DIGITS ? null : aggregate
 }
 
 /** One expression a line; empty lines and comments do not count. */

@@ -31,7 +31,7 @@ export interface CollectedLog {
   taken: number
   /** Algorithm of the template hashes: `log_hash_alg`. Null when no line fits one. */
   logHash: HashName | null
-  /** Algorithm that the kernel hashes files with, by its name in the log; null for a log without files. */
+  /** Algorithm that the kernel hashes files with, by its name in the log; null for a log that does not say it: kernels before 5.8 have a boot_aggregate of SHA-1 whatever it is. */
   algorithm: string | null
   leftOut: LeftOut[]
 }
@@ -83,7 +83,7 @@ export class LogCollector {
   end(): CollectedLog {
     this.#reader.end()
     const [most] = [...this.#algorithms].sort(([, a], [, b]) => b - a)
-    const algorithm = most?.[0] ?? this.#aggregate
+    const algorithm = most?.[0] ?? (this.#aggregate === 'sha1' ? null : this.#aggregate)
     return { taken: this.#taken, logHash: this.#logHash, algorithm, leftOut: [...this.#leftOut.values()] }
   }
 

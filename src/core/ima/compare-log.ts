@@ -1,6 +1,7 @@
-import type { Failure } from '../verdict/failure.ts'
-import { failure } from '../verdict/failure.ts'
+import { IMA_PCR } from '../tpm/pcr-selection.ts'
+import { type Failure, failure } from '../verdict/failure.ts'
 import { judgeEntry } from './decide-entry.ts'
+import type { ImaEntry } from './entry.ts'
 import { nothingLearned } from './learned-from-log.ts'
 import { LogReader, type ReadLine } from './log-reader.ts'
 import { addPolicy, emptyParts, sorted } from './policy-document.ts'
@@ -13,6 +14,8 @@ export interface LogComparison {
   accept: Record<string, unknown> | null
   /** The value of `ima.log_hash_alg` with which lines would pass that do not; null when it is right. */
   logHash: string | null
+  /** Settings of a policy that decide about failures without `accept`; how they must be is not for a tool to say. */
+  settings: string[]
   /** Failures that no policy heals: the log itself is bad. */
   hopeless: number
 }
@@ -23,6 +26,7 @@ export function compareLog(policy: RuntimePolicy, log: Iterable<string>): LogCom
   const parts = emptyParts()
   let logHash: string | null = null
   let hopeless = 0
+  const settings = new Set<string>()
   // What a policy with the right algorithm would still lack is told as well: two rounds of `diff` are one too many.
   const judgingBy = (hash: RuntimePolicy['logHash']) => ({
     policy: { ...policy, logHash: hash },
@@ -34,13 +38,17 @@ export function compareLog(policy: RuntimePolicy, log: Iterable<string>): LogCom
   const remember = (hash: string) => learned.set(hash, nothingLearned()).get(hash)!
   const note = (failed: Failure, number: number) => {
     const accept = failed.context['accept'] as Record<string, unknown> | undefined
+    const setting = settingOf(failed)
     if (accept) addPolicy(parts, accept, `line ${number}`)
+    else if (setting) settings.add(setting)
     else hopeless++
-    const key = accept ? JSON.stringify(accept) : `line ${number}`
+    const key = accept ? JSON.stringify(accept) : `line ${number} ${failed.eventId}`
     if (!failures.has(key)) failures.set(key, failed)
   }
   const reader = new LogReader(({ number, entry, defect, logHash: hash, isViolation }: ReadLine) => {
     if (!entry) return note(unreadable(number, defect!), number)
+    if (entry.pcr !== String(IMA_PCR)) note(foreign(number, entry), number)
+    if (number === 1 && (entry.name !== 'boot_aggregate' || isViolation)) note(beginning(entry), number)
     if (isViolation) return
     if (hash && hash !== policy.logHash && logHash !== hash) {
       logHash = hash
@@ -53,8 +61,34 @@ export function compareLog(policy: RuntimePolicy, log: Iterable<string>): LogCom
   reader.end()
   const members = { digests: sorted(parts.digests), keyrings: sorted(parts.keyrings), 'ima-buf': sorted(parts.buffers) }
   const accept = Object.fromEntries(Object.entries(members).filter(([, names]) => Object.keys(names).length > 0))
-  return { failures: [...failures.values()], accept: Object.keys(accept).length > 0 ? accept : null, logHash, hopeless }
+  return {
+    failures: [...failures.values()],
+    accept: Object.keys(accept).length > 0 ? accept : null,
+    logHash,
+    settings: [...settings],
+    hopeless,
+  }
 }
+
+/** The setting by which a failure can be accepted that no digest heals. */
+function settingOf({ eventId, context }: Failure): string | null {
+  if (eventId.startsWith('ima.validation.dm.')) return 'ima.dm_policy'
+  return context['algorithm'] === undefined ? null : 'excludes' // of a buffer whose digest is not that of its content
+}
+
+const foreign = (line: number, { pcr, name: path }: ImaEntry): Failure =>
+  failure('ima', 'validation.ima_pcr', {
+    message: `line ${line} is for PCR ${JSON.stringify(pcr.slice(0, 20))}, not ${IMA_PCR}`,
+    line,
+    path,
+  })
+
+const beginning = ({ name: path }: ImaEntry): Failure =>
+  failure('ima', 'validation.ima-ng.not_in_allowlist', {
+    message: 'the first entry of the IMA log is not boot_aggregate: this is not the log of a whole boot',
+    line: 1,
+    path,
+  })
 
 const unreadable = (line: number, defect: string): Failure =>
   failure('ima', 'parser.entry', { message: `line ${line} of the IMA log cannot be read: ${defect}`, line })

@@ -151,7 +151,9 @@ function judgeDigestOf(entry: ImaEntry, line: number, judging: Judging, [member,
   if (real === entry.digest && known?.includes(entry.digest)) return null
   if (isExcluded(entry, judging)) return null
   if (real !== entry.digest) {
-    const message = `the digest of the buffer ${shown(entry.name)} is not that of its content`
+    const message = real
+      ? `the digest of the buffer ${shown(entry.name)} is not that of its content`
+      : `the digest of the buffer ${shown(entry.name)} is one of ${entry.algorithm}, by which nothing can be hashed here`
     const facts = { message, line, path: entry.name, algorithm: entry.algorithm, got: entry.digest, expected: real ? [real] : [] }
     return failure('ima', 'validation.ima-ng.runtime_policy_hash', facts)
   }

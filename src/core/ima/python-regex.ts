@@ -66,6 +66,7 @@ function translateEscape(text: string, at: number, inClass: boolean): { pattern:
     throw new Error(`\\${letter} refers to a group, which cannot be matched in linear time: write what the group stands for`)
   const octal = /^0[0-7]{0,2}/.exec(text.slice(at + 1, at + 4))?.[0]
   if (octal) return { pattern: `\\x{${Number.parseInt(octal, 8).toString(16)}}`, length: octal.length + 1 }
+  if (letter === 'N') throw new Error('\\N{NAME} is not supported: write the character')
   if (inClass && letter === 'W') throw new Error('\\W inside of [...] is not supported: write the characters')
   const special = (inClass ? INSIDE : OUTSIDE)[letter]
   if (special) return { pattern: special, length: 2 }

@@ -14,7 +14,7 @@ const MAX_RECORDS = 4096
 const MAX_PCR = 23
 /** GRUB hashes texts into it that may be anything: a kernel command line too. systemd measures nothing there. */
 const GRUB_TEXTS_PCR = 8
-/** What systemd measures into PCRs of the firmware and the boot loader (systemd, TPM2_PCR_MEASUREMENTS.md). */
+/** What systemd measures into PCRs of the firmware and the boot loader (systemd, "TPM2 PCR Measurements Made by systemd"). */
 const BOOT_WORD = /^(?:os-separator|nvpcr-separator|nvpcr-init:)[ -~]{0,500}$/
 
 /**

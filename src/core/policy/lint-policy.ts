@@ -1,12 +1,15 @@
 import { isEmptyAggregate } from '../ima/acceptance-words.ts'
+import { KERNEL_HASHES } from '../ima/kernel-hashes.ts'
 import type { RuntimePolicy } from '../ima/runtime-policy.ts'
 import { lintExclude } from './lint-exclude.ts'
 import type { PolicyWarning } from './policy-warning.ts'
 
 const WORLD_WRITABLE = /^\/(?:tmp|var\/tmp|dev\/shm)\//
 const SHA1_DIGITS = 40
-/** Lengths of digests that a kernel measures with: SHA-1, -224, -256, -384, -512. */
-const DIGEST_DIGITS = new Set([40, 56, 64, 96, 128])
+/** Lengths of digests that a kernel measures with. */
+const DIGEST_DIGITS = new Set([...KERNEL_HASHES.values()].map(({ size }) => 2 * size))
+/** What the kernel measures without a path. */
+const NO_FILE = /^(?:boot_aggregate$|memfd:|anon_inode:|socket:|pipe:|SYSV)/
 
 /** What in a runtime policy is valid and probably not meant. */
 export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
@@ -46,7 +49,7 @@ function lintDigests(digests: RuntimePolicy['digests']): PolicyWarning[] {
     const path = `digests[${JSON.stringify(name)}]`
     if (WORLD_WRITABLE.test(name)) warnings.push({ path, message: 'lies where every user may write' })
     if (name.includes(' ')) warnings.push({ path, message: 'has a blank, which is "_" in the kernel’s log: it matches nothing' })
-    if (!name.startsWith('/') && name !== 'boot_aggregate') warnings.push({ path, message: 'is no absolute path' })
+    if (!name.startsWith('/') && !NO_FILE.test(name)) warnings.push({ path, message: 'is no absolute path' })
     if (list.some((digest) => digest.length === SHA1_DIGITS)) weak++
     if (list.some((digest) => !DIGEST_DIGITS.has(digest.length)))
       warnings.push({ path, message: 'has a digest of a length that no kernel measures with: it matches nothing' })

@@ -2,9 +2,9 @@ import { KeylimeError } from '../errors.ts'
 import { digestSize, HASH_NAMES, type HashName } from '../tpm/algorithms.ts'
 import { PCR_COUNT } from '../tpm/pcr-selection.ts'
 
-/** `sha256:`, `sha256 :` (tpm2-tools 3), `Bank/Algorithm: TPM_ALG_SHA256(0x000b)` (tpm2-tools 2), `selected-pcrs:`, `calcDigest: …`: whatever begins something. */
-const SECTION = /^\s*(?:- )?((?:[A-Za-z]|0x)[\w /-]*?)\s*:(?:\s.*)?$/
-const OLD_SECTION = /^Bank\/Algorithm: TPM2?_ALG_(\w+)/
+/** `sha256:`, `sha256 :` (tpm2-tools 3), `Bank/Algorithm: TPM_ALG_SHA256(0x000b)` (tpm2-tools 2), `(null):` (a bank that the tool has no name for), `selected-pcrs:`, `calcDigest: …`: whatever begins something. */
+const SECTION = /^\s*(?:- )?((?:[A-Za-z]|0x)[\w /-]*?|\(\w+\))\s*:(?:\s.*)?$/
+const OLD_SECTION = /^Bank\/Algorithm: (?:TPM2?_ALG_)?(\w+)/
 /** `0 : 0xAB…`, `0: AB…`, `PCR_00: ab cd …`, `- 0: 0x…`. */
 const PCR = /^\s*(?:- )?(?:PCR[_-])?(\d{1,2})\s*:\s*(?:0x)?((?:[0-9a-fA-F]{2} ?)+)\s*$/
 

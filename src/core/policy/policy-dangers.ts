@@ -29,7 +29,7 @@ export function runtimeDangers({ excludes, isExcluded }: RuntimePolicy): PolicyD
 /** @param name how this verifier judges: only `example` compares a reference state. */
 export function bootDangers(text: string, name: BootPolicyName): PolicyDanger[] {
   const state = parseBootPolicyText(text)
-  if (text.trim() === '{}') return named('mb_policy', lintBootPolicy({}))
+  if (/^\s*\{\s*\}\s*$/.test(text)) return named('mb_policy', lintBootPolicy({}))
   if (!state || name === 'reject-all') return []
   if (name === 'example') return named('mb_policy', lintBootPolicy(state))
   if (!isReferenceState(state)) return []

@@ -139,6 +139,8 @@ async function readLog(
   const collector = new LogCollector(parts, { files: logFiles, keyrings, buffers: imaBuf }, excluded)
   await eachImaLine(file, (line) => collector.add(line), tell)
   const { taken, logHash, algorithm, leftOut } = collector.end()
+  if (taken === 0 && leftOut.length === 0)
+    throw new KeylimeError('invalid_request', `${file}: is empty: no kernel has such a list`, { hint: `only root can read ${KERNEL_LOG}` })
   const unwanted = leftOut.filter(({ reason }) => !reason.endsWith(NOT_ASKED_FOR))
   for (const left of unwanted) tell(`${file}: ${leftOutText(left)}`)
   if (taken === 0 && unwanted.length > 0 && unwanted.length === leftOut.length)

@@ -16,6 +16,11 @@ const MARKS: readonly [hex: string, encoding: string | null][] = [
   ['fffe', 'utf-16le'],
   ['feff', 'utf-16be'],
 ]
+/** The PCR that a list begins with, in encodings that were not marked. */
+const UNMARKED: readonly [hex: string, encoding: string][] = [
+  ['31003000', 'utf-16le'],
+  ['00310030', 'utf-16be'],
+]
 
 /**
  * Hands on the lines of a kernel's measurement list, without their ends, never all of them at once. Also of one that was compressed, that has the ends of lines or the encoding of another
@@ -52,7 +57,9 @@ async function eachLine(stream: ByteStream, target: Target): Promise<void> {
     const compression = compressionOf(head)
     if (compression) return await eachLine(new ByteStream(decompress(compression, stream.rest()), MAX_ARCHIVE), target)
     if (isBinaryList(head)) return await eachBinary(stream, target)
-    const [mark, encoding] = MARKS.find(([hex]) => head.toString('hex').startsWith(hex)) ?? ['', null]
+    const begins = ([hex]: readonly [hex: string, encoding: string | null]) => head.toString('hex').startsWith(hex)
+    const [mark, marked] = MARKS.find(begins) ?? ['', null]
+    const encoding = marked ?? UNMARKED.find(begins)?.[1] ?? null
     await stream.skip(mark.length / 2)
     const mended = mendedLines(target)
     if (encoding) await eachDecoded(stream, encoding, mended)

@@ -8,7 +8,7 @@ import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
 import { createdText, createRuntimePolicy } from '../../../src/tools/policy/create-runtime.ts'
 import { readImaList } from '../../../src/tools/policy/read-ima-list.ts'
 import { evidenceFile, judgeEverywhere } from '../../evidence-vector.ts'
-import { BOOT_AGGREGATE, imaLine } from '../../ima.ts'
+import { BOOT_AGGREGATE, imaLine, runtimePolicy } from '../../ima.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-real-lists-'))
 afterAll(() => fs.rmSync(dir, { recursive: true }))
@@ -70,6 +70,8 @@ test.each<[string, (text: Buffer) => Buffer]>([
   ['zstd', (text) => zlib.zstdCompressSync(text)],
   ['UTF-16', (text) => Buffer.concat([Buffer.from('fffe', 'hex'), Buffer.from(text.toString(), 'utf16le')])],
   ['UTF-16 of the other order', (text) => Buffer.concat([Buffer.from('feff', 'hex'), Buffer.from(text.toString(), 'utf16le').swap16()])],
+  ['UTF-16 without a mark', (text) => Buffer.from(text.toString(), 'utf16le')],
+  ['UTF-16 of the other order without a mark', (text) => Buffer.from(text.toString(), 'utf16le').swap16()],
   ['a byte order mark', (text) => Buffer.concat([Buffer.from('efbbbf', 'hex'), text])],
   ['CR LF', (text) => Buffer.from(text.toString().replaceAll('\n', '\r\n'))],
   ['tabs', (text) => Buffer.from(text.toString().replaceAll(' ', '\t'))],
@@ -89,6 +91,8 @@ test.each<[string, Buffer, RegExp]>([
   ['a binary list of a big-endian machine', Buffer.concat([Buffer.from('0000000a', 'hex'), Buffer.alloc(60)]), /big-endian/],
   ['a binary list of nothing known', Buffer.concat([Buffer.from('0a000000', 'hex'), Buffer.alloc(60)]), /entry 1 has no template/],
   ['bytes that are no text', Buffer.from('10 ab\0cd'), /is no IMA list/],
+  ['an empty list', Buffer.alloc(0), /is empty: no kernel has such a list/],
+  ['a list of empty lines', Buffer.from('\n\n'), /is empty: no kernel has such a list/],
   ['text that is no list', Buffer.from('hello\nworld\n'), /no line of it can be taken into a policy/],
 ])('%s is refused by name', (what, bytes, message) =>
   expect(made(file(`${what.replaceAll(' ', '-')}.txt`, bytes))).rejects.toThrow(message),
@@ -129,6 +133,42 @@ test('a file system is hashed with the algorithm of the files, not with that of 
   await expect(made(list('boot-aggregate-sha1'), { hash: 'sha1' })).rejects.toMatchObject({ code: 'conflict' })
   const base = file('base.json', (await made(list('boot-aggregate-sha1'))).text)
   expect((await made(list('boot-aggregate-sha1'), { basePolicy: base, rootfs: root })).policy.digests['/x']).toEqual([sha256('x')])
+})
+test('a boot_aggregate of SHA-1 alone does not say how files are hashed: kernels before 5.8 have no other', async () => {
+  const root = path.join(dir, 'root')
+  const alone = file('alone.txt', `${imaLine(`ima-ng sha1:${'b0'.repeat(20)} boot_aggregate`)}\n`)
+  const base = file('alone.json', (await made(alone)).text)
+  const sources = [{ log: alone }, { basePolicy: base }, { allowlist: file('alone.sums', `${'b0'.repeat(20)}  boot_aggregate\n`) }]
+  for (const source of sources)
+    for (const [hash, digits] of [
+      [undefined, 64],
+      ['sha256', 64],
+      ['sha1', 40],
+    ] as const) {
+      const options = { ...source, rootfs: root, ...(hash ? { hash } : {}) }
+      const parts = await createRuntimePolicy(options, { tell: () => undefined, progress: () => undefined })
+      expect(JSON.parse(createdText(parts, 0)).digests['/x'][0]).toHaveLength(digits)
+    }
+})
+test('diff tells what the verifier refuses of a list, and says "no change" only where no setting accepts it', () => {
+  const load =
+    'dm_version=4.45.0;name=root,uuid=,major=253,minor=0,minor_count=1,num_targets=1;target_index=0,target_begin=0,target_len=8,target_name=zero;'
+  const buffer = (algorithm: string, name: string, text: string) =>
+    imaLine(`ima-buf ${algorithm}:${sha256(text)} ${name} ${Buffer.from(text).toString('hex')}`)
+  const compared = (lines: string[], changes: Record<string, unknown> = {}) => {
+    const { failures, settings, hopeless } = compareLog(parseRuntimePolicy(runtimePolicy(changes)), lines)
+    return [failures.map(({ eventId }) => eventId), settings, hopeless]
+  }
+  const dm_policy = { version: 1, match_on: 'name', rules: {} }
+  const withDm = { ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy } }
+  const [events, decided, bad] = compared([BOOT_AGGREGATE, buffer('sha256', 'dm_table_load', load)], withDm)
+  expect([events, decided, bad]).toEqual([[expect.stringMatching(/^ima\.validation\.dm\./)], ['ima.dm_policy'], 0])
+  const streebog = [BOOT_AGGREGATE, buffer('streebog256', 'kexec-cmdline', 'x')]
+  expect(compared(streebog)).toEqual([['ima.validation.ima-ng.runtime_policy_hash'], ['excludes'], 0])
+  expect(compared(streebog, { excludes: ['kexec-cmdline'] })).toEqual([[], [], 0])
+  expect(compared([BOOT_AGGREGATE, BOOT_AGGREGATE.replace(/^10/, '11')])).toEqual([['ima.validation.ima_pcr'], [], 1])
+  const file = imaLine(`ima-ng sha256:${'b0'.repeat(32)} /a`)
+  expect(compared([file], { digests: { '/a': ['b0'.repeat(32)] } })).toEqual([['ima.validation.ima-ng.not_in_allowlist'], [], 1])
 })
 test('files cannot be hashed by an algorithm of the kernel’s that is not here, and a list with it is taken all the same', async () => {
   const streebog = file('streebog.txt', `${[BOOT_AGGREGATE, imaLine(`ima-ng streebog256:${sha256('s')} /s`)].join('\n')}\n`)

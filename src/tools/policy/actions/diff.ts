@@ -50,13 +50,17 @@ export const diff: PolicyAction<Arguments> = {
 const readPlain = async (name: string) => plainPolicy(await readText(name), { key: null, required: false })
 
 async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
-  const { failures, accept, logHash, hopeless } = compareLog(parseRuntimePolicy(policy), await imaLines(log))
+  const { failures, accept, logHash, settings, hopeless } = compareLog(parseRuntimePolicy(policy), await imaLines(log))
   if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
-  if (asJson) printJson({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash })
+  if (asJson) printJson({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash, settings })
   else printLines(failures.flatMap(failureLines))
   if (!asJson && logHash !== null)
     noteLine(
       `the list has template hashes of ${logHash}: set ima.log_hash_alg of the policy to "${logHash}", no line has to be accepted for that`,
+    )
+  if (!asJson && settings.length > 0)
+    noteLine(
+      `${settings.join(' and ')} of the policy decide about what no list accepts: change ${settings.length === 1 ? 'it' : 'them'} by hand`,
     )
   if (!asJson && hopeless > 0)
     noteLine(`${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them`)

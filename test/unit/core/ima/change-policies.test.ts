@@ -229,6 +229,6 @@ describe('diff', () => {
     })
     const healed = parseRuntimePolicy(JSON.stringify(merge(runtimePolicy(), compared.accept)))
     expect(compareLog(healed, log.split('\n')).failures.map((f) => f.eventId)).toEqual(['ima.parser.entry'])
-    expect(compareLog(healed, [BOOT_AGGREGATE])).toEqual({ failures: [], accept: null, logHash: null, hopeless: 0 })
+    expect(compareLog(healed, [BOOT_AGGREGATE])).toEqual({ failures: [], accept: null, logHash: null, settings: [], hopeless: 0 })
   })
 })

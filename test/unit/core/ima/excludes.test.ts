@@ -51,6 +51,7 @@ test.each([
   ['(a)\\1', /write what the group stands for/],
   ['(?P<x>a)(?P=x)', /write what the group stands for/],
   ['/var/.*+', /possessive repetitions .*: write \* for \*\+/],
+  ['/var/\\N{DASH}', /\\N\{NAME\} is not supported: write the character/],
   ['/var/[0-9]++x', /possessive repetitions/],
   ['(?>a|b)', /write \(\?:…\)/],
   ['(?x) /var', /without blanks and comments/],

@@ -21,6 +21,14 @@ test.each([
   ['an SM3 bank before', `  sm3_256:\n    0 : 0x${B}\n  sha256:\n    0 : 0x${A}\n    10: 0x${B}\n`],
   ['banks of SHA-3', `  sha3_256:\n    0 : 0x${B}\n  sha256:\n    0 : 0x${A}\n    10: 0x${B}\n  sha3_512:\n    3 : 0x${B}${B}\n`],
   ['a bank of a number', `  sha256:\n    0 : 0x${A}\n    10: 0x${B}\n  0x0029:\n    0 : 0x${B}\n`],
+  [
+    'a bank that the tool has no name for',
+    `  (null):\n    0 : 0x${C}\n  sha256:\n    0 : 0x${A}\n    10: 0x${B}\n  (null):\n    0 : 0x${B}\n`,
+  ],
+  [
+    'tpm2-tools 2 with names of its own',
+    `Bank/Algorithm: sm3_256(0x0012)\nPCR_00: ${B}\nBank/Algorithm: sha256(0x000b)\nPCR_00: ${A}\nPCR_10: ${B}\n`,
+  ],
   ['line ends of another system', `  sha256:\r\n    0 : 0x${A}\r\n    10: 0x${B}\r\n`],
 ])('the values of a bank are read from what is printed by %s', (_what, text) => expect(read(text)).toEqual({ 0: A, 10: B }))
 

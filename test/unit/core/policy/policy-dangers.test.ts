@@ -45,3 +45,7 @@ test('a reference state that demands nothing, or that nobody compares, is a dang
   expect(paths({}, 'example')).toEqual(['mb_policy'])
   for (const text of ['', 'null']) expect(bootDangers(text, 'example')).toEqual([])
 })
+
+test.each(['{}', '{ }', '{\n}\n'])('a measured boot policy of %j is told to judge nothing, however it is written', (text) =>
+  expect(bootDangers(text, 'accept-all')).toMatchObject([{ path: 'mb_policy', message: expect.stringContaining('judges nothing') }]),
+)
