@@ -191,7 +191,7 @@ const laterWords = (pcr: number, later: string): string =>
 
 const START_WORDS: Record<number, string> = {
   [PCR0_STARTS.plain]: 'the TPM was started from locality 0 and without an H-CRTM, and the log says otherwise',
-  [PCR0_STARTS.locality3]: 'the TPM was started from locality 3, and the log has no StartupLocality event that says so',
+  [PCR0_STARTS.locality3]: 'the TPM was started from locality 3, and no StartupLocality event before the first measurement says so',
   [PCR0_STARTS.hcrtm]: 'an H-CRTM was measured before the TPM was started, and the log does not begin with an event of it',
 }
 

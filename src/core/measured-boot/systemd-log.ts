@@ -25,17 +25,22 @@ export const isBootWord = ({ pcr, digests, text }: SystemdEvent, bank: HashName)
   pcr !== GRUB_TEXTS_PCR && text !== null && BOOT_WORD.test(text) && hashOf(bank, text, 'hex') === digests.get(bank)?.toString('hex')
 
 /**
- * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e (RFC 7464), in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside.
+ * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e (RFC 7464), in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside, and so is a last one that was cut off
+ * (its section 2.4): systemd was writing it.
  * @throws KeylimeError `malformed` that names the record.
  */
 export function parseSystemdLog(text: string): SystemdEvent[] {
   const records = text.split('\x1e', MAX_RECORDS + 2).filter((record) => record.trim() !== '')
+  if (isCutOff(records.at(-1))) records.pop()
   if (records.length > MAX_RECORDS) throw malformed(`it has more than ${MAX_RECORDS} records`)
   return records.flatMap((record, i) => {
     const event = readRecord(record, i + 1)
     return event ? [event] : []
   })
 }
+
+/** Each record ends with a newline. */
+const isCutOff = (record: string | undefined): boolean => record?.trimStart().startsWith('{') === true && !/\}\s*$/.test(record)
 
 const malformed = (what: string) => new KeylimeError('malformed', `the log of systemd cannot be read: ${what}`)
 

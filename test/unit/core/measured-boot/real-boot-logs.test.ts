@@ -129,7 +129,8 @@ test('without its log PCR 11 and 15 fail only where the policy names them, and t
   expect(named.tool[0]!.context.message).toMatch(/systemd extends it after the boot \(phases.*\), and the agent sent no log of systemd$/)
   const altered = await later('{"pcrs": [11]}', pcrs, log.replace(/[0-9a-f]{64}/, 'ab'.repeat(32)))
   expect(altered.tool[0]!.context.message).toMatch(/the log of systemd that came does not lead to it$/)
-  const broken = await later('{"pcrs": [11]}', pcrs, `${log}\x1e{`)
+  expect(ids(await later('{"pcrs": [11, 15]}', pcrs, `${log}\x1e{"pcr": 11, "dig`))).toEqual(alike())
+  const broken = await later('{"pcrs": [11]}', pcrs, `${log}\x1e{}}\n`)
   expect(broken.tool[0]!.context.message).toMatch(/the log of systemd cannot be read: record 5 is no JSON$/)
 })
 test('a PCR of the firmware that systemd extends needs its log', async () => {
