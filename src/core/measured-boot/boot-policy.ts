@@ -61,9 +61,13 @@ export function parseBootPolicy(text: string, name: BootPolicyName): BootPolicy 
   return { pcrs: needed, judge: (evidence) => judgeBoot(evidence, judge) }
 }
 
-/** `"pcrs": [11, 15]` of a measured boot policy. Something else of that name means nothing here, as any member does that is not known. */
+/** `"pcrs": [11, 15]` of a measured boot policy, also as text: `["11", "15"]`. Something else of that name means nothing here, as any member does that is not known. */
 const namedPcrs = ({ pcrs }: Record<string, unknown>): ReadonlySet<number> =>
-  new Set(Array.isArray(pcrs) ? pcrs.filter((pcr): pcr is number => MEASURED_BOOT_PCRS.includes(pcr)) : [])
+  new Set(
+    (Array.isArray(pcrs) ? pcrs : [])
+      .map((pcr: unknown) => (typeof pcr === 'string' && /^\d{1,2}$/.test(pcr) ? Number(pcr) : pcr))
+      .filter((pcr): pcr is number => MEASURED_BOOT_PCRS.includes(pcr as number)),
+  )
 
 /** The object in a measured boot policy; null for one that demands nothing. @throws KeylimeError `invalid_request`. */
 export function parseBootPolicyText(text: string): Record<string, unknown> | null {

@@ -124,6 +124,7 @@ test('what systemd measures after the boot is understood from its log, in any PC
 test('without its log PCR 11 and 15 fail only where the policy names them, and the message says who extends them', async () => {
   const { pcrs, log } = afterSystemd(BOOTED.slice(0, 4), 'without')
   expect(ids(await later('{"any": 1}', pcrs))).toEqual(alike())
+  expect(ids(await later('{"pcrs": ["15"]}', pcrs))).toEqual(alike('measured_boot.invalid_pcr_15'))
   const named = await later('{"pcrs": [11, 15]}', pcrs)
   expect(ids(named)).toEqual(alike('measured_boot.invalid_pcr_11', 'measured_boot.invalid_pcr_15'))
   expect(named.tool[0]!.context.message).toMatch(/systemd extends it after the boot \(phases.*\), and the agent sent no log of systemd$/)
