@@ -25,8 +25,8 @@ export const isBootWord = ({ pcr, digests, text }: SystemdEvent, bank: HashName)
   pcr !== GRUB_TEXTS_PCR && text !== null && BOOT_WORD.test(text) && hashOf(bank, text, 'hex') === digests.get(bank)?.toString('hex')
 
 /**
- * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e (RFC 7464), in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside, and so is a last one that was cut off
- * (its section 2.4): systemd was writing it.
+ * Reads `tpm2-measure.log`: records of JSON, each behind a 0x1e, in the general form of the TCG's CEL-JSON. Records of other registers than PCRs are left aside, and so is a last one that was cut off
+ * (RFC 7464, section 2.3): systemd was writing it.
  * @throws KeylimeError `malformed` that names the record.
  */
 export function parseSystemdLog(text: string): SystemdEvent[] {
