@@ -135,7 +135,7 @@ async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult
 async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
   if (command === 'cvstatus') {
     const agentId = await verifierAgentId(context)
-    return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
+    return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId), wasAsked: false }
   }
   const found = await findAgent(context, context.options)
   const { agentId, registered } = found
