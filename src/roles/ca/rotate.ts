@@ -58,4 +58,6 @@ const TLS_STEPS = [
   'verifier and registrar take both by themselves, and the verifier hands the new one to the agents that it attests',
   'operators: give each a new package (`keylime ca operator NAME --replace`); other hosts and agents of upstream: copy cacert.crt',
 ]
-const MACHINE_STEPS = ['machines: `keylime tenant update -u ID --cert` delivers a certificate of the new one, and both authorities']
+const MACHINE_STEPS = [
+  'machines: `keylime tenant update --all --cert`, with --include and the files that they have, delivers a certificate of the new one and both authorities',
+]

@@ -115,6 +115,17 @@ test('status of a machine whose key is kept back tells its failure line by line,
   expect((await ours('cvstatus', { uuid: 'kept' })).out).not.toContain('does not answer')
 })
 
+test('status tells of a machine that is enrolled and no longer registered', async () => {
+  await world.machine('half')
+  await ours('add', { uuid: 'half' })
+  world.registered.delete('half')
+  const { out, code } = await ours('status', { uuid: 'half' })
+  expect(out).toMatch(/registrar +not registered: .*\nstate +attested\n/)
+  expect(code).toBe(0)
+  expect((await ours('status', { uuid: 'nobody' })).code).toBe('agent_not_found')
+  expect((await ours('regstatus', { uuid: 'half' })).code).toBe('agent_not_found')
+})
+
 test('what the verifier does not have is said with what to do, whatever the word', async () => {
   for (const action of ['cvstatus', 'explain', 'reactivate'])
     await expect(command.run({ action, uuid: 'nobody', timeout: 5, quiet: true })).rejects.toMatchObject({

@@ -18,6 +18,8 @@ export interface Status {
   readonly payload?: DeliveryProgress | null | undefined
   /** False when nobody asked the agent itself. */
   readonly wasAsked?: boolean
+  /** The registrar was asked, and does not know it. */
+  readonly isUnregistered?: boolean
 }
 
 /** See `database_put_back` in the verifier's audit log. */
@@ -30,6 +32,7 @@ export function statusLines(result: Status, now: number): string[] {
   const machine = machineOf({ agentId, registered, status, payload: fate })
   const rows: string[][] = [['agent', agentId], ...(machine.name ? [['name', machine.name]] : [])]
   if (registered) rows.push(...registeredRows(result))
+  else if (result.isUnregistered) rows.push(['registrar', 'not registered: its agent has to be started'])
   if (!status) return [...alignColumns(rows), ...(registered ? ['state           registered only: not enrolled at the verifier'] : [])]
   rows.push(['state', stateWordText(machine.state)])
   if (machine.movedTo) rows.push(['asked at', `${machine.address}: it registered elsewhere; ${followHint(result, machine)}`])
