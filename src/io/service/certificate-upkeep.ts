@@ -98,11 +98,14 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
 /** Also when the clock was set back. */
 const hasPassed = (since: number, now: number, ms: number) => now - since >= ms || now < since
 
-/** Another text when one of the files is another. */
-const stampOf = (files: readonly string[]): string =>
-  files
-    .map((file) => {
-      const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false })
-      return stat ? `${stat.dev} ${stat.ino} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.size}` : 'missing'
-    })
-    .join('\n')
+/** Another text when one of the files is another. Those that cannot be looked at, by an agent that gave up root perhaps, stay what they are. */
+const stampOf = (files: readonly string[]): string => files.map(stampOfFile).join('\n')
+
+function stampOfFile(file: string): string {
+  try {
+    const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false })
+    return stat ? `${stat.dev} ${stat.ino} ${stat.mtimeNs} ${stat.ctimeNs} ${stat.size}` : 'missing'
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code)
+  }
+}

@@ -60,14 +60,13 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
   try {
     const onStop = (end: () => unknown) => void opened.push(end)
     const machine = prepareMachine(settings, logger, onStop)
-    const { agentId, port, payloads, reload, end } = await startOn(machine, { settings, logger, given, onStop })
+    const { agentId, port, payloads, reload } = await startOn(machine, { settings, logger, given, onStop })
     return {
       agentId,
       port,
       idle: () => payloads.idle(),
       reload,
       async stop() {
-        await end()
         await close()
         if (settings.values.unmount_secure && machine.secure.mountedByUs) machine.secure.unmount()
       },
@@ -85,7 +84,7 @@ interface Start {
   onStop(end: () => unknown): void
 }
 
-/** All that needs no root: TPM, keys, registration, the API. @returns how what serves is ended, before what was opened is closed. */
+/** All that needs no root: TPM, keys, registration, the API. */
 async function startOn(machine: Machine, { settings, logger, given, onStop }: Start) {
   const { values, paths, keylimeDir } = settings
   for (const directory of [keylimeDir, machine.secure.directory]) await removeLeftovers(directory) // it has the lock of them
@@ -114,25 +113,29 @@ async function startOn(machine: Machine, { settings, logger, given, onStop }: St
   const { imaLog, bootLog, systemdLog, trust } = machine
   const { apiVersions, ak } = settings
   let upkeep: CertificateUpkeep | undefined
-  const followAuthority = authorityFollower(settings, logger, async () => void (await upkeep?.reload()))
+  const followAuthority = authorityFollower({ settings, logger, texts: trust.texts, reload: async () => void (await upkeep?.reload()) })
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen(
     { ...opened, payloads, inbox, followAuthority, logger },
     settings,
     certificate && trust.clients && { ...certificate, clients: trust.clients },
   )
-  payloads.resume()
-  logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
-    contact: hostPort(values.contact_ip, values.contact_port),
-  })
-  upkeep = keepAgentCertificates(settings, { clock: systemClock, ...given, logger }, { agentId, certificate, server, register })
-  async function end() {
+  onStop(async () => {
     upkeep?.stop()
     await server.close()
     await payloads.stop()
     await inbox.close()
-  }
-  return { agentId, port: server.port, payloads, reload: upkeep.reload, end }
+  })
+  payloads.resume()
+  logger.info(`agent ${agentId} serves on ${hostPort(values.ip, server.port)}`, {
+    contact: hostPort(values.contact_ip, values.contact_port),
+  })
+  upkeep = keepAgentCertificates(
+    settings,
+    { clock: systemClock, ...given, logger },
+    { agentId, certificate, server, texts: trust.texts, register },
+  )
+  return { agentId, port: server.port, payloads, reload: upkeep.reload }
 }
 
 function payloadReceiver(

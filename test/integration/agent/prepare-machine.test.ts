@@ -55,3 +55,51 @@ asRoot(
     }
   },
 )
+
+/** What a running agent does for its certificates, when it may not read those of its authorities any more. */
+const KEEPS = `
+const { loadAgentSettings } = await import(process.env.SRC + '/roles/agent/agent-settings.ts')
+const { prepareMachine } = await import(process.env.SRC + '/roles/agent/machine/prepare-machine.ts')
+const { believedAuthorities, readTrust } = await import(process.env.SRC + '/roles/agent/machine/trust.ts')
+const { keepAgentCertificates, ownCertificate } = await import(process.env.SRC + '/roles/agent/identity/keep-agent-certificates.ts')
+const { systemClock: clock } = await import(process.env.SRC + '/io/clock.ts')
+const fs = await import('node:fs')
+const log = { debug() {}, info() {}, warn() {}, error(text) { console.log(text) }, child: () => log }
+const settings = loadAgentSettings(process.env)
+const { texts } = prepareMachine(settings, log, () => {}).trust
+let mayRead = true
+try { fs.readFileSync(process.env.KEYLIME_AGENT_TRUSTED_CLIENT_CA) } catch { mayRead = false }
+const certificate = await ownCertificate(settings, 'id', { clock, logger: log })
+let shown = 0
+const upkeep = keepAgentCertificates(settings, { clock, logger: log, lookMs: 5 }, {
+  agentId: 'id', certificate, texts, server: { renewTls: () => shown++ }, register: async () => {},
+})
+await new Promise((done) => setTimeout(done, 50))
+const said = await upkeep.reload()
+upkeep.stop()
+console.log(JSON.stringify({ mayRead, shown, said, believed: believedAuthorities(readTrust(settings, log, texts)).length }))
+`
+
+asRoot('authorities that only root may read count on when the agent has given up root', async () => {
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-prepare-'))
+  const directory = path.join(home, 'agent')
+  const ca = path.join(home, 'ca.crt')
+  fs.chmodSync(home, 0o755)
+  fs.mkdirSync(directory, { mode: 0o755 })
+  fs.writeFileSync(ca, await certificate(), { mode: 0o600 })
+  const env = {
+    PATH: process.env['PATH'],
+    SRC: path.resolve(import.meta.dirname, '../../../src'),
+    KEYLIME_DIR: directory,
+    KEYLIME_AGENT_RUN_AS: 'nobody:nogroup',
+    KEYLIME_AGENT_TRUSTED_CLIENT_CA: ca,
+  }
+  try {
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', KEEPS], { env, encoding: 'utf8' })
+    const said = 'the CAs of who may call, and their revocation lists, are read again'
+    expect(JSON.parse(output)).toEqual({ mayRead: false, shown: 1, said, believed: 1 })
+  } finally {
+    execFileSync('umount', [path.join(directory, 'secure')], { stdio: 'ignore' })
+    fs.rmSync(home, { recursive: true })
+  }
+})

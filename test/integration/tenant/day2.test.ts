@@ -187,6 +187,19 @@ describe('replace: another system or TPM takes over an id', () => {
     expect([...other.received, ...before.machine.received]).toEqual([])
   })
 
+  test('its certificate and key are not handed on: the new machine gets others, and the old ones are revoked', async () => {
+    const before = await enrolled('re-certified', { cert: 'default', wait: false })
+    const serialOf = async () => BigInt((JSON.parse((await bed.status('re-certified')).meta_data) as { cert_serial: number }).cert_serial)
+    const old = await serialOf()
+    const machine = await bed.machine()
+    const replacing = run('replace', { agentId: 're-certified', cert: 'default', waitScript: false })
+    await until('free', async () => (await registerMachine(registrar.port, 're-certified', { machine, ek: before.ek })).status === 200)
+    await replacing
+    const revoked = parseCrl(fs.readFileSync(path.join(bed.home.dir, 'ca/cacrl.der'))).revoked.map((entry) => entry.serial)
+    expect(revoked).toContain(old)
+    expect(revoked).not.toContain(await serialOf())
+  })
+
   test('the hints for the other refusals differ', async () => {
     await registered('has-this-tpm', softwareEk())
     const one = await registered('first-id')

@@ -113,6 +113,7 @@ test('status of a machine whose key is kept back tells its failure line by line,
   expect(out).toMatch(/failures\n {2}PCR 15 .*\n {4}found: +0101.*\n {4}expected: +0000/)
   expect(out).not.toContain('?')
   expect((await ours('cvstatus', { uuid: 'kept' })).out).not.toContain('does not answer')
+  expect((await ours('cvstatus', { uuid: 'payload' })).out).toMatch(/payload +delivery 1: released; the machine itself was not asked\n/)
 })
 
 test('status tells of a machine that is enrolled and no longer registered', async () => {

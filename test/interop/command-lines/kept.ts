@@ -19,8 +19,9 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
   {
     name: 'more is said of an agent',
     call: ANY,
-    difference: /\.(v_released|failures|runtime_policy_name|mb_policy_name): only ours$/,
-    reason: 'Whether V was released, every failure with its facts, and the names of the policies, beside all of upstream’s members.',
+    difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name): only ours$/,
+    reason:
+      'Whether V was released or is withheld, every failure with its facts, and the names of the policies, beside all of upstream’s members.',
   },
   {
     name: 'a measured boot policy that judges nothing is warned about',

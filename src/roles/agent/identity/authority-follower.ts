@@ -3,15 +3,24 @@ import { systemClock } from '../../../io/clock.ts'
 import { type Logger, silentLogger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
 import { type FollowAuthority, follow } from '../authorities/followed-authorities.ts'
-import { believedAuthorities, readTrust } from '../machine/trust.ts'
+import { believedAuthorities, readTrust, type TrustTexts } from '../machine/trust.ts'
 
-/** Follows one introduction after the other. @param reload takes what the files say now. @returns null where the configuration forbids it. */
-export function authorityFollower(settings: AgentSettings, logger: Logger, reload: () => Promise<void>): FollowAuthority | null {
+export interface FollowerOptions {
+  readonly settings: AgentSettings
+  readonly logger: Logger
+  /** What the files of trusted CAs said at the start. */
+  readonly texts: TrustTexts
+  /** Takes what the files say now. */
+  reload(): Promise<void>
+}
+
+/** Follows one introduction after the other. @returns null where the configuration forbids it. */
+export function authorityFollower({ settings, logger, texts, reload }: FollowerOptions): FollowAuthority | null {
   if (!settings.values.follow_authority || !settings.values.enable_agent_mtls) return null
   const queue = createSerialQueue()
   return (introduction, caller) =>
     queue.run(async () => {
-      const believed = believedAuthorities(readTrust(settings, silentLogger))
+      const believed = believedAuthorities(readTrust(settings, silentLogger, texts))
       const followed = await follow({ file: settings.paths.followed, introduction, believed, caller, now: systemClock.now() })
       if (followed.kind === 'added' || followed.kind === 'dropped')
         await reload().catch((error) => logger.error(`authorities cannot be read again: ${(error as Error).message}`))

@@ -4,7 +4,7 @@ import type { Listening, ServerTls } from '../../../io/http/server.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../../io/service/certificate-upkeep.ts'
 import type { AgentSettings } from '../agent-settings.ts'
-import { readTrust, type Trust, trustDates, trustedFiles } from '../machine/trust.ts'
+import { readTrust, type Trust, type TrustTexts, trustDates, trustedFiles } from '../machine/trust.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
 
 const DAY_MS = 86_400_000
@@ -27,6 +27,8 @@ export interface RunningTls {
   /** Null without TLS. */
   readonly certificate: ServerCertificate | null
   readonly server: Pick<Listening, 'renewTls'>
+  /** What the files of trusted CAs said at the start. */
+  readonly texts: TrustTexts
   /** Tells the registrar of the certificate. @throws KeylimeError of the last attempt. */
   register(certificate: ServerCertificate, registrarCa: readonly string[]): Promise<void>
 }
@@ -52,6 +54,7 @@ export const ownCertificate = ({ values, paths, namesServerCert }: AgentSettings
 export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptions, running: RunningTls): CertificateUpkeep {
   const { logger, clock } = used
   const { paths } = settings
+  const { texts } = running
   let current = running.certificate
   let registered = running.certificate?.certPem
   let registering = false
@@ -62,7 +65,7 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
     if (!shown || registering || shown.certPem === registered) return
     registering = true
     try {
-      await running.register(shown, readTrust(settings, logger).registrar)
+      await running.register(shown, readTrust(settings, logger, texts).registrar)
       registered = shown.certPem
     } catch (error) {
       logger.error(`the new certificate is not registered yet: ${causeChain(error).join(': ')}`)
@@ -72,7 +75,7 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
   }
 
   async function reload(): Promise<string> {
-    const { clients } = readTrust(settings, logger)
+    const { clients } = readTrust(settings, logger, texts)
     if (!current || !clients) return 'without TLS there is nothing to read again'
     current = await ownCertificate(settings, running.agentId, used)
     running.server.renewTls(tlsOf({ ...current, clients }))
@@ -97,6 +100,6 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
   const files = () => [
     ...new Set([...trustedFiles(settings).map(({ file }) => file), ...(current ? [paths.serverCert, paths.serverKey] : [])]),
   ]
-  tellDates(trustDates(settings, clock.now()), logger)
-  return keepCertificates({ renew, files, reload, dates: () => trustDates(settings, clock.now()) }, used)
+  tellDates(trustDates(settings, clock.now(), texts), logger)
+  return keepCertificates({ renew, files, reload, dates: () => trustDates(settings, clock.now(), texts) }, used)
 }

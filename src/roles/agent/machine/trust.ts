@@ -1,3 +1,4 @@
+import { isKeylimeError } from '../../../core/errors.ts'
 import { parseCertificates } from '../../../core/pki/certificate.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { systemClock } from '../../../io/clock.ts'
@@ -14,21 +15,32 @@ export interface Trust {
   clients: { ca: string[]; check: ClientCheck } | null
   /** CAs of the registrar, PEM; none when it is reached without TLS. */
   registrar: string[]
+  /** What each file said. */
+  texts: TrustTexts
 }
 
-/** Reads them all. While the agent is root still: a copied file often can be read by root alone. @throws KeylimeError `config_invalid`. */
-export function readTrust({ values, paths }: AgentSettings, logger: Logger): Trust {
+/** By file: what was read while the agent was root counts on for a file that it may not read any more. */
+export type TrustTexts = ReadonlyMap<string, string>
+
+/**
+ * Reads them all. While the agent is root still: a copied file often can be read by root alone. @param before what such files said then.
+ * @throws KeylimeError `config_invalid`.
+ */
+export function readTrust(settings: AgentSettings, logger: Logger, before?: TrustTexts): Trust {
+  const { values, paths } = settings
   const followed = readFollowed(paths.followed)
+  const texts = new Map(trustedFiles(settings).map(({ option, file }) => [file, readTrusted(file, option, before)]))
   return {
-    clients: values.enable_agent_mtls ? clientsOf(paths, followed, logger) : null,
+    clients: values.enable_agent_mtls ? clientsOf(paths, texts, followed, logger) : null,
     registrar: values.registrar_tls_enabled
-      ? [withoutDropped(readTrusted(paths.registrarCa, 'registrar_tls_ca_cert'), followed), ...followed.added].filter((pem) => pem !== '')
+      ? [withoutDropped(texts.get(paths.registrarCa)!, followed), ...followed.added].filter((pem) => pem !== '')
       : [],
+    texts,
   }
 }
 
-function clientsOf(paths: AgentSettings['paths'], followed: Followed, logger: Logger): NonNullable<Trust['clients']> {
-  const files = paths.trustedClientCa.map((file) => ({ file, pem: readTrusted(file, 'trusted_client_ca') }))
+function clientsOf(paths: AgentSettings['paths'], texts: TrustTexts, followed: Followed, logger: Logger): NonNullable<Trust['clients']> {
+  const files = paths.trustedClientCa.map((file) => ({ file, pem: texts.get(file)! }))
   const added = followed.added.map((pem) => ({ file: paths.followed, pem }))
   const named = files.map(({ file, pem }) => ({ file, pem: followed.dropped.length > 0 ? withoutDropped(pem, followed) : pem }))
   const trusted = [...named.filter(({ pem }) => pem !== '' || added.length === 0), ...added]
@@ -40,12 +52,19 @@ function clientsOf(paths: AgentSettings['paths'], followed: Followed, logger: Lo
 /** All authorities whose operators may call now. */
 export const believedAuthorities = ({ clients }: Trust): Certificate[] => clients?.ca.flatMap(parseCertificates) ?? []
 
-const readTrusted = (file: string, option: string) =>
-  readTextSync(file, {
-    option,
-    code: 'config_invalid',
-    hint: "copy cv_ca/cacert.crt from the verifier's machine to the same place here, or correct the option",
-  })
+function readTrusted(file: string, option: string, before?: TrustTexts): string {
+  const hint = "copy cv_ca/cacert.crt from the verifier's machine to the same place here, or correct the option"
+  try {
+    return readTextSync(file, { option, code: 'config_invalid', hint })
+  } catch (error) {
+    const known = isNotAllowed(error) ? before?.get(file) : undefined
+    if (known !== undefined) return known
+    throw error
+  }
+}
+
+const isNotAllowed = (error: unknown): boolean =>
+  isKeylimeError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES'
 
 /** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */
 export function checkTrust(settings: AgentSettings, found: FoundDates): void {
@@ -62,5 +81,5 @@ export function trustedFiles({ values, paths }: AgentSettings): { option: string
 }
 
 /** What is to be said of their dates. @throws KeylimeError `config_invalid` for one that cannot be read. */
-export const trustDates = (settings: AgentSettings, now: number): FileDates[] =>
-  trustedFiles(settings).flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option) }, now))
+export const trustDates = (settings: AgentSettings, now: number, before?: TrustTexts): FileDates[] =>
+  trustedFiles(settings).flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option, before) }, now))

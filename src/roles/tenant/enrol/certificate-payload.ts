@@ -1,13 +1,17 @@
+import path from 'node:path'
 import { isCaDirectory } from '../../../authority/ca-access.ts'
 import { requireRoomForAuthority } from '../../../authority/ca-directory.ts'
 import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
-import { withAuthority } from '../../../authority/open-authority.ts'
+import { type OpenAuthority, withAuthority } from '../../../authority/open-authority.ts'
 import { refuseTlsAuthority } from '../../../authority/serves-tls.ts'
+import { isKeylimeError } from '../../../core/errors.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
+import { parseCertificate } from '../../../core/pki/certificate.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
 import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { authorityDirectory, openMachineAuthority } from './machine-authority.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
@@ -39,6 +43,7 @@ export async function certificatePayload(used: Used, agentId: string, cert: stri
   if (isNewAuthority) await initCaDirectory(access)
   return withAuthority(access, async (authority) => {
     await authority.refresh()
+    if (options.takesOver) await supersede(authority, agentId, directory)
     const { certificate, key } = await currentCertificate(authority, agentId)
     const notifier = await currentCertificate(authority, NOTIFIER)
     report({ type: 'certificate_ready', name: agentId, serial: certificate.serial, directory, isNewAuthority })
@@ -55,4 +60,13 @@ export async function certificatePayload(used: Used, agentId: string, cert: stri
       metadata: JSON.stringify({ cert_serial: Number(certificate.serial), subject: certificate.subject }),
     }
   })
+}
+
+/** The machine before has the key of its certificate on a disk that nobody watches any more. */
+async function supersede(authority: OpenAuthority, agentId: string, directory: string): Promise<void> {
+  const before = await readText(path.join(directory, `${agentId}-cert.crt`)).catch((error) => {
+    if (isKeylimeError(error) && error.code === 'not_found') return null
+    throw error
+  })
+  if (before !== null) await authority.revoke(parseCertificate(before).serial, 'superseded')
 }

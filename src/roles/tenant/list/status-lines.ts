@@ -75,7 +75,8 @@ function fateOf({ agentId, payload, wasAsked = true }: Status, fate: PayloadFate
     return `${number}gone from memory since the reboot; deliver it again with \`keylime tenant update -u ${agentId}\` and the same -f, or --cert and --include`
   if (fate?.state === 'kept back')
     return `${number}kept back: its key is released when the machine is good${payload?.state === 'unpacked' ? '; what an earlier delivery unpacked is still there' : ''}`
-  if (payload === undefined && !wasAsked) return fate === null ? null : `${number}${fate.state}`
+  if (payload === undefined && !wasAsked)
+    return fate === null ? null : `${number}${fate.state === 'delivered' ? 'released; the machine itself was not asked' : fate.state}`
   const text = payloadText(payload)
   return text === null ? null : `${number}${text}`
 }
