@@ -107,9 +107,9 @@ async function requireAllMoved({ access, before }: Issuer): Promise<void> {
   const names = left.map(({ name }) => name)
   throw new KeylimeError(
     'refused',
-    `certificates of the authority before are in use still: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`,
+    `certificates of the previous authority are still in use: ${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`,
     {
-      hint: 'operators: `keylime ca operator NAME --replace`; machines: `keylime tenant update -u ID --cert`; or add --yes, and they end to count',
+      hint: 'operators: `keylime ca operator NAME --replace`; machines: `keylime tenant update -u ID --cert`; or add --yes, and they no longer count',
     },
   )
 }

@@ -24,7 +24,8 @@ export interface AgentConnection {
    * The answer as it came: what is in it may be anything, and large.
    * @throws KeylimeError `unreachable`, `timeout`, `tls_failed`; `payload_too_large` for an answer beyond `maxBytes`, `unavailable` when those of
    * many agents together were too large: then the connection is closed. `details.stale` is true when a connection that was idle turned out to be
-   * closed before a byte of the answer came: ask again at once, with a new nonce.
+   * closed before a byte of the answer came: ask again at once, with a new nonce. An agent that refuses the client certificate which the connection was
+   * opened with is asked once more with the one that counts now.
    */
   request(request: AgentRequest): Promise<RawAnswer>
   close(): void
@@ -80,48 +81,67 @@ interface Together {
 function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
-  const client = new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
-    connect: pinnedConnector(target, options.context, options.timeoutSeconds * 1000),
-    keepAliveTimeout: options.keepAliveSeconds * 1000,
-    keepAliveMaxTimeout: options.keepAliveSeconds * 1000,
-    headersTimeout: 0, // the sweep bounds the whole request
-    bodyTimeout: 0,
-    pipelining: 1,
-  })
+  const connector = pinnedConnector(target, options.context, options.timeoutSeconds * 1000)
+  let shown = options.context?.cert
+  const open = () =>
+    new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
+      connect: (asked, callback) => {
+        shown = options.context?.cert
+        connector(asked, callback)
+      },
+      keepAliveTimeout: options.keepAliveSeconds * 1000,
+      keepAliveMaxTimeout: options.keepAliveSeconds * 1000,
+      headersTimeout: 0, // the sweep bounds the whole request
+      bodyTimeout: 0,
+      pipelining: 1,
+    })
+  let client = open()
   let answered = 0
+  async function ask({ method, path, body, maxBytes }: AgentRequest): Promise<RawAnswer> {
+    const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, abort: new AbortController() }
+    const reused = answered > 0
+    const place = room.enter((error) => entry.abort.abort(error))
+    pending.add(entry)
+    try {
+      const text = body === undefined ? undefined : JSON.stringify(body)
+      const headers =
+        text === undefined ? { accept: 'application/json' } : { accept: 'application/json', 'content-type': 'application/json' }
+      const response = await client.request({
+        method,
+        path,
+        headers,
+        signal: entry.abort.signal,
+        ...(text === undefined ? {} : { body: text }),
+      })
+      answered++
+      return { status: response.statusCode, body: await readAnswer(response, maxBytes, place.grow) }
+    } catch (error) {
+      const reason = entry.abort.signal.aborted ? entry.abort.signal.reason : error
+      const ofDates = await dateTrouble(reason, { where, cert: options.context?.cert }, systemClock.now())
+      const mapped = ofDates ?? transportError(reason, where)
+      const stale = reused && isClosedSocket(error)
+      throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
+    } finally {
+      pending.delete(entry)
+      place.leave()
+    }
+  }
   return {
-    async request({ method, path, body, maxBytes }) {
-      const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, abort: new AbortController() }
-      const reused = answered > 0
-      const place = room.enter((error) => entry.abort.abort(error))
-      pending.add(entry)
-      try {
-        const text = body === undefined ? undefined : JSON.stringify(body)
-        const headers =
-          text === undefined ? { accept: 'application/json' } : { accept: 'application/json', 'content-type': 'application/json' }
-        const response = await client.request({
-          method,
-          path,
-          headers,
-          signal: entry.abort.signal,
-          ...(text === undefined ? {} : { body: text }),
-        })
-        answered++
-        return { status: response.statusCode, body: await readAnswer(response, maxBytes, place.grow) }
-      } catch (error) {
-        const reason = entry.abort.signal.aborted ? entry.abort.signal.reason : error
-        const ofDates = await dateTrouble(reason, { where, cert: options.context?.cert }, systemClock.now())
-        const mapped = ofDates ?? transportError(reason, where)
-        const stale = reused && isClosedSocket(error)
-        throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
-      } finally {
-        pending.delete(entry)
-        place.leave()
-      }
+    async request(asked) {
+      const answer = await ask(asked)
+      const isOtherNow = shown !== options.context?.cert // a connection goes on showing the certificate that it was opened with
+      if (!isOtherNow || !REFUSALS.has(answer.status)) return answer
+      client.close().catch(() => undefined) // when what is under way has ended
+      client = open()
+      answered = 0
+      return ask(asked)
     },
     close: () => void client.destroy(),
   }
 }
+
+/** Who is not believed is refused with these before anything of the request is looked at. */
+const REFUSALS: ReadonlySet<number> = new Set([401, 403])
 
 const isClosedSocket = (error: unknown) =>
   ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String((error as NodeJS.ErrnoException)?.code))

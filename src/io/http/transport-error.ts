@@ -20,7 +20,11 @@ export function transportError(cause: unknown, where: string): KeylimeError {
   if (cause instanceof KeylimeError) return cause
   const root = rootCause(cause)
   const code = String((root as NodeJS.ErrnoException).code ?? '')
-  if (TIMEOUTS.has(code) || root.name === 'TimeoutError') return new KeylimeError('timeout', `${where} did not answer in time`, { cause })
+  if (TIMEOUTS.has(code) || root.name === 'TimeoutError')
+    return new KeylimeError('timeout', `${where} did not answer in time`, {
+      cause,
+      hint: 'is the address right, is the machine on, and does every firewall on the way let this port through?',
+    })
   const mixed = mixedProtocols(code)
   if (mixed)
     return new KeylimeError('tls_failed', `${where}: ${mixed}`, {

@@ -20,6 +20,7 @@ import { listExitCode, machineCsv } from './list/render-machines.ts'
 import { stateOfStatus } from './list/status-lines.ts'
 import { expectPolicy } from './policies/policy-resource.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
+import { notEnrolled } from './services/not-enrolled.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
 import { loadTenantSettings } from './tenant-settings.ts'
@@ -212,7 +213,7 @@ function exitCode(result: TenantResult, command: TenantCommand): number {
   if (result.type === 'policy') expectPolicy(result.answer)
   if (result.type === 'machines') return listExitCode(result.machines)
   if (result.type !== 'status') return 0
-  if (!result.registered && !result.status) throw new KeylimeError('agent_not_found', `the verifier does not have agent ${result.agentId}`)
+  if (!result.registered && !result.status) throw notEnrolled(result.agentId)
   const state = command === 'regstatus' ? undefined : stateOfStatus(result)
   return state === undefined ? 0 : exitCodeOfState(state)
 }

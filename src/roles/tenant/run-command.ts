@@ -1,6 +1,6 @@
 import type { AgentStatus } from '../../core/api/agent-status.ts'
 import type { ReportedRevocation } from '../../core/api/revocation-report.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { chooseAgent } from './day2/choose-agent.ts'
 import { forgetAgent } from './day2/forget-agent.ts'
 import { renameAgent } from './day2/rename-agent.ts'
@@ -16,7 +16,7 @@ import { type Story, tellStory } from './explain/tell-story.ts'
 import { listMachines, type MachineFilter, type MachineList } from './list/list-machines.ts'
 import type { Status } from './list/status-lines.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
-import { findAgent, resolveAgentId } from './services/find-agent.ts'
+import { type FoundAgent, findAgent, resolveAgentId } from './services/find-agent.ts'
 import type { TenantContext } from './tenant-context.ts'
 import type { TenantCommand } from './tenant-options.ts'
 
@@ -135,13 +135,26 @@ async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult
 async function agentStatus(context: TenantContext, command: TenantCommand): Promise<TenantResult> {
   if (command === 'cvstatus') {
     const agentId = await verifierAgentId(context)
-    return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId) }
+    return { type: 'status', agentId, registered: undefined, status: await context.verifier.agent(agentId), wasAsked: false }
   }
-  const found = await findAgent(context, context.options)
+  const found = await findAgent(context, context.options).catch((error: unknown) => error)
+  if (!isFound(found)) return unregistered(context, command, found)
   const { agentId, registered } = found
   if (command === 'regstatus') return { type: 'status', agentId, registered, status: undefined }
   const [status, payload] = await Promise.all([context.verifier.agent(agentId), payloadOnAgent(context, found)])
   return { type: 'status', agentId, registered, status, payload }
+}
+
+const isFound = (found: unknown): found is FoundAgent => typeof found === 'object' && found !== null && 'registered' in found
+
+/** A machine may be enrolled and not registered, as while `replace` waits for it. @throws what kept it from being found, for any other. */
+async function unregistered(context: TenantContext, command: TenantCommand, error: unknown): Promise<TenantResult> {
+  const isMissing = isKeylimeError(error) && error.code === 'agent_not_found'
+  if (!isMissing || command !== 'status' || !context.options.agentId) throw error
+  const agentId = await verifierAgentId(context)
+  const status = await context.verifier.agent(agentId)
+  if (!status) throw error
+  return { type: 'status', agentId, registered: undefined, status, wasAsked: false, isUnregistered: true }
 }
 
 const verifierIds = ({ verifier, options }: TenantContext) => verifier.agentIds(options.verifierId ?? '')

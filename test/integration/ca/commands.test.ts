@@ -42,6 +42,27 @@ const ours = (action: string | undefined, argv: object = {}) => printed(() => co
 const theirs = (...args: string[]) => printed(() => runUpstream(args))
 const file = (name: string) => path.join(home.dir, 'ca', name)
 
+test('rotate: --finish waits until services and agents can have taken the next authority, unless --yes; that of machines is not waited for', async () => {
+  const { values } = loadConfig('ca', caOptions, { env: home.env })
+  for (const name of ['cv_ca', 'ca']) {
+    const directory = path.join(home.dir, name)
+    await initCaDirectory({ directory, password: 'secret', settings: caSettings(values), now: Date.now })
+    expect(await ours('rotate', { dir: directory })).toMatchObject({ code: 0 })
+  }
+  const services = { dir: path.join(home.dir, 'cv_ca') }
+  await expect(command.run({ action: 'rotate', finish: true, ...services })).rejects.toMatchObject({
+    code: 'refused',
+    hint: expect.stringMatching(/^wait \d+ s, /),
+  })
+  expect(await ours('rotate', { finish: true, yes: true, ...services })).toMatchObject({
+    code: 0,
+    text: expect.stringContaining('verifier and registrar'),
+  })
+  const { code, text } = await ours('rotate', { finish: true, dir: path.join(home.dir, 'ca') })
+  expect([code, text]).toEqual([0, expect.stringContaining('until their next payload')])
+  expect(text).not.toContain('verifier')
+})
+
 describe('keylime ca', () => {
   test('init, create, list, show, revoke, crl', async () => {
     expect(await ours('init')).toMatchObject({ code: 0, text: expect.stringContaining('Keylime Certificate Authority') })

@@ -1,6 +1,7 @@
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { createSecureContext, type TLSSocket } from 'node:tls'
 import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { createAgentClient } from '../../../src/io/http/agent-client.ts'
@@ -113,6 +114,39 @@ describe('an agent', () => {
     expect(await connection.request({ method: 'GET', path: '/fine', maxBytes: 1000 })).toMatchObject({ status: 200 })
     connection.close()
   })
+})
+
+test('an agent that refuses the certificate of a connection is asked again with the one that counts by now, and once only', async () => {
+  const made = async (name: string) => {
+    const pair = await makeKeyPair({ type: 'ecdsa' })
+    const times = { notBefore: Date.now() - 60_000, notAfter: Date.now() + 3_600_000 }
+    const { pem } = await makeSelfSigned({ commonName: name, ...pair, serial: 2n, ...times, alternativeNames: [] })
+    return { cert: pem, current: createSecureContext({ cert: pem, key: privateKeyPem(pair.privateKey) }) }
+  }
+  let believed = 'old'
+  const seen: string[] = []
+  const agent = https.createServer({ ...tls, requestCert: true, rejectUnauthorized: false }, (request, response) => {
+    const name = String((request.socket as TLSSocket).getPeerCertificate().subject.CN)
+    seen.push(name)
+    response.writeHead(name === believed ? 200 : 403).end('{}')
+  })
+  await new Promise<void>((done) => agent.listen(0, '127.0.0.1', done))
+  const context = await made('old')
+  const renewed = createAgentClient({ context, timeoutSeconds: 2, largestAnswer: MIB, keepAliveSeconds: 10 })
+  const connection = renewed.connect({ host: '127.0.0.1', port: port(agent), pin: certificate.pem })
+  const ask = async () => (await connection.request({ method: 'GET', path: '/', maxBytes: 100 })).status
+  expect(await ask()).toBe(200)
+  Object.assign(context, await made('new'))
+  expect(await ask()).toBe(200) // who believes the old one still is not disturbed
+  believed = 'new'
+  expect(await ask()).toBe(200)
+  believed = 'another'
+  expect(await ask()).toBe(403)
+  expect(seen).toEqual(['old', 'old', 'old', 'new', 'new'])
+  connection.close()
+  renewed.close()
+  agent.closeAllConnections()
+  agent.close()
 })
 
 describe('whoever answers in place of the registrar', () => {

@@ -155,6 +155,7 @@ describe('replace: another system or TPM takes over an id', () => {
       async () => (await registerMachine(registrar.port, 'mended', { machine: fresh, ek: before.ek })).status === 200,
     )
     expect((await replacing).summary).toContain('agent mended is trusted')
+    expect(warnings()).toContainEqual(expect.stringContaining('mended has no payload'))
     expect(await bed.status('mended')).toMatchObject({ port: fresh.port, tpm_policy: expect.stringContaining('"15"'), v_released: false })
     expect(fresh.received).toEqual([])
     expect(peer.notices.filter(({ agent_id }) => agent_id === 'mended')).toEqual([])

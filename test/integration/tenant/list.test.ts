@@ -67,6 +67,7 @@ test('failed machines come first, each state has its word, and the last line cou
   expect(code).toBe(3)
   expect((await list({ state: 'unreachable' })).code).toBe(4)
   expect((await list({ state: 'registered' })).code).toBe(0)
+  expect((await list({ policy: 'of-nobody' })).out).toMatch(/^no machine fits; there are \d in all\n$/)
 })
 
 test('a name is given, kept by an update, found by, changed and taken away', async () => {
@@ -98,6 +99,40 @@ test('what became of a payload is asked of the machine', async () => {
     /payload +delivery 1: gone from memory since the reboot; deliver it again with `keylime/,
   )
   expect((await list({ ids: ['payload'], ask: false })).out).toContain('#1 delivered')
+})
+
+test('status of a machine whose key is kept back tells its failure line by line, and does not take an earlier delivery for the new one', async () => {
+  const machine = await world.machine('kept')
+  machine.answer.set('/agent/info', progress({ script: 'done' }))
+  await ours('add', { uuid: 'kept', file: world.file('s', 's'), tpm_policy: `{"15":"${'0'.repeat(64)}"}` })
+  machine.pcrs.set(15, Buffer.alloc(32, 1))
+  await ours('update', { uuid: 'kept', file: world.file('s', 't') })
+  const { out } = await ours('status', { uuid: 'kept' })
+  expect(out).toMatch(/payload +delivery 2: kept back: .*; what an earlier delivery unpacked is still there\n/)
+  expect(out).toMatch(/attested +never\nkey share +kept back\n/)
+  expect(out).toMatch(/failures\n {2}PCR 15 .*\n {4}found: +0101.*\n {4}expected: +0000/)
+  expect(out).not.toContain('?')
+  expect((await ours('cvstatus', { uuid: 'kept' })).out).not.toContain('does not answer')
+  expect((await ours('cvstatus', { uuid: 'payload' })).out).toMatch(/payload +delivery 1: released; the machine itself was not asked\n/)
+})
+
+test('status tells of a machine that is enrolled and no longer registered', async () => {
+  await world.machine('half')
+  await ours('add', { uuid: 'half' })
+  world.registered.delete('half')
+  const { out, code } = await ours('status', { uuid: 'half' })
+  expect(out).toMatch(/registrar +not registered: .*\nstate +attested\n/)
+  expect(code).toBe(0)
+  expect((await ours('status', { uuid: 'nobody' })).code).toBe('agent_not_found')
+  expect((await ours('regstatus', { uuid: 'half' })).code).toBe('agent_not_found')
+})
+
+test('what the verifier does not have is said with what to do, whatever the word', async () => {
+  for (const action of ['cvstatus', 'explain', 'reactivate'])
+    await expect(command.run({ action, uuid: 'nobody', timeout: 5, quiet: true })).rejects.toMatchObject({
+      code: 'agent_not_found',
+      hint: expect.stringContaining('keylime tenant history nobody'),
+    })
 })
 
 test('a machine that registered elsewhere shows both addresses, and how to follow', async () => {

@@ -37,7 +37,7 @@ export function certificateText(ended: EndedCertificate): string {
   if (ended.kind === 'none') return 'it had no certificate'
   if (ended.kind === 'elsewhere') return `certificate ${ended.serial} is NOT revoked here`
   const other = ended.other === null ? '' : `, certificate ${ended.other} is NOT`
-  return `certificate ${ended.serial} is revoked${ended.isNew ? '' : ' (it was before)'}${other}`
+  return `certificate ${ended.serial} ${ended.isNew ? 'is revoked' : 'was revoked already'}${other}`
 }
 
 /** What to do about a certificate that is good still; undefined when there is none. */

@@ -10,6 +10,11 @@ import { awaitRegistration } from './await-registration.ts'
 import { chooseAgent } from './choose-agent.ts'
 import { certificateAdvice, endCertificate } from './end-certificate.ts'
 
+const alreadyTaken = (newId: string) =>
+  new KeylimeError('already_exists', `there is an agent ${newId} already`, {
+    hint: `choose another id; if that machine is gone for good, \`keylime tenant forget ${newId}\` first`,
+  })
+
 /**
  * `rename`: the same machine under another id. Ids are bound to TPM, certificate and delivery, so the machine registers anew; it counts as the same only when its
  * EK is. @returns undefined when nobody waited for it.
@@ -22,7 +27,7 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
   if (newId === oldId) throw new KeylimeError('usage', `agent ${oldId} has that id already`)
   const [known, before, taken] = await Promise.all([verifier.agent(oldId), registrar.agent(oldId), registrar.agent(newId)])
   if (!before) throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered: which machine gets the new id cannot be proved`)
-  if (taken || (await verifier.agent(newId))) throw new KeylimeError('already_exists', `there is an agent ${newId} already`)
+  if (taken || (await verifier.agent(newId))) throw alreadyTaken(newId)
   const demands = known ? demandsAsOptions(oldId, known, options) : {}
   if (known) await verifier.stop(oldId)
   await registrar.delete(oldId)

@@ -26,7 +26,13 @@ export async function replaceAgent(context: TenantContext): Promise<{ agentId: s
   const now = await awaitRegistration(context, agentId, resume)
   if (before && before.ek_tpm !== now.ek_tpm)
     report({ type: 'warning', text: `another TPM has registered as ${agentId}: its EK is judged now` })
-  return { agentId, enrolled: await takeOver(context, agentId, now) }
+  const enrolled = await takeOver(context, agentId, now)
+  if (known && !enrolled.delivered)
+    report({
+      type: 'warning',
+      text: `${agentId} has no payload: the key of the machine before is not handed on; deliver it with \`keylime tenant update -u ${agentId}\` and -f, or --cert and --include`,
+    })
+  return { agentId, enrolled }
 }
 
 /** Enrols who has registered anew, where it is now, and without the key share of the machine before. */

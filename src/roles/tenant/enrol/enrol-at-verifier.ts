@@ -78,11 +78,15 @@ function deliveryOf(options: TenantOptions, enrolling: Enrolling, mode: 'add' | 
 }
 
 /** Labels of ours stand beside what belongs to the certificate. @param given of a certificate that comes along. @returns undefined when it stays as it is. */
-function metaDataOf({ name, counts }: TenantOptions, { plan, payload }: Enrolling, given: string | undefined): string | undefined {
+function metaDataOf(
+  { name, counts, takesOver }: TenantOptions,
+  { plan, payload }: Enrolling,
+  given: string | undefined,
+): string | undefined {
   const before = readMetaData(plan.known?.meta_data)
   const labels = labelsOf(before)
   const named = name === undefined ? labels.name : name === '' ? null : parseMachineName(name)
-  const generation = labels.payloadGeneration + (payload && counts ? 1 : 0)
+  const generation = takesOver && !payload ? 0 : labels.payloadGeneration + (payload && counts ? 1 : 0) // another machine was given nothing yet
   const {
     name: _name,
     payload_generation: _generation,

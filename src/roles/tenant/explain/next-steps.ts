@@ -25,8 +25,7 @@ function mergeSteps({ judged_by, agent_id }: Explanation, { file, change }: NonN
   if (change.runtime_policy && runtime)
     merge('policy.json', `updateruntimepolicy --runtime-policy-name ${shellWord(runtime.name)} --runtime-policy new-policy.json`)
   if (change.mb_policy && boot) merge('boot.json', `updatembpolicy --mb-policy-name ${shellWord(boot.name)} --mb-policy new-boot.json`)
-  if (change.tpm_policy)
-    merge('tpm.json', `update -u ${agent_id} --tpm_policy "$(cat new-tpm.json)"   (with all other options that it was added with)`)
+  if (change.tpm_policy) merge('tpm.json', `update -u ${agent_id} --tpm_policy "$(cat new-tpm.json)"`)
   else lines.push(`  keylime tenant reactivate -u ${agent_id}`)
   return lines
 }

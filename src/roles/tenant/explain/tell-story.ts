@@ -7,6 +7,7 @@ import { smallestChange } from '../../../core/explanation/smallest-change.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { fileDigest } from '../../../io/files/file-digest.ts'
 import { type PackageOwner, packageOwners } from '../../../io/programs/package-owners.ts'
+import { notEnrolled } from '../services/not-enrolled.ts'
 import { expectSuccess } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { judgeHere, type SecondVerdict } from './judge-here.ts'
@@ -61,9 +62,8 @@ async function askExplanation({ verifier }: Pick<TenantContext, 'verifier'>, age
     return parseMessage(explanation, results, 'the verifier’s answer')
   if (status === 404 && NO_STORY.test(message)) {
     await refuseUnreachable(verifier, agentId)
-    throw new KeylimeError('not_found', message === 'agent id not found' ? `the verifier does not have agent ${agentId}` : message, {
-      hint: `\`keylime tenant status -u ${agentId}\` shows how it is now`,
-    })
+    if (message === 'agent id not found') throw notEnrolled(agentId)
+    throw new KeylimeError('not_found', message, { hint: `\`keylime tenant status -u ${agentId}\` shows how it is now` })
   }
   if (status !== 200 && !UNKNOWN_ROUTE.has(status)) expectSuccess(response)
   throw new KeylimeError('unsupported_version', 'this verifier does not keep why a machine failed', {

@@ -87,7 +87,7 @@ export function resultLines(result: TenantResult, look: ListLook): string[] {
     case 'agents':
       return agentTable(result, now)
     case 'machines':
-      return machineLines(result.machines, look)
+      return machineLines(result.machines, look, result.known)
     case 'status':
       return statusLines(result, now)
     case 'revocations':

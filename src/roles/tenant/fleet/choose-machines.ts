@@ -91,8 +91,7 @@ async function chosen(context: TenantContext, { word, selection, enrolled }: Que
   const registered = await context.registrar.agentIds()
   const ids = [...new Set([...Object.keys(enrolled), ...(reachesRegistered(word, selection) ? registered : [])])].toSorted()
   const fitting = ids.filter((id) => fits(selection, statusOf(enrolled, id)))
-  if (fitting.length === 0)
-    throw new KeylimeError('agent_not_found', 'no machine is meant by that', { hint: '`keylime tenant list` shows them all' })
+  if (fitting.length === 0) throw new KeylimeError('agent_not_found', 'no machine fits', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },

@@ -19,6 +19,8 @@ export interface MachineFilter {
 }
 
 export interface MachineList {
+  /** Of which these were chosen. */
+  readonly known: number
   readonly machines: readonly Machine[]
   /** As the verifier says it, of the machines in the list. */
   readonly agents: Readonly<Record<string, AgentStatus>>
@@ -34,7 +36,8 @@ const AT_ONCE = 32
 export async function listMachines(context: TenantContext, filter: MachineFilter): Promise<MachineList> {
   const { verifier, registrar, options, report } = context
   const [agents, registeredIds] = await Promise.all([verifier.agentStatuses(options.verifierId ?? ''), registrar.agentIds()])
-  const ids = [...new Set([...Object.keys(agents), ...registeredIds])].filter((id) => mayFit(filter, statusOf(agents, id)))
+  const all = [...new Set([...Object.keys(agents), ...registeredIds])]
+  const ids = all.filter((id) => mayFit(filter, statusOf(agents, id)))
   const known = new Set(registeredIds)
   const looked = new Set(ids.filter((id) => known.has(id)).slice(0, MAX_LOOKUPS))
   if (looked.size === MAX_LOOKUPS) report({ type: 'warning', text: `only ${MAX_LOOKUPS} machines were looked up at the registrar` })
@@ -50,6 +53,7 @@ export async function listMachines(context: TenantContext, filter: MachineFilter
     })
   const whole = await inTurn(fitting, ({ machine, registered }) => withPayload(context, { machine, registered, agents, filter }))
   return {
+    known: all.length,
     machines: whole.toSorted((a, b) => rank(a) - rank(b) || (nameOf(a) < nameOf(b) ? -1 : 1)),
     agents: Object.fromEntries(whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [[agentId, agents[agentId]!]] : []))),
     notEnrolled: whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [] : [agentId])),

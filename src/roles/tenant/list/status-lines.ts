@@ -16,6 +16,10 @@ export interface Status {
   readonly status: AgentStatus | undefined
   /** What the agent itself says; undefined when it was not asked, or does not answer. */
   readonly payload?: DeliveryProgress | null | undefined
+  /** False when nobody asked the agent itself. */
+  readonly wasAsked?: boolean
+  /** The registrar was asked, and does not know it. */
+  readonly isUnregistered?: boolean
 }
 
 /** See `database_put_back` in the verifier's audit log. */
@@ -28,11 +32,12 @@ export function statusLines(result: Status, now: number): string[] {
   const machine = machineOf({ agentId, registered, status, payload: fate })
   const rows: string[][] = [['agent', agentId], ...(machine.name ? [['name', machine.name]] : [])]
   if (registered) rows.push(...registeredRows(result))
+  else if (result.isUnregistered) rows.push(['registrar', 'not registered: its agent has to be started'])
   if (!status) return [...alignColumns(rows), ...(registered ? ['state           registered only: not enrolled at the verifier'] : [])]
   rows.push(['state', stateWordText(machine.state)])
   if (machine.movedTo) rows.push(['asked at', `${machine.address}: it registered elsewhere; ${followHint(result, machine)}`])
   rows.push(['must prove', demandsText(status)])
-  rows.push(['attested', `${status.attestation_count ?? 0} times, last ${lastGood(status, now)}`])
+  rows.push(['attested', attestedText(status, now)])
   if (status.v_released !== undefined && status.v_released !== null)
     rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
   const payload = fateOf(result, fate)
@@ -40,7 +45,7 @@ export function statusLines(result: Status, now: number): string[] {
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
   const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
-  return [...lines, 'failures', failuresInShort(status), ...hint]
+  return [...lines, 'failures', ...failuresInShort(status).split('\n'), ...hint]
 }
 
 function registeredRows({ registered }: Status): string[][] {
@@ -64,17 +69,23 @@ function demandsText(status: AgentStatus): string {
 }
 
 /** Memory is where payloads live: after a reboot it is empty, and only another delivery fills it. */
-function fateOf({ agentId, payload }: Status, fate: PayloadFate | null): string | null {
+function fateOf({ agentId, payload, wasAsked = true }: Status, fate: PayloadFate | null): string | null {
   const number = fate && fate.generation > 0 ? `delivery ${fate.generation}: ` : ''
   if (fate?.state === 'gone since the reboot')
     return `${number}gone from memory since the reboot; deliver it again with \`keylime tenant update -u ${agentId}\` and the same -f, or --cert and --include`
+  if (fate?.state === 'kept back')
+    return `${number}kept back: its key is released when the machine is good${payload?.state === 'unpacked' ? '; what an earlier delivery unpacked is still there' : ''}`
+  if (payload === undefined && !wasAsked)
+    return fate === null ? null : `${number}${fate.state === 'delivered' ? 'released; the machine itself was not asked' : fate.state}`
   const text = payloadText(payload)
   return text === null ? null : `${number}${text}`
 }
 
-function lastGood(status: AgentStatus, now: number): string {
+function attestedText(status: AgentStatus, now: number): string {
   const seconds = Number(status['last_successful_attestation'] ?? 0)
-  return seconds > 0 ? relativeTime(seconds * 1000, now) : 'never'
+  const count = Number(status.attestation_count ?? 0)
+  if (count === 0 && seconds === 0) return 'never'
+  return `${count === 1 ? 'once' : `${count} times`}, last ${seconds > 0 ? relativeTime(seconds * 1000, now) : 'never'}`
 }
 
 /** The word for one machine, for its exit code. */

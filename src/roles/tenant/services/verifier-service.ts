@@ -9,6 +9,7 @@ import { compareVersions } from '../../../core/api/versions.ts'
 import { type ErrorCode, isErrorCode, KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
+import { notEnrolled } from './not-enrolled.ts'
 import type { ServerAddress } from './server-address.ts'
 
 /** The verifier as the tenant uses it. */
@@ -119,7 +120,9 @@ export class VerifierService {
   }
 
   async reactivate(agentId: string): Promise<void> {
-    expectSuccess(await this.raw('PUT', `${agentPath(agentId)}/reactivate`, {}))
+    const response = await this.raw('PUT', `${agentPath(agentId)}/reactivate`, {})
+    if (response.status === 404 && response.message === 'agent id not found') throw notEnrolled(agentId)
+    expectSuccess(response)
   }
 
   /** Ends the enrolment and tells all others. @returns undefined for a verifier that cannot: upstream's. */

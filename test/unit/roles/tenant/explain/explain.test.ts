@@ -7,7 +7,7 @@ const tell = (status: number, message: string, results: object = {}) =>
   )
 
 test.each([
-  [404, 'agent id not found', 'not_found', 'the verifier does not have agent id'],
+  [404, 'agent id not found', 'agent_not_found', 'the verifier does not have agent id'],
   [404, 'agent id has failed no attestation since it was added', 'not_found', 'agent id has failed no attestation since it was added'],
   [404, 'nothing was kept of the failure of agent id: why', 'not_found', 'nothing was kept of the failure of agent id: why'],
   [404, 'Not Found', 'unsupported_version', 'this verifier does not keep why a machine failed'],

@@ -19,7 +19,7 @@ test('every kind of policy has its merge and its upload; names and files are wor
     "  keylime policy merge boot.json 'my change.json' -o new-boot.json",
     '  keylime tenant updatembpolicy --mb-policy-name boots --mb-policy new-boot.json',
     "  keylime policy merge tpm.json 'my change.json' -o new-tpm.json",
-    '  keylime tenant update -u id --tpm_policy "$(cat new-tpm.json)"   (with all other options that it was added with)',
+    '  keylime tenant update -u id --tpm_policy "$(cat new-tpm.json)"',
   ]))
 
 test('without a file the hint says how to get one, and failures that nothing heals are counted', () => {

@@ -49,6 +49,10 @@ test('an empty list says what to do next', () => {
   expect(machineLines([], { now: NOW, width: 80 })[0]).toContain('keylime agent')
 })
 
+test('a list without any that fits does not say that there are none', () => {
+  expect(machineLines([], { now: NOW, width: 80 }, 3)).toEqual(['no machine fits; there are 3 in all'])
+})
+
 test('a short id is the only one that begins so, and words that people gave stay whole', () => {
   const ids = ['ab'.repeat(32), `${'ab'.repeat(8)}cd${'ab'.repeat(23)}`, 'cd'.repeat(32), 'laptop-7']
   const short = shortIds(ids)
