@@ -13,7 +13,7 @@ export async function boots(bench: Bench): Promise<void> {
     const { machine } = one
     expectWords(
       await machine.sh('ps -o user:20,group:20,args -p $(systemctl show -P MainPID keylime-agent)'),
-      /^keylime +tss +\/usr\/local\/bin\/keylime agent/m,
+      /^keylime +tss +keylime agent/m,
     )
     expectWords(
       await machine.sh('ls -l /proc/$(systemctl show -P MainPID keylime-agent)/fd'),
