@@ -132,7 +132,11 @@ describe('revoke: a machine is stolen', () => {
   test('what is not enrolled can be revoked too; what nobody knows is barred by its id alone, and said so', async () => {
     await registered('only-registered')
     expect((await run('revoke', { agentId: 'only-registered' })).summary).toContain('it was not enrolled, so nobody was told')
-    await run('revoke', { agentId: 'never-seen' })
+    await expect(run('revoke', { agentId: 'never-seen' })).rejects.toMatchObject({
+      code: 'agent_not_found',
+      hint: expect.stringContaining('--yes'),
+    })
+    await run('revoke', { agentId: 'never-seen', yes: true })
     expect(warnings().join()).toContain('its TPM is not known')
     const machine = await bed.machine()
     expect(await registerMachine(registrar.port, 'never-seen', { machine, ek: softwareEk() })).toMatchObject({ status: 403 })

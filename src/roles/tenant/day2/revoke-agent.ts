@@ -1,3 +1,4 @@
+import { KeylimeError } from '../../../core/errors.ts'
 import { deleteFromVerifier } from '../enrol/delete-from-verifier.ts'
 import { serialOf } from '../enrol/plan-enrolment.ts'
 import type { TenantContext } from '../tenant-context.ts'
@@ -12,6 +13,7 @@ export async function revokeAgent(context: TenantContext): Promise<DoneWith> {
   const { verifier, registrar, report } = context
   const agentId = await chooseAgent(context, 'revoke')
   const status = await verifier.agent(agentId)
+  if (!status && !context.options.yes) await refuseUnknown(context, agentId)
   const told = status ? await tellOthers(context, agentId) : 'it was not enrolled, so nobody was told'
   report({ type: 'deleted', agentId, known: status !== undefined })
   const barred = await registrar.revoke(agentId)
@@ -29,6 +31,15 @@ export async function revokeAgent(context: TenantContext): Promise<DoneWith> {
   if (advice) report({ type: 'warning', text: advice })
   const bars = barred ? `; it cannot register again until \`keylime tenant forget ${agentId}\`` : ''
   return { agentId, summary: `agent ${agentId} is revoked: ${told}, ${certificateText(certificate)}${bars}` }
+}
+
+/** A slip of the keyboard would bar an id that nobody has, and leave the stolen machine as it is. */
+async function refuseUnknown({ registrar }: TenantContext, agentId: string): Promise<void> {
+  const isKnown = (await registrar.agent(agentId)) || (await registrar.revoked())?.some((mark) => mark.agent_id === agentId)
+  if (isKnown) return
+  throw new KeylimeError('agent_not_found', `nobody knows agent ${agentId}`, {
+    hint: `\`keylime tenant list\` shows all; to bar an id that nobody has, add --yes`,
+  })
 }
 
 async function tellOthers(context: TenantContext, agentId: string): Promise<string> {
