@@ -85,7 +85,8 @@ test('an agent that is deleted while its policy comes is asked no more', async (
 test('an agent that is updated while its policy comes is one agent', async () => {
   const machine = await orphan('a')
   const next = await bed.machine()
-  const changes = { cloudagent_port: next.port, mtls_cert: next.certificate, ak_tpm: next.ak.public.toString('base64') }
+  const v = Buffer.alloc(32, 2).toString('base64')
+  const changes = { v, cloudagent_port: next.port, mtls_cert: next.certificate, ak_tpm: next.ak.public.toString('base64') }
   const none = { runtime_policy: '', runtime_policy_name: null, ima_sign_verification_keys: '' }
   const { status } = await whilePolicyComes(() => bed.admin.request('PUT', '/v2.6/agents/a', { body: { ...changes, ...none } }))
   expect(status).toBe(200)

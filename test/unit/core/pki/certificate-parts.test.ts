@@ -166,8 +166,8 @@ test('an authority that has ended issues nothing, and says what to do', async ()
   const authority = await root('Old', { notAfter: NOW })
   await expect(leaf(authority, 'x', { notBefore: NOW + 1000 })).rejects.toMatchObject({
     code: 'refused',
-    message: 'the authority "CN=Old" expired on 2026-06-01T00:00:00.000Z',
-    hint: 'make a new one with `keylime ca init`',
+    message: 'the authority "CN=Old" ended on 2026-06-01',
+    hint: 'make the next one with `keylime ca rotate`',
   })
   expect((await leaf(authority, 'x', { notBefore: NOW })).notBefore).toBe(NOW)
 })
