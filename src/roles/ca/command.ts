@@ -13,7 +13,7 @@ import { revokedSerialsOf } from '../../authority/revocation-list.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { unknownSerialsText } from '../../authority/revoked-words.ts'
 import { keylimeDirectory } from '../../config/files.ts'
-import { type CommandWords, refuseWithoutEffect } from '../../core/cli/without-effect.ts'
+import { refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { ROLES, type Role } from '../../core/pki/roles.ts'
@@ -25,6 +25,7 @@ import { type OpenedCa, openCa } from './open-ca.ts'
 import { operatorOutcome, revokedOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 import { rotate } from './rotate.ts'
+import { CA_WORDS, hideOthers, WORDS, wordAsked, wordLines } from './words.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -59,15 +60,17 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 /** `keylime ca`. */
 export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
-      .usage('The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca ACTION [options]')
+    hideOthers(wordAsked(process.argv.slice(3)), yargs)
+      .usage(
+        `The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca WORD [options]\n\n${wordLines(wordAsked(process.argv.slice(3)))}`,
+      )
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
       .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke all that web1 has had, and publish the list')
       .example('keylime ca operator alice', 'a certificate for a second operator, in a package for him')
       .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'and taken away again')
       .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
-      .positional('action', { type: 'string', describe: `One of: ${WORDS.join(' ')}`, default: undefined })
+      .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
       .positional('subject', { type: 'string', describe: 'The name, as with -n' })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .option(
@@ -220,30 +223,8 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   },
 }
 
-const CA_WORDS: CommandWords = {
-  program: 'keylime ca',
-  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'subject'],
-  used: {
-    init: ['yes'],
-    create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
-    operator: ['name', 'days', 'csr', 'replace'],
-    reissue: [],
-    rotate: ['finish', 'yes'],
-    pkg: ['name', 'insecure'],
-    revoke: ['name', 'serial', 'reason'],
-    list: [],
-    show: ['name'],
-    crl: [],
-    'import-priv': ['serial', 'file'],
-    passwd: ['new-password-file'],
-    listen: ['name'],
-  },
-}
-
 const namesGiven = (argv: Arguments): string[] =>
   Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]))
-
-const WORDS = [...Object.keys(ACTIONS), 'listen']
 
 /** A service: runs until it is told to stop. */
 async function listen(argv: Arguments): Promise<number> {
