@@ -6,6 +6,7 @@ import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
+import type { FollowerTables } from './follower-store.ts'
 import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
 import type { Migration } from './migrate.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
@@ -19,7 +20,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables {
+interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -180,7 +181,8 @@ const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierSto
       const { agent_id, ...row } = agentRow(change)
       const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
       if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
-      await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
+      for (const table of ['policy_uses', 'authority_followers'] as const)
+        await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
       await putDependents(transaction, change)
       await dropOwnPolicies(transaction, agentId)
       await history.add(transaction as never, change.events ?? [])

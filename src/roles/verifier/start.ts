@@ -7,7 +7,7 @@ import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
-import { secureContext } from '../../io/http/api-client.ts'
+import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { type Listening, serve } from '../../io/http/server.ts'
 import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
@@ -23,7 +23,7 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
-import type { AuthorityHolder } from './revocation/introduce-authority.ts'
+import { type AuthorityHolder, isSameAuthorities } from './authorities/authorities.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
@@ -145,8 +145,7 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     context.current = forAgents
     context.cert = fresh.client.cert
     webhook?.renew(fresh.client)
-    const isSame = JSON.stringify(running.tls.authorities) === JSON.stringify(fresh.authorities)
-    if (!isSame) running.authorities.current = fresh.authorities // agents are told after their next round
+    if (!isSameAuthorities(running.tls.authorities, fresh.authorities)) running.authorities.current = fresh.authorities // agents are told after their next round
     running.tls = fresh
     return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
   }
@@ -184,9 +183,6 @@ async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: 
   }
   return { senders, webhook }
 }
-
-const clientContext = ({ cert, key, keyPassword }: TlsIdentity) =>
-  secureContext({ cert, key, ...(keyPassword ? { passphrase: keyPassword } : {}) })
 
 /** One largest request of an operator, besides many small ones; two of whoever submits evidence. */
 const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * MAX_EVIDENCE_BODY, certified: values.max_upload_size })
