@@ -60,6 +60,8 @@ export interface EnrolmentChange {
   events?: readonly VerifierEvent[]
 }
 
+type AgentAddress = Pick<Enrolment, 'ip' | 'port'>
+
 /** The verifier's agents: the truth, of which memory holds a part. Every method is durable when it returns, and each change is one transaction. */
 export interface VerifierStore {
   /** In the order of their ids. */
@@ -75,6 +77,8 @@ export interface VerifierStore {
   replace(change: EnrolmentChange): Promise<void>
   /** Writes a change in one commit: after it nothing of it can be lost. @returns the revocation with its number. */
   saveState(agentId: string, change: StateChange): Promise<StoredRevocation | null>
+  /** Another address of an agent, in one commit with what the history says of it. @returns false when it is not enrolled with the address before (any more). */
+  move(agentId: string, change: { from: AgentAddress; to: AgentAddress }, event: VerifierEvent): Promise<boolean>
   /** The last attestation of an agent that failed. */
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
@@ -160,7 +164,18 @@ export function verifierStore(
 }
 
 /** How agents come in and change as a whole. */
-const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace'> => ({
+const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
+  move: (agentId, { from, to }, event) =>
+    db.transaction().execute(async (transaction) => {
+      const { numAffectedRows } =
+        await sql`update agents set enrolment = json_set(enrolment, '$.ip', ${to.ip}, '$.port', cast(${to.port} as integer))
+        where agent_id = ${agentId} and json_extract(enrolment, '$.ip') = ${from.ip} and json_extract(enrolment, '$.port') = ${from.port}`.execute(
+          transaction,
+        )
+      if (numAffectedRows !== 1n) return false
+      await history.add(transaction as never, [event])
+      return true
+    }),
   insert: (change) =>
     db.transaction().execute(async (transaction) => {
       const result = await transaction

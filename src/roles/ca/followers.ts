@@ -1,8 +1,7 @@
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { loadConfig } from '../../config/load.ts'
 import { verifierOptions } from '../../config/verifier.ts'
-import { authorityReport } from '../../core/api/authority-report.ts'
+import { type AuthorityReport, authorityReport } from '../../core/api/authority-report.ts'
 import { parseHost } from '../../core/api/host.ts'
 import { urlHostPort } from '../../core/api/host-port.ts'
 import { parseMessage } from '../../core/api/parse-message.ts'
@@ -10,6 +9,7 @@ import { CURRENT_VERSION } from '../../core/api/versions.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { keyHash } from '../../core/pki/key-hash.ts'
 import type { Certificate } from '../../core/pki/types.ts'
+import { readText } from '../../io/files/read-file.ts'
 import { LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { OpenedCa } from './open-ca.ts'
 
@@ -47,32 +47,34 @@ interface Asked {
   readonly place: { readonly host: string; readonly port: number }
 }
 
-async function behindAt(ca: OpenedCa, { next, password, place }: Asked) {
-  const read = (name: string) => fs.readFile(path.join(ca.directory, name), 'utf8')
+async function behindAt(ca: OpenedCa, asked: Asked) {
+  const { host, port } = asked.place
+  const name = `the verifier at ${urlHostPort(host, port)}`
+  const report = await reportOf(ca, asked).catch((cause) => {
+    throw new KeylimeError('refused', `${name} cannot say which machines know the next authority`, {
+      cause,
+      hint: `start it, or name another with --verifier HOST:PORT; ${LEAVE}`,
+    })
+  })
+  if (report.authority?.key === keyHash(asked.next)) return report.behind
+  throw new KeylimeError('refused', `${name} has not taken the next authority yet`, {
+    hint: 'it looks at its files every 10 s: try again in half a minute; --verifier HOST:PORT when it is another one',
+  })
+}
+
+async function reportOf({ directory }: OpenedCa, { password, place: { host, port } }: Asked): Promise<AuthorityReport> {
+  const read = (name: string) => readText(path.join(directory, name))
   const [cert, key, authorities] = await Promise.all([read('client-cert.crt'), read('client-private.pem'), read('cacert.crt')])
   const tls = { cert, key, ca: [authorities], ...(password === '' ? {} : { keyPassword: password }) }
-  const where = { host: place.host, url: `https://${urlHostPort(place.host, place.port)}` }
-  const client = openApiClient({ ...where, name: 'verifier', tls, timeoutSeconds: TIMEOUT_SECONDS, answers: LARGE_ANSWERS })
+  const where = { host, url: `https://${urlHostPort(host, port)}`, timeoutSeconds: TIMEOUT_SECONDS }
+  const client = openApiClient({ ...where, name: 'verifier', tls, answers: LARGE_ANSWERS })
   try {
     const { status, message, results } = await client.request('GET', `/v${CURRENT_VERSION}/authorities`)
     if (status !== 200) throw new KeylimeError('unavailable', `it answered ${status} ${message}`.trim())
-    const report = parseMessage(authorityReport, results, 'the answer of the verifier')
-    if (report.authority?.key === keyHash(next)) return report.behind
-  } catch (cause) {
-    throw new KeylimeError(
-      'refused',
-      `the verifier at ${urlHostPort(place.host, place.port)} cannot say which machines know the next authority`,
-      {
-        cause,
-        hint: `start it, or name another with --verifier HOST:PORT; ${LEAVE}`,
-      },
-    )
+    return parseMessage(authorityReport, results, 'the answer of the verifier')
   } finally {
     await client.close()
   }
-  throw new KeylimeError('refused', `the verifier at ${urlHostPort(place.host, place.port)} has not taken the next authority yet`, {
-    hint: 'it looks at its files every 10 s: try again in half a minute; --verifier HOST:PORT when it is another one',
-  })
 }
 
 function placeOf(text: string, standard: number) {

@@ -1,5 +1,5 @@
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
-import type { Rate } from '../../core/concurrency/rate-limiter.ts'
+import type { Rate, RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
@@ -12,9 +12,12 @@ import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { registrarAt } from './addresses/ask-registrar.ts'
+import { createFollowAddress, type FollowAddress } from './addresses/follow-address.ts'
 import { type AgentOpener, createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
 import type { ManagedAgent } from './agents/managed-agent.ts'
@@ -29,7 +32,7 @@ import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
 import { createAttestationLoop, type LoopOptions } from './rounds/attestation-loop.ts'
-import { createAttestationRound } from './rounds/attestation-round.ts'
+import { type AttestationRound, createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
@@ -48,6 +51,10 @@ export interface Opened {
   notifierKey: NotifierKey
   /** What agents are told of the authorities that count. */
   authorities: AuthorityHolder
+  /** The verifier as a client of the registrar: what counts now. */
+  client(): TlsIdentity
+  /** How often the registrar is asked for addresses. */
+  askAddresses: RateLimit
   logger: Logger
 }
 
@@ -167,6 +174,7 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
     maxQuoteBytes: values.max_quote_size,
   })
   const followers = createFollowers({ ...shared, authorities: parts.authorities, store: parts.followers, opener: parts.opener, round })
+  const followAddress = addressFollower(values, parts, round)
   return {
     progress,
     keeper,
@@ -176,12 +184,23 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
       round,
       applyVerdict,
       carryV: postV,
-      seeTo: followers.seeTo,
+      seeTo: async (agent, result) => followAddress(agent, await followers.seeTo(agent, result)),
       introduce: introducer(values, followers, parts),
       recorded: () => mark.record().then(events.flush),
     }),
   }
 }
+
+function addressFollower(values: VerifierValues, parts: AttestationParts, round: AttestationRound): FollowAddress {
+  if (!values.follow_address) return async (_agent, result) => result
+  const { store, opener, events, client, askAddresses: rate, logger } = parts
+  const timeoutSeconds = Math.min(values.request_timeout, MAX_REGISTRAR_SECONDS)
+  const ask = registrarAt({ host: values.registrar_ip, port: values.registrar_port, timeoutSeconds, client })
+  return createFollowAddress({ ask, rate, opener, round, store, events: events.stream, clock: systemClock, logger })
+}
+
+/** The machine waits meanwhile. */
+const MAX_REGISTRAR_SECONDS = 10
 
 const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })
 

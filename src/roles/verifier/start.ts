@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
+import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
@@ -41,10 +42,14 @@ export interface VerifierDependencies {
   clock?: Pick<Clock, 'now'>
   /** Between two looks at the files of certificates. */
   lookMs?: number
+  /** How often the registrar is asked where a machine is that cannot be reached. */
+  askAddresses?: RateLimit
 }
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+/** Of one machine once a minute, of all together two a second. */
+const ASK_ADDRESSES: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 1 }, ofAll: { perSecond: 2, burst: 20 } }
 const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
@@ -68,7 +73,11 @@ export async function startVerifier(
 /** What is opened says how it ends; the last is ended first. */
 type OnStop = (end: () => unknown) => void
 
-async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
+async function start(
+  settings: VerifierSettings,
+  used: UpkeepOptions & VerifierDependencies,
+  onStop: OnStop,
+): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
   const { logger } = used
   checkSettings(settings, logger)
@@ -84,10 +93,13 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
+  const identity = { current: tls.client }
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
   const authorities = { current: tls.authorities }
-  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, authorities, logger })
+  const askAddresses = used.askAddresses ?? ASK_ADDRESSES
+  const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, logger }
+  const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = () =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
@@ -113,7 +125,7 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, webhook, authorities })
+  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, identity, webhook, authorities })
   onStop(upkeep.stop)
   return { port: listening.port, reload: upkeep.reload }
 }
@@ -131,6 +143,7 @@ interface Renewable {
   tls: VerifierTls
   listening: Listening
   context: ClientContext
+  identity: { current: TlsIdentity }
   webhook: Webhook | null
   authorities: AuthorityHolder
 }
@@ -144,6 +157,7 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     listening.renewTls(fresh.server)
     context.current = forAgents
     context.cert = fresh.client.cert
+    running.identity.current = fresh.client
     webhook?.renew(fresh.client)
     if (!isSameAuthorities(running.tls.authorities, fresh.authorities)) running.authorities.current = fresh.authorities // agents are told after their next round
     running.tls = fresh

@@ -6,9 +6,10 @@ import type { BookedPolicy } from '../policies/policy-book.ts'
 
 /** An agent that this process attests: what the store has of it, and what was parsed or opened once for it. */
 export interface ManagedAgent {
-  readonly enrolment: Enrolment
+  /** Its address changes with `follow_address`; everything else by a new one in its place. */
+  enrolment: Enrolment
   readonly ak: PublicArea
-  readonly connection: AgentConnection
+  connection: AgentConnection
   policy: BookedPolicy
   /** As stored: only the state keeper changes it. */
   state: StoredState
