@@ -5,6 +5,7 @@ import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import type { AuthorityIntroduction } from '../../core/api/authority-introduction.ts'
 import { causeChain } from '../../core/errors.ts'
+import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
 import { readText } from '../../io/files/read-file.ts'
@@ -114,7 +115,8 @@ export async function checkTlsFiles(settings: VerifierSettings, directory: strin
 
 async function loadIdentities({ values, keylimeDir }: VerifierSettings, directory: string) {
   const shared = { keylimeDir, directory }
-  const server = await loadTlsIdentity({
+  const problems = new Problems()
+  const serverSide = loadTlsIdentity({
     ...shared,
     side: 'server',
     cert: values.server_cert,
@@ -122,7 +124,7 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.server_key_password.reveal(),
     trusted: values.trusted_client_ca,
   })
-  const client = await loadTlsIdentity({
+  const clientSide = loadTlsIdentity({
     ...shared,
     side: 'client',
     cert: values.client_cert,
@@ -130,7 +132,9 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.client_key_password.reveal(),
     trusted: values.trusted_server_ca,
   })
-  return { server, client }
+  const [server, client] = [await problems.wait(serverSide), await problems.wait(clientSide)]
+  problems.refuse()
+  return { server: server!, client: client! }
 }
 
 const datesOf = ({ server, client }: { server: TlsIdentity; client: TlsIdentity }, now: number): FileDates[] => [
