@@ -46,7 +46,7 @@ function parseText(text: string, what: string): unknown {
   }
 }
 
-const QUOTE = 0x22
+export const QUOTE = 0x22
 const BACKSLASH = 0x5c
 const COMMA = 0x2c
 const OPEN_LIST = 0x5b
@@ -100,7 +100,7 @@ function isEmpty(bytes: Buffer, at: number): boolean {
 }
 
 /** Index of the quote that ends a text; behind the last byte when none does. */
-function endOfText(bytes: Buffer, start: number): number {
+export function endOfText(bytes: Buffer, start: number): number {
   for (let at = start; at < bytes.length; ) {
     const near = Math.min(at + SHORT_TEXT, bytes.length)
     for (; at < near; at++) {

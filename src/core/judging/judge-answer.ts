@@ -1,4 +1,5 @@
 import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
+import { parseInPlace } from '../api/parse-in-place.ts'
 import { type EvidenceRequest, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
 
 /** Of an answer: fields and texts, whatever their length. */
@@ -35,13 +36,13 @@ export function judgeRead(reply: { results: unknown }, known: KnownAgent, reques
 export function readReply(bytes: Buffer, letGo: () => void): { results: unknown } | string {
   const excess = jsonExcess(bytes, ANSWER_LIMITS)
   if (excess) return `the answer ${excess}`
-  const text = bytes.toString('utf8')
-  letGo()
   let json: unknown
   try {
-    json = JSON.parse(text)
+    json = parseInPlace(bytes)
   } catch {
     return 'the answer is not JSON'
+  } finally {
+    letGo()
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return 'the answer is not a JSON object'
   return { results: (json as { results?: unknown }).results ?? {} }

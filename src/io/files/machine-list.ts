@@ -1,6 +1,7 @@
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { KeylimeError } from '../../core/errors.ts'
+import { cutText } from '../../core/verdict/bounded-text.ts'
 
 /** A machine of a list, and what the list says of it: values by column, a name that the caller knows or refuses. */
 export interface ListedMachine {
@@ -10,6 +11,7 @@ export interface ListedMachine {
 }
 
 const MAX_MACHINES = 100_000
+const MAX_WORDS = 200
 /** What a column may be called besides the name of an option. */
 const NAMES: Readonly<Record<string, string>> = { address: 'targethost', ip: 'targethost', host: 'targethost', id: 'uuid', agent: 'uuid' }
 const DEFAULT_COLUMNS = ['address', 'id']
@@ -32,7 +34,9 @@ function fromYaml(text: string, file: string): ListedMachine[] {
   try {
     document = parse(text, { maxAliasCount: 0 })
   } catch (cause) {
-    throw new KeylimeError('malformed', `${file} is not YAML: ${(cause as Error).message.split('\n')[0]}`, { cause })
+    throw new KeylimeError('malformed', `${file} is not YAML: ${cutText((cause as Error).message.split('\n')[0] ?? '', MAX_WORDS)}`, {
+      cause,
+    })
   }
   const list = yamlList.safeParse(document)
   if (!list.success)

@@ -5,10 +5,13 @@ import { changePassword } from '../../authority/change-password.ts'
 import { createCertificate } from '../../authority/create-certificate.ts'
 import { importKey, initAuthority } from '../../authority/init-authority.ts'
 import { issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
-import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
+import { unknownSerials } from '../../authority/issued-certificates.ts'
+import { listAllCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
 import { reissueAuthority } from '../../authority/reissue-authority.ts'
+import { revokedSerialsOf } from '../../authority/revocation-list.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
+import { unknownSerialsText } from '../../authority/revoked-words.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -19,7 +22,7 @@ import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
-import { operatorOutcome } from './operator-outcome.ts'
+import { operatorOutcome, revokedOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 import { rotate } from './rotate.ts'
 import { CA_WORDS, hideOthers, WORDS, wordAsked, wordLines } from './words.ts'
@@ -63,7 +66,7 @@ export const command = {
       )
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
-      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke it and publish the list')
+      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke all that web1 has had, and publish the list')
       .example('keylime ca operator alice', 'a certificate for a second operator, in a package for him')
       .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'and taken away again')
       .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
@@ -163,15 +166,13 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
 
   async revoke(ca, argv) {
     const which = argv.serial === undefined ? { name: nameOf(argv) } : { serial: serialOf(argv.serial) }
-    const { serial, isNew } = await revokeCertificate(await ca.access(), which, (argv.reason ?? 'unspecified') as RevocationReason)
-    return {
-      lines: [`certificate ${serial} ${isNew ? 'revoked' : 'was revoked before'}; the revocation list is published in ${ca.directory}`],
-      json: { serial: serial.toString(), new: isNew },
-    }
+    return revokedOutcome(ca, await revokeCertificate(await ca.access(), which, (argv.reason ?? 'unspecified') as RevocationReason))
   },
 
   async list(ca) {
-    const states = await listCertificates(ca.directory, ca.now())
+    const states = await listAllCertificates(ca.directory, ca.now())
+    const unknown = unknownSerialsText(await unknownSerials(ca.directory, await revokedSerialsOf(ca.directory)))
+    if (unknown) noteLine(`warning: ${unknown}`)
     return { lines: certificateTable(states, ca.now()), json: states.map(certificateJson) }
   },
 

@@ -1,17 +1,14 @@
-import path from 'node:path'
 import { isCaDirectory } from '../../../authority/ca-access.ts'
 import { requireRoomForAuthority } from '../../../authority/ca-directory.ts'
 import { writePackage } from '../../../authority/certificate-package.ts'
 import { currentCertificate, NOTIFIER } from '../../../authority/current-certificate.ts'
 import { initCaDirectory } from '../../../authority/init-authority.ts'
+import { serialsOf } from '../../../authority/issued-certificates.ts'
 import { type OpenAuthority, withAuthority } from '../../../authority/open-authority.ts'
 import { refuseTlsAuthority } from '../../../authority/serves-tls.ts'
-import { isKeylimeError } from '../../../core/errors.ts'
 import { makePackage } from '../../../core/payload/certificate-package.ts'
-import { parseCertificate } from '../../../core/pki/certificate.ts'
 import { privateKeyPem, readPrivateKey } from '../../../core/pki/keys.ts'
 import { readIncludeDirectories } from '../../../io/files/include-directory.ts'
-import { readText } from '../../../io/files/read-file.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { authorityDirectory, openMachineAuthority } from './machine-authority.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
@@ -64,9 +61,5 @@ export async function certificatePayload(used: Used, agentId: string, cert: stri
 
 /** The machine before has the key of its certificate on a disk that nobody watches any more. */
 async function supersede(authority: OpenAuthority, agentId: string, directory: string): Promise<void> {
-  const before = await readText(path.join(directory, `${agentId}-cert.crt`)).catch((error) => {
-    if (isKeylimeError(error) && error.code === 'not_found') return null
-    throw error
-  })
-  if (before !== null) await authority.revoke(parseCertificate(before).serial, 'superseded')
+  if ((await serialsOf(directory, agentId)).length > 0) await authority.revokeName(agentId, 'superseded')
 }

@@ -1,6 +1,7 @@
 import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { cutText } from '../../../core/verdict/bounded-text.ts'
 import { readMachineList } from '../../../io/files/machine-list.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { isAt, registeredAgents } from '../services/find-agent.ts'
@@ -33,6 +34,8 @@ const COLUMNS = {
   'mb-policy': 'mbPolicy',
   'mb-policy-name': 'mbPolicyName',
 } as const satisfies Record<string, keyof TenantOptions>
+
+const MAX_WORD = 100
 
 type Enrolled = Readonly<Record<string, AgentStatus>>
 
@@ -70,15 +73,19 @@ async function listed(file: string): Promise<Named[]> {
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
   if (Object.hasOwn(COLUMNS, name)) return COLUMNS[name as keyof typeof COLUMNS]
-  throw new KeylimeError('malformed', `line ${line} of ${file}: "${name}" is not something that a machine of a list has`, {
-    hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
-  })
+  throw new KeylimeError(
+    'malformed',
+    `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not something that a machine of a list has`,
+    {
+      hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
+    },
+  )
 }
 
 function portOf(text: string, { file, line }: { file: string; line: number }): number {
   const port = Number(text)
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port
-  throw new KeylimeError('malformed', `line ${line} of ${file}: "${text}" is no port`)
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(text, MAX_WORD)}" is no port`)
 }
 
 interface Question {
