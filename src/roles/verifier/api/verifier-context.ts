@@ -13,10 +13,14 @@ import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { AuthorityHolder } from '../authorities/authorities.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
+import type { PushParts } from '../push/push-parts.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
+
+/** How machines may come to this verifier: it asks them, they bring their evidence, or each as it was enrolled. */
+export type VerifierMode = 'pull' | 'push' | 'both'
 
 /** All that handlers work with; made once by `start.ts`. Each takes the members that it uses. */
 export interface VerifierContext {
@@ -36,6 +40,8 @@ export interface VerifierContext {
   keeper: StateKeeper
   opener: AgentOpener
   takeUp: TakeUp
+  /** For machines that bring their evidence. */
+  push: PushParts
   /** Commands of the operator for one agent, one after the other. */
   commands: KeyedLock
   clock: Clock
@@ -43,10 +49,13 @@ export interface VerifierContext {
   settings: {
     verifierId: string
     quoteInterval: number
+    mode: VerifierMode
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
     /** Bytes of a request that brings policies. */
     maxUploadSize: number
+    /** Bytes of the evidence that a machine brings. */
+    maxQuoteSize: number
     /** What anybody may ask to be verified, and how often. */
     verify: { evidence: boolean; identity: boolean; rate: RateLimit }
   }
