@@ -36,6 +36,9 @@ export interface Enrolment {
 /** `pull`: the verifier asks it. `push`: it brings its evidence. */
 export type ComesBy = 'pull' | 'push'
 
+/** How machines may come to a verifier: it asks them, they bring their evidence, or each as it was enrolled. */
+export type VerifierMode = ComesBy | 'both'
+
 export const comesBy = ({ ip }: Pick<Enrolment, 'ip'>): ComesBy => (ip === '' ? 'push' : 'pull')
 
 /**

@@ -6,6 +6,7 @@ import {
   newState,
   type StoredAgent,
   type StoredState,
+  type VerifierMode,
 } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
@@ -19,7 +20,7 @@ import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
 import { checkEnrolmentParts } from './check-enrolment-parts.ts'
 import type { Upload } from './read-upload.ts'
-import type { VerifierContext, VerifierMode } from './verifier-context.ts'
+import type { VerifierContext } from './verifier-context.ts'
 
 const CURRENT = '2.6'
 const KNOWN = /^2\.[0-6]$/

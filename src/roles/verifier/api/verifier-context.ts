@@ -1,3 +1,4 @@
+import type { VerifierMode } from '../../../core/attestation/stored-agent.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
@@ -18,9 +19,6 @@ import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
-
-/** How machines may come to this verifier: it asks them, they bring their evidence, or each as it was enrolled. */
-export type VerifierMode = 'pull' | 'push' | 'both'
 
 /** All that handlers work with; made once by `start.ts`. Each takes the members that it uses. */
 export interface VerifierContext {

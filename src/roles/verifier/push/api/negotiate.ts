@@ -2,13 +2,13 @@ import { parseMessage } from '../../../../core/api/parse-message.ts'
 import { negotiation } from '../../../../core/api/push/attestation.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import type { ManagedAgent } from '../../agents/managed-agent.ts'
-import type { VerifierContext } from '../../api/verifier-context.ts'
 import type { Attestation } from '../attestations.ts'
+import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
 import { attestationDocument, attestationPath } from './attestation-document.ts'
 import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'clock' | 'push'>
+type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
 
 /** `POST /v3.0/agents/:id/attestations`: a machine says what it can prove, and is told what it has to. */
 export function negotiate({ agents, clock, push }: Used): Route['handle'] {

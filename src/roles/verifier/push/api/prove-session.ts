@@ -4,12 +4,12 @@ import { type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/p
 import { certifyDefect } from '../../../../core/quote/verify-certify.ts'
 import type { PublicArea } from '../../../../core/tpm/public-area.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
-import type { VerifierContext } from '../../api/verifier-context.ts'
+import type { PushContext } from '../push-context.ts'
 import type { PendingSession } from '../sessions.ts'
 import { isAsked } from './admission.ts'
 import { refusal, timeText } from './json-api-reply.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'clock' | 'logger' | 'push'>
+type Used = Pick<PushContext, 'agents' | 'clock' | 'logger' | 'push'>
 
 /**
  * `PATCH /v3.0/sessions/:session`: the machine's TPM has certified the enrolled attestation key by that key, over the challenge. Any other key, scheme or challenge is a failed proof,

@@ -1,5 +1,5 @@
 import type { Route } from '../../../../io/http/route.ts'
-import type { VerifierContext } from '../../api/verifier-context.ts'
+import type { PushContext } from '../push-context.ts'
 import { negotiate } from './negotiate.ts'
 import { openSession } from './open-session.ts'
 import { proveSession } from './prove-session.ts'
@@ -9,7 +9,7 @@ import { takeEvidence } from './take-evidence.ts'
 const SESSION_BODY = { maxBytes: 32 << 10 }
 
 /** Every endpoint for machines that bring their evidence, with who may call it (protocol 8). */
-export function pushRoutes(context: VerifierContext): Route[] {
+export function pushRoutes(context: PushContext): Route[] {
   const { mode, maxQuoteSize } = context.settings
   const off = mode === 'pull' ? { off: 'this verifier asks its agents (mode = pull)' } : {}
   const common = { errors: 'json_api', ...off } as const

@@ -1,11 +1,12 @@
+import { parseAgentId } from '../../../../core/api/agent-id.ts'
+import { KeylimeError } from '../../../../core/errors.ts'
 import type { Route } from '../../../../io/http/route.ts'
-import { findRecord } from '../../api/find-agent.ts'
-import type { VerifierContext } from '../../api/verifier-context.ts'
 import type { Attestation } from '../attestations.ts'
+import type { PushContext } from '../push-context.ts'
 import { attestationDocument, attestationPath } from './attestation-document.ts'
 import { jsonApiReply, refusal } from './json-api-reply.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'push' | 'store'>
+type Used = Pick<PushContext, 'agents' | 'push' | 'store'>
 
 /** `GET /v3.0/agents/:id/attestations`: the latest alone is kept. */
 export function listAttestations(used: Used): Route['handle'] {
@@ -29,8 +30,9 @@ export function showAttestation(used: Used): Route['handle'] {
 }
 
 async function latestOf({ agents, push, store }: Used, params: Record<string, string>) {
-  const { agentId } = await findRecord(store, params)
+  const agentId = parseAgentId(params['id']!)
   const agent = agents.get(agentId)
+  if (!agent && (await store.find(agentId)) === null) throw new KeylimeError('agent_not_found', 'agent id not found')
   return { agentId, latest: agent && push.attestations.latest(agent) }
 }
 

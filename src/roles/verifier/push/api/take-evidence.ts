@@ -5,13 +5,13 @@ import { submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
-import type { VerifierContext } from '../../api/verifier-context.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
+import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
 import { attestationDocument } from './attestation-document.ts'
 import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'clock' | 'push'>
+type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
 
 /** Read before the answer: an agent that could not collect, or sends what is no evidence, learns it. What is larger is judged in any case. */
 const LOOKED_INTO_BYTES = 64 << 10
