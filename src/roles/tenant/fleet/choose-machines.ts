@@ -7,6 +7,7 @@ import { readText } from '../../../io/files/read-file.ts'
 import { isAt, registeredAgents } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
+import { fileOfList } from './files-of-list.ts'
 import { type FleetWord, isChosen, type Selection } from './selection.ts'
 
 /** One machine of a fleet, and what is done with it alone. */
@@ -58,17 +59,17 @@ const namedOf = ({ ids, hosts }: Selection): Named[] => [
 
 async function listed(file: string): Promise<Named[]> {
   const text = await readText(file, { what: 'the list of machines', hint: 'give the path of a CSV or YAML file' })
-  return readMachineList(text, file).map(({ line, values }) => {
-    const options = Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [
-        columnOf(name, { file, line }),
-        name === 'targetport' ? portOf(value, { file, line }) : value,
-      ]),
-    )
+  const named: Named[] = []
+  for (const { line, values } of readMachineList(text, file)) {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
-    return { name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } } // nobody looks at what a beginning means in a list
-  })
+    const options: Record<string, string | number> = {}
+    for (const [name, value] of Object.entries(values))
+      options[columnOf(name, { file, line })] =
+        name === 'targetport' ? portOf(value, { file, line }) : await fileOfList(name, value, { file, line })
+    named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
+  }
+  return named
 }
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
