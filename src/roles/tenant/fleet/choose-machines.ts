@@ -1,6 +1,7 @@
 import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
+import { parseMachineName } from '../../../core/api/enrolment-metadata.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { cutText } from '../../../core/verdict/bounded-text.ts'
 import { readMachineList } from '../../../io/files/machine-list.ts'
 import { readText } from '../../../io/files/read-file.ts'
@@ -24,6 +25,7 @@ const COLUMNS = {
   targetport: 'targetPort',
   uuid: 'agentId',
   cv_targethost: 'cvTargetHost',
+  name: 'name',
   file: 'file',
   key: 'keyFile',
   payload: 'payloadFile',
@@ -62,7 +64,7 @@ async function listed(file: string): Promise<Named[]> {
     const options = Object.fromEntries(
       Object.entries(values).map(([name, value]) => [
         columnOf(name, { file, line }),
-        name === 'targetport' ? portOf(value, { file, line }) : value,
+        name === 'targetport' ? portOf(value, { file, line }) : name === 'name' ? nameOf(value, { file, line }) : value,
       ]),
     )
     const name = values['uuid'] ?? values['targethost']
@@ -80,6 +82,18 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
       hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
     },
   )
+}
+
+function nameOf(text: string, { file, line }: { file: string; line: number }): string {
+  try {
+    return parseMachineName(text)
+  } catch (cause) {
+    if (!isKeylimeError(cause)) throw cause
+    throw new KeylimeError('malformed', `line ${line} of ${file}: ${cause.message}`, {
+      cause: cause.cause,
+      ...(cause.hint ? { hint: cause.hint } : {}),
+    })
+  }
 }
 
 function portOf(text: string, { file, line }: { file: string; line: number }): number {
