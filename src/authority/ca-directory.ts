@@ -5,7 +5,7 @@ import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
-import { BRIDGE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
+import { BRIDGE, BRIDGE_BEFORE, CLIENT_BEFORE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
 import { exists } from './ca-access.ts'
 import { ISSUED } from './issued-certificates.ts'
 
@@ -13,7 +13,18 @@ const CERTIFICATE = 'cacert.crt'
 const KEY_STORE = 'private.yml'
 /** There while an authority is being made: what stands beside it then is half done, and of nobody else. */
 const MARKER = '.making-authority'
-const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der', BRIDGE, LIST_BEFORE, RETIRED]
+const OF_AUTHORITY = [
+  CERTIFICATE,
+  KEY_STORE,
+  'ca-public.pem',
+  'cacrl.pem',
+  'cacrl.der',
+  BRIDGE,
+  LIST_BEFORE,
+  RETIRED,
+  BRIDGE_BEFORE,
+  CLIENT_BEFORE,
+]
 const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip', '-operator.zip']
 const SHOWN = 10
 

@@ -79,6 +79,7 @@ function describedFields(data: Buffer, format: string, number: number): string[]
   const texts = format.split('|').map((field) => {
     const text = fieldText(field, take.bytes(take.u32(number), number))
     if (text === null) throw malformed(`entry ${number} has a digest whose algorithm has no name`)
+    if (text.includes('\n')) throw malformed(`entry ${number} has a name of several lines, which could be taken for further entries`)
     return text
   })
   if (!take.isDone()) throw malformed(`entry ${number} has more fields than its template`)

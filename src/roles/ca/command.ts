@@ -44,6 +44,8 @@ interface Arguments {
   replace?: boolean | undefined
   yes?: boolean | undefined
   finish?: boolean | undefined
+  'leave-behind'?: boolean | undefined
+  verifier?: string[] | undefined
   json?: boolean | undefined
   'password-file'?: string | undefined
   'new-password-file'?: string | undefined
@@ -98,7 +100,14 @@ export const command = {
         type: 'boolean',
         describe: 'init: destroy the authority that is there; rotate --finish: although certificates of the one before are in use',
       })
-      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before' })
+      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before, when all machines have followed' })
+      .option('leave-behind', { type: 'boolean', describe: 'rotate --finish: although machines have not followed' })
+      .option('verifier', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'rotate --finish: HOST[:PORT] of who knows which machines have followed; default: of verifier.conf',
+      })
       .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 

@@ -18,6 +18,7 @@ export interface OpenedCa {
   /** What refuses that machines get certificates of an authority of TLS. */
   readonly tlsUse: TlsUse
   now(): number
+  readonly env: Environment
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
   /** Has a service of this authority find its new password, where it keeps the one before. */
@@ -51,6 +52,7 @@ export function openCa(request: CaRequest, env: Environment): OpenedCa {
     config,
     tlsUse: { keylimeDir, trusted: [], now: now() },
     now,
+    env,
     async access(isNew = false) {
       const shared = { directory, settings: caSettings(values), now }
       const given = await givenCaPassword(sources)

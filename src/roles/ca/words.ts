@@ -10,7 +10,7 @@ export const CA_WORDS: CommandWords = {
     create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
     operator: ['name', 'days', 'csr', 'replace'],
     reissue: [],
-    rotate: ['finish', 'yes'],
+    rotate: ['finish', 'yes', 'leave-behind', 'verifier'],
     pkg: ['name', 'insecure'],
     revoke: ['name', 'serial', 'reason'],
     list: [],

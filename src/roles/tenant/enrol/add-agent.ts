@@ -47,7 +47,7 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   if (changesNothing(options, plan)) return { agentId, attested: undefined, delivered: false, unchanged: true }
   await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
-  const payload = await collectPayload(context, agentId)
+  const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })

@@ -4,6 +4,7 @@ import { sealPayload } from '../../../core/payload/seal.ts'
 import { combineKey, KEY_SIZE, splitKey } from '../../../core/payload/split-key.ts'
 import { readFile, unreadable } from '../../../io/files/read-file.ts'
 import { randomBytes } from '../../../io/random.ts'
+import type { FoundAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { plaintextLimit } from './plaintext-limit.ts'
@@ -54,13 +55,13 @@ export async function requirePayloadFiles(options: TenantOptions): Promise<void>
 }
 
 /** Collects, packs and encrypts what is to be delivered, or undefined when nothing is. Its size is checked here, before anything is sent. */
-export async function collectPayload(context: TenantContext, agentId: string): Promise<Payload | undefined> {
+export async function collectPayload(context: TenantContext, found: FoundAgent): Promise<Payload | undefined> {
   const { options } = context
   if (options.keyFile) return keyPayload(context, options.keyFile)
   if (!options.file && !options.cert) return undefined
   const { cert } = options
   const package_ = cert
-    ? await context.authorityQueue.run(async () => (await import('./certificate-payload.ts')).certificatePayload(context, agentId, cert))
+    ? await context.authorityQueue.run(async () => (await import('./certificate-payload.ts')).certificatePayload(context, found, cert))
     : undefined
   const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context.config.max_payload_size)))
   const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]
