@@ -66,7 +66,8 @@ async function listed(file: string): Promise<Named[]> {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
     const options: Record<string, string | number> = {}
-    for (const [name, value] of Object.entries(values)) options[columnOf(name, { file, line })] = await valueOf(name, value, { file, line })
+    for (const [name, value] of Object.entries(values))
+      options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
     named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
   }
   return named
@@ -84,7 +85,7 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
 }
 
 /** What stands in a column, checked. */
-async function valueOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
+async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
   if (column === 'targetport') return portOf(text, where)
   return column === 'name' ? nameOf(text, where) : fileOfList(column, text, where)
 }
