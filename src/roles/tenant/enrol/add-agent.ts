@@ -1,6 +1,7 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { stateWord } from '../../../core/attestation/state-word.ts'
 import { policyFields } from '../policies/policy-fields.ts'
-import { findAgent } from '../services/find-agent.ts'
+import { type FoundAgent, findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
@@ -32,25 +33,35 @@ export interface Enrolled {
  * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment
  * that is there: what it does not name stays.
  */
-export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
-  const { options, report, verifier } = context
-  checkPayloadOptions(options)
-  await requirePayloadFiles(options)
-  const policies = await policyFields(context)
-  verifier.warmUp()
-  const target = await findTarget(context)
-  const { agentId } = target.found
-  const known = await verifier.agent(agentId)
+export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
+  checkPayloadOptions(given.options)
+  await requirePayloadFiles(given.options)
+  const policies = await policyFields(given)
+  given.verifier.warmUp()
+  given.report({ type: 'working', text: 'looking for the agent at the registrar' })
+  const found = await findAgent(given, given.options)
+  const { agentId } = found
+  const known = await given.verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
+  const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
+  const { options, report } = context
+  checkPayloadOptions(options)
+  const target = showTarget(context, found)
   const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
   if (changesNothing(options, plan)) return { agentId, attested: undefined, delivered: false, unchanged: true }
-  await checkAtVerifier(context, agentId, plan)
+  const isOurs = await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
   const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
+  await enrolAtVerifier(context, {
+    agentId,
+    machine: judged ?? proved!.machine,
+    version: proved?.agent.version ?? '',
+    plan: isOurs ? plan : forUpstream(plan, target),
+    payload,
+  })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, { hasKey: payload !== undefined }) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }
@@ -70,11 +81,31 @@ function changesNothing(options: TenantOptions, { known, update }: EnrolmentPlan
   return ip === known.ip && port === known.port && Object.keys(others).length === 0
 }
 
-async function findTarget(context: TenantContext): Promise<AgentTarget> {
-  const { options, report } = context
-  report({ type: 'working', text: 'looking for the agent at the registrar' })
-  const target = agentTarget(context, await findAgent(context, options))
+/** `--push-model`, or a machine that comes so already and is not given an address. */
+function comesByItself(options: TenantOptions, known: AgentStatus | undefined): boolean {
+  if (options.pushModel || !known || options.replaces) return options.pushModel === true
+  const namesAddress = Boolean(options.cvTargetHost || options.targetHost) || options.targetPort !== undefined
+  return known.comes_by === 'push' && !namesAddress
+}
+
+/** Upstream's verifier wants an address of every machine, and in its push mode leaves it aside. */
+function forUpstream(plan: EnrolmentPlan, { host, port }: AgentTarget): EnrolmentPlan {
+  const { push_model, ...request } = plan.request
+  return push_model && host !== '' ? { ...plan, request: { ...request, cloudagent_ip: host, cloudagent_port: port } } : plan
+}
+
+function showTarget(context: TenantContext, given: FoundAgent): AgentTarget {
+  const { report } = context
+  const target = agentTarget(context, given)
   const { found, host, port } = target
-  report({ type: 'agent_found', agentId: found.agentId, host, port, by: found.by, regcount: found.registered.regcount ?? 1 })
+  report({
+    type: 'agent_found',
+    agentId: found.agentId,
+    host,
+    port,
+    comesBy: context.options.pushModel ? 'push' : 'pull',
+    by: found.by,
+    regcount: found.registered.regcount ?? 1,
+  })
   return target
 }
