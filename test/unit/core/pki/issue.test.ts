@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
+import { isSignedBy } from '../../../../src/core/pki/chain.ts'
 import { parseSigningRequest } from '../../../../src/core/pki/csr.ts'
 import { basicConstraintsOf, EXTENSION, hasKeyUsage, KEY_USAGE } from '../../../../src/core/pki/extensions.ts'
-import { hostName, issueCertificate, makeAuthority, makeSelfSigned } from '../../../../src/core/pki/issue.ts'
+import { hostName, issueCertificate, makeAuthority, makeBridge, makeSelfSigned } from '../../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem, readPrivateKey, sameKey } from '../../../../src/core/pki/keys.ts'
 import { signerOf, x509 } from '../../../../src/core/pki/library.ts'
 import { attributeOf, formatName, upstreamSubject } from '../../../../src/core/pki/names.ts'
+import { GIVES_ROLES, isBridge, SUCCESSOR } from '../../../../src/core/pki/roles.ts'
 import { alternativeNames, otherNames } from '../../../../src/core/pki/subject-alternative-names.ts'
 import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
 
@@ -198,3 +200,29 @@ test.each([1n, 0x7fn, 0x80n, 0xfffn, 0x1234n, 2n ** 64n + 1n, 2n ** 159n - 1n])(
   expect([certificate.serial, certificate.strict]).toEqual([serial, true])
   expect(BigInt(`0x${new X509Certificate(certificate.der).serialNumber}`)).toBe(serial)
 })
+
+test.each([true, false])(
+  'a bridge says what it is: an authority of the next key, signed by the one before, which gives roles: %s',
+  async (givesRoles) => {
+    const [before, next] = [await root('Before'), ecPair()]
+    const dates = { notBefore: NOW - DAY, notAfter: NOW + DAY }
+    const request = {
+      subject: [{ oid: '2.5.4.3', value: 'Next' }],
+      publicKey: next.publicKey,
+      serial: 9n,
+      ...dates,
+      crlUrl: '',
+      givesRoles,
+    }
+    const bridge = await makeBridge(before, request)
+    expect(isBridge(bridge)).toBe(true)
+    expect(isSignedBy(bridge, before.certificate)).toBe(true)
+    expect(alternativeNames(bridge)).toEqual([SUCCESSOR, ...(givesRoles ? [GIVES_ROLES] : [])].map((value) => ({ type: 'uri', value })))
+    expect(basicConstraintsOf(bridge)).toEqual({ ca: true, pathLength: undefined })
+    const usage = [KEY_USAGE.keyCertSign, KEY_USAGE.crlSign, KEY_USAGE.digitalSignature].map((bit) => hasKeyUsage(bridge, bit))
+    expect(usage).toEqual([true, true, false])
+    const critical = [...bridge.extensions].flatMap(([oid, extension]) => (extension.critical ? [oid] : []))
+    expect(critical.sort()).toEqual([EXTENSION.basicConstraints, EXTENSION.keyUsage].sort())
+    expect(new X509Certificate(bridge.pem).checkIssued(new X509Certificate(before.certificate.pem))).toBe(true)
+  },
+)
