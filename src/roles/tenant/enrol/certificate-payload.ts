@@ -65,6 +65,16 @@ export async function certificatePayload(used: Used, { agentId, registered }: Fo
   })
 }
 
+/** Looks whether such a package could be made, and makes nothing. @throws KeylimeError for directories and a password that cannot be used. */
+export async function checkCertificatePayload(used: Used, cert: string): Promise<void> {
+  const { options, config, clock } = used
+  const directory = authorityDirectory(used.keylimeDir, cert)
+  await refuseTlsAuthority(directory, { keylimeDir: used.keylimeDir, trusted: used.trustedServers, now: clock.now() })
+  await readIncludeDirectories(options.include ?? [], plaintextLimit(config.max_payload_size))
+  if (await isCaDirectory(directory)) await withAuthority(await openMachineAuthority(used, directory), async () => undefined)
+  else await requireRoomForAuthority(directory)
+}
+
 /** The machine before has the key of its certificate on a disk that nobody watches any more. */
 async function supersede({ report }: Pick<Used, 'report'>, authority: OpenAuthority, agentId: string): Promise<void> {
   if ((await serialsOf(authority.access.directory, agentId)).length === 0) return

@@ -4,6 +4,7 @@ import { askYes } from '../../../io/terminal/ask-yes.ts'
 import { printLine, printLines } from '../../../io/terminal/print.ts'
 import type { Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import { checkFirst } from './check-first.ts'
 import { chooseMachines, type FleetMachine } from './choose-machines.ts'
 import { filesText } from './files-of-list.ts'
 import { fleetExitCode, fleetJson, fleetTable, outcomeJson, outcomeLine } from './render-fleet.ts'
@@ -27,6 +28,7 @@ export async function runFleetCommand(context: TenantContext, word: FleetWord, o
   const machines = await chooseMachines(context, word, selection)
   const files = filesText(machines)
   if (files && !face.json && !face.quiet) face.terminal.line(files)
+  await checkFirst(context, word, machines)
   if (!dryRun && isChosen(selection) && TAKES_AWAY.includes(word)) await askFirst(context, word, machines)
   const resume = options.resume === undefined || dryRun ? NO_RESUME : await openResumeFile(options.resume, context.options)
   const stopping = new AbortController()
