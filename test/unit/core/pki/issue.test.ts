@@ -226,3 +226,31 @@ test.each([true, false])(
     expect(new X509Certificate(bridge.pem).checkIssued(new X509Certificate(before.certificate.pem))).toBe(true)
   },
 )
+
+test.each([
+  ['host.example', 'dns', 'host.example'],
+  ['10.0.0.1', 'ip', '10.0.0.1'],
+  ['10.0.0.1.example', 'dns', '10.0.0.1.example'],
+  ['x10.0.0.1', 'dns', 'x10.0.0.1'],
+  ['[fe80::1]', 'ip', 'fe80::1'],
+  ['fe80::1%eth0', 'ip', 'fe80::1'],
+  ['a[b]c', 'dns', 'a[b]c'],
+])('the host %s is a name of type %s: %s', (text, type, value) => {
+  expect(hostName(text)).toEqual({ type, value })
+})
+
+test('a subject that is given as it is stays byte for byte, also one that nobody here would write so', async () => {
+  const subject = twoPartName('Odd', true)
+  const pair = ecPair()
+  const dates = { notBefore: NOW - DAY, notAfter: NOW + DAY }
+  const certificate = await makeAuthority({ subject, ...pair, serial: 1n, ...dates, crlUrl: '', givesRoles: false })
+  expect([certificate.subjectName.der, certificate.issuerName.der]).toEqual([subject, subject])
+})
+
+test.each([0, 1, 2])('a certificate for %d names has as many', async (count) => {
+  const names = ['a.example', 'b.example'].slice(0, count).map(hostName)
+  const authority = await root()
+  const request = { subject: [], publicKey: ecPair().publicKey, serial: 2n, notBefore: NOW, notAfter: NOW + DAY, crlUrl: '' }
+  const certificate = await issueCertificate(authority, { ...request, alternativeNames: names })
+  expect([alternativeNames(certificate), certificate.extensions.has(EXTENSION.subjectAlternativeName)]).toEqual([names, count > 0])
+})
