@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
-import { BUG, endAll, listens, type RoleProcess, runRole, startRole, startScript } from '../../chaos/role-process.ts'
+import { BUG, endAll, listens, type RoleProcess, runRole, startRole, startScript, wholeTest } from '../../chaos/role-process.ts'
 import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
 
@@ -174,14 +174,18 @@ const ERROR = /^\S+ ERROR .*$/gm
     expect([...place.server.text().matchAll(ERROR), ...place.agent.text().matchAll(ERROR)].map(([line]) => line)).toEqual([])
   }, 400_000)
 
-  test('what was switched off for two years starts again by itself', async () => {
-    await place.agent.kill()
-    await place.server.kill()
-    place.set('+1100d')
-    await place.startServer()
-    await place.startAgent()
-    await place.isAttestedOn()
-  }, 400_000)
+  wholeTest(
+    'what was switched off for two years starts again by itself',
+    async () => {
+      await place.agent.kill()
+      await place.server.kill()
+      place.set('+1100d')
+      await place.startServer()
+      await place.startAgent()
+      await place.isAttestedOn()
+    },
+    400_000,
+  )
 
   test('after 11 years the authority has ended: everybody says so, and how to go on; then the machine is attested on, as it was enrolled', async () => {
     place.set('+4020d')

@@ -1,13 +1,9 @@
-import { policyFields } from '../policies/policy-fields.ts'
-import { findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { type AgentTarget, agentTarget } from './agent-target.ts'
-import { checkAtVerifier } from './check-at-verifier.ts'
-import { checkPayloadOptions, collectPayload, requirePayloadFiles } from './collect-payload.ts'
-import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
+import { collectPayload } from './collect-payload.ts'
+import { enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
-import { judgeRegistered } from './judge-registered.ts'
-import { planEnrolment, trustOf } from './plan-enrolment.ts'
+import { trustOf } from './plan-enrolment.ts'
+import { prepareEnrolment } from './prepare-enrolment.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
 import { sendShare } from './send-share.ts'
@@ -29,18 +25,9 @@ export interface Enrolled {
  * that is there: what it does not name stays.
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
-  const { options, report, verifier } = context
-  checkPayloadOptions(options)
-  await requirePayloadFiles(options)
-  const policies = await policyFields(context)
-  verifier.warmUp()
-  const target = await findTarget(context)
+  const { options, report } = context
+  const { target, judged, plan } = await prepareEnrolment(context, mode)
   const { agentId } = target.found
-  const known = await verifier.agent(agentId)
-  if (known && mode === 'add') throw alreadyThere(agentId)
-  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
-  const plan = planEnrolment(context, { target, policies, known })
-  await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
   const payload = await collectPayload(context, agentId)
   const proved = judged ? undefined : await proveIdentity(context, target)
@@ -52,13 +39,4 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   await proveKey(context, proved.agent, agentId, payload.k)
   if (options.wait) await followDelivery(context, proved.agent, agentId) // upstream's tenant does not know of it
   return { agentId, attested, delivered: true }
-}
-
-async function findTarget(context: TenantContext): Promise<AgentTarget> {
-  const { options, report } = context
-  report({ type: 'working', text: 'looking for the agent at the registrar' })
-  const target = agentTarget(context, await findAgent(context, options))
-  const { found, host, port } = target
-  report({ type: 'agent_found', agentId: found.agentId, host, port, by: found.by, regcount: found.registered.regcount ?? 1 })
-  return target
 }
