@@ -130,9 +130,10 @@ function checkValues(argv: Record<string, unknown>, parser: Declared): void {
 }
 
 async function checkRegistrar(env: NodeJS.ProcessEnv) {
-  const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
+  const { readRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
   const { checkRegistrar: check } = await import('./roles/registrar/check-registrar.ts')
-  return check(loadRegistrarSettings(env))
+  const { settings, problems } = readRegistrarSettings(env)
+  return check(settings, problems)
 }
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */

@@ -1,6 +1,6 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { KeylimeError } from '../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import type { Certificate } from '../core/pki/types.ts'
@@ -48,6 +48,19 @@ export async function serialsOf(directory: string, name: string): Promise<bigint
   return [...new Set([...kept, ...(current ? [current.serial] : [])])].sort((a, b) => (a < b ? -1 : 1))
 }
 
+/** @param owner 64 hex digits that stand for a machine: the certificate was made for it, and is handed out to no other. For who has the lock. */
+export const rememberOwner = (directory: string, issued: IssuedCertificate, owner: string): Promise<void> =>
+  writeFileAtomic(ownerFile(directory, issued), `${owner}\n`, 0o644)
+
+/** The machine that a certificate was made for; undefined when nobody said. @throws KeylimeError `file_failed`. */
+export async function ownerOf(directory: string, issued: IssuedCertificate): Promise<string | undefined> {
+  const text = await readText(ownerFile(directory, issued)).catch((error) => {
+    if (isKeylimeError(error) && error.code === 'not_found') return undefined
+    throw error
+  })
+  return text?.trim()
+}
+
 /** Serials that were given before certificates were kept, to whom nobody knows. Empty for a directory that has kept them from its beginning. */
 export async function unknownSerials(directory: string, known: readonly bigint[]): Promise<bigint[]> {
   const begin = Number(await readText(path.join(directory, ISSUED, BEGIN)).catch(() => '1'))
@@ -77,6 +90,8 @@ export async function beginIssued(directory: string, lastSerial: number): Promis
 }
 
 const entryFile = (directory: string, name: string, serial: bigint) => path.join(directory, ISSUED, `${serial}-${name}.crt`)
+
+const ownerFile = (directory: string, { name, serial }: IssuedCertificate) => path.join(directory, ISSUED, `${serial}-${name}.owner`)
 
 async function keep(directory: string, name: string, certificate: Certificate): Promise<void> {
   const file = entryFile(directory, name, certificate.serial)

@@ -66,7 +66,9 @@ function readEntry(take: Taker, hashSize: number, number: number): string {
   const format = formatOf(template)
   if (format === null) throw malformed(`entry ${number} has the template ${JSON.stringify(template.slice(0, 40))}, which is not known`)
   const fields = format === OLDEST ? oldestFields(take, number) : describedFields(take.bytes(take.u32(number), number), format, number)
-  return [pcr, hash, template, ...fields].join(' ')
+  const line = [pcr, hash, template, ...fields].join(' ')
+  if (line.includes('\n')) throw malformed(`entry ${number} has a name of several lines, which could be taken for further entries`)
+  return line
 }
 
 function oldestFields(take: Taker, number: number): string[] {

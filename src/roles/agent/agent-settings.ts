@@ -1,8 +1,7 @@
 import path from 'node:path'
 import { agentOptions } from '../../config/agent.ts'
-import { type Config, loadConfig } from '../../config/load.ts'
+import { type Config, loadConfig, refuseProblems } from '../../config/load.ts'
 import { AGENT_API_VERSIONS, compareVersions } from '../../core/api/versions.ts'
-import { KeylimeError } from '../../core/errors.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
 import type { KeyKind } from '../../core/tpm/templates.ts'
 import { revocationListFiles } from '../../io/files/tls-identity.ts'
@@ -65,42 +64,68 @@ const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
 
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
 export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
-  const config = loadConfig('agent', agentOptions, { env })
+  const { settings, problems } = readAgentSettings(env)
+  refuseProblems('agent', problems)
+  return settings
+}
+
+/** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
+export function readAgentSettings(env: NodeJS.ProcessEnv): { settings: AgentSettings; problems: string[] } {
+  const config = loadConfig('agent', agentOptions, { env, tolerant: true })
+  const { values } = config
+  const { versions, warnings } = apiVersions(values.api_versions)
+  const settings = settingsOf(config, env, { versions, warnings: [...config.warnings, ...warnings] })
+  return { settings, problems: [...config.problems, ...togetherProblems(values), ...passwordProblems(values)] }
+}
+
+interface Versions {
+  readonly versions: string[]
+  readonly warnings: readonly string[]
+}
+
+function settingsOf(config: AgentConfig, env: NodeJS.ProcessEnv, { versions, warnings }: Versions): AgentSettings {
   const { values } = config
   const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
-  checkTogether(values)
-  const { versions, warnings } = apiVersions(values.api_versions)
   return {
     values,
-    warnings: [...config.warnings, ...warnings],
+    warnings,
     env,
     runAsChosen: config.origin.run_as !== 'default',
     namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
     ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
-    ownerAuth: authBytes(values.tpm_ownerpassword.reveal()),
+    ownerAuth: authBytes(values.tpm_ownerpassword.reveal()) ?? NO_AUTH,
     paths: pathsOf(values, keylimeDir),
     deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,
     maxPayloadBody: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
   }
 }
 
-function checkTogether(values: AgentValues): void {
+function togetherProblems(values: AgentValues): string[] {
   const isRsa = values.tpm_encryption_alg.startsWith('rsa')
-  if (isRsa !== (values.tpm_signing_alg !== 'ecdsa'))
-    throw new KeylimeError(
-      'config_invalid',
-      `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg}`,
-      {
-        hint: 'rsassa and rsapss go with rsa, ecdsa with ecc',
-      },
-    )
-  if (!values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== '')
-    throw new KeylimeError('config_invalid', 'without TLS (enable_agent_mtls) anybody could send a payload with a script', {
-      hint: 'switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that',
-    })
+  const cannotSign = isRsa !== (values.tpm_signing_alg !== 'ecdsa')
+  const letsAnybodyRun = !values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== ''
+  return [
+    ...(cannotSign
+      ? [
+          `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg} (rsassa and rsapss go with rsa, ecdsa with ecc)`,
+        ]
+      : []),
+    ...(letsAnybodyRun
+      ? [
+          'without TLS (enable_agent_mtls) anybody could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
+        ]
+      : []),
+  ]
 }
+
+const PASSWORDS = ['tpm_ownerpassword', 'iak_password', 'idevid_password'] as const
+
+const passwordProblems = (values: AgentValues): string[] =>
+  PASSWORDS.filter((name) => authBytes(values[name].reveal()) === undefined).map(
+    (name) => `${name} begins with "hex:", and must go on with pairs of hexadecimal digits`,
+  )
 
 function apiVersions(wanted: readonly string[]): { versions: string[]; warnings: string[] } {
   const all = [...AGENT_API_VERSIONS]
@@ -150,18 +175,19 @@ function deviceKeysOf(values: AgentValues): AgentSettings['deviceKeys'] {
   const manual = { type: values.iak_idevid_asymmetric_alg, nameAlg: values.iak_idevid_name_alg }
   const template = values.iak_idevid_template === 'manual' ? manual : (TEMPLATES[values.iak_idevid_template] ?? TEMPLATES['H-1']!)
   return {
-    iak: { ...template, handle: values.iak_handle, auth: authBytes(values.iak_password.reveal()) },
-    idevid: { ...template, handle: values.idevid_handle, auth: authBytes(values.idevid_password.reveal()) },
+    iak: { ...template, handle: values.iak_handle, auth: authBytes(values.iak_password.reveal()) ?? NO_AUTH },
+    idevid: { ...template, handle: values.idevid_handle, auth: authBytes(values.idevid_password.reveal()) ?? NO_AUTH },
   }
 }
 
-function authBytes(text: string): Buffer {
+/** Undefined for digits that are none. */
+function authBytes(text: string): Buffer | undefined {
   if (!text.startsWith('hex:')) return Buffer.from(text)
   const digits = text.slice(4)
-  if (digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits))
-    throw new KeylimeError('config_invalid', 'a TPM password that begins with "hex:" must go on with pairs of hexadecimal digits')
-  return Buffer.from(digits, 'hex')
+  return digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits) ? undefined : Buffer.from(digits, 'hex')
 }
+
+const NO_AUTH = Buffer.alloc(0)
 
 const UNITS: Record<string, number> = { '': 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 }
 

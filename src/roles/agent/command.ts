@@ -3,7 +3,7 @@ import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
-import { loadAgentSettings } from './agent-settings.ts'
+import { loadAgentSettings, readAgentSettings } from './agent-settings.ts'
 import { checkAgent } from './check-agent.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
@@ -50,8 +50,11 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)
+    if (argv.checkConfig) {
+      const { settings, problems } = readAgentSettings(env)
+      return showCheck('agent', await checkAgent(settings, problems))
+    }
     const settings = loadAgentSettings(env)
-    if (argv.checkConfig) return showCheck('agent', await checkAgent(settings))
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

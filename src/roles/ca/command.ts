@@ -113,7 +113,7 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     if (argv['check-config']) {
-      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'], tolerant: true }, process.env)
       return showCheck('ca', await checkCa(ca))
     }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)

@@ -17,6 +17,7 @@ import type { Logger } from '../../io/log/logger.ts'
 import { guardLoopDelay } from '../../io/loop-delay.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../io/service/certificate-upkeep.ts'
 import type { Service } from '../../io/service/run-service.ts'
+import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
@@ -81,6 +82,7 @@ async function start(
   const { values, keylimeDir } = settings
   const { logger } = used
   checkSettings(settings, logger)
+  tellForeignDirectory(keylimeDir, logger)
   const tls = await verifierTls(settings, used)
   const { database, schema, mark, close } = await openVerifierDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')),

@@ -2,6 +2,7 @@ import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { complaintOf } from '../../core/errors.ts'
+import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
 import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
@@ -103,7 +104,8 @@ export async function checkTlsFiles(settings: VerifierSettings, directory: strin
 
 async function loadIdentities({ values, keylimeDir }: VerifierSettings, directory: string) {
   const shared = { keylimeDir, directory }
-  const server = await loadTlsIdentity({
+  const problems = new Problems()
+  const serverSide = loadTlsIdentity({
     ...shared,
     side: 'server',
     cert: values.server_cert,
@@ -111,7 +113,7 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.server_key_password.reveal(),
     trusted: values.trusted_client_ca,
   })
-  const client = await loadTlsIdentity({
+  const clientSide = loadTlsIdentity({
     ...shared,
     side: 'client',
     cert: values.client_cert,
@@ -119,7 +121,9 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.client_key_password.reveal(),
     trusted: values.trusted_server_ca,
   })
-  return { server, client }
+  const [server, client] = [await problems.wait(serverSide), await problems.wait(clientSide)]
+  problems.refuse()
+  return { server: server!, client: client! }
 }
 
 const datesOf = ({ server, client }: { server: TlsIdentity; client: TlsIdentity }, now: number): FileDates[] => [

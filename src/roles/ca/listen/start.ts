@@ -10,6 +10,7 @@ import { causeChain } from '../../../core/errors.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type CertificateUpkeep, keepCertificates } from '../../../io/service/certificate-upkeep.ts'
+import { tellForeignDirectory } from '../../../io/service/tell-foreign-directory.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { listenerTls } from './listener-tls.ts'
@@ -45,6 +46,7 @@ const DAY_MS = 86_400_000
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
 export async function startListener({ access, config, notifier, logger, ...looks }: ListenRequest): Promise<RunningListener> {
   const { values } = config
+  tellForeignDirectory(access.directory, logger)
   const certificate = await withAuthority(access, async (authority) => authority.certificate)
   const watch = watchAuthority(access)
   const notifierFile = notifierPath(access.directory, notifier)

@@ -16,6 +16,8 @@ export interface Enrolled {
   readonly attested: 'by policy' | 'without policy' | undefined
   /** The agent proved that it derived the key. */
   readonly delivered: boolean
+  /** Nothing was named that would change anything, and nothing was done. */
+  readonly unchanged?: true
 }
 
 /**
@@ -26,10 +28,11 @@ export interface Enrolled {
  */
 export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report } = context
-  const { target, judged, plan } = await prepareEnrolment(context, mode)
+  const { target, judged, plan, unchanged } = await prepareEnrolment(context, mode)
   const { agentId } = target.found
+  if (unchanged) return { agentId, attested: undefined, delivered: false, unchanged }
   for (const change of plan.changes) report({ type: 'change', ...change })
-  const payload = await collectPayload(context, agentId)
+  const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
