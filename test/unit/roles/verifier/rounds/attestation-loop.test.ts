@@ -40,6 +40,7 @@ beforeEach(() => {
         return event.type === 'quote_passed' ? [{ do: 'deliver_v' }] : []
       },
     },
+    seeTo: async (_agent: unknown, result: RoundResult) => result,
     recorded: () => recorded.promise,
     carryV: () => {
       did.push('V leaves')
