@@ -1,5 +1,7 @@
 import type { Argv } from 'yargs'
+import { describeEffective } from '../../config/describe.ts'
 import { MAX_TIMER_SECONDS } from '../../config/option.ts'
+import { tenantOptions } from '../../config/tenant.ts'
 import { parseMachineName } from '../../core/api/enrolment-metadata.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
@@ -141,7 +143,8 @@ export const command = {
         type: 'boolean',
         describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
       })
-      .group(['wait', 'timeout', 'json', 'quiet', 'check-config'], 'How:')
+      .group(['wait', 'timeout', 'json', 'quiet', 'check-config', 'show-config'], 'How:')
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
       .option('wait', { type: 'boolean', describe: 'Wait for the verdict (default; --no-wait: do not)' })
       .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
@@ -149,6 +152,7 @@ export const command = {
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
+    if (argv['show-config']) return printLines(describeEffective('tenant', tenantOptions, process.env)) ?? 0
     if (argv['check-config']) {
       const { checkTenant } = await import('./check-tenant.ts')
       const { settings, problems } = readTenantSettings(process.env)
@@ -183,7 +187,6 @@ export const command = {
   },
 }
 
-/** With `add --help`, what `add` takes: the rest of the options is of other words. */
 const onlyOptionsOf = (word: TenantCommand | undefined, yargs: Argv): Argv => (word ? hideOthers(word, yargs) : yargs)
 
 const wordAsked = (): TenantCommand | undefined =>

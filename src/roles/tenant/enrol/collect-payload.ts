@@ -71,6 +71,14 @@ export async function collectPayload(context: TenantContext, found: FoundAgent):
   return { k, v, u: splitKey(k, v), sealed, revocationKey: package_?.revocationKey ?? '', metadata: package_?.metadata ?? '{}' }
 }
 
+/** Looks whether a file or key could be delivered; one of `--cert` has a check of its own. @throws KeylimeError as the delivery would. */
+export async function checkPayloadFiles(context: TenantContext): Promise<void> {
+  const { options, config } = context
+  const quiet = { ...context, report: () => undefined }
+  if (options.keyFile) await keyPayload(quiet, options.keyFile)
+  else if (options.file) await readPayload(options.file, '-f', plaintextLimit(config.max_payload_size))
+}
+
 /** `-k`: three lines of base64, K and the two shares. With `-p` a payload that was encrypted before; without, only the key is delivered. */
 async function keyPayload(
   { options, config, report }: Pick<TenantContext, 'options' | 'config' | 'report'>,
