@@ -66,7 +66,9 @@ function readEntry(take: Taker, hashSize: number, number: number): string {
   const format = formatOf(template)
   if (format === null) throw malformed(`entry ${number} has the template ${JSON.stringify(template.slice(0, 40))}, which is not known`)
   const fields = format === OLDEST ? oldestFields(take, number) : describedFields(take.bytes(take.u32(number), number), format, number)
-  return [pcr, hash, template, ...fields].join(' ')
+  const line = [pcr, hash, template, ...fields].join(' ')
+  if (line.includes('\n')) throw malformed(`entry ${number} has a name of several lines, which could be taken for further entries`)
+  return line
 }
 
 function oldestFields(take: Taker, number: number): string[] {
@@ -79,7 +81,6 @@ function describedFields(data: Buffer, format: string, number: number): string[]
   const texts = format.split('|').map((field) => {
     const text = fieldText(field, take.bytes(take.u32(number), number))
     if (text === null) throw malformed(`entry ${number} has a digest whose algorithm has no name`)
-    if (text.includes('\n')) throw malformed(`entry ${number} has a name of several lines, which could be taken for further entries`)
     return text
   })
   if (!take.isDone()) throw malformed(`entry ${number} has more fields than its template`)

@@ -26,7 +26,7 @@ import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { notEnrolled } from './services/not-enrolled.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
-import { loadTenantSettings, readTenantSettings } from './tenant-settings.ts'
+import { loadTenantSettings } from './tenant-settings.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {
@@ -154,9 +154,8 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     if (argv['show-config']) return printLines(describeEffective('tenant', tenantOptions, process.env)) ?? 0
     if (argv['check-config']) {
-      const { checkTenant } = await import('./check-tenant.ts')
-      const { settings, problems } = readTenantSettings(process.env)
-      return showCheck('tenant', await checkTenant(settings, problems))
+      const { checkTenantOf } = await import('./check-tenant.ts')
+      return showCheck('tenant', await checkTenantOf(process.env))
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))

@@ -1,7 +1,9 @@
 import fs from 'node:fs'
+import path from 'node:path'
 import { checkFirst } from '../../../src/roles/tenant/fleet/check-first.ts'
 import type { FleetMachine } from '../../../src/roles/tenant/fleet/choose-machines.ts'
 import { chooseMachines } from '../../../src/roles/tenant/fleet/choose-machines.ts'
+import { filesText } from '../../../src/roles/tenant/fleet/files-of-list.ts'
 import { NO_RESUME, openResumeFile } from '../../../src/roles/tenant/fleet/resume-file.ts'
 import { type FleetOutcome, runFleet } from '../../../src/roles/tenant/fleet/run-fleet.ts'
 import type { FleetWord, Selection } from '../../../src/roles/tenant/fleet/selection.ts'
@@ -129,6 +131,38 @@ test.each([
     code: 'malformed',
     message: expect.stringContaining(message),
   })
+})
+
+test('a list has no file sent that is not below its own directory, also by a link, and says what it has sent', async () => {
+  const inside = world.file('lists/files/a.txt', 'for the machine')
+  const list = (file: string) => world.file('lists/fleet.csv', `id,file\nfile-1,${file}\nfile-2,files/a.txt\n`)
+  fs.symlinkSync('/etc/hostname', path.join(path.dirname(inside), 'link'))
+  for (const name of ['/etc/hostname', '../secret.txt', 'files/link', 'files/../../secret.txt']) {
+    world.file('secret.txt', 'of the operator')
+    await expect(fleet('add', { from: list(name) })).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringContaining('is not below the directory of the list'),
+    })
+  }
+  await expect(fleet('add', { from: list('files/none') })).rejects.toMatchObject({ code: 'not_found' })
+  const machine = await world.machine('file-1')
+  await world.machine('file-2')
+  const from = list('files/a.txt')
+  await withTenant(
+    { options: { command: 'add', wait: false, timeoutSeconds: 10 }, settings: loadTenantSettings(world.home.env), report: () => undefined },
+    async (context) => {
+      const machines = await chooseMachines(context, 'add', { ...NONE, from })
+      expect(filesText(machines)).toBe(`by the list are sent: ${fs.realpathSync(inside)} (2 machines)`)
+      expect(
+        filesText([
+          { options: {}, skip: undefined },
+          { options: { file: 'x' }, skip: 'enrolled already' },
+        ]),
+      ).toBeUndefined()
+    },
+  )
+  expect(results(await fleet('add', { from }, { wait: false }))).toEqual({ 'file-1': 'done', 'file-2': 'done' })
+  expect(machine.userKeys).toHaveLength(1)
 })
 
 test('a machine that is named twice is refused', async () => {

@@ -8,6 +8,7 @@ import { readText } from '../../../io/files/read-file.ts'
 import { isAt, registeredAgents } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
+import { fileOfList } from './files-of-list.ts'
 import { type FleetWord, isChosen, type Selection } from './selection.ts'
 
 /** One machine of a fleet, and what is done with it alone. */
@@ -60,17 +61,16 @@ const namedOf = ({ ids, hosts }: Selection): Named[] => [
 
 async function listed(file: string): Promise<Named[]> {
   const text = await readText(file, { what: 'the list of machines', hint: 'give the path of a CSV or YAML file' })
-  return readMachineList(text, file).map(({ line, values }) => {
-    const options = Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [
-        columnOf(name, { file, line }),
-        name === 'targetport' ? portOf(value, { file, line }) : name === 'name' ? nameOf(value, { file, line }) : value,
-      ]),
-    )
+  const named: Named[] = []
+  for (const { line, values } of readMachineList(text, file)) {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
-    return { name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } } // nobody looks at what a beginning means in a list
-  })
+    const options: Record<string, string | number> = {}
+    for (const [name, value] of Object.entries(values))
+      options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
+    named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
+  }
+  return named
 }
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
@@ -82,6 +82,12 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
       hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
     },
   )
+}
+
+/** What stands in a column, checked. */
+async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
+  if (column === 'targetport') return portOf(text, where)
+  return column === 'name' ? nameOf(text, where) : fileOfList(column, text, where)
 }
 
 function nameOf(text: string, { file, line }: { file: string; line: number }): string {
