@@ -20,6 +20,8 @@ export interface AgentSettings {
   env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
+  /** The agent listens nowhere and brings its evidence to a verifier. */
+  push: PushSettings | null
   /** `server_cert` names a file: it is the operator's. */
   namesServerCert: boolean
   keylimeDir: string
@@ -36,6 +38,7 @@ export interface AgentSettings {
     systemdLog: string
     secure: string
     registrarCa: string
+    verifierCa: string
     revocationCert: string
     iakCert: string
     idevidCert: string
@@ -49,6 +52,25 @@ export interface AgentSettings {
   /** Largest request with a payload: upstream's 2 MiB, or what fits into the tmpfs. */
   maxPayloadBody: number
 }
+
+export interface PushSettings {
+  /** https, perhaps with a path. */
+  verifierUrl: string
+  /** Of each request, without the time that its body takes. */
+  timeoutMs: number
+  /** Under which the registrar knows the machine; null unless the operator has said it: nobody calls a machine that listens nowhere. */
+  contact: { ip: string; port: number } | null
+}
+
+/** What a command line says in place of the configuration. */
+export interface PushArguments {
+  /** The program is the one that brings evidence, or was told to. */
+  push?: boolean
+  timeoutMs?: number
+}
+
+/** Verifiers answer within this time, and judge later (push-wire 1). */
+const PUSH_TIMEOUT_MS = 5000
 
 const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
   rsa: 'rsa2048',
@@ -64,17 +86,21 @@ const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
 }
 
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
-export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
+export function loadAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): AgentSettings {
   const config = loadConfig('agent', agentOptions, { env })
   const { values } = config
   const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
   checkTogether(values)
-  const { versions, warnings } = apiVersions(values.api_versions)
+  const push = pushOf(config, given)
+  const { versions, warnings } = push
+    ? apiVersions('registrar_api_versions', values.registrar_api_versions)
+    : apiVersions('api_versions', values.api_versions)
   return {
     values,
     warnings: [...config.warnings, ...warnings],
     env,
     runAsChosen: config.origin.run_as !== 'default',
+    push,
     namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
@@ -102,15 +128,31 @@ function checkTogether(values: AgentValues): void {
     })
 }
 
-function apiVersions(wanted: readonly string[]): { versions: string[]; warnings: string[] } {
+function pushOf({ values, origin }: AgentConfig, { push, timeoutMs = PUSH_TIMEOUT_MS }: PushArguments): PushSettings | null {
+  const listensNowhere = values.mode === 'push' || (values.mode === 'default' && values.ip === '')
+  if (!push && !listensNowhere) {
+    if (values.ip !== '') return null
+    throw new KeylimeError('config_invalid', 'mode = pull, but no ip on which the agent listens', {
+      hint: 'set ip in agent.conf; or mode = push, and verifier_url, for a machine that nobody can reach',
+    })
+  }
+  if (values.verifier_url === '')
+    throw new KeylimeError('config_invalid', 'the agent listens nowhere, and no verifier_url says where it brings its evidence', {
+      hint: 'set verifier_url = "https://VERIFIER:8881" in agent.conf; or ip, for an agent that is asked',
+    })
+  const isChosen = origin.contact_ip !== 'default'
+  return { verifierUrl: values.verifier_url, timeoutMs, contact: isChosen ? { ip: values.contact_ip, port: values.contact_port } : null }
+}
+
+function apiVersions(option: string, wanted: readonly string[]): { versions: string[]; warnings: string[] } {
   const all = [...AGENT_API_VERSIONS]
   if (wanted.length === 0 || wanted.includes('default')) return { versions: all, warnings: [] }
   if (wanted.includes('latest')) return { versions: all.slice(-1), warnings: [] }
   const versions = all.filter((version) => wanted.includes(version)).toSorted(compareVersions)
   const unknown = wanted.filter((version) => !all.includes(version as (typeof all)[number]))
-  const warnings = unknown.map((version) => `api_versions: ${version} is not supported and left out`)
+  const warnings = unknown.map((version) => `${option}: ${version} is not supported and left out`)
   if (versions.length > 0) return { versions, warnings }
-  return { versions: all, warnings: [...warnings, 'api_versions: no supported version is left, all are offered'] }
+  return { versions: all, warnings: [...warnings, `${option}: no supported version is left, all are offered`] }
 }
 
 function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'] {
@@ -126,6 +168,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     systemdLog: path.resolve('/', values.systemd_ml_path === 'default' ? SYSTEMD_LOG : values.systemd_ml_path || SYSTEMD_LOG),
     secure: path.join(keylimeDir, 'secure'),
     registrarCa: below(values.registrar_tls_ca_cert, 'cv_ca/cacert.crt'),
+    verifierCa: below(values.verifier_tls_ca_cert, 'cv_ca/cacert.crt'),
     revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
     iakCert: optional(values.iak_cert, 'iak-cert.crt'),
     idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),

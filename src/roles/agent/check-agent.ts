@@ -13,7 +13,9 @@ export function checkAgent(settings: AgentSettings): Promise<Findings> {
   const password = values.server_key_password.reveal()
   return collectFindings(settings.warnings, [
     (found) => checkTrust(settings, found),
-    () => checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
+    () =>
+      settings.push === null &&
+      checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
     () =>
       fs.existsSync(paths.payloadKey) &&
       readKeyFile({ file: paths.payloadKey, password: values.payload_key_password.reveal(), option: 'payload_key' }),
