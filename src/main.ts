@@ -2,11 +2,14 @@
 import path from 'node:path'
 import { type DeclaredOptions, refuseSecondValues } from './core/cli/given-once.ts'
 import { nearestWord } from './core/cli/nearest-word.ts'
+import { refuseOddValues, type TypedOptions } from './core/cli/odd-values.ts'
+import { usageFailure } from './core/cli/usage-failure.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
 import type { Logger } from './io/log/logger.ts'
 import { VERSION, versionText } from './io/service/version.ts'
 import { endWithReader } from './io/terminal/output-failure.ts'
 import { printFailure } from './io/terminal/print-failure.ts'
+import { showHelp } from './io/terminal/show-help.ts'
 
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 const COMMANDS = {
@@ -59,7 +62,7 @@ const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)
 const upstream = UPSTREAM[path.basename(process.argv0)]
 
 if (upstream) void finish(async () => (await upstream()).runUpstream(args))
-else if (args.length === 1 && args[0] === '--version') process.stdout.write(`${versionText()}\n`)
+else if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) process.stdout.write(`${versionText()}\n`)
 else if (args[0] === 'run-js-action' && args.length === 3)
   void finish(async () => (await import('./roles/agent/revocation/run-js-action.ts')).runJsAction(args[1]!, args[2]!))
 else void finish(runCommandLine)
@@ -88,6 +91,7 @@ async function runCommandLine(): Promise<number> {
     .example('keylime agent', 'on each machine with a TPM')
     .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine')
     .version(VERSION)
+    .alias({ help: 'h', version: 'V' })
     .locale('en')
     .option('debug', { type: 'boolean', hidden: true, describe: 'Show where a failure came from' })
     .strict()
@@ -96,8 +100,8 @@ async function runCommandLine(): Promise<number> {
     .epilogue(
       '"keylime ROLE --help" has the options and examples of a role. \nExit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
     )
-    .middleware(onceEach as never) // its types leave the second argument out
-    .fail(failUsage)
+    .middleware(checkValues as never) // its types leave the second argument out
+    .fail((message: string | undefined, error: Error | undefined) => failUsage(message, error, cli as never))
   for (const [name, { describe, load }] of Object.entries(COMMANDS)) {
     cli = cli.command(
       name,
@@ -112,16 +116,25 @@ async function runCommandLine(): Promise<number> {
     process.stderr.write(`${await cli.getHelp()}\n`)
     return 2
   }
-  await cli.parseAsync()
-  return chosen ? chosen() : 0
+  let help = ''
+  const keepHelp = (_error: unknown, _argv: unknown, output: string) => {
+    help = output
+  }
+  await cli.parseAsync(args, {}, keepHelp).catch((error: Error) => failUsage(undefined, error, cli as never))
+  if (help !== '') await showHelp(`${help}\n`, { stream: process.stdout, env: process.env })
+  return help === '' && chosen ? chosen() : 0
 }
 
-const onceEach = (argv: Record<string, unknown>, parser: { getOptions(): DeclaredOptions }) => refuseSecondValues(argv, parser.getOptions())
+function checkValues(argv: Record<string, unknown>, parser: Declared): void {
+  refuseSecondValues(argv, parser.getOptions())
+  refuseOddValues(argv, parser.getOptions(), args)
+}
 
 async function checkRegistrar(env: NodeJS.ProcessEnv) {
-  const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
+  const { readRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
   const { checkRegistrar: check } = await import('./roles/registrar/check-registrar.ts')
-  return check(loadRegistrarSettings(env))
+  const { settings, problems } = readRegistrarSettings(env)
+  return check(settings, problems)
 }
 
 /** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
@@ -137,10 +150,22 @@ function unknownRole(word: string): KeylimeError {
   return new KeylimeError('usage', `there is no role "${word}"`, { hint })
 }
 
-function failUsage(message: string | undefined, error: Error | undefined, cli: { help(): unknown }): never {
-  if (error) throw error
-  const words = args.filter((arg, i) => !arg.startsWith('-') && i < 2 && (i === 0 || args[0] === 'policy' || args[1] === 'audit'))
-  process.stderr.write(`error: ${message}\nhint: "keylime ${words.map((word) => `${word} `).join('')}--help" shows what there is\n`)
-  void cli
-  process.exit(2)
+function failUsage(message: string | undefined, error: Error | undefined, cli: Declared): never {
+  if (error && error.name !== 'YError') throw error
+  const nested = args[0] === 'policy' || args[1] === 'audit'
+  const words = args.filter((arg, i) => !arg.startsWith('-') && i < (nested ? 2 : 1))
+  const { key, alias } = cli.getOptions()
+  const names = [...Object.keys(key), ...Object.values(alias).flat()].filter((name) => !/[A-Z]/.test(name))
+  throw usageFailure(error?.message ?? message ?? '', {
+    args,
+    flags: [...new Set(names)].map((name) => (name.length === 1 ? `-${name}` : `--${name}`)),
+    words: nested ? cli.getInternalMethods().getCommandInstance().getCommands() : [],
+    path: ['keylime', ...words],
+  })
+}
+
+/** Of yargs, what its types leave out. */
+interface Declared {
+  getOptions(): DeclaredOptions & TypedOptions & { readonly key: Readonly<Record<string, unknown>> }
+  getInternalMethods(): { getCommandInstance(): { getCommands(): string[] } }
 }

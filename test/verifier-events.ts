@@ -48,6 +48,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     agent_failed: { type: 'agent_failed', agent_id, recoverable: false, severity_label: text, failures: [failure], failure_count: 2 },
     agent_unreachable: { type: 'agent_unreachable', agent_id, stage: 'v', reason: text },
     agent_back: { type: 'agent_back', agent_id },
+    agent_address_followed: { type: 'agent_address_followed', agent_id, from: '10.0.0.7:9002', to: '10.0.0.8:9002' },
     v_released: { type: 'v_released', agent_id, transport_key_sha256: 'aa', again: true },
     v_withheld: { type: 'v_withheld', agent_id },
     v_delivered: { type: 'v_delivered', agent_id, transport_key_sha256: 'aa' },

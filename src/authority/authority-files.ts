@@ -9,6 +9,10 @@ export const BRIDGE = 'cacert-bridge.crt'
 /** The same list as `cacrl.der`, signed by the one before. */
 export const LIST_BEFORE = 'cacrl-before.der'
 
+/** What is left of the one before after the end: the bridge, and the client's last certificate of it. By them a machine that was off is told of the next one. */
+export const BRIDGE_BEFORE = 'cacert-bridge-before.crt'
+export const CLIENT_BEFORE = 'client-cert-before.crt'
+
 /** Those that were dropped, the last one last. */
 export const RETIRED = 'cacert-retired.pem'
 

@@ -5,14 +5,26 @@ import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
-import { BRIDGE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
+import { BRIDGE, BRIDGE_BEFORE, CLIENT_BEFORE, LIST_BEFORE, RETIRED, readAuthorities } from './authority-files.ts'
 import { exists } from './ca-access.ts'
+import { ISSUED } from './issued-certificates.ts'
 
 const CERTIFICATE = 'cacert.crt'
 const KEY_STORE = 'private.yml'
 /** There while an authority is being made: what stands beside it then is half done, and of nobody else. */
 const MARKER = '.making-authority'
-const OF_AUTHORITY = [CERTIFICATE, KEY_STORE, 'ca-public.pem', 'cacrl.pem', 'cacrl.der', BRIDGE, LIST_BEFORE, RETIRED]
+const OF_AUTHORITY = [
+  CERTIFICATE,
+  KEY_STORE,
+  'ca-public.pem',
+  'cacrl.pem',
+  'cacrl.der',
+  BRIDGE,
+  LIST_BEFORE,
+  RETIRED,
+  BRIDGE_BEFORE,
+  CLIENT_BEFORE,
+]
 const OF_CERTIFICATE = ['-cert.crt', '-private.pem', '-public.pem', '-pkg.zip', '-operator.zip']
 const SHOWN = 10
 
@@ -60,8 +72,8 @@ export async function removeAuthority(directory: string): Promise<void> {
   const issued = names.filter((name) => name.endsWith('-cert.crt')).map((name) => name.slice(0, -'-cert.crt'.length))
   const own: string[] = []
   for (const name of issued) if (await isOfAuthority(directory, name)) own.push(...OF_CERTIFICATE.map((end) => name + end))
-  for (const name of [...own, ...OF_AUTHORITY])
-    await fs.rm(path.join(directory, name), { force: true }).catch((cause: Error) => {
+  for (const name of [...own, ...OF_AUTHORITY, ISSUED])
+    await fs.rm(path.join(directory, name), { force: true, recursive: name === ISSUED }).catch((cause: Error) => {
       throw new KeylimeError('file_failed', `cannot delete ${path.join(directory, name)}: ${cause.message}`, { cause })
     })
 }

@@ -1,5 +1,4 @@
 import { createPublicKey } from 'node:crypto'
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
@@ -7,7 +6,7 @@ import { makeAuthority } from '../core/pki/issue.ts'
 import { makeKeyPair, publicKeyPem, readPrivateKey, sameKey } from '../core/pki/keys.ts'
 import { upstreamSubject } from '../core/pki/names.ts'
 import type { Certificate } from '../core/pki/types.ts'
-import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { makeDirectory, writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { type CaAccess, isCaDirectory } from './ca-access.ts'
 import { beginAuthority, endAuthority, removeAuthority, requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
@@ -46,7 +45,7 @@ export async function initCaDirectory(access: CaAccess, givesRoles = true): Prom
   const { directory } = access
   await requireWholeAuthority(directory)
   if (!(await isCaDirectory(directory))) await requireRoomForAuthority(directory)
-  await fs.mkdir(directory, { recursive: true, mode: 0o700 }).catch((cause: Error) => {
+  await makeDirectory(directory, 0o700).catch((cause: Error) => {
     throw new KeylimeError('file_failed', `cannot make the directory ${directory}: ${cause.message}`, {
       cause,
       hint: 'look at the directories above it: are they there, may this user write there, is the file system mounted read-only?',

@@ -9,6 +9,7 @@ import { upstreamSubject } from '../core/pki/names.ts'
 import type { Role } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { keepIssued } from './issued-certificates.ts'
 import type { Issuer } from './issuer.ts'
 
 export interface Issued {
@@ -39,7 +40,7 @@ export const BACKDATE_MS = 5 * 60_000
 
 /**
  * Issues a certificate and writes it with its keys (`<name>-cert.crt`, `-public.pem`, `-private.pem`). The serial is used up before anything is written,
- * so none is ever given twice. @throws KeylimeError `invalid_request` for a name that cannot be a file's, `refused` when the authority itself ran out.
+ * so none is ever given twice, and the certificate is kept among those that were issued before anybody can have it. @throws KeylimeError `invalid_request` for a name that cannot be a file's, `refused` when the authority itself ran out.
  */
 export async function issueCertificate(issuer: Issuer, request: IssueRequest): Promise<Issued> {
   checkName(request.name)
@@ -62,6 +63,7 @@ export async function issueCertificate(issuer: Issuer, request: IssueRequest): P
   })
   const pem = pair ? privateKeyPem(pair.privateKey) : undefined
   await store.useSerial(serial, request.name, pem)
+  await keepIssued(access.directory, request.name, certificate)
   await writeFiles(path.join(access.directory, request.name), {
     certificate: certificate.pem + (request.chain ?? ''),
     publicKey: publicKeyPem(publicKey),

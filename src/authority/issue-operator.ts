@@ -2,15 +2,15 @@ import { createPublicKey } from 'node:crypto'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { makePackage, type PackageEntry } from '../core/payload/certificate-package.ts'
-import { parseCertificate } from '../core/pki/certificate.ts'
 import { parseSigningRequest } from '../core/pki/csr.ts'
 import { makeKeyPair, privateKeyPem } from '../core/pki/keys.ts'
 import { givesRoles } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
-import { readFile, readText } from '../io/files/read-file.ts'
-import { type CaAccess, exists } from './ca-access.ts'
+import { readFile } from '../io/files/read-file.ts'
+import type { CaAccess } from './ca-access.ts'
 import { NOTIFIER } from './current-certificate.ts'
+import { listAllCertificates } from './list-certificates.ts'
 import { type OpenAuthority, withAuthority } from './open-authority.ts'
 
 export interface OperatorRequest {
@@ -28,8 +28,8 @@ export interface IssuedOperator {
   readonly file: string
   /** False when the authority gives no roles: then servers take its certificates whatever their role. */
   readonly authorityGivesRoles: boolean
-  /** Of the certificate that was replaced. */
-  readonly revoked: bigint | undefined
+  /** Of the certificates that were taken away. */
+  readonly revoked: readonly bigint[]
 }
 
 /** Names of files that the directory's services use. */
@@ -61,18 +61,15 @@ export async function issueOperator(access: CaAccess, request: OperatorRequest):
   })
 }
 
-/** The certificate that the name has had. @returns the serial that was revoked now. */
-async function takeAway(authority: OpenAuthority, { name, replace }: OperatorRequest): Promise<bigint | undefined> {
+/** What the name has had. @returns the serials that were revoked now. */
+async function takeAway(authority: OpenAuthority, { name, replace }: OperatorRequest): Promise<readonly bigint[]> {
   const { directory, now } = authority.access
-  const file = path.join(directory, `${name}-cert.crt`)
-  if (!(await exists(file))) return undefined
-  const { serial, notAfter } = parseCertificate(await readText(file))
-  const isGood = !authority.revokedSerials.includes(serial.toString()) && notAfter > now()
-  if (!isGood) return undefined
+  const all = (await listAllCertificates(directory, now())).filter((one) => one.name === name)
+  if (!all.some(({ state }) => state === 'valid')) return []
   if (!replace) {
     throw new KeylimeError('already_exists', `there is a certificate for ${name} already`, {
       hint: `take it away (\`keylime ca revoke -d ${directory} -n ${name}\`), or add --replace, which does so`,
     })
   }
-  return (await authority.revoke(serial, 'superseded')) ? serial : undefined
+  return (await authority.revokeName(name, 'superseded')).fresh
 }

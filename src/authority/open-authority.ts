@@ -6,8 +6,10 @@ import { withFileLock } from '../io/files/file-lock.ts'
 import { type CaAccess, requireCaDirectory } from './ca-access.ts'
 import { endWholeAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
+import { beginIssued } from './issued-certificates.ts'
 import { type Issuer, openIssuer } from './issuer.ts'
 import { publishCrl, revokeSerials } from './revocation-list.ts'
+import { type RevokedName, revokeName, revokeWithEarlier } from './revoke-name.ts'
 import { currentAuthority } from './sign-authority.ts'
 
 /** An authority that is open, and locked: two programs at once lose no serial and no revocation. */
@@ -23,6 +25,10 @@ export interface OpenAuthority {
   revoke(serial: bigint, reason?: RevocationReason): Promise<boolean>
   /** The same for several, with one write and one list. @returns those that were not revoked before. */
   revokeAll(serials: readonly bigint[], reason?: RevocationReason): Promise<bigint[]>
+  /** The same for every certificate that a name has had. @throws KeylimeError `not_found` when there is none. */
+  revokeName(name: string, reason?: RevocationReason): Promise<RevokedName>
+  /** The same for certificates, and for those that their names had before them. */
+  revokeWithEarlier(serials: readonly bigint[], reason?: RevocationReason): Promise<bigint[]>
   publishCrl(): Promise<RevocationList>
   /** Has the authority's certificate name the list's address as it is configured now. */
   refresh(): Promise<Certificate>
@@ -39,7 +45,12 @@ export async function withAuthority<T>(access: CaAccess, work: (authority: OpenA
 export async function withIssuer<T>(access: CaAccess, work: (issuer: Issuer) => Promise<T>): Promise<T> {
   await requireWholeAuthority(access.directory)
   await requireCaDirectory(access.directory)
-  return withDirectoryLock(access, async () => work(await openIssuer(access)))
+  return withDirectoryLock(access, async () => {
+    const issuer = await openIssuer(access)
+    const highest = Number(await beginIssued(access.directory, issuer.store.lastSerial))
+    if (highest > issuer.store.lastSerial) await issuer.store.takeSerial(highest) // a key store of yesterday: no serial is given twice
+    return work(issuer)
+  })
 }
 
 /** Runs `work` while no other program changes the directory. What one that was killed left is put right first. */
@@ -62,6 +73,8 @@ function opened(issuer: Issuer): OpenAuthority {
     issue: (request) => issueCertificate(issuer, request),
     revoke: async (serial, reason = 'unspecified') => (await revokeSerials(issuer, [serial], reason)).length > 0,
     revokeAll: (serials, reason = 'unspecified') => revokeSerials(issuer, serials, reason),
+    revokeName: (name, reason = 'unspecified') => revokeName(issuer, name, reason),
+    revokeWithEarlier: (serials, reason = 'unspecified') => revokeWithEarlier(issuer, serials, reason),
     publishCrl: () => publishCrl(issuer),
     refresh: () => currentAuthority(issuer),
     changePassword: (password) => store.changePassword(password),

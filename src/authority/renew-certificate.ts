@@ -7,6 +7,7 @@ import type { Certificate } from '../core/pki/types.ts'
 import { replaceFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
+import { keepIssued } from './issued-certificates.ts'
 import type { Issuer } from './issuer.ts'
 
 const DAY_MS = 86_400_000
@@ -41,6 +42,7 @@ export async function renewCertificate(issuer: Issuer, { name, role, names, chai
     role,
   })
   await store.takeSerial(serial)
+  await keepIssued(access.directory, name, fresh)
   await replaceFileAtomic(file, fresh.pem + chain, 0o640)
   return fresh
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { toPem } from '../core/pki/certificate.ts'
-import { makeCrl, parseCrls, type Revocation, type RevocationList, type RevocationReason } from '../core/pki/crl.ts'
+import { isCrlSignedBy, makeCrl, parseCrls, type Revocation, type RevocationList, type RevocationReason } from '../core/pki/crl.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { LIST_BEFORE } from './authority-files.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
@@ -20,7 +20,11 @@ export async function readCrl(directory: string): Promise<RevocationList | undef
   return undefined
 }
 
-/** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. */
+/** Serials in the published list; needs no password. */
+export const revokedSerialsOf = async (directory: string): Promise<bigint[]> =>
+  ((await readCrl(directory))?.revoked ?? []).map(({ serial }) => serial)
+
+/** Writes a new revocation list with the next number; dates and reasons of earlier revocations are kept. What our last list says, and the key store does not, was revoked: a key store of yesterday takes nothing back. */
 export const publishCrl = (issuer: Issuer): Promise<RevocationList> => publish(issuer, [], 'unspecified')
 
 async function publish(issuer: Issuer, fresh: readonly string[], reason: RevocationReason): Promise<RevocationList> {
@@ -28,7 +32,11 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   const { directory, settings } = access
   const last = await readCrl(directory)
   const number = Math.max(Number(last?.number ?? 0n), store.crlNumber ?? 0) + 1
-  await store.addRevoked(fresh, number)
+  const isOurs = last !== undefined && isCrlSignedBy(last.der, certificate)
+  const lost = (isOurs ? last.revoked : [])
+    .map(({ serial }) => serial.toString())
+    .filter((serial) => !store.revokedSerials.includes(serial))
+  await store.addRevoked([...new Set([...lost, ...fresh])], number)
   const known = new Map(last?.revoked.map((entry) => [entry.serial.toString(), entry]))
   const now = access.now()
   const revoked = store.revokedSerials.map((serial): Revocation => {

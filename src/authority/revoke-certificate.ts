@@ -1,14 +1,19 @@
 import type { RevocationReason } from '../core/pki/crl.ts'
 import type { CaAccess } from './ca-access.ts'
-import { readCertificate } from './list-certificates.ts'
+import { requireCertificateName } from './list-certificates.ts'
 import { withAuthority } from './open-authority.ts'
+import type { RevokedName } from './revoke-name.ts'
 
-/** Revokes by name or by serial, and publishes the list. @returns the serial, and whether it was new. @throws KeylimeError `not_found`. */
+/** Revokes every certificate of a name, or one by its serial, and publishes the list. @throws KeylimeError `not_found`, `invalid_request`. */
 export async function revokeCertificate(
   access: CaAccess,
   which: { name: string } | { serial: bigint },
   reason: RevocationReason,
-): Promise<{ serial: bigint; isNew: boolean }> {
-  const serial = 'serial' in which ? which.serial : (await readCertificate(access.directory, which.name)).serial
-  return withAuthority(access, async (authority) => ({ serial, isNew: await authority.revoke(serial, reason) }))
+): Promise<RevokedName> {
+  if ('name' in which) requireCertificateName(which.name)
+  return withAuthority(access, async (authority) => {
+    if ('name' in which) return authority.revokeName(which.name, reason)
+    const fresh = (await authority.revoke(which.serial, reason)) ? [which.serial] : []
+    return { serials: [which.serial], fresh, unknown: [] }
+  })
 }

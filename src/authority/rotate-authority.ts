@@ -1,6 +1,7 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
+import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import { makeAuthority, makeBridge } from '../core/pki/issue.ts'
 import { makeKeyPair, publicKeyPem } from '../core/pki/keys.ts'
@@ -9,7 +10,7 @@ import { givesRoles } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { replaceFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
-import { BRIDGE, LIST_BEFORE, RETIRED, writeAuthorities } from './authority-files.ts'
+import { BRIDGE, BRIDGE_BEFORE, CLIENT_BEFORE, LIST_BEFORE, RETIRED, writeAuthorities } from './authority-files.ts'
 import { type CaAccess, exists } from './ca-access.ts'
 import { NOTIFIER } from './current-certificate.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
@@ -78,15 +79,23 @@ export async function finishRotation(access: CaAccess, { force }: { force: boole
       throw new KeylimeError('not_found', `${access.directory} is not between two authorities`, { hint: '`keylime ca rotate` begins it' })
     if (!force) await requireAllMoved(issuer)
     const { before: _dropped, ...alone } = issuer
+    if (before) await keepClientCertificate(access.directory, before.certificate)
     for (const name of ['server', 'client'] as const) await renewTlsCertificate(alone, name)
     await retire(access.directory, before?.certificate)
-    await fs.rm(path.join(access.directory, LIST_BEFORE), { force: true })
     await writeAuthorities(access.directory, [certificate])
+    await fs.rm(path.join(access.directory, LIST_BEFORE), { force: true }) // after it: who misses the list sees that its authority is over
     await store.dropBefore()
     await publishCrl(alone)
-    await fs.rm(path.join(access.directory, BRIDGE), { force: true })
+    if (await isRotating(access.directory)) await fs.rename(path.join(access.directory, BRIDGE), path.join(access.directory, BRIDGE_BEFORE))
     return { authority: certificate, before: before?.certificate }
   })
+}
+
+/** As long as it is good, a machine that was off takes the verifier by it, and hears of the next authority. It is for the key that the client has all the time. */
+async function keepClientCertificate(directory: string, before: Certificate): Promise<void> {
+  const file = path.join(directory, 'client-cert.crt')
+  const pem = (await exists(file)) ? await readText(file) : ''
+  if (pem !== '' && isSignedBy(parseCertificate(pem), before)) await replaceFileAtomic(path.join(directory, CLIENT_BEFORE), pem, 0o640)
 }
 
 /** Kept to be looked at; and by it the verifier knows that agents are to be told. */

@@ -7,7 +7,7 @@ import { roleOf } from '../core/pki/roles.ts'
 import type { Certificate } from '../core/pki/types.ts'
 import { readText } from '../io/files/read-file.ts'
 import { exists } from './ca-access.ts'
-import { listCertificates } from './list-certificates.ts'
+import { listAllCertificates } from './list-certificates.ts'
 
 export interface TlsUse {
   readonly keylimeDir: string
@@ -44,7 +44,7 @@ async function whyTls(directory: string, { keylimeDir, trusted, now }: TlsUse): 
     const isBelieved = anchors.some(({ spki }) => spki.equals(leaf.spki)) || verifyChain({ leaf, intermediates: [], anchors, now }).ok
     if (isBelieved) return `verifier and registrar are believed by its certificates (${from})`
   }
-  const issued = await listCertificates(directory, now)
+  const issued = await listAllCertificates(directory, now)
   const withRole = issued.find(({ certificate }) => roleOf(certificate) !== undefined)
   return withRole ? `it has issued ${withRole.name}, whose role is ${roleOf(withRole.certificate)}` : undefined
 }

@@ -1,4 +1,5 @@
 import { isKeylimeError } from '../core/errors.ts'
+import { problemTexts } from '../core/problems.ts'
 
 /** What `--check-config` found: problems keep a role from serving, warnings do not. */
 export interface Findings {
@@ -26,7 +27,7 @@ export async function collectFindings(
       await check(found)
     } catch (error) {
       if (!isKeylimeError(error)) throw error
-      found.problems.push(error.hint ? `${error.message} (${error.hint})` : error.message)
+      found.problems.push(...problemTexts(error))
     }
   }
   return { problems: [...new Set(found.problems)], warnings: [...new Set(found.warnings)] }

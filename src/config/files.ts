@@ -41,7 +41,7 @@ export function keylimeDirectory(env: Environment): string {
 /**
  * Finds and reads the files of one component by upstream's rules. Python components: the file that `KEYLIME_<C>_CONFIG` names, alone; else the base file
  * of /etc, else of /usr/etc, and only with a base file the snippets of /usr/etc, then of /etc. Agent: all four layers merge, and a file that
- * `KEYLIME_AGENT_CONFIG` names must exist. Faults of a file are collected; only a directory or file that cannot be read throws.
+ * `KEYLIME_AGENT_CONFIG` names must exist. Faults of a file are collected; only a directory that cannot be read throws.
  */
 export function readComponentFiles(component: Component, env: Environment, roots: ConfigRoots, files?: readonly string[]): FoundSettings {
   const warnings: string[] = []
@@ -50,7 +50,12 @@ export function readComponentFiles(component: Component, env: Environment, roots
   const settings: Written[] = []
   const problems: string[] = []
   for (const file of chosen) {
-    const parsed = readIniFile(readText(file), dialect)
+    const text = readText(file)
+    if (typeof text !== 'string') {
+      problems.push(text.problem)
+      continue
+    }
+    const parsed = readIniFile(text, dialect)
     settings.push(...withDefaults(parsed.entries, component).map((entry) => ({ ...entry, where: `${file}:${entry.line}` })))
     problems.push(...parsed.problems.map((problem) => `${file}:${problem.line}: ${problem.message}`))
   }
@@ -123,14 +128,11 @@ function withDefaults(entries: readonly IniEntry[], component: Component): IniEn
   return [...named, ...inherited.map((entry) => ({ ...entry, section: component }))]
 }
 
-function readText(file: string): string {
+function readText(file: string): string | { problem: string } {
   try {
     return fs.readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new KeylimeError('config_invalid', `cannot read the configuration file ${file}`, {
-      cause,
-      hint: 'check that it exists and who may read it',
-    })
+  } catch (error) {
+    return { problem: `${file}: cannot be read: ${(error as Error).message} (\`ls -l ${file}\` shows who may)` }
   }
 }
 

@@ -1,3 +1,4 @@
+import { nearestWord } from '../core/cli/nearest-word.ts'
 import { KeylimeError } from '../core/errors.ts'
 import {
   type Component,
@@ -17,6 +18,8 @@ export interface LoadOptions {
   readonly files?: readonly string[]
   /** Other directories than /etc/keylime and /usr/etc/keylime. */
   readonly roots?: ConfigRoots
+  /** Values that cannot be used count as their defaults, and are told in `problems`. */
+  readonly tolerant?: boolean
 }
 
 export interface Config<T extends OptionTable> {
@@ -27,6 +30,8 @@ export interface Config<T extends OptionTable> {
   readonly files: readonly string[]
   /** Settings that nobody knows, and the like: to be logged, not fatal. */
   readonly warnings: readonly string[]
+  /** What cannot be used; none, unless it was asked to be tolerant. */
+  readonly problems: readonly string[]
   /** Absolute `KEYLIME_DIR`, to which relative paths refer. */
   readonly keylimeDir: string
 }
@@ -55,8 +60,9 @@ export function loadConfig<T extends OptionTable>(component: Component, table: T
       )
     }
   }
-  if (problems.length > 0) throw invalid(component, problems)
+  if (!load.tolerant) refuseProblems(component, problems)
   return {
+    problems,
     values: values as Values<T>,
     origin: origin as Config<T>['origin'],
     files: found.files,
@@ -140,12 +146,23 @@ function unknownVariables(component: Component, table: OptionTable, env: Environ
   const known = new Set(Object.entries(table).flatMap(([name, option]) => [variableOf(component, name, option), option.env]))
   return Object.keys(env)
     .filter((name) => name.startsWith(prefix) && name !== `${prefix}CONFIG` && !known.has(name))
-    .map((name) => `environment ${name} is not an option of the ${component}: it is ignored`)
+    .map((name) => {
+      const wanted = [...known].find((other) => other?.endsWith(`_${name.slice(prefix.length)}`)) // its section was left out
+      const meant =
+        wanted ??
+        nearestWord(
+          name.toLowerCase(),
+          [...known].flatMap((other) => (other ? [other.toLowerCase()] : [])),
+        )?.toUpperCase()
+      return `environment ${name} is not an option of the ${component}: it is ignored${meant ? ` (did you mean ${meant}?)` : ''}`
+    })
 }
 
 function suggestion(key: string, names: string[]): string {
   const plain = (text: string) => text.replaceAll(/[_-]/g, '')
-  const near = names.find((name) => plain(name) === plain(key) || (key.length > 5 && (name.startsWith(key) || key.startsWith(name))))
+  const near =
+    names.find((name) => plain(name) === plain(key) || (key.length > 5 && (name.startsWith(key) || key.startsWith(name)))) ??
+    nearestWord(key, names)
   return near ? ` (did you mean "${near}"?)` : ''
 }
 
@@ -153,9 +170,11 @@ function shown(option: Option<unknown>, value: string): string {
   return option.secret ? '[secret]' : JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
 }
 
-function invalid(component: Component, problems: string[]): KeylimeError {
+/** @throws KeylimeError `config_invalid` that lists them, if there are any. */
+export function refuseProblems(component: Component, problems: readonly string[]): void {
+  if (problems.length === 0) return
   const count = problems.length === 1 ? 'a setting' : `${problems.length} settings`
-  return new KeylimeError(
+  throw new KeylimeError(
     'config_invalid',
     `the ${component}'s configuration has ${count} that cannot be used:\n  ${problems.join('\n  ')}`,
     {

@@ -70,6 +70,12 @@ export const verifierOptions = options({
     ours: true,
     doc: 'Run the registrar inside this process, with the settings of registrar.conf. Never under the program name `keylime_verifier`.',
   }),
+  follow_address: option({
+    parse: boolean,
+    default: false,
+    ours: true,
+    doc: 'Look for a machine that cannot be reached where it has registered, at the registrar of registrar_ip, and ask it there from then on: when it shows its pinned TLS key there, and a good quote came. Otherwise `keylime tenant list` shows both addresses, and `keylime tenant update` takes the new one.',
+  }),
   enable_agent_mtls: option({ parse: boolean, default: true, doc: 'Talk to agents by mutual TLS only.' }),
   tls_dir: option({
     parse: text,

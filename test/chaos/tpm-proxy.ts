@@ -27,13 +27,20 @@ export async function startTpmProxy(directory: string): Promise<TpmProxy> {
 
   /** One command on a connection of its own, as our client does it: a software TPM serves one client at a time. */
   async function forward(command: Buffer, client: net.Socket): Promise<void> {
-    const tpm = await connected(path.join(directory, 'sock')).then(keep, () => null)
-    if (!tpm) return void client.destroy()
+    const waiting = [command]
+    const wait = (more: Buffer) => waiting.push(more)
+    client.on('data', wait) // also so that its end is seen: a connection for a client who is gone would keep the TPM from all others
+    const tpm = await connected(path.join(directory, 'sock'), () => client.destroyed).then(keep, () => null)
+    client.off('data', wait)
+    if (!tpm || client.destroyed) {
+      tpm?.destroy()
+      return void client.destroy()
+    }
     tpm.on('data', (response) => client.write(response))
     tpm.on('close', () => client.destroy())
     client.on('close', () => tpm.destroy())
     client.on('data', (more) => tpm.write(more))
-    tpm.write(command)
+    for (const bytes of waiting) tpm.write(bytes)
   }
 
   const server = net.createServer((client) => {
@@ -68,8 +75,9 @@ export async function startTpmProxy(directory: string): Promise<TpmProxy> {
 }
 
 /** It has room for one that waits; who comes then is told EAGAIN. */
-async function connected(file: string): Promise<net.Socket> {
+async function connected(file: string, isOver: () => boolean): Promise<net.Socket> {
   for (;;) {
+    if (isOver()) throw new Error('nobody waits for it any more')
     const socket = net.connect(file)
     const error = await new Promise<NodeJS.ErrnoException | null>((done) => socket.once('connect', () => done(null)).once('error', done))
     if (!error) return socket

@@ -2,6 +2,7 @@ import type { Target } from './target.ts'
 import { agentApi } from './targets/agent-api.ts'
 import { attest } from './targets/attest.ts'
 import { auditChain } from './targets/audit-chain.ts'
+import { binaryList } from './targets/binary-list.ts'
 import { bootEvent } from './targets/boot-event.ts'
 import { bootLog } from './targets/boot-log.ts'
 import { boundedJson } from './targets/bounded-json.ts'
@@ -25,10 +26,12 @@ import { iniFile } from './targets/ini-file.ts'
 import { keystore } from './targets/keystore.ts'
 import { legacyPolicy } from './targets/legacy-policy.ts'
 import { machineLines } from './targets/machine-lines.ts'
+import { machineList } from './targets/machine-list.ts'
 import { ocsp } from './targets/ocsp.ts'
 import { packageIndex } from './targets/package-index.ts'
 import { packedJson } from './targets/packed-json.ts'
 import { pcrBlob } from './targets/pcr-blob.ts'
+import { pcrText } from './targets/pcr-text.ts'
 import { publicArea } from './targets/public-area.ts'
 import { pythonLiteral } from './targets/python-literal.ts'
 import { quoteText } from './targets/quote-text.ts'
@@ -37,14 +40,18 @@ import { registrarApi } from './targets/registrar-api.ts'
 import { revocationMessage } from './targets/revocation-message.ts'
 import { router } from './targets/router.ts'
 import { rpm } from './targets/rpm.ts'
+import { rpmIndex } from './targets/rpm-index.ts'
 import { runtimePolicy } from './targets/runtime-policy.ts'
 import { signatureLists } from './targets/signature-lists.ts'
 import { submittedEvidence } from './targets/submitted-evidence.ts'
+import { successor } from './targets/successor.ts'
+import { systemdLog } from './targets/systemd-log.ts'
 import { tar } from './targets/tar.ts'
 import { tomlFile } from './targets/toml-file.ts'
 import { tpmPolicy } from './targets/tpm-policy.ts'
 import { tpmSignature } from './targets/tpm-signature.ts'
 import { transportKey } from './targets/transport-key.ts'
+import { uki } from './targets/uki.ts'
 import { verifierApi } from './targets/verifier-api.ts'
 import { zip } from './targets/zip.ts'
 
@@ -53,6 +60,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'agent-api': agentApi,
   attest,
   'audit-chain': auditChain,
+  'binary-list': binaryList,
   'boot-event': bootEvent,
   'boot-log': bootLog,
   'bounded-json': boundedJson,
@@ -76,10 +84,12 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   keystore,
   'legacy-policy': legacyPolicy,
   'machine-lines': machineLines,
+  'machine-list': machineList,
   ocsp,
   'package-index': packageIndex,
   'packed-json': packedJson,
   'pcr-blob': pcrBlob,
+  'pcr-text': pcrText,
   'public-area': publicArea,
   'python-literal': pythonLiteral,
   'quote-text': quoteText,
@@ -88,14 +98,18 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'revocation-message': revocationMessage,
   router,
   rpm,
+  'rpm-index': rpmIndex,
   'runtime-policy': runtimePolicy,
   'signature-lists': signatureLists,
   'submitted-evidence': submittedEvidence,
+  successor,
+  'systemd-log': systemdLog,
   tar,
   'toml-file': tomlFile,
   'tpm-policy': tpmPolicy,
   'tpm-signature': tpmSignature,
   'transport-key': transportKey,
+  uki,
   'verifier-api': verifierApi,
   zip,
 }

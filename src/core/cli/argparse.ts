@@ -1,3 +1,5 @@
+import { nearestOption } from './nearest-option.ts'
+
 /** `optional`: its value may be left out, and is then empty; `several`: one or more values. */
 export type ArgumentKind = 'value' | 'flag' | 'append' | 'optional' | 'several'
 
@@ -19,9 +21,19 @@ export interface ParsedArguments {
   readonly positionals: readonly string[]
 }
 
-export type ParseResult = { kind: 'parsed'; parsed: ParsedArguments } | { kind: 'help' } | { kind: 'error'; message: string }
+/** `hint`: of ours, below upstream's words. */
+export type ParseResult =
+  | { kind: 'parsed'; parsed: ParsedArguments }
+  | { kind: 'help' }
+  | { kind: 'error'; message: string; hint: string | undefined }
 
-class ArgumentError extends Error {}
+class ArgumentError extends Error {
+  readonly hint: string | undefined
+  constructor(message: string, hint?: string) {
+    super(message)
+    this.hint = hint
+  }
+}
 
 const HELP: ArgumentSpec = { flags: ['-h', '--help'], name: 'help', kind: 'flag' }
 
@@ -64,11 +76,17 @@ export function parseArguments(specs: readonly ArgumentSpec[], args: readonly st
       else values[spec.name] = value
     }
   } catch (error) {
-    if (error instanceof ArgumentError) return { kind: 'error', message: error.message }
+    if (error instanceof ArgumentError) return { kind: 'error', message: error.message, hint: error.hint }
     throw error
   }
   return { kind: 'parsed', parsed: { values, flags, lists, positionals } }
 }
+
+/** What a program of upstream's says below its usage when the command line is wrong, and what was probably meant. */
+export const errorLines = (program: string, message: string, hint?: string): string[] => [
+  `${program}: error: ${message}`,
+  ...(hint ? [`hint: ${hint}`] : []),
+]
 
 /** `usage: …`, wrapped as argparse wraps it. */
 export function usageText(program: string, specs: readonly ArgumentSpec[], positionals = ''): string {
@@ -108,7 +126,14 @@ function matchOption(specs: readonly ArgumentSpec[], argument: string): { spec: 
   if (exact) return { spec: exact, explicit: exact.flags.includes(argument) ? undefined : explicit }
   const found = candidates(specs, argument, name, explicit)
   if (found.length > 1) throw new ArgumentError(`ambiguous option: ${argument} could match ${found.map(({ flag }) => flag).join(', ')}`)
-  if (!found[0]) throw new ArgumentError(`unrecognized arguments: ${argument}`)
+  if (!found[0])
+    throw new ArgumentError(
+      `unrecognized arguments: ${argument}`,
+      nearestOption(
+        argument,
+        specs.flatMap(({ flags }) => flags),
+      ),
+    )
   return found[0]
 }
 

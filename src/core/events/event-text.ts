@@ -82,6 +82,8 @@ function agentSentence(event: AgentEvent): string {
       return `${agent} cannot be reached${event.stage === 'v' ? ' to give it V' : ''}: ${event.reason}`
     case 'agent_back':
       return `${agent} answers again and is attested`
+    case 'agent_address_followed':
+      return `${agent} is asked at ${event.to} from now on, not at ${event.from}: it has registered there and proved itself`
     case 'v_released':
       return `${agent}: V is released to it${event.again ? ' once more' : ''}`
     case 'v_withheld':

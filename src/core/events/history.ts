@@ -20,6 +20,7 @@ const STATES = {
   agent_failed: 'failed',
   agent_unreachable: 'unreachable',
   agent_back: 'attested',
+  agent_address_followed: 'attested',
   v_released: 'attested',
   v_delivered: 'attested',
 } as const satisfies Partial<Record<VerifierEvent['type'], HistoryState>>

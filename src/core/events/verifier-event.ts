@@ -89,6 +89,8 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('agent_unreachable', { agent_id, stage: z.enum(['quote', 'v']), reason: text, suppressed }),
   /** Good again after it could not be reached. */
   event('agent_back', { agent_id, suppressed }),
+  /** Asked at its new address from now on (`follow_address`): a good quote came from there, over TLS with its key. */
+  event('agent_address_followed', { agent_id, from: text, to: text }),
 
   /** Durable before V is sent. `again`: it was sent before, to the same key, and not confirmed. */
   event('v_released', { agent_id, transport_key_sha256: text, again: z.boolean() }),

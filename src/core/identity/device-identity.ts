@@ -54,7 +54,8 @@ function certificateDefect(
   return defect && `${use}_cert: ${defect}`
 }
 
-const moduleOf = (certificate: Certificate): OtherName | undefined =>
+/** What a maker calls the device that a key is of. */
+export const moduleOf = (certificate: Certificate): OtherName | undefined =>
   otherNames(certificate).find((name) => name.type === HARDWARE_MODULE_NAME)
 
 function moduleDefect(certificate: Certificate): string | undefined {

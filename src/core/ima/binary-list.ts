@@ -7,6 +7,8 @@ const MAX_TEMPLATE = 128
 const MAX_PCR = 23
 const OLDEST = 'ima'
 const OLDEST_DIGEST = 20
+/** Such as `sha256:` and `verity:sha256:`. */
+const ALGORITHM = /^(?:[\w-]{1,40}:){0,3}$/
 
 /** Whether bytes begin as `binary_runtime_measurements` does: with a PCR of four bytes, which no text does. */
 export const isBinaryList = (head: Buffer): boolean =>
@@ -36,8 +38,10 @@ function templateHashSize(bytes: Buffer): number {
   throw malformed('entry 1 has no template that is known')
 }
 
-const formatOf = (template: string): string | null =>
-  template === OLDEST ? OLDEST : template.includes('|') ? template : (TEMPLATE_FORMATS[template] ?? null)
+const formatOf = (template: string): string | null => {
+  if (template === OLDEST) return OLDEST
+  return /^[\w-]+(?:\|[\w-]+)+$/.test(template) ? template : (TEMPLATE_FORMATS[template] ?? null)
+}
 
 interface Taker {
   isDone(): boolean
@@ -62,7 +66,9 @@ function readEntry(take: Taker, hashSize: number, number: number): string {
   const format = formatOf(template)
   if (format === null) throw malformed(`entry ${number} has the template ${JSON.stringify(template.slice(0, 40))}, which is not known`)
   const fields = format === OLDEST ? oldestFields(take, number) : describedFields(take.bytes(take.u32(number), number), format, number)
-  return [pcr, hash, template, ...fields].join(' ')
+  const line = [pcr, hash, template, ...fields].join(' ')
+  if (line.includes('\n')) throw malformed(`entry ${number} has a name of several lines, which could be taken for further entries`)
+  return line
 }
 
 function oldestFields(take: Taker, number: number): string[] {
@@ -72,16 +78,22 @@ function oldestFields(take: Taker, number: number): string[] {
 
 function describedFields(data: Buffer, format: string, number: number): string[] {
   const take = reader(data)
-  const texts = format.split('|').map((field) => fieldText(field, take.bytes(take.u32(number), number)))
+  const texts = format.split('|').map((field) => {
+    const text = fieldText(field, take.bytes(take.u32(number), number))
+    if (text === null) throw malformed(`entry ${number} has a digest whose algorithm has no name`)
+    return text
+  })
   if (!take.isDone()) throw malformed(`entry ${number} has more fields than its template`)
   return texts
 }
 
-/** As the kernel prints the field. */
-function fieldText(field: string, bytes: Buffer): string {
+/** As the kernel prints the field. Null for a digest whose algorithm is more than a name: it could be printed as further entries. */
+function fieldText(field: string, bytes: Buffer): string | null {
   if (field === 'n' || field === 'n-ng' || field === 'xattrnames') return decodeBytes(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes)
   if (field === 'iuid' || field === 'igid' || field === 'imode')
     return bytes.length > 0 && bytes.length <= 4 ? String(bytes.readUIntLE(0, bytes.length)) : ''
   const nul = field.startsWith('d-') ? bytes.indexOf(0) : -1
-  return nul < 0 ? bytes.toString('hex') : `${bytes.toString('latin1', 0, nul)}${bytes.toString('hex', nul + 1)}`
+  if (nul < 0) return bytes.toString('hex')
+  const algorithm = bytes.toString('latin1', 0, nul)
+  return ALGORITHM.test(algorithm) ? `${algorithm}${bytes.toString('hex', nul + 1)}` : null
 }

@@ -39,8 +39,20 @@ export function parseSystemdLog(text: string): SystemdEvent[] {
   })
 }
 
-/** Each record ends with a newline. */
-const isCutOff = (record: string | undefined): boolean => record?.trimStart().startsWith('{') === true && !/\}\s*$/.test(record)
+/** Each record ends with a newline. It may be cut off behind a brace within. */
+function isCutOff(record: string | undefined): boolean {
+  if (record?.trimStart().startsWith('{') !== true) return false
+  return !record.trimEnd().endsWith('}') || (!record.endsWith('\n') && !isJson(record))
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
 
 const malformed = (what: string) => new KeylimeError('malformed', `the log of systemd cannot be read: ${what}`)
 

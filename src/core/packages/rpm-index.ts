@@ -63,7 +63,9 @@ function listedIn(content: string, whose: string): RpmListed {
   }
   const hex = checksum!.content.trim().toLowerCase()
   if (hex.length !== SIZES[algorithm] || /[^0-9a-f]/.test(hex)) throw bad(`a digest that is no ${algorithm}`)
-  return { path: entryPath(path).slice(1), digest: { algorithm, hex }, base: attribute(location!, 'xml:base') ?? null }
+  const inside = entryPath(path).slice(1)
+  if (inside === '') throw bad('a location that is no file')
+  return { path: inside, digest: { algorithm, hex }, base: attribute(location!, 'xml:base') ?? null }
 }
 
 interface Element {

@@ -4,12 +4,13 @@ const MAX_DEPTH = 32
 
 /**
  * Why a certificate is not strict DER, or undefined. These are the faults that real TPM makers deliver and that strict parsers refuse: bytes behind the
- * certificate (ST), SET members out of order (Nuvoton), lengths and integers longer than needed.
+ * certificate (ST), SET members out of order (Nuvoton), lengths and integers longer than needed. @throws KeylimeError `malformed` for an element that does not end.
  */
 export function derDefect(bytes: Buffer): string | undefined {
   const outer = readElement(bytes)
-  if (outer.bytes.length !== bytes.length) return `${bytes.length - outer.bytes.length} bytes stand behind the certificate`
-  return defectOf(outer, 0)
+  const inner = defectOf(outer, 0) // first: what cannot be read is refused, whatever stands behind it
+  const behind = bytes.length - outer.bytes.length
+  return behind > 0 ? `${behind} bytes stand behind the certificate` : inner
 }
 
 function defectOf(element: DerElement, depth: number): string | undefined {

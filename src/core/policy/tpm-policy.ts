@@ -28,6 +28,8 @@ export function parseTpmPolicy(text: string): TpmPolicy {
     throw new KeylimeError('invalid_request', 'tpm_policy is not a JSON object')
   const { mask, ...entries } = json as Record<string, unknown>
   const allowed = new Map(Object.entries(entries).map(([key, value]) => [pcrNumber(key), digestList(key, value)] as const))
+  if (allowed.size < Object.keys(entries).length)
+    throw new KeylimeError('invalid_request', 'tpm_policy: a PCR is there twice, such as "7" and "07"')
   return { mask: mask === undefined ? pcrMask([...allowed.keys()]) : parseMask(mask), allowed }
 }
 

@@ -14,10 +14,18 @@ export interface ActionList {
 export function parseActionList(text: string): ActionList {
   const entries = text
     .split(/[\s,]+/)
-    .map((entry) => entry.replace(/^[['"]+|[\]'"]+$/g, ''))
+    .map(withoutMarks)
     .filter((entry) => entry !== '')
   const unique = [...new Set(entries)].slice(0, MAX_ENTRIES)
   return { names: unique.filter((entry) => ENTRY.test(entry)), refused: unique.filter((entry) => !ENTRY.test(entry)) }
+}
+
+/** Without brackets and quotes around it. A pattern for its end would begin anew at each of them. */
+function withoutMarks(entry: string): string {
+  let [start, end] = [0, entry.length]
+  while (start < end && `['"`.includes(entry[start]!)) start++
+  while (end > start && `]'"`.includes(entry[end - 1]!)) end--
+  return entry.slice(start, end)
 }
 
 /** Prefix that actions of a payload must have, as upstream's documents say. */

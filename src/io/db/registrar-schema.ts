@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Generated, type Kysely, sql } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { spkiOf } from '../../core/pki/keys.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
 import { markTables } from './database-mark.ts'
@@ -9,6 +10,9 @@ import type { Migration } from './migrate.ts'
 export interface RegistrarTables {
   /** `ek_key`: see `ekKeyOf`. */
   registered_agents: { agent_id: string; record: string; regcount: number; ek_key: string }
+  /** What stands for a TPM beside its EK: see `tpm-facts.ts`. */
+  registered_facts: { fact: string; agent_id: string }
+  revoked_facts: { fact: string; agent_id: string }
   revoked_agents: { agent_id: string; ek_key: string | null; revoked_at: number }
   pending_registrations: {
     seq: Generated<number>
@@ -35,6 +39,7 @@ export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
   ekKeys,
   revocationMarks,
   markTables(['registered_agents', 'revoked_agents']),
+  tpmFactTables,
 ]
 
 /** From this version on a database has a mark. */
@@ -64,6 +69,26 @@ async function ekKeys(db: Kysely<unknown>): Promise<void> {
   for (const { agent_id, record } of rows)
     await sql`update registered_agents set ek_key = ${ekKeyOf(decodeRecord(record).ek)} where agent_id = ${agent_id}`.execute(db)
   await sql`create index registered_by_ek on registered_agents(ek_key)`.execute(db)
+}
+
+/** One TPM is known by more than one of its EKs. */
+async function tpmFactTables(db: Kysely<unknown>): Promise<void> {
+  for (const table of ['registered_facts', 'revoked_facts']) {
+    await sql
+      .raw(`create table ${table}(fact text not null, agent_id text not null, primary key(fact, agent_id)) without rowid`)
+      .execute(db)
+    await sql.raw(`create index ${table}_by_agent on ${table}(agent_id)`).execute(db)
+  }
+  const { rows } = await sql<{ record: string }>`select record from registered_agents`.execute(db)
+  for (const { record } of rows) await putFacts(db as Kysely<RegistrarTables>, decodeRecord(record))
+}
+
+/** In place of those that the id had. */
+export async function putFacts(db: Kysely<RegistrarTables>, record: AgentRecord): Promise<void> {
+  const { agentId } = record
+  await db.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
+  const facts = [akFact(record), ...tpmFacts(record)].map((fact) => ({ fact, agent_id: agentId }))
+  await db.insertInto('registered_facts').values(facts).execute()
 }
 
 /** SHA-256 of the EK's public key, hex: the same for one TPM whatever else the public area says. @param ek TPM2B_PUBLIC. */

@@ -1,15 +1,18 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
-import { decodeRecord, ekKeyOf, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
+import { decodeRecord, ekKeyOf, encodeRecord, putFacts, type RegistrarTables } from './registrar-schema.ts'
 import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
 
 /** Agents whose TPM has proved itself, and registrations that have not yet. Every method is durable when it returns. */
 export interface RegistrarStore {
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
-  /** Other ids under which the TPM of this record is registered. */
+  /** Other ids under which the TPM of this record is registered: the same EK, IAK, IDevID or device. */
   othersOfTpm(record: AgentRecord): Promise<string[]>
+  /** Records of other ids with the same AK: one of their TPMs has it, or none. */
+  othersOfAk(record: AgentRecord): Promise<AgentRecord[]>
   /** The registration that this answer proves. */
   findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
   hasPending(agentId: string, now: number): Promise<boolean>
@@ -41,17 +44,34 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
       const rows = await db.selectFrom('registered_agents').select('agent_id').orderBy('agent_id').execute()
       return rows.map((row) => row.agent_id)
     },
-    async othersOfTpm({ agentId, ek }) {
-      const query = db.selectFrom('registered_agents').select('agent_id').where('ek_key', '=', ekKeyOf(ek)).where('agent_id', '!=', agentId)
+    async othersOfTpm(record) {
+      const byFact = db.selectFrom('registered_facts').select('agent_id').where('fact', 'in', tpmFacts(record))
+      const query = db
+        .selectFrom('registered_agents')
+        .select('agent_id')
+        .where((e) => e.or([e('ek_key', '=', ekKeyOf(record.ek)), e('agent_id', 'in', byFact)]))
+        .where('agent_id', '!=', record.agentId)
       return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => row.agent_id)
+    },
+    async othersOfAk(record) {
+      const byFact = db.selectFrom('registered_facts').select('agent_id').where('fact', '=', akFact(record))
+      const query = db
+        .selectFrom('registered_agents')
+        .select('record')
+        .where('agent_id', 'in', byFact)
+        .where('agent_id', '!=', record.agentId)
+      return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => decodeRecord(row.record))
     },
     findPending: (agentId, answer) => pending.find(agentId, answer),
     hasPending: (agentId, now) => pending.has(agentId, now),
     putPending: (registration, now) => pending.put(registration, now),
     async activate(record) {
       const row = { agent_id: record.agentId, record: encodeRecord(record), regcount: record.regcount, ek_key: ekKeyOf(record.ek) }
-      const insert = db.insertInto('registered_agents').values(row)
-      await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
+      await db.transaction().execute(async (transaction) => {
+        const insert = transaction.insertInto('registered_agents').values(row)
+        await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
+        await putFacts(transaction, record)
+      })
       await pending.drop(record.agentId) // after a crash in between, what is left expires
     },
     async revoke(mark) {
@@ -63,6 +83,7 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
           .executeTakeFirst()
         await putRevocationMark(transaction, mark, row ? decodeRecord(row.record) : null)
         await transaction.deleteFrom('registered_agents').where('agent_id', '=', mark.agentId).execute()
+        await transaction.deleteFrom('registered_facts').where('agent_id', '=', mark.agentId).execute()
         const marked = await transaction
           .selectFrom('revoked_agents')
           .select('ek_key')
@@ -77,7 +98,10 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
     revocations: () => listRevocationMarks(db),
     forgetRevocation: (agentId) => dropRevocationMark(db, agentId),
     async delete(agentId) {
-      const result = await db.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
+      const result = await db.transaction().execute(async (transaction) => {
+        await transaction.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
+        return transaction.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
+      })
       await pending.drop(agentId)
       return result.numDeletedRows > 0n
     },

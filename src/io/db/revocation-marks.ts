@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { ekKeyOf, type RegistrarTables } from './registrar-schema.ts'
 
 /** Who may not register until it is forgotten: neither this machine under another id, nor another machine under this one. */
@@ -16,14 +17,22 @@ export async function putRevocationMark(db: Kysely<RegistrarTables>, mark: Revoc
   await insert
     .onConflict((c) => c.column('agent_id').doUpdateSet(row.ek_key ? { ek_key: row.ek_key } : { agent_id: row.agent_id }))
     .execute()
+  const facts = record ? tpmFacts(record).map((fact) => ({ fact, agent_id: mark.agentId })) : []
+  if (facts.length > 0)
+    await db
+      .insertInto('revoked_facts')
+      .values(facts)
+      .onConflict((c) => c.doNothing())
+      .execute()
 }
 
-/** The mark that keeps a registration out: of its id, or of its EK. */
-export async function findRevocationMark(db: Kysely<RegistrarTables>, { agentId, ek }: AgentRecord): Promise<RevocationMark | null> {
+/** The mark that keeps a registration out: of its id, or of its TPM. */
+export async function findRevocationMark(db: Kysely<RegistrarTables>, record: AgentRecord): Promise<RevocationMark | null> {
+  const byFact = db.selectFrom('revoked_facts').select('agent_id').where('fact', 'in', tpmFacts(record))
   const query = db
     .selectFrom('revoked_agents')
     .selectAll()
-    .where((e) => e.or([e('agent_id', '=', agentId), e('ek_key', '=', ekKeyOf(ek))]))
+    .where((e) => e.or([e('agent_id', '=', record.agentId), e('ek_key', '=', ekKeyOf(record.ek)), e('agent_id', 'in', byFact)]))
   const row = await query.limit(1).executeTakeFirst()
   return row ? { agentId: row.agent_id, revokedAt: row.revoked_at } : null
 }
@@ -35,6 +44,9 @@ export async function listRevocationMarks(db: Kysely<RegistrarTables>): Promise<
 
 /** @returns whether there was one. */
 export async function dropRevocationMark(db: Kysely<RegistrarTables>, agentId: string): Promise<boolean> {
-  const { numDeletedRows } = await db.deleteFrom('revoked_agents').where('agent_id', '=', agentId).executeTakeFirst()
-  return numDeletedRows > 0n
+  return db.transaction().execute(async (transaction) => {
+    await transaction.deleteFrom('revoked_facts').where('agent_id', '=', agentId).execute()
+    const { numDeletedRows } = await transaction.deleteFrom('revoked_agents').where('agent_id', '=', agentId).executeTakeFirst()
+    return numDeletedRows > 0n
+  })
 }

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { markTables } from './database-mark.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
+import { FOLLOWER_TABLES } from './follower-store.ts'
 import { HISTORY_TABLES } from './history-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
@@ -67,6 +68,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   markTables(['agents', 'policies', 'revocations']),
   VERIFIER_SIGNATURES,
   HISTORY_TABLES,
+  FOLLOWER_TABLES,
 ]
 
 /** From this version on a database has a mark. */

@@ -6,6 +6,7 @@ import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
+import type { FollowerTables } from './follower-store.ts'
 import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
 import type { Migration } from './migrate.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
@@ -19,7 +20,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables {
+interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -59,6 +60,8 @@ export interface EnrolmentChange {
   events?: readonly VerifierEvent[]
 }
 
+type AgentAddress = Pick<Enrolment, 'ip' | 'port'>
+
 /** The verifier's agents: the truth, of which memory holds a part. Every method is durable when it returns, and each change is one transaction. */
 export interface VerifierStore {
   /** In the order of their ids. */
@@ -74,6 +77,8 @@ export interface VerifierStore {
   replace(change: EnrolmentChange): Promise<void>
   /** Writes a change in one commit: after it nothing of it can be lost. @returns the revocation with its number. */
   saveState(agentId: string, change: StateChange): Promise<StoredRevocation | null>
+  /** Another address of an agent, in one commit with what the history says of it. @returns false when it is not enrolled with the address before (any more). */
+  move(agentId: string, change: { from: AgentAddress; to: AgentAddress }, event: VerifierEvent): Promise<boolean>
   /** The last attestation of an agent that failed. */
   failedRound(agentId: string): Promise<FailedRound | null>
   /** The group commit of counters. */
@@ -159,7 +164,18 @@ export function verifierStore(
 }
 
 /** How agents come in and change as a whole. */
-const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace'> => ({
+const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
+  move: (agentId, { from, to }, event) =>
+    db.transaction().execute(async (transaction) => {
+      const { numAffectedRows } =
+        await sql`update agents set enrolment = json_set(enrolment, '$.ip', ${to.ip}, '$.port', cast(${to.port} as integer))
+        where agent_id = ${agentId} and json_extract(enrolment, '$.ip') = ${from.ip} and json_extract(enrolment, '$.port') = ${from.port}`.execute(
+          transaction,
+        )
+      if (numAffectedRows !== 1n) return false
+      await history.add(transaction as never, [event])
+      return true
+    }),
   insert: (change) =>
     db.transaction().execute(async (transaction) => {
       const result = await transaction
@@ -180,7 +196,8 @@ const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierSto
       const { agent_id, ...row } = agentRow(change)
       const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
       if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
-      await transaction.deleteFrom('policy_uses').where('agent_id', '=', agentId).execute()
+      for (const table of ['policy_uses', 'authority_followers'] as const)
+        await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
       await putDependents(transaction, change)
       await dropOwnPolicies(transaction, agentId)
       await history.add(transaction as never, change.events ?? [])

@@ -5,7 +5,8 @@ import { KeylimeError } from '../../core/errors.ts'
 
 /**
  * Writes a whole file or nothing: a crash at any point leaves the old content or the new one, with exactly `mode`, whatever the umask. A link in its place
- * is replaced, not followed. What root replaces keeps its owner: a service whose file it was can read it still. @throws KeylimeError `file_failed` naming the file.
+ * is replaced, not followed. What root replaces keeps its owner, and what root makes in another user's directory is that
+ * user's: the service whose it is can go on. @throws KeylimeError `file_failed` naming the file.
  */
 export async function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<string>, mode: number): Promise<void> {
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
@@ -36,7 +37,24 @@ export async function replaceFileAtomic(file: string, data: string | Uint8Array,
 async function keepOwner(handle: fs.FileHandle, file: string): Promise<void> {
   if (process.geteuid?.() !== 0) return
   const before = await fs.lstat(file).catch(() => undefined)
-  if (before?.isFile() && (before.uid !== 0 || before.gid !== 0)) await handle.chown(before.uid, before.gid)
+  if (!before?.isFile()) return giveToOwner(handle, path.dirname(file))
+  if (before.uid !== 0 || before.gid !== 0) await handle.chown(before.uid, before.gid)
+}
+
+/** Makes a directory and those above it; with the owner of the one above when root makes it. @throws what the system says. */
+export async function makeDirectory(directory: string, mode: number): Promise<void> {
+  const first = await fs.mkdir(directory, { recursive: true, mode })
+  if (first === undefined || process.geteuid?.() !== 0) return
+  const { uid, gid } = await fs.stat(path.dirname(first))
+  if (uid === 0) return
+  for (let made = path.resolve(directory); made.length >= first.length; made = path.dirname(made)) await fs.chown(made, uid, gid)
+}
+
+/** A file that root made in a directory of another user, such as a service, becomes that user's; for all others nothing changes. */
+export async function giveToOwner(handle: fs.FileHandle, directory: string): Promise<void> {
+  if (process.geteuid?.() !== 0) return
+  const { uid, gid } = await fs.stat(directory)
+  if (uid !== 0) await handle.chown(uid, gid)
 }
 
 const LEFTOVER = /^\..+\.[0-9a-f]{12}\.tmp$/

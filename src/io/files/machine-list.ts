@@ -1,6 +1,7 @@
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { KeylimeError } from '../../core/errors.ts'
+import { cutText } from '../../core/verdict/bounded-text.ts'
 
 /** A machine of a list, and what the list says of it: values by column, a name that the caller knows or refuses. */
 export interface ListedMachine {
@@ -10,6 +11,7 @@ export interface ListedMachine {
 }
 
 const MAX_MACHINES = 100_000
+const MAX_WORDS = 200
 /** What a column may be called besides the name of an option. */
 const NAMES: Readonly<Record<string, string>> = { address: 'targethost', ip: 'targethost', host: 'targethost', id: 'uuid', agent: 'uuid' }
 const DEFAULT_COLUMNS = ['address', 'id']
@@ -32,7 +34,9 @@ function fromYaml(text: string, file: string): ListedMachine[] {
   try {
     document = parse(text, { maxAliasCount: 0 })
   } catch (cause) {
-    throw new KeylimeError('malformed', `${file} is not YAML: ${(cause as Error).message.split('\n')[0]}`, { cause })
+    throw new KeylimeError('malformed', `${file} is not YAML: ${cutText((cause as Error).message.split('\n')[0] ?? '', MAX_WORDS)}`, {
+      cause,
+    })
   }
   const list = yamlList.safeParse(document)
   if (!list.success)
@@ -44,7 +48,7 @@ function fromYaml(text: string, file: string): ListedMachine[] {
 }
 
 function fromCsv(text: string, file: string): ListedMachine[] {
-  const rows = rowsOf(text, file).filter(({ cells }) => !(cells.length === 1 && cells[0] === '') && !cells[0]?.startsWith('#'))
+  const rows = rowsOf(text, file).filter(({ cells, isRemark }) => !(cells.length === 1 && cells[0] === '') && !isRemark)
   const [first] = rows
   const named = first?.cells.some(
     (cell) => Object.hasOwn(NAMES, cell.toLowerCase()) || cell.toLowerCase() === 'uuid' || cell.toLowerCase() === 'targethost',
@@ -67,24 +71,27 @@ function nameOf(cell: string): string {
 interface Row {
   line: number
   cells: string[]
+  /** It begins with `#`, and not with a quote. */
+  isRemark: boolean
 }
 
 /** RFC 4180: cells in quotes may hold commas, lines, and quotes twice. */
 function rowsOf(text: string, file: string): Row[] {
   const rows: Row[] = []
   const pattern = /(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\r?\n|$)/y
-  let row: Row = { line: 1, cells: [] }
+  let row: Row = { line: 1, cells: [], isRemark: false }
   const content = text.replace(/^\ufeff/, '')
   for (let at = 0, line = 1; at <= content.length; ) {
     pattern.lastIndex = at
     const match = pattern.exec(content)
     if (!match) throw new KeylimeError('malformed', `line ${line} of ${file} is not CSV: a quote stands where none may be`)
+    if (row.cells.length === 0 && match[2]?.trimStart().startsWith('#')) row.isRemark = true
     row.cells.push((match[1]?.replaceAll('""', '"') ?? match[2] ?? '').trim())
     line += match[0].split('\n').length - 1
     at = pattern.lastIndex
     if (match[3] === ',') continue
     rows.push(row)
-    row = { line, cells: [] }
+    row = { line, cells: [], isRemark: false }
     if (match[3] === '') break
   }
   return rows

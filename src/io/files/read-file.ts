@@ -48,13 +48,13 @@ export const readTextSync = (file: string, options?: SyncReadOptions): string =>
 /** Why a file or directory cannot be read, as an error for the operator. What is a KeylimeError already stays what it is. */
 export function unreadable(file: string, cause: unknown, { option, what, code, hint }: SyncReadOptions = {}): KeylimeError {
   if (cause instanceof KeylimeError) return cause
-  const { code: reason = '', message } = cause as NodeJS.ErrnoException
-  const named = [what, file].filter(Boolean).join(' ')
-  const nextStep = HINTS[reason]?.(file) ?? hint
+  const { code: reason = '', message } = file === '' ? { code: '', message: 'its name is empty' } : (cause as NodeJS.ErrnoException)
+  const named = [what, file].filter(Boolean).join(' ') || 'a file'
+  const nextStep = file === '-' ? 'the standard input is /dev/stdin; a file of this name is ./-' : (HINTS[reason]?.(file) ?? hint)
   return new KeylimeError(
     code ?? (MISSING.has(reason) ? 'not_found' : 'file_failed'),
     `${option ? `${option}: ` : ''}cannot read ${named}: ${message}`,
-    { cause, ...(nextStep ? { hint: nextStep } : {}) },
+    { ...(file === '' ? {} : { cause }), ...(nextStep ? { hint: nextStep } : {}) },
   )
 }
 

@@ -30,6 +30,8 @@ export interface RevocationLists {
 
 const MAX_BYTES = 32 << 20
 const DAY_MS = 86_400_000
+/** Files of authorities that changed are read again within this time, or it is told that they cannot be used. */
+const AUTHORITIES_MS = 60_000
 const OPTION = 'trusted_client_crl'
 /** Of the authority before, while `keylime ca rotate` is not finished. */
 const LIST_BEFORE = 'cacrl-before.der'
@@ -43,15 +45,19 @@ interface Watched {
   lists: readonly AuthorityList[]
   /** When it was last told that it has ended. */
   toldMs: number
+  /** It is another one that cannot be used, and waits for the authorities to be read again. */
+  waits: { readonly stamp: string; readonly since: number } | null
 }
 
 /**
  * Revocation lists of files, read again when they change. Revoked stays revoked (decision 50): a list that is lost, faulty, or older than the one before is
- * told and changes nothing, one that has ended still counts. @throws KeylimeError `config_invalid` when at the start one is faulty, or missing although it must be there.
+ * told and changes nothing, one that has ended still counts. A list of an authority that is to be read yet, as in a rotation, is waited for in silence. @throws KeylimeError `config_invalid` when at the start one is faulty, or missing although it must be there.
  */
 export function openRevocationLists(options: RevocationListsOptions): RevocationLists {
   const { now, logger } = options
-  const watched = filesOf(options).map((place): Watched => ({ ...place, stamp: 'missing', lists: [], toldMs: Number.NEGATIVE_INFINITY }))
+  const watched = filesOf(options).map(
+    (place): Watched => ({ ...place, stamp: 'missing', lists: [], toldMs: Number.NEGATIVE_INFINITY, waits: null }),
+  )
   for (const file of watched) {
     try {
       file.stamp = stampOf(file.file)
@@ -63,6 +69,8 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
       })
     }
   }
+  const ofAuthorities = () => options.trusted.map(({ file }) => stampOf(file)).join('\n')
+  const readWith = ofAuthorities()
   let kept: readonly AuthorityList[] = []
   let all = watched.flatMap(({ lists }) => lists)
   return {
@@ -70,9 +78,9 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
       for (const file of watched) {
         tellAge(file, now(), logger)
         const stamp = stampOf(file.file)
-        if (stamp === file.stamp) continue
-        file.stamp = stamp
-        lookAgain(file, logger)
+        if (stamp === file.stamp || isWaiting(file, stamp, now())) continue
+        const waits = ofAuthorities() !== readWith ? { stamp, since: file.waits?.since ?? now() } : null
+        lookAgain(file, { stamp, waits, now: now(), logger })
         all = [...watched.flatMap(({ lists }) => lists), ...kept]
       }
       return all
@@ -80,7 +88,9 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
     countOn(before) {
       kept = before.filter((known) => !all.some((fresh) => isOfSame(fresh, known) && !isOlder(fresh, known)))
       all = [...all, ...kept]
-      for (const { authority, list } of kept)
+      const isTrusted = (known: AuthorityList) =>
+        watched.some(({ authorities }) => authorities.some(({ spki }) => spki.equals(known.authority.spki)))
+      for (const { authority, list } of kept.filter(isTrusted)) // nobody of another may call
         logger.error(`${OPTION}: no list of "${authority.subject}" is as new as the one before; what it said still counts`, {
           revoked: list.revoked.length,
         })
@@ -120,10 +130,18 @@ function parseOfBefore(file: Watched): readonly AuthorityList[] {
   }
 }
 
-function lookAgain(file: Watched, logger: Logger): void {
+interface Look {
+  readonly stamp: string
+  /** Set while the files of the authorities are others than those that are known. */
+  readonly waits: Watched['waits']
+  readonly now: number
+  readonly logger: Logger
+}
+
+function lookAgain(file: Watched, { stamp, waits, now, logger }: Look): void {
   const keeps = file.lists.length > 0 ? 'what it said before still counts' : 'nobody is known to be revoked'
   try {
-    if (file.stamp === 'missing') throw new KeylimeError('not_found', 'it is gone')
+    if (stamp === 'missing') throw new KeylimeError('not_found', 'it is gone')
     const lists = parse(file)
     if (lists.some((fresh) => file.lists.some((known) => isOlder(fresh, known))))
       throw new KeylimeError('conflict', 'it is older than the one before')
@@ -133,9 +151,17 @@ function lookAgain(file: Watched, logger: Logger): void {
       revoked: lists.reduce((sum, { list }) => sum + list.revoked.length, 0),
     })
   } catch (error) {
+    file.waits = waits
+    if (isWaiting(file, stamp, now)) return
     logger.error(`the revocation list ${file.file} cannot be used: ${causeChain(error).join(': ')}; ${keeps}`)
   }
+  file.stamp = stamp
+  file.waits = null
 }
+
+/** It is not read again and again meanwhile. */
+const isWaiting = ({ waits }: Watched, stamp: string, now: number): boolean =>
+  waits !== null && waits.stamp === stamp && now - waits.since < AUTHORITIES_MS
 
 const isOfSame = (one: AuthorityList, other: AuthorityList): boolean => one.authority.spki.equals(other.authority.spki)
 

@@ -1,5 +1,6 @@
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
+import { Problems } from '../../core/problems.ts'
 import { parseCertificateText, parseKeyText, requirePair } from './key-file.ts'
 import { readText } from './read-file.ts'
 
@@ -42,21 +43,39 @@ export async function loadTlsIdentity(request: TlsIdentityRequest): Promise<TlsI
   const resolve = (value: string, standard: string) => path.resolve(directory, value === 'default' || value === '' ? standard : value)
   const certFile = { file: resolve(request.cert, `${side}-cert.crt`), option: option('cert') }
   const keyFile = { file: resolve(request.key, `${side}-private.pem`), option: option('key'), password: request.keyPassword }
-  const cert = await readPem(certFile.file, certFile.option)
-  const key = await readPem(keyFile.file, keyFile.option)
-  requirePair({ ...certFile, x509: parseCertificateText(cert, certFile) }, { ...keyFile, key: parseKeyText(key, keyFile) })
+  const problems = new Problems()
+  const pair = await problems.wait(readPair(certFile, keyFile))
   const trustOption = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const files = request.trusted.map((item) => trustedFile(item, request, trustOption))
-  const trusted = await Promise.all(files.map(async (file) => ({ file, pem: await readTrusted(file, trustOption) })))
+  const read = async (item: string) => {
+    const file = trustedFile(item, request, trustOption)
+    return { file, pem: await readTrusted(file, trustOption) }
+  }
+  const trusted = (await Promise.all(request.trusted.map((item) => problems.wait(read(item))))).filter((file) => file !== undefined)
+  problems.refuse()
   return {
-    cert,
+    cert: pair!.cert,
     certFile: certFile.file,
-    key,
+    key: pair!.key,
     keyFile: keyFile.file,
     ca: trusted.map(({ pem }) => pem),
     trusted,
     ...(request.keyPassword === '' ? {} : { keyPassword: request.keyPassword }),
   }
+}
+
+interface NamedFile {
+  readonly file: string
+  readonly option: string
+}
+
+async function readPair(certFile: NamedFile, keyFile: NamedFile & { password: string }): Promise<{ cert: string; key: string }> {
+  const problems = new Problems()
+  const [cert, key] = await Promise.all([certFile, keyFile].map(({ file, option }) => problems.wait(readPem(file, option))))
+  const x509 = cert === undefined ? undefined : problems.take(() => parseCertificateText(cert, certFile))
+  const opened = key === undefined ? undefined : problems.take(() => parseKeyText(key, keyFile))
+  problems.refuse()
+  requirePair({ ...certFile, x509: x509! }, { ...keyFile, key: opened! })
+  return { cert: cert!, key: key! }
 }
 
 /** All files that an identity was read from. */

@@ -28,6 +28,8 @@ export interface AgentConnection {
    * opened with is asked once more with the one that counts now.
    */
   request(request: AgentRequest): Promise<RawAnswer>
+  /** The client certificate, PEM, that the open connection shows, or the next one will. */
+  shown(): string | undefined
   close(): void
 }
 
@@ -53,7 +55,8 @@ interface Pending {
 
 /** The verifier's only way to agents (decision 34): the seam behind which the transport can change. */
 export interface AgentClient {
-  connect(target: PinnedTarget): AgentConnection
+  /** @param context what this connection shows, in place of what all others do. */
+  connect(target: PinnedTarget, context?: ClientContext): AgentConnection
   close(): void
 }
 
@@ -67,7 +70,7 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
   }, SWEEP_MS)
   sweep.unref()
   return {
-    connect: (target) => connection(target, options, { pending, room }),
+    connect: (target, context = options.context) => connection(target, { ...options, context }, { pending, room }),
     close: () => clearInterval(sweep),
   }
 }
@@ -136,6 +139,7 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
       answered = 0
       return ask(asked)
     },
+    shown: () => shown,
     close: () => void client.destroy(),
   }
 }

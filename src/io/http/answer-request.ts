@@ -123,7 +123,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
   if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path }, routing))
   const { route, version, params } = routing.match
   const remoteAddress = ctx.socket.remoteAddress ?? ''
-  const refusal = refused(route, peer, options.isSecure) ?? tooOften(route, peer, remoteAddress, bounds.rates)
+  const refusal = refused(route, peer, { isSecure: options.isSecure, path }) ?? tooOften(route, peer, remoteAddress, bounds.rates)
   const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
   if (refusal) {
     const why = refusal.status === 403 ? (route.off ?? whyNot(peer)) : refusal.message
@@ -172,10 +172,10 @@ function tellRefusal(error: unknown, tell: (why: string) => void): void {
 }
 
 /** Before anything of the body is read. */
-function refused(route: Route, peer: Peer, isSecure: boolean): ApiReply | null {
+function refused(route: Route, peer: Peer, { isSecure, path }: { isSecure: boolean; path: string }): ApiReply | null {
   if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
-  if (!mayCall) return forbidden(`${route.method} ${route.path}`, peer)
+  if (!mayCall) return forbidden(`${route.method} ${cutText(path, MAX_MESSAGE)}`, peer)
   return route.off === undefined ? null : { status: 403, message: route.off }
 }
 

@@ -142,6 +142,10 @@ function serverCheck(name: string, ca: readonly string[]) {
   }
 }
 
+/** The same from what was read of files. */
+export const clientContext = ({ cert, key, keyPassword }: { cert: string; key: string; keyPassword?: string }): tls.SecureContext =>
+  secureContext({ cert, key, ...(keyPassword ? { passphrase: keyPassword } : {}) })
+
 /** A client certificate for many connections. @throws KeylimeError `tls_failed` when key and certificate do not fit. */
 export function secureContext(identity: { cert?: string; key?: string; passphrase?: string }): tls.SecureContext {
   try {

@@ -5,6 +5,7 @@ import { parseCertificate, parseCertificates } from '../../core/pki/certificate.
 import { judgeClient } from '../../core/pki/judge-client.ts'
 import { givesRoles } from '../../core/pki/roles.ts'
 import type { Certificate } from '../../core/pki/types.ts'
+import { Problems } from '../../core/problems.ts'
 import { openRevocationLists, type RevocationLists } from '../files/revocation-lists.ts'
 import { revocationListFiles, type TlsIdentity } from '../files/tls-identity.ts'
 import type { Logger } from '../log/logger.ts'
@@ -35,7 +36,12 @@ export interface ClientCheckOptions {
  * or ends. @throws KeylimeError `config_invalid` for certificates and lists that cannot be used.
  */
 export function openClientCheck(options: ClientCheckOptions): ClientCheck {
-  const trusted = options.trusted.map(({ file, pem }) => ({ file, certificates: certificatesOf(file, pem) }))
+  const problems = new Problems()
+  const trusted = options.trusted.map(({ file, pem }) => ({
+    file,
+    certificates: problems.take(() => certificatesOf(file, pem)) ?? [],
+  }))
+  problems.refuse()
   const authorities = trusted.flatMap(({ certificates }) => certificates)
   const ofLists = (options.listsOf ?? options.trusted).map(({ file, pem }) => ({ file, certificates: certificatesOf(file, pem) }))
   const lists = openRevocationLists({ trusted: ofLists, files: options.revocationLists, now: options.now, logger: options.logger })

@@ -61,6 +61,7 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
       taken = seen = stamp
       complaint = ''
     } catch (error) {
+      if (stampOf(duties.files()) !== stamp) return // somebody was still writing them: what stands still next counts
       const text = causeChain(error).join(': ')
       if (text !== complaint) logger.error(`certificates that changed cannot be taken, those before stay: ${text}`)
       complaint = text

@@ -1,13 +1,13 @@
 import path from 'node:path'
 import { agentOptions } from '../../config/agent.ts'
-import { type Config, loadConfig } from '../../config/load.ts'
+import { type Config, loadConfig, refuseProblems } from '../../config/load.ts'
 import { AGENT_API_VERSIONS, compareVersions } from '../../core/api/versions.ts'
-import { KeylimeError } from '../../core/errors.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
 import type { KeyKind } from '../../core/tpm/templates.ts'
 import { revocationListFiles } from '../../io/files/tls-identity.ts'
 import type { AkKind } from '../../io/tpm/ak.ts'
 import type { DeviceKeyOptions } from '../../io/tpm/iak-idevid.ts'
+import { type PushArguments, type PushSettings, pushProblems, pushSettings } from './push-settings.ts'
 
 type AgentConfig = Config<typeof agentOptions>
 type AgentValues = AgentConfig['values']
@@ -53,25 +53,6 @@ export interface AgentSettings {
   maxPayloadBody: number
 }
 
-export interface PushSettings {
-  /** https, perhaps with a path. */
-  verifierUrl: string
-  /** Of each request, without the time that its body takes. */
-  timeoutMs: number
-  /** Under which the registrar knows the machine; null unless the operator has said it: nobody calls a machine that listens nowhere. */
-  contact: { ip: string; port: number } | null
-}
-
-/** What a command line says in place of the configuration. */
-export interface PushArguments {
-  /** The program is the one that brings evidence, or was told to. */
-  push?: boolean
-  timeoutMs?: number
-}
-
-/** Verifiers answer within this time, and judge later (push-wire 1). */
-const PUSH_TIMEOUT_MS = 5000
-
 const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
   rsa: 'rsa2048',
   rsa2048: 'rsa2048',
@@ -87,17 +68,43 @@ const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
 
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
 export function loadAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): AgentSettings {
-  const config = loadConfig('agent', agentOptions, { env })
+  const { settings, problems } = readAgentSettings(env, given)
+  refuseProblems('agent', problems)
+  return settings
+}
+
+/** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
+export function readAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): { settings: AgentSettings; problems: string[] } {
+  const config = loadConfig('agent', agentOptions, { env, tolerant: true })
   const { values } = config
-  const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
-  checkTogether(values)
-  const push = pushOf(config, given)
+  const push = pushSettings(config, given)
   const { versions, warnings } = push
     ? apiVersions('registrar_api_versions', values.registrar_api_versions)
     : apiVersions('api_versions', values.api_versions)
+  const settings = settingsOf({ config, env, push }, { versions, warnings: [...config.warnings, ...warnings] })
+  return {
+    settings,
+    problems: [...config.problems, ...togetherProblems(values), ...passwordProblems(values), ...pushProblems(config, given)],
+  }
+}
+
+interface Versions {
+  readonly versions: string[]
+  readonly warnings: readonly string[]
+}
+
+interface Read {
+  readonly config: AgentConfig
+  readonly env: NodeJS.ProcessEnv
+  readonly push: PushSettings | null
+}
+
+function settingsOf({ config, env, push }: Read, { versions, warnings }: Versions): AgentSettings {
+  const { values } = config
+  const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
   return {
     values,
-    warnings: [...config.warnings, ...warnings],
+    warnings,
     env,
     runAsChosen: config.origin.run_as !== 'default',
     push,
@@ -105,44 +112,37 @@ export function loadAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments =
     keylimeDir,
     apiVersions: versions,
     ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
-    ownerAuth: authBytes(values.tpm_ownerpassword.reveal()),
+    ownerAuth: authBytes(values.tpm_ownerpassword.reveal()) ?? NO_AUTH,
     paths: pathsOf(values, keylimeDir),
     deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,
     maxPayloadBody: Math.max(2 << 20, 2 * sizeBytes(values.secure_size)),
   }
 }
 
-function checkTogether(values: AgentValues): void {
+function togetherProblems(values: AgentValues): string[] {
   const isRsa = values.tpm_encryption_alg.startsWith('rsa')
-  if (isRsa !== (values.tpm_signing_alg !== 'ecdsa'))
-    throw new KeylimeError(
-      'config_invalid',
-      `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg}`,
-      {
-        hint: 'rsassa and rsapss go with rsa, ecdsa with ecc',
-      },
-    )
-  if (!values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== '')
-    throw new KeylimeError('config_invalid', 'without TLS (enable_agent_mtls) anybody could send a payload with a script', {
-      hint: 'switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that',
-    })
+  const cannotSign = isRsa !== (values.tpm_signing_alg !== 'ecdsa')
+  const letsAnybodyRun = !values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== ''
+  return [
+    ...(cannotSign
+      ? [
+          `tpm_encryption_alg = ${values.tpm_encryption_alg} cannot sign with ${values.tpm_signing_alg} (rsassa and rsapss go with rsa, ecdsa with ecc)`,
+        ]
+      : []),
+    ...(letsAnybodyRun
+      ? [
+          'without TLS (enable_agent_mtls) anybody could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
+        ]
+      : []),
+  ]
 }
 
-function pushOf({ values, origin }: AgentConfig, { push, timeoutMs = PUSH_TIMEOUT_MS }: PushArguments): PushSettings | null {
-  const listensNowhere = values.mode === 'push' || (values.mode === 'default' && values.ip === '')
-  if (!push && !listensNowhere) {
-    if (values.ip !== '') return null
-    throw new KeylimeError('config_invalid', 'mode = pull, but no ip on which the agent listens', {
-      hint: 'set ip in agent.conf; or mode = push, and verifier_url, for a machine that nobody can reach',
-    })
-  }
-  if (values.verifier_url === '')
-    throw new KeylimeError('config_invalid', 'the agent listens nowhere, and no verifier_url says where it brings its evidence', {
-      hint: 'set verifier_url = "https://VERIFIER:8881" in agent.conf; or ip, for an agent that is asked',
-    })
-  const isChosen = origin.contact_ip !== 'default'
-  return { verifierUrl: values.verifier_url, timeoutMs, contact: isChosen ? { ip: values.contact_ip, port: values.contact_port } : null }
-}
+const PASSWORDS = ['tpm_ownerpassword', 'iak_password', 'idevid_password'] as const
+
+const passwordProblems = (values: AgentValues): string[] =>
+  PASSWORDS.filter((name) => authBytes(values[name].reveal()) === undefined).map(
+    (name) => `${name} begins with "hex:", and must go on with pairs of hexadecimal digits`,
+  )
 
 function apiVersions(option: string, wanted: readonly string[]): { versions: string[]; warnings: string[] } {
   const all = [...AGENT_API_VERSIONS]
@@ -193,18 +193,19 @@ function deviceKeysOf(values: AgentValues): AgentSettings['deviceKeys'] {
   const manual = { type: values.iak_idevid_asymmetric_alg, nameAlg: values.iak_idevid_name_alg }
   const template = values.iak_idevid_template === 'manual' ? manual : (TEMPLATES[values.iak_idevid_template] ?? TEMPLATES['H-1']!)
   return {
-    iak: { ...template, handle: values.iak_handle, auth: authBytes(values.iak_password.reveal()) },
-    idevid: { ...template, handle: values.idevid_handle, auth: authBytes(values.idevid_password.reveal()) },
+    iak: { ...template, handle: values.iak_handle, auth: authBytes(values.iak_password.reveal()) ?? NO_AUTH },
+    idevid: { ...template, handle: values.idevid_handle, auth: authBytes(values.idevid_password.reveal()) ?? NO_AUTH },
   }
 }
 
-function authBytes(text: string): Buffer {
+/** Undefined for digits that are none. */
+function authBytes(text: string): Buffer | undefined {
   if (!text.startsWith('hex:')) return Buffer.from(text)
   const digits = text.slice(4)
-  if (digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits))
-    throw new KeylimeError('config_invalid', 'a TPM password that begins with "hex:" must go on with pairs of hexadecimal digits')
-  return Buffer.from(digits, 'hex')
+  return digits.length % 2 !== 0 || /[^0-9a-fA-F]/.test(digits) ? undefined : Buffer.from(digits, 'hex')
 }
+
+const NO_AUTH = Buffer.alloc(0)
 
 const UNITS: Record<string, number> = { '': 1, k: 1 << 10, m: 1 << 20, g: 1 << 30 }
 

@@ -7,11 +7,12 @@ import { checkServerCertificate } from './identity/server-certificate.ts'
 import { accountOf, actionAccountOf } from './machine/privileges.ts'
 import { checkTrust } from './machine/trust.ts'
 
-/** `--check-config`: what the start would refuse, all but the TPM and the registrar, without a start. Nothing is made or changed. */
-export function checkAgent(settings: AgentSettings): Promise<Findings> {
+/** `--check-config`: what the start would refuse, all but the TPM and the registrar, without a start. Nothing is made or changed. @param problems of the files. */
+export function checkAgent(settings: AgentSettings, problems: readonly string[] = []): Promise<Findings> {
   const { values, paths, runAsChosen, namesServerCert: isNamed } = settings
   const password = values.server_key_password.reveal()
   return collectFindings(settings.warnings, [
+    (found) => void found.problems.push(...problems),
     (found) => checkTrust(settings, found),
     () =>
       settings.push === null &&

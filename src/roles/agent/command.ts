@@ -3,7 +3,7 @@ import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
-import { loadAgentSettings } from './agent-settings.ts'
+import { loadAgentSettings, readAgentSettings } from './agent-settings.ts'
 import { checkAgent } from './check-agent.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
@@ -57,10 +57,13 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)
-    const settings = argv.verifierUrl
-      ? loadAgentSettings({ ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl }, { push: true })
-      : loadAgentSettings(env)
-    if (argv.checkConfig) return showCheck('agent', await checkAgent(settings))
+    const given = argv.verifierUrl ? { push: true } : {}
+    const chosen = argv.verifierUrl ? { ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl } : env
+    if (argv.checkConfig) {
+      const { settings, problems } = readAgentSettings(chosen, given)
+      return showCheck('agent', await checkAgent(settings, problems))
+    }
+    const settings = loadAgentSettings(chosen, given)
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

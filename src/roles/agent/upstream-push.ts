@@ -1,7 +1,8 @@
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { printOwn } from '../../io/terminal/print.ts'
-import { loadAgentSettings, type PushArguments } from './agent-settings.ts'
+import { loadAgentSettings } from './agent-settings.ts'
+import type { PushArguments } from './push-settings.ts'
 import { startAgent } from './start.ts'
 import { logLevel } from './upstream.ts'
 

@@ -1,3 +1,4 @@
+import { nearestOption } from '../../core/cli/nearest-option.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { noteLine, printOwn } from '../../io/terminal/print.ts'
@@ -19,6 +20,8 @@ export async function runUpstream(args: string[]): Promise<number> {
     if (wantsHelp) printOwn(USAGE)
     else {
       noteLine(`error: unexpected argument '${args[0]}' found`)
+      const meant = nearestOption(args.find((arg) => arg !== '-h' && arg !== '--help') ?? '', ['--help'])
+      if (meant) noteLine(`hint: ${meant}`)
       printOwn(`\n${USAGE}`, process.stderr)
     }
     return wantsHelp ? 0 : 2

@@ -10,6 +10,7 @@ import type { OpenedCa } from './open-ca.ts'
 export function checkCa({ directory, config, now }: OpenedCa): Promise<Findings> {
   const { values } = config
   return collectFindings(config.warnings, [
+    (found) => void found.problems.push(...config.problems),
     () => requireWholeAuthority(directory),
     async (found) => void found.warnings.push(...(await endingCertificates(directory, now()))),
     (found) => (values.listen_tls_port === 0 ? undefined : checkListenerTls(config, now, found)),

@@ -5,12 +5,15 @@ import { changePassword } from '../../authority/change-password.ts'
 import { createCertificate } from '../../authority/create-certificate.ts'
 import { importKey, initAuthority } from '../../authority/init-authority.ts'
 import { issueOperator, type OperatorRequest } from '../../authority/issue-operator.ts'
-import { listCertificates, showCertificate } from '../../authority/list-certificates.ts'
+import { unknownSerials } from '../../authority/issued-certificates.ts'
+import { listAllCertificates, showCertificate } from '../../authority/list-certificates.ts'
 import { withAuthority } from '../../authority/open-authority.ts'
 import { reissueAuthority } from '../../authority/reissue-authority.ts'
+import { revokedSerialsOf } from '../../authority/revocation-list.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
+import { unknownSerialsText } from '../../authority/revoked-words.ts'
 import { keylimeDirectory } from '../../config/files.ts'
-import { type CommandWords, refuseWithoutEffect } from '../../core/cli/without-effect.ts'
+import { refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts'
 import { ROLES, type Role } from '../../core/pki/roles.ts'
@@ -19,9 +22,10 @@ import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkCa } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
-import { operatorOutcome } from './operator-outcome.ts'
+import { operatorOutcome, revokedOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 import { rotate } from './rotate.ts'
+import { CA_WORDS, hideOthers, WORDS, wordAsked, wordLines } from './words.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -40,6 +44,8 @@ interface Arguments {
   replace?: boolean | undefined
   yes?: boolean | undefined
   finish?: boolean | undefined
+  'leave-behind'?: boolean | undefined
+  verifier?: string[] | undefined
   json?: boolean | undefined
   'password-file'?: string | undefined
   'new-password-file'?: string | undefined
@@ -56,15 +62,17 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 /** `keylime ca`. */
 export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
-      .usage('The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca ACTION [options]')
+    hideOthers(wordAsked(process.argv.slice(3)), yargs)
+      .usage(
+        `The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca WORD [options]\n\n${wordLines(wordAsked(process.argv.slice(3)))}`,
+      )
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
-      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke it and publish the list')
+      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke all that web1 has had, and publish the list')
       .example('keylime ca operator alice', 'a certificate for a second operator, in a package for him')
       .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'and taken away again')
       .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
-      .positional('action', { type: 'string', describe: `One of: ${WORDS.join(' ')}`, default: undefined })
+      .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
       .positional('subject', { type: 'string', describe: 'The name, as with -n' })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .option(
@@ -92,13 +100,20 @@ export const command = {
         type: 'boolean',
         describe: 'init: destroy the authority that is there; rotate --finish: although certificates of the one before are in use',
       })
-      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before' })
+      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before, when all machines have followed' })
+      .option('leave-behind', { type: 'boolean', describe: 'rotate --finish: although machines have not followed' })
+      .option('verifier', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'rotate --finish: HOST[:PORT] of who knows which machines have followed; default: of verifier.conf',
+      })
       .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     if (argv['check-config']) {
-      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'] }, process.env)
+      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'], tolerant: true }, process.env)
       return showCheck('ca', await checkCa(ca))
     }
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
@@ -160,15 +175,13 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
 
   async revoke(ca, argv) {
     const which = argv.serial === undefined ? { name: nameOf(argv) } : { serial: serialOf(argv.serial) }
-    const { serial, isNew } = await revokeCertificate(await ca.access(), which, (argv.reason ?? 'unspecified') as RevocationReason)
-    return {
-      lines: [`certificate ${serial} ${isNew ? 'revoked' : 'was revoked before'}; the revocation list is published in ${ca.directory}`],
-      json: { serial: serial.toString(), new: isNew },
-    }
+    return revokedOutcome(ca, await revokeCertificate(await ca.access(), which, (argv.reason ?? 'unspecified') as RevocationReason))
   },
 
   async list(ca) {
-    const states = await listCertificates(ca.directory, ca.now())
+    const states = await listAllCertificates(ca.directory, ca.now())
+    const unknown = unknownSerialsText(await unknownSerials(ca.directory, await revokedSerialsOf(ca.directory)))
+    if (unknown) noteLine(`warning: ${unknown}`)
     return { lines: certificateTable(states, ca.now()), json: states.map(certificateJson) }
   },
 
@@ -219,30 +232,8 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   },
 }
 
-const CA_WORDS: CommandWords = {
-  program: 'keylime ca',
-  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'subject'],
-  used: {
-    init: ['yes'],
-    create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
-    operator: ['name', 'days', 'csr', 'replace'],
-    reissue: [],
-    rotate: ['finish', 'yes'],
-    pkg: ['name', 'insecure'],
-    revoke: ['name', 'serial', 'reason'],
-    list: [],
-    show: ['name'],
-    crl: [],
-    'import-priv': ['serial', 'file'],
-    passwd: ['new-password-file'],
-    listen: ['name'],
-  },
-}
-
 const namesGiven = (argv: Arguments): string[] =>
   Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false ? [] : [name]))
-
-const WORDS = [...Object.keys(ACTIONS), 'listen']
 
 /** A service: runs until it is told to stop. */
 async function listen(argv: Arguments): Promise<number> {

@@ -18,6 +18,7 @@ export interface OpenedCa {
   /** What refuses that machines get certificates of an authority of TLS. */
   readonly tlsUse: TlsUse
   now(): number
+  readonly env: Environment
   /** Gets the password, asking if it must. @param isNew the password is being chosen. */
   access(isNew?: boolean): Promise<CaAccess>
   /** Has a service of this authority find its new password, where it keeps the one before. */
@@ -26,9 +27,16 @@ export interface OpenedCa {
   newPassword(file: string | undefined): Promise<string>
 }
 
+export interface CaRequest {
+  readonly directory: string | undefined
+  readonly passwordFile: string | undefined
+  /** For a check: values that cannot be used count as their defaults, and are told in `config.problems`. */
+  readonly tolerant?: boolean
+}
+
 /** Loads ca.conf and finds the directory; the password is fetched only by the commands that need it. */
-export function openCa(request: { directory: string | undefined; passwordFile: string | undefined }, env: Environment): OpenedCa {
-  const config = loadConfig('ca', caOptions, { env })
+export function openCa(request: CaRequest, env: Environment): OpenedCa {
+  const config = loadConfig('ca', caOptions, { env, tolerant: request.tolerant === true })
   const { values, keylimeDir } = config
   const directory = request.directory ? path.resolve(request.directory) : path.join(keylimeDir, 'ca')
   const now = () => systemClock.now()
@@ -44,6 +52,7 @@ export function openCa(request: { directory: string | undefined; passwordFile: s
     config,
     tlsUse: { keylimeDir, trusted: [], now: now() },
     now,
+    env,
     async access(isNew = false) {
       const shared = { directory, settings: caSettings(values), now }
       const given = await givenCaPassword(sources)

@@ -12,17 +12,21 @@ const day = (time: number) => new Date(time).toISOString().slice(0, 10)
 /** `keylime ca list`: one line a certificate. */
 export function certificateTable(states: readonly CertificateState[], now: number): string[] {
   if (states.length === 0) return ['no certificate has been issued; make one with `keylime ca create -n NAME`']
-  const rows = states.map(({ name, certificate, state, revocation }) => [
+  const rows = states.map(({ name, certificate, state, revocation, isLast }) => [
     name,
     certificate.serial.toString(),
     roleOf(certificate) ?? '',
-    state,
+    stateText({ state, isLast }),
     day(certificate.notBefore),
     day(certificate.notAfter),
     revocation ? `${relativeTime(revocation.date, now)}${revocation.reason ? `, ${revocation.reason}` : ''}` : '',
   ])
   return alignColumns([['NAME', 'SERIAL', 'ROLE', 'STATE', 'FROM', 'TO', 'REVOKED'], ...rows])
 }
+
+/** Of several with one name the last counts; an earlier one is good until its end all the same, unless it was revoked. */
+const stateText = ({ state, isLast }: Pick<CertificateState, 'state' | 'isLast'>): string =>
+  state === 'valid' && !isLast ? 'valid, earlier' : state
 
 /** `keylime ca show`. */
 export function certificateDetails({ name, certificate, state, revocation }: CertificateState): string[] {
@@ -46,7 +50,7 @@ export function certificateDetails({ name, certificate, state, revocation }: Cer
 }
 
 /** One certificate for `--json`. */
-export function certificateJson({ name, certificate, state, revocation }: CertificateState): Record<string, unknown> {
+export function certificateJson({ name, certificate, state, revocation, isLast }: CertificateState): Record<string, unknown> {
   return {
     name,
     serial: certificate.serial.toString(),
@@ -54,6 +58,7 @@ export function certificateJson({ name, certificate, state, revocation }: Certif
     role: roleOf(certificate) ?? null,
     public_key_sha256: publicKeyHash(certificate),
     state,
+    last: isLast,
     not_before: new Date(certificate.notBefore).toISOString(),
     not_after: new Date(certificate.notAfter).toISOString(),
     host_names: hostNamesOf(certificate),

@@ -3,19 +3,33 @@ import { readAuthorities } from '../../authority/authority-files.ts'
 import { BACKDATE_MS } from '../../authority/issue-certificate.ts'
 import { finishRotation, rotateAuthority } from '../../authority/rotate-authority.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import type { Certificate } from '../../core/pki/types.ts'
+import { requireFollowed } from './followers.ts'
 import type { OpenedCa } from './open-ca.ts'
 
+export interface RotateOptions {
+  readonly finish?: boolean | undefined
+  /** Although certificates of the one before are in use, and machines have not followed. */
+  readonly yes?: boolean | undefined
+  /** Although machines have not followed. */
+  readonly 'leave-behind'?: boolean | undefined
+  /** Verifiers that are asked which machines have followed; default: that of verifier.conf. */
+  readonly verifier?: readonly string[] | undefined
+}
+
 /** `keylime ca rotate`, and `--finish`. */
-export async function rotate(ca: OpenedCa, { finish, yes }: { finish?: boolean | undefined; yes?: boolean | undefined }) {
+export async function rotate(ca: OpenedCa, { finish, yes, verifier, ...more }: RotateOptions) {
   const access = await ca.access()
-  if (finish && !yes && isOfServices(ca)) await refuseTooSoon(ca)
+  for (const name of ['leave-behind', 'verifier'] as const)
+    if (!finish && { ...more, verifier }[name]) throw new KeylimeError('usage', `--${name} is for rotate --finish`)
+  if (finish && !yes && !more['leave-behind']) await requireReady(ca, verifier ?? [])
   const { authority, before } = finish ? await finishRotation(access, { force: Boolean(yes) }) : await rotateAuthority(access)
   const until = new Date(authority.notAfter).toISOString()
   const lines = finish
     ? [
         `the previous authority${before ? `, "${before.subject}",` : ''} no longer counts in ${ca.directory}: only "${authority.subject}" does, until ${until.slice(0, 10)}`,
         isOfServices(ca)
-          ? 'verifier and registrar take it by themselves, and so do agents that have followed; copy cacert.crt to whoever else has both'
+          ? 'verifier and registrar take it by themselves, and so do agents that have followed; one that was off is told when it answers again; copy cacert.crt to whoever else has both'
           : 'machines that were given both believe certificates of the previous one until their next payload',
       ]
     : [
@@ -36,17 +50,21 @@ export async function rotate(ca: OpenedCa, { finish, yes }: { finish?: boolean |
 const endOf = (time: number, now: number) =>
   time < now ? 'it ended; agents that have not followed need a visit' : `${new Date(time).toISOString().slice(0, 10)}, or --finish`
 
-/** Each service looks at its files every 10 s, takes what stands still, and hands it to each agent after its next good round. */
-const HANDED_OUT_MS = 60_000
-
-/** Agents that were not given the next authority refuse the verifier after the end, fail for it, and are revoked. */
-async function refuseTooSoon(ca: OpenedCa): Promise<void> {
+async function requireReady(ca: OpenedCa, verifiers: readonly string[]): Promise<void> {
   const [next, before] = await readAuthorities(ca.directory)
-  if (!next || !before) return
-  const seconds = Math.ceil((next.notBefore + BACKDATE_MS + HANDED_OUT_MS - ca.now()) / 1000)
+  if (!next || !before) return // what there is to finish has been finished halfway
+  if (ca.directory === path.join(ca.config.keylimeDir, 'cv_ca')) return requireFollowed(ca, { next, verifiers })
+  if (isOfServices(ca)) refuseTooSoon(next, ca.now())
+}
+
+/** The registrar looks at its files every 10 s, and takes what stands still. */
+const TAKEN_MS = 30_000
+
+function refuseTooSoon(next: Certificate, now: number): void {
+  const seconds = Math.ceil((next.notBefore + BACKDATE_MS + TAKEN_MS - now) / 1000)
   if (seconds <= 0) return
-  throw new KeylimeError('refused', 'the next authority was made less than a minute ago: verifier and agents have not all taken it', {
-    hint: `wait ${seconds} s, and until \`keylime tenant list\` shows no machine that is unreachable; or add --yes: machines that do not know it fail then`,
+  throw new KeylimeError('refused', 'the next authority was made less than half a minute ago: the registrar may not have taken it', {
+    hint: `wait ${seconds} s, or add --yes`,
   })
 }
 

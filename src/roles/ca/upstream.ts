@@ -5,7 +5,7 @@ import { importKey, initAuthority } from '../../authority/init-authority.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { loadPythonLogging } from '../../config/python-logging.ts'
-import { type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../core/cli/argparse.ts'
+import { type ArgumentSpec, errorLines, type ParsedArguments, parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
 import { noteLine, printOwn } from '../../io/terminal/print.ts'
@@ -34,7 +34,7 @@ export async function runUpstream(args: string[]): Promise<number> {
   const error = result.kind === 'error' ? result.message : syntaxError(result.parsed)
   if (error !== undefined || result.kind === 'error') {
     printOwn(usageText(PROGRAM, ARGUMENTS), process.stderr)
-    noteLine(`${PROGRAM}: error: ${error}`)
+    for (const line of errorLines(PROGRAM, error ?? '', result.kind === 'error' ? result.hint : undefined)) noteLine(line)
     return 2
   }
   const log = pythonLogger('keylime.ca-util', loadPythonLogging(process.env))

@@ -6,10 +6,11 @@ import { databaseFile } from '../../io/db/open-database.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
 import { checkTlsFiles } from './tls-identity.ts'
 
-/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. */
-export function checkRegistrar(settings: RegistrarSettings): Promise<Findings> {
+/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
+export function checkRegistrar(settings: RegistrarSettings, problems: readonly string[] = []): Promise<Findings> {
   const { values, keylimeDir } = settings
   return collectFindings(settings.warnings, [
+    (found) => void found.problems.push(...problems),
     async (found) => {
       const directory = await checkTlsDirectory({ role: 'registrar', keylimeDir, tlsDir: values.tls_dir })
       if (directory !== null) await checkTlsFiles(settings, directory, found)

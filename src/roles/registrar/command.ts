@@ -2,9 +2,10 @@ import type { Argv } from 'yargs'
 import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkRegistrar } from './check-registrar.ts'
-import { loadRegistrarSettings } from './registrar-settings.ts'
+import { loadRegistrarSettings, readRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
 
 interface Arguments {
@@ -30,9 +31,13 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'registrar', argv.config)
+    if (argv.checkConfig) {
+      const { settings, problems } = readRegistrarSettings(env)
+      return showCheck('registrar', await checkRegistrar(settings, problems))
+    }
     const settings = loadRegistrarSettings(env)
-    if (argv.checkConfig) return showCheck('registrar', await checkRegistrar(settings))
     const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
+    tellForeignDirectory(settings.keylimeDir, logger)
     return runService(logger, () => startRegistrar(settings, logger))
   },
 }

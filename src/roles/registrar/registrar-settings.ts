@@ -1,6 +1,6 @@
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
-import { loadConfig } from '../../config/load.ts'
+import { loadConfig, refuseProblems } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { tenantOptions } from '../../config/tenant.ts'
@@ -17,16 +17,24 @@ export interface RegistrarSettings {
   readonly warnings: readonly string[]
 }
 
-/** Reads registrar.conf, ca.conf and tenant.conf. @throws KeylimeError `config_invalid` with all values of a file that cannot be used. */
+/** Reads registrar.conf, ca.conf and tenant.conf. @throws KeylimeError `config_invalid` with all values that cannot be used. */
 export function loadRegistrarSettings(env: Environment): RegistrarSettings {
-  const { values, keylimeDir, warnings } = loadConfig('registrar', registrarOptions, { env })
-  const { values: ca, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
-  const { values: tenant, warnings: tenantWarnings } = loadConfig('tenant', tenantOptions, { env })
-  return {
-    values,
-    ca: { settings: caSettings(ca), password: ca.password.reveal() },
-    makerStore: tenant.tpm_cert_store,
-    keylimeDir,
-    warnings: [...new Set([...warnings, ...caWarnings, ...tenantWarnings])],
+  const { settings, problems } = readRegistrarSettings(env)
+  refuseProblems('registrar', problems)
+  return settings
+}
+
+/** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
+export function readRegistrarSettings(env: Environment): { settings: RegistrarSettings; problems: string[] } {
+  const own = loadConfig('registrar', registrarOptions, { env, tolerant: true })
+  const ca = loadConfig('ca', caOptions, { env, tolerant: true })
+  const tenant = loadConfig('tenant', tenantOptions, { env, tolerant: true })
+  const settings = {
+    values: own.values,
+    ca: { settings: caSettings(ca.values), password: ca.values.password.reveal() },
+    makerStore: tenant.values.tpm_cert_store,
+    keylimeDir: own.keylimeDir,
+    warnings: [...new Set([own, ca, tenant].flatMap(({ warnings }) => warnings))],
   }
+  return { settings, problems: [own, ca, tenant].flatMap(({ problems }) => problems) }
 }

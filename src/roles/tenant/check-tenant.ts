@@ -10,7 +10,7 @@ import { clientIdentity } from './tenant-context.ts'
 import type { TenantSettings } from './tenant-settings.ts'
 
 /** `--check-config`: what a command would refuse, without one. What the verifier's first start makes may be missing still: that is a warning. */
-export async function checkTenant(settings: TenantSettings): Promise<Findings> {
+export async function checkTenant(settings: TenantSettings, problems: readonly string[] = []): Promise<Findings> {
   const { config, keylimeDir } = settings
   const made = path.join(keylimeDir, 'cv_ca')
   const isEarly = config.tls_dir === 'default' && !fs.existsSync(made)
@@ -25,6 +25,7 @@ export async function checkTenant(settings: TenantSettings): Promise<Findings> {
     ...unusable,
   ]
   return collectFindings(known, [
+    (found) => void found.problems.push(...problems),
     async (found) => {
       if (!isEarly) checkDates(identityDates(await clientIdentity(settings), 'client', systemClock.now()), found)
     },

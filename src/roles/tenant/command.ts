@@ -14,6 +14,7 @@ import { filterOf, fleetOf, machineOf } from './faces/machines-of-command.ts'
 import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
+import { wordLines } from './faces/words.ts'
 import { isFleetWord } from './fleet/selection.ts'
 import type { HistoryAsked } from './history/show-history.ts'
 import { listExitCode, machineCsv } from './list/render-machines.ts'
@@ -23,7 +24,7 @@ import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { notEnrolled } from './services/not-enrolled.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
-import { loadTenantSettings } from './tenant-settings.ts'
+import { loadTenantSettings, readTenantSettings } from './tenant-settings.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {
@@ -42,10 +43,10 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 /** `keylime tenant`. */
 export const command = {
   builder: (given: Argv): Argv<Arguments> =>
-    onlyOptionsOf(process.argv.slice(2), given)
+    onlyOptionsOf(wordAsked(), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
       .usage(
-        'Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant [add|status|delete|…] [options]',
+        `Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant WORD [options]\n\n${wordLines(wordAsked())}`,
       )
       .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
       .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
@@ -55,7 +56,7 @@ export const command = {
       .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
       .example('keylime tenant explain -u d432 --patch change.json', 'why it failed, and the smallest change that would accept it')
       .positional('ids', { type: 'string', array: true, describe: 'Ids of agents, as with -u; rename takes the old and the new one' })
-      .positional('action', { type: 'string', describe: `One of: ${COMMANDS.join(' ')}`, default: undefined })
+      .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'name', 'agent-api-version', 'push-model'], 'Which agent:')
       .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't', array: true }))
@@ -150,7 +151,8 @@ export const command = {
   async run(argv: Arguments): Promise<number> {
     if (argv['check-config']) {
       const { checkTenant } = await import('./check-tenant.ts')
-      return showCheck('tenant', await checkTenant(loadTenantSettings(process.env)))
+      const { settings, problems } = readTenantSettings(process.env)
+      return showCheck('tenant', await checkTenant(settings, problems))
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))
@@ -182,10 +184,13 @@ export const command = {
 }
 
 /** With `add --help`, what `add` takes: the rest of the options is of other words. */
-function onlyOptionsOf(args: readonly string[], yargs: Argv): Argv {
-  const word = args.map((arg) => tenantCommand(arg)).find((found) => found !== undefined)
-  return word ? hideOthers(word, yargs) : yargs
-}
+const onlyOptionsOf = (word: TenantCommand | undefined, yargs: Argv): Argv => (word ? hideOthers(word, yargs) : yargs)
+
+const wordAsked = (): TenantCommand | undefined =>
+  process.argv
+    .slice(2)
+    .map((arg) => tenantCommand(arg))
+    .find((found) => found !== undefined)
 
 function commandOf(argv: Arguments): TenantCommand {
   const word = argv.action ?? argv.command ?? 'add'

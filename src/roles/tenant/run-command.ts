@@ -94,7 +94,8 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
   return { type: 'done', agentId, summary: known ? `agent ${agentId} is no longer attested` : `the verifier did not have agent ${agentId}` }
 }
 
-function enrolled({ agentId, attested, delivered }: Enrolled): TenantResult {
+function enrolled({ agentId, attested, delivered, unchanged }: Enrolled): TenantResult {
+  if (unchanged) return { type: 'done', agentId, summary: `agent ${agentId} stays as it is: the update names nothing that would change` }
   const proof = delivered ? ', and its payload is delivered' : ''
   return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(attested)}${proof}` }
 }

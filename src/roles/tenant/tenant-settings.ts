@@ -1,6 +1,6 @@
 import { caOptions } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
-import { loadConfig } from '../../config/load.ts'
+import { loadConfig, refuseProblems } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 
@@ -16,17 +16,24 @@ export interface TenantSettings {
   isConfigured(option: keyof typeof tenantOptions): boolean
 }
 
-/** Reads tenant.conf and ca.conf. @throws KeylimeError `config_invalid` with all values of a file that cannot be used. */
+/** Reads tenant.conf and ca.conf. @throws KeylimeError `config_invalid` with all values that cannot be used. */
 export function loadTenantSettings(env: Environment): TenantSettings {
-  const { values: config, warnings: tenantWarnings, keylimeDir, origin } = loadConfig('tenant', tenantOptions, { env })
-  const { values: caConfig, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
-  const warnings = [...new Set([...tenantWarnings, ...caWarnings])]
-  return {
-    config,
-    caConfig,
-    keylimeDir,
+  const { settings, problems } = readTenantSettings(env)
+  refuseProblems('tenant', problems)
+  return settings
+}
+
+/** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
+export function readTenantSettings(env: Environment): { settings: TenantSettings; problems: string[] } {
+  const own = loadConfig('tenant', tenantOptions, { env, tolerant: true })
+  const ca = loadConfig('ca', caOptions, { env, tolerant: true })
+  const settings: TenantSettings = {
+    config: own.values,
+    caConfig: ca.values,
+    keylimeDir: own.keylimeDir,
     env,
-    warnings,
-    isConfigured: (option) => origin[option] !== 'default',
+    warnings: [...new Set([...own.warnings, ...ca.warnings])],
+    isConfigured: (option) => own.origin[option] !== 'default',
   }
+  return { settings, problems: [...own.problems, ...ca.problems] }
 }

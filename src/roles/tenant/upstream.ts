@@ -1,5 +1,5 @@
 import { loadPythonLogging } from '../../config/python-logging.ts'
-import { parseArguments, usageText } from '../../core/cli/argparse.ts'
+import { errorLines, parseArguments, usageText } from '../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError, type KeylimeError } from '../../core/errors.ts'
 import { type PythonLogger, pythonLogger } from '../../io/log/python-logger.ts'
 import { noteLine, printLines, printOwn } from '../../io/terminal/print.ts'
@@ -23,7 +23,7 @@ export async function runUpstream(args: string[]): Promise<number> {
   const error = result.kind === 'error' ? result.message : combinationError(result.parsed)
   if (error !== undefined || result.kind === 'error') {
     printOwn(usageText(PROGRAM, UPSTREAM_ARGUMENTS), process.stderr)
-    noteLine(`${PROGRAM}: error: ${error}`)
+    for (const line of errorLines(PROGRAM, error ?? '', result.kind === 'error' ? result.hint : undefined)) noteLine(line)
     return 2
   }
   const log = pythonLogger('keylime.tenant', loadPythonLogging(process.env))

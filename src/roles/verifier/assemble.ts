@@ -1,33 +1,38 @@
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
-import type { Rate } from '../../core/concurrency/rate-limiter.ts'
+import type { Rate, RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import { type FollowerStore, followerStore } from '../../io/db/follower-store.ts'
 import { historyStore } from '../../io/db/history-store.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import { createAgentOpener } from './agents/agent-opener.ts'
+import { registrarAt } from './addresses/ask-registrar.ts'
+import { createFollowAddress, type FollowAddress } from './addresses/follow-address.ts'
+import { type AgentOpener, createAgentOpener } from './agents/agent-opener.ts'
 import { createAgentTable } from './agents/agent-table.ts'
 import type { ManagedAgent } from './agents/managed-agent.ts'
 import { createProgressWriter, type ProgressWriter } from './agents/progress-writer.ts'
 import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
+import type { AuthorityHolder } from './authorities/authorities.ts'
+import { createFollowers, type Followers } from './authorities/followers.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { postV } from './release/carry-v.ts'
-import { type AuthorityHolder, introduceAuthority } from './revocation/introduce-authority.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
 import { createAttestationLoop, type LoopOptions } from './rounds/attestation-loop.ts'
-import { createAttestationRound } from './rounds/attestation-round.ts'
+import { type AttestationRound, createAttestationRound } from './rounds/attestation-round.ts'
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
@@ -46,6 +51,10 @@ export interface Opened {
   notifierKey: NotifierKey
   /** What agents are told of the authorities that count. */
   authorities: AuthorityHolder
+  /** The verifier as a client of the registrar: what counts now. */
+  client(): TlsIdentity
+  /** How often the registrar is asked for addresses. */
+  askAddresses: RateLimit
   logger: Logger
 }
 
@@ -86,8 +95,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     events,
   })
-  const introduce = introducer(values, opened.notifierKey.certificate, opened)
-  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, judging, logger, introduce })
+  const followers = followerStore(database)
+  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, opener, followers })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
@@ -97,6 +106,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     revocations,
     history,
     notifier,
+    authorities: opened.authorities,
+    followers,
     policyStore: policies,
     policies: book,
     judging,
@@ -123,34 +134,27 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     logger,
   })
 
-function introducer(values: VerifierValues, certificate: string, { authorities, logger }: Opened): LoopOptions['introduce'] {
-  const later = (agent: ManagedAgent, what: string) => (error: unknown) => {
+function introducer(values: VerifierValues, followers: Followers, { notifierKey, logger }: Opened): LoopOptions['introduce'] {
+  const { certificate } = notifierKey
+  const later = (agent: ManagedAgent, what: string) => (error: unknown) =>
     logger.debug(`agent ${agent.enrolment.agentId} was not told of ${what} yet: ${causeChain(error).join(': ')}`)
-    return false
-  }
   return async function introduce(agent) {
-    const { current } = authorities
-    if (current && agent.knowsAuthorities !== current) {
-      const isTold = await introduceAuthority(agent, current).catch(later(agent, 'the authorities'))
-      if (isTold) agent.knowsAuthorities = current
-    }
+    await followers.heed(agent).catch(later(agent, 'the authorities'))
     if (agent.introduced || !values.enabled_revocation_notifications.includes('agent')) return
     await introduceNotifier(agent, certificate).catch(later(agent, 'the notifier key'))
   }
 }
 
-interface AttestationParts {
+interface AttestationParts extends Opened {
   store: VerifierStore
   notifier: RevocationNotifier
-  judging: Judging
-  events: Events
-  mark: MarkKeeper
-  logger: Logger
-  introduce: LoopOptions['introduce']
+  opener: AgentOpener
+  followers: FollowerStore
 }
 
 /** What asks, judges, and turns verdicts into state. */
-function attestation(values: VerifierValues, { store, notifier, judging, events, mark, logger, introduce }: AttestationParts) {
+function attestation(values: VerifierValues, parts: AttestationParts) {
+  const { store, notifier, judging, events, mark, logger } = parts
   const shared = { clock: systemClock, logger, timing: timingOf(values) }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
@@ -169,6 +173,8 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
     maxEvidenceBytes: values.evidence_max_size,
     maxQuoteBytes: values.max_quote_size,
   })
+  const followers = createFollowers({ ...shared, authorities: parts.authorities, store: parts.followers, opener: parts.opener, round })
+  const followAddress = addressFollower(values, parts, round)
   return {
     progress,
     keeper,
@@ -178,11 +184,23 @@ function attestation(values: VerifierValues, { store, notifier, judging, events,
       round,
       applyVerdict,
       carryV: postV,
-      introduce,
+      seeTo: async (agent, result) => followAddress(agent, await followers.seeTo(agent, result)),
+      introduce: introducer(values, followers, parts),
       recorded: () => mark.record().then(events.flush),
     }),
   }
 }
+
+function addressFollower(values: VerifierValues, parts: AttestationParts, round: AttestationRound): FollowAddress {
+  if (!values.follow_address) return async (_agent, result) => result
+  const { store, opener, events, client, askAddresses: rate, logger } = parts
+  const timeoutSeconds = Math.min(values.request_timeout, MAX_REGISTRAR_SECONDS)
+  const ask = registrarAt({ host: values.registrar_ip, port: values.registrar_port, timeoutSeconds, client })
+  return createFollowAddress({ ask, rate, opener, round, store, events: events.stream, clock: systemClock, logger })
+}
+
+/** The machine waits meanwhile. */
+const MAX_REGISTRAR_SECONDS = 10
 
 const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count })
 

@@ -9,10 +9,11 @@ import { checkNotifierKey } from './revocation/notifier-key.ts'
 import { checkTlsFiles } from './tls-identities.ts'
 import { checkTogether, type VerifierSettings } from './verifier-settings.ts'
 
-/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. */
-export function checkVerifier(settings: VerifierSettings): Promise<Findings> {
+/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
+export function checkVerifier(settings: VerifierSettings, problems: readonly string[] = []): Promise<Findings> {
   const { values, keylimeDir } = settings
   return collectFindings(settings.warnings, [
+    (found) => void found.problems.push(...problems),
     () => checkTogether(values),
     async (found) => {
       const directory = await checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir: values.tls_dir })

@@ -7,7 +7,7 @@ import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { checkVerifier } from './check-verifier.ts'
 import { startVerifier } from './start.ts'
-import { loadVerifierSettings } from './verifier-settings.ts'
+import { loadVerifierSettings, readVerifierSettings } from './verifier-settings.ts'
 
 interface Arguments {
   config?: string | undefined
@@ -39,17 +39,21 @@ export const command = {
 
   async run(argv: Arguments, { startRegistrar, checkRegistrar }: Deps): Promise<number> {
     const env = withConfigFile(process.env, 'verifier', argv.config)
-    const settings = loadVerifierSettings(env)
     if (argv.checkConfig) {
-      const found = await checkVerifier(settings)
+      const { settings, problems } = readVerifierSettings(env)
+      const found = await checkVerifier(settings, problems)
       if (!settings.values.host_registrar) return showCheck('verifier', found)
       const registrar = await checkRegistrar(env)
       const warnings = [...new Set([...found.warnings, ...registrar.warnings])]
       return showCheck('verifier', {
-        problems: [...found.problems, ...registrar.problems.map((problem) => `registrar: ${problem}`)],
+        problems: [
+          ...found.problems,
+          ...registrar.problems.filter((problem) => !found.problems.includes(problem)).map((problem) => `registrar: ${problem}`),
+        ],
         warnings,
       })
     }
+    const settings = loadVerifierSettings(env)
     const level = argv.verbose ? 'debug' : 'info'
     const format = argv.json ? 'json' : 'text'
     const logger = createLogger({ name: 'verifier', level, format })

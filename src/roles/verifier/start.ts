@@ -1,13 +1,14 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS } from '../../core/api/versions.ts'
+import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { BodyRoomBytes } from '../../io/http/answer-request.ts'
-import { secureContext } from '../../io/http/api-client.ts'
+import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { type Listening, serve } from '../../io/http/server.ts'
 import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
@@ -16,6 +17,7 @@ import type { Logger } from '../../io/log/logger.ts'
 import { guardLoopDelay } from '../../io/loop-delay.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../io/service/certificate-upkeep.ts'
 import type { Service } from '../../io/service/run-service.ts'
+import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts'
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
@@ -23,7 +25,7 @@ import { type Assembled, assemble } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
-import type { AuthorityHolder } from './revocation/introduce-authority.ts'
+import { type AuthorityHolder, isSameAuthorities } from './authorities/authorities.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
@@ -41,10 +43,14 @@ export interface VerifierDependencies {
   clock?: Pick<Clock, 'now'>
   /** Between two looks at the files of certificates. */
   lookMs?: number
+  /** How often the registrar is asked where a machine is that cannot be reached. */
+  askAddresses?: RateLimit
 }
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+/** Of one machine once a minute, of all together two a second. */
+const ASK_ADDRESSES: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 1 }, ofAll: { perSecond: 2, burst: 20 } }
 const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
@@ -68,10 +74,15 @@ export async function startVerifier(
 /** What is opened says how it ends; the last is ended first. */
 type OnStop = (end: () => unknown) => void
 
-async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: OnStop): Promise<Omit<RunningVerifier, 'stop'>> {
+async function start(
+  settings: VerifierSettings,
+  used: UpkeepOptions & VerifierDependencies,
+  onStop: OnStop,
+): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
   const { logger } = used
   checkSettings(settings, logger)
+  tellForeignDirectory(keylimeDir, logger)
   const tls = await verifierTls(settings, used)
   const { database, schema, mark, close } = await openVerifierDatabase(
     databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')),
@@ -84,10 +95,13 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
+  const identity = { current: tls.client }
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
   const authorities = { current: tls.authorities }
-  const verifier = assemble(values, { database, mark, context, senders, judging, events, notifierKey, authorities, logger })
+  const askAddresses = used.askAddresses ?? ASK_ADDRESSES
+  const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, logger }
+  const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = () =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
@@ -113,7 +127,7 @@ async function start(settings: VerifierSettings, used: UpkeepOptions, onStop: On
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, webhook, authorities })
+  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, identity, webhook, authorities })
   onStop(upkeep.stop)
   return { port: listening.port, reload: upkeep.reload }
 }
@@ -131,6 +145,7 @@ interface Renewable {
   tls: VerifierTls
   listening: Listening
   context: ClientContext
+  identity: { current: TlsIdentity }
   webhook: Webhook | null
   authorities: AuthorityHolder
 }
@@ -144,9 +159,9 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     listening.renewTls(fresh.server)
     context.current = forAgents
     context.cert = fresh.client.cert
+    running.identity.current = fresh.client
     webhook?.renew(fresh.client)
-    const isSame = JSON.stringify(running.tls.authorities) === JSON.stringify(fresh.authorities)
-    if (!isSame) running.authorities.current = fresh.authorities // agents are told after their next round
+    if (!isSameAuthorities(running.tls.authorities, fresh.authorities)) running.authorities.current = fresh.authorities // agents are told after their next round
     running.tls = fresh
     return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
   }
@@ -184,9 +199,6 @@ async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: 
   }
   return { senders, webhook }
 }
-
-const clientContext = ({ cert, key, keyPassword }: TlsIdentity) =>
-  secureContext({ cert, key, ...(keyPassword ? { passphrase: keyPassword } : {}) })
 
 /** One largest request of an operator, besides many small ones; two of whoever submits evidence. */
 const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * MAX_EVIDENCE_BODY, certified: values.max_upload_size })

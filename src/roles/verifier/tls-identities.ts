@@ -1,17 +1,15 @@
-import path from 'node:path'
-import { BRIDGE, RETIRED } from '../../authority/authority-files.ts'
 import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import type { AuthorityIntroduction } from '../../core/api/authority-introduction.ts'
 import { causeChain } from '../../core/errors.ts'
+import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { readText } from '../../io/files/read-file.ts'
 import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
+import { type Authorities, authorityFiles, readAuthoritiesOf } from './authorities/authorities.ts'
 import type { VerifierSettings } from './verifier-settings.ts'
 
 export interface VerifierTls {
@@ -24,7 +22,7 @@ export interface VerifierTls {
   readonly files: readonly string[]
   dates(): FileDates[]
   /** What agents are told of the authorities that count: with `tls_dir = generate`. */
-  readonly authorities: AuthorityIntroduction | null
+  readonly authorities: Authorities | null
 }
 
 /** What tells time and is told, for this room. */
@@ -44,23 +42,15 @@ export async function verifierTls(settings: VerifierSettings, used: Used): Promi
   const dates = () => datesOf({ server, client }, now())
   tellDates(dates(), logger)
   const clients = serverClients(server, values, directory, { now, logger })
-  const files = [...filesOf(server), ...filesOf(client), path.join(directory, BRIDGE)]
+  const files = [...filesOf(server), ...filesOf(client), ...authorityFiles(directory)]
   return {
     server: { ...server, clients, requireCertificate: false },
     client,
     directory,
     files,
     dates,
-    authorities: await authoritiesOf(settings, directory),
+    authorities: values.tls_dir === 'generate' ? await readAuthoritiesOf(directory, client) : null,
   }
-}
-
-/** An authority that never had another needs no words. */
-async function authoritiesOf({ values }: VerifierSettings, directory: string): Promise<AuthorityIntroduction | null> {
-  if (values.tls_dir !== 'generate') return null
-  const read = (name: string) => readText(path.join(directory, name)).catch(() => null)
-  const [authorities, bridge, retired] = await Promise.all(['cacert.crt', BRIDGE, RETIRED].map(read))
-  return authorities && (bridge ?? retired) !== null ? { authorities, bridge: bridge ?? null } : null
 }
 
 /** Makes what `tls_dir = generate` promises, or makes it anew. @returns the directory. */
@@ -114,7 +104,8 @@ export async function checkTlsFiles(settings: VerifierSettings, directory: strin
 
 async function loadIdentities({ values, keylimeDir }: VerifierSettings, directory: string) {
   const shared = { keylimeDir, directory }
-  const server = await loadTlsIdentity({
+  const problems = new Problems()
+  const serverSide = loadTlsIdentity({
     ...shared,
     side: 'server',
     cert: values.server_cert,
@@ -122,7 +113,7 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.server_key_password.reveal(),
     trusted: values.trusted_client_ca,
   })
-  const client = await loadTlsIdentity({
+  const clientSide = loadTlsIdentity({
     ...shared,
     side: 'client',
     cert: values.client_cert,
@@ -130,7 +121,9 @@ async function loadIdentities({ values, keylimeDir }: VerifierSettings, director
     keyPassword: values.client_key_password.reveal(),
     trusted: values.trusted_server_ca,
   })
-  return { server, client }
+  const [server, client] = [await problems.wait(serverSide), await problems.wait(clientSide)]
+  problems.refuse()
+  return { server: server!, client: client! }
 }
 
 const datesOf = ({ server, client }: { server: TlsIdentity; client: TlsIdentity }, now: number): FileDates[] => [

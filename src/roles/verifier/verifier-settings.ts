@@ -1,12 +1,13 @@
 import { caOptions, caSettings } from '../../config/ca.ts'
 import type { Environment } from '../../config/files.ts'
-import { loadConfig } from '../../config/load.ts'
+import { loadConfig, refuseProblems } from '../../config/load.ts'
 import type { Values } from '../../config/option.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import type { AgentTiming } from '../../core/attestation/agent-state.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { BOOT_POLICY_NAMES, type BootPolicyName, isBootPolicyName } from '../../core/measured-boot/boot-policy.ts'
 import type { CaSettings } from '../../core/pki/ca-settings.ts'
+import { Problems } from '../../core/problems.ts'
 import type { SeverityPolicy } from '../../core/verdict/severity.ts'
 import type { HistoryLimits } from '../../io/db/history-store.ts'
 import type { JudgingRules } from '../../io/judging/judging-rules.ts'
@@ -24,10 +25,21 @@ export interface VerifierSettings {
 
 /** Reads verifier.conf and ca.conf. @throws KeylimeError `config_invalid` with all values that cannot be used. */
 export function loadVerifierSettings(env: Environment): VerifierSettings {
-  const { values, keylimeDir, warnings } = loadConfig('verifier', verifierOptions, { env })
-  const { values: ca, warnings: caWarnings } = loadConfig('ca', caOptions, { env })
-  const settings = { settings: caSettings(ca), password: ca.password.reveal() }
-  return { values, ca: settings, keylimeDir, warnings: [...warnings, ...caWarnings, ...leftAside(values)] }
+  const { settings, problems } = readVerifierSettings(env)
+  refuseProblems('verifier', problems)
+  return settings
+}
+
+/** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
+export function readVerifierSettings(env: Environment): { settings: VerifierSettings; problems: string[] } {
+  const own = loadConfig('verifier', verifierOptions, { env, tolerant: true })
+  const ca = loadConfig('ca', caOptions, { env, tolerant: true })
+  const { values, keylimeDir } = own
+  const authority = { settings: caSettings(ca.values), password: ca.values.password.reveal() }
+  return {
+    settings: { values, ca: authority, keylimeDir, warnings: [...own.warnings, ...ca.warnings, ...leftAside(values)] },
+    problems: [...own.problems, ...ca.problems],
+  }
 }
 
 function leftAside({ measured_boot_imports: imports }: VerifierValues): string[] {
@@ -37,10 +49,20 @@ function leftAside({ measured_boot_imports: imports }: VerifierValues): string[]
 
 /** What the values say together. @throws KeylimeError `config_invalid`. */
 export function checkTogether(values: VerifierValues): void {
-  if (values.mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${values.mode}: only the pull model is served`)
-  bootPolicyOf(values)
-  severityOf(values)
-  if (values.enabled_revocation_notifications.includes('webhook') && values.webhook_url === '')
+  const problems = new Problems()
+  problems.take(() => requirePull(values))
+  problems.take(() => bootPolicyOf(values))
+  problems.take(() => severityOf(values))
+  problems.take(() => requireWebhookUrl(values))
+  problems.refuse()
+}
+
+function requirePull({ mode }: VerifierValues): void {
+  if (mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${mode}: only the pull model is served`)
+}
+
+function requireWebhookUrl({ enabled_revocation_notifications: enabled, webhook_url: url }: VerifierValues): void {
+  if (enabled.includes('webhook') && url === '')
     throw new KeylimeError('config_invalid', 'webhook is enabled, but webhook_url is empty', { hint: 'set webhook_url in [revocations]' })
 }
 

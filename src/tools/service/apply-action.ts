@@ -28,6 +28,14 @@ export async function applyAction(action: Action, live: boolean): Promise<void> 
       fs.chmodSync(`${action.path}.new`, action.mode)
       fs.renameSync(`${action.path}.new`, action.path) // a running service keeps its file
       break
+    case 'own':
+      if (live) run('chown', ['-hR', `${action.owner}:`, action.path])
+      break
+    case 'link':
+      fs.mkdirSync(path.dirname(action.path), { recursive: true })
+      fs.rmSync(action.path, { force: true })
+      fs.symlinkSync(action.target, action.path)
+      break
     case 'remove':
       fs.rmSync(action.path, { force: true, recursive: true })
       break

@@ -38,7 +38,11 @@ export const command = {
       .example('keylime service install agent --root /mnt/image --yes', 'into the file system of an image')
       .positional('action', { choices: ['install', 'status', 'uninstall'] as const, demandOption: true, describe: 'What to do' })
       .positional('role', { choices: SERVICE_ROLES, demandOption: true, describe: 'Which role' })
-      .option('root', { type: 'string', requiresArg: true, describe: 'Work below this directory; no user is made, nothing is started' })
+      .option('root', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Work below this directory, of an image: its first boot makes the user and starts the service',
+      })
       .option('keylime-dir', { type: 'string', requiresArg: true, describe: 'Directory of keys and state; default: /var/lib/keylime' })
       .option('purge', { type: 'boolean', describe: 'uninstall: also remove keys, state and configuration of the role' })
       .option('yes', { alias: 'y', type: 'boolean', describe: 'Do not ask' })
@@ -50,7 +54,9 @@ export const command = {
     if (argv.action === 'status') return showStatus(role)
     const place = placeOf(argv)
     const plan =
-      argv.action === 'install' ? installPlan(role, place, configText(role)) : uninstallPlan(role, place, whatIsThere(role, place, argv))
+      argv.action === 'install'
+        ? installPlan(role, place, { configText: configText(role), ofRoot: madeByRoot(place) })
+        : uninstallPlan(role, place, whatIsThere(role, place, argv))
     show(plan, argv)
     if (argv.dryRun) return 0
     const live = place.root === ''
@@ -80,6 +86,12 @@ function whatIsThere(role: ServiceRole, { root, keylimeDir }: ServicePlace, { pu
   const others = SERVICE_ROLES.filter((other) => other !== role && fs.existsSync(at(`/etc/systemd/system/${unitName(other)}`)))
   const present = fs.existsSync(at(keylimeDir)) ? fs.readdirSync(at(keylimeDir)) : []
   return { purge, others, present }
+}
+
+/** Below another root nobody knows the service's user yet: the first boot does. */
+function madeByRoot({ root, keylimeDir }: ServicePlace): string[] {
+  if (root !== '' || !fs.existsSync(keylimeDir)) return []
+  return fs.readdirSync(keylimeDir).filter((name) => fs.lstatSync(path.join(keylimeDir, name)).uid === 0)
 }
 
 const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions, ca: caOptions } as const

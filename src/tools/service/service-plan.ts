@@ -18,6 +18,9 @@ export type Action =
   | { do: 'file'; path: string; content: string; mode: number; owner: string; keep: boolean; tell: string }
   | { do: 'copy'; from: string; path: string; mode: number; tell: string }
   | { do: 'remove'; path: string; tell: string }
+  /** With all that is in it; links are not followed. */
+  | { do: 'own'; path: string; owner: string; tell: string }
+  | { do: 'link'; path: string; target: string; tell: string }
   /** Nothing is done: what stays is told. */
   | { do: 'keep'; tell: string }
   /** Takes a mounted tmpfs off, with what is in it; one that is not mounted is nothing to do. */
@@ -29,11 +32,18 @@ const INSTALLED = '/usr/local/bin/keylime'
 
 export const unitName = (role: ServiceRole): string => `keylime-${role}.service`
 
+export interface Install {
+  /** Commented configuration, written only where none is. */
+  readonly configText: string
+  /** Names in KEYLIME_DIR that belong to root: a first try left them, and the service could not open them. */
+  readonly ofRoot?: readonly string[]
+}
+
 /**
- * What `keylime service install ROLE` does, in order. Pure.
- * @param configText commented configuration, written only where none is.
+ * What `keylime service install ROLE` does, in order. Pure. Below another root nothing can be started and no user be made: what does both at the first boot of
+ * the image is written.
  */
-export function installPlan(role: ServiceRole, place: ServicePlace, configText: string): Action[] {
+export function installPlan(role: ServiceRole, place: ServicePlace, { configText, ofRoot = [] }: Install): Action[] {
   const at = (file: string) => path.join(place.root || '/', file)
   const live = place.root === ''
   const owner = role === 'agent' ? 'root' : USER
@@ -70,6 +80,8 @@ export function installPlan(role: ServiceRole, place: ServicePlace, configText: 
       tell: `write ${at(`/etc/systemd/system/${unitName(role)}`)}`,
     },
   )
+  if (owner === USER) actions.push(...handedOver(role, place, ofRoot))
+  if (!live) actions.push(...atFirstBoot(role, place))
   if (live) {
     actions.push(
       { do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' },
@@ -80,6 +92,49 @@ export function installPlan(role: ServiceRole, place: ServicePlace, configText: 
   }
   return actions
 }
+
+/** What a first run as root left of the role, or of the registrar that the verifier hosts. */
+function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofRoot: readonly string[]): Action[] {
+  const patterns = [...STATE[role], ...(role === 'verifier' ? STATE.registrar : []), ...(role === 'agent' ? [] : STATE.ca)]
+  return ofRoot
+    .filter((name) => isOf(name, patterns))
+    .map((name) => path.join(root || '/', keylimeDir, name))
+    .map((file) => ({
+      do: 'own',
+      path: file,
+      owner: USER,
+      tell: `give ${file} to ${USER}: root made it, and the service could not open it`,
+    }))
+}
+
+function atFirstBoot(role: ServiceRole, { root, keylimeDir }: ServicePlace): Action[] {
+  const at = (file: string) => path.join(root, file)
+  const users = at('/etc/sysusers.d/keylime.conf')
+  const modes = at(`/etc/tmpfiles.d/keylime-${role}.conf`)
+  const [mode, owner] = role === 'agent' ? ['0755', 'root'] : ['0750', USER]
+  const file = { do: 'file', mode: 0o644, owner: 'root', keep: false } as const
+  return [
+    {
+      ...file,
+      path: users,
+      content: `u ${USER} - "Keylime" /var/lib/keylime\nm ${USER} tss\n`,
+      tell: `write ${users}: the first boot makes the user "${USER}"`,
+    },
+    {
+      ...file,
+      path: modes,
+      content: `d ${keylimeDir} ${mode} ${owner} ${owner} -\nz /etc/keylime/${role}.conf 0640 root ${USER} -\n`,
+      tell: `write ${modes}: each boot gives the files to the user`,
+    },
+    { do: 'link', path: enabledAt(role, root), target: `../${unitName(role)}`, tell: `start ${unitName(role)} at every boot` },
+  ]
+}
+
+const enabledAt = (role: ServiceRole, root: string): string =>
+  path.join(root || '/', 'etc/systemd/system/multi-user.target.wants', unitName(role))
+
+const isOf = (name: string, patterns: readonly string[]): boolean =>
+  patterns.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
 
 export interface Uninstall {
   /** Remove keys, state and configuration too. */
@@ -115,13 +170,20 @@ export function uninstallPlan(role: ServiceRole, place: ServicePlace, given: Uni
     : left.map((file) => ({ do: 'keep', tell: `${file} stays (--purge removes it)` }))
   const user: Action[] =
     given.others.length > 0 || place.root !== '' ? [] : [{ do: 'keep', tell: `the user ${USER} stays (\`userdel ${USER}\` removes it)` }]
-  return [...stop, ...mounts, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...reload, ...rest, ...user]
+  const ofImage: Action[] =
+    place.root === ''
+      ? []
+      : [enabledAt(role, place.root), at(`/etc/tmpfiles.d/keylime-${role}.conf`)].map((file) => ({
+          do: 'remove',
+          path: file,
+          tell: `remove ${file}`,
+        }))
+  return [...stop, ...mounts, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...ofImage, ...reload, ...rest, ...user]
 }
 
 /** With the last role goes all of KEYLIME_DIR. */
 function stateOf(role: ServiceRole, directory: string, { others, present }: Uninstall): string[] {
   if (others.length === 0) return [directory]
   const own = [...STATE[role], ...(role === 'verifier' && !others.includes('registrar') ? STATE.registrar : [])]
-  const isOwn = (name: string) => own.some((pattern) => (pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern))
-  return present.filter(isOwn).map((name) => path.join(directory, name))
+  return present.filter((name) => isOf(name, own)).map((name) => path.join(directory, name))
 }

@@ -21,7 +21,6 @@ export function unitText(role: ServiceRole, { executable, keylimeDir, user }: Un
   const isAgent = role === 'agent'
   return `[Unit]
 Description=${DESCRIPTION[role]}
-Documentation=man:systemd.service(5)
 After=network-online.target${isAgent ? ' tpm2.target' : ''}
 Wants=network-online.target
 ${isAgent ? 'ConditionSecurity=|tpm2\nConditionPathExists=|/dev/tpm0\n' : ''}StartLimitIntervalSec=300

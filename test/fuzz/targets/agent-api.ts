@@ -1,6 +1,8 @@
 import { agentVersion, integrityQuote, revocationNotification, userKeyRequest, verifierKeyRequest } from '../../../src/core/api/agent.ts'
 import { agentInfo, keyProof } from '../../../src/core/api/agent-info.ts'
+import { authorityIntroduction } from '../../../src/core/api/authority-introduction.ts'
 import { identityQuote } from '../../../src/core/api/identity-quote.ts'
+import { noticeOutcome, notifierIntroduction } from '../../../src/core/api/notice.ts'
 import { messagesTarget } from './api-messages.ts'
 
 const QUOTE = { quote: 'rAA==:AA==:AA==', hash_alg: 'sha256', enc_alg: 'rsa', sign_alg: 'rsassa', pubkey: 'PEM' }
@@ -22,4 +24,7 @@ export const agentApi = messagesTarget([
     sample: { agent_uuid: 'a', tpm_hash_alg: 'sha256', tpm_enc_alg: 'rsa', tpm_sign_alg: 'rsassa', ak_handle: 1, payload: PROGRESS },
   },
   { schema: keyProof, sample: { hmac: '00' } },
+  { schema: notifierIntroduction, sample: { certificate: 'PEM' } },
+  { schema: authorityIntroduction, sample: { authorities: 'PEM', bridge: null } },
+  { schema: noticeOutcome, sample: { outcome: 'failed', reason: 'r' } },
 ])

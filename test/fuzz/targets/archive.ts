@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { ByteStream } from '../../../src/core/archive/byte-stream.ts'
 import { FileDigests } from '../../../src/core/archive/file-digests.ts'
+import { eachUkiSection } from '../../../src/core/archive/uki.ts'
 import { demand, unlessRefusedLater } from '../target.ts'
 
 export const LIMIT = 1 << 20
@@ -10,7 +11,6 @@ export const decompress = (): never => {
 }
 class Compressed extends Error {}
 
-/** Reads an archive whole, and in small pieces: the outcome is the same, and every path is absolute and leads nowhere else. */
 /** A file of any content is found with its digest in an archive that holds it between others, if `name` is any path for a file. */
 export async function findsFile(
   archive: Buffer,
@@ -26,6 +26,16 @@ export async function findsFile(
   )
 }
 
+/** The same of a section of an EFI program. */
+export async function findsSection(program: Buffer, name: string, content: Buffer): Promise<void> {
+  const found: Buffer[] = []
+  await eachUkiSection(new ByteStream(inPieces(program, 1000), LIMIT), async (section, bytes) => {
+    if (section.name === name) for await (const part of bytes) found.push(part)
+  })
+  demand(Buffer.concat(found).equals(content), `the program does not show ${name}`)
+}
+
+/** Reads an archive whole, and in small pieces: the outcome is the same, and every path is absolute and leads nowhere else. */
 export async function readInPieces(
   input: Buffer,
   read: (stream: ByteStream, files: FileDigests) => Promise<unknown>,

@@ -94,6 +94,7 @@ function plainData(entry: ImaEntry, line: string): Buffer | null {
   const first = [field(Buffer.concat([Buffer.from(`${prefix}\0`, 'latin1'), hex])), named(name)]
   if (template === 'ima-ng' || template === 'ima-ngv2') return Buffer.concat(first)
   if (template !== 'ima-modsig') return Buffer.concat([...first, field(extra)])
+  if (line.split(' ').length < 8) return null // fields are missing: where the name ends is a matter of reading
   const [appendedDigest, appended] = line.split(' ').slice(-2) as [string, string]
   if (appendedDigest !== '' && !appendedDigest.includes(':')) return null
   const colon = appendedDigest.indexOf(':') + 1

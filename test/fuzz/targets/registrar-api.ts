@@ -1,5 +1,6 @@
 import { agentIds } from '../../../src/core/api/agent-ids.ts'
 import { activationRequest, registeredAgent, registrationChallenge, registrationRequest } from '../../../src/core/api/registrar.ts'
+import { revocationMarks, revokedAtRegistrar } from '../../../src/core/api/revoked.ts'
 import { serverVersion } from '../../../src/core/api/server-version.ts'
 import { messagesTarget } from './api-messages.ts'
 
@@ -13,5 +14,7 @@ export const registrarApi = messagesTarget([
   { schema: registeredAgent, sample: { agent_id: 'a', ...KEYS, regcount: 1 } },
   { schema: registrationChallenge, sample: { blob: 'AA==' } },
   { schema: agentIds, sample: { uuids: ['a', ['b'], []] }, changesForm: true },
+  { schema: revokedAtRegistrar, sample: { tpm_known: true, other_ids: ['a'] } },
+  { schema: revocationMarks, sample: { revoked: [{ agent_id: 'a', revoked_at: 't' }] } },
   { schema: serverVersion, sample: { current_version: '2.6', supported_versions: ['2.0', '2.6'] } },
 ])

@@ -28,6 +28,11 @@ export const tpmPolicy: Target = {
     }
     const { mask, allowed } = policy
     const again = parseTpmPolicy(JSON.stringify({ ...Object.fromEntries(allowed), mask: `0x${mask.toString(16)}` }))
-    demand(JSON.stringify([again.mask, [...again.allowed]]) === JSON.stringify([mask, [...allowed]]), 'written again it is another policy')
+    demand(
+      JSON.stringify([again.mask, inOrder(again.allowed)]) === JSON.stringify([mask, inOrder(allowed)]),
+      'written again it is another policy',
+    )
   },
 }
+
+const inOrder = (allowed: ReadonlyMap<number, readonly string[]>) => [...allowed].toSorted(([a], [b]) => a - b)

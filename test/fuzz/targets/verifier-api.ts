@@ -1,6 +1,8 @@
 import { agentStatus, agentStatuses } from '../../../src/core/api/agent-status.ts'
 import { explanation } from '../../../src/core/api/explanation.ts'
+import { historyPage } from '../../../src/core/api/history.ts'
 import { revocationReport } from '../../../src/core/api/revocation-report.ts'
+import { revokedAtVerifier } from '../../../src/core/api/revoked.ts'
 import { policyNames, storedPolicy } from '../../../src/core/api/stored-policies.ts'
 import { enrolmentRequest, enrolmentUpdate, evidenceRequest, warningsIn } from '../../../src/core/api/verifier.ts'
 import { demand, type Target } from '../target.ts'
@@ -93,6 +95,8 @@ const messages = messagesTarget([
   { schema: policyNames.mb, sample: { 'mbpolicy names': ['a'] } },
   { schema: storedPolicy.runtime, sample: { name: 'n', runtime_policy: '{}' } },
   { schema: storedPolicy.mb, sample: { name: 'n', mb_policy: '{}' } },
+  { schema: historyPage, sample: { entries: [{ id: 1, time: 't', agent_id: 'a', state: 's', event: { type: 'x' } }], next: null } },
+  { schema: revokedAtVerifier, sample: { revocation: 1, receivers: 2 } },
 ])
 
 /** What the verifier takes and answers (protocol 3 and 4); warnings of an answer are sentences or none. */

@@ -520,8 +520,9 @@ describe('the verifier’s own notifier key', () => {
     const { received, digest } = bySecondKey()
     const whole = { ...received, signature: signRevocation(stranger.privateKey, received.msg), verifierSignature: received.signature }
     expect(inbox.accept({ msg: whole.msg, signature: whole.signature })).toBe('taken') // somebody on the way took the other signature away
-    for (let i = 1; i < 64; i++) expect(inbox.accept({ msg: `junk ${i}`, signature: 'AAAA' })).toBe('taken')
-    expect(inbox.accept({ msg: 'junk of one too many', signature: 'AAAA' })).toBe('full')
+    for (let i = 1; i < 32; i++) expect(inbox.accept({ msg: `junk ${i}`, signature: 'AAAA' })).toBe('taken')
+    expect(inbox.accept({ msg: 'junk of one too many', signature: 'AAAA' })).toBe('no_key')
+    await until('told', () => lines.some((line) => line.startsWith('revocations wait')))
     expect(inbox.accept(whole)).toBe('taken')
     await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
     for (let i = 0; i < 3; i++) {
@@ -533,6 +534,53 @@ describe('the verifier’s own notifier key', () => {
     await until('the forged copy was looked at', () => lines.some((line) => line.includes('was not acted upon')))
     expect(inbox.outcomeOf(digest)).toMatchObject({ outcome: 'acted' })
     expect(out('runs.out').trim().split('\n')).toHaveLength(4)
+    await inbox.close()
+  })
+
+  test('what no key fits is told once, bounded in bytes, and dropped after a day, also over restarts and clocks that were ahead', async () => {
+    let now = NOW
+    const clock = { now: () => now, monotonic: () => performance.now() }
+    const told = (start: string) => lines.filter((line) => line.startsWith(start)).length
+    let inbox = worker({ clock })
+    const long = (i: number) => ({ msg: `${i}`.padEnd(60_000, 'x'), signature: 'AAAA' })
+    expect([1, 2, 3, 4, 5].map((i) => inbox.accept(long(i)))).toEqual(['taken', 'taken', 'taken', 'taken', 'no_key'])
+    await until('told', () => told('revocations wait') > 0)
+    inbox.accept({ msg: 'one more', signature: 'AAAA' })
+    await inbox.close()
+    expect(told('revocations wait')).toBe(1)
+    now -= 1000 * DAY_S * 1000
+    inbox = worker({ clock })
+    await inbox.close() // met while the clock is behind: their day begins now
+    now += DAY_S * 1000 - 1000
+    inbox = worker({ clock })
+    await inbox.close()
+    expect(JSON.parse(out('waiting-revocations.json'))).toHaveLength(5)
+    now += 2000
+    inbox = worker({ clock })
+    await idle()
+    expect(told('revocations that no key has fitted')).toBe(1)
+    expect(inbox.outcomeOf(createHash('sha256').update('one more').digest('hex'))).toMatchObject({ outcome: 'failed' })
+    await inbox.close()
+  })
+
+  test('over ZeroMQ what no key fits holds up nothing that comes behind it', async () => {
+    write('actions/runs', `#!/bin/sh\necho ran >> ${home}/runs.out\n`)
+    const inbox = worker({ configuredActions: ['runs'] })
+    await inbox.introduce(introduction)
+    const publisher = await openPublisher('127.0.0.1', 0, 0)
+    const listening = await listenOverZeromq({ host: '127.0.0.1', port: publisher.port, inbox, logger })
+    const { received, digest } = bySecondKey()
+    await until('somebody there', () =>
+      publisher.publish('{garbage').then(
+        () => true,
+        () => false,
+      ),
+    )
+    for (let i = 0; i < 80; i++) await publisher.publish(JSON.stringify({ msg: `junk ${i}`, signature: 'AAAA' }))
+    await publisher.publish(JSON.stringify({ msg: received.msg, signature: received.signature }))
+    await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
+    await listening.close()
+    publisher.close()
     await inbox.close()
   })
 

@@ -90,7 +90,11 @@ test('both authorities count until it is finished, on services that run; then th
   })
   expect(await everywhere({})).toEqual([200, 200])
   expect(await everywhere({ ca: [old] })).toEqual(['tls_failed', 'tls_failed'])
-  expect(fs.readdirSync(access.directory).filter((name) => /bridge|before|retired/.test(name))).toEqual(['cacert-retired.pem'])
+  expect(fs.readdirSync(access.directory).filter((name) => /bridge|before|retired/.test(name))).toEqual([
+    'cacert-bridge-before.crt',
+    'cacert-retired.pem',
+    'client-cert-before.crt',
+  ])
   await expect(finishRotation(access, { force: true })).rejects.toMatchObject({ code: 'not_found' })
   await Promise.all([verifier.stop(), registrar.stop()])
 })

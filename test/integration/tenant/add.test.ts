@@ -247,7 +247,7 @@ describe('add refuses, before any share is sent', () => {
     await world.machine('kept')
     await world.run('add', { agentId: 'kept' })
     world.registered.get('kept')!['ekcert'] = null
-    await expect(world.run('update', { agentId: 'kept' })).rejects.toMatchObject({ code: 'ek_rejected' })
+    await expect(world.run('update', { agentId: 'kept', name: 'new' })).rejects.toMatchObject({ code: 'ek_rejected' })
     expect(await world.run('cvstatus', { agentId: 'kept' })).toMatchObject({ status: { operational_state: 3 } })
   })
 })
@@ -282,7 +282,7 @@ describe('ek_check_script', () => {
     await world.machine('unchecked', { ekcert: null })
     await world.run('add', { agentId: 'unchecked' }, { ...script('#!/bin/sh\n'), KEYLIME_TENANT_REQUIRE_EK_CERT: 'false' })
     expect(world.happened()).toContain('ek_script_passed')
-    await world.run('update', { agentId: 'unchecked' }, { KEYLIME_TENANT_REQUIRE_EK_CERT: 'false' })
+    await world.run('update', { agentId: 'unchecked', name: 'new' }, { KEYLIME_TENANT_REQUIRE_EK_CERT: 'false' })
     expect(world.happened()).toContain('ek_unchecked')
   })
 })

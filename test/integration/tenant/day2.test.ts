@@ -1,5 +1,8 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { caOptions, caSettings } from '../../../src/config/ca.ts'
+import { loadConfig } from '../../../src/config/load.ts'
 import { parseCrl } from '../../../src/core/pki/crl.ts'
 import { refusalHint } from '../../../src/roles/agent/registration/register-agent.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
@@ -45,6 +48,7 @@ async function run(command: TenantCommand, options: Partial<TenantOptions> = {})
     runTenantCommand(context, command),
   )
 }
+const loadCaValues = () => loadConfig('ca', caOptions, { env: bed.home.env }).values
 const warnings = () => events.flatMap((event) => (event.type === 'warning' ? [event.text] : []))
 
 interface Registered {
@@ -202,6 +206,30 @@ describe('replace: another system or TPM takes over an id', () => {
     const revoked = parseCrl(fs.readFileSync(path.join(bed.home.dir, 'ca/cacrl.der'))).revoked.map((entry) => entry.serial)
     expect(revoked).toContain(old)
     expect(revoked).not.toContain(await serialOf())
+  })
+
+  test.each([
+    ['update', { agentId: 'cut-short-a' }, false],
+    ['add', { agentId: 'cut-short-b', targetHost: '127.0.0.1' }, true],
+  ] as const)('nor when `replace` was cut short and %s goes on: also an earlier one ends', async (word, options, isDeleted) => {
+    const { agentId } = options
+    const before = await enrolled(agentId, { cert: 'default', wait: false })
+    const stem = path.join(bed.home.dir, 'ca', agentId)
+    const keyOf = () => fs.readFileSync(`${stem}-private.pem`, 'utf8')
+    const access = { directory: path.dirname(stem), password: 'secret', settings: caSettings(loadCaValues()), now: Date.now }
+    const { certificate } = await withAuthority(access, (authority) => authority.issue({ name: agentId }))
+    await run('update', { agentId, cert: 'default', wait: false })
+    expect(warnings().filter((text) => text.includes('another machine'))).toEqual([]) // the same machine as before
+    const key = keyOf()
+    await run('replace', { agentId, wait: false })
+    if (isDeleted) await run('delete', { agentId })
+    const machine = await bed.machine()
+    expect(await registerMachine(registrar.port, agentId, { machine, ek: before.ek })).toMatchObject({ status: 200 })
+    await run(word, { ...options, cert: 'default', wait: false, cvTargetHost: '127.0.0.1' })
+    expect(warnings().join()).toContain(`${agentId} is another machine than before`)
+    const revoked = parseCrl(fs.readFileSync(path.join(bed.home.dir, 'ca/cacrl.der'))).revoked.map(({ serial }) => serial)
+    expect(revoked).toEqual(expect.arrayContaining([certificate.serial - 1n, certificate.serial]))
+    expect(keyOf()).not.toBe(key)
   })
 
   test('the hints for the other refusals differ', async () => {

@@ -1,6 +1,9 @@
 import fs from 'node:fs'
+import path from 'node:path'
+import { checkFirst } from '../../../src/roles/tenant/fleet/check-first.ts'
 import type { FleetMachine } from '../../../src/roles/tenant/fleet/choose-machines.ts'
 import { chooseMachines } from '../../../src/roles/tenant/fleet/choose-machines.ts'
+import { filesText } from '../../../src/roles/tenant/fleet/files-of-list.ts'
 import { NO_RESUME, openResumeFile } from '../../../src/roles/tenant/fleet/resume-file.ts'
 import { type FleetOutcome, runFleet } from '../../../src/roles/tenant/fleet/run-fleet.ts'
 import type { FleetWord, Selection } from '../../../src/roles/tenant/fleet/selection.ts'
@@ -68,7 +71,58 @@ test('a list by address: each machine with its own policy, found once, and what 
   expect(second.userKeys).toEqual([])
 })
 
+test('a list gives names', async () => {
+  await world.machine('n-1')
+  await world.machine('n-2')
+  const from = world.file('names.csv', 'id,name\nn-1,Rack 7 left\nn-2,\n')
+  expect(results(await fleet('add', { from }, { wait: false }))).toEqual({ 'n-1': 'done', 'n-2': 'done' })
+  const nameOf = async (agentId: string) => {
+    const result = await world.run('cvstatus', { agentId })
+    return JSON.parse(String(result.type === 'status' && result.status?.['meta_data'])).name
+  }
+  expect([await nameOf('n-1'), await nameOf('n-2')]).toEqual(['Rack 7 left', undefined])
+})
+
+describe('what is wrong with payload or policy is told once, before a machine is asked', () => {
+  const given = () => ({
+    'a payload that is not there': [{ file: world.path('no-such') }, 'not_found', /-f: cannot read .*no-such/],
+    'a directory in the place of a payload': [{ file: world.home.dir }, 'usage', /can be read once only/],
+    'a pipe': [{ file: '/dev/stdin' }, 'usage', /can be read once only/],
+    'a key file that is none': [{ keyFile: world.file('k', 'nonsense') }, 'malformed', /is not a key file/],
+    'a directory of --include that is not there': [
+      { cert: world.path('fleet-ca'), include: [world.path('gone')] },
+      'not_found',
+      /--include/,
+    ],
+    'the authority of verifier and registrar': [{ cert: world.path('cv_ca') }, 'refused', /cv_ca/],
+    'a policy that is no JSON': [{ runtimePolicy: world.file('p.json', '{') }, 'invalid_request', /is not JSON/],
+    'static PCRs that are none': [{ tpmPolicy: '{"x": 1}' }, 'invalid_request', /policy|PCR/],
+    'two payloads': [{ file: world.file('s', 's'), keyFile: world.file('k2', '') }, 'usage', /exclude each other/],
+  })
+  test.each(Object.keys(given()))('%s', async (what) => {
+    const [options, code, message] = given()[what as keyof ReturnType<typeof given>] as [Partial<TenantOptions>, string, RegExp]
+    const machines = ['n-1', 'n-2'].map((agentId) => ({ name: agentId, options: { agentId }, skip: undefined }))
+    const all: TenantOptions = { command: 'update', wait: false, timeoutSeconds: 10, ...options }
+    const start = { options: all, settings: loadTenantSettings(world.home.env), report: () => undefined }
+    const checked = withTenant(start, (context) => checkFirst(context, 'update', machines))
+    await expect(checked).rejects.toMatchObject({ code, message: expect.stringMatching(message) })
+  })
+
+  test('files that a list names are told together; of a machine that is left, nothing', async () => {
+    const machines = ['a', 'b', 'c'].map((name) => ({ name, options: { agentId: name, file: world.path(`no-${name}`) }, skip: undefined }))
+    const start = {
+      options: { command: 'add', wait: false, timeoutSeconds: 10 },
+      settings: loadTenantSettings(world.home.env),
+      report: () => undefined,
+    }
+    const check = (list: FleetMachine[]) => withTenant(start, (context) => checkFirst(context, 'add', list))
+    await expect(check(machines)).rejects.toThrow(/3 things[\s\S]*no-a[\s\S]*no-b[\s\S]*no-c/)
+    await check(machines.map((machine) => ({ ...machine, skip: 'enrolled already' })))
+  })
+})
+
 test.each([
+  ['a name that is none', 'id,name\na,"x\u0001y"\n', 'line 2 of'],
   ['a column that there is none of', 'id,colour\na,red\n', 'line 2 of'],
   ['a machine without a name', 'id,file\n,s.txt\n', 'has neither address nor id'],
   ['a port that is none', 'id,targetport\na,http\n', '"http" is no port'],
@@ -77,6 +131,38 @@ test.each([
     code: 'malformed',
     message: expect.stringContaining(message),
   })
+})
+
+test('a list has no file sent that is not below its own directory, also by a link, and says what it has sent', async () => {
+  const inside = world.file('lists/files/a.txt', 'for the machine')
+  const list = (file: string) => world.file('lists/fleet.csv', `id,file\nfile-1,${file}\nfile-2,files/a.txt\n`)
+  fs.symlinkSync('/etc/hostname', path.join(path.dirname(inside), 'link'))
+  for (const name of ['/etc/hostname', '../secret.txt', 'files/link', 'files/../../secret.txt']) {
+    world.file('secret.txt', 'of the operator')
+    await expect(fleet('add', { from: list(name) })).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringContaining('is not below the directory of the list'),
+    })
+  }
+  await expect(fleet('add', { from: list('files/none') })).rejects.toMatchObject({ code: 'not_found' })
+  const machine = await world.machine('file-1')
+  await world.machine('file-2')
+  const from = list('files/a.txt')
+  await withTenant(
+    { options: { command: 'add', wait: false, timeoutSeconds: 10 }, settings: loadTenantSettings(world.home.env), report: () => undefined },
+    async (context) => {
+      const machines = await chooseMachines(context, 'add', { ...NONE, from })
+      expect(filesText(machines)).toBe(`by the list are sent: ${fs.realpathSync(inside)} (2 machines)`)
+      expect(
+        filesText([
+          { options: {}, skip: undefined },
+          { options: { file: 'x' }, skip: 'enrolled already' },
+        ]),
+      ).toBeUndefined()
+    },
+  )
+  expect(results(await fleet('add', { from }, { wait: false }))).toEqual({ 'file-1': 'done', 'file-2': 'done' })
+  expect(machine.userKeys).toHaveLength(1)
 })
 
 test('a machine that is named twice is refused', async () => {

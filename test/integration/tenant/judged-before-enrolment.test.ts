@@ -75,6 +75,7 @@ const optionsOf = (agentId: string, model: 'pull' | 'push'): Partial<TenantOptio
   agentId,
   wait: false,
   pushModel: model === 'push',
+  name: 'another name', // an update that names nothing asks nobody
 })
 
 let count = 0

@@ -60,6 +60,35 @@ describe('an update keeps what it does not name', () => {
     expect(await status('told')).toMatchObject({ runtime_policy_name: 'open' })
   })
 
+  test('an update that names nothing new changes nothing, and says so', async () => {
+    const agent = await world.machine('idle')
+    const tpmPolicy = JSON.stringify({ 22: [zero] })
+    await world.run('add', { agentId: 'idle', tpmPolicy, file: world.file('s', 'secret') })
+    const { attestation_count: _before, last_received_quote: _quote, last_successful_attestation: _last, ...before } = await status('idle')
+    for (const options of [{}, { tpmPolicy }, { targetHost: '127.0.0.1', targetPort: agent.port }, { cvTargetHost: '127.0.0.1' }])
+      expect(await world.run('update', { agentId: 'idle', ...options })).toMatchObject({
+        type: 'done',
+        summary: 'agent idle stays as it is: the update names nothing that would change',
+      })
+    expect(world.happened()).not.toContain('enrolled')
+    expect(agent.userKeys).toHaveLength(1)
+    expect(await status('idle')).toMatchObject(before)
+  })
+
+  test('an update that names nothing takes what the configuration says anew, and what a machine that failed registered', async () => {
+    const agent = await world.machine('stirred')
+    await world.run('add', { agentId: 'stirred' })
+    await world.run('update', { agentId: 'stirred', wait: false }, { KEYLIME_TENANT_ACCEPT_TPM_HASH_ALGS: "['sha256']" })
+    expect(await status('stirred')).toMatchObject({ accept_tpm_hash_algs: ['sha256'] })
+    await world.run('update', { agentId: 'stirred', tpmPolicy: JSON.stringify({ 16: [zero] }) }).catch(() => undefined)
+    agent.pcrs.set(22, Buffer.alloc(32, 1))
+    await expect(world.run('update', { agentId: 'stirred', tpmPolicy: JSON.stringify({ 22: [zero] }) })).rejects.toMatchObject({
+      code: 'attestation_failed',
+    })
+    agent.pcrs.delete(22)
+    expect(await world.run('update', { agentId: 'stirred' })).toMatchObject({ summary: 'agent stirred is trusted' })
+  })
+
   test('the address that the verifier has stays too, and another at the registrar is told', async () => {
     const agent = await world.machine('moved', { ip: '127.0.0.1' })
     await world.run('add', { agentId: 'moved', cvTargetHost: 'localhost' })

@@ -12,6 +12,8 @@ export function postRevocation({ inbox }: AgentContext, request: ApiRequest): Ap
   const acceptance = inbox.accept({ msg, signature: signature ?? '', ...(second ? { verifierSignature: second } : {}) })
   if (acceptance === 'full')
     throw new KeylimeError('unavailable', 'too many revocation notifications are waiting, or the disk of the agent is full')
+  if (acceptance === 'no_key')
+    throw new KeylimeError('unavailable', 'no key of this agent fits the notification, and as many of these wait as there is room for')
   if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
   return { results: inbox.outcomeOf(createHash('sha256').update(msg, 'utf8').digest('hex')) satisfies NoticeOutcome }
 }

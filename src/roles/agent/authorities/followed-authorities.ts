@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { z } from 'zod'
 import type { AuthorityIntroduction } from '../../../core/api/authority-introduction.ts'
@@ -6,6 +5,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { parseCertificate, parseCertificates } from '../../../core/pki/certificate.ts'
 import { isSignedBy } from '../../../core/pki/chain.ts'
 import { judgeSuccessor } from '../../../core/pki/judge-successor.ts'
+import { keyHash } from '../../../core/pki/key-hash.ts'
 import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
@@ -19,8 +19,6 @@ const shape = z.object({
 export type FollowedState = z.output<typeof shape>
 
 const NONE: FollowedState = { added: [], replaced: [], dropped: [] }
-
-export const keyHash = ({ spki }: Certificate): string => createHash('sha256').update(spki).digest('hex')
 
 /** What was followed so far. @throws KeylimeError `config_invalid` for a file that cannot be read: without it an authority that was dropped would count again. */
 export function readFollowed(file: string): FollowedState {

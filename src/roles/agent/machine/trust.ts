@@ -1,6 +1,7 @@
 import { isKeylimeError } from '../../../core/errors.ts'
 import { parseCertificates } from '../../../core/pki/certificate.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
+import { Problems } from '../../../core/problems.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { certificateDates, checkDates, type FileDates, type FoundDates } from '../../../io/files/identity-dates.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
@@ -31,8 +32,12 @@ export type TrustTexts = ReadonlyMap<string, string>
 export function readTrust(settings: AgentSettings, logger: Logger, before?: TrustTexts): Trust {
   const { values, paths } = settings
   const followed = readFollowed(paths.followed)
+  const problems = new Problems()
+  const texts = new Map(
+    trustedFiles(settings).map(({ option, file }) => [file, problems.take(() => readTrusted(file, option, before)) ?? '']),
+  )
+  problems.refuse()
   const known = (file: string) => [withoutDropped(texts.get(file)!, followed), ...followed.added].filter((pem) => pem !== '')
-  const texts = new Map(trustedFiles(settings).map(({ option, file }) => [file, readTrusted(file, option, before)]))
   return {
     clients: servesTls(settings) ? clientsOf(paths, texts, followed, logger) : null,
     registrar: values.registrar_tls_enabled ? known(paths.registrarCa) : [],

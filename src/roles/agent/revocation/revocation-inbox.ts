@@ -4,8 +4,8 @@ import type { SignedNotice } from '../../../core/revocation/signature.ts'
 /** A notification as it came: nothing of it is verified. */
 export type ReceivedRevocation = SignedNotice
 
-/** `full`: there is no room now, in the queue or on the disk. `too_long`: there never will be. */
-export type Acceptance = 'taken' | 'full' | 'too_long'
+/** `full`: there is no room now, in the queue or on the disk. `no_key`: no key fits it, and there is no room for more of these. `too_long`: there never will be. */
+export type Acceptance = 'taken' | 'full' | 'no_key' | 'too_long'
 
 /** Where revocation notifications go. The endpoint answers at once; verifying and acting happen behind this seam. */
 export interface RevocationInbox {

@@ -38,18 +38,21 @@ interface Begun {
 }
 
 const RETRY = { everyMs: 10_000, forMs: 3_600_000 }
+/** For what is too old by now. */
+const LOOK_MS = 3_600_000
 
 /**
  * Verifies notifications with the certificate of the unpacked package, or of the verifier itself, and runs the actions, one message after another. What comes before there is
- * a certificate waits for it, and so does, for an hour, what cannot be acted upon because the disk is full. A message is acted upon once, also over restarts.
+ * a certificate waits for it, for a day at most, and so does, for an hour, what cannot be acted upon because the disk is full. A message is acted upon once, also over restarts.
  */
 export function createRevocationWorker(options: RevocationWorkerOptions): RevocationInbox {
-  const { logger } = options
+  const { logger, clock } = options
   const handled = new HandledMessages(path.join(options.surroundings.keylimeDir, 'handled-revocations'))
   const waiting = new WaitingMessages(path.join(options.surroundings.keylimeDir, 'waiting-revocations.json'))
   const outcomes = new NoticeOutcomes()
   const queue = createSerialQueue()
   let closed = false
+  let isKeylessTold = false
   let retry: NodeJS.Timeout | undefined
   /** Messages whose actions began: since when they wait for room, and which of their actions ran already. */
   const begun = new Map<string, Begun>()
@@ -58,15 +61,28 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
 
   /** One after another; what waits for a key keeps nothing else waiting: anybody on the way of ZeroMQ can send what no key ever fits. */
   async function drain(): Promise<void> {
-    let keyless = 0
+    dropOld()
     for (const received of waiting.all()) {
       if (closed) return
       const result = await judge(received)
       if (result === 'no room') return
-      if (result === 'no key') keyless++
+      if (result === 'no key') waiting.setKeyless(received, clock.now())
       else waiting.drop(received)
     }
-    if (keyless > 0) logger.info('revocations wait until a payload brings the certificate of their sender', { waiting: keyless })
+    tellKeyless(waiting.keyless().length)
+  }
+
+  function dropOld(): void {
+    const over = waiting.dropKeyless(clock.now())
+    for (const { msg } of over) outcomes.set(digestOf(msg), 'failed', 'no key has fitted it for a day')
+    if (over.length > 0) logger.warn('revocations that no key has fitted for a day are dropped', { dropped: over.length })
+  }
+
+  /** Once, until none waits any more: anybody on the way of ZeroMQ can send them. */
+  function tellKeyless(count: number): void {
+    if (count > 0 && !isKeylessTold)
+      logger.warn('revocations wait, for a day at most, until a payload or the verifier brings the key of their sender', { waiting: count })
+    isKeylessTold = count > 0
   }
 
   async function judge(received: ReceivedRevocation): Promise<'done' | 'no key' | 'no room'> {
@@ -102,17 +118,17 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
 
   /** Where a signed notice finds no room, the oldest of those that no key fits makes some: who can sign nothing must not fill the queue. */
   function accept(received: ReceivedRevocation): Acceptance {
-    const acceptance = waiting.add(received)
-    if (acceptance !== 'full' || !waiting.isFull || !isSigned(received)) return acceptance
-    const keys = options.notifiers.keys()
-    const keyless = waiting.all().find((other) => fits(keys, other) === null)
-    if (!keyless) return acceptance
-    waiting.drop(keyless)
-    outcomes.set(digestOf(keyless.msg), 'failed', 'the queue was full, and no key fitted it')
-    return waiting.add(received)
+    const isFitting = fits(options.notifiers.keys(), received)
+    const add = () => waiting.add(received, isFitting === null ? clock.now() : null)
+    let acceptance = add()
+    for (const keyless of isFitting ? waiting.keyless() : []) {
+      if (acceptance !== 'full' || waiting.hasRoomFor(received)) break // there is room: the disk does not take it
+      waiting.drop(keyless)
+      outcomes.set(digestOf(keyless.msg), 'failed', 'the queue was full, and no key fitted it')
+      acceptance = add()
+    }
+    return acceptance
   }
-
-  const isSigned = (received: ReceivedRevocation) => fits(options.notifiers.keys(), received) === true
 
   /** @returns why not all of its actions could be done; null when all were. */
   async function handle(revocation: VerifiedRevocation): Promise<string | null> {
@@ -126,7 +142,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
       await handled.add(digest)
       return null
     }
-    const age = leastAge(message, options.clock.now())
+    const age = leastAge(message, clock.now())
     if (options.maxAgeSeconds > 0 && age !== null && age > options.maxAgeSeconds * 1000) {
       logger.warn(`a revocation of agent ${message.agent_id} is too old to be acted upon: it is of ${message.event_time}`, {
         hint: 'it was kept and sent again, or the clock of this machine is wrong: see revocation_max_age in agent.conf',
@@ -172,6 +188,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
 
   clearRooms(options.surroundings.roomParents)
   if (waiting.length > 0) work()
+  const looking = setInterval(work, LOOK_MS).unref()
   return {
     accept(received) {
       const acceptance = closed ? 'full' : accept(received)
@@ -194,6 +211,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     async close() {
       closed = true
       clearTimeout(retry)
+      clearInterval(looking)
       await queue.idle()
     },
   }

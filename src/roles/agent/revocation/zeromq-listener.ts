@@ -30,6 +30,7 @@ export async function listenOverZeromq({ host, port, inbox, logger }: ZeromqList
       const accept = () => inbox.accept({ msg, signature: signature ?? '', ...(verifierSignature ? { verifierSignature } : {}) })
       let acceptance = accept()
       for (; acceptance === 'full'; acceptance = accept()) await sleep(FULL_PAUSE_MS, undefined, { signal: closing.signal })
+      if (acceptance === 'no_key') return // whoever sends these must not hold up what comes behind them
       if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
     },
   })

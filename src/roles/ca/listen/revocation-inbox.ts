@@ -57,9 +57,9 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
   async function writePending(): Promise<void> {
     const batch = [...pending]
     if (batch.length === 0) return
-    await withAuthority(access, (authority) => authority.revokeAll(batch, REASON))
+    const revoked = await withAuthority(access, (authority) => authority.revokeWithEarlier(batch, REASON))
     for (const serial of batch) pending.delete(serial)
-    logger.warn(`revoked and published: serial ${batch.join(', ')}`)
+    logger.warn(`revoked and published: serial ${revoked.join(', ')}`)
   }
 
   return {

@@ -10,6 +10,7 @@ import { causeChain } from '../../../core/errors.ts'
 import { type Listening, serve } from '../../../io/http/server.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type CertificateUpkeep, keepCertificates } from '../../../io/service/certificate-upkeep.ts'
+import { tellForeignDirectory } from '../../../io/service/tell-foreign-directory.ts'
 import type { CaConfig } from '../open-ca.ts'
 import { watchKeyStore } from './key-store-watch.ts'
 import { listenerTls } from './listener-tls.ts'
@@ -23,6 +24,8 @@ export interface ListenRequest {
   /** `-n`: certificate of the RevocationNotifier, a path or a name in the directory. */
   readonly notifier: string | undefined
   readonly logger: Logger
+  /** Between two looks at the files of certificates. */
+  readonly lookMs?: number
 }
 
 export interface RunningListener {
@@ -41,8 +44,9 @@ const LOOK_MS = 1_000
 const DAY_MS = 86_400_000
 
 /** `keylime ca listen`: serves the list and OCSP, and takes signed revocations. Serves when it returns. @throws KeylimeError `wrong_password` and the like. */
-export async function startListener({ access, config, notifier, logger }: ListenRequest): Promise<RunningListener> {
+export async function startListener({ access, config, notifier, logger, ...looks }: ListenRequest): Promise<RunningListener> {
   const { values } = config
+  tellForeignDirectory(access.directory, logger)
   const certificate = await withAuthority(access, async (authority) => authority.certificate)
   const watch = watchAuthority(access)
   const notifierFile = notifierPath(access.directory, notifier)
@@ -57,7 +61,7 @@ export async function startListener({ access, config, notifier, logger }: Listen
     await zeromq?.close()
     throw error
   })
-  const secure = await serveTls(context, config, options).catch(async (error) => {
+  const secure = await serveTls(context, config, { ...options, ...looks }).catch(async (error) => {
     await Promise.all([plain.close(0), zeromq?.close()])
     throw error
   })
@@ -94,7 +98,7 @@ async function tellEnding({ directory, now }: CaAccess, logger: Logger): Promise
 async function serveTls(
   context: ListenerContext,
   config: CaConfig,
-  options: Omit<Parameters<typeof serve>[0], 'port' | 'routes'>,
+  { lookMs, ...options }: Omit<Parameters<typeof serve>[0], 'port' | 'routes'> & { lookMs?: number },
 ): Promise<{ listening: Listening; upkeep: CertificateUpkeep } | undefined> {
   const { listen_tls_port: port } = config.values
   if (port === 0) return undefined
@@ -108,7 +112,7 @@ async function serveTls(
     return 'certificates, trusted CAs and revocation lists of listen_tls_port are read again'
   }
   const duties = { files: () => tls.files, reload, dates: () => tls.dates() }
-  return { listening, upkeep: keepCertificates(duties, { clock: context, logger: context.logger }) }
+  return { listening, upkeep: keepCertificates(duties, { clock: context, logger: context.logger, ...(lookMs ? { lookMs } : {}) }) }
 }
 
 function notifierPath(directory: string, given: string | undefined): string {

@@ -4,10 +4,13 @@ import { parseMessage } from '../../../core/api/parse-message.ts'
 import { activationRequest } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
+import { verifyEkCertificate } from '../../../core/identity/ek-certificate.ts'
 import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
+import { parseCertificate } from '../../../core/pki/certificate.ts'
+import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
-import type { RegistrarContext } from './registrar-context.ts'
+import { ONE_TPM, type RegistrarContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
 /**
@@ -31,8 +34,8 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
           `Auth tag ${tag} for agent ${agentId} does not match: its TPM does not hold both EK and AK`,
         )
       }
-      // Two ids of one TPM are activated one after another, so that each sees the other.
-      await context.agentLock.take(`tpm ${pending.record.ek.toString('base64')}`, () => activate(context, pending.record))
+      // One after another, so that two ids of one TPM see each other, by whichever of its keys.
+      await context.agentLock.take(ONE_TPM, () => activate(context, pending.record))
       logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
       return {}
     })
@@ -52,8 +55,9 @@ async function activate(context: RegistrarContext, record: AgentRecord): Promise
  * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
  * other id stands only in the log, because anybody may ask.
  */
-export async function checkOtherIds({ store, rules, logger }: RegistrarContext, record: AgentRecord): Promise<void> {
-  const others = await store.othersOfTpm(record)
+export async function checkOtherIds(context: RegistrarContext, record: AgentRecord): Promise<void> {
+  const { store, rules, logger } = context
+  const others = [...new Set([...(await store.othersOfTpm(record)), ...(await provenByAk(context, record))])]
   if (others.length === 0) return
   const shared = `the TPM of agent ${record.agentId} is registered under other ids too`
   logger.warn(shared, { others: others.slice(0, 10), of: others.length, same_tpm_under_other_ids: rules.sameTpm })
@@ -61,6 +65,24 @@ export async function checkOtherIds({ store, rules, logger }: RegistrarContext, 
   throw new KeylimeError('forbidden', 'this TPM is registered under another agent id: one TPM may have one id', {
     hint: 'the registrar’s log names it; `keylime tenant regdelete -u ID` frees the TPM, or set same_tpm_under_other_ids = allow in registrar.conf',
   })
+}
+
+/**
+ * Other ids with the same AK, of which a maker vouches that a TPM has their EK: that TPM has the AK, so this registration is of the same one. Where nobody vouches, an EK may be
+ * one of software, for which anybody can answer with the AK of another: that keeps nobody out.
+ */
+async function provenByAk({ store, makerCertificates, clock, logger }: RegistrarContext, record: AgentRecord): Promise<string[]> {
+  const makers = makerCertificates()
+  const sharing = await store.othersOfAk(record)
+  const proven = sharing.filter(({ ek, ekCertificate }) => {
+    const question = { ek: parsePublicArea(ek), store: makers, now: clock.now(), expiry: 'accept' } as const
+    return verifyEkCertificate({ ...question, ekCertificate: ekCertificate && parseCertificate(ekCertificate) }).ok
+  })
+  if (sharing.length > proven.length)
+    logger.warn(`the AK of agent ${record.agentId} is registered under ids for whose EK no maker vouches`, {
+      others: sharing.filter((other) => !proven.includes(other)).map(({ agentId }) => agentId),
+    })
+  return proven.map(({ agentId }) => agentId)
 }
 
 /** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */

@@ -1,13 +1,15 @@
+import { stateWord } from '../../../core/attestation/state-word.ts'
 import { policyFields } from '../policies/policy-fields.ts'
 import { findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkAtVerifier } from './check-at-verifier.ts'
 import { checkPayloadOptions, collectPayload, requirePayloadFiles } from './collect-payload.ts'
 import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
 import { judgeRegistered } from './judge-registered.ts'
-import { planEnrolment, trustOf } from './plan-enrolment.ts'
+import { type EnrolmentPlan, planEnrolment, trustOf } from './plan-enrolment.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
 import { sendShare } from './send-share.ts'
@@ -20,6 +22,8 @@ export interface Enrolled {
   readonly attested: 'by policy' | 'without policy' | undefined
   /** The agent proved that it derived the key. */
   readonly delivered: boolean
+  /** Nothing was named that would change anything, and nothing was done. */
+  readonly unchanged?: true
 }
 
 /**
@@ -40,9 +44,10 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   if (known && mode === 'add') throw alreadyThere(agentId)
   const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
+  if (changesNothing(options, plan)) return { agentId, attested: undefined, delivered: false, unchanged: true }
   await checkAtVerifier(context, agentId, plan)
   for (const change of plan.changes) report({ type: 'change', ...change })
-  const payload = await collectPayload(context, agentId)
+  const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
@@ -52,6 +57,17 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   await proveKey(context, proved.agent, agentId, payload.k)
   if (options.wait) await followDelivery(context, proved.agent, agentId) // upstream's tenant does not know of it
   return { agentId, attested, delivered: true }
+}
+
+/**
+ * An update that names nothing, or nothing new, leaves a machine that is attested as it is. One that is not may have registered anew: then what it registered
+ * with is taken.
+ */
+function changesNothing(options: TenantOptions, { known, update }: EnrolmentPlan): boolean {
+  if (!known || !update || options.replaces || options.takesOver || stateWord(known) !== 'attested') return false
+  if (options.file || options.keyFile || options.cert || options.name !== undefined) return false
+  const { ak_tpm: _ak, mtls_cert: _certificate, cloudagent_ip: ip = known.ip, cloudagent_port: port = known.port, ...others } = update
+  return ip === known.ip && port === known.port && Object.keys(others).length === 0
 }
 
 async function findTarget(context: TenantContext): Promise<AgentTarget> {

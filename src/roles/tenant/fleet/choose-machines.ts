@@ -1,11 +1,14 @@
 import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
+import { parseMachineName } from '../../../core/api/enrolment-metadata.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+import { cutText } from '../../../core/verdict/bounded-text.ts'
 import { readMachineList } from '../../../io/files/machine-list.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { isAt, registeredAgents } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
+import { fileOfList } from './files-of-list.ts'
 import { type FleetWord, isChosen, type Selection } from './selection.ts'
 
 /** One machine of a fleet, and what is done with it alone. */
@@ -23,6 +26,7 @@ const COLUMNS = {
   targetport: 'targetPort',
   uuid: 'agentId',
   cv_targethost: 'cvTargetHost',
+  name: 'name',
   file: 'file',
   key: 'keyFile',
   payload: 'payloadFile',
@@ -33,6 +37,8 @@ const COLUMNS = {
   'mb-policy': 'mbPolicy',
   'mb-policy-name': 'mbPolicyName',
 } as const satisfies Record<string, keyof TenantOptions>
+
+const MAX_WORD = 100
 
 type Enrolled = Readonly<Record<string, AgentStatus>>
 
@@ -55,30 +61,51 @@ const namedOf = ({ ids, hosts }: Selection): Named[] => [
 
 async function listed(file: string): Promise<Named[]> {
   const text = await readText(file, { what: 'the list of machines', hint: 'give the path of a CSV or YAML file' })
-  return readMachineList(text, file).map(({ line, values }) => {
-    const options = Object.fromEntries(
-      Object.entries(values).map(([name, value]) => [
-        columnOf(name, { file, line }),
-        name === 'targetport' ? portOf(value, { file, line }) : value,
-      ]),
-    )
+  const named: Named[] = []
+  for (const { line, values } of readMachineList(text, file)) {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
-    return { name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } } // nobody looks at what a beginning means in a list
-  })
+    const options: Record<string, string | number> = {}
+    for (const [name, value] of Object.entries(values))
+      options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
+    named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
+  }
+  return named
 }
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
   if (Object.hasOwn(COLUMNS, name)) return COLUMNS[name as keyof typeof COLUMNS]
-  throw new KeylimeError('malformed', `line ${line} of ${file}: "${name}" is not something that a machine of a list has`, {
-    hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
-  })
+  throw new KeylimeError(
+    'malformed',
+    `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not something that a machine of a list has`,
+    {
+      hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
+    },
+  )
+}
+
+/** What stands in a column, checked. */
+async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
+  if (column === 'targetport') return portOf(text, where)
+  return column === 'name' ? nameOf(text, where) : fileOfList(column, text, where)
+}
+
+function nameOf(text: string, { file, line }: { file: string; line: number }): string {
+  try {
+    return parseMachineName(text)
+  } catch (cause) {
+    if (!isKeylimeError(cause)) throw cause
+    throw new KeylimeError('malformed', `line ${line} of ${file}: ${cause.message}`, {
+      cause: cause.cause,
+      ...(cause.hint ? { hint: cause.hint } : {}),
+    })
+  }
 }
 
 function portOf(text: string, { file, line }: { file: string; line: number }): number {
   const port = Number(text)
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port
-  throw new KeylimeError('malformed', `line ${line} of ${file}: "${text}" is no port`)
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(text, MAX_WORD)}" is no port`)
 }
 
 interface Question {

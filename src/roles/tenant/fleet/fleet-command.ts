@@ -4,7 +4,9 @@ import { askYes } from '../../../io/terminal/ask-yes.ts'
 import { printLine, printLines } from '../../../io/terminal/print.ts'
 import type { Terminal } from '../../../io/terminal/terminal.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import { checkFirst } from './check-first.ts'
 import { chooseMachines, type FleetMachine } from './choose-machines.ts'
+import { filesText } from './files-of-list.ts'
 import { fleetExitCode, fleetJson, fleetTable, outcomeJson, outcomeLine } from './render-fleet.ts'
 import { NO_RESUME, openResumeFile } from './resume-file.ts'
 import { type FleetOutcome, runFleet } from './run-fleet.ts'
@@ -24,6 +26,9 @@ const LEFT = { style: 'yellow', text: '-' } as const
 export async function runFleetCommand(context: TenantContext, word: FleetWord, options: FleetOptions, face: FleetFace): Promise<number> {
   const { selection, parallel, dryRun } = options
   const machines = await chooseMachines(context, word, selection)
+  const files = filesText(machines)
+  if (files && !face.json && !face.quiet) face.terminal.line(files)
+  await checkFirst(context, word, machines)
   if (!dryRun && isChosen(selection) && TAKES_AWAY.includes(word)) await askFirst(context, word, machines)
   const resume = options.resume === undefined || dryRun ? NO_RESUME : await openResumeFile(options.resume, context.options)
   const stopping = new AbortController()

@@ -59,7 +59,7 @@ function registeredRows({ registered }: Status): string[][] {
 }
 
 function followHint({ agentId, registered }: Status, { state }: Machine): string {
-  const follow = `\`keylime tenant update -u ${agentId} --cv_targethost ${registered?.ip ?? 'ADDRESS'}\` takes the new address`
+  const follow = `\`keylime tenant update -u ${agentId} --cv_targethost ${registered?.ip ?? 'ADDRESS'}\` takes the new address, \`follow_address\` of the verifier does it by itself`
   return state === 'unreachable' ? `${follow}, and is what makes it reachable again if it has moved` : follow
 }
 

@@ -1,9 +1,9 @@
 import { parseHost } from '../../../core/api/host.ts'
-import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import type { Enrolment, StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
-import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
+import { type AgentClient, type AgentConnection, createAgentClient } from '../../../io/http/agent-client.ts'
 import { type ClientContext, pinDates } from '../../../io/http/pinned-connector.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
@@ -13,6 +13,8 @@ import type { ManagedAgent } from './managed-agent.ts'
 export interface AgentOpener {
   /** Opens no connection yet. @throws KeylimeError for an address, certificate or key that cannot be used. */
   open(stored: StoredAgent, policy: BookedPolicy): ManagedAgent
+  /** Another connection to a machine, which the caller closes. @throws KeylimeError for an address or certificate that cannot be used. */
+  connect(target: Pick<Enrolment, 'ip' | 'port' | 'mtlsCertificate'>, context?: ClientContext): AgentConnection
   close(): void
 }
 
@@ -40,14 +42,16 @@ export function createAgentOpener({
 }: AgentOpenerOptions): AgentOpener {
   const keepAliveSeconds = Math.min(Math.max(3 * quoteInterval, MIN_KEEP_ALIVE_SECONDS), MAX_KEEP_ALIVE_SECONDS)
   const client: AgentClient = createAgentClient({ context, timeoutSeconds, largestAnswer, keepAliveSeconds })
+  const connect: AgentOpener['connect'] = ({ ip, port, mtlsCertificate: pin }, ...context) =>
+    client.connect({ host: parseHost(ip, 'cloudagent_ip'), port, pin }, ...context)
   return {
+    connect,
     open({ enrolment, state, progress }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
-      const host = parseHost(enrolment.ip, 'cloudagent_ip')
       const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())
       if (dates?.level === 'error')
         logger.warn(`agent ${enrolment.agentId}: its TLS certificate ${dates.text}; it is pinned, and taken all the same`)
-      const connection = client.connect({ host, port: enrolment.port, pin: enrolment.mtlsCertificate })
+      const connection = connect(enrolment)
       const memory = {
         retries: 0,
         epoch: 0,
@@ -59,7 +63,9 @@ export function createAgentOpener({
         evidenceStored: 0,
         unstored: null,
         introduced: false,
-        knowsAuthorities: undefined,
+        told: undefined,
+        follows: undefined,
+        authorityRefusal: null,
         removed: false,
       }
       return { enrolment, ak, connection, policy, state, progress, ...memory }

@@ -6,9 +6,10 @@ import type { BookedPolicy } from '../policies/policy-book.ts'
 
 /** An agent that this process attests: what the store has of it, and what was parsed or opened once for it. */
 export interface ManagedAgent {
-  readonly enrolment: Enrolment
+  /** Its address changes with `follow_address`; everything else by a new one in its place. */
+  enrolment: Enrolment
   readonly ak: PublicArea
-  readonly connection: AgentConnection
+  connection: AgentConnection
   policy: BookedPolicy
   /** As stored: only the state keeper changes it. */
   state: StoredState
@@ -33,8 +34,12 @@ export interface ManagedAgent {
   unstored: string | null
   /** It was told of the verifier's notifier key over this connection, or knows no such thing. */
   introduced: boolean
-  /** What it was told of the authorities that count; undefined for nothing. */
-  knowsAuthorities: object | undefined
+  /** What it was told of the authorities that count, and answered; undefined for nothing. */
+  told: object | undefined
+  /** The authority that it is known to believe, as stored; undefined for none, or not looked up. */
+  follows: string | undefined
+  /** The code with which it refused the next authority; null for none. */
+  authorityRefusal: number | null
   /** Being deleted or replaced: nothing of it is asked, judged or stored any more. */
   removed: boolean
 }

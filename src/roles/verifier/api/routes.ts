@@ -9,6 +9,7 @@ import { policyHandlers } from './policies.ts'
 import { reactivateAgent } from './reactivate-agent.ts'
 import { revokeAgent } from './revoke-agent.ts'
 import { showAgent } from './show-agent.ts'
+import { showAuthorities } from './show-authorities.ts'
 import { showHistory } from './show-history.ts'
 import { showVersion } from './show-version.ts'
 import { stopAgent } from './stop-agent.ts'
@@ -50,6 +51,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'POST', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.create },
     { method: 'PUT', path: '/v:version/mbpolicies/:name', access: 'admin', ...upload, handle: mb.update },
     { method: 'DELETE', path: '/v:version/mbpolicies/:name', access: 'admin', handle: mb.remove },
+    { method: 'GET', path: '/v:version/authorities', access: 'admin', handle: showAuthorities(context) },
     { method: 'GET', path: '/v:version/history', access: 'admin', handle: showHistory(context) },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },
     {

@@ -3,6 +3,7 @@ import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
+import type { FollowerStore } from '../../../io/db/follower-store.ts'
 import type { HistoryStore } from '../../../io/db/history-store.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
@@ -10,6 +11,7 @@ import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { AuthorityHolder } from '../authorities/authorities.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
@@ -24,6 +26,8 @@ export interface VerifierContext {
   revocations: RevocationStore
   history: HistoryStore
   notifier: RevocationNotifier
+  authorities: AuthorityHolder
+  followers: FollowerStore
   policyStore: PolicyStore
   policies: PolicyBook
   judging: Judging

@@ -22,6 +22,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_failed: 'error',
   agent_unreachable: 'warn',
   agent_back: 'info',
+  agent_address_followed: 'warn',
   v_released: 'info',
   v_withheld: 'warn',
   v_delivered: 'info',

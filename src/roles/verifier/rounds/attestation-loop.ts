@@ -11,7 +11,7 @@ import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
-import type { AttestationRound } from './attestation-round.ts'
+import type { AttestationRound, RoundResult } from './attestation-round.ts'
 
 export interface LoopOptions {
   /** Asks one agent and judges its answer. */
@@ -19,6 +19,8 @@ export interface LoopOptions {
   applyVerdict: ApplyVerdict
   keeper: StateKeeper
   carryV: CarryV
+  /** What is done where a round brought no quote, before anything follows from it; never throws for what an agent does. */
+  seeTo(agent: ManagedAgent, result: RoundResult): Promise<RoundResult>
   /** Makes the verifier known to a machine that answers; never throws, and says nothing of the machine. */
   introduce(agent: ManagedAgent): Promise<void>
   /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one. */
@@ -59,7 +61,8 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     const isStale = () => agent.removed || agent.epoch !== epoch
     agent.busy = true
     try {
-      const result = await options.round(agent)
+      const asked = await options.round(agent)
+      const result = 'event' in asked ? await options.seeTo(agent, asked) : asked
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)

@@ -3,7 +3,7 @@ import { type Envelope, type RawAnswer, readEnvelope, SHORT_ANSWER_BYTES } from 
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
 import type { KnownAgent } from '../../../core/attestation/verify-evidence.ts'
-import { isKeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, type KeylimeError, rootCause } from '../../../core/errors.ts'
 import { FRESH_IMA } from '../../../core/ima/ima-policy.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import { policyMask } from '../../../core/policy/agent-policy.ts'
@@ -16,7 +16,11 @@ import type { BookedPolicy } from '../policies/policy-book.ts'
 import { keepRules, type RoundVerdict } from '../verdicts/keep-failed-round.ts'
 
 /** What one request for evidence led to: a verdict, or what happened instead. `later`: there was no room to judge it, which says nothing of the machine. */
-export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { later: string }) & { supportedVersion?: string }
+export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { later: string }) & {
+  supportedVersion?: string
+  /** The machine does not take the verifier’s certificate, as far as can be seen from here. */
+  notBelieved?: boolean
+}
 
 /** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. */
 export type AttestationRound = (agent: ManagedAgent) => Promise<RoundResult>
@@ -52,7 +56,11 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
       if (error.code === 'payload_too_large')
         return { event: { type: 'refused', stage: 'quote', reason: `${error.message}: see max_quote_size` } }
       const stale = error.details?.['stale'] === true
-      return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message }, stale }
+      return {
+        event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: error.message },
+        stale,
+        notBelieved: endsHandshake(error),
+      }
     }
     const request = { nonce, evaluateBootAlways }
     const keep = keepRules(agent, options.maxEvidenceBytes, options.clock)
@@ -92,7 +100,15 @@ async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attes
   const reason = `the agent answered ${envelope.code} ${envelope.status}`.trim()
   if (isTryAgain(envelope.code)) return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason } }
   if (envelope.code === 400 && envelope.status.includes('API version not supported')) return negotiate(agent, reason)
-  return { event: { type: 'refused', stage: 'quote', reason } }
+  return { event: { type: 'refused', stage: 'quote', reason }, notBelieved: NOT_BELIEVED.has(envelope.code) }
+}
+
+const NOT_BELIEVED: ReadonlySet<number> = new Set([401, 403])
+
+/** What is seen of a server that does not take a client's certificate: an alert at best. */
+function endsHandshake(error: KeylimeError): boolean {
+  const code = String((rootCause(error) as NodeJS.ErrnoException).code ?? '')
+  return error.details?.['stale'] !== true && /^(UND_ERR_SOCKET|ECONNRESET|EPIPE|EPROTO|ERR_(TLS|SSL)_.*)$/.test(code)
 }
 
 /** Finds another version that both know. An agent that was attested never goes back to an older one (protocol 1.3). */

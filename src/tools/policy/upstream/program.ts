@@ -1,4 +1,11 @@
-import { type ArgumentKind, type ArgumentSpec, type ParsedArguments, parseArguments, usageText } from '../../../core/cli/argparse.ts'
+import {
+  type ArgumentKind,
+  type ArgumentSpec,
+  errorLines,
+  type ParsedArguments,
+  parseArguments,
+  usageText,
+} from '../../../core/cli/argparse.ts'
 import { causeChain, isKeylimeError } from '../../../core/errors.ts'
 import { noteLine, printLine, printOwn } from '../../../io/terminal/print.ts'
 
@@ -25,13 +32,13 @@ export async function runProgram(program: UpstreamProgram, args: readonly string
     printOwn(usage)
     return 0
   }
-  const wrong = (message: string): number => {
+  const wrong = (message: string, hint?: string): number => {
     if (program.errorFirst) noteLine(`error: ${message}`)
     printOwn(usage, process.stderr)
-    if (!program.errorFirst) noteLine(`${program.name}: error: ${message}`)
+    for (const line of errorLines(program.name, message, hint).slice(program.errorFirst ? 1 : 0)) noteLine(line)
     return 2
   }
-  if (result.kind === 'error') return wrong(result.message)
+  if (result.kind === 'error') return wrong(result.message, result.hint)
   const surplus = result.parsed.positionals
   if (surplus.length > 0) return wrong(`unrecognized arguments: ${surplus.join(' ')}`)
   try {

@@ -37,6 +37,18 @@ test('another process holds it, and its death frees it', async () => {
   expect(await withFileLock(lock, async () => 1, 5)).toBe(1)
 })
 
+const testAsRoot = process.getuid?.() === 0 ? test : test.skip
+
+testAsRoot('root leaves no lock that the service of the directory could not take', async () => {
+  fs.chownSync(directory, 65_534, 65_534)
+  const lock = path.join(directory, '.lock')
+  fs.writeFileSync(lock, '', { mode: 0o600 }) // of a release that left it so
+  for (const file of [lock, path.join(directory, '.fresh')]) {
+    await withFileLock(file, async () => undefined)
+    expect(fs.statSync(file)).toMatchObject({ uid: 65_534, gid: 65_534 })
+  }
+})
+
 test('a lock that cannot be made is an error', async () => {
   await expect(withFileLock(path.join(directory, 'no/lock'), async () => 1)).rejects.toMatchObject({ code: 'file_failed' })
 })

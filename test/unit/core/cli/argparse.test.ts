@@ -56,3 +56,13 @@ test('usageText wraps below 80 columns and aligns', () => {
   expect(lines[0]).toMatch(/^usage: keylime_tenant \[-h\] \[-t HOST\]/)
   expect(lines[1]).toMatch(/^ {22}\[/)
 })
+
+test('an option that is a slip away is asked about, below the words of argparse', () => {
+  const specs = [{ name: 'agentId', flags: ['-u', '--uuid'], kind: 'value' }] as const
+  expect(parseArguments(specs, ['--uiid', 'x'])).toEqual({
+    kind: 'error',
+    message: 'unrecognized arguments: --uiid',
+    hint: 'did you mean --uuid?',
+  })
+  expect(parseArguments(specs, ['--fnord'])).toMatchObject({ message: 'unrecognized arguments: --fnord', hint: undefined })
+})

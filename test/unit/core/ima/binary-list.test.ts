@@ -45,6 +45,15 @@ test.each([20, 32, 48, 64])('template hashes of %d bytes are found by the templa
 })
 
 const good = entry('ima-ng', fields(digest, 'x\0'))
+test.each<[string, Buffer]>([
+  ['a name', entry('ima-ng', fields(digest, `/x\n${HEAD} ima-ng ${DIGEST} /bin/evil\0`))],
+  ['a name of the oldest template', Buffer.concat([u32(10), HASH, sized('ima'), Buffer.alloc(20), sized('/x\ny')])],
+  ['the algorithm of a digest', entry('ima-ng', fields(Buffer.concat([Buffer.from('sha\n256:\0'), Buffer.alloc(32)]), '/x\0'))],
+  ['the name of a template', entry('d-ng|n-ng|x\n10', fields(digest, '/x\0', ''))],
+])('a line in %s makes no entry of its own: anybody may name a file', (_where, bytes) => {
+  expect(() => lines(entry('ima-ng', fields(digest, '/bin/a\0')), bytes)).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
 test.each<[string, Buffer, RegExp]>([
   ['big-endian numbers', Buffer.from(good).fill(Buffer.from([0, 0, 0, 10]), 0, 4), /big-endian/],
   ['no template', Buffer.concat([u32(10), HASH]), /entry 1 has no template that is known/],

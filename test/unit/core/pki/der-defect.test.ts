@@ -27,7 +27,15 @@ test.each([
   ['3004 0102 ffff', /a boolean is neither/],
   ['3106 020102 020101', /SET are out of order/],
   ['3008 3106 020102 020101', /SET are out of order/],
+  ['3003 0201 01 0000', /2 bytes stand behind/],
 ])('%s', (text, defect) => {
   if (defect === undefined) expect(derDefect(hex(text))).toBeUndefined()
   else expect(derDefect(hex(text))).toMatch(defect)
 })
+
+test.each(['3003 0202 01', '3003 0202 01 0000', '3005 3003 0202 01 00'])(
+  '%s, whose inner element does not end, is refused whatever stands behind it',
+  (text) => {
+    expect(() => derDefect(hex(text))).toThrow('the ASN.1 bytes end too early')
+  },
+)

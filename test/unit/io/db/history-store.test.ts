@@ -38,6 +38,7 @@ test('verdicts, releases and commands are kept, all else is not', async () => {
   await store.add(db, oneOfEach())
   const types = (await store.page(EVERYTHING)).map(({ event }) => (event as VerifierEvent).type)
   expect(types.toSorted()).toEqual([
+    'agent_address_followed',
     'agent_attested',
     'agent_back',
     'agent_deleted',

@@ -225,3 +225,31 @@ test('lists of another authority say nothing of how new a list is', async () => 
   other.lists.countOn(before)
   expect(other.serials()).toEqual([6, 5])
 })
+
+test('in a rotation a list of an authority that is to be read yet is waited for in silence, for a minute; what was said before counts', async () => {
+  put('cacert.crt', 'ours')
+  put('cacrl.der', await list(3n, [5n]))
+  const { serials, news, wait } = opened({ authorities: [ours] })
+  put('cacert.crt', 'stranger and ours') // nobody has read it again yet
+  put('cacrl.der', await list(4n, [5n, 6n], { by: stranger }))
+  expect([serials(), news()]).toEqual([[5], []])
+  wait(59_000)
+  fs.rmSync(at('cacrl.der'))
+  expect([serials(), news()]).toEqual([[5], []])
+  wait(2000)
+  expect([serials(), news()]).toEqual([
+    [5],
+    ['error: the revocation list cacrl.der cannot be used: it is gone; what it said before still counts'],
+  ])
+  put('cacrl.der', await list(5n, [5n, 7n]))
+  expect([serials(), news()]).toEqual([[5, 7], ['info: the revocation list cacrl.der was read again']])
+})
+
+test('an authority that is trusted no more is not missed with its list', async () => {
+  put('cacrl.der', await list(3n, [5n]))
+  const before = opened({ authorities: [ours] }).lists.current()
+  put('cacrl.der', await list(1n, [], { by: stranger }))
+  const after = opened({ authorities: [stranger] })
+  after.lists.countOn(before)
+  expect(after.news()).toEqual([])
+})

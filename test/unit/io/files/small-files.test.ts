@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { jest } from '@jest/globals'
-import { writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
+import { makeDirectory, writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
 import { readCertificateStore } from '../../../../src/io/files/certificate-store.ts'
 import { readIncludeDirectories } from '../../../../src/io/files/include-directory.ts'
 import { root } from '../../core/pki/fixtures.ts'
@@ -21,7 +21,26 @@ const put = (name: string, content: string | Buffer, mode = 0o644) => {
   return file
 }
 
+const testAsRoot = process.getuid?.() === 0 ? test : test.skip
+const ownerOf = (file: string) => [fs.statSync(file).uid, fs.statSync(file).gid]
+
 describe('writeFileAtomic', () => {
+  testAsRoot('what root makes in the directory of a service is the service’s, and what it replaces keeps its owner', async () => {
+    const inside = path.join(directory, 'service')
+    fs.mkdirSync(inside)
+    fs.chownSync(inside, 65_534, 65_533)
+    await writeFileAtomic(path.join(inside, 'new'), 'x', 0o640)
+    expect(ownerOf(path.join(inside, 'new'))).toEqual([65_534, 65_533])
+    expect(fs.statSync(path.join(inside, 'new')).mode & 0o777).toBe(0o640)
+    const other = put('service/other', 'old')
+    fs.chownSync(other, 1234, 1234)
+    await writeFileAtomic(other, 'new', 0o600)
+    expect(ownerOf(other)).toEqual([1234, 1234])
+    await makeDirectory(path.join(inside, 'a/b'), 0o700)
+    for (const made of ['a', 'a/b']) expect(ownerOf(path.join(inside, made))).toEqual([65_534, 65_533])
+    await writeFileAtomic(path.join(directory, 'own'), 'x', 0o600)
+    expect(ownerOf(path.join(directory, 'own'))).toEqual([0, 0])
+  })
   test('replaces content and mode, whatever the umask, and leaves nothing else behind', async () => {
     const file = put('a', 'old', 0o666)
     await writeFileAtomic(file, 'new', 0o600)

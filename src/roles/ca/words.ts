@@ -1,0 +1,60 @@
+import type { Argv } from 'yargs'
+import type { CommandWords } from '../../core/cli/without-effect.ts'
+
+/** Words of `keylime ca`, and what has an effect with each. */
+export const CA_WORDS: CommandWords = {
+  program: 'keylime ca',
+  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'subject'],
+  used: {
+    init: ['yes'],
+    create: ['name', 'san', 'days', 'csr', 'role', 'replace'],
+    operator: ['name', 'days', 'csr', 'replace'],
+    reissue: [],
+    rotate: ['finish', 'yes', 'leave-behind', 'verifier'],
+    pkg: ['name', 'insecure'],
+    revoke: ['name', 'serial', 'reason'],
+    list: [],
+    show: ['name'],
+    crl: [],
+    'import-priv': ['serial', 'file'],
+    passwd: ['new-password-file'],
+    listen: ['name'],
+  },
+}
+
+/** What each word does, for the help. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  init: 'A new authority',
+  create: 'A certificate, and its key',
+  pkg: 'A certificate, its key and the authority in a zip',
+  revoke: 'Revoke a certificate, and publish the list',
+  list: 'All certificates: serial, state, dates',
+  show: 'All of one certificate',
+  crl: 'Publish the revocation list anew',
+  'import-priv': 'Take over a key in PEM',
+  operator: 'A certificate for a second operator, in a package',
+  reissue: 'Sign the authority anew, so that its certificates have roles',
+  rotate: 'The next authority; both count until --finish',
+  passwd: 'Another password for private.yml',
+  listen: 'Serve the list and OCSP, take the verifier’s revocations',
+}
+
+export const WORDS: readonly string[] = Object.keys(MEANINGS)
+
+/** A line for each word, or for the one that is asked about. */
+export const wordLines = (asked: string | undefined): string =>
+  WORDS.filter((word) => asked === undefined || word === asked)
+    .map((word) => `  ${word.padEnd(11)}  ${MEANINGS[word]}`)
+    .join('\n')
+
+/** Leaves only the options of one word in the help. */
+export function hideOthers(asked: string | undefined, yargs: Argv): Argv {
+  if (asked === undefined) return yargs
+  const idle = Object.values(CA_WORDS.used)
+    .flat()
+    .filter((name) => !CA_WORDS.used[asked]!.includes(name))
+  return [...new Set(idle)].reduce((cli, name) => cli.hide(name), yargs)
+}
+
+/** The word that a command line has. */
+export const wordAsked = (args: readonly string[]): string | undefined => args.find((arg) => WORDS.includes(arg))
