@@ -10,7 +10,7 @@ import { clockDefect } from './clock.ts'
 /** What was asked, and what is known of the TPM that must answer. */
 export interface QuoteQuestion {
   ak: PublicArea
-  /** Of this very request, never used before. */
+  /** Of this very request, never used before; one character a byte. */
   nonce: string
   /** Null takes every algorithm that can be judged. */
   accepted: AcceptedAlgorithms | null
@@ -33,7 +33,7 @@ export function genuineQuote({ quote, algorithms }: Evidence, question: QuoteQue
   const { hash } = algorithms
   if (!isHashName(hash)) return { ok: false, failures: [refuse('invalid_hash_alg', 'hash algorithm', hash, [])] }
   const signing = algorithms.signing || undefined
-  const verdict = verifyQuote(quote, { ak, nonce: Buffer.from(question.nonce, 'ascii'), hash, signing, pcrs })
+  const verdict = verifyQuote(quote, { ak, nonce: Buffer.from(question.nonce, 'latin1'), hash, signing, pcrs })
   if (!verdict.ok) return verdict
   const clock = clockDefect(verdict.clockInfo, question.clockInfo)
   if (clock) return { ok: false, failures: [irrecoverable('qoute_validation', 'quote_validation', { message: clock })] }

@@ -34,6 +34,8 @@ export interface EvidenceRequest {
   nonce: string
   /** `measured_boot_evaluate`: compare the reference state at every round, or only before the first good one. */
   evaluateBootAlways: boolean
+  /** Of an API whose quotes bind no transport key: PCR 16 is asked for and says nothing, and nothing is ever released to such a quote. */
+  unbound?: boolean | undefined
   /** PCRs that were asked for, ascending, where they are not those of the policy: evidence of another time that is judged by another policy. */
   pcrs?: readonly number[] | undefined
   /** Where others wait: the judgement throws `TooMuchEffort` when it becomes too much. */
@@ -49,8 +51,8 @@ export interface EvidenceRound extends EvidenceRequest {
 export type EvidenceVerdict =
   | {
       outcome: 'passed'
-      /** Bound to this very quote through PCR 16: V may be encrypted to it. */
-      transportKey: string
+      /** Bound to this very quote through PCR 16: V may be encrypted to it. Null where the quote binds none: V is never due to it. */
+      transportKey: string | null
       clockInfo: ClockInfo
       algorithms: { hash: HashName; encryption: string; signing: string }
       ima: ImaProgress
@@ -74,8 +76,8 @@ export function judgeReply(agent: KnownAgent, { reply, ...request }: EvidenceRou
  */
 export function verifyEvidence(agent: KnownAgent, evidence: Evidence, request: EvidenceRequest): EvidenceVerdict {
   const { nonce, evaluateBootAlways, effort } = request
-  const transportKey = evidence.transportKey ?? agent.transportKey
-  if (!transportKey)
+  const transportKey = request.unbound ? null : (evidence.transportKey ?? agent.transportKey)
+  if (!transportKey && !request.unbound)
     return refused([irrecoverable('qoute_validation', 'no_pubkey', { message: 'the agent sent no transport key, and none is known' })])
   const quote = genuineQuote(evidence, { ...agent, nonce, pcrs: request.pcrs ?? quotedPcrs(agent.policy) })
   if (!quote.ok) return refused(quote.failures)
@@ -83,7 +85,7 @@ export function verifyEvidence(agent: KnownAgent, evidence: Evidence, request: E
   if (logIsOfEarlierBoot(agent, evidence, clockInfo)) return { outcome: 'again', clockInfo, ima: FRESH_IMA }
   const evaluateBoot = evaluateBootAlways || agent.attestationCount === 0
   const { failures, ima } = judgePolicies(evidence, { policy: agent.policy, pcrs, evaluateBoot, ima: agent.ima, effort })
-  const all = [...judgeDataPcr(pcrs, transportKey), ...judgeUnused(agent.policy, pcrs), ...failures]
+  const all = [...(transportKey ? judgeDataPcr(pcrs, transportKey) : []), ...judgeUnused(agent.policy, pcrs), ...failures]
   if (all.length > 0) return refused(all)
   return { outcome: 'passed', transportKey, clockInfo, algorithms: { ...evidence.algorithms, hash: quote.hash }, ima }
 }

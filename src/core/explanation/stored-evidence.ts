@@ -22,6 +22,8 @@ const storedEvidence = z.object({
   nonce: z.string(),
   reply: z.unknown(),
   evaluate_boot: z.boolean(),
+  /** Whether the quote had to bind a transport key. */
+  binds_key: z.boolean().default(true),
   fail_on_violations: z.boolean(),
   ima_keys: z.string(),
   before: z.object({
@@ -51,6 +53,7 @@ export function storeEvidence({ ak, known, round, failOnViolations, imaKeys }: R
     nonce: round.nonce,
     reply: judgedMembers(round.reply, cut),
     evaluate_boot: round.evaluateBootAlways,
+    binds_key: round.unbound !== true,
     fail_on_violations: failOnViolations,
     ima_keys: imaKeys,
     before: {
@@ -106,5 +109,6 @@ export function judgeAgain(stored: StoredEvidence, policy: AgentPolicy, pcrs?: r
     },
     attestationCount: attestation_count,
   }
-  return judgeReply(known, { reply: stored.reply, nonce: stored.nonce, evaluateBootAlways: stored.evaluate_boot, pcrs })
+  const { reply, nonce, evaluate_boot: evaluateBootAlways, binds_key: binds } = stored
+  return judgeReply(known, { reply, nonce, evaluateBootAlways, unbound: !binds, pcrs })
 }

@@ -1,6 +1,7 @@
 import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
 import { parseInPlace } from '../api/parse-in-place.ts'
 import { type EvidenceRequest, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
+import { type AskedEvidence, resultsOfV3 } from '../evidence/read-evidence-v3.ts'
 
 /** Of an answer: fields and texts, whatever their length. */
 const ANSWER_LIMITS: JsonLimits = { maxDepth: 16, maxValues: 1000 }
@@ -14,11 +15,15 @@ export interface JudgedAnswer {
 }
 
 /**
- * Judges the body of an agent's answer. @returns a sentence when it is no answer of the protocol.
+ * Judges the body of an agent's answer. @param asked of a machine that brings its evidence by API 3.0. @returns a sentence when it is no answer of the protocol.
  * @throws TooMuchEffort where the request bounds the effort.
  */
-export function judgeAnswer(bytes: Buffer, known: KnownAgent, request: EvidenceRequest): JudgedAnswer | string {
-  const reply = readReply(bytes, () => undefined)
+export function judgeAnswer(
+  { answer, asked }: { answer: Buffer; asked?: AskedEvidence | undefined },
+  known: KnownAgent,
+  request: EvidenceRequest,
+): JudgedAnswer | string {
+  const reply = readReply(answer, asked, () => undefined)
   return typeof reply === 'string' ? reply : judgeRead(reply, known, request)
 }
 
@@ -30,10 +35,10 @@ export function judgeRead(reply: { results: unknown }, known: KnownAgent, reques
 }
 
 /**
- * The first half: `results` of an answer. @param letGo called as soon as the bytes are not needed any more. @returns a sentence when it is no answer
+ * The first half: `results` of an answer of API 2.x, or evidence of API 3.0 in that form. @param letGo called as soon as the bytes are not needed any more. @returns a sentence when it is no answer
  * of the protocol.
  */
-export function readReply(bytes: Buffer, letGo: () => void): { results: unknown } | string {
+export function readReply(bytes: Buffer, asked: AskedEvidence | undefined, letGo: () => void): { results: unknown } | string {
   const excess = jsonExcess(bytes, ANSWER_LIMITS)
   if (excess) return `the answer ${excess}`
   let json: unknown
@@ -45,5 +50,5 @@ export function readReply(bytes: Buffer, letGo: () => void): { results: unknown 
     letGo()
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return 'the answer is not a JSON object'
-  return { results: (json as { results?: unknown }).results ?? {} }
+  return { results: asked ? resultsOfV3(json, asked) : ((json as { results?: unknown }).results ?? {}) }
 }

@@ -1,4 +1,5 @@
 import type { EvidenceRequest, EvidenceVerdict, KnownAgent } from '../attestation/verify-evidence.ts'
+import type { AskedEvidence } from '../evidence/read-evidence-v3.ts'
 import type { FailedRound } from '../explanation/failed-round.ts'
 import type { MachinePolicy, ReadBootPolicy, ReadRuntimePolicy, SharedText } from '../policy/machine-policy.ts'
 import type { PolicyDanger } from '../policy/policy-dangers.ts'
@@ -27,6 +28,8 @@ export interface Judging {
 export interface RoundToJudge {
   /** Body of the answer with HTTP status 200, as it came. It is handed over, and worthless afterwards. */
   answer: Buffer
+  /** What was asked of a machine that brings its evidence by API 3.0; absent for an answer of API 2.x. */
+  asked?: AskedEvidence | undefined
   request: EvidenceRequest
   known: KnownAgent & { policy: MachinePolicy }
   /** Null where nothing shall be kept of a failure. */

@@ -19,7 +19,8 @@ export function judgedRound({ verdict, hashAlg, reply }: JudgedAnswer, { keep, .
   if (keep.unless && ids.join() === keep.unless.join()) return { kind: 'judged', verdict, hashAlg, kept: null }
   const { known, request, imaKeys, failOnViolations } = circumstances
   const ak = sized(known.ak.bytes).toString('base64')
-  const round = { reply, nonce: request.nonce, evaluateBootAlways: request.evaluateBootAlways }
+  const { nonce, evaluateBootAlways, unbound } = request
+  const round = { reply, nonce, evaluateBootAlways, unbound }
   const kept = packEvidence({ ak, known, round, failOnViolations, imaKeys }, keep.maxBytes)
   return { kind: 'judged', verdict, hashAlg, kept }
 }

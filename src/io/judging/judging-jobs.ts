@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { parseBoundedJson, SMALL_JSON } from '../../core/api/bounded-json.ts'
-import type { KnownAgent } from '../../core/attestation/verify-evidence.ts'
+import type { EvidenceRequest, KnownAgent } from '../../core/attestation/verify-evidence.ts'
 import { explain } from '../../core/explanation/explanation.ts'
 import { judgeRead, readReply } from '../../core/judging/judge-answer.ts'
 import type { FailureStory, JudgedRound, PolicyText, ReadPolicy, RoundToJudge } from '../../core/judging/judging.ts'
@@ -25,7 +25,8 @@ import { splitLargeTexts } from './split-large-texts.ts'
 /** What of a round goes to a worker: Buffers arrive as Uint8Arrays. */
 export interface RoundJob {
   answer: Uint8Array
-  request: { nonce: string; evaluateBootAlways: boolean }
+  asked: RoundToJudge['asked']
+  request: Pick<EvidenceRequest, 'nonce' | 'evaluateBootAlways' | 'unbound'>
   known: Omit<KnownAgent, 'ak' | 'policy'>
   /** TPM2B_PUBLIC */
   ak: Uint8Array
@@ -53,7 +54,7 @@ export function judgingJobs() {
         ak: parsePublicArea(job.ak),
         policy: unpackAgentPolicy(job.policy, shelf, withNativeAddon(rules)),
       }
-      const reply = readReply(asBuffer(job.answer), () => letGo(job.answer))
+      const reply = readReply(asBuffer(job.answer), job.asked, () => letGo(job.answer))
       if (typeof reply === 'string') return { kind: 'unreadable', reason: reply }
       const judged = judgeRead(reply, known, request)
       const imaKeys = job.policy.imaKeys ? textOf(job.policy.imaKeys.text) : ''

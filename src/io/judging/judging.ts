@@ -41,12 +41,13 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
   async function judgeInWorker(round: RoundToJudge): Promise<JudgedRound> {
     const { known, keep } = round
     const { policy, ak, transportKey, accepted, clockInfo, ima, attestationCount } = known
-    const { nonce, evaluateBootAlways } = round.request
+    const { nonce, evaluateBootAlways, unbound } = round.request
     const size = round.answer.length
     const { bytes, memory } = movable(round.answer)
     const job = {
       answer: bytes,
-      request: { nonce, evaluateBootAlways },
+      asked: round.asked,
+      request: { nonce, evaluateBootAlways, unbound },
       known: { transportKey, accepted, clockInfo, ima, attestationCount },
       ak: sized(ak.bytes),
       policy: policy.packed,
@@ -77,7 +78,7 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
       const { answer, known, request, keep } = round
       if (answer.length > INLINE_BYTES || known.policy.heavy) return judgeInWorker(round)
       try {
-        const judged = judgeAnswer(answer, known, { ...request, effort: new Effort(INLINE_EFFORT) })
+        const judged = judgeAnswer(round, known, { ...request, effort: new Effort(INLINE_EFFORT) })
         if (typeof judged === 'string') return { kind: 'unreadable', reason: judged }
         const { imaKeys } = known.policy.packed
         return judgedRound(judged, {

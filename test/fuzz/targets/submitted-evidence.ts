@@ -46,7 +46,7 @@ export const submittedEvidence: Target = {
   run(input) {
     const verdict = unlessRefused(['invalid_request', 'malformed'], () => verifySubmitted(input, RULES))
     if (verdict?.valid) demand(input.includes(quote.slice(1, 120)), 'evidence without the quote is valid')
-    const judged = judgeAnswer(input, AGENT as never, { nonce: nonce.toString('latin1'), evaluateBootAlways: true } as never)
+    const judged = judgeAnswer({ answer: input }, AGENT as never, { nonce: nonce.toString('latin1'), evaluateBootAlways: true } as never)
     if (typeof judged !== 'string' && judged.verdict.outcome === 'passed')
       demand(input.includes(quote.slice(1, 60)), 'an answer without the quote is good')
   },

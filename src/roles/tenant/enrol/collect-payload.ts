@@ -56,19 +56,32 @@ export async function requirePayloadFiles(options: TenantOptions): Promise<void>
 
 /** Collects, packs and encrypts what is to be delivered, or undefined when nothing is. Its size is checked here, before anything is sent. */
 export async function collectPayload(context: TenantContext, found: FoundAgent): Promise<Payload | undefined> {
-  const { options } = context
+  const { cert } = context.options
+  if (context.options.keyFile || !cert) return collectFiles(context)
+  const { certificatePayload } = await import('./certificate-payload.ts')
+  const { zip, files, ...rest } = await context.authorityQueue.run(() => certificatePayload(context, found, cert))
+  return { ...rest, ...sealed(context, zip, { kind: 'certificate', files }) }
+}
+
+/** The same of -f and -k, which are no machine's alone. */
+export async function collectFiles(context: TenantContext): Promise<Payload | undefined> {
+  const { options, config } = context
   if (options.keyFile) return keyPayload(context, options.keyFile)
-  if (!options.file && !options.cert) return undefined
-  const { cert } = options
-  const package_ = cert
-    ? await context.authorityQueue.run(async () => (await import('./certificate-payload.ts')).certificatePayload(context, found, cert))
-    : undefined
-  const plaintext = package_?.zip ?? (await readPayload(options.file ?? '', '-f', plaintextLimit(context.config.max_payload_size)))
+  if (!options.file) return undefined
+  const plaintext = await readPayload(options.file, '-f', plaintextLimit(config.max_payload_size))
+  return { ...sealed(context, plaintext, { kind: 'file', files: 1 }), revocationKey: '', metadata: '{}' }
+}
+
+function sealed(
+  { config, report }: Pick<TenantContext, 'config' | 'report'>,
+  plaintext: Buffer,
+  what: { kind: 'certificate' | 'file'; files: number },
+): Pick<Payload, 'k' | 'u' | 'v' | 'sealed'> {
   const [k, v] = [randomBytes(KEY_SIZE), randomBytes(KEY_SIZE)]
-  const sealed = sealPayload(k, randomBytes(16), plaintext)
-  checkSize(sealed.length, context.config.max_payload_size)
-  context.report({ type: 'payload_ready', kind: package_ ? 'certificate' : 'file', files: package_?.files ?? 1, bytes: plaintext.length })
-  return { k, v, u: splitKey(k, v), sealed, revocationKey: package_?.revocationKey ?? '', metadata: package_?.metadata ?? '{}' }
+  const text = sealPayload(k, randomBytes(16), plaintext)
+  checkSize(text.length, config.max_payload_size)
+  report({ type: 'payload_ready', ...what, bytes: plaintext.length })
+  return { k, v, u: splitKey(k, v), sealed: text }
 }
 
 /** `-k`: three lines of base64, K and the two shares. With `-p` a payload that was encrypted before; without, only the key is delivered. */

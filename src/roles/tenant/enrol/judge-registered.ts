@@ -1,7 +1,7 @@
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { type AcceptedAlgorithms, isAccepted } from '../../../core/attestation/accepted-algorithms.ts'
+import { akAlgorithms } from '../../../core/attestation/ak-algorithms.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import { TPM_ALG } from '../../../core/tpm/algorithms.ts'
 import { akDefects } from '../../../core/tpm/key-defects.ts'
 import { type PublicArea, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { FoundAgent } from '../services/find-agent.ts'
@@ -55,13 +55,12 @@ function readAk({ aik_tpm }: RegisteredAgent): PublicArea {
   )
 }
 
-function checkAlgorithms({ type, keyBits, scheme }: PublicArea, accepted: AcceptedAlgorithms): void {
-  check('accept_tpm_hash_algs', scheme!.hash, accepted.hash)
-  check('accept_tpm_encryption_algs', `${type}${keyBits}`, accepted.encryption)
-  check('accept_tpm_signing_algs', SIGNING[scheme!.algorithm] ?? 'another scheme', accepted.signing)
+function checkAlgorithms(ak: PublicArea, accepted: AcceptedAlgorithms): void {
+  const { hash, encryption, signing } = akAlgorithms(ak)
+  check('accept_tpm_hash_algs', hash, accepted.hash)
+  check('accept_tpm_encryption_algs', encryption, accepted.encryption)
+  check('accept_tpm_signing_algs', signing, accepted.signing)
 }
-
-const SIGNING: Record<number, string> = { [TPM_ALG.RSASSA]: 'rsassa', [TPM_ALG.RSAPSS]: 'rsapss', [TPM_ALG.ECDSA]: 'ecdsa' }
 
 function check(option: string, name: string, accepted: readonly string[]): void {
   if (isAccepted(name, accepted)) return

@@ -1,7 +1,7 @@
 import fs from 'node:fs/promises'
 import { KeylimeError } from '../../../core/errors.ts'
 import { Problems } from '../../../core/problems.ts'
-import { checkPayloadOptions, collectPayload, requirePayloadFiles } from '../enrol/collect-payload.ts'
+import { checkPayloadOptions, collectFiles, requirePayloadFiles } from '../enrol/collect-payload.ts'
 import { policyFields } from '../policies/policy-fields.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
@@ -45,7 +45,7 @@ async function checkParts(context: TenantContext, forSeveral: boolean): Promise<
   if (forSeveral) for (const file of [options.file, options.keyFile, options.payloadFile]) await requireRereadable(file)
   await policyFields(context)
   if (options.cert) await (await import('../enrol/certificate-payload.ts')).checkCertificatePayload(context, options.cert)
-  else await collectPayload(context, '')
+  else await collectFiles(context)
 }
 
 /** A pipe would give the first machine everything, and the others nothing. */

@@ -66,7 +66,8 @@ async function listed(file: string): Promise<Named[]> {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
     const options: Record<string, string | number> = {}
-    for (const [name, value] of Object.entries(values)) options[columnOf(name, { file, line })] = await valueOf(name, value, { file, line })
+    for (const [name, value] of Object.entries(values))
+      options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
     named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
   }
   return named
@@ -84,7 +85,7 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
 }
 
 /** What stands in a column, checked. */
-async function valueOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
+async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
   if (column === 'targetport') return portOf(text, where)
   return column === 'name' ? nameOf(text, where) : fileOfList(column, text, where)
 }
@@ -114,15 +115,28 @@ interface Question {
 }
 
 async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
-  const registered = await context.registrar.agentIds()
-  const ids = [...new Set([...Object.keys(enrolled), ...(reachesRegistered(word, selection) ? registered : [])])].toSorted()
-  const fitting = ids.filter((id) => fits(selection, statusOf(enrolled, id)))
+  const fitting = selection.state === 'revoked' ? await revokedOnes(context, word) : await standing(context, { word, selection, enrolled })
   if (fitting.length === 0) throw new KeylimeError('agent_not_found', 'no machine fits', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },
     skip: doneAlready(word, agentId, enrolled) ?? notMeant(context.options, { word, selection, status: statusOf(enrolled, agentId) }),
   }))
+}
+
+async function standing(context: TenantContext, { word, selection, enrolled }: Question): Promise<string[]> {
+  const registered = reachesRegistered(word, selection) ? await context.registrar.agentIds() : []
+  const ids = [...new Set([...Object.keys(enrolled), ...registered])].toSorted()
+  return ids.filter((id) => fits(selection, statusOf(enrolled, id)))
+}
+
+/** Nothing but `forget` can be done with them. */
+async function revokedOnes({ registrar }: TenantContext, word: FleetWord): Promise<string[]> {
+  if (word !== 'forget')
+    throw new KeylimeError('usage', '--state revoked is for `forget`, which lets machines register again', {
+      hint: '`keylime tenant list --state revoked` shows them',
+    })
+  return ((await registrar.revoked()) ?? []).map((mark) => mark.agent_id).toSorted()
 }
 
 /** `add` is for those that the registrar alone knows, and so may be what ends a registration. */

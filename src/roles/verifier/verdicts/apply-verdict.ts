@@ -39,7 +39,7 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
   function passed(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<readonly AgentEffect[]> {
     const { state } = agent
     const { transportKey, algorithms } = verdict
-    if (!vIsDue(state))
+    if (transportKey === null || !vIsDue(state))
       return keeper.apply(agent, { type: 'quote_passed', vIsDue: false }, { changes: { transportKey, algorithms, failures: [] } })
     const release = prepareRelease(state, transportKey)
     if ('refused' in release) return keeper.apply(agent, { type: 'refused', stage: 'v', reason: release.refused })
@@ -67,11 +67,11 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
   }
 }
 
-const isSteady = ({ state, retries, unstored }: ManagedAgent, transportKey: string): boolean =>
+const isSteady = ({ state, retries, unstored }: ManagedAgent, transportKey: string | null): boolean =>
   state.operational === OPERATIONAL_STATE.GET_QUOTE &&
   state.transportKey === transportKey &&
   state.algorithms !== null &&
   state.failures.length === 0 &&
   retries === 0 &&
   unstored === null &&
-  !vIsDue(state)
+  (transportKey === null || !vIsDue(state))

@@ -11,7 +11,7 @@ function costs(bed: JudgedMachine, evidence: Parameters<JudgedMachine['round']>[
   const { answer, known, request } = bed.round(evidence)
   const suffices = (microseconds: number) => {
     try {
-      judgeAnswer(answer, known, { ...request, effort: new Effort(microseconds) })
+      judgeAnswer({ answer: answer }, known, { ...request, effort: new Effort(microseconds) })
       return true
     } catch (error) {
       if (error instanceof TooMuchEffort) return false
