@@ -232,6 +232,17 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(keyOf()).not.toBe(key)
   })
 
+  test('what the registrar says of another TPM ends no certificate before that TPM has proved itself', async () => {
+    const { machine, ek } = await enrolled('said-so', { cert: 'default', wait: false })
+    await run('replace', { agentId: 'said-so', wait: false })
+    const other = await bed.machine()
+    await registerMachine(registrar.port, 'said-so', { machine: { ...other, port: machine.port } as SimulatedAgent, ek })
+    const list = path.join(bed.home.dir, 'ca/cacrl.der')
+    const before = fs.readFileSync(list)
+    await expect(run('update', { agentId: 'said-so', cert: 'default', wait: false })).rejects.toThrow()
+    expect(fs.readFileSync(list).equals(before)).toBe(true)
+  })
+
   test('the hints for the other refusals differ', async () => {
     await registered('has-this-tpm', softwareEk())
     const one = await registered('first-id')

@@ -32,8 +32,8 @@ export async function addAgent(context: TenantContext, mode: 'add' | 'update'): 
   const { agentId } = target.found
   if (unchanged) return { agentId, attested: undefined, delivered: false, unchanged }
   for (const change of plan.changes) report({ type: 'change', ...change })
-  const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
+  const payload = await collectPayload(context, target.found) // after it: the registrar's word alone ends no certificate of another machine
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, { hasKey: payload !== undefined }) : undefined

@@ -51,7 +51,14 @@ beforeEach(() => {
     timing,
   } as unknown as LoopOptions
   loop = createAttestationLoop(options)
-  agent = { enrolment: { agentId: 'a' }, state: { polled: true }, epoch: 0, removed: false, changes: createSerialQueue() } as never
+  agent = {
+    connection: {},
+    enrolment: { agentId: 'a' },
+    state: { polled: true },
+    epoch: 0,
+    removed: false,
+    changes: createSerialQueue(),
+  } as never
 })
 afterEach(async () => {
   await loop.stop()
