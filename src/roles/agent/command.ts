@@ -1,7 +1,10 @@
 import type { Argv } from 'yargs'
+import { agentOptions } from '../../config/agent.ts'
+import { describeEffective } from '../../config/describe.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { loadAgentSettings, readAgentSettings } from './agent-settings.ts'
 import { checkAgent } from './check-agent.ts'
@@ -11,7 +14,9 @@ import { startAgent } from './start.ts'
 interface Arguments {
   config?: string | undefined
   tcti?: string | undefined
+  verifierUrl?: string | undefined
   checkConfig?: boolean | undefined
+  showConfig?: boolean | undefined
   tryAction?: string | undefined
   event?: string | undefined
   verbose?: boolean | undefined
@@ -26,16 +31,22 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes, takes payloads.\n\nUsage: keylime agent [options]',
+        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes or brings them, takes payloads.\n\nUsage: keylime agent [options]',
       )
       .example('sudo keylime agent', 'with /etc/keylime/agent.conf and the TPM of this machine')
       .example('keylime agent --tcti swtpm:host=127.0.0.1,port=2321', 'with a software TPM')
+      .example('keylime agent --verifier-url https://verifier.example.com:8881', 'behind NAT: listens nowhere, brings its evidence')
       .example('keylime agent --try-action ./local_action_x.py', 'see what a revocation action does')
       .example('keylime agent --check-config', 'only look whether the configuration can be used')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/agent.conf', requiresArg: true })
       .option('tcti', {
         type: 'string',
         describe: 'Way to the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
+        requiresArg: true,
+      })
+      .option('verifier-url', {
+        type: 'string',
+        describe: 'Bring evidence to this verifier and listen nowhere (mode = push) [option verifier_url]',
         requiresArg: true,
       })
       .option('try-action', {
@@ -45,16 +56,20 @@ export const command = {
       })
       .option('event', { type: 'string', describe: 'With --try-action: the event, JSON', requiresArg: true, default: EXAMPLE_EVENT })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)
+    const given = argv.verifierUrl ? { push: true } : {}
+    const chosen = argv.verifierUrl ? { ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl } : env
+    if (argv.showConfig) return printLines(describeEffective('agent', agentOptions, chosen)) ?? 0
     if (argv.checkConfig) {
-      const { settings, problems } = readAgentSettings(env)
+      const { settings, problems } = readAgentSettings(chosen, given)
       return showCheck('agent', await checkAgent(settings, problems))
     }
-    const settings = loadAgentSettings(env)
+    const settings = loadAgentSettings(chosen, given)
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

@@ -26,6 +26,7 @@ import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import type { AuthorityHolder } from './authorities/authorities.ts'
 import { createFollowers, type Followers } from './authorities/followers.ts'
+import { blameOwnDates } from './authorities/own-dates.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
@@ -187,7 +188,10 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
       round,
       applyVerdict,
       carryV: postV,
-      seeTo: async (agent, result) => followAddress(agent, await followers.seeTo(agent, result)),
+      async seeTo(agent, result) {
+        const first = blameOwnDates(agent, result, { identity: parts.client(), now: systemClock.now() })
+        return followAddress(agent, await followers.seeTo(agent, first))
+      },
       introduce: introducer(values, followers, parts),
       recorded: () => mark.record().then(events.flush),
     }),

@@ -1,16 +1,9 @@
-import type { AgentStatus } from '../../../core/api/agent-status.ts'
-import { stateWord } from '../../../core/attestation/state-word.ts'
-import { policyFields } from '../policies/policy-fields.ts'
-import { type FoundAgent, findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import type { TenantOptions } from '../tenant-options.ts'
-import { type AgentTarget, agentTarget } from './agent-target.ts'
-import { checkAtVerifier } from './check-at-verifier.ts'
-import { checkPayloadOptions, collectPayload, requirePayloadFiles } from './collect-payload.ts'
-import { alreadyThere, enrolAtVerifier } from './enrol-at-verifier.ts'
+import { collectPayload } from './collect-payload.ts'
+import { enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
-import { judgeRegistered } from './judge-registered.ts'
-import { type EnrolmentPlan, planEnrolment, trustOf } from './plan-enrolment.ts'
+import { trustOf } from './plan-enrolment.ts'
+import { prepareEnrolment } from './prepare-enrolment.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
 import { sendShare } from './send-share.ts'
@@ -33,79 +26,20 @@ export interface Enrolled {
  * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment
  * that is there: what it does not name stays.
  */
-export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
-  checkPayloadOptions(given.options)
-  await requirePayloadFiles(given.options)
-  const policies = await policyFields(given)
-  given.verifier.warmUp()
-  given.report({ type: 'working', text: 'looking for the agent at the registrar' })
-  const found = await findAgent(given, given.options)
-  const { agentId } = found
-  const known = await given.verifier.agent(agentId)
-  if (known && mode === 'add') throw alreadyThere(agentId)
-  const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
+export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
   const { options, report } = context
-  checkPayloadOptions(options)
-  const target = showTarget(context, found)
-  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
-  const plan = planEnrolment(context, { target, policies, known })
-  if (changesNothing(options, plan)) return { agentId, attested: undefined, delivered: false, unchanged: true }
-  const isOurs = await checkAtVerifier(context, agentId, plan)
+  const { target, judged, plan, unchanged } = await prepareEnrolment(context, mode)
+  const { agentId } = target.found
+  if (unchanged) return { agentId, attested: undefined, delivered: false, unchanged }
   for (const change of plan.changes) report({ type: 'change', ...change })
-  const payload = await collectPayload(context, target.found)
   const proved = judged ? undefined : await proveIdentity(context, target)
+  const payload = await collectPayload(context, target.found) // after it: the registrar's word alone ends no certificate of another machine
   if (proved && payload) await sendShare(proved, agentId, payload, report) // a machine that refuses U stays enrolled as it is
-  await enrolAtVerifier(context, {
-    agentId,
-    machine: judged ?? proved!.machine,
-    version: proved?.agent.version ?? '',
-    plan: isOurs ? plan : forUpstream(plan, target),
-    payload,
-  })
+  await enrolAtVerifier(context, { agentId, machine: judged ?? proved!.machine, version: proved?.agent.version ?? '', plan, payload })
   const status = proved && options.wait ? await waitForVerdict(context, agentId, { hasKey: payload !== undefined }) : undefined
   const attested = status && trustOf(status)
   if (!proved || !payload || !(options.verify || options.wait)) return { agentId, attested, delivered: false }
   await proveKey(context, proved.agent, agentId, payload.k)
   if (options.wait) await followDelivery(context, proved.agent, agentId) // upstream's tenant does not know of it
   return { agentId, attested, delivered: true }
-}
-
-/**
- * An update that names nothing, or nothing new, leaves a machine that is attested as it is. One that is not may have registered anew: then what it registered
- * with is taken.
- */
-function changesNothing(options: TenantOptions, { known, update }: EnrolmentPlan): boolean {
-  if (!known || !update || options.replaces || options.takesOver || stateWord(known) !== 'attested') return false
-  if (options.file || options.keyFile || options.cert || options.name !== undefined) return false
-  const { ak_tpm: _ak, mtls_cert: _certificate, cloudagent_ip: ip = known.ip, cloudagent_port: port = known.port, ...others } = update
-  return ip === known.ip && port === known.port && Object.keys(others).length === 0
-}
-
-/** `--push-model`, or a machine that comes so already and is not given an address. */
-function comesByItself(options: TenantOptions, known: AgentStatus | undefined): boolean {
-  if (options.pushModel || !known || options.replaces) return options.pushModel === true
-  const namesAddress = Boolean(options.cvTargetHost || options.targetHost) || options.targetPort !== undefined
-  return known.comes_by === 'push' && !namesAddress
-}
-
-/** Upstream's verifier wants an address of every machine, and in its push mode leaves it aside. */
-function forUpstream(plan: EnrolmentPlan, { host, port }: AgentTarget): EnrolmentPlan {
-  const { push_model, ...request } = plan.request
-  return push_model && host !== '' ? { ...plan, request: { ...request, cloudagent_ip: host, cloudagent_port: port } } : plan
-}
-
-function showTarget(context: TenantContext, given: FoundAgent): AgentTarget {
-  const { report } = context
-  const target = agentTarget(context, given)
-  const { found, host, port } = target
-  report({
-    type: 'agent_found',
-    agentId: found.agentId,
-    host,
-    port,
-    comesBy: context.options.pushModel ? 'push' : 'pull',
-    by: found.by,
-    regcount: found.registered.regcount ?? 1,
-  })
-  return target
 }
