@@ -12,7 +12,7 @@ const INTRODUCTION = `# Configuration
 
 Each role reads \`/etc/keylime/ROLE.conf\` (or \`/usr/etc/keylime/ROLE.conf\`), then every file in \`ROLE.conf.d\`, then the environment. Names, files and
 defaults are upstream's. \`KEYLIME_ROLE_CONFIG\` names another file, \`KEYLIME_DIR\` (\`/var/lib/keylime\`) is where keys and state are and what relative
-paths refer to. \`keylime ROLE --check-config\` looks at everything and starts nothing.
+paths refer to. \`keylime ROLE --check-config\` looks at everything and starts nothing; \`keylime ROLE --show-config\` shows what counts, and where it comes from.
 `
 
 /** The whole page. */

@@ -1,4 +1,5 @@
 import { Secret } from '../core/secret.ts'
+import { bringingOptions } from './bringing-options.ts'
 import {
   boolean,
   contactHost,
@@ -38,15 +39,6 @@ const handle =
     if (number < 0x81000000 || number > 0x81ffffff) throw new Error('must be a persistent handle such as 0x81010001')
     return number
   }
-
-/** An https URL, perhaps with the path of a proxy, or nothing. */
-const verifierUrl: Parse<string> = (value) => {
-  if (value === '') return ''
-  const url = URL.parse(value)
-  if (url?.protocol !== 'https:' || url.username !== '' || url.search !== '' || url.hash !== '')
-    throw new Error('must be an https URL such as https://verifier.example.com:8881')
-  return value
-}
 
 const tmpfsSize: Parse<string> = (value) => {
   if (!/^\d{1,15}[kmgKMG%]?$/.test(value)) throw new Error('must be a size such as 1m, 512k or 5%')
@@ -282,41 +274,7 @@ export const agentOptions = options({
   iak_handle: option({ parse: handle('default'), default: undefined, doc: 'Persistent handle of the IAK. Empty: from the template.' }),
   iak_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IAK, PEM or DER; `default` is iak-cert.crt.' }),
   idevid_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IDevID, PEM or DER; `default` is idevid-cert.crt.' }),
-  verifier_url: option({
-    parse: verifierUrl,
-    default: 'https://localhost:8881',
-    doc: 'Where an agent that listens nowhere brings its evidence. The certificate of the verifier must be for this name or address.',
-  }),
-  verifier_tls_ca_cert: option({
-    parse: path,
-    default: 'default',
-    doc: 'CA of the verifier, for an agent that brings its evidence; `default` is cv_ca/cacert.crt in keylime_dir.',
-  }),
-  attestation_interval_seconds: option({
-    parse: seconds,
-    default: 60,
-    doc: 'Seconds between two attestations where the verifier of an agent that brings its evidence does not say how many, and after a refusal.',
-  }),
-  certification_keys_server_identifier: option({
-    parse: text,
-    default: 'ak',
-    doc: 'Name of the attestation key in what an agent that brings its evidence offers. Verifiers of upstream look for `ak`.',
-  }),
-  uefi_logs_evidence_version: option({
-    parse: text,
-    default: '2.1',
-    doc: 'Version of the event log of the firmware, in what an agent that brings its evidence offers.',
-  }),
-  tls_accept_invalid_certs: option({
-    parse: boolean,
-    default: false,
-    doc: 'Bring evidence to whatever answers at verifier_url, whoever it is. For tests.',
-  }),
-  tls_accept_invalid_hostnames: option({
-    parse: boolean,
-    default: false,
-    doc: 'Bring evidence also to a verifier whose certificate is of the right CA, but for another name.',
-  }),
+  ...bringingOptions,
   tls_dir: option({ parse: text, default: 'default', unused: true, doc: 'Of the Python agent.' }),
   measure_payload_pcr: option({ parse: text, default: '-1', unused: true, doc: 'Of the Python agent.' }),
   exponential_backoff: option({ parse: text, default: 'True', unused: true, doc: 'Of the Python agent.' }),

@@ -1,6 +1,6 @@
 import { Secret } from '../core/secret.ts'
-import type { Component } from './files.ts'
-import { variableOf } from './load.ts'
+import type { Component, Environment } from './files.ts'
+import { loadConfig, variableOf } from './load.ts'
 import type { Option, OptionTable } from './option.ts'
 
 /**
@@ -16,6 +16,21 @@ export function describeAsFile(component: Component, table: OptionTable): string
     }
   }
   return `${parts.join('\n\n')}\n`
+}
+
+/** Every option as it counts now, with where it comes from: defaults, files and environment. Secrets are not shown, only whether somebody set them. */
+export function describeEffective(component: Component, table: OptionTable, env: Environment): string[] {
+  const { origin, written, files } = loadConfig(component, table, { env, tolerant: true })
+  const lines = [`# ${component}: ${files.length > 0 ? files.join(', ') : 'no configuration file'}`]
+  for (const section of sectionsOf(component, table)) {
+    lines.push('', `[${section}]`)
+    for (const [name, option] of Object.entries(table)) {
+      if ((option.section ?? component) !== section) continue
+      const value = written[name] === undefined ? defaultText(component, option.default) : option.secret ? '[secret]' : written[name]
+      lines.push(`${`${name} = ${value}`.trimEnd()}  # ${origin[name]}`)
+    }
+  }
+  return lines
 }
 
 /** A markdown table of all options, for the documentation. */
@@ -49,7 +64,7 @@ function defaultText(component: Component, value: unknown): string {
   if (value instanceof Secret) return toml ? JSON.stringify(value.reveal()) : value.reveal()
   if (typeof value === 'boolean') return toml ? String(value) : value ? 'True' : 'False'
   if (Array.isArray(value)) {
-    if (value.length === 1 && value[0] === 'default') return toml ? '"default"' : 'default'
+    if (value.length === 1 && (value[0] === 'default' || value[0]?.kind === 'default')) return toml ? '"default"' : 'default'
     return toml || value.some((item) => typeof item !== 'string')
       ? JSON.stringify(value)
       : `[${value.map((item) => `'${item}'`).join(', ')}]`

@@ -26,6 +26,8 @@ export interface Config<T extends OptionTable> {
   readonly values: Values<T>
   /** Where each value comes from: `default`, `file:line` or `environment NAME`. */
   readonly origin: Readonly<Record<keyof T & string, string>>
+  /** What files and environment say, of options that are not defaults. */
+  readonly written: Readonly<Record<string, string>>
   /** The files that were read, in order. */
   readonly files: readonly string[]
   /** Settings that nobody knows, and the like: to be logged, not fatal. */
@@ -47,11 +49,13 @@ export function loadConfig<T extends OptionTable>(component: Component, table: T
   const problems = [...found.problems, ...foreignFiles(component, table, found)]
   const values: Record<string, unknown> = {}
   const origin: Record<string, string> = {}
+  const said: Record<string, string> = {}
   for (const [name, option] of Object.entries(table)) {
     const setting = written.get(name)
     values[name] = option.default
     origin[name] = setting?.where ?? 'default'
     if (!setting) continue
+    said[name] = setting.value
     try {
       values[name] = option.parse(setting.value)
     } catch (error) {
@@ -63,6 +67,7 @@ export function loadConfig<T extends OptionTable>(component: Component, table: T
   if (!load.tolerant) refuseProblems(component, problems)
   return {
     problems,
+    written: said,
     values: values as Values<T>,
     origin: origin as Config<T>['origin'],
     files: found.files,

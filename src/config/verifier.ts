@@ -234,9 +234,9 @@ export const verifierOptions = options({
   }),
   require_allow_list_signatures: option({ parse: boolean, default: false, doc: 'Refuse runtime policies that are not signed.' }),
   mode: option({
-    parse: oneOf('pull', 'push'),
-    default: 'pull',
-    doc: '`pull`: the verifier asks agents for quotes; `push`: agents bring them.',
+    parse: oneOf('both', 'pull', 'push'),
+    default: 'both',
+    doc: '`pull`: the verifier asks agents for quotes, and refuses to enrol others; `push`: agents bring them, and addresses of enrolments are left aside; `both` (ours): an agent that is enrolled without an address brings its quotes, every other is asked.',
   }),
   challenge_lifetime: option({ parse: seconds, default: 1800, doc: 'Push: seconds that a challenge may be answered.' }),
   verification_timeout: option({ parse: seconds, default: 0, doc: 'Push: seconds that judging evidence may take; 0 chooses by itself.' }),

@@ -1,7 +1,10 @@
 import type { Argv } from 'yargs'
+import { agentOptions } from '../../config/agent.ts'
+import { describeEffective } from '../../config/describe.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
+import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { loadAgentSettings, readAgentSettings } from './agent-settings.ts'
 import { checkAgent } from './check-agent.ts'
@@ -13,6 +16,7 @@ interface Arguments {
   tcti?: string | undefined
   verifierUrl?: string | undefined
   checkConfig?: boolean | undefined
+  showConfig?: boolean | undefined
   tryAction?: string | undefined
   event?: string | undefined
   verbose?: boolean | undefined
@@ -52,6 +56,7 @@ export const command = {
       })
       .option('event', { type: 'string', describe: 'With --try-action: the event, JSON', requiresArg: true, default: EXAMPLE_EVENT })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
@@ -59,6 +64,7 @@ export const command = {
     const env = withConfigFile(process.env, 'agent', argv.config)
     const given = argv.verifierUrl ? { push: true } : {}
     const chosen = argv.verifierUrl ? { ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl } : env
+    if (argv.showConfig) return printLines(describeEffective('agent', agentOptions, chosen)) ?? 0
     if (argv.checkConfig) {
       const { settings, problems } = readAgentSettings(chosen, given)
       return showCheck('agent', await checkAgent(settings, problems))

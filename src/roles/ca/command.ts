@@ -12,6 +12,8 @@ import { reissueAuthority } from '../../authority/reissue-authority.ts'
 import { revokedSerialsOf } from '../../authority/revocation-list.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { unknownSerialsText } from '../../authority/revoked-words.ts'
+import { caOptions } from '../../config/ca.ts'
+import { describeEffective } from '../../config/describe.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -50,6 +52,7 @@ interface Arguments {
   'password-file'?: string | undefined
   'new-password-file'?: string | undefined
   'check-config'?: boolean | undefined
+  'show-config'?: boolean | undefined
 }
 
 interface Outcome {
@@ -109,9 +112,11 @@ export const command = {
         describe: 'rotate --finish: HOST[:PORT] of who knows which machines have followed; default: of verifier.conf',
       })
       .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
+    if (argv['show-config']) return printLines(describeEffective('ca', caOptions, process.env)) ?? 0
     if (argv['check-config']) {
       const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'], tolerant: true }, process.env)
       return showCheck('ca', await checkCa(ca))

@@ -4,7 +4,7 @@ import type { CommandWords } from '../../core/cli/without-effect.ts'
 /** Words of `keylime ca`, and what has an effect with each. */
 export const CA_WORDS: CommandWords = {
   program: 'keylime ca',
-  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'subject'],
+  always: ['dir', 'command', 'json', 'password-file', 'debug', 'check-config', 'show-config', 'subject'],
   used: {
     init: ['yes'],
     create: ['name', 'san', 'days', 'csr', 'role', 'replace'],

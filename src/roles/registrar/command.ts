@@ -1,8 +1,11 @@
 import type { Argv } from 'yargs'
+import { describeEffective } from '../../config/describe.ts'
 import { withConfigFile } from '../../config/files.ts'
+import { registrarOptions } from '../../config/registrar.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts'
+import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkRegistrar } from './check-registrar.ts'
 import { loadRegistrarSettings, readRegistrarSettings } from './registrar-settings.ts'
@@ -11,6 +14,7 @@ import { startRegistrar } from './start.ts'
 interface Arguments {
   config?: string | undefined
   checkConfig?: boolean | undefined
+  showConfig?: boolean | undefined
   verbose?: boolean | undefined
   json?: boolean | undefined
 }
@@ -26,11 +30,13 @@ export const command = {
       .example('keylime registrar --check-config', 'only look whether the configuration can be used')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/registrar.conf', requiresArg: true })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'registrar', argv.config)
+    if (argv.showConfig) return printLines(describeEffective('registrar', registrarOptions, env)) ?? 0
     if (argv.checkConfig) {
       const { settings, problems } = readRegistrarSettings(env)
       return showCheck('registrar', await checkRegistrar(settings, problems))

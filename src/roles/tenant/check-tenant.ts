@@ -7,9 +7,15 @@ import { systemClock } from '../../io/clock.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { checkDates, identityDates } from '../../io/files/identity-dates.ts'
 import { clientIdentity } from './tenant-context.ts'
-import type { TenantSettings } from './tenant-settings.ts'
+import { readTenantSettings, type TenantSettings } from './tenant-settings.ts'
 
 /** `--check-config`: what a command would refuse, without one. What the verifier's first start makes may be missing still: that is a warning. */
+export function checkTenantOf(env: NodeJS.ProcessEnv): Promise<Findings> {
+  const { settings, problems } = readTenantSettings(env)
+  return checkTenant(settings, problems)
+}
+
+/** The same of settings that were read. @param problems of their files. */
 export async function checkTenant(settings: TenantSettings, problems: readonly string[] = []): Promise<Findings> {
   const { config, keylimeDir } = settings
   const made = path.join(keylimeDir, 'cv_ca')

@@ -1,5 +1,7 @@
 import type { Argv } from 'yargs'
+import { describeEffective } from '../../config/describe.ts'
 import { MAX_TIMER_SECONDS } from '../../config/option.ts'
+import { tenantOptions } from '../../config/tenant.ts'
 import { parseMachineName } from '../../core/api/enrolment-metadata.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
@@ -24,7 +26,7 @@ import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { notEnrolled } from './services/not-enrolled.ts'
 import { withTenant } from './start.ts'
 import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
-import { loadTenantSettings, readTenantSettings } from './tenant-settings.ts'
+import { loadTenantSettings } from './tenant-settings.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
 interface Arguments {
@@ -75,7 +77,7 @@ export const command = {
       .option('state', text(`Machines that stand so: ${STATE_WORDS.join(', ')}`))
       .option('from', text('CSV or YAML file: address, id, and options for each machine'))
       .option('parallel', { type: 'number', requiresArg: true, describe: 'How many at the same time; default: 8' })
-      .option('dry-run', { type: 'boolean', describe: 'Only say which machines are meant' })
+      .option('dry-run', { type: 'boolean', describe: 'Only ask registrar and verifier what would become of each machine' })
       .option('resume', text('File that remembers who is done: the same command goes on where it stopped'))
       .option('yes', { type: 'boolean', describe: 'Do not ask' })
       .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
@@ -141,7 +143,8 @@ export const command = {
         type: 'boolean',
         describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
       })
-      .group(['wait', 'timeout', 'json', 'quiet', 'check-config'], 'How:')
+      .group(['wait', 'timeout', 'json', 'quiet', 'check-config', 'show-config'], 'How:')
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
       .option('wait', { type: 'boolean', describe: 'Wait for the verdict (default; --no-wait: do not)' })
       .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
@@ -149,10 +152,10 @@ export const command = {
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
+    if (argv['show-config']) return printLines(describeEffective('tenant', tenantOptions, process.env)) ?? 0
     if (argv['check-config']) {
-      const { checkTenant } = await import('./check-tenant.ts')
-      const { settings, problems } = readTenantSettings(process.env)
-      return showCheck('tenant', await checkTenant(settings, problems))
+      const { checkTenantOf } = await import('./check-tenant.ts')
+      return showCheck('tenant', await checkTenantOf(process.env))
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))
@@ -183,7 +186,6 @@ export const command = {
   },
 }
 
-/** With `add --help`, what `add` takes: the rest of the options is of other words. */
 const onlyOptionsOf = (word: TenantCommand | undefined, yargs: Argv): Argv => (word ? hideOthers(word, yargs) : yargs)
 
 const wordAsked = (): TenantCommand | undefined =>

@@ -42,6 +42,6 @@ export type TenantEvent =
   | { readonly type: 'deleted'; readonly agentId: string; readonly known: boolean }
   | { readonly type: 'reactivated'; readonly agentId: string }
 
-export type FoundBy = 'id' | 'prefix' | 'address'
+export type FoundBy = 'id' | 'prefix' | 'name' | 'address'
 
 export type Report = (event: TenantEvent) => void

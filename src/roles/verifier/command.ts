@@ -1,8 +1,11 @@
 import type { Argv } from 'yargs'
 import type { Findings } from '../../config/collect-findings.ts'
+import { describeEffective } from '../../config/describe.ts'
 import { withConfigFile } from '../../config/files.ts'
+import { verifierOptions } from '../../config/verifier.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
 import { runService, type Service } from '../../io/service/run-service.ts'
+import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { checkVerifier } from './check-verifier.ts'
@@ -12,6 +15,7 @@ import { loadVerifierSettings, readVerifierSettings } from './verifier-settings.
 interface Arguments {
   config?: string | undefined
   checkConfig?: boolean | undefined
+  showConfig?: boolean | undefined
   verbose?: boolean | undefined
   json?: boolean | undefined
 }
@@ -34,11 +38,13 @@ export const command = {
       .example('keylime verifier audit verify', 'whether the audit log is whole; `audit show` reads it')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/verifier.conf', requiresArg: true })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
       .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
 
   async run(argv: Arguments, { startRegistrar, checkRegistrar }: Deps): Promise<number> {
     const env = withConfigFile(process.env, 'verifier', argv.config)
+    if (argv.showConfig) return printLines(describeEffective('verifier', verifierOptions, env)) ?? 0
     if (argv.checkConfig) {
       const { settings, problems } = readVerifierSettings(env)
       const found = await checkVerifier(settings, problems)

@@ -12,7 +12,7 @@ import { verifierOptions } from '../../config/verifier.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { applyAction } from './apply-action.ts'
-import { type Action, installPlan, type ServicePlace, type Uninstall, uninstallPlan, unitName } from './service-plan.ts'
+import { type Action, installPlan, type ServicePlace, type Uninstall, USER, uninstallPlan, unitName } from './service-plan.ts'
 import { SERVICE_ROLES, type ServiceRole } from './service-role.ts'
 
 interface Arguments {
@@ -55,7 +55,7 @@ export const command = {
     const place = placeOf(argv)
     const plan =
       argv.action === 'install'
-        ? installPlan(role, place, { configText: configText(role), ofRoot: madeByRoot(place) })
+        ? installPlan(role, place, { configText: configText(role), ofOthers: madeByOthers(place) })
         : uninstallPlan(role, place, whatIsThere(role, place, argv))
     show(plan, argv)
     if (argv.dryRun) return 0
@@ -89,9 +89,18 @@ function whatIsThere(role: ServiceRole, { root, keylimeDir }: ServicePlace, { pu
 }
 
 /** Below another root nobody knows the service's user yet: the first boot does. */
-function madeByRoot({ root, keylimeDir }: ServicePlace): string[] {
+function madeByOthers({ root, keylimeDir }: ServicePlace): string[] {
   if (root !== '' || !fs.existsSync(keylimeDir)) return []
-  return fs.readdirSync(keylimeDir).filter((name) => fs.lstatSync(path.join(keylimeDir, name)).uid === 0)
+  const own = uidOf(USER)
+  return fs.readdirSync(keylimeDir).filter((name) => fs.lstatSync(path.join(keylimeDir, name)).uid !== own)
+}
+
+function uidOf(user: string): number | undefined {
+  try {
+    return Number(execFileSync('id', ['-u', user], { stdio: ['ignore', 'pipe', 'ignore'] }))
+  } catch {
+    return undefined // it is made in a moment
+  }
 }
 
 const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions, ca: caOptions } as const

@@ -35,15 +35,15 @@ export const unitName = (role: ServiceRole): string => `keylime-${role}.service`
 export interface Install {
   /** Commented configuration, written only where none is. */
   readonly configText: string
-  /** Names in KEYLIME_DIR that belong to root: a first try left them, and the service could not open them. */
-  readonly ofRoot?: readonly string[]
+  /** Names in KEYLIME_DIR that belong to somebody else: a first try as root left them, or they come from another host. The service could not open them. */
+  readonly ofOthers?: readonly string[]
 }
 
 /**
  * What `keylime service install ROLE` does, in order. Pure. Below another root nothing can be started and no user be made: what does both at the first boot of
  * the image is written.
  */
-export function installPlan(role: ServiceRole, place: ServicePlace, { configText, ofRoot = [] }: Install): Action[] {
+export function installPlan(role: ServiceRole, place: ServicePlace, { configText, ofOthers = [] }: Install): Action[] {
   const at = (file: string) => path.join(place.root || '/', file)
   const live = place.root === ''
   const owner = role === 'agent' ? 'root' : USER
@@ -80,7 +80,7 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
       tell: `write ${at(`/etc/systemd/system/${unitName(role)}`)}`,
     },
   )
-  if (owner === USER) actions.push(...handedOver(role, place, ofRoot))
+  if (owner === USER) actions.push(...handedOver(role, place, ofOthers))
   if (!live) actions.push(...atFirstBoot(role, place))
   if (live) {
     actions.push(
@@ -93,17 +93,17 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
   return actions
 }
 
-/** What a first run as root left of the role, or of the registrar that the verifier hosts. */
-function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofRoot: readonly string[]): Action[] {
+/** What a first run as root left of the role, or another host had of it, or of the registrar that the verifier hosts. */
+function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofOthers: readonly string[]): Action[] {
   const patterns = [...STATE[role], ...(role === 'verifier' ? STATE.registrar : []), ...(role === 'agent' ? [] : STATE.ca)]
-  return ofRoot
+  return ofOthers
     .filter((name) => isOf(name, patterns))
     .map((name) => path.join(root || '/', keylimeDir, name))
     .map((file) => ({
       do: 'own',
       path: file,
       owner: USER,
-      tell: `give ${file} to ${USER}: root made it, and the service could not open it`,
+      tell: `give ${file} to ${USER}: it is somebody else's, and the service could not open it`,
     }))
 }
 

@@ -58,6 +58,23 @@ test('each page that README and guides link to is there', () => {
   expect(missing).toEqual([])
 })
 
+test('each section that README and guides link to is there', () => {
+  const anchor = (heading: string) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
+      .replaceAll(' ', '-')
+  const anchorsOf = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map((match) => anchor(match[1]!))
+  const pages = ['README.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
+  const missing = pages.flatMap((page) =>
+    [...read(page).matchAll(/\]\(([^)#:]*)#([^)]+)\)/g)].flatMap(([, to = '', name = '']) => {
+      const target = to === '' ? page : path.join(path.dirname(page), to)
+      return anchorsOf(target).includes(name) ? [] : [`${page}: ${to}#${name}`]
+    }),
+  )
+  expect(missing).toEqual([])
+})
+
 test('.editorconfig formats as biome.json does', () => {
   const { indentStyle, indentWidth, lineWidth } = JSON.parse(read('biome.json')).formatter
   const [, everywhere] = read('.editorconfig').split('[*]')

@@ -39,13 +39,13 @@ test('an image starts the service at its first boot, and makes the user', () => 
 })
 
 test('what a first run as root left is given to the service before it starts, and nothing else', () => {
-  const ofRoot = ['cv_ca', 'cv_ca-password', 'cv_data.sqlite-wal', 'reg_data.sqlite', 'ca', 'agent_data.json', 'tpm_cert_store', 'mine']
-  const plan = installPlan('verifier', place, { configText: '', ofRoot })
+  const ofOthers = ['cv_ca', 'cv_ca-password', 'cv_data.sqlite-wal', 'reg_data.sqlite', 'ca', 'agent_data.json', 'tpm_cert_store', 'mine']
+  const plan = installPlan('verifier', place, { configText: '', ofOthers })
   expect(plan.flatMap((action) => (action.do === 'own' ? [action.path] : []))).toEqual(
     ['cv_ca', 'cv_ca-password', 'cv_data.sqlite-wal', 'reg_data.sqlite', 'ca'].map((name) => `/var/lib/keylime/${name}`),
   )
   expect(plan.findIndex(({ do: what }) => what === 'own')).toBeLessThan(plan.findIndex(({ do: what }) => what === 'systemctl'))
-  expect(installPlan('agent', place, { configText: '', ofRoot }).filter(({ do: what }) => what === 'own')).toEqual([])
+  expect(installPlan('agent', place, { configText: '', ofOthers }).filter(({ do: what }) => what === 'own')).toEqual([])
 })
 
 test('state belongs to the user of the service, the agent’s to root, who becomes another user by itself', () => {

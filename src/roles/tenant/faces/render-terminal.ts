@@ -29,7 +29,12 @@ export function terminalReport(terminal: Terminal, now: () => number): (event: T
   }
 }
 
-const FOUND_BY = { id: '', prefix: ', the only id that begins so', address: ', the only one with that address' }
+const FOUND_BY = {
+  id: '',
+  prefix: ', the only id that begins so',
+  name: ', the only one with that name',
+  address: ', the only one with that address',
+}
 
 const SCRIPT = {
   none: '',

@@ -25,6 +25,8 @@ export interface Machine {
   readonly attestations: number
   /** Id of the failure that is worst; null for none. */
   readonly failure: string | null
+  /** ISO 8601: when an operator revoked it; null for a machine that may register. */
+  readonly revokedAt: string | null
 }
 
 export interface MachineParts {
@@ -32,17 +34,18 @@ export interface MachineParts {
   readonly registered: RegisteredAgent | undefined
   readonly status: AgentStatus | undefined
   readonly payload: PayloadFate | null
+  readonly revokedAt?: string | undefined
 }
 
 /** What registrar and verifier say, in one. */
-export function machineOf({ agentId, registered, status, payload }: MachineParts): Machine {
+export function machineOf({ agentId, registered, status, payload, revokedAt }: MachineParts): Machine {
   const at = registered?.ip ? hostPort(registered.ip, registered.port ?? '') : null
   const asked = status?.ip ? hostPort(status.ip, status.port ?? '') : null
   const seen = Math.max(status?.last_received_quote ?? 0, status?.last_successful_attestation ?? 0)
   return {
     agentId,
     name: (status && labelsOf(readMetaData(status.meta_data)).name) ?? hostName(registered?.ip) ?? hostName(status?.ip),
-    state: status ? stateWord(status) : 'registered',
+    state: standing({ status, registered, revokedAt }),
     address: asked ?? at,
     movedTo: asked !== null && at !== null && at !== asked ? at : null,
     policies: status ? policiesOf(status) : [],
@@ -50,7 +53,14 @@ export function machineOf({ agentId, registered, status, payload }: MachineParts
     lastSeen: seen > 0 ? seen : null,
     attestations: status?.attestation_count ?? 0,
     failure: status?.last_event_id || null,
+    revokedAt: revokedAt ?? null,
   }
+}
+
+/** What is enrolled is what the verifier says. */
+function standing({ status, registered, revokedAt }: Omit<MachineParts, 'agentId' | 'payload'>): StateWord {
+  if (status) return stateWord(status)
+  return revokedAt !== undefined && !registered ? 'revoked' : 'registered'
 }
 
 const hostName = (host: string | null | undefined): string | null => (host && isIP(host.replace(/^\[|\]$/g, '')) === 0 ? host : null)

@@ -56,8 +56,13 @@ function narrowRows(machines: readonly Machine[], now: number, ids: ReadonlyMap<
 }
 
 const addressText = ({ address, movedTo }: Machine) => `${address ?? '-'}${movedTo ? ` (registered at ${movedTo})` : ''}`
-const seenText = ({ lastSeen }: Machine, now: number) => (lastSeen === null ? 'never' : relativeTime(lastSeen * 1000, now))
-const policiesText = ({ policies, state }: Machine) => policies.join(', ') || (state === 'registered' ? '-' : 'none')
+const seenText = ({ lastSeen, state, revokedAt }: Machine, now: number) =>
+  state === 'revoked'
+    ? `revoked ${relativeTime(Date.parse(revokedAt ?? ''), now)}`
+    : lastSeen === null
+      ? 'never'
+      : relativeTime(lastSeen * 1000, now)
+const policiesText = ({ policies, state }: Machine) => policies.join(', ') || (state === 'registered' || state === 'revoked' ? '-' : 'none')
 const cut = (text: string, width: number) => (text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text)
 
 /** Such as `5 machines: 1 failed, 4 attested`. */
@@ -127,4 +132,5 @@ export const machineJson = (machine: Machine): Record<string, unknown> => ({
   last_seen: timeOf(machine),
   attestations: machine.attestations,
   failure: machine.failure,
+  ...(machine.revokedAt === null ? {} : { revoked_at: machine.revokedAt }),
 })

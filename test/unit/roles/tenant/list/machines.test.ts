@@ -16,6 +16,7 @@ const machine = (changes: Partial<Machine> = {}): Machine => ({
   lastSeen: NOW / 1000 - 3600,
   attestations: 7,
   failure: 'ima.validation.ima-ng.not_in_allowlist',
+  revokedAt: null,
   ...changes,
 })
 

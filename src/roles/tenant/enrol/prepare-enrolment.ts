@@ -1,0 +1,62 @@
+import { stateWord } from '../../../core/attestation/state-word.ts'
+import { policyFields } from '../policies/policy-fields.ts'
+import { findAgent } from '../services/find-agent.ts'
+import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
+import { type AgentTarget, agentTarget } from './agent-target.ts'
+import { checkAtVerifier } from './check-at-verifier.ts'
+import { checkPayloadOptions, requirePayloadFiles } from './collect-payload.ts'
+import { alreadyThere } from './enrol-at-verifier.ts'
+import { type JudgedMachine, judgeRegistered } from './judge-registered.ts'
+import { type EnrolmentPlan, planEnrolment } from './plan-enrolment.ts'
+
+/** What is known of an enrolment before anything leaves. */
+export interface PreparedEnrolment {
+  readonly target: AgentTarget
+  /** The registrar's record, of a machine that is never contacted. */
+  readonly judged: JudgedMachine | undefined
+  readonly plan: EnrolmentPlan
+  /** There is nothing to do: all that is named is so already. */
+  readonly unchanged: boolean
+}
+
+/**
+ * The first half of `add` and `update`, which changes nothing: files and policies are read, the registrar is asked where the machine is, and the verifier whether it
+ * would take the enrolment. @throws KeylimeError for whatever would keep it from being one, but for what only the machine itself can prove.
+ */
+export async function prepareEnrolment(context: TenantContext, mode: 'add' | 'update'): Promise<PreparedEnrolment> {
+  const { options, verifier } = context
+  checkPayloadOptions(options)
+  await requirePayloadFiles(options)
+  const policies = await policyFields(context)
+  verifier.warmUp()
+  const target = await findTarget(context)
+  const { agentId } = target.found
+  const known = await verifier.agent(agentId)
+  if (known && mode === 'add') throw alreadyThere(agentId)
+  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
+  const plan = planEnrolment(context, { target, policies, known })
+  const unchanged = changesNothing(options, plan)
+  if (!unchanged) await checkAtVerifier(context, agentId, plan)
+  return { target, judged, plan, unchanged }
+}
+
+async function findTarget(context: TenantContext): Promise<AgentTarget> {
+  const { options, report } = context
+  report({ type: 'working', text: 'looking for the agent at the registrar' })
+  const target = agentTarget(context, await findAgent(context, options))
+  const { found, host, port } = target
+  report({ type: 'agent_found', agentId: found.agentId, host, port, by: found.by, regcount: found.registered.regcount ?? 1 })
+  return target
+}
+
+/**
+ * An update that names nothing, or nothing new, leaves a machine that is attested as it is. One that is not may have registered anew: then what it registered
+ * with is taken.
+ */
+function changesNothing(options: TenantOptions, { known, update }: EnrolmentPlan): boolean {
+  if (!known || !update || options.replaces || options.takesOver || stateWord(known) !== 'attested') return false
+  if (options.file || options.keyFile || options.cert || options.name !== undefined) return false
+  const { ak_tpm: _ak, mtls_cert: _certificate, cloudagent_ip: ip = known.ip, cloudagent_port: port = known.port, ...others } = update
+  return ip === known.ip && port === known.port && Object.keys(others).length === 0
+}

@@ -1,0 +1,27 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { describeEffective } from '../../../src/config/describe.ts'
+import { verifierOptions } from '../../../src/config/verifier.ts'
+
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-show-'))
+afterAll(() => fs.rmSync(dir, { recursive: true }))
+const file = path.join(dir, 'verifier.conf')
+fs.writeFileSync(file, '[verifier]\nretry_interval = 7\nserver_key_password = hunter2\nmax_retries = many\n[revocations]\nzmq_port = 9\n')
+const lines = describeEffective('verifier', verifierOptions, { KEYLIME_VERIFIER_CONFIG: file, KEYLIME_VERIFIER_PORT: '1234' })
+
+test.each([
+  ['what a file says, with its line', `retry_interval = 7  # ${file}:2`],
+  ['what the environment says', 'port = 1234  # environment KEYLIME_VERIFIER_PORT'],
+  ['what nobody says', 'ip = 127.0.0.1  # default'],
+  ['a list of ours that nobody sets', 'authorized_clients = default  # default'],
+  ['that there is a secret, and not which', `server_key_password = [secret]  # ${file}:3`],
+  ['what cannot be used, as it is written', `max_retries = many  # ${file}:4`],
+  ['options of other sections', `zmq_port = 9  # ${file}:6`],
+])('--show-config shows %s', (_, line) => expect(lines).toContain(line))
+
+test('it names the files, and can be read as sections', () => {
+  expect(lines[0]).toBe(`# verifier: ${file}`)
+  expect(lines).toEqual(expect.arrayContaining(['[verifier]', '[revocations]']))
+  expect(lines.join('\n')).not.toContain('hunter2')
+})
