@@ -42,6 +42,7 @@ const COMMANDS = {
 const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Promise<number> }>> = {
   keylime_tenant: () => import('./roles/tenant/upstream.ts'),
   keylime_agent: () => import('./roles/agent/upstream.ts'),
+  keylime_push_model_agent: () => import('./roles/agent/upstream-push.ts'),
   keylime_verifier: () => import('./roles/verifier/upstream.ts'),
   keylime_registrar: () => import('./roles/registrar/upstream.ts'),
   keylime_ca: () => import('./roles/ca/upstream.ts'),

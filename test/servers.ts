@@ -31,14 +31,14 @@ export function adminClient(dir: string, port: number, changes: Partial<ClientTl
 /** Of a listener that is not about who may call: whoever the TLS library accepts. */
 export const anyClient: ClientCheck = { whyRefused: () => undefined, lists: { current: () => [], countOn: () => {} } }
 
-/** Waits until `probe` gives something. @throws when it does not within `seconds`. */
+/** Waits until `probe` gives something, asking less often the longer it takes: most probes are requests to a server of this process. @throws when it does not within `seconds`. */
 export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 10): Promise<NonNullable<T>> {
   const end = performance.now() + seconds * 1000
-  for (;;) {
+  for (let wait = 5; ; wait = Math.min(wait * 1.5, 40)) {
     const value = await probe()
     if (value) return value as NonNullable<T>
     if (performance.now() > end) throw new Error(`waited ${seconds} s for ${what}`)
-    await sleep(10)
+    await sleep(wait)
   }
 }
 

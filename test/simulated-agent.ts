@@ -1,4 +1,4 @@
-import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto'
+import { constants, privateDecrypt } from 'node:crypto'
 import https from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { challengeHmac } from '../src/core/payload/auth-tag.ts'
@@ -7,6 +7,7 @@ import { makeSelfSigned } from '../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../src/core/pki/keys.ts'
 import { pcrsOfMask } from '../src/core/tpm/pcr-selection.ts'
 import { machineFile, machinePcrs } from './machines.ts'
+import { rsaKeyPair } from './rsa-keys.ts'
 import { pcrValues, type SoftwareAk, softwareAk, softwareQuote } from './software-ak.ts'
 
 /** A machine that answers the verifier truthfully over real mTLS, with a key in software; tests make it lie, stall or vanish. */
@@ -51,7 +52,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     notAfter: now + 3_600_000,
     alternativeNames: [],
   })
-  let transport = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  let transport = rsaKeyPair()
   const agent: SimulatedAgent = {
     ak,
     port: 0,
@@ -67,7 +68,7 @@ export async function simulatedAgent(clientCa: string, type: 'rsa' | 'ecc' = 'ec
     onNotification() {},
     onQuote() {},
     newTransportKey() {
-      transport = generateKeyPairSync('rsa', { modulusLength: 2048 })
+      transport = rsaKeyPair()
       agent.transportKey = transport.publicKey.export({ format: 'pem', type: 'spki' }) as string
     },
     async stop() {

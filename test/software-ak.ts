@@ -5,6 +5,7 @@ import { digestSize, type HashName, hashAlgOf, TPM_ALG } from '../src/core/tpm/a
 import { sized, u16, u32, u64 } from '../src/core/tpm/byte-writer.ts'
 import { pcrMask } from '../src/core/tpm/pcr-selection.ts'
 import { akTemplate } from '../src/core/tpm/templates.ts'
+import { rsaKeyPair } from './rsa-keys.ts'
 
 /** An attestation key in software: it signs whatever a test wants, also what no TPM would. */
 export interface SoftwareAk {
@@ -15,7 +16,7 @@ export interface SoftwareAk {
 }
 
 export function softwareAk(type: 'rsa' | 'ecc', attributes = 0x00050072): SoftwareAk {
-  const pair = type === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const pair = type === 'rsa' ? rsaKeyPair() : generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const jwk = pair.publicKey.export({ format: 'jwk' })
   const template = akTemplate(type === 'rsa' ? 'rsa2048' : 'ecc256', 'sha256', type === 'rsa' ? 'rsassa' : 'ecdsa').public.subarray(2)
   const bytes = (text: string | undefined) => Buffer.from(text!, 'base64url')

@@ -48,6 +48,7 @@ export function activateCredential(ek: SoftwareEk, ak: Buffer, blob: Buffer): Bu
 interface Registering {
   machine: SimulatedAgent
   ek: SoftwareEk
+  ip?: string
 }
 interface Told {
   status: number
@@ -55,7 +56,11 @@ interface Told {
 }
 
 /** Asks a real registrar for a challenge. @returns how it is answered, or why there is none. */
-export async function askToRegister(port: number, id: string, { machine, ek }: Registering): Promise<Told & { answer(): Promise<Told> }> {
+export async function askToRegister(
+  port: number,
+  id: string,
+  { machine, ek, ip = '127.0.0.1' }: Registering,
+): Promise<Told & { answer(): Promise<Told> }> {
   const request = async (method: 'POST' | 'PUT', body: object) => {
     const client = openApiClient({ url: `http://127.0.0.1:${port}`, name: 'registrar', timeoutSeconds: 30 })
     try {
@@ -67,7 +72,7 @@ export async function askToRegister(port: number, id: string, { machine, ek }: R
   const { status, message, results } = await request('POST', {
     ek_tpm: ek.public.toString('base64'),
     aik_tpm: machine.ak.public.toString('base64'),
-    ip: '127.0.0.1',
+    ip,
     port: machine.port,
     mtls_cert: machine.certificate,
   })

@@ -4,6 +4,7 @@ import type { ApiClient } from '../src/io/http/api-client.ts'
 import type { Logger } from '../src/io/log/logger.ts'
 import { type RunningVerifier, startVerifier } from '../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from './rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from './servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from './simulated-agent.ts'
 
@@ -14,8 +15,10 @@ export class VerifierBed {
   admin!: ApiClient
   readonly machines: SimulatedAgent[] = []
 
-  constructor(settings: Record<string, string> = {}) {
-    this.home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05', ...settings })
+  /** `notifierKey: 'made'` lets the verifier make it at its first start, as it does for operators. */
+  constructor(settings: Record<string, string> = {}, { notifierKey = 'given' }: { notifierKey?: 'given' | 'made' } = {}) {
+    this.home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.1', ...settings })
+    if (notifierKey === 'given') giveNotifierKey(this.home.dir)
   }
 
   async start(logger: Logger = testLogger('verifier')): Promise<void> {

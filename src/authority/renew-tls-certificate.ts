@@ -14,16 +14,18 @@ export type TlsName = 'server' | 'client'
 export const roleFor = (name: TlsName): Role => (name === 'server' ? 'server' : 'operator')
 
 /**
- * The issuer of one of the two. While an authority and the one before count side by side the client's is the one before: agents that know no other take it.
+ * The issuer of one of the two. While an authority and the one before count side by side the client's is the one before, unless that has ended: agents that know no other take it.
  * The server's is the new one: with the bridge behind it, who knows only the one before believes it.
  */
 export function signerOf(issuer: Issuer, name: TlsName): Issuer {
-  return name === 'client' && issuer.before ? { ...issuer, ...issuer.before } : issuer
+  return name === 'client' && isBeforeBelieved(issuer) ? { ...issuer, ...issuer.before } : issuer
 }
 
+const isBeforeBelieved = ({ access, before }: Issuer): boolean => before !== undefined && before.certificate.notAfter > access.now()
+
 /** Certificates that stand behind it in its file, PEM. */
-export async function chainOf({ access, before }: Issuer, name: TlsName): Promise<string> {
-  return name === 'server' && before ? readText(path.join(access.directory, BRIDGE)) : ''
+export async function chainOf(issuer: Issuer, name: TlsName): Promise<string> {
+  return name === 'server' && isBeforeBelieved(issuer) ? readText(path.join(issuer.access.directory, BRIDGE)) : ''
 }
 
 /** Signs one of the two anew, for its key. @returns false when there is none, or it was revoked: a key that was revoked gets no new certificate. */

@@ -46,9 +46,10 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   })
   const list = { number: BigInt(number), thisUpdate: now - BACKDATE_MS, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked }
   const der = await makeCrl({ certificate, key }, list)
+  // first, so that at no moment there is no list of the one before
+  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), await makeCrl(issuer.before, list), 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
-  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), await makeCrl(issuer.before, list), 0o644)
   return { ...list, der }
 }
 

@@ -64,6 +64,7 @@ export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
     const next: Issuer = { ...issuer, certificate: authority, key: pair.privateKey, before: { certificate: before, key } }
     await publishCrl(next)
     await renewTlsCertificate(next, 'server')
+    if (before.notAfter <= now) await renewTlsCertificate(next, 'client') // nobody believes the one before
     return { authority, before }
   })
 }

@@ -1,4 +1,5 @@
 import { Secret } from '../core/secret.ts'
+import { bringingOptions } from './bringing-options.ts'
 import {
   boolean,
   contactHost,
@@ -7,6 +8,7 @@ import {
   list,
   oneOf,
   option,
+  optionalHost,
   options,
   type Parse,
   path,
@@ -56,7 +58,17 @@ export const agentOptions = options({
     default: 'd432fbb3-d2f1-4a97-9ef7-75bd81c00000',
     doc: 'Id of this agent: `hash_ek` (digest of the TPM endorsement key), `generate` (random at each start), `dmidecode`, `hostname`, `environment`, or the id itself.',
   }),
-  ip: option({ parse: host, default: '127.0.0.1', doc: 'Address on which the agent listens.' }),
+  mode: option({
+    parse: oneOf('default', 'pull', 'push'),
+    default: 'default',
+    ours: true,
+    doc: '`push`: the agent listens nowhere and brings its evidence to verifier_url, as a machine behind NAT must. `pull`: it listens, and the verifier asks. `default`: push when `ip` is empty.',
+  }),
+  ip: option({
+    parse: optionalHost,
+    default: '127.0.0.1',
+    doc: 'Address on which the agent listens. Empty: nowhere, it brings its evidence to verifier_url.',
+  }),
   port: option({ parse: port, default: 9002, doc: 'Port on which the agent listens.' }),
   contact_ip: option({ parse: contactHost, default: '127.0.0.1', doc: 'Address under which verifier and tenant reach the agent.' }),
   contact_port: option({ parse: port, default: 9002, doc: 'Port under which verifier and tenant reach the agent.' }),
@@ -72,8 +84,7 @@ export const agentOptions = options({
   registrar_api_versions: option({
     parse: list,
     default: ['default'],
-    unused: true,
-    doc: 'Versions of the registrar that upstream’s push agent tries.',
+    doc: 'API versions to register with, of an agent that brings its evidence: `default` (2.1 to 2.6), `latest`, or a list.',
   }),
   enable_agent_mtls: option({
     parse: boolean,
@@ -225,9 +236,13 @@ export const agentOptions = options({
   exponential_backoff_initial_delay: option({
     parse: integerBetween(0, 2_147_483_647),
     default: 10_000,
-    doc: 'Milliseconds until the second attempt to register; then doubled each time.',
+    doc: 'Milliseconds until the second attempt to register, or to reach the verifier of an agent that brings its evidence; then doubled each time.',
   }),
-  exponential_backoff_max_retries: option({ parse: integerBetween(0, 1000), default: 5, doc: 'Further attempts to register.' }),
+  exponential_backoff_max_retries: option({
+    parse: integerBetween(0, 1000),
+    default: 5,
+    doc: 'Further attempts to register, or to send evidence; an agent that brings its evidence begins anew after them, for ever.',
+  }),
   exponential_backoff_max_delay: option({
     parse: integerBetween(0, 2_147_483_647),
     default: 300_000,
@@ -259,18 +274,12 @@ export const agentOptions = options({
   iak_handle: option({ parse: handle('default'), default: undefined, doc: 'Persistent handle of the IAK. Empty: from the template.' }),
   iak_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IAK, PEM or DER; `default` is iak-cert.crt.' }),
   idevid_cert: option({ parse: path, default: 'default', doc: 'Certificate of the IDevID, PEM or DER; `default` is idevid-cert.crt.' }),
+  ...bringingOptions,
   tls_dir: option({ parse: text, default: 'default', unused: true, doc: 'Of the Python agent.' }),
   measure_payload_pcr: option({ parse: text, default: '-1', unused: true, doc: 'Of the Python agent.' }),
   exponential_backoff: option({ parse: text, default: 'True', unused: true, doc: 'Of the Python agent.' }),
   retry_interval: option({ parse: text, default: '2', unused: true, doc: 'Of the Python agent.' }),
   max_retries: option({ parse: text, default: '4', unused: true, doc: 'Of the Python agent.' }),
-  verifier_url: option({ parse: text, default: '', unused: true, doc: 'Of the push agent.' }),
-  verifier_tls_ca_cert: option({ parse: text, default: 'default', unused: true, doc: 'Of the push agent.' }),
-  attestation_interval_seconds: option({ parse: text, default: '60', unused: true, doc: 'Of the push agent.' }),
-  certification_keys_server_identifier: option({ parse: text, default: 'ak', unused: true, doc: 'Of the push agent.' }),
-  uefi_logs_evidence_version: option({ parse: text, default: '2.1', unused: true, doc: 'Of the push agent.' }),
-  tls_accept_invalid_certs: option({ parse: text, default: 'false', unused: true, doc: 'Of the push agent.' }),
-  tls_accept_invalid_hostnames: option({ parse: text, default: 'false', unused: true, doc: 'Of the push agent.' }),
 })
 
 export type AgentOptions = typeof agentOptions

@@ -76,6 +76,10 @@ export const exitCodeOf = (code: ErrorCode): number => CODES[code].exit
 
 const MAX_TEXT = 1000
 
+/** The same for a line of a log, with what is to be done. */
+export const complaintOf = (error: unknown): string =>
+  [causeChain(error).join(': '), ...(isKeylimeError(error) && error.hint ? [error.hint] : [])].join('; ')
+
 /** The texts of an error and of its causes, outermost first, each of at most `maxText` characters; never none. */
 export function causeChain(error: unknown, maxText = MAX_TEXT): string[] {
   const texts: string[] = []

@@ -37,10 +37,19 @@ export function startRole(
   { failpoint, under = [], env: more }: Trouble = {},
 ): RoleProcess {
   const preload = failpoint === undefined ? [] : ['--import', FAILPOINTS]
-  const [program, ...rest] = [...under, NODE, '--disable-warning=ExperimentalWarning', ...preload, path.join(ROOT, 'src/main.ts'), ...args]
+  const faults = failpoint === undefined ? {} : { KEYLIME_FAILPOINT: failpoint }
+  return startNode([...preload, path.join(ROOT, 'src/main.ts'), ...args], { env: { ...env, ...more, ...faults }, under })
+}
+
+/** A script of the tests, in a process of its own that ends as a role does. */
+export const startScript = (file: string, args: readonly string[], { env }: { env: NodeJS.ProcessEnv }): RoleProcess =>
+  startNode([file, ...args], { env, under: [] })
+
+function startNode(args: readonly string[], { env, under }: { env: NodeJS.ProcessEnv; under: readonly string[] }): RoleProcess {
+  const [program, ...rest] = [...under, NODE, '--disable-warning=ExperimentalWarning', ...args]
   const child = spawn(program!, rest, {
     cwd: os.tmpdir(),
-    env: { PATH: process.env['PATH'], ...env, ...more, ...(failpoint === undefined ? {} : { KEYLIME_FAILPOINT: failpoint }) },
+    env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let text = ''

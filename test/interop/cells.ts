@@ -4,9 +4,10 @@ import path from 'node:path'
 import type { AgentKind } from './config-files.ts'
 import { Deployment, type Side, type Sides, type Variant } from './deployment.ts'
 import { stopAll } from './processes.ts'
+import { PUSH_STORY } from './push-story.ts'
 import type { Case, Outcome } from './results.ts'
 import { STORY } from './story.ts'
-import { cacheDirectory, OLDEST, rustAgent } from './upstream.ts'
+import { cacheDirectory, OLDEST, rustAgent, rustPushAgent } from './upstream.ts'
 
 const SIDES: readonly Side[] = ['ours', 'theirs']
 const OURS: Sides = { registrar: 'ours', verifier: 'ours', tenant: 'ours', agent: 'ours' }
@@ -35,6 +36,12 @@ export const zeromq = (): Case[] => [
 /** The directory of an older agent in Rust, and our agent on it: the key that it bound into PCR 16 stays. */
 export const rustDirectory = (): Case[] => [cell('rust-directory', { ...OURS, verifier: 'theirs' }, { rustDirectory: true })]
 
+/** Machines that nobody can call, with either agent, at either verifier. */
+export const push = (): Case[] =>
+  (['ours', 'rust'] as const).flatMap((agent) =>
+    SIDES.map((verifier) => cell('push', { registrar: verifier, verifier, tenant: verifier, agent }, { push: true })),
+  )
+
 const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })
 
 function cell(part: string, sides: Sides, variant: Variant = {}): Case {
@@ -44,10 +51,11 @@ function cell(part: string, sides: Sides, variant: Variant = {}): Case {
 
 async function runCell(sides: Sides, dir: string, variant: Variant): Promise<Outcome> {
   const facts: Record<string, string> = {}
-  if (sides.agent === 'rust' && !rustAgent()) return skipped('KEYLIME_RUST_AGENT names no executable, and no registry has one')
+  const [variable, rust] = variant.push ? ['KEYLIME_RUST_PUSH_AGENT', rustPushAgent()] : ['KEYLIME_RUST_AGENT', rustAgent()]
+  if (sides.agent === 'rust' && !rust) return skipped(`${variable} names no executable, and no registry has one`)
   const d = new Deployment(dir, sides, variant)
   try {
-    for (const { name, run, needsNamedBootPolicies } of STORY) {
+    for (const { name, run, needsNamedBootPolicies } of variant.push ? PUSH_STORY : STORY) {
       if (needsNamedBootPolicies && variant.release === OLDEST) {
         facts[name] = 'not there'
         continue

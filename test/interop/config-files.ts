@@ -7,6 +7,8 @@ export interface Ports {
   registrarTls: number
   /** Where the verifier publishes revocations; null: agents are told by REST. */
   zeromq: number | null
+  /** Agents bring their evidence; absent: the verifier asks. */
+  push?: boolean
 }
 
 type Section = Record<string, string | number>
@@ -21,7 +23,7 @@ const CLIENT_TLS = { client_key: 'default', client_cert: 'default', trusted_serv
 const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: 60 }
 const DATABASE = { database_url: 'sqlite', database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' }
 
-const verifier = ({ verifier, registrarTls, zeromq }: Ports) =>
+const verifier = ({ verifier, registrarTls, zeromq, push }: Ports) =>
   text('verifier', {
     version: '2.6',
     uuid: 'default',
@@ -37,7 +39,7 @@ const verifier = ({ verifier, registrarTls, zeromq }: Ports) =>
     ...RETRIES,
     num_workers: 1,
     max_workers: 1,
-    quote_interval: 0.5,
+    quote_interval: push ? 1 : 0.5, // upstream's push model reads whole numbers alone
     max_upload_size: 104857600,
     measured_boot_policy_name: 'example',
     measured_boot_imports: '[]',
@@ -46,7 +48,7 @@ const verifier = ({ verifier, registrarTls, zeromq }: Ports) =>
     severity_policy: '[{"event_id": ".*", "severity_label": "emergency"}]',
     ignore_tomtou_errors: 'False',
     require_allow_list_signatures: 'False',
-    mode: 'pull',
+    mode: push ? 'push' : 'pull',
   }) +
   text('revocations', {
     enabled_revocation_notifications: zeromq === null ? "['agent']" : "['zeromq']",
@@ -151,13 +153,15 @@ export interface AgentFacts {
   registrarPort: number
   zeromq: number | null
   clientCa: string
+  /** Where the agent brings its evidence; absent: it listens. */
+  verifierUrl?: string
   /** Only these, in place of all that it has. */
   apiVersions?: string
 }
 
 /** agent.conf: the options that all three agents have, and what each kind has alone. @returns its path. */
 export function writeAgentConfig(kind: AgentKind, facts: AgentFacts): string {
-  const { id, dir, port, registrarPort, zeromq, clientCa, apiVersions } = facts
+  const { id, dir, port, registrarPort, zeromq, clientCa, verifierUrl, apiVersions } = facts
   const quoted = (section: Section) => Object.fromEntries(Object.entries(section).map(([key, value]) => [key, `"${value}"`]))
   const texts = quoted({
     version: '2.0',
@@ -211,7 +215,9 @@ export function writeAgentConfig(kind: AgentKind, facts: AgentFacts): string {
       ima_ml_path: path.join(dir, 'ima.log'),
       measuredboot_ml_path: path.join(dir, 'boot.log'),
       ...(apiVersions ? { api_versions: apiVersions } : {}),
+      ...(verifierUrl ? { verifier_url: verifierUrl, verifier_tls_ca_cert: clientCa } : {}),
     }),
+    ...(verifierUrl ? { attestation_interval_seconds: 1 } : {}),
     exponential_backoff_initial_delay: 300,
   }
   const file = path.join(dir, 'agent.conf')

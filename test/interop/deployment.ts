@@ -10,7 +10,7 @@ import { startSwtpm } from '../swtpm.ts'
 import { type AgentKind, type Ports, writeAgentConfig, writeServiceConfig } from './config-files.ts'
 import { Machine } from './machine.ts'
 import { atStop, type Finished, runCommand, type Service, startService } from './processes.ts'
-import { CURRENT, LAST_PYTHON_AGENT, OLDEST, programOf, rustAgent } from './upstream.ts'
+import { CURRENT, LAST_PYTHON_AGENT, OLDEST, programOf, rustAgent, rustPushAgent } from './upstream.ts'
 
 export type Side = 'ours' | 'theirs'
 
@@ -28,6 +28,8 @@ export interface Variant {
   overZeromq?: boolean
   /** Agents find the directory of an older agent in Rust: one RSA key for TLS and payload. */
   rustDirectory?: boolean
+  /** Agents listen nowhere and bring their evidence. */
+  push?: boolean
 }
 
 /** What the verifier says of an agent. */
@@ -49,16 +51,18 @@ export class Deployment {
   readonly #release: string
   readonly #overZeromq: boolean
   readonly #rustDirectory: boolean
+  readonly #push: boolean
   readonly #services: Service[] = []
   ports!: Ports
   #env: Record<string, string> = {}
 
-  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false, rustDirectory = false }: Variant = {}) {
+  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false, rustDirectory = false, push = false }: Variant = {}) {
     this.dir = dir
     this.sides = sides
     this.#release = release
     this.#overZeromq = overZeromq
     this.#rustDirectory = rustDirectory
+    this.#push = push
   }
 
   /** Of one role. */
@@ -70,7 +74,7 @@ export class Deployment {
     fs.rmSync(this.dir, { recursive: true, force: true })
     for (const role of ['verifier', 'registrar', 'tenant/cv_ca', 'tenant/tpm_cert_store']) fs.mkdirSync(this.at(role), { recursive: true })
     const [verifier, registrar, registrarTls, zeromq] = (await freePorts(4)) as [number, number, number, number]
-    this.ports = { verifier, registrar, registrarTls, zeromq: this.#overZeromq ? zeromq : null }
+    this.ports = { verifier, registrar, registrarTls, zeromq: this.#overZeromq ? zeromq : null, push: this.#push }
     this.#env = { PATH: process.env['PATH'] ?? '', HOME: this.dir, LANG: 'C.UTF-8', ...writeServiceConfig(this.at('etc'), this.ports) }
     await this.#serve('verifier', verifier)
     fs.cpSync(this.at('verifier/cv_ca'), this.at('registrar/cv_ca'), { recursive: true })
@@ -84,6 +88,13 @@ export class Deployment {
     const service = startService([this.program(this.sides[role], `keylime_${role}`)], env, this.at('log', `${role}.log`))
     this.#services.push(service)
     await this.until(`the ${role} to answer`, 30, () => answers(port), service)
+  }
+
+  /** The verifier ends and starts again. */
+  async restartVerifier(pause: () => Promise<void> = async () => {}): Promise<void> {
+    await this.#services.find(({ name }) => name === 'verifier')!.stop()
+    await pause()
+    await this.#serve('verifier', this.ports.verifier)
   }
 
   program(side: Side, name: string): string {
@@ -114,7 +125,7 @@ export class Deployment {
     const service = this.#startAgent(machine)
     this.#services.push(service)
     await this.until(`agent ${number} to register`, 40, () => this.#registered(machine), service)
-    await this.until(`agent ${number} to listen`, 10, () => answers(port), service)
+    if (!this.#push) await this.until(`agent ${number} to listen`, 10, () => answers(port), service)
     return machine
   }
 
@@ -123,7 +134,8 @@ export class Deployment {
     const facts = { id, dir, port, registrarPort: this.ports.registrar, zeromq: this.ports.zeromq, clientCa }
     // the oldest tenant asks in the agent's newest version, and does not know the names that 2.5 gave to keys
     const apiVersions = this.#release === OLDEST && this.sides.tenant === 'theirs' ? { apiVersions: '2.1, 2.2' } : {}
-    const config = writeAgentConfig(this.sides.agent, { ...facts, ...apiVersions })
+    const verifierUrl = this.#push ? { verifierUrl: `https://127.0.0.1:${this.ports.verifier}` } : {}
+    const config = writeAgentConfig(this.sides.agent, { ...facts, ...apiVersions, ...verifierUrl })
     const env = {
       ...this.#env,
       KEYLIME_DIR: dir,
@@ -133,10 +145,11 @@ export class Deployment {
       IMA_ML: imaLog,
       MEASUREDBOOT_ML: bootLog,
       PATCH: this.sides.registrar === 'theirs' ? '1' : '0',
-      RUST_LOG: 'keylime_agent=info,keylime=info',
+      RUST_LOG: 'keylime_agent=info,keylime_push_model_agent=info,keylime=info',
     }
     const python = [programOf(LAST_PYTHON_AGENT, 'python'), path.join(import.meta.dirname, 'python_agent.py')]
-    const commands = { ours: [this.program('ours', 'keylime_agent')], python, rust: [rustAgent() ?? ''] }
+    const rust = [(this.#push ? rustPushAgent() : rustAgent()) ?? '']
+    const commands = { ours: [this.program('ours', this.#push ? 'keylime_push_model_agent' : 'keylime_agent')], python, rust }
     return startService(commands[this.sides.agent], env, this.at('log', `${path.basename(dir)}.log`))
   }
 

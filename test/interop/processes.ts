@@ -14,6 +14,8 @@ export interface Service {
   name: string
   log(): string
   running(): boolean
+  /** Its whole process group. */
+  stop(): Promise<void>
 }
 
 const STOP_MS = 5_000
@@ -37,6 +39,7 @@ export function startService(command: readonly string[], env: Record<string, str
     name: path.basename(logFile, '.log'),
     log: () => `${fs.readFileSync(logFile, 'utf8')}${failure}`,
     running: () => child.exitCode === null && child.signalCode === null && !failure,
+    stop: () => stop(child),
   }
 }
 

@@ -1,11 +1,11 @@
-// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential, rust-directory, skew and zeromq.
+// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential, push, rust-directory, skew and zeromq.
 //   --cells NAME,…   only these cells (registrar-verifier-tenant-agent, such as ours-theirs-ours-python)
 //   --long           the differential part with 10,000 mutations and more
 //   --fresh          also what passed before with these very executables
 import { existsSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KEYLIME } from '../e2e/deployment.ts'
-import { cells, rustDirectory, skew, zeromq } from './cells.ts'
+import { cells, push, rustDirectory, skew, zeromq } from './cells.ts'
 import { commandLines } from './command-lines/compare-tenants.ts'
 import { differential } from './differential/compare.ts'
 import { writePage } from './page.ts'
@@ -21,6 +21,7 @@ const PARTS: Record<string, () => Case[]> = {
   cells,
   'command-lines': commandLines,
   differential: () => differential(values.long),
+  push,
   'rust-directory': rustDirectory,
   skew,
   zeromq,
@@ -40,7 +41,7 @@ for (const release of [CURRENT, LAST_PYTHON_AGENT, OLDEST]) {
 const chosen = Object.entries(PARTS)
   .filter(([part]) => positionals.length === 0 || positionals.includes(part))
   .flatMap(([, list]) => list())
-  .filter(({ part, name }) => !values.cells || (part === 'cells' && values.cells.split(',').includes(name)))
+  .filter(({ part, name }) => !values.cells || (['cells', 'push'].includes(part) && values.cells.split(',').includes(name)))
 const results = new Results()
 const total = { passed: 0, failed: 0, skipped: 0 }
 for (const [index, one] of chosen.entries()) {

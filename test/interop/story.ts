@@ -120,7 +120,7 @@ async function tampering(d: Deployment): Promise<void> {
   await attested(d, peer, before + 2)
 }
 
-async function must(d: Deployment, program: string, args: string[]): Promise<string> {
+export async function must(d: Deployment, program: string, args: string[]): Promise<string> {
   const { code, stdout, stderr } = await d.run(program, args)
   if (code !== 0) throw new Error(`${program} ${args.join(' ')}: exit ${code}\n${stdout}${stderr}\n${d.logs()}`)
   return stdout + stderr

@@ -24,6 +24,9 @@ export const programOf = (release: string, program: string): string => path.join
 /** Upstream's agent in Rust is in no registry: the operator names its executable. */
 export const rustAgent = (): string | undefined => process.env['KEYLIME_RUST_AGENT'] || undefined
 
+/** The same of its agent that brings its evidence. */
+export const rustPushAgent = (): string | undefined => process.env['KEYLIME_RUST_PUSH_AGENT'] || undefined
+
 /** Installs one release of upstream's Python parts into the cache, once. @throws with what is missing and how to get it. */
 export async function installRelease(release: string): Promise<void> {
   const venv = path.join(cacheDirectory(), `venv-${release}`)

@@ -9,8 +9,11 @@ const MAX_KEYRING_TEXT = 4 << 20
 
 const enrolment = z.object({
   v: z.string().max(64).nullish(),
-  cloudagent_ip: z.string().min(1).max(255),
-  cloudagent_port: portNumber.pipe(z.number().min(1)),
+  /** None, or an empty one: the machine brings its evidence by itself. */
+  cloudagent_ip: z.string().max(255).nullish(),
+  cloudagent_port: portNumber.nullish(),
+  /** Ours: the same, whatever the address is. */
+  push_model: z.boolean().nullish(),
   verifier_ip: z.string().max(255).nullish(),
   verifier_port: portNumber.nullish(),
   tpm_policy: z.string().max(65_536),

@@ -1,5 +1,7 @@
 /** API versions of the pull model, oldest first. 1.0 stands in upstream's list too but has no routes (protocol 1.2). */
 export const API_VERSIONS = ['2.0', '2.1', '2.2', '2.3', '2.4', '2.5', '2.6'] as const
+/** Of machines that bring their evidence. A verifier serves it beside the others; no list of versions names it, as tenants would choose it. */
+export const PUSH_API_VERSION = '3.0'
 export const CURRENT_VERSION = '2.6'
 
 /** Versions an agent of ours speaks, as upstream's Rust agent does. */

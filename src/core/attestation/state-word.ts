@@ -1,15 +1,15 @@
 import { type ErrorCode, exitCodeOf } from '../errors.ts'
 import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts'
 
-/** How a machine stands, in words of our own. `registered`: the registrar alone knows it. */
-export const STATE_WORDS = ['attested', 'failed', 'unreachable', 'waiting', 'stopped', 'registered'] as const
+/** How a machine stands, in words of our own. `registered`: the registrar alone knows it. `revoked`: it may not even register until it is forgotten. */
+export const STATE_WORDS = ['attested', 'failed', 'unreachable', 'waiting', 'stopped', 'registered', 'revoked'] as const
 export type StateWord = (typeof STATE_WORDS)[number]
 
 /** As people read it. */
 export const stateWordText = (word: StateWord): string => (word === 'registered' ? 'registered only' : word)
 
 /** The order of a list: what needs somebody first. */
-export const BY_URGENCY: readonly StateWord[] = ['failed', 'unreachable', 'waiting', 'registered', 'stopped', 'attested']
+export const BY_URGENCY: readonly StateWord[] = ['failed', 'unreachable', 'waiting', 'registered', 'stopped', 'revoked', 'attested']
 
 /** Exit code of a command that asks how a machine stands: as of a command that fails for the same reason. */
 export const exitCodeOfState = (word: StateWord): number => (CODES[word] ? exitCodeOf(CODES[word]) : 0)

@@ -9,7 +9,7 @@ import { OPERATIONAL_STATE, type OperationalState } from './operational-state.ts
 export interface Enrolment {
   agentId: string
   verifierId: string
-  /** Where the verifier reaches the agent. */
+  /** Where the verifier reaches the agent; empty and 0 for one that brings its evidence by itself. */
   ip: string
   port: number
   verifierIp: string
@@ -32,6 +32,14 @@ export interface Enrolment {
   /** PEM; null for agents without TLS. */
   mtlsCertificate: string | null
 }
+
+/** `pull`: the verifier asks it. `push`: it brings its evidence. */
+export type ComesBy = 'pull' | 'push'
+
+/** How machines may come to a verifier: it asks them, they bring their evidence, or each as it was enrolled. */
+export type VerifierMode = ComesBy | 'both'
+
+export const comesBy = ({ ip }: Pick<Enrolment, 'ip'>): ComesBy => (ip === '' ? 'push' : 'pull')
 
 /**
  * `none`: there is no V. `held`: waits for a good quote. `releasing`: may have been sent, the agent has not confirmed. `delivered`: confirmed,

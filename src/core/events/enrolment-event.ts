@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { hostPort } from '../api/host-port.ts'
-import type { StoredAgent } from '../attestation/stored-agent.ts'
+import { comesBy, type StoredAgent } from '../attestation/stored-agent.ts'
 import type { PolicyRef } from '../explanation/failed-round.ts'
 import type { EventOf, Operator } from './verifier-event.ts'
 
@@ -18,7 +18,7 @@ export function enrolmentEvent<T extends 'agent_enrolled' | 'agent_updated'>(typ
   return {
     type,
     agent_id: enrolment.agentId,
-    address: hostPort(enrolment.ip, enrolment.port),
+    address: comesBy(enrolment) === 'push' ? 'push' : hostPort(enrolment.ip, enrolment.port),
     operator: facts.operator,
     runtime_policy: facts.refs.runtime,
     mb_policy: facts.refs.mb,

@@ -18,7 +18,7 @@ export function tpmFacts({ iak, idevid, iakCertificate }: AgentRecord): string[]
   ]
 }
 
-/** The same of the AK: whose it is says the EK that activated it, and only as far as a maker vouches for that one. */
+/** The same of the AK, where a maker vouches for the EK that activated it: with an EK of software anybody can answer for the AK of another. */
 export const akFact = ({ ak }: AgentRecord): string => `ak ${digestOf(parsePublicArea(ak).name)}`
 
 /** A serial is unique with its maker. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Generated, type Kysely, sql } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
+import { tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { spkiOf } from '../../core/pki/keys.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
 import { markTables } from './database-mark.ts'
@@ -80,15 +80,17 @@ async function tpmFactTables(db: Kysely<unknown>): Promise<void> {
     await sql.raw(`create index ${table}_by_agent on ${table}(agent_id)`).execute(db)
   }
   const { rows } = await sql<{ record: string }>`select record from registered_agents`.execute(db)
-  for (const { record } of rows) await putFacts(db as Kysely<RegistrarTables>, decodeRecord(record))
+  for (const { record } of rows) {
+    const known = decodeRecord(record)
+    await putFacts(db as Kysely<RegistrarTables>, known.agentId, tpmFacts(known))
+  }
 }
 
 /** In place of those that the id had. */
-export async function putFacts(db: Kysely<RegistrarTables>, record: AgentRecord): Promise<void> {
-  const { agentId } = record
+export async function putFacts(db: Kysely<RegistrarTables>, agentId: string, facts: readonly string[]): Promise<void> {
   await db.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
-  const facts = [akFact(record), ...tpmFacts(record)].map((fact) => ({ fact, agent_id: agentId }))
-  await db.insertInto('registered_facts').values(facts).execute()
+  const rows = facts.map((fact) => ({ fact, agent_id: agentId }))
+  if (rows.length > 0) await db.insertInto('registered_facts').values(rows).execute()
 }
 
 /** SHA-256 of the EK's public key, hex: the same for one TPM whatever else the public area says. @param ek TPM2B_PUBLIC. */

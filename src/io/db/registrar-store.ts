@@ -9,17 +9,15 @@ import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocat
 export interface RegistrarStore {
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
-  /** Other ids under which the TPM of this record is registered: the same EK, IAK, IDevID or device. */
+  /** Other ids under which the TPM of this record is registered: the same EK, or a fact that is known of both. */
   othersOfTpm(record: AgentRecord): Promise<string[]>
-  /** Records of other ids with the same AK: one of their TPMs has it, or none. */
-  othersOfAk(record: AgentRecord): Promise<AgentRecord[]>
   /** The registration that this answer proves. */
   findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
   hasPending(agentId: string, now: number): Promise<boolean>
   /** Beside all others of the id; makes room at the cost of who has most. */
   putPending(pending: PendingRegistration, now: number): Promise<void>
-  /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. */
-  activate(record: AgentRecord): Promise<void>
+  /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. @param facts that stand for it beside its EK. */
+  activate(record: AgentRecord, facts?: readonly string[]): Promise<void>
   /** Ends a registration and bars its id and its TPM. @returns whether the TPM is known; without a registration the id alone is barred. */
   revoke(mark: RevocationMark): Promise<boolean>
   /** The mark that keeps a registration out, by its id or its EK. */
@@ -45,7 +43,10 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
       return rows.map((row) => row.agent_id)
     },
     async othersOfTpm(record) {
-      const byFact = db.selectFrom('registered_facts').select('agent_id').where('fact', 'in', tpmFacts(record))
+      const byFact = db
+        .selectFrom('registered_facts')
+        .select('agent_id')
+        .where('fact', 'in', [...tpmFacts(record), akFact(record)])
       const query = db
         .selectFrom('registered_agents')
         .select('agent_id')
@@ -53,24 +54,15 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
         .where('agent_id', '!=', record.agentId)
       return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => row.agent_id)
     },
-    async othersOfAk(record) {
-      const byFact = db.selectFrom('registered_facts').select('agent_id').where('fact', '=', akFact(record))
-      const query = db
-        .selectFrom('registered_agents')
-        .select('record')
-        .where('agent_id', 'in', byFact)
-        .where('agent_id', '!=', record.agentId)
-      return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => decodeRecord(row.record))
-    },
     findPending: (agentId, answer) => pending.find(agentId, answer),
     hasPending: (agentId, now) => pending.has(agentId, now),
     putPending: (registration, now) => pending.put(registration, now),
-    async activate(record) {
+    async activate(record, facts = tpmFacts(record)) {
       const row = { agent_id: record.agentId, record: encodeRecord(record), regcount: record.regcount, ek_key: ekKeyOf(record.ek) }
       await db.transaction().execute(async (transaction) => {
         const insert = transaction.insertInto('registered_agents').values(row)
         await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
-        await putFacts(transaction, record)
+        await putFacts(transaction, record.agentId, facts)
       })
       await pending.drop(record.agentId) // after a crash in between, what is left expires
     },

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import { tpmFacts } from '../../core/identity/tpm-facts.ts'
+import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { ekKeyOf, type RegistrarTables } from './registrar-schema.ts'
 
 /** Who may not register until it is forgotten: neither this machine under another id, nor another machine under this one. */
@@ -17,7 +17,7 @@ export async function putRevocationMark(db: Kysely<RegistrarTables>, mark: Revoc
   await insert
     .onConflict((c) => c.column('agent_id').doUpdateSet(row.ek_key ? { ek_key: row.ek_key } : { agent_id: row.agent_id }))
     .execute()
-  const facts = record ? tpmFacts(record).map((fact) => ({ fact, agent_id: mark.agentId })) : []
+  const facts = await db.selectFrom('registered_facts').selectAll().where('agent_id', '=', mark.agentId).execute()
   if (facts.length > 0)
     await db
       .insertInto('revoked_facts')
@@ -28,7 +28,10 @@ export async function putRevocationMark(db: Kysely<RegistrarTables>, mark: Revoc
 
 /** The mark that keeps a registration out: of its id, or of its TPM. */
 export async function findRevocationMark(db: Kysely<RegistrarTables>, record: AgentRecord): Promise<RevocationMark | null> {
-  const byFact = db.selectFrom('revoked_facts').select('agent_id').where('fact', 'in', tpmFacts(record))
+  const byFact = db
+    .selectFrom('revoked_facts')
+    .select('agent_id')
+    .where('fact', 'in', [...tpmFacts(record), akFact(record)])
   const query = db
     .selectFrom('revoked_agents')
     .selectAll()

@@ -11,8 +11,17 @@ export interface FileDates extends DateProblem {
 /** Problems with the dates of the certificate that one side shows, and of the CAs that it believes, as sentences that name option and file. */
 export function identityDates({ certFile, cert, trusted }: TlsIdentity, side: 'server' | 'client', now: number): FileDates[] {
   const trust = side === 'server' ? 'trusted_client_ca' : 'trusted_server_ca'
-  const all = [{ option: `${side}_cert`, file: certFile, pem: cert }, ...trusted.map((from) => ({ option: trust, ...from }))]
-  return all.flatMap((shown) => certificateDates(shown, now))
+  return [
+    ...certificateDates({ option: `${side}_cert`, file: certFile, pem: cert }, now),
+    ...trusted.flatMap((from) => trustedDates({ option: trust, ...from }, now)),
+  ]
+}
+
+/** An authority that has ended is no error where the next one is trusted, too. */
+function trustedDates(shown: { option: string; file: string; pem: string }, now: number): FileDates[] {
+  const dates = certificateDates(shown, now)
+  const isLeft = parseCertificates(shown.pem).some((certificate) => dateProblem(certificate, now)?.level !== 'error')
+  return isLeft ? dates.map((date) => ({ ...date, level: 'warning' })) : dates
 }
 
 /** The same of all certificates of a file. */

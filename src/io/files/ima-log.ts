@@ -42,6 +42,13 @@ export class ImaLog {
     return { text: this.#scan(entry, entry), entry }
   }
 
+  /** How many whole lines the list has now; none when there is no list. @throws the system's error when it cannot be read. */
+  count(): number {
+    if (!this.open()) return 0
+    this.#scan(this.#lines, Number.POSITIVE_INFINITY)
+    return this.#lines
+  }
+
   /** Opens the list when it is there; the kernel's may only be opened by root, so this comes before privileges are given up. */
   open(): boolean {
     const stat = this.#stat()

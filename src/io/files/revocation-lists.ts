@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { parseCertificates } from '../../core/pki/certificate.ts'
 import { isCrlSignedBy, parseCrls } from '../../core/pki/crl.ts'
 import type { AuthorityList } from '../../core/pki/judge-client.ts'
 import type { Certificate } from '../../core/pki/types.ts'
@@ -88,9 +89,7 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
     countOn(before) {
       kept = before.filter((known) => !all.some((fresh) => isOfSame(fresh, known) && !isOlder(fresh, known)))
       all = [...all, ...kept]
-      const isTrusted = (known: AuthorityList) =>
-        watched.some(({ authorities }) => authorities.some(({ spki }) => spki.equals(known.authority.spki)))
-      for (const { authority, list } of kept.filter(isTrusted)) // nobody of another may call
+      for (const { authority, list } of kept.filter((known) => isTrustedStill(options.trusted, known))) // nobody of another may call
         logger.error(`${OPTION}: no list of "${authority.subject}" is as new as the one before; what it said still counts`, {
           revoked: list.revoked.length,
         })
@@ -101,9 +100,24 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
 function filesOf({ trusted, files }: RevocationListsOptions): Pick<Watched, 'file' | 'authorities' | 'isNamed'>[] {
   const authorities = trusted.flatMap(({ certificates }) => certificates)
   const directories = trusted.map(({ file }) => path.join(path.dirname(file), LIST_BEFORE))
-  const places = [...trusted.map(({ file }) => besideOf(file)), ...directories.filter((file) => fs.existsSync(file))]
+  const places = [...trusted.map(({ file }) => besideOf(file)), ...directories]
   const beside = [...new Set(places)].map((file) => ({ file, authorities, isNamed: false }))
   return files.flatMap((file) => (file === 'default' ? beside : [{ file, authorities, isNamed: true }]))
+}
+
+/** As the files say now: they may have been read a moment before an authority was dropped, and its list with it. */
+const isTrustedStill = (trusted: readonly TrustedFile[], { authority }: AuthorityList): boolean =>
+  trusted.some(({ file, certificates }) => {
+    const isOfFile = certificates.some(({ spki }) => spki.equals(authority.spki))
+    return isOfFile && authoritiesNow(file, certificates).some(({ spki }) => spki.equals(authority.spki))
+  })
+
+function authoritiesNow(file: string, before: readonly Certificate[]): readonly Certificate[] {
+  try {
+    return parseCertificates(fs.readFileSync(file, 'utf8'))
+  } catch {
+    return before
+  }
 }
 
 function besideOf(certificateFile: string): string {

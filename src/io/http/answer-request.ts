@@ -3,12 +3,14 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
+import { errorDocument, JSON_API_TYPE } from '../../core/api/push/json-api.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
 import { systemHint } from '../../core/system-failure.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
 import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
+import { refusedAgent } from './agent-access.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
 import { peerNetwork } from './peer-network.ts'
@@ -26,6 +28,8 @@ export interface ApplicationOptions {
   whyRefused(socket: TLSSocket): string | undefined
   /** Whoever is no such client is refused whatever he asks. */
   clientsOnly?: boolean | undefined
+  /** Whose session a token is, for routes that agents may call; null for none that counts. */
+  agentOf?(token: string): string | null
   bodyRoomBytes?: BodyRoomBytes
   logger: Logger
   /** Told of a request that was refused for who asked, how often or how much. */
@@ -49,6 +53,8 @@ const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', '
 export interface BodyRoomBytes {
   anonymous: number
   certified: number
+  /** Of agents with a token, and of each alone. Default: none of them has large ones. */
+  agents?: { all: number; each: number }
 }
 
 /** What a message says of a request may be of the request. */
@@ -58,11 +64,14 @@ const SMALL_ROOM: BodyRoomBytes = { anonymous: 4 << 20, certified: 4 << 20 }
 const MAX_OPEN_BODIES = 256
 /** Of peers without a certificate. */
 const MAX_OPEN_BODIES_OF_PEER = 32
+/** Agents come all at once after an outage. */
+const MAX_OPEN_BODIES_OF_AGENTS = 4096
 
 /** What requests of one listener share. */
 interface Bounds {
   anonymous: BodyRoom
   certified: BodyRoom
+  agents: BodyRoom
   rates: Map<RateLimit, RateLimiter>
 }
 
@@ -98,7 +107,7 @@ function fewPerConnection(answer: http.RequestListener): http.RequestListener {
   }
 }
 
-const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
+const boundsOf = ({ anonymous, certified, agents = { all: 0, each: 0 } }: BodyRoomBytes): Bounds => ({
   anonymous: createBodyRoom({
     maxBytes: anonymous,
     maxBytesOfPeer: Math.ceil(anonymous / 2),
@@ -111,6 +120,12 @@ const boundsOf = ({ anonymous, certified }: BodyRoomBytes): Bounds => ({
     maxOpen: MAX_OPEN_BODIES,
     maxOpenOfPeer: MAX_OPEN_BODIES,
   }),
+  agents: createBodyRoom({
+    maxBytes: agents.all,
+    maxBytesOfPeer: agents.each,
+    maxOpen: MAX_OPEN_BODIES_OF_AGENTS,
+    maxOpenOfPeer: 2,
+  }),
   rates: new Map(),
 })
 
@@ -122,17 +137,23 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
   const routing = findRoute(options.routes, options.versions, ctx.method, path)
   if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path }, routing))
   const { route, version, params } = routing.match
+  if (route.errors === 'json_api') ctx.state[JSON_API] = true
   const remoteAddress = ctx.socket.remoteAddress ?? ''
-  const refusal = refused(route, peer, { isSecure: options.isSecure, path }) ?? tooOften(route, peer, remoteAddress, bounds.rates)
+  const asked = { isSecure: options.isSecure, path, refusedAgent: () => refusedAgent(ctx.req.headers, params['id'], options.agentOf) }
+  const refusal = refused(route, peer, asked) ?? tooOften(route, peer, remoteAddress, bounds.rates)
   const tell = (why: string) => options.onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress })
   if (refusal) {
-    const why = refusal.status === 403 ? (route.off ?? whyNot(peer)) : refusal.message
-    if (refusal.status !== 400) tell(why ?? '')
+    const why = refusal.status === 403 ? (route.off ?? refusal.message ?? whyNot(peer)) : refusal.message
+    if (refusal.status !== 400 && refusal.status !== 401) tell(why ?? '') // that a token has ended is told to nobody but the agent
     return apply(ctx, refusal)
   }
   if (ctx.req.headers.expect !== undefined) ctx.res.writeContinue()
-  const room = peer.kind === 'certificate' ? bounds.certified : bounds.anonymous
-  const reading = readBody(ctx.req, route.body ?? SMALL_BODY, room)
+  const reading = readBody(
+    ctx.req,
+    route.body ?? SMALL_BODY,
+    roomOf(route, peer, bounds),
+    route.access === 'agent' ? params['id'] : undefined,
+  )
   const { body, done } = await reading.catch((error) => {
     tellRefusal(error, tell)
     throw error
@@ -158,6 +179,11 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
   }
 }
 
+const roomOf = ({ access }: Route, peer: Peer, bounds: Bounds): BodyRoom =>
+  access === 'agent' ? bounds.agents : peer.kind === 'certificate' ? bounds.certified : bounds.anonymous
+
+const JSON_API = 'jsonApi'
+
 /** Null for a target of absolute form (RFC 9112, section 3.2.2) that is no URL: reading it throws. */
 function pathOf(ctx: Koa.Context): string | null {
   try {
@@ -171,9 +197,16 @@ function tellRefusal(error: unknown, tell: (why: string) => void): void {
   if (isKeylimeError(error) && REFUSALS.has(error.code)) tell(causeChain(error).join(': '))
 }
 
+interface Asked {
+  isSecure: boolean
+  path: string
+  refusedAgent(): ApiReply | null
+}
+
 /** Before anything of the body is read. */
-function refused(route: Route, peer: Peer, { isSecure, path }: { isSecure: boolean; path: string }): ApiReply | null {
+function refused(route: Route, peer: Peer, { isSecure, path, refusedAgent }: Asked): ApiReply | null {
   if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
+  if (route.access === 'agent') return refusedAgent() ?? (route.off === undefined ? null : { status: 403, message: route.off })
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
   if (!mayCall) return forbidden(`${route.method} ${cutText(path, MAX_MESSAGE)}`, peer)
   return route.off === undefined ? null : { status: 403, message: route.off }
@@ -225,6 +258,8 @@ function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
   if (isKeylimeError(error)) {
     const status = httpStatusOf(error.code)
     logger.info(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
+    if (ctx.state[JSON_API])
+      return { status, raw: { type: JSON_API_TYPE, body: errorDocument([{ status, ...codeOf(status), detail: error.message }]) } }
     return { status, message: error.message }
   }
   const hint = systemHint(error)
@@ -232,6 +267,8 @@ function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
   else logger.error(`${ctx.method} ${pathOf(ctx)}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
   return { status: 500 }
 }
+
+const codeOf = (status: number) => (status === 400 ? { code: 'invalid_request' } : {})
 
 function apply(ctx: Koa.Context, reply: ApiReply): void {
   const status = reply.status ?? 200

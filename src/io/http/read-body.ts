@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { parseBoundedJson } from '../../core/api/bounded-json.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import type { BodyRoom } from './body-room.ts'
+import type { BodyPlace, BodyRoom } from './body-room.ts'
 import { ByteCollector } from './byte-collector.ts'
 import { peerNetwork } from './peer-network.ts'
 import type { BodyRule } from './route.ts'
@@ -18,10 +18,12 @@ export interface ReadBody {
 
 /**
  * Reads a body by the rule of its route, as JSON whatever its content type says (protocol 1.1). What is more than it may be is not read: the connection must
- * then be closed. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
+ * then be closed. @param who has the body, where that is not the network that it comes from. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
  */
-export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom): Promise<ReadBody> {
-  const { bytes, done } = hasBody(request) ? await readBytes(request, rule.maxBytes, room) : NOTHING
+export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom, who?: string): Promise<ReadBody> {
+  const { bytes, done } = hasBody(request)
+    ? await readBytes(request, rule.maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))
+    : NOTHING
   try {
     return { body: rule.as === 'bytes' ? bytes : parse(bytes, rule), done }
   } catch (error) {
@@ -48,11 +50,13 @@ function parse(bytes: Buffer, { json }: BodyRule): unknown {
 const PATIENCE_MS = 20_000
 const SLOWEST_BYTES_A_MS = 512
 
-function readBytes(request: IncomingMessage, maxBytes: number, room: BodyRoom): Promise<{ bytes: Buffer; done(): void }> {
+type Enter = (cutOff: (reason: KeylimeError) => void) => BodyPlace
+
+function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Promise<{ bytes: Buffer; done(): void }> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
   return new Promise((resolve, reject) => {
     const collected = new ByteCollector(maxBytes)
-    const place = room.enter(peerNetwork(request.socket.remoteAddress ?? ''), fail)
+    const place = enter(fail)
     const patience = setTimeout(
       () => fail(new KeylimeError('request_timeout', 'the body did not come in time')),
       PATIENCE_MS + maxBytes / SLOWEST_BYTES_A_MS,

@@ -4,9 +4,9 @@ import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 
 /**
  * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client whose certificate the listener's `ClientCheck`
- * accepts; `peer` the same, at an agent, whose listener demands the certificate for the whole connection.
+ * accepts; `peer` the same, at an agent, whose listener demands the certificate for the whole connection; `agent` who shows the token of a session of the agent in the path (`:id`).
  */
-export type Access = 'public' | 'admin' | 'peer'
+export type Access = 'public' | 'admin' | 'peer' | 'agent'
 
 /** `sha256`: of the certificate, in hex. */
 interface Named {
@@ -70,6 +70,8 @@ export interface Route {
   body?: BodyRule
   /** How often peers without a certificate of ours may ask. Routes that have the same object are counted together. */
   rate?: RateLimit
+  /** Form of the errors; default upstream's envelope. */
+  errors?: 'json_api'
   /** Switched off: why, as a sentence. Answered with 403 before anything is read. */
   off?: string
   handle(request: ApiRequest): ApiReply | Promise<ApiReply>

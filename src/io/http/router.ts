@@ -19,7 +19,8 @@ const VERSION_SEGMENT = /^v(\d{1,3}(?:\.\d{1,3})?)$/
  * @param versions the versions that exist, oldest first.
  */
 export function findRoute(routes: readonly Route[], versions: readonly string[], method: string, path: string): Routing {
-  const segments = path.split('/').slice(1)
+  const whole = path.replace(/^\/\/(?=v\d)/, '/') // agents of API 3.0 put a path behind a URL that ends with a slash
+  const segments = whole.split('/').slice(1)
   if (segments.at(-1) === '') segments.pop()
   const asked = VERSION_SEGMENT.exec(segments[0] ?? '')?.[1]
   const version = asked === undefined ? '' : resolveVersion(asked, versions)

@@ -2,7 +2,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { type HashName, hashAlgOf } from '../../core/tpm/algorithms.ts'
 import { ByteReader } from '../../core/tpm/byte-reader.ts'
 import { u16, u32 } from '../../core/tpm/byte-writer.ts'
-import { pcrSelection, readPcrSelections } from '../../core/tpm/pcr-selection.ts'
+import { type PcrSelection, pcrSelection, readPcrSelections } from '../../core/tpm/pcr-selection.ts'
 import type { KeyTemplate } from '../../core/tpm/templates.ts'
 import type { NativeHandle, NativePolicy, NativeTpm, NativeTpmError } from '../native/native-addon.ts'
 import { whenReady } from './when-ready.ts'
@@ -58,6 +58,10 @@ export interface Tpm {
   nvRead(index: number): Promise<Buffer | null>
   /** NV indices or persistent handles that exist from `first` to `last`, both included. */
   handlesBetween(first: number, last: number): Promise<number[]>
+  /** TPM_ALG_ID of all that the TPM implements, in its order. */
+  algorithms(): Promise<number[]>
+  /** Banks that are allocated, in the order of the TPM; PCRs of one that is not are none. */
+  pcrBanks(): Promise<PcrSelection[]>
   /** TPM2_Startup(CLEAR), which does nothing when the TPM has been started. */
   startup(): Promise<void>
   /** Flushes objects and sessions that crashed clients left behind, where no resource manager does it. @returns how many. */
@@ -66,7 +70,9 @@ export interface Tpm {
 }
 
 const HIERARCHY: Record<Hierarchy, number> = { owner: 0x40000001, endorsement: 0x4000000b, null: 0x40000007 }
+const TPM_CAP_ALGS = 0
 const TPM_CAP_HANDLES = 1
+const TPM_CAP_PCRS = 5
 const TPM_SU_CLEAR = 0
 
 /** Wraps the addon: structures are made and read here. */
@@ -92,6 +98,8 @@ export function wrapTpm(native: NativeTpm): Tpm {
     certify: (object, signer, qualifyingData) => call(() => native.certify(object, signer, qualifyingData, null)),
     nvRead: (index) => call(() => native.nvRead(index)).catch((error) => (isMissingHandle(error) ? null : Promise.reject(error))),
     handlesBetween: (first, last) => handlesBetween((from) => call(() => native.getCapability(TPM_CAP_HANDLES, from, 64)), first, last),
+    algorithms: () => algorithms((from) => call(() => native.getCapability(TPM_CAP_ALGS, from, 64))),
+    pcrBanks: async () => pcrBanks((await call(() => native.getCapability(TPM_CAP_PCRS, 0, 1))).data),
     startup: () => call(() => native.startup(TPM_SU_CLEAR)),
     flushLeaked: () => call(() => native.flushLeaked()),
     close: () => native.close(),
@@ -135,6 +143,28 @@ async function handlesBetween(
     from = handles.at(-1)! + 1
   }
   return found
+}
+
+/** TPMS_CAPABILITY_DATA with a TPML_ALG_PROPERTY (Part 2, section 10.8.1). */
+async function algorithms(read: (from: number) => Promise<{ more: boolean; data: Buffer }>): Promise<number[]> {
+  const found: number[] = []
+  for (let from = 0; ; from = found.at(-1)! + 1) {
+    const { more, data } = await read(from)
+    const reader = new ByteReader(data, 'TPMS_CAPABILITY_DATA')
+    reader.u32() // capability
+    const count = reader.u32()
+    for (let i = 0; i < count; i++) {
+      found.push(reader.u16())
+      reader.u32() // attributes
+    }
+    if (!more || count === 0) return found
+  }
+}
+
+function pcrBanks(data: Buffer): PcrSelection[] {
+  const reader = new ByteReader(data, 'TPMS_CAPABILITY_DATA')
+  reader.u32() // capability
+  return readPcrSelections(reader)
 }
 
 function tpmError(error: NativeTpmError): KeylimeError {

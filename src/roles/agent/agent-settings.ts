@@ -7,6 +7,7 @@ import type { KeyKind } from '../../core/tpm/templates.ts'
 import { revocationListFiles } from '../../io/files/tls-identity.ts'
 import type { AkKind } from '../../io/tpm/ak.ts'
 import type { DeviceKeyOptions } from '../../io/tpm/iak-idevid.ts'
+import { type PushArguments, type PushSettings, pushProblems, pushSettings } from './push-settings.ts'
 
 type AgentConfig = Config<typeof agentOptions>
 type AgentValues = AgentConfig['values']
@@ -19,6 +20,8 @@ export interface AgentSettings {
   env: NodeJS.ProcessEnv
   /** Somebody set `run_as`. */
   runAsChosen: boolean
+  /** The agent listens nowhere and brings its evidence to a verifier. */
+  push: PushSettings | null
   /** `server_cert` names a file: it is the operator's. */
   namesServerCert: boolean
   keylimeDir: string
@@ -35,6 +38,7 @@ export interface AgentSettings {
     systemdLog: string
     secure: string
     registrarCa: string
+    verifierCa: string
     revocationCert: string
     iakCert: string
     idevidCert: string
@@ -63,19 +67,25 @@ const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
 }
 
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
-export function loadAgentSettings(env: NodeJS.ProcessEnv): AgentSettings {
-  const { settings, problems } = readAgentSettings(env)
+export function loadAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): AgentSettings {
+  const { settings, problems } = readAgentSettings(env, given)
   refuseProblems('agent', problems)
   return settings
 }
 
 /** The same for a check: values that cannot be used count as their defaults, so that the rest can be looked at too. */
-export function readAgentSettings(env: NodeJS.ProcessEnv): { settings: AgentSettings; problems: string[] } {
+export function readAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): { settings: AgentSettings; problems: string[] } {
   const config = loadConfig('agent', agentOptions, { env, tolerant: true })
   const { values } = config
-  const { versions, warnings } = apiVersions(values.api_versions)
-  const settings = settingsOf(config, env, { versions, warnings: [...config.warnings, ...warnings] })
-  return { settings, problems: [...config.problems, ...togetherProblems(values), ...passwordProblems(values)] }
+  const push = pushSettings(config, given)
+  const { versions, warnings } = push
+    ? apiVersions('registrar_api_versions', values.registrar_api_versions)
+    : apiVersions('api_versions', values.api_versions)
+  const settings = settingsOf({ config, env, push }, { versions, warnings: [...config.warnings, ...warnings] })
+  return {
+    settings,
+    problems: [...config.problems, ...togetherProblems(values), ...passwordProblems(values), ...pushProblems(config, given)],
+  }
 }
 
 interface Versions {
@@ -83,7 +93,13 @@ interface Versions {
   readonly warnings: readonly string[]
 }
 
-function settingsOf(config: AgentConfig, env: NodeJS.ProcessEnv, { versions, warnings }: Versions): AgentSettings {
+interface Read {
+  readonly config: AgentConfig
+  readonly env: NodeJS.ProcessEnv
+  readonly push: PushSettings | null
+}
+
+function settingsOf({ config, env, push }: Read, { versions, warnings }: Versions): AgentSettings {
   const { values } = config
   const keylimeDir = path.resolve(env['KEYLIME_DIR'] || values.keylime_dir || config.keylimeDir)
   return {
@@ -91,6 +107,7 @@ function settingsOf(config: AgentConfig, env: NodeJS.ProcessEnv, { versions, war
     warnings,
     env,
     runAsChosen: config.origin.run_as !== 'default',
+    push,
     namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
@@ -127,15 +144,15 @@ const passwordProblems = (values: AgentValues): string[] =>
     (name) => `${name} begins with "hex:", and must go on with pairs of hexadecimal digits`,
   )
 
-function apiVersions(wanted: readonly string[]): { versions: string[]; warnings: string[] } {
+function apiVersions(option: string, wanted: readonly string[]): { versions: string[]; warnings: string[] } {
   const all = [...AGENT_API_VERSIONS]
   if (wanted.length === 0 || wanted.includes('default')) return { versions: all, warnings: [] }
   if (wanted.includes('latest')) return { versions: all.slice(-1), warnings: [] }
   const versions = all.filter((version) => wanted.includes(version)).toSorted(compareVersions)
   const unknown = wanted.filter((version) => !all.includes(version as (typeof all)[number]))
-  const warnings = unknown.map((version) => `api_versions: ${version} is not supported and left out`)
+  const warnings = unknown.map((version) => `${option}: ${version} is not supported and left out`)
   if (versions.length > 0) return { versions, warnings }
-  return { versions: all, warnings: [...warnings, 'api_versions: no supported version is left, all are offered'] }
+  return { versions: all, warnings: [...warnings, `${option}: no supported version is left, all are offered`] }
 }
 
 function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'] {
@@ -151,6 +168,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     systemdLog: path.resolve('/', values.systemd_ml_path === 'default' ? SYSTEMD_LOG : values.systemd_ml_path || SYSTEMD_LOG),
     secure: path.join(keylimeDir, 'secure'),
     registrarCa: below(values.registrar_tls_ca_cert, 'cv_ca/cacert.crt'),
+    verifierCa: below(values.verifier_tls_ca_cert, 'cv_ca/cacert.crt'),
     revocationCert: below(values.revocation_cert, 'secure/unzipped/RevocationNotifier-cert.crt'),
     iakCert: optional(values.iak_cert, 'iak-cert.crt'),
     idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),

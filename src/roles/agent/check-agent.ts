@@ -14,7 +14,9 @@ export function checkAgent(settings: AgentSettings, problems: readonly string[] 
   return collectFindings(settings.warnings, [
     (found) => void found.problems.push(...problems),
     (found) => checkTrust(settings, found),
-    () => checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
+    () =>
+      settings.push === null &&
+      checkServerCertificate({ keyFile: paths.serverKey, certFile: paths.serverCert, isNamed, password, now: Date.now() }),
     () =>
       fs.existsSync(paths.payloadKey) &&
       readKeyFile({ file: paths.payloadKey, password: values.payload_key_password.reveal(), option: 'payload_key' }),

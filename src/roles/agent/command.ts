@@ -14,6 +14,7 @@ import { startAgent } from './start.ts'
 interface Arguments {
   config?: string | undefined
   tcti?: string | undefined
+  verifierUrl?: string | undefined
   checkConfig?: boolean | undefined
   showConfig?: boolean | undefined
   tryAction?: string | undefined
@@ -30,16 +31,22 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes, takes payloads.\n\nUsage: keylime agent [options]',
+        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes or brings them, takes payloads.\n\nUsage: keylime agent [options]',
       )
       .example('sudo keylime agent', 'with /etc/keylime/agent.conf and the TPM of this machine')
       .example('keylime agent --tcti swtpm:host=127.0.0.1,port=2321', 'with a software TPM')
+      .example('keylime agent --verifier-url https://verifier.example.com:8881', 'behind NAT: listens nowhere, brings its evidence')
       .example('keylime agent --try-action ./local_action_x.py', 'see what a revocation action does')
       .example('keylime agent --check-config', 'only look whether the configuration can be used')
       .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/agent.conf', requiresArg: true })
       .option('tcti', {
         type: 'string',
         describe: 'Way to the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
+        requiresArg: true,
+      })
+      .option('verifier-url', {
+        type: 'string',
+        describe: 'Bring evidence to this verifier and listen nowhere (mode = push) [option verifier_url]',
         requiresArg: true,
       })
       .option('try-action', {
@@ -55,12 +62,14 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)
-    if (argv.showConfig) return printLines(describeEffective('agent', agentOptions, env)) ?? 0
+    const given = argv.verifierUrl ? { push: true } : {}
+    const chosen = argv.verifierUrl ? { ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl } : env
+    if (argv.showConfig) return printLines(describeEffective('agent', agentOptions, chosen)) ?? 0
     if (argv.checkConfig) {
-      const { settings, problems } = readAgentSettings(env)
+      const { settings, problems } = readAgentSettings(chosen, given)
       return showCheck('agent', await checkAgent(settings, problems))
     }
-    const settings = loadAgentSettings(env)
+    const settings = loadAgentSettings(chosen, given)
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)
     return runService(logger, () => startAgent(settings, logger, { tcti: argv.tcti }))

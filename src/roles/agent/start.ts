@@ -13,11 +13,13 @@ import { agentRoutes } from './api/routes.ts'
 import { unknownRoute } from './api/unknown-route.ts'
 import { authorityFollower } from './identity/authority-follower.ts'
 import { keepAgentCertificates, type OwnTls, ownCertificate, tlsOf } from './identity/keep-agent-certificates.ts'
-import { openIdentity } from './identity/open-identity.ts'
+import { type AgentIdentity, openIdentity } from './identity/open-identity.ts'
 import type { ServerCertificate } from './identity/server-certificate.ts'
-import { openTransportKey } from './identity/transport-key.ts'
+import { openTransportKey, type TransportKey } from './identity/transport-key.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
+import { startPush } from './push/start-push.ts'
+import type { PushSettings } from './push-settings.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
 import { openRevocationWorker } from './revocation/open-revocation-worker.ts'
 import type { RevocationInbox } from './revocation/revocation-inbox.ts'
@@ -25,6 +27,7 @@ import { listenOverZeromq } from './revocation/zeromq-listener.ts'
 
 export interface RunningAgent {
   agentId: string
+  /** 0 of an agent that listens nowhere. */
   port: number
   /** Resolves when all deliveries so far are worked off. */
   idle(): Promise<void>
@@ -48,7 +51,7 @@ const KEEP_ALIVE_SECONDS = 120
 const CLOSE_PATIENCE_MS = 2000
 
 /**
- * Starts the agent in upstream's order (protocol 2.1): tmpfs, privileges, TPM, keys, registration; then it serves. Registered and serving when it returns.
+ * Starts the agent in upstream's order (protocol 2.1): tmpfs, privileges, TPM, keys, registration; then it serves, or brings its evidence. Registered and serving when it returns.
  * @throws KeylimeError for whatever keeps it from starting; what was opened is closed then.
  */
 export async function startAgent(settings: AgentSettings, logger: Logger, given: AgentDependencies = {}): Promise<RunningAgent> {
@@ -64,7 +67,7 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
     return {
       agentId,
       port,
-      idle: () => payloads.idle(),
+      idle: async () => payloads?.idle(),
       reload,
       async stop() {
         await close()
@@ -85,19 +88,45 @@ interface Start {
 }
 
 /** All that needs no root: TPM, keys, registration, the API. */
-async function startOn(machine: Machine, { settings, logger, given, onStop }: Start) {
+async function startOn(machine: Machine, { settings, logger, given, onStop }: Start): Promise<Serving> {
   const { values, paths, keylimeDir } = settings
   for (const directory of [keylimeDir, machine.secure.directory]) await removeLeftovers(directory) // it has the lock of them
   const tpm = await openTpm({ tcti: given.tcti ?? settings.env['TCTI'] })
   onStop(() => tpm.close())
   const identity = await openIdentity(tpm, settings, logger)
   onStop(() => Promise.race([identity.keys.close(), sleep(CLOSE_PATIENCE_MS, undefined, { ref: false })]))
-  const { agentId } = identity
   const isUsual = [values.payload_key, values.server_key].every((file) => file === 'default' || file === '')
   const transport = await openTransportKey(
     { file: paths.payloadKey, password: values.payload_key_password.reveal() },
     isUsual ? { file: paths.serverKey, password: values.server_key_password.reveal() } : null,
   )
+  const opened = { settings, logger, given, onStop, machine, identity, transport }
+  return settings.push ? startBringing(opened, settings.push) : startListening(opened)
+}
+
+interface Opened extends Start {
+  readonly machine: Machine
+  readonly identity: AgentIdentity
+  readonly transport: TransportKey
+}
+
+/** Nobody can call it: it brings its evidence. */
+async function startBringing({ given, logger, ...opened }: Opened, push: PushSettings): Promise<Serving> {
+  const { reload } = await startPush({ ...opened, push, used: { clock: systemClock, ...given, logger } })
+  return { agentId: opened.identity.agentId, port: 0, payloads: null, reload }
+}
+
+/** What runs when everything is open. */
+interface Serving {
+  readonly agentId: string
+  readonly port: number
+  readonly payloads: PayloadReceiver | null
+  reload(): Promise<string>
+}
+
+async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
+  const { values } = settings
+  const { agentId } = identity
   const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)

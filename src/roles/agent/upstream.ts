@@ -31,7 +31,7 @@ export async function runUpstream(args: string[]): Promise<number> {
 }
 
 /** `RUST_LOG=keylime_agent=debug` and the like. */
-function logLevel(text = ''): 'debug' | 'info' | 'warn' | 'error' {
+export function logLevel(text = ''): 'debug' | 'info' | 'warn' | 'error' {
   const word = /\b(trace|debug|info|warn|error)\b/.exec(text)?.[1]
   if (word === 'trace') return 'debug'
   return (word as 'debug' | undefined) ?? 'info'

@@ -1,6 +1,6 @@
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { causeChain } from '../../core/errors.ts'
+import { complaintOf } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
 import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
@@ -37,7 +37,7 @@ export async function registrarTls(settings: RegistrarSettings, used: Used): Pro
 export async function renewOwn(settings: RegistrarSettings, used: Used): Promise<void> {
   if (settings.values.tls_dir !== 'generate') return
   await ensureDirectory(settings, used).catch((error) =>
-    used.logger.error(`the certificate of tls_dir = generate cannot be made anew: ${causeChain(error).join(': ')}`),
+    used.logger.error(`the certificate of tls_dir = generate cannot be made anew: ${complaintOf(error)}`),
   )
 }
 

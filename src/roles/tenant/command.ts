@@ -78,7 +78,7 @@ export const command = {
       .option('state', text(`Machines that stand so: ${STATE_WORDS.join(', ')}`))
       .option('from', text('CSV or YAML file: address, id, and options for each machine'))
       .option('parallel', { type: 'number', requiresArg: true, describe: 'How many at the same time; default: 8' })
-      .option('dry-run', { type: 'boolean', describe: 'Only say which machines are meant' })
+      .option('dry-run', { type: 'boolean', describe: 'Only ask registrar and verifier what would become of each machine' })
       .option('resume', text('File that remembers who is done: the same command goes on where it stopped'))
       .option('yes', { type: 'boolean', describe: 'Do not ask' })
       .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'wait-script', 'password-file'], 'What to deliver:')

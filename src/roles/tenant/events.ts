@@ -11,6 +11,8 @@ export type TenantEvent =
       readonly agentId: string
       readonly host: string
       readonly port: number
+      /** `push`: nobody contacts it. */
+      readonly comesBy: 'pull' | 'push'
       readonly by: FoundBy
       readonly regcount: number
     }
@@ -42,6 +44,6 @@ export type TenantEvent =
   | { readonly type: 'deleted'; readonly agentId: string; readonly known: boolean }
   | { readonly type: 'reactivated'; readonly agentId: string }
 
-export type FoundBy = 'id' | 'prefix' | 'address'
+export type FoundBy = 'id' | 'prefix' | 'name' | 'address'
 
 export type Report = (event: TenantEvent) => void

@@ -96,10 +96,14 @@ export const clientIdentity = ({ config, keylimeDir }: Pick<TenantSettings, 'con
 
 /** Servers would only end the connection. */
 function refuseEnded(identity: TlsIdentity, now: number): void {
-  const [ended] = identityDates(identity, 'client', now).filter(({ level }) => level === 'error')
-  if (!ended) return
-  throw new KeylimeError('tls_failed', ended.text, {
-    hint: 'have another one made (`keylime ca operator NAME` where the verifier runs), or correct the clock',
+  const ended = identityDates(identity, 'client', now).filter(({ level }) => level === 'error')
+  const [first] = ended
+  if (!first) return
+  const isOfAuthority = ended.some(({ file }) => file !== identity.certFile)
+  throw new KeylimeError('tls_failed', ended.map(({ text }) => text).join('; '), {
+    hint: isOfAuthority
+      ? 'where the verifier runs, make the next authority with `keylime ca rotate`; where it was made already, take its cacert.crt and client certificate; or correct the clock'
+      : 'have another one made (`keylime ca operator NAME` where the verifier runs), or correct the clock',
   })
 }
 

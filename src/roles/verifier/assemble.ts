@@ -26,7 +26,9 @@ import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import type { AuthorityHolder } from './authorities/authorities.ts'
 import { createFollowers, type Followers } from './authorities/followers.ts'
+import { blameOwnDates } from './authorities/own-dates.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
+import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
@@ -99,6 +101,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, opener, followers })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
+  const push = pushParts(values, { judging, loop, clock: systemClock, logger })
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
@@ -116,6 +119,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     keeper,
     opener,
     takeUp,
+    push,
     commands,
     clock: systemClock,
     logger,
@@ -184,7 +188,10 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
       round,
       applyVerdict,
       carryV: postV,
-      seeTo: async (agent, result) => followAddress(agent, await followers.seeTo(agent, result)),
+      async seeTo(agent, result) {
+        const first = blameOwnDates(agent, result, { identity: parts.client(), now: systemClock.now() })
+        return followAddress(agent, await followers.seeTo(agent, first))
+      },
       introduce: introducer(values, followers, parts),
       recorded: () => mark.record().then(events.flush),
     }),
@@ -207,8 +214,10 @@ const aMinute = (count: number): Rate => ({ perSecond: count / 60, burst: count 
 const settingsOf = (values: VerifierValues): VerifierContext['settings'] => ({
   verifierId: values.uuid,
   quoteInterval: values.quote_interval,
+  mode: values.mode,
   agentMtls: values.enable_agent_mtls,
   maxUploadSize: values.max_upload_size,
+  maxQuoteSize: values.max_quote_size,
   verify: {
     evidence: values.enable_verify_evidence,
     identity: values.enable_verify_identity,

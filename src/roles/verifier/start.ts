@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
-import { API_VERSIONS } from '../../core/api/versions.ts'
+import { API_VERSIONS, PUSH_API_VERSION } from '../../core/api/versions.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
@@ -29,9 +29,10 @@ import { type AuthorityHolder, isSameAuthorities } from './authorities/authoriti
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
+import { startSilenceWatch } from './rounds/silence-watch.ts'
 import { startWatchdog } from './rounds/watchdog.ts'
 import { renewOwn, type VerifierTls, verifierTls } from './tls-identities.ts'
-import { checkTogether, judgingRulesOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
+import { checkTogether, judgingRulesOf, timingOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier extends Service {
   port: number
@@ -115,7 +116,8 @@ async function start(
     routes: durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush)),
     onRefused: ({ method, route, why, ...asked }) =>
       events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
-    versions: API_VERSIONS,
+    versions: [...API_VERSIONS, PUSH_API_VERSION],
+    agentOf: verifier.context.push.sessions.agentOf,
     bodyRoomBytes: bodyRoomOf(values),
     logger,
   })
@@ -124,6 +126,8 @@ async function start(
   const { agents } = verifier.context
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
+  const { loop, push } = verifier.context
+  onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
@@ -172,7 +176,7 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
 /** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */
 async function run({ context, notifier, progress }: Assembled, onStop: OnStop): Promise<void> {
   onStop(() => {
-    for (const agent of context.agents.all()) agent.connection.close()
+    for (const agent of context.agents.all()) agent.connection?.close()
     context.opener.close()
   })
   onStop(notifier.stop)
@@ -200,8 +204,14 @@ async function openSenders(values: VerifierValues, client: TlsIdentity, onStop: 
   return { senders, webhook }
 }
 
-/** One largest request of an operator, besides many small ones; two of whoever submits evidence. */
-const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({ anonymous: 2 * MAX_EVIDENCE_BODY, certified: values.max_upload_size })
+/** One largest request of an operator, besides many small ones; two of whoever submits evidence; the largest lists of some machines at once. */
+const bodyRoomOf = (values: VerifierValues): BodyRoomBytes => ({
+  anonymous: 2 * MAX_EVIDENCE_BODY,
+  certified: values.max_upload_size,
+  agents: { all: LARGE_BODIES * values.max_quote_size, each: values.max_quote_size },
+})
+
+const LARGE_BODIES = 4
 
 /** What cannot be used is told before anything is opened. */
 function checkSettings({ values, warnings }: VerifierSettings, logger: Logger): void {

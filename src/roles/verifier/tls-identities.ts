@@ -1,7 +1,7 @@
 import { keepTlsCrl } from '../../authority/keep-crl-right.ts'
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
-import { causeChain } from '../../core/errors.ts'
+import { complaintOf } from '../../core/errors.ts'
 import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
@@ -77,7 +77,7 @@ export async function renewOwn(settings: VerifierSettings, used: Used): Promise<
   try {
     await renewOwnList(settings, await ensureDirectory(settings, used), used)
   } catch (error) {
-    used.logger.error(`the certificates of tls_dir = generate cannot be made anew: ${causeChain(error).join(': ')}`)
+    used.logger.error(`the certificates of tls_dir = generate cannot be made anew: ${complaintOf(error)}`)
   }
 }
 

@@ -6,6 +6,9 @@ import { loadVerifierSettings } from './verifier-settings.ts'
 /** `keylime_verifier`: no options, and never a registrar inside (policies E.2). */
 export function runUpstream(): Promise<number> {
   const logger = createLogger({ name: 'verifier' })
-  logger.info('Starting Keylime verifier in PULL mode...')
-  return runService(logger, () => startVerifier(loadVerifierSettings(process.env), logger))
+  return runService(logger, () => {
+    const settings = loadVerifierSettings(process.env)
+    logger.info(`Starting Keylime verifier in ${settings.values.mode === 'push' ? 'PUSH' : 'PULL'} mode...`)
+    return startVerifier(settings, logger)
+  })
 }

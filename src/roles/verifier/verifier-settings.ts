@@ -50,15 +50,10 @@ function leftAside({ measured_boot_imports: imports }: VerifierValues): string[]
 /** What the values say together. @throws KeylimeError `config_invalid`. */
 export function checkTogether(values: VerifierValues): void {
   const problems = new Problems()
-  problems.take(() => requirePull(values))
   problems.take(() => bootPolicyOf(values))
   problems.take(() => severityOf(values))
   problems.take(() => requireWebhookUrl(values))
   problems.refuse()
-}
-
-function requirePull({ mode }: VerifierValues): void {
-  if (mode !== 'pull') throw new KeylimeError('config_invalid', `mode = ${mode}: only the pull model is served`)
 }
 
 function requireWebhookUrl({ enabled_revocation_notifications: enabled, webhook_url: url }: VerifierValues): void {

@@ -14,6 +14,7 @@ import { verifierRoutes } from '../../../src/roles/verifier/api/routes.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, freePorts, testLogger } from '../../servers.ts'
+import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent } from '../../simulated-push-agent.ts'
 import { AgentBed } from '../agent/agent-bed.ts'
 import { CALLERS, type Callers, call, callersOf } from './callers.ts'
 
@@ -59,7 +60,7 @@ const SERVERS: Record<string, { routes: Route[]; port(): number }> = {
 const concrete = ({ path: pattern }: Route) =>
   pattern
     .replace('v:version', 'v2.6')
-    .replace(/:(id|name)/, 'nobody')
+    .replace(/:(id|name|session|index)/g, 'nobody')
     .replace('*', 'x')
 
 const table = Object.entries(SERVERS).flatMap(([server, { routes, port }]) =>
@@ -67,6 +68,7 @@ const table = Object.entries(SERVERS).flatMap(([server, { routes, port }]) =>
 )
 
 test.each(table)('$name takes whom it says, and nobody else', async ({ route, port }) => {
+  if (route.access === 'agent') return onlyAgents(route, port())
   const expected = CALLERS.map((who) => [who, route.access === 'public' || who === 'right' ? 'answered' : 'refused'])
   const found = await Promise.all(
     CALLERS.map(async (who) => {
@@ -77,6 +79,29 @@ test.each(table)('$name takes whom it says, and nobody else', async ({ route, po
   expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected))
 })
 
+/** No certificate opens a route of agents: a token does, and only that of the agent in the path. */
+async function onlyAgents(route: Route, port: number): Promise<void> {
+  for (const who of CALLERS)
+    expect([who, (await call({ port, method: route.method, path: concrete(route) }, callers[who])).status]).toEqual([who, 401])
+  const [owner, other] = await Promise.all(['nobody', 'somebody'].map(withToken))
+  const ask = async (token: string | null) => (await owner!.request(route.method, concrete(route), {}, token)).status
+  expect(await ask('x')).toBe(401)
+  expect(await ask(`${owner!.token}x`)).toBe(401)
+  expect(await ask(other!.token)).toBe(403)
+  expect([400, 404]).toContain(await ask(owner!.token))
+}
+
+async function withToken(id: string): Promise<SimulatedPushAgent> {
+  const ca = fs.readFileSync(path.join(bed.place.dir, 'cv_ca/cacert.crt'), 'utf8')
+  const agent = simulatedPushAgent(id, () => ({ port: verifier.port, ca }))
+  const admin = adminClient(bed.place.dir, verifier.port)
+  await admin.request('DELETE', `/v2.6/agents/${id}`)
+  expect(await admin.request('POST', `/v2.6/agents/${id}`, { body: pushEnrolment(agent) })).toMatchObject({ status: 200 })
+  await admin.close()
+  expect((await agent.authenticate()).status).toBe(200)
+  return agent
+}
+
 test('what anybody may ask is this, and nothing else', () => {
   const open = table.filter(({ route }) => route.access === 'public').map(({ name }) => name)
   expect(open).toEqual([
@@ -84,6 +109,8 @@ test('what anybody may ask is this, and nothing else', () => {
     'verifier: GET /versions',
     'verifier: GET /v:version/verify/identity',
     'verifier: POST /v:version/verify/evidence',
+    'verifier: POST /v3.0/sessions',
+    'verifier: PATCH /v3.0/sessions/:session',
     'registrar: GET /version',
     'registrar: GET /versions',
     'registrar: POST /v:version/agents',

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { createHash, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createHash, type KeyObject } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -13,9 +13,10 @@ import { KnownNotifiers } from '../../../src/roles/agent/revocation/known-notifi
 import type { Acceptance } from '../../../src/roles/agent/revocation/revocation-inbox.ts'
 import { createRevocationWorker, type RevocationWorkerOptions } from '../../../src/roles/agent/revocation/revocation-worker.ts'
 import { listenOverZeromq } from '../../../src/roles/agent/revocation/zeromq-listener.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { until } from '../../servers.ts'
 
-const keys = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const keys = rsaKeyPair()
 /** A day after the notices of these tests. */
 const [DAY_S, NOW] = [86_400, Date.UTC(2026, 1, 2)]
 let home: string
@@ -308,7 +309,7 @@ test('a revocation that comes before the payload waits for the certificate', asy
 test.each([
   ['a bad signature', () => ({ ...notice(), signature: Buffer.alloc(256).toString('base64') })],
   ['no signature', () => ({ ...notice(), signature: '' })],
-  ['another key', () => notice({}, generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)],
+  ['another key', () => notice({}, rsaKeyPair().privateKey)],
   ['a changed text', () => ({ msg: notice().msg.replace('victim', 'friend'), signature: notice().signature })],
   ['another type', () => notice({ type: 'comm_error' })],
 ])('%s runs nothing', async (_name, make) => {
@@ -467,7 +468,7 @@ test('what the disk does not take is not taken, and is when it does again', asyn
 })
 
 describe('the verifier’s own notifier key', () => {
-  const verifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const verifier = rsaKeyPair()
   let introduction: string
   beforeAll(async () => {
     const validity = { notBefore: NOW - 1000, notAfter: NOW + 1_000_000, alternativeNames: [] }
@@ -500,7 +501,7 @@ describe('the verifier’s own notifier key', () => {
     deliverCertificate()
     const inbox = worker()
     await inbox.introduce(introduction)
-    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const stranger = rsaKeyPair()
     const { received, digest } = bySecondKey()
     inbox.accept({ ...received, signature: notice({}, stranger.privateKey).signature, verifierSignature: received.signature })
     await until('acted upon', () => inbox.outcomeOf(digest).outcome === 'acted')
@@ -516,7 +517,7 @@ describe('the verifier’s own notifier key', () => {
     write('actions/runs', `#!/bin/sh\necho ran >> ${home}/runs.out\n`)
     const inbox = worker({ configuredActions: ['runs'] })
     await inbox.introduce(introduction)
-    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const stranger = rsaKeyPair()
     const { received, digest } = bySecondKey()
     const whole = { ...received, signature: signRevocation(stranger.privateKey, received.msg), verifierSignature: received.signature }
     expect(inbox.accept({ msg: whole.msg, signature: whole.signature })).toBe('taken') // somebody on the way took the other signature away

@@ -4,9 +4,10 @@ import path from 'node:path'
 import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { packageCertificate } from '../../../src/authority/certificate-package.ts'
 import { currentCertificate } from '../../../src/authority/current-certificate.ts'
-import { initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { initAuthority, initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { keepCrlRight } from '../../../src/authority/keep-crl-right.ts'
-import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { listCertificates, showCertificate } from '../../../src/authority/list-certificates.ts'
+import { withAuthority, withDirectoryLock } from '../../../src/authority/open-authority.ts'
 import { readCrl } from '../../../src/authority/revocation-list.ts'
 import { refuseTlsAuthority } from '../../../src/authority/serves-tls.ts'
 import { watchAuthority } from '../../../src/authority/watch-authority.ts'
@@ -164,4 +165,37 @@ describe('an authority of TLS makes no certificates for machines', () => {
       hint: expect.stringContaining('another directory'),
     })
   })
+})
+
+test('what a program left that was killed at the end of making an authority lets nobody make another one', async () => {
+  const marker = file('.making-authority')
+  fs.writeFileSync(marker, 'an authority is being made here\n')
+  await withAuthority(access, async () => {})
+  expect(fs.existsSync(marker)).toBe(false)
+  fs.rmSync(file('cacert.crt')) // with the marker this would count as half made
+  await expect(initAuthority(access, { replace: false, givesRoles: true })).rejects.toMatchObject({ code: 'config_invalid' })
+})
+
+test('while only half of it is there, the mark stays: it may be made anew', async () => {
+  const marker = file('.making-authority')
+  fs.writeFileSync(marker, 'an authority is being made here\n')
+  fs.rmSync(file('cacert.crt'))
+  await withDirectoryLock(access, async () => {})
+  expect(fs.existsSync(marker)).toBe(true)
+  await initAuthority(access, { replace: false, givesRoles: true })
+  expect(fs.existsSync(marker)).toBe(false)
+})
+
+test.each<[string, (nowhere: CaAccess) => Promise<unknown>]>([
+  ['opened', (nowhere) => withAuthority(nowhere, async () => {})],
+  ['listed', (nowhere) => listCertificates(nowhere.directory, 0)],
+  ['shown', (nowhere) => showCertificate(nowhere.directory, 'a', 0)],
+])('a directory without an authority cannot be %s, and it is said how to make one', async (_how, use) => {
+  const empty = fs.mkdtempSync(path.join(home, 'empty-'))
+  await expect(use({ ...access, directory: empty })).rejects.toMatchObject({
+    code: 'not_found',
+    message: `${empty} holds no certificate authority`,
+    hint: `make one with \`keylime ca init -d ${empty}\``,
+  })
+  expect(fs.readdirSync(empty)).toEqual([])
 })

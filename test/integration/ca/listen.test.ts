@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { openPublisher, type Publisher } from '../../../src/io/zeromq/publisher.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { until } from '../../servers.ts'
 import { authorityBed, notice, openssl, opensslText, post, readText, recordingLogger, serialsOf, signedNotice } from './listener-bed.ts'
 
@@ -97,7 +97,7 @@ describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => 
     other.remove()
     expect(await ask(fs.readFileSync(request))).toBe('30030a0106')
   })
-  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  const stranger = rsaKeyPair().privateKey
   test.each<[string, () => unknown, number]>([
     ['no signature', () => ({ ...notice(bed.key, 4), signature: '' }), 403],
     ['the signature "none"', () => ({ ...notice(bed.key, 4), signature: 'none' }), 403],
@@ -193,7 +193,7 @@ describe('a listening authority that subscribes to the verifier’s ZeroMQ publi
   const publish = (message: object) => publisher.publish(JSON.stringify(message))
 
   test('forged, unsigned and foreign messages are refused, the signed one behind them is in the list', async () => {
-    const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+    const stranger = rsaKeyPair().privateKey
     const good = notice(bed.key, 3)
     for (const message of [{}, { ...good, signature: '' }, { msg: good.msg }, notice(stranger, 4), notice(bed.key, 900), good])
       await publish(message)

@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { authTag } from '../../../src/core/payload/auth-tag.ts'
@@ -12,6 +11,7 @@ import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
 import { randomBytes } from '../../../src/io/random.ts'
 import { BUG, chosen, endAll, listens, type RoleProcess, startRole, walkOf } from '../../chaos/role-process.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { adminClient, freePorts, until } from '../../servers.ts'
 import { buildZip } from '../../zip-builder.ts'
 import { AGENT_ID, AgentBed } from '../agent/agent-bed.ts'
@@ -20,7 +20,7 @@ const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip
 
 describeAsRoot('the agent', () => {
   const bed = new AgentBed()
-  const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const notifier = rsaKeyPair()
   let env: NodeJS.ProcessEnv
   let port: number
   let zip: Buffer

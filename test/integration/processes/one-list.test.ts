@@ -22,7 +22,10 @@ const file = (name: string, text: string) => {
 /** Each file has faults, and so have certificates and directories. */
 const env = {
   ...place.env,
-  KEYLIME_VERIFIER_CONFIG: file('v.conf', '[verifier]\nmax_retries = high\nquote_interval = often\nmode = push\ntls_dir = tls\n'),
+  KEYLIME_VERIFIER_CONFIG: file(
+    'v.conf',
+    '[verifier]\nmax_retries = high\nquote_interval = often\nmeasured_boot_policy_name = none\ntls_dir = tls\n',
+  ),
   KEYLIME_REGISTRAR_CONFIG: file('r.conf', '[registrar]\nmalformed_cert_action = high\ntls_dir = /nowhere\n'),
   KEYLIME_TENANT_CONFIG: file('t.conf', '[tenant]\nverifier_port = x\nregistrar_port = y\nek_check_script = /nowhere/script\n'),
   KEYLIME_CA_CONFIG: file('ca.conf', '[ca]\ncert_bits = x\npassword_file = /nowhere/password\n'),
@@ -45,7 +48,7 @@ test('--check-config tells in one list what is wrong with all files of a role', 
       /v\.conf:2: max_retries = "high"/,
       /v\.conf:3: quote_interval = "often"/,
       /ca\.conf:2: cert_bits = "x"/,
-      /mode = push/,
+      /measured_boot_policy_name = none/,
       /webhook is enabled/,
       /server_cert: .*server-cert\.crt holds no certificate/,
       /server_key: .*server-private\.pem holds no private key/,

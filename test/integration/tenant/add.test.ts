@@ -31,9 +31,9 @@ describe('add delivers', () => {
     expect(tag).toBe(authTag(combineKey(share, agent.received[0]!), 'file-agent'))
     expect(world.happened()).toEqual([
       'agent_found',
-      'payload_ready',
       'quote_verified',
       'ek_verified',
+      'payload_ready',
       'share_sent',
       'enrolled',
       'attested',

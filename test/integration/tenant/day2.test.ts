@@ -232,6 +232,17 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(keyOf()).not.toBe(key)
   })
 
+  test('what the registrar says of another TPM ends no certificate before that TPM has proved itself', async () => {
+    const { machine, ek } = await enrolled('said-so', { cert: 'default', wait: false })
+    await run('replace', { agentId: 'said-so', wait: false })
+    const other = await bed.machine()
+    await registerMachine(registrar.port, 'said-so', { machine: { ...other, port: machine.port } as SimulatedAgent, ek })
+    const list = path.join(bed.home.dir, 'ca/cacrl.der')
+    const before = fs.readFileSync(list)
+    await expect(run('update', { agentId: 'said-so', cert: 'default', wait: false })).rejects.toThrow()
+    expect(fs.readFileSync(list).equals(before)).toBe(true)
+  })
+
   test('the hints for the other refusals differ', async () => {
     await registered('has-this-tpm', softwareEk())
     const one = await registered('first-id')
@@ -313,6 +324,55 @@ describe('rename: the same machine under another id', () => {
     await until('it waits', () => events.some((event) => event.type === 'working' && event.text.startsWith('waiting for the machine')))
     expect(await registerMachine(registrar.port, 'was-c', { machine, ek: softwareEk() })).toMatchObject({ status: 200 })
     await refused
+  })
+})
+
+describe('the name of a machine', () => {
+  test('is as good as its id in every word, and one that an operator gave twice means nobody', async () => {
+    await enrolled('named-1', { name: 'Rack 7' })
+    expect(await run('status', { agentId: 'Rack 7' })).toMatchObject({ agentId: 'named-1' })
+    expect(await run('update', { agentId: 'Rack 7', tpmPolicy: JSON.stringify({ 14: [zero], 15: [zero] }) })).toMatchObject({
+      agentId: 'named-1',
+    })
+    expect(await run('reactivate', { agentId: 'Rack 7', wait: false })).toMatchObject({ agentId: 'named-1' })
+    await enrolled('named-2', { name: 'Rack 7' })
+    for (const command of ['status', 'update', 'delete', 'revoke', 'forget'] as const)
+      await expect(run(command, { agentId: 'Rack 7', yes: true })).rejects.toMatchObject({
+        code: 'usage',
+        message: expect.stringMatching(/"Rack 7" is the name of 2 machines:\n {2}named-1\n {2}named-2/),
+      })
+    await run('update', { agentId: 'named-2', name: 'named-1' }) // the id of another machine is that machine, whoever is named so
+    expect(await run('status', { agentId: 'named-1' })).toMatchObject({ agentId: 'named-1' })
+    await run('update', { agentId: 'named-2', name: 'named' })
+    await expect(run('status', { agentId: 'named' })).rejects.toMatchObject({
+      message: expect.stringContaining('"named" is the name of one machine, and is the beginning of 3 ids'),
+    })
+    expect(await run('delete', { agentId: 'Rack 7' })).toMatchObject({ agentId: 'named-1' })
+    await expect(run('delete', { agentId: 'Rack 7' })).rejects.toMatchObject({
+      code: 'usage',
+      message: '"Rack 7" cannot be the id of an agent, and no machine is named so',
+    })
+  })
+
+  test('is not what the machine itself says: a host name that it registers is nobody’s name', async () => {
+    const machine = await bed.machine()
+    const ek = softwareEk()
+    expect(await registerMachine(registrar.port, 'impostor', { machine, ek, ip: 'rack8.example.org' })).toMatchObject({ status: 200 })
+    await expect(run('status', { agentId: 'rack8.example.org' })).rejects.toMatchObject({ code: 'agent_not_found' })
+  })
+})
+
+describe('the list of machines', () => {
+  test('shows whom an operator revoked, until it is forgotten', async () => {
+    await enrolled('thief')
+    await run('revoke', { agentId: 'thief', yes: true })
+    const listed = async () =>
+      ((await run('list')) as { machines?: { agentId: string; state: string; revokedAt: string | null }[] }).machines
+    expect(await listed()).toContainEqual(
+      expect.objectContaining({ agentId: 'thief', state: 'revoked', revokedAt: expect.stringMatching(/^20\d\d-/) }),
+    )
+    await run('forget', { agentId: 'thief', yes: true })
+    expect((await listed())?.filter(({ agentId }) => agentId === 'thief')).toEqual([])
   })
 })
 

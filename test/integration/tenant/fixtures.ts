@@ -15,6 +15,7 @@ import type { TenantCommand, TenantOptions } from '../../../src/roles/tenant/ten
 import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { anyClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 import { type SoftwareAk, softwareAk } from '../../software-ak.ts'
@@ -33,7 +34,7 @@ export function ekCertificate(maker: Authority, ek: SoftwareAk): Certificate {
 /** A verifier, a registrar that says what a test wants, and machines with software keys: everything that a tenant talks to, over real TLS. */
 export class TenantWorld {
   readonly home = temporaryKeylimeDir({
-    KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05',
+    KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.25',
     KEYLIME_VERIFIER_RETRY_INTERVAL: '0.05',
     KEYLIME_VERIFIER_EXPONENTIAL_BACKOFF: 'false',
     KEYLIME_VERIFIER_MAX_RETRIES: '2',
@@ -52,6 +53,7 @@ export class TenantWorld {
   maker!: Awaited<ReturnType<typeof root>>
 
   async start(): Promise<void> {
+    giveNotifierKey(this.home.dir)
     this.verifier = await startVerifier(loadVerifierSettings(this.home.env), testLogger('verifier'))
     const read = (name: string) => fs.readFileSync(this.path('cv_ca', name), 'utf8')
     this.registrar = await serve({

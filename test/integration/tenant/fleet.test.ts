@@ -25,6 +25,7 @@ async function fleet(
   selection: Partial<Selection>,
   options: Partial<TenantOptions> = {},
   stopAfter = Number.POSITIVE_INFINITY,
+  dryRun = false,
 ) {
   const stopping = new AbortController()
   let ended = 0
@@ -35,7 +36,7 @@ async function fleet(
     async (context) => {
       machines = await chooseMachines(context, word, { ...NONE, ...selection })
       const told = () => void (++ended >= stopAfter && stopping.abort())
-      return runFleet(context, { word, machines, parallel: 4, dryRun: false, resume: NO_RESUME, stopped: stopping.signal, told })
+      return runFleet(context, { word, machines, parallel: 4, dryRun, resume: NO_RESUME, stopped: stopping.signal, told })
     },
   )
   return Object.fromEntries(outcomes.map((outcome): [string, FleetOutcome] => [outcome.name, outcome]))
@@ -260,4 +261,62 @@ test('a registrar of upstream keeps no marks: the machine is deleted there, and 
     expect.stringContaining('keeps no revoked ids'),
   )
   expect(world.registered.has('u-1')).toBe(false)
+})
+
+describe('a dry run', () => {
+  const dry = (word: FleetWord, selection: Partial<Selection>, options: Partial<TenantOptions> = {}) =>
+    fleet(word, selection, options, Number.POSITIVE_INFINITY, true)
+  const told = (outcomes: Record<string, FleetOutcome>) =>
+    Object.fromEntries(Object.entries(outcomes).map(([name, { result, text, code }]) => [name, `${result} ${code ?? ''}: ${text}`]))
+  const pcr = (number: number) => JSON.stringify({ [number]: [zero] })
+
+  beforeAll(async () => {
+    for (const id of ['dry-1', 'dry-2', 'dry-3']) await world.machine(id)
+    await fleet('add', { ids: ['dry-1', 'dry-2'] }, { tpmPolicy: pcr(15) })
+  })
+
+  test('asks the verifier whether it would take an enrolment, and says why not', async () => {
+    expect(told(await dry('add', { ids: ['dry-1', 'dry-3', 'dry-nobody'] }, { tpmPolicy: pcr(15) }))).toEqual({
+      'dry-1': expect.stringMatching(/^skipped : enrolled already/),
+      'dry-3': 'planned : agent dry-3 would be added: the verifier would take it',
+      'dry-nobody': expect.stringMatching(/^failed agent_not_found: agent dry-nobody is not registered/),
+    })
+    expect(told(await dry('add', { ids: ['dry-3'] }, { runtimePolicyName: 'no-such' }))['dry-3']).toMatch(
+      /^failed policy_not_found: .*no-such/,
+    )
+    expect(told(await dry('update', { ids: ['dry-1', 'dry-3'] }, { tpmPolicy: JSON.stringify({ 14: [zero], 15: [zero] }) }))).toEqual({
+      'dry-1': expect.stringMatching(/^planned : agent dry-1, attested, would be updated \(.*14.*\): the verifier would take it/),
+      'dry-3': 'planned : agent dry-3 would be added: the verifier would take it',
+    })
+    expect(told(await dry('update', { ids: ['dry-1'] }, { tpmPolicy: pcr(14) }))['dry-1']).toMatch(
+      /^failed refused: .*take protection away/,
+    )
+    expect(told(await dry('update', { ids: ['dry-1'] }, { runtimePolicyName: 'no-such' }))['dry-1']).toMatch(/^failed policy_not_found/)
+  })
+
+  test('of the other words says what they would do, and nothing of it is done', async () => {
+    expect(told(await dry('delete', { ids: ['dry-1', 'dry-3'] }))).toEqual({
+      'dry-1': 'planned : agent dry-1, attested, would no longer be attested',
+      'dry-3': 'planned : the verifier does not have agent dry-3: there is nothing to delete',
+    })
+    expect(told(await dry('reactivate', { ids: ['dry-2', 'dry-3'] }))).toEqual({
+      'dry-2': 'planned : agent dry-2, attested, would be attested again',
+      'dry-3': expect.stringMatching(/^failed agent_not_found/),
+    })
+    expect(told(await dry('forget', { ids: ['dry-3', 'dry-nobody'] }))).toEqual({
+      'dry-3': 'planned : agent dry-3, registered only, would be forgotten',
+      'dry-nobody': 'failed agent_not_found: nobody knows agent dry-nobody',
+    })
+    const after = (await world.run('list')) as { machines?: { agentId: string; state: string; policies: string[] }[] }
+    const standing = after.machines
+      ?.filter(({ agentId }) => agentId.startsWith('dry-'))
+      .map(({ agentId, state, policies }) => [agentId, state, policies])
+    expect(standing).toEqual(
+      expect.arrayContaining([
+        ['dry-1', 'attested', ['PCR 15']],
+        ['dry-2', 'attested', ['PCR 15']],
+        ['dry-3', 'registered', []],
+      ]),
+    )
+  })
 })

@@ -5,6 +5,7 @@ import { jest } from '@jest/globals'
 import { command } from '../../../src/roles/tenant/command.ts'
 import { runUpstream } from '../../../src/roles/tenant/upstream.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { sampled } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 /** Title and clear-screen sequences, C1 controls, directions, separators, and lines that look like ours. */
@@ -107,7 +108,12 @@ describe.each(Object.entries(FACES))('%s', (name, face) => {
       expect((await face(action, argv)).length).toBeGreaterThan(0)
       const count = texts
       expect(count).toBeGreaterThan(2)
-      for (const at of ['all' as const, ...Array.from({ length: count }, (_, i) => i).filter((i) => name === 'ours' || i % 4 === 0)]) {
+      const single = sampled(
+        [...Array(count).keys()],
+        name === 'ours' ? 2 : 4,
+        ASKING.findIndex(([asking]) => asking === action),
+      )
+      for (const at of ['all' as const, ...single]) {
         hostile = at
         texts = 0
         expect({ at, text: UNSAFE.exec(await face(action, argv)) }).toEqual({ at, text: null })

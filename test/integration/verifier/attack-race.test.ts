@@ -1,8 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import BetterSqlite from 'better-sqlite3'
 import { BOOT_AGGREGATE, pcr10After, runtimePolicy } from '../../ima.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 let bed: VerifierBed
@@ -17,7 +17,7 @@ const base64 = (text: string) => Buffer.from(text).toString('base64')
 const V = Buffer.alloc(32, 7).toString('base64')
 
 const ids = Array.from({ length: 1000 }, (_, i) => i + 1)
-const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'der', type: 'spki' }).toString('base64')
+const key = rsaKeyPair().publicKey.export({ format: 'der', type: 'spki' }).toString('base64')
 /** Reading them takes a worker some time. */
 const keys = JSON.stringify({ meta: { version: 1 }, keyids: ids, pubkeys: ids.map(() => key) })
 

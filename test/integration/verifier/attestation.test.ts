@@ -46,7 +46,7 @@ test('a PCR that changes fails the agent with the reason, and nobody asks it aga
   expect(failed).toMatchObject({ last_event_id: 'pcr_validation.invalid_pcr_15', severity_level: 6, attestation_status: 'FAIL' })
   expect(failed.failures[0].context).toMatchObject({ pcr: 15, got: '01'.repeat(32), expected: ['0'.repeat(64)] })
   const asked = agent.quotes.length
-  await sleep(200)
+  await sleep(400)
   expect(agent.quotes.length).toBe(asked)
   agent.pcrs.delete(15)
   await bed.admin.request('PUT', '/v2.6/agents/tampered/reactivate', { body: {} })

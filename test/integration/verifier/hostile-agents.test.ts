@@ -50,6 +50,7 @@ test('the text of an answer that says no is cut before it is kept', async () => 
   await bed.add('chatty', agent)
   await bed.inState('chatty', 7)
   expect((await bed.status('chatty')).failures[0].context.message.length).toBeLessThan(1100)
+  await bed.admin.request('DELETE', '/v2.6/agents/chatty')
 })
 
 test('ninety lines of half a megabyte make a failure of some kilobytes, in the answer and in the database', async () => {

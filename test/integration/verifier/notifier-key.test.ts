@@ -8,7 +8,7 @@ import { until } from '../../servers.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const zero = '0'.repeat(64)
-const bed = new VerifierBed({ KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent']" })
+const bed = new VerifierBed({ KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent']" }, { notifierKey: 'made' })
 beforeAll(() => bed.start())
 afterAll(() => bed.stop())
 

@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto'
+import { createPublicKey } from 'node:crypto'
 import fs from 'node:fs'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -9,10 +9,11 @@ import { silentLogger } from '../../../src/io/log/logger.ts'
 import { subscribe } from '../../../src/io/zeromq/subscriber.ts'
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { adminClient, freePorts, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 
-const notifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const notifier = rsaKeyPair()
 const hooks: string[] = []
 const published: string[] = []
 let zeromqPort: number

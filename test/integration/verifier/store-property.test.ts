@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
 import { until } from '../../servers.ts'
 import { bootLikeRealMachine, enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
+import { runs } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
-const bed = new VerifierBed({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.02' })
+const bed = new VerifierBed({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.1' })
 const machines = new Map<string, SimulatedAgent>()
 const IDS = ['a', 'b', 'p'] // one of them is also the name of a policy
 const NAMES = ['p', 'q']
@@ -122,6 +123,6 @@ test('whatever operators do in whatever order, over restarts: store and API agre
       for (const used of model.names) expect((await request('DELETE', `/mbpolicies/${used}`)).status).toBe(204)
       await agrees({ agents: new Map(), names: new Set(), shares: [] })
     }),
-    { numRuns: 25, seed: 20261128, endOnFailure: true },
+    { numRuns: runs(25, 8), seed: 20261128, endOnFailure: true },
   )
 })

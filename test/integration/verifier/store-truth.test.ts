@@ -210,7 +210,7 @@ describe('after a restart everybody is asked on who was asked on before', () => 
     await request('PUT', '/agents/stopped/stop', {})
     await bed.restart()
     const asked = [failed.quotes.length, stopped.quotes.length]
-    await sleep(200)
+    await sleep(400)
     expect([failed.quotes.length, stopped.quotes.length]).toEqual(asked)
     expect([await bed.status('for-good'), await bed.status('stopped')]).toMatchObject([{ operational_state: 9 }, { operational_state: 10 }])
     for (const id of ['for-good', 'stopped']) await request('DELETE', `/agents/${id}`)

@@ -102,7 +102,8 @@ export const submission = z.object({
 export type Submission = z.infer<typeof submission>
 export const dataOf = {
   tpm_quote: z.object({ subject_data: text(65_536), message: text(8192), signature: text(8192) }),
-  ima_log: z.object({ entry_count: z.number().int().min(0).nullish(), entries: z.string() }),
+  /** `entries_raw` (ours) has the lines whose names are not UTF-8, as `splitRawLines` writes them. */
+  ima_log: z.object({ entry_count: z.number().int().min(0).nullish(), entries: z.string(), entries_raw: z.string().nullish() }),
   uefi_log: z.object({ entries: z.string() }),
 } as const
 

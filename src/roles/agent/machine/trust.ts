@@ -16,6 +16,8 @@ export interface Trust {
   clients: { ca: string[]; check: ClientCheck } | null
   /** CAs of the registrar, PEM; none when it is reached without TLS. */
   registrar: string[]
+  /** CAs of the verifier that the agent brings its evidence to, PEM; none for an agent that is asked. */
+  verifier: string[]
   /** What each file said. */
   texts: TrustTexts
 }
@@ -35,14 +37,18 @@ export function readTrust(settings: AgentSettings, logger: Logger, before?: Trus
     trustedFiles(settings).map(({ option, file }) => [file, problems.take(() => readTrusted(file, option, before)) ?? '']),
   )
   problems.refuse()
+  const known = (file: string) => [withoutDropped(texts.get(file)!, followed), ...followed.added].filter((pem) => pem !== '')
   return {
-    clients: values.enable_agent_mtls ? clientsOf(paths, texts, followed, logger) : null,
-    registrar: values.registrar_tls_enabled
-      ? [withoutDropped(texts.get(paths.registrarCa)!, followed), ...followed.added].filter((pem) => pem !== '')
-      : [],
+    clients: servesTls(settings) ? clientsOf(paths, texts, followed, logger) : null,
+    registrar: values.registrar_tls_enabled ? known(paths.registrarCa) : [],
+    verifier: verifiesVerifier(settings) ? known(paths.verifierCa) : [],
     texts,
   }
 }
+
+const servesTls = ({ push, values }: AgentSettings): boolean => push === null && values.enable_agent_mtls
+
+const verifiesVerifier = ({ push, values }: AgentSettings): boolean => push !== null && !values.tls_accept_invalid_certs
 
 function clientsOf(paths: AgentSettings['paths'], texts: TrustTexts, followed: Followed, logger: Logger): NonNullable<Trust['clients']> {
   const files = paths.trustedClientCa.map((file) => ({ file, pem: texts.get(file)! }))
@@ -78,10 +84,12 @@ export function checkTrust(settings: AgentSettings, found: FoundDates): void {
 }
 
 /** Files with CAs that the agent believes, and the option of each. */
-export function trustedFiles({ values, paths }: AgentSettings): { option: string; file: string }[] {
+export function trustedFiles(settings: AgentSettings): { option: string; file: string }[] {
+  const { values, paths } = settings
   return [
-    ...(values.enable_agent_mtls ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
+    ...(servesTls(settings) ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
     ...(values.registrar_tls_enabled ? [{ option: 'registrar_tls_ca_cert', file: paths.registrarCa }] : []),
+    ...(verifiesVerifier(settings) ? [{ option: 'verifier_tls_ca_cert', file: paths.verifierCa }] : []),
   ]
 }
 

@@ -15,9 +15,9 @@ export interface RegistrationRequest {
   identity: AgentIdentity
   /** Needed when the identity has device keys. */
   iak: DeviceKeyOptions | undefined
-  contactIp: string
-  contactPort: number
-  /** PEM, or null when the agent serves without TLS. */
+  /** Null for an agent that listens nowhere, unless somebody has said it. */
+  contact: { readonly ip: string; readonly port: number } | null
+  /** PEM, `disabled` when the agent serves without TLS, or null when it serves nobody. */
   mtlsCert: string | null
   /** Own versions, oldest first. */
   apiVersions: readonly string[]
@@ -100,15 +100,14 @@ const certificateFor = (version: string, pem: string) =>
   isAtLeast(version, '2.2') ? pem : pem.replace(/-----END CERTIFICATE-----.*/s, '').replace(/-----BEGIN CERTIFICATE-----|\s/g, '')
 
 async function registrationBody(version: string, request: RegistrationRequest): Promise<Record<string, unknown>> {
-  const { identity, iak, contactIp, contactPort, mtlsCert } = request
+  const { identity, iak, contact, mtlsCert } = request
   const base64 = (bytes: Buffer | null) => bytes?.toString('base64') ?? null
   const body = {
     aik_tpm: base64(identity.keys.akBlob.public),
     ek_tpm: base64(identity.keys.ekPublic),
     ...(identity.ekCertificatePem ? { ekcert: certificateFor(version, identity.ekCertificatePem) } : {}),
-    ip: contactIp,
-    port: contactPort,
-    mtls_cert: mtlsCert ?? 'disabled', // absent would make tenants fall back to API 1.0
+    ...(contact ?? {}),
+    ...(mtlsCert === null ? {} : { mtls_cert: mtlsCert }),
     iak_cert: base64(identity.deviceKeys?.iakCert ?? null),
     idevid_cert: base64(identity.deviceKeys?.idevidCert ?? null),
   }

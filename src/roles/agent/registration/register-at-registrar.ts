@@ -39,9 +39,8 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
     client,
     identity,
     iak: settings.deviceKeys?.iak,
-    contactIp: values.contact_ip,
-    contactPort: values.contact_port,
-    mtlsCert: certificate,
+    contact: settings.push ? settings.push.contact : { ip: values.contact_ip, port: values.contact_port },
+    mtlsCert: certificate ?? (settings.push ? null : 'disabled'), // absent would make tenants fall back to API 1.0
     apiVersions: settings.apiVersions,
     logger,
   }

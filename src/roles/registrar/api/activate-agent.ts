@@ -6,6 +6,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import { verifyEkCertificate } from '../../../core/identity/ek-certificate.ts'
 import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
+import { akFact, tpmFacts } from '../../../core/identity/tpm-facts.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
@@ -48,16 +49,15 @@ async function activate(context: RegistrarContext, record: AgentRecord): Promise
   checkSameTpm(record, known)
   await checkRevoked(context, record)
   await checkOtherIds(context, record)
-  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 })
+  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, factsOf(context, record))
 }
 
 /**
  * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
  * other id stands only in the log, because anybody may ask.
  */
-export async function checkOtherIds(context: RegistrarContext, record: AgentRecord): Promise<void> {
-  const { store, rules, logger } = context
-  const others = [...new Set([...(await store.othersOfTpm(record)), ...(await provenByAk(context, record))])]
+export async function checkOtherIds({ store, rules, logger }: RegistrarContext, record: AgentRecord): Promise<void> {
+  const others = await store.othersOfTpm(record)
   if (others.length === 0) return
   const shared = `the TPM of agent ${record.agentId} is registered under other ids too`
   logger.warn(shared, { others: others.slice(0, 10), of: others.length, same_tpm_under_other_ids: rules.sameTpm })
@@ -68,21 +68,19 @@ export async function checkOtherIds(context: RegistrarContext, record: AgentReco
 }
 
 /**
- * Other ids with the same AK, of which a maker vouches that a TPM has their EK: that TPM has the AK, so this registration is of the same one. Where nobody vouches, an EK may be
- * one of software, for which anybody can answer with the AK of another: that keeps nobody out.
+ * What stands for the TPM of a record beside its EK. The AK does where a maker vouches that a TPM has the EK that activated it; an EK may be one of software, for which anybody can
+ * answer with the AK of another: that must keep nobody out.
  */
-async function provenByAk({ store, makerCertificates, clock, logger }: RegistrarContext, record: AgentRecord): Promise<string[]> {
-  const makers = makerCertificates()
-  const sharing = await store.othersOfAk(record)
-  const proven = sharing.filter(({ ek, ekCertificate }) => {
-    const question = { ek: parsePublicArea(ek), store: makers, now: clock.now(), expiry: 'accept' } as const
-    return verifyEkCertificate({ ...question, ekCertificate: ekCertificate && parseCertificate(ekCertificate) }).ok
-  })
-  if (sharing.length > proven.length)
-    logger.warn(`the AK of agent ${record.agentId} is registered under ids for whose EK no maker vouches`, {
-      others: sharing.filter((other) => !proven.includes(other)).map(({ agentId }) => agentId),
-    })
-  return proven.map(({ agentId }) => agentId)
+function factsOf({ makerCertificates, clock }: RegistrarContext, record: AgentRecord): string[] {
+  const ekCertificate = record.ekCertificate && parseCertificate(record.ekCertificate)
+  const question = {
+    ekCertificate,
+    ek: parsePublicArea(record.ek),
+    store: makerCertificates(),
+    now: clock.now(),
+    expiry: 'accept',
+  } as const
+  return [...tpmFacts(record), ...(verifyEkCertificate(question).ok ? [akFact(record)] : [])]
 }
 
 /** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */

@@ -130,15 +130,28 @@ interface Question {
 }
 
 async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
-  const registered = await context.registrar.agentIds()
-  const ids = [...new Set([...Object.keys(enrolled), ...(reachesRegistered(word, selection) ? registered : [])])].toSorted()
-  const fitting = ids.filter((id) => fits(selection, statusOf(enrolled, id)))
+  const fitting = selection.state === 'revoked' ? await revokedOnes(context, word) : await standing(context, { word, selection, enrolled })
   if (fitting.length === 0) throw new KeylimeError('agent_not_found', 'no machine fits', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },
     skip: doneAlready(word, agentId, enrolled) ?? notMeant(context.options, { word, selection, status: statusOf(enrolled, agentId) }),
   }))
+}
+
+async function standing(context: TenantContext, { word, selection, enrolled }: Question): Promise<string[]> {
+  const registered = reachesRegistered(word, selection) ? await context.registrar.agentIds() : []
+  const ids = [...new Set([...Object.keys(enrolled), ...registered])].toSorted()
+  return ids.filter((id) => fits(selection, statusOf(enrolled, id)))
+}
+
+/** Nothing but `forget` can be done with them. */
+async function revokedOnes({ registrar }: TenantContext, word: FleetWord): Promise<string[]> {
+  if (word !== 'forget')
+    throw new KeylimeError('usage', '--state revoked is for `forget`, which lets machines register again', {
+      hint: '`keylime tenant list --state revoked` shows them',
+    })
+  return ((await registrar.revoked()) ?? []).map((mark) => mark.agent_id).toSorted()
 }
 
 /** `add` is for those that the registrar alone knows, and so may be what ends a registration. */

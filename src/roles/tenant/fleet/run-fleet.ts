@@ -4,6 +4,7 @@ import type { TenantEvent } from '../events.ts'
 import { runTenantCommand } from '../run-command.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { FleetMachine } from './choose-machines.ts'
+import { planMachine } from './plan-machine.ts'
 import type { ResumeFile } from './resume-file.ts'
 import type { FleetWord } from './selection.ts'
 
@@ -52,7 +53,6 @@ async function outcomeOf(context: TenantContext, run: FleetRun, machine: FleetMa
   const without = (result: FleetOutcome['result'], text: string): FleetOutcome => ({ name, result, text, seconds: 0, warnings: [] })
   if (run.resume.isDone(doneName(machine))) return without('skipped', 'done in an earlier run')
   if (skip) return without('skipped', skip)
-  if (run.dryRun) return without('planned', `${run.word}${optionsText(options)}`)
   if (run.stopped.aborted) return without('not begun', 'interrupted before its turn')
   const warnings: string[] = []
   const report = (event: TenantEvent) => {
@@ -61,7 +61,9 @@ async function outcomeOf(context: TenantContext, run: FleetRun, machine: FleetMa
   const began = performance.now()
   const seconds = () => (performance.now() - began) / 1000
   try {
-    const result = await runTenantCommand({ ...context, options: { ...context.options, ...options }, report }, run.word)
+    const own = { ...context, options: { ...context.options, ...options }, report }
+    if (run.dryRun) return { name, result: 'planned', text: await planMachine(own, run.word), seconds: seconds(), warnings }
+    const result = await runTenantCommand(own, run.word)
     await run.resume.done(doneName(machine))
     return { name, result: 'done', text: 'summary' in result ? result.summary : 'done', seconds: seconds(), warnings }
   } catch (error) {

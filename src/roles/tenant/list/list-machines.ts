@@ -35,15 +35,23 @@ const AT_ONCE = 32
 /** Every machine that somebody knows, those that need somebody first. @throws KeylimeError `agent_not_found` when words are given and no machine fits one of them. */
 export async function listMachines(context: TenantContext, filter: MachineFilter): Promise<MachineList> {
   const { verifier, registrar, options, report } = context
-  const [agents, registeredIds] = await Promise.all([verifier.agentStatuses(options.verifierId ?? ''), registrar.agentIds()])
-  const all = [...new Set([...Object.keys(agents), ...registeredIds])]
-  const ids = all.filter((id) => mayFit(filter, statusOf(agents, id)))
+  const [agents, registeredIds, marks] = await Promise.all([
+    verifier.agentStatuses(options.verifierId ?? ''),
+    registrar.agentIds(),
+    registrar.revoked(),
+  ])
   const known = new Set(registeredIds)
+  const revoked = new Map(marks?.map((mark) => [mark.agent_id, mark.revoked_at]))
+  const all = [...new Set([...Object.keys(agents), ...registeredIds, ...revoked.keys()])]
+  const ids = all.filter((id) => mayFit(filter, statusOf(agents, id), revoked.has(id) && !known.has(id)))
   const looked = new Set(ids.filter((id) => known.has(id)).slice(0, MAX_LOOKUPS))
   if (looked.size === MAX_LOOKUPS) report({ type: 'warning', text: `only ${MAX_LOOKUPS} machines were looked up at the registrar` })
   const machines = await inTurn(ids, async (agentId) => {
     const registered = looked.has(agentId) ? await registrar.agent(agentId) : undefined
-    return { machine: machineOf({ agentId, registered, status: statusOf(agents, agentId), payload: null }), registered }
+    return {
+      machine: machineOf({ agentId, registered, status: statusOf(agents, agentId), payload: null, revokedAt: revoked.get(agentId) }),
+      registered,
+    }
   })
   const fitting = machines.filter(({ machine }) => hasWord(filter.words, machine))
   const missing = filter.words.filter((word) => !machines.some(({ machine }) => hasWord([word], machine)))
@@ -56,15 +64,15 @@ export async function listMachines(context: TenantContext, filter: MachineFilter
     known: all.length,
     machines: whole.toSorted((a, b) => rank(a) - rank(b) || (nameOf(a) < nameOf(b) ? -1 : 1)),
     agents: Object.fromEntries(whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [[agentId, agents[agentId]!]] : []))),
-    notEnrolled: whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [] : [agentId])),
+    notEnrolled: whole.flatMap(({ agentId, state }) => (state === 'registered' ? [agentId] : [])),
   }
 }
 
 const rank = ({ state }: Machine) => BY_URGENCY.indexOf(state)
 const nameOf = ({ name, agentId }: Machine) => name ?? agentId
 
-function mayFit({ state, policy }: MachineFilter, status: AgentStatus | undefined): boolean {
-  const word = status ? stateWord(status) : 'registered'
+function mayFit({ state, policy }: MachineFilter, status: AgentStatus | undefined, isRevoked: boolean): boolean {
+  const word = status ? stateWord(status) : isRevoked ? 'revoked' : 'registered'
   return (
     (state === undefined || word === state) &&
     (policy === undefined || [status?.runtime_policy_name, status?.mb_policy_name].includes(policy))

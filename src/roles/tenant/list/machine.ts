@@ -4,6 +4,7 @@ import { labelsOf, readMetaData } from '../../../core/api/enrolment-metadata.ts'
 import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
+import type { ComesBy } from '../../../core/attestation/stored-agent.ts'
 import { demandsOf } from '../enrol/plan-enrolment.ts'
 import type { PayloadFate } from './payload-fate.ts'
 
@@ -13,7 +14,9 @@ export interface Machine {
   /** Given with `--name`, else its host name; null for none. */
   readonly name: string | null
   readonly state: StateWord
-  /** Where the verifier asks it, or where it registered. */
+  /** Whether the verifier asks it, or it brings its evidence; null for one that is not enrolled. */
+  readonly comesBy: ComesBy | null
+  /** Where the verifier asks it, or where it registered; of no meaning for one that brings its evidence. */
   readonly address: string | null
   /** Where it registered, when the verifier asks it elsewhere. */
   readonly movedTo: string | null
@@ -25,6 +28,8 @@ export interface Machine {
   readonly attestations: number
   /** Id of the failure that is worst; null for none. */
   readonly failure: string | null
+  /** ISO 8601: when an operator revoked it; null for a machine that may register. */
+  readonly revokedAt: string | null
 }
 
 export interface MachineParts {
@@ -32,17 +37,19 @@ export interface MachineParts {
   readonly registered: RegisteredAgent | undefined
   readonly status: AgentStatus | undefined
   readonly payload: PayloadFate | null
+  readonly revokedAt?: string | undefined
 }
 
 /** What registrar and verifier say, in one. */
-export function machineOf({ agentId, registered, status, payload }: MachineParts): Machine {
+export function machineOf({ agentId, registered, status, payload, revokedAt }: MachineParts): Machine {
   const at = registered?.ip ? hostPort(registered.ip, registered.port ?? '') : null
   const asked = status?.ip ? hostPort(status.ip, status.port ?? '') : null
   const seen = Math.max(status?.last_received_quote ?? 0, status?.last_successful_attestation ?? 0)
   return {
     agentId,
     name: (status && labelsOf(readMetaData(status.meta_data)).name) ?? hostName(registered?.ip) ?? hostName(status?.ip),
-    state: status ? stateWord(status) : 'registered',
+    state: standing({ status, registered, revokedAt }),
+    comesBy: status ? comesByOf(status) : null,
     address: asked ?? at,
     movedTo: asked !== null && at !== null && at !== asked ? at : null,
     policies: status ? policiesOf(status) : [],
@@ -50,8 +57,18 @@ export function machineOf({ agentId, registered, status, payload }: MachineParts
     lastSeen: seen > 0 ? seen : null,
     attestations: status?.attestation_count ?? 0,
     failure: status?.last_event_id || null,
+    revokedAt: revokedAt ?? null,
   }
 }
+
+/** What is enrolled is what the verifier says. */
+function standing({ status, registered, revokedAt }: Omit<MachineParts, 'agentId' | 'payload'>): StateWord {
+  if (status) return stateWord(status)
+  return revokedAt !== undefined && !registered ? 'revoked' : 'registered'
+}
+
+/** Upstream's verifier in push mode says no address. */
+export const comesByOf = ({ comes_by: told, ip }: AgentStatus): ComesBy => (told === 'push' || (!told && !ip) ? 'push' : 'pull')
 
 const hostName = (host: string | null | undefined): string | null => (host && isIP(host.replace(/^\[|\]$/g, '')) === 0 ? host : null)
 

@@ -55,9 +55,15 @@ function narrowRows(machines: readonly Machine[], now: number, ids: ReadonlyMap<
   return [['STATE', 'NAME', 'ID', 'LAST SEEN', 'WHAT'], ...rows]
 }
 
-const addressText = ({ address, movedTo }: Machine) => `${address ?? '-'}${movedTo ? ` (registered at ${movedTo})` : ''}`
-const seenText = ({ lastSeen }: Machine, now: number) => (lastSeen === null ? 'never' : relativeTime(lastSeen * 1000, now))
-const policiesText = ({ policies, state }: Machine) => policies.join(', ') || (state === 'registered' ? '-' : 'none')
+const addressText = ({ address, movedTo, comesBy }: Machine) =>
+  comesBy === 'push' ? 'comes by itself' : `${address ?? '-'}${movedTo ? ` (registered at ${movedTo})` : ''}`
+const seenText = ({ lastSeen, state, revokedAt }: Machine, now: number) =>
+  state === 'revoked'
+    ? `revoked ${relativeTime(Date.parse(revokedAt ?? ''), now)}`
+    : lastSeen === null
+      ? 'never'
+      : relativeTime(lastSeen * 1000, now)
+const policiesText = ({ policies, state }: Machine) => policies.join(', ') || (state === 'registered' || state === 'revoked' ? '-' : 'none')
 const cut = (text: string, width: number) => (text.length > width ? `${text.slice(0, Math.max(0, width - 1))}…` : text)
 
 /** Such as `5 machines: 1 failed, 4 attested`. */
@@ -87,6 +93,7 @@ const CSV_HEAD = [
   'last_seen',
   'attestations',
   'failure',
+  'comes_by',
 ]
 
 /** For programs and spreadsheets: these columns in this order. */
@@ -105,6 +112,7 @@ export const machineCsv = (machines: readonly Machine[]): string[] => [
       timeOf(machine) ?? '',
       String(machine.attestations),
       machine.failure ?? '',
+      machine.comesBy ?? '',
     ]),
   ),
 ]
@@ -116,6 +124,7 @@ export const machineJson = (machine: Machine): Record<string, unknown> => ({
   agent_id: machine.agentId,
   name: machine.name,
   state: machine.state,
+  comes_by: machine.comesBy,
   address: machine.address,
   moved_to: machine.movedTo,
   policies: machine.policies,
@@ -127,4 +136,5 @@ export const machineJson = (machine: Machine): Record<string, unknown> => ({
   last_seen: timeOf(machine),
   attestations: machine.attestations,
   failure: machine.failure,
+  ...(machine.revokedAt === null ? {} : { revoked_at: machine.revokedAt }),
 })

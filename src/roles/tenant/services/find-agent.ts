@@ -1,4 +1,5 @@
 import { isAgentId } from '../../../core/api/agent-id.ts'
+import { labelsOf, readMetaData } from '../../../core/api/enrolment-metadata.ts'
 import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
@@ -13,7 +14,7 @@ export interface FoundAgent {
   readonly by: FoundBy
 }
 
-/** What says which agent is meant: its id or the beginning of one, or its address. */
+/** What says which agent is meant: its id, the beginning of one, the name that an operator gave it, or its address. */
 export type AskedFor = Pick<TenantOptions, 'agentId' | 'exactId' | 'targetHost' | 'targetPort'>
 
 /** At most this many agents are asked one by one for their address. */
@@ -26,43 +27,68 @@ export interface Servers {
 }
 
 /**
- * The agent that is meant, as the registrar knows it: the id given, the only id that starts so, or, without an id, the only agent whose address at the
- * registrar is `-t`. @throws KeylimeError `agent_not_found`, or `usage` when several fit, naming them.
+ * The agent that is meant, as the registrar knows it: the id given, the only one whose id starts so or whose name it is, or, without an id, the only agent whose
+ * address at the registrar is `-t`. @throws KeylimeError `agent_not_found`, or `usage` when several fit, naming them.
  */
 export async function findAgent(servers: Servers, asked: AskedFor): Promise<FoundAgent> {
   const { registrar } = servers
   const text = asked.agentId
   if (!text) return byAddress(registrar, asked)
-  checkId(text)
-  const exact = await registrar.agent(text)
+  const exact = isAgentId(text) ? await registrar.agent(text) : undefined
   if (exact) return { agentId: text, registered: exact, by: 'id' }
-  const whole = asked.exactId ? text : await wholeId(servers, text)
-  const registered = whole === text ? undefined : await registrar.agent(whole)
-  if (registered) return { agentId: whole, registered, by: 'prefix' }
-  throw notRegistered(registrar, whole, await isRevoked(registrar, whole))
+  const { agentId, by } = await resolveAgent(servers, asked)
+  const registered = agentId === text ? undefined : await registrar.agent(agentId)
+  if (registered) return { agentId, registered, by }
+  throw notRegistered(registrar, agentId, await isRevoked(registrar, agentId))
 }
 
-/** The full id of an agent when the text given is one, or the only beginning of one; what no server knows is taken as it is. */
-export async function resolveAgentId(servers: Servers, asked: AskedFor): Promise<string> {
+export interface ResolvedAgent {
+  readonly agentId: string
+  readonly by: FoundBy
+}
+
+/** The full id of an agent when the text given is one, the only beginning of one, or a name; what no server knows is taken as it is. */
+export const resolveAgentId = async (servers: Servers, asked: AskedFor): Promise<string> => (await resolveAgent(servers, asked)).agentId
+
+/** The same, and by what it was found. */
+export async function resolveAgent(servers: Servers, asked: AskedFor): Promise<ResolvedAgent> {
   const text = asked.agentId
   if (!text) {
-    if (asked.targetHost) return (await byAddress(servers.registrar, asked)).agentId
-    throw new KeylimeError('usage', 'which agent?', { hint: 'give its id with -u (a unique beginning is enough), or its address with -t' })
+    if (asked.targetHost) return byAddress(servers.registrar, asked)
+    throw new KeylimeError('usage', 'which agent?', {
+      hint: 'give its id (a unique beginning is enough) or its name with -u, or its address with -t',
+    })
   }
-  checkId(text)
-  return asked.exactId ? text : wholeId(servers, text)
+  if (asked.exactId) checkId(text)
+  return asked.exactId ? { agentId: text, by: 'id' } : wholeId(servers, text)
 }
 
 /**
- * The one rule for beginnings of ids, whatever the word: the only id of registrar and verifier together that begins so. An id that is there, or was revoked, is
- * itself, however many others begin with it. @throws KeylimeError `usage` for the beginning of several.
+ * The one rule for beginnings of ids and for names, whatever the word: the only machine of registrar and verifier together whose id begins so, or that an operator
+ * named so. An id that is there, or was revoked, is itself, whatever others are named. Host names do not count: a machine writes its own, and could take the place of
+ * another by it. @throws KeylimeError `usage` for several, naming them.
  */
-async function wholeId({ registrar, verifier }: Servers, text: string): Promise<string> {
+async function wholeId({ registrar, verifier }: Servers, text: string): Promise<ResolvedAgent> {
   const known = new Set((await Promise.all([registrar.agentIds(), verifier.agentIds('')])).flat())
-  if (known.has(text) || (await isRevoked(registrar, text))) return text
-  const fitting = [...known].filter((id) => id.startsWith(text)).toSorted()
-  if (fitting.length > 1) throw ambiguous(`"${text}" is the beginning of ${fitting.length} ids`, fitting)
-  return fitting[0] ?? text
+  if (known.has(text) || (isAgentId(text) && (await isRevoked(registrar, text)))) return { agentId: text, by: 'id' }
+  const named = Object.entries(await verifier.agentStatuses('')).flatMap(([id, status]) =>
+    labelsOf(readMetaData(status.meta_data)).name === text ? [id] : [],
+  )
+  const begun = isAgentId(text) ? [...known].filter((id) => id.startsWith(text)) : []
+  const fitting = [...new Set([...named, ...begun])].toSorted()
+  if (fitting.length > 1) throw ambiguous(`"${text}" ${meaningOf(named, begun)}`, fitting)
+  const [only] = fitting
+  if (only !== undefined) return { agentId: only, by: named.length > 0 ? 'name' : 'prefix' }
+  if (named.length === 0) checkId(text)
+  return { agentId: text, by: 'id' }
+}
+
+function meaningOf(named: readonly string[], begun: readonly string[]): string {
+  const parts = [
+    named.length > 0 && `is the name of ${named.length === 1 ? 'one machine' : `${named.length} machines`}`,
+    begun.length > 0 && `is the beginning of ${begun.length === 1 ? 'an id' : `${begun.length} ids`}`,
+  ]
+  return parts.filter(Boolean).join(', and ')
 }
 
 async function isRevoked(registrar: RegistrarService, agentId: string): Promise<boolean> {
@@ -114,7 +140,9 @@ const sameHost = (registered: string | null | undefined, host: string) =>
 
 function checkId(text: string): void {
   if (!isAgentId(text))
-    throw new KeylimeError('usage', `"${text}" cannot be the id of an agent`, { hint: 'ids have 1 to 80 letters, digits, "_", "." or "-"' })
+    throw new KeylimeError('usage', `"${text}" cannot be the id of an agent, and no machine is named so`, {
+      hint: 'ids have 1 to 80 letters, digits, "_", "." or "-"; `keylime tenant list` shows ids and names',
+    })
 }
 
 function ambiguous(text: string, ids: string[]): KeylimeError {

@@ -65,7 +65,7 @@ export function createFollowAddress({ ask, rate, opener, round, store, events, c
         if (agent.removed || agent.epoch !== epoch) return
         isTaken = await store.move(enrolment.agentId, { from, to }, event)
         if (!isTaken) return
-        agent.connection.close()
+        agent.connection?.close()
         Object.assign(agent, { enrolment: { ...enrolment, ...to }, connection, progress: there.progress, introduced: false })
         events.raise(event)
       })

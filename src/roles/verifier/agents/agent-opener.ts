@@ -1,5 +1,5 @@
 import { parseHost } from '../../../core/api/host.ts'
-import type { Enrolment, StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { comesBy, type Enrolment, type StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -51,7 +51,7 @@ export function createAgentOpener({
       const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())
       if (dates?.level === 'error')
         logger.warn(`agent ${enrolment.agentId}: its TLS certificate ${dates.text}; it is pinned, and taken all the same`)
-      const connection = connect(enrolment)
+      const connection = comesBy(enrolment) === 'push' ? null : connect(enrolment)
       const memory = {
         retries: 0,
         epoch: 0,

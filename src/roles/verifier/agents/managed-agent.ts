@@ -9,7 +9,8 @@ export interface ManagedAgent {
   /** Its address changes with `follow_address`; everything else by a new one in its place. */
   enrolment: Enrolment
   readonly ak: PublicArea
-  connection: AgentConnection
+  /** Null for one that brings its evidence by itself: nobody can ask it anything. */
+  connection: AgentConnection | null
   policy: BookedPolicy
   /** As stored: only the state keeper changes it. */
   state: StoredState
@@ -26,7 +27,7 @@ export interface ManagedAgent {
   readonly changes: SerialQueue
   /** The next request is a partial one: it asks for everything but the transport key, which is known. */
   partial: boolean
-  /** Monotonic milliseconds of the last verdict, or of the start: the watchdog's measure. */
+  /** Monotonic milliseconds of the last verdict, or of the start: the measure of the watchdog, and of silence. */
   lastJudged: number
   /** Monotonic milliseconds at which the evidence of a failed round was stored; 0 for not in this run. */
   evidenceStored: number

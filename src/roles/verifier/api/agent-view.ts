@@ -1,6 +1,6 @@
 import type { FullAgentStatus } from '../../../core/api/agent-status.ts'
 import { attestationStatus, OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import type { StoredAgent, StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import { comesBy, type StoredAgent, type StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import { type Failure, irrecoverable } from '../../../core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -36,8 +36,7 @@ function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, q
   return {
     operational_state: state.operational,
     v: null,
-    ip: enrolment.ip,
-    port: enrolment.port,
+    ...(comesBy(enrolment) === 'push' ? { ip: null, port: null } : { ip: enrolment.ip, port: enrolment.port }),
     tpm_policy: enrolment.tpmPolicy,
     meta_data: enrolment.metaData,
     has_mb_refstate: enrolment.mbPolicy === null ? 0 : 1,
@@ -57,12 +56,20 @@ function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, q
     attestation_count: progress.attestationCount,
     last_received_quote: progress.lastReceivedQuote,
     last_successful_attestation: progress.lastSuccessfulAttestation,
-    attestation_status: attestationStatus(state.operational),
+    attestation_status: statusWord(enrolment, state),
+    comes_by: comesBy(enrolment),
+    accept_attestations: state.polled,
     attestation_period: `${quoteInterval}s`,
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: state.vState === 'delivered',
     v_withheld: state.vState === 'withheld',
   }
+}
+
+/** A machine that brings its evidence, and has brought none for too long: upstream's word. */
+function statusWord(enrolment: StoredAgent['enrolment'], { operational, failures }: StoredAgent['state']): string {
+  const isSilent = operational === OPERATIONAL_STATE.FAILED && failures[0]?.eventId.startsWith('internal.verifier.not_reachable')
+  return comesBy(enrolment) === 'push' && isSilent ? 'TIMEOUT' : attestationStatus(operational)
 }
 
 function unreadableView(agentId: string, defect: string, { verifierId, quoteInterval }: ViewSettings) {
@@ -92,6 +99,8 @@ function unreadableView(agentId: string, defect: string, { verifierId, quoteInte
     last_received_quote: 0,
     last_successful_attestation: 0,
     attestation_status: attestationStatus(OPERATIONAL_STATE.FAILED),
+    comes_by: null,
+    accept_attestations: false,
     attestation_period: `${quoteInterval}s`,
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: false,

@@ -22,7 +22,7 @@ export function checkEnrolment(context: Used): Route['handle'] {
       const schema = before ? enrolmentUpdate : enrolmentRequest
       const upload: Upload<EnrolmentUpdate> = await readUpload(judging, schema, { body, what: 'the enrolment' })
       const { agent } = await prepareEnrolment(context, { agentId, upload, before })
-      agent.connection.close()
+      agent.connection?.close()
       return { results: { refused: null } }
     } catch (error) {
       if (!isKeylimeError(error) || httpStatusOf(error.code) >= 500) throw error

@@ -39,7 +39,7 @@ export async function endEnrolment<T>(
     throw error
   }
   agents.remove(agentId)
-  agent?.connection.close()
+  agent?.connection?.close()
   await policies.forgetUnused()
   return { value, stood }
 }

@@ -27,7 +27,7 @@ export function enrolAgent(context: Used): Route['handle'] {
           store.insert({ ...continueFrom(prepared, upload.message, null), events: [told()] }),
         )
       } catch (error) {
-        agent.connection.close()
+        agent.connection?.close()
         await policies.forgetUnused()
         throw error
       }

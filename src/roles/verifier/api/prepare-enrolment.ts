@@ -1,5 +1,13 @@
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
-import { type Enrolment, FRESH_PROGRESS, newState, type StoredAgent, type StoredState } from '../../../core/attestation/stored-agent.ts'
+import {
+  comesBy,
+  type Enrolment,
+  FRESH_PROGRESS,
+  newState,
+  type StoredAgent,
+  type StoredState,
+  type VerifierMode,
+} from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
@@ -41,7 +49,8 @@ export interface EnrolmentQuestion {
 /** @throws KeylimeError for whatever could not be attested with: the caller stores only what this returned. */
 export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, before }: EnrolmentQuestion): Promise<PreparedEnrolment> {
   const request = upload.message
-  const mtlsCertificate = agentCertificate(request, used.settings.agentMtls, before)
+  const address = addressOf(request, before?.enrolment, used.settings.mode)
+  const mtlsCertificate = comesBy(address) === 'push' ? null : agentCertificate(request, used.settings.agentMtls, before)
   checkEnrolmentParts(request)
   const runtime = await choosePolicy(used, {
     agentId,
@@ -59,7 +68,7 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
     key: null,
     before: before?.enrolment.mbPolicy ?? null,
   })
-  const chosen = { runtimePolicy: runtime.name, mbPolicy: mb.name, mtlsCertificate }
+  const chosen = { ...address, runtimePolicy: runtime.name, mbPolicy: mb.name, mtlsCertificate }
   const enrolment = before
     ? updated(before.enrolment, request, chosen)
     : { agentId, verifierId: used.settings.verifierId, ...fieldsOf(request as EnrolmentRequest), ...chosen }
@@ -142,11 +151,25 @@ async function choosePolicy(
   return { name: name || ownPolicyName(agentId), arrived: await policies.check({ kind, bytes: content, encoding, key }) }
 }
 
-type Fields = Omit<Enrolment, 'agentId' | 'verifierId' | 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>
+type Address = Pick<Enrolment, 'ip' | 'port'>
+
+/** A machine without an address brings its evidence. @throws KeylimeError `invalid_request` for a machine that comes in a way that `mode` excludes. */
+function addressOf(request: EnrolmentUpdate, before: Address | undefined, mode: VerifierMode): Address {
+  const { cloudagent_ip: ip, cloudagent_port: port, push_model } = request
+  const address = { ip: ip === undefined && before ? before.ip : (ip ?? ''), port: port ?? before?.port ?? 0 }
+  if (mode === 'push' || push_model || address.ip === '') {
+    if (mode !== 'pull') return { ip: '', port: 0 }
+    throw new KeylimeError('invalid_request', 'this verifier asks its agents, and the enrolment has no address (cloudagent_ip)', {
+      hint: 'set mode = both at the verifier for machines that bring their evidence',
+    })
+  }
+  if (address.port === 0) throw new KeylimeError('invalid_request', 'the enrolment has an address and no port (cloudagent_port)')
+  return address
+}
+
+type Fields = Omit<Enrolment, 'agentId' | 'verifierId' | 'ip' | 'port' | 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>
 
 const fieldsOf = (request: EnrolmentRequest): Fields => ({
-  ip: request.cloudagent_ip,
-  port: request.cloudagent_port,
   verifierIp: request.verifier_ip ?? '',
   verifierPort: request.verifier_port ?? 0,
   tpmPolicy: request.tpm_policy || '{}',
@@ -165,11 +188,9 @@ const fieldsOf = (request: EnrolmentRequest): Fields => ({
 function updated(
   before: Enrolment,
   request: EnrolmentUpdate,
-  chosen: Pick<Enrolment, 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>,
+  chosen: Address & Pick<Enrolment, 'runtimePolicy' | 'mbPolicy' | 'mtlsCertificate'>,
 ): Enrolment {
   const whole: EnrolmentRequest = {
-    cloudagent_ip: before.ip,
-    cloudagent_port: before.port,
     verifier_ip: before.verifierIp,
     verifier_port: before.verifierPort,
     tpm_policy: before.tpmPolicy,

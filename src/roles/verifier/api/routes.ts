@@ -1,4 +1,5 @@
 import type { Route } from '../../../io/http/route.ts'
+import { pushRoutes } from '../push/api/push-routes.ts'
 import { checkEnrolment } from './check-enrolment.ts'
 import { deleteAgent } from './delete-agent.ts'
 import { enrolAgent } from './enrol-agent.ts'
@@ -71,5 +72,6 @@ export function verifierRoutes(context: VerifierContext): Route[] {
       body: { maxBytes: MAX_EVIDENCE_BODY, as: 'bytes' },
       handle: verifyEvidenceOnce(context),
     },
+    ...pushRoutes(context),
   ]
 }

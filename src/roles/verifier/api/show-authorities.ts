@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { AuthorityReport } from '../../../core/api/authority-report.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import type { StoredAgent, StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import { comesBy, type StoredAgent, type StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { Authorities } from '../authorities/authorities.ts'
@@ -37,7 +37,12 @@ async function behindOf({ store, agents, followers }: Used, { key }: Authorities
   }
 }
 
-const isCalledOverTls = (record: StoredRecord) => !('agent' in record) || record.agent.enrolment.mtlsCertificate !== null
+/** Who brings his evidence himself is never called. */
+function isCalledOverTls(record: StoredRecord): boolean {
+  if (!('agent' in record)) return true
+  const { enrolment } = record.agent
+  return comesBy(enrolment) === 'pull' && enrolment.mtlsCertificate !== null
+}
 
 function reasonOf(record: StoredRecord, agent: ManagedAgent | undefined): string {
   if (!('agent' in record)) return 'its record cannot be read'

@@ -36,13 +36,13 @@ export function updateAgent(context: Used): Route['handle'] {
           await store.replace({ ...continueFrom(prepared, upload.message, old ?? before), events: [told()] })
         })
       } catch (error) {
-        agent.connection.close()
+        agent.connection?.close()
         if (old) loop.resume(old)
         await policies.forgetUnused()
         throw error
       }
       agents.add(agent)
-      old?.connection.close()
+      old?.connection?.close()
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
       await policies.forgetUnused()

@@ -1,3 +1,4 @@
+import type { VerifierMode } from '../../../core/attestation/stored-agent.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { RateLimit } from '../../../core/concurrency/rate-limiter.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
@@ -13,6 +14,7 @@ import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { AuthorityHolder } from '../authorities/authorities.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
+import type { PushParts } from '../push/push-parts.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
@@ -36,6 +38,8 @@ export interface VerifierContext {
   keeper: StateKeeper
   opener: AgentOpener
   takeUp: TakeUp
+  /** For machines that bring their evidence. */
+  push: PushParts
   /** Commands of the operator for one agent, one after the other. */
   commands: KeyedLock
   clock: Clock
@@ -43,10 +47,13 @@ export interface VerifierContext {
   settings: {
     verifierId: string
     quoteInterval: number
+    mode: VerifierMode
     /** Agents must be reached by mutual TLS. */
     agentMtls: boolean
     /** Bytes of a request that brings policies. */
     maxUploadSize: number
+    /** Bytes of the evidence that a machine brings. */
+    maxQuoteSize: number
     /** What anybody may ask to be verified, and how often. */
     verify: { evidence: boolean; identity: boolean; rate: RateLimit }
   }

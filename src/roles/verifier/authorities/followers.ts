@@ -48,6 +48,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
   }
 
   async function tell(agent: ManagedAgent, current: Authorities): Promise<void> {
+    if (!agent.connection) return
     const code = await introduceAuthority(agent.connection, agent.state.supportedVersion, current.introduction)
     if (isTryAgain(code)) return
     agent.told = current
@@ -87,7 +88,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
       if (!current || agent.enrolment.mtlsCertificate === null) return
       if (agent.told !== current) await tell(agent, current)
       // Who answers to a certificate of an authority believes it, however it came to know it.
-      if (agent.follows !== current.key && isOf(agent.connection.shown(), current)) await record(agent, current)
+      if (agent.follows !== current.key && isOf(agent.connection?.shown(), current)) await record(agent, current)
     },
     async seeTo(agent, result) {
       const { current } = authorities

@@ -15,11 +15,14 @@ export type CarryV = (agent: ManagedAgent) => Promise<AgentEvent>
 /** The pull model's way: a POST to the agent's own API (protocol 5.1). */
 export const postV: CarryV = async (agent) => {
   const attestedBefore = agent.progress.attestationCount > 0
+  const { connection } = agent
+  if (!connection)
+    return { type: 'unreachable', stage: 'v', attestedBefore, reason: 'nothing can be posted to a machine that brings its evidence' }
   try {
     const encrypted = encryptShare(agent.state.transportKey!, Buffer.from(agent.state.v!, 'base64'))
     const path = `/v${agent.state.supportedVersion}/keys/vkey`
     const request = { method: 'POST', path, body: { encrypted_key: encrypted }, maxBytes: SHORT_ANSWER_BYTES } as const
-    const { code, status } = readEnvelope(await agent.connection.request(request))
+    const { code, status } = readEnvelope(await connection.request(request))
     if (code === 200) return { type: 'v_delivered' }
     const reason = `the agent answered V with ${code} ${status}`.trim()
     return isTryAgain(code) ? { type: 'unreachable', stage: 'v', attestedBefore, reason } : { type: 'refused', stage: 'v', reason }

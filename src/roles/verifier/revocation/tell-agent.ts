@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { type Envelope, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import { type NoticeOutcome, type NotifierIntroduction, noticeOutcome } from '../../../core/api/notice.ts'
+import { KeylimeError } from '../../../core/errors.ts'
 import type { StoredRevocation } from '../../../io/db/revocation-store.ts'
 import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -48,6 +49,7 @@ export async function askOutcome(agent: ManagedAgent, { text }: StoredRevocation
 }
 
 async function ask(agent: ManagedAgent, request: { method: 'GET' | 'POST'; path: string; body?: unknown }): Promise<Envelope> {
+  if (!agent.connection) throw new KeylimeError('unreachable', 'it brings its evidence by itself, and cannot be asked')
   const path = `/v${agent.state.supportedVersion}${request.path}`
   return readEnvelope(await agent.connection.request({ ...request, path, maxBytes: SHORT_ANSWER_BYTES }))
 }

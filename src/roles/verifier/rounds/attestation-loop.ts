@@ -30,7 +30,10 @@ export interface LoopOptions {
   timing: AgentTiming
 }
 
-/** Drives: asks every agent again and again, waits, tries again. It judges nothing and changes no state itself. */
+/**
+ * Drives: asks every agent again and again, waits, tries again. It judges nothing and changes no state itself. Machines that bring their evidence are never asked, and are driven
+ * by what comes (`take`).
+ */
 export interface AttestationLoop {
   /** Takes up an agent. @param afterMs spreads the first requests of many. */
   begin(agent: ManagedAgent, afterMs: number): void
@@ -40,6 +43,8 @@ export interface AttestationLoop {
   pause(agent: ManagedAgent): Promise<void>
   /** Takes a paused agent up again: it could not be deleted or replaced. */
   resume(agent: ManagedAgent): void
+  /** The same for a round that did not begin by asking: of a machine that brings its evidence. @returns false, and nothing was done, while another is under way. */
+  take(agent: ManagedAgent, round: AttestationRound): Promise<boolean>
   /** Asks nobody any more. When it returns, each V that has left is confirmed, or its agent did not answer for some seconds. */
   stop(): Promise<void>
 }
@@ -50,23 +55,23 @@ const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { keeper, applyVerdict, clock, logger, timing } = options
-  const scheduler = createScheduler<ManagedAgent>({ clock, run: runRound })
+  const scheduler = createScheduler<ManagedAgent>({ clock, run: (agent) => runRound(agent, options.round) })
   const releases = new Set<Promise<void>>()
   let stopping = false
 
   /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). */
-  async function runRound(agent: ManagedAgent): Promise<void> {
+  async function runRound(agent: ManagedAgent, round: AttestationRound): Promise<void> {
     if (agent.removed || agent.busy || stopping) return
     const { epoch } = agent
     const isStale = () => agent.removed || agent.epoch !== epoch
     agent.busy = true
     try {
-      const asked = await options.round(agent)
-      const result = 'event' in asked ? await options.seeTo(agent, asked) : asked
+      const asked = await round(agent)
+      const result = 'event' in asked && agent.connection ? await options.seeTo(agent, asked) : asked
       if (isStale()) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)
-      if ('round' in result) void options.introduce(agent) // says nothing to who knows all of it
+      if ('round' in result && agent.connection) void options.introduce(agent) // says nothing to who knows all of it
       await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
@@ -75,7 +80,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.busy = false
       const due = agent.dueMs
       agent.dueMs = null
-      if (due !== null && !agent.removed && !stopping) scheduler.schedule(agent, due)
+      if (due !== null) schedule(agent, due / 1000, agent.partial)
     }
   }
 
@@ -115,6 +120,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
 
   function schedule(agent: ManagedAgent, afterSeconds: number, partial: boolean): void {
     agent.partial = partial
+    if (!agent.connection) return // it comes by itself
     if (agent.busy)
       agent.dueMs = afterSeconds * 1000 // when this round has ended: one at a time for each agent
     else if (!agent.removed && !stopping) scheduler.schedule(agent, afterSeconds * 1000)
@@ -140,7 +146,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.partial = false
       // An unreachable machine was told of already: it is asked on, at the longest delay if it stays silent.
       agent.retries = agent.state.operational === OPERATIONAL_STATE.FAILED ? timing.maxRetries + 1 : 0
-      scheduler.schedule(agent, afterMs)
+      schedule(agent, afterMs / 1000, false)
     },
     async command(agent, event, command) {
       agent.epoch++
@@ -164,6 +170,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     resume(agent) {
       agent.removed = false
       if (agent.state.polled) schedule(agent, 0, false)
+    },
+    async take(agent, round) {
+      if (agent.removed || agent.busy || stopping) return false
+      await runRound(agent, round)
+      return true
     },
     async stop() {
       stopping = true

@@ -22,6 +22,9 @@ export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { l
   notBelieved?: boolean
 }
 
+/** An agent that can be asked. */
+type Reachable = ManagedAgent & { connection: NonNullable<ManagedAgent['connection']> }
+
 /** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. */
 export type AttestationRound = (agent: ManagedAgent) => Promise<RoundResult>
 
@@ -42,7 +45,7 @@ const NONCE_CHARACTERS = 20
 export function createAttestationRound(options: RoundOptions): AttestationRound {
   const { judging, evaluateBootAlways, maxQuoteBytes } = options
 
-  async function askOnce(agent: ManagedAgent): Promise<RoundResult & { stale?: boolean }> {
+  async function askOnce(agent: Reachable): Promise<RoundResult & { stale?: boolean }> {
     const nonce = randomAlphanumeric(NONCE_CHARACTERS)
     const known = knownAgent(agent)
     const { policy, attestationCount } = known
@@ -72,6 +75,7 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
   }
 
   return async (agent) => {
+    if (!canBeAsked(agent)) throw new Error(`agent ${agent.enrolment.agentId} brings its evidence by itself, and was asked`)
     const first = await askOnce(agent)
     // An idle connection that the agent had closed is no failed try: once more on a new one, and with a new nonce. Only once: an agent
     // that closes every connection is unreachable, and must be asked on.
@@ -79,8 +83,10 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
   }
 }
 
+const canBeAsked = (agent: ManagedAgent): agent is Reachable => agent.connection !== null
+
 /** What is known before the round. An IMA log that was judged under another policy is judged again from its first entry (invariant 10). */
-const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): KnownAgent & { policy: BookedPolicy } => ({
+export const knownAgent = ({ ak, enrolment, policy, state, progress }: ManagedAgent): KnownAgent & { policy: BookedPolicy } => ({
   ak,
   transportKey: state.transportKey,
   accepted: enrolment.accepted,
@@ -96,7 +102,7 @@ function quoteRequest({ policy, partial, state }: ManagedAgent, nonce: string, n
   return { method: 'GET', path: `/v${state.supportedVersion}/quotes/integrity?${query}` }
 }
 
-async function answerWithoutQuote(agent: ManagedAgent, envelope: Envelope, attestedBefore: boolean): Promise<RoundResult> {
+async function answerWithoutQuote(agent: Reachable, envelope: Envelope, attestedBefore: boolean): Promise<RoundResult> {
   const reason = `the agent answered ${envelope.code} ${envelope.status}`.trim()
   if (isTryAgain(envelope.code)) return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason } }
   if (envelope.code === 400 && envelope.status.includes('API version not supported')) return negotiate(agent, reason)
@@ -112,7 +118,7 @@ function endsHandshake(error: KeylimeError): boolean {
 }
 
 /** Finds another version that both know. An agent that was attested never goes back to an older one (protocol 1.3). */
-async function negotiate(agent: ManagedAgent, reason: string): Promise<RoundResult> {
+async function negotiate(agent: Reachable, reason: string): Promise<RoundResult> {
   const attestedBefore = agent.progress.attestationCount > 0
   try {
     const answer = await agent.connection.request({ method: 'GET', path: '/version', maxBytes: SHORT_ANSWER_BYTES })

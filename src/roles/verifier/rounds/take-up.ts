@@ -122,7 +122,7 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
     } catch (error) {
       await loop.pause(agent)
       agents.remove(agent.enrolment.agentId)
-      agent.connection.close()
+      agent.connection?.close()
       postpone(agent.enrolment.agentId, causeChain(error).join(': '))
     }
   }

@@ -19,5 +19,5 @@ test.each([
 })
 
 test('there are no other words than those of the command line', () => {
-  expect(STATE_WORDS).toEqual(['attested', 'failed', 'unreachable', 'waiting', 'stopped', 'registered'])
+  expect(STATE_WORDS).toEqual(['attested', 'failed', 'unreachable', 'waiting', 'stopped', 'registered', 'revoked'])
 })

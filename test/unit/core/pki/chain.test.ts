@@ -107,6 +107,24 @@ describe('verifyChain finds the path', () => {
   })
 })
 
+describe('of several reasons', () => {
+  const expired = (name: string, key = ecPair()) => below(top, name, { pair: key, notAfter: '20260102000000Z' }).certificate
+  test('the one furthest up is told, whichever was met first, and above whom', () => {
+    const oldRoot = below(top, 'Root', { pair: { privateKey: top.key, publicKey: top.certificate.publicKey }, notAfter: '20260102000000Z' })
+    const impostor = expired('Middle')
+    for (const anchors of [
+      [middle.certificate, impostor, oldRoot.certificate],
+      [impostor, middle.certificate, oldRoot.certificate],
+    ])
+      expect(verify(end, anchors)).toBe('no: "CN=Root" expired on 2026-01-02 (above "CN=Middle")')
+  })
+  test('of one height the first is told', () => {
+    const [old, impostor] = [expired('Middle'), below(top, 'Middle').certificate]
+    expect(verify(end, [old, impostor])).toBe('no: "CN=Middle" expired on 2026-01-02')
+    expect(verify(end, [impostor, old])).toBe('no: the signature of "CN=EK" is not of "CN=Middle"')
+  })
+})
+
 describe('verifyChain refuses', () => {
   test('an issuer that is not in the store, and names it', () => {
     expect(verify(end, [top.certificate])).toBe('no: no certificate of its issuer "CN=Middle" is in the store')
@@ -184,7 +202,8 @@ describe('verifyChain refuses', () => {
   test('more certificates of one name than anybody needs, after a bounded number of signatures', async () => {
     const impostors = Array.from({ length: 80 }, () => below(top, 'Middle').certificate)
     expect(verify(end, [top.certificate], [...impostors, middle.certificate])).toMatch(/^no: /)
-    expect(verify(end, [top.certificate], [...impostors.slice(0, 60), middle.certificate])).toBe('CN=EK < CN=Middle < CN=Root')
+    expect(verify(end, [top.certificate], [...impostors.slice(0, 62), middle.certificate])).toBe('CN=EK < CN=Middle < CN=Root') // 64 with the two of the path
+    expect(verify(end, [top.certificate], [...impostors.slice(0, 63), middle.certificate])).toContain('longer than is reasonable')
   })
   test('certificates that sign each other in a circle', async () => {
     const [a, b] = [await root('A'), await root('B')]

@@ -114,3 +114,9 @@ test('a list without a signature is none', () => {
     expect.objectContaining({ code: 'malformed', message: 'the revocation list is not signed' }),
   )
 })
+
+test('as RFC 5280 has it, the number of a list is not critical, and a reason that says nothing is left out', async () => {
+  const hex = (await makeCrl(await root('CA'), { ...request, revoked: [{ serial: 5n, date: NOW, reason: 'unspecified' }] })).toString('hex')
+  expect(hex).toContain('0603551d1404') // the octets follow the name of the extension at once
+  expect(hex).not.toContain('0603551d15')
+})

@@ -39,3 +39,12 @@ test.each(['3003 0202 01', '3003 0202 01 0000', '3005 3003 0202 01 00'])(
     expect(() => derDefect(hex(text))).toThrow('the ASN.1 bytes end too early')
   },
 )
+
+test.each([
+  [33, undefined],
+  [34, 'it is nested too deeply'],
+])('%d sequences, one in the other: %s', (levels, defect) => {
+  let bytes = Buffer.alloc(0)
+  for (let i = 0; i < levels; i++) bytes = Buffer.concat([Buffer.from([0x30, bytes.length]), bytes])
+  expect(derDefect(bytes)).toBe(defect)
+})

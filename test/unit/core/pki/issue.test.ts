@@ -1,11 +1,13 @@
 import { X509Certificate } from 'node:crypto'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
+import { isSignedBy } from '../../../../src/core/pki/chain.ts'
 import { parseSigningRequest } from '../../../../src/core/pki/csr.ts'
 import { basicConstraintsOf, EXTENSION, hasKeyUsage, KEY_USAGE } from '../../../../src/core/pki/extensions.ts'
-import { hostName, issueCertificate, makeAuthority, makeSelfSigned } from '../../../../src/core/pki/issue.ts'
+import { hostName, issueCertificate, makeAuthority, makeBridge, makeSelfSigned } from '../../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem, readPrivateKey, sameKey } from '../../../../src/core/pki/keys.ts'
 import { signerOf, x509 } from '../../../../src/core/pki/library.ts'
 import { attributeOf, formatName, upstreamSubject } from '../../../../src/core/pki/names.ts'
+import { GIVES_ROLES, isBridge, SUCCESSOR } from '../../../../src/core/pki/roles.ts'
 import { alternativeNames, otherNames } from '../../../../src/core/pki/subject-alternative-names.ts'
 import { DAY, der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
 
@@ -197,4 +199,58 @@ test.each([1n, 0x7fn, 0x80n, 0xfffn, 0x1234n, 2n ** 64n + 1n, 2n ** 159n - 1n])(
   const certificate = await leaf(await root(), 'x', { serial })
   expect([certificate.serial, certificate.strict]).toEqual([serial, true])
   expect(BigInt(`0x${new X509Certificate(certificate.der).serialNumber}`)).toBe(serial)
+})
+
+test.each([true, false])(
+  'a bridge says what it is: an authority of the next key, signed by the one before, which gives roles: %s',
+  async (givesRoles) => {
+    const [before, next] = [await root('Before'), ecPair()]
+    const dates = { notBefore: NOW - DAY, notAfter: NOW + DAY }
+    const request = {
+      subject: [{ oid: '2.5.4.3', value: 'Next' }],
+      publicKey: next.publicKey,
+      serial: 9n,
+      ...dates,
+      crlUrl: '',
+      givesRoles,
+    }
+    const bridge = await makeBridge(before, request)
+    expect(isBridge(bridge)).toBe(true)
+    expect(isSignedBy(bridge, before.certificate)).toBe(true)
+    expect(alternativeNames(bridge)).toEqual([SUCCESSOR, ...(givesRoles ? [GIVES_ROLES] : [])].map((value) => ({ type: 'uri', value })))
+    expect(basicConstraintsOf(bridge)).toEqual({ ca: true, pathLength: undefined })
+    const usage = [KEY_USAGE.keyCertSign, KEY_USAGE.crlSign, KEY_USAGE.digitalSignature].map((bit) => hasKeyUsage(bridge, bit))
+    expect(usage).toEqual([true, true, false])
+    const critical = [...bridge.extensions].flatMap(([oid, extension]) => (extension.critical ? [oid] : []))
+    expect(critical.sort()).toEqual([EXTENSION.basicConstraints, EXTENSION.keyUsage].sort())
+    expect(new X509Certificate(bridge.pem).checkIssued(new X509Certificate(before.certificate.pem))).toBe(true)
+  },
+)
+
+test.each([
+  ['host.example', 'dns', 'host.example'],
+  ['10.0.0.1', 'ip', '10.0.0.1'],
+  ['10.0.0.1.example', 'dns', '10.0.0.1.example'],
+  ['x10.0.0.1', 'dns', 'x10.0.0.1'],
+  ['[fe80::1]', 'ip', 'fe80::1'],
+  ['fe80::1%eth0', 'ip', 'fe80::1'],
+  ['a[b]c', 'dns', 'a[b]c'],
+])('the host %s is a name of type %s: %s', (text, type, value) => {
+  expect(hostName(text)).toEqual({ type, value })
+})
+
+test('a subject that is given as it is stays byte for byte, also one that nobody here would write so', async () => {
+  const subject = twoPartName('Odd', true)
+  const pair = ecPair()
+  const dates = { notBefore: NOW - DAY, notAfter: NOW + DAY }
+  const certificate = await makeAuthority({ subject, ...pair, serial: 1n, ...dates, crlUrl: '', givesRoles: false })
+  expect([certificate.subjectName.der, certificate.issuerName.der]).toEqual([subject, subject])
+})
+
+test.each([0, 1, 2])('a certificate for %d names has as many', async (count) => {
+  const names = ['a.example', 'b.example'].slice(0, count).map(hostName)
+  const authority = await root()
+  const request = { subject: [], publicKey: ecPair().publicKey, serial: 2n, notBefore: NOW, notAfter: NOW + DAY, crlUrl: '' }
+  const certificate = await issueCertificate(authority, { ...request, alternativeNames: names })
+  expect([alternativeNames(certificate), certificate.extensions.has(EXTENSION.subjectAlternativeName)]).toEqual([names, count > 0])
 })

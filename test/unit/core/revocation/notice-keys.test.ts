@@ -1,7 +1,7 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { signRevocation, verifyNotice } from '../../../../src/core/revocation/signature.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
-const pair = () => generateKeyPairSync('rsa', { modulusLength: 2048 })
+const pair = () => rsaKeyPair()
 const [payload, verifier, stranger] = [pair(), pair(), pair()]
 const msg = '{"type": "revocation", "agent_id": "x"}'
 const by = ({ privateKey }: ReturnType<typeof pair>) => signRevocation(privateKey, msg)

@@ -10,6 +10,7 @@ import {
   revokedSerial,
 } from '../../../../src/core/revocation/message.ts'
 import { signRevocation, verifyNotice, verifyRevocation } from '../../../../src/core/revocation/signature.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
 const facts = {
   type: 'revocation',
@@ -23,7 +24,7 @@ const facts = {
   severityLabel: 'emergency',
   context: '{"message": "ä"}',
 } as const
-const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const { publicKey, privateKey } = rsaKeyPair()
 
 test('the message is byte for byte what Python’s json.dumps gives', () =>
   expect(revocationMessage(facts)).toBe(
@@ -82,7 +83,7 @@ test.each([
   ['no signature', text, ''],
   ['the word none', text, 'none'],
   ['a truncated signature', text, signature.slice(0, -8)],
-  ['another key', text, signRevocation(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, text)],
+  ['another key', text, signRevocation(rsaKeyPair().privateKey, text)],
   ['oversized text', 'x'.repeat(2 << 20), signature],
 ])('a notification with %s is refused', (_name, changed, given) =>
   expect(() => verifyRevocation(publicKey, changed, given)).toThrow(/not signed|does not hold|characters/),
@@ -130,8 +131,8 @@ test('the largest message that receivers take is kept as it is, one more charact
 })
 
 describe('a notice', () => {
-  const verifier = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const stranger = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const verifier = rsaKeyPair()
+  const stranger = rsaKeyPair()
   const [byPayload, byVerifier, byStranger] = [privateKey, verifier.privateKey, stranger.privateKey].map((key) =>
     signRevocation(key, text),
   ) as [string, string, string]

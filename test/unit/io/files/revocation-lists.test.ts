@@ -253,3 +253,12 @@ test('an authority that is trusted no more is not missed with its list', async (
   after.lists.countOn(before)
   expect(after.news()).toEqual([])
 })
+
+test('while an authority takes the place of another, what the one before has revoked is known at each step, without a word', async () => {
+  put('cacrl.der', await list(3n, [5n]))
+  const { serials, news } = opened()
+  put('cacrl-before.der', await list(4n, [5n]))
+  expect([serials(), news().filter((line) => line.startsWith('error'))]).toEqual([[5, 5], []])
+  put('cacrl.der', await list(1n, [9n], { by: stranger }))
+  expect([serials(), news().filter((line) => line.startsWith('error'))]).toEqual([[9, 5], []])
+})

@@ -59,6 +59,10 @@ test.each(['/v2.6/agents//', '//version', '/v2.6//agents', ''.padEnd(3, '/')])('
   expect(find('GET', path)).toEqual({ kind: 'none' }),
 )
 
+test('agents of API 3.0 put a path behind a URL that ends with a slash', () => {
+  expect(find('GET', '//v2.6/agents/x')).toEqual(find('GET', '/v2.6/agents/x'))
+})
+
 test('a path with another method: the answer lists those that there are, each once', () => {
   expect(find('PATCH', '/v2.6/agents/a')).toEqual({ kind: 'method', allowed: ['GET', 'POST', 'DELETE'] })
   expect(find('GET', '/v2.6/agents/a/stop')).toEqual({ kind: 'method', allowed: ['PUT'] })

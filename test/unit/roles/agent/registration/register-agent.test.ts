@@ -37,8 +37,7 @@ function registrar(answer: Answer) {
     client,
     identity,
     iak: undefined,
-    contactIp: '10.0.0.7',
-    contactPort: 9002,
+    contact: { ip: '10.0.0.7', port: 9002 },
     mtlsCert: 'PEM',
     apiVersions: ['2.1', '2.5', '2.6'],
     logger: silentLogger,
@@ -78,10 +77,12 @@ test('an older registrar: the newest common version; one without /version: ours 
   expect(oldest.calls).toEqual(['GET /version', 'POST /v2.6/agents/a-1', 'POST /v2.5/agents/a-1', 'PUT /v2.5/agents/a-1'])
 })
 
-test('an agent without TLS says "disabled", so that tenants do not fall back to API 1.0', async () => {
+test('an agent that listens nowhere registers without an address and without a certificate', async () => {
   const { request, bodies } = registrar(good)
-  await registerOnce({ ...request, mtlsCert: null })
-  expect(bodies[1]).toMatchObject({ mtls_cert: 'disabled' })
+  await registerOnce({ ...request, contact: null, mtlsCert: null })
+  expect(bodies[1]).not.toHaveProperty('ip')
+  expect(bodies[1]).not.toHaveProperty('port')
+  expect(bodies[1]).not.toHaveProperty('mtls_cert')
 })
 
 const backOff = { initialDelayMs: 100, maxRetries: 4, maxDelayMs: 350 }

@@ -121,10 +121,21 @@ describe('an AK under two ids', () => {
   })
 
   test('keeps nobody out where nobody vouches: with an EK of software anybody can answer for the AK of another', async () => {
-    const { enrol, warnings } = await registrar()
+    const { enrol } = await registrar()
     const [victim, ak] = [softwareEk(), softwareAk('ecc')]
-    await enrol('squatter', softwareEk(), ak)
+    const software = softwareEk()
+    await enrol('squatter', software, ak)
     expect(await enrol('victim', victim, ak, withCertificate(victim))).toEqual({})
-    expect(warnings.join()).toContain('the AK of agent victim is registered under ids for whose EK no maker vouches')
+    await expect(enrol('squatter', software, ak)).rejects.toMatchObject(REFUSED) // from now on it is known whose AK it is
+  })
+
+  test('and one that was revoked does not come back by another EK', async () => {
+    const { enrol, revoke, forget } = await registrar()
+    const [ek, second, ak] = [softwareEk(), softwareEk(), softwareAk('ecc')]
+    await enrol('stolen', ek, ak, withCertificate(ek))
+    await revoke('stolen')
+    await expect(enrol('again', second, ak)).rejects.toMatchObject({ message: expect.stringContaining('was revoked by an operator') })
+    await forget('stolen')
+    expect(await enrol('again', second, ak)).toEqual({})
   })
 })

@@ -40,6 +40,7 @@ beforeEach(() => {
         return event.type === 'quote_passed' ? [{ do: 'deliver_v' }] : []
       },
     },
+    seeTo: async (_agent: unknown, result: RoundResult) => result,
     recorded: () => recorded.promise,
     carryV: () => {
       did.push('V leaves')
@@ -50,7 +51,14 @@ beforeEach(() => {
     timing,
   } as unknown as LoopOptions
   loop = createAttestationLoop(options)
-  agent = { enrolment: { agentId: 'a' }, state: { polled: true }, epoch: 0, removed: false, changes: createSerialQueue() } as never
+  agent = {
+    connection: {},
+    enrolment: { agentId: 'a' },
+    state: { polled: true },
+    epoch: 0,
+    removed: false,
+    changes: createSerialQueue(),
+  } as never
 })
 afterEach(async () => {
   await loop.stop()

@@ -1,0 +1,182 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Submission } from '../../../core/api/push/attestation.ts'
+import { readAsked } from '../../../core/attestation/asked-evidence.ts'
+import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { randomBytes } from '../../../io/random.ts'
+import { provePossession } from '../../../io/tpm/prove-possession.ts'
+import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
+import { type FixedFacts, makeOffer } from './provable-facts.ts'
+import type { PushReporter } from './push-news.ts'
+import type { PushVerifier, Refused } from './push-verifier.ts'
+
+export interface PushLoopOptions {
+  readonly agentId: string
+  readonly sources: EvidenceSources
+  readonly facts: FixedFacts
+  readonly pace: PushPace
+  readonly reporter: PushReporter
+  readonly logger: Logger
+  /** Connects with what is believed now. */
+  connect(): PushVerifier
+}
+
+/** Evidence that a verifier has asked for, until it is taken. */
+interface Pending {
+  readonly path: string
+  readonly submission: Submission
+  sent: boolean
+}
+
+/**
+ * Brings evidence to the verifier, for ever: proves the key, negotiates, collects, submits, pauses. No answer and no failure ends it; `core/attestation/push-course.ts` says what follows
+ * what, and that nothing runs hot.
+ */
+export class PushLoop {
+  readonly #options: PushLoopOptions
+  readonly #stopping = new AbortController()
+  readonly #running: Promise<void>
+  #pause = new AbortController()
+  #verifier: PushVerifier
+  #next: PushVerifier | null = null
+  #token = ''
+  #pending: Pending | null = null
+
+  constructor(options: PushLoopOptions) {
+    this.#options = options
+    this.#verifier = options.connect()
+    this.#running = this.#run()
+  }
+
+  /** Connects anew from the next request on; at once when there is trouble. @throws KeylimeError when what is believed now cannot be used. */
+  reconnect(): void {
+    const before = this.#next
+    this.#next = this.#options.connect()
+    void before?.close()
+    if (!this.#options.reporter.isAttesting) this.#pause.abort()
+  }
+
+  /** What is under way at the verifier is cut; a command of the TPM is awaited. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#pause.abort()
+    await this.#verifier.close()
+    await this.#next?.close()
+    await this.#running
+  }
+
+  async #run(): Promise<void> {
+    const { pace } = this.#options
+    let course: PushCourse = beginCourse(pace)
+    while (!this.#stopping.signal.aborted) {
+      this.#takeNext()
+      const event = await this.#do(course).catch((error: unknown) => this.#failed(error))
+      if (this.#stopping.signal.aborted) return
+      const step = nextStep(course, event, pace, randomBytes(4).readUInt32BE() / 2 ** 32)
+      course = step.course
+      if (step.pauseMs > 0) await this.#wait(step.pauseMs)
+    }
+  }
+
+  #takeNext(): void {
+    if (!this.#next) return
+    void this.#verifier.close()
+    this.#verifier = this.#next
+    this.#next = null
+  }
+
+  async #wait(milliseconds: number): Promise<void> {
+    this.#pause = new AbortController()
+    if (this.#stopping.signal.aborted) return
+    await sleep(milliseconds, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+  }
+
+  #do({ task }: PushCourse): Promise<PushEvent> {
+    if (task === 'session') return this.#prove()
+    return task === 'submit' && this.#pending ? this.#submit(this.#pending) : this.#negotiate()
+  }
+
+  async #prove(): Promise<PushEvent> {
+    const { agentId, sources, reporter } = this.#options
+    this.#token = ''
+    const opened = await this.#verifier.openSession()
+    if (opened.kind === 'refused') return this.#refused(opened, 'a session')
+    const proof = await provePossession(sources.keys, opened.challenge)
+    const proved = await this.#verifier.prove(opened.session, proof)
+    if (proved.kind === 'refused') return this.#refused(proved, 'the proof of the key')
+    if (proved.token === null) {
+      const hint = `enrol the machine: \`keylime tenant add -u ${agentId} --push-model\``
+      reporter.tell({
+        state: 'refused',
+        text: 'the verifier does not know this machine by its attestation key: it is not enrolled there',
+        hint,
+      })
+      return { kind: 'unproved', retryAfterMs: proved.retryAfterMs }
+    }
+    this.#token = proved.token
+    return { kind: 'proved' }
+  }
+
+  async #negotiate(): Promise<PushEvent> {
+    const { facts, sources, logger } = this.#options
+    this.#pending = null
+    const { offer, offered } = makeOffer(facts, sources.imaLog)
+    const opened = await this.#verifier.negotiate(offer, this.#token)
+    if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
+    try {
+      const asked = readAsked(opened.document, offered)
+      if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })
+      this.#pending = { path: opened.path, submission: await collectEvidence(sources, asked), sent: false }
+      return { kind: 'collected' }
+    } catch (error) {
+      this.#tellFailure(error)
+      await this.#verifier.submit(opened.path, NOT_COLLECTED, this.#token).catch(() => undefined)
+      return { kind: 'not-collected' }
+    }
+  }
+
+  async #submit(pending: Pending): Promise<PushEvent> {
+    const repeated = pending.sent
+    pending.sent = true
+    const reply = await this.#verifier.submit(pending.path, pending.submission, this.#token)
+    // upstream keeps the first and answers its repetition so: the answer to the first was lost
+    const wasTaken = reply.kind === 'refused' && (repeated || reply.repeated) && reply.code === 'evidence_immutable'
+    if (reply.kind === 'refused' && !wasTaken) return this.#refused(reply, 'the evidence')
+    this.#pending = null
+    const seconds = reply.kind === 'good' ? reply.seconds : null
+    this.#options.reporter.tell({ state: 'attesting', text: 'the verifier takes the evidence of this machine' })
+    return { kind: 'accepted', seconds }
+  }
+
+  #refused(refusal: Refused, what: string): PushEvent {
+    const { status, code, reason, retryAfterMs } = refusal
+    const said = reason ? `: ${reason}` : ''
+    const isBusy = status === 408 || status === 429 || status >= 500
+    // a session that has ended is nothing to tell: another one is opened
+    if (status !== 401 || what === 'the proof of the key' || what === 'a session')
+      this.#options.reporter.tell({
+        state: code === 'premature_attestation' ? 'waiting' : isBusy ? 'unreachable' : 'refused',
+        text: `the verifier ${isBusy ? 'cannot take' : 'refuses'} ${what} of this machine (${status})${said}`,
+      })
+    return { kind: 'answered', status, code, retryAfterMs }
+  }
+
+  #failed(error: unknown): PushEvent {
+    if (this.#stopping.signal.aborted) return { kind: 'lost' }
+    this.#tellFailure(error)
+    return { kind: isKeylimeError(error) && !LOST.has(error.code) ? 'not-collected' : 'lost' }
+  }
+
+  #tellFailure(error: unknown): void {
+    const { reporter, logger } = this.#options
+    const known = error instanceof KeylimeError ? error : null
+    if (!known) logger.error('an attestation ended in an unforeseen way', { reason: (error as Error)?.stack ?? String(error) })
+    const state = known && LOST.has(known.code) ? 'unreachable' : 'not-collected'
+    const text = known?.message ?? `the evidence cannot be collected: ${(error as Error)?.message ?? String(error)}`
+    reporter.tell({ state, text, ...(known?.hint ? { hint: known.hint } : {}) })
+  }
+}
+
+/** The verifier is not there, or another one is. */
+const LOST: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'tls_failed', 'malformed'])

@@ -1,0 +1,98 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { PushPace } from '../../../core/attestation/push-course.ts'
+import { isKeylimeError } from '../../../core/errors.ts'
+import { systemClock } from '../../../io/clock.ts'
+import { tellDates } from '../../../io/files/identity-dates.ts'
+import { openVerifierClient } from '../../../io/http/verifier-client.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../../io/service/certificate-upkeep.ts'
+import type { AgentSettings } from '../agent-settings.ts'
+import type { AgentIdentity } from '../identity/open-identity.ts'
+import type { TransportKey } from '../identity/transport-key.ts'
+import type { Machine } from '../machine/prepare-machine.ts'
+import { readTrust, trustDates, trustedFiles } from '../machine/trust.ts'
+import type { PushSettings } from '../push-settings.ts'
+import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
+import { provableFacts } from './provable-facts.ts'
+import { PushLoop } from './push-loop.ts'
+import { PushReporter } from './push-news.ts'
+import { PushVerifier } from './push-verifier.ts'
+
+export interface PushStart {
+  readonly settings: AgentSettings
+  readonly push: PushSettings
+  readonly machine: Machine
+  readonly identity: AgentIdentity
+  readonly transport: TransportKey
+  readonly used: UpkeepOptions
+  onStop(end: () => unknown): void
+}
+
+/** A body of a hundred megabytes on a slow line: upstream’s largest. */
+const WHOLE_MS = 600_000
+
+/** Registers, then brings evidence until it is stopped. @throws KeylimeError `refused` when the registrar forbids the registration; it waits for one that cannot be reached. */
+export async function startPush(start: PushStart): Promise<Pick<CertificateUpkeep, 'reload'>> {
+  const { settings, push, machine, identity, transport, used, onStop } = start
+  const { values } = settings
+  const { logger } = used
+  warnOfInsecurity(settings, logger)
+  await registerForEver(start)
+  const { imaLog, bootLog, trust } = machine
+  const facts = await provableFacts({ settings, keys: identity.keys, imaLog, bootLog, logger })
+  const connect = () => {
+    const client = openVerifierClient({
+      url: push.verifierUrl,
+      ca: readTrust(settings, logger, trust.texts).verifier,
+      acceptAnyCertificate: values.tls_accept_invalid_certs,
+      acceptAnyName: values.tls_accept_invalid_hostnames,
+      timeoutMs: push.timeoutMs,
+      wholeMs: WHOLE_MS,
+      clock: systemClock,
+    })
+    return new PushVerifier(client, identity.agentId)
+  }
+  const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
+  const reporter = new PushReporter(logger, systemClock)
+  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, logger, connect })
+  onStop(() => loop.stop())
+  logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
+  const dates = () => trustDates(settings, used.clock.now(), trust.texts)
+  const reload = async () => {
+    loop.reconnect()
+    return 'the CAs of verifier and registrar are read again'
+  }
+  tellDates(dates(), logger)
+  const upkeep = keepCertificates({ files: () => trustedFiles(settings).map(({ file }) => file), reload, dates }, used)
+  onStop(() => upkeep.stop())
+  return upkeep
+}
+
+const paceOf = ({ values }: AgentSettings): PushPace => ({
+  intervalMs: values.attestation_interval_seconds * 1000,
+  initialDelayMs: values.exponential_backoff_initial_delay,
+  maxRetries: values.exponential_backoff_max_retries,
+  maxDelayMs: values.exponential_backoff_max_delay,
+})
+
+/** A laptop is often without its network: nothing but a refusal ends it. */
+async function registerForEver({ settings, machine, identity, used: { logger } }: PushStart): Promise<void> {
+  const pauseMs = Math.max(settings.values.attestation_interval_seconds * 1000, 500)
+  for (;;) {
+    try {
+      const registrarCa = readTrust(settings, logger, machine.trust.texts).registrar
+      return await registerAtRegistrar({ settings, identity, certificate: null, registrarCa }, logger)
+    } catch (error) {
+      if (!isKeylimeError(error) || error.code === 'refused') throw error
+      logger.error(`not registered yet, again in ${pauseMs / 1000} s: ${error.message}`, error.hint ? { hint: error.hint } : {})
+      await sleep(pauseMs)
+    }
+  }
+}
+
+function warnOfInsecurity({ values }: AgentSettings, logger: Logger): void {
+  if (values.tls_accept_invalid_certs)
+    logger.warn('INSECURE: the evidence goes to whatever answers at verifier_url (tls_accept_invalid_certs)')
+  else if (values.tls_accept_invalid_hostnames)
+    logger.warn('INSECURE: any server with a certificate of the verifier’s CA can take its place (tls_accept_invalid_hostnames)')
+}

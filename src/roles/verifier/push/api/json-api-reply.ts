@@ -1,0 +1,23 @@
+import { errorDocument, JSON_API_TYPE, type JsonApiError } from '../../../../core/api/push/json-api.ts'
+import type { ApiReply } from '../../../../io/http/route.ts'
+
+/** A document of JSON:API 1.1. */
+export const jsonApiReply = (status: number, document: object, headers: Record<string, string> = {}): ApiReply => ({
+  status,
+  headers,
+  raw: { type: JSON_API_TYPE, body: JSON.stringify({ ...document, jsonapi: { version: '1.1' } }) },
+})
+
+/** Several errors of one status. */
+export const refusal = (errors: readonly JsonApiError[], headers: Record<string, string> = {}): ApiReply => ({
+  status: errors[0]!.status,
+  headers,
+  raw: { type: JSON_API_TYPE, body: errorDocument(errors) },
+})
+
+/** @param seconds to wait, at least 1. */
+export const retryAfter = (error: JsonApiError, seconds: number): ApiReply =>
+  refusal([error], { 'Retry-After': String(Math.max(1, Math.ceil(seconds))) })
+
+/** RFC 3339, with an offset. */
+export const timeText = (ms: number): string => new Date(ms).toISOString().replace('Z', '+00:00')

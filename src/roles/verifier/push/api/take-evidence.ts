@@ -1,0 +1,69 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { parseBoundedJson } from '../../../../core/api/bounded-json.ts'
+import { parseMessage } from '../../../../core/api/parse-message.ts'
+import { submission } from '../../../../core/api/push/attestation.ts'
+import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
+import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
+import type { ApiReply, Route } from '../../../../io/http/route.ts'
+import { type Attestation, sha256 } from '../attestations.ts'
+import type { PushContext } from '../push-context.ts'
+import { notAdmitted } from './admission.ts'
+import { attestationDocument } from './attestation-document.ts'
+import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
+
+type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
+
+/** Read before the answer: an agent that could not collect, or sends what is no evidence, learns it. What is larger is judged in any case. */
+const LOOKED_INTO_BYTES = 64 << 10
+
+/**
+ * `PATCH /v3.0/agents/:id/attestations/:index`: the evidence. It is answered before it is judged, as agents wait five seconds; the same body gets the same answer, as agents send it again
+ * when the answer was lost. Takes bytes.
+ */
+export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
+  return ({ params, body }) => {
+    const agent = agents.get(params['id']!)
+    const refused = notAdmitted(agent, push)
+    if (refused || !agent) return refusal([refused!])
+    const attestation = push.attestations.latest(agent)
+    const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0)
+    const other = notThis(attestation, params['index']!)
+    if (other || !attestation) return refusal([other!])
+    const accepted = () => acceptedReply(agent.enrolment.agentId, attestation, push.quoteInterval)
+    if (attestation.received) return attestation.received.sha256 === sha256(bytes) ? accepted() : refusal([IMMUTABLE])
+    if (clock.now() >= attestation.expiresAt) return refusal([EXPIRED])
+    if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
+    if (bytes.length <= LOOKED_INTO_BYTES) {
+      const { data } = parseMessage(submission, parseBoundedJson(bytes, 'the evidence'), 'the evidence')
+      if (data.type === 'error') {
+        push.attestations.note(agent, 'the agent could not collect its evidence: its log says why')
+        return refusal([
+          { status: 400, code: 'invalid_request', detail: 'evidence is needed: the agent says that it could not collect it' },
+        ])
+      }
+    }
+    push.attestations.receive(attestation, bytes)
+    const reply = accepted()
+    void turn().then(() => push.judge(agent, attestation, bytes)) // the answer goes first
+    return reply
+  }
+}
+
+const IMMUTABLE: JsonApiError = { status: 403, code: 'evidence_immutable', detail: 'other evidence came for this attestation before' }
+const EXPIRED: JsonApiError = {
+  status: 403,
+  code: 'challenges_expired',
+  detail: 'the challenge of this attestation has expired: begin another',
+}
+
+function notThis(latest: Attestation | undefined, index: string): JsonApiError | null {
+  if (!latest || (index !== 'latest' && !/^\d{1,15}$/.test(index)) || Number(index) > latest.index)
+    return { status: 404, code: 'not_found', detail: 'there is no such attestation' }
+  if (index === 'latest' || Number(index) === latest.index) return null
+  return { status: 403, code: 'old_attestation', detail: 'another attestation was begun since: only the latest takes evidence' }
+}
+
+function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {
+  const document = attestationDocument(agentId, { ...attestation, stage: 'evaluating_evidence' }, { evidence: [] })
+  return jsonApiReply(202, { ...document, meta: { seconds_to_next_attestation: secondsToNext(quoteInterval) } })
+}

@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto'
+import type { Negotiation } from '../../../core/api/push/attestation.ts'
+import type { JsonApiError } from '../../../core/api/push/json-api.ts'
+import { chooseEvidence, type RequestedEvidence } from '../../../core/attestation/choose-evidence.ts'
+import type { AskedEvidence } from '../../../core/evidence/read-evidence-v3.ts'
+import type { Clock } from '../../../io/clock.ts'
+import { randomBytes } from '../../../io/random.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { BookedPolicy } from '../policies/policy-book.ts'
+import { knownAgent } from '../rounds/attestation-round.ts'
+
+/** What one machine was asked, and how far it came with it. Times in milliseconds since the epoch. */
+export interface Attestation {
+  readonly index: number
+  readonly challenge: Buffer
+  readonly requested: readonly RequestedEvidence[]
+  readonly asked: AskedEvidence
+  /** By which it was asked: evidence for another one is not judged. */
+  readonly policy: BookedPolicy
+  readonly bootTime: string | null
+  readonly openedAt: number
+  readonly expiresAt: number
+  stage: 'awaiting_evidence' | 'evaluating_evidence' | 'verification_complete'
+  /** Of the evidence that came. */
+  received: { at: number; monotonic: number; sha256: string } | null
+  evaluation: 'pending' | 'pass' | 'fail'
+  /** Upstream's word for why it failed. */
+  failureReason: 'broken_evidence_chain' | 'policy_violation' | null
+}
+
+/** At most one open attestation a machine: a new one takes the place of the one before. It ends with the enrolment, and with this process. */
+export interface Attestations {
+  latest(agent: ManagedAgent): Attestation | undefined
+  /** @returns what it shall bring; or why it cannot prove what it must. */
+  open(agent: ManagedAgent, negotiation: Negotiation): Attestation | { errors: readonly JsonApiError[] }
+  /** The evidence for it is here, and is going to be judged. */
+  receive(attestation: Attestation, body: Buffer): void
+  /** What went wrong last with a machine, until it brings evidence that can be judged. */
+  troubleOf(agent: ManagedAgent): string | undefined
+  note(agent: ManagedAgent, trouble: string | null): void
+}
+
+const CHALLENGE_BYTES = 16
+
+/** @param challengeLifetime seconds. */
+export function createAttestations(clock: Clock, challengeLifetime: number): Attestations {
+  const latest = new WeakMap<ManagedAgent, Attestation>()
+  const troubles = new WeakMap<ManagedAgent, string>()
+  return {
+    latest: (agent) => latest.get(agent),
+    open(agent, { data: { attributes } }) {
+      const before = latest.get(agent)
+      const known = knownAgent(agent)
+      const bootTime = attributes.system_info?.boot_time ?? null
+      // A hint only: clocks are set. That a machine was rebooted is known by the clock of its TPM.
+      const isOtherBoot = before !== undefined && before.bootTime !== bootTime
+      const challenge = randomBytes(CHALLENGE_BYTES)
+      const facts = { ...known, challenge, nextEntry: isOtherBoot ? 0 : known.ima.nextEntry }
+      const choice = chooseEvidence(attributes.evidence_supported, facts)
+      if (!choice.ok) {
+        troubles.set(agent, choice.errors.map(({ detail }) => detail).join('; '))
+        return { errors: choice.errors }
+      }
+      const now = clock.now()
+      const attestation: Attestation = {
+        ...{ index: (before?.index ?? agent.progress.attestationCount - 1) + 1, challenge, policy: known.policy, bootTime },
+        ...{ asked: choice.asked, requested: choice.requested, openedAt: now, expiresAt: now + challengeLifetime * 1000 },
+        ...{ stage: 'awaiting_evidence', received: null, evaluation: 'pending', failureReason: null },
+      }
+      latest.set(agent, attestation)
+      return attestation
+    },
+    receive(attestation, body) {
+      attestation.stage = 'evaluating_evidence'
+      attestation.received = { at: clock.now(), monotonic: clock.monotonic(), sha256: sha256(body) }
+    },
+    troubleOf: (agent) => troubles.get(agent),
+    note: (agent, trouble) => void (trouble === null ? troubles.delete(agent) : troubles.set(agent, trouble)),
+  }
+}
+
+export const sha256 = (body: Buffer): string => createHash('sha256').update(body).digest('hex')

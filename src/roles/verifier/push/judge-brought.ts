@@ -1,0 +1,76 @@
+import { causeChain } from '../../../core/errors.ts'
+import type { Judging } from '../../../core/judging/judging.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import { knownAgent, type RoundOptions, type RoundResult } from '../rounds/attestation-round.ts'
+import { keepRules } from '../verdicts/keep-failed-round.ts'
+import type { Attestation, Attestations } from './attestations.ts'
+import type { Sessions } from './sessions.ts'
+
+/** Judges evidence that a machine brought, as a round of the pull model is judged, and applies the verdict. Never throws. */
+export type JudgeBrought = (agent: ManagedAgent, attestation: Attestation, body: Buffer) => Promise<void>
+
+export interface JudgeBroughtOptions extends Pick<RoundOptions, 'evaluateBootAlways' | 'maxEvidenceBytes'> {
+  judging: Pick<Judging, 'judgeRound'>
+  loop: Pick<AttestationLoop, 'take'>
+  attestations: Attestations
+  sessions: Pick<Sessions, 'extend'>
+  /** `extend_token_on_attestation` */
+  extends: boolean
+  clock: Clock
+  logger: Logger
+}
+
+export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
+  const { judging, loop, attestations, sessions, clock, logger } = options
+
+  async function judge(agent: ManagedAgent, { asked, challenge, policy: askedBy }: Attestation, answer: Buffer): Promise<RoundResult> {
+    const known = knownAgent(agent)
+    const { policy, attestationCount, ima } = known
+    const isAsAsked = policy === askedBy && (!asked.imaOffset || asked.imaOffset === ima.nextEntry)
+    if (!isAsAsked) return { later: 'what it must prove was changed since it was asked' }
+    const request = { nonce: challenge.toString('latin1'), evaluateBootAlways: options.evaluateBootAlways, unbound: true }
+    const keep = keepRules(agent, options.maxEvidenceBytes, clock)
+    const judged = await judging.judgeRound({ answer, asked, request, known, keep })
+    if (judged.kind === 'judged') return { round: { judged, policy, attestationCount } }
+    return { later: judged.reason }
+  }
+
+  function note(agent: ManagedAgent, attestation: Attestation, result: RoundResult): void {
+    attestations.note(agent, 'later' in result ? result.later : null)
+    if (!('round' in result)) return
+    const { verdict } = result.round.judged
+    if (verdict.outcome === 'passed') {
+      attestation.evaluation = 'pass'
+      if (options.extends) sessions.extend(agent.enrolment.agentId)
+    }
+    if (verdict.outcome === 'failed') {
+      attestation.evaluation = 'fail'
+      attestation.failureReason = reasonOf(verdict.failures)
+    }
+  }
+
+  return async (agent, attestation, body) => {
+    let result: RoundResult | undefined
+    try {
+      await loop.take(agent, async () => {
+        result = await judge(agent, attestation, body)
+        return result
+      })
+      if (result) note(agent, attestation, result)
+    } catch (error) {
+      logger.error(`agent ${agent.enrolment.agentId}: what it brought was not judged: ${causeChain(error).join(': ')}`)
+    } finally {
+      attestation.stage = 'verification_complete'
+    }
+  }
+}
+
+/** Upstream's two words (protocol 8.5). */
+const reasonOf = (failures: readonly Failure[]): Attestation['failureReason'] =>
+  failures.some(({ eventId }) => eventId.startsWith('qoute_validation') || eventId.startsWith('internal'))
+    ? 'broken_evidence_chain'
+    : 'policy_violation'

@@ -1,0 +1,20 @@
+import type { VerifierMode } from '../../../core/attestation/stored-agent.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { VerifierStore } from '../../../io/db/verifier-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
+import type { PushParts } from './push-parts.ts'
+
+/** What the endpoints of machines that bring their evidence work with. */
+export interface PushContext {
+  agents: AgentTable
+  store: Pick<VerifierStore, 'find'>
+  push: PushParts
+  clock: Clock
+  logger: Logger
+  settings: {
+    mode: VerifierMode
+    /** Bytes of the evidence that a machine brings. */
+    maxQuoteSize: number
+  }
+}

@@ -1,0 +1,47 @@
+import type { Judging } from '../../../core/judging/judging.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import type { VerifierValues } from '../verifier-settings.ts'
+import { type Attestations, createAttestations } from './attestations.ts'
+import { createJudgeBrought, type JudgeBrought } from './judge-brought.ts'
+import { createSessions, type Sessions } from './sessions.ts'
+
+/** What handlers of machines that bring their evidence work with. */
+export interface PushParts {
+  sessions: Sessions
+  attestations: Attestations
+  judge: JudgeBrought
+  /** `auto_recover_attestation_failures`: a machine that failed may prove itself again. */
+  autoRecover: boolean
+  /** Seconds. */
+  quoteInterval: number
+}
+
+interface Used {
+  judging: Judging
+  loop: AttestationLoop
+  clock: Clock
+  logger: Logger
+}
+
+export function pushParts(values: VerifierValues, used: Used): PushParts {
+  const { clock } = used
+  const sessions = createSessions({ clock, nonceLifetime: values.nonce_lifetime, sessionLifetime: values.session_lifetime })
+  const attestations = createAttestations(clock, values.challenge_lifetime)
+  const judge = createJudgeBrought({
+    ...used,
+    sessions,
+    attestations,
+    extends: values.extend_token_on_attestation,
+    evaluateBootAlways: values.measured_boot_evaluate === 'always',
+    maxEvidenceBytes: values.evidence_max_size,
+  })
+  return {
+    sessions,
+    attestations,
+    judge,
+    autoRecover: values.auto_recover_attestation_failures,
+    quoteInterval: values.quote_interval,
+  }
+}

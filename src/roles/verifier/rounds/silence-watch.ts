@@ -1,0 +1,39 @@
+import type { AgentTiming } from '../../../core/attestation/agent-state.ts'
+import { silenceMs } from '../../../core/attestation/push-interval.ts'
+import type { Clock } from '../../../io/clock.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { AttestationLoop } from './attestation-loop.ts'
+
+const PERIOD_MS = 1000
+
+export interface SilenceOptions {
+  agents: AgentTable
+  loop: Pick<AttestationLoop, 'take'>
+  clock: Clock
+  timing: Pick<AgentTiming, 'quoteInterval' | 'maxRetries'>
+  /** What went wrong with this machine last, as a sentence; undefined for nothing. */
+  troubleOf(agent: ManagedAgent): string | undefined
+}
+
+/**
+ * A machine that brings its evidence, and has brought none for five intervals, is unreachable: no distrust, and its next good evidence brings it back. One timer for all of them.
+ */
+export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: SilenceOptions): { stop(): void } {
+  const allowed = silenceMs(timing.quoteInterval)
+  async function fellSilent(agent: ManagedAgent): Promise<void> {
+    agent.retries = timing.maxRetries // it is not tried again by anybody: what is said now is the last word of a pull agent
+    const trouble = troubleOf(agent)
+    const reason = `it brought no evidence for ${allowed / 1000} s${trouble ? `; the last that came of it: ${trouble}` : ''}`
+    const attestedBefore = agent.progress.attestationCount > 0
+    await loop.take(agent, async () => ({ event: { type: 'unreachable', stage: 'quote', attestedBefore, reason } }))
+  }
+  const timer = setInterval(() => {
+    const late = clock.monotonic() - allowed
+    for (const agent of agents.all()) {
+      const isWaitedFor = agent.connection === null && agent.state.polled && !agent.busy && agent.retries <= timing.maxRetries
+      if (isWaitedFor && agent.lastJudged < late) void fellSilent(agent)
+    }
+  }, PERIOD_MS)
+  return { stop: () => clearInterval(timer) }
+}
