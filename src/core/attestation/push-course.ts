@@ -47,7 +47,7 @@ export interface PushStep {
 export const SHORTEST_PAUSE_MS = 500
 /** A verifier may send an agent away for an hour. */
 export const LONGEST_WAIT_MS = 3_600_000
-/** And let a day pass between two attestations. */
+/** And let a day pass between two attestations. A timer of more than 24 days would fire at once. */
 export const LONGEST_INTERVAL_MS = 86_400_000
 /** 401 says that a new proof helps. Once in a while that is so; a verifier that always says it must not make a hot loop. */
 export const SESSIONS_AT_ONCE = 2
@@ -70,7 +70,7 @@ export function nextStep(course: PushCourse, event: PushEvent, pace: PushPace, r
       return { course: { ...course, task: 'submit' }, pauseMs: 0 }
     case 'accepted': {
       const told = event.seconds === null ? course.intervalMs : event.seconds * 1000
-      const intervalMs = Math.min(Math.max(told, SHORTEST_PAUSE_MS), LONGEST_INTERVAL_MS)
+      const intervalMs = pauseOf(told)
       return { course: { task: 'negotiate', failures: 0, sessions: 0, intervalMs }, pauseMs: intervalMs }
     }
     case 'not-collected':
@@ -104,7 +104,7 @@ function refused(
   { intervalMs }: PushPace,
   random: number,
 ): PushStep {
-  const pauseMs = retryAfterMs === null ? Math.max(intervalMs * (1 + random / 5), SHORTEST_PAUSE_MS) : waitOf(retryAfterMs, random)
+  const pauseMs = retryAfterMs === null ? pauseOf(intervalMs * (1 + random / 5)) : waitOf(retryAfterMs, random)
   return { course: { ...course, task, failures: 0 }, pauseMs }
 }
 
@@ -112,10 +112,12 @@ function refused(
 function again(course: PushCourse, retryAfterMs: number | null, pace: PushPace, random: number): PushStep {
   const goesOn = course.failures < pace.maxRetries
   const delay = goesOn ? Math.min(pace.initialDelayMs * 2 ** course.failures, pace.maxDelayMs) : pace.intervalMs
-  const pauseMs = retryAfterMs === null ? Math.max(delay * (0.5 + random), SHORTEST_PAUSE_MS) : waitOf(retryAfterMs, random)
+  const pauseMs = retryAfterMs === null ? pauseOf(delay * (0.5 + random)) : waitOf(retryAfterMs, random)
   const task = !goesOn && course.task === 'submit' ? 'negotiate' : course.task
   return { course: { ...course, task, failures: goesOn ? course.failures + 1 : 0 }, pauseMs }
 }
+
+const pauseOf = (milliseconds: number): number => Math.min(Math.max(milliseconds, SHORTEST_PAUSE_MS), LONGEST_INTERVAL_MS)
 
 /** Never earlier than the verifier asked, and a little spread. */
 const waitOf = (retryAfterMs: number, random: number): number =>

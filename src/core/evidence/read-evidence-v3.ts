@@ -29,6 +29,7 @@ export function resultsOfV3(body: unknown, asked: AskedEvidence): IntegrityQuote
     enc_alg: encryption,
     sign_alg: signing,
     ...(ima ? { ima_measurement_list: wholeLines(ima.entries), ima_measurement_list_entry: asked.imaOffset } : {}),
+    ...(ima?.entries_raw ? { ima_measurement_list_raw: ima.entries_raw } : {}),
     ...(boot ? { mb_measurement_list: boot.entries } : {}),
   }
 }

@@ -41,8 +41,10 @@ export interface VerifierRequest {
 
 export interface VerifierAnswer {
   readonly status: number
-  /** Null when it was larger than what is read. */
+  /** Null when it was larger than what is read, or did not arrive within the time of an answer. */
   readonly body: Buffer | null
+  /** It answers a repetition: the first request went to a connection that ended before its answer came. */
+  readonly repeated: boolean
   readonly retryAfterMs: number | null
   readonly location: string | null
 }
@@ -74,28 +76,33 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
     bodyTimeout: options.timeoutMs,
   })
   let answered = 0
-  async function once(request: VerifierRequest): Promise<VerifierAnswer> {
+  async function once(request: VerifierRequest, repeated = false): Promise<VerifierAnswer> {
+    const ending = new AbortController()
     const response = await agent.request({
       origin: url.origin,
       method: request.method,
       path: `${prefix}${request.path}`,
       headers: headersOf(request),
       body: request.body,
-      signal: AbortSignal.timeout(options.wholeMs),
+      signal: AbortSignal.any([AbortSignal.timeout(options.wholeMs), ending.signal]),
     })
     answered++
+    const timer = setTimeout(() => ending.abort(), options.timeoutMs)
     return {
       status: response.statusCode,
+      repeated,
       retryAfterMs: readRetryAfter(single(response.headers['retry-after']), options.clock.now()),
       location: single(response.headers['location']) || null,
-      body: await readAnswer(response, request.maxBytes).catch(tooLarge),
+      body: await readAnswer(response, request.maxBytes)
+        .catch((error) => (ending.signal.aborted ? null : tooLarge(error)))
+        .finally(() => clearTimeout(timer)),
     }
   }
   return {
     async request(request) {
       const reused = answered > 0
       try {
-        return await once(request).catch((error) => (reused && isClosedSocket(error) ? once(request) : Promise.reject(error)))
+        return await once(request).catch((error) => (reused && isClosedSocket(error) ? once(request, true) : Promise.reject(error)))
       } catch (error) {
         throw (
           (await dateTrouble(error, { where, ca: options.ca, address: { host, port } }, options.clock.now())) ??

@@ -1,7 +1,7 @@
 import type { Submission } from '../../../core/api/push/attestation.ts'
+import { akAlgorithms } from '../../../core/attestation/ak-algorithms.ts'
+import type { Asked, AskedItem } from '../../../core/attestation/asked-evidence.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import type { Asked, AskedItem } from '../../../core/evidence/asked-evidence.ts'
-import { keyScheme } from '../../../core/evidence/offer-evidence.ts'
 import { splitRawLines } from '../../../core/evidence/raw-lines.ts'
 import type { HashName } from '../../../core/tpm/algorithms.ts'
 import type { BootLog } from '../../../io/files/boot-log.ts'
@@ -38,7 +38,7 @@ export async function collectEvidence(sources: EvidenceSources, { items }: Asked
 }
 
 async function quoteOf({ keys, transportKeyPem }: EvidenceSources, { challenge, pcrs }: Extract<AskedItem, { type: 'tpm_quote' }>) {
-  const hash = keyScheme(keys.akArea).hash as HashName
+  const hash = akAlgorithms(keys.akArea).hash as HashName
   const quote = await takeQuote(keys, { nonce: challenge, hash, pcrs, transportKeyPem })
   const [message, signature, subjectData] = quote.slice(1).split(':') as [string, string, string]
   return { subject_data: subjectData, message, signature }

@@ -1,6 +1,7 @@
 import type { Negotiation } from '../../../core/api/push/attestation.ts'
-import type { Offered } from '../../../core/evidence/asked-evidence.ts'
-import { keyScheme, offerEvidence, type ProvableFacts } from '../../../core/evidence/offer-evidence.ts'
+import { akAlgorithms } from '../../../core/attestation/ak-algorithms.ts'
+import type { Offered } from '../../../core/attestation/asked-evidence.ts'
+import { offerEvidence, type ProvableFacts } from '../../../core/attestation/offer-evidence.ts'
 import { parseEventLog } from '../../../core/measured-boot/event-log.ts'
 import { algorithmName } from '../../../core/tpm/algorithm-names.ts'
 import { type BootLog, readBootTime } from '../../../io/files/boot-log.ts'
@@ -54,7 +55,7 @@ function countBootEvents(bootLog: BootLog, logger: Logger): number {
 
 /** The offer of one attestation, and its limits. @throws the system's error when the measurement list cannot be read. */
 export function makeOffer(facts: FixedFacts, imaLog: ImaLog): { offer: Negotiation; offered: Offered } {
-  const { scheme, hash } = keyScheme(facts.ak)
+  const { signing: scheme, hash } = akAlgorithms(facts.ak)
   return {
     offer: offerEvidence({ ...facts, imaEntries: imaLog.count() }),
     offered: { scheme, hash, pcrs: facts.banks.get(hash) ?? [] },

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submission } from '../../../core/api/push/attestation.ts'
+import { readAsked } from '../../../core/attestation/asked-evidence.ts'
 import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import { readAsked } from '../../../core/evidence/asked-evidence.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { provePossession } from '../../../io/tpm/prove-possession.ts'
@@ -141,7 +141,7 @@ export class PushLoop {
     pending.sent = true
     const reply = await this.#verifier.submit(pending.path, pending.submission, this.#token)
     // upstream keeps the first and answers its repetition so: the answer to the first was lost
-    const wasTaken = repeated && reply.kind === 'refused' && reply.code === 'evidence_immutable'
+    const wasTaken = reply.kind === 'refused' && (repeated || reply.repeated) && reply.code === 'evidence_immutable'
     if (reply.kind === 'refused' && !wasTaken) return this.#refused(reply, 'the evidence')
     this.#pending = null
     const seconds = reply.kind === 'good' ? reply.seconds : null

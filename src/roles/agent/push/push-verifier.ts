@@ -14,6 +14,7 @@ export type Reply<T> = ({ readonly kind: 'good' } & T) | ({ readonly kind: 'refu
 export interface Refused extends Refusal {
   readonly status: number
   readonly retryAfterMs: number | null
+  readonly repeated: boolean
 }
 
 /** Where the evidence of a negotiation goes, and what the verifier asks for. */
@@ -105,8 +106,8 @@ export class PushVerifier {
 const isGood = ({ status }: VerifierAnswer) => status >= 200 && status < 300
 
 function refused(answer: VerifierAnswer): { kind: 'refused' } & Refused {
-  const { status, retryAfterMs } = answer
-  return { kind: 'refused', status, retryAfterMs, ...readRefusal(parsed(answer)) }
+  const { status, retryAfterMs, repeated } = answer
+  return { kind: 'refused', status, retryAfterMs, repeated, ...readRefusal(parsed(answer)) }
 }
 
 function documentOf(answer: VerifierAnswer): unknown {

@@ -1,6 +1,6 @@
 import { IMA_LOG, type LogCapabilities, type Negotiation, type QuoteCapabilities, TPM_QUOTE, UEFI_LOG } from '../api/push/attestation.ts'
-import { algorithmName } from '../tpm/algorithm-names.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
+import { akAlgorithms } from './ak-algorithms.ts'
 
 /** What a machine can prove, as its agent found it. */
 export interface ProvableFacts {
@@ -17,11 +17,6 @@ export interface ProvableFacts {
   readonly imaEntries: number
   /** Seconds since the epoch, or null when the kernel does not say. */
   readonly bootTime: number | null
-}
-
-/** How the key signs: a TPM signs with the scheme and hash of the key, and with no other. */
-export function keyScheme({ scheme, nameAlg }: PublicArea): { scheme: string; hash: string } {
-  return { scheme: algorithmName(scheme?.algorithm ?? 0, 'signature') ?? '', hash: scheme?.hash ?? nameAlg }
 }
 
 export const BOOT_LOG_FORMAT = 'application/octet-stream'
@@ -65,7 +60,7 @@ export function offerEvidence(facts: ProvableFacts): Negotiation {
 }
 
 function keyOf({ ak, serverIdentifier }: ProvableFacts): QuoteCapabilities['certification_keys'][number] {
-  const { scheme, hash } = keyScheme(ak)
+  const { signing, hash } = akAlgorithms(ak)
   return {
     key_class: 'asymmetric',
     key_algorithm: ak.type,
@@ -74,7 +69,7 @@ function keyOf({ ak, serverIdentifier }: ProvableFacts): QuoteCapabilities['cert
     local_identifier: ak.name.toString('hex'),
     public: ak.bytes.toString('base64'),
     allowable_hash_algorithms: [hash],
-    allowable_signature_schemes: [scheme],
+    allowable_signature_schemes: [signing],
   }
 }
 
