@@ -17,6 +17,7 @@ test('mode = pull refuses machines without an address, and opens no sessions', (
     const answer = await bed.admin.request('POST', '/v2.6/agents/pushed', { body: pushEnrolment(agent) })
     expect(answer).toMatchObject({ status: 400, message: expect.stringContaining('no address') })
     expect((await agent.request('POST', '/v3.0/sessions', {})).status).toBe(403)
+    expect((await agent.request('POST', '/v3.0/agents/pushed/attestations', {})).status).toBe(403) // no 401: agents prove themselves again at once then
     const asked = await bed.machine()
     expect(await bed.add('asked', asked)).toMatchObject({ status: 200 })
     await bed.inState('asked', 3)
