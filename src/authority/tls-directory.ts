@@ -135,16 +135,20 @@ async function requireDirectory({ role, tlsDir }: Pick<TlsDirectoryRequest, 'rol
   })
 }
 
+/** What machines that bring their evidence look for in it: a server that listens everywhere is found at each address of its machine. */
 function serverNames(names: readonly string[]) {
-  const all = [
-    'localhost',
-    os.hostname(),
-    '127.0.0.1',
-    '::1',
-    ...names.filter((name) => name !== '' && name !== '0.0.0.0' && name !== '::'),
-  ]
+  const isEverywhere = (name: string) => name === '0.0.0.0' || name === '::'
+  const addresses = names.some(isEverywhere) ? ownAddresses() : []
+  const all = ['localhost', os.hostname(), '127.0.0.1', '::1', ...addresses, ...names.filter((name) => name !== '' && !isEverywhere(name))]
   return [...new Set(all)].map(hostName)
 }
+
+/** Without those of a link alone, which need a scope. */
+const ownAddresses = (): string[] =>
+  Object.values(os.networkInterfaces())
+    .flatMap((found) => found ?? [])
+    .filter(({ internal, scopeid }) => !internal && !scopeid)
+    .map(({ address }) => address)
 
 async function needOf({ directory, now }: CaAccess, name: TlsName): Promise<Need> {
   if (!(await isComplete(directory, name))) return 'another'

@@ -48,6 +48,10 @@ test('generate makes what a mutual TLS connection needs, once', async () => {
   const names = alternativeNames(parseCertificate(server.cert)).map((name) => ('value' in name ? name.value : ''))
   expect(names).toEqual(expect.arrayContaining(['localhost', '127.0.0.1', 'verifier.example.org', '10.1.2.3']))
   expect(names).not.toContain('0.0.0.0')
+  const own = Object.values(os.networkInterfaces()).flatMap((found) =>
+    (found ?? []).filter(({ internal, family }) => !internal && family === 'IPv4'),
+  )
+  expect(names).toEqual(expect.arrayContaining(own.map(({ address }) => address))) // it listens everywhere
   const listener = https.createServer({ ...server, requestCert: true, rejectUnauthorized: true }, (_, response) => response.end('ok'))
   await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve))
   const { port } = listener.address() as AddressInfo
