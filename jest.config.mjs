@@ -8,14 +8,41 @@ const project = (name, { folder = name, without = [] } = {}) => ({
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },
 })
 
+/**
+ * Long walks: products of many rows, programs that are started dozens of times, properties with many runs. `npm run thorough` has them all, `npm test` those that it is asked for by
+ * name; everything else of the same rooms is tested at each run.
+ */
+const WALKS = [
+  'integration/agent/shipped-actions',
+  'integration/ca/largest-revocation',
+  'integration/ca/listen-password',
+  'integration/ca/listen-process',
+  'integration/io/terminal/ask-secret',
+  'integration/processes/odd-values',
+  'integration/tenant/hostile-text',
+  'integration/tenant/judged-before-enrolment',
+  'integration/tools/policy-command',
+  'integration/tools/policy-upstream',
+  'integration/verifier/attack-race',
+  'integration/verifier/attack-rows',
+  'integration/verifier/audit-words',
+  'integration/verifier/hostile-agents',
+  'integration/verifier/store-property',
+  'unit/core/ima/properties',
+  'unit/io/db/verifier-schema',
+]
+const PROJECTS = ['unit', 'integration', 'e2e', 'chaos']
+const named = process.argv.slice(2).filter((word) => !word.startsWith('-') && !PROJECTS.includes(word))
+const isAsked = (walk) => process.env.KEYLIME_TESTS === 'thorough' || named.some((word) => `test/${walk}.test.ts`.includes(word))
+const leftOut = WALKS.filter((walk) => !isAsked(walk)).map((walk) => `/test/${walk}\\.test`)
+
 // Programs that tests start from the sources: types are stripped and compiled once, not at each start.
 process.env.NODE_COMPILE_CACHE ??= new URL('node_modules/.cache/node-compile', import.meta.url).pathname
 
 export default {
   projects: [
-    project('unit'),
-    // What takes long there: `npm run chaos` alone.
-    project('integration', { without: ['/integration/chaos/(?:ca|clock|disk|tenant|tpm)\\.test'] }),
+    project('unit', { without: leftOut }),
+    project('integration', { without: [...leftOut, '/integration/chaos/'] }),
     project('e2e'),
     project('chaos', { folder: 'integration/chaos' }),
   ],

@@ -56,6 +56,9 @@ function poolSize(value: string): string {
   return value
 }
 
+const SESSIONS_ARE_FREE =
+  'Push, at upstream: how many sessions may be opened. Here a session that waits for its proof takes nothing, so that nobody can use up another’s.'
+
 /** Settings of verifier.conf: names and defaults of upstream's template 2.6. */
 export const verifierOptions = options({
   version: option({ parse: text, default: '2.6', doc: 'Version of the layout of this file.' }),
@@ -239,15 +242,20 @@ export const verifierOptions = options({
     doc: '`pull`: the verifier asks agents for quotes, and refuses to enrol others; `push`: agents bring them, and addresses of enrolments are left aside; `both` (ours): an agent that is enrolled without an address brings its quotes, every other is asked.',
   }),
   challenge_lifetime: option({ parse: seconds, default: 1800, doc: 'Push: seconds that a challenge may be answered.' }),
-  verification_timeout: option({ parse: seconds, default: 0, doc: 'Push: seconds that judging evidence may take; 0 chooses by itself.' }),
-  session_create_rate_limit_per_ip: option({ parse: integer, default: 50, doc: 'Push: sessions that one address may open in a window.' }),
-  session_create_rate_limit_window_ip: option({ parse: seconds, default: 60, doc: 'Push: length of that window in seconds.' }),
-  session_create_rate_limit_per_agent: option({ parse: integer, default: 15, doc: 'Push: sessions that one agent may open in a window.' }),
-  session_create_rate_limit_window_agent: option({ parse: seconds, default: 60, doc: 'Push: length of that window in seconds.' }),
+  verification_timeout: option({
+    parse: seconds,
+    default: 0,
+    unused: true,
+    doc: 'Push, at upstream: seconds that judging evidence may take. Here judging_timeout counts for both ways.',
+  }),
+  session_create_rate_limit_per_ip: option({ parse: integer, default: 50, unused: true, doc: SESSIONS_ARE_FREE }),
+  session_create_rate_limit_window_ip: option({ parse: seconds, default: 60, unused: true, doc: SESSIONS_ARE_FREE }),
+  session_create_rate_limit_per_agent: option({ parse: integer, default: 15, unused: true, doc: SESSIONS_ARE_FREE }),
+  session_create_rate_limit_window_agent: option({ parse: seconds, default: 60, unused: true, doc: SESSIONS_ARE_FREE }),
   session_lifetime: option({ parse: seconds, default: 180, doc: 'Push: seconds that a session token lives.' }),
   extend_token_on_attestation: option({ parse: boolean, default: true, doc: 'Push: each attestation prolongs the session.' }),
   auto_recover_attestation_failures: option({ parse: boolean, default: false, doc: 'Push: a good attestation clears an earlier failure.' }),
-  nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the nonce of a session may be used.' }),
+  nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the challenge of a session may be answered.' }),
   shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),

@@ -6,9 +6,11 @@ interface Order {
   readonly tests: readonly string[]
 }
 
+process.env['KEYLIME_TESTS'] = 'thorough' // the long walks too, where they are named
+
 process.on('message', async ({ root, tests }: Order) => {
   const options = {
-    selectProjects: ['unit', 'integration'],
+    selectProjects: ['unit', 'integration', 'chaos'],
     testPathPatterns: [...tests],
     runInBand: true,
     ci: true,

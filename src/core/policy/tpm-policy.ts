@@ -3,6 +3,7 @@ import { isKeylimeError, KeylimeError } from '../errors.ts'
 import type { VerifiedPcrs } from '../quote/verify-quote.ts'
 import { DATA_PCR, IMA_PCR, PCR_COUNT, pcrMask } from '../tpm/pcr-selection.ts'
 import { boundedExpected } from '../verdict/bounded-expected.ts'
+import { cutText } from '../verdict/bounded-text.ts'
 import { type Failure, failure } from '../verdict/failure.ts'
 import { pcrStandsFor } from './pcr-words.ts'
 
@@ -13,6 +14,7 @@ export interface TpmPolicy {
   allowed: ReadonlyMap<number, readonly string[]>
 }
 
+const MAX_KEY = 80
 const TPM_POLICY_JSON = { maxDepth: 4, maxValues: 10_000 }
 
 /** SHA-1, SHA-256, SHA-384 or SHA-512. */
@@ -45,7 +47,7 @@ function readJson(text: string): unknown {
 function pcrNumber(key: string): number {
   const pcr = Number(key)
   if (!/^\d{1,3}$/.test(key) || pcr >= PCR_COUNT)
-    throw new KeylimeError('invalid_request', `tpm_policy: "${key}" is no PCR number (0 to ${PCR_COUNT - 1})`)
+    throw new KeylimeError('invalid_request', `tpm_policy: "${cutText(key, MAX_KEY)}" is no PCR number (0 to ${PCR_COUNT - 1})`)
   if (pcr === DATA_PCR)
     throw new KeylimeError('invalid_request', `tpm_policy: PCR ${DATA_PCR} binds the transport key and cannot be in a policy`)
   if (pcr === IMA_PCR)

@@ -11,6 +11,8 @@ export type TenantEvent =
       readonly agentId: string
       readonly host: string
       readonly port: number
+      /** `push`: nobody contacts it. */
+      readonly comesBy: 'pull' | 'push'
       readonly by: FoundBy
       readonly regcount: number
     }

@@ -137,6 +137,27 @@ test('a program that was killed before the key changed leaves an authority that 
   expect(isSignedBy(parseCertificate((await operator('dave')).cert), next!)).toBe(true)
 })
 
+test('an end that was cut short after the old authority was dropped signs by the next, and can be ended again', async () => {
+  await made()
+  await rotateAuthority(access)
+  const files = ['private.yml', 'cacrl-before.der', 'cacrl.der', 'cacert-bridge.crt'].map(
+    (name) => [name, fs.readFileSync(file(name))] as const,
+  )
+  await finishRotation(access, { force: true })
+  for (const [name, bytes] of files) fs.writeFileSync(file(name), bytes) // as it is when only cacert.crt was written
+  fs.rmSync(file('cacert-bridge-before.crt'))
+  const [next, ...others] = authorities()
+  expect(others).toEqual([])
+  expect(isSignedBy(parseCertificate((await operator('carol')).cert), next!)).toBe(true)
+  await finishRotation(access, { force: false })
+  expect([fs.existsSync(file('cacrl-before.der')), fs.existsSync(file('cacert-bridge.crt'))]).toEqual([false, false])
+  expect([read('cacert-bridge-before.crt'), read('client-cert-before.crt')]).toEqual([
+    expect.stringContaining('BEGIN CERTIFICATE'),
+    expect.stringContaining('BEGIN CERTIFICATE'),
+  ])
+  await expect(finishRotation(access, { force: false })).rejects.toMatchObject({ code: 'not_found' })
+})
+
 test('machines get a certificate of the next authority, and both authorities, with their next payload', async () => {
   const machines = { ...access, directory: fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-rotation-')), password: 'x' }
   await initCaDirectory(machines)

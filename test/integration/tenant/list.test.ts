@@ -149,7 +149,7 @@ test('a machine that registered elsewhere shows both addresses, and how to follo
 test('CSV has the same columns always, and no cell is a formula', async () => {
   const { out } = await list({ csv: true })
   const [head, ...rows] = out.trimEnd().split('\n')
-  expect(head).toBe('state,name,id,address,registered_address,policies,payload,payload_generation,last_seen,attestations,failure')
+  expect(head).toBe('state,name,id,address,registered_address,policies,payload,payload_generation,last_seen,attestations,failure,comes_by')
   expect(rows.length).toBeGreaterThan(3)
 })
 

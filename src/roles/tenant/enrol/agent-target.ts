@@ -9,9 +9,10 @@ const DEFAULT_AGENT_PORT = 9002
 /** Which agent, and where and how it is spoken to. */
 export interface AgentTarget {
   readonly found: FoundAgent
+  /** Empty for a machine that brings its evidence, and has registered no address. */
   readonly host: string
   readonly port: number
-  /** The certificate to which the connection is pinned, PEM; null for plain HTTP. */
+  /** The certificate to which the connection is pinned, PEM; null for plain HTTP, and for a machine that is not contacted. */
   readonly pin: string | null
 }
 
@@ -24,12 +25,13 @@ export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
   const host =
     options.targetHost || (registered.ip ? parseHost(registered.ip, `the address of agent ${found.agentId} at the registrar,`) : '')
   const port = options.targetPort ?? registered.port ?? DEFAULT_AGENT_PORT
+  if (options.pushModel) return { found, host, port, pin: null }
   if (!host) {
     throw new KeylimeError('usage', `the registrar has no address for agent ${found.agentId}`, {
-      hint: 'give it with -t, or set contact_ip in its agent.conf',
+      hint: 'for a machine that brings its evidence by itself add --push-model; else give the address with -t, or set contact_ip in its agent.conf',
     })
   }
-  return { found, host, port, pin: options.pushModel ? null : pinOf(used, found) }
+  return { found, host, port, pin: pinOf(used, found) }
 }
 
 function pinOf({ config, clock, report }: Used, { agentId, registered }: FoundAgent): string | null {

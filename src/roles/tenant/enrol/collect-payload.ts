@@ -29,7 +29,7 @@ export function checkPayloadOptions(options: TenantOptions): void {
     throw new KeylimeError('usage', `${given.join(' and ')} exclude each other`, { hint: 'give one of -f, -k and --cert' })
   if (options.pushModel && (given.length > 0 || options.payloadFile || options.verify))
     throw new KeylimeError('usage', '--push-model takes no payload: a machine that is never contacted cannot be handed one', {
-      hint: 'leave -f, -k, -p, --cert and --verify out',
+      hint: 'leave -f, -k, -p, --cert and --verify out, or give an address at which the machine can be reached with -t',
     })
   if (options.include?.length && !options.cert)
     throw new KeylimeError('usage', '--include needs --cert', { hint: 'add `--cert`, or zip the directory and give it with -f' })

@@ -132,9 +132,12 @@ function updateOf(used: Used, request: EnrolmentRequest, { before, after, known 
   const namesBoot = Boolean(options.mbPolicyName) || request.mb_policy !== null
   const dropsRuntime = !namesRuntime && before.runtime !== after.runtime
   const dropsBoot = !namesBoot && before.boot !== after.boot
-  const address = { cloudagent_ip: request.cloudagent_ip, cloudagent_port: request.cloudagent_port }
-  const namesAddress = Boolean(options.cvTargetHost || options.targetHost) || options.targetPort !== undefined
-  if (!namesAddress && (known.ip !== address.cloudagent_ip || known.port !== address.cloudagent_port))
+  const isPush = request.push_model === true
+  const address = { cloudagent_ip: request.cloudagent_ip, cloudagent_port: request.cloudagent_port, ...(isPush ? BY_ITSELF : {}) }
+  const namesAddress = isPush
+    ? known.comes_by !== 'push'
+    : Boolean(options.cvTargetHost || options.targetHost) || options.targetPort !== undefined
+  if (!isPush && !namesAddress && (known.ip !== address.cloudagent_ip || known.port !== address.cloudagent_port))
     report({
       type: 'warning',
       text: `the verifier asks this agent at ${known.ip}:${known.port}, as before; it registered with ${address.cloudagent_ip}:${address.cloudagent_port} (take that with --cv_targethost ${address.cloudagent_ip})`,
@@ -180,8 +183,7 @@ function wholeRequest({ config, options, verifier }: Used, { target, policies }:
   const { registered } = target.found
   return {
     v: null,
-    cloudagent_ip: options.cvTargetHost || target.host,
-    cloudagent_port: target.port,
+    ...(options.pushModel ? BY_ITSELF : { cloudagent_ip: options.cvTargetHost || target.host, cloudagent_port: target.port }),
     verifier_ip: verifier.address.host,
     verifier_port: verifier.address.port,
     ...policies,
@@ -189,10 +191,12 @@ function wholeRequest({ config, options, verifier }: Used, { target, policies }:
     revocation_key: '',
     ...acceptedOf(config),
     ak_tpm: registered.aik_tpm,
-    mtls_cert: registered.mtls_cert ?? null,
+    mtls_cert: options.pushModel ? null : (registered.mtls_cert ?? null),
     supported_version: '2.6',
   }
 }
+
+const BY_ITSELF = { cloudagent_ip: null, cloudagent_port: null, push_model: true } as const
 
 const ALGORITHMS = ['accept_tpm_hash_algs', 'accept_tpm_encryption_algs', 'accept_tpm_signing_algs'] as const
 

@@ -1,6 +1,7 @@
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { stateWord } from '../../../core/attestation/state-word.ts'
 import { policyFields } from '../policies/policy-fields.ts'
-import { findAgent } from '../services/find-agent.ts'
+import { type FoundAgent, findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
@@ -12,6 +13,8 @@ import { type EnrolmentPlan, planEnrolment } from './plan-enrolment.ts'
 
 /** What is known of an enrolment before anything leaves. */
 export interface PreparedEnrolment {
+  /** As it was given, with `pushModel` as the machine comes. */
+  readonly context: TenantContext
   readonly target: AgentTarget
   /** The registrar's record, of a machine that is never contacted. */
   readonly judged: JudgedMachine | undefined
@@ -24,30 +27,54 @@ export interface PreparedEnrolment {
  * The first half of `add` and `update`, which changes nothing: files and policies are read, the registrar is asked where the machine is, and the verifier whether it
  * would take the enrolment. @throws KeylimeError for whatever would keep it from being one, but for what only the machine itself can prove.
  */
-export async function prepareEnrolment(context: TenantContext, mode: 'add' | 'update'): Promise<PreparedEnrolment> {
-  const { options, verifier } = context
-  checkPayloadOptions(options)
-  await requirePayloadFiles(options)
-  const policies = await policyFields(context)
+export async function prepareEnrolment(given: TenantContext, mode: 'add' | 'update'): Promise<PreparedEnrolment> {
+  const { verifier, report } = given
+  checkPayloadOptions(given.options)
+  await requirePayloadFiles(given.options)
+  const policies = await policyFields(given)
   verifier.warmUp()
-  const target = await findTarget(context)
-  const { agentId } = target.found
+  report({ type: 'working', text: 'looking for the agent at the registrar' })
+  const found = await findAgent(given, given.options)
+  const { agentId } = found
   const known = await verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
-  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
+  const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
+  checkPayloadOptions(context.options)
+  const target = showTarget(context, found)
+  const judged = context.options.pushModel ? await judgeRegistered(context, found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
-  const unchanged = changesNothing(options, plan)
-  if (!unchanged) await checkAtVerifier(context, agentId, plan)
-  return { target, judged, plan, unchanged }
+  if (changesNothing(context.options, plan)) return { context, target, judged, plan, unchanged: true }
+  const isOurs = await checkAtVerifier(context, agentId, plan)
+  return { context, target, judged, plan: isOurs ? plan : forUpstream(plan, target), unchanged: false }
 }
 
-async function findTarget(context: TenantContext): Promise<AgentTarget> {
-  const { options, report } = context
-  report({ type: 'working', text: 'looking for the agent at the registrar' })
-  const target = agentTarget(context, await findAgent(context, options))
+/** `--push-model`, or a machine that comes so already and is not given an address. */
+function comesByItself(options: TenantOptions, known: AgentStatus | undefined): boolean {
+  if (options.pushModel || !known || options.replaces) return options.pushModel === true
+  const namesAddress = Boolean(options.cvTargetHost || options.targetHost) || options.targetPort !== undefined
+  return known.comes_by === 'push' && !namesAddress
+}
+
+function showTarget(context: TenantContext, given: FoundAgent): AgentTarget {
+  const target = agentTarget(context, given)
   const { found, host, port } = target
-  report({ type: 'agent_found', agentId: found.agentId, host, port, by: found.by, regcount: found.registered.regcount ?? 1 })
+  const comesBy = context.options.pushModel ? 'push' : 'pull'
+  context.report({
+    type: 'agent_found',
+    agentId: found.agentId,
+    host,
+    port,
+    comesBy,
+    by: found.by,
+    regcount: found.registered.regcount ?? 1,
+  })
   return target
+}
+
+/** Upstream's verifier wants an address of every machine, and in its push mode leaves it aside. */
+function forUpstream(plan: EnrolmentPlan, { host, port }: AgentTarget): EnrolmentPlan {
+  const { push_model, ...request } = plan.request
+  return push_model && host !== '' ? { ...plan, request: { ...request, cloudagent_ip: host, cloudagent_port: port } } : plan
 }
 
 /**

@@ -73,6 +73,12 @@ function throwWhenFailed(agentId: string, status: AgentStatus): void {
 export function failureOf(agentId: string, status: AgentStatus): KeylimeError {
   const event = status.last_event_id ?? ''
   const details = { agent_id: agentId, failures: status.failures ?? [], last_event_id: event }
+  if (event.startsWith('internal.verifier.not_reachable') && status.comes_by === 'push') {
+    return new KeylimeError('unreachable', `agent ${agentId} has brought no evidence for too long`, {
+      hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
+      details,
+    })
+  }
   if (event.startsWith('internal.verifier.not_reachable')) {
     return new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}`, {
       hint: 'check contact_ip and contact_port of the agent and the firewall between them; --cv_targethost gives the address as the verifier sees it',

@@ -74,10 +74,15 @@ async function askExplanation({ verifier }: Pick<TenantContext, 'verifier'>, age
 /** There is no story of a machine that is off; it has failed nothing. */
 async function refuseUnreachable(verifier: TenantContext['verifier'], agentId: string): Promise<void> {
   const status = await verifier.agent(agentId)
-  if (status && stateWord(status) === 'unreachable')
-    throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it failed nothing, and proved nothing`, {
-      hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
+  if (!status || stateWord(status) !== 'unreachable') return
+  const seen = status.last_received_quote ? `since ${new Date(status.last_received_quote * 1000).toISOString()}` : 'yet'
+  if (status.comes_by === 'push')
+    throw new KeylimeError('unreachable', `agent ${agentId} has brought no evidence ${seen}: it failed nothing, and proved nothing`, {
+      hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
     })
+  throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it failed nothing, and proved nothing`, {
+    hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
+  })
 }
 
 const NO_STORY = /^agent id not found$|^nothing was kept of |^agent \S+ has failed no attestation/

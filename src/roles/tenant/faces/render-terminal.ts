@@ -46,7 +46,7 @@ const SCRIPT = {
 function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>): string | undefined {
   switch (event.type) {
     case 'agent_found':
-      return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it is at ${hostPort(event.host, event.port)}`
+      return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it ${event.comesBy === 'push' ? 'brings its evidence by itself' : `is at ${hostPort(event.host, event.port)}`}`
     case 'certificate_ready':
       return `certificate ${event.serial} for ${event.name} from ${event.isNewAuthority ? 'the new authority in ' : ''}${event.directory}`
     case 'payload_ready':

@@ -4,6 +4,7 @@ import { labelsOf, readMetaData } from '../../../core/api/enrolment-metadata.ts'
 import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
+import type { ComesBy } from '../../../core/attestation/stored-agent.ts'
 import { demandsOf } from '../enrol/plan-enrolment.ts'
 import type { PayloadFate } from './payload-fate.ts'
 
@@ -13,7 +14,9 @@ export interface Machine {
   /** Given with `--name`, else its host name; null for none. */
   readonly name: string | null
   readonly state: StateWord
-  /** Where the verifier asks it, or where it registered. */
+  /** Whether the verifier asks it, or it brings its evidence; null for one that is not enrolled. */
+  readonly comesBy: ComesBy | null
+  /** Where the verifier asks it, or where it registered; of no meaning for one that brings its evidence. */
   readonly address: string | null
   /** Where it registered, when the verifier asks it elsewhere. */
   readonly movedTo: string | null
@@ -46,6 +49,7 @@ export function machineOf({ agentId, registered, status, payload, revokedAt }: M
     agentId,
     name: (status && labelsOf(readMetaData(status.meta_data)).name) ?? hostName(registered?.ip) ?? hostName(status?.ip),
     state: standing({ status, registered, revokedAt }),
+    comesBy: status ? comesByOf(status) : null,
     address: asked ?? at,
     movedTo: asked !== null && at !== null && at !== asked ? at : null,
     policies: status ? policiesOf(status) : [],
@@ -62,6 +66,9 @@ function standing({ status, registered, revokedAt }: Omit<MachineParts, 'agentId
   if (status) return stateWord(status)
   return revokedAt !== undefined && !registered ? 'revoked' : 'registered'
 }
+
+/** Upstream's verifier in push mode says no address. */
+export const comesByOf = ({ comes_by: told, ip }: AgentStatus): ComesBy => (told === 'push' || (!told && !ip) ? 'push' : 'pull')
 
 const hostName = (host: string | null | undefined): string | null => (host && isIP(host.replace(/^\[|\]$/g, '')) === 0 ? host : null)
 

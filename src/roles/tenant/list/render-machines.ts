@@ -55,7 +55,8 @@ function narrowRows(machines: readonly Machine[], now: number, ids: ReadonlyMap<
   return [['STATE', 'NAME', 'ID', 'LAST SEEN', 'WHAT'], ...rows]
 }
 
-const addressText = ({ address, movedTo }: Machine) => `${address ?? '-'}${movedTo ? ` (registered at ${movedTo})` : ''}`
+const addressText = ({ address, movedTo, comesBy }: Machine) =>
+  comesBy === 'push' ? 'comes by itself' : `${address ?? '-'}${movedTo ? ` (registered at ${movedTo})` : ''}`
 const seenText = ({ lastSeen, state, revokedAt }: Machine, now: number) =>
   state === 'revoked'
     ? `revoked ${relativeTime(Date.parse(revokedAt ?? ''), now)}`
@@ -92,6 +93,7 @@ const CSV_HEAD = [
   'last_seen',
   'attestations',
   'failure',
+  'comes_by',
 ]
 
 /** For programs and spreadsheets: these columns in this order. */
@@ -110,6 +112,7 @@ export const machineCsv = (machines: readonly Machine[]): string[] => [
       timeOf(machine) ?? '',
       String(machine.attestations),
       machine.failure ?? '',
+      machine.comesBy ?? '',
     ]),
   ),
 ]
@@ -121,6 +124,7 @@ export const machineJson = (machine: Machine): Record<string, unknown> => ({
   agent_id: machine.agentId,
   name: machine.name,
   state: machine.state,
+  comes_by: machine.comesBy,
   address: machine.address,
   moved_to: machine.movedTo,
   policies: machine.policies,

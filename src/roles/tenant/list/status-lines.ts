@@ -35,6 +35,13 @@ export function statusLines(result: Status, now: number): string[] {
   else if (result.isUnregistered) rows.push(['registrar', 'not registered: its agent has to be started'])
   if (!status) return [...alignColumns(rows), ...(registered ? ['state           registered only: not enrolled at the verifier'] : [])]
   rows.push(['state', stateWordText(machine.state)])
+  rows.push([
+    'comes by',
+    machine.comesBy === 'push'
+      ? 'push: it brings its evidence by itself'
+      : `pull: the verifier asks it at ${machine.address ?? 'no address'}`,
+  ])
+  rows.push(['last seen', machine.lastSeen === null ? 'never' : relativeTime(machine.lastSeen * 1000, now)])
   if (machine.movedTo) rows.push(['asked at', `${machine.address}: it registered elsewhere; ${followHint(result, machine)}`])
   rows.push(['must prove', demandsText(status)])
   rows.push(['attested', attestedText(status, now)])

@@ -36,6 +36,8 @@ test.each([
   ['7', /not a JSON object/],
   ['{"24":"x"}', /"24" is no PCR number/],
   ['{"-1":"x"}', /"-1" is no PCR number/],
+  [`{"${'9'.repeat(5000)}":"x"}`, /^.{50,200}$/s],
+  [`{"7":"${'1'.repeat(64)}","07":"${'2'.repeat(64)}"}`, /a PCR is there twice/],
   ['{"1.5":"x"}', /"1.5" is no PCR number/],
   ['{"":"x"}', /"" is no PCR number/],
   ['{"0x1":"x"}', /"0x1" is no PCR number/],

@@ -9,6 +9,7 @@ const machine = (changes: Partial<Machine> = {}): Machine => ({
   agentId: 'ab'.repeat(32),
   name: 'a machine whose name is rather long for a column',
   state: 'failed',
+  comesBy: 'pull',
   address: '[2001:db8:1111:2222:3333:4444:5555:6666]:9002',
   movedTo: '10.0.0.7:9002',
   policies: ['fleet-2026', 'boot: default', 'PCR 0,2,4,7,15'],
