@@ -1,4 +1,5 @@
 import { createPublicKey } from 'node:crypto'
+import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
@@ -11,6 +12,7 @@ import { readText } from '../io/files/read-file.ts'
 import { type CaAccess, isCaDirectory } from './ca-access.ts'
 import { beginAuthority, endAuthority, removeAuthority, requireRoomForAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { BACKDATE_MS } from './issue-certificate.ts'
+import { ISSUED } from './issued-certificates.ts'
 import { KeyStore } from './key-store.ts'
 import { withDirectoryLock } from './open-authority.ts'
 import { publishCrl } from './revocation-list.ts'
@@ -63,6 +65,7 @@ export async function initCaDirectory(access: CaAccess, givesRoles = true): Prom
 async function init(access: CaAccess, givesRoles: boolean): Promise<Certificate> {
   const { directory, settings } = access
   const now = access.now()
+  await fs.rm(path.join(directory, ISSUED), { force: true, recursive: true }) // of the one before: a program may have been killed while it removed that
   const keys = await makeKeyPair(settings.keyKind)
   const certificate = await makeAuthority({
     subject: upstreamSubject(settings.caName, settings.subject),

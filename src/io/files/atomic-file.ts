@@ -41,13 +41,24 @@ async function keepOwner(handle: fs.FileHandle, file: string): Promise<void> {
   if (before.uid !== 0 || before.gid !== 0) await handle.chown(before.uid, before.gid)
 }
 
-/** Makes a directory and those above it; with the owner of the one above when root makes it. @throws what the system says. */
+/**
+ * Makes a directory and those above it, with the owner of the one above when root makes it. Step by step: `recursive` of Node never
+ * ends where no directory can be made, as below /proc. @throws what the system says.
+ */
 export async function makeDirectory(directory: string, mode: number): Promise<void> {
-  const first = await fs.mkdir(directory, { recursive: true, mode })
-  if (first === undefined || process.geteuid?.() !== 0) return
-  const { uid, gid } = await fs.stat(path.dirname(first))
-  if (uid === 0) return
-  for (let made = path.resolve(directory); made.length >= first.length; made = path.dirname(made)) await fs.chown(made, uid, gid)
+  const above = path.dirname(path.resolve(directory))
+  const isThere = (place: string) =>
+    fs.stat(place).then(
+      (found) => found.isDirectory(),
+      () => false,
+    )
+  if (await isThere(directory)) return
+  if (above !== path.resolve(directory) && !(await isThere(above))) await makeDirectory(above, mode)
+  await fs.mkdir(directory, { mode }).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST' || !(await isThere(directory))) throw error // somebody else just made it
+  })
+  const { uid, gid } = await fs.stat(above)
+  if (process.geteuid?.() === 0 && uid !== 0) await fs.chown(directory, uid, gid)
 }
 
 /** A file that root made in a directory of another user, such as a service, becomes that user's; for all others nothing changes. */

@@ -32,7 +32,7 @@ const yamlList = z.array(z.record(z.string(), z.union([z.string(), z.number(), z
 function fromYaml(text: string, file: string): ListedMachine[] {
   let document: unknown
   try {
-    document = parse(text, { maxAliasCount: 0 })
+    document = parse(text, { maxAliasCount: 0, logLevel: 'error' })
   } catch (cause) {
     throw new KeylimeError('malformed', `${file} is not YAML: ${cutText((cause as Error).message.split('\n')[0] ?? '', MAX_WORDS)}`, {
       cause,

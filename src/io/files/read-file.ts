@@ -24,8 +24,7 @@ export type SyncReadOptions = Omit<ReadOptions, 'maxBytes' | 'tooLargeHint'>
 /** The whole of a file. @throws KeylimeError `not_found`, `file_failed` or `payload_too_large`, naming the file; what to do about it is the hint. */
 export async function readFile(file: string, options: ReadOptions = {}): Promise<Buffer> {
   try {
-    if (options.maxBytes === undefined) return await fs.promises.readFile(file)
-    return await readBounded(file, options.maxBytes, options)
+    return await readBounded(file, options.maxBytes ?? MOST_BYTES, options)
   } catch (cause) {
     throw unreadable(file, cause, options)
   }
@@ -59,6 +58,8 @@ export function unreadable(file: string, cause: unknown, { option, what, code, h
 }
 
 const CHUNK = 1 << 20
+/** No text can be longer; devices have no end. */
+const MOST_BYTES = 500 << 20
 const MISSING = new Set(['ENOENT', 'ENOTDIR'])
 
 const HINTS: Readonly<Record<string, (file: string) => string>> = {

@@ -158,7 +158,7 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
     const request = {
       name,
       alternativeNames: argv.san ?? [],
-      days: argv.days,
+      days: daysOf(argv),
       csr: argv.csr,
       replace: Boolean(argv.replace),
       role: argv.role,
@@ -260,10 +260,17 @@ function checkSubject({ subject, name }: Arguments, word: string): void {
 
 const operatorRequest = (argv: Arguments): OperatorRequest => ({
   name: nameOf(argv),
-  days: argv.days,
+  days: daysOf(argv),
   csr: argv.csr,
   replace: Boolean(argv.replace),
 })
+
+const MOST_DAYS = 36_500
+
+function daysOf({ days }: Arguments): number | undefined {
+  if (days === undefined || (Number.isInteger(days) && days >= 1 && days <= MOST_DAYS)) return days
+  throw new KeylimeError('usage', `--days must be a whole number from 1 to ${MOST_DAYS}`)
+}
 
 function nameOf(argv: Arguments): string {
   const name = argv.name ?? argv.subject

@@ -3,6 +3,7 @@ import { describeEffective } from '../../config/describe.ts'
 import { MAX_TIMER_SECONDS } from '../../config/option.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { parseMachineName } from '../../core/api/enrolment-metadata.ts'
+import { portNumber } from '../../core/api/port-number.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -235,7 +236,8 @@ function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
   const word = (name: string) => (typeof argv[name] === 'string' && argv[name] !== '' ? { [name]: argv[name] as string } : {})
   const renamed = Object.entries(NAMES).map(([from, to]) => {
     const value = argv[from]
-    return typeof value === 'number' && !Number.isFinite(value) ? badNumber(from) : value === undefined || value === '' ? [] : [[to, value]]
+    if (typeof value === 'number' && !(portNumber.safeParse(value).success && value > 0)) throw badPort(from) // ports are all the numbers there are
+    return value === undefined || value === '' ? [] : [[to, value]]
   })
   const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
   return {
@@ -262,9 +264,7 @@ function timeoutOf(seconds = 60): number {
   throw new KeylimeError('usage', `--timeout must be a number of seconds, from a fraction of one to ${MAX_TIMER_SECONDS}`)
 }
 
-function badNumber(option: string): never {
-  throw new KeylimeError('usage', `--${option} must be a number`)
-}
+const badPort = (option: string) => new KeylimeError('usage', `--${option} must be a port number, from 1 to 65535`)
 
 const NAMES: Record<string, keyof TenantOptions> = {
   targetport: 'targetPort',

@@ -147,6 +147,15 @@ test('a new authority in its place knows nothing of what the one before has issu
   expect(fs.readdirSync(file('issued')).sort()).toEqual(['2-db.crt', 'begins-after'])
 })
 
+test('also when the program was killed while it removed that one', async () => {
+  await issue('web')
+  fs.writeFileSync(file('.making-authority'), 'an authority is being made here\n')
+  for (const name of fs.readdirSync(directory)) if (name !== 'issued' && name !== '.making-authority') fs.rmSync(file(name))
+  await initCaDirectory(access)
+  expect((await issue('db')).certificate.serial).toBe(2n)
+  expect(await shown()).toEqual(['2 db valid'])
+})
+
 test('with the end of a machine what it had before ends too, and what it was given since does not', async () => {
   for (const name of ['web', 'db', 'web', 'web']) await issue(name)
   expect(await withAuthority(access, (authority) => authority.revokeWithEarlier([4n], 'keyCompromise'))).toEqual([4n, 2n])

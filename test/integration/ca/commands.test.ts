@@ -138,6 +138,7 @@ describe('keylime ca', () => {
       settings: caSettings(loadConfig('ca', caOptions, { env: process.env }).values),
       now: Date.now,
     })
+    for (const days of [0, -3, 1.5, 1e9]) expect((await ours('operator', { subject: 'alice', days })).code).toBe('usage')
     const { code, text } = await ours('operator', { subject: 'alice', days: 30 })
     expect([code, text]).toEqual([0, expect.stringContaining(`keylime ca revoke -d ${cv} -n alice`)])
     const zip = await JSZip.loadAsync(fs.readFileSync(path.join(cv, 'alice-operator.zip')))

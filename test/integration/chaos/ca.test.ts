@@ -52,8 +52,21 @@ function facts() {
     serials: certificates.map(({ x509 }) => BigInt(`0x${x509.serialNumber}`)),
     revoked: crl?.revoked.map(({ serial }) => serial) ?? [],
     crlNumber: crl?.number ?? 0n,
+    issued: issued(names),
     names,
   }
+}
+
+/** Serials of all that is kept of what was issued; each of it is of this authority. */
+function issued(names: readonly string[]): bigint[] {
+  if (!names.includes('issued') || !names.includes('cacert.crt')) return []
+  const authority = new X509Certificate(fs.readFileSync(path.join(ca, 'cacert.crt')))
+  const kept = fs.readdirSync(path.join(ca, 'issued')).filter((name) => name.endsWith('.crt'))
+  return kept.map((name) => {
+    const x509 = new X509Certificate(fs.readFileSync(path.join(ca, 'issued', name)))
+    expect([name, x509.verify(authority.publicKey)]).toEqual([name, true])
+    return BigInt(`0x${x509.serialNumber}`)
+  })
 }
 
 const highest = (serials: readonly bigint[]) => serials.toSorted((a, b) => (a < b ? -1 : 1)).at(-1) ?? 1n
@@ -111,6 +124,8 @@ async function holds({
   const { serial } = JSON.parse(fresh.text) as { serial: string }
   if (!isNew) expect(BigInt(serial)).toBeGreaterThan(highest([...before.serials, ...after.serials]))
   const end = facts()
+  expect([failpoint, end.serials.filter((one) => !end.issued.includes(one))]).toEqual([failpoint, []])
+  if (!isNew) expect([failpoint, before.issued.filter((one) => !end.issued.includes(one))]).toEqual([failpoint, []])
   if (!isNew) for (const revoked of [...before.revoked, ...after.revoked]) expect(end.revoked).toContain(revoked)
   expect([failpoint, end.names.filter((file) => file.endsWith('.tmp') || file === '.making-authority')]).toEqual([failpoint, []])
   home.env['KEYLIME_CA_PASSWORD'] = password

@@ -122,6 +122,10 @@ describe('our own face', () => {
       ['rename', { ids: ['a'] }],
       ['update', { all: true, targetport: 9002 }],
       ['showruntimepolicy', {}],
+      ...[70_000, -1, 1.5, Number.NaN].flatMap((port) => [
+        ['cvlist', { cvport: port }] as const,
+        ['reglist', { registrarport: port }] as const,
+      ]),
     ] as const) {
       expect((await ours(action, argv)).code).toBe('usage')
     }

@@ -123,6 +123,9 @@ describe('what is wrong with payload or policy is told once, before a machine is
 })
 
 test.each([
+  ['something that is no list', '\u0000\u0001\n', 'line 1 of'],
+  ['an id that is none', 'id\na/b\n', 'cannot be the id of a machine'],
+  ['an address with a port', 'address\n10.0.0.7:9002\n', 'the address "10.0.0.7:9002" has a port'],
   ['a name that is none', 'id,name\na,"x\u0001y"\n', 'line 2 of'],
   ['a column that there is none of', 'id,colour\na,red\n', 'line 2 of'],
   ['a machine without a name', 'id,file\n,s.txt\n', 'has neither address nor id'],

@@ -65,7 +65,8 @@ export function combinationError({ values, positionals }: ParsedArguments): stri
     return '--runtime-policy-checksum must be specified with --runtime-policy-url'
   if (values['runtimePolicyChecksum'] && !policy) return '--runtime-policy-checksum needs --runtime-policy or --runtime-policy-url'
   for (const name of ['targetPort', 'registrarPort', 'verifierPort']) {
-    if (values[name] !== undefined && !/^\d{1,5}$/.test(values[name])) return `invalid port: '${values[name]}'`
+    if (values[name] !== undefined && !(/^\d{1,5}$/.test(values[name]) && Number(values[name]) <= 65_535))
+      return `invalid port: '${values[name]}'`
   }
   return undefined
 }

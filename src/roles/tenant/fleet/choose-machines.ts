@@ -1,5 +1,7 @@
+import { isAgentId } from '../../../core/api/agent-id.ts'
 import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import { parseMachineName } from '../../../core/api/enrolment-metadata.ts'
+import { readHost } from '../../../core/api/host.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { cutText } from '../../../core/verdict/bounded-text.ts'
@@ -65,12 +67,25 @@ async function listed(file: string): Promise<Named[]> {
   for (const { line, values } of readMachineList(text, file)) {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
+    requireForms(values, { file, line })
     const options: Record<string, string | number> = {}
     for (const [name, value] of Object.entries(values))
       options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
     named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
   }
   return named
+}
+
+/** A file that is no list has words that nobody can be called by: said before anything is done. */
+function requireForms(values: Readonly<Record<string, string>>, { file, line }: { file: string; line: number }): void {
+  const { uuid, targethost, cv_targethost } = values
+  if (uuid !== undefined && !isAgentId(uuid))
+    throw new KeylimeError('malformed', `line ${line} of ${file}: ${JSON.stringify(uuid)} cannot be the id of a machine`)
+  for (const host of [targethost, cv_targethost]) {
+    const reading = host === undefined ? {} : readHost(host)
+    if ('defect' in reading)
+      throw new KeylimeError('malformed', `line ${line} of ${file}: the address ${JSON.stringify(host)} ${reading.defect}`)
+  }
 }
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { parseEntry } from '../../../../src/core/ima/entry.ts'
 import { FRESH_IMA, type ImaProgress } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { type ImaKey, keyringText, LazyKeys, readImaKey } from '../../../../src/core/ima/keyring.ts'
@@ -240,4 +241,43 @@ test('a boot_aggregate of zeros, of a TPM without the bank of the kernel, is tol
   const policy = imaPolicy(parseRuntimePolicy(runtimePolicy()), false)
   const { failures } = policy.judge({ pcrs: quotedPcr10(pcr10After([line])), list: line, progress: FRESH_IMA, bootAggregates: [] })
   expect(failures.map(({ context }) => context['meaning'])).toEqual([expect.stringContaining('found no PCR bank to make it of')])
+})
+
+describe('what is written in another way', () => {
+  const digest = 'ab'.repeat(32)
+  const policy = { digests: { boot_aggregate: ['b0'.repeat(32)], '/bin/a': [digest] } }
+  test.each([digest, digest.toUpperCase(), `AB${digest.slice(2)}`])('a digest in the letters of %s is the listed one', (written) => {
+    expect(ids([BOOT_AGGREGATE, imaLine(`ima-ng sha256:${written} /bin/a`)], { policy })).toEqual([])
+  })
+
+  test.each(['03', '0302', '00'])('a signature that is nothing but %s is malformed, also of a file that is listed', (signature) => {
+    const { failures } = judge([BOOT_AGGREGATE, imaLine(`ima-sig sha256:${digest} /bin/a ${signature}`)], { policy })
+    expect(failures.map(({ eventId, context }) => [eventId, context['got'], String(context['message'])])).toEqual([
+      ['ima.validation.ima_hash', signature, expect.stringContaining('the signature of /bin/a is malformed')],
+    ])
+  })
+
+  test('a line that is not what was hashed says which hash its list is of, where it is of another', () => {
+    const line = imaLine(`ima-ng sha256:${digest} /bin/a`)
+    const { data } = parseEntry(line)
+    const [column] = line.split(' ').slice(1)
+    const told = (hash: string) => {
+      const { failures } = judge([BOOT_AGGREGATE, line.replace(column!, hash)], { policy, quoted: [BOOT_AGGREGATE, line] })
+      return failures.flatMap(({ eventId, context }) => (eventId === 'ima.validation.ima_hash' ? [context] : []))
+    }
+    expect(told('cd'.repeat(20))).toEqual([
+      expect.objectContaining({ got: 'cd'.repeat(20), expected: [column], message: expect.stringContaining('the line was altered') }),
+    ])
+    const other = createHash('sha256').update(data).digest('hex')
+    expect(told(other)).toEqual([expect.objectContaining({ log_hash_alg: 'sha256', message: expect.stringContaining('is one of sha256') })])
+  })
+
+  test.each([
+    [4096, true],
+    [4097, false],
+  ])('a name of %d characters can be accepted: %s', (length, isOffered) => {
+    const name = `/${'x'.repeat(length - 1)}`
+    const [failed] = judge([BOOT_AGGREGATE, imaLine(`ima-ng sha256:${digest} ${name}`)], { policy }).failures
+    expect('accept' in (failed?.context ?? {})).toBe(isOffered)
+  })
 })

@@ -24,6 +24,16 @@ const put = (name: string, content: string | Buffer, mode = 0o644) => {
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip
 const ownerOf = (file: string) => [fs.statSync(file).uid, fs.statSync(file).gid]
 
+test('a directory where none can be made is an error, and not the end of all', async () => {
+  await expect(makeDirectory('/proc/x/y', 0o700)).rejects.toMatchObject({ code: 'ENOENT' })
+  await expect(makeDirectory(path.join(put('file', ''), 'below'), 0o700)).rejects.toMatchObject({
+    code: expect.stringMatching(/ENOTDIR|EEXIST/),
+  })
+  await makeDirectory(path.join(directory, 'a/b/c'), 0o700)
+  await makeDirectory(path.join(directory, 'a/b/c'), 0o700)
+  expect(fs.statSync(path.join(directory, 'a/b')).mode & 0o777).toBe(0o700)
+})
+
 describe('writeFileAtomic', () => {
   testAsRoot('what root makes in the directory of a service is the service’s, and what it replaces keeps its owner', async () => {
     const inside = path.join(directory, 'service')
