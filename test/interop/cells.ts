@@ -36,10 +36,10 @@ export const zeromq = (): Case[] => [
 /** The directory of an older agent in Rust, and our agent on it: the key that it bound into PCR 16 stays. */
 export const rustDirectory = (): Case[] => [cell('rust-directory', { ...OURS, verifier: 'theirs' }, { rustDirectory: true })]
 
-/** Machines that nobody can call, with either agent, at either verifier. */
+/** Machines that nobody can call: either agent, at either verifier, with the registrar and the tenant of either side. */
 export const push = (): Case[] =>
   (['ours', 'rust'] as const).flatMap((agent) =>
-    SIDES.map((verifier) => cell('push', { registrar: verifier, verifier, tenant: verifier, agent }, { push: true })),
+    SIDES.flatMap((verifier) => SIDES.map((other) => cell('push', { registrar: other, verifier, tenant: other, agent }, { push: true }))),
   )
 
 const skipped = (why: string): Outcome => ({ passed: 0, failed: 0, skipped: why, facts: {}, failures: [] })

@@ -3,8 +3,9 @@ import path from 'node:path'
 import { KEYLIME } from '../e2e/deployment.ts'
 import { KEPT_ANSWERS } from './command-lines/kept.ts'
 import { KEPT } from './differential/kept.ts'
+import { PUSH_STORY } from './push-story.ts'
 import type { Result } from './results.ts'
-import { STORY } from './story.ts'
+import { STORY, type Step } from './story.ts'
 import { CURRENT, LAST_PYTHON_AGENT, OLDEST } from './upstream.ts'
 
 const PAGE = path.resolve(path.dirname(KEYLIME), '../docs/interop.md')
@@ -37,6 +38,12 @@ export function writePage(results: readonly Result[]): void {
     `The same story, where the verifier publishes revocations over ZeroMQ and tells nobody otherwise. Upstream's verifier ${CURRENT} opens no publisher, so that theirs is of ${OLDEST}.`,
     '',
     ...storyTable(of('zeromq')),
+    '',
+    '## Machines that bring their evidence',
+    '',
+    PUSH,
+    '',
+    ...storyTable(of('push'), PUSH_STORY),
     '',
     '## The directory of an older agent in Rust',
     '',
@@ -84,6 +91,9 @@ columns are the steps of one story, with the seconds that they took: a file; a p
 side's \`keylime_ca\` made; a runtime policy by name, with a file that it knows and one that it does not; a measured boot policy by name, over the log of a real machine, then
 a PCR that no longer fits; and a static policy with an own authority: five attestations, a PCR is extended, the machine fails, the revocation reaches the other machine, which acts.`
 
+const PUSH = `A machine that nobody can call, by API 3.0: a static policy, then a PCR that no longer fits; a runtime policy by name and a measurement list that grows, of which the verifier asks
+for what is new alone; a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's push agent in Rust.`
+
 const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's run once against all of upstream's services and once against all of
 ours. Compared are the exit status, every member of every JSON that is printed, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
 certificates by what they say). Values that no two runs share, such as quotes, must have the same type.`
@@ -121,9 +131,9 @@ function differentialTable(results: readonly Result[]): string[] {
   ]
 }
 
-function storyTable(results: readonly Result[]): string[] {
+function storyTable(results: readonly Result[], story: readonly Step[] = STORY): string[] {
   if (results.length === 0) return ['Not run yet.']
-  const steps = STORY.map(({ name }) => name)
+  const steps = story.map(({ name }) => name)
   const row = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
   const head = ['registrar', 'verifier', 'tenant', 'agents', ...steps, 'date']
   return [

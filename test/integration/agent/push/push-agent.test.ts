@@ -19,7 +19,7 @@ describeAsRoot('an agent that brings its evidence', () => {
     verifier.enrolled = true
     verifier.nextEntry = 0
     verifier.seconds = 1
-    verifier.requests.length = verifier.accepted.length = verifier.errors.length = verifier.defects.length = 0
+    for (const list of [verifier.requests, verifier.accepted, verifier.errors, verifier.defects]) list.length = 0
     bed.log.length = 0
   })
   afterEach(async () => {
