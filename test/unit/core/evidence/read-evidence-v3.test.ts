@@ -1,0 +1,42 @@
+import { type AskedEvidence, resultsOfV3 } from '../../../../src/core/evidence/read-evidence-v3.ts'
+
+const asked = (changes: Partial<AskedEvidence> = {}): AskedEvidence => ({
+  algorithms: { hash: 'sha256', encryption: 'ecc256', signing: 'ecdsa' },
+  imaOffset: null,
+  bootLog: false,
+  ...changes,
+})
+const item = (evidence_type: string, data: unknown) => ({ evidence_class: 'x', evidence_type, data })
+const QUOTE = item('tpm_quote', { subject_data: 'c', message: 'a', signature: 'b' })
+const body = (...items: object[]) => ({ data: { type: 'attestation', attributes: { evidence_collected: items } } })
+
+test('the three parts of a quote become its text, by the algorithms of the enrolled key', () => {
+  expect(resultsOfV3(body(QUOTE), asked())).toEqual({ quote: 'ra:b:c', hash_alg: 'sha256', enc_alg: 'ecc256', sign_alg: 'ecdsa' })
+})
+
+test('logs count where they were asked for, from where they were asked for, and their last line is whole', () => {
+  const all = body(item('of_tomorrow', 1), item('ima_log', { entries: 'one\ntwo' }), QUOTE, item('uefi_log', { entries: 'AAAA' }))
+  expect(resultsOfV3(all, asked())).not.toHaveProperty('ima_measurement_list')
+  expect(resultsOfV3(all, asked({ imaOffset: 7, bootLog: true }))).toMatchObject({
+    ima_measurement_list: 'one\ntwo\n',
+    ima_measurement_list_entry: 7,
+    mb_measurement_list: 'AAAA',
+  })
+  expect(resultsOfV3(body(QUOTE, item('ima_log', { entries: '' })), asked({ imaOffset: 3 }))).toMatchObject({ ima_measurement_list: '' })
+})
+
+test.each([
+  ['no object', null],
+  ['nothing', {}],
+  ['no evidence', body()],
+  ['another type', { data: { type: 'session', attributes: { evidence_collected: [QUOTE] } } }],
+  ['a quote that is none', body(item('tpm_quote', { message: 1 }))],
+  ['a quote of two parts', body(item('tpm_quote', { message: 'a', signature: 'b' }))],
+  ['more items than there are types', body(...Array.from({ length: 17 }, () => QUOTE))],
+])('%s is no evidence', (_what, given) => {
+  expect(resultsOfV3(given, asked({ imaOffset: 0 }))).toBeNull()
+})
+
+test('a log that cannot be read is one that did not come', () => {
+  expect(resultsOfV3(body(QUOTE, item('ima_log', { entries: 5 })), asked({ imaOffset: 0 }))).not.toHaveProperty('ima_measurement_list')
+})
