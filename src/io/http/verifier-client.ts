@@ -150,8 +150,8 @@ function connectOptions(options: VerifierClientOptions, host: string, port: numb
 /** @returns why the certificate is not for the host of `verifier_url`. */
 function whyAnother(host: string, shown: PeerCertificate, acceptAnyName: boolean, where: string): KeylimeError | undefined {
   if (acceptAnyName || !tls.checkServerIdentity(host, shown)) return undefined
-  const names = (shown.subjectaltname ?? '').split(', ').map((name) => name.replace(/^(DNS|IP Address):/, ''))
-  const known = cutText(names.filter((name) => name !== '').join(', '), 300)
+  const names = [...(shown.subjectaltname ?? '').matchAll(/(?:DNS|IP Address):([^,]+)/g)].map(([, name]) => name)
+  const known = cutText(names.join(', '), 300)
   return new KeylimeError(
     'tls_failed',
     `the certificate of the verifier at ${where} is not for ${host}, but for ${known || 'no name at all'}`,

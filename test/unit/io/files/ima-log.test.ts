@@ -14,6 +14,7 @@ const lines = (from: number, to: number) => Array.from({ length: to - from }, (_
 test('a list that is not there is null, and is found when it appears', () => {
   const log = new ImaLog(file)
   expect(log.read(0)).toBeNull()
+  expect(log.count()).toBe(0)
   fs.writeFileSync(file, lines(0, 3))
   expect(log.read(1)).toEqual({ text: lines(1, 3), entry: 1 })
   log.close()
@@ -31,6 +32,7 @@ test('every part of a long, growing list is right, in whatever order it is asked
     for (const from of [0, count, count - 1, 256, 255, 257, 512, Math.floor(count / 2)].filter((n) => n <= count))
       expect(log.read(from)).toEqual({ text: lines(from, count), entry: from })
     expect(log.read(count + 1)).toEqual({ text: lines(0, count), entry: 0 })
+    expect(log.count()).toBe(count)
   }
   log.close()
 })
@@ -38,6 +40,7 @@ test('every part of a long, growing list is right, in whatever order it is asked
 test('a line that is not finished yet is left for the next time', () => {
   const log = new ImaLog(file)
   fs.writeFileSync(file, '10 a\n10 b')
+  expect(log.count()).toBe(1)
   expect(log.read(0)).toEqual({ text: '10 a\n', entry: 0 })
   fs.appendFileSync(file, 'b\n')
   expect(log.read(1)).toEqual({ text: '10 bb\n', entry: 1 })

@@ -84,3 +84,30 @@ test.each([
 ])('%s gives its bytes', (line, bytes) => {
   expect(load(`[agent]\n${line}\n`).ownerAuth).toEqual(bytes)
 })
+
+describe('an agent that brings its evidence', () => {
+  test('listens nowhere by an empty ip, by its mode, or by a command line; a verifier_url alone changes nothing', () => {
+    expect(load('[agent]\nip = ""\n').push).toEqual({ verifierUrl: 'https://localhost:8881', timeoutMs: 5000, contact: null })
+    expect(load('[agent]\nmode = "push"\nverifier_url = "https://v:1"\n').push).toMatchObject({ verifierUrl: 'https://v:1' })
+    expect(load('[agent]\nverifier_url = "https://v:1"\n').push).toBeNull()
+    const env = { KEYLIME_AGENT_CONFIG: path.join(directory, 'agent.conf'), KEYLIME_DIR: directory }
+    expect(loadAgentSettings(env, { push: true, timeoutMs: 700 }).push).toMatchObject({ verifierUrl: 'https://v:1', timeoutMs: 700 })
+  })
+
+  test('registers an address only where somebody has said one, and with the versions that are for its registrar', () => {
+    const { push, apiVersions } = load('[agent]\nip = ""\ncontact_ip = "10.0.0.7"\nregistrar_api_versions = "2.3"\napi_versions = "2.6"\n')
+    expect(push!.contact).toEqual({ ip: '10.0.0.7', port: 9002 })
+    expect(apiVersions).toEqual(['2.3'])
+  })
+
+  test.each([
+    ['mode = "pull"\nip = ""', /mode = pull, but no ip on which the agent listens/],
+    ['ip = ""\nverifier_url = ""', /no verifier_url says where/],
+    ['ip = ""\nverifier_url = "http://v:8881"', /must be an https URL/],
+    ['ip = ""\nverifier_url = "https://user@v:8881"', /must be an https URL/],
+    ['ip = ""\nverifier_url = "verifier:8881"', /must be an https URL/],
+    ['mode = "both"', /must be one of: default, pull, push/],
+  ])('refused: %s', (text, words) => {
+    expect(() => load(`[agent]\n${text}\n`)).toThrow(words)
+  })
+})

@@ -25,6 +25,16 @@ describe('the CAs that the agent believes', () => {
     }
   })
 
+  test('of an agent that brings its evidence: the verifier’s and the registrar’s, and none of who might call', async () => {
+    const { certificate } = await root()
+    const file = path.join(dir, 'verifier.crt')
+    fs.writeFileSync(file, certificate.pem)
+    const push = { KEYLIME_AGENT_IP: '', KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: file }
+    expect(trust(push)).toMatchObject({ clients: null, registrar: [], verifier: [certificate.pem] })
+    expect(trust({ ...push, KEYLIME_AGENT_TLS_ACCEPT_INVALID_CERTS: 'true' })).toMatchObject({ verifier: [] })
+    expect(() => trust({ KEYLIME_AGENT_IP: '' })).toThrow(/^verifier_tls_ca_cert: cannot read .*cv_ca\/cacert\.crt: /)
+  })
+
   test('only those are read that are used', async () => {
     fs.mkdirSync(path.join(dir, 'cv_ca'))
     const { certificate } = await root()
