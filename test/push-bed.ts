@@ -6,6 +6,10 @@ import { VerifierBed } from './verifier-bed.ts'
 
 /** A verifier with machines that bring their evidence. */
 export class PushBed extends VerifierBed {
+  constructor(settings: Record<string, string> = {}) {
+    super({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05', ...settings })
+  }
+
   /** A machine that is not enrolled. */
   stranger(id: string, type: 'rsa' | 'ecc' = 'ecc'): SimulatedPushAgent {
     return simulatedPushAgent(id, () => ({ port: this.verifier.port, ca: this.ca }), type)

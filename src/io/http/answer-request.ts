@@ -206,7 +206,7 @@ interface Asked {
 /** Before anything of the body is read. */
 function refused(route: Route, peer: Peer, { isSecure, path, refusedAgent }: Asked): ApiReply | null {
   if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
-  if (route.access === 'agent') return refusedAgent() ?? (route.off === undefined ? null : { status: 403, message: route.off })
+  if (route.access === 'agent') return route.off === undefined ? refusedAgent() : { status: 403, message: route.off }
   const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
   if (!mayCall) return forbidden(`${route.method} ${cutText(path, MAX_MESSAGE)}`, peer)
   return route.off === undefined ? null : { status: 403, message: route.off }

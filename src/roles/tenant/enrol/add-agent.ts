@@ -26,9 +26,9 @@ export interface Enrolled {
  * good (protocol 3.2 to 3.7); a machine that brings its evidence by itself is judged by what the registrar has of it. `update` is the same for an enrolment
  * that is there: what it does not name stays.
  */
-export async function addAgent(context: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
+export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Promise<Enrolled> {
+  const { context, target, judged, plan, unchanged } = await prepareEnrolment(given, mode)
   const { options, report } = context
-  const { target, judged, plan, unchanged } = await prepareEnrolment(context, mode)
   const { agentId } = target.found
   if (unchanged) return { agentId, attested: undefined, delivered: false, unchanged }
   for (const change of plan.changes) report({ type: 'change', ...change })

@@ -13,6 +13,8 @@ import { type EnrolmentPlan, planEnrolment } from './plan-enrolment.ts'
 
 /** What is known of an enrolment before anything leaves. */
 export interface PreparedEnrolment {
+  /** As it was given, with `pushModel` as the machine comes. */
+  readonly context: TenantContext
   readonly target: AgentTarget
   /** The registrar's record, of a machine that is never contacted. */
   readonly judged: JudgedMachine | undefined
@@ -36,15 +38,14 @@ export async function prepareEnrolment(given: TenantContext, mode: 'add' | 'upda
   const { agentId } = found
   const known = await verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
-  const options = { ...given.options, pushModel: comesByItself(given.options, known) }
-  const context = { ...given, options }
-  checkPayloadOptions(options)
+  const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
+  checkPayloadOptions(context.options)
   const target = showTarget(context, found)
-  const judged = options.pushModel ? await judgeRegistered(context, target.found) : undefined
+  const judged = context.options.pushModel ? await judgeRegistered(context, found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
-  const unchanged = changesNothing(options, plan)
-  const isOurs = unchanged || (await checkAtVerifier(context, agentId, plan))
-  return { target, judged, plan: isOurs ? plan : forUpstream(plan, target), unchanged }
+  if (changesNothing(context.options, plan)) return { context, target, judged, plan, unchanged: true }
+  const isOurs = await checkAtVerifier(context, agentId, plan)
+  return { context, target, judged, plan: isOurs ? plan : forUpstream(plan, target), unchanged: false }
 }
 
 /** `--push-model`, or a machine that comes so already and is not given an address. */
@@ -54,19 +55,26 @@ function comesByItself(options: TenantOptions, known: AgentStatus | undefined): 
   return known.comes_by === 'push' && !namesAddress
 }
 
+function showTarget(context: TenantContext, given: FoundAgent): AgentTarget {
+  const target = agentTarget(context, given)
+  const { found, host, port } = target
+  const comesBy = context.options.pushModel ? 'push' : 'pull'
+  context.report({
+    type: 'agent_found',
+    agentId: found.agentId,
+    host,
+    port,
+    comesBy,
+    by: found.by,
+    regcount: found.registered.regcount ?? 1,
+  })
+  return target
+}
+
 /** Upstream's verifier wants an address of every machine, and in its push mode leaves it aside. */
 function forUpstream(plan: EnrolmentPlan, { host, port }: AgentTarget): EnrolmentPlan {
   const { push_model, ...request } = plan.request
   return push_model && host !== '' ? { ...plan, request: { ...request, cloudagent_ip: host, cloudagent_port: port } } : plan
-}
-
-function showTarget(context: TenantContext, found: FoundAgent): AgentTarget {
-  const { options, report } = context
-  const target = agentTarget(context, found)
-  const { host, port } = target
-  const comesBy = options.pushModel ? 'push' : 'pull'
-  report({ type: 'agent_found', agentId: found.agentId, host, port, comesBy, by: found.by, regcount: found.registered.regcount ?? 1 })
-  return target
 }
 
 /**

@@ -48,8 +48,8 @@ export function machineOf({ agentId, registered, status, payload, revokedAt }: M
   return {
     agentId,
     name: (status && labelsOf(readMetaData(status.meta_data)).name) ?? hostName(registered?.ip) ?? hostName(status?.ip),
-    comesBy: status ? comesByOf(status) : null,
     state: standing({ status, registered, revokedAt }),
+    comesBy: status ? comesByOf(status) : null,
     address: asked ?? at,
     movedTo: asked !== null && at !== null && at !== asked ? at : null,
     policies: status ? policiesOf(status) : [],
@@ -61,14 +61,14 @@ export function machineOf({ agentId, registered, status, payload, revokedAt }: M
   }
 }
 
-/** Upstream's verifier in push mode says no address. */
-export const comesByOf = ({ comes_by: told, ip }: AgentStatus): ComesBy => (told === 'push' || (!told && !ip) ? 'push' : 'pull')
-
 /** What is enrolled is what the verifier says. */
 function standing({ status, registered, revokedAt }: Omit<MachineParts, 'agentId' | 'payload'>): StateWord {
   if (status) return stateWord(status)
   return revokedAt !== undefined && !registered ? 'revoked' : 'registered'
 }
+
+/** Upstream's verifier in push mode says no address. */
+export const comesByOf = ({ comes_by: told, ip }: AgentStatus): ComesBy => (told === 'push' || (!told && !ip) ? 'push' : 'pull')
 
 const hostName = (host: string | null | undefined): string | null => (host && isIP(host.replace(/^\[|\]$/g, '')) === 0 ? host : null)
 
