@@ -88,6 +88,7 @@ test.each([
   ['keylime_tenant', ['--fnord'], 2],
   ['keylime_ca', [], 2],
   ['keylime_agent', ['--help'], 0],
+  ['keylime_push_model_agent', ['--help'], 0],
   ['keylime_agent', ['--fnord'], 2],
 ])('%s %j exits with %d, as upstream’s program', async (program, args, code) => {
   expect((await command(path.join(path.dirname(KEYLIME), program), args, { KEYLIME_DIR: os.tmpdir() })).code).toBe(code)

@@ -31,6 +31,9 @@ export interface PushStart {
 /** A body of a hundred megabytes on a slow line: upstream’s largest. */
 const WHOLE_MS = 600_000
 
+/** A TPM that does not answer must not keep the agent from ending. */
+const STOP_PATIENCE_MS = 2000
+
 /** Registers, then brings evidence until it is stopped. @throws KeylimeError `refused` when the registrar forbids the registration; it waits for one that cannot be reached. */
 export async function startPush(start: PushStart): Promise<Pick<CertificateUpkeep, 'reload'>> {
   const { settings, push, machine, identity, transport, used, onStop } = start
@@ -55,7 +58,7 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
   const reporter = new PushReporter(logger, systemClock)
   const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, logger, connect })
-  onStop(() => loop.stop())
+  onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)
   const reload = async () => {

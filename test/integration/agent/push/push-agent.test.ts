@@ -262,4 +262,17 @@ describeAsRoot('an agent that brings its evidence', () => {
     await bed.stopAgent()
     expect(performance.now() - start).toBeLessThan(5000)
   })
+
+  test('a TPM that hangs does not keep it from ending', async () => {
+    await bed.startAgent()
+    await accepted(1)
+    bed.servers.tpm.suspend(true)
+    const before = bed.verifier.count('negotiate')
+    await until('a negotiation', () => bed.verifier.count('negotiate') > before)
+    const stopped = bed.stopAgent().then(() => 'stopped')
+    const ended = await Promise.race([stopped, new Promise((done) => setTimeout(done, 10_000, 'hangs').unref())])
+    bed.servers.tpm.suspend(false)
+    await stopped
+    expect(ended).toBe('stopped')
+  })
 })

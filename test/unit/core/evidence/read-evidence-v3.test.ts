@@ -25,6 +25,14 @@ test('logs count where they were asked for, from where they were asked for, and 
   expect(resultsOfV3(body(QUOTE, item('ima_log', { entries: '' })), asked({ imaOffset: 3 }))).toMatchObject({ ima_measurement_list: '' })
 })
 
+test('lines whose names are not UTF-8 come as they come from a machine that is asked', () => {
+  const list = item('ima_log', { entries: 'one\ufffd\n', entries_raw: '0 b25l/w==\n' })
+  expect(resultsOfV3(body(QUOTE, list), asked({ imaOffset: 0 }))).toMatchObject({ ima_measurement_list_raw: '0 b25l/w==\n' })
+  expect(resultsOfV3(body(QUOTE, item('ima_log', { entries: 'one\n' })), asked({ imaOffset: 0 }))).not.toHaveProperty(
+    'ima_measurement_list_raw',
+  )
+})
+
 test.each([
   ['no object', null],
   ['nothing', {}],
