@@ -109,7 +109,7 @@ test('an operator’s name is used once; --replace takes the old certificate awa
   const first = await issueOperator(access, request)
   await expect(issueOperator(access, request)).rejects.toMatchObject({ code: 'already_exists' })
   const second = await issueOperator(access, { ...request, replace: true })
-  expect(second.revoked).toBe(first.certificate.serial)
+  expect(second.revoked).toEqual([first.certificate.serial])
   for (const name of ['server', 'client', 'RevocationNotifier'])
     await expect(issueOperator(access, { ...request, name, replace: true })).rejects.toMatchObject({ code: 'invalid_request' })
   const [key, csr] = [path.join(home.dir, 'k.pem'), path.join(home.dir, 'r.csr')]
