@@ -13,6 +13,7 @@ const project = (name, { folder = name, without = [] } = {}) => ({
  * name; everything else of the same rooms is tested at each run.
  */
 const WALKS = [
+  'integration/agent/push/push-agent',
   'integration/agent/shipped-actions',
   'integration/ca/largest-revocation',
   'integration/ca/listen-password',

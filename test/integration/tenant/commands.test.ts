@@ -73,7 +73,7 @@ describe('our own face', () => {
     expect(await ours('status', { uuid: 'thr' })).toMatchObject({
       code: 0,
       out: expect.stringMatching(
-        /state +attested\nmust prove +nothing: any state is accepted\nattested +(?:once|\d+ times), last \d+ s ago/,
+        /state +attested\ncomes by +pull: the verifier asks it at 127\.0\.0\.1:\d+\nlast seen +\d+ s ago\nmust prove +nothing: any state is accepted\nattested +(?:once|\d+ times), last \d+ s ago/,
       ),
     })
     expect((await ours('cvlist')).out.split('\n')).toContain('three')
