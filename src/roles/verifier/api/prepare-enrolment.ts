@@ -156,7 +156,7 @@ type Address = Pick<Enrolment, 'ip' | 'port'>
 /** A machine without an address brings its evidence. @throws KeylimeError `invalid_request` for a machine that comes in a way that `mode` excludes. */
 function addressOf(request: EnrolmentUpdate, before: Address | undefined, mode: VerifierMode): Address {
   const { cloudagent_ip: ip, cloudagent_port: port, push_model } = request
-  const address = { ip: ip === undefined && before ? before.ip : (ip ?? ''), port: port ?? before?.port ?? 0 }
+  const address = { ip: (ip === undefined ? before?.ip : ip) ?? '', port: (port === undefined ? before?.port : port) ?? 0 }
   if (mode === 'push' || push_model || address.ip === '') {
     if (mode !== 'pull') return { ip: '', port: 0 }
     throw new KeylimeError('invalid_request', 'this verifier asks its agents, and the enrolment has no address (cloudagent_ip)', {
