@@ -19,9 +19,9 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
   {
     name: 'more is said of an agent',
     call: ANY,
-    difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name): only ours$/,
+    difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name|comes_by|accept_attestations): only ours$/,
     reason:
-      'Whether V was released or is withheld, every failure with its facts, and the names of the policies, beside all of upstream’s members.',
+      'Whether V was released or is withheld, every failure with its facts, the names of the policies, whether the machine brings its evidence and may do so, beside all of upstream’s members.',
   },
   {
     name: 'a measured boot policy that judges nothing is warned about',
@@ -97,6 +97,12 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     call: /^keylime_ca /,
     difference: /^wrote\.ca\/\.lock: only ours$/,
     reason: 'Two processes that issue at the same time do not give the same serial number twice.',
+  },
+  {
+    name: 'what an authority has issued is kept',
+    call: /^keylime_ca /,
+    difference: /^wrote\.ca\/issued\/[\w.-]+: only ours$/,
+    reason: 'With every certificate that a name has had, `revoke` ends all of them, and not the last alone.',
   },
   {
     name: '-h is short',
