@@ -17,7 +17,7 @@ export interface PendingSession {
  */
 export interface Sessions {
   open(agentId: string): PendingSession
-  /** Uses it up: a session is tried once. @returns null for one that is none, or was tried. */
+  /** Uses it up: a session is tried once. @returns null for one that is none, is of the future, or was tried. */
   take(id: string, agentId: string): (PendingSession & { hasExpired: boolean }) | null
   /** After a good proof. The token before it, if there is one, ends. @returns it, and when it ends. */
   grant(id: string, agentId: string): { token: string; expiresAt: number }
@@ -92,7 +92,9 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime, keyOf }:
       if (!FORM.test(id) || tried.has(id)) return null
       const session = pending(id, agentId)
       const now = clock.now()
-      const hasExpired = now >= session.expiresAt || now < session.createdAt - nonceLifetime * 1000
+      // Never opened: its challenge, which answers repeat, is told to nobody before its time.
+      if (now < session.createdAt - nonceLifetime * 1000) return null
+      const hasExpired = now >= session.expiresAt
       tried.add(id)
       if (tried.size > MAX_TRIED) tried.delete(tried.values().next().value!)
       return { ...session, hasExpired }
