@@ -26,7 +26,8 @@ export function failedRequests(logger: Logger): (error: unknown, asked: FailedRe
   function tell(text: string, { from, isCertified }: FailedRequest, status: number): void {
     if (!isCertified && limiter.take(peerNetwork(from), performance.now()) > 0) {
       untold++
-      return logger.debug(text, { status, from })
+      logger.debug(text, { status, from })
+      return
     }
     logger.info(text, { status, from, ...(untold > 0 ? { not_told_before: untold } : {}) })
     untold = 0
