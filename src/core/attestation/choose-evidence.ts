@@ -13,6 +13,7 @@ import type { JsonApiError } from '../api/push/json-api.ts'
 import type { AskedEvidence } from '../evidence/read-evidence-v3.ts'
 import { type AgentPolicy, quotedPcrs } from '../policy/agent-policy.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
+import { cutText } from '../verdict/bounded-text.ts'
 import { type AcceptedAlgorithms, isAccepted } from './accepted-algorithms.ts'
 import { akAlgorithms } from './ak-algorithms.ts'
 
@@ -37,6 +38,8 @@ export type Choice = { ok: true; asked: AskedEvidence; requested: RequestedEvide
 type Offered = Negotiation['data']['attributes']['evidence_supported']
 
 const SUPPORTED = '/data/attributes/evidence_supported'
+/** Names of banks are the machine's, and errors are stored when it falls silent. */
+const MAX_TEXT = 300
 const IMA_FORMAT = 'text/plain'
 const BOOT_FORMAT = 'application/octet-stream'
 
@@ -47,7 +50,7 @@ const BOOT_FORMAT = 'application/octet-stream'
 export function chooseEvidence(offered: Offered, facts: ChoosingFacts): Choice {
   const errors: JsonApiError[] = []
   const refuse = (pointer: string, detail: string): undefined =>
-    void errors.push({ status: 422, code: 'invalid_resource_data', detail, pointer })
+    void errors.push({ status: 422, code: 'invalid_resource_data', detail: cutText(detail, MAX_TEXT), pointer: cutText(pointer, MAX_TEXT) })
   const algorithms = akAlgorithms(facts.ak)
   for (const text of unaccepted(algorithms, facts.accepted)) refuse(SUPPORTED, text)
   const quote = take(offered, 'tpm_quote', refuse)

@@ -3,16 +3,15 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
-import { errorDocument, JSON_API_TYPE } from '../../core/api/push/json-api.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
-import { causeChain, type ErrorCode, httpStatusOf, isKeylimeError } from '../../core/errors.ts'
-import { systemHint } from '../../core/system-failure.ts'
+import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
 import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
 import { refusedAgent } from './agent-access.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
+import { failedRequests } from './failed-request.ts'
 import { peerNetwork } from './peer-network.ts'
 import { readBody, SMALL_BODY } from './read-body.ts'
 import type { ApiReply, Peer, Route } from './route.ts'
@@ -78,12 +77,15 @@ interface Bounds {
 /** Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. */
 export function requestListener(options: ApplicationOptions): http.RequestListener {
   const bounds = boundsOf(options.bodyRoomBytes ?? SMALL_ROOM)
+  const failed = failedRequests(options.logger)
   const app = new Koa()
   app.use(async (ctx) => {
     try {
       await answer(ctx, options, bounds)
     } catch (error) {
-      apply(ctx, failed(error, ctx, options.logger))
+      const isCertified = peerOf(ctx.socket, options).kind === 'certificate'
+      const line = `${ctx.method} ${cutText(pathOf(ctx) ?? '', MAX_MESSAGE)}`
+      apply(ctx, failed(error, { line, from: ctx.socket.remoteAddress ?? '', isCertified, isJsonApi: ctx.state[JSON_API] === true }))
     }
   })
   app.on('error', (error: Error) => options.logger.debug('connection ended early', { reason: error.message }))
@@ -253,22 +255,6 @@ function forbidden(action: string, peer: Peer): ApiReply {
   const body = JSON.stringify({ errors: [{ status: '403', title: 'Forbidden', detail }] })
   return { status: 403, raw: { type: 'application/json', body } }
 }
-
-function failed(error: unknown, ctx: Koa.Context, logger: Logger): ApiReply {
-  if (isKeylimeError(error)) {
-    const status = httpStatusOf(error.code)
-    logger.info(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { status, from: ctx.socket.remoteAddress })
-    if (ctx.state[JSON_API])
-      return { status, raw: { type: JSON_API_TYPE, body: errorDocument([{ status, ...codeOf(status), detail: error.message }]) } }
-    return { status, message: error.message }
-  }
-  const hint = systemHint(error)
-  if (hint) logger.error(`${ctx.method} ${pathOf(ctx)}: ${causeChain(error).join(': ')}`, { hint })
-  else logger.error(`${ctx.method} ${pathOf(ctx)}: unexpected error`, { stack: error instanceof Error ? error.stack : String(error) })
-  return { status: 500 }
-}
-
-const codeOf = (status: number) => (status === 400 ? { code: 'invalid_request' } : {})
 
 function apply(ctx: Koa.Context, reply: ApiReply): void {
   const status = reply.status ?? 200

@@ -10,7 +10,10 @@ export interface BodyRoom {
 }
 
 export interface BodyPlace {
-  /** @throws KeylimeError `too_many_requests` when this peer has too much, `unavailable` when all have. */
+  /**
+   * Where all have too much, who has been sending for long makes room: a few that send slowly must not keep the others out.
+   * @throws KeylimeError `too_many_requests` when this peer has too much, `unavailable` when all have.
+   */
   grow(bytes: number): void
   /** All of it is there. Its bytes are counted on while it is worked on. */
   arrived(): void
@@ -28,9 +31,13 @@ export interface BodyRoomLimits {
 
 /** What a body may have without a place in the sum: small requests go on while large ones fill it. Their number is bounded. */
 export const FREE_BYTES = 64 << 10
+/** Milliseconds in which a body keeps its room whoever else comes. */
+export const SHORT_WAY_MS = 10_000
 
 interface Held {
   readonly peer: Peer
+  /** Monotonic milliseconds. */
+  readonly since: number
   bytes: number
   cutOff(reason: KeylimeError): void
 }
@@ -43,7 +50,8 @@ interface Peer {
   counted: number
 }
 
-export function createBodyRoom(limits: BodyRoomLimits): BodyRoom {
+/** @param now monotonic milliseconds. */
+export function createBodyRoom(limits: BodyRoomLimits, now: () => number = () => performance.now()): BodyRoom {
   const peers = new Map<string, Peer>()
   /** In the order in which they began. */
   const open = new Set<Held>()
@@ -55,7 +63,7 @@ export function createBodyRoom(limits: BodyRoomLimits): BodyRoom {
     peer.places++ // before anything is cut off: the peer must stay known
     if (peer.open.size >= limits.maxOpenOfPeer) cutOffOldest(peer.open, 'of your address')
     if (open.size >= limits.maxOpen) cutOffOldest(open, 'of all')
-    const held: Held = { peer, bytes: 0, cutOff }
+    const held: Held = { peer, since: now(), bytes: 0, cutOff }
     open.add(held)
     peer.open.add(held)
     let isHere = true
@@ -77,11 +85,21 @@ export function createBodyRoom(limits: BodyRoomLimits): BodyRoom {
         'too_many_requests',
         'the requests from your address have too many bytes together: send them one after the other',
       )
+    makeRoom(held, more)
     if (counted + more > limits.maxBytes)
       throw new KeylimeError('unavailable', 'the requests of all have too many bytes together: try again in a moment')
     held.bytes += bytes
     held.peer.counted += more
     counted += more
+  }
+
+  function makeRoom(held: Held, bytes: number): void {
+    for (const other of open) {
+      if (counted + bytes <= limits.maxBytes || now() - other.since < SHORT_WAY_MS) return
+      if (other === held || other.bytes <= FREE_BYTES) continue
+      close(other)
+      other.cutOff(new KeylimeError('unavailable', 'the requests of all have too many bytes together, and this one takes its time'))
+    }
   }
 
   function close(held: Held): void {

@@ -101,7 +101,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, opener, followers })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
-  const push = pushParts(values, { judging, loop, clock: systemClock, logger })
+  const push = pushParts(values, { agents, judging, loop, clock: systemClock, logger })
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,

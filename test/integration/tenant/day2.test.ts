@@ -354,6 +354,20 @@ describe('the name of a machine', () => {
     })
   })
 
+  test('is not taken by who registers under it: a thief would have another machine revoked than the one that he stole', async () => {
+    await enrolled('stolen-0', { name: 'web-1' })
+    expect(await registerMachine(registrar.port, 'web-1', { machine: await bed.machine(), ek: softwareEk() })).toMatchObject({
+      status: 200,
+    })
+    for (const command of ['revoke', 'forget', 'delete', 'reactivate'] as const)
+      await expect(run(command, { agentId: 'web-1', yes: true })).rejects.toMatchObject({
+        code: 'usage',
+        message: expect.stringContaining('and the name of stolen-0'),
+      })
+    expect(await run('revoke', { agentId: 'stolen-0', yes: true })).toMatchObject({ agentId: 'stolen-0' })
+    expect(await run('forget', { agentId: 'web-1', yes: true })).toMatchObject({ agentId: 'web-1' })
+  })
+
   test('is not what the machine itself says: a host name that it registers is nobody’s name', async () => {
     const machine = await bed.machine()
     const ek = softwareEk()

@@ -65,22 +65,42 @@ export async function resolveAgent(servers: Servers, asked: AskedFor): Promise<R
 
 /**
  * The one rule for beginnings of ids and for names, whatever the word: the only machine of registrar and verifier together whose id begins so, or that an operator
- * named so. An id that is there, or was revoked, is itself, whatever others are named. Host names do not count: a machine writes its own, and could take the place of
- * another by it. @throws KeylimeError `usage` for several, naming them.
+ * named so. An id that is enrolled, or was revoked, is itself, whatever others are named; one that is only registered is not, because anybody may register under a name, and a thief would
+ * have another machine revoked than the stolen one. Host names do not count for that reason, too. @throws KeylimeError `usage` for several, naming them.
  */
 async function wholeId({ registrar, verifier }: Servers, text: string): Promise<ResolvedAgent> {
-  const known = new Set((await Promise.all([registrar.agentIds(), verifier.agentIds('')])).flat())
-  if (known.has(text) || (isAgentId(text) && (await isRevoked(registrar, text)))) return { agentId: text, by: 'id' }
-  const named = Object.entries(await verifier.agentStatuses('')).flatMap(([id, status]) =>
-    labelsOf(readMetaData(status.meta_data)).name === text ? [id] : [],
-  )
-  const begun = isAgentId(text) ? [...known].filter((id) => id.startsWith(text)) : []
+  const [registered, enrolled] = await Promise.all([registrar.agentIds(), verifier.agentIds('')])
+  if (enrolled.includes(text) || (isAgentId(text) && (await isRevoked(registrar, text)))) return { agentId: text, by: 'id' }
+  const named = await namedSo(verifier, text)
+  if (registered.includes(text)) {
+    refuseBoth(text, named)
+    return { agentId: text, by: 'id' }
+  }
+  const begun = isAgentId(text) ? [...new Set([...registered, ...enrolled])].filter((id) => id.startsWith(text)) : []
   const fitting = [...new Set([...named, ...begun])].toSorted()
   if (fitting.length > 1) throw ambiguous(`"${text}" ${meaningOf(named, begun)}`, fitting)
   const [only] = fitting
   if (only !== undefined) return { agentId: only, by: named.length > 0 ? 'name' : 'prefix' }
   if (named.length === 0) checkId(text)
   return { agentId: text, by: 'id' }
+}
+
+/** Enrolled machines that an operator gave this name. */
+const namedSo = async (verifier: VerifierService, text: string): Promise<string[]> =>
+  Object.entries(await verifier.agentStatuses('')).flatMap(([id, status]) =>
+    labelsOf(readMetaData(status.meta_data)).name === text ? [id] : [],
+  )
+
+/** @throws KeylimeError `usage` for the id of a machine that is only registered, when others have it for their name. */
+function refuseBoth(text: string, named: readonly string[]): void {
+  if (named.length === 0) return
+  throw new KeylimeError(
+    'usage',
+    `"${text}" is the id of a machine that is registered and not enrolled, and the name of ${named.slice(0, 10).join(', ')}`,
+    {
+      hint: 'give the id of the one that you have named; anybody may register under a name, and `keylime tenant list` shows both',
+    },
+  )
 }
 
 function meaningOf(named: readonly string[], begun: readonly string[]): string {

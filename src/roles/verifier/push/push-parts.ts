@@ -1,6 +1,7 @@
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
@@ -19,6 +20,7 @@ export interface PushParts {
 }
 
 interface Used {
+  agents: Pick<AgentTable, 'get'>
   judging: Judging
   loop: AttestationLoop
   clock: Clock
@@ -26,8 +28,13 @@ interface Used {
 }
 
 export function pushParts(values: VerifierValues, used: Used): PushParts {
-  const { clock } = used
-  const sessions = createSessions({ clock, nonceLifetime: values.nonce_lifetime, sessionLifetime: values.session_lifetime })
+  const { agents, clock } = used
+  const sessions = createSessions({
+    clock,
+    nonceLifetime: values.nonce_lifetime,
+    sessionLifetime: values.session_lifetime,
+    keyOf: (agentId) => agents.get(agentId)?.ak.name.toString('hex'),
+  })
   const attestations = createAttestations(clock, values.challenge_lifetime)
   const judge = createJudgeBrought({
     ...used,

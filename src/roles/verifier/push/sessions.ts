@@ -17,11 +17,11 @@ export interface PendingSession {
  */
 export interface Sessions {
   open(agentId: string): PendingSession
-  /** Uses it up: a session is tried once. @returns null for one that is none, or was tried. */
+  /** Uses it up: a session is tried once. @returns null for one that is none, is of the future, or was tried. */
   take(id: string, agentId: string): (PendingSession & { hasExpired: boolean }) | null
   /** After a good proof. The token before it, if there is one, ends. @returns it, and when it ends. */
   grant(id: string, agentId: string): { token: string; expiresAt: number }
-  /** Whose token this is; null for none that counts. */
+  /** Whose token this is; null for none that counts. One that was given for another key than the enrolled one does not. */
   agentOf(token: string): string | null
   /** After good evidence: the token of this machine lives on. */
   extend(agentId: string): void
@@ -33,10 +33,14 @@ export interface SessionOptions {
   nonceLifetime: number
   /** Seconds that a token lives. */
   sessionLifetime: number
+  /** The key that a machine is enrolled with now; undefined for one that is not enrolled. */
+  keyOf(agentId: string): string | undefined
 }
 
 interface Granted {
   agentId: string
+  /** That was proven. */
+  key: string | undefined
   sha256: Buffer
   /** Monotonic milliseconds. */
   endsAt: number
@@ -48,7 +52,7 @@ const SECRET_BYTES = 32
 const MAX_TRIED = 65_536
 const FORM = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 
-export function createSessions({ clock, nonceLifetime, sessionLifetime }: SessionOptions): Sessions {
+export function createSessions({ clock, nonceLifetime, sessionLifetime, keyOf }: SessionOptions): Sessions {
   const key = randomBytes(SECRET_BYTES)
   /** In the order in which they were tried. */
   const tried = new Set<string>()
@@ -69,6 +73,12 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime }: Sessio
     if (granted && idOf.get(granted.agentId) === id) idOf.delete(granted.agentId)
   }
 
+  /** Another machine may have this id by now: what the one before it proved speaks for it no more. */
+  function isOfKey({ agentId, key }: Granted): boolean {
+    const enrolled = keyOf(agentId)
+    return enrolled === undefined || enrolled === key
+  }
+
   /** Of machines that came no more. */
   function sweep(now: number): void {
     if (now < sweepAt) return
@@ -82,7 +92,9 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime }: Sessio
       if (!FORM.test(id) || tried.has(id)) return null
       const session = pending(id, agentId)
       const now = clock.now()
-      const hasExpired = now >= session.expiresAt || now < session.createdAt - nonceLifetime * 1000
+      // Never opened: its challenge, which answers repeat, is told to nobody before its time.
+      if (now < session.createdAt - nonceLifetime * 1000) return null
+      const hasExpired = now >= session.expiresAt
       tried.add(id)
       if (tried.size > MAX_TRIED) tried.delete(tried.values().next().value!)
       return { ...session, hasExpired }
@@ -93,7 +105,7 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime }: Sessio
       const before = idOf.get(agentId)
       if (before !== undefined) end(before)
       const token = `${id}.${randomBytes(SECRET_BYTES).toString('base64url')}`
-      byId.set(id, { agentId, sha256: digest(token), endsAt: now + lifeMs })
+      byId.set(id, { agentId, key: keyOf(agentId), sha256: digest(token), endsAt: now + lifeMs })
       idOf.set(agentId, id)
       return { token, expiresAt: clock.now() + lifeMs }
     },
@@ -101,7 +113,7 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime }: Sessio
       const id = token.slice(0, token.indexOf('.'))
       const granted = byId.get(id)
       if (!granted || !timingSafeEqual(granted.sha256, digest(token))) return null
-      if (granted.endsAt > clock.monotonic()) return granted.agentId
+      if (granted.endsAt > clock.monotonic() && isOfKey(granted)) return granted.agentId
       end(id)
       return null
     },

@@ -1,4 +1,5 @@
 import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { AgentProgress, StoredAgent, StoredState } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
 import { attestationEvents } from '../../../core/events/attestation-events.ts'
@@ -85,7 +86,7 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
     async apply(agent, event, along = {}) {
       const { epoch } = agent
       const isStale = () => agent.removed || agent.epoch !== epoch
-      const effects = await agent.changes.run(() => (isStale() ? [] : change(agent, event, along)))
+      const effects = await agent.changes.run(() => (isStale() || isStopped(agent, event) ? [] : change(agent, event, along)))
       return isStale() ? [] : effects
     },
     async applyStored({ enrolment: { agentId }, state: before, progress }, event, command) {
@@ -102,6 +103,15 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
       events.raise(...told)
     },
   }
+}
+
+/**
+ * An operator stopped it, and has not said otherwise. A machine that brings its evidence may do so while that is being stored: its round then has the epoch of the command, and must not
+ * undo it.
+ */
+function isStopped({ state: { operational } }: ManagedAgent, { type }: AgentEvent): boolean {
+  if (type === 'stopped' || type === 'reactivated') return false
+  return operational === OPERATIONAL_STATE.TENANT_FAILED || operational === OPERATIONAL_STATE.TERMINATED
 }
 
 /** Whether others may rely on a machine. */

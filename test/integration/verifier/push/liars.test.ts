@@ -158,3 +158,20 @@ test('a flood of sessions from one address, under the id of another and its own,
   expect((await agent.authenticate()).status).toBe(200)
   expect((await agent.negotiate()).status).toBe(201)
 })
+
+test('no challenge is told before its time: who holds a machine today cannot prove for it tomorrow', async () => {
+  const agent = await bed.pushMachine('foreseen')
+  const { id } = await agent.openSession()
+  const made = (ms: number) =>
+    id.replace(
+      /^.{13}/,
+      ms
+        .toString(16)
+        .padStart(12, '0')
+        .replace(/^(.{8})/, '$1-'),
+    )
+  for (const ahead of [60_000, 86_400_000, 31_536_000_000]) {
+    const answer = await agent.request('PATCH', `/v3.0/sessions/${made(Date.now() + ahead)}`, agent.proof(Buffer.alloc(16)))
+    expect([answer.status, JSON.stringify(answer.body).includes('challenge')]).toEqual([404, false])
+  }
+})

@@ -128,3 +128,10 @@ test('the boot log is asked for where a policy reads it', () => {
   expect(requested[1]).toMatchObject({ evidence_type: 'uefi_log', chosen_parameters: { format: 'application/octet-stream' } })
   expect(requested[0]!.chosen_parameters).toMatchObject({ selected_subjects: { sha256: [0, 1, 16] } })
 })
+
+test('a name of the machine’s own making is cut in what it is told, and in what is kept of it', () => {
+  const bank = 'b'.repeat(50_000)
+  const choice = chooseEvidence(offered({ available_subjects: { [bank]: ['no number'] } }), facts())
+  if (choice.ok) throw new Error('it was taken')
+  expect(JSON.stringify(choice.errors).length).toBeLessThan(1000)
+})

@@ -49,3 +49,28 @@ test('of too many unfinished bodies of a peer, or of all, the oldest is cut off'
   for (const peer of ['b', 'c', 'd']) enter(peer)
   expect(cutOff).toEqual(['a1 too_many_requests', 'a3 too_many_requests'])
 })
+
+test('where all have too much, who sends slowly makes room, and who came at once keeps his', () => {
+  let elapsed = 0
+  const made = createBodyRoom({ ...limits, maxOpen: 9 }, () => elapsed)
+  const enter = (name: string) => {
+    const place = made.enter(name, () => {
+      cutOff.push(name)
+      place.leave()
+    })
+    return place
+  }
+  const [small, slow, other] = [enter('small'), enter('slow'), enter('other')]
+  small.grow(FREE_BYTES)
+  slow.grow(FREE_BYTES + 50)
+  other.grow(FREE_BYTES + 50)
+  elapsed = 9999
+  const late = enter('late')
+  expect(() => late.grow(FREE_BYTES + 10)).toThrow(full('unavailable'))
+  elapsed = 10_000
+  late.grow(FREE_BYTES + 10)
+  expect(cutOff).toEqual(['slow'])
+  other.arrived() // it is judged: nothing can be had of it
+  expect(() => enter('last').grow(FREE_BYTES + 60)).toThrow(full('unavailable'))
+  expect(cutOff).toEqual(['slow'])
+})

@@ -1,8 +1,10 @@
 import { parseAgentId } from '../../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
 import { type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/push/session.ts'
+import { type RateLimit, RateLimiter } from '../../../../core/concurrency/rate-limiter.ts'
 import { certifyDefect } from '../../../../core/quote/verify-certify.ts'
 import type { PublicArea } from '../../../../core/tpm/public-area.ts'
+import { peerNetwork } from '../../../../io/http/peer-network.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import type { PushContext } from '../push-context.ts'
 import type { PendingSession } from '../sessions.ts'
@@ -11,11 +13,15 @@ import { refusal, timeText } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'logger' | 'push'>
 
+/** Lines about proofs that do not count: whoever tries many must not fill the log. */
+const TOLD: RateLimit = { ofPeer: { perSecond: 0.1, burst: 10 }, ofAll: { perSecond: 1, burst: 60 } }
+
 /**
  * `PATCH /v3.0/sessions/:session`: the machine's TPM has certified the enrolled attestation key by that key, over the challenge. Any other key, scheme or challenge is a failed proof,
  * and the session is gone. Connections end with a failed proof: who tries many pays a handshake for each, and spends nothing of anybody else.
  */
 export function proveSession({ agents, clock, logger, push }: Used): Route['handle'] {
+  const limiter = new RateLimiter(TOLD)
   return ({ params, body, remoteAddress }) => {
     const { data } = parseMessage(sessionProof, body, 'the proof')
     const agentId = parseAgentId(data.attributes.agent_id)
@@ -26,7 +32,10 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     if (!agent || session.hasExpired) return failedProof(echo, 200)
     const defect = proofDefect(agent.ak, data.attributes, session)
     if (defect) {
-      logger.info(`agent ${agentId} did not prove that it has its attestation key: ${defect}`, { from: remoteAddress })
+      const isTold = limiter.take(peerNetwork(remoteAddress), clock.monotonic()) === 0
+      logger[isTold ? 'info' : 'debug'](`agent ${agentId} did not prove that it has its attestation key: ${defect}`, {
+        from: remoteAddress,
+      })
       return failedProof(echo, 401)
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])

@@ -1,11 +1,13 @@
 import { createSessions, type Sessions } from '../../../../../src/roles/verifier/push/sessions.ts'
 
 let elapsed: number
+let enrolled: string | undefined
 let sessions: Sessions
 beforeEach(() => {
   elapsed = 0
+  enrolled = 'its key'
   const clock = { now: () => 1_800_000_000_000 + elapsed, monotonic: () => elapsed }
-  sessions = createSessions({ clock, nonceLifetime: 60, sessionLifetime: 180 })
+  sessions = createSessions({ clock, nonceLifetime: 60, sessionLifetime: 180, keyOf: () => enrolled })
 })
 
 test('a challenge is 16 bytes, its own for each session, and belongs to the id that was claimed', () => {
@@ -37,13 +39,18 @@ test.each([
 })
 
 test('a session of another run, or of the future, opens nothing', () => {
-  const other = createSessions({ clock: { now: () => 1_800_000_000_000, monotonic: () => 0 }, nonceLifetime: 60, sessionLifetime: 180 })
+  const other = createSessions({
+    clock: { now: () => 1_800_000_000_000, monotonic: () => 0 },
+    nonceLifetime: 60,
+    sessionLifetime: 180,
+    keyOf: () => enrolled,
+  })
   const theirs = other.open('a')
   expect(sessions.take(theirs.id, 'a')!.challenge).not.toEqual(theirs.challenge)
   elapsed = 3_600_000
   const future = sessions.open('a')
   elapsed = 0
-  expect(sessions.take(future.id, 'a')).toMatchObject({ hasExpired: true })
+  expect(sessions.take(future.id, 'a')).toBeNull()
 })
 
 test('ten thousand sessions that nobody proves take nothing from those of the owner', () => {
@@ -75,4 +82,14 @@ test('good evidence prolongs it, and a new proof ends it', () => {
   expect(sessions.agentOf(before)).toBe('a')
   const after = sessions.grant(sessions.open('a').id, 'a').token
   expect([sessions.agentOf(before), sessions.agentOf(after)]).toEqual([null, 'a'])
+})
+
+test('a token counts for the key that was proven: another key under the same id is another machine', () => {
+  const { token } = sessions.grant(sessions.open('a').id, 'a')
+  enrolled = undefined
+  expect(sessions.agentOf(token)).toBe('a') // that it is not enrolled is said where it is asked
+  enrolled = 'another key'
+  expect(sessions.agentOf(token)).toBeNull()
+  enrolled = 'its key'
+  expect(sessions.agentOf(token)).toBeNull()
 })
