@@ -30,23 +30,24 @@ async function behindOf({ store, agents, followers }: Used, { key }: Authorities
   for (let after = ''; ; await turn()) {
     const records = await store.page(after, PAGE)
     for (const record of records)
-      if (!known.has(record.agentId) && isCalledOverTls(record))
+      if (!known.has(record.agentId) && believesAuthorities(record))
         behind.push({ agent_id: record.agentId, reason: reasonOf(record, agents.get(record.agentId)) })
     if (records.length < PAGE) return behind
     after = records.at(-1)!.agentId
   }
 }
 
-/** Who brings his evidence himself is never called. */
-function isCalledOverTls(record: StoredRecord): boolean {
+/** Over TLS machine and verifier know each other by an authority, whoever of them calls. */
+function believesAuthorities(record: StoredRecord): boolean {
   if (!('agent' in record)) return true
   const { enrolment } = record.agent
-  return comesBy(enrolment) === 'pull' && enrolment.mtlsCertificate !== null
+  return comesBy(enrolment) === 'push' || enrolment.mtlsCertificate !== null
 }
 
 function reasonOf(record: StoredRecord, agent: ManagedAgent | undefined): string {
   if (!('agent' in record)) return 'its record cannot be read'
   const { state } = agent ?? record.agent
+  if (comesBy(record.agent.enrolment) === 'push') return 'it brings its evidence, and cannot be told: copy cacert.crt to it'
   if (!state.polled) return `it is not asked any more, ${wordOf(state)}`
   if (state.operational === OPERATIONAL_STATE.FAILED) return 'it is unreachable'
   if (agent?.authorityRefusal) return `it does not take it (it answered ${agent.authorityRefusal})`
