@@ -84,7 +84,7 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'roles/verifier/verdicts/state-keeper.ts',
     'unit/roles/verifier/verdicts/state-keeper',
-    ['a change that a command overtook is not stored', '(isStale() ? [] : change(agent, event, along))', 'change(agent, event, along)'],
+    ['a change that a command overtook is not stored', 'isStale() || isStopped(agent, event) ?', 'isStopped(agent, event) ?'],
     ['a change that a command overtook leads to nothing', 'return isStale() ? [] : effects', 'return effects'],
   ),
 
