@@ -15,22 +15,29 @@ const project = (name, { folder = name, without = [] } = {}) => ({
 const WALKS = [
   'integration/agent/push/push-agent',
   'integration/agent/shipped-actions',
+  'integration/authority/rotation-of-all',
   'integration/ca/largest-revocation',
   'integration/ca/listen-password',
   'integration/ca/listen-process',
+  'integration/http/attack-pieces',
+  'integration/http/cut-off',
   'integration/io/terminal/ask-secret',
   'integration/processes/odd-values',
+  'integration/tenant/exit-codes',
   'integration/tenant/hostile-text',
   'integration/tenant/judged-before-enrolment',
   'integration/tools/policy-command',
   'integration/tools/policy-upstream',
+  'integration/verifier/attack',
   'integration/verifier/attack-race',
   'integration/verifier/attack-rows',
   'integration/verifier/audit-words',
   'integration/verifier/hostile-agents',
   'integration/verifier/store-property',
   'unit/core/ima/properties',
+  'unit/core/measured-boot/real-boot-logs',
   'unit/io/db/verifier-schema',
+  'unit/tools/repository-signatures',
 ]
 const PROJECTS = ['unit', 'integration', 'e2e', 'chaos']
 const named = process.argv.slice(2).filter((word) => !word.startsWith('-') && !PROJECTS.includes(word))
@@ -48,6 +55,6 @@ export default {
     project('chaos', { folder: 'integration/chaos' }),
   ],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
-  maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
+  maxWorkers: '200%', // of the cores: half of the tests wait for a socket or a process at any time
   workerIdleMemoryLimit: '600MB', // vm modules are never freed
 }
