@@ -55,6 +55,6 @@ export default {
     project('chaos', { folder: 'integration/chaos' }),
   ],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
-  maxWorkers: '200%', // of the cores: half of the tests wait for a socket or a process at any time
+  maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
   workerIdleMemoryLimit: '600MB', // vm modules are never freed
 }
