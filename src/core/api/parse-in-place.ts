@@ -1,7 +1,9 @@
 import { endOfText, QUOTE } from './bounded-json.ts'
 
-/** A text of more bytes than this is decoded where it stands, and so many of them at a time. */
+/** A text of more bytes than this is decoded where it stands. */
 const LARGE_BYTES = 1 << 20
+/** So many of them at a time: what is so small is collected at once, where larger pieces would gather. */
+const PIECE_BYTES = 32 << 10
 const BACKSLASH = 0x5c
 const LETTER_U = 0x75
 /** Of `\u0000`, and of any other escape. */
@@ -23,7 +25,7 @@ export function parseInPlace(bytes: Buffer, largeBytes = LARGE_BYTES): unknown {
     const end = endOfText(bytes, start + 1)
     if (end - start > largeBytes && end < bytes.length) {
       rest += `${bytes.toString('utf8', copied, start)}${JSON.stringify(MARK + large.length)}`
-      large.push(unescaped(bytes.subarray(start + 1, end), largeBytes))
+      large.push(unescaped(bytes.subarray(start + 1, end), Math.min(largeBytes, PIECE_BYTES)))
       copied = end + 1
     }
     start = bytes.indexOf(QUOTE, end + 1)

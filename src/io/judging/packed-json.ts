@@ -3,8 +3,8 @@ import { KeylimeError } from '../../core/errors.ts'
 
 /** Digests have no patterns to search for: more work makes a measurement list larger, not smaller. */
 const FASTEST = { params: { [zlib.constants.ZSTD_c_compressionLevel]: 1 } }
-/** Characters that are made into text and compressed at a time: a list of many megabytes is never copied as a whole. */
-const PIECE = 1 << 20
+/** Characters that are made into text and compressed at a time: a list of many megabytes is never copied as a whole, and what is so small is collected at once. */
+const PIECE = 64 << 10
 /** Before each frame: its length. */
 const LENGTH_BYTES = 4
 /** How a frame begins (RFC 8878, section 3.1.1): databases of the first release hold a single one without a length. */
