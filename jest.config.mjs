@@ -22,7 +22,6 @@ const WALKS = [
   'integration/http/attack-pieces',
   'integration/http/cut-off',
   'integration/io/terminal/ask-secret',
-  'integration/io/workers/worker-pool',
   'integration/processes/odd-values',
   'integration/tenant/exit-codes',
   'integration/tenant/hostile-text',

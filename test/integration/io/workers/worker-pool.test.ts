@@ -10,7 +10,11 @@ import type { HostileJobs } from './hostile-jobs.ts'
 
 const room = { jobs: 100, bytes: 1 << 20 }
 const start = () =>
-  new Worker(new URL('./hostile-jobs.ts', import.meta.url), { env: {}, execArgv: [], resourceLimits: { maxOldGenerationSizeMb: 64 } })
+  new Worker(new URL('./hostile-jobs.ts', import.meta.url), {
+    env: {},
+    execArgv: [],
+    resourceLimits: { maxOldGenerationSizeMb: 64, maxYoungGenerationSizeMb: 24 }, // the second as in start-worker.ts: without it V8 ends the process
+  })
 let pool: WorkerPool<HostileJobs>
 function open(changes: Partial<PoolOptions> = {}): WorkerPool<HostileJobs> {
   const queue = { attestation: room, operator: room, public: room }
