@@ -53,6 +53,16 @@ export const sessionProof = z.object({
 })
 export type SessionProof = z.infer<typeof sessionProof>
 
+/**
+ * What a verifier of ours can do beyond API 3.0, in the answer to a proof: `delivery` is the version of payloads (`delivery.ts`), `wait` the seconds that it holds a long request
+ * (`wait.ts`).
+ */
+const extensions = z.object({
+  delivery: z.literal(1).optional().catch(undefined),
+  wait: z.number().int().min(1).max(3600).optional().catch(undefined),
+})
+export type SessionExtensions = z.infer<typeof extensions>
+
 /** The answer to it. Times are RFC 3339 with an offset; a session that failed has no token. */
 export const provedSession = z.object({
   data: z.object({
@@ -60,6 +70,7 @@ export const provedSession = z.object({
       evaluation: z.enum(['pass', 'fail']),
       token: z.string().max(256).nullish(),
       token_expires_at: z.string().max(64).nullish(),
+      extensions: extensions.optional().catch(undefined),
     }),
   }),
 })

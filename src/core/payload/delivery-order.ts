@@ -1,0 +1,121 @@
+import { constants, createHash, type KeyObject, sign, verify } from 'node:crypto'
+import { z } from 'zod'
+import { parseBoundedJson } from '../api/bounded-json.ts'
+import { KeylimeError } from '../errors.ts'
+import { parseCertificate } from '../pki/certificate.ts'
+import { type ClientTrust, judgeClient } from '../pki/judge-client.ts'
+import { givesRoles, roleOf } from '../pki/roles.ts'
+
+const TYPE = 'keylime-delivery-order-1'
+/** What an operator's key signs elsewhere can never be read as an order. */
+const PREFIX = 'keylime delivery order 1\0'
+const MAX_TEXT = 4096
+const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`))
+
+const deliveryOrder = z.strictObject({
+  type: z.literal(TYPE),
+  agent_id: z.string().max(80),
+  /** 128 random bits: names this delivery. */
+  enrolment: hex(32),
+  /** Grows with each delivery to a machine: see `nextGeneration`. */
+  generation: z.number().int().min(1),
+  /** SHA-256 of the text of the sealed share. */
+  share_sha256: hex(64),
+  /** SHA-256 of the text of the sealed payload; null when only a key is delivered. */
+  payload_sha256: hex(64).nullable(),
+  /** HMAC-SHA-384 of the agent id by K (protocol 3.4). */
+  auth_tag: hex(96),
+  /** The machine proves K by an HMAC over this, as by `keys/verify`. */
+  challenge: z.string().regex(/^[A-Za-z0-9]{16,64}$/),
+})
+
+/** What an operator orders to be delivered to one machine. */
+export type DeliveryOrder = Omit<z.infer<typeof deliveryOrder>, 'type'>
+
+/** An order as it is carried: by whoever carries it, nothing of it is believed. */
+export interface SignedOrder {
+  /** JSON text. */
+  readonly order: string
+  /** Base64. */
+  readonly signature: string
+  /** PEM, of an operator. */
+  readonly certificate: string
+}
+
+declare const verified: unique symbol
+
+/** An order of an operator for this machine, with exactly this share and payload. Only `verifyOrder` makes one; nothing is delivered without it. */
+export interface VerifiedOrder extends DeliveryOrder {
+  readonly [verified]: true
+  /** SHA-256 of the text, hex: the same order may come again. */
+  readonly digest: string
+  /** Subject of the operator's certificate. */
+  readonly operator: string
+}
+
+/** Milliseconds since the epoch, unless the one before was later: no database that is put back makes an older one new. */
+export const nextGeneration = (now: number, before: number | null): number => Math.max(now, (before ?? 0) + 1)
+
+/** @param key of `certificate`, whose role is `operator`. */
+export function signOrder(order: DeliveryOrder, key: KeyObject, certificate: string): SignedOrder {
+  const text = JSON.stringify({ type: TYPE, ...order })
+  return { order: text, signature: sign(digestOf(key), toBeSigned(text), keyWithPadding(key)).toString('base64'), certificate }
+}
+
+/** What came with an order. */
+export interface Delivered {
+  /** Of the machine that reads it. */
+  readonly agentId: string
+  /** Text of the sealed share. */
+  readonly share: string
+  /** Text of the sealed payload; null for none. */
+  readonly payload: string | null
+}
+
+/**
+ * Believes an order: an operator of a trusted authority signed it for this machine, share and payload. An authority that gives no roles has no operators: there nothing tells the
+ * verifier's own certificate from an operator's. Its generation is for the caller to compare. @param now milliseconds since the epoch. @throws KeylimeError `refused`, `malformed`.
+ */
+export function verifyOrder(signed: SignedOrder, given: Delivered, trust: ClientTrust, now: number): VerifiedOrder {
+  if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`)
+  const certificate = parseCertificate(signed.certificate)
+  const verdict = judgeClient(certificate, { ...trust, authorized: [{ kind: 'role', role: 'operator' }] }, now)
+  if (!verdict.ok) throw refused(verdict.reason, trust.authorities.some(givesRoles) ? undefined : NO_ROLES)
+  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
+  if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`)
+  const order = read(signed.order)
+  if (order.agent_id !== given.agentId) throw refused('it is for another machine')
+  if (order.share_sha256 !== sha256(given.share)) throw refused('the key share is not the one that was signed')
+  if (order.payload_sha256 !== (given.payload === null ? null : sha256(given.payload)))
+    throw refused('the payload is not the one that was signed')
+  return { ...order, digest: sha256(signed.order), operator: certificate.subject } as unknown as VerifiedOrder
+}
+
+export const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex')
+
+function read(text: string): DeliveryOrder {
+  const parsed = deliveryOrder.safeParse(parseBoundedJson(Buffer.from(text, 'utf8'), 'the delivery order'))
+  if (!parsed.success) throw new KeylimeError('malformed', 'the delivery order cannot be read: it may be of a newer version')
+  const { type: _type, ...order } = parsed.data
+  return order
+}
+
+function holds(key: KeyObject, { order, signature }: SignedOrder): boolean {
+  try {
+    return verify(digestOf(key), toBeSigned(order), keyWithPadding(key), Buffer.from(signature, 'base64'))
+  } catch {
+    return false // a key of a kind that signs nothing
+  }
+}
+
+const toBeSigned = (text: string): Buffer => Buffer.from(PREFIX + text, 'utf8')
+const isRsa = ({ asymmetricKeyType }: KeyObject) => asymmetricKeyType === 'rsa'
+/** Ed25519 hashes by itself. */
+const digestOf = ({ asymmetricKeyType }: KeyObject) => (asymmetricKeyType === 'ed25519' ? null : 'sha256')
+const keyWithPadding = (key: KeyObject) =>
+  isRsa(key) ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : key
+
+const NO_ROLES = 'the authority gives no roles: `keylime ca reissue` has it give them, and `keylime ca operator NAME` makes an operator'
+
+const refused = (reason: string, hint?: string) =>
+  new KeylimeError('refused', `the delivery order is refused: ${reason}`, hint ? { hint } : {})
