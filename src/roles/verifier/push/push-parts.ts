@@ -2,9 +2,11 @@ import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { Offers } from '../release/offer-v.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
+import { createHeldRequests, type HeldRequests } from './held-requests.ts'
 import { createJudgeBrought, type JudgeBrought } from './judge-brought.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 
@@ -13,6 +15,10 @@ export interface PushParts {
   sessions: Sessions
   attestations: Attestations
   judge: JudgeBrought
+  /** Machines that wait for the verdict over what they brought. */
+  held: HeldRequests
+  /** V for those that passed. */
+  offers: Offers
   /** `auto_recover_attestation_failures`: a machine that failed may prove itself again. */
   autoRecover: boolean
   /** Seconds. */
@@ -23,6 +29,7 @@ interface Used {
   agents: Pick<AgentTable, 'get'>
   judging: Judging
   loop: AttestationLoop
+  offers: Offers
   clock: Clock
   logger: Logger
 }
@@ -35,7 +42,8 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     sessionLifetime: values.session_lifetime,
     keyOf: (agentId) => agents.get(agentId)?.ak.name.toString('hex'),
   })
-  const attestations = createAttestations(clock, values.challenge_lifetime)
+  const held = createHeldRequests()
+  const attestations = createAttestations(clock, values.challenge_lifetime, held.wake)
   const judge = createJudgeBrought({
     ...used,
     sessions,
@@ -48,6 +56,8 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     sessions,
     attestations,
     judge,
+    held,
+    offers: used.offers,
     autoRecover: values.auto_recover_attestation_failures,
     quoteInterval: values.quote_interval,
   }

@@ -1,6 +1,6 @@
 import { parseAgentId } from '../../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
-import { type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/push/session.ts'
+import { type SessionExtensions, type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/push/session.ts'
 import { type RateLimit, RateLimiter } from '../../../../core/concurrency/rate-limiter.ts'
 import { certifyDefect } from '../../../../core/quote/verify-certify.ts'
 import type { PublicArea } from '../../../../core/tpm/public-area.ts'
@@ -12,6 +12,9 @@ import { isAsked } from './admission.ts'
 import { refusal, timeText } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'logger' | 'push'>
+
+/** Ours, beside API 3.0: agents that know it not pass it over. */
+const EXTENSIONS: SessionExtensions = { delivery: 1 }
 
 /** Lines about proofs that do not count: whoever tries many must not fill the log. */
 const TOLD: RateLimit = { ofPeer: { perSecond: 0.1, burst: 10 }, ofAll: { perSecond: 1, burst: 60 } }
@@ -40,7 +43,7 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
-    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt) })
+    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: EXTENSIONS })
   }
 }
 
