@@ -122,6 +122,7 @@ async function start(
     logger,
   })
   onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(verifier.context.push.news.stop) // before: nothing is to be waited for that waits itself
   onStop(guardLoopDelay(logger).stop)
   const { agents } = verifier.context
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
