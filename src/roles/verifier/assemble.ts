@@ -87,19 +87,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   })
   const opener = openerOf(values, opened)
   const outbox = new NoticeOutbox(systemClock)
-  const notifier = createRevocationNotifier({
-    agents,
-    outbox,
-    store: revocations,
-    key: opened.notifierKey,
-    clock: systemClock,
-    logger,
-    tellAgents: values.enabled_revocation_notifications.includes('agent'),
-    senders: opened.senders,
-    retrySeconds: values.revocation_retry_seconds,
-    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
-    events,
-  })
+  const notifier = notifierOf(values, opened, { agents, outbox, revocations, store })
   const followers = followerStore(database)
   const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, opener, followers })
   const commands = createKeyedLock()
@@ -132,6 +120,25 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     settings,
   }
   return { context, notifier, progress }
+}
+
+function notifierOf(
+  values: VerifierValues,
+  { events, notifierKey, senders, logger }: Opened,
+  { revocations, store, ...used }: Pick<VerifierContext, 'agents' | 'revocations' | 'store'> & { outbox: NoticeOutbox },
+): RevocationNotifier {
+  return createRevocationNotifier({
+    ...used,
+    store: revocations,
+    key: notifierKey,
+    clock: systemClock,
+    logger,
+    tellAgents: values.enabled_revocation_notifications.includes('agent'),
+    senders,
+    retrySeconds: values.revocation_retry_seconds,
+    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    events: events.stream,
+  })
 }
 
 const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
