@@ -233,6 +233,12 @@ export const verifierOptions = options({
   extend_token_on_attestation: option({ parse: boolean, default: true, doc: 'Push: each attestation prolongs the session.' }),
   auto_recover_attestation_failures: option({ parse: boolean, default: false, doc: 'Push: a good attestation clears an earlier failure.' }),
   nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the challenge of a session may be answered.' }),
+  push_wait_time: option({
+    parse: seconds,
+    default: 60,
+    ours: true,
+    doc: 'Push: seconds that a request of a machine is held that waits for revocations and wake-ups, at most an hour; less than 1: none is, and machines hear of them when they bring their evidence.',
+  }),
   shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),

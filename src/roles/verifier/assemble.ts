@@ -33,6 +33,7 @@ import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
 import { createOffers } from './release/offer-v.ts'
+import { NoticeOutbox } from './revocation/notice-outbox.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
@@ -88,23 +89,16 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
       logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
   })
   const opener = openerOf(values, opened)
-  const notifier = createRevocationNotifier({
-    agents,
-    store: revocations,
-    key: opened.notifierKey,
-    clock: systemClock,
-    logger,
-    tellAgents: values.enabled_revocation_notifications.includes('agent'),
-    senders: opened.senders,
-    retrySeconds: values.revocation_retry_seconds,
-    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
-    events,
-  })
+  const outbox = new NoticeOutbox(systemClock)
+  const notifier = notifierOf(values, opened, { agents, outbox, revocations, store })
   const followers = followerStore(database)
   const { keeper, progress, loop, offers } = attestation(values, { ...opened, store, mailboxes, notifier, opener, followers })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
-  const push = pushParts(values, { agents, judging, loop, offers, clock: systemClock, logger })
+  const push = pushParts(values, {
+    ...{ agents, judging, loop, offers, outbox, notifier: opened.notifierKey.certificate },
+    ...{ clock: systemClock, logger },
+  })
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
@@ -130,6 +124,25 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     settings: settingsOf(values),
   }
   return { context, notifier, progress }
+}
+
+function notifierOf(
+  values: VerifierValues,
+  { events, notifierKey, senders, logger }: Opened,
+  { revocations, store, ...used }: Pick<VerifierContext, 'agents' | 'revocations' | 'store'> & { outbox: NoticeOutbox },
+): RevocationNotifier {
+  return createRevocationNotifier({
+    ...used,
+    store: revocations,
+    key: notifierKey,
+    clock: systemClock,
+    logger,
+    tellAgents: values.enabled_revocation_notifications.includes('agent'),
+    senders,
+    retrySeconds: values.revocation_retry_seconds,
+    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    events: events.stream,
+  })
 }
 
 const openerOf = (values: VerifierValues, { context, logger }: Opened) =>

@@ -121,9 +121,10 @@ async function start(
     bodyRoomBytes: bodyRoomOf(values),
     logger,
   })
-  onStop(() => listening.close(values.shutdown_drain_timeout))
-  onStop(guardLoopDelay(logger).stop)
   const { agents, loop, push } = verifier.context
+  onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(push.news.stop) // before: what waits itself is not waited for
+  onStop(guardLoopDelay(logger).stop)
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
   onStop(push.held.stop)

@@ -13,9 +13,6 @@ import { refusal, timeText } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'logger' | 'push'>
 
-/** Ours, beside API 3.0: agents that know it not pass it over. */
-const EXTENSIONS: SessionExtensions = { delivery: 1 }
-
 /** Lines about proofs that do not count: whoever tries many must not fill the log. */
 const TOLD: RateLimit = { ofPeer: { perSecond: 0.1, burst: 10 }, ofAll: { perSecond: 1, burst: 60 } }
 
@@ -43,8 +40,14 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
-    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: EXTENSIONS })
+    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) })
   }
+}
+
+/** What this verifier does beyond API 3.0: agents of upstream pass over it. */
+function extensionsOf({ longestWait }: PushContext['push']): SessionExtensions {
+  const wait = Math.floor(longestWait)
+  return { delivery: 1, ...(wait >= 1 ? { wait } : {}) }
 }
 
 type Attributes = SessionProof['data']['attributes']
