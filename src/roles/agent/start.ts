@@ -67,7 +67,7 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
     return {
       agentId,
       port,
-      idle: async () => payloads?.idle(),
+      idle: () => payloads.idle(),
       reload,
       async stop() {
         await close()
@@ -112,15 +112,24 @@ interface Opened extends Start {
 
 /** Nobody can call it: it brings its evidence. */
 async function startBringing({ given, logger, ...opened }: Opened, push: PushSettings): Promise<Serving> {
-  const { reload } = await startPush({ ...opened, push, used: { clock: systemClock, ...given, logger } })
-  return { agentId: opened.identity.agentId, port: 0, payloads: null, reload }
+  const { settings, machine, onStop } = opened
+  const { agentId } = opened.identity
+  const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed: true, logger }) // what comes is signed, and by TLS
+  onStop(async () => {
+    await payloads.stop()
+    await inbox.close()
+  })
+  payloads.resume()
+  const { reload } = await startPush({ ...opened, push, payloads, used: { clock: systemClock, ...given, logger } })
+  return { agentId, port: 0, payloads, reload }
 }
 
 /** What runs when everything is open. */
 interface Serving {
   readonly agentId: string
   readonly port: number
-  readonly payloads: PayloadReceiver | null
+  readonly payloads: PayloadReceiver
   reload(): Promise<string>
 }
 
@@ -130,7 +139,8 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
-  const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
+  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed, logger })
   if (values.enable_revocation_notifications) {
     const { revocation_notification_ip: host, revocation_notification_port: port } = values
     const zeromq = await listenOverZeromq({ host, port, inbox, logger })
@@ -170,7 +180,7 @@ async function startListening({ settings, logger, given, onStop, machine, identi
 function payloadReceiver(
   { values, env }: AgentSettings,
   { secure }: Machine,
-  given: { agentId: string; inbox: RevocationInbox; logger: Logger },
+  given: { agentId: string; inbox: RevocationInbox; allowed: boolean; logger: Logger },
 ): PayloadReceiver {
   const names = {
     key: values.enc_keyname,
@@ -178,14 +188,12 @@ function payloadReceiver(
     script: values.payload_script,
     extractZip: values.extract_payload_zip,
   }
-  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
   return new PayloadReceiver({
     ...given,
     secure,
     names,
     scriptTimeoutSeconds: values.payload_script_timeout,
     handoverSeconds: values.payload_script_handover,
-    allowed,
     env,
   })
 }

@@ -1,13 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submission } from '../../../core/api/push/attestation.ts'
-import { readAsked } from '../../../core/attestation/asked-evidence.ts'
-import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
+import type { SessionExtensions } from '../../../core/api/push/session.ts'
+import { type Asked, readAsked } from '../../../core/attestation/asked-evidence.ts'
+import {
+  beginCourse,
+  nextStep,
+  type PushCourse,
+  type PushEvent,
+  type PushPace,
+  SHORTEST_PAUSE_MS,
+} from '../../../core/attestation/push-course.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { provePossession } from '../../../io/tpm/prove-possession.ts'
 import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
 import { type FixedFacts, makeOffer } from './provable-facts.ts'
+import type { PushDelivery } from './push-delivery.ts'
 import type { PushReporter } from './push-news.ts'
 import type { PushVerifier, Refused } from './push-verifier.ts'
 
@@ -17,6 +26,7 @@ export interface PushLoopOptions {
   readonly facts: FixedFacts
   readonly pace: PushPace
   readonly reporter: PushReporter
+  readonly delivery: PushDelivery
   readonly logger: Logger
   /** Connects with what is believed now. */
   connect(): PushVerifier
@@ -26,6 +36,8 @@ export interface PushLoopOptions {
 interface Pending {
   readonly path: string
   readonly submission: Submission
+  /** The transport key is in it. */
+  readonly showsKey: boolean
   sent: boolean
 }
 
@@ -41,6 +53,9 @@ export class PushLoop {
   #verifier: PushVerifier
   #next: PushVerifier | null = null
   #token = ''
+  #extensions: SessionExtensions = {}
+  #isDue = false
+  #pauseBegan: number | null = null
   #pending: Pending | null = null
 
   constructor(options: PushLoopOptions) {
@@ -55,6 +70,15 @@ export class PushLoop {
     this.#next = this.#options.connect()
     void before?.close()
     if (!this.#options.reporter.isAttesting) this.#pause.abort()
+  }
+
+  /** There is news: the pause between two attestations is cut short. Pauses after a failure are not, and two attestations are never nearer than the shortest pause. */
+  attestSoon(): void {
+    this.#isDue = true
+    if (this.#pauseBegan === null) return
+    const { signal } = this.#pause
+    const rest = SHORTEST_PAUSE_MS - (performance.now() - this.#pauseBegan)
+    setTimeout(() => signal === this.#pause.signal && this.#pause.abort(), Math.max(0, rest)).unref()
   }
 
   /** What is under way at the verifier is cut; a command of the TPM is awaited. */
@@ -75,7 +99,7 @@ export class PushLoop {
       if (this.#stopping.signal.aborted) return
       const step = nextStep(course, event, pace, randomBytes(4).readUInt32BE() / 2 ** 32)
       course = step.course
-      if (step.pauseMs > 0) await this.#wait(step.pauseMs)
+      if (step.pauseMs > 0) await this.#wait(step.pauseMs, event.kind === 'accepted')
     }
   }
 
@@ -86,10 +110,13 @@ export class PushLoop {
     this.#next = null
   }
 
-  async #wait(milliseconds: number): Promise<void> {
+  async #wait(milliseconds: number, isBetween: boolean): Promise<void> {
     this.#pause = new AbortController()
     if (this.#stopping.signal.aborted) return
+    this.#pauseBegan = isBetween ? performance.now() : null
+    if (isBetween && this.#isDue) this.attestSoon()
     await sleep(milliseconds, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+    this.#pauseBegan = null
   }
 
   #do({ task }: PushCourse): Promise<PushEvent> {
@@ -115,25 +142,34 @@ export class PushLoop {
       return { kind: 'unproved', retryAfterMs: proved.retryAfterMs }
     }
     this.#token = proved.token
+    this.#extensions = proved.extensions
     return { kind: 'proved' }
   }
 
   async #negotiate(): Promise<PushEvent> {
     const { facts, sources, logger } = this.#options
     this.#pending = null
-    const { offer, offered } = makeOffer(facts, sources.imaLog)
+    this.#isDue = false
+    const { offer, offered } = makeOffer(facts, sources.imaLog, this.#extensions.delivery === 1)
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
     try {
       const asked = readAsked(opened.document, offered)
       if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })
-      this.#pending = { path: opened.path, submission: await collectEvidence(sources, asked), sent: false }
+      this.#pending = { path: opened.path, ...(await this.#collect(asked)), sent: false }
       return { kind: 'collected' }
     } catch (error) {
       this.#tellFailure(error)
       await this.#verifier.submit(opened.path, NOT_COLLECTED, this.#token).catch(() => undefined)
       return { kind: 'not-collected' }
     }
+  }
+
+  async #collect(asked: Asked): Promise<Pick<Pending, 'submission' | 'showsKey'>> {
+    const { sources, delivery } = this.#options
+    const item = asked.items.find(({ type }) => type === 'delivery')
+    const said = item?.type === 'delivery' ? delivery.evidence(item, this.#token) : null
+    return { submission: await collectEvidence(sources, asked, said), showsKey: said?.transport_key != null }
   }
 
   async #submit(pending: Pending): Promise<PushEvent> {
@@ -144,6 +180,7 @@ export class PushLoop {
     const wasTaken = reply.kind === 'refused' && (repeated || reply.repeated) && reply.code === 'evidence_immutable'
     if (reply.kind === 'refused' && !wasTaken) return this.#refused(reply, 'the evidence')
     this.#pending = null
+    if (pending.showsKey) this.#options.delivery.submitted(pending.path, this.#token)
     const seconds = reply.kind === 'good' ? reply.seconds : null
     this.#options.reporter.tell({ state: 'attesting', text: 'the verifier takes the evidence of this machine' })
     return { kind: 'accepted', seconds }

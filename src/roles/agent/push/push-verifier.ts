@@ -2,7 +2,7 @@ import { type JsonLimits, parseBoundedJson } from '../../../core/api/bounded-jso
 import { acceptedEvidence, type Negotiation, type Submission } from '../../../core/api/push/attestation.ts'
 import { type Refusal, readRefusal } from '../../../core/api/push/error-answer.ts'
 import { JSON_API_TYPE } from '../../../core/api/push/json-api.ts'
-import { openedSession, provedSession, TPM_POP } from '../../../core/api/push/session.ts'
+import { openedSession, provedSession, type SessionExtensions, TPM_POP } from '../../../core/api/push/session.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { VerifierAnswer, VerifierClient, VerifierRequest } from '../../../io/http/verifier-client.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
@@ -57,7 +57,10 @@ export class PushVerifier {
   }
 
   /** @returns the token, or null when the proof was read and did not count. */
-  async prove(session: string, proof: SignedAttest): Promise<Reply<{ token: string | null; retryAfterMs: number | null }>> {
+  async prove(
+    session: string,
+    proof: SignedAttest,
+  ): Promise<Reply<{ token: string | null; retryAfterMs: number | null; extensions: SessionExtensions }>> {
     const data = { message: proof.attest.toString('base64'), signature: proof.signature.toString('base64') }
     const attributes = { agent_id: this.#agentId, authentication_provided: [{ ...TPM_POP, data }] }
     const document = { data: { type: 'session', id: session, attributes } }
@@ -65,10 +68,10 @@ export class PushVerifier {
     if (!isGood(answer)) return refused(answer)
     const read = provedSession.safeParse(documentOf(answer))
     if (!read.success) throw unreadable('the proof')
-    const { evaluation, token } = read.data.data.attributes
-    if (evaluation === 'fail') return { kind: 'good', token: null, retryAfterMs: answer.retryAfterMs }
+    const { evaluation, token, extensions = {} } = read.data.data.attributes
+    if (evaluation === 'fail') return { kind: 'good', token: null, retryAfterMs: answer.retryAfterMs, extensions }
     if (!token || !TOKEN.test(token)) throw unreadable('the proof')
-    return { kind: 'good', token, retryAfterMs: null }
+    return { kind: 'good', token, retryAfterMs: null, extensions }
   }
 
   async negotiate(offer: Negotiation, token: string): Promise<Reply<Opened>> {
