@@ -16,8 +16,10 @@ import { keepAgentCertificates, type OwnTls, ownCertificate, tlsOf } from './ide
 import { type AgentIdentity, openIdentity } from './identity/open-identity.ts'
 import type { ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey, type TransportKey } from './identity/transport-key.ts'
+import { OperatorTrust } from './machine/operator-trust.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
+import { SealedDeliveries } from './payload/sealed-deliveries.ts'
 import { startPush } from './push/start-push.ts'
 import type { PushSettings } from './push-settings.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
@@ -153,9 +155,17 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   const { apiVersions, ak } = settings
   let upkeep: CertificateUpkeep | undefined
   const followAuthority = authorityFollower({ settings, logger, texts: trust.texts, reload: async () => void (await upkeep?.reload()) })
+  const operators = new OperatorTrust(trust.operators)
+  const sealed = new SealedDeliveries({
+    agentId,
+    keys: identity.keys,
+    file: settings.paths.acceptedOrder,
+    clock: systemClock,
+    trust: () => operators.current(),
+  })
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen(
-    { ...opened, payloads, inbox, followAuthority, logger },
+    { ...opened, payloads, sealed, requireSigned: values.require_signed_payload, inbox, followAuthority, logger },
     settings,
     certificate && trust.clients && { ...certificate, clients: trust.clients },
   )
@@ -172,7 +182,7 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   upkeep = keepAgentCertificates(
     settings,
     { clock: systemClock, ...given, logger },
-    { agentId, certificate, server, texts: trust.texts, register },
+    { agentId, certificate, server, operators, texts: trust.texts, register },
   )
   return { agentId, port: server.port, payloads, reload: upkeep.reload }
 }

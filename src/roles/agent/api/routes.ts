@@ -5,6 +5,7 @@ import { getInfo, getVersion } from './show-info.ts'
 import { postAuthority } from './take-authority.ts'
 import { getKeyProof, getTransportKey, postUserKey, postVerifierKey } from './take-key-shares.ts'
 import { getRevocationOutcome, postNotifier, postRevocation } from './take-revocation.ts'
+import { postSealed } from './take-sealed.ts'
 
 /** A notification that waits has at most 64 KiB, which JSON's escapes may double; what is longer is told so, up to here. */
 const NOTIFICATION_BYTES = 192 << 10
@@ -27,6 +28,7 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     route('GET', '/v:version/keys/pubkey', () => getTransportKey(context)),
     route('GET', '/v:version/keys/verify', (request) => getKeyProof(context, request)),
     route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody),
+    route('POST', '/v:version/keys/sealed', (request) => postSealed(context, request), maxPayloadBody),
     route('POST', '/v:version/keys/vkey', (request) => postVerifierKey(context, request)),
     route('GET', '/v:version/notifications/revocation', (request) => getRevocationOutcome(context, request)),
     route('POST', '/v:version/notifications/notifier', (request) => postNotifier(context, request)),
