@@ -20,6 +20,7 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     handle,
     ...(maxBytes ? { body: { maxBytes } } : {}),
   })
+  const ofOperators = (of: Route): Route => ({ ...of, access: 'operator' })
   return [
     route('GET', '/version', () => getVersion(context)),
     route('GET', '/v:version/agent/info', (request) => getInfo(context, request.version)),
@@ -27,7 +28,7 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     route('GET', '/v:version/quotes/integrity', (request) => getIntegrityQuote(context, request)),
     route('GET', '/v:version/keys/pubkey', () => getTransportKey(context)),
     route('GET', '/v:version/keys/verify', (request) => getKeyProof(context, request)),
-    route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody),
+    ofOperators(route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody)),
     route('POST', '/v:version/keys/sealed', (request) => postSealed(context, request), maxPayloadBody),
     route('POST', '/v:version/keys/vkey', (request) => postVerifierKey(context, request)),
     route('GET', '/v:version/notifications/revocation', (request) => getRevocationOutcome(context, request)),

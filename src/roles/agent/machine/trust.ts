@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { isKeylimeError } from '../../../core/errors.ts'
+import { withVerifiers } from '../../../core/pki/authorized-clients.ts'
 import { parseCertificates } from '../../../core/pki/certificate.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { Problems } from '../../../core/problems.ts'
@@ -62,7 +63,7 @@ function clientsOf(paths: AgentSettings['paths'], texts: TrustTexts, followed: F
   const named = files.map(({ file, pem }) => ({ file, pem: followed.dropped.length > 0 ? withoutDropped(pem, followed) : pem }))
   const trusted = [...named.filter(({ pem }) => pem !== '' || added.length === 0), ...added]
   const options = { trusted, listsOf: [...files, ...added], revocationLists: paths.trustedClientCrl }
-  const check = openClientCheck({ ...options, authorized: [{ kind: 'default' }], now: systemClock.now, logger })
+  const check = openClientCheck({ ...options, authorized: withVerifiers([{ kind: 'default' }]), now: systemClock.now, logger })
   return { ca: trusted.map(({ pem }) => pem), check }
 }
 

@@ -71,6 +71,15 @@ test.each([
   else expect(reason).toBeUndefined()
 })
 
+test('a verifier’s certificate is no operator’s, and counts only where verifiers are let in beside operators', async () => {
+  const client = await leaf(ours, 'verifier', { role: 'verifier' })
+  const reason = (...authorized: AuthorizedClient[]) => reasonFor(client, { authorized })
+  expect(await reason({ kind: 'default' })).toBe('its certificate is one of a verifier, which calls agents and reads at the registrar')
+  expect(await reason({ kind: 'name', name: 'verifier' })).toContain('one of a verifier')
+  expect(await reason(...withVerifiers([{ kind: 'default' }]))).toBeUndefined()
+  expect(withVerifiers([{ kind: 'name', name: 'alice' }])).toEqual([{ kind: 'name', name: 'alice' }])
+})
+
 test('a key is named by the hash of its SubjectPublicKeyInfo, with or without colons', async () => {
   const client = await leaf(ours, 'machine')
   const hash = publicKeyHash(client)
