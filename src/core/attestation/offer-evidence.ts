@@ -20,6 +20,8 @@ export interface ProvableFacts {
   readonly bootTime: number | null
   /** The verifier has said that it knows payloads of this kind: others never hear of them. */
   readonly delivers?: boolean
+  /** It comes before its time, as only a verifier of ours lets it. */
+  readonly isEarly?: boolean
 }
 
 export const BOOT_LOG_FORMAT = 'application/octet-stream'
@@ -58,6 +60,7 @@ export function offerEvidence(facts: ProvableFacts): Negotiation {
           ...(facts.delivers ? [{ ...DELIVERY, capabilities: { version: 1 } }] : []),
         ],
         system_info: { boot_time: bootTimeText(facts.bootTime) },
+        ...(facts.isEarly ? { early: true } : {}),
       },
     },
   }

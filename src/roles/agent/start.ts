@@ -116,14 +116,14 @@ interface Opened extends Start {
 async function startBringing({ given, logger, ...opened }: Opened, push: PushSettings): Promise<Serving> {
   const { settings, machine, onStop } = opened
   const { agentId } = opened.identity
-  const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
+  const inbox = await openInbox({ given, logger, ...opened })
   const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed: true, logger }) // what comes is signed, and by TLS
   onStop(async () => {
     await payloads.stop()
     await inbox.close()
   })
   payloads.resume()
-  const { reload } = await startPush({ ...opened, push, payloads, used: { clock: systemClock, ...given, logger } })
+  const { reload } = await startPush({ ...opened, push, payloads, inbox, used: { clock: systemClock, ...given, logger } })
   return { agentId, port: 0, payloads, reload }
 }
 
@@ -135,19 +135,26 @@ interface Serving {
   reload(): Promise<string>
 }
 
-async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
+/** Where revocations go, whichever way they come. Who opens it closes it. */
+async function openInbox({ settings, logger, given, onStop, machine, identity: { agentId } }: Opened): Promise<RevocationInbox> {
   const { values } = settings
-  const { agentId } = identity
-  const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
-  if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
-  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
-  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed, logger })
   if (values.enable_revocation_notifications) {
     const { revocation_notification_ip: host, revocation_notification_port: port } = values
     const zeromq = await listenOverZeromq({ host, port, inbox, logger })
     onStop(() => zeromq.close())
   }
+  return inbox
+}
+
+async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
+  const { values } = settings
+  const { agentId } = identity
+  const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
+  if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
+  const inbox = await openInbox({ settings, logger, given, onStop, machine, identity, transport })
+  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed, logger })
   const register = (shown: ServerCertificate | null, registrarCa: readonly string[]) =>
     registerAtRegistrar({ settings, identity, certificate: shown?.certPem ?? null, registrarCa }, logger)
   await register(certificate, machine.trust.registrar)

@@ -2,21 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submission } from '../../../core/api/push/attestation.ts'
 import type { SessionExtensions } from '../../../core/api/push/session.ts'
 import { type Asked, readAsked } from '../../../core/attestation/asked-evidence.ts'
-import {
-  beginCourse,
-  nextStep,
-  type PushCourse,
-  type PushEvent,
-  type PushPace,
-  SHORTEST_PAUSE_MS,
-} from '../../../core/attestation/push-course.ts'
+import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { provePossession } from '../../../io/tpm/prove-possession.ts'
 import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
-import { type FixedFacts, makeOffer } from './provable-facts.ts'
+import type { NewsPause } from './news-pause.ts'
 import type { PushDelivery } from './push-delivery.ts'
+import { type FixedFacts, makeOffer } from './provable-facts.ts'
 import type { PushReporter } from './push-news.ts'
 import type { PushVerifier, Refused } from './push-verifier.ts'
 
@@ -27,6 +21,8 @@ export interface PushLoopOptions {
   readonly pace: PushPace
   readonly reporter: PushReporter
   readonly delivery: PushDelivery
+  /** How it waits where the verifier has news for it. */
+  readonly news: NewsPause
   readonly logger: Logger
   /** Connects with what is believed now. */
   connect(): PushVerifier
@@ -50,12 +46,16 @@ export class PushLoop {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #pause = new AbortController()
+  #canHurry = false
   #verifier: PushVerifier
   #next: PushVerifier | null = null
   #token = ''
+  /** What this verifier can do beyond API 3.0: nothing but with ours. */
   #extensions: SessionExtensions = {}
-  #isDue = false
-  #pauseBegan: number | null = null
+  /** Why it shall attest before its time. */
+  #early: string | null = null
+  /** Monotonic milliseconds. */
+  #begun = Number.NEGATIVE_INFINITY
   #pending: Pending | null = null
 
   constructor(options: PushLoopOptions) {
@@ -72,13 +72,18 @@ export class PushLoop {
     if (!this.#options.reporter.isAttesting) this.#pause.abort()
   }
 
-  /** There is news: the pause between two attestations is cut short. Pauses after a failure are not, and two attestations are never nearer than the shortest pause. */
-  attestSoon(): void {
-    this.#isDue = true
-    if (this.#pauseBegan === null) return
-    const { signal } = this.#pause
-    const rest = SHORTEST_PAUSE_MS - (performance.now() - this.#pauseBegan)
-    setTimeout(() => signal === this.#pause.signal && this.#pause.abort(), Math.max(0, rest)).unref()
+  /**
+   * Attests at once, at most once a second. Only where the verifier took the evidence before, and knows that machines may come early: nobody is pressed who cannot answer, or refuses.
+   * @param why for the log.
+   */
+  hurry(why: string): void {
+    if (!this.#isOurs) return
+    this.#early = why
+    if (this.#canHurry) this.#pause.abort()
+  }
+
+  get #isOurs(): boolean {
+    return Object.keys(this.#extensions).length > 0
   }
 
   /** What is under way at the verifier is cut; a command of the TPM is awaited. */
@@ -110,13 +115,23 @@ export class PushLoop {
     this.#next = null
   }
 
-  async #wait(milliseconds: number, isBetween: boolean): Promise<void> {
+  /** @param canHurry the verifier took the evidence before. */
+  async #wait(milliseconds: number, canHurry: boolean): Promise<void> {
     this.#pause = new AbortController()
     if (this.#stopping.signal.aborted) return
-    this.#pauseBegan = isBetween ? performance.now() : null
-    if (isBetween && this.#isDue) this.attestSoon()
-    await sleep(milliseconds, undefined, { signal: this.#pause.signal }).catch(() => undefined)
-    this.#pauseBegan = null
+    const { signal } = this.#pause
+    this.#canHurry = canHurry
+    if (!canHurry || this.#early === null) {
+      const { wait: longest } = this.#extensions
+      const source = { verifier: this.#verifier, token: this.#token, signal }
+      if (longest && this.#token !== '') this.#early = (await this.#options.news.pause(milliseconds, { ...source, longest })) ?? this.#early
+      else await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+    }
+    this.#canHurry = false
+    if (this.#early === null) return
+    this.#options.logger.debug(`it attests at once: ${this.#early}`)
+    const rest = this.#begun + SHORTEST_EARLY_MS - performance.now()
+    if (rest > 0) await sleep(rest, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
   }
 
   #do({ task }: PushCourse): Promise<PushEvent> {
@@ -149,8 +164,10 @@ export class PushLoop {
   async #negotiate(): Promise<PushEvent> {
     const { facts, sources, logger } = this.#options
     this.#pending = null
-    this.#isDue = false
-    const { offer, offered } = makeOffer(facts, sources.imaLog, this.#extensions.delivery === 1)
+    this.#begun = performance.now()
+    const isEarly = this.#early !== null && this.#isOurs
+    this.#early = null
+    const { offer, offered } = makeOffer(facts, sources.imaLog, { isEarly, delivers: this.#extensions.delivery === 1 })
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
     try {
@@ -214,6 +231,9 @@ export class PushLoop {
     reporter.tell({ state, text, ...(known?.hint ? { hint: known.hint } : {}) })
   }
 }
+
+/** Between two attestations of which the second is early: whoever asks for many gets no more. */
+const SHORTEST_EARLY_MS = 1000
 
 /** The verifier is not there, or another one is. */
 const LOST: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'tls_failed', 'malformed'])

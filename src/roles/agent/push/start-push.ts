@@ -15,6 +15,9 @@ import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { PushSettings } from '../push-settings.ts'
 import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
 import { openPushDelivery } from './open-push-delivery.ts'
+import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
+import { NewsFetcher } from './fetch-news.ts'
+import { NewsPause } from './news-pause.ts'
 import { provableFacts } from './provable-facts.ts'
 import { PushLoop } from './push-loop.ts'
 import { PushReporter } from './push-news.ts'
@@ -27,6 +30,7 @@ export interface PushStart {
   readonly identity: AgentIdentity
   readonly transport: TransportKey
   readonly payloads: PayloadReceiver
+  readonly inbox: RevocationInbox
   readonly used: UpkeepOptions
   onStop(end: () => unknown): void
 }
@@ -47,13 +51,15 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const facts = await provableFacts({ settings, keys: identity.keys, imaLog, bootLog, logger })
   const reached = () => verifierOf(start, readTrust(settings, logger, trust.texts).verifier)
   const connect = () => new PushVerifier(openVerifierClient(reached()), identity.agentId)
-  const hurry = () => loop.attestSoon()
+  const hurry = () => loop.hurry('a delivery has come further')
   const taking = openPushDelivery({ settings, identity, transport, payloads, trust, logger, reached, hurry })
   const { delivery } = taking
   onStop(() => delivery.stop())
   const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
   const reporter = new PushReporter(logger, systemClock)
-  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, delivery, logger, connect })
+  const fetcher = new NewsFetcher(start.inbox, logger)
+  const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
+  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, delivery, news, logger, connect })
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)

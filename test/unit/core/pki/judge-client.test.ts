@@ -1,4 +1,4 @@
-import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash } from '../../../../src/core/pki/authorized-clients.ts'
+import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash, withVerifiers } from '../../../../src/core/pki/authorized-clients.ts'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import { makeCrl, parseCrl } from '../../../../src/core/pki/crl.ts'
 import { judgeClient } from '../../../../src/core/pki/judge-client.ts'
