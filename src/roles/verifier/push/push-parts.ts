@@ -2,10 +2,12 @@ import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { Offers } from '../release/offer-v.ts'
 import type { NoticeOutbox } from '../revocation/notice-outbox.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
+import { createHeldRequests, type HeldRequests } from './held-requests.ts'
 import { createJudgeBrought, type JudgeBrought } from './judge-brought.ts'
 import { createNewsDesk, type NewsDesk } from './news-desk.ts'
 import { createPace, type Pace } from './pace.ts'
@@ -20,6 +22,10 @@ export interface PushParts {
   pace: Pace
   /** Seconds that a long request is held; 0 for none. */
   longestWait: number
+  /** Machines that wait for the verdict over what they brought. */
+  held: HeldRequests
+  /** V for those that passed. */
+  offers: Offers
   /** `auto_recover_attestation_failures`: a machine that failed may prove itself again. */
   autoRecover: boolean
   /** Seconds. */
@@ -33,6 +39,7 @@ interface Used {
   outbox: NoticeOutbox
   /** The verifier's own, PEM. */
   notifier: string
+  offers: Offers
   clock: Clock
   logger: Logger
 }
@@ -48,7 +55,8 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     sessionLifetime: values.session_lifetime,
     keyOf: (agentId) => agents.get(agentId)?.ak.name.toString('hex'),
   })
-  const attestations = createAttestations(clock, values.challenge_lifetime)
+  const held = createHeldRequests()
+  const attestations = createAttestations(clock, values.challenge_lifetime, held.wake)
   const judge = createJudgeBrought({
     ...used,
     sessions,
@@ -67,6 +75,8 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     news,
     pace: createPace(clock, values.quote_interval),
     longestWait,
+    held,
+    offers: used.offers,
     autoRecover: values.auto_recover_attestation_failures,
     quoteInterval: values.quote_interval,
   }

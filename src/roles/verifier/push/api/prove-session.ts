@@ -40,15 +40,14 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
-    const extensions = extensionsOf(push)
-    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), ...(extensions ? { extensions } : {}) })
+    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) })
   }
 }
 
 /** What this verifier does beyond API 3.0: agents of upstream pass over it. */
-function extensionsOf({ longestWait }: PushContext['push']): SessionExtensions | null {
+function extensionsOf({ longestWait }: PushContext['push']): SessionExtensions {
   const wait = Math.floor(longestWait)
-  return wait >= 1 ? { wait } : null
+  return { delivery: 1, ...(wait >= 1 ? { wait } : {}) }
 }
 
 type Attributes = SessionProof['data']['attributes']
