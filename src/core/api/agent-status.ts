@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { prose } from './prose.ts'
+import { deliveryStatus } from './push/delivery.ts'
 
 const name = z.string().max(64)
 const names = z.array(name).max(64).readonly().nullish()
@@ -16,7 +17,7 @@ const shownFailure = z.looseObject({
   context: z.looseObject({ message: prose.nullish() }),
 })
 
-/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released`, `v_withheld`, `failures`, `comes_by` and the names of policies are ours alone. */
+/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released`, `v_withheld`, `failures`, `comes_by`, `delivery` and the names of policies are ours alone. */
 export const agentStatus = z.looseObject({
   operational_state: z.number().int(),
   v: z.string().max(64).nullish(),
@@ -53,6 +54,8 @@ export const agentStatus = z.looseObject({
   /** Whether it may bring evidence, or is asked on. */
   accept_attestations: z.boolean().nullish(),
   failures: z.array(shownFailure).max(10_000).nullish(),
+  /** What a mailbox holds for the machine, and what the machine said of it; null without one. */
+  delivery: deliveryStatus.nullish(),
 })
 export type AgentStatus = z.infer<typeof agentStatus>
 

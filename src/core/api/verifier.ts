@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { portNumber } from './port-number.ts'
 import { prose } from './prose.ts'
+import { mailbox } from './push/delivery.ts'
 
 const algorithms = z.array(z.string().max(64)).max(64)
 const MAX_POLICY_TEXT = 100 << 20
@@ -25,6 +26,8 @@ const enrolment = z.object({
   ima_sign_verification_keys: z.string().max(MAX_KEYRING_TEXT).nullish(),
   metadata: z.string().max(65_536).nullish(),
   revocation_key: z.string().max(16_384).nullish(),
+  /** Ours: what the machine is to be handed with V, for this machine alone; null ends one that is there. */
+  delivery: mailbox.nullish(),
   accept_tpm_hash_algs: algorithms,
   accept_tpm_encryption_algs: algorithms,
   accept_tpm_signing_algs: algorithms,
@@ -44,9 +47,14 @@ export type EnrolmentRequest = z.infer<typeof enrolment>
 export const enrolmentUpdate = enrolment.partial()
 export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
 
+/** What a verifier of ours takes beyond upstream's members: `delivery` in this version (`push/delivery.ts`). */
+const extensions = z.object({ delivery: z.literal(1).optional().catch(undefined) })
+export type VerifierExtensions = z.infer<typeof extensions>
+
 /** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. */
 export const enrolmentCheck = z.object({
   refused: z.object({ code: z.string().max(64), message: prose, hint: prose.optional() }).nullable(),
+  extensions: extensions.default({}),
 })
 
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */

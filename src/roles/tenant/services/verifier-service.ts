@@ -4,7 +4,13 @@ import { type HistoryPage, historyPage } from '../../../core/api/history.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
 import { type RevokedAtVerifier, revokedAtVerifier } from '../../../core/api/revoked.ts'
-import { type EnrolmentRequest, type EnrolmentUpdate, enrolmentCheck, warningsIn } from '../../../core/api/verifier.ts'
+import {
+  type EnrolmentRequest,
+  type EnrolmentUpdate,
+  enrolmentCheck,
+  type VerifierExtensions,
+  warningsIn,
+} from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
 import { type ErrorCode, isErrorCode, KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
@@ -83,14 +89,14 @@ export class VerifierService {
   }
 
   /**
-   * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns false when this verifier has no such check.
+   * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns what it takes beyond upstream's members; undefined when this verifier has no such check.
    * @throws KeylimeError with the verifier's reason.
    */
-  async check(agentId: string, request: EnrolmentUpdate): Promise<boolean> {
+  async check(agentId: string, request: EnrolmentUpdate): Promise<VerifierExtensions | undefined> {
     const response = await this.raw('POST', `/enrolments/${encodeURIComponent(agentId)}/check`, request)
-    if (response.status === 404 || response.status === 405) return false
-    const { refused } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
-    if (!refused) return true
+    if (response.status === 404 || response.status === 405) return undefined
+    const { refused, extensions } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
+    if (!refused) return extensions
     const code = isErrorCode(refused.code) ? refused.code : 'invalid_request'
     throw new KeylimeError(code, `the verifier would not take it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
   }

@@ -63,6 +63,7 @@ function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, q
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: state.vState === 'delivered',
     v_withheld: state.vState === 'withheld',
+    delivery: null,
   }
 }
 
@@ -105,6 +106,7 @@ function unreadableView(agentId: string, defect: string, { verifierId, quoteInte
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: false,
     v_withheld: false,
+    delivery: null,
   }
 }
 
