@@ -49,13 +49,13 @@ export const agentStatus = z.looseObject({
   v_released: z.boolean().nullish(),
   /** An older database was put back: it gets another key with another delivery. */
   v_withheld: z.boolean().nullish(),
+  /** What was ordered to be delivered through a mailbox, and how far it came. */
+  delivery: deliveryStatus.nullish(),
   /** How it comes: `pull` or `push`. */
   comes_by: name.nullish(),
   /** Whether it may bring evidence, or is asked on. */
   accept_attestations: z.boolean().nullish(),
   failures: z.array(shownFailure).max(10_000).nullish(),
-  /** What a mailbox holds for the machine, and what the machine said of it; null without one. */
-  delivery: deliveryStatus.nullish(),
 })
 export type AgentStatus = z.infer<typeof agentStatus>
 

@@ -26,13 +26,13 @@ const enrolment = z.object({
   ima_sign_verification_keys: z.string().max(MAX_KEYRING_TEXT).nullish(),
   metadata: z.string().max(65_536).nullish(),
   revocation_key: z.string().max(16_384).nullish(),
-  /** Ours: what the machine is to be handed with V, for this machine alone; null ends one that is there. */
-  delivery: mailbox.nullish(),
   accept_tpm_hash_algs: algorithms,
   accept_tpm_encryption_algs: algorithms,
   accept_tpm_signing_algs: algorithms,
   ak_tpm: z.string().max(8192),
   mtls_cert: z.string().max(65_536).nullish(),
+  /** Ours: what V opens, for a machine that fetches it itself, or gets it from the verifier. It comes with its V. */
+  delivery: mailbox.nullish(),
   supported_version: z.string().regex(/^\d{1,3}\.\d{1,3}$/, 'is not a version such as 2.6'),
 })
 
@@ -47,14 +47,10 @@ export type EnrolmentRequest = z.infer<typeof enrolment>
 export const enrolmentUpdate = enrolment.partial()
 export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
 
-/** What a verifier of ours takes beyond upstream's members: `delivery` in this version (`push/delivery.ts`). */
-const extensions = z.object({ delivery: z.literal(1).optional().catch(undefined) })
-export type VerifierExtensions = z.infer<typeof extensions>
-
-/** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. */
+/** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. `delivery`: it has mailboxes, of this version. */
 export const enrolmentCheck = z.object({
   refused: z.object({ code: z.string().max(64), message: prose, hint: prose.optional() }).nullable(),
-  extensions: extensions.default({}),
+  delivery: z.literal(1).nullish().catch(null),
 })
 
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */

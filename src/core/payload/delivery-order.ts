@@ -79,8 +79,10 @@ export interface Delivered {
 export function verifyOrder(signed: SignedOrder, given: Delivered, trust: ClientTrust, now: number): VerifiedOrder {
   if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`)
   const certificate = parseCertificate(signed.certificate)
-  const verdict = judgeClient(certificate, { ...trust, authorized: [{ kind: 'role', role: 'operator' }] }, now)
-  if (!verdict.ok) throw refused(verdict.reason, trust.authorities.some(givesRoles) ? undefined : NO_ROLES)
+  const authorities = trust.authorities.filter(givesRoles) // of another, a name that looks like a role says nothing
+  if (authorities.length === 0) throw refused('no trusted authority gives roles', NO_ROLES)
+  const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
+  if (!verdict.ok) throw refused(verdict.reason)
   if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
   if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`)
   const order = read(signed.order)

@@ -51,9 +51,9 @@ export async function prepareEnrolment(given: TenantContext, mode: 'add' | 'upda
   const plan = planEnrolment(context, { target, policies, known })
   const prepared = { context, target, judged, operator, plan, unchanged: false }
   if (changesNothing(context.options, plan)) return { ...prepared, unchanged: true }
-  const extensions = await checkAtVerifier(context, agentId, plan)
-  if (operator && extensions?.delivery === undefined) throw keepsNoPayload(context.options, extensions !== undefined)
-  return extensions ? prepared : { ...prepared, plan: forUpstream(plan, target) }
+  const takes = await checkAtVerifier(context, agentId, plan)
+  if (operator && !takes?.delivery) throw keepsNoPayload(context.options, takes !== undefined)
+  return takes ? prepared : { ...prepared, plan: forUpstream(plan, target) }
 }
 
 function keepsNoPayload({ pushModel }: TenantOptions, isOurs: boolean): KeylimeError {

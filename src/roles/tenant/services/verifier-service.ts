@@ -4,19 +4,18 @@ import { type HistoryPage, historyPage } from '../../../core/api/history.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
 import { type RevokedAtVerifier, revokedAtVerifier } from '../../../core/api/revoked.ts'
-import {
-  type EnrolmentRequest,
-  type EnrolmentUpdate,
-  enrolmentCheck,
-  type VerifierExtensions,
-  warningsIn,
-} from '../../../core/api/verifier.ts'
+import { type EnrolmentRequest, type EnrolmentUpdate, enrolmentCheck, warningsIn } from '../../../core/api/verifier.ts'
 import { compareVersions } from '../../../core/api/versions.ts'
 import { type ErrorCode, isErrorCode, KeylimeError } from '../../../core/errors.ts'
 import type { ApiClient, ApiResponse } from '../../../io/http/api-client.ts'
 import { negotiateWith } from './negotiate-with.ts'
 import { notEnrolled } from './not-enrolled.ts'
 import type { ServerAddress } from './server-address.ts'
+
+/** What a verifier of ours takes beyond upstream's members: a mailbox for a machine. */
+export interface Takes {
+  readonly delivery: boolean
+}
 
 /** The verifier as the tenant uses it. */
 export class VerifierService {
@@ -92,11 +91,11 @@ export class VerifierService {
    * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns what it takes beyond upstream's members; undefined when this verifier has no such check.
    * @throws KeylimeError with the verifier's reason.
    */
-  async check(agentId: string, request: EnrolmentUpdate): Promise<VerifierExtensions | undefined> {
+  async check(agentId: string, request: EnrolmentUpdate): Promise<Takes | undefined> {
     const response = await this.raw('POST', `/enrolments/${encodeURIComponent(agentId)}/check`, request)
     if (response.status === 404 || response.status === 405) return undefined
-    const { refused, extensions } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
-    if (!refused) return extensions
+    const { refused, delivery } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
+    if (!refused) return { delivery: delivery === 1 }
     const code = isErrorCode(refused.code) ? refused.code : 'invalid_request'
     throw new KeylimeError(code, `the verifier would not take it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
   }

@@ -23,20 +23,12 @@ export function checkEnrolment(context: Used): Route['handle'] {
       const upload: Upload<EnrolmentUpdate> = await readUpload(judging, schema, { body, what: 'the enrolment' })
       const { agent } = await prepareEnrolment(context, { agentId, upload, before })
       agent.connection?.close()
-      return { results: { refused: null, extensions: EXTENSIONS } }
+      return { results: { refused: null } }
     } catch (error) {
       if (!isKeylimeError(error) || httpStatusOf(error.code) >= 500) throw error
-      return {
-        results: {
-          refused: { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) },
-          extensions: EXTENSIONS,
-        },
-      }
+      return { results: { refused: { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) } } }
     } finally {
       await policies.forgetUnused()
     }
   }
 }
-
-/** Verifiers of before drop a member that they do not know: a payload would be lost without a word. */
-const EXTENSIONS = { delivery: 1 } as const
