@@ -17,6 +17,8 @@ export interface ProvableFacts {
   readonly imaEntries: number
   /** Seconds since the epoch, or null when the kernel does not say. */
   readonly bootTime: number | null
+  /** It comes before its time, as only a verifier of ours lets it. */
+  readonly isEarly?: boolean
 }
 
 export const BOOT_LOG_FORMAT = 'application/octet-stream'
@@ -54,6 +56,7 @@ export function offerEvidence(facts: ProvableFacts): Negotiation {
           { ...IMA_LOG, capabilities: ima },
         ],
         system_info: { boot_time: bootTimeText(facts.bootTime) },
+        ...(facts.isEarly ? { early: true } : {}),
       },
     },
   }

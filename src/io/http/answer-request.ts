@@ -171,6 +171,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
       body,
       peer,
       remoteAddress,
+      onGone: (tell) => void ctx.res.once('close', () => ctx.res.writableFinished || tell()),
     })
     apply(ctx, reply)
   } catch (error) {

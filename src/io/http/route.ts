@@ -37,6 +37,8 @@ export interface ApiRequest {
   body: unknown
   peer: Peer
   remoteAddress: string
+  /** @param tell when the connection has ended before the answer: nobody reads it any more. */
+  onGone(tell: () => void): void
 }
 
 export interface ApiReply {

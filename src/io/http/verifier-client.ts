@@ -37,6 +37,10 @@ export interface VerifierRequest {
   readonly token?: string
   readonly requestId?: string
   readonly maxBytes: number
+  /** The answer may take so much longer: milliseconds. Such a request is not repeated. */
+  readonly holdMs?: number
+  /** Ends it, and its connection. */
+  readonly signal?: AbortSignal
 }
 
 export interface VerifierAnswer {
@@ -78,13 +82,15 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
   let answered = 0
   async function once(request: VerifierRequest, repeated = false): Promise<VerifierAnswer> {
     const ending = new AbortController()
+    const { holdMs = 0, signal } = request
     const response = await agent.request({
       origin: url.origin,
       method: request.method,
       path: `${prefix}${request.path}`,
       headers: headersOf(request),
       body: request.body,
-      signal: AbortSignal.any([AbortSignal.timeout(options.wholeMs), ending.signal]),
+      headersTimeout: options.timeoutMs + holdMs,
+      signal: AbortSignal.any([AbortSignal.timeout(options.wholeMs + holdMs), ending.signal, ...(signal ? [signal] : [])]),
     })
     answered++
     const timer = setTimeout(() => ending.abort(), options.timeoutMs)
@@ -100,7 +106,7 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
   }
   return {
     async request(request) {
-      const reused = answered > 0
+      const reused = answered > 0 && request.holdMs === undefined
       try {
         return await once(request).catch((error) => (reused && isClosedSocket(error) ? once(request, true) : Promise.reject(error)))
       } catch (error) {

@@ -112,7 +112,9 @@ interface Opened extends Start {
 
 /** Nobody can call it: it brings its evidence. */
 async function startBringing({ given, logger, ...opened }: Opened, push: PushSettings): Promise<Serving> {
-  const { reload } = await startPush({ ...opened, push, used: { clock: systemClock, ...given, logger } })
+  const inbox = await openInbox({ given, logger, ...opened })
+  opened.onStop(() => inbox.close())
+  const { reload } = await startPush({ ...opened, push, inbox, used: { clock: systemClock, ...given, logger } })
   return { agentId: opened.identity.agentId, port: 0, payloads: null, reload }
 }
 
@@ -124,18 +126,25 @@ interface Serving {
   reload(): Promise<string>
 }
 
-async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
+/** Where revocations go, whichever way they come. Who opens it closes it. */
+async function openInbox({ settings, logger, given, onStop, machine, identity: { agentId } }: Opened): Promise<RevocationInbox> {
   const { values } = settings
-  const { agentId } = identity
-  const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
-  if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
   const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
-  const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
   if (values.enable_revocation_notifications) {
     const { revocation_notification_ip: host, revocation_notification_port: port } = values
     const zeromq = await listenOverZeromq({ host, port, inbox, logger })
     onStop(() => zeromq.close())
   }
+  return inbox
+}
+
+async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
+  const { values } = settings
+  const { agentId } = identity
+  const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
+  if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
+  const inbox = await openInbox({ settings, logger, given, onStop, machine, identity, transport })
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
   const register = (shown: ServerCertificate | null, registrarCa: readonly string[]) =>
     registerAtRegistrar({ settings, identity, certificate: shown?.certPem ?? null, registrarCa }, logger)
   await register(certificate, machine.trust.registrar)

@@ -7,6 +7,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { provePossession } from '../../../io/tpm/prove-possession.ts'
 import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
+import type { NewsPause } from './news-pause.ts'
 import { type FixedFacts, makeOffer } from './provable-facts.ts'
 import type { PushReporter } from './push-news.ts'
 import type { PushVerifier, Refused } from './push-verifier.ts'
@@ -17,6 +18,8 @@ export interface PushLoopOptions {
   readonly facts: FixedFacts
   readonly pace: PushPace
   readonly reporter: PushReporter
+  /** How it waits where the verifier has news for it. */
+  readonly news: NewsPause
   readonly logger: Logger
   /** Connects with what is believed now. */
   connect(): PushVerifier
@@ -38,9 +41,16 @@ export class PushLoop {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #pause = new AbortController()
+  #canHurry = false
   #verifier: PushVerifier
   #next: PushVerifier | null = null
   #token = ''
+  /** Seconds that this verifier holds a long request; 0 for one that does not. */
+  #longestWait = 0
+  /** Why it shall attest before its time. */
+  #early: string | null = null
+  /** Monotonic milliseconds. */
+  #begun = Number.NEGATIVE_INFINITY
   #pending: Pending | null = null
 
   constructor(options: PushLoopOptions) {
@@ -55,6 +65,16 @@ export class PushLoop {
     this.#next = this.#options.connect()
     void before?.close()
     if (!this.#options.reporter.isAttesting) this.#pause.abort()
+  }
+
+  /**
+   * Attests at once, at most once a second. Only where the verifier took the evidence before, and knows that machines may come early: nobody is pressed who cannot answer, or refuses.
+   * @param why for the log.
+   */
+  hurry(why: string): void {
+    if (this.#longestWait === 0) return
+    this.#early = why
+    if (this.#canHurry) this.#pause.abort()
   }
 
   /** What is under way at the verifier is cut; a command of the TPM is awaited. */
@@ -75,7 +95,7 @@ export class PushLoop {
       if (this.#stopping.signal.aborted) return
       const step = nextStep(course, event, pace, randomBytes(4).readUInt32BE() / 2 ** 32)
       course = step.course
-      if (step.pauseMs > 0) await this.#wait(step.pauseMs)
+      if (step.pauseMs > 0) await this.#wait(step.pauseMs, event.kind === 'accepted')
     }
   }
 
@@ -86,10 +106,22 @@ export class PushLoop {
     this.#next = null
   }
 
-  async #wait(milliseconds: number): Promise<void> {
+  /** @param canHurry the verifier took the evidence before. */
+  async #wait(milliseconds: number, canHurry: boolean): Promise<void> {
     this.#pause = new AbortController()
     if (this.#stopping.signal.aborted) return
-    await sleep(milliseconds, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+    const { signal } = this.#pause
+    this.#canHurry = canHurry
+    if (!canHurry || this.#early === null) {
+      const source = { verifier: this.#verifier, token: this.#token, longest: this.#longestWait, signal }
+      if (this.#longestWait > 0 && this.#token !== '') this.#early = (await this.#options.news.pause(milliseconds, source)) ?? this.#early
+      else await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+    }
+    this.#canHurry = false
+    if (this.#early === null) return
+    this.#options.logger.debug(`it attests at once: ${this.#early}`)
+    const rest = this.#begun + SHORTEST_EARLY_MS - performance.now()
+    if (rest > 0) await sleep(rest, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
   }
 
   #do({ task }: PushCourse): Promise<PushEvent> {
@@ -115,13 +147,17 @@ export class PushLoop {
       return { kind: 'unproved', retryAfterMs: proved.retryAfterMs }
     }
     this.#token = proved.token
+    this.#longestWait = proved.extensions.wait ?? 0
     return { kind: 'proved' }
   }
 
   async #negotiate(): Promise<PushEvent> {
     const { facts, sources, logger } = this.#options
     this.#pending = null
-    const { offer, offered } = makeOffer(facts, sources.imaLog)
+    this.#begun = performance.now()
+    const early = this.#early !== null && this.#longestWait > 0
+    this.#early = null
+    const { offer, offered } = makeOffer(facts, sources.imaLog, early)
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
     try {
@@ -177,6 +213,9 @@ export class PushLoop {
     reporter.tell({ state, text, ...(known?.hint ? { hint: known.hint } : {}) })
   }
 }
+
+/** Between two attestations of which the second is early: whoever asks for many gets no more. */
+const SHORTEST_EARLY_MS = 1000
 
 /** The verifier is not there, or another one is. */
 const LOST: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'tls_failed', 'malformed'])

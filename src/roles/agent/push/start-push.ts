@@ -13,6 +13,9 @@ import type { Machine } from '../machine/prepare-machine.ts'
 import { readTrust, trustDates, trustedFiles } from '../machine/trust.ts'
 import type { PushSettings } from '../push-settings.ts'
 import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
+import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
+import { NewsFetcher } from './fetch-news.ts'
+import { NewsPause } from './news-pause.ts'
 import { provableFacts } from './provable-facts.ts'
 import { PushLoop } from './push-loop.ts'
 import { PushReporter } from './push-news.ts'
@@ -24,6 +27,7 @@ export interface PushStart {
   readonly machine: Machine
   readonly identity: AgentIdentity
   readonly transport: TransportKey
+  readonly inbox: RevocationInbox
   readonly used: UpkeepOptions
   onStop(end: () => unknown): void
 }
@@ -57,7 +61,9 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   }
   const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
   const reporter = new PushReporter(logger, systemClock)
-  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, logger, connect })
+  const fetcher = new NewsFetcher(start.inbox, logger)
+  const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
+  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, news, logger, connect })
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)

@@ -189,7 +189,7 @@ export class StrictVerifier {
       return refusal(400, 'invalid_request', 'no evidence')
     }
     const { asked, requested } = open.choice
-    const results = resultsOfV3(parsed, asked)
+    const { results } = resultsOfV3(parsed, asked)
     const chosen = requested.find((one) => one.evidence_type === 'tpm_quote')!.chosen_parameters as unknown as {
       selected_subjects: Record<string, number[] | null>
     }
