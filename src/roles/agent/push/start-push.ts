@@ -14,10 +14,10 @@ import { readTrust, trustDates, trustedFiles } from '../machine/trust.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { PushSettings } from '../push-settings.ts'
 import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
-import { openPushDelivery } from './open-push-delivery.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 import { NewsFetcher } from './fetch-news.ts'
 import { NewsPause } from './news-pause.ts'
+import { openPushDelivery } from './open-push-delivery.ts'
 import { provableFacts } from './provable-facts.ts'
 import { PushLoop } from './push-loop.ts'
 import { PushReporter } from './push-news.ts'
@@ -59,7 +59,17 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const reporter = new PushReporter(logger, systemClock)
   const fetcher = new NewsFetcher(start.inbox, logger)
   const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
-  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, delivery, news, logger, connect })
+  const loop = new PushLoop({
+    agentId: identity.agentId,
+    sources,
+    facts,
+    pace: paceOf(settings),
+    reporter,
+    delivery,
+    news,
+    logger,
+    connect,
+  })
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)
