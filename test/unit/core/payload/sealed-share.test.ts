@@ -1,76 +1,78 @@
-import { createPrivateKey, randomBytes } from 'node:crypto'
-import fs from 'node:fs'
-import path from 'node:path'
-import { credentialOf, openSealedShare, sealShare } from '../../../../src/core/payload/sealed-share.ts'
+import { credentialOf, openSealedShare, type SealingRequest, sealShare } from '../../../../src/core/payload/sealed-share.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { randomBytes } from '../../../../src/io/random.ts'
 import { softwareAk } from '../../../software-ak.ts'
 import { activateCredential, softwareEk } from '../../../software-ek.ts'
 
-const ek = softwareEk()
-const ak = softwareAk('ecc')
-const context = { agentId: 'd432', enrolment: 'ab'.repeat(16) }
-const share = randomBytes(32)
-const seal = () =>
-  sealShare({ ...context, ek: parsePublicArea(ek.public), akName: parsePublicArea(ak.public).name, share, random: randomBytes })
-const sealed = seal()
-const secret = activateCredential(ek, ak.public, credentialOf(sealed))
-const open = (text: string, changes: object = {}, key = secret) => openSealedShare(text, key, { ...context, ...changes })
-const REFUSED = expect.objectContaining({ code: 'decryption_failed' })
-const UNREADABLE = expect.objectContaining({ code: 'malformed' })
+const [ek, ak] = [softwareEk(), softwareAk('ecc')]
+const U = Buffer.alloc(32, 7)
+const context = { agentId: 'machine-1', enrolment: '0123456789abcdef0123456789abcdef' }
+const request: SealingRequest = {
+  ...context,
+  ek: parsePublicArea(ek.public),
+  akName: parsePublicArea(ak.public).name,
+  share: U,
+  random: randomBytes,
+}
+const sealed = sealShare(request)
+const secretOf = (text: string) => activateCredential(ek, ak.public, credentialOf(text))
 
-test('what the TPM gives opens the share, and it is sealed anew each time', () => {
-  expect(open(sealed)).toEqual(share)
-  expect(seal()).not.toEqual(sealed)
-  expect(Buffer.from(sealed, 'base64').includes(share)).toBe(false)
+test('only what the TPM gives for the credential opens the share', () => {
+  expect(openSealedShare(sealed, secretOf(sealed), context)).toEqual(U)
+  expect(() => openSealedShare(sealed, randomBytes(32), context)).toThrow(expect.objectContaining({ code: 'decryption_failed' }))
 })
 
 test.each([
-  ['machine', { agentId: 'd433' }],
-  ['delivery', { enrolment: 'ac'.repeat(16) }],
-])('it is for no other %s', (_what, changes) => {
-  expect(() => open(sealed, changes)).toThrow(REFUSED)
+  ['another machine', { agentId: 'machine-2' }],
+  ['another delivery', { enrolment: 'f'.repeat(32) }],
+])('a share for %s stays closed, though the TPM is the right one', (_what, other) => {
+  expect(() => openSealedShare(sealed, secretOf(sealed), { ...context, ...other })).toThrow(
+    expect.objectContaining({ code: 'decryption_failed' }),
+  )
 })
 
-test.each([
-  ['another EK', () => activateCredential(softwareEk(), ak.public, credentialOf(sealed))],
-  ['another AK beside it', () => activateCredential(ek, softwareAk('ecc').public, credentialOf(sealed))],
-])('%s gives nothing that opens it', (_what, activate) => {
-  let other: Buffer
-  try {
-    other = activate()
-  } catch {
-    return // a TPM refuses it: the integrity does not hold
-  }
-  expect(() => open(sealed, {}, other)).toThrow(REFUSED)
+test('another TPM, or another attestation key beside the same EK, recovers another secret', () => {
+  const others = [
+    () => activateCredential(softwareEk(), ak.public, credentialOf(sealed)),
+    () => activateCredential(ek, softwareAk('ecc').public, credentialOf(sealed)),
+  ]
+  for (const recover of others) expect(() => openSealedShare(sealed, recover(), context)).toThrow()
 })
 
-test('a secret of a wrong length opens nothing', () => {
-  for (const key of [Buffer.alloc(0), secret.subarray(1), Buffer.concat([secret, secret])])
-    expect(() => open(sealed, {}, key)).toThrow(REFUSED)
-})
-
-test('each byte of what is sealed counts', () => {
+test('each bit of it counts', () => {
   const bytes = Buffer.from(sealed, 'base64')
+  const secret = secretOf(sealed)
   const body = 2 + credentialOf(sealed).length
-  for (let i = body; i < bytes.length; i++) {
+  for (let at = body; at < bytes.length; at++) {
     const changed = Buffer.from(bytes)
-    changed[i]! ^= 1
-    expect(() => open(changed.toString('base64'))).toThrow(REFUSED)
+    changed[at]! ^= 1
+    expect(() => openSealedShare(changed.toString('base64'), secret, context)).toThrow(
+      expect.objectContaining({ code: 'decryption_failed' }),
+    )
   }
 })
 
-test.each(['', 'AA==', 'AAAA', 'not base64 at all!', Buffer.concat([Buffer.from([0, 4]), Buffer.alloc(32)]).toString('base64'), 'AP8='])(
-  'what is too short to be one is unreadable: %j',
-  (text) => {
-    expect(() => openSealedShare(text, secret, context)).toThrow(UNREADABLE)
-    expect(() => credentialOf(text)).toThrow(UNREADABLE)
-  },
-)
+test('two deliveries of one share have nothing in common, and nothing of it is in the clear', () => {
+  const other = sealShare(request)
+  expect(other).not.toBe(sealed)
+  for (const text of [sealed, other]) expect(Buffer.from(text, 'base64').includes(U.subarray(0, 8))).toBe(false)
+})
 
-test('a share of the first version opens for ever', () => {
-  const file = path.join(import.meta.dirname, '../../../vectors/delivery/sealed-share-1.json')
-  const old = JSON.parse(fs.readFileSync(file, 'utf8'))
-  const key = { public: Buffer.from(old.ek, 'base64'), privateKey: createPrivateKey(old.ek_private) }
-  const gave = activateCredential(key, Buffer.from(old.ak, 'base64'), credentialOf(old.sealed))
-  expect(openSealedShare(old.sealed, gave, old.context).toString('hex')).toBe(old.share)
+test('a key of 16 bytes is sealed as well', () => {
+  const short = sealShare({ ...request, share: Buffer.alloc(16, 3) })
+  expect(openSealedShare(short, secretOf(short), context)).toEqual(Buffer.alloc(16, 3))
+})
+
+test.each([
+  '',
+  'AAAA',
+  'AAQ=',
+  Buffer.from([0, 0]).toString('base64'),
+  Buffer.concat([Buffer.from([0, 1, 9]), Buffer.alloc(28)]).toString('base64'),
+])('what is too short to be one is malformed: %j', (text) => {
+  expect(() => openSealedShare(text, randomBytes(32), context)).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
+test('nothing is sealed to a key that is no storage key', () => {
+  expect(() => sealShare({ ...request, ek: parsePublicArea(ak.public) })).toThrow(expect.objectContaining({ code: 'invalid_request' }))
 })
