@@ -95,6 +95,7 @@ export const COMMANDS = [
   'reglist',
   'cvlist',
   'bulkinfo',
+  'attest',
   'reactivate',
   'revoke',
   'replace',

@@ -123,7 +123,7 @@ async function start(
   })
   const { agents, loop, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
-  onStop(push.news.stop) // before: what waits itself is not waited for
+  onStop(push.stop) // before: what waits itself is not waited for
   onStop(guardLoopDelay(logger).stop)
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
