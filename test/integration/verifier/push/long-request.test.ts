@@ -214,6 +214,7 @@ describe('attest now', () => {
     const put = async (path: string, body: object) =>
       expect(await bed.admin.request('PUT', path, { body })).toMatchObject({ message: expect.stringMatching(/^(Success|Created)$/) })
     expect(await told(() => put(`/v2.6/agents/${agent.id}`, { runtime_policy_name: 'fleet' }))).toMatch(/enrolment/)
+    expect((await agent.negotiate()).status).toBe(201)
     expect(await told(() => put('/v2.6/allowlists/fleet', policy('/b')))).toMatch(/policy/)
     await bed.admin.request('PUT', `/v2.6/agents/${agent.id}/stop`)
     expect((await agent.negotiate()).status).toBe(403)
