@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submission } from '../../../core/api/push/attestation.ts'
-import { readAsked } from '../../../core/attestation/asked-evidence.ts'
+import type { SessionExtensions } from '../../../core/api/push/session.ts'
+import { type Asked, readAsked } from '../../../core/attestation/asked-evidence.ts'
 import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
@@ -9,6 +10,7 @@ import { provePossession } from '../../../io/tpm/prove-possession.ts'
 import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
 import type { NewsPause } from './news-pause.ts'
 import { type FixedFacts, makeOffer } from './provable-facts.ts'
+import type { PushDelivery } from './push-delivery.ts'
 import type { PushReporter } from './push-news.ts'
 import type { PushVerifier, Refused } from './push-verifier.ts'
 
@@ -18,6 +20,7 @@ export interface PushLoopOptions {
   readonly facts: FixedFacts
   readonly pace: PushPace
   readonly reporter: PushReporter
+  readonly delivery: PushDelivery
   /** How it waits where the verifier has news for it. */
   readonly news: NewsPause
   readonly logger: Logger
@@ -29,6 +32,8 @@ export interface PushLoopOptions {
 interface Pending {
   readonly path: string
   readonly submission: Submission
+  /** The transport key is in it. */
+  readonly showsKey: boolean
   sent: boolean
 }
 
@@ -45,8 +50,8 @@ export class PushLoop {
   #verifier: PushVerifier
   #next: PushVerifier | null = null
   #token = ''
-  /** Seconds that this verifier holds a long request; 0 for one that does not. */
-  #longestWait = 0
+  /** What this verifier can do beyond API 3.0: nothing but with ours. */
+  #extensions: SessionExtensions = {}
   /** Why it shall attest before its time. */
   #early: string | null = null
   /** Monotonic milliseconds. */
@@ -72,9 +77,13 @@ export class PushLoop {
    * @param why for the log.
    */
   hurry(why: string): void {
-    if (this.#longestWait === 0) return
+    if (!this.#isOurs) return
     this.#early = why
     if (this.#canHurry) this.#pause.abort()
+  }
+
+  get #isOurs(): boolean {
+    return Object.keys(this.#extensions).length > 0
   }
 
   /** What is under way at the verifier is cut; a command of the TPM is awaited. */
@@ -113,8 +122,9 @@ export class PushLoop {
     const { signal } = this.#pause
     this.#canHurry = canHurry
     if (!canHurry || this.#early === null) {
-      const source = { verifier: this.#verifier, token: this.#token, longest: this.#longestWait, signal }
-      if (this.#longestWait > 0 && this.#token !== '') this.#early = (await this.#options.news.pause(milliseconds, source)) ?? this.#early
+      const { wait: longest } = this.#extensions
+      const source = { verifier: this.#verifier, token: this.#token, signal }
+      if (longest && this.#token !== '') this.#early = (await this.#options.news.pause(milliseconds, { ...source, longest })) ?? this.#early
       else await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
     }
     this.#canHurry = false
@@ -147,7 +157,7 @@ export class PushLoop {
       return { kind: 'unproved', retryAfterMs: proved.retryAfterMs }
     }
     this.#token = proved.token
-    this.#longestWait = proved.extensions.wait ?? 0
+    this.#extensions = proved.extensions
     return { kind: 'proved' }
   }
 
@@ -155,21 +165,28 @@ export class PushLoop {
     const { facts, sources, logger } = this.#options
     this.#pending = null
     this.#begun = performance.now()
-    const early = this.#early !== null && this.#longestWait > 0
+    const isEarly = this.#early !== null && this.#isOurs
     this.#early = null
-    const { offer, offered } = makeOffer(facts, sources.imaLog, early)
+    const { offer, offered } = makeOffer(facts, sources.imaLog, { isEarly, delivers: this.#extensions.delivery === 1 })
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
     try {
       const asked = readAsked(opened.document, offered)
       if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })
-      this.#pending = { path: opened.path, submission: await collectEvidence(sources, asked), sent: false }
+      this.#pending = { path: opened.path, ...(await this.#collect(asked)), sent: false }
       return { kind: 'collected' }
     } catch (error) {
       this.#tellFailure(error)
       await this.#verifier.submit(opened.path, NOT_COLLECTED, this.#token).catch(() => undefined)
       return { kind: 'not-collected' }
     }
+  }
+
+  async #collect(asked: Asked): Promise<Pick<Pending, 'submission' | 'showsKey'>> {
+    const { sources, delivery } = this.#options
+    const item = asked.items.find(({ type }) => type === 'delivery')
+    const said = item?.type === 'delivery' ? delivery.evidence(item, this.#token) : null
+    return { submission: await collectEvidence(sources, asked, said), showsKey: said?.transport_key != null }
   }
 
   async #submit(pending: Pending): Promise<PushEvent> {
@@ -180,6 +197,7 @@ export class PushLoop {
     const wasTaken = reply.kind === 'refused' && (repeated || reply.repeated) && reply.code === 'evidence_immutable'
     if (reply.kind === 'refused' && !wasTaken) return this.#refused(reply, 'the evidence')
     this.#pending = null
+    if (pending.showsKey) this.#options.delivery.submitted(pending.path, this.#token)
     const seconds = reply.kind === 'good' ? reply.seconds : null
     this.#options.reporter.tell({ state: 'attesting', text: 'the verifier takes the evidence of this machine' })
     return { kind: 'accepted', seconds }

@@ -32,7 +32,7 @@ export interface PushParts {
   autoRecover: boolean
   /** Seconds. */
   quoteInterval: number
-  /** Answers all that is held, and wakes nobody any more. */
+  /** Answers all requests that are held, and wakes nobody any more. */
   stop(): void
 }
 
@@ -87,6 +87,7 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     quoteInterval: values.quote_interval,
     stop() {
       news.stop()
+      held.stop()
       wakeUps.stop()
     },
   }
