@@ -82,8 +82,10 @@ export interface Delivered {
  */
 export function verifyOrder(signed: SignedOrder, given: Delivered, trust: ClientTrust, now: number): VerifiedOrder {
   const certificate = parseCertificate(signed.certificate)
-  const verdict = judgeClient(certificate, { ...trust, authorized: [{ kind: 'role', role: 'operator' }] }, now)
-  if (!verdict.ok) throw refused(verdict.reason, trust.authorities.some(givesRoles) ? undefined : NO_ROLES)
+  const authorities = trust.authorities.filter(givesRoles) // of another, a name that looks like a role says nothing
+  if (authorities.length === 0) throw refused('no trusted authority gives roles', NO_ROLES)
+  const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
+  if (!verdict.ok) throw refused(verdict.reason)
   if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
   return soundOrder(signed, given) as VerifiedOrder
 }

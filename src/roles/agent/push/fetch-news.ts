@@ -25,6 +25,8 @@ interface Taken {
   readonly refused: NoticeOutcome | null
   /** What the verifier knows of it. */
   told: NoticeOutcome['outcome'] | null
+  /** Monotonic milliseconds. */
+  readonly since: number
 }
 
 /** Of one request (`core/api/push/wait.ts`). */
@@ -50,7 +52,8 @@ export class NewsFetcher {
   async fetch({ verifier, token, seconds, signal }: Waiting): Promise<Fetched> {
     const acknowledged = this.#outcomes()
     try {
-      const reply = await verifier.wait({ seconds, acknowledged, notifier: this.#notifier }, token, signal)
+      const held = Math.min(seconds, this.#patience())
+      const reply = await verifier.wait({ seconds: held, acknowledged, notifier: this.#notifier }, token, signal)
       if (reply.kind === 'refused') {
         this.#logger.debug(`the verifier gives no news (${reply.status}): ${reply.reason}`)
         if (reply.status === 401) return { kind: 'unproved' }
@@ -63,6 +66,12 @@ export class NewsFetcher {
       if (!signal.aborted) this.#logger.debug(`a request for news was cut: ${(error as Error).message}`)
       return { kind: 'lost' }
     }
+  }
+
+  /** Seconds until the verifier is told of an outcome that is not known yet: as long again, nearly, as it took so far. */
+  #patience(): number {
+    const now = performance.now()
+    return Math.max(1, Math.min(...[...this.#taken.values()].map(({ since }) => (now - since) / 2000)))
   }
 
   #outcomes(): WaitRequest['acknowledged'] {
@@ -101,7 +110,7 @@ export class NewsFetcher {
       this.#logger.warn('a revocation cannot be taken now, and is left at the verifier', { reason: acceptance })
       return false
     }
-    this.#taken.set(digest, { refused: acceptance === 'too_long' ? TOO_LONG : null, told: null })
+    this.#taken.set(digest, { refused: acceptance === 'too_long' ? TOO_LONG : null, told: null, since: performance.now() })
     return true
   }
 

@@ -100,7 +100,7 @@ export class PushVerifier {
 
   /** Held by the verifier for `seconds` at most (`core/api/push/wait.ts`). @param signal ends it. */
   async wait(request: WaitRequest, token: string, signal: AbortSignal): Promise<Reply<{ news: News }>> {
-    const holdMs = request.seconds * 1000
+    const holdMs = Math.ceil(request.seconds * 1000) // timers take whole ones
     const answer = await this.#ask({
       method: 'POST',
       path: `${API}/agents/${this.#agentId}/wait`,

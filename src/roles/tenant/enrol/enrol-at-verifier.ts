@@ -1,4 +1,5 @@
 import { labelsOf, parseMachineName, readMetaData } from '../../../core/api/enrolment-metadata.ts'
+import type { Mailbox } from '../../../core/api/push/delivery.ts'
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { TenantContext } from '../tenant-context.ts'
@@ -19,6 +20,8 @@ export interface Enrolling {
   readonly version: string
   readonly plan: EnrolmentPlan
   readonly payload: Payload | undefined
+  /** What the machine gets from the verifier; undefined where the payload is handed to the machine itself, or there is none. */
+  readonly mailbox: Mailbox | undefined
 }
 
 /**
@@ -48,6 +51,7 @@ async function updated(context: TenantContext, enrolling: Enrolling): Promise<st
     ...plan.update,
     ...deliveryOf(context.options, enrolling, 'update'),
     ...(context.options.takesOver && !enrolling.payload ? { v: null } : {}),
+    ...(endsMailbox(context.options, enrolling) ? { delivery: null } : {}),
   }
   const warnings = request ? await context.verifier.update(agentId, request) : undefined
   if (warnings === undefined) await deleteFromVerifier(context, agentId)
@@ -62,16 +66,22 @@ async function added({ verifier, options }: TenantContext, enrolling: Enrolling,
   })
 }
 
-type Delivery = Pick<EnrolmentUpdate, 'v' | 'metadata' | 'revocation_key'> & { supported_version?: string }
+/** What lies there for the machine before, or fits a key share that another takes the place of, is for nobody any more. */
+function endsMailbox({ takesOver }: TenantOptions, { plan, payload, mailbox }: Enrolling): boolean {
+  return Boolean(plan.known?.delivery) && !mailbox && (payload !== undefined || takesOver === true)
+}
+
+type Delivery = Pick<EnrolmentUpdate, 'v' | 'metadata' | 'revocation_key' | 'delivery'> & { supported_version?: string }
 
 /** What comes with a payload. Without one, the key and the certificate of the one before stay; without a certificate, its certificate does. */
 function deliveryOf(options: TenantOptions, enrolling: Enrolling, mode: 'add' | 'update'): Delivery {
-  const { payload, version } = enrolling
+  const { payload, version, mailbox } = enrolling
   const certificate = payload && (mode === 'add' || payload.revocationKey !== '')
   const metadata = metaDataOf(options, enrolling, certificate ? payload.metadata : undefined)
   return {
     ...(version ? { supported_version: version } : {}),
     ...(payload ? { v: payload.v.toString('base64') } : {}),
+    ...(mailbox ? { delivery: mailbox } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(certificate ? { revocation_key: payload.revocationKey } : {}),
   }
