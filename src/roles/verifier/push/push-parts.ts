@@ -30,6 +30,8 @@ export interface PushParts {
   autoRecover: boolean
   /** Seconds. */
   quoteInterval: number
+  /** Answers all requests that are held. */
+  stop(): void
 }
 
 interface Used {
@@ -79,5 +81,9 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     offers: used.offers,
     autoRecover: values.auto_recover_attestation_failures,
     quoteInterval: values.quote_interval,
+    stop() {
+      news.stop()
+      held.stop()
+    },
   }
 }
