@@ -123,11 +123,10 @@ async function start(
   })
   const { agents, loop, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
-  onStop(push.news.stop) // before: what waits itself is not waited for
+  onStop(push.stop) // before: what waits itself is not waited for
   onStop(guardLoopDelay(logger).stop)
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
-  onStop(push.held.stop)
   onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
