@@ -161,7 +161,11 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'io/http/agent-client.ts',
     'integration/http/clients',
-    ['size of an agent’s answer', 'readAnswer(response, maxBytes,', 'readAnswer(response, Number.MAX_SAFE_INTEGER,'],
+    [
+      'size of an agent’s answer',
+      'exchange(client, request, { maxBytes,',
+      'exchange(client, request, { maxBytes: Number.MAX_SAFE_INTEGER,',
+    ],
     ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
   ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
