@@ -49,7 +49,7 @@ export interface Tpm {
   ): Promise<Buffer>
   /** Values by PCR number, ascending; PCRs that the bank does not have are missing. */
   pcrRead(hash: HashName, pcrs: readonly number[]): Promise<Map<number, Buffer>>
-  /** How often PCRs were changed since the TPM was started, those left out that it does not count, such as PCR 16 (Part 1, section 17.9). */
+  /** How often PCRs were changed since the TPM was started, those left out that it does not count, such as PCR 16 (Part 3, TPM2_PCR_Read). */
   pcrUpdates(): Promise<number>
   pcrExtend(hash: HashName, pcr: number, digest: Buffer): Promise<void>
   pcrReset(pcr: number): Promise<void>

@@ -21,7 +21,7 @@ export async function openChangeWatch({ settings: { values }, keys, mark, logger
   return new ChangeWatch({ list: () => mark.read(), pcrs, pcrsMs: seconds * 1000, changed, logger })
 }
 
-/** PCR 16 is set for each quote. A TPM that counts that, as it should not (PC Client PTP, section 4.6), would have the agent attest for ever. */
+/** PCR 16 is set for each quote. A TPM that counts that, as it should not (PC Client Platform TPM Profile), would have the agent attest for ever. */
 async function countsOwnQuotes(keys: AttestationKeys, logger: Logger): Promise<boolean> {
   const moves = async () =>
     keys.use(async ({ tpm }) => {
