@@ -213,6 +213,40 @@ export const REMOVALS: readonly Removal[] = [
     ['what root left to come back by is noticed', ' || canBecomeRoot())', ')'],
   ),
 
+  // Payloads that an operator has signed
+  ...of(
+    'roles/agent/payload/accepted-order.ts',
+    'unit/roles/agent/payload/accepted-order',
+    ['an older order is refused', 'generation < newest.generation', 'newest.generation < 0'],
+    ['another order of the same generation is refused', 'generation === newest.generation', 'newest.generation < 0'],
+  ),
+  ...of('roles/agent/payload/sealed-deliveries.ts', 'integration/agent/push/hostile-deliveries', [
+    'the newest order is remembered',
+    '      await acceptOrder(file, order)\n',
+    '',
+  ]),
+  ...of('roles/agent/push/push-delivery.ts', 'integration/agent/push/hostile-deliveries', [
+    'V that is not the other half of U is told',
+    'sameTag(authTag(k, agentId), user.authTag)',
+    'user.authTag',
+  ]),
+  ...of('roles/agent/payload/payload-receiver.ts', 'integration/agent/push/push-payload', [
+    'a script is not run again when the delivery comes again',
+    'if (record?.delivery === delivery) return this.#again(record)',
+    '',
+  ]),
+  ...of(
+    'roles/agent/api/take-sealed.ts',
+    'integration/agent/sealed-payload',
+    ['require_signed_payload', 'if (!requireSigned) return undefined', 'return undefined'],
+    ['the auth tag of an order', 'sameTag(accepted.auth_tag, tag.toLowerCase())', 'accepted.auth_tag'],
+  ),
+  ...of('io/http/answer-request.ts', 'integration/access/every-route', [
+    'a verifier is no operator',
+    'ofOperators.has(route.access) && isVerifier(peer)',
+    'ofOperators.has(route.access) && peer.kind === null',
+  ]),
+
   // Time as a side channel: nothing that a test can see, so the sources are looked at
   ...of('core/payload/auth-tag.ts', 'architecture', [
     'tags are compared in constant time',
