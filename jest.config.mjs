@@ -1,3 +1,5 @@
+import { readFileSync, statfsSync } from 'node:fs'
+
 /** Native ESM: yargs and kysely are ESM-only and jest cannot require() them. Node itself strips the types. */
 const project = (name, { folder = name, without = [] } = {}) => ({
   displayName: name,
@@ -42,10 +44,26 @@ const WALKS = [
 const PROJECTS = ['unit', 'integration', 'e2e', 'chaos']
 const named = process.argv.slice(2).filter((word) => !word.startsWith('-') && !PROJECTS.includes(word))
 const isAsked = (walk) => process.env.KEYLIME_TESTS === 'thorough' || named.some((word) => `test/${walk}.test.ts`.includes(word))
+if (named.length > 0) process.env.KEYLIME_WALKS = 'asked' // tests that stand in other files: test/thorough.ts
 const leftOut = WALKS.filter((walk) => !isAsked(walk)).map((walk) => `/test/${walk}\\.test`)
 
 // Programs that tests start from the sources: types are stripped and compiled once, not at each start.
 process.env.NODE_COMPILE_CACHE ??= new URL('node_modules/.cache/node-compile', import.meta.url).pathname
+
+// Tests make thousands of small files and databases, each written through to its disk. In memory that takes no time; a test of what a disk does makes its own.
+const MEMORY = '/dev/shm'
+if (!process.env.TMPDIR && isRoomy(MEMORY)) process.env.TMPDIR = MEMORY
+
+/** A tmpfs of at least a gigabyte from which programs may be started: in a container it may be small, or none. */
+function isRoomy(place) {
+  try {
+    const [, type, options] = readFileSync('/proc/mounts', 'utf8').match(new RegExp(`^\\S+ ${place} (\\S+) (\\S+)`, 'm')) ?? []
+    const { bavail, bsize } = statfsSync(place)
+    return type === 'tmpfs' && !options.split(',').includes('noexec') && bavail * bsize >= 1 << 30
+  } catch {
+    return false
+  }
+}
 
 export default {
   projects: [

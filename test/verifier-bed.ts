@@ -39,6 +39,11 @@ export class VerifierBed {
     this.home.remove()
   }
 
+  /** Takes the machines of a test that is over out of attestation: each is asked many times a second, and a file has dozens. */
+  async retire(): Promise<void> {
+    await retireAll(this.admin)
+  }
+
   /** PEM of the authority that vouches for the verifier and its administrator. */
   get ca(): string {
     return fs.readFileSync(path.join(this.home.dir, 'cv_ca/cacert.crt'), 'utf8')
@@ -62,4 +67,10 @@ export class VerifierBed {
   inState(id: string, state: number) {
     return until(`state ${state} of ${id}`, async () => (await this.status(id)).operational_state === state)
   }
+}
+
+/** Deletes whatever is enrolled. */
+export async function retireAll(admin: ApiClient): Promise<void> {
+  const { results } = await admin.request('GET', '/v2.6/agents/')
+  for (const id of (results as { uuids: string[][] }).uuids.flat()) await admin.request('DELETE', `/v2.6/agents/${id}`)
 }

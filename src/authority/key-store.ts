@@ -1,7 +1,7 @@
 import { type KeyObject, randomBytes } from 'node:crypto'
 import path from 'node:path'
 import { isKeylimeError, KeylimeError } from '../core/errors.ts'
-import { type Keystore, openKeystore, sealKeystore } from '../core/keystore/keystore.ts'
+import { type KeyDerivation, type Keystore, keystoreKey, openKeystore, sealKeystore } from '../core/keystore/keystore.ts'
 import { privateKeyPem, readPrivateKey } from '../core/pki/keys.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
@@ -13,22 +13,25 @@ import type { CaAccess } from './ca-access.ts'
  */
 export class KeyStore {
   readonly #access: CaAccess
+  readonly #derive: KeyDerivation
   #content: Keystore
 
-  private constructor(access: CaAccess, content: Keystore) {
+  private constructor(access: CaAccess, content: Keystore, derive: KeyDerivation) {
     this.#access = access
     this.#content = content
+    this.#derive = derive
   }
 
   /** @throws KeylimeError `wrong_password`, `malformed`, `not_found` or `file_failed`. */
   static async open(access: CaAccess): Promise<KeyStore> {
-    return new KeyStore(access, await unlock(access))
+    const derive = derivedOnce()
+    return new KeyStore(access, await unlock(access, derive), derive)
   }
 
   /** A new one, in place of any other. @param lastSerial the last one that was given with this key. */
   static async create(access: CaAccess, key: KeyObject, lastSerial: number): Promise<KeyStore> {
     const content = { salt: newSalt(), ca: privateKeyPem(key), lastSerial, revokedKeys: [], keys: new Map() }
-    const store = new KeyStore(access, content)
+    const store = new KeyStore(access, content, derivedOnce())
     await store.#save(content)
     return store
   }
@@ -100,7 +103,7 @@ export class KeyStore {
   }
 
   async #save(content: Keystore, password = this.#access.password): Promise<void> {
-    await writeFileAtomic(fileOf(this.#access), sealKeystore(content, password, randomBytes(16)), 0o600)
+    await writeFileAtomic(fileOf(this.#access), sealKeystore(content, password, randomBytes(16), this.#derive), 0o600)
     this.#content = content
   }
 }
@@ -115,13 +118,22 @@ const fileOf = ({ directory }: CaAccess) => path.join(directory, 'private.yml')
 export const isWrongPassword = (error: unknown): boolean => isKeylimeError(error) && error.code === 'wrong_password'
 
 /** The password that was good at the start may have been changed meanwhile. */
-async function unlock(access: CaAccess): Promise<Keystore> {
-  const read = async () => openKeystore(await readText(fileOf(access)), access.password)
+async function unlock(access: CaAccess, derive: KeyDerivation): Promise<Keystore> {
+  const read = async () => openKeystore(await readText(fileOf(access)), access.password, derive)
   try {
     return await read()
   } catch (error) {
     if (!isWrongPassword(error) || !(await hasAnother(access))) throw error
     return read()
+  }
+}
+
+/** Of a store that is open each change would derive the same key again. */
+function derivedOnce(): KeyDerivation {
+  let last: { password: string; salt: string; key: Buffer } | undefined
+  return (password, salt) => {
+    if (last?.password !== password || last.salt !== salt) last = { password, salt, key: keystoreKey(password, salt) }
+    return last.key
   }
 }
 

@@ -12,6 +12,7 @@ import { credentialBlob } from './targets/credential-blob.ts'
 import { crl } from './targets/crl.ts'
 import { csr } from './targets/csr.ts'
 import { deb } from './targets/deb.ts'
+import { deliveryOrder } from './targets/delivery-order.ts'
 import { der } from './targets/der.ts'
 import { devicePath } from './targets/device-path.ts'
 import { dmEvent } from './targets/dm-event.ts'
@@ -33,6 +34,12 @@ import { packedJson } from './targets/packed-json.ts'
 import { pcrBlob } from './targets/pcr-blob.ts'
 import { pcrText } from './targets/pcr-text.ts'
 import { publicArea } from './targets/public-area.ts'
+import { pushApi } from './targets/push-api.ts'
+import { pushAsked } from './targets/push-asked.ts'
+import { pushEvidence } from './targets/push-evidence.ts'
+import { pushNegotiation } from './targets/push-negotiation.ts'
+import { pushProof } from './targets/push-proof.ts'
+import { pushRefusal } from './targets/push-refusal.ts'
 import { pythonLiteral } from './targets/python-literal.ts'
 import { quoteText } from './targets/quote-text.ts'
 import { referenceState } from './targets/reference-state.ts'
@@ -42,6 +49,7 @@ import { router } from './targets/router.ts'
 import { rpm } from './targets/rpm.ts'
 import { rpmIndex } from './targets/rpm-index.ts'
 import { runtimePolicy } from './targets/runtime-policy.ts'
+import { sealedShare } from './targets/sealed-share.ts'
 import { signatureLists } from './targets/signature-lists.ts'
 import { submittedEvidence } from './targets/submitted-evidence.ts'
 import { successor } from './targets/successor.ts'
@@ -70,6 +78,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   crl,
   csr,
   deb,
+  'delivery-order': deliveryOrder,
   der,
   'device-path': devicePath,
   'dm-event': dmEvent,
@@ -91,6 +100,12 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'pcr-blob': pcrBlob,
   'pcr-text': pcrText,
   'public-area': publicArea,
+  'push-api': pushApi,
+  'push-asked': pushAsked,
+  'push-evidence': pushEvidence,
+  'push-negotiation': pushNegotiation,
+  'push-proof': pushProof,
+  'push-refusal': pushRefusal,
   'python-literal': pythonLiteral,
   'quote-text': quoteText,
   'reference-state': referenceState,
@@ -100,6 +115,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   rpm,
   'rpm-index': rpmIndex,
   'runtime-policy': runtimePolicy,
+  'sealed-share': sealedShare,
   'signature-lists': signatureLists,
   'submitted-evidence': submittedEvidence,
   successor,

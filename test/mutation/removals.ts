@@ -55,7 +55,7 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'authority/key-store.ts',
     'integration/authority/open-authority',
-    ['the IV of the key store', 'sealKeystore(content, password, randomBytes(16))', 'sealKeystore(content, password, Buffer.alloc(16))'],
+    ['the IV of the key store', 'sealKeystore(content, password, randomBytes(16), ', 'sealKeystore(content, password, Buffer.alloc(16), '],
     ['the salt of the key store', "randomBytes(32).toString('base64')", "Buffer.alloc(32).toString('base64')"],
   ),
 

@@ -27,16 +27,25 @@ export function keystoreKey(password: string, salt: string): Buffer {
   return pbkdf2Sync(Buffer.from(password, 'utf8'), Buffer.from(salt, 'utf8'), ROUNDS, KEY_SIZE, 'sha256')
 }
 
+/** `keystoreKey`, or one that remembers what it has derived: that takes long on purpose. */
+export type KeyDerivation = typeof keystoreKey
+
 /** Opens a key store, made here or by upstream. @throws KeylimeError `wrong_password` or `malformed`. */
-export function openKeystore(text: string, password: string): Keystore {
+export function openKeystore(text: string, password: string, derive: KeyDerivation = keystoreKey): Keystore {
   const outer = readYaml(text, 'the key store')
   const [salt, priv] = [outer.get('salt'), outer.get('priv')]
   if (typeof salt !== 'string' || !(priv instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store has no salt or no priv')
-  return readContent(readYaml(decrypt(Buffer.from(priv).toString('latin1'), password, salt), 'the content of the key store'), salt)
+  return readContent(
+    readYaml(
+      decrypt(Buffer.from(priv).toString('latin1'), () => derive(password, salt)),
+      'the content of the key store',
+    ),
+    salt,
+  )
 }
 
 /** @param iv 16 bytes, fresh for each call. */
-export function sealKeystore(store: Keystore, password: string, iv: Uint8Array): string {
+export function sealKeystore(store: Keystore, password: string, iv: Uint8Array, derive: KeyDerivation = keystoreKey): string {
   const content = new Map<string, unknown>([
     ['ca', Buffer.from(store.ca, 'latin1')],
     ['lastserial', store.lastSerial],
@@ -44,7 +53,7 @@ export function sealKeystore(store: Keystore, password: string, iv: Uint8Array):
     ...(store.crlNumber === undefined ? [] : [[CRL_NUMBER, store.crlNumber] as const]),
   ])
   for (const [name, pem] of store.keys) content.set(name, Buffer.from(pem, 'latin1'))
-  const sealed = sealPayload(keystoreKey(password, store.salt), iv, Buffer.from(writeYaml(content), 'utf8'))
+  const sealed = sealPayload(derive(password, store.salt), iv, Buffer.from(writeYaml(content), 'utf8'))
   return writeYaml(
     new Map<string, unknown>([
       ['priv', Buffer.from(sealed, 'latin1')],
@@ -57,9 +66,9 @@ export function sealKeystore(store: Keystore, password: string, iv: Uint8Array):
 const CRL_NUMBER = 'crl_number'
 export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER]
 
-function decrypt(sealed: string, password: string, salt: string): string {
+function decrypt(sealed: string, key: () => Buffer): string {
   try {
-    return openPayload(keystoreKey(password, salt), sealed).toString('utf8')
+    return openPayload(key(), sealed).toString('utf8')
   } catch (cause) {
     throw new KeylimeError('wrong_password', 'the password does not open the key store', {
       cause,

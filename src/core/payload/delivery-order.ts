@@ -108,10 +108,18 @@ export function soundOrder(signed: SignedOrder, given: Delivered): SoundOrder {
 export const sha256 = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
 
 function read(text: string): DeliveryOrder {
-  const parsed = deliveryOrder.safeParse(parseBoundedJson(Buffer.from(text, 'utf8'), 'the delivery order'))
+  const parsed = deliveryOrder.safeParse(jsonOf(text))
   if (!parsed.success) throw new KeylimeError('malformed', 'the delivery order cannot be read: it may be of a newer version')
   const { type: _type, ...order } = parsed.data
   return order
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return parseBoundedJson(Buffer.from(text, 'utf8'), 'the delivery order')
+  } catch (cause) {
+    throw new KeylimeError('malformed', 'the delivery order cannot be read', { cause })
+  }
 }
 
 function holds(key: KeyObject, { order, signature }: SignedOrder): boolean {

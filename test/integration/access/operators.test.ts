@@ -24,6 +24,7 @@ import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
 import { issueAuthorityBelow } from './authority-below.ts'
 import { type Caller, call } from './callers.ts'
@@ -103,7 +104,7 @@ test('a second operator works from his package, and is taken away by one command
   expect(certificate.serial).toBeGreaterThan(1n)
 })
 
-test('an operator’s name is used once; --replace takes the old certificate away; a signing request keeps the key', async () => {
+walk('an operator’s name is used once; --replace takes the old certificate away; a signing request keeps the key', async () => {
   await ensureTls()
   const request = { name: 'bob', days: undefined, csr: undefined, replace: false }
   const first = await issueOperator(access, request)
@@ -123,7 +124,7 @@ test('an operator’s name is used once; --replace takes the old certificate awa
   expect(roleOf(third.certificate)).toBe('operator')
 })
 
-test('a list that is lost, faulty or older than the one before changes nothing while the server runs; a start mends its own', async () => {
+walk('a list that is lost, faulty or older than the one before changes nothing while the server runs; a start mends its own', async () => {
   const log = recordingLogger()
   const { list, stop } = await startVerifierWith({}, log.logger)
   const before = fs.readFileSync(file('cacrl.der'))
@@ -188,7 +189,7 @@ test('a list that has ended still counts, and is told', async () => {
   expect(log.lines.filter((line) => line.includes('what it says still counts'))).toHaveLength(1)
 })
 
-test('with tls_dir = generate a list that has ended or began in the future is made anew, and a revoked client too', async () => {
+walk('with tls_dir = generate a list that has ended or began in the future is made anew, and a revoked client too', async () => {
   await ensureTls()
   for (const days of [-30, 400]) {
     await withAuthority({ ...access, now: () => Date.now() + days * DAY_MS }, (authority) => authority.publishCrl())
@@ -254,7 +255,7 @@ async function withoutRoles(): Promise<void> {
   access = { ...access, password: 'default ' }
 }
 
-test('an installation from before there were roles goes on as before, says so, and becomes strict by one command', async () => {
+walk('an installation from before there were roles goes on as before, says so, and becomes strict by one command', async () => {
   await withoutRoles()
   const log = recordingLogger()
   const { list, stop } = await startVerifierWith({}, log.logger)
@@ -276,7 +277,7 @@ test('an installation from before there were roles goes on as before, says so, a
   expect((await reissueAuthority(access)).names).toEqual([])
 })
 
-test('an authority in between is believed as the TLS library does; beside an authority with roles it must be trusted itself', async () => {
+walk('an authority in between is believed as the TLS library does; beside an authority with roles it must be trusted itself', async () => {
   await ensureTls()
   const day = { notBefore: Date.now() - DAY_MS, notAfter: Date.now() + DAY_MS }
   const make = async (name: string) => ({ pair: await makeKeyPair({ type: 'ecdsa' }), subject: [{ oid: '2.5.4.3', value: name }] })

@@ -13,6 +13,7 @@ import { revokeCertificate } from '../../../src/authority/revoke-certificate.ts'
 import { refuseTlsAuthority } from '../../../src/authority/serves-tls.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { walk } from '../../thorough.ts'
 
 const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
 const YEAR = 366 * 86_400_000
@@ -60,7 +61,7 @@ test('revoking a name ends every certificate that it has had, and of no other', 
   await expect(revokeCertificate(access, { name: '../web' }, 'keyCompromise')).rejects.toMatchObject({ code: 'invalid_request' })
 })
 
-test('a name counts also when its files are gone, and when its last certificate has ended', async () => {
+walk('a name counts also when its files are gone, and when its last certificate has ended', async () => {
   await issue('web')
   await withAuthority(access, (authority) => authority.issue({ name: 'web', days: 1 }))
   for (const end of ['-cert.crt', '-private.pem', '-public.pem']) fs.rmSync(file(`web${end}`))
@@ -80,7 +81,7 @@ test('an operator who is taken away keeps none of his certificates', async () =>
   expect((await revokeCertificate(access, { name: 'alice' }, 'unspecified')).fresh).toEqual([4n])
 })
 
-test('an authority that has given a role once is none for machines, though another certificate took the place of that one', async () => {
+walk('an authority that has given a role once is none for machines, though another certificate took the place of that one', async () => {
   const use = { keylimeDir: '/nonexistent', trusted: [], now: clock }
   await issue('web')
   await refuseTlsAuthority(directory, use)
@@ -101,7 +102,7 @@ test('a directory that is older keeps what it knows, and says of which serials i
   expect((await revokeCertificate(access, { name: 'web' }, 'keyCompromise')).unknown).toEqual([])
 })
 
-test('what was cut off while it was begun is begun again; what another program made is kept when it is replaced', async () => {
+walk('what was cut off while it was begun is begun again; what another program made is kept when it is replaced', async () => {
   for (const name of ['web', 'db']) await issue(name)
   fs.rmSync(file('issued', 'begins-after'))
   fs.rmSync(file('issued', '2-web.crt'))
@@ -114,7 +115,7 @@ test('what was cut off while it was begun is begun again; what another program m
   expect((await revokeCertificate(access, { name: 'web' }, 'superseded')).fresh).toEqual([2n, 4n, 5n])
 })
 
-test('a certificate of another authority under a name revokes nothing here', async () => {
+walk('a certificate of another authority under a name revokes nothing here', async () => {
   await issue('web')
   const here = directory
   directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-issued-'))
@@ -138,7 +139,7 @@ test('a key store of yesterday gives no serial twice, and takes no revocation ba
   expect(await revoked()).toEqual([3n])
 })
 
-test('a new authority in its place knows nothing of what the one before has issued', async () => {
+walk('a new authority in its place knows nothing of what the one before has issued', async () => {
   await issue('web')
   await initAuthority(access, { replace: true, givesRoles: true })
   expect(await shown()).toEqual([])
@@ -147,7 +148,7 @@ test('a new authority in its place knows nothing of what the one before has issu
   expect(fs.readdirSync(file('issued')).sort()).toEqual(['2-db.crt', 'begins-after'])
 })
 
-test('also when the program was killed while it removed that one', async () => {
+walk('also when the program was killed while it removed that one', async () => {
   await issue('web')
   fs.writeFileSync(file('.making-authority'), 'an authority is being made here\n')
   for (const name of fs.readdirSync(directory)) if (name !== 'issued' && name !== '.making-authority') fs.rmSync(file(name))

@@ -16,6 +16,7 @@ import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { openssl, recordingLogger } from '../ca/listener-bed.ts'
 
 const DAY_MS = 86_400_000
@@ -124,7 +125,7 @@ test('a client’s certificate that is due meanwhile is of the authority before,
   expect(authorities()).toHaveLength(2)
 })
 
-test('a program that was killed before the key changed leaves an authority that signs, and can be begun again', async () => {
+walk('a program that was killed before the key changed leaves an authority that signs, and can be begun again', async () => {
   await made()
   const old = parseCertificate(read('cacert.crt'))
   const store = read('private.yml')
@@ -137,7 +138,7 @@ test('a program that was killed before the key changed leaves an authority that 
   expect(isSignedBy(parseCertificate((await operator('dave')).cert), next!)).toBe(true)
 })
 
-test('an end that was cut short after the old authority was dropped signs by the next, and can be ended again', async () => {
+walk('an end that was cut short after the old authority was dropped signs by the next, and can be ended again', async () => {
   await made()
   await rotateAuthority(access)
   const files = ['private.yml', 'cacrl-before.der', 'cacrl.der', 'cacert-bridge.crt'].map(
@@ -173,7 +174,7 @@ test('machines get a certificate of the next authority, and both authorities, wi
   fs.rmSync(machines.directory, { recursive: true })
 })
 
-test('eleven years later a start says what ended, and a rotation lets everything go on', async () => {
+walk('eleven years later a start says what ended, and a rotation lets everything go on', async () => {
   await made(11 * 365)
   await expect(made()).rejects.toMatchObject({
     message: expect.stringMatching(/ended on 20/),

@@ -5,6 +5,7 @@ import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { program } from '../ca/listener-bed.ts'
 
 const place = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
@@ -39,7 +40,7 @@ const shown = (port: number): Promise<string> =>
     socket.on('error', reject)
   })
 
-test('a service whose log nobody reads any more goes on', async () => {
+walk('a service whose log nobody reads any more goes on', async () => {
   const { child, port, exited } = await verifier()
   child.stdout.destroy()
   child.stderr.destroy()

@@ -11,10 +11,12 @@ import { encryptUserdata } from '../../../src/tools/userdata-encrypt/encrypt-use
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { pcrValues, softwareQuote } from '../../software-ak.ts'
+import { walk } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
 beforeAll(() => world.start())
+afterEach(() => world.retire())
 afterAll(() => world.stop())
 
 const payloadOf = (agent: SimulatedAgent): Buffer => {
@@ -121,7 +123,7 @@ describe('add delivers', () => {
     expect(await serial()).not.toBe(first)
   })
 
-  test('a notifier that runs out gets a new certificate for the same key: revocations of earlier machines stay believable', async () => {
+  walk('a notifier that runs out gets a new certificate for the same key: revocations of earlier machines stay believable', async () => {
     const agent = await world.machine('late-agent')
     await world.run('add', { agentId: 'late-agent', cert: 'default' })
     const { openCa } = await import('../../../src/roles/ca/open-ca.ts')
@@ -332,7 +334,7 @@ describe('the last step of a delivery', () => {
     await world.run('add', { agentId: 'telling', file: world.file('s', 's') })
     expect(world.events.at(-1)).toEqual({ type: 'unpacked', agentId: 'telling', files: 3, script: 'running' })
   })
-  test('waits for the script when asked, and a script that fails fails the command', async () => {
+  walk('waits for the script when asked, and a script that fails fails the command', async () => {
     const agent = await world.machine('with-script')
     let asked = 0
     const ended: { script: string; script_error?: string } = { script: 'done' }

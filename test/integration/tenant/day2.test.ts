@@ -16,6 +16,7 @@ import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts
 import { testLogger, until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 import { askToRegister, registerMachine, type SoftwareEk, softwareEk } from '../../software-ek.ts'
+import { walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const zero = '0'.repeat(64)
@@ -36,6 +37,7 @@ beforeAll(async () => {
     KEYLIME_TENANT_REGISTRAR_PORT: String(registrar.tlsPort),
   })
 })
+afterEach(() => bed.retire())
 afterAll(async () => {
   await registrar.stop()
   await bed.stop()
@@ -116,7 +118,7 @@ describe('revoke: a machine is stolen', () => {
     await until('told', () => peer.notices.find(({ agent_id }) => agent_id === 'cert-stolen'))
   })
 
-  test('a certificate that is not the one here under its name is said to be good still', async () => {
+  walk('a certificate that is not the one here under its name is said to be good still', async () => {
     await enrolled('cert-other', { cert: 'default', wait: false })
     await bed.admin.request('PUT', '/v2.6/agents/cert-other', { body: { metadata: '{"cert_serial": 4711, "subject": "CN=cert-other"}' } })
     expect((await run('revoke', { agentId: 'cert-other' })).summary).toMatch(/certificate \d+ is revoked, certificate 4711 is NOT/)
@@ -208,7 +210,7 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(revoked).not.toContain(await serialOf())
   })
 
-  test.each([
+  walk.each([
     ['update', { agentId: 'cut-short-a' }, false],
     ['add', { agentId: 'cut-short-b', targetHost: '127.0.0.1' }, true],
   ] as const)('nor when `replace` was cut short and %s goes on: also an earlier one ends', async (word, options, isDeleted) => {
@@ -232,7 +234,7 @@ describe('replace: another system or TPM takes over an id', () => {
     expect(keyOf()).not.toBe(key)
   })
 
-  test('what the registrar says of another TPM ends no certificate before that TPM has proved itself', async () => {
+  walk('what the registrar says of another TPM ends no certificate before that TPM has proved itself', async () => {
     const { machine, ek } = await enrolled('said-so', { cert: 'default', wait: false })
     await run('replace', { agentId: 'said-so', wait: false })
     const other = await bed.machine()
@@ -281,7 +283,7 @@ describe('rename: the same machine under another id', () => {
     expect(await bed.status('old-name')).toEqual({})
   })
 
-  test('its certificate of the old id is told of, and ends when it gets another', async () => {
+  walk('its certificate of the old id is told of, and ends when it gets another', async () => {
     const before = await enrolled('named-a', { cert: 'default', wait: false })
     const serialOf = async (id: string) => (JSON.parse((await bed.status(id)).meta_data) as { cert_serial: number }).cert_serial
     const serial = await serialOf('named-a')
@@ -301,7 +303,7 @@ describe('rename: the same machine under another id', () => {
     expect(revoked).not.toContain(BigInt(await serialOf('named-c')))
   })
 
-  test('an interrupted rename says how to go on without demanding less', async () => {
+  walk('an interrupted rename says how to go on without demanding less', async () => {
     await enrolled('cut-a')
     const option = `--tpm_policy '{"15":["${zero}"]}'`
     await expect(run('rename', { agentId: 'cut-a', newId: 'cut-b', timeoutSeconds: 0.3 })).rejects.toMatchObject({
@@ -368,7 +370,7 @@ describe('the name of a machine', () => {
     expect(await run('forget', { agentId: 'web-1', yes: true })).toMatchObject({ agentId: 'web-1' })
   })
 
-  test('is not what the machine itself says: a host name that it registers is nobody’s name', async () => {
+  walk('is not what the machine itself says: a host name that it registers is nobody’s name', async () => {
     const machine = await bed.machine()
     const ek = softwareEk()
     expect(await registerMachine(registrar.port, 'impostor', { machine, ek, ip: 'rack8.example.org' })).toMatchObject({ status: 200 })
@@ -377,7 +379,7 @@ describe('the name of a machine', () => {
 })
 
 describe('the list of machines', () => {
-  test('shows whom an operator revoked, until it is forgotten', async () => {
+  walk('shows whom an operator revoked, until it is forgotten', async () => {
     await enrolled('thief')
     await run('revoke', { agentId: 'thief', yes: true })
     const listed = async () =>
@@ -404,7 +406,7 @@ describe('the beginning of an id', () => {
     expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
   })
 
-  test('means the same in every word: ids of both servers count', async () => {
+  walk('means the same in every word: ids of both servers count', async () => {
     await registered('twin-registered')
     const other = await bed.machine()
     await bed.add('twin-enrolled', other)
@@ -414,7 +416,7 @@ describe('the beginning of an id', () => {
       })
   })
 
-  test('a whole id that was revoked is no beginning of another, so that the same command goes on where it stopped', async () => {
+  walk('a whole id that was revoked is no beginning of another, so that the same command goes on where it stopped', async () => {
     await enrolled('web1')
     await enrolled('web10')
     await run('revoke', { agentId: 'web1' })
@@ -439,7 +441,7 @@ describe('the beginning of an id', () => {
 })
 
 describe('where one TPM may have several ids', () => {
-  test('revoke names the others, under which the machine is trusted still', async () => {
+  walk('revoke names the others, under which the machine is trusted still', async () => {
     await registrar.stop()
     registrar = await startRegistrar(
       loadRegistrarSettings({ ...bed.home.env, KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' }),

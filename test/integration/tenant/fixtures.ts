@@ -16,10 +16,11 @@ import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts
 import { type RunningVerifier, startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { giveNotifierKey } from '../../rsa-keys.ts'
-import { anyClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
+import { adminClient, anyClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
 import { type SoftwareEk, softwareEk } from '../../software-ek.ts'
 import { der, handMade, root } from '../../unit/core/pki/fixtures.ts'
+import { retireAll } from '../../verifier-bed.ts'
 
 const HOUR = 3_600_000
 
@@ -107,6 +108,16 @@ export class TenantWorld {
     await this.verifier.stop()
     for (const machine of this.machines) await machine.stop().catch(() => undefined)
     this.home.remove()
+  }
+
+  /** Takes the machines of a test that is over out of attestation. */
+  async retire(): Promise<void> {
+    const admin = adminClient(this.home.dir, this.verifier.port)
+    try {
+      await retireAll(admin)
+    } finally {
+      await admin.close()
+    }
   }
 
   path(...parts: string[]): string {

@@ -10,6 +10,7 @@ import type { FleetWord, Selection } from '../../../src/roles/tenant/fleet/selec
 import { withTenant } from '../../../src/roles/tenant/start.ts'
 import type { TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
 import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
+import { walk } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
@@ -44,7 +45,7 @@ async function fleet(
 const results = (outcomes: Record<string, FleetOutcome>) =>
   Object.fromEntries(Object.entries(outcomes).map(([name, { result }]) => [name, result]))
 
-test('certificates of a new authority for several at once: it is made once, and each gets its own', async () => {
+walk('certificates of a new authority for several at once: it is made once, and each gets its own', async () => {
   for (const id of ['c-1', 'c-2', 'c-3', 'c-4', 'c-5']) await world.machine(id)
   const outcomes = await fleet('add', { ids: ['c-1', 'c-2', 'c-3', 'c-4', 'c-5'] }, { cert: world.path('fleet-ca'), wait: false })
   expect(new Set(Object.values(results(outcomes)))).toEqual(new Set(['done']))

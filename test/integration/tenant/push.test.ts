@@ -7,6 +7,7 @@ import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
 beforeAll(() => world.start())
+afterEach(() => world.retire())
 afterAll(() => world.stop())
 
 /** A machine that is registered without an address, and speaks to nobody but the verifier. */

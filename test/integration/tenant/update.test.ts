@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import { walk } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
@@ -16,6 +17,7 @@ const zero = '0'.repeat(64)
 const pcr = (number: number) => JSON.stringify({ [number]: [zero] })
 
 beforeAll(() => world.start())
+afterEach(() => world.retire())
 afterAll(() => world.stop())
 
 // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
@@ -121,7 +123,7 @@ describe('an update takes no protection away unless told so', () => {
     expect(JSON.parse((await status('dropped')).tpm_policy)).toHaveProperty('23')
   })
 
-  test('upstream’s face replaces all of it, as upstream does, and warns of what is lost', async () => {
+  walk('upstream’s face replaces all of it, as upstream does, and warns of what is lost', async () => {
     await enrolled('replaced')
     await world.run('update', { agentId: 'replaced', replaces: true, wait: false })
     expect(world.events).toContainEqual({

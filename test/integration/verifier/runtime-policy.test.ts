@@ -8,6 +8,7 @@ import { VerifierBed } from '../../verifier-bed.ts'
 
 const bed = new VerifierBed()
 beforeAll(() => bed.start())
+afterEach(() => bed.retire())
 afterAll(() => bed.stop())
 
 const digestOf = (name: string) => createHash('sha256').update(name).digest('hex')
