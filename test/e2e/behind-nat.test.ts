@@ -156,10 +156,10 @@ describeWithNamespaces('a machine that nobody can call', () => {
   test('while it is off the next payload lies sealed at the verifier, and the tenant need not wait', async () => {
     await endAgent('SIGKILL')
     fs.writeFileSync(path.join(d.dir, 'first.txt'), 'a secret that nobody took\n')
-    const left = await d.tenant('update', '-u', ID, '-f', 'first.txt', '--timeout', '2')
+    const left = await d.tenant('update', '-u', ID, '-f', 'first.txt', '--timeout', '8')
     expect([left.code, left.stderr]).toEqual([
       4,
-      expect.stringMatching(/has not come for its payload within 2 s \(last seen [\s\S]*the enrolment stands/),
+      expect.stringMatching(/has not come for its payload within 8 s \(last seen [\s\S]*the enrolment stands/),
     ])
     const waiting = d.service('tenant', 'update', '-u', ID, '-f', 'first.txt', '--json')
     const told = await until('the waiting to be told', () => /^\{"event":"waiting".*$/m.exec(waiting.log())?.[0], 20)
