@@ -42,6 +42,8 @@ test('a machine without an address is enrolled with --push-model, brings its evi
   await agent.attest()
   await until('a verdict', async () => (await statusOf('nat')).status?.attestation_count === 1)
   expect(statusLines(await statusOf('nat'), Date.now()).join('\n')).toMatch(/last seen +(now|\d+ s ago|just now)/)
+  await world.run('update', { agentId: 'nat', name: 'behind the door' })
+  expect((await statusOf('nat')).status?.last_received_quote).toBeGreaterThan(0) // an update makes no machine unseen
   const list = await world.run('list')
   const found = list.type === 'machines' ? list.machines.find(({ agentId }) => agentId === 'nat') : undefined
   expect(machineJson(found!)).toMatchObject({ comes_by: 'push', address: null, last_seen: expect.any(String) })
