@@ -258,4 +258,33 @@ export const REMOVALS: readonly Removal[] = [
     'a.length === b.length && timingSafeEqual(a, b)',
     'a.equals(b)',
   ]),
+
+  // What lies at the verifier is an operator's, for one machine and one TPM
+  ...of(
+    'core/payload/delivery-order.ts',
+    'unit/core/payload/delivery-order',
+    ['an authority that gives no roles orders nothing', 'trust.authorities.filter(givesRoles)', 'trust.authorities.filter(() => true)'],
+    ['the signature of an order', '!holds(certificate.publicKey, signed)', 'false'],
+  ),
+  ...of('core/payload/sealed-share.ts', 'unit/core/payload/sealed-share', [
+    'a sealed share is for one machine and one delivery',
+    ': SealingContext): Buffer => Buffer.from(',
+    ": SealingContext): Buffer => Buffer.from('') || Buffer.from(",
+  ]),
+  ...of('roles/tenant/enrol/prepare-enrolment.ts', 'integration/tenant/sealed-delivery', [
+    'a verifier that would lose a payload gets none',
+    'operator && !takes?.delivery',
+    'false',
+  ]),
+  ...of('roles/tenant/enrol/operator-key.ts', 'integration/tenant/sealed-delivery', [
+    'who is no operator orders nothing',
+    "roleOf(certificate) !== 'operator'",
+    'false',
+  ]),
+  ...of(
+    'roles/tenant/enrol/await-delivery.ts',
+    'integration/tenant/sealed-delivery',
+    ['the proof of a machine that comes by itself', '!this.#isProved', 'false'],
+    ['what is said of another delivery', 'report?.enrolment === order.enrolment && report.generation === order.generation', 'report'],
+  ),
 ]
