@@ -51,7 +51,7 @@ const LIBRARY_ROOMS: Record<string, readonly string[]> = {
   '@peculiar/x509': ['core/pki/'],
   jszip: ['core/payload/'],
   re2js: ['core/ima/', 'core/measured-boot/command-line-pattern.ts'],
-  yaml: ['core/pki/', 'core/measured-boot/', 'io/', 'tools/'],
+  yaml: ['core/keystore/', 'core/measured-boot/', 'io/', 'tools/'],
   koa: ['io/http/'],
   undici: ['io/http/'],
   kysely: ['io/db/'],

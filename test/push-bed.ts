@@ -1,7 +1,9 @@
+import { createPrivateKey } from 'node:crypto'
 import fs from 'node:fs'
 import https from 'node:https'
+import { type DeliveryGiven, type OrderedDelivery, orderedDelivery } from './ordered-delivery.ts'
 import { until } from './servers.ts'
-import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent } from './simulated-push-agent.ts'
+import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent, takingDelivery } from './simulated-push-agent.ts'
 import { VerifierBed } from './verifier-bed.ts'
 
 /** A verifier with machines that bring their evidence. */
@@ -25,6 +27,22 @@ export class PushBed extends VerifierBed {
     const agent = this.stranger(id, type)
     await this.enrol(agent, changes)
     return agent
+  }
+
+  /** What the administrator orders for a machine; nothing is sent. */
+  ordered(agentId: string, given: Partial<DeliveryGiven> = {}): OrderedDelivery {
+    const read = (name: string) => fs.readFileSync(`${this.home.dir}/cv_ca/${name}`, 'utf8')
+    const signer = { key: createPrivateKey(read('client-private.pem')), certificate: read('client-cert.crt') }
+    return orderedDelivery({ agentId, signer, ...given })
+  }
+
+  /** A machine that can take deliveries, enrolled with one. */
+  async takingMachine(id: string, given: Partial<DeliveryGiven> = {}): Promise<{ agent: SimulatedPushAgent; ordered: OrderedDelivery }> {
+    const agent = this.stranger(id)
+    agent.takes = takingDelivery()
+    const ordered = this.ordered(id, given)
+    await this.enrol(agent, ordered.enrolment)
+    return { agent, ordered }
   }
 
   /** Waits for the verdict over its latest evidence. @returns the admin view of that attestation. */

@@ -29,7 +29,11 @@ export function adminClient(dir: string, port: number, changes: Partial<ClientTl
 }
 
 /** Of a listener that is not about who may call: whoever the TLS library accepts. */
-export const anyClient: ClientCheck = { whyRefused: () => undefined, lists: { current: () => [], countOn: () => {} } }
+export const anyClient: ClientCheck = {
+  whyRefused: () => undefined,
+  trust: () => ({ authorities: [], lists: [], authorized: [] }),
+  lists: { current: () => [], countOn: () => {} },
+}
 
 /** Waits until `probe` gives something, asking less often the longer it takes: most probes are requests to a server of this process. @throws when it does not within `seconds`. */
 export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 10): Promise<NonNullable<T>> {

@@ -1,6 +1,16 @@
+import { constants, type KeyObject, privateDecrypt } from 'node:crypto'
 import https from 'node:https'
 import { z } from 'zod'
+import {
+  type DeliveryReport,
+  deliveryParameters,
+  type Mailbox,
+  mailboxAnswer,
+  type ReleaseAnswer,
+  releaseAnswer,
+} from '../src/core/api/push/delivery.ts'
 import { parsePublicArea } from '../src/core/tpm/public-area.ts'
+import { rsaKeyPair } from './rsa-keys.ts'
 import { pcrValues, type SoftwareAk, softwareAk, softwareCertify, softwareQuote } from './software-ak.ts'
 
 /** What an answer is, whatever it says. */
@@ -28,6 +38,8 @@ export interface SimulatedPushAgent {
   imaLines: string[] | null
   bootTime: string
   clock: { value: bigint; resetCount: number }
+  /** Null for a machine that knows no deliveries. */
+  takes: TakingDelivery | null
   /** What it offers beside, and instead. */
   offer(changes?: Record<string, unknown>): object
   request(method: string, path: string, body?: unknown, token?: string | null): Promise<Answer>
@@ -40,6 +52,30 @@ export interface SimulatedPushAgent {
   evidence(opened: Answer, nonce?: Buffer): string
   /** All of it: a session where there is none, negotiation, evidence. @throws when something is refused. */
   attest(): Promise<Sent>
+  /** What lies in its mailbox. @throws when that is refused. */
+  mailbox(): Promise<Mailbox>
+  /** V for the evidence at this place, as it is answered. */
+  askForV(location: string): Promise<Answer>
+  /** The same: attests, asks, and decrypts. @returns null when it gets none. */
+  fetchV(): Promise<Buffer | null>
+}
+
+/** A machine that can take deliveries. */
+export interface TakingDelivery {
+  /** PEM that it shows, and that PCR 16 binds unless it lies. */
+  transportKey: string
+  privateKey: KeyObject
+  /** What PCR 16 binds; null for the key that it shows. */
+  bound: string | null
+  report: DeliveryReport | null
+  /** What it was asked for last; null for nothing. */
+  asked: { enrolment: string; generation: number } | null
+}
+
+export function takingDelivery(): TakingDelivery {
+  const { publicKey, privateKey } = rsaKeyPair()
+  const transportKey = publicKey.export({ type: 'spki', format: 'pem' }) as string
+  return { transportKey, privateKey, bound: null, report: null, asked: null }
 }
 
 const time = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/)
@@ -113,6 +149,7 @@ export function simulatedPushAgent(id: string, server: () => PushServer, type: '
     imaLines: null,
     bootTime: '2026-01-01T00:00:00+00:00',
     clock: { value: 1n, resetCount: 1 },
+    takes: null,
     offer: (changes = {}) => offerOf(agent, changes),
     request: (verb, path, body, token = null) => send(server(), connections, { verb, path, body, token }),
     async openSession() {
@@ -146,11 +183,31 @@ export function simulatedPushAgent(id: string, server: () => PushServer, type: '
       RUST.accepted.parse(answer.body)
       return { location, body, answer }
     },
+    async mailbox() {
+      const { status, body } = await agent.request('GET', `/v3.0/agents/${id}/delivery`, undefined, agent.token)
+      if (status !== 200) throw new Error(`mailbox: ${status} ${JSON.stringify(body)}`)
+      return mailboxAnswer.parse(body).data.attributes
+    },
+    askForV: (location) => agent.request('GET', `${location}/delivery`, undefined, agent.token),
+    async fetchV() {
+      const { location } = await agent.attest()
+      const { encrypted_key: encrypted } = released(await agent.askForV(location))
+      return encrypted === null ? null : decrypted(agent.takes!.privateKey, encrypted)
+    },
   }
   return agent
 }
 
-function offerOf({ ak, imaLines, bootTime }: SimulatedPushAgent, changes: Record<string, unknown>): object {
+/** What an answer says of V. @throws when it is a refusal. */
+export function released({ status, body }: Answer): ReleaseAnswer['data']['attributes'] {
+  if (status !== 200) throw new Error(`V: ${status} ${JSON.stringify(body)}`)
+  return releaseAnswer.parse(body).data.attributes
+}
+
+export const decrypted = (key: KeyObject, text: string): Buffer =>
+  privateDecrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' }, Buffer.from(text, 'base64'))
+
+function offerOf({ ak, imaLines, bootTime, takes }: SimulatedPushAgent, changes: Record<string, unknown>): object {
   const scheme = ak.type === 'rsa' ? 'rsassa' : 'ecdsa'
   const area = parsePublicArea(ak.public)
   const key = {
@@ -182,6 +239,7 @@ function offerOf({ ak, imaLines, bootTime }: SimulatedPushAgent, changes: Record
           { evidence_class: 'certification', evidence_type: 'tpm_quote', capabilities: quote },
           { evidence_class: 'log', evidence_type: 'uefi_log', capabilities: { ...log, formats: ['application/octet-stream'] } },
           { evidence_class: 'log', evidence_type: 'ima_log', capabilities: ima },
+          ...(takes ? [{ evidence_class: 'keylime', evidence_type: 'keylime_delivery', capabilities: { version: 1 } }] : []),
         ],
         system_info: { boot_time: bootTime },
       },
@@ -199,7 +257,13 @@ const quoteParameters = z.object({
 const logParameters = z.object({ starting_offset: z.number().nullish(), format: z.string() })
 
 function evidenceOf(agent: SimulatedPushAgent, opened: z.infer<typeof RUST.opened>, nonce?: Buffer): object {
+  const { takes } = agent
+  if (takes) takes.asked = null
   const collected = opened.data.attributes.evidence_requested.map(({ evidence_type, evidence_class, chosen_parameters }) => {
+    if (evidence_type === 'keylime_delivery' && takes) {
+      takes.asked = deliveryParameters.parse(chosen_parameters)
+      return { evidence_class, evidence_type, data: { transport_key: takes.transportKey, report: takes.report } }
+    }
     if (evidence_type === 'ima_log') {
       const { starting_offset } = logParameters.parse(chosen_parameters)
       const lines = (agent.imaLines ?? []).slice(starting_offset ?? 0)
@@ -208,7 +272,7 @@ function evidenceOf(agent: SimulatedPushAgent, opened: z.infer<typeof RUST.opene
     if (evidence_type === 'uefi_log') return { evidence_class, evidence_type, data: { entries: '' } }
     const chosen = quoteParameters.parse(chosen_parameters)
     const asked = [...new Set([...chosen.selected_subjects['sha256']!, 16])].sort((a, b) => a - b)
-    const values = pcrValues(asked, 'the PEM of the attestation key')
+    const values = pcrValues(asked, takes?.bound ?? takes?.transportKey ?? 'the PEM of the attestation key')
     for (const [pcr, value] of agent.pcrs) if (values.has(pcr)) values.set(pcr, value)
     const { value: clock, resetCount } = agent.clock
     agent.clock.value++

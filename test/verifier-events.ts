@@ -20,6 +20,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     warnings: 1,
   }
   const delivery = { agent_id, revocation: 7, target: text }
+  const ordered = { agent_id, enrolment: text, generation: 8 }
   const failure = {
     event_id: text,
     severity_label: text,
@@ -52,6 +53,9 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     v_released: { type: 'v_released', agent_id, transport_key_sha256: 'aa', again: true },
     v_withheld: { type: 'v_withheld', agent_id },
     v_delivered: { type: 'v_delivered', agent_id, transport_key_sha256: 'aa' },
+    delivery_ordered: { type: 'delivery_ordered', ...ordered, operator, order_sha256: 'aa', signer: text, payload_bytes: 12 },
+    delivery_refused: { type: 'delivery_refused', ...ordered, reason: text },
+    delivery_ended: { type: 'delivery_ended', ...ordered, state: 'unpacked', files: 2, script: 'done', reason: text },
     revocation_announced: { type: 'revocation_announced', agent_id, revocation: 7, kind: 'revocation', targets: 2 },
     revocation_told: { type: 'revocation_told', ...delivery },
     revocation_acted: { type: 'revocation_acted', ...delivery },

@@ -160,6 +160,12 @@ export const agentOptions = options({
     ours: true,
     doc: 'Seconds after which the script of a payload, and all that it started, is killed.',
   }),
+  require_signed_payload: option({
+    parse: boolean,
+    default: false,
+    ours: true,
+    doc: 'Take a payload only with the order of an operator: signed with the key of his certificate, for this machine, newer than the last. Needs a tenant of this program and a CA that gives roles. What comes sealed, or to an agent that brings its evidence, is signed always.',
+  }),
   enable_insecure_payload: option({ parse: boolean, default: false, doc: 'Take payloads although enable_agent_mtls is off.' }),
   enable_revocation_notifications: option({
     parse: boolean,

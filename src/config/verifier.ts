@@ -1,5 +1,6 @@
 import { Secret } from '../core/secret.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
+import { keptOptions } from './kept-options.ts'
 import {
   boolean,
   databaseUrl,
@@ -164,31 +165,7 @@ export const verifierOptions = options({
     default: 'once',
     doc: 'Judge by it until the first good attestation, or at every one. That the log explains the PCRs is checked at each.',
   }),
-  evidence_max_size: option({
-    parse: integerBetween(0, 1 << 30),
-    default: 16_777_216,
-    ours: true,
-    doc: 'Most bytes that are kept of the last failed attestation of one agent, compressed. What does not fit is left out and named: first the IMA log, then the boot log.',
-  }),
-  evidence_total_size: option({
-    parse: integerBetween(0, Number.MAX_SAFE_INTEGER),
-    default: 1_073_741_824,
-    ours: true,
-    doc: 'The same of all agents together; then the oldest is given up.',
-  }),
-  history_rows: option({
-    parse: integerBetween(0, 100_000_000),
-    default: 200_000,
-    ours: true,
-    doc: 'Entries of the history of machines (`keylime tenant history`) that are kept of all of them together; then the oldest go. 0: no history.',
-  }),
-  history_rows_per_agent: option({
-    parse: integerBetween(1, 100_000_000),
-    default: 5000,
-    ours: true,
-    doc: 'The same of one machine, so that one that fails and recovers every second does not push out what is known of the others.',
-  }),
-  history_days: option({ parse: integerBetween(1, 36_500), default: 400, ours: true, doc: 'How old an entry of the history may become.' }),
+  ...keptOptions,
   judging_workers: option({
     parse: integerBetween(0, 64),
     default: 0,
@@ -256,6 +233,12 @@ export const verifierOptions = options({
   extend_token_on_attestation: option({ parse: boolean, default: true, doc: 'Push: each attestation prolongs the session.' }),
   auto_recover_attestation_failures: option({ parse: boolean, default: false, doc: 'Push: a good attestation clears an earlier failure.' }),
   nonce_lifetime: option({ parse: seconds, default: 60, doc: 'Push: seconds that the challenge of a session may be answered.' }),
+  push_wait_time: option({
+    parse: seconds,
+    default: 60,
+    ours: true,
+    doc: 'Push: seconds that a request of a machine is held that waits for revocations and wake-ups, at most an hour; less than 1: none is, and machines hear of them when they bring their evidence.',
+  }),
   shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),

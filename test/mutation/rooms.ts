@@ -17,6 +17,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   ima: core('ima'),
   identity: core('identity'),
   payload: core('payload'),
+  keystore: core('keystore'),
   pki: core('pki'),
   revocation: core('revocation'),
   tpm: core('tpm'),

@@ -7,7 +7,8 @@ import { CACHE } from './machine.ts'
 /** Where machines see the host's 127.0.0.1. */
 export const HOST_FROM_GUEST = '10.0.2.2'
 const FIRST_PORT = Number(process.env['KEYLIME_VM_FIRST_PORT'] ?? 16000) + 900
-const PORT = { verifier: FIRST_PORT, registrar: FIRST_PORT + 1, registrarTls: FIRST_PORT + 2, ca: FIRST_PORT + 3 }
+/** On the host. */
+export const PORT = { verifier: FIRST_PORT, registrar: FIRST_PORT + 1, registrarTls: FIRST_PORT + 2, ca: FIRST_PORT + 3 }
 
 export interface AgentStatus {
   attestation_status: string
@@ -42,6 +43,7 @@ export class Operator {
       KEYLIME_VERIFIER_MEASURED_BOOT_EVALUATE: 'always',
       KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent', 'webhook']",
       KEYLIME_VERIFIER_REVOCATIONS_WEBHOOK_URL: `http://127.0.0.1:${PORT.ca}/revocation`,
+      KEYLIME_VERIFIER_CERT_SUBJECT_ALTERNATIVE_NAMES: `["${HOST_FROM_GUEST}"]`, // for agents that bring their evidence
       KEYLIME_REGISTRAR_PORT: String(PORT.registrar),
       KEYLIME_REGISTRAR_TLS_PORT: String(PORT.registrarTls),
       KEYLIME_TENANT_VERIFIER_PORT: String(PORT.verifier),
@@ -51,9 +53,15 @@ export class Operator {
     }
   }
 
-  async start(): Promise<void> {
-    this.verifier = service(['verifier'], this.#env)
+  /** @param more settings of this run. */
+  async start(more: Record<string, string> = {}): Promise<void> {
+    this.verifier = service(['verifier'], { ...this.#env, ...more })
     await until('the verifier', () => serves(this.verifier!, 'verifier'), 30)
+  }
+
+  async restart(more: Record<string, string> = {}): Promise<void> {
+    await this.verifier?.kill()
+    await this.start(more)
   }
 
   /** After the tenant made it with the first `--cert ca`. */

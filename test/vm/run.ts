@@ -3,6 +3,7 @@ import type { Bench } from './bench.ts'
 import { endGoldenMachines, goldenMachines } from './golden.ts'
 import { buildImage, Machine } from './machine.ts'
 import { Operator } from './operator.ts'
+import { behindNat } from './parts/behind-nat.ts'
 import { boots } from './parts/boots.ts'
 import { changes } from './parts/changes.ts'
 import { interruptions } from './parts/interruptions.ts'
@@ -23,6 +24,7 @@ const PARTS: readonly (readonly [title: string, part: (bench: Bench) => Promise<
   ['the service under systemd', service],
   ["upstream's Rust agent against our verifier", rustAgent],
   ['programs that are signed', signedFiles],
+  ['a machine that nobody can call', behindNat],
 ]
 
 const usage = `Real machines under qemu: a real kernel with IMA, firmware with Secure Boot, a TPM device, systemd.

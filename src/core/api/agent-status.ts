@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { prose } from './prose.ts'
+import { deliveryStatus } from './push/delivery.ts'
 
 const name = z.string().max(64)
 const names = z.array(name).max(64).readonly().nullish()
@@ -16,7 +17,7 @@ const shownFailure = z.looseObject({
   context: z.looseObject({ message: prose.nullish() }),
 })
 
-/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released`, `v_withheld`, `failures`, `comes_by` and the names of policies are ours alone. */
+/** `results` of `GET /v2.x/agents/:id` at a verifier, upstream's or ours (protocol 4.9); `v_released`, `v_withheld`, `failures`, `comes_by`, `delivery` and the names of policies are ours alone. */
 export const agentStatus = z.looseObject({
   operational_state: z.number().int(),
   v: z.string().max(64).nullish(),
@@ -48,6 +49,8 @@ export const agentStatus = z.looseObject({
   v_released: z.boolean().nullish(),
   /** An older database was put back: it gets another key with another delivery. */
   v_withheld: z.boolean().nullish(),
+  /** What was ordered to be delivered through a mailbox, and how far it came. */
+  delivery: deliveryStatus.nullish(),
   /** How it comes: `pull` or `push`. */
   comes_by: name.nullish(),
   /** Whether it may bring evidence, or is asked on. */

@@ -36,7 +36,12 @@ export const userKeyRequest = z.object({
   encrypted_key: z.string().max(8192),
   auth_tag: z.string().max(8192),
   payload: z.string().nullish(),
+  /** Ours: an operator has signed it (`delivery-order.ts`); the share that is meant is the text `encrypted_key`. */
+  order: z.string().max(4096).nullish(),
+  signature: z.string().max(2048).nullish(),
+  certificate: z.string().max(16_384).nullish(),
 })
+export type UserKeyRequest = z.infer<typeof userKeyRequest>
 export const verifierKeyRequest = z.object({ encrypted_key: z.string().max(8192) })
 /** `verifier_signature` is ours: by the verifier's own key, for machines that know no other notifier. */
 export const revocationNotification = z.object({

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { portNumber } from './port-number.ts'
 import { prose } from './prose.ts'
+import { mailbox } from './push/delivery.ts'
 
 const algorithms = z.array(z.string().max(64)).max(64)
 const MAX_POLICY_TEXT = 100 << 20
@@ -30,6 +31,8 @@ const enrolment = z.object({
   accept_tpm_signing_algs: algorithms,
   ak_tpm: z.string().max(8192),
   mtls_cert: z.string().max(65_536).nullish(),
+  /** Ours: what V opens, for a machine that fetches it itself, or gets it from the verifier. It comes with its V. */
+  delivery: mailbox.nullish(),
   supported_version: z.string().regex(/^\d{1,3}\.\d{1,3}$/, 'is not a version such as 2.6'),
 })
 
@@ -44,9 +47,10 @@ export type EnrolmentRequest = z.infer<typeof enrolment>
 export const enrolmentUpdate = enrolment.partial()
 export type EnrolmentUpdate = z.infer<typeof enrolmentUpdate>
 
-/** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. */
+/** `results` of `POST /v2.x/enrolments/:id/check`: why the verifier would refuse it, or null. `delivery`: it has mailboxes, of this version. */
 export const enrolmentCheck = z.object({
   refused: z.object({ code: z.string().max(64), message: prose, hint: prose.optional() }).nullable(),
+  delivery: z.literal(1).nullish().catch(null),
 })
 
 /** What `results` of an answer that took policies may have besides upstream's members: dangers that the policies hold. */

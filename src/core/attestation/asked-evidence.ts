@@ -1,4 +1,5 @@
 import { openedAttestation, parametersOf } from '../api/push/attestation.ts'
+import { DELIVERY, type DeliveryParameters, deliveryParameters } from '../api/push/delivery.ts'
 import { KeylimeError } from '../errors.ts'
 import { cutText } from '../verdict/bounded-text.ts'
 import { BOOT_LOG_FORMAT, IMA_LIST_FORMAT } from './offer-evidence.ts'
@@ -9,6 +10,7 @@ export type AskedItem =
   | { readonly type: 'uefi_log' }
   /** @param count at most so many entries; null: all. */
   | { readonly type: 'ima_log'; readonly offset: number; readonly count: number | null }
+  | ({ readonly type: 'delivery' } & DeliveryParameters)
 
 export interface Asked {
   /** In the order of the verifier. */
@@ -23,6 +25,8 @@ export interface Offered {
   readonly hash: string
   /** PCRs of the bank of that hash. */
   readonly pcrs: readonly number[]
+  /** This verifier was told that payloads are taken. */
+  readonly delivery?: boolean
 }
 
 /** A TPM signs no more of a verifier's bytes (TPM2B_DATA holds a TPMT_HA of SHA-512). */
@@ -40,12 +44,26 @@ export function readAsked(document: unknown, offered: Offered): Asked {
   const items: AskedItem[] = []
   const unknown: string[] = []
   for (const { evidence_type: type, chosen_parameters: parameters } of requested) {
-    if (type !== 'tpm_quote' && type !== 'uefi_log' && type !== 'ima_log') unknown.push(cutText(type, 64))
-    else if (items.some((item) => item.type === type)) throw asksFor(`${type} twice`)
-    else items.push(type === 'tpm_quote' ? askedQuote(parameters, offered) : askedLog(type, parameters))
+    const item = askedItem(type, parameters, offered)
+    if (item === null) unknown.push(cutText(type, 64))
+    else if (items.some((other) => other.type === item.type)) throw asksFor(`${type} twice`)
+    else items.push(item)
   }
   if (items.length === 0) throw asksFor(`nothing that this agent knows${unknown.length > 0 ? `: ${unknown.join(', ')}` : ''}`)
   return { items, unknown }
+}
+
+/** Null for a type that nobody here knows, or that was not offered to this verifier. */
+function askedItem(type: string, parameters: unknown, offered: Offered): AskedItem | null {
+  if (type === 'tpm_quote') return askedQuote(parameters, offered)
+  if (type === 'uefi_log' || type === 'ima_log') return askedLog(type, parameters)
+  return type === DELIVERY.evidence_type && offered.delivery ? askedDelivery(parameters) : null
+}
+
+function askedDelivery(given: unknown): AskedItem {
+  const read = deliveryParameters.safeParse(given)
+  if (!read.success) throw new KeylimeError('malformed', 'the delivery that the verifier speaks of cannot be read')
+  return { type: 'delivery', ...read.data }
 }
 
 function askedQuote(given: unknown, { scheme, hash, pcrs }: Offered): AskedItem {

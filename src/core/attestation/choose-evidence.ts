@@ -9,6 +9,7 @@ import {
   TPM_QUOTE,
   UEFI_LOG,
 } from '../api/push/attestation.ts'
+import { DELIVERY, type DeliveryParameters, deliveryCapabilities } from '../api/push/delivery.ts'
 import type { JsonApiError } from '../api/push/json-api.ts'
 import type { AskedEvidence } from '../evidence/read-evidence-v3.ts'
 import { type AgentPolicy, quotedPcrs } from '../policy/agent-policy.ts'
@@ -27,11 +28,14 @@ export interface ChoosingFacts {
   nextEntry: number
   /** 16 bytes, never used before. */
   challenge: Buffer
+  /** What was ordered for it and is not finished; null for nothing. */
+  delivery?: DeliveryParameters | null | undefined
 }
 
 export type RequestedEvidence =
   | (typeof TPM_QUOTE & { chosen_parameters: QuoteParameters })
   | ((typeof IMA_LOG | typeof UEFI_LOG) & { chosen_parameters: LogParameters })
+  | (typeof DELIVERY & { chosen_parameters: DeliveryParameters })
 
 export type Choice = { ok: true; asked: AskedEvidence; requested: RequestedEvidence[] } | { ok: false; errors: JsonApiError[] }
 
@@ -45,7 +49,7 @@ const BOOT_FORMAT = 'application/octet-stream'
 
 /**
  * Chooses what a machine has to bring: always a quote, over the PCRs that its policies need and PCR 16, by the scheme and the hash of its enrolled key; the logs that its policies
- * read. @returns errors with the member that is meant where the machine cannot prove what it must.
+ * read; how an unfinished delivery goes, of a machine that can say it. @returns errors with the member that is meant where the machine cannot prove what it must.
  */
 export function chooseEvidence(offered: Offered, facts: ChoosingFacts): Choice {
   const errors: JsonApiError[] = []
@@ -68,8 +72,22 @@ export function chooseEvidence(offered: Offered, facts: ChoosingFacts): Choice {
   const imaOffset = ima ? startingOffset(ima.capabilities, facts.nextEntry) : null
   if (ima) requested.push({ ...IMA_LOG, chosen_parameters: { starting_offset: imaOffset, format: formatOf(ima, IMA_FORMAT, refuse) } })
   if (errors.length > 0) return { ok: false, errors }
-  return { ok: true, asked: { algorithms, imaOffset, bootLog: boot !== undefined }, requested }
+  const delivery = facts.delivery && takesDelivery(offered)
+  if (facts.delivery && delivery) {
+    const { enrolment, generation } = facts.delivery
+    requested.push({ ...DELIVERY, chosen_parameters: { enrolment, generation } })
+  }
+  return { ok: true, asked: { algorithms, imaOffset, bootLog: boot !== undefined, ...(delivery ? { delivery } : {}) }, requested }
 }
+
+/** One that does not is attested all the same: upstream's agents know no deliveries. */
+const takesDelivery = (offered: Offered): boolean =>
+  offered.some(
+    ({ evidence_class, evidence_type, capabilities }) =>
+      evidence_class === DELIVERY.evidence_class &&
+      evidence_type === DELIVERY.evidence_type &&
+      deliveryCapabilities.safeParse(capabilities).success,
+  )
 
 type Refuse = (pointer: string, detail: string) => undefined
 

@@ -1,4 +1,5 @@
 import { IMA_LOG, type LogCapabilities, type Negotiation, type QuoteCapabilities, TPM_QUOTE, UEFI_LOG } from '../api/push/attestation.ts'
+import { DELIVERY } from '../api/push/delivery.ts'
 import type { PublicArea } from '../tpm/public-area.ts'
 import { akAlgorithms } from './ak-algorithms.ts'
 
@@ -17,6 +18,10 @@ export interface ProvableFacts {
   readonly imaEntries: number
   /** Seconds since the epoch, or null when the kernel does not say. */
   readonly bootTime: number | null
+  /** The verifier has said that it knows payloads of this kind: others never hear of them. */
+  readonly delivers?: boolean
+  /** It comes before its time, as only a verifier of ours lets it. */
+  readonly isEarly?: boolean
 }
 
 export const BOOT_LOG_FORMAT = 'application/octet-stream'
@@ -52,8 +57,10 @@ export function offerEvidence(facts: ProvableFacts): Negotiation {
           { ...TPM_QUOTE, capabilities: quote },
           { ...UEFI_LOG, capabilities: boot },
           { ...IMA_LOG, capabilities: ima },
+          ...(facts.delivers ? [{ ...DELIVERY, capabilities: { version: 1 } }] : []),
         ],
         system_info: { boot_time: bootTimeText(facts.bootTime) },
+        ...(facts.isEarly ? { early: true } : {}),
       },
     },
   }

@@ -1,3 +1,4 @@
+import type { DeliveryParameters, DeliveryReport } from '../api/push/delivery.ts'
 import { FRESH_IMA, type ImaProgress } from '../ima/ima-policy.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
 import type { Failure } from '../verdict/failure.ts'
@@ -87,10 +88,22 @@ export const FRESH_PROGRESS: AgentProgress = {
   imaJudgedBy: '',
 }
 
+/** A delivery that an operator ordered: what the verifier remembers of it beside the content of the mailbox. */
+export interface StoredDelivery extends DeliveryParameters {
+  /** Seconds since the epoch. */
+  readonly orderedAt: number
+  /** Order, sealed share and payload lie there; false once the delivery is confirmed. */
+  readonly isKept: boolean
+  /** The last that the machine said; null before it has. */
+  readonly report: DeliveryReport | null
+}
+
 export interface StoredAgent {
   enrolment: Enrolment
   state: StoredState
   progress: AgentProgress
+  /** What an operator ordered to be delivered through a mailbox; null or missing when nothing was. */
+  delivery?: StoredDelivery | null | undefined
 }
 
 /** An agent as it is on the disk. A record that cannot be read is shown as what it is, never left out. */

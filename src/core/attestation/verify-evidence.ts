@@ -34,7 +34,7 @@ export interface EvidenceRequest {
   nonce: string
   /** `measured_boot_evaluate`: compare the reference state at every round, or only before the first good one. */
   evaluateBootAlways: boolean
-  /** Of an API whose quotes bind no transport key: PCR 16 is asked for and says nothing, and nothing is ever released to such a quote. */
+  /** Of an API whose quotes need bind no transport key: where the evidence brings none, PCR 16 is asked for and says nothing, and nothing is ever released to such a quote. */
   unbound?: boolean | undefined
   /** PCRs that were asked for, ascending, where they are not those of the policy: evidence of another time that is judged by another policy. */
   pcrs?: readonly number[] | undefined
@@ -76,7 +76,7 @@ export function judgeReply(agent: KnownAgent, { reply, ...request }: EvidenceRou
  */
 export function verifyEvidence(agent: KnownAgent, evidence: Evidence, request: EvidenceRequest): EvidenceVerdict {
   const { nonce, evaluateBootAlways, effort } = request
-  const transportKey = request.unbound ? null : (evidence.transportKey ?? agent.transportKey)
+  const transportKey = evidence.transportKey ?? (request.unbound ? null : agent.transportKey)
   if (!transportKey && !request.unbound)
     return refused([irrecoverable('qoute_validation', 'no_pubkey', { message: 'the agent sent no transport key, and none is known' })])
   const quote = genuineQuote(evidence, { ...agent, nonce, pcrs: request.pcrs ?? quotedPcrs(agent.policy) })

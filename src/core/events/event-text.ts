@@ -9,6 +9,7 @@ export function eventText(event: VerifierEvent): string {
 
 function sentence(event: VerifierEvent): string {
   if (event.type.startsWith('policy_')) return policySentence(event as PolicyEvent)
+  if (event.type === 'delivery_ordered') return orderedSentence(event)
   if ('operator' in event && 'agent_id' in event) return commandSentence(event)
   switch (event.type) {
     case 'verifier_started':
@@ -44,9 +45,10 @@ function putBackSentence({
   return `${what}; keys withheld: ${withheld}`
 }
 
-type CommandEvent = Extract<VerifierEvent, { operator: unknown; agent_id: unknown }>
+type OrderedEvent = Extract<VerifierEvent, { type: 'delivery_ordered' }>
+type CommandEvent = Exclude<Extract<VerifierEvent, { operator: unknown; agent_id: unknown }>, OrderedEvent>
 type PolicyEvent = Extract<VerifierEvent, { type: `policy_${string}` }>
-type AgentEvent = Exclude<Extract<VerifierEvent, { agent_id: string }>, CommandEvent>
+type AgentEvent = Exclude<Extract<VerifierEvent, { agent_id: string }>, CommandEvent | OrderedEvent>
 
 const COMMANDS: Record<CommandEvent['type'], string> = {
   agent_enrolled: 'added',
@@ -60,6 +62,11 @@ const COMMANDS: Record<CommandEvent['type'], string> = {
 function commandSentence(event: CommandEvent): string {
   const where = 'address' in event ? ` at ${event.address}` : ''
   return `agent ${event.agent_id}${where} was ${COMMANDS[event.type]} by ${operatorText(event.operator)}`
+}
+
+function orderedSentence({ agent_id, enrolment, operator, payload_bytes: bytes, signer }: OrderedEvent): string {
+  const what = bytes === null ? 'a key' : `a payload of ${bytes} bytes`
+  return `agent ${agent_id}: ${what} lies in its mailbox (delivery ${enrolment}), signed by "${signer}", brought by ${operatorText(operator)}`
 }
 
 function policySentence(event: PolicyEvent): string {
@@ -90,6 +97,10 @@ function agentSentence(event: AgentEvent): string {
       return `${agent}: V is withheld and erased, because it may have been released before`
     case 'v_delivered':
       return `${agent} has confirmed V`
+    case 'delivery_refused':
+      return `${agent} refuses delivery ${event.enrolment}: ${event.reason || 'it does not say why'}`
+    case 'delivery_ended':
+      return `${agent}: delivery ${event.enrolment} has ended, ${event.state.replaceAll('_', ' ')}, files: ${event.files}, script: ${event.script}${event.reason === '' ? '' : `: ${event.reason}`}`
     case 'revocation_announced':
       return `${agent}: ${event.kind} is announced, receivers: ${event.targets}`
     case 'revocation_told':

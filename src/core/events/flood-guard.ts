@@ -69,6 +69,8 @@ function keyOf(event: VerifierEvent): string | null {
     case 'agent_recovered':
     case 'agent_back':
     case 'agent_unreachable':
+    case 'delivery_refused':
+    case 'delivery_ended':
       return `agent:${event.agent_id}`
     case 'judging_budget_exceeded':
       return event.agent_id === null ? 'public' : `agent:${event.agent_id}`

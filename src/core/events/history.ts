@@ -23,6 +23,9 @@ const STATES = {
   agent_address_followed: 'attested',
   v_released: 'attested',
   v_delivered: 'attested',
+  delivery_ordered: 'waiting',
+  delivery_refused: 'attested',
+  delivery_ended: 'attested',
 } as const satisfies Partial<Record<VerifierEvent['type'], HistoryState>>
 
 /** What the history of machines keeps: verdicts, releases of V, and what operators did. */

@@ -48,7 +48,9 @@ const enrolment = {
   warnings: count,
 }
 const policy = { kind: z.enum(['runtime', 'mb']), name: text, operator }
-const delivery = { agent_id, revocation: count, target: text }
+const notice = { agent_id, revocation: count, target: text }
+/** Of a mailbox: `enrolment` names the delivery. */
+const ordered = { agent_id, enrolment: text, generation: count }
 
 const event = <T extends string, S extends z.ZodRawShape>(type: T, shape: S) => z.object({ type: z.literal(type), ...shape })
 
@@ -98,13 +100,20 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('v_withheld', { agent_id }),
   event('v_delivered', { agent_id, transport_key_sha256: text }),
 
+  /** Laid into the machine's mailbox. `signer`: subject of the certificate that signed the order. `payload_bytes`: of the sealed text, null for none. */
+  event('delivery_ordered', { ...ordered, operator, order_sha256: text, signer: text, payload_bytes: count.nullable() }),
+  /** The machine does not take the order: V and mailbox stay. */
+  event('delivery_refused', { ...ordered, reason: text, suppressed }),
+  /** As the machine says: `unpacked`, `key_only`, `not_allowed` or `failed`, and what became of the script. */
+  event('delivery_ended', { ...ordered, state: text, files: count, script: text, reason: text, suppressed }),
+
   event('revocation_announced', { agent_id, revocation: count, kind: z.enum(['revocation', 'comm_error']), targets: count }),
-  event('revocation_told', delivery),
+  event('revocation_told', notice),
   /** What became of it there, as the agent says. */
-  event('revocation_acted', delivery),
-  event('revocation_failed', { ...delivery, reason: text }),
-  event('revocation_refused', { ...delivery, reason: text }),
-  event('revocation_given_up', { ...delivery, reason: text }),
+  event('revocation_acted', notice),
+  event('revocation_failed', { ...notice, reason: text }),
+  event('revocation_refused', { ...notice, reason: text }),
+  event('revocation_given_up', { ...notice, reason: text }),
 
   event('policy_created', { ...policy, sha256: text, warnings: count }),
   event('policy_changed', { ...policy, sha256: text, previous_sha256: text, agents: count, warnings: count }),

@@ -1,6 +1,7 @@
 import type { z } from 'zod'
 import type { IntegrityQuote } from '../api/agent.ts'
 import { dataOf, IMA_LOG, type Submission, submission, TPM_QUOTE, UEFI_LOG } from '../api/push/attestation.ts'
+import { DELIVERY, type DeliveryReport, deliveryEvidence } from '../api/push/delivery.ts'
 
 /** What a machine that brings its evidence by itself was asked for. */
 export interface AskedEvidence {
@@ -9,18 +10,34 @@ export interface AskedEvidence {
   /** Index of the first entry of the measurement list that was asked for; null when it was not asked for. */
   imaOffset: number | null
   bootLog: boolean
+  /** How a delivery goes, and the transport key that its quote binds. */
+  delivery?: boolean | undefined
+}
+
+export interface ResultsOfV3 {
+  results: IntegrityQuote | null
+  /** What the machine says of a delivery; null for nothing. */
+  report: DeliveryReport | null
 }
 
 /**
- * Evidence of API 3.0 in the form of `results` of API 2.x, by which it is read, judged and kept. What was not asked for is left aside. @returns null for what is no evidence:
- * a machine that brings nonsense is judged, never an exception.
+ * Evidence of API 3.0 in the form of `results` of API 2.x, by which it is read, judged and kept. What was not asked for is left aside. @returns null as results for what is no
+ * evidence: a machine that brings nonsense is judged, never an exception.
  */
-export function resultsOfV3(body: unknown, asked: AskedEvidence): IntegrityQuote | null {
+export function resultsOfV3(body: unknown, asked: AskedEvidence): ResultsOfV3 {
   const parsed = submission.safeParse(body)
-  if (!parsed.success) return null
-  const quote = collected(parsed.data, TPM_QUOTE)
-  const ima = asked.imaOffset === null ? undefined : collected(parsed.data, IMA_LOG)
-  const boot = asked.bootLog ? collected(parsed.data, UEFI_LOG) : undefined
+  if (!parsed.success) return NONE
+  const delivery = asked.delivery ? collected(parsed.data, DELIVERY) : undefined
+  const results = quoteOf(parsed.data, asked, delivery?.transport_key ?? null)
+  return { results, report: (results && delivery?.report) ?? null }
+}
+
+const NONE: ResultsOfV3 = { results: null, report: null }
+
+function quoteOf(given: Submission, asked: AskedEvidence, transportKey: string | null): IntegrityQuote | null {
+  const quote = collected(given, TPM_QUOTE)
+  const ima = asked.imaOffset === null ? undefined : collected(given, IMA_LOG)
+  const boot = asked.bootLog ? collected(given, UEFI_LOG) : undefined
   if (!quote) return null
   const { hash, encryption, signing } = asked.algorithms
   return {
@@ -28,19 +45,22 @@ export function resultsOfV3(body: unknown, asked: AskedEvidence): IntegrityQuote
     hash_alg: hash,
     enc_alg: encryption,
     sign_alg: signing,
+    ...(transportKey === null ? {} : { pubkey: transportKey }),
     ...(ima ? { ima_measurement_list: wholeLines(ima.entries), ima_measurement_list_entry: asked.imaOffset } : {}),
     ...(ima?.entries_raw ? { ima_measurement_list_raw: ima.entries_raw } : {}),
     ...(boot ? { mb_measurement_list: boot.entries } : {}),
   }
 }
 
+const readable = { ...dataOf, keylime_delivery: deliveryEvidence } as const
+
 /** The first of this type; undefined when there is none, or it cannot be read. */
-function collected<T extends keyof typeof dataOf>(
+function collected<T extends keyof typeof readable>(
   { data }: Submission,
   { evidence_type: type }: { evidence_type: T },
-): z.infer<(typeof dataOf)[T]> | undefined {
+): z.infer<(typeof readable)[T]> | undefined {
   const item = data.attributes.evidence_collected.find((given) => given.evidence_type === type)
-  return item && (dataOf[type].safeParse(item.data).data as z.infer<(typeof dataOf)[T]> | undefined)
+  return item && (readable[type].safeParse(item.data).data as z.infer<(typeof readable)[T]> | undefined)
 }
 
 /** Agents that cut the list drop its last newline. */

@@ -1,5 +1,6 @@
 import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
 import { parseInPlace } from '../api/parse-in-place.ts'
+import type { DeliveryReport } from '../api/push/delivery.ts'
 import { type EvidenceRequest, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
 import { type AskedEvidence, resultsOfV3 } from '../evidence/read-evidence-v3.ts'
 
@@ -12,6 +13,14 @@ export interface JudgedAnswer {
   /** `results` of the answer. */
   reply: unknown
   hashAlg: string
+  /** What the machine says of a delivery; null for nothing. */
+  report: DeliveryReport | null
+}
+
+/** What was read of an answer. */
+export interface ReadAnswer {
+  results: unknown
+  report: DeliveryReport | null
 }
 
 /**
@@ -28,17 +37,22 @@ export function judgeAnswer(
 }
 
 /** The second half of `judgeAnswer`, for who lets go of the bytes in between: they may be tens of megabytes. */
-export function judgeRead(reply: { results: unknown }, known: KnownAgent, request: EvidenceRequest): JudgedAnswer {
+export function judgeRead(reply: ReadAnswer, known: KnownAgent, request: EvidenceRequest): JudgedAnswer {
   const verdict = judgeReply(known, { ...request, reply: reply.results })
   const hashAlg = (reply.results as { hash_alg?: unknown } | null)?.hash_alg
-  return { verdict, reply: reply.results, hashAlg: typeof hashAlg === 'string' ? hashAlg.slice(0, MAX_HASH_NAME) : '' }
+  return {
+    verdict,
+    reply: reply.results,
+    hashAlg: typeof hashAlg === 'string' ? hashAlg.slice(0, MAX_HASH_NAME) : '',
+    report: reply.report,
+  }
 }
 
 /**
  * The first half: `results` of an answer of API 2.x, or evidence of API 3.0 in that form. @param letGo called as soon as the bytes are not needed any more. @returns a sentence when it is no answer
  * of the protocol.
  */
-export function readReply(bytes: Buffer, asked: AskedEvidence | undefined, letGo: () => void): { results: unknown } | string {
+export function readReply(bytes: Buffer, asked: AskedEvidence | undefined, letGo: () => void): ReadAnswer | string {
   const excess = jsonExcess(bytes, ANSWER_LIMITS)
   if (excess) return `the answer ${excess}`
   let json: unknown
@@ -50,5 +64,5 @@ export function readReply(bytes: Buffer, asked: AskedEvidence | undefined, letGo
     letGo()
   }
   if (typeof json !== 'object' || json === null || Array.isArray(json)) return 'the answer is not a JSON object'
-  return { results: asked ? resultsOfV3(json, asked) : ((json as { results?: unknown }).results ?? {}) }
+  return asked ? resultsOfV3(json, asked) : { results: (json as { results?: unknown }).results ?? {}, report: null }
 }

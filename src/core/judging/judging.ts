@@ -1,3 +1,4 @@
+import type { DeliveryReport } from '../api/push/delivery.ts'
 import type { EvidenceRequest, EvidenceVerdict, KnownAgent } from '../attestation/verify-evidence.ts'
 import type { AskedEvidence } from '../evidence/read-evidence-v3.ts'
 import type { FailedRound } from '../explanation/failed-round.ts'
@@ -55,6 +56,8 @@ export type JudgedRound =
       hashAlg: string
       /** Null when the round did not fail, or `keep` says so. */
       kept: KeptEvidence | null
+      /** What the machine says of a delivery, believed only when the round passed; missing or null for nothing. */
+      report?: DeliveryReport | null
     }
   /** The answer is no answer of the protocol: no JSON object, nested too deeply, or of too many values. As if there had been none. */
   | { kind: 'unreadable'; reason: string }
@@ -92,9 +95,9 @@ export interface OneShotVerdict {
 
 /** A large body: what is long in it stays bytes, so that no thread makes one text of it that needs it not. */
 export interface JsonBody {
-  /** Texts of over 64 KiB directly in the object are empty here. */
+  /** Texts of over 64 KiB directly in the object, or in an object that is its member, are empty here. */
   value: unknown
-  /** These texts, in UTF-8. */
+  /** These texts in UTF-8, by `member` or `object.member`. */
   large: ReadonlyMap<string, Buffer>
 }
 

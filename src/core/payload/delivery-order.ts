@@ -45,12 +45,8 @@ export interface SignedOrder {
 declare const verified: unique symbol
 
 /** An order of an operator for this machine, with exactly this share and payload. Only `verifyOrder` makes one; nothing is delivered without it. */
-export interface VerifiedOrder extends DeliveryOrder {
+export interface VerifiedOrder extends SoundOrder {
   readonly [verified]: true
-  /** SHA-256 of the text, hex: the same order may come again. */
-  readonly digest: string
-  /** Subject of the operator's certificate. */
-  readonly operator: string
 }
 
 /** Milliseconds since the epoch, unless the one before was later: no database that is put back makes an older one new. */
@@ -62,14 +58,22 @@ export function signOrder(order: DeliveryOrder, key: KeyObject, certificate: str
   return { order: text, signature: sign(digestOf(key), toBeSigned(text), keyWithPadding(key)).toString('base64'), certificate }
 }
 
+/** An order that its signer has signed like this, with exactly this share and payload. Nothing says that the signer may: only `verifyOrder` does. */
+export interface SoundOrder extends DeliveryOrder {
+  /** SHA-256 of the text, hex: the same order may come again. */
+  readonly digest: string
+  /** Subject of the certificate. */
+  readonly operator: string
+}
+
 /** What came with an order. */
 export interface Delivered {
   /** Of the machine that reads it. */
   readonly agentId: string
   /** Text of the sealed share. */
   readonly share: string
-  /** Text of the sealed payload; null for none. */
-  readonly payload: string | null
+  /** Text of the sealed payload, or its UTF-8; null for none. */
+  readonly payload: string | Uint8Array | null
 }
 
 /**
@@ -77,21 +81,31 @@ export interface Delivered {
  * verifier's own certificate from an operator's. Its generation is for the caller to compare. @param now milliseconds since the epoch. @throws KeylimeError `refused`, `malformed`.
  */
 export function verifyOrder(signed: SignedOrder, given: Delivered, trust: ClientTrust, now: number): VerifiedOrder {
+  const certificate = parseCertificate(signed.certificate)
+  const authorities = trust.authorities.filter(givesRoles) // of another, a name that looks like a role says nothing
+  if (authorities.length === 0) throw refused('no trusted authority gives roles', NO_ROLES)
+  const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
+  if (!verdict.ok) throw refused(verdict.reason)
+  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
+  return soundOrder(signed, given) as VerifiedOrder
+}
+
+/**
+ * The half of it that anybody can check: for who keeps an order for others, so that a slip of the operator is found at once. @throws KeylimeError `refused`, `malformed`.
+ */
+export function soundOrder(signed: SignedOrder, given: Delivered): SoundOrder {
   if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`)
   const certificate = parseCertificate(signed.certificate)
-  const verdict = judgeClient(certificate, { ...trust, authorized: [{ kind: 'role', role: 'operator' }] }, now)
-  if (!verdict.ok) throw refused(verdict.reason, trust.authorities.some(givesRoles) ? undefined : NO_ROLES)
-  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
   if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`)
   const order = read(signed.order)
   if (order.agent_id !== given.agentId) throw refused('it is for another machine')
   if (order.share_sha256 !== sha256(given.share)) throw refused('the key share is not the one that was signed')
   if (order.payload_sha256 !== (given.payload === null ? null : sha256(given.payload)))
     throw refused('the payload is not the one that was signed')
-  return { ...order, digest: sha256(signed.order), operator: certificate.subject } as unknown as VerifiedOrder
+  return { ...order, digest: sha256(signed.order), operator: certificate.subject }
 }
 
-export const sha256 = (text: string): string => createHash('sha256').update(text, 'utf8').digest('hex')
+export const sha256 = (text: string | Uint8Array): string => createHash('sha256').update(text).digest('hex')
 
 function read(text: string): DeliveryOrder {
   const parsed = deliveryOrder.safeParse(jsonOf(text))

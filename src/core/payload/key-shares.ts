@@ -9,6 +9,8 @@ export interface UserShare {
   authTag: string
   /** Sealed payload (base64 text), or null when only the key is delivered. */
   payload: string | null
+  /** Names the delivery in place of a digest of share and payload: digest of the order of an operator. */
+  delivery?: string
 }
 
 /** What an agent holds of keys that are still in two halves (protocol 5.2). Memory only. */
@@ -53,10 +55,7 @@ export function receiveShare(state: KeyShares, event: ShareEvent, agentId: strin
     if (us.length > 0 && vs.length > 0) effects.push({ do: 'no_match' })
     return { state: { ...state, us, vs }, effects }
   }
-  const delivery = createHash('sha256')
-    .update(match.user.share)
-    .update(match.user.payload ?? '')
-    .digest('hex')
+  const delivery = match.user.delivery ?? digestOf(match.user)
   const used = [...us.map((user) => user.share), ...vs, ...(state.k ? [state.k] : [])]
   const again = state.delivered.includes(delivery)
   effects.push(again ? { do: 'already_delivered' } : { do: 'deliver', k: match.k, payload: match.user.payload, delivery })
@@ -64,6 +63,12 @@ export function receiveShare(state: KeyShares, event: ShareEvent, agentId: strin
   const delivered = again ? state.delivered : [...state.delivered, delivery].slice(-MAX_SHARES)
   return { state: { us: [], vs: [], k: match.k, delivered }, effects }
 }
+
+const digestOf = ({ share, payload }: UserShare): string =>
+  createHash('sha256')
+    .update(share)
+    .update(payload ?? '')
+    .digest('hex')
 
 function bounded<T>(list: readonly T[], which: 'u' | 'v', bytesOf: (item: T) => Buffer, effects: ShareEffect[]): readonly T[] {
   if (list.length <= MAX_SHARES) return list

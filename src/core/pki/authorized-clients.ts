@@ -15,6 +15,10 @@ export type AuthorizedClient =
   /** SHA-256 of the public key (SubjectPublicKeyInfo), hex. */
   | { readonly kind: 'key'; readonly sha256: string }
 
+/** Also a verifier, with its own role, where operators are known by theirs: routes say what it may ask. */
+export const withVerifiers = (authorized: readonly AuthorizedClient[]): readonly AuthorizedClient[] =>
+  authorized.some(({ kind }) => kind === 'default') ? [...authorized, { kind: 'role', role: 'verifier' }] : authorized
+
 /** @throws Error that says what an entry looks like. */
 export function parseAuthorizedClient(text: string): AuthorizedClient {
   if (text === 'default' || text === 'any') return { kind: text }
@@ -35,6 +39,7 @@ export function whyNotAuthorized(
 ): string | undefined {
   if (authorized.some((entry) => meets(entry, certificate, authority))) return undefined
   if (roleOf(certificate) === 'server') return 'its certificate is one of a server, and servers call nobody'
+  if (roleOf(certificate) === 'verifier') return 'its certificate is one of a verifier, which calls agents and reads at the registrar'
   if (givesRoles(authority) && roleOf(certificate) === undefined) return 'its certificate has no role'
   return 'its certificate is not among authorized_clients'
 }

@@ -1,8 +1,11 @@
 import { alternativeNames } from './subject-alternative-names.ts'
 import type { Certificate } from './types.ts'
 
-/** What a certificate may be used for over mutual TLS: `operator` calls verifier, registrar, agents and authority; `server` is one of them, and calls nobody. */
-export const ROLES = ['operator', 'server'] as const
+/**
+ * What a certificate may be used for over mutual TLS: `operator` calls verifier, registrar, agents and authority; `server` is one of them, and calls nobody; `verifier` is that of a verifier as
+ * a client: it asks agents and reads at the registrar, and can neither order a payload nor administrate.
+ */
+export const ROLES = ['operator', 'server', 'verifier'] as const
 
 export type Role = (typeof ROLES)[number]
 

@@ -123,8 +123,9 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
         .where('state', '=', 'pending')
         .orderBy('revocations.id')
         .execute()
-      return rows.map((row) => ({
-        revocation: {
+      const revocations = new Map<number, StoredRevocation>() // one for all of its receivers
+      return rows.map((row) => {
+        const revocation = revocations.get(row.id!) ?? {
           id: row.id!,
           agentId: row.agent_id,
           type: row.type as NewRevocation['type'],
@@ -133,10 +134,10 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
           verifierSignature: row.verifier_signature,
           createdAt: row.created_at,
           targets: [],
-        },
-        target: row.target,
-        attempts: row.attempts,
-      }))
+        }
+        revocations.set(revocation.id, revocation)
+        return { revocation, target: row.target, attempts: row.attempts }
+      })
     },
     record: (results) =>
       db.transaction().execute(async (transaction) => {

@@ -1,9 +1,11 @@
 import { z } from 'zod'
+import { deliveryReport } from '../../core/api/push/delivery.ts'
 import { isOperationalState, type OperationalState } from '../../core/attestation/operational-state.ts'
 import {
   type AgentProgress,
   type Enrolment,
   FRESH_PROGRESS,
+  type StoredDelivery,
   type StoredRecord,
   type StoredState,
   type VState,
@@ -132,9 +134,25 @@ const counters = z.object({
   ima: z.object({ nextEntry: z.number().int().min(0), bootTime: z.number(), learned: z.string() }),
 })
 
-/** A row of `agents`, and its counters; null where there are none. */
-export type RecordRow = StateRow & { agent_id: string; enrolment: string } & {
-  [K in keyof Omit<ProgressRow, 'agent_id'>]: ProgressRow[K] | null
+/** Of the row of its mailbox; null where there is none. */
+export interface DeliveryRow {
+  delivery: string | null
+  generation: number | null
+  ordered_at: number | null
+  report: string | null
+  is_kept: number | null
+}
+
+/** A row of `agents`, its counters, and its mailbox; null where there are none. */
+export type RecordRow = StateRow & { agent_id: string; enrolment: string } & DeliveryRow & {
+    [K in keyof Omit<ProgressRow, 'agent_id'>]: ProgressRow[K] | null
+  }
+
+/** A report that cannot be read is none: the machine says it again. */
+function decodeDelivery({ delivery: enrolment, generation, ordered_at: orderedAt, report, is_kept }: DeliveryRow): StoredDelivery | null {
+  if (enrolment === null || generation === null || orderedAt === null) return null
+  const { data } = deliveryReport.safeParse(report === null ? null : JSON.parse(report))
+  return { enrolment, generation, orderedAt, isKept: is_kept === 1, report: data ?? null }
 }
 
 /** Never throws: a record that cannot be read is one with a defect. */
@@ -145,7 +163,7 @@ export function readRecord(row: RecordRow): StoredRecord {
     if (row.attestation_count === null) throw new Error('its counters are missing')
     const record = enrolment.parse(JSON.parse(row.enrolment)) as unknown as Enrolment
     if (record.agentId !== agentId) throw new Error('it is the enrolment of another id')
-    const agent = { enrolment: record, state: decodeState(row), progress: decodeProgress(row as never) }
+    const agent = { enrolment: record, state: decodeState(row), progress: decodeProgress(row as never), delivery: decodeDelivery(row) }
     state.parse(agent.state)
     counters.parse(agent.progress)
     return { agentId, agent }

@@ -3,6 +3,7 @@ import { markTables } from './database-mark.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
 import { FOLLOWER_TABLES } from './follower-store.ts'
 import { HISTORY_TABLES } from './history-store.ts'
+import { MAILBOX_TABLES } from './mailbox-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
@@ -69,6 +70,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   VERIFIER_SIGNATURES,
   HISTORY_TABLES,
   FOLLOWER_TABLES,
+  MAILBOX_TABLES,
 ]
 
 /** From this version on a database has a mark. */

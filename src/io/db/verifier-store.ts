@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
-import type { AgentProgress, Enrolment, StoredRecord, StoredState } from '../../core/attestation/stored-agent.ts'
+import type { AgentProgress, Enrolment, StoredDelivery, StoredRecord, StoredState } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
@@ -8,6 +8,7 @@ import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
 import type { FollowerTables } from './follower-store.ts'
 import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
+import { DEFAULT_MAILBOXES, dropMailbox, type MailboxTables, putMailbox, type StagedMailbox, saveDelivery } from './mailbox-store.ts'
 import type { Migration } from './migrate.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
@@ -20,7 +21,7 @@ interface AgentTable extends StateRow {
   enrolment: string
 }
 
-interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables {
+interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables, MailboxTables {
   agents: AgentTable
   progress: ProgressRow
 }
@@ -46,6 +47,8 @@ export interface StateChange {
   revocation: NewRevocation | null
   /** Of a failed attestation: replaces that of an earlier one. */
   failedRound: FailedRound | null
+  /** What is known of its delivery from now on; missing where nothing changed. */
+  delivery?: StoredDelivery | undefined
   /** What the history of the machine says of it. */
   events?: readonly VerifierEvent[]
 }
@@ -56,6 +59,8 @@ export interface EnrolmentChange {
   state: StoredState
   progress: AgentProgress
   policies: readonly NamedPolicy[]
+  /** What takes the place of its mailbox; null for none, missing to keep the one that is there. */
+  mailbox?: StagedMailbox | null | undefined
   /** As in `StateChange`. */
   events?: readonly VerifierEvent[]
 }
@@ -93,11 +98,12 @@ export interface VerifierStore {
 
 const ROWS_A_STATEMENT = 500
 
-/** @param maxEvidence bytes that are kept of the failed attestations of all agents. */
+/** @param maxEvidence bytes that are kept of the failed attestations of all agents. @param maxMailboxes bytes of all mailboxes together. */
 export function verifierStore(
   database: Kysely<unknown>,
   maxEvidence: number,
   history: HistoryStore = historyStore(database, DEFAULT_HISTORY, Date.now),
+  maxMailboxes: number = DEFAULT_MAILBOXES.total,
 ): VerifierStore {
   const db = database as Kysely<Tables>
   const failedRounds = failedRoundStore(maxEvidence)
@@ -105,8 +111,10 @@ export function verifierStore(
     db
       .selectFrom('agents')
       .leftJoin('progress', 'progress.agent_id', 'agents.agent_id')
+      .leftJoin('mailboxes', 'mailboxes.agent_id', 'agents.agent_id')
       .selectAll('agents')
-      .select(['attestation_count', 'last_received', 'last_successful', 'clock', 'ima'])
+      .select(['attestation_count', 'last_received', 'last_successful', 'clock', 'ima', 'mailboxes.enrolment as delivery'])
+      .select(['generation', 'ordered_at', 'report', sql<number | null>`content is not null`.as('is_kept')])
   return {
     async ids() {
       const rows = await db.selectFrom('agents').select('agent_id').orderBy('agent_id').execute()
@@ -127,12 +135,13 @@ export function verifierStore(
           and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
-    ...enrolments(db, history),
-    saveState: (agentId, { state, progress, revocation, failedRound, events = [] }) =>
+    ...enrolments(db, history, maxMailboxes),
+    saveState: (agentId, { state, progress, revocation, failedRound, delivery, events = [] }) =>
       db.transaction().execute(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
         if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
+        if (delivery) await saveDelivery(transaction as never, agentId, delivery)
         await history.add(transaction as never, events)
         return revocation ? insertRevocation(transaction as never, revocation) : null
       }),
@@ -164,7 +173,11 @@ export function verifierStore(
 }
 
 /** How agents come in and change as a whole. */
-const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
+const enrolments = (
+  db: Kysely<Tables>,
+  history: HistoryStore,
+  maxMailboxes: number,
+): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
   move: (agentId, { from, to }, event) =>
     db.transaction().execute(async (transaction) => {
       const { numAffectedRows } =
@@ -187,7 +200,7 @@ const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierSto
         throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
           hint: 'use "keylime tenant update", or delete it first',
         })
-      await putDependents(transaction, change)
+      await putDependents(transaction, change, maxMailboxes)
       await history.add(transaction as never, change.events ?? [])
     }),
   replace: (change) =>
@@ -198,7 +211,7 @@ const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierSto
       if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
       for (const table of ['policy_uses', 'authority_followers'] as const)
         await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
-      await putDependents(transaction, change)
+      await putDependents(transaction, change, maxMailboxes)
       await dropOwnPolicies(transaction, agentId)
       await history.add(transaction as never, change.events ?? [])
     }),
@@ -207,6 +220,7 @@ const enrolments = (db: Kysely<Tables>, history: HistoryStore): Pick<VerifierSto
 async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'
     where v_state in ('held', 'releasing') returning agent_id`.execute(db)
+  for (const { agent_id } of rows) await dropMailbox(db as never, agent_id) // what only that V opens
   return rows.map((row) => row.agent_id)
 }
 
@@ -224,9 +238,15 @@ const agentRow = ({ enrolment, state }: EnrolmentChange): AgentTable => ({
   ...encodeState(state),
 })
 
-/** Policies that came along, and which ones the agent uses. A name that vanished since it was looked up is found here, by the foreign key. */
-async function putDependents(transaction: Kysely<Tables>, { enrolment, progress, policies }: EnrolmentChange): Promise<void> {
+/** Mailbox, policies that came along, and which ones the agent uses. A name that vanished since it was looked up is found here, by the foreign key. */
+async function putDependents(
+  transaction: Kysely<Tables>,
+  { enrolment, progress, policies, mailbox }: EnrolmentChange,
+  total: number,
+): Promise<void> {
   const { agentId, runtimePolicy, mbPolicy } = enrolment
+  if (mailbox) await putMailbox(transaction as never, { agentId, mailbox, total })
+  else if (mailbox === null) await dropMailbox(transaction as never, agentId)
   const names = async (kind: NamedPolicy['kind'], name: string) =>
     transaction.selectFrom('policies').select('name').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
   for (const policy of policies) {

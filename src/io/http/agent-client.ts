@@ -5,8 +5,8 @@ import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../clock.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
 import { dateTrouble } from './date-trouble.ts'
+import { exchange } from './exchange.ts'
 import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
-import { readAnswer } from './read-answer.ts'
 import { transportError } from './transport-error.ts'
 
 /** One request to an agent. */
@@ -50,7 +50,7 @@ const SWEEP_MS = 1000
 
 interface Pending {
   deadline: number
-  abort: AbortController
+  cutOff(reason: Error): void
 }
 
 /** The verifier's only way to agents (decision 34): the seam behind which the transport can change. */
@@ -66,7 +66,7 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
   const room = createAnswerRoom(Math.max(ANSWER_ROOM_BYTES, options.largestAnswer))
   const sweep = setInterval(() => {
     const now = performance.now()
-    for (const request of pending) if (request.deadline < now) request.abort.abort(new KeylimeError('timeout', 'no answer in time'))
+    for (const request of pending) if (request.deadline < now) request.cutOff(new KeylimeError('timeout', 'no answer in time'))
   }, SWEEP_MS)
   sweep.unref()
   return {
@@ -101,27 +101,20 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
   let client = open()
   let answered = 0
   async function ask({ method, path, body, maxBytes }: AgentRequest): Promise<RawAnswer> {
-    const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, abort: new AbortController() }
     const reused = answered > 0
-    const place = room.enter((error) => entry.abort.abort(error))
+    const text = body === undefined ? null : JSON.stringify(body)
+    const request = { method, path, headers: text === null ? ASKS : BRINGS, body: text }
+    const sent = exchange(client, request, { maxBytes, arrived: (bytes) => place.grow(bytes) })
+    const place = room.enter(sent.cutOff)
+    const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, cutOff: sent.cutOff }
     pending.add(entry)
     try {
-      const text = body === undefined ? undefined : JSON.stringify(body)
-      const headers =
-        text === undefined ? { accept: 'application/json' } : { accept: 'application/json', 'content-type': 'application/json' }
-      const response = await client.request({
-        method,
-        path,
-        headers,
-        signal: entry.abort.signal,
-        ...(text === undefined ? {} : { body: text }),
-      })
+      const answer = await sent.answer
       answered++
-      return { status: response.statusCode, body: await readAnswer(response, maxBytes, place.grow) }
+      return answer
     } catch (error) {
-      const reason = entry.abort.signal.aborted ? entry.abort.signal.reason : error
-      const ofDates = await dateTrouble(reason, { where, cert: options.context?.cert }, systemClock.now())
-      const mapped = ofDates ?? transportError(reason, where)
+      const ofDates = await dateTrouble(error, { where, cert: options.context?.cert }, systemClock.now())
+      const mapped = ofDates ?? transportError(error, where)
       const stale = reused && isClosedSocket(error)
       throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
     } finally {
@@ -143,6 +136,9 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
     close: () => void client.destroy(),
   }
 }
+
+const ASKS = { accept: 'application/json' }
+const BRINGS = { ...ASKS, 'content-type': 'application/json' }
 
 /** Who is not believed is refused with these before anything of the request is looked at. */
 const REFUSALS: ReadonlySet<number> = new Set([401, 403])

@@ -5,6 +5,8 @@ import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
+import { parseCertificate } from '../../core/pki/certificate.ts'
+import { roleOf } from '../../core/pki/roles.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
 import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
@@ -14,7 +16,7 @@ import { answerAndCutOff, isCutOff } from './cut-off.ts'
 import { failedRequests } from './failed-request.ts'
 import { peerNetwork } from './peer-network.ts'
 import { readBody, SMALL_BODY } from './read-body.ts'
-import type { ApiReply, Peer, Route } from './route.ts'
+import type { Access, ApiReply, Peer, Route } from './route.ts'
 import { findRoute, type Routing } from './router.ts'
 import { untrustedText } from './untrusted-text.ts'
 
@@ -171,6 +173,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
       body,
       peer,
       remoteAddress,
+      onGone: (tell) => void ctx.res.once('close', () => ctx.res.writableFinished || tell()),
     })
     apply(ctx, reply)
   } catch (error) {
@@ -207,12 +210,21 @@ interface Asked {
 
 /** Before anything of the body is read. */
 function refused(route: Route, peer: Peer, { isSecure, path, refusedAgent }: Asked): ApiReply | null {
-  if (!isSecure && route.access !== 'peer' && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
+  const isOfAgents = route.access === 'peer' || route.access === 'operator'
+  if (!isSecure && !isOfAgents && !route.plainHttp) return { status: 400, message: 'this route is served over TLS only' }
   if (route.access === 'agent') return route.off === undefined ? refusedAgent() : { status: 403, message: route.off }
-  const mayCall = route.access === 'public' || peer.kind === 'certificate' || (route.access === 'peer' && !isSecure)
-  if (!mayCall) return forbidden(`${route.method} ${cutText(path, MAX_MESSAGE)}`, peer)
+  const mayCall = route.access === 'public' || peer.kind === 'certificate' || (isOfAgents && !isSecure)
+  const line = () => `${route.method} ${cutText(path, MAX_MESSAGE)}`
+  if (!mayCall) return forbidden(line(), peer)
+  if (ofOperators.has(route.access) && isVerifier(peer)) return forbidden(line(), { ...peer, kind: 'refused', why: ONLY_A_VERIFIER })
   return route.off === undefined ? null : { status: 403, message: route.off }
 }
+
+const ofOperators: ReadonlySet<Access> = new Set(['admin', 'operator'])
+const ONLY_A_VERIFIER = 'its certificate is one of a verifier, and this is for operators'
+
+const isVerifier = (peer: Peer): peer is Peer & { kind: 'certificate' } =>
+  peer.kind === 'certificate' && peer.certificate !== undefined && roleOf(parseCertificate(peer.certificate)) === 'verifier'
 
 /** Who has a certificate of ours is not counted: one address may be that of many operators. */
 function tooOften({ rate }: Route, peer: Peer, address: string, rates: Bounds['rates']): ApiReply | null {

@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import type { AuthorizedClient } from '../../core/pki/authorized-clients.ts'
 import { parseCertificate, parseCertificates } from '../../core/pki/certificate.ts'
-import { judgeClient } from '../../core/pki/judge-client.ts'
+import { type ClientTrust, judgeClient } from '../../core/pki/judge-client.ts'
 import { givesRoles } from '../../core/pki/roles.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import { Problems } from '../../core/problems.ts'
@@ -15,6 +15,8 @@ export interface ClientCheck {
   /** Undefined for a client that may call, else why not, in words that are for him and for the log. */
   whyRefused(socket: TLSSocket): string | undefined
   readonly lists: RevocationLists
+  /** What counts now, for certificates that come another way than by a connection. */
+  trust(): ClientTrust
 }
 
 export interface ClientCheckOptions {
@@ -49,6 +51,7 @@ export function openClientCheck(options: ClientCheckOptions): ClientCheck {
   const known = new WeakMap<TLSSocket, { lists: unknown; validUntil: number; why: string | undefined }>()
   return {
     lists,
+    trust: () => ({ authorities, lists: lists.current(), authorized }),
     whyRefused(socket) {
       const now = options.now()
       const current = lists.current()

@@ -4,9 +4,10 @@ import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 
 /**
  * Who may call a route: `public` anyone, also without TLS where the route says `plainHttp`; `admin` a client whose certificate the listener's `ClientCheck`
- * accepts; `peer` the same, at an agent, whose listener demands the certificate for the whole connection; `agent` who shows the token of a session of the agent in the path (`:id`).
+ * accepts; `reader` also one of the role `verifier`, which no `admin` route takes; `peer` the same as `reader` at an agent, whose listener demands the certificate for the whole connection, and
+ * `operator` as `admin` there; `agent` who shows the token of a session of the agent in the path (`:id`).
  */
-export type Access = 'public' | 'admin' | 'peer' | 'agent'
+export type Access = 'public' | 'admin' | 'reader' | 'peer' | 'operator' | 'agent'
 
 /** `sha256`: of the certificate, in hex. */
 interface Named {
@@ -37,6 +38,8 @@ export interface ApiRequest {
   body: unknown
   peer: Peer
   remoteAddress: string
+  /** @param tell when the connection has ended before the answer: nobody reads it any more. */
+  onGone(tell: () => void): void
 }
 
 export interface ApiReply {

@@ -24,19 +24,25 @@ export interface VerifierClientOptions {
   readonly timeoutMs: number
   /** For everything: a large list takes its time on a slow line. */
   readonly wholeMs: number
+  /** For the body of an answer. Default `timeoutMs`. */
+  readonly answerMs?: number
   readonly clock: Pick<Clock, 'now'>
 }
 
 export interface VerifierRequest {
-  readonly method: 'POST' | 'PATCH'
+  readonly method: 'GET' | 'POST' | 'PATCH'
   /** Below the URL: `/v3.0/sessions`. */
   readonly path: string
-  /** JSON. */
-  readonly body: string
+  /** JSON; none of a GET. */
+  readonly body?: string
   readonly contentType: string
   readonly token?: string
   readonly requestId?: string
   readonly maxBytes: number
+  /** The answer may take so much longer: milliseconds. Such a request is not repeated. */
+  readonly holdMs?: number
+  /** Ends it, and its connection. */
+  readonly signal?: AbortSignal
 }
 
 export interface VerifierAnswer {
@@ -75,19 +81,22 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
     headersTimeout: options.timeoutMs,
     bodyTimeout: options.timeoutMs,
   })
+  const answerMs = options.answerMs ?? options.timeoutMs
   let answered = 0
   async function once(request: VerifierRequest, repeated = false): Promise<VerifierAnswer> {
     const ending = new AbortController()
+    const { holdMs = 0, signal } = request
     const response = await agent.request({
       origin: url.origin,
       method: request.method,
       path: `${prefix}${request.path}`,
       headers: headersOf(request),
-      body: request.body,
-      signal: AbortSignal.any([AbortSignal.timeout(options.wholeMs), ending.signal]),
+      body: request.body ?? null,
+      headersTimeout: options.timeoutMs + holdMs,
+      signal: AbortSignal.any([AbortSignal.timeout(options.wholeMs + holdMs), ending.signal, ...(signal ? [signal] : [])]),
     })
     answered++
-    const timer = setTimeout(() => ending.abort(), options.timeoutMs)
+    const timer = setTimeout(() => ending.abort(), answerMs)
     return {
       status: response.statusCode,
       repeated,
@@ -100,7 +109,7 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
   }
   return {
     async request(request) {
-      const reused = answered > 0
+      const reused = answered > 0 && request.holdMs === undefined
       try {
         return await once(request).catch((error) => (reused && isClosedSocket(error) ? once(request, true) : Promise.reject(error)))
       } catch (error) {
@@ -126,8 +135,8 @@ const single = (header: string | string[] | undefined): string => cutText((Array
 const isClosedSocket = (error: unknown) =>
   ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String((error as NodeJS.ErrnoException)?.code))
 
-const headersOf = ({ contentType, token, requestId }: VerifierRequest): Record<string, string> => ({
-  'content-type': contentType,
+const headersOf = ({ contentType, body, token, requestId }: VerifierRequest): Record<string, string> => ({
+  ...(body === undefined ? {} : { 'content-type': contentType }),
   accept: contentType,
   ...(token ? { authorization: `Bearer ${token}` } : {}),
   ...(requestId ? { 'x-request-id': requestId } : {}),

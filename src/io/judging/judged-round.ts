@@ -13,8 +13,8 @@ interface Circumstances {
 }
 
 /** A verdict, with the evidence packed if it is a failure that shall be kept. */
-export function judgedRound({ verdict, hashAlg, reply }: JudgedAnswer, { keep, ...circumstances }: Circumstances): JudgedRound {
-  if (verdict.outcome !== 'failed' || !keep) return { kind: 'judged', verdict, hashAlg, kept: null }
+export function judgedRound({ verdict, hashAlg, reply, report }: JudgedAnswer, { keep, ...circumstances }: Circumstances): JudgedRound {
+  if (verdict.outcome !== 'failed' || !keep) return { kind: 'judged', verdict, hashAlg, kept: null, report }
   const ids = verdict.failures.map(({ eventId }) => eventId)
   if (keep.unless && ids.join() === keep.unless.join()) return { kind: 'judged', verdict, hashAlg, kept: null }
   const { known, request, imaKeys, failOnViolations } = circumstances

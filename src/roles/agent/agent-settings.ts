@@ -43,6 +43,8 @@ export interface AgentSettings {
     iakCert: string
     idevidCert: string
     trustedClientCa: string[]
+    /** The newest order of a delivery that this machine has accepted. */
+    acceptedOrder: string
     /** Authorities that this agent has followed. */
     followed: string
     /** Or `default`. */
@@ -173,6 +175,7 @@ function pathsOf(values: AgentValues, keylimeDir: string): AgentSettings['paths'
     iakCert: optional(values.iak_cert, 'iak-cert.crt'),
     idevidCert: optional(values.idevid_cert, 'idevid-cert.crt'),
     trustedClientCrl: revocationListFiles(values.trusted_client_crl, keylimeDir),
+    acceptedOrder: path.join(keylimeDir, 'accepted-delivery.json'),
     followed: path.join(keylimeDir, 'followed-authorities.json'),
     trustedClientCa: values.trusted_client_ca.map((file) => below(file, 'cv_ca/cacert.crt')),
   }

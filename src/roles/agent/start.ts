@@ -16,8 +16,10 @@ import { keepAgentCertificates, type OwnTls, ownCertificate, tlsOf } from './ide
 import { type AgentIdentity, openIdentity } from './identity/open-identity.ts'
 import type { ServerCertificate } from './identity/server-certificate.ts'
 import { openTransportKey, type TransportKey } from './identity/transport-key.ts'
+import { OperatorTrust } from './machine/operator-trust.ts'
 import { type Machine, prepareMachine } from './machine/prepare-machine.ts'
 import { PayloadReceiver } from './payload/payload-receiver.ts'
+import { SealedDeliveries } from './payload/sealed-deliveries.ts'
 import { startPush } from './push/start-push.ts'
 import type { PushSettings } from './push-settings.ts'
 import { registerAtRegistrar } from './registration/register-at-registrar.ts'
@@ -67,7 +69,7 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
     return {
       agentId,
       port,
-      idle: async () => payloads?.idle(),
+      idle: () => payloads.idle(),
       reload,
       async stop() {
         await close()
@@ -112,16 +114,37 @@ interface Opened extends Start {
 
 /** Nobody can call it: it brings its evidence. */
 async function startBringing({ given, logger, ...opened }: Opened, push: PushSettings): Promise<Serving> {
-  const { reload } = await startPush({ ...opened, push, used: { clock: systemClock, ...given, logger } })
-  return { agentId: opened.identity.agentId, port: 0, payloads: null, reload }
+  const { settings, machine, onStop } = opened
+  const { agentId } = opened.identity
+  const inbox = await openInbox({ given, logger, ...opened })
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed: true, logger }) // what comes is signed, and by TLS
+  onStop(async () => {
+    await payloads.stop()
+    await inbox.close()
+  })
+  payloads.resume()
+  const { reload } = await startPush({ ...opened, push, payloads, inbox, used: { clock: systemClock, ...given, logger } })
+  return { agentId, port: 0, payloads, reload }
 }
 
 /** What runs when everything is open. */
 interface Serving {
   readonly agentId: string
   readonly port: number
-  readonly payloads: PayloadReceiver | null
+  readonly payloads: PayloadReceiver
   reload(): Promise<string>
+}
+
+/** Where revocations go, whichever way they come. Who opens it closes it. */
+async function openInbox({ settings, logger, given, onStop, machine, identity: { agentId } }: Opened): Promise<RevocationInbox> {
+  const { values } = settings
+  const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
+  if (values.enable_revocation_notifications) {
+    const { revocation_notification_ip: host, revocation_notification_port: port } = values
+    const zeromq = await listenOverZeromq({ host, port, inbox, logger })
+    onStop(() => zeromq.close())
+  }
+  return inbox
 }
 
 async function startListening({ settings, logger, given, onStop, machine, identity, transport }: Opened): Promise<Serving> {
@@ -129,13 +152,9 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   const { agentId } = identity
   const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
   if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
-  const inbox = given.inbox ?? openRevocationWorker({ settings, agentId, ...machine }, logger)
-  const payloads = payloadReceiver(settings, machine, { agentId, inbox, logger })
-  if (values.enable_revocation_notifications) {
-    const { revocation_notification_ip: host, revocation_notification_port: port } = values
-    const zeromq = await listenOverZeromq({ host, port, inbox, logger })
-    onStop(() => zeromq.close())
-  }
+  const inbox = await openInbox({ settings, logger, given, onStop, machine, identity, transport })
+  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
+  const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed, logger })
   const register = (shown: ServerCertificate | null, registrarCa: readonly string[]) =>
     registerAtRegistrar({ settings, identity, certificate: shown?.certPem ?? null, registrarCa }, logger)
   await register(certificate, machine.trust.registrar)
@@ -143,9 +162,17 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   const { apiVersions, ak } = settings
   let upkeep: CertificateUpkeep | undefined
   const followAuthority = authorityFollower({ settings, logger, texts: trust.texts, reload: async () => void (await upkeep?.reload()) })
+  const operators = new OperatorTrust(trust.operators)
+  const sealed = new SealedDeliveries({
+    agentId,
+    keys: identity.keys,
+    file: settings.paths.acceptedOrder,
+    clock: systemClock,
+    trust: () => operators.current(),
+  })
   const opened = { agentId, apiVersions, ak, keys: identity.keys, transport, imaLog, bootLog, systemdLog, bootTime: readBootTime() }
   const server = await listen(
-    { ...opened, payloads, inbox, followAuthority, logger },
+    { ...opened, payloads, sealed, requireSigned: values.require_signed_payload, inbox, followAuthority, logger },
     settings,
     certificate && trust.clients && { ...certificate, clients: trust.clients },
   )
@@ -162,7 +189,7 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   upkeep = keepAgentCertificates(
     settings,
     { clock: systemClock, ...given, logger },
-    { agentId, certificate, server, texts: trust.texts, register },
+    { agentId, certificate, server, operators, texts: trust.texts, register },
   )
   return { agentId, port: server.port, payloads, reload: upkeep.reload }
 }
@@ -170,7 +197,7 @@ async function startListening({ settings, logger, given, onStop, machine, identi
 function payloadReceiver(
   { values, env }: AgentSettings,
   { secure }: Machine,
-  given: { agentId: string; inbox: RevocationInbox; logger: Logger },
+  given: { agentId: string; inbox: RevocationInbox; allowed: boolean; logger: Logger },
 ): PayloadReceiver {
   const names = {
     key: values.enc_keyname,
@@ -178,14 +205,12 @@ function payloadReceiver(
     script: values.payload_script,
     extractZip: values.extract_payload_zip,
   }
-  const allowed = values.enable_agent_mtls || values.enable_insecure_payload
   return new PayloadReceiver({
     ...given,
     secure,
     names,
     scriptTimeoutSeconds: values.payload_script_timeout,
     handoverSeconds: values.payload_script_handover,
-    allowed,
     env,
   })
 }

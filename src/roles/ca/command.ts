@@ -91,7 +91,8 @@ export const command = {
       .option('role', {
         choices: ROLES,
         requiresArg: true,
-        describe: 'create: server, for verifier and registrar, who call nobody with it; operator, who calls them',
+        describe:
+          'create: server, for verifier and registrar, who call nobody with it; operator, who calls them; verifier, with which one asks agents and can order nothing',
       })
       .option('replace', { type: 'boolean', describe: 'create, operator: although there is one of that name' })
       .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })

@@ -1,6 +1,7 @@
 import { servicePassword } from '../../authority/service-password.ts'
 import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { complaintOf } from '../../core/errors.ts'
+import { withVerifiers } from '../../core/pki/authorized-clients.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
 import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
@@ -29,7 +30,7 @@ export async function registrarTls(settings: RegistrarSettings, used: Used): Pro
   const tls = await loadIdentity(settings, directory)
   const dates = () => identityDates(tls, 'server', clock.now())
   tellDates(dates(), logger)
-  const clients = serverClients(tls, settings.values, directory, { now: clock.now, logger })
+  const clients = serverClients(tls, callersOf(settings), directory, { now: clock.now, logger })
   return { server: { ...tls, clients, requireCertificate: false }, files: filesOf(tls), dates }
 }
 
@@ -40,6 +41,9 @@ export async function renewOwn(settings: RegistrarSettings, used: Used): Promise
     used.logger.error(`the certificate of tls_dir = generate cannot be made anew: ${complaintOf(error)}`),
   )
 }
+
+/** A verifier, too: it looks up where a machine is now. */
+const callersOf = ({ values }: RegistrarSettings) => ({ ...values, authorized_clients: withVerifiers(values.authorized_clients) })
 
 async function ensureDirectory({ values, ca, keylimeDir }: RegistrarSettings, { clock, logger }: Used): Promise<string> {
   return ensureTlsDirectory({
@@ -67,7 +71,7 @@ export async function checkTlsFiles(settings: RegistrarSettings, directory: stri
   const { now } = systemClock
   const tls = await loadIdentity(settings, directory)
   checkDates(identityDates(tls, 'server', now()), found, values.tls_dir === 'generate' ? [tls.certFile] : [])
-  serverClients(tls, values, directory, { now, logger: warningsInto(found.warnings) })
+  serverClients(tls, callersOf(settings), directory, { now, logger: warningsInto(found.warnings) })
 }
 
 const loadIdentity = ({ values, keylimeDir }: RegistrarSettings, directory: string): Promise<TlsIdentity> =>

@@ -53,6 +53,10 @@ export const command = {
       )
       .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
       .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
+      .example(
+        'keylime tenant add -u d432 --push-model --cert --include payload',
+        'the same for a machine behind NAT, also one that is off',
+      )
       .example('keylime tenant update --all -f secret.txt', 'a new secret for every machine that is trusted')
       .example('keylime tenant revoke laptop-7', 'stolen: tell the others, and let it never come back')
       .example('keylime tenant list', 'every machine, its state, and why it failed')
@@ -68,7 +72,7 @@ export const command = {
       .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
       .option('name', text('What people call it; shown beside its id. An empty name takes it away', { requiresArg: false }))
       .option('agent-api-version', text('API version of the agent; default: ask it'))
-      .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself: do not contact it' })
+      .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself, as behind NAT: do not contact it' })
       .group(
         ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'],
         'Many machines (add, update, reactivate, delete, revoke, forget; also several -u or -t):',
@@ -81,12 +85,17 @@ export const command = {
       .option('dry-run', { type: 'boolean', describe: 'Only ask registrar and verifier what would become of each machine' })
       .option('resume', text('File that remembers who is done: the same command goes on where it stopped'))
       .option('yes', { type: 'boolean', describe: 'Do not ask' })
-      .group(['file', 'cert', 'include', 'key', 'payload', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
+      .group(['file', 'cert', 'include', 'key', 'payload', 'sealed', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
       .option('file', text('A file, or a zip that the agent unpacks', { alias: 'f' }))
       .option('cert', { type: 'string', describe: 'Certificates from the authority in this directory; no value: KEYLIME_DIR/ca' })
       .option('include', text('With --cert: everything in this directory; may be given several times', { array: true }))
       .option('key', text('A key file made by userdata-encrypt', { alias: 'k' }))
       .option('payload', text('With -k: the payload encrypted with that key', { alias: 'p' }))
+      .option('sealed', {
+        type: 'boolean',
+        describe:
+          'Sealed to the machine’s TPM, from the verifier: this command does not contact it, and it may be off (as with --push-model)',
+      })
       .option('verify', { type: 'boolean', describe: 'Stop the agent’s attestation when it cannot prove that it derived the key' })
       .option('wait-script', {
         type: 'boolean',
@@ -147,7 +156,10 @@ export const command = {
       .group(['wait', 'timeout', 'json', 'quiet', 'check-config', 'show-config'], 'How:')
       .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
       .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
-      .option('wait', { type: 'boolean', describe: 'Wait for the verdict (default; --no-wait: do not)' })
+      .option('wait', {
+        type: 'boolean',
+        describe: 'Wait for the verdict, and for a machine that comes for its payload (default; --no-wait: do not)',
+      })
       .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
       .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
@@ -187,6 +199,8 @@ export const command = {
   },
 }
 
+const INTERRUPTED = 130
+
 const onlyOptionsOf = (word: TenantCommand | undefined, yargs: Argv): Argv => (word ? hideOthers(word, yargs) : yargs)
 
 const wordAsked = (): TenantCommand | undefined =>
@@ -207,9 +221,11 @@ function commandOf(argv: Arguments): TenantCommand {
 
 function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) => void {
   if (argv.json) {
+    let before: string | undefined
     return (event) => {
       const line = eventJson(event)
-      if (line) printLine(printableJson(line))
+      if (line && line !== before) printLine(printableJson(line)) // who waits is told so once
+      before = line
     }
   }
   if (argv.quiet) return () => undefined
@@ -220,6 +236,7 @@ function reporterOf(argv: Arguments, terminal: Terminal): (event: TenantEvent) =
 function exitCode(result: TenantResult, command: TenantCommand): number {
   if (result.type === 'policy') expectPolicy(result.answer)
   if (result.type === 'machines') return listExitCode(result.machines)
+  if (result.type === 'done' && result.interrupted) return INTERRUPTED
   if (result.type !== 'status') return 0
   if (!result.registered && !result.status) throw notEnrolled(result.agentId)
   const state = command === 'regstatus' ? undefined : stateOfStatus(result)
@@ -274,6 +291,7 @@ const NAMES: Record<string, keyof TenantOptions> = {
   key: 'keyFile',
   payload: 'payloadFile',
   verify: 'verify',
+  sealed: 'sealed',
   'password-file': 'passwordFile',
   tpm_policy: 'tpmPolicy',
   'runtime-policy': 'runtimePolicy',

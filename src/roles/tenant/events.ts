@@ -39,6 +39,8 @@ export type TenantEvent =
   | { readonly type: 'enrolled'; readonly agentId: string; readonly tries: number }
   | { readonly type: 'enrolled_status'; readonly agentId: string; readonly status: AgentStatus }
   | { readonly type: 'attested'; readonly agentId: string; readonly status: AgentStatus; readonly released: boolean }
+  /** Again and again, as long as it does. `lastSeen`: seconds since the epoch, null for never. */
+  | { readonly type: 'waiting'; readonly agentId: string; readonly lastSeen: number | null }
   | { readonly type: 'key_proved'; readonly agentId: string }
   | { readonly type: 'unpacked'; readonly agentId: string; readonly files: number; readonly script: 'none' | 'running' | 'done' | 'failed' }
   | { readonly type: 'deleted'; readonly agentId: string; readonly known: boolean }

@@ -9,11 +9,13 @@ import { revokeAgent } from './day2/revoke-agent.ts'
 import { soonEnding } from './day2/soon-ending.ts'
 import { addAgent, type Enrolled } from './enrol/add-agent.ts'
 import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
+import { broughtProgress } from './enrol/delivery-progress.ts'
 import { payloadOnAgent } from './enrol/payload-on-agent.ts'
 import { trustOf } from './enrol/plan-enrolment.ts'
 import { waitForVerdict } from './enrol/wait-for-verdict.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
 import { listMachines, type MachineFilter, type MachineList } from './list/list-machines.ts'
+import { comesByOf } from './list/machine.ts'
 import type { Status } from './list/status-lines.ts'
 import { callPolicyResource, isPolicyCommand, type PolicyAnswer } from './policies/policy-resource.ts'
 import { type FoundAgent, findAgent, resolveAgentId } from './services/find-agent.ts'
@@ -22,7 +24,8 @@ import type { TenantCommand } from './tenant-options.ts'
 
 /** What a command found out; what it did was reported as events. */
 export type TenantResult =
-  | { readonly type: 'done'; readonly agentId: string; readonly summary: string }
+  /** `interrupted`: by the operator, with what was done left as it is. */
+  | { readonly type: 'done'; readonly agentId: string; readonly summary: string; readonly interrupted?: true }
   | ({ readonly type: 'status' } & Status)
   | { readonly type: 'ids'; readonly where: 'registrar' | 'verifier'; readonly ids: readonly string[] }
   | {
@@ -96,8 +99,10 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
 
 function enrolled({ agentId, attested, delivered, unchanged }: Enrolled): TenantResult {
   if (unchanged) return { type: 'done', agentId, summary: `agent ${agentId} stays as it is: the update names nothing that would change` }
-  const proof = delivered ? ', and its payload is delivered' : ''
-  return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(attested)}${proof}` }
+  const later = `agent ${agentId} stays enrolled, and gets its payload when it comes: \`keylime tenant status -u ${agentId}\` shows it`
+  if (delivered === 'interrupted') return { type: 'done', agentId, summary: `interrupted: ${later}`, interrupted: true }
+  const proof = { proved: ', and its payload is delivered', waiting: ', and gets its payload when it comes' }
+  return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(attested)}${delivered ? proof[delivered] : ''}` }
 }
 
 function tookOver({ agentId, enrolled: done }: { agentId: string; enrolled: Enrolled | undefined }, later: string): TenantResult {
@@ -142,8 +147,10 @@ async function agentStatus(context: TenantContext, command: TenantCommand): Prom
   if (!isFound(found)) return unregistered(context, command, found)
   const { agentId, registered } = found
   if (command === 'regstatus') return { type: 'status', agentId, registered, status: undefined }
-  const [status, payload] = await Promise.all([context.verifier.agent(agentId), payloadOnAgent(context, found)])
-  return { type: 'status', agentId, registered, status, payload }
+  const status = await context.verifier.agent(agentId)
+  if (status && comesByOf(status) === 'push')
+    return { type: 'status', agentId, registered, status, payload: broughtProgress(status), wasAsked: false }
+  return { type: 'status', agentId, registered, status, payload: await payloadOnAgent(context, found) }
 }
 
 const isFound = (found: unknown): found is FoundAgent => typeof found === 'object' && found !== null && 'registered' in found

@@ -15,6 +15,8 @@ import type { TenantSettings } from './tenant-settings.ts'
 
 /** What every command of the tenant works with; made once by `start.ts`, closed when the command is over. */
 export interface TenantContext extends ContextParts {
+  /** The tenant's own key and certificate. */
+  readonly identity: TlsIdentity
   /** Files with the CAs of verifier and registrar. */
   readonly trustedServers: readonly string[]
   /** Passwords of authorities that were asked for, by directory. */
@@ -63,6 +65,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
     options,
     caPasswords: new Map(),
     authorityQueue: createSerialQueue(),
+    identity,
     trustedServers: identity.trusted.map(({ file }) => file),
     registrar,
     verifier,

@@ -58,6 +58,8 @@ export interface TenantOptions {
   readonly verify?: boolean
   readonly agentApiVersion?: string
   readonly pushModel?: boolean
+  /** A machine that is asked gets its payload as one that comes by itself: sealed to its TPM, from the verifier. */
+  readonly sealed?: boolean
   readonly passwordFile?: string
   /** `explain`: every failure, not only the first. */
   readonly all?: boolean

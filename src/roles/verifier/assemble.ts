@@ -8,6 +8,7 @@ import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
 import { type FollowerStore, followerStore } from '../../io/db/follower-store.ts'
 import { historyStore } from '../../io/db/history-store.ts'
+import { type MailboxStore, mailboxStore } from '../../io/db/mailbox-store.ts'
 import { policyStore } from '../../io/db/policy-store.ts'
 import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -16,6 +17,7 @@ import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { randomBytes } from '../../io/random.ts'
 import { registrarAt } from './addresses/ask-registrar.ts'
 import { createFollowAddress, type FollowAddress } from './addresses/follow-address.ts'
 import { type AgentOpener, createAgentOpener } from './agents/agent-opener.ts'
@@ -30,6 +32,8 @@ import { blameOwnDates } from './authorities/own-dates.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
+import { createOffers } from './release/offer-v.ts'
+import { NoticeOutbox } from './revocation/notice-outbox.ts'
 import type { NotifierKey } from './revocation/notifier-key.ts'
 import { createRevocationNotifier, type RevocationNotifier, type Sender } from './revocation/revocation-notifier.ts'
 import { introduceNotifier } from './revocation/tell-agent.ts'
@@ -71,12 +75,12 @@ export interface Assembled {
 export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { database, judging, logger } = opened
   const { stream: events } = opened.events
-  const settings = settingsOf(values)
   const agents = createAgentTable()
   const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
-  const store = verifierStore(database, values.evidence_total_size, history)
+  const store = verifierStore(database, values.evidence_total_size, history, values.mailbox_total_size)
   const revocations = revocationStore(database)
   const policies = policyStore(database)
+  const mailboxes = mailboxStore(database, { each: values.mailbox_max_size, total: values.mailbox_total_size }, randomBytes)
   const book = createPolicyBook({
     store: policies,
     judging,
@@ -85,23 +89,16 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
       logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
   })
   const opener = openerOf(values, opened)
-  const notifier = createRevocationNotifier({
-    agents,
-    store: revocations,
-    key: opened.notifierKey,
-    clock: systemClock,
-    logger,
-    tellAgents: values.enabled_revocation_notifications.includes('agent'),
-    senders: opened.senders,
-    retrySeconds: values.revocation_retry_seconds,
-    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
-    events,
-  })
+  const outbox = new NoticeOutbox(systemClock)
+  const notifier = notifierOf(values, opened, { agents, outbox, revocations, store })
   const followers = followerStore(database)
-  const { keeper, progress, loop } = attestation(values, { ...opened, store, notifier, opener, followers })
+  const { keeper, progress, loop, offers } = attestation(values, { ...opened, store, mailboxes, notifier, opener, followers })
   const commands = createKeyedLock()
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
-  const push = pushParts(values, { agents, judging, loop, clock: systemClock, logger })
+  const push = pushParts(values, {
+    ...{ agents, judging, loop, offers, outbox, notifier: opened.notifierKey.certificate },
+    ...{ clock: systemClock, logger },
+  })
   const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
   const context: VerifierContext = {
     agents,
@@ -112,6 +109,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     authorities: opened.authorities,
     followers,
     policyStore: policies,
+    mailboxes,
     policies: book,
     judging,
     events,
@@ -123,9 +121,28 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     commands,
     clock: systemClock,
     logger,
-    settings,
+    settings: settingsOf(values),
   }
   return { context, notifier, progress }
+}
+
+function notifierOf(
+  values: VerifierValues,
+  { events, notifierKey, senders, logger }: Opened,
+  { revocations, store, ...used }: Pick<VerifierContext, 'agents' | 'revocations' | 'store'> & { outbox: NoticeOutbox },
+): RevocationNotifier {
+  return createRevocationNotifier({
+    ...used,
+    store: revocations,
+    key: notifierKey,
+    clock: systemClock,
+    logger,
+    tellAgents: values.enabled_revocation_notifications.includes('agent'),
+    senders,
+    retrySeconds: values.revocation_retry_seconds,
+    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    events: events.stream,
+  })
 }
 
 const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
@@ -151,6 +168,7 @@ function introducer(values: VerifierValues, followers: Followers, { notifierKey,
 
 interface AttestationParts extends Opened {
   store: VerifierStore
+  mailboxes: MailboxStore
   notifier: RevocationNotifier
   opener: AgentOpener
   followers: FollowerStore
@@ -178,16 +196,18 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
     maxQuoteBytes: values.max_quote_size,
   })
   const followers = createFollowers({ ...shared, authorities: parts.authorities, store: parts.followers, opener: parts.opener, round })
+  const [post, offers] = [postV(parts.mailboxes), createOffers()]
   const followAddress = addressFollower(values, parts, round)
   return {
     progress,
     keeper,
+    offers,
     loop: createAttestationLoop({
       ...shared,
       keeper,
       round,
       applyVerdict,
-      carryV: postV,
+      carryV: (agent) => (agent.connection ? post(agent) : offers.carryV(agent)),
       async seeTo(agent, result) {
         const first = blameOwnDates(agent, result, { identity: parts.client(), now: systemClock.now() })
         return followAddress(agent, await followers.seeTo(agent, first))

@@ -121,12 +121,12 @@ async function start(
     bodyRoomBytes: bodyRoomOf(values),
     logger,
   })
+  const { agents, loop, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
+  onStop(push.stop) // before: what waits itself is not waited for
   onStop(guardLoopDelay(logger).stop)
-  const { agents } = verifier.context
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
-  const { loop, push } = verifier.context
   onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
@@ -183,6 +183,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   onStop(progress.stop)
   onStop(context.loop.stop)
   await context.policyStore.sweep()
+  await context.mailboxes.sweep()
   await keepHistoryYoung(context, onStop)
   await context.takeUp.all()
   await notifier.resume()

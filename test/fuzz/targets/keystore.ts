@@ -1,4 +1,4 @@
-import { openKeystore } from '../../../src/core/pki/keystore.ts'
+import { openKeystore } from '../../../src/core/keystore/keystore.ts'
 import { demand, type Target, text, unlessRefused } from '../target.ts'
 
 /** The authority's key store: without the password nothing of it is opened, whatever its YAML is. */

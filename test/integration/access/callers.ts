@@ -7,23 +7,24 @@ import { openIssuer } from '../../../src/authority/issuer.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { issueCertificate, makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
+import type { Role } from '../../../src/core/pki/roles.ts'
 
 export interface Caller {
   readonly cert?: string
   readonly key?: string
 }
 
-export const CALLERS = ['none', 'selfSigned', 'wrongCa', 'expired', 'revoked', 'wrongUsage', 'wrongRole', 'right'] as const
+export const CALLERS = ['none', 'selfSigned', 'wrongCa', 'expired', 'revoked', 'wrongUsage', 'wrongRole', 'verifier', 'right'] as const
 
 export type Callers = Record<(typeof CALLERS)[number], Caller>
 
 const DAY_MS = 86_400_000
 
-/** Somebody of every kind, of the authority in a directory of `tls_dir = generate`. All but the right one are an operator's in every other respect. */
+/** Somebody of every kind, of the authority in a directory of `tls_dir = generate`. All but the right one, and the verifier's, are an operator's in every other respect. */
 export async function callersOf(access: CaAccess): Promise<Callers> {
   const foreign = { ...access, directory: `${access.directory}-foreign` }
   await initCaDirectory(foreign)
-  const issued = (from: CaAccess, name: string, role?: 'operator' | 'server') =>
+  const issued = (from: CaAccess, name: string, role?: Role) =>
     withAuthority(from, async (authority) => {
       const { certificate, privateKeyPem: key } = await authority.issue({ name, ...(role ? { role } : {}) })
       return { cert: certificate.pem, key: key!, serial: certificate.serial }
@@ -39,6 +40,7 @@ export async function callersOf(access: CaAccess): Promise<Callers> {
     revoked,
     wrongUsage: { cert: read('server-cert.crt'), key: read('server-private.pem') },
     wrongRole: await issued(access, 'machine'),
+    verifier: await issued(access, 'verifier', 'verifier'),
     right: { cert: read('client-cert.crt'), key: read('client-private.pem') },
   }
 }

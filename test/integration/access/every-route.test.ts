@@ -69,7 +69,9 @@ const table = Object.entries(SERVERS).flatMap(([server, { routes, port }]) =>
 
 test.each(table)('$name takes whom it says, and nobody else', async ({ route, port }) => {
   if (route.access === 'agent') return onlyAgents(route, port())
-  const expected = CALLERS.map((who) => [who, route.access === 'public' || who === 'right' ? 'answered' : 'refused'])
+  const takesVerifiers = route.access === 'peer' || route.access === 'reader'
+  const takes = (who: (typeof CALLERS)[number]) => route.access === 'public' || who === 'right' || (who === 'verifier' && takesVerifiers)
+  const expected = CALLERS.map((who) => [who, takes(who) ? 'answered' : 'refused'])
   const found = await Promise.all(
     CALLERS.map(async (who) => {
       const { status } = await call({ port: port(), method: route.method, path: concrete(route) }, callers[who])
@@ -119,6 +121,16 @@ test('what anybody may ask is this, and nothing else', () => {
     'registrar: PUT /v:version/agents/:id/activate',
     'registrar: POST /v:version/agents/:id/activate',
   ])
+})
+
+test('what a verifier may ask with its own role is this, and it is told that the rest is for operators', async () => {
+  const of = (access: Route['access']) => table.filter(({ route }) => route.access === access).map(({ name }) => name)
+  expect(of('reader')).toEqual(['registrar: GET /v:version/agents/:id'])
+  expect(of('operator')).toEqual(['agent: POST /v:version/keys/ukey'])
+  const ask = (port: number, method: string, asked: string) => call({ port, method, path: asked }, callers.verifier)
+  expect((await ask(bed.agent.port, 'POST', '/v2.6/keys/ukey')).body).toContain('this is for operators')
+  expect((await ask(bed.registrar.tlsPort!, 'GET', '/v2.6/agents')).body).toContain('this is for operators')
+  expect((await ask(verifier.port, 'GET', '/v2.6/agents/')).body).toContain('which calls agents and reads at the registrar')
 })
 
 test('an agent says nothing at all to who is no operator, and who is refused is told why', async () => {

@@ -11,8 +11,8 @@ import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { readCrl } from '../../../src/authority/revocation-list.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { openKeystore } from '../../../src/core/keystore/keystore.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
-import { openKeystore } from '../../../src/core/pki/keystore.ts'
 
 const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
 let directory: string

@@ -203,7 +203,7 @@ describe('keylime ca', () => {
   test('import-priv takes over a key only with its certificate', async () => {
     await ours('init')
     const key = path.join(home.dir, 'ca.key')
-    const { openKeystore } = await import('../../../src/core/pki/keystore.ts')
+    const { openKeystore } = await import('../../../src/core/keystore/keystore.ts')
     fs.writeFileSync(key, openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret').ca)
     fs.rmSync(file('private.yml'))
     expect((await ours('import-priv', { file: key })).code).toBe('usage')

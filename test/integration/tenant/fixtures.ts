@@ -18,14 +18,14 @@ import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-setti
 import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, anyClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
-import { type SoftwareAk, softwareAk } from '../../software-ak.ts'
+import { type SoftwareEk, softwareEk } from '../../software-ek.ts'
 import { der, handMade, root } from '../../unit/core/pki/fixtures.ts'
 import { retireAll } from '../../verifier-bed.ts'
 
 const HOUR = 3_600_000
 
 /** As makers issue them: it says nothing but whose key it is. */
-export function ekCertificate(maker: Authority, ek: SoftwareAk): Certificate {
+export function ekCertificate(maker: Authority, ek: Pick<SoftwareEk, 'privateKey'>): Certificate {
   const time = (ms: number) => `${new Date(ms).toISOString().replace(/[-:T]|\.\d+/g, '')}`
   const validity = { notBefore: time(Date.now() - HOUR), notAfter: time(Date.now() + HOUR) }
   const issuer = { issuer: maker.certificate.subjectName.der, key: maker.key }
@@ -48,6 +48,7 @@ export class TenantWorld {
   })
   readonly registered = new Map<string, Record<string, unknown>>()
   readonly machines: SimulatedAgent[] = []
+  readonly eks = new Map<string, SoftwareEk>()
   events: TenantEvent[] = []
   verifier!: RunningVerifier
   registrar!: Listening
@@ -132,7 +133,8 @@ export class TenantWorld {
   /** A machine that is registered under this id. */
   async machine(id: string, changes: Record<string, unknown> = {}): Promise<SimulatedAgent> {
     const agent = await simulatedAgent(fs.readFileSync(this.path('cv_ca/cacert.crt'), 'utf8'))
-    const ek = softwareAk('ecc')
+    const ek = softwareEk()
+    this.eks.set(id, ek)
     const certificate = ekCertificate(this.maker, ek)
     expect(sameKey(parsePublicArea(ek.public).key, certificate.publicKey)).toBe(true)
     this.machines.push(agent)

@@ -116,19 +116,3 @@ test('one TPM under several ids is told of before it is enrolled', async () => {
   await world.run('add', { agentId: 'twin', wait: false })
   expect(world.events).toContainEqual({ type: 'warning', text: expect.stringMatching(/registered under other ids too: other-id/) })
 })
-
-test.each<Partial<TenantOptions>>([
-  { file: 'secret' },
-  { cert: 'default' },
-  { keyFile: 'k' },
-  { keyFile: 'k', payloadFile: 'p' },
-  { verify: true },
-])('a payload for a machine that is never contacted is a mistake: %j', async (payload) => {
-  await world.machine('pushed')
-  for (const command of ['add', 'update'] as const)
-    await expect(world.run(command, { ...optionsOf('pushed', 'push'), ...payload })).rejects.toMatchObject({
-      code: 'usage',
-      message: expect.stringMatching(/--push-model takes no payload/),
-    })
-  expect(world.events).toEqual([])
-})

@@ -52,6 +52,8 @@ export const negotiation = z.object({
     attributes: z.object({
       evidence_supported: z.array(z.object({ evidence_class: name, evidence_type: name, capabilities: z.unknown() })).max(MAX_ITEMS),
       system_info: z.object({ boot_time: text(64).nullish() }).nullish(),
+      /** Ours: something changed, or the machine was woken (`wait.ts`). */
+      early: z.boolean().nullish(),
     }),
   }),
 })

@@ -6,6 +6,7 @@ import type { AttestationKeys } from '../../../io/tpm/attestation-keys.ts'
 import type { FollowAuthority } from '../authorities/followed-authorities.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
+import type { SealedDeliveries } from '../payload/sealed-deliveries.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 
 /** What the handlers work with. */
@@ -21,6 +22,9 @@ export interface AgentContext {
   /** Seconds since the epoch, or null when the kernel does not say. */
   bootTime: number | null
   payloads: PayloadReceiver
+  sealed: SealedDeliveries
+  /** U without the order of an operator is refused. */
+  requireSigned: boolean
   inbox: RevocationInbox
   /** Null when the configuration forbids it, and without TLS. */
   followAuthority: FollowAuthority | null

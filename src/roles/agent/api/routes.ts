@@ -5,6 +5,7 @@ import { getInfo, getVersion } from './show-info.ts'
 import { postAuthority } from './take-authority.ts'
 import { getKeyProof, getTransportKey, postUserKey, postVerifierKey } from './take-key-shares.ts'
 import { getRevocationOutcome, postNotifier, postRevocation } from './take-revocation.ts'
+import { postSealed } from './take-sealed.ts'
 
 /** A notification that waits has at most 64 KiB, which JSON's escapes may double; what is longer is told so, up to here. */
 const NOTIFICATION_BYTES = 192 << 10
@@ -19,6 +20,7 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     handle,
     ...(maxBytes ? { body: { maxBytes } } : {}),
   })
+  const ofOperators = (of: Route): Route => ({ ...of, access: 'operator' })
   return [
     route('GET', '/version', () => getVersion(context)),
     route('GET', '/v:version/agent/info', (request) => getInfo(context, request.version)),
@@ -26,7 +28,8 @@ export function agentRoutes(context: AgentContext, maxPayloadBody: number): Rout
     route('GET', '/v:version/quotes/integrity', (request) => getIntegrityQuote(context, request)),
     route('GET', '/v:version/keys/pubkey', () => getTransportKey(context)),
     route('GET', '/v:version/keys/verify', (request) => getKeyProof(context, request)),
-    route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody),
+    ofOperators(route('POST', '/v:version/keys/ukey', (request) => postUserKey(context, request), maxPayloadBody)),
+    route('POST', '/v:version/keys/sealed', (request) => postSealed(context, request), maxPayloadBody),
     route('POST', '/v:version/keys/vkey', (request) => postVerifierKey(context, request)),
     route('GET', '/v:version/notifications/revocation', (request) => getRevocationOutcome(context, request)),
     route('POST', '/v:version/notifications/notifier', (request) => postNotifier(context, request)),

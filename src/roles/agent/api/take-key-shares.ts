@@ -8,6 +8,7 @@ import { isShareSize } from '../../../core/payload/key-shares.ts'
 import { decryptShare } from '../../../core/payload/transport.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
 import type { AgentContext } from './agent-context.ts'
+import { orderOf } from './take-sealed.ts'
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 /** As for nonces: tenants send 20 characters. */
@@ -15,14 +16,18 @@ const MAX_CHALLENGE = 64
 const AUTH_TAG = /^[0-9a-fA-F]{96}$/
 
 /** `POST /v2.x/keys/ukey`: the tenant's share, its tag and the sealed payload. The answer says only that they were well formed. */
-export function postUserKey(context: AgentContext, request: ApiRequest): ApiReply {
+export async function postUserKey(context: AgentContext, request: ApiRequest): Promise<ApiReply> {
   const body = parse(userKeyRequest, request.body)
   const share = openShare(context, body.encrypted_key, 'Invalid decrypted key')
   if (!/^(?:[0-9a-fA-F]{2})*$/.test(body.auth_tag)) throw invalid('Invalid hex encoding in auth_tag')
   if (!AUTH_TAG.test(body.auth_tag)) throw invalid(`auth tag length of ${body.auth_tag.length / 2} does not equal 48`)
   const payload = body.payload ?? null
   if (payload !== null && !BASE64.test(payload)) throw invalid('Invalid base64 encoding in payload')
-  context.payloads.receive({ type: 'u', user: { share, authTag: body.auth_tag, payload } })
+  const delivery = await orderOf(context, body).catch((error) => {
+    share.fill(0)
+    throw error
+  })
+  context.payloads.receive({ type: 'u', user: { share, authTag: body.auth_tag, payload, ...(delivery ? { delivery } : {}) } })
   return {}
 }
 

@@ -4,6 +4,7 @@ import type { Listening, ServerTls } from '../../../io/http/server.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../../io/service/certificate-upkeep.ts'
 import type { AgentSettings } from '../agent-settings.ts'
+import type { OperatorTrust } from '../machine/operator-trust.ts'
 import { readTrust, type Trust, type TrustTexts, trustDates, trustedFiles } from '../machine/trust.ts'
 import { openServerCertificate, type ServerCertificate } from './server-certificate.ts'
 
@@ -27,6 +28,8 @@ export interface RunningTls {
   /** Null without TLS. */
   readonly certificate: ServerCertificate | null
   readonly server: Pick<Listening, 'renewTls'>
+  /** Those whose operators may order deliveries. */
+  readonly operators: OperatorTrust
   /** What the files of trusted CAs said at the start. */
   readonly texts: TrustTexts
   /** Tells the registrar of the certificate. @throws KeylimeError of the last attempt. */
@@ -79,6 +82,7 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
     if (!current || !clients) return 'without TLS there is nothing to read again'
     current = await ownCertificate(settings, running.agentId, used)
     running.server.renewTls(tlsOf({ ...current, clients }))
+    running.operators.renew(clients.check)
     const isAnother = current.certPem !== registered
     void register()
     return `the CAs of who may call, and their revocation lists, are read again${isAnother ? '; another certificate is shown, and registered' : ''}`

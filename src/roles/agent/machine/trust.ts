@@ -1,4 +1,6 @@
+import fs from 'node:fs'
 import { isKeylimeError } from '../../../core/errors.ts'
+import { withVerifiers } from '../../../core/pki/authorized-clients.ts'
 import { parseCertificates } from '../../../core/pki/certificate.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { Problems } from '../../../core/problems.ts'
@@ -14,6 +16,8 @@ import { type FollowedState as Followed, readFollowed, withoutDropped } from '..
 export interface Trust {
   /** Who may call it: the CAs, PEM, and what else counts; null without TLS. */
   clients: { ca: string[]; check: ClientCheck } | null
+  /** Whose operators may order deliveries; null for nobody's: an agent that brings its evidence does without the file. */
+  operators: ClientCheck | null
   /** CAs of the registrar, PEM; none when it is reached without TLS. */
   registrar: string[]
   /** CAs of the verifier that the agent brings its evidence to, PEM; none for an agent that is asked. */
@@ -34,12 +38,14 @@ export function readTrust(settings: AgentSettings, logger: Logger, before?: Trus
   const followed = readFollowed(paths.followed)
   const problems = new Problems()
   const texts = new Map(
-    trustedFiles(settings).map(({ option, file }) => [file, problems.take(() => readTrusted(file, option, before)) ?? '']),
+    trustedFiles(settings, before).map(({ option, file }) => [file, problems.take(() => readTrusted(file, option, before)) ?? '']),
   )
   problems.refuse()
   const known = (file: string) => [withoutDropped(texts.get(file)!, followed), ...followed.added].filter((pem) => pem !== '')
+  const clients = paths.trustedClientCa.some((file) => texts.has(file)) ? clientsOf(paths, texts, followed, logger) : null
   return {
-    clients: servesTls(settings) ? clientsOf(paths, texts, followed, logger) : null,
+    clients: servesTls(settings) ? clients : null,
+    operators: clients?.check ?? null,
     registrar: values.registrar_tls_enabled ? known(paths.registrarCa) : [],
     verifier: verifiesVerifier(settings) ? known(paths.verifierCa) : [],
     texts,
@@ -51,12 +57,13 @@ const servesTls = ({ push, values }: AgentSettings): boolean => push === null &&
 const verifiesVerifier = ({ push, values }: AgentSettings): boolean => push !== null && !values.tls_accept_invalid_certs
 
 function clientsOf(paths: AgentSettings['paths'], texts: TrustTexts, followed: Followed, logger: Logger): NonNullable<Trust['clients']> {
-  const files = paths.trustedClientCa.map((file) => ({ file, pem: texts.get(file)! }))
+  const known = paths.trustedClientCa.filter((file) => texts.has(file))
+  const files = known.map((file) => ({ file, pem: texts.get(file)! }))
   const added = followed.added.map((pem) => ({ file: paths.followed, pem }))
   const named = files.map(({ file, pem }) => ({ file, pem: followed.dropped.length > 0 ? withoutDropped(pem, followed) : pem }))
   const trusted = [...named.filter(({ pem }) => pem !== '' || added.length === 0), ...added]
   const options = { trusted, listsOf: [...files, ...added], revocationLists: paths.trustedClientCrl }
-  const check = openClientCheck({ ...options, authorized: [{ kind: 'default' }], now: systemClock.now, logger })
+  const check = openClientCheck({ ...options, authorized: withVerifiers([{ kind: 'default' }]), now: systemClock.now, logger })
   return { ca: trusted.map(({ pem }) => pem), check }
 }
 
@@ -83,11 +90,14 @@ export function checkTrust(settings: AgentSettings, found: FoundDates): void {
   checkDates(trustDates(settings, systemClock.now()), found)
 }
 
-/** Files with CAs that the agent believes, and the option of each. */
-export function trustedFiles(settings: AgentSettings): { option: string; file: string }[] {
+/** Files with CAs that the agent believes, and the option of each. Who brings its evidence needs those of operators for their orders alone, and starts without them. */
+export function trustedFiles(settings: AgentSettings, before?: TrustTexts): { option: string; file: string }[] {
   const { values, paths } = settings
+  const ofOperators = paths.trustedClientCa.filter(
+    (file) => servesTls(settings) || (settings.push && (before?.has(file) || fs.existsSync(file))),
+  )
   return [
-    ...(servesTls(settings) ? paths.trustedClientCa.map((file) => ({ option: 'trusted_client_ca', file })) : []),
+    ...ofOperators.map((file) => ({ option: 'trusted_client_ca', file })),
     ...(values.registrar_tls_enabled ? [{ option: 'registrar_tls_ca_cert', file: paths.registrarCa }] : []),
     ...(verifiesVerifier(settings) ? [{ option: 'verifier_tls_ca_cert', file: paths.verifierCa }] : []),
   ]
@@ -95,4 +105,6 @@ export function trustedFiles(settings: AgentSettings): { option: string; file: s
 
 /** What is to be said of their dates. @throws KeylimeError `config_invalid` for one that cannot be read. */
 export const trustDates = (settings: AgentSettings, now: number, before?: TrustTexts): FileDates[] =>
-  trustedFiles(settings).flatMap(({ option, file }) => certificateDates({ option, file, pem: readTrusted(file, option, before) }, now))
+  trustedFiles(settings, before).flatMap(({ option, file }) =>
+    certificateDates({ option, file, pem: readTrusted(file, option, before) }, now),
+  )

@@ -42,6 +42,7 @@ export class PayloadReceiver {
   #shares: KeyShares = noShares
   readonly #queue = createSerialQueue()
   #progress: Readonly<DeliveryProgress> = NO_DELIVERY
+  #watcher: ((progress: DeliveryProgress) => void) | null = null
 
   constructor(options: PayloadReceiverOptions) {
     this.#options = options
@@ -56,6 +57,16 @@ export class PayloadReceiver {
     return this.#progress
   }
 
+  /** @param watcher is told each step of a delivery. */
+  watch(watcher: (progress: DeliveryProgress) => void): void {
+    this.#watcher = watcher
+  }
+
+  /** Name of the delivery that is unpacked, or was before a restart; null for none. */
+  get delivered(): string | null {
+    return readDeliveryRecord(this.#options.secure.directory)?.delivery ?? null
+  }
+
   /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. What it had half unpacked is told. */
   resume(): void {
     this.#enqueue(async () => {
@@ -63,11 +74,14 @@ export class PayloadReceiver {
       const isCutOff = await clearCutOff(secure.directory, names)
       const record = readDeliveryRecord(secure.directory)
       const directory = path.join(secure.directory, 'unzipped')
-      if (record) this.#progress = progressOf(record)
+      if (record) this.#tell(progressOf(record))
       if (record) inbox.payloadUnpacked(directory)
       if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it is not run again')
       if (record?.script === 'pending')
-        await this.#runScript({ isArchive: true, directory, script: path.join(directory, names.script), files: 0 }, record.delivery)
+        await this.#runScript(
+          { isArchive: true, directory, script: path.join(directory, names.script), files: record.files ?? 0 },
+          record.delivery,
+        )
       if (isCutOff) throw cutOff()
     })
   }
@@ -100,7 +114,7 @@ export class PayloadReceiver {
     else if (effect.do === 'forget') for (const buffer of effect.buffers) buffer.fill(0)
     else {
       logger.info('derived the key of a payload', { payload: effect.payload !== null })
-      this.#progress = { ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' }
+      this.#tell({ ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' })
       if (!allowed) logger.warn('without TLS payloads are not taken: switch enable_agent_mtls on, or enable_insecure_payload')
       else this.#startDelivery(Buffer.from(effect.k), effect.payload, effect.delivery)
     }
@@ -119,32 +133,45 @@ export class PayloadReceiver {
     const { logger } = this.#options
     const failed = (error: Error) => {
       const hint = error instanceof KeylimeError ? error.hint : undefined
-      this.#progress = { ...this.#progress, state: 'failed', error: error.message }
+      this.#tell({ ...this.#progress, state: 'failed', error: error.message })
       logger.error(`the payload could not be delivered: ${error.message}`, hint ? { hint } : {})
     }
     void this.#queue.run(() => work().catch(failed))
   }
 
+  #tell(progress: DeliveryProgress): void {
+    this.#progress = progress
+    this.#watcher?.(progress)
+  }
+
   async #deliver(k: Buffer, sealed: string | null, delivery: string): Promise<void> {
     const { secure, names, inbox, logger } = this.#options
     secure.check()
+    const record = readDeliveryRecord(secure.directory)
+    if (record?.delivery === delivery) return this.#again(record)
     if (sealed === null) {
       await writeFileAtomic(path.join(secure.directory, names.key), k.toString('base64'), 0o600)
-      this.#progress = { ...NO_DELIVERY, state: 'key_only' }
+      this.#tell({ ...NO_DELIVERY, state: 'key_only' })
       logger.info('the key is in the secure directory; no payload came with it', { file: names.key })
       return
     }
     const plaintext = openPayload(k, sealed)
     const unpacked = await unpackPayload(secure.directory, { k, plaintext, delivery }, names, logger).finally(() => plaintext.fill(0))
-    this.#progress = { ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' }
+    this.#tell({ ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' })
     logger.info('payload unpacked', { zip: unpacked.isArchive, files: unpacked.files, directory: unpacked.directory })
     inbox.payloadUnpacked(unpacked.directory)
     if (unpacked.script) await this.#runScript(unpacked, delivery)
   }
 
-  async #runScript({ directory, script }: Unpacked, delivery: string): Promise<void> {
+  /** A run of the agent before this one has unpacked it; `resume` has seen to its script. */
+  #again(record: DeliveryRecord): void {
+    this.#tell(progressOf(record))
+    this.#options.logger.info('the same delivery came again after a restart: it is there already, and its script is not run again')
+  }
+
+  async #runScript({ directory, script, files }: Unpacked, delivery: string): Promise<void> {
     const { agentId, secure, scriptTimeoutSeconds, handoverSeconds, env, logger, names } = this.#options
-    await writeDeliveryRecord(secure.directory, { delivery, script: 'started' })
+    await writeDeliveryRecord(secure.directory, { delivery, script: 'started', files })
     const output = logger.child({ script: names.script })
     output.info('running the script of the payload')
     const handover = new ScriptHandover(handoverSeconds)
@@ -160,9 +187,9 @@ export class PayloadReceiver {
       signal: AbortSignal.any([this.#stopping.signal, handover.signal]),
     }).finally(() => handover.end())
     this.#handover = null
-    await writeDeliveryRecord(secure.directory, { delivery, script: 'done' })
     const failed = scriptFailure(result, scriptTimeoutSeconds)
-    this.#progress = { ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed }
+    await writeDeliveryRecord(secure.directory, { delivery, script: 'done', files, exit: result.exitCode, error: failed })
+    this.#tell({ ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed })
     const facts = {
       seconds: Number(result.durationSeconds.toFixed(3)),
       ...(result.droppedBytes ? { droppedBytes: result.droppedBytes } : {}),
@@ -181,12 +208,14 @@ export class PayloadReceiver {
   }
 }
 
-/** What can be said after a restart; how many files there were is not known any more. */
-const progressOf = ({ script }: DeliveryRecord): DeliveryProgress => ({
+/** What can be said after a restart. */
+const progressOf = ({ script, files = 0, exit = null, error = null }: DeliveryRecord): DeliveryProgress => ({
   ...NO_DELIVERY,
   state: 'unpacked',
-  script: ({ none: 'none', pending: 'running', started: 'failed', done: 'done' } as const)[script],
-  script_error: script === 'started' ? 'the agent ended while it ran' : null,
+  files,
+  script: error !== null ? 'failed' : ({ none: 'none', pending: 'running', started: 'failed', done: 'done' } as const)[script],
+  script_exit: exit,
+  script_error: script === 'started' ? 'the agent ended while it ran' : error,
 })
 
 const cutOff = () =>

@@ -51,9 +51,10 @@ export async function unpackPayload(
     fs.writeFileSync(path.join(secure, names.key), content.k.toString('base64'), { mode: 0o600 })
     if (!isArchive) fs.linkSync(path.join(building, names.payload), path.join(secure, names.payload))
     const hasScript = isArchive && names.script !== '' && isPlainFile(path.join(building, names.script))
-    await writeDeliveryRecord(secure, { delivery: content.delivery, script: hasScript ? 'pending' : 'none' })
+    const files = archive?.plan.files.length ?? 1
+    await writeDeliveryRecord(secure, { delivery: content.delivery, script: hasScript ? 'pending' : 'none', files })
     fs.renameSync(building, directory)
-    return { isArchive, directory, script: hasScript ? path.join(directory, names.script) : null, files: archive?.plan.files.length ?? 1 }
+    return { isArchive, directory, script: hasScript ? path.join(directory, names.script) : null, files }
   } catch (error) {
     await clear(secure, [DELIVERY_RECORD, names.key, names.payload, BUILDING])
     throw (error as NodeJS.ErrnoException).code === 'ENOSPC' ? full(secure, error) : error

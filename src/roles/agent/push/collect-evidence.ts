@@ -1,4 +1,5 @@
 import type { Submission } from '../../../core/api/push/attestation.ts'
+import { DELIVERY, type DeliveryEvidence } from '../../../core/api/push/delivery.ts'
 import { akAlgorithms } from '../../../core/attestation/ak-algorithms.ts'
 import type { Asked, AskedItem } from '../../../core/attestation/asked-evidence.ts'
 import { KeylimeError } from '../../../core/errors.ts'
@@ -24,13 +25,14 @@ export const NOT_COLLECTED: Submission = { data: { type: 'error', attributes: { 
 
 /**
  * Exactly what was asked for, in that order; PCR 16 is in every quote. The quote is taken first: the list may be ahead of it, never behind.
- * @throws KeylimeError for what this machine cannot bring, and the system's error for a log that cannot be read.
+ * @param delivery what is to be said of one, when that was asked. @throws KeylimeError for what this machine cannot bring, and the system's error for a log that cannot be read.
  */
-export async function collectEvidence(sources: EvidenceSources, { items }: Asked): Promise<Submission> {
+export async function collectEvidence(sources: EvidenceSources, { items }: Asked, delivery: DeliveryEvidence | null): Promise<Submission> {
   const asked = items.find((item) => item.type === 'tpm_quote')
   const quote = asked && (await quoteOf(sources, asked))
   const evidence = items.map((item): Collected => {
     if (item.type === 'tpm_quote') return { evidence_class: 'certification', evidence_type: item.type, data: quote }
+    if (item.type === 'delivery') return { ...DELIVERY, data: delivery }
     const data = item.type === 'uefi_log' ? bootLog(sources) : imaList(sources, item)
     return { evidence_class: 'log', evidence_type: item.type, data }
   })

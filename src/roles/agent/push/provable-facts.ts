@@ -18,8 +18,11 @@ interface Sources {
   readonly logger: Logger
 }
 
+/** What only a verifier of ours is told. */
+type Beyond = Pick<ProvableFacts, 'isEarly' | 'delivers'>
+
 /** What does not change while the agent runs. */
-export type FixedFacts = Omit<ProvableFacts, 'imaEntries'>
+export type FixedFacts = Omit<ProvableFacts, 'imaEntries' | keyof Beyond>
 
 /** Asks the TPM and reads the boot log, once. @throws KeylimeError `tpm_failed`. */
 export async function provableFacts({ settings, keys, bootLog, logger }: Sources): Promise<FixedFacts> {
@@ -54,10 +57,10 @@ function countBootEvents(bootLog: BootLog, logger: Logger): number {
 }
 
 /** The offer of one attestation, and its limits. @throws the system's error when the measurement list cannot be read. */
-export function makeOffer(facts: FixedFacts, imaLog: ImaLog): { offer: Negotiation; offered: Offered } {
+export function makeOffer(facts: FixedFacts, imaLog: ImaLog, beyond: Required<Beyond>): { offer: Negotiation; offered: Offered } {
   const { signing: scheme, hash } = akAlgorithms(facts.ak)
   return {
-    offer: offerEvidence({ ...facts, imaEntries: imaLog.count() }),
-    offered: { scheme, hash, pcrs: facts.banks.get(hash) ?? [] },
+    offer: offerEvidence({ ...facts, imaEntries: imaLog.count(), ...beyond }),
+    offered: { scheme, hash, pcrs: facts.banks.get(hash) ?? [], delivery: beyond.delivers },
   }
 }

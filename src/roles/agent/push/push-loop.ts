@@ -1,13 +1,16 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Submission } from '../../../core/api/push/attestation.ts'
-import { readAsked } from '../../../core/attestation/asked-evidence.ts'
+import type { SessionExtensions } from '../../../core/api/push/session.ts'
+import { type Asked, readAsked } from '../../../core/attestation/asked-evidence.ts'
 import { beginCourse, nextStep, type PushCourse, type PushEvent, type PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { randomBytes } from '../../../io/random.ts'
 import { provePossession } from '../../../io/tpm/prove-possession.ts'
 import { collectEvidence, type EvidenceSources, NOT_COLLECTED } from './collect-evidence.ts'
+import type { NewsPause } from './news-pause.ts'
 import { type FixedFacts, makeOffer } from './provable-facts.ts'
+import type { PushDelivery } from './push-delivery.ts'
 import type { PushReporter } from './push-news.ts'
 import type { PushVerifier, Refused } from './push-verifier.ts'
 
@@ -17,6 +20,9 @@ export interface PushLoopOptions {
   readonly facts: FixedFacts
   readonly pace: PushPace
   readonly reporter: PushReporter
+  readonly delivery: PushDelivery
+  /** How it waits where the verifier has news for it. */
+  readonly news: NewsPause
   readonly logger: Logger
   /** Connects with what is believed now. */
   connect(): PushVerifier
@@ -26,6 +32,8 @@ export interface PushLoopOptions {
 interface Pending {
   readonly path: string
   readonly submission: Submission
+  /** The transport key is in it. */
+  readonly showsKey: boolean
   sent: boolean
 }
 
@@ -38,9 +46,16 @@ export class PushLoop {
   readonly #stopping = new AbortController()
   readonly #running: Promise<void>
   #pause = new AbortController()
+  #canHurry = false
   #verifier: PushVerifier
   #next: PushVerifier | null = null
   #token = ''
+  /** What this verifier can do beyond API 3.0: nothing but with ours. */
+  #extensions: SessionExtensions = {}
+  /** Why it shall attest before its time. */
+  #early: string | null = null
+  /** Monotonic milliseconds. */
+  #begun = Number.NEGATIVE_INFINITY
   #pending: Pending | null = null
 
   constructor(options: PushLoopOptions) {
@@ -55,6 +70,20 @@ export class PushLoop {
     this.#next = this.#options.connect()
     void before?.close()
     if (!this.#options.reporter.isAttesting) this.#pause.abort()
+  }
+
+  /**
+   * Attests at once, at most once a second. Only where the verifier took the evidence before, and knows that machines may come early: nobody is pressed who cannot answer, or refuses.
+   * @param why for the log.
+   */
+  hurry(why: string): void {
+    if (!this.#isOurs) return
+    this.#early = why
+    if (this.#canHurry) this.#pause.abort()
+  }
+
+  get #isOurs(): boolean {
+    return Object.keys(this.#extensions).length > 0
   }
 
   /** What is under way at the verifier is cut; a command of the TPM is awaited. */
@@ -75,7 +104,7 @@ export class PushLoop {
       if (this.#stopping.signal.aborted) return
       const step = nextStep(course, event, pace, randomBytes(4).readUInt32BE() / 2 ** 32)
       course = step.course
-      if (step.pauseMs > 0) await this.#wait(step.pauseMs)
+      if (step.pauseMs > 0) await this.#wait(step.pauseMs, event.kind === 'accepted')
     }
   }
 
@@ -86,10 +115,23 @@ export class PushLoop {
     this.#next = null
   }
 
-  async #wait(milliseconds: number): Promise<void> {
+  /** @param canHurry the verifier took the evidence before. */
+  async #wait(milliseconds: number, canHurry: boolean): Promise<void> {
     this.#pause = new AbortController()
     if (this.#stopping.signal.aborted) return
-    await sleep(milliseconds, undefined, { signal: this.#pause.signal }).catch(() => undefined)
+    const { signal } = this.#pause
+    this.#canHurry = canHurry
+    if (!canHurry || this.#early === null) {
+      const { wait: longest } = this.#extensions
+      const source = { verifier: this.#verifier, token: this.#token, signal }
+      if (longest && this.#token !== '') this.#early = (await this.#options.news.pause(milliseconds, { ...source, longest })) ?? this.#early
+      else await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+    }
+    this.#canHurry = false
+    if (this.#early === null) return
+    this.#options.logger.debug(`it attests at once: ${this.#early}`)
+    const rest = this.#begun + SHORTEST_EARLY_MS - performance.now()
+    if (rest > 0) await sleep(rest, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
   }
 
   #do({ task }: PushCourse): Promise<PushEvent> {
@@ -115,25 +157,36 @@ export class PushLoop {
       return { kind: 'unproved', retryAfterMs: proved.retryAfterMs }
     }
     this.#token = proved.token
+    this.#extensions = proved.extensions
     return { kind: 'proved' }
   }
 
   async #negotiate(): Promise<PushEvent> {
     const { facts, sources, logger } = this.#options
     this.#pending = null
-    const { offer, offered } = makeOffer(facts, sources.imaLog)
+    this.#begun = performance.now()
+    const isEarly = this.#early !== null && this.#isOurs
+    this.#early = null
+    const { offer, offered } = makeOffer(facts, sources.imaLog, { isEarly, delivers: this.#extensions.delivery === 1 })
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
     try {
       const asked = readAsked(opened.document, offered)
       if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })
-      this.#pending = { path: opened.path, submission: await collectEvidence(sources, asked), sent: false }
+      this.#pending = { path: opened.path, ...(await this.#collect(asked)), sent: false }
       return { kind: 'collected' }
     } catch (error) {
       this.#tellFailure(error)
       await this.#verifier.submit(opened.path, NOT_COLLECTED, this.#token).catch(() => undefined)
       return { kind: 'not-collected' }
     }
+  }
+
+  async #collect(asked: Asked): Promise<Pick<Pending, 'submission' | 'showsKey'>> {
+    const { sources, delivery } = this.#options
+    const item = asked.items.find(({ type }) => type === 'delivery')
+    const said = item?.type === 'delivery' ? delivery.evidence(item, this.#token) : null
+    return { submission: await collectEvidence(sources, asked, said), showsKey: said?.transport_key != null }
   }
 
   async #submit(pending: Pending): Promise<PushEvent> {
@@ -144,6 +197,7 @@ export class PushLoop {
     const wasTaken = reply.kind === 'refused' && (repeated || reply.repeated) && reply.code === 'evidence_immutable'
     if (reply.kind === 'refused' && !wasTaken) return this.#refused(reply, 'the evidence')
     this.#pending = null
+    if (pending.showsKey) this.#options.delivery.submitted(pending.path, this.#token)
     const seconds = reply.kind === 'good' ? reply.seconds : null
     this.#options.reporter.tell({ state: 'attesting', text: 'the verifier takes the evidence of this machine' })
     return { kind: 'accepted', seconds }
@@ -177,6 +231,9 @@ export class PushLoop {
     reporter.tell({ state, text, ...(known?.hint ? { hint: known.hint } : {}) })
   }
 }
+
+/** Between two attestations of which the second is early: whoever asks for many gets no more. */
+const SHORTEST_EARLY_MS = 1000
 
 /** The verifier is not there, or another one is. */
 const LOST: ReadonlySet<string> = new Set(['unreachable', 'timeout', 'tls_failed', 'malformed'])

@@ -2,7 +2,8 @@ import { type JsonLimits, parseBoundedJson } from '../../../core/api/bounded-jso
 import { acceptedEvidence, type Negotiation, type Submission } from '../../../core/api/push/attestation.ts'
 import { type Refusal, readRefusal } from '../../../core/api/push/error-answer.ts'
 import { JSON_API_TYPE } from '../../../core/api/push/json-api.ts'
-import { openedSession, provedSession, TPM_POP } from '../../../core/api/push/session.ts'
+import { openedSession, provedSession, type SessionExtensions, TPM_POP } from '../../../core/api/push/session.ts'
+import { type WaitAnswer, type WaitRequest, waitAnswer } from '../../../core/api/push/wait.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { VerifierAnswer, VerifierClient, VerifierRequest } from '../../../io/http/verifier-client.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
@@ -32,7 +33,18 @@ const SESSION_ID = /^[A-Za-z0-9_.-]{1,64}$/
 const TOKEN = /^[\x21-\x7e]{1,256}$/
 const MAX_CHALLENGE = 64
 
-type Ask = Pick<VerifierRequest, 'method' | 'path'> & { document: unknown; token?: string }
+export type News = WaitAnswer['data']['attributes']
+
+/** What was proved is worth. */
+export interface Proved {
+  /** Null when the proof was read and did not count. */
+  readonly token: string | null
+  readonly retryAfterMs: number | null
+  /** None at upstream's. */
+  readonly extensions: SessionExtensions
+}
+
+type Ask = Pick<VerifierRequest, 'method' | 'path' | 'holdMs' | 'signal'> & { document: unknown; token?: string }
 
 /** The calls of API 3.0 that an agent makes (push-wire 1 to 3). All @throws KeylimeError of the client, and `malformed` for an answer that cannot be read. */
 export class PushVerifier {
@@ -56,8 +68,7 @@ export class PushVerifier {
     return { kind: 'good', session, challenge }
   }
 
-  /** @returns the token, or null when the proof was read and did not count. */
-  async prove(session: string, proof: SignedAttest): Promise<Reply<{ token: string | null; retryAfterMs: number | null }>> {
+  async prove(session: string, proof: SignedAttest): Promise<Reply<Proved>> {
     const data = { message: proof.attest.toString('base64'), signature: proof.signature.toString('base64') }
     const attributes = { agent_id: this.#agentId, authentication_provided: [{ ...TPM_POP, data }] }
     const document = { data: { type: 'session', id: session, attributes } }
@@ -65,10 +76,10 @@ export class PushVerifier {
     if (!isGood(answer)) return refused(answer)
     const read = provedSession.safeParse(documentOf(answer))
     if (!read.success) throw unreadable('the proof')
-    const { evaluation, token } = read.data.data.attributes
-    if (evaluation === 'fail') return { kind: 'good', token: null, retryAfterMs: answer.retryAfterMs }
+    const { evaluation, token, extensions = {} } = read.data.data.attributes
+    if (evaluation === 'fail') return { kind: 'good', token: null, retryAfterMs: answer.retryAfterMs, extensions }
     if (!token || !TOKEN.test(token)) throw unreadable('the proof')
-    return { kind: 'good', token, retryAfterMs: null }
+    return { kind: 'good', token, retryAfterMs: null, extensions }
   }
 
   async negotiate(offer: Negotiation, token: string): Promise<Reply<Opened>> {
@@ -85,6 +96,23 @@ export class PushVerifier {
     const answer = await this.#ask({ method: 'PATCH', path, document: submission, token })
     if (!isGood(answer)) return refused(answer)
     return { kind: 'good', seconds: secondsOf(answer) }
+  }
+
+  /** Held by the verifier for `seconds` at most (`core/api/push/wait.ts`). @param signal ends it. */
+  async wait(request: WaitRequest, token: string, signal: AbortSignal): Promise<Reply<{ news: News }>> {
+    const holdMs = Math.ceil(request.seconds * 1000) // timers take whole ones
+    const answer = await this.#ask({
+      method: 'POST',
+      path: `${API}/agents/${this.#agentId}/wait`,
+      document: request,
+      token,
+      holdMs,
+      signal,
+    })
+    if (!isGood(answer)) return refused(answer)
+    const read = waitAnswer.safeParse(documentOf(answer))
+    if (!read.success) throw unreadable('the request for news')
+    return { kind: 'good', news: read.data.data.attributes }
   }
 
   close(): Promise<void> {

@@ -3,7 +3,7 @@ import type { PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { tellDates } from '../../../io/files/identity-dates.ts'
-import { openVerifierClient } from '../../../io/http/verifier-client.ts'
+import { openVerifierClient, type VerifierClientOptions } from '../../../io/http/verifier-client.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../../io/service/certificate-upkeep.ts'
 import type { AgentSettings } from '../agent-settings.ts'
@@ -11,8 +11,13 @@ import type { AgentIdentity } from '../identity/open-identity.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
 import type { Machine } from '../machine/prepare-machine.ts'
 import { readTrust, trustDates, trustedFiles } from '../machine/trust.ts'
+import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { PushSettings } from '../push-settings.ts'
 import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
+import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
+import { NewsFetcher } from './fetch-news.ts'
+import { NewsPause } from './news-pause.ts'
+import { openPushDelivery } from './open-push-delivery.ts'
 import { provableFacts } from './provable-facts.ts'
 import { PushLoop } from './push-loop.ts'
 import { PushReporter } from './push-news.ts'
@@ -24,6 +29,8 @@ export interface PushStart {
   readonly machine: Machine
   readonly identity: AgentIdentity
   readonly transport: TransportKey
+  readonly payloads: PayloadReceiver
+  readonly inbox: RevocationInbox
   readonly used: UpkeepOptions
   onStop(end: () => unknown): void
 }
@@ -36,40 +43,56 @@ const STOP_PATIENCE_MS = 2000
 
 /** Registers, then brings evidence until it is stopped. @throws KeylimeError `refused` when the registrar forbids the registration; it waits for one that cannot be reached. */
 export async function startPush(start: PushStart): Promise<Pick<CertificateUpkeep, 'reload'>> {
-  const { settings, push, machine, identity, transport, used, onStop } = start
-  const { values } = settings
+  const { settings, push, machine, identity, transport, payloads, used, onStop } = start
   const { logger } = used
   warnOfInsecurity(settings, logger)
   await registerForEver(start)
   const { imaLog, bootLog, trust } = machine
   const facts = await provableFacts({ settings, keys: identity.keys, imaLog, bootLog, logger })
-  const connect = () => {
-    const client = openVerifierClient({
-      url: push.verifierUrl,
-      ca: readTrust(settings, logger, trust.texts).verifier,
-      acceptAnyCertificate: values.tls_accept_invalid_certs,
-      acceptAnyName: values.tls_accept_invalid_hostnames,
-      timeoutMs: push.timeoutMs,
-      wholeMs: WHOLE_MS,
-      clock: systemClock,
-    })
-    return new PushVerifier(client, identity.agentId)
-  }
+  const reached = () => verifierOf(start, readTrust(settings, logger, trust.texts).verifier)
+  const connect = () => new PushVerifier(openVerifierClient(reached()), identity.agentId)
+  const hurry = () => loop.hurry('a delivery has come further')
+  const taking = openPushDelivery({ settings, identity, transport, payloads, trust, logger, reached, hurry })
+  const { delivery } = taking
+  onStop(() => delivery.stop())
   const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
   const reporter = new PushReporter(logger, systemClock)
-  const loop = new PushLoop({ agentId: identity.agentId, sources, facts, pace: paceOf(settings), reporter, logger, connect })
+  const fetcher = new NewsFetcher(start.inbox, logger)
+  const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
+  const loop = new PushLoop({
+    agentId: identity.agentId,
+    sources,
+    facts,
+    pace: paceOf(settings),
+    reporter,
+    delivery,
+    news,
+    logger,
+    connect,
+  })
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)
   const reload = async () => {
+    taking.trust(readTrust(settings, logger, trust.texts))
     loop.reconnect()
-    return 'the CAs of verifier and registrar are read again'
+    return 'the CAs of verifier, registrar and operators are read again'
   }
   tellDates(dates(), logger)
   const upkeep = keepCertificates({ files: () => trustedFiles(settings).map(({ file }) => file), reload, dates }, used)
   onStop(() => upkeep.stop())
   return upkeep
 }
+
+const verifierOf = ({ settings: { values }, push }: PushStart, ca: readonly string[]): VerifierClientOptions => ({
+  url: push.verifierUrl,
+  ca,
+  acceptAnyCertificate: values.tls_accept_invalid_certs,
+  acceptAnyName: values.tls_accept_invalid_hostnames,
+  timeoutMs: push.timeoutMs,
+  wholeMs: WHOLE_MS,
+  clock: systemClock,
+})
 
 const paceOf = ({ values }: AgentSettings): PushPace => ({
   intervalMs: values.attestation_interval_seconds * 1000,

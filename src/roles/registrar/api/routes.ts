@@ -29,7 +29,7 @@ export function registrarRoutes(context: RegistrarContext): Route[] {
     { method: 'PUT', path: '/v:version/agents/:id/activate', ...open, handle: activate },
     { method: 'POST', path: '/v:version/agents/:id/activate', ...open, handle: activate },
     { method: 'GET', path: '/v:version/agents', access: 'admin', handle: listAgents(context) },
-    { method: 'GET', path: '/v:version/agents/:id', access: 'admin', handle: showAgent(context) },
+    { method: 'GET', path: '/v:version/agents/:id', access: 'reader', handle: showAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/revoke', access: 'admin', handle: revokeAgent(context) },
     { method: 'DELETE', path: '/v:version/agents/:id/revocation', access: 'admin', handle: forgetRevocation(context) },
     { method: 'GET', path: '/v:version/revocations', access: 'admin', handle: listRevocations(context) },

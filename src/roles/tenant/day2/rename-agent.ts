@@ -56,7 +56,7 @@ function optionsText(options: Partial<TenantOptions>): string {
     ['--mb-policy-name', options.mbPolicyName],
     ['--tpm_policy', options.tpmPolicy === '{}' ? '' : options.tpmPolicy],
   ] as const
-  return named.map(([name, value]) => (value ? ` ${name} '${value}'` : '')).join('')
+  return `${options.pushModel ? ' --push-model' : ''}${named.map(([name, value]) => (value ? ` ${name} '${value}'` : '')).join('')}`
 }
 
 /** With another certificate the one of the old id is superseded: no failure and no `revoke` of the new id would reach it. */
@@ -85,6 +85,7 @@ function demandsAsOptions(oldId: string, status: AgentStatus, options: TenantOpt
     ...(runtime && !options.runtimePolicy && !options.runtimePolicyName ? { runtimePolicyName: runtime } : {}),
     ...(boot && !options.mbPolicy && !options.mbPolicyName ? { mbPolicyName: boot } : {}),
     ...(pcrs && !options.tpmPolicy ? { tpmPolicy: withoutMask(pcrs) } : {}),
+    ...(status.comes_by === 'push' && !options.cvTargetHost ? { pushModel: true } : {}),
   }
 }
 

@@ -38,10 +38,11 @@ export async function replaceAgent(context: TenantContext): Promise<{ agentId: s
 /** Enrols who has registered anew, where it is now, and without the key share of the machine before. */
 async function takeOver(context: TenantContext, agentId: string, { ip }: RegisteredAgent): Promise<Enrolled> {
   const { options, verifier } = context
-  const isEnrolled = (await verifier.agent(agentId)) !== undefined
-  const address = options.cvTargetHost || ip || ''
+  const known = await verifier.agent(agentId)
+  const comesByItself = options.pushModel === true || known?.comes_by === 'push'
+  const address = options.cvTargetHost || (comesByItself ? '' : ip) || ''
   const taking = { ...options, agentId, exactId: true, takesOver: true, ...(address ? { cvTargetHost: address } : {}) }
-  return addAgent({ ...context, options: taking }, isEnrolled ? 'update' : 'add')
+  return addAgent({ ...context, options: taking }, known ? 'update' : 'add')
 }
 
 async function refuseRevoked({ registrar }: TenantContext, agentId: string): Promise<void> {

@@ -16,17 +16,41 @@ const MAX_OUTPUT = 1024 * 1024
 
 type Used = Pick<TenantContext, 'config' | 'clock' | 'env' | 'keylimeDir' | 'report'>
 
+declare const checked: unique symbol
+
+/** The EK of a machine, of which everything was looked at that tenant.conf demands. Only `checkEk` makes one, and a key share is sealed to no other. */
+export interface CheckedEk {
+  readonly [checked]: true
+  /** Null only where nothing is demanded of it, and the registrar has none that can be read. */
+  readonly area: PublicArea | null
+}
+
 /**
  * The EK is in a genuine TPM of a known maker: its certificate leads to `tpm_cert_store`, and `ek_check_script`, if there is one, says yes as well
  * (protocol 3.5). @throws KeylimeError `ek_rejected`.
  */
-export async function checkEk(used: Used, agentId: string, registered: RegisteredAgent): Promise<void> {
+export async function checkEk(used: Used, agentId: string, registered: RegisteredAgent): Promise<CheckedEk> {
   const { config, report } = used
-  if (!config.require_ek_cert && config.ek_check_script === '') return report({ type: 'ek_unchecked' })
+  if (!config.require_ek_cert && config.ek_check_script === '') {
+    report({ type: 'ek_unchecked' })
+    return proof(anyEk(registered.ek_tpm))
+  }
   if (!registered.ek_tpm) throw rejected('the registrar has no EK of this agent', 'register the agent again')
   const ek = readEk(registered.ek_tpm)
   if (config.require_ek_cert) await checkCertificate(used, ek, registered.ekcert ?? '')
   if (config.ek_check_script !== '') await runScript(used, agentId, registered, ek)
+  return proof(ek)
+}
+
+const proof = (area: PublicArea | null) => ({ area }) as unknown as CheckedEk
+
+function anyEk(text: string | null | undefined): PublicArea | null {
+  try {
+    return text ? parsePublicArea(Buffer.from(text, 'base64')) : null
+  } catch (error) {
+    if (isKeylimeError(error)) return null
+    throw error
+  }
 }
 
 async function checkCertificate({ config, clock, keylimeDir, report }: Used, ek: PublicArea, text: string): Promise<void> {

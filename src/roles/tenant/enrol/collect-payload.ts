@@ -27,17 +27,20 @@ export function checkPayloadOptions(options: TenantOptions): void {
   const given = [options.file && '-f', options.keyFile && '-k', options.cert && '--cert'].filter(Boolean)
   if (given.length > 1)
     throw new KeylimeError('usage', `${given.join(' and ')} exclude each other`, { hint: 'give one of -f, -k and --cert' })
-  if (options.pushModel && (given.length > 0 || options.payloadFile || options.verify))
-    throw new KeylimeError('usage', '--push-model takes no payload: a machine that is never contacted cannot be handed one', {
-      hint: 'leave -f, -k, -p, --cert and --verify out, or give an address at which the machine can be reached with -t',
-    })
   if (options.include?.length && !options.cert)
     throw new KeylimeError('usage', '--include needs --cert', { hint: 'add `--cert`, or zip the directory and give it with -f' })
   if (options.payloadFile && !options.keyFile)
     throw new KeylimeError('usage', '-p needs the key file of the payload', { hint: 'give it with -k' })
-  if (options.verify && given.length === 0)
-    throw new KeylimeError('usage', '--verify needs a payload or a key', { hint: 'give one of -f, -k and --cert' })
+  for (const [name, isGiven] of [
+    ['--verify', options.verify],
+    ['--sealed', options.sealed],
+  ] as const)
+    if (isGiven && given.length === 0)
+      throw new KeylimeError('usage', `${name} needs a payload or a key`, { hint: 'give one of -f, -k and --cert' })
 }
+
+/** Whether something is to be delivered at all. */
+export const delivers = ({ file, keyFile, cert }: TenantOptions): boolean => Boolean(file || keyFile || cert)
 
 /** Looks whether the files are there, before anybody is asked for anything. @throws KeylimeError `not_found` or `file_failed`. */
 export async function requirePayloadFiles(options: TenantOptions): Promise<void> {

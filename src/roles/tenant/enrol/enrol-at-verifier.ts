@@ -1,4 +1,5 @@
 import { labelsOf, parseMachineName, readMetaData } from '../../../core/api/enrolment-metadata.ts'
+import type { Mailbox } from '../../../core/api/push/delivery.ts'
 import type { EnrolmentRequest, EnrolmentUpdate } from '../../../core/api/verifier.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import type { TenantContext } from '../tenant-context.ts'
@@ -19,6 +20,8 @@ export interface Enrolling {
   readonly version: string
   readonly plan: EnrolmentPlan
   readonly payload: Payload | undefined
+  /** What the machine gets from the verifier; undefined where the payload is handed to the machine itself, or there is none. */
+  readonly mailbox: Mailbox | undefined
 }
 
 /**
@@ -32,7 +35,7 @@ export async function enrolAtVerifier(context: TenantContext, enrolling: Enrolli
   let tries = 0
   await withRetries(context, 'verifier', async () => {
     tries++
-    const warnings = (await updated(context, enrolling)) ?? (await added(context, enrolling, tries))
+    const warnings = (await updated(context, enrolling, tries)) ?? (await added(context, enrolling, tries))
     for (const text of warnings) report({ type: 'warning', text })
   })
   const status = options.wait ? undefined : await waitUntilKnown(context, agentId)
@@ -41,17 +44,30 @@ export async function enrolAtVerifier(context: TenantContext, enrolling: Enrolli
 }
 
 /** Undefined when the agent must be added: it is not there, or was deleted because this verifier cannot change an enrolment. */
-async function updated(context: TenantContext, enrolling: Enrolling): Promise<string[] | undefined> {
-  const { agentId, plan } = enrolling
+async function updated(context: TenantContext, enrolling: Enrolling, tries: number): Promise<string[] | undefined> {
+  const { agentId, plan, mailbox } = enrolling
   if (!plan.known) return undefined
   const request = plan.update && {
     ...plan.update,
     ...deliveryOf(context.options, enrolling, 'update'),
     ...(context.options.takesOver && !enrolling.payload ? { v: null } : {}),
+    ...(endsMailbox(context.options, enrolling) ? { delivery: null } : {}),
   }
-  const warnings = request ? await context.verifier.update(agentId, request) : undefined
+  const warnings = request
+    ? await context.verifier.update(agentId, request).catch(async (error) => {
+        const isConflict = isKeylimeError(error) && error.code === 'conflict'
+        if (tries > 1 && isConflict && mailbox && (await liesThere(context, agentId, mailbox))) return []
+        throw error
+      })
+    : undefined
   if (warnings === undefined) await deleteFromVerifier(context, agentId)
   return warnings
+}
+
+/** An earlier try has brought it, and its answer was lost: an order counts once. */
+async function liesThere({ verifier }: TenantContext, agentId: string, { order }: Mailbox): Promise<boolean> {
+  const enrolment = (await verifier.agent(agentId))?.delivery?.enrolment
+  return enrolment !== undefined && order.includes(JSON.stringify(enrolment))
 }
 
 async function added({ verifier, options }: TenantContext, enrolling: Enrolling, tries: number): Promise<string[]> {
@@ -62,16 +78,22 @@ async function added({ verifier, options }: TenantContext, enrolling: Enrolling,
   })
 }
 
-type Delivery = Pick<EnrolmentUpdate, 'v' | 'metadata' | 'revocation_key'> & { supported_version?: string }
+/** What lies there for the machine before, or fits a key share that another takes the place of, is for nobody any more. */
+function endsMailbox({ takesOver }: TenantOptions, { plan, payload, mailbox }: Enrolling): boolean {
+  return Boolean(plan.known?.delivery) && !mailbox && (payload !== undefined || takesOver === true)
+}
+
+type Delivery = Pick<EnrolmentUpdate, 'v' | 'metadata' | 'revocation_key' | 'delivery'> & { supported_version?: string }
 
 /** What comes with a payload. Without one, the key and the certificate of the one before stay; without a certificate, its certificate does. */
 function deliveryOf(options: TenantOptions, enrolling: Enrolling, mode: 'add' | 'update'): Delivery {
-  const { payload, version } = enrolling
+  const { payload, version, mailbox } = enrolling
   const certificate = payload && (mode === 'add' || payload.revocationKey !== '')
   const metadata = metaDataOf(options, enrolling, certificate ? payload.metadata : undefined)
   return {
     ...(version ? { supported_version: version } : {}),
     ...(payload ? { v: payload.v.toString('base64') } : {}),
+    ...(mailbox ? { delivery: mailbox } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(certificate ? { revocation_key: payload.revocationKey } : {}),
   }

@@ -4,6 +4,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { poll } from '../../../io/poll.ts'
 import type { AgentService } from '../services/agent-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import type { TenantOptions } from '../tenant-options.ts'
 
 const PAUSES = { firstPauseMs: 15, longestPauseMs: 15 }
 
@@ -18,13 +19,20 @@ export async function followDelivery({ clock, options, report }: Used, agent: Ag
   const ended = await poll({ clock, timeoutSeconds: options.timeoutSeconds, ...PAUSES }, async () => {
     const { results } = await agent.get('/agent/info', {})
     const payload = agentInfo.safeParse(results).data?.payload ?? null
-    if (payload?.state === 'unpacking') return undefined
-    if (payload?.script !== 'running' || !options.waitScript) return payload
-    report({ type: 'working', text: 'waiting for the script of the payload' })
+    if (payload === null || !isAtIt(payload as DeliveryProgress, options)) return payload as DeliveryProgress | null
+    if (payload.script === 'running') report({ type: 'working', text: 'waiting for the script of the payload' })
     return undefined
   })
   if (ended === undefined) throw stillAtIt(agentId, options.timeoutSeconds)
-  if (ended === null) return // an agent that does not say
+  if (ended !== null) tellDelivery({ options, report }, agentId, ended) // null: an agent that does not say
+}
+
+/** Whether a machine has not done all with a payload that is waited for. */
+export const isAtIt = ({ state, script }: DeliveryProgress, { waitScript }: Pick<TenantOptions, 'waitScript'>): boolean =>
+  state === 'unpacking' || (script === 'running' && waitScript === true)
+
+/** Tells what became of a payload. @throws KeylimeError `archive_refused` when it could not be taken, `script_failed`. */
+export function tellDelivery({ options, report }: Pick<Used, 'options' | 'report'>, agentId: string, ended: DeliveryProgress): void {
   const { state, files, script, error } = ended
   if (state === 'failed') throw notTaken(agentId, error)
   if (state === 'not_allowed')
@@ -33,7 +41,7 @@ export async function followDelivery({ clock, options, report }: Used, agent: Ag
   if (script === 'failed' && options.waitScript) throw scriptFailed(agentId, ended.script_error)
 }
 
-const stillAtIt = (agentId: string, seconds: number) =>
+export const stillAtIt = (agentId: string, seconds: number) =>
   new KeylimeError('timeout', `agent ${agentId} has the payload, but is not done with it within ${seconds} s`, {
     hint: `its script runs on; \`keylime tenant status -u ${agentId}\` shows how it ended. Wait longer with --timeout, or not at all with --no-wait-script`,
   })

@@ -6,7 +6,7 @@ import { akDefects } from '../../../core/tpm/key-defects.ts'
 import { type PublicArea, parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { FoundAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { checkEk } from './check-ek.ts'
+import { type CheckedEk, checkEk } from './check-ek.ts'
 
 declare const judged: unique symbol
 
@@ -14,6 +14,7 @@ declare const judged: unique symbol
 export interface JudgedMachine {
   readonly [judged]: true
   readonly ak: PublicArea
+  readonly ek: CheckedEk
 }
 
 type Used = Pick<TenantContext, 'config' | 'clock' | 'env' | 'keylimeDir' | 'report'>
@@ -33,8 +34,8 @@ export async function judgeRegistered(used: Used, { agentId, registered }: Found
     const others = registered.shares_tpm_with.slice(0, SHOWN).join(', ')
     used.report({ type: 'warning', text: `the TPM of agent ${agentId} is registered under other ids too: ${others}` })
   }
-  await checkEk(used, agentId, registered)
-  return { ak } as unknown as JudgedMachine
+  const ek = await checkEk(used, agentId, registered)
+  return { ak, ek } as unknown as JudgedMachine
 }
 
 const SHOWN = 10

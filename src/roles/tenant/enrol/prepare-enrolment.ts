@@ -1,14 +1,16 @@
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { stateWord } from '../../../core/attestation/state-word.ts'
+import { KeylimeError } from '../../../core/errors.ts'
 import { policyFields } from '../policies/policy-fields.ts'
 import { type FoundAgent, findAgent } from '../services/find-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 import { type AgentTarget, agentTarget } from './agent-target.ts'
 import { checkAtVerifier } from './check-at-verifier.ts'
-import { checkPayloadOptions, requirePayloadFiles } from './collect-payload.ts'
+import { checkPayloadOptions, delivers, requirePayloadFiles } from './collect-payload.ts'
 import { alreadyThere } from './enrol-at-verifier.ts'
 import { type JudgedMachine, judgeRegistered } from './judge-registered.ts'
+import { type OperatorKey, operatorKey } from './operator-key.ts'
 import { type EnrolmentPlan, planEnrolment } from './plan-enrolment.ts'
 
 /** What is known of an enrolment before anything leaves. */
@@ -16,8 +18,10 @@ export interface PreparedEnrolment {
   /** As it was given, with `pushModel` as the machine comes. */
   readonly context: TenantContext
   readonly target: AgentTarget
-  /** The registrar's record, of a machine that is never contacted. */
+  /** The registrar's record, of a machine that is not contacted. */
   readonly judged: JudgedMachine | undefined
+  /** Signs what lies at the verifier for the machine; undefined when nothing will. */
+  readonly operator: OperatorKey | undefined
   readonly plan: EnrolmentPlan
   /** There is nothing to do: all that is named is so already. */
   readonly unchanged: boolean
@@ -40,12 +44,25 @@ export async function prepareEnrolment(given: TenantContext, mode: 'add' | 'upda
   if (known && mode === 'add') throw alreadyThere(agentId)
   const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
   checkPayloadOptions(context.options)
+  const { pushModel, sealed } = context.options
+  const operator = (pushModel || sealed) && delivers(context.options) ? operatorKey(context.identity) : undefined
   const target = showTarget(context, found)
-  const judged = context.options.pushModel ? await judgeRegistered(context, found) : undefined
+  const judged = pushModel || sealed ? await judgeRegistered(context, found) : undefined
   const plan = planEnrolment(context, { target, policies, known })
-  if (changesNothing(context.options, plan)) return { context, target, judged, plan, unchanged: true }
-  const isOurs = await checkAtVerifier(context, agentId, plan)
-  return { context, target, judged, plan: isOurs ? plan : forUpstream(plan, target), unchanged: false }
+  const prepared = { context, target, judged, operator, plan, unchanged: false }
+  if (changesNothing(context.options, plan)) return { ...prepared, unchanged: true }
+  const takes = await checkAtVerifier(context, agentId, plan)
+  if (operator && !takes?.delivery) throw keepsNoPayload(context.options, takes !== undefined)
+  return takes ? prepared : { ...prepared, plan: forUpstream(plan, target) }
+}
+
+function keepsNoPayload({ pushModel }: TenantOptions, isOurs: boolean): KeylimeError {
+  const whose = isOurs ? 'this verifier is older: it' : 'this verifier'
+  return new KeylimeError('unsupported_version', `${whose} keeps no payload for a machine`, {
+    hint: `nothing was sent; ${isOurs ? 'upgrade it' : 'only `keylime verifier` does, upstream’s does not'}${
+      pushModel ? ', or give an address at which the machine can be reached with -t' : ', or leave --sealed out'
+    }`,
+  })
 }
 
 /** `--push-model`, or a machine that comes so already and is not given an address. */
@@ -83,7 +100,7 @@ function forUpstream(plan: EnrolmentPlan, { host, port }: AgentTarget): Enrolmen
  */
 function changesNothing(options: TenantOptions, { known, update }: EnrolmentPlan): boolean {
   if (!known || !update || options.replaces || options.takesOver || stateWord(known) !== 'attested') return false
-  if (options.file || options.keyFile || options.cert || options.name !== undefined) return false
+  if (delivers(options) || options.name !== undefined) return false
   const { ak_tpm: _ak, mtls_cert: _certificate, cloudagent_ip: ip = known.ip, cloudagent_port: port = known.port, ...others } = update
   return ip === known.ip && port === known.port && Object.keys(others).length === 0
 }

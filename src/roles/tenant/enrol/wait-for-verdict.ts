@@ -59,11 +59,11 @@ export async function waitUntilKnown(
 }
 
 /** A machine that is asked once more may never have answered since: then only a verdict that was not there before counts. */
-function isGood({ operational_state: state, attestation_count: count }: AgentStatus, before: number): boolean {
+export function isGood({ operational_state: state, attestation_count: count }: AgentStatus, before: number): boolean {
   return (state === GET_QUOTE && (count ?? 0) >= 1) || (state === GET_QUOTE_RETRY && (count ?? 0) > before)
 }
 
-function throwWhenFailed(agentId: string, status: AgentStatus): void {
+export function throwWhenFailed(agentId: string, status: AgentStatus): void {
   const state = status.operational_state
   if (state !== FAILED && state !== INVALID_QUOTE && state !== TENANT_FAILED && state !== TERMINATED) return
   throw failureOf(agentId, status)

@@ -2,6 +2,7 @@ import type { ExplainedOnWire, Explanation } from '../../../core/api/explanation
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { printable } from '../../../core/printable.ts'
 import { relativeTime } from '../../../io/terminal/terminal.ts'
+import { fateText } from '../list/payload-fate.ts'
 import type { SecondVerdict } from './judge-here.ts'
 import { counted, nextSteps } from './next-steps.ts'
 import type { KnownHere, Story } from './tell-story.ts'
@@ -17,7 +18,7 @@ const CUT: Record<string, string> = {
 
 /** The story as lines for a terminal. Whatever a machine put into its logs cannot leave its line. */
 export function storyLines(
-  { explanation, here, secondVerdict, patch }: Story,
+  { explanation, here, secondVerdict, patch, payload }: Story,
   how: { all: boolean; wantsPatch: boolean; now: number },
 ): string[] {
   const { failures } = explanation
@@ -25,6 +26,7 @@ export function storyLines(
   const hidden = failures.length - shown.length
   const lines = [
     ...head(explanation, how.now),
+    ...(payload ? [`payload:   ${fateText(payload)}`] : []),
     ...shown.flatMap((failure, i) => ['', ...block(failure, i + 1, failure.path === null ? undefined : here.get(failure.path))]),
     ...(hidden > 0 ? ['', `${counted(hidden, 'further failure')} (--all shows them)`] : []),
     ...(explanation.further_failures > 0
@@ -114,7 +116,7 @@ function secondVerdictLines({ same, accepted, failures, otherPolicies }: SecondV
 }
 
 /** `--json`: the explanation as the API gives it, with what this machine knows beside it. */
-export function storyJson({ explanation, here, secondVerdict, patch }: Story): object {
+export function storyJson({ explanation, here, secondVerdict, patch, payload }: Story): object {
   const failures = explanation.failures.map((failure) => ({ ...failure, here: (failure.path !== null && here.get(failure.path)) || null }))
   const { content, ...evidence } = explanation.evidence
   const second = secondVerdict && {
@@ -123,5 +125,13 @@ export function storyJson({ explanation, here, secondVerdict, patch }: Story): o
     failures: secondVerdict.failures,
     other_policies: secondVerdict.otherPolicies,
   }
-  return { result: 'explanation', ...explanation, failures, evidence, judged_again: second, patch: patch?.file ?? null }
+  return {
+    result: 'explanation',
+    ...explanation,
+    failures,
+    evidence,
+    judged_again: second,
+    patch: patch?.file ?? null,
+    payload: payload?.state ?? null,
+  }
 }

@@ -7,6 +7,7 @@ import { smallestChange } from '../../../core/explanation/smallest-change.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { fileDigest } from '../../../io/files/file-digest.ts'
 import { type PackageOwner, packageOwners } from '../../../io/programs/package-owners.ts'
+import { type PayloadFate, payloadFate } from '../list/payload-fate.ts'
 import { notEnrolled } from '../services/not-enrolled.ts'
 import { expectSuccess } from '../services/verifier-service.ts'
 import type { TenantContext } from '../tenant-context.ts'
@@ -28,6 +29,8 @@ export interface Story {
   readonly secondVerdict: SecondVerdict | null
   /** The change that was written, and where. */
   readonly patch: { readonly file: string; readonly change: PolicyChange } | null
+  /** What became of its payload, as the verifier says; null for none. */
+  readonly payload: PayloadFate | null
 }
 
 /**
@@ -42,7 +45,8 @@ export async function tellStory(context: TenantContext, agentId: string): Promis
   const change = options.only ? smallestChange(chosen(told.failures, options.only).map(({ accept }) => accept)) : told.change
   const patch = options.patch && change ? { file: options.patch, change } : null
   if (patch) await writeFileAtomic(patch.file, `${JSON.stringify(patch.change, null, 1)}\n`, 0o644)
-  return { explanation: told, here, secondVerdict, patch }
+  const status = await context.verifier.agent(agentId)
+  return { explanation: told, here, secondVerdict, patch, payload: status ? payloadFate(status, undefined) : null }
 }
 
 /** @param only numbers of failures as they are shown, such as `1,3`. @throws KeylimeError `usage` for a number that no failure has. */
@@ -76,10 +80,15 @@ async function refuseUnreachable(verifier: TenantContext['verifier'], agentId: s
   const status = await verifier.agent(agentId)
   if (!status || stateWord(status) !== 'unreachable') return
   const seen = status.last_received_quote ? `since ${new Date(status.last_received_quote * 1000).toISOString()}` : 'yet'
+  const payload = status.delivery && !status.v_released ? '; its payload waits for it at the verifier' : ''
   if (status.comes_by === 'push')
-    throw new KeylimeError('unreachable', `agent ${agentId} has brought no evidence ${seen}: it failed nothing, and proved nothing`, {
-      hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
-    })
+    throw new KeylimeError(
+      'unreachable',
+      `agent ${agentId} has brought no evidence ${seen}: it failed nothing, and proved nothing${payload}`,
+      {
+        hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
+      },
+    )
   throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it failed nothing, and proved nothing`, {
     hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
   })

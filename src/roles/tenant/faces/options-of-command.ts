@@ -11,7 +11,7 @@ const MANY = ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume']
 /** `list` shows those that fit. */
 const WHICH_MANY = ['targethost', 'uuid', 'ids', 'policy', 'state']
 const WHERE = ['cv_targethost', 'agent-api-version', 'push-model']
-const PAYLOAD = ['file', 'cert', 'include', 'key', 'payload', 'verify', 'password-file', 'wait-script']
+const PAYLOAD = ['file', 'cert', 'include', 'key', 'payload', 'sealed', 'verify', 'password-file', 'wait-script']
 const RUNTIME = ['runtime-policy', 'runtime-policy-name', 'runtime-policy-checksum', 'runtime-policy-sig-key', 'tpm_policy']
 const BOOT = ['mb-policy', 'mb-policy-name']
 /** Whose certificate it is that ends. */

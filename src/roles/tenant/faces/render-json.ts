@@ -6,7 +6,7 @@ import type { TenantResult } from '../run-command.ts'
 /** One line of JSON an event, for `--json`: `{"event": …}` in snake case. Quotes and keys are left out. */
 export function eventJson(event: TenantEvent): string | undefined {
   if (event.type === 'working') return undefined
-  const { type, ...facts } = event
+  const { type, ...facts } = event.type === 'waiting' ? { ...event, lastSeen: timeText(event.lastSeen) } : event
   const fields = Object.entries(facts)
     .filter(([name]) => name !== 'reply')
     .map(([name, value]) => [snake(name), typeof value === 'bigint' ? value.toString() : value])
@@ -44,5 +44,7 @@ export function resultJson(result: TenantResult): string {
     }
   }
 }
+
+const timeText = (seconds: number | null): string | null => (seconds === null ? null : new Date(seconds * 1000).toISOString())
 
 const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)

@@ -21,6 +21,7 @@ export function terminalReport(terminal: Terminal, now: () => number): (event: T
   let last = now()
   return (event) => {
     if (event.type === 'working') return terminal.live(`… ${event.text}`)
+    if (event.type === 'waiting') return terminal.live(`… waiting for the machine (${seenText(event.lastSeen, Date.now())})`)
     const seconds = (now() - last) / 1000
     if (event.type === 'warning') return terminal.line(event.text, WARNING)
     last = now()
@@ -28,6 +29,9 @@ export function terminalReport(terminal: Terminal, now: () => number): (event: T
     if (text) terminal.line(`${text}${seconds > 1 ? ` (${seconds.toFixed(1)} s)` : ''}`, DONE)
   }
 }
+
+const seenText = (seconds: number | null, now: number): string =>
+  seconds === null ? 'never seen' : `last seen ${relativeTime(seconds * 1000, now)}`
 
 const FOUND_BY = {
   id: '',
@@ -43,7 +47,7 @@ const SCRIPT = {
   failed: ', but its script failed (see the log of the agent)',
 }
 
-function sentence(event: Exclude<TenantEvent, { type: 'working' | 'warning' }>): string | undefined {
+function sentence(event: Exclude<TenantEvent, { type: 'working' | 'waiting' | 'warning' }>): string | undefined {
   switch (event.type) {
     case 'agent_found':
       return `agent ${event.agentId} is registered${FOUND_BY[event.by]}; it ${event.comesBy === 'push' ? 'brings its evidence by itself' : `is at ${hostPort(event.host, event.port)}`}`

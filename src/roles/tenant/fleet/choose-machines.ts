@@ -38,6 +38,7 @@ const COLUMNS = {
   'runtime-policy-name': 'runtimePolicyName',
   'mb-policy': 'mbPolicy',
   'mb-policy-name': 'mbPolicyName',
+  'push-model': 'pushModel',
 } as const satisfies Record<string, keyof TenantOptions>
 
 const MAX_WORD = 100
@@ -68,7 +69,7 @@ async function listed(file: string): Promise<Named[]> {
     const name = values['uuid'] ?? values['targethost']
     if (!name) throw new KeylimeError('malformed', `line ${line} of ${file} has neither address nor id`)
     requireForms(values, { file, line })
-    const options: Record<string, string | number> = {}
+    const options: Record<string, string | number | boolean> = {}
     for (const [name, value] of Object.entries(values))
       options[columnOf(name, { file, line })] = await optionOf(name, value, { file, line })
     named.push({ name, options: { ...options, ...(values['uuid'] ? { exactId: true } : {}) } }) // nobody looks at what a beginning means in a list
@@ -100,8 +101,9 @@ function columnOf(name: string, { file, line }: { file: string; line: number }):
 }
 
 /** What stands in a column, checked. */
-async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number> {
+async function optionOf(column: string, text: string, where: { file: string; line: number }): Promise<string | number | boolean> {
   if (column === 'targetport') return portOf(text, where)
+  if (column === 'push-model') return truthOf(text, where)
   return column === 'name' ? nameOf(text, where) : fileOfList(column, text, where)
 }
 
@@ -115,6 +117,13 @@ function nameOf(text: string, { file, line }: { file: string; line: number }): s
       ...(cause.hint ? { hint: cause.hint } : {}),
     })
   }
+}
+
+function truthOf(text: string, { file, line }: { file: string; line: number }): boolean {
+  const words: Record<string, boolean> = { true: true, yes: true, false: false, no: false }
+  const word = text.toLowerCase()
+  if (Object.hasOwn(words, word)) return words[word] as boolean
+  throw new KeylimeError('malformed', `line ${line} of ${file}: push-model is true or false, not "${cutText(text, MAX_WORD)}"`)
 }
 
 function portOf(text: string, { file, line }: { file: string; line: number }): number {

@@ -2,9 +2,10 @@ import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { BY_URGENCY, type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { broughtProgress } from '../enrol/delivery-progress.ts'
 import { payloadOnAgent } from '../enrol/payload-on-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { type Machine, machineOf } from './machine.ts'
+import { comesByOf, type Machine, machineOf } from './machine.ts'
 import { payloadFate } from './payload-fate.ts'
 
 /** Which machines a list shows; undefined and empty: all. */
@@ -92,10 +93,11 @@ interface Looked {
   readonly filter: MachineFilter
 }
 
-/** Only a machine that answers the verifier, and was given something, is asked. */
+/** Only a machine that answers the verifier, and was given something, is asked; one that brings its evidence has said it there. */
 async function withPayload(context: TenantContext, { machine, registered, agents, filter }: Looked): Promise<Machine> {
   const status = statusOf(agents, machine.agentId)
   if (!status) return machine
+  if (comesByOf(status) === 'push') return { ...machine, payload: payloadFate(status, broughtProgress(status)) }
   const isAsked = filter.asks && registered !== undefined && status.v_released === true && machine.state !== 'unreachable'
   const told = isAsked ? await payloadOnAgent(context, { agentId: machine.agentId, registered, by: 'id' }) : undefined
   return { ...machine, payload: payloadFate(status, told) }

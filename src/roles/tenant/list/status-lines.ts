@@ -47,7 +47,7 @@ export function statusLines(result: Status, now: number): string[] {
   rows.push(['attested', attestedText(status, now)])
   if (status.v_released !== undefined && status.v_released !== null)
     rows.push(['key share', status.v_withheld ? WITHHELD : status.v_released ? 'released' : 'kept back'])
-  const payload = fateOf(result, fate)
+  const payload = fateOf(result, fate, now)
   if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
@@ -76,16 +76,24 @@ function demandsText(status: AgentStatus): string {
 }
 
 /** Memory is where payloads live: after a reboot it is empty, and only another delivery fills it. */
-function fateOf({ agentId, payload, wasAsked = true }: Status, fate: PayloadFate | null): string | null {
+function fateOf({ agentId, payload, status, wasAsked = true }: Status, fate: PayloadFate | null, now: number): string | null {
   const number = fate && fate.generation > 0 ? `delivery ${fate.generation}: ` : ''
   if (fate?.state === 'gone since the reboot')
     return `${number}gone from memory since the reboot; deliver it again with \`keylime tenant update -u ${agentId}\` and the same -f, or --cert and --include`
   if (fate?.state === 'kept back')
     return `${number}kept back: its key is released when the machine is good${payload?.state === 'unpacked' ? '; what an earlier delivery unpacked is still there' : ''}`
+  if (fate?.state === 'refused') return `${number}refused by the machine: ${status?.delivery?.report?.error ?? 'see its log'}`
+  if (fate?.state === 'waiting') return `${number}${waitingText(status, now)}`
   if (payload === undefined && !wasAsked)
     return fate === null ? null : `${number}${fate.state === 'delivered' ? 'released; the machine itself was not asked' : fate.state}`
   const text = payloadText(payload)
   return text === null ? null : `${number}${text}`
+}
+
+/** For a machine that brings its evidence: nobody can ask it. */
+function waitingText(status: AgentStatus | undefined, now: number): string {
+  const ordered = status?.delivery ? ` (ordered ${relativeTime(status.delivery.ordered_at * 1000, now)})` : ''
+  return `waits at the verifier until the machine comes and is good${ordered}`
 }
 
 function attestedText(status: AgentStatus, now: number): string {

@@ -12,6 +12,11 @@ import { negotiateWith } from './negotiate-with.ts'
 import { notEnrolled } from './not-enrolled.ts'
 import type { ServerAddress } from './server-address.ts'
 
+/** What a verifier of ours takes beyond upstream's members: a mailbox for a machine. */
+export interface Takes {
+  readonly delivery: boolean
+}
+
 /** The verifier as the tenant uses it. */
 export class VerifierService {
   readonly address: ServerAddress
@@ -83,14 +88,14 @@ export class VerifierService {
   }
 
   /**
-   * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns false when this verifier has no such check.
+   * Has the verifier look whether it would take an enrolment or an update, and change nothing. @returns what it takes beyond upstream's members; undefined when this verifier has no such check.
    * @throws KeylimeError with the verifier's reason.
    */
-  async check(agentId: string, request: EnrolmentUpdate): Promise<boolean> {
+  async check(agentId: string, request: EnrolmentUpdate): Promise<Takes | undefined> {
     const response = await this.raw('POST', `/enrolments/${encodeURIComponent(agentId)}/check`, request)
-    if (response.status === 404 || response.status === 405) return false
-    const { refused } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
-    if (!refused) return true
+    if (response.status === 404 || response.status === 405) return undefined
+    const { refused, delivery } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
+    if (!refused) return { delivery: delivery === 1 }
     const code = isErrorCode(refused.code) ? refused.code : 'invalid_request'
     throw new KeylimeError(code, `the verifier would not take it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
   }

@@ -46,7 +46,7 @@ export function createAgentOpener({
     client.connect({ host: parseHost(ip, 'cloudagent_ip'), port, pin }, ...context)
   return {
     connect,
-    open({ enrolment, state, progress }, policy) {
+    open({ enrolment, state, progress, delivery = null }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
       const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())
       if (dates?.level === 'error')
@@ -68,7 +68,7 @@ export function createAgentOpener({
         authorityRefusal: null,
         removed: false,
       }
-      return { enrolment, ak, connection, policy, state, progress, ...memory }
+      return { enrolment, ak, connection, policy, state, progress, delivery, ...memory }
     },
     close: () => client.close(),
   }

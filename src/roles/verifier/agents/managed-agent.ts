@@ -1,4 +1,4 @@
-import type { AgentProgress, Enrolment, StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { AgentProgress, Enrolment, StoredDelivery, StoredState } from '../../../core/attestation/stored-agent.ts'
 import type { SerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
 import type { AgentConnection } from '../../../io/http/agent-client.ts'
@@ -15,6 +15,8 @@ export interface ManagedAgent {
   /** As stored: only the state keeper changes it. */
   state: StoredState
   progress: AgentProgress
+  /** As stored, like `state`; null when nothing was ordered. */
+  delivery: StoredDelivery | null
   /** Failed tries in a row of the present step; not stored, as upstream. */
   retries: number
   /** Rises with each command of the operator: a round that began before it says nothing any more. */

@@ -1,6 +1,6 @@
 import type { FullAgentStatus } from '../../../core/api/agent-status.ts'
 import { attestationStatus, OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import { comesBy, type StoredAgent, type StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import { comesBy, type StoredAgent, type StoredDelivery, type StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import { type Failure, irrecoverable } from '../../../core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -32,7 +32,7 @@ export function agentView(record: StoredRecord, settings: ViewSettings, managed:
   }
 }
 
-function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, quoteInterval }: ViewSettings) {
+function storedView({ enrolment, state, progress, delivery }: StoredAgent, { verifierId, quoteInterval }: ViewSettings) {
   return {
     operational_state: state.operational,
     v: null,
@@ -63,8 +63,14 @@ function storedView({ enrolment, state, progress }: StoredAgent, { verifierId, q
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: state.vState === 'delivered',
     v_withheld: state.vState === 'withheld',
+    delivery: deliveryView(delivery),
   }
 }
+
+const deliveryView = (delivery: StoredDelivery | null | undefined) =>
+  delivery
+    ? { enrolment: delivery.enrolment, generation: delivery.generation, ordered_at: delivery.orderedAt, report: delivery.report }
+    : null
 
 /** A machine that brings its evidence, and has brought none for too long: upstream's word. */
 function statusWord(enrolment: StoredAgent['enrolment'], { operational, failures }: StoredAgent['state']): string {
@@ -105,6 +111,7 @@ function unreadableView(agentId: string, defect: string, { verifierId, quoteInte
     maximum_attestation_interval: `${LATE_AFTER_INTERVALS * quoteInterval}s`,
     v_released: false,
     v_withheld: false,
+    delivery: null,
   }
 }
 

@@ -23,7 +23,7 @@ export function checkEnrolment(context: Used): Route['handle'] {
       const upload: Upload<EnrolmentUpdate> = await readUpload(judging, schema, { body, what: 'the enrolment' })
       const { agent } = await prepareEnrolment(context, { agentId, upload, before })
       agent.connection?.close()
-      return { results: { refused: null } }
+      return { results: { refused: null, delivery: 1 } }
     } catch (error) {
       if (!isKeylimeError(error) || httpStatusOf(error.code) >= 500) throw error
       return { results: { refused: { code: error.code, message: error.message, ...(error.hint ? { hint: error.hint } : {}) } } }

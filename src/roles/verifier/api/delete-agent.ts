@@ -5,7 +5,7 @@ import { endEnrolment, type Stood } from './end-enrolment.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'policies' | 'store'>
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'policies' | 'push' | 'store'>
 
 /** `DELETE /v2.x/agents/:id`: always done when it answers. Nobody is told: `revokeAgent` does that. */
 export function deleteAgent(context: Used): Route['handle'] {

@@ -2,7 +2,7 @@ import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.t
 import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'loop' | 'policies'>
+type Used = Pick<VerifierContext, 'agents' | 'loop' | 'policies' | 'push'>
 
 /** How an enrolment stood when it ended, for events. */
 export interface Stood {
@@ -22,7 +22,7 @@ const UNREADABLE = { operational: OPERATIONAL_STATE.FAILED, vState: 'none' } as 
  * it is attested as before.
  */
 export async function endEnrolment<T>(
-  { agents, loop, policies }: Used,
+  { agents, loop, policies, push }: Used,
   record: StoredRecord,
   end: (stood: Stood) => Promise<T>,
 ): Promise<Ended<T>> {
@@ -40,6 +40,7 @@ export async function endEnrolment<T>(
   }
   agents.remove(agentId)
   agent?.connection?.close()
+  if (agent) push.held.wake(agent)
   await policies.forgetUnused()
   return { value, stood }
 }

@@ -4,7 +4,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
-import { continueFrom, type EnrolmentParts, prepareEnrolment } from './prepare-enrolment.ts'
+import { continueFrom, type EnrolmentParts, orderedEvents, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -12,7 +12,7 @@ type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'even
 
 /** `POST /v2.x/agents/:id`: everything is checked and opened, then stored in one transaction, then it is asked for its first quote (protocol 3.6). */
 export function enrolAgent(context: Used): Route['handle'] {
-  const { agents, commands, events, judging, loop, policies, policyStore, store } = context
+  const { agents, commands, events, judging, loop, mailboxes, policies, policyStore, store } = context
   return async (request) => {
     const agentId = parseAgentId(request.params['id']!)
     const upload = await readUpload(judging, enrolmentRequest, { body: request.body, what: 'the enrolment' })
@@ -20,11 +20,16 @@ export function enrolAgent(context: Used): Route['handle'] {
       if (await store.find(agentId)) throw alreadyThere(agentId)
       const prepared = await prepareEnrolment(context, { agentId, upload, before: null })
       const { agent, dangers } = prepared
-      const told = () =>
-        enrolmentEvent('agent_enrolled', { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) })
+      const operator = operatorOf(request)
+      const told = () => [
+        enrolmentEvent('agent_enrolled', { agent, refs: agent.policy.refs, warnings: dangers.length, operator }),
+        ...orderedEvents(prepared, operator),
+      ]
       try {
         await policyStore.withBodies(prepared.bodies, () =>
-          store.insert({ ...continueFrom(prepared, upload.message, null), events: [told()] }),
+          mailboxes.withStaged(prepared.ordered?.mailbox ?? null, (mailbox) =>
+            store.insert({ ...continueFrom(prepared, { request: upload.message, mailbox }, null), events: told() }),
+          ),
         )
       } catch (error) {
         agent.connection?.close()
@@ -35,7 +40,7 @@ export function enrolAgent(context: Used): Route['handle'] {
       // A policy that was updated meanwhile is found here, or by who updates it: the agent is in the table now.
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
-      events.raise(told())
+      events.raise(...told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }

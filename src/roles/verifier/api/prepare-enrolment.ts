@@ -9,9 +9,12 @@ import {
   type VerifierMode,
 } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
+import { deliveryOrdered } from '../../../core/events/delivery-events.ts'
+import type { Operator, VerifierEvent } from '../../../core/events/verifier-event.ts'
 import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
 import { ownPolicyName, parsePolicyName } from '../../../core/policy/policy-name.ts'
+import type { StagedMailbox } from '../../../io/db/mailbox-store.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
 import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
@@ -19,6 +22,7 @@ import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
 import { checkEnrolmentParts } from './check-enrolment-parts.ts'
+import { type OrderedMailbox, orderedMailbox } from './ordered-mailbox.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -26,7 +30,7 @@ const CURRENT = '2.6'
 const KNOWN = /^2\.[0-6]$/
 
 /** What is needed to prepare an enrolment. */
-export type EnrolmentParts = Pick<VerifierContext, 'opener' | 'policies' | 'policyStore' | 'settings'>
+export type EnrolmentParts = Pick<VerifierContext, 'clock' | 'mailboxes' | 'opener' | 'policies' | 'policyStore' | 'settings'>
 
 /** An enrolment of which every part was checked, parsed and opened, and nothing was stored. */
 export interface PreparedEnrolment {
@@ -37,6 +41,8 @@ export interface PreparedEnrolment {
   /** Texts of policies that came along. */
   bodies: readonly PolicyBody[]
   dangers: readonly PolicyDanger[]
+  /** Null where nothing was ordered. */
+  ordered: OrderedMailbox | null
 }
 
 export interface EnrolmentQuestion {
@@ -52,6 +58,8 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
   const address = addressOf(request, before?.enrolment, used.settings.mode)
   const mtlsCertificate = comesBy(address) === 'push' ? null : agentCertificate(request, used.settings.agentMtls, before)
   checkEnrolmentParts(request)
+  const ordered = orderedMailbox({ agentId, upload, before, now: used.clock.now() })
+  if (ordered) await used.mailboxes.check(ordered.mailbox, agentId)
   const runtime = await choosePolicy(used, {
     agentId,
     kind: 'runtime',
@@ -83,24 +91,32 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
     arrived: arrived.map(({ kind, name, body }) => ({ kind, name, digest: body.digest })),
     bodies: arrived.map(({ body }) => body),
     dangers: policy.dangers,
+    ordered,
   }
 }
 
 /**
  * What is stored of a prepared enrolment. The attestation begins again, and what must not begin again goes on for the same TPM: its clock, and V where the
- * request does not name one. V of another TPM ends here. @param current the agent as it stands when nothing of it can change any more: a V that left meanwhile must not come back.
+ * request does not name one. V of another TPM ends here, and with a V its mailbox. @param current the agent as it stands when nothing of it can change any more: a V that left meanwhile must not come back.
  */
 export function continueFrom(
   { agent, arrived }: PreparedEnrolment,
-  request: EnrolmentUpdate,
+  { request, mailbox: staged }: { request: EnrolmentUpdate; mailbox: StagedMailbox | null },
   current: StoredAgent | null,
 ): EnrolmentChange {
   const sameTpm = current?.enrolment.ak === agent.enrolment.ak ? current : null
   agent.state = stateOf(request, { version: current?.state.supportedVersion, sameTpm })
   // The clock of a TPM goes on over enrolments: an old quote must not become new by them.
   agent.progress = { ...FRESH_PROGRESS, clockInfo: sameTpm?.progress.clockInfo ?? null }
-  return { enrolment: agent.enrolment, state: agent.state, progress: agent.progress, policies: arrived }
+  const isKept = staged === null && request.v === undefined && sameTpm !== null
+  agent.delivery = isKept ? (sameTpm.delivery ?? null) : (staged?.delivery ?? null)
+  const { enrolment, state, progress } = agent
+  return { enrolment, state, progress, policies: arrived, ...(isKept ? {} : { mailbox: staged }) }
 }
+
+/** What is told of a mailbox that comes with an enrolment. */
+export const orderedEvents = ({ ordered }: PreparedEnrolment, operator: Operator): VerifierEvent[] =>
+  ordered ? [deliveryOrdered(ordered.order, { bytes: ordered.mailbox.payload?.length ?? null, operator })] : []
 
 function agentCertificate(request: EnrolmentUpdate, required: boolean, before: StoredAgent | null): string | null {
   if (request.mtls_cert === undefined && before) return before.enrolment.mtlsCertificate

@@ -8,7 +8,7 @@ import { endEnrolment, type Stood } from './end-enrolment.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'notifier' | 'policies' | 'store'>
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'loop' | 'notifier' | 'policies' | 'push' | 'store'>
 
 /**
  * `PUT /v2.x/agents/:id/revoke`, our own: the operator's word that a machine is not to be trusted any more. Its enrolment ends, and in the same transaction the

@@ -3,18 +3,18 @@ import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
 import { findRecord } from './find-agent.ts'
-import { continueFrom, type EnrolmentParts, prepareEnrolment } from './prepare-enrolment.ts'
+import { continueFrom, type EnrolmentParts, orderedEvents, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload, type Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'loop' | 'store'>
+type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'loop' | 'push' | 'store'>
 
 /**
  * `PUT /v2.x/agents/:id`, our own: another enrolment in the place of this one, in one transaction. What the request does not name stays. Until it is stored
  * the machine is attested as before, and from then on as it says: there is no moment in between. The attestation begins again.
  */
 export function updateAgent(context: Used): Route['handle'] {
-  const { agents, commands, events, judging, loop, policies, policyStore, store } = context
+  const { agents, commands, events, judging, loop, mailboxes, policies, policyStore, push, store } = context
   return async (request) => {
     const { params, body } = request
     const { agentId } = await findRecord(store, params)
@@ -27,14 +27,19 @@ export function updateAgent(context: Used): Route['handle'] {
       })
       const prepared = await prepareEnrolment(context, { agentId, upload, before })
       const { agent, dangers } = prepared
-      const told = () =>
-        enrolmentEvent('agent_updated', { agent, refs: agent.policy.refs, warnings: dangers.length, operator: operatorOf(request) })
+      const operator = operatorOf(request)
+      const told = () => [
+        enrolmentEvent('agent_updated', { agent, refs: agent.policy.refs, warnings: dangers.length, operator }),
+        ...orderedEvents(prepared, operator),
+      ]
       const old = agents.get(agentId)
       try {
-        await policyStore.withBodies(prepared.bodies, async () => {
-          if (old) await loop.pause(old)
-          await store.replace({ ...continueFrom(prepared, upload.message, old ?? before), events: [told()] })
-        })
+        await policyStore.withBodies(prepared.bodies, () =>
+          mailboxes.withStaged(prepared.ordered?.mailbox ?? null, async (mailbox) => {
+            if (old) await loop.pause(old)
+            await store.replace({ ...continueFrom(prepared, { request: upload.message, mailbox }, old ?? before), events: told() })
+          }),
+        )
       } catch (error) {
         agent.connection?.close()
         if (old) loop.resume(old)
@@ -43,10 +48,11 @@ export function updateAgent(context: Used): Route['handle'] {
       }
       agents.add(agent)
       old?.connection?.close()
+      if (old) push.held.wake(old)
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
       await policies.forgetUnused()
-      events.raise(told())
+      events.raise(...told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }

@@ -6,6 +6,7 @@ import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { FollowerStore } from '../../../io/db/follower-store.ts'
 import type { HistoryStore } from '../../../io/db/history-store.ts'
+import type { MailboxStore } from '../../../io/db/mailbox-store.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
@@ -31,6 +32,7 @@ export interface VerifierContext {
   authorities: AuthorityHolder
   followers: FollowerStore
   policyStore: PolicyStore
+  mailboxes: MailboxStore
   policies: PolicyBook
   judging: Judging
   events: EventStream

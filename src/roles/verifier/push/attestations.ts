@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Negotiation } from '../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../core/api/push/json-api.ts'
 import { chooseEvidence, type RequestedEvidence } from '../../../core/attestation/choose-evidence.ts'
+import { isUnfinished } from '../../../core/attestation/delivery.ts'
 import type { AskedEvidence } from '../../../core/evidence/read-evidence-v3.ts'
 import type { Clock } from '../../../io/clock.ts'
 import { randomBytes } from '../../../io/random.ts'
@@ -17,6 +18,8 @@ export interface Attestation {
   readonly asked: AskedEvidence
   /** By which it was asked: evidence for another one is not judged. */
   readonly policy: BookedPolicy
+  /** Of the agent: a command of the operator since then ends what this attestation may lead to. */
+  readonly epoch: number
   readonly bootTime: string | null
   readonly openedAt: number
   readonly expiresAt: number
@@ -26,6 +29,8 @@ export interface Attestation {
   evaluation: 'pending' | 'pass' | 'fail'
   /** Upstream's word for why it failed. */
   failureReason: 'broken_evidence_chain' | 'policy_violation' | null
+  /** That its evidence, which passed, binds; null for none. */
+  transportKey: string | null
 }
 
 /** At most one open attestation a machine: a new one takes the place of the one before. It ends with the enrolment, and with this process. */
@@ -35,6 +40,8 @@ export interface Attestations {
   open(agent: ManagedAgent, negotiation: Negotiation): Attestation | { errors: readonly JsonApiError[] }
   /** The evidence for it is here, and is going to be judged. */
   receive(attestation: Attestation, body: Buffer): void
+  /** It is judged, or cannot be. */
+  settle(agent: ManagedAgent, attestation: Attestation): void
   /** What went wrong last with a machine, until it brings evidence that can be judged. */
   troubleOf(agent: ManagedAgent): string | undefined
   note(agent: ManagedAgent, trouble: string | null): void
@@ -42,8 +49,12 @@ export interface Attestations {
 
 const CHALLENGE_BYTES = 16
 
-/** @param challengeLifetime seconds. */
-export function createAttestations(clock: Clock, challengeLifetime: number): Attestations {
+/** @param challengeLifetime seconds. @param changed told of an attestation that began, or is settled. */
+export function createAttestations(
+  clock: Clock,
+  challengeLifetime: number,
+  changed: (agent: ManagedAgent) => void = () => {},
+): Attestations {
   const latest = new WeakMap<ManagedAgent, Attestation>()
   const troubles = new WeakMap<ManagedAgent, string>()
   return {
@@ -55,7 +66,8 @@ export function createAttestations(clock: Clock, challengeLifetime: number): Att
       // A hint only: clocks are set. That a machine was rebooted is known by the clock of its TPM.
       const isOtherBoot = before !== undefined && before.bootTime !== bootTime
       const challenge = randomBytes(CHALLENGE_BYTES)
-      const facts = { ...known, challenge, nextEntry: isOtherBoot ? 0 : known.ima.nextEntry }
+      const delivery = isUnfinished(agent.state, agent.delivery) ? agent.delivery : null
+      const facts = { ...known, challenge, delivery, nextEntry: isOtherBoot ? 0 : known.ima.nextEntry }
       const choice = chooseEvidence(attributes.evidence_supported, facts)
       if (!choice.ok) {
         troubles.set(agent, choice.errors.map(({ detail }) => detail).join('; '))
@@ -63,16 +75,27 @@ export function createAttestations(clock: Clock, challengeLifetime: number): Att
       }
       const now = clock.now()
       const attestation: Attestation = {
-        ...{ index: (before?.index ?? agent.progress.attestationCount - 1) + 1, challenge, policy: known.policy, bootTime },
+        ...{
+          index: (before?.index ?? agent.progress.attestationCount - 1) + 1,
+          challenge,
+          policy: known.policy,
+          bootTime,
+          epoch: agent.epoch,
+        },
         ...{ asked: choice.asked, requested: choice.requested, openedAt: now, expiresAt: now + challengeLifetime * 1000 },
-        ...{ stage: 'awaiting_evidence', received: null, evaluation: 'pending', failureReason: null },
+        ...{ stage: 'awaiting_evidence', received: null, evaluation: 'pending', failureReason: null, transportKey: null },
       }
       latest.set(agent, attestation)
+      changed(agent)
       return attestation
     },
     receive(attestation, body) {
       attestation.stage = 'evaluating_evidence'
       attestation.received = { at: clock.now(), monotonic: clock.monotonic(), sha256: sha256(body) }
+    },
+    settle(agent, attestation) {
+      attestation.stage = 'verification_complete'
+      changed(agent)
     },
     troubleOf: (agent) => troubles.get(agent),
     note: (agent, trouble) => void (trouble === null ? troubles.delete(agent) : troubles.set(agent, trouble)),

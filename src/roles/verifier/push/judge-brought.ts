@@ -45,6 +45,7 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
     const { verdict } = result.round.judged
     if (verdict.outcome === 'passed') {
       attestation.evaluation = 'pass'
+      attestation.transportKey = verdict.transportKey
       if (options.extends) sessions.extend(agent.enrolment.agentId)
     }
     if (verdict.outcome === 'failed') {
@@ -64,7 +65,7 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: what it brought was not judged: ${causeChain(error).join(': ')}`)
     } finally {
-      attestation.stage = 'verification_complete'
+      attestations.settle(agent, attestation)
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { VerifierMode } from '../../../core/attestation/stored-agent.ts'
 import type { Clock } from '../../../io/clock.ts'
+import type { MailboxStore } from '../../../io/db/mailbox-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
@@ -9,6 +10,7 @@ import type { PushParts } from './push-parts.ts'
 export interface PushContext {
   agents: AgentTable
   store: Pick<VerifierStore, 'find'>
+  mailboxes: Pick<MailboxStore, 'open'>
   push: PushParts
   clock: Clock
   logger: Logger

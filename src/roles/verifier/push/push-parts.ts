@@ -2,10 +2,15 @@ import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { Offers } from '../release/offer-v.ts'
+import type { NoticeOutbox } from '../revocation/notice-outbox.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
+import { createHeldRequests, type HeldRequests } from './held-requests.ts'
 import { createJudgeBrought, type JudgeBrought } from './judge-brought.ts'
+import { createNewsDesk, type NewsDesk } from './news-desk.ts'
+import { createPace, type Pace } from './pace.ts'
 import { createSessions, type Sessions } from './sessions.ts'
 
 /** What handlers of machines that bring their evidence work with. */
@@ -13,29 +18,47 @@ export interface PushParts {
   sessions: Sessions
   attestations: Attestations
   judge: JudgeBrought
+  news: NewsDesk
+  pace: Pace
+  /** Seconds that a long request is held; 0 for none. */
+  longestWait: number
+  /** Machines that wait for the verdict over what they brought. */
+  held: HeldRequests
+  /** V for those that passed. */
+  offers: Offers
   /** `auto_recover_attestation_failures`: a machine that failed may prove itself again. */
   autoRecover: boolean
   /** Seconds. */
   quoteInterval: number
+  /** Answers all requests that are held. */
+  stop(): void
 }
 
 interface Used {
   agents: Pick<AgentTable, 'get'>
   judging: Judging
   loop: AttestationLoop
+  outbox: NoticeOutbox
+  /** The verifier's own, PEM. */
+  notifier: string
+  offers: Offers
   clock: Clock
   logger: Logger
 }
 
+/** Of the wire. */
+const LONGEST_WAIT = 3600
+
 export function pushParts(values: VerifierValues, used: Used): PushParts {
-  const { agents, clock } = used
+  const { agents, outbox, clock } = used
   const sessions = createSessions({
     clock,
     nonceLifetime: values.nonce_lifetime,
     sessionLifetime: values.session_lifetime,
     keyOf: (agentId) => agents.get(agentId)?.ak.name.toString('hex'),
   })
-  const attestations = createAttestations(clock, values.challenge_lifetime)
+  const held = createHeldRequests()
+  const attestations = createAttestations(clock, values.challenge_lifetime, held.wake)
   const judge = createJudgeBrought({
     ...used,
     sessions,
@@ -44,11 +67,23 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
   })
+  const tellsAgents = values.enabled_revocation_notifications.includes('agent')
+  const longestWait = Math.min(values.push_wait_time, LONGEST_WAIT)
+  const news = createNewsDesk({ agents, outbox, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
   return {
     sessions,
     attestations,
     judge,
+    news,
+    pace: createPace(clock, values.quote_interval),
+    longestWait,
+    held,
+    offers: used.offers,
     autoRecover: values.auto_recover_attestation_failures,
     quoteInterval: values.quote_interval,
+    stop() {
+      news.stop()
+      held.stop()
+    },
   }
 }

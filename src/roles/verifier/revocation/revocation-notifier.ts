@@ -13,6 +13,7 @@ import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation }
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
 import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
@@ -31,6 +32,8 @@ export type Sender = (envelope: NoticeEnvelope) => Promise<void>
 
 export interface RevocationNotifierOptions {
   agents: AgentTable
+  /** Where notices lie for machines that nobody can call. */
+  outbox: NoticeOutbox
   store: RevocationStore
   /** The verifier's own. */
   key: NotifierKey
@@ -64,7 +67,7 @@ const RECORD_MS = 100
 const FOLLOW_MS = 15 * 60_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
-  const { agents, clock, logger } = options
+  const { agents, outbox, clock, logger } = options
   const results: Told[] = []
   const complaints = createComplaints(logger)
   const records = createSerialQueue()
@@ -74,7 +77,10 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     const { revocation, target } = delivery
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     delivery.attempts++
+    const agentId = target.replace(/^agent:/, '')
     try {
+      if (agents.get(agentId)?.connection === null) return layReady(delivery, agentId)
+      outbox.drop(agentId, revocation) // it brought its evidence before
       const outcome = await send(revocation, target)
       complaints.told(target)
       noteOutcome(delivery, outcome)
@@ -82,14 +88,35 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     } catch (error) {
       const reason = causeChain(error).join(': ').slice(0, 500)
       complaints.failed(target, reason)
-      const tooOld = clock.now() - revocation.createdAt > options.retrySeconds * 1000
-      const gone =
-        target.startsWith('agent:') &&
-        !agents.get(target.slice('agent:'.length)) &&
-        !(await options.isEnrolled(target.slice('agent:'.length)))
+      const tooOld = isTooOld(revocation)
+      const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
       if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
+  }
+
+  const isTooOld = ({ createdAt }: StoredRevocation): boolean => clock.now() - createdAt > options.retrySeconds * 1000
+
+  /** It fetches it by itself. Looked at again now and then, until the time is over, or it is asked like others. @throws Error when it cannot lie there. */
+  function layReady(delivery: Delivery, agentId: string): void {
+    const { revocation, attempts } = delivery
+    if (isTooOld(revocation)) {
+      outbox.drop(agentId, revocation)
+      note(delivery, 'given_up', NOT_FETCHED)
+      return
+    }
+    outbox.put(agentId, revocation, (outcome) => fetched(delivery, outcome))
+    if (attempts > 1) note(delivery, 'pending', NOT_FETCHED)
+    const left = revocation.createdAt + options.retrySeconds * 1000 - clock.now()
+    scheduler.schedule(delivery, Math.min(Math.max(left, FIRST_RETRY_MS), MAX_RETRY_MS))
+  }
+
+  function fetched(delivery: Delivery, outcome: NoticeOutcome): void {
+    scheduler.cancel(delivery)
+    noteOutcome(delivery, outcome)
+    if (outcome.outcome !== 'waiting') return
+    delivery.takenAt = clock.now()
+    scheduler.schedule(delivery, FOLLOW_MS)
   }
 
   async function send(revocation: StoredRevocation, target: string): Promise<NoticeOutcome | null> {
@@ -108,6 +135,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   async function follow(delivery: Delivery, takenAt: number): Promise<void> {
     const { revocation, target, attempts } = delivery
     const agent = agents.get(target.replace(/^agent:/, ''))
+    if (agent?.connection === null) return outbox.drop(agent.enrolment.agentId, revocation) // it had its time to say what became of it
     if (!agent || clock.now() - takenAt > FOLLOW_MS) return
     const outcome = await askOutcome(agent, revocation).catch(() => WAITING)
     if (outcome?.outcome !== 'waiting') return noteOutcome(delivery, outcome)
@@ -185,6 +213,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
+const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }
 
 /** Receivers that are no agents, and cannot be told: the first failure and each other one is a warning, and so is the end of it. */

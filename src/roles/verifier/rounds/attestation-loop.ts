@@ -114,7 +114,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     }
     if (isStale()) return // the operator said something else meanwhile
     const event = await options.carryV(agent)
-    if (isStale()) return
+    if (isStale() || event === null) return
     await perform(agent, await keeper.apply(agent, event, event.type === 'v_delivered' ? { changes: CONFIRMED } : {}))
   }
 

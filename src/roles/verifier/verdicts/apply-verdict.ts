@@ -1,6 +1,8 @@
+import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import type { AgentEffect } from '../../../core/attestation/agent-state.ts'
+import { isNews, provesKey } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import { prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
+import { CONFIRMED, prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
 import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { judge, type SeverityPolicy } from '../../../core/verdict/severity.ts'
@@ -36,14 +38,22 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     return keeper.apply(agent, { type: 'quote_failed', judgement }, { failedRound: failedRound(agent, round, judgement, options) })
   }
 
-  function passed(agent: ManagedAgent, verdict: Extract<EvidenceVerdict, { outcome: 'passed' }>): Promise<readonly AgentEffect[]> {
+  async function passed(agent: ManagedAgent, verdict: Passed, report: DeliveryReport | null): Promise<readonly AgentEffect[]> {
     const { state } = agent
     const { transportKey, algorithms } = verdict
-    if (transportKey === null || !vIsDue(state))
-      return keeper.apply(agent, { type: 'quote_passed', vIsDue: false }, { changes: { transportKey, algorithms, failures: [] } })
+    const confirms = report !== null && confirmsV(agent, report)
+    if (transportKey === null || !vIsDue(state) || confirms) {
+      const changes = { transportKey, algorithms, failures: [] }
+      const effects = await keeper.apply(agent, { type: 'quote_passed', vIsDue: false }, { changes, ...(confirms ? {} : { report }) })
+      return confirms ? keeper.apply(agent, { type: 'v_delivered' }, { changes: CONFIRMED, report }) : effects
+    }
     const release = prepareRelease(state, transportKey)
     if ('refused' in release) return keeper.apply(agent, { type: 'refused', stage: 'v', reason: release.refused })
-    return keeper.apply(agent, { type: 'quote_passed', vIsDue: true }, { changes: { ...release.changes, algorithms, failures: [] } })
+    return keeper.apply(
+      agent,
+      { type: 'quote_passed', vIsDue: true },
+      { changes: { ...release.changes, algorithms, failures: [] }, report },
+    )
   }
 
   return async (agent, round) => {
@@ -63,9 +73,18 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     const attestationCount = agent.progress.attestationCount + 1
     agent.progress = { attestationCount, lastReceivedQuote: seconds, lastSuccessfulAttestation: seconds, clockInfo, ima, imaJudgedBy }
     progress.mark(agent)
-    return isSteady(agent, verdict.transportKey) ? steady : passed(agent, verdict) // in the steady state there is nothing to store but counters
+    const report = round.judged.report ?? null
+    const isSilent = !report || !agent.delivery || !isNews(agent.delivery, report)
+    // in the steady state there is nothing to store but counters
+    return isSilent && isSteady(agent, verdict.transportKey) ? steady : passed(agent, verdict, report)
   }
 }
+
+type Passed = Extract<EvidenceVerdict, { outcome: 'passed' }>
+
+/** V was released, and the machine shows that it has joined it with U: of this very delivery. */
+const confirmsV = ({ state, delivery }: ManagedAgent, report: DeliveryReport): boolean =>
+  state.vState === 'releasing' && provesKey(report) && delivery?.enrolment === report.enrolment && delivery.generation === report.generation
 
 const isSteady = ({ state, retries, unstored }: ManagedAgent, transportKey: string | null): boolean =>
   state.operational === OPERATIONAL_STATE.GET_QUOTE &&

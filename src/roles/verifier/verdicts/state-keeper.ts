@@ -1,8 +1,11 @@
+import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
+import { isNews } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import type { AgentProgress, StoredAgent, StoredState } from '../../../core/attestation/stored-agent.ts'
+import type { AgentProgress, StoredAgent, StoredDelivery, StoredState } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
 import { attestationEvents } from '../../../core/events/attestation-events.ts'
+import { reportEvents } from '../../../core/events/delivery-events.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
@@ -16,6 +19,8 @@ export interface Along {
   changes?: Partial<StoredState>
   /** What was kept of a failed attestation. */
   failedRound?: FailedRound | null
+  /** What the machine says of its delivery, in evidence that holds. */
+  report?: DeliveryReport | null
   /** What an operator did, for the history; who takes the command raises it. */
   command?: VerifierEvent
 }
@@ -56,13 +61,18 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
     const announce = effects.find((effect) => effect.do === 'announce')
     const revocation = announce ? notifier.prepare(agent.enrolment, announce.type, announce.failure) : null
     const { agentId } = agent.enrolment
-    const told = attestationEvents({ agentId, event, before, after })
+    const delivery = deliveryAfter(agent.delivery, after, along.report ?? null)
+    const told = [
+      ...attestationEvents({ agentId, event, before, after }),
+      ...(delivery?.report && agent.delivery ? reportEvents(agentId, agent.delivery, delivery.report) : []),
+    ]
     const stored = await save(agentId, {
-      ...{ state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null },
+      ...{ state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null, delivery },
       events: [...told, ...(along.command ? [along.command] : [])],
     })
     agent.retries = state.retries
     agent.state = after
+    agent.delivery = delivery ?? agent.delivery
     agent.unstored = null
     events.raise(...told)
     if ('reason' in event) logger.debug(`agent ${agentId}: ${event.type}: ${event.reason}`, { try: agent.retries })
@@ -103,6 +113,14 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
       events.raise(...told)
     },
   }
+}
+
+/** What is known of a delivery after a change; undefined when that is what was known before. Its content is erased with V, in the same commit. */
+function deliveryAfter(before: StoredDelivery | null, { vState }: StoredState, report: DeliveryReport | null): StoredDelivery | undefined {
+  if (!before) return undefined
+  const isKept = before.isKept && vState !== 'delivered'
+  const said = report && isNews(before, report) ? report : before.report
+  return isKept === before.isKept && said === before.report ? undefined : { ...before, isKept, report: said }
 }
 
 /**

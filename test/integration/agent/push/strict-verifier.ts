@@ -25,7 +25,10 @@ export type Lie = { status: number; headers?: Record<string, string>; body?: str
 
 /** Evidence that was verified by the enrolled key. */
 export interface Accepted {
+  index: number
   pcrs: number[]
+  /** The transport key that the quote binds. */
+  dataPcr: Buffer
   imaOffset: number | null
   imaText: string | undefined
   bootLog: string | undefined
@@ -48,6 +51,10 @@ export class StrictVerifier {
   /** Changes what is asked for. */
   ask: (requested: Record<string, unknown>[]) => unknown[] = (requested) => requested
   enrolled = true
+  /** What it says to be able to do beyond API 3.0; nothing, as upstream's. */
+  extensions: Record<string, unknown> | undefined = undefined
+  /** Answers what API 3.0 does not have. @returns false for what it does not know either. */
+  beyond: (request: IncomingMessage, response: ServerResponse) => boolean = () => false
   policy = { tpm: { mask: 0, allowed: new Map([[15, []]]) }, ima: {}, boot: null } as unknown as Policy
   seconds: unknown = 1
   nextEntry = 0
@@ -93,6 +100,11 @@ export class StrictVerifier {
     if (server) await new Promise((done) => server.close(done))
   }
 
+  /** Of the session that counts. */
+  get authorization(): string {
+    return `Bearer ${this.#token}`
+  }
+
   /** The token counts no more. */
   endSession(): void {
     this.#token = ''
@@ -111,6 +123,7 @@ export class StrictVerifier {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    if (this.beyond(request, response)) return
     const step = stepOf(request)
     const body = await buffer(request)
     this.requests.push({ step, at: performance.now(), token: request.headers.authorization })
@@ -160,7 +173,9 @@ export class StrictVerifier {
     if (defect) this.defects.push(defect)
     const isGood = !defect && this.enrolled
     this.#token = isGood ? `${id}.${randomBytes(32).toString('base64url')}` : ''
-    const evaluation = isGood ? { evaluation: 'pass', token: this.#token } : { evaluation: 'fail', token_expires_at: null }
+    const evaluation = isGood
+      ? { evaluation: 'pass', token: this.#token, extensions: this.extensions }
+      : { evaluation: 'fail', token_expires_at: null }
     return document(defect ? 401 : 200, { type: 'session', id, attributes: { agent_id, ...evaluation, ...TIMES } })
   }
 
@@ -189,7 +204,7 @@ export class StrictVerifier {
       return refusal(400, 'invalid_request', 'no evidence')
     }
     const { asked, requested } = open.choice
-    const results = resultsOfV3(parsed, asked)
+    const { results } = resultsOfV3(parsed, asked)
     const chosen = requested.find((one) => one.evidence_type === 'tpm_quote')!.chosen_parameters as unknown as {
       selected_subjects: Record<string, number[] | null>
     }
@@ -198,6 +213,8 @@ export class StrictVerifier {
     if (!verdict.ok) this.defects.push(JSON.stringify(verdict.failures))
     else
       this.accepted.push({
+        index: open.index,
+        dataPcr: verdict.pcrs.values.get(16)!,
         pcrs: [...verdict.pcrs.values.keys()],
         imaOffset: asked.imaOffset,
         imaText: results!.ima_measurement_list ?? undefined,

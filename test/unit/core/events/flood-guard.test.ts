@@ -46,7 +46,15 @@ test('refusals of strangers take nothing from those of certificates', () => {
 
 test('commands, V and revocations always pass', () => {
   const guard = createFloodGuard()
-  const held = new Set(['agent_recovered', 'agent_back', 'agent_unreachable', 'request_refused', 'judging_budget_exceeded'])
+  const held = new Set([
+    'agent_recovered',
+    'agent_back',
+    'agent_unreachable',
+    'request_refused',
+    'judging_budget_exceeded',
+    'delivery_refused',
+    'delivery_ended',
+  ])
   for (const event of oneOfEach().filter(({ type }) => !held.has(type))) {
     for (let i = 0; i < 50; i++) expect(guard(event, 0)).toBe(event)
   }

@@ -1,4 +1,4 @@
-import { type AskedEvidence, resultsOfV3 } from '../../../../src/core/evidence/read-evidence-v3.ts'
+import { type AskedEvidence, resultsOfV3 as readV3 } from '../../../../src/core/evidence/read-evidence-v3.ts'
 
 const asked = (changes: Partial<AskedEvidence> = {}): AskedEvidence => ({
   algorithms: { hash: 'sha256', encryption: 'ecc256', signing: 'ecdsa' },
@@ -6,6 +6,7 @@ const asked = (changes: Partial<AskedEvidence> = {}): AskedEvidence => ({
   bootLog: false,
   ...changes,
 })
+const resultsOfV3 = (given: unknown, wanted: AskedEvidence) => readV3(given, wanted).results
 const item = (evidence_type: string, data: unknown) => ({ evidence_class: 'x', evidence_type, data })
 const QUOTE = item('tpm_quote', { subject_data: 'c', message: 'a', signature: 'b' })
 const body = (...items: object[]) => ({ data: { type: 'attestation', attributes: { evidence_collected: items } } })

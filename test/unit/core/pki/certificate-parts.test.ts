@@ -153,7 +153,7 @@ test('what must be understood in a certificate is marked so', async () => {
   expect(plain.extensions.get('2.16.840.1.113730.1.13')?.value.toString('latin1')).toBe('\x16\x0aSSL Server')
   expect(crlAddressesOf(authority.certificate)).toEqual(['http://localhost:38080/crl'])
   expect(crlAddressesOf(plain)).toEqual([])
-  expect([GIVES_ROLES, ROLES]).toEqual(['urn:keylime:roles', ['operator', 'server']])
+  expect([GIVES_ROLES, ROLES]).toEqual(['urn:keylime:roles', ['operator', 'server', 'verifier']])
   expect([roleName('operator'), roleName('server')]).toEqual(['urn:keylime:role:operator', 'urn:keylime:role:server'])
 })
 

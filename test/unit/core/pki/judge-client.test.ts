@@ -1,4 +1,4 @@
-import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash } from '../../../../src/core/pki/authorized-clients.ts'
+import { type AuthorizedClient, parseAuthorizedClient, publicKeyHash, withVerifiers } from '../../../../src/core/pki/authorized-clients.ts'
 import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import { makeCrl, parseCrl } from '../../../../src/core/pki/crl.ts'
 import { judgeClient } from '../../../../src/core/pki/judge-client.ts'
@@ -69,6 +69,15 @@ test.each([
   const reason = await reasonFor(client, { authorized: [parseAuthorizedClient(setting)] })
   if (expected) expect(reason).toContain(expected)
   else expect(reason).toBeUndefined()
+})
+
+test('a verifier’s certificate is no operator’s, and counts only where verifiers are let in beside operators', async () => {
+  const client = await leaf(ours, 'verifier', { role: 'verifier' })
+  const reason = (...authorized: AuthorizedClient[]) => reasonFor(client, { authorized })
+  expect(await reason({ kind: 'default' })).toBe('its certificate is one of a verifier, which calls agents and reads at the registrar')
+  expect(await reason({ kind: 'name', name: 'verifier' })).toContain('one of a verifier')
+  expect(await reason(...withVerifiers([{ kind: 'default' }]))).toBeUndefined()
+  expect(withVerifiers([{ kind: 'name', name: 'alice' }])).toEqual([{ kind: 'name', name: 'alice' }])
 })
 
 test('a key is named by the hash of its SubjectPublicKeyInfo, with or without colons', async () => {

@@ -2,23 +2,23 @@ import { parseMessage } from '../../../../core/api/parse-message.ts'
 import { negotiation } from '../../../../core/api/push/attestation.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import type { ManagedAgent } from '../../agents/managed-agent.ts'
-import type { Attestation } from '../attestations.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
 import { attestationDocument, attestationPath } from './attestation-document.ts'
 import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
 
-type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
+type Used = Pick<PushContext, 'agents' | 'push'>
 
 /** `POST /v3.0/agents/:id/attestations`: a machine says what it can prove, and is told what it has to. */
-export function negotiate({ agents, clock, push }: Used): Route['handle'] {
+export function negotiate({ agents, push }: Used): Route['handle'] {
   return ({ params, body }) => {
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
     if (refused || !agent) return refusal([refused!])
     const offered = parseMessage(negotiation, body, 'the attestation')
-    const wait = tooEarly(agent, push.attestations.latest(agent), { now: clock.monotonic(), interval: push.quoteInterval })
+    const wait = tooEarly(agent, push, offered.data.attributes.early === true)
     if (wait) return wait
+    push.news.came(agent)
     const opened = push.attestations.open(agent, offered)
     if ('errors' in opened) return refusal(opened.errors)
     const document = attestationDocument(agent.enrolment.agentId, opened, { evidence_requested: opened.requested })
@@ -26,16 +26,15 @@ export function negotiate({ agents, clock, push }: Used): Route['handle'] {
   }
 }
 
-/** @param interval seconds between two good attestations. What was not good may be tried again after a second. */
-function tooEarly(
-  agent: ManagedAgent,
-  last: Attestation | undefined,
-  { now, interval }: { now: number; interval: number },
-): ApiReply | null {
+/** @param saysSo the machine has a reason to come before its time. */
+function tooEarly(agent: ManagedAgent, { attestations, news, pace }: PushContext['push'], saysSo: boolean): ApiReply | null {
+  const last = attestations.latest(agent)
   if (agent.busy || last?.stage === 'evaluating_evidence')
     return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'the evidence before is still being judged' }, 1)
-  if (!last?.received) return null
-  const seconds = last.evaluation === 'pass' ? interval : Math.min(1, interval)
-  const left = seconds - (now - last.received.monotonic) / 1000
-  return left > 0 ? retryAfter({ status: 429, code: 'premature_attestation', detail: 'the next attestation is not due yet' }, left) : null
+  const left = pace.left(last, saysSo || news.isWoken(agent))
+  if (left > 0) return retryAfter({ status: 429, code: 'premature_attestation', detail: 'the next attestation is not due yet' }, left)
+  const tooMany = pace.begin(agent)
+  return tooMany > 0
+    ? retryAfter({ status: 429, code: 'premature_attestation', detail: 'this agent began too many of late' }, tooMany)
+    : null
 }

@@ -1,6 +1,6 @@
 import { parseAgentId } from '../../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
-import { type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/push/session.ts'
+import { type SessionExtensions, type SessionProof, sessionProof, TPM_POP } from '../../../../core/api/push/session.ts'
 import { type RateLimit, RateLimiter } from '../../../../core/concurrency/rate-limiter.ts'
 import { certifyDefect } from '../../../../core/quote/verify-certify.ts'
 import type { PublicArea } from '../../../../core/tpm/public-area.ts'
@@ -40,8 +40,14 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
-    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt) })
+    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) })
   }
+}
+
+/** What this verifier does beyond API 3.0: agents of upstream pass over it. */
+function extensionsOf({ longestWait }: PushContext['push']): SessionExtensions {
+  const wait = Math.floor(longestWait)
+  return { delivery: 1, ...(wait >= 1 ? { wait } : {}) }
 }
 
 type Attributes = SessionProof['data']['attributes']

@@ -1,10 +1,13 @@
 import type { Route } from '../../../../io/http/route.ts'
 import type { PushContext } from '../push-context.ts'
+import { giveMailbox } from './give-mailbox.ts'
 import { negotiate } from './negotiate.ts'
 import { openSession } from './open-session.ts'
 import { proveSession } from './prove-session.ts'
+import { releaseV } from './release-v.ts'
 import { listAttestations, showAttestation } from './show-attestations.ts'
 import { takeEvidence } from './take-evidence.ts'
+import { waitForNews } from './wait-for-news.ts'
 
 const SESSION_BODY = { maxBytes: 32 << 10 }
 
@@ -19,6 +22,9 @@ export function pushRoutes(context: PushContext): Route[] {
     { method: 'PATCH', path: '/v3.0/sessions/:session', access: 'public', ...common, body: SESSION_BODY, handle: proveSession(context) },
     { method: 'POST', path: '/v3.0/agents/:id/attestations', access: 'agent', ...common, handle: negotiate(context) },
     { method: 'PATCH', path: '/v3.0/agents/:id/attestations/:index', ...evidence, handle: takeEvidence(context) },
+    { method: 'POST', path: '/v3.0/agents/:id/wait', access: 'agent', ...common, handle: waitForNews(context) },
+    { method: 'GET', path: '/v3.0/agents/:id/delivery', access: 'agent', ...common, handle: giveMailbox(context) },
+    { method: 'GET', path: '/v3.0/agents/:id/attestations/:index/delivery', access: 'agent', ...common, handle: releaseV(context) },
     { method: 'GET', path: '/v3.0/agents/:id/attestations', access: 'admin', ...common, handle: listAttestations(context) },
     { method: 'GET', path: '/v3.0/agents/:id/attestations/:index', access: 'admin', ...common, handle: showAttestation(context) },
   ]

@@ -10,6 +10,7 @@ import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
 import { attestationDocument } from './attestation-document.ts'
 import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
+import { notThis } from './latest-attestation.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
 
@@ -54,13 +55,6 @@ const EXPIRED: JsonApiError = {
   status: 403,
   code: 'challenges_expired',
   detail: 'the challenge of this attestation has expired: begin another',
-}
-
-function notThis(latest: Attestation | undefined, index: string): JsonApiError | null {
-  if (!latest || (index !== 'latest' && !/^\d{1,15}$/.test(index)) || Number(index) > latest.index)
-    return { status: 404, code: 'not_found', detail: 'there is no such attestation' }
-  if (index === 'latest' || Number(index) === latest.index) return null
-  return { status: 403, code: 'old_attestation', detail: 'another attestation was begun since: only the latest takes evidence' }
 }
 
 function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { stringify } from 'yaml'
+import { type Keystore, keystoreKey, openKeystore, RESERVED_NAMES, sealKeystore } from '../../../../src/core/keystore/keystore.ts'
 import { sealPayload } from '../../../../src/core/payload/seal.ts'
-import { type Keystore, keystoreKey, openKeystore, RESERVED_NAMES, sealKeystore } from '../../../../src/core/pki/keystore.ts'
 
 const store: Keystore = {
   salt: Buffer.alloc(32, 1).toString('base64'),

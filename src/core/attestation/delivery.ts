@@ -1,0 +1,24 @@
+import type { DeliveryReport } from '../api/push/delivery.ts'
+import { vIsDue } from './release.ts'
+import type { StoredDelivery, StoredState } from './stored-agent.ts'
+
+/** After these the machine has K: it does not need the mailbox again. */
+const HAS_KEY: ReadonlySet<DeliveryReport['state']> = new Set(['unpacked', 'key_only', 'not_allowed', 'failed'])
+
+/** The machine says that it has K, and shows a proof of it. Whether the proof holds is for the operator to say: the verifier knows no K. */
+export const provesKey = ({ state, proof }: DeliveryReport): boolean => proof !== null && HAS_KEY.has(state)
+
+/** Nothing more is to be heard of it. */
+export const isFinal = ({ state, script }: DeliveryReport): boolean =>
+  state === 'refused' || (HAS_KEY.has(state) && !(state === 'unpacked' && script === 'running'))
+
+/** The machine shall be asked for it: V is due, or the last that it said is not the end. */
+export function isUnfinished(state: StoredState, delivery: StoredDelivery | null | undefined): delivery is StoredDelivery {
+  if (!delivery) return false
+  return vIsDue(state) || (state.vState === 'delivered' && (delivery.report === null || !isFinal(delivery.report)))
+}
+
+/** Says something that was not said before, of this very delivery: what a machine still says of one before it is left aside. */
+export function isNews({ enrolment, generation, report }: StoredDelivery, said: DeliveryReport): boolean {
+  return said.enrolment === enrolment && said.generation === generation && JSON.stringify(said) !== JSON.stringify(report)
+}

@@ -1,0 +1,142 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { AgentStatus } from '../../../core/api/agent-status.ts'
+import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { challengeHmac, sameTag } from '../../../core/payload/auth-tag.ts'
+import type { DeliveryOrder } from '../../../core/payload/delivery-order.ts'
+import { poll } from '../../../io/poll.ts'
+import { interruptible } from '../../../io/terminal/interruptible.ts'
+import { relativeTime } from '../../../io/terminal/terminal.ts'
+import type { TenantContext } from '../tenant-context.ts'
+import { progressOf } from './delivery-progress.ts'
+import { isAtIt, stillAtIt, tellDelivery } from './follow-delivery.ts'
+import { isGood, throwWhenFailed } from './wait-for-verdict.ts'
+
+const PAUSES = { firstPauseMs: 25, longestPauseMs: 500 }
+
+/** What is waited for. */
+export interface Awaited {
+  readonly agentId: string
+  readonly order: DeliveryOrder
+  readonly k: Buffer
+}
+
+/** How the waiting ended. `released`: the verifier has carried both shares to a machine that it asks, and this one says for itself what became of them. */
+export type AwaitedEnd =
+  | { readonly end: 'reported' | 'released'; readonly status: AgentStatus }
+  | { readonly end: 'interrupted'; readonly status: undefined }
+
+type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
+
+/**
+ * Waits for a machine that comes for its payload, or is asked by the verifier alone: until it is attested, has proved that it derived K, and said what became of the payload. Ctrl-C ends
+ * the waiting, and nothing else. @throws KeylimeError `attestation_failed`, `refused` by the machine, `conflict` when another delivery took the place of this one, `timeout`, and what
+ * `tellDelivery` throws.
+ */
+export async function awaitDelivery(used: Used, awaited: Awaited): Promise<AwaitedEnd> {
+  const watch = new DeliveryWatch(used, awaited)
+  const { clock, options } = used
+  return interruptible(async (interrupted): Promise<AwaitedEnd> => {
+    const pause = (milliseconds: number) => sleep(milliseconds, undefined, { signal: interrupted }).catch(() => undefined)
+    const ended = await poll({ clock, timeoutSeconds: options.timeoutSeconds, ...PAUSES, pause }, async () =>
+      interrupted.aborted ? ({ end: 'interrupted', status: undefined } as const) : watch.look(),
+    )
+    if (ended === undefined) throw watch.timedOut()
+    if (ended.end === 'reported') await watch.conclude(ended.status)
+    return ended
+  })
+}
+
+/** One machine, looked at again and again. */
+class DeliveryWatch {
+  readonly #used: Used
+  readonly #awaited: Awaited
+  #last: AgentStatus | undefined
+  #isAttested = false
+
+  constructor(used: Used, awaited: Awaited) {
+    this.#used = used
+    this.#awaited = awaited
+  }
+
+  async look(): Promise<AwaitedEnd | undefined> {
+    const { verifier, options, report } = this.#used
+    const { agentId } = this.#awaited
+    const status = await verifier.agent(agentId)
+    if (!status) throw new KeylimeError('agent_not_found', `agent ${agentId} was deleted from the verifier while waiting`)
+    this.#last = status
+    if (!isSilent(status)) throwWhenFailed(agentId, status)
+    const told = this.#reportIn(status)
+    if (told?.state === 'refused') throw refusedThere(agentId, told)
+    if (!this.#isAttested && isGood(status, 0)) {
+      this.#isAttested = true
+      report({ type: 'attested', agentId, status, released: false })
+    }
+    const progress = told && told.state !== 'waiting' ? progressOf(told) : undefined
+    if (progress && !isAtIt(progress, options)) return { end: 'reported', status }
+    if (!progress && status.comes_by !== 'push' && status.v_released) return { end: 'released', status }
+    this.#tellWhatIsWaitedFor(status, progress !== undefined)
+    return undefined
+  }
+
+  /** @throws KeylimeError `attestation_failed` for a machine that did not derive K; the verifier is then told to stop when `--verify` says so. */
+  async conclude(status: AgentStatus): Promise<void> {
+    const { verifier, options, report } = this.#used
+    const { agentId, k, order } = this.#awaited
+    const told = this.#reportIn(status) as DeliveryReport
+    if (told.proof === null || !sameTag(told.proof, challengeHmac(k, order.challenge))) {
+      if (options.verify) await verifier.stop(agentId)
+      throw new KeylimeError(
+        'attestation_failed',
+        `agent ${agentId} says that it has the payload, and cannot prove that it derived the key`,
+        {
+          hint: 'look at this machine and at its log before you trust it',
+        },
+      )
+    }
+    report({ type: 'key_proved', agentId })
+    tellDelivery(this.#used, agentId, progressOf(told))
+  }
+
+  timedOut(): KeylimeError {
+    const { options, clock } = this.#used
+    const { agentId } = this.#awaited
+    const told = this.#last && this.#reportIn(this.#last)
+    if (told && told.state !== 'waiting') return stillAtIt(agentId, options.timeoutSeconds)
+    const seen = lastSeen(this.#last)
+    const when = seen === null ? 'never seen' : `last seen ${relativeTime(seen * 1000, clock.now())}`
+    return new KeylimeError('timeout', `agent ${agentId} has not come for its payload within ${options.timeoutSeconds} s (${when})`, {
+      hint: `the enrolment stands, and it gets the payload when it comes: \`keylime tenant status -u ${agentId}\` shows it. Wait longer with --timeout, or not at all with --no-wait`,
+    })
+  }
+
+  #tellWhatIsWaitedFor(status: AgentStatus, isUnpacking: boolean): void {
+    const { report } = this.#used
+    const { agentId } = this.#awaited
+    if (isUnpacking) report({ type: 'working', text: 'waiting for what the machine does with the payload' })
+    else report({ type: 'waiting', agentId, lastSeen: lastSeen(status) })
+  }
+
+  /** @throws KeylimeError `conflict` when it is of another delivery. */
+  #reportIn({ delivery }: AgentStatus): DeliveryReport | undefined {
+    const { agentId, order } = this.#awaited
+    if (delivery?.enrolment !== order.enrolment)
+      throw new KeylimeError('conflict', `another update of agent ${agentId} took the place of this delivery`, {
+        hint: `\`keylime tenant status -u ${agentId}\` shows what it gets now`,
+      })
+    const { report } = delivery
+    return report?.enrolment === order.enrolment && report.generation === order.generation ? report : undefined
+  }
+}
+
+/** Seconds since the epoch; null for never. */
+const lastSeen = (status: AgentStatus | undefined): number | null =>
+  Math.max(status?.last_received_quote ?? 0, status?.last_successful_attestation ?? 0) || null
+
+/** It is off, or on its way: it has failed nothing. */
+const isSilent = (status: AgentStatus): boolean => status.last_event_id?.startsWith('internal.verifier.not_reachable') === true
+
+const refusedThere = (agentId: string, { error }: DeliveryReport) =>
+  new KeylimeError('refused', `agent ${agentId} refuses the payload: ${error ?? 'see its log'}`, {
+    hint: 'its key is kept back at the verifier; deliver again with `keylime tenant update` when that is mended',
+  })

@@ -1,0 +1,44 @@
+import type { EnrolmentUpdate } from '../../../core/api/verifier.ts'
+import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { KeylimeError } from '../../../core/errors.ts'
+import { type SoundOrder, soundOrder } from '../../../core/payload/delivery-order.ts'
+import type { NewMailbox } from '../../../io/db/mailbox-store.ts'
+import type { Upload } from './read-upload.ts'
+
+/** What an enrolment brings for the machine's mailbox, and what its signer ordered. */
+export interface OrderedMailbox {
+  mailbox: NewMailbox
+  order: SoundOrder
+}
+
+interface Given {
+  agentId: string
+  upload: Upload<EnrolmentUpdate>
+  before: StoredAgent | null
+  /** Milliseconds since the epoch. */
+  now: number
+}
+
+/**
+ * Reads it. Whether the signer is an operator is for the machine to say; that the order fits what it comes with is found out now. @returns null for an enrolment without.
+ * @throws KeylimeError `invalid_request`, `refused` or `malformed` for an order that does not fit, `conflict` for one that is not newer than the one before.
+ */
+export function orderedMailbox({ agentId, upload, before, now }: Given): OrderedMailbox | null {
+  const { delivery, v } = upload.message
+  if (!delivery) return null
+  if (!v) throw new KeylimeError('invalid_request', 'a delivery comes with the V that opens it, and this one has none')
+  const payload = delivery.payload === null ? null : (upload.text('delivery.payload') ?? Buffer.alloc(0))
+  const { payload: _text, ...signed } = delivery
+  const order = soundOrder(signed, { agentId, share: signed.share, payload })
+  const { enrolment, generation } = order
+  if (before?.delivery && generation <= before.delivery.generation)
+    throw new KeylimeError(
+      'conflict',
+      `the delivery order (${generation}) is not newer than the last one (${before.delivery.generation})`,
+      {
+        hint: 'order it again; is the clock of this machine slow?',
+      },
+    )
+  const stored = { enrolment, generation, orderedAt: Math.floor(now / 1000), isKept: true, report: null }
+  return { order, mailbox: { ...signed, payload, delivery: stored } }
+}

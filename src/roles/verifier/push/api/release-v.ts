@@ -1,0 +1,52 @@
+import type { ReleaseAnswer } from '../../../../core/api/push/delivery.ts'
+import type { ApiReply, Route } from '../../../../io/http/route.ts'
+import type { ManagedAgent } from '../../agents/managed-agent.ts'
+import type { Attestation } from '../attestations.ts'
+import type { PushContext } from '../push-context.ts'
+import { isAsked } from './admission.ts'
+import { jsonApiReply, refusal } from './json-api-reply.ts'
+import { notThis } from './latest-attestation.ts'
+
+type Used = Pick<PushContext, 'agents' | 'push'>
+
+/** Well below what proxies wait for. */
+const HOLD_MS = 20_000
+
+/**
+ * `GET /v3.0/agents/:id/attestations/:index/delivery`: V, for evidence that passed. It is held until the evidence is judged, and everything is looked at then: what a machine may have is
+ * never what it might have had when it asked. A lost answer is given again, to the same key.
+ */
+export function releaseV({ agents, push }: Used): Route['handle'] {
+  const find = (params: Record<string, string>) => {
+    const agent = agents.get(params['id']!)
+    if (!agent || agent.removed) return refusal([{ status: 404, code: 'not_found', detail: 'this verifier does not attest that agent' }])
+    if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
+    const attestation = push.attestations.latest(agent)
+    const other = notThis(attestation, params['index']!)
+    return other || !attestation ? refusal([other!]) : { agent, attestation }
+  }
+  return async ({ params }) => {
+    const asked = find(params)
+    if (!('agent' in asked)) return asked
+    if (asked.attestation.stage !== 'verification_complete') await push.held.hold(asked.agent, HOLD_MS)
+    const found = find(params)
+    return 'agent' in found ? released(found.agent, found.attestation, push.offers) : found
+  }
+}
+
+function released(agent: ManagedAgent, attestation: Attestation, offers: Used['push']['offers']): ApiReply {
+  const { stage, evaluation, transportKey, epoch } = attestation
+  const hasPassed = stage === 'verification_complete' && evaluation === 'pass'
+  const encrypted = hasPassed && transportKey !== null ? offers.encryptedV(agent, { transportKey, epoch }) : null
+  const answer: ReleaseAnswer = {
+    data: {
+      type: 'release',
+      attributes: {
+        evaluation: stage === 'verification_complete' ? evaluation : 'pending',
+        enrolment: agent.delivery?.enrolment ?? null,
+        encrypted_key: encrypted,
+      },
+    },
+  }
+  return jsonApiReply(200, answer, { 'Cache-Control': 'no-store' })
+}
