@@ -43,6 +43,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     agent_revoked: { type: 'agent_revoked', agent_id, operator, operational_state: 3, v_state: 'none' },
     agent_stopped: { type: 'agent_stopped', agent_id, operator },
     agent_reactivated: { type: 'agent_reactivated', agent_id, operator },
+    attestation_asked: { type: 'attestation_asked', agent_id, operator },
     agent_not_taken_up: { type: 'agent_not_taken_up', agent_id, reason: text },
     agent_attested: { type: 'agent_attested', agent_id },
     agent_recovered: { type: 'agent_recovered', agent_id, after: text },

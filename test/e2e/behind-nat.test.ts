@@ -5,6 +5,7 @@ import path from 'node:path'
 import { until } from '../servers.ts'
 import { type Swtpm, startSwtpm } from '../swtpm.ts'
 import { Deployment, KEYLIME, unmount } from './deployment.ts'
+import { commandsOf, PageShell } from './page.ts'
 
 /** Namespaces of the network are made by root. */
 const describeWithNamespaces = canUnshare() ? describe : describe.skip
@@ -21,6 +22,7 @@ describeWithNamespaces('a machine that nobody can call', () => {
   const children: ChildProcess[] = []
   let log = ''
   let tpm: Swtpm
+  let agent: ChildProcess
 
   function start(command: string, args: readonly string[], env: Record<string, string> = {}): ChildProcess {
     const child = spawn(command, args, {
@@ -33,6 +35,47 @@ describeWithNamespaces('a machine that nobody can call', () => {
     return child
   }
 
+  /** The agent, in a network of its own. */
+  function startAgent(): void {
+    const { KEYLIME_VERIFIER_PORT: verifier, KEYLIME_REGISTRAR_PORT: registrar } = d.environment as Record<string, string>
+    const inside = [verifier!, registrar!].map((port) => `"$NODE" "$RELAY" ${port} ${relayed(port)} &`)
+    const script = [
+      'set -e',
+      'ip link set lo up',
+      'ip -o link | wc -l > "$KEYLIME_DIR/links"',
+      ...inside,
+      `exec "$KEYLIME" agent --verifier-url https://127.0.0.1:${verifier}`,
+    ]
+    agent = start('unshare', ['--net', 'sh', '-c', script.join('\n')], {
+      NODE: process.execPath,
+      RELAY,
+      KEYLIME,
+      KEYLIME_DIR: dir,
+      TCTI: tpm.tcti,
+      KEYLIME_AGENT_UUID: ID,
+      KEYLIME_AGENT_RUN_AS: '',
+      KEYLIME_AGENT_REGISTRAR_PORT: registrar!,
+      KEYLIME_AGENT_TRUSTED_CLIENT_CA: path.join(d.server, 'cv_ca/cacert.crt'),
+      KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: path.join(d.server, 'cv_ca/cacert.crt'),
+      KEYLIME_AGENT_ATTESTATION_INTERVAL_SECONDS: '1',
+      KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '300',
+      KEYLIME_AGENT_UNMOUNT_SECURE: 'false',
+    })
+  }
+
+  async function endAgent(signal: NodeJS.Signals): Promise<void> {
+    process.kill(agent.pid!, signal)
+    await until('its end', () => agent.exitCode !== null || agent.signalCode !== null)
+    endGroup(agent)
+  }
+
+  /** With its relays, which outlive it. */
+  function endGroup({ pid }: ChildProcess): void {
+    try {
+      process.kill(-pid!, 'SIGTERM')
+    } catch {}
+  }
+
   const relayed = (port: string) => path.join(dir, `${port}.sock`)
 
   beforeAll(async () => {
@@ -42,36 +85,14 @@ describeWithNamespaces('a machine that nobody can call', () => {
     for (const file of tpm.manufacturerCertificates) fs.copyFileSync(file, path.join(d.server, 'tpm_cert_store', path.basename(file)))
     const { KEYLIME_VERIFIER_PORT: verifier, KEYLIME_REGISTRAR_PORT: registrar } = d.environment as Record<string, string>
     for (const port of [verifier!, registrar!]) start(process.execPath, [RELAY, relayed(port), port])
-    const inside = [verifier!, registrar!].map((port) => `"$NODE" "$RELAY" ${port} ${relayed(port)} &`)
-    const script = [
-      'set -e',
-      'ip link set lo up',
-      'ip -o link | wc -l > "$KEYLIME_DIR/links"',
-      ...inside,
-      `exec "$KEYLIME" agent --verifier-url https://127.0.0.1:${verifier}`,
-    ]
-    start('unshare', ['--net', 'sh', '-c', script.join('\n')], {
-      NODE: process.execPath,
-      RELAY,
-      KEYLIME,
-      KEYLIME_DIR: dir,
-      TCTI: tpm.tcti,
-      KEYLIME_AGENT_UUID: ID,
-      KEYLIME_AGENT_RUN_AS: '',
-      KEYLIME_AGENT_REGISTRAR_PORT: registrar!,
-      KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: path.join(d.server, 'cv_ca/cacert.crt'),
-      KEYLIME_AGENT_ATTESTATION_INTERVAL_SECONDS: '1',
-      KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '300',
-    })
+    startAgent()
     await until('the machine to register', () => log.includes(`Registration activated for agent ${ID}`), 40)
   })
 
   afterAll(async () => {
     for (const child of children) {
       const isRunning = child.exitCode === null && child.signalCode === null
-      try {
-        process.kill(-child.pid!, 'SIGTERM') // the whole group: the relays inside outlive the agent
-      } catch {}
+      endGroup(child)
       if (isRunning) await once(child, 'exit')
     }
     unmount(path.join(dir, 'secure'))
@@ -84,28 +105,101 @@ describeWithNamespaces('a machine that nobody can call', () => {
     return (JSON.parse(stdout.trim().split('\n').at(-1)!) as { verifier: Record<string, unknown> | null }).verifier
   }
 
-  test('its network has no link, only itself', () => {
+  const secure = (...names: string[]) => path.join(dir, 'secure', ...names)
+  const tenant = async (...args: string[]) => {
+    const { code, stdout, stderr } = await d.tenant(...args)
+    return `${code} ${stdout}${stderr}`
+  }
+
+  /** A command of the guide, as it stands there. */
+  async function follow(line: string): Promise<string> {
+    const { code, stdout, stderr } = await new PageShell(d, path.join(d.dir, 'etc')).run(line.replace(/\bID\b/, ID))
+    return `${code} ${stdout}${stderr}`
+  }
+
+  test('its network has no link, only itself, and there nobody listens but its two ways out', () => {
     expect(fs.readFileSync(path.join(dir, 'links'), 'utf8').trim()).toBe('1')
+    const sockets = ['tcp', 'tcp6'].flatMap((kind) => listening(fs.readFileSync(`/proc/${agent.pid}/net/${kind}`, 'utf8')))
+    const { KEYLIME_VERIFIER_PORT: verifier, KEYLIME_REGISTRAR_PORT: registrar } = d.environment
+    expect(sockets.toSorted()).toEqual([Number(verifier), Number(registrar)].toSorted())
   })
 
-  test('it is enrolled without a call, attested again and again, and fails when its PCR changes', async () => {
-    const policy = JSON.stringify({ 15: ['0'.repeat(64)] })
-    const { code, stdout, stderr } = await d.tenant('add', '--push-model', '-u', ID, '--tpm-policy', policy)
-    expect({ code, output: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, output: '' })
+  test('it is enrolled without a call, and gets certificates, files and a script that runs once', async () => {
+    d.payload({ 'secret.txt': 'a secret behind NAT\n', 'autorun.sh': '#!/bin/bash\necho once >> ../ran\n' })
+    fs.writeFileSync(path.join(d.dir, 'tpm-policy.json'), JSON.stringify({ 15: ['0'.repeat(64)] }))
+    const [add] = commandsOf('behind-nat.md', 'Enrol one, and deliver') as [string]
+    expect(await follow(add)).toMatch(/^0 [\s\S]*is trusted, and its payload is delivered[\s\S]*agent proved that it derived the key/)
+    expect(fs.readFileSync(secure('unzipped/secret.txt'), 'utf8')).toBe('a secret behind NAT\n')
+    expect(fs.existsSync(secure('unzipped', `${ID}-cert.crt`))).toBe(true)
+    expect(fs.readFileSync(secure('ran'), 'utf8')).toBe('once\n')
+    expect(await tenant('status', '-u', ID)).toMatch(/payload +delivery 1: \d+ files unpacked, its script ended well/)
+    expect(await tenant('list')).toMatch(/#1 script done/)
+  }, 60_000)
+
+  test('while it is off the next payload lies sealed at the verifier, and the tenant need not wait', async () => {
+    await endAgent('SIGKILL')
+    fs.writeFileSync(path.join(d.dir, 'first.txt'), 'a secret that nobody took\n')
+    const left = await d.tenant('update', '-u', ID, '-f', 'first.txt', '--timeout', '2')
+    expect([left.code, left.stderr]).toEqual([
+      4,
+      expect.stringMatching(/has not come for its payload within 2 s \(last seen [\s\S]*the enrolment stands/),
+    ])
+    fs.writeFileSync(path.join(d.dir, 'new-secret.txt'), 'the second secret\n')
+    const [update, show, list] = commandsOf('behind-nat.md', 'A machine that is off') as [string, string, string]
+    expect(await follow(update)).toMatch(/^0 [\s\S]*gets its payload when it comes/)
+    expect(await follow(show)).toMatch(
+      /payload +delivery 3: waits at the verifier until the machine comes and is good \(ordered \d+ s ago\)/,
+    )
+    expect(await follow(list)).toMatch(/#3 waiting/)
+    const found = execFileSync('grep', ['-rlF', 'the second secret', d.dir], { encoding: 'utf8' }).trim()
+    expect(found).toBe(path.join(d.dir, 'new-secret.txt'))
+  }, 60_000)
+
+  test('it comes back, and gets it; the script of the first has not run again', async () => {
+    startAgent()
+    await until('the second payload', () => fs.existsSync(secure('decrypted_payload')), 40)
+    expect(fs.readFileSync(secure('decrypted_payload'), 'utf8')).toBe('the second secret\n')
+    await until('it to be told', async () => /delivery 3: 1 file unpacked/.test(await tenant('status', '-u', ID)), 20)
+    expect(fs.readFileSync(secure('ran'), 'utf8')).toBe('once\n')
+  }, 60_000)
+
+  test('neither what the verifier keeps nor what it logs has anything of a secret in it', () => {
+    for (const text of ['a secret behind NAT', 'a secret that nobody took', 'the second secret']) {
+      expect(d.verifier.log()).not.toContain(text)
+      for (const file of fs.readdirSync(d.server, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()))
+        expect(fs.readFileSync(path.join(file.parentPath, file.name)).includes(text)).toBe(false)
+    }
+  })
+
+  test('it is attested again and again, and fails when its PCR changes', async () => {
     await until('three attestations', async () => ((await status())?.['attestation_count'] as number) >= 3, 40)
     await tpm.extendPcr(15, Buffer.alloc(32, 1))
     const failed = await until('a failure', async () => ((await status())?.['last_event_id'] ? status() : undefined), 40)
     expect(failed['last_event_id']).toBe('pcr_validation.invalid_pcr_15')
     await until('its own log to say so', () => /refuses a new attestation of this machine \(403\)/.test(log), 20)
-  })
+  }, 60_000)
+
+  test('a payload for a machine that failed stays where it is', async () => {
+    fs.writeFileSync(path.join(d.dir, 'third.txt'), 'the third secret\n')
+    expect(await tenant('update', '-u', ID, '-f', 'third.txt')).toMatch(/^3 [\s\S]*PCR 15/)
+    expect(await tenant('explain', '-u', ID)).toMatch(/payload: +#4 waiting/)
+    expect(fs.readFileSync(secure('decrypted_payload'), 'utf8')).toBe('the second secret\n')
+  }, 60_000)
 
   test('it ends when it is told to', async () => {
-    const agent = children.at(-1)!
-    process.kill(agent.pid!, 'SIGTERM')
-    await until('the end', () => agent.exitCode !== null || agent.signalCode !== null)
+    await endAgent('SIGTERM')
     expect(agent.exitCode).toBe(0)
   })
 })
+
+/** Ports on which somebody listens, in what the kernel says of a network. */
+const listening = (table: string): number[] =>
+  table
+    .split('\n')
+    .slice(1)
+    .map((line) => line.trim().split(/\s+/))
+    .filter(([, , , state]) => state === '0A')
+    .map(([, local]) => Number.parseInt(local!.split(':')[1]!, 16))
 
 function canUnshare(): boolean {
   try {

@@ -57,6 +57,7 @@ const COMMANDS: Record<CommandEvent['type'], string> = {
   agent_revoked: 'revoked',
   agent_stopped: 'stopped',
   agent_reactivated: 'reactivated',
+  attestation_asked: 'asked to attest at once',
 }
 
 function commandSentence(event: CommandEvent): string {

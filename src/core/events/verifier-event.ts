@@ -73,6 +73,8 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('agent_revoked', { agent_id, operator, operational_state: count, v_state: text }),
   event('agent_stopped', { agent_id, operator }),
   event('agent_reactivated', { agent_id, operator }),
+  /** Before its time. */
+  event('attestation_asked', { agent_id, operator }),
   event('agent_not_taken_up', { agent_id, reason: text }),
 
   /** The first good attestation since it was enrolled or reactivated. */

@@ -75,7 +75,7 @@ export const command = {
       .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself, as behind NAT: do not contact it' })
       .group(
         ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'],
-        'Many machines (add, update, reactivate, delete, revoke, forget; also several -u or -t):',
+        'Many machines (add, update, attest, reactivate, delete, revoke, forget; also several -u or -t):',
       )
       .option('all', { type: 'boolean', describe: 'Every machine; with explain: every failure, not only the first 20' })
       .option('policy', text('Machines that must prove this runtime or measured boot policy'))

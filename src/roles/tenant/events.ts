@@ -36,6 +36,7 @@ export type TenantEvent =
   | { readonly type: 'ek_script_passed'; readonly script: string; readonly output: string }
   | ({ readonly type: 'change' } & DemandChange)
   | { readonly type: 'share_sent'; readonly payloadBytes: number }
+  | { readonly type: 'delivery_sealed'; readonly agentId: string; readonly generation: number; readonly operator: string }
   | { readonly type: 'enrolled'; readonly agentId: string; readonly tries: number }
   | { readonly type: 'enrolled_status'; readonly agentId: string; readonly status: AgentStatus }
   | { readonly type: 'attested'; readonly agentId: string; readonly status: AgentStatus; readonly released: boolean }

@@ -59,6 +59,8 @@ export async function runTenantCommand(
       return enrolled(await addAgent(context, command))
     case 'delete':
       return deleteAgent(context)
+    case 'attest':
+      return attest(context)
     case 'reactivate':
       return reactivate(context)
     case 'revoke':
@@ -129,6 +131,17 @@ async function reactivate(context: TenantContext): Promise<TenantResult> {
   const started = await context.verifier.agent(agentId)
   const status = await waitForVerdict(context, agentId, { hasKey: false, before: started?.attestation_count ?? 0 })
   return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(trustOf(status), ' again')}` }
+}
+
+const TOLD = { asked: 'is asked now', woken: 'was woken, and brings its evidence', later: 'is told when it comes next' } as const
+
+async function attest(context: TenantContext): Promise<TenantResult> {
+  const agentId = await verifierAgentId(context)
+  const before = (await context.verifier.agent(agentId))?.attestation_count ?? 0
+  const told = await context.verifier.attest(agentId)
+  if (!context.options.wait) return { type: 'done', agentId, summary: `agent ${agentId} ${TOLD[told]}` }
+  const status = await waitForVerdict(context, agentId, { hasKey: false, before, isNext: true })
+  return { type: 'done', agentId, summary: `agent ${agentId} is ${trustText(trustOf(status))}: this verdict is new` }
 }
 
 async function deleteFromRegistrar(context: TenantContext): Promise<TenantResult> {

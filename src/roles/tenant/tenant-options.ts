@@ -97,6 +97,7 @@ export const COMMANDS = [
   'reglist',
   'cvlist',
   'bulkinfo',
+  'attest',
   'reactivate',
   'revoke',
   'replace',

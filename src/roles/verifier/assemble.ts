@@ -99,7 +99,12 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     ...{ agents, judging, loop, offers, outbox, notifier: opened.notifierKey.certificate },
     ...{ clock: systemClock, logger },
   })
-  const takeUp = createTakeUp({ ...shared, policies: book, quoteInterval: values.quote_interval })
+  const takeUp = createTakeUp({
+    ...shared,
+    policies: book,
+    quoteInterval: values.quote_interval,
+    wake: (users) => push.wakeUps.many(users, 'its policy was changed'),
+  })
   const context: VerifierContext = {
     agents,
     store,

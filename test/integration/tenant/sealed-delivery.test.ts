@@ -59,7 +59,7 @@ test.each<[string, boolean]>([
     const id = `sealed-${replaces}`
     const machine = await world.machine(id, BY_ITSELF)
     await add(id, { replaces })
-    expect(world.happened()).toEqual(['agent_found', 'ek_verified', 'payload_ready', 'enrolled_status', 'enrolled'])
+    expect(world.happened()).toEqual(['agent_found', 'ek_verified', 'payload_ready', 'delivery_sealed', 'enrolled_status', 'enrolled'])
     expect(opened(id).text).toBe('the secret')
     expect([machine.quotes, machine.userKeys]).toEqual([[], []])
     const { delivery: _delivery, v: _v, ...rest } = verifier.sent.at(-1)!.body
@@ -261,6 +261,11 @@ describe('while the machine is waited for', () => {
       'refuses the order',
       () => reports({ state: 'refused', error: 'an older one', proof: null }),
       { code: 'refused', message: expect.stringMatching(/an older one/) },
+    ],
+    [
+      'could not derive the key',
+      () => reports({ state: 'failed', error: 'not the other half', proof: null }),
+      { code: 'decryption_failed', message: expect.stringMatching(/not the other half/) },
     ],
     [
       'could not take it',

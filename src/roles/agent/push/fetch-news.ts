@@ -42,6 +42,8 @@ export class NewsFetcher {
   readonly #taken = new Map<string, Taken>()
   /** SHA-256 of the notifier that the inbox was given in this run. */
   #notifier: string | null = null
+  /** Told once. */
+  #isFull = false
 
   constructor(inbox: RevocationInbox, logger: Logger) {
     this.#inbox = inbox
@@ -107,9 +109,11 @@ export class NewsFetcher {
     if (!this.#taken.has(digest) && this.#taken.size >= MAX_TAKEN) return false
     const acceptance = this.#inbox.accept(received)
     if (acceptance !== 'taken' && acceptance !== 'too_long') {
-      this.#logger.warn('a revocation cannot be taken now, and is left at the verifier', { reason: acceptance })
+      this.#logger[this.#isFull ? 'debug' : 'warn']('a revocation cannot be taken now, and is left at the verifier', { reason: acceptance })
+      this.#isFull = true
       return false
     }
+    this.#isFull = false
     this.#taken.set(digest, { refused: acceptance === 'too_long' ? TOO_LONG : null, told: null, since: performance.now() })
     return true
   }

@@ -208,7 +208,7 @@ export class PushDelivery {
     const { logger, clock, hurry } = this.#options
     if (current !== this.#current) return
     current.stage = { at, why: error.message, since: clock.monotonic() }
-    logger.error(complaintOf(error))
+    logger.error(`the payload at the verifier is not taken: ${complaintOf(error)}`)
     hurry()
   }
 }

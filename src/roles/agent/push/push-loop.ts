@@ -166,10 +166,10 @@ export class PushLoop {
     this.#pending = null
     this.#begun = performance.now()
     const isEarly = this.#early !== null && this.#isOurs
-    this.#early = null
     const { offer, offered } = makeOffer(facts, sources.imaLog, { isEarly, delivers: this.#extensions.delivery === 1 })
     const opened = await this.#verifier.negotiate(offer, this.#token)
     if (opened.kind === 'refused') return this.#refused(opened, 'a new attestation')
+    this.#early = null
     try {
       const asked = readAsked(opened.document, offered)
       if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })

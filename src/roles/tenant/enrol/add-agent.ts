@@ -58,10 +58,12 @@ async function enrolUncontacted({ context, target, operator, plan }: PreparedEnr
   const payload = await collectPayload(context, target.found)
   const before = plan.known?.delivery?.generation ?? null
   const sealed = payload && operator ? sealDelivery({ agentId, machine, payload, operator, before, now: clock.now() }) : undefined
+  if (sealed)
+    context.report({ type: 'delivery_sealed', agentId, generation: sealed.order.generation, operator: operator!.certificate.subject })
   await enrolAtVerifier(context, { agentId, machine, version: '', plan, payload, mailbox: sealed?.mailbox })
   if (!payload || !sealed) return { agentId, attested: undefined, delivered: undefined }
   if (!(options.wait || options.verify)) return { agentId, attested: undefined, delivered: 'waiting' }
-  const { end, status } = await awaitDelivery(context, { agentId, order: sealed.order, k: payload.k })
+  const { end, status } = await awaitDelivery(context, { agentId, order: sealed.order, k: payload.k, known: plan.known })
   if (end === 'interrupted') return { agentId, attested: undefined, delivered: 'interrupted' }
   if (end === 'released') await askWhoWasReleased(context, target, payload.k)
   return { agentId, attested: trustOf(status), delivered: 'proved' }

@@ -19,6 +19,8 @@ export interface Awaited {
   readonly agentId: string
   readonly order: DeliveryOrder
   readonly k: Buffer
+  /** The enrolment before; an update begins to count anew. */
+  readonly known: AgentStatus | undefined
 }
 
 /** How the waiting ended. `released`: the verifier has carried both shares to a machine that it asks, and this one says for itself what became of them. */
@@ -51,12 +53,16 @@ export async function awaitDelivery(used: Used, awaited: Awaited): Promise<Await
 class DeliveryWatch {
   readonly #used: Used
   readonly #awaited: Awaited
+  readonly #expected: string
   #last: AgentStatus | undefined
   #isAttested = false
+  /** An agent that was started anew since has K no more, and says without a proof how its script ended. */
+  #isProved = false
 
   constructor(used: Used, awaited: Awaited) {
     this.#used = used
     this.#awaited = awaited
+    this.#expected = challengeHmac(awaited.k, awaited.order.challenge)
   }
 
   async look(): Promise<AwaitedEnd | undefined> {
@@ -72,20 +78,22 @@ class DeliveryWatch {
       this.#isAttested = true
       report({ type: 'attested', agentId, status, released: false })
     }
+    if (told) this.#isProved ||= told.proof !== null && sameTag(told.proof, this.#expected)
     const progress = told && told.state !== 'waiting' ? progressOf(told) : undefined
     if (progress && !isAtIt(progress, options)) return { end: 'reported', status }
     if (!progress && status.comes_by !== 'push' && status.v_released) return { end: 'released', status }
-    this.#tellWhatIsWaitedFor(status, progress !== undefined)
+    this.#tellWhatIsWaitedFor(progress !== undefined)
     return undefined
   }
 
   /** @throws KeylimeError `attestation_failed` for a machine that did not derive K; the verifier is then told to stop when `--verify` says so. */
   async conclude(status: AgentStatus): Promise<void> {
     const { verifier, options, report } = this.#used
-    const { agentId, k, order } = this.#awaited
+    const { agentId } = this.#awaited
     const told = this.#reportIn(status) as DeliveryReport
-    if (told.proof === null || !sameTag(told.proof, challengeHmac(k, order.challenge))) {
+    if (!this.#isProved) {
       if (options.verify) await verifier.stop(agentId)
+      if (told.state === 'failed' && told.proof === null) throw notDerived(agentId, told)
       throw new KeylimeError(
         'attestation_failed',
         `agent ${agentId} says that it has the payload, and cannot prove that it derived the key`,
@@ -103,18 +111,23 @@ class DeliveryWatch {
     const { agentId } = this.#awaited
     const told = this.#last && this.#reportIn(this.#last)
     if (told && told.state !== 'waiting') return stillAtIt(agentId, options.timeoutSeconds)
-    const seen = lastSeen(this.#last)
+    const seen = this.#lastSeen()
     const when = seen === null ? 'never seen' : `last seen ${relativeTime(seen * 1000, clock.now())}`
     return new KeylimeError('timeout', `agent ${agentId} has not come for its payload within ${options.timeoutSeconds} s (${when})`, {
       hint: `the enrolment stands, and it gets the payload when it comes: \`keylime tenant status -u ${agentId}\` shows it. Wait longer with --timeout, or not at all with --no-wait`,
     })
   }
 
-  #tellWhatIsWaitedFor(status: AgentStatus, isUnpacking: boolean): void {
+  #tellWhatIsWaitedFor(isUnpacking: boolean): void {
     const { report } = this.#used
     const { agentId } = this.#awaited
     if (isUnpacking) report({ type: 'working', text: 'waiting for what the machine does with the payload' })
-    else report({ type: 'waiting', agentId, lastSeen: lastSeen(status) })
+    else report({ type: 'waiting', agentId, lastSeen: this.#lastSeen() })
+  }
+
+  #lastSeen(): number | null {
+    const { known } = this.#awaited
+    return Math.max(...[this.#last, known].map(lastSeen)) || null
   }
 
   /** @throws KeylimeError `conflict` when it is of another delivery. */
@@ -129,12 +142,17 @@ class DeliveryWatch {
   }
 }
 
-/** Seconds since the epoch; null for never. */
-const lastSeen = (status: AgentStatus | undefined): number | null =>
-  Math.max(status?.last_received_quote ?? 0, status?.last_successful_attestation ?? 0) || null
+/** Seconds since the epoch; 0 for never. */
+const lastSeen = (status: AgentStatus | undefined): number =>
+  Math.max(status?.last_received_quote ?? 0, status?.last_successful_attestation ?? 0)
 
 /** It is off, or on its way: it has failed nothing. */
 const isSilent = (status: AgentStatus): boolean => status.last_event_id?.startsWith('internal.verifier.not_reachable') === true
+
+const notDerived = (agentId: string, { error }: DeliveryReport) =>
+  new KeylimeError('decryption_failed', `agent ${agentId} could not derive the key: ${error ?? 'see its log'}`, {
+    hint: `\`keylime tenant update -u ${agentId}\` with the payload makes another key and delivers again`,
+  })
 
 const refusedThere = (agentId: string, { error }: DeliveryReport) =>
   new KeylimeError('refused', `agent ${agentId} refuses the payload: ${error ?? 'see its log'}`, {

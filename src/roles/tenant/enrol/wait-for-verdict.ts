@@ -14,6 +14,8 @@ const { GET_QUOTE, GET_QUOTE_RETRY, FAILED, INVALID_QUOTE, TENANT_FAILED, TERMIN
 export interface Waited {
   readonly hasKey: boolean
   readonly before?: number
+  /** Only a verdict that was not there before counts. */
+  readonly isNext?: boolean
 }
 
 type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
@@ -25,14 +27,14 @@ type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
 export async function waitForVerdict(
   { verifier, clock, options, report }: Used,
   agentId: string,
-  { hasKey, before = 0 }: Waited,
+  { hasKey, before = 0, isNext = false }: Waited,
 ): Promise<AgentStatus> {
   report({ type: 'working', text: 'waiting for the verifier to attest the agent' })
   const { timeoutSeconds } = options
   const good = await poll({ clock, timeoutSeconds, ...PAUSES }, async () => {
     const status = await verifier.agent(agentId)
     if (!status) throw new KeylimeError('agent_not_found', `agent ${agentId} was deleted from the verifier while waiting`)
-    if (isGood(status, before)) return status
+    if (isGood(status, before) && (!isNext || (status.attestation_count ?? 0) > before)) return status
     throwWhenFailed(agentId, status)
     return undefined
   })

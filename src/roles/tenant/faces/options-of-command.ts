@@ -32,6 +32,7 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   reglist: [],
   cvlist: ['cvid'],
   bulkinfo: ['cvid'],
+  attest: [...WHICH, ...MANY, 'wait'],
   reactivate: [...WHICH, ...MANY, 'wait'],
   revoke: [...WHICH, ...MANY, ...AUTHORITY, 'yes'],
   replace: [...ADD, 'yes'],

@@ -67,6 +67,8 @@ function sentence(event: Exclude<TenantEvent, { type: 'working' | 'waiting' | 'w
       return `EK accepted by ${event.script}`
     case 'share_sent':
       return event.payloadBytes > 0 ? 'payload and first key share sent to the agent' : 'first key share sent to the agent'
+    case 'delivery_sealed':
+      return 'first key share sealed to the machine’s TPM, and the delivery signed'
     case 'change':
       return changeText(event)
     case 'enrolled':

@@ -14,6 +14,7 @@ const WORDS: Readonly<Record<TenantCommand, string>> = {
   reglist: 'Ids that are registered',
   cvlist: 'Ids that are enrolled',
   bulkinfo: 'The verifier’s state of all, for scripts',
+  attest: 'Attest a machine now, not when its interval is over',
   reactivate: 'Attest a machine again that failed or was stopped',
   revoke: 'Stolen: tell the others, and let it never come back',
   replace: 'A new TPM or a new system under the same id',

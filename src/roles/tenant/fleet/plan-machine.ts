@@ -26,6 +26,7 @@ async function planEnrolling(context: TenantContext, word: 'add' | 'update'): Pr
 }
 
 const DONE: Record<Exclude<FleetWord, 'add' | 'update'>, string> = {
+  attest: 'would be attested at once',
   reactivate: 'would be attested again',
   delete: 'would no longer be attested',
   revoke: 'would be revoked',
@@ -36,7 +37,7 @@ async function planOther(context: TenantContext, word: keyof typeof DONE): Promi
   const { verifier, registrar } = context
   const agentId = await resolveAgentId(context, context.options)
   const [status, registered] = await Promise.all([verifier.agent(agentId), registrar.agent(agentId)])
-  if (!status && word === 'reactivate') throw notEnrolled(agentId)
+  if (!status && (word === 'reactivate' || word === 'attest')) throw notEnrolled(agentId)
   if (!status && word === 'delete') return `the verifier does not have agent ${agentId}: there is nothing to delete`
   const isBarred = !status && !registered && ((await registrar.revoked()) ?? []).some((mark) => mark.agent_id === agentId)
   if (!status && !registered && !isBarred)

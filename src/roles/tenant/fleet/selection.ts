@@ -26,7 +26,7 @@ export interface FleetOptions {
   readonly resume: string | undefined
 }
 
-export const FLEET_WORDS = ['add', 'update', 'reactivate', 'delete', 'revoke', 'forget'] as const
+export const FLEET_WORDS = ['add', 'update', 'attest', 'reactivate', 'delete', 'revoke', 'forget'] as const
 export type FleetWord = (typeof FLEET_WORDS)[number]
 /** They ask before they begin, unless each machine was named. */
 export const TAKES_AWAY: readonly FleetWord[] = ['delete', 'revoke', 'forget']

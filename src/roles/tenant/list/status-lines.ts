@@ -59,7 +59,7 @@ function registeredRows({ registered }: Status): string[][] {
   if (!registered) return []
   return [
     ['registrar', 'registered'],
-    ['address', hostPort(registered.ip ?? 'unknown', registered.port ?? '')],
+    ['address', registered.ip ? hostPort(registered.ip, registered.port ?? '') : 'none'],
     ['EK certificate', registered.ekcert ? 'yes' : 'none'],
     ...(registered.shares_tpm_with ? [['same TPM', `also registered as ${registered.shares_tpm_with.join(', ')}`]] : []),
   ]

@@ -1,5 +1,6 @@
 import { agentIds } from '../../../core/api/agent-ids.ts'
 import { type AgentStatus, agentStatus, agentStatuses } from '../../../core/api/agent-status.ts'
+import { type AttestNow, attestNow } from '../../../core/api/attest-now.ts'
 import { type HistoryPage, historyPage } from '../../../core/api/history.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type ReportedRevocation, revocationReport } from '../../../core/api/revocation-report.ts'
@@ -128,6 +129,21 @@ export class VerifierService {
     const response = await this.raw('PUT', `${agentPath(agentId)}/reactivate`, {})
     if (response.status === 404 && response.message === 'agent id not found') throw notEnrolled(agentId)
     expectSuccess(response)
+  }
+
+  /** Has it attested now. @throws KeylimeError `conflict` for one that failed or was stopped, `unsupported_version` for a verifier that cannot: upstream's. */
+  async attest(agentId: string): Promise<AttestNow['told']> {
+    const response = await this.raw('PUT', `${agentPath(agentId)}/attest`, {})
+    if (response.status === 404 && response.message === 'agent id not found') throw notEnrolled(agentId)
+    if (response.status === 400 || response.status === 404 || response.status === 405)
+      throw new KeylimeError('unsupported_version', 'this verifier attests no machine before its time', {
+        hint: 'only `keylime verifier` does; upstream’s does not, nor do older ones of ours',
+      })
+    if (response.status === 409)
+      throw new KeylimeError('conflict', response.message, {
+        hint: `\`keylime tenant explain -u ${agentId}\` says why it failed; \`keylime tenant reactivate -u ${agentId}\` begins its attestation again`,
+      })
+    return parseMessage(attestNow, expectSuccess(response).results, 'the verifier’s answer').told
   }
 
   /** Ends the enrolment and tells all others. @returns undefined for a verifier that cannot: upstream's. */

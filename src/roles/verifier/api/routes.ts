@@ -1,5 +1,6 @@
 import type { Route } from '../../../io/http/route.ts'
 import { pushRoutes } from '../push/api/push-routes.ts'
+import { attestAgent } from './attest-agent.ts'
 import { checkEnrolment } from './check-enrolment.ts'
 import { deleteAgent } from './delete-agent.ts'
 import { enrolAgent } from './enrol-agent.ts'
@@ -39,6 +40,7 @@ export function verifierRoutes(context: VerifierContext): Route[] {
     { method: 'DELETE', path: '/v:version/agents/:id', access: 'admin', handle: deleteAgent(context) },
     { method: 'GET', path: '/v:version/agents/:id/explanation', access: 'admin', handle: explainAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/reactivate', access: 'admin', handle: reactivateAgent(context) },
+    { method: 'PUT', path: '/v:version/agents/:id/attest', access: 'admin', handle: attestAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/revoke', access: 'admin', handle: revokeAgent(context) },
     { method: 'PUT', path: '/v:version/agents/:id/stop', access: 'admin', handle: stopAgent(context) },
     { method: 'POST', path: '/v:version/enrolments/:id/check', access: 'admin', ...upload, handle: checkEnrolment(context) },

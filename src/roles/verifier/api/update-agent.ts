@@ -51,6 +51,7 @@ export function updateAgent(context: Used): Route['handle'] {
       if (old) push.held.wake(old)
       agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
+      push.wakeUps.many([agent], 'its enrolment was changed')
       await policies.forgetUnused()
       events.raise(...told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}

@@ -16,6 +16,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_revoked: 'warn',
   agent_stopped: 'info',
   agent_reactivated: 'info',
+  attestation_asked: 'info',
   agent_not_taken_up: 'error',
   agent_attested: 'info',
   agent_recovered: 'info',

@@ -5,6 +5,7 @@ import type { AgentTable } from '../agents/agent-table.ts'
 import type { Offers } from '../release/offer-v.ts'
 import type { NoticeOutbox } from '../revocation/notice-outbox.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import { createWakeUps, type WakeUps } from '../rounds/wake-ups.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
 import { createHeldRequests, type HeldRequests } from './held-requests.ts'
@@ -20,6 +21,7 @@ export interface PushParts {
   judge: JudgeBrought
   news: NewsDesk
   pace: Pace
+  wakeUps: WakeUps
   /** Seconds that a long request is held; 0 for none. */
   longestWait: number
   /** Machines that wait for the verdict over what they brought. */
@@ -30,7 +32,7 @@ export interface PushParts {
   autoRecover: boolean
   /** Seconds. */
   quoteInterval: number
-  /** Answers all requests that are held. */
+  /** Answers all requests that are held, and wakes nobody any more. */
   stop(): void
 }
 
@@ -70,12 +72,14 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
   const tellsAgents = values.enabled_revocation_notifications.includes('agent')
   const longestWait = Math.min(values.push_wait_time, LONGEST_WAIT)
   const news = createNewsDesk({ agents, outbox, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
+  const wakeUps = createWakeUps({ ...used, wake: news.wake, quoteInterval: values.quote_interval })
   return {
     sessions,
     attestations,
     judge,
     news,
     pace: createPace(clock, values.quote_interval),
+    wakeUps,
     longestWait,
     held,
     offers: used.offers,
@@ -84,6 +88,7 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     stop() {
       news.stop()
       held.stop()
+      wakeUps.stop()
     },
   }
 }

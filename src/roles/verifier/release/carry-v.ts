@@ -24,7 +24,7 @@ export const postV =
     }
     try {
       const sealed = agent.delivery?.isKept ? await postMailbox(agent, mailboxes) : null
-      if (sealed?.code === 404) return { type: 'refused', stage: 'v', reason: NO_MAILBOX }
+      if (sealed && knowsNoMailbox(sealed)) return { type: 'refused', stage: 'v', reason: NO_MAILBOX }
       if (sealed && sealed.code !== 200) return after(sealed, 'the sealed key share')
       const encrypted = encryptShare(agent.state.transportKey!, Buffer.from(agent.state.v!, 'base64'))
       const answer = await post(agent, 'keys/vkey', { encrypted_key: encrypted })
@@ -38,6 +38,9 @@ export const postV =
 
 const NO_MAILBOX =
   'this agent takes no sealed key share: it is upstream’s, or an older one of ours; add it again without --sealed, or update the agent'
+
+/** Agents of upstream, and older ones of ours, say what they know instead (protocol 5.1). */
+const knowsNoMailbox = ({ code, status }: Envelope): boolean => code === 404 || (code === 400 && status.startsWith('URI not supported'))
 
 async function postMailbox(agent: ManagedAgent, mailboxes: Pick<MailboxStore, 'open'>): Promise<Envelope | null> {
   const mailbox = await mailboxes.open(agent.enrolment.agentId)

@@ -37,6 +37,8 @@ export interface LoopOptions {
 export interface AttestationLoop {
   /** Takes up an agent. @param afterMs spreads the first requests of many. */
   begin(agent: ManagedAgent, afterMs: number): void
+  /** Asks an agent at once that is waiting for its time. */
+  hurry(agent: ManagedAgent): void
   /** A command of the operator; durable when it returns. */
   command(agent: ManagedAgent, event: Extract<AgentEvent, { type: 'stopped' | 'reactivated' }>, command: VerifierEvent): Promise<void>
   /** Lets go of an agent that is to be deleted or replaced. When it returns, nothing of it is being stored any more. */
@@ -147,6 +149,9 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       // An unreachable machine was told of already: it is asked on, at the longest delay if it stays silent.
       agent.retries = agent.state.operational === OPERATIONAL_STATE.FAILED ? timing.maxRetries + 1 : 0
       schedule(agent, afterMs / 1000, false)
+    },
+    hurry(agent) {
+      if (agent.state.polled) schedule(agent, 0, agent.partial)
     },
     async command(agent, event, command) {
       agent.epoch++

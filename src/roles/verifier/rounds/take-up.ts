@@ -31,6 +31,8 @@ export interface TakeUpOptions {
   opener: AgentOpener
   keeper: StateKeeper
   loop: AttestationLoop
+  /** These are judged by another policy from now on. */
+  wake(agents: readonly ManagedAgent[]): void
   /** Commands of the operator for one agent: none comes in between while it is taken up. */
   commands: KeyedLock
   events: EventStream
@@ -104,6 +106,7 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
         await commands.take(agentId, () => takeAgain(agentId))
         if (i % PAGE === PAGE - 1) await turn()
       }
+      options.wake(users.flatMap((agentId) => agents.get(agentId) ?? []))
       return users.length
     },
   }

@@ -8,11 +8,7 @@ describeAsRoot('an agent that nobody can call, and holds a long request', () => 
   beforeAll(() => news.start())
   afterAll(() => news.stop())
 
-  const acted = (id: string) =>
-    until(`an action on ${id}`, () => news.acted().includes(id)).catch((e) => {
-      console.log(news.bed.log.join('\n'))
-      throw e
-    })
+  const acted = (id: string) => until(`an action on ${id}`, () => news.acted().includes(id))
 
   test('acts upon a revocation at once, by the notifier that was introduced to it, and the verifier is told what became of it', async () => {
     const before = (await news.verifiers.status('d432fbb3-d2f1-4a97-9ef7-75bd81c00000')).attestation_count

@@ -77,4 +77,63 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(bed.items.length - before).toBeLessThanOrEqual(1)
     bed.verifier.extensions = { delivery: 1 }
   })
+
+  test('of an agent that ended before it had V: V comes again from the verifier, and only then', async () => {
+    await bed.order(text('the secret'))
+    bed.lieOfRelease = () => 'hang'
+    await bed.startAgent()
+    await until('the question for V', () => bed.releases === 1)
+    await bed.stopAgent()
+    expect(fs.readdirSync(bed.servers.secure)).toEqual([])
+    bed.lieOfRelease = () => undefined
+    await bed.startAgent()
+    await bed.reported('unpacked')
+    expect([bed.mailboxes, bed.releases]).toEqual([2, 2])
+    expect(read('decrypted_payload')).toBe('the secret')
+  })
+
+  test('of an agent that was killed while the script ran, or after: it is proved again, and run never again', async () => {
+    const { k, order } = await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs; exit 3\n', file: '' }))
+    await bed.startAgent()
+    const first = await bed.reported('unpacked', 'failed')
+    expect(first).toMatchObject({ files: 2, script_exit: 3, script_error: 'it ended with exit code 3' })
+    await bed.stopAgent()
+    bed.verifier.accepted.length = 0
+    await bed.startAgent()
+    expect(await bed.reported('unpacked', 'failed')).toEqual(first)
+    await bed.stopAgent()
+    const record = JSON.parse(read('.delivery.json'))
+    fs.writeFileSync(secure('.delivery.json'), JSON.stringify({ ...record, script: 'started', exit: undefined, error: undefined }))
+    bed.verifier.accepted.length = 0
+    await bed.startAgent()
+    const last = await bed.reported('unpacked', 'failed')
+    expect(last).toMatchObject({ script_error: 'the agent ended while it ran', proof: challengeHmac(k, order.challenge) })
+    expect(read('runs')).toBe('begun\n')
+  })
+
+  test('of which the mailbox is empty already: an agent that started again says how its script went', async () => {
+    await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs\n' }))
+    await bed.startAgent()
+    await bed.reported('unpacked', 'done')
+    await bed.stopAgent()
+    bed.verifier.accepted.length = 0
+    bed.mailbox = null
+    await bed.startAgent()
+    expect(await bed.reported('unpacked', 'done')).toMatchObject({ files: 1, script_exit: 0, proof: null })
+    expect(read('runs')).toBe('begun\n')
+    bed.verifier.accepted.length = 0
+    bed.asked = { enrolment: 'ab'.repeat(16), generation: 1 } // of which nobody here knows
+    await bed.reported('waiting')
+  })
+
+  test('is not taken while nobody knows which order was the newest: the file is named', async () => {
+    const file = path.join(bed.servers.agentDir, 'accepted-delivery.json')
+    fs.writeFileSync(file, '{"generation":1')
+    await bed.order(text('the secret'))
+    await bed.startAgent()
+    await until('the log to say so', () => bed.told(/accepted-delivery\.json does not say which delivery was the newest/).length > 0)
+    expect(bed.reports.every(({ state }) => state === 'waiting')).toBe(true)
+    fs.rmSync(file)
+    await bed.reported('unpacked')
+  })
 })

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import https from 'node:https'
 import type { WaitAnswer } from '../../../../src/core/api/push/wait.ts'
+import { runtimePolicy } from '../../../ima.ts'
 import { PushBed } from '../../../push-bed.ts'
 import { until } from '../../../servers.ts'
 import type { Answer, SimulatedPushAgent } from '../../../simulated-push-agent.ts'
@@ -179,3 +180,75 @@ function cutLater(agent: SimulatedPushAgent, milliseconds: number): Promise<void
     setTimeout(() => request.destroy(), milliseconds)
   })
 }
+
+describe('attest now', () => {
+  const attest = (id: string) => bed.admin.request('PUT', `/v2.6/agents/${id}/attest`)
+
+  test('a machine that waits is woken, and may come before its time, once; another is told when it asks', async () => {
+    const agent = await machine('woken')
+    await agent.attest()
+    await bed.judged(agent)
+    expect((await agent.negotiate()).body.errors[0].code).toBe('premature_attestation')
+    const held = news(agent, 20, [], agent.knows)
+    await until('it to be held', async () => ((await attest(agent.id)).results as { told: string }).told === 'woken')
+    expect((await held).attest).toMatch(/operator/)
+    await agent.attest()
+    await until('another verdict', async () => (await bed.status(agent.id)).attestation_count === 2)
+    expect((await agent.negotiate()).body.errors[0].code).toBe('premature_attestation')
+    expect((await attest(agent.id)).results).toEqual({ told: 'later' })
+    expect((await news(agent, 20, [], agent.knows)).attest).toMatch(/operator/)
+    expect(await news(agent, 0.1, [], agent.knows)).toEqual(NOTHING) // told, and not again at once
+  })
+
+  test('a machine is woken when its enrolment or its policy changes, and when it is reactivated', async () => {
+    const policy = (name: string) => ({
+      runtime_policy: Buffer.from(runtimePolicy({ digests: { [name]: ['ab'.repeat(32)] } })).toString('base64'),
+    })
+    expect((await bed.admin.request('POST', '/v2.6/allowlists/fleet', { body: policy('/a') })).status).toBe(201)
+    const agent = await machine('changed')
+    const told = async (change: () => Promise<unknown>) => {
+      const held = news(agent, 20, [], agent.knows)
+      await change()
+      return (await held).attest
+    }
+    const put = async (path: string, body: object) =>
+      expect(await bed.admin.request('PUT', path, { body })).toMatchObject({ message: expect.stringMatching(/^(Success|Created)$/) })
+    expect(await told(() => put(`/v2.6/agents/${agent.id}`, { runtime_policy_name: 'fleet' }))).toMatch(/enrolment/)
+    expect((await agent.negotiate()).status).toBe(201)
+    expect(await told(() => put('/v2.6/allowlists/fleet', policy('/b')))).toMatch(/policy/)
+    await bed.admin.request('PUT', `/v2.6/agents/${agent.id}/stop`)
+    expect((await agent.negotiate()).status).toBe(403)
+    expect(await told(() => bed.admin.request('PUT', `/v2.6/agents/${agent.id}/reactivate`))).toMatch(/reactivated/)
+  })
+
+  test('one that is asked is asked at once; one that was stopped, or is not enrolled, is refused', async () => {
+    const asked = await bed.machine()
+    await bed.add('asked', asked)
+    await bed.inState('asked', 3)
+    const before = asked.quotes.length
+    expect((await attest('asked')).results).toEqual({ told: 'asked' })
+    await until('a quote', () => asked.quotes.length > before) // the interval is 30 s
+    await bed.admin.request('PUT', '/v2.6/agents/asked/stop')
+    expect((await attest('asked')).status).toBe(409)
+    const agent = await machine('stopped')
+    await bed.admin.request('PUT', `/v2.6/agents/${agent.id}/stop`)
+    expect((await attest(agent.id)).status).toBe(409)
+    expect((await attest('nobody')).status).toBe(404)
+  })
+})
+
+test('a machine that says that something changed may come early, but not without end', async () => {
+  const agent = await machine('restless')
+  const early = agent.offer() as { data: { attributes: Record<string, unknown> } }
+  early.data.attributes['early'] = true
+  const codes: number[] = []
+  for (let i = 0; i < 8; i++) codes.push((await agent.negotiate(early)).status)
+  expect(codes.slice(0, 4)).toEqual([201, 201, 201, 201])
+  expect(codes).toContain(429)
+  const { headers } = await until('too many', async () => {
+    const answer = await agent.negotiate(early)
+    return answer.status === 429 ? answer : null
+  })
+  expect(headers['retry-after']).toBe('1')
+  await until('room for one more', async () => (await agent.negotiate(early)).status === 201)
+})

@@ -37,6 +37,7 @@ function verifier(outcomes: Error[], record: StoredRecord | null = stored()) {
     },
     keeper: { applyStored: async (_: unknown, { reason }: { reason: string }) => void refused.push(reason) },
     loop: { begin: ({ id }: { id: string }) => begun.push(id) },
+    wake: () => undefined,
     commands: createKeyedLock(),
     events: { raise: () => undefined },
     logger: { ...silentLogger, warn: (text: string) => said.push(text), error: (text: string) => said.push(text) },
