@@ -46,4 +46,16 @@ export const bringingOptions = options({
     default: false,
     doc: 'Bring evidence also to a verifier whose certificate is of the right CA, but for another name.',
   }),
+  attest_on_change: option({
+    parse: boolean,
+    default: true,
+    ours: true,
+    doc: 'Push: attest at once when the measurement list grows or a PCR changes, at most once a second, where the verifier lets machines come before their time (ours does). The list’s count is looked at four times a second.',
+  }),
+  pcr_watch_interval: option({
+    parse: seconds,
+    default: 5,
+    ours: true,
+    doc: 'Push: seconds between two questions to the TPM whether PCRs were changed, for attest_on_change; 0: it is not asked.',
+  }),
 })

@@ -1,5 +1,5 @@
 // `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, and, only when it is asked for, hostile
-// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack). Medians of one run; ratios, not milliseconds, can be compared between machines.
+// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), and push (10,000 machines that bring their evidence). Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
@@ -7,6 +7,7 @@ import { benchFileSignatures } from './file-signatures.ts'
 import { benchHostile } from './hostile.ts'
 import { benchIma } from './ima.ts'
 import { benchJudging } from './judging.ts'
+import { benchPush } from './push.ts'
 import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
 import { benchSteady } from './steady.ts'
@@ -26,4 +27,5 @@ const PARTS: Record<string, () => void | Promise<void>> = {
 const asked = process.argv.slice(2)
 if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
 else if (asked[0] === 'steady') await benchSteady(asked.slice(1))
+else if (asked[0] === 'push') await benchPush(asked.slice(1))
 else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

@@ -45,6 +45,14 @@ export class RateLimiter {
     return 0
   }
 
+  /** A use that turned out to be honest does not count: what it took is there again. */
+  giveBack(peer: string): void {
+    const { ofPeer, ofAll } = this.#limit
+    const own = this.#bucketOf(peer)
+    own.tokens = Math.min(ofPeer.burst, own.tokens + 1)
+    this.#all.tokens = Math.min(ofAll.burst, this.#all.tokens + 1)
+  }
+
   #bucketOf(peer: string): Bucket {
     const known = this.#peers.get(peer)
     this.#peers.delete(peer)

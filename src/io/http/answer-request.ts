@@ -35,6 +35,8 @@ export interface ApplicationOptions {
   logger: Logger
   /** Told of a request that was refused for who asked, how often or how much. */
   onRefused?(refusal: Refusal): void
+  /** Told of a connection on which a machine proved its key. */
+  onProvedMachine?(socket: Socket): void
   /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
   unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
 }
@@ -175,6 +177,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
       remoteAddress,
       onGone: (tell) => void ctx.res.once('close', () => ctx.res.writableFinished || tell()),
     })
+    if (reply.provedMachine) options.onProvedMachine?.(ctx.socket)
     apply(ctx, reply)
   } catch (error) {
     tellRefusal(error, tell)

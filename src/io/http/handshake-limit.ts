@@ -19,6 +19,8 @@ export class HandshakeLimit {
   readonly #strangers: RateLimiter
   readonly #known: RateLimiter
   readonly #maxKnown: number
+  /** Connections that do not count any more. */
+  readonly #machines = new WeakSet<Socket>()
   /** Least recently proved first. */
   readonly #networks = new Set<string>()
 
@@ -31,7 +33,22 @@ export class HandshakeLimit {
   /** @param nowMs of a monotonic clock. */
   admits(socket: Socket, nowMs: number): boolean {
     const network = networkOf(socket)
-    return (this.#networks.has(network) ? this.#known : this.#strangers).take(network, nowMs) === 0
+    return this.#limiterOf(network).take(network, nowMs) === 0
+  }
+
+  /**
+   * A machine on this connection has proved its key: the connection does not count, once. So thousands of them behind one address come back as fast as they are served. Its network stays
+   * what it was.
+   */
+  provedMachine(socket: Socket): void {
+    if (this.#machines.has(socket)) return
+    this.#machines.add(socket)
+    const network = networkOf(socket)
+    this.#limiterOf(network).giveBack(network)
+  }
+
+  #limiterOf(network: string): RateLimiter {
+    return this.#networks.has(network) ? this.#known : this.#strangers
   }
 
   /** A peer on this connection has proved a certificate of ours. */

@@ -22,7 +22,7 @@ export interface ServerTls {
   requireCertificate: boolean
 }
 
-export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'whyRefused' | 'clientsOnly'> {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'whyRefused' | 'clientsOnly' | 'onProvedMachine'> {
   host: string
   /** 0 takes a free port. */
   port: number
@@ -62,7 +62,9 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   let clients = options.tls?.clients
   const whyRefused = (socket: TLSSocket) => clients?.whyRefused(socket)
   const { tls } = options
-  const handler = requestListener({ ...options, isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate })
+  const limit = new HandshakeLimit()
+  const own = { isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate }
+  const handler = requestListener({ ...options, ...own, onProvedMachine: (socket) => limit.provedMachine(socket) })
   const { handshake, headers, request, check } = options.timeLimits ?? TIME_LIMITS
   const limits = { maxHeaderSize: 16_384, headersTimeout: headers, requestTimeout: request, connectionsCheckingInterval: check }
   const server = options.tls
@@ -76,7 +78,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
-  if (options.tls) limitHandshakes(server, options.logger, (socket) => socket.authorized && whyRefused(socket) === undefined)
+  if (options.tls) limitHandshakes(server, limit, options.logger, (socket) => socket.authorized && whyRefused(socket) === undefined)
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
@@ -92,8 +94,12 @@ export async function serve(options: ServeOptions): Promise<Listening> {
 }
 
 /** Who makes new connections too often gets none for a moment. Connections that are there are not touched. */
-function limitHandshakes(server: http.Server | https.Server, logger: Logger, isClient: (socket: TLSSocket) => boolean): void {
-  const limit = new HandshakeLimit()
+function limitHandshakes(
+  server: http.Server | https.Server,
+  limit: HandshakeLimit,
+  logger: Logger,
+  isClient: (socket: TLSSocket) => boolean,
+): void {
   const begin = server.listeners('connection')
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {

@@ -49,6 +49,8 @@ export interface Tpm {
   ): Promise<Buffer>
   /** Values by PCR number, ascending; PCRs that the bank does not have are missing. */
   pcrRead(hash: HashName, pcrs: readonly number[]): Promise<Map<number, Buffer>>
+  /** How often PCRs were changed since the TPM was started, those left out that it does not count, such as PCR 16 (Part 3, TPM2_PCR_Read). */
+  pcrUpdates(): Promise<number>
   pcrExtend(hash: HashName, pcr: number, digest: Buffer): Promise<void>
   pcrReset(pcr: number): Promise<void>
   /** Signed with the key's own scheme. */
@@ -92,6 +94,7 @@ export function wrapTpm(native: NativeTpm): Tpm {
     activateCredential: (key, ek, blob) =>
       call(() => native.activateCredential(key, ek.handle, blob.idObject, blob.encryptedSecret, nativePolicy(ek.policy))),
     pcrRead: (hash, pcrs) => pcrRead((selection) => call(() => native.pcrRead(selection)), hash, pcrs),
+    pcrUpdates: async () => (await call(() => native.pcrRead(u32(0)))).counter,
     pcrExtend: (hash, pcr, digest) => call(() => native.pcrExtend(pcr, Buffer.concat([u32(1), u16(hashAlgOf(hash)), digest]))),
     pcrReset: (pcr) => call(() => native.pcrReset(pcr)),
     quote: (key, nonce, hash, pcrs) => call(() => native.quote(key, nonce, pcrSelection(hash, pcrs), null)),

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { BootLog } from '../../../io/files/boot-log.ts'
 import { ImaLog } from '../../../io/files/ima-log.ts'
+import { MeasurementMark } from '../../../io/files/measurement-mark.ts'
 import { openSecureMount, type SecureMount } from '../../../io/files/secure-mount.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
@@ -15,6 +16,8 @@ export interface Machine {
   /** The tmpfs for secrets. */
   secure: SecureMount
   imaLog: ImaLog
+  /** Whether the list has grown. */
+  imaMark: MeasurementMark
   bootLog: BootLog
   /** Of what systemd measured since the boot. */
   systemdLog: BootLog
@@ -31,7 +34,10 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
   onStop(() => fs.closeSync(lock))
   const imaLog = new ImaLog(paths.imaLog)
   const bootLog = new BootLog(paths.bootLog)
+  const imaMark = new MeasurementMark(paths.imaLog)
+  imaMark.open()
   onStop(() => imaLog.close())
+  onStop(() => imaMark.close())
   onStop(() => bootLog.close())
   const systemdLog = new BootLog(paths.systemdLog)
   onStop(() => systemdLog.close())
@@ -47,7 +53,7 @@ export function prepareMachine(settings: AgentSettings, logger: Logger, onStop: 
     handOver([keylimeDir, lockFile(keylimeDir), paths.serverKey, paths.serverCert, paths.payloadKey, paths.agentData], account)
     dropPrivileges(account, logger)
   }
-  return { trust, secure, imaLog, bootLog, systemdLog, actionUser }
+  return { trust, secure, imaLog, imaMark, bootLog, systemdLog, actionUser }
 }
 
 /** It is read where it can be: nothing else depends on it. */

@@ -17,6 +17,7 @@ import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 import { NewsFetcher } from './fetch-news.ts'
 import { NewsPause } from './news-pause.ts'
+import { openChangeWatch } from './open-change-watch.ts'
 import { openPushDelivery } from './open-push-delivery.ts'
 import { provableFacts } from './provable-facts.ts'
 import { PushLoop } from './push-loop.ts'
@@ -59,6 +60,8 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const reporter = new PushReporter(logger, systemClock)
   const fetcher = new NewsFetcher(start.inbox, logger)
   const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
+  const changed = (why: string) => loop.hurry(why)
+  const watch = await openChangeWatch({ settings, keys: identity.keys, mark: machine.imaMark, logger, changed })
   const loop = new PushLoop({
     agentId: identity.agentId,
     sources,
@@ -67,9 +70,12 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
     reporter,
     delivery,
     news,
+    watch,
     logger,
     connect,
   })
+  watch?.start()
+  onStop(() => watch?.stop())
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)

@@ -33,3 +33,29 @@ test('the table of known networks is bounded: who proved a certificate least lat
   flood(handshakes)
   expect(['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((address) => handshakes.admits(from(address), 0))).toEqual([true, false, true])
 })
+
+test('connections on which machines proved their keys do not count: thousands behind one address come back as they are served', () => {
+  const handshakes = limit()
+  const machines = Array.from({ length: 1000 }, () => from('192.0.2.1'))
+  for (const machine of machines) {
+    expect(handshakes.admits(machine, 0)).toBe(true)
+    handshakes.provedMachine(machine)
+  }
+  expect(handshakes.admits(from('192.0.2.9'), 0)).toBe(true) // they took nothing from others
+})
+
+test('one connection gives back what it took, and no more, however often its machine proves itself; no more than the burst is ever there', () => {
+  const handshakes = limit()
+  const machine = from('192.0.2.1')
+  handshakes.admits(machine, 0)
+  for (let proofs = 0; proofs < 100; proofs++) handshakes.provedMachine(machine)
+  const others = Array.from({ length: 20 }, () => handshakes.admits(from('192.0.2.1'), 0))
+  expect(others.filter(Boolean)).toHaveLength(5)
+})
+
+test('machines of a network make it no known one', () => {
+  const handshakes = limit()
+  handshakes.provedMachine(from('192.0.2.1'))
+  flood(handshakes)
+  expect(handshakes.admits(from('192.0.2.1'), 0)).toBe(false)
+})

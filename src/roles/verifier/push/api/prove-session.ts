@@ -40,7 +40,8 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     }
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
-    return reply(200, echo, { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) })
+    const good = { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) }
+    return { ...reply(200, echo, good), provedMachine: true }
   }
 }
 
