@@ -20,14 +20,10 @@ import {
 import { openedSession, provedSession, sessionProof, sessionRequest, TPM_POP } from '../../../src/core/api/push/session.ts'
 import { waitAnswer, waitRequest } from '../../../src/core/api/push/wait.ts'
 import { messagesTarget } from './api-messages.ts'
-import { NEGOTIATION, PARAMETERS, SUBMISSION } from './push-samples.ts'
+import { NEGOTIATION, PARAMETERS, REPORT, SUBMISSION } from './push-samples.ts'
 
 const HEX_32 = '0'.repeat(32)
 const HEX_64 = '0'.repeat(64)
-const REPORT = {
-  ...{ enrolment: HEX_32, generation: 1, state: 'unpacked', files: 2, script: 'failed', script_exit: 1, script_error: 'e', error: null },
-  proof: '0'.repeat(96),
-}
 const MAILBOX = { order: '{}', signature: 'AA==', certificate: 'PEM', share: 'AA==', payload: null }
 const [quote, boot, ima] = NEGOTIATION.data.attributes.evidence_supported
 const [quoteData, bootData, imaData] = SUBMISSION.data.attributes.evidence_collected
@@ -35,7 +31,7 @@ const requested = [{ ...DELIVERY, chosen_parameters: { enrolment: HEX_32, genera
 
 /** What a machine that brings its evidence, and its verifier, take from each other (protocol 8). */
 export const pushApi = messagesTarget([
-  { schema: negotiation, sample: NEGOTIATION },
+  { schema: negotiation, sample: { data: { ...NEGOTIATION.data, attributes: { ...NEGOTIATION.data.attributes, early: true } } } },
   { schema: capabilitiesOf.tpm_quote, sample: quote!.capabilities },
   { schema: capabilitiesOf.uefi_log, sample: boot!.capabilities },
   { schema: capabilitiesOf.ima_log, sample: ima!.capabilities },

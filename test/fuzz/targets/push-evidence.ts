@@ -11,7 +11,7 @@ import { AK, NONCE, QUOTE, SUBMISSION } from './push-samples.ts'
 import { forged } from './quote-text.ts'
 
 const ALGORITHMS = { hash: 'sha256', encryption: 'ecc256', signing: 'ecdsa' }
-const WHOLE = { algorithms: ALGORITHMS, imaOffset: 0, bootLog: true }
+const WHOLE = { algorithms: ALGORITHMS, imaOffset: 0, bootLog: true, delivery: true }
 const ASKED = [WHOLE, { algorithms: ALGORITHMS, imaOffset: 7, bootLog: false }, { algorithms: ALGORITHMS, imaOffset: null, bootLog: false }]
 const KNOWN = {
   ak: AK,
@@ -39,12 +39,14 @@ export const pushEvidence: Target = {
   run(input) {
     const json = unlessRefused(['invalid_request'], () => ({ value: parseBoundedJson(input, 'the evidence') }))
     for (const asked of ASKED) {
-      const results = json && resultsOfV3(json.value, asked).results
+      const { results, report } = json ? resultsOfV3(json.value, asked) : { results: null, report: null }
+      demand(report === null || (asked === WHOLE && results !== null), 'a report was not asked for')
       if (results) {
         const read = readEvidenceV2(results)
         demand('evidence' in read, 'what was brought is evidence of API 3.0, and none of API 2.x')
         if (!('evidence' in read)) return
-        const { imaLog, bootLog, algorithms } = read.evidence
+        const { imaLog, bootLog, algorithms, transportKey } = read.evidence
+        demand(transportKey === null || asked === WHOLE, 'a transport key was not asked for')
         demand((imaLog === null || imaLog.firstEntry === asked.imaOffset) && (bootLog === null || asked.bootLog), 'a log was not asked for')
         demand(algorithms.hash === ALGORITHMS.hash && algorithms.signing === ALGORITHMS.signing, 'the machine chose its algorithms')
       }

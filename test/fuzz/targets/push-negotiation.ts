@@ -11,14 +11,16 @@ import { demand, type Target, unlessRefused } from '../target.ts'
 import { AK, NEGOTIATION, NONCE } from './push-samples.ts'
 
 const PCRS = [0, 7, 10, 16]
+const DELIVERED = { enrolment: '0'.repeat(32), generation: 1 }
 const FACTS = {
   ak: AK,
   accepted: { hash: ['sha256'], encryption: ['ecc'], signing: ['ecdsa'] },
   policy: { tpm: parseTpmPolicy('{"mask": "0x481"}'), ima: {}, boot: { pcrs: [7] } },
   nextEntry: 4,
   challenge: NONCE.subarray(0, 16),
+  delivery: { ...DELIVERED, text: 'of the store' },
 } as never
-const OFFERED = { scheme: 'ecdsa', hash: 'sha256', pcrs: PCRS }
+const OFFERED = { scheme: 'ecdsa', hash: 'sha256', pcrs: PCRS, delivery: true }
 const without = (member: string) => JSON.stringify(NEGOTIATION).replaceAll(`"${member}"`, `"${member}s"`)
 
 /**
@@ -26,7 +28,10 @@ const without = (member: string) => JSON.stringify(NEGOTIATION).replaceAll(`"${m
  * an agent reads.
  */
 export const pushNegotiation: Target = {
-  seeds: () => [JSON.stringify(NEGOTIATION), without('sha256'), without('ima_log'), without('public')].map((text) => Buffer.from(text)),
+  seeds: () =>
+    [JSON.stringify(NEGOTIATION), without('sha256'), without('ima_log'), without('public'), without('keylime_delivery')].map((text) =>
+      Buffer.from(text),
+    ),
   maxBytes: 8192,
   words: ['tpm_quote', 'ima_log', 'uefi_log', 'ak', '__proto__', 'available_subjects', 'entry_count', 'formats'].map(
     (name) => `"${name}":`,
@@ -51,6 +56,7 @@ export const pushNegotiation: Target = {
         { type: 'tpm_quote', challenge: NONCE.subarray(0, 16), pcrs: PCRS },
         { type: 'uefi_log' },
         { type: 'ima_log', offset, count: null },
+        ...(choice.asked.delivery ? [{ type: 'delivery', ...DELIVERED }] : []),
       ],
       unknown: [],
     })

@@ -1,4 +1,5 @@
 import { IMA_LOG, TPM_QUOTE, UEFI_LOG } from '../../../src/core/api/push/attestation.ts'
+import { DELIVERY } from '../../../src/core/api/push/delivery.ts'
 import { offerEvidence } from '../../../src/core/attestation/offer-evidence.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
 import { machineQuote } from '../../machines.ts'
@@ -21,7 +22,7 @@ export const NEGOTIATION = offerEvidence({
     ['sha1', ALL_PCRS],
     ['sha256', ALL_PCRS],
   ]),
-  ...{ serverIdentifier: 'ak', uefiVersion: '2.1', bootEvents: 3, imaEntries: 5, bootTime: 0 },
+  ...{ serverIdentifier: 'ak', uefiVersion: '2.1', bootEvents: 3, imaEntries: 5, bootTime: 0, delivers: true },
 })
 
 /** What is asked of its quote. */
@@ -30,6 +31,21 @@ export const PARAMETERS = {
   challenge: NONCE.toString('base64'),
   hash_algorithm: 'sha256',
   selected_subjects: { sha1: null, sha256: [10, 16] },
+}
+
+/** How far a delivery came. */
+export const REPORT = {
+  ...{
+    enrolment: '0'.repeat(32),
+    generation: 1,
+    state: 'unpacked',
+    files: 2,
+    script: 'failed',
+    script_exit: 1,
+    script_error: 'e',
+    error: null,
+  },
+  proof: '0'.repeat(96),
 }
 
 /** What it brings. */
@@ -41,6 +57,7 @@ export const SUBMISSION = {
         { ...TPM_QUOTE, data: { subject_data: pcrs!, message: message!, signature: signature! } },
         { ...UEFI_LOG, data: { entries: 'AAAA' } },
         { ...IMA_LOG, data: { entry_count: 1, entries: '10 ab\n', entries_raw: '0 /w==\n' } },
+        { ...DELIVERY, data: { transport_key: null, report: REPORT } },
       ],
     },
   },

@@ -17,6 +17,7 @@ import { checkVerifier } from '../../../src/roles/verifier/check-verifier.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { openssl, recordingLogger } from '../ca/listener-bed.ts'
 
 const DAY_MS = 86_400_000
@@ -77,7 +78,7 @@ test('an agent’s --check-config sees that a CA has ended, and a list that is n
   expect((await agent()).problems).toEqual([expect.stringContaining('trusted_client_crl')])
 })
 
-test('a verifier whose own certificate has ended says so, and serves; with tls_dir = generate it makes another', async () => {
+walk('a verifier whose own certificate has ended says so, and serves; with tls_dir = generate it makes another', async () => {
   await madeBefore(400)
   const log = recordingLogger()
   const verifier = await startVerifier(verifierSettings(own), log.logger)

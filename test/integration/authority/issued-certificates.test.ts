@@ -15,7 +15,10 @@ import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { walk } from '../../thorough.ts'
 
-const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
+const settings = caSettings(
+  loadConfig('ca', caOptions, { env: { KEYLIME_CA_CERT_KEY_TYPE: 'ecdsa' }, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } })
+    .values,
+)
 const YEAR = 366 * 86_400_000
 let directory: string
 let clock = Date.now()

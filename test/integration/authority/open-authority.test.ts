@@ -14,7 +14,10 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { openKeystore } from '../../../src/core/keystore/keystore.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 
-const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
+const settings = caSettings(
+  loadConfig('ca', caOptions, { env: { KEYLIME_CA_CERT_KEY_TYPE: 'ecdsa' }, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } })
+    .values,
+)
 let directory: string
 let clock = Date.now()
 const access = (password = 'secret'): CaAccess => ({ directory, password, settings, now: () => clock })
@@ -64,10 +67,17 @@ test('each writing of the key store is encrypted under an IV of its own, each au
   for (const salt of salts) expect(Buffer.from(salt, 'base64')).toHaveLength(32)
 })
 
-test('an ECDSA authority works the same way', async () => {
-  const ecdsa: CaAccess = { ...access(), settings: { ...settings, keyKind: { type: 'ecdsa' } } }
-  await initCaDirectory(ecdsa)
-  await withAuthority(ecdsa, (ca) => ca.issue({ name: 'a' }))
+test('the password that it had may be given again: it is another key all the same', async () => {
+  await initCaDirectory(access())
+  await withAuthority(access(), (ca) => ca.changePassword('secret'))
+  await withAuthority(access(), (ca) => ca.issue({ name: 'a' }))
+  await expect(withAuthority(access('other'), (ca) => ca.issue({ name: 'b' }))).rejects.toMatchObject({ code: 'wrong_password' })
+})
+
+test('an RSA authority works the same way', async () => {
+  const rsa: CaAccess = { ...access(), settings: { ...settings, keyKind: { type: 'rsa', bits: 2048 } } }
+  await initCaDirectory(rsa)
+  await withAuthority(rsa, (ca) => ca.issue({ name: 'a' }))
   expect(openssl('verify', '-crl_check', '-CAfile', file('cacert.crt'), '-CRLfile', file('cacrl.pem'), file('a-cert.crt'))).toContain('OK')
 })
 

@@ -12,6 +12,7 @@ import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
 
 const DAY_MS = 86_400_000
@@ -88,7 +89,7 @@ test.each([
   },
 )
 
-test('a verifier that runs for 300 days has new certificates, and who is connected stays so; the registrar takes them too', async () => {
+walk('a verifier that runs for 300 days has new certificates, and who is connected stays so; the registrar takes them too', async () => {
   behind = 300
   const log = recordingLogger()
   const given = { clock, lookMs: 10 }
@@ -128,7 +129,7 @@ test('files of the operator are read again when they change; half a pair is told
   await verifier.stop()
 })
 
-test('what ends soon is told once a day', async () => {
+walk('what ends soon is told once a day', async () => {
   behind = 340
   await ensureTlsDirectory(request())
   behind = 0

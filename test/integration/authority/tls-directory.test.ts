@@ -11,7 +11,10 @@ import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { alternativeNames } from '../../../src/core/pki/subject-alternative-names.ts'
 import { loadTlsIdentity, tlsDirectory } from '../../../src/io/files/tls-identity.ts'
 
-const settings = caSettings(loadConfig('ca', caOptions, { env: {}, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } }).values)
+const settings = caSettings(
+  loadConfig('ca', caOptions, { env: { KEYLIME_CA_CERT_KEY_TYPE: 'ecdsa' }, roots: { etc: '/nonexistent', usrEtc: '/nonexistent' } })
+    .values,
+)
 let keylimeDir: string
 beforeEach(() => {
   keylimeDir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-tls-'))

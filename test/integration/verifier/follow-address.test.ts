@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import { freePorts, until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { type RealMachine, WholeBed } from '../../whole-bed.ts'
 
 const ZERO = '0'.repeat(64)
@@ -78,7 +79,7 @@ describe('follow_address', () => {
     await bed.inState(machine, 7)
   })
 
-  test('while the registrar is away nothing changes', async () => {
+  walk('while the registrar is away nothing changes', async () => {
     const machine = await enrolled(bed, 'alone')
     await bed.registrar.stop()
     await machine.stop()
@@ -87,7 +88,7 @@ describe('follow_address', () => {
   })
 })
 
-test('without follow_address a machine stays where it was enrolled; the list shows both addresses', async () => {
+walk('without follow_address a machine stays where it was enrolled; the list shows both addresses', async () => {
   const bed = new WholeBed()
   await bed.start({ askAddresses: EAGER })
   const machine = await enrolled(bed, 'mover')

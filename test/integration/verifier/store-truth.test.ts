@@ -9,6 +9,7 @@ import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-setti
 import { runtimePolicy } from '../../ima.ts'
 import { testLogger, until } from '../../servers.ts'
 import { bootLikeRealMachine, enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
+import { walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const bed = new VerifierBed({
@@ -157,7 +158,7 @@ describe('whatever is stored is shown, with the reason, and can be deleted and u
     expect((await bed.add('unreadable', other)).status).toBe(200)
   })
 
-  test('another engine for measured boot, or another id of the verifier, loses no agent', async () => {
+  walk('another engine for measured boot, or another id of the verifier, loses no agent', async () => {
     await attested('kept-by-id')
     const home = bed.home.env
     await restartAfter(() => {

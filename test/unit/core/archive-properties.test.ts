@@ -6,6 +6,7 @@ import { readInitrd } from '../../../src/core/archive/initrd.ts'
 import { isKeylimeError } from '../../../src/core/errors.ts'
 import { readRpmFiles } from '../../../src/core/packages/rpm-header.ts'
 import { buildCpio, buildDeb, buildRpm, buildTar } from '../../package-builder.ts'
+import { runs } from '../../thorough.ts'
 
 const LIMIT = 1 << 20
 const cpio = buildCpio([
@@ -57,7 +58,7 @@ test.each(READERS)('a damaged %s is read or refused, never a bug; the size of th
         for (const form of [bytes, bytes.subarray(0, end)]) expect(await outcome(form, size)).toBe(await outcome(form, 1 << 16))
       },
     ),
-    { numRuns: 300 },
+    { numRuns: runs(300, 100) },
   )
   expect(await outcome(archive, 7)).toBe('read')
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { type JsonLimits, jsonExcess, parseBoundedJson } from '../../../../src/core/api/bounded-json.ts'
+import { runs } from '../../../thorough.ts'
 
 const MIB = 1 << 20
 const wide: JsonLimits = { maxDepth: 1000, maxValues: 1_000_000 }
@@ -52,7 +53,7 @@ test('whatever the parser takes is taken up to its very size, and refused one be
       if (maxValues > 1) expect(jsonExcess(Buffer.from(json), { maxDepth, maxValues: maxValues - 1 })).toContain('values')
       if (maxDepth > 0) expect(jsonExcess(Buffer.from(json), { maxDepth: maxDepth - 1, maxValues })).toContain('nested')
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500, 150) },
   )
 })
 
@@ -74,7 +75,7 @@ test('what is cut, mixed up or not UTF-8 is taken exactly when the parser takes 
       }
       return expect(parseBoundedJson(json, 'it', wide)).toEqual(expected)
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000, 400) },
   )
 })
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { parseInPlace } from '../../../../src/core/api/parse-in-place.ts'
+import { runs } from '../../../thorough.ts'
 
 /** So small that texts of some bytes are large. */
 const LARGE = 4
@@ -55,14 +56,14 @@ test('texts of all kinds of escapes, characters and damage are what the parser m
       sameAsParser(Buffer.concat([Buffer.from('"'), one, Buffer.from('"')]))
       sameAsParser(Buffer.concat(['{"results":{"a":"', one, '","b":["', two, '",1],"', one, '":null}}'].map((part) => Buffer.from(part))))
     }),
-    { numRuns: 1500 },
+    { numRuns: runs(1500, 300) },
   )
 })
 
 test('any JSON is what the parser makes of it', () => {
   fc.assert(
     fc.property(fc.json({ stringUnit: 'binary' }), (json) => sameAsParser(Buffer.from(json))),
-    { numRuns: 150 },
+    { numRuns: runs(150, 50) },
   )
 })
 

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { asciiJson, BEFORE_THE_FIRST, type ChainHead, lineHash, nextLine, readAuditLine } from '../../../../src/core/audit/audit-line.ts'
 import type { AuditNote } from '../../../../src/core/audit/audit-note.ts'
 import { type ChainReport, createChainVerifier } from '../../../../src/core/audit/verify-chain.ts'
+import { runs } from '../../../thorough.ts'
 import { HOSTILE, oneOfEach } from '../../../verifier-events.ts'
 
 const BEGUN: AuditNote = { type: 'audit_begun', chain: 'c0ffee' }
@@ -179,14 +180,14 @@ describe('whatever is done to the lines', () => {
         for (const [i, line] of all.entries()) verifier.line({ file: 'log', line: i + 1 }, i === at ? bytes : Buffer.from(line))
         expect(verifier.report().intact).toBe(false)
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500, 150) },
     )
   })
 
   test('any removal is found, wherever it is', () => {
     fc.assert(
       fc.property(index, fc.integer({ min: 1, max: 5 }), (at, count) => found(all.toSpliced(at, count))),
-      { numRuns: 200 },
+      { numRuns: runs(200, 60) },
     )
   })
 
@@ -196,7 +197,7 @@ describe('whatever is done to the lines', () => {
         fc.pre(a !== b)
         found(all.with(a, all[b]!).with(b, all[a]!))
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200, 60) },
     )
   })
 
@@ -208,7 +209,7 @@ describe('whatever is done to the lines', () => {
     )
     fc.assert(
       fc.property(fc.nat(all.length - 1), line, (at, put) => found(all.toSpliced(at, 0, put))),
-      { numRuns: 300 },
+      { numRuns: runs(300, 80) },
     )
   })
 

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { parseEntry, readEntry, templateHash } from '../../../../src/core/ima/entry.ts'
 import { imaLine, imaVector } from '../../../ima.ts'
+import { runs } from '../../../thorough.ts'
 
 const lines = ['entries.txt', 'signatures.txt', 'keyring.txt'].flatMap((file) => imaVector(file).toString().split('\n').filter(Boolean))
 
@@ -125,6 +126,6 @@ test('random lines are read, or refused in words, never more', () => {
       if (typeof read === 'string') expect(read).not.toBe('')
       else expect(line).toContain(` ${read.name}`)
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500, 150) },
   )
 })

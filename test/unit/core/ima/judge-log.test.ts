@@ -7,6 +7,7 @@ import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import type { VerifiedPcrs } from '../../../../src/core/quote/verify-quote.ts'
 import type { HashName } from '../../../../src/core/tpm/algorithms.ts'
 import { machineFile, machinePcrs } from '../../../machines.ts'
+import { runs } from '../../../thorough.ts'
 
 const text = (machine: string) => machineFile(machine, 'ima.txt').toString('utf8')
 const pcrsOf = (value: Buffer, hash: HashName = 'sha256') => ({ hash, values: new Map([[10, value]]) }) as unknown as VerifiedPcrs
@@ -170,7 +171,7 @@ test('random lines never crash and never pass', () => {
     fc.property(fc.array(fc.string({ unit: 'binary', maxLength: 60 }), { maxLength: 20 }), (lines) =>
       expect(judge(POLICY, lines.join('\n'), QUOTED).failures.length).toBeGreaterThan(0),
     ),
-    { numRuns: 200 },
+    { numRuns: runs(200, 60) },
   )
 })
 

@@ -6,6 +6,7 @@ import { computedKeyId, keyringText } from '../../../../src/core/ima/keyring.ts'
 import { isLight, packPolicy, unpackPolicy } from '../../../../src/core/ima/packed-policy.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
+import { runs } from '../../../thorough.ts'
 
 const digest = (n: number) => n.toString(16).padStart(2, '0').repeat(32)
 const [rsaLine, ecLine] = imaVector('signatures.txt').toString().split('\n') as [string, string]
@@ -48,7 +49,7 @@ test('a policy that went from thread to thread judges as the one that was parsed
       expect(imaPolicy(taken, false).judge(evidence)).toEqual(imaPolicy(parsed, false).judge(evidence))
       expect(packPolicy(taken)).toEqual(packed)
     }),
-    { numRuns: 100 },
+    { numRuns: runs(100, 40) },
   )
 })
 const attribute = { name: 'root', uuid: null, major: null, minor: null, minor_count: null }

@@ -6,6 +6,7 @@ import { describeEvent, seeEvents } from '../../../../src/core/measured-boot/see
 import { verifyQuote } from '../../../../src/core/quote/verify-quote.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { machineFile, machinePcrs, machineQuote } from '../../../machines.ts'
+import { runs } from '../../../thorough.ts'
 
 const MACHINES = ['secure-boot-ima-ng', 'no-secure-boot'] as const
 const quoted = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]
@@ -117,6 +118,6 @@ test('random bytes and random changes never crash and never pass', () => {
       changed[position]! ^= change
       policy.judge({ pcrs, log: changed, evaluate: true }) // data of an event may change without a verdict: it is not believed
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300, 100) },
   )
 })

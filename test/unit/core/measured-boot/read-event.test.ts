@@ -7,6 +7,7 @@ import { readEvent } from '../../../../src/core/measured-boot/read-event.ts'
 import { seeEvents } from '../../../../src/core/measured-boot/see-events.ts'
 import { parseVendorDb } from '../../../../src/core/measured-boot/signature-lists.ts'
 import { changed, machineEvents, machineLog, measured, serialize, u32 } from '../../../boot-log.ts'
+import { runs } from '../../../thorough.ts'
 
 const MACHINES = ['secure-boot-ima-ng', 'no-secure-boot', 'secure-boot-ima-sig']
 const TYPES = [0x80000001, 0x80000002, 0x800000e0, 0x80000003, 0x80000006, 0x80000008, 0x8000000a, 0x80000007, 13, 4, 8, 3]
@@ -111,7 +112,7 @@ test('bytes of any kind are a text of printable characters or malformed, never a
         expect(error.code).toBe('malformed')
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: runs(2000, 400) },
   )
 })
 test('a device path of very many nodes is malformed', () => expect(() => path(...Array(65).fill('01040400'))).toThrow(/more than 64/))
@@ -165,6 +166,6 @@ test('any bytes in any event are read or stay raw, and any log is parsed or malf
         expect(isKeylimeError(error)).toBe(true)
       }
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500, 150) },
   )
 })

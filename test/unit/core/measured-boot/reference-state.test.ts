@@ -6,6 +6,7 @@ import { parseEventLog } from '../../../../src/core/measured-boot/event-log.ts'
 import { mergeReferenceState } from '../../../../src/core/measured-boot/merge-reference-state.ts'
 import { parseReferenceState } from '../../../../src/core/measured-boot/reference-state.ts'
 import { judgeExample, machineEvents, machineLog, machineState, measured, type State, serialize } from '../../../boot-log.ts'
+import { runs } from '../../../thorough.ts'
 
 const SECURE = 'secure-boot-ima-ng'
 const PLAIN = 'no-secure-boot'
@@ -143,7 +144,7 @@ describe('a state that is made of a boot log', () => {
         expect(kernels[0]!.isCommandLine(`kernel_cmdline: ${line}`)).toBe(true)
         expect(kernels[0]!.isCommandLine(`kernel_cmdline: ${other}`)).toBe(other === line)
       }),
-      { numRuns: 200 },
+      { numRuns: runs(200, 60) },
     )
   })
 })

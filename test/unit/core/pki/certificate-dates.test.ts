@@ -1,4 +1,4 @@
-import { dateProblem } from '../../../../src/core/pki/certificate-dates.ts'
+import { dateProblem, isDue } from '../../../../src/core/pki/certificate-dates.ts'
 import { DAY, NOW } from './fixtures.ts'
 
 const dates = { notBefore: NOW, notAfter: NOW + 100 * DAY }
@@ -16,4 +16,9 @@ test.each([
   const problem = dateProblem(dates, NOW + after)
   expect(problem?.level).toBe(level)
   if (text) expect(problem?.text).toMatch(text)
+})
+
+test('a certificate is due as soon as two thirds of its life are over', () => {
+  const ninety = { notBefore: NOW, notAfter: NOW + 90 * DAY }
+  expect([60 * DAY - 1, 60 * DAY, 91 * DAY].map((after) => isDue(ninety, NOW + after))).toEqual([false, true, true])
 })

@@ -5,6 +5,7 @@ import { verifyChain } from '../../../../src/core/pki/chain.ts'
 import { readElement, readTime } from '../../../../src/core/pki/der.ts'
 import type { Authority } from '../../../../src/core/pki/issue.ts'
 import { sameKey } from '../../../../src/core/pki/keys.ts'
+import { runs } from '../../../thorough.ts'
 import { der, ecPair, extension, handMade, leaf, NOW, oid, root, rsaPair, twoPartName } from './fixtures.ts'
 
 let authority: Authority
@@ -157,7 +158,7 @@ describe('parseCertificate', () => {
           }
         }
       }),
-      { numRuns: 1000 },
+      { numRuns: runs(1000, 250) },
     )
   })
   test('a changed byte in the signed part never verifies', () => {
@@ -174,7 +175,7 @@ describe('parseCertificate', () => {
           if (!isKeylimeError(error)) throw error
         }
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300, 100) },
     )
   })
 })

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { parseQuote } from '../../../../src/core/quote/quote-text.ts'
+import { runs } from '../../../thorough.ts'
 
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
 const CHARACTERS = [...'ABCZabcz0189+/', '=', '-', '_', ' ', '\n', '\0', 'é', '😀']
@@ -27,7 +28,7 @@ test('a part of a quote is base64 and nothing else, with padding at its end alon
         expect(refusal(text) === 'part 1 of the quote is not base64').toBe(!BASE64.test(text))
       },
     ),
-    { numRuns: 3000 },
+    { numRuns: runs(3000, 600) },
   )
 })
 

@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { DEFAULT_ARCHIVE_LIMITS } from '../../../../src/core/payload/archive-plan.ts'
 import { makePackage } from '../../../../src/core/payload/certificate-package.ts'
 import { openArchive } from '../../../../src/io/files/unzip.ts'
+import { runs } from '../../../thorough.ts'
 import { buildZip, type RawEntry } from '../../../zip-builder.ts'
 
 let directory: string
@@ -161,6 +162,6 @@ test('whatever bytes are changed, the outcome is an archive or a refusal, and no
       expect(fs.readdirSync(path.join(outside, 'in'))).toEqual(['side'])
       fs.rmSync(outside, { recursive: true })
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400, 100) },
   )
 })
