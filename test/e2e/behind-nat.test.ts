@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -189,10 +189,11 @@ describeWithNamespaces('a machine that nobody can call', () => {
   }, 60_000)
 
   test('neither what the verifier keeps nor what it logs has anything of a secret in it', () => {
+    const holds = (text: string) => spawnSync('grep', ['-rlsF', text, d.server], { encoding: 'utf8' }).stdout
+    expect(holds(ID)).not.toBe('')
     for (const text of ['a secret behind NAT', 'a secret that nobody took', 'the second secret']) {
       expect(d.verifier.log()).not.toContain(text)
-      for (const file of fs.readdirSync(d.server, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile()))
-        expect(fs.readFileSync(path.join(file.parentPath, file.name)).includes(text)).toBe(false)
+      expect(holds(text)).toBe('')
     }
   })
 
