@@ -10,7 +10,7 @@ import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent } from '../s
 import { ms, printTable } from './table.ts'
 
 const INTERVAL_SECONDS = 4
-const MEASURE_MS = 20_000
+const MEASURE_MS = 12_000
 const SIDE_BY_SIDE = 64
 /** Of USER_HZ, in which /proc counts processor time. */
 const TICK_MS = 10

@@ -1,4 +1,4 @@
-// `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, and, only when it is asked for, hostile
+// `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, watch, and, only when it is asked for, hostile
 // (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), and push (10,000 machines that bring their evidence). Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
@@ -12,6 +12,7 @@ import { benchRevocation } from './revocation.ts'
 import { benchStart } from './start.ts'
 import { benchSteady } from './steady.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
+import { benchWatch } from './watch.ts'
 
 const PARTS: Record<string, () => void | Promise<void>> = {
   quote: benchVerifyQuote,
@@ -23,6 +24,7 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   deliver: benchDeliver,
   revocation: benchRevocation,
   'fan-out': benchFanOut,
+  watch: benchWatch,
 }
 const asked = process.argv.slice(2)
 if (asked[0] === 'hostile') await benchHostile(asked.slice(1))

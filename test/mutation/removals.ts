@@ -72,6 +72,23 @@ export const REMOVALS: readonly Removal[] = [
     ['V waits until its release is in the audit log', 'await options.recorded()', ''],
   ),
 
+  ...of(
+    'roles/verifier/release/offer-v.ts',
+    'integration/verifier/push/delivery-liars',
+    ['V is not for who was asked before a command', '!agent.removed && agent.epoch === epoch', '!agent.removed'],
+    ['V is not for another transport key', ' && offer?.fingerprint === fingerprint(transportKey)', ''],
+  ),
+  ...of('roles/verifier/verdicts/apply-verdict.ts', 'integration/verifier/push/delivery-liars', [
+    'nobody confirms a V that was not released',
+    "state.vState === 'releasing' && provesKey(report)",
+    'provesKey(report)',
+  ]),
+  ...of('core/attestation/delivery.ts', 'integration/verifier/push/delivery-liars', [
+    'V is confirmed by a proof of K',
+    'proof !== null && HAS_KEY.has(state)',
+    'HAS_KEY.has(state)',
+  ]),
+
   // Epochs: what the operator says goes before what a round brings
   ...of(
     LOOP,
@@ -79,7 +96,7 @@ export const REMOVALS: readonly Removal[] = [
     ['an answer that a command overtook says nothing', 'if (isStale()) return\n      if (result.', 'if (result.'],
     ['a fault of a round that a command overtook says nothing', 'if (!isStale()) await failClosed', 'await failClosed'],
     ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
-    ['what came of V is not put over a command', 'if (isStale()) return\n    await perform(', 'await perform('],
+    ['what came of V is not put over a command', 'if (isStale() || event === null) return', 'if (event === null) return'],
   ),
   ...of(
     'roles/verifier/verdicts/state-keeper.ts',
@@ -144,7 +161,11 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'io/http/agent-client.ts',
     'integration/http/clients',
-    ['size of an agent’s answer', 'readAnswer(response, maxBytes,', 'readAnswer(response, Number.MAX_SAFE_INTEGER,'],
+    [
+      'size of an agent’s answer',
+      'exchange(client, request, { maxBytes,',
+      'exchange(client, request, { maxBytes: Number.MAX_SAFE_INTEGER,',
+    ],
     ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
   ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
@@ -192,6 +213,40 @@ export const REMOVALS: readonly Removal[] = [
     ['what root left to come back by is noticed', ' || canBecomeRoot())', ')'],
   ),
 
+  // Payloads that an operator has signed
+  ...of(
+    'roles/agent/payload/accepted-order.ts',
+    'unit/roles/agent/payload/accepted-order',
+    ['an older order is refused', 'generation < newest.generation', 'newest.generation < 0'],
+    ['another order of the same generation is refused', 'generation === newest.generation', 'newest.generation < 0'],
+  ),
+  ...of('roles/agent/payload/sealed-deliveries.ts', 'integration/agent/push/hostile-deliveries', [
+    'the newest order is remembered',
+    '      await acceptOrder(file, order)\n',
+    '',
+  ]),
+  ...of('roles/agent/push/push-delivery.ts', 'integration/agent/push/hostile-deliveries', [
+    'V that is not the other half of U is told',
+    'sameTag(authTag(k, agentId), user.authTag)',
+    'user.authTag',
+  ]),
+  ...of('roles/agent/payload/payload-receiver.ts', 'integration/agent/push/push-payload', [
+    'a script is not run again when the delivery comes again',
+    'if (record?.delivery === delivery) return this.#again(record)',
+    '',
+  ]),
+  ...of(
+    'roles/agent/api/take-sealed.ts',
+    'integration/agent/sealed-payload',
+    ['require_signed_payload', 'if (!requireSigned) return undefined', 'return undefined'],
+    ['the auth tag of an order', 'sameTag(accepted.auth_tag, tag.toLowerCase())', 'accepted.auth_tag'],
+  ),
+  ...of('io/http/answer-request.ts', 'integration/access/every-route', [
+    'a verifier is no operator',
+    'ofOperators.has(route.access) && isVerifier(peer)',
+    'ofOperators.has(route.access) && peer.kind === null',
+  ]),
+
   // Time as a side channel: nothing that a test can see, so the sources are looked at
   ...of('core/payload/auth-tag.ts', 'architecture', [
     'tags are compared in constant time',
@@ -203,4 +258,33 @@ export const REMOVALS: readonly Removal[] = [
     'a.length === b.length && timingSafeEqual(a, b)',
     'a.equals(b)',
   ]),
+
+  // What lies at the verifier is an operator's, for one machine and one TPM
+  ...of(
+    'core/payload/delivery-order.ts',
+    'unit/core/payload/delivery-order',
+    ['an authority that gives no roles orders nothing', 'trust.authorities.filter(givesRoles)', 'trust.authorities.filter(() => true)'],
+    ['the signature of an order', '!holds(certificate.publicKey, signed)', 'false'],
+  ),
+  ...of('core/payload/sealed-share.ts', 'unit/core/payload/sealed-share', [
+    'a sealed share is for one machine and one delivery',
+    ': SealingContext): Buffer => Buffer.from(',
+    ": SealingContext): Buffer => Buffer.from('') || Buffer.from(",
+  ]),
+  ...of('roles/tenant/enrol/prepare-enrolment.ts', 'integration/tenant/sealed-delivery', [
+    'a verifier that would lose a payload gets none',
+    'operator && !takes?.delivery',
+    'false',
+  ]),
+  ...of('roles/tenant/enrol/operator-key.ts', 'integration/tenant/sealed-delivery', [
+    'who is no operator orders nothing',
+    "roleOf(certificate) !== 'operator'",
+    'false',
+  ]),
+  ...of(
+    'roles/tenant/enrol/await-delivery.ts',
+    'integration/tenant/sealed-delivery',
+    ['the proof of a machine that comes by itself', '!this.#isProved', 'false'],
+    ['what is said of another delivery', 'report?.enrolment === order.enrolment && report.generation === order.generation', 'report'],
+  ),
 ]

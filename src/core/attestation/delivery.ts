@@ -18,7 +18,13 @@ export function isUnfinished(state: StoredState, delivery: StoredDelivery | null
   return vIsDue(state) || (state.vState === 'delivered' && (delivery.report === null || !isFinal(delivery.report)))
 }
 
-/** Says something that was not said before, of this very delivery: what a machine still says of one before it is left aside. */
-export function isNews({ enrolment, generation, report }: StoredDelivery, said: DeliveryReport): boolean {
-  return said.enrolment === enrolment && said.generation === generation && JSON.stringify(said) !== JSON.stringify(report)
+/**
+ * What the last word of a machine makes of a delivery. A proof that it has shown stays: after a restart it has none any more. @returns the same object where nothing is new, also for a word
+ * of another delivery.
+ */
+export function heard(delivery: StoredDelivery, said: DeliveryReport): StoredDelivery {
+  const { enrolment, generation, report: before } = delivery
+  if (said.enrolment !== enrolment || said.generation !== generation) return delivery
+  const report = { ...said, proof: said.proof ?? before?.proof ?? null }
+  return JSON.stringify(report) === JSON.stringify(before) ? delivery : { ...delivery, report }
 }

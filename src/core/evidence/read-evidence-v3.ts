@@ -2,6 +2,7 @@ import type { z } from 'zod'
 import type { IntegrityQuote } from '../api/agent.ts'
 import { dataOf, IMA_LOG, type Submission, submission, TPM_QUOTE, UEFI_LOG } from '../api/push/attestation.ts'
 import { DELIVERY, type DeliveryReport, deliveryEvidence } from '../api/push/delivery.ts'
+import { cutText } from '../verdict/bounded-text.ts'
 
 /** What a machine that brings its evidence by itself was asked for. */
 export interface AskedEvidence {
@@ -29,7 +30,18 @@ export function resultsOfV3(body: unknown, asked: AskedEvidence): ResultsOfV3 {
   if (!parsed.success) return NONE
   const delivery = asked.delivery ? collected(parsed.data, DELIVERY) : undefined
   const results = quoteOf(parsed.data, asked, delivery?.transport_key ?? null)
-  return { results, report: (results && delivery?.report) ?? null }
+  return { results, report: results && delivery?.report ? bounded(delivery.report) : null }
+}
+
+/** Of the texts of a machine in its report: they are stored, logged and shown. */
+const MAX_TEXT = 1000
+
+function bounded({ error, script_error, ...report }: DeliveryReport): DeliveryReport {
+  return {
+    ...report,
+    ...(error ? { error: cutText(error, MAX_TEXT) } : {}),
+    ...(script_error ? { script_error: cutText(script_error, MAX_TEXT) } : {}),
+  }
 }
 
 const NONE: ResultsOfV3 = { results: null, report: null }

@@ -166,7 +166,9 @@ export async function saveDelivery(
   const mine = transaction.updateTable('mailboxes').where('agent_id', '=', agentId).where('enrolment', '=', enrolment)
   await mine.set({ report: report && JSON.stringify(report) }).execute()
   if (isKept) return
-  await sql`delete from mailbox_pieces where pieces = (select pieces from mailboxes where agent_id = ${agentId})`.execute(transaction)
+  await sql`delete from mailbox_pieces where pieces = (select pieces from mailboxes where agent_id = ${agentId} and enrolment = ${enrolment})`.execute(
+    transaction,
+  )
   await mine.set({ content: null, pieces: null, size: 0 }).execute()
 }
 

@@ -1,9 +1,6 @@
 import type { Argv } from 'yargs'
 import { describeEffective } from '../../config/describe.ts'
-import { MAX_TIMER_SECONDS } from '../../config/option.ts'
 import { tenantOptions } from '../../config/tenant.ts'
-import { parseMachineName } from '../../core/api/enrolment-metadata.ts'
-import { portNumber } from '../../core/api/port-number.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -13,7 +10,8 @@ import { printLine, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
-import { filterOf, fleetOf, machineOf } from './faces/machines-of-command.ts'
+import { filterOf, fleetOf } from './faces/machines-of-command.ts'
+import { optionsOf } from './faces/options-of-arguments.ts'
 import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
@@ -26,7 +24,7 @@ import { expectPolicy } from './policies/policy-resource.ts'
 import { runTenantCommand, type TenantResult } from './run-command.ts'
 import { notEnrolled } from './services/not-enrolled.ts'
 import { withTenant } from './start.ts'
-import { COMMANDS, type TenantCommand, type TenantOptions, tenantCommand } from './tenant-options.ts'
+import { COMMANDS, type TenantCommand, tenantCommand } from './tenant-options.ts'
 import { loadTenantSettings } from './tenant-settings.ts'
 
 /** Options as yargs gives them; names are the long ones of the command line. */
@@ -249,69 +247,6 @@ function historyAsked(argv: Arguments): HistoryAsked {
   return { since: text('since'), until: text('until'), form: argv.json ? 'json' : argv['csv'] ? 'csv' : 'text', quiet: argv.quiet === true }
 }
 
-function optionsOf(argv: Arguments, action: TenantCommand): TenantOptions {
-  const word = (name: string) => (typeof argv[name] === 'string' && argv[name] !== '' ? { [name]: argv[name] as string } : {})
-  const renamed = Object.entries(NAMES).map(([from, to]) => {
-    const value = argv[from]
-    if (typeof value === 'number' && !(portNumber.safeParse(value).success && value > 0)) throw badPort(from) // ports are all the numbers there are
-    return value === undefined || value === '' ? [] : [[to, value]]
-  })
-  const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
-  return {
-    ...Object.fromEntries(renamed.flat()),
-    ...word('file'),
-    ...cert,
-    command: action,
-    ...machineOf(argv, action),
-    wait: argv.wait ?? true,
-    counts: true,
-    ...(typeof argv['name'] === 'string' ? { name: argv['name'] && parseMachineName(argv['name']) } : {}),
-    waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
-    timeoutSeconds: timeoutOf(argv.timeout),
-    ...(argv.timeout === undefined ? {} : { hurried: true }),
-  }
-}
-
 /** Long names of the options that the command line has. */
 const namesGiven = (argv: Arguments): string[] =>
   Object.entries(argv).flatMap(([name, value]) => (value === undefined || value === false || [value].flat().length === 0 ? [] : [name]))
-
-function timeoutOf(seconds = 60): number {
-  if (seconds > 0 && seconds <= MAX_TIMER_SECONDS) return seconds
-  throw new KeylimeError('usage', `--timeout must be a number of seconds, from a fraction of one to ${MAX_TIMER_SECONDS}`)
-}
-
-const badPort = (option: string) => new KeylimeError('usage', `--${option} must be a port number, from 1 to 65535`)
-
-const NAMES: Record<string, keyof TenantOptions> = {
-  targetport: 'targetPort',
-  cv_targethost: 'cvTargetHost',
-  'agent-api-version': 'agentApiVersion',
-  'push-model': 'pushModel',
-  key: 'keyFile',
-  payload: 'payloadFile',
-  verify: 'verify',
-  sealed: 'sealed',
-  'password-file': 'passwordFile',
-  tpm_policy: 'tpmPolicy',
-  'runtime-policy': 'runtimePolicy',
-  'runtime-policy-name': 'runtimePolicyName',
-  'runtime-policy-checksum': 'runtimePolicyChecksum',
-  'runtime-policy-sig-key': 'runtimePolicyKey',
-  'mb-policy': 'mbPolicy',
-  'mb-policy-name': 'mbPolicyName',
-  registrarhost: 'registrarHost',
-  registrarport: 'registrarPort',
-  cv: 'verifierHost',
-  cvport: 'verifierPort',
-  cvid: 'verifierId',
-  nvc: 'noVerifierCheck',
-  include: 'include',
-  drop: 'drop',
-  all: 'all',
-  patch: 'patch',
-  only: 'only',
-  judge: 'judge',
-  packages: 'packages',
-  yes: 'yes',
-}

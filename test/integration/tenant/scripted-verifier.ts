@@ -59,6 +59,7 @@ export class ScriptedVerifier {
           access: 'admin',
           handle: ({ params }) => {
             const results = this.status(params['id']!)
+            if (results?.['status'] === 503) return { status: 503 }
             return results ? { results } : { status: 404, message: 'agent id not found' }
           },
         },

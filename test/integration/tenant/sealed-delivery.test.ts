@@ -218,6 +218,15 @@ describe('while the machine is waited for', () => {
     expect(result).toMatchObject({ summary: expect.stringMatching(/and its payload is delivered/) })
   })
 
+  test('a verifier that cannot answer for a moment is asked again', async () => {
+    let asked = 0
+    says(() => (++asked < 4 ? { status: 503 } : reports()))
+    expect(await wait({ timeoutSeconds: 5 })).toMatchObject({ summary: expect.stringMatching(/and its payload is delivered/) })
+    says(() => ({ status: 503 }))
+    verifier.sent.length = 0
+    await expect(wait()).rejects.toMatchObject({ code: 'unavailable' })
+  })
+
   test('one that is off is waited for, and the enrolment stands', async () => {
     says(() => ({ ...silent(), operational_state: 7, last_event_id: 'internal.verifier.not_reachable' }))
     await expect(wait()).rejects.toMatchObject({

@@ -42,4 +42,22 @@ describeAsRoot('a payload that is sealed for a machine which the verifier asks',
     await until('the fourth', () => fs.readFileSync(payload(), 'utf8') === 'the fourth')
     expect((await bed.status(machine)).delivery).toBeNull()
   }, 60_000)
+
+  test('an agent that demands an order gets one with what is handed to it', async () => {
+    await machine.stop()
+    await machine.start({ KEYLIME_AGENT_REQUIRE_SIGNED_PAYLOAD: 'True' })
+    await bed.tenant('update', { agentId: machine.id, file: file('the fifth'), waitScript: true })
+    await until('the fifth', () => fs.readFileSync(payload(), 'utf8') === 'the fifth')
+  }, 60_000)
+
+  test('a machine that is never to take an order again says so, and nothing changes on it', async () => {
+    const accepted = fs.readdirSync(machine.dir).find((name) => /order|delivery/.test(name))!
+    const before = JSON.parse(fs.readFileSync(path.join(machine.dir, accepted), 'utf8'))
+    fs.writeFileSync(path.join(machine.dir, accepted), JSON.stringify({ ...before, generation: before.generation * 2 }))
+    await expect(bed.tenant('update', { agentId: machine.id, file: file('the sixth'), waitScript: true })).rejects.toMatchObject({
+      code: 'refused',
+      message: expect.stringMatching(/the delivery order is refused/),
+    })
+    expect(fs.readFileSync(payload(), 'utf8')).toBe('the fifth')
+  }, 60_000)
 })

@@ -84,9 +84,14 @@ function readTrusted(file: string, option: string, before?: TrustTexts): string 
 const isNotAllowed = (error: unknown): boolean =>
   isKeylimeError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES'
 
+/** Of an agent that brings its evidence: it is attested, and takes no payload. */
+export const NO_OPERATORS = 'trusted_client_ca: no CA of operators is there, so payloads will be refused'
+export const NO_OPERATORS_HINT = 'copy cv_ca/cacert.crt from the verifier’s machine to this one, or name it in trusted_client_ca'
+
 /** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */
 export function checkTrust(settings: AgentSettings, found: FoundDates): void {
-  readTrust(settings, warningsInto(found.warnings))
+  const { operators } = readTrust(settings, warningsInto(found.warnings))
+  if (settings.push && !operators) found.warnings.push(`${NO_OPERATORS} (${NO_OPERATORS_HINT})`)
   checkDates(trustDates(settings, systemClock.now()), found)
 }
 

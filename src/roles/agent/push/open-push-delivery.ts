@@ -6,7 +6,7 @@ import type { AgentSettings } from '../agent-settings.ts'
 import type { AgentIdentity } from '../identity/open-identity.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
 import { OperatorTrust } from '../machine/operator-trust.ts'
-import type { Trust } from '../machine/trust.ts'
+import { NO_OPERATORS, NO_OPERATORS_HINT, type Trust } from '../machine/trust.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import { SealedDeliveries } from '../payload/sealed-deliveries.ts'
 import { DeliveryClient } from './delivery-client.ts'
@@ -32,10 +32,7 @@ export function openPushDelivery(setup: PushDeliverySetup): { delivery: PushDeli
   const { settings, identity, trust, logger, payloads, reached, ...rest } = setup
   const { agentId, keys } = identity
   const operators = new OperatorTrust(trust.operators)
-  if (!trust.operators)
-    logger.warn('no CA of operators is there: payloads will be refused', {
-      hint: 'copy cv_ca/cacert.crt from the verifier’s machine to this one, or name it in trusted_client_ca',
-    })
+  if (!trust.operators) logger.warn(NO_OPERATORS, { hint: NO_OPERATORS_HINT })
   const file = settings.paths.acceptedOrder
   const sealed = new SealedDeliveries({ agentId, keys, file, clock: systemClock, trust: () => operators.current() })
   const connect = () => {

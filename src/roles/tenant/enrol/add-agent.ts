@@ -6,7 +6,7 @@ import { collectPayload } from './collect-payload.ts'
 import { enrolAtVerifier } from './enrol-at-verifier.ts'
 import { followDelivery } from './follow-delivery.ts'
 import type { JudgedMachine } from './judge-registered.ts'
-import { trustOf } from './plan-enrolment.ts'
+import { type EnrolmentPlan, trustOf } from './plan-enrolment.ts'
 import { type PreparedEnrolment, prepareEnrolment } from './prepare-enrolment.ts'
 import { proveIdentity } from './prove-identity.ts'
 import { proveKey } from './prove-key.ts'
@@ -36,12 +36,13 @@ export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Pr
   const { context, target, judged, plan, unchanged } = prepared
   const { options, report } = context
   const { agentId } = target.found
+  const before = generationOf(plan)
   if (unchanged) return { agentId, attested: undefined, delivered: undefined, unchanged }
   for (const change of plan.changes) report({ type: 'change', ...change })
   if (judged) return enrolUncontacted(prepared, judged)
   const { agent, machine, reply } = await proveIdentity(context, target)
   const payload = await collectPayload(context, target.found) // after it: the registrar's word alone ends no certificate of another machine
-  if (payload) await sendShare({ agent, machine, reply }, agentId, payload, report) // a machine that refuses U stays enrolled as it is
+  if (payload) await sendShare(context, { agent, machine, reply }, { agentId, payload, before }) // a machine that refuses U stays enrolled as it is
   await enrolAtVerifier(context, { agentId, machine, version: agent.version, plan, payload, mailbox: undefined })
   const status = options.wait ? await waitForVerdict(context, agentId, { hasKey: payload !== undefined }) : undefined
   const attested = status && trustOf(status)
@@ -51,12 +52,14 @@ export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Pr
   return { agentId, attested, delivered: 'proved' }
 }
 
+const generationOf = ({ known }: EnrolmentPlan): number | null => known?.delivery?.generation ?? null
+
 /** Speaks to registrar and verifier alone. Certificates are made, and end, by the registrar's word: its record was judged. */
 async function enrolUncontacted({ context, target, operator, plan }: PreparedEnrolment, machine: JudgedMachine): Promise<Enrolled> {
   const { options, clock } = context
   const { agentId } = target.found
   const payload = await collectPayload(context, target.found)
-  const before = plan.known?.delivery?.generation ?? null
+  const before = generationOf(plan)
   const sealed = payload && operator ? sealDelivery({ agentId, machine, payload, operator, before, now: clock.now() }) : undefined
   if (sealed)
     context.report({ type: 'delivery_sealed', agentId, generation: sealed.order.generation, operator: operator!.certificate.subject })

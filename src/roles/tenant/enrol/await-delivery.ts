@@ -1,17 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { type ErrorCode, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { challengeHmac, sameTag } from '../../../core/payload/auth-tag.ts'
 import type { DeliveryOrder } from '../../../core/payload/delivery-order.ts'
 import { poll } from '../../../io/poll.ts'
 import { interruptible } from '../../../io/terminal/interruptible.ts'
 import { relativeTime } from '../../../io/terminal/terminal.ts'
+import { progressOf } from '../delivery/delivery-progress.ts'
 import type { TenantContext } from '../tenant-context.ts'
-import { progressOf } from './delivery-progress.ts'
 import { isAtIt, stillAtIt, tellDelivery } from './follow-delivery.ts'
 import { isGood, throwWhenFailed } from './wait-for-verdict.ts'
 
+const PASSING: readonly ErrorCode[] = ['unreachable', 'timeout', 'unavailable']
 const PAUSES = { firstPauseMs: 25, longestPauseMs: 500 }
 
 /** What is waited for. */
@@ -55,6 +56,8 @@ class DeliveryWatch {
   readonly #awaited: Awaited
   readonly #expected: string
   #last: AgentStatus | undefined
+  /** Why the verifier could not be asked the last time. */
+  #away: KeylimeError | undefined
   #isAttested = false
   /** An agent that was started anew since has K no more, and says without a proof how its script ended. */
   #isProved = false
@@ -65,7 +68,20 @@ class DeliveryWatch {
     this.#expected = challengeHmac(awaited.k, awaited.order.challenge)
   }
 
+  /** A verifier that is started anew meanwhile is waited for as well. */
   async look(): Promise<AwaitedEnd | undefined> {
+    try {
+      const end = await this.#look()
+      this.#away = undefined
+      return end
+    } catch (error) {
+      if (!isKeylimeError(error) || !PASSING.includes(error.code)) throw error
+      this.#away = error
+      return undefined
+    }
+  }
+
+  async #look(): Promise<AwaitedEnd | undefined> {
     const { verifier, options, report } = this.#used
     const { agentId } = this.#awaited
     const status = await verifier.agent(agentId)
@@ -107,6 +123,7 @@ class DeliveryWatch {
   }
 
   timedOut(): KeylimeError {
+    if (this.#away) return this.#away
     const { options, clock } = this.#used
     const { agentId } = this.#awaited
     const told = this.#last && this.#reportIn(this.#last)

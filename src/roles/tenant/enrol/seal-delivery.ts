@@ -17,19 +17,39 @@ export interface SealedDelivery {
   readonly order: DeliveryOrder
 }
 
-export interface SealingParts {
+/** What every order says, however it is carried. */
+export interface OrderParts {
   readonly agentId: string
-  readonly machine: JudgedMachine
   readonly payload: Payload
-  readonly operator: OperatorKey
   /** Generation of the delivery before, as the verifier says; null for none. */
   readonly before: number | null
   /** Milliseconds since the epoch. */
   readonly now: number
 }
 
+/** @param share the text that the machine gets of U. */
+export function orderFor({ agentId, payload, before, now }: OrderParts, share: string, enrolment = newEnrolment()): DeliveryOrder {
+  return {
+    agent_id: agentId,
+    enrolment,
+    generation: nextGeneration(now, before),
+    share_sha256: sha256(share),
+    payload_sha256: payload.sealed === undefined ? null : sha256(payload.sealed),
+    auth_tag: authTag(payload.k, agentId),
+    challenge: randomAlphanumeric(CHALLENGE_LENGTH),
+  }
+}
+
+const newEnrolment = () => randomBytes(ENROLMENT_SIZE).toString('hex')
+
+export interface SealingParts extends OrderParts {
+  readonly machine: JudgedMachine
+  readonly operator: OperatorKey
+}
+
 /** Seals U to the TPM whose EK and AK were judged, and signs what is to be delivered. @throws KeylimeError `ek_rejected` where there is no EK that it could be sealed to. */
-export function sealDelivery({ agentId, machine, payload, operator, before, now }: SealingParts): SealedDelivery {
+export function sealDelivery({ machine, operator, ...parts }: SealingParts): SealedDelivery {
+  const { agentId, payload } = parts
   const { ek, ak } = machine
   if (ek.area === null)
     throw new KeylimeError(
@@ -39,17 +59,8 @@ export function sealDelivery({ agentId, machine, payload, operator, before, now 
         hint: 'nothing was sent; register the agent again',
       },
     )
-  const enrolment = randomBytes(ENROLMENT_SIZE).toString('hex')
+  const enrolment = newEnrolment()
   const share = sealShare({ ek: ek.area, akName: ak.name, share: payload.u, agentId, enrolment, random: randomBytes })
-  const sealed = payload.sealed ?? null
-  const order: DeliveryOrder = {
-    agent_id: agentId,
-    enrolment,
-    generation: nextGeneration(now, before),
-    share_sha256: sha256(share),
-    payload_sha256: sealed === null ? null : sha256(sealed),
-    auth_tag: authTag(payload.k, agentId),
-    challenge: randomAlphanumeric(CHALLENGE_LENGTH),
-  }
-  return { mailbox: { ...signOrder(order, operator.key, operator.certificate.pem), share, payload: sealed }, order }
+  const order = orderFor(parts, share, enrolment)
+  return { mailbox: { ...signOrder(order, operator.key, operator.certificate.pem), share, payload: payload.sealed ?? null }, order }
 }

@@ -2,7 +2,7 @@ import type { ExplainedOnWire, Explanation } from '../../../core/api/explanation
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import { printable } from '../../../core/printable.ts'
 import { relativeTime } from '../../../io/terminal/terminal.ts'
-import { fateText } from '../list/payload-fate.ts'
+import { fateText } from '../delivery/payload-fate.ts'
 import type { SecondVerdict } from './judge-here.ts'
 import { counted, nextSteps } from './next-steps.ts'
 import type { KnownHere, Story } from './tell-story.ts'

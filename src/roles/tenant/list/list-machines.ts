@@ -2,11 +2,11 @@ import { type AgentStatus, statusOf } from '../../../core/api/agent-status.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { BY_URGENCY, type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { broughtProgress } from '../enrol/delivery-progress.ts'
+import { broughtProgress } from '../delivery/delivery-progress.ts'
+import { payloadFate } from '../delivery/payload-fate.ts'
 import { payloadOnAgent } from '../enrol/payload-on-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import { comesByOf, type Machine, machineOf } from './machine.ts'
-import { payloadFate } from './payload-fate.ts'
 
 /** Which machines a list shows; undefined and empty: all. */
 export interface MachineFilter {

@@ -5,8 +5,8 @@ import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { type StateWord, stateWord } from '../../../core/attestation/state-word.ts'
 import type { ComesBy } from '../../../core/attestation/stored-agent.ts'
+import type { PayloadFate } from '../delivery/payload-fate.ts'
 import { demandsOf } from '../enrol/plan-enrolment.ts'
-import type { PayloadFate } from './payload-fate.ts'
 
 /** One machine, as a person looks at it. */
 export interface Machine {

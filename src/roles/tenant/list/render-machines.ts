@@ -1,8 +1,8 @@
 import { BY_URGENCY, exitCodeOfState, stateWordText } from '../../../core/attestation/state-word.ts'
 import { csvLine } from '../../../core/text/csv.ts'
 import { alignColumns, relativeTime } from '../../../io/terminal/terminal.ts'
+import { fateText } from '../delivery/payload-fate.ts'
 import { type Machine, shortIds } from './machine.ts'
-import { fateText } from './payload-fate.ts'
 
 /** From this width on every column has room. */
 const WIDE = 120

@@ -4,10 +4,10 @@ import { hostPort } from '../../../core/api/host-port.ts'
 import type { RegisteredAgent } from '../../../core/api/registrar.ts'
 import { stateWord, stateWordText } from '../../../core/attestation/state-word.ts'
 import { alignColumns, relativeTime } from '../../../io/terminal/terminal.ts'
+import { type PayloadFate, payloadFate } from '../delivery/payload-fate.ts'
 import { payloadText } from '../enrol/payload-on-agent.ts'
 import { failuresInShort, hasStory } from '../explain/failures-in-short.ts'
 import { type Machine, machineOf, policiesOf } from './machine.ts'
-import { type PayloadFate, payloadFate } from './payload-fate.ts'
 
 /** What is known of one machine. */
 export interface Status {

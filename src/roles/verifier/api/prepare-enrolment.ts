@@ -107,7 +107,8 @@ export function continueFrom(
   const sameTpm = current?.enrolment.ak === agent.enrolment.ak ? current : null
   agent.state = stateOf(request, { version: current?.state.supportedVersion, sameTpm })
   // The clock of a TPM goes on over enrolments: an old quote must not become new by them.
-  agent.progress = { ...FRESH_PROGRESS, clockInfo: sameTpm?.progress.clockInfo ?? null }
+  const { clockInfo, lastReceivedQuote } = sameTpm?.progress ?? FRESH_PROGRESS // and so does when it was last seen
+  agent.progress = { ...FRESH_PROGRESS, clockInfo, lastReceivedQuote }
   const isKept = staged === null && request.v === undefined && sameTpm !== null
   agent.delivery = isKept ? (sameTpm.delivery ?? null) : (staged?.delivery ?? null)
   const { enrolment, state, progress } = agent

@@ -1,6 +1,6 @@
 import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import type { AgentEffect } from '../../../core/attestation/agent-state.ts'
-import { isNews, provesKey } from '../../../core/attestation/delivery.ts'
+import { heard, provesKey } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { CONFIRMED, prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
 import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
@@ -74,7 +74,7 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     agent.progress = { attestationCount, lastReceivedQuote: seconds, lastSuccessfulAttestation: seconds, clockInfo, ima, imaJudgedBy }
     progress.mark(agent)
     const report = round.judged.report ?? null
-    const isSilent = !report || !agent.delivery || !isNews(agent.delivery, report)
+    const isSilent = !report || !agent.delivery || heard(agent.delivery, report) === agent.delivery
     // in the steady state there is nothing to store but counters
     return isSilent && isSteady(agent, verdict.transportKey) ? steady : passed(agent, verdict, report)
   }

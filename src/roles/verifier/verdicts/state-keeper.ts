@@ -1,6 +1,6 @@
 import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
-import { isNews } from '../../../core/attestation/delivery.ts'
+import { heard } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { AgentProgress, StoredAgent, StoredDelivery, StoredState } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
@@ -119,8 +119,8 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
 function deliveryAfter(before: StoredDelivery | null, { vState }: StoredState, report: DeliveryReport | null): StoredDelivery | undefined {
   if (!before) return undefined
   const isKept = before.isKept && vState !== 'delivered'
-  const said = report && isNews(before, report) ? report : before.report
-  return isKept === before.isKept && said === before.report ? undefined : { ...before, isKept, report: said }
+  const after = report ? heard(before, report) : before
+  return isKept === before.isKept && after === before ? undefined : { ...after, isKept }
 }
 
 /**

@@ -49,3 +49,25 @@ test.each([
 test('a log that cannot be read is one that did not come', () => {
   expect(resultsOfV3(body(QUOTE, item('ima_log', { entries: 5 })), asked({ imaOffset: 0 }))).not.toHaveProperty('ima_measurement_list')
 })
+
+describe('of a delivery', () => {
+  const report = {
+    ...{ enrolment: 'ab'.repeat(16), generation: 7, state: 'refused', files: 0, script: 'none', proof: null },
+    error: 'x'.repeat(50_000),
+  }
+  const delivery = item('keylime_delivery', { transport_key: 'PEM', report })
+
+  test('the transport key and the report count where they were asked for, and texts of the machine are cut', () => {
+    const { results, report: said } = readV3(body(QUOTE, delivery), asked({ delivery: true }))
+    expect(results).toMatchObject({ quote: 'ra:b:c', pubkey: 'PEM' })
+    expect(said).toMatchObject({ state: 'refused', generation: 7 })
+    expect(said!.error!.length).toBeLessThan(1100)
+    expect(readV3(body(QUOTE, delivery), asked())).toEqual({ results: resultsOfV3(body(QUOTE), asked()), report: null })
+  })
+
+  test('nothing counts without a quote, nor of an item that cannot be read', () => {
+    expect(readV3(body(delivery), asked({ delivery: true }))).toEqual({ results: null, report: null })
+    for (const data of [null, { transport_key: 5, report: null }, { transport_key: 'PEM', report: { state: 'owned' } }])
+      expect(readV3(body(QUOTE, item('keylime_delivery', data)), asked({ delivery: true }))).toEqual(readV3(body(QUOTE), asked()))
+  })
+})

@@ -3,7 +3,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import { loadAgentSettings } from '../../../../../src/roles/agent/agent-settings.ts'
-import { readTrust } from '../../../../../src/roles/agent/machine/trust.ts'
+import { checkTrust, readTrust } from '../../../../../src/roles/agent/machine/trust.ts'
 import { root } from '../../../core/pki/fixtures.ts'
 
 describe('the CAs that the agent believes', () => {
@@ -33,6 +33,20 @@ describe('the CAs that the agent believes', () => {
     expect(trust(push)).toMatchObject({ clients: null, registrar: [], verifier: [certificate.pem] })
     expect(trust({ ...push, KEYLIME_AGENT_TLS_ACCEPT_INVALID_CERTS: 'true' })).toMatchObject({ verifier: [] })
     expect(() => trust({ KEYLIME_AGENT_IP: '' })).toThrow(/^verifier_tls_ca_cert: cannot read .*cv_ca\/cacert\.crt: /)
+  })
+
+  test('of an agent that brings its evidence operators are believed where their CA is there; a check says that it is not', async () => {
+    const { certificate } = await root()
+    const file = path.join(dir, 'verifier.crt')
+    fs.writeFileSync(file, certificate.pem)
+    const push = { KEYLIME_AGENT_IP: '', KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: file }
+    expect(trust(push).operators).toBeNull()
+    const known = trust({ ...push, KEYLIME_AGENT_TRUSTED_CLIENT_CA: file })
+    expect(known.clients).toBeNull()
+    expect(known.operators!.trust().authorities.map(({ pem }) => pem)).toEqual([certificate.pem])
+    const found = { warnings: [] as string[], problems: [] as string[] }
+    checkTrust(loadAgentSettings({ KEYLIME_DIR: dir, KEYLIME_AGENT_CONFIG: path.join(dir, 'agent.conf'), ...push }), found as never)
+    expect(found.warnings).toContainEqual(expect.stringContaining('so payloads will be refused (copy cv_ca/cacert.crt'))
   })
 
   test('only those are read that are used', async () => {

@@ -1,7 +1,7 @@
 import type { AgentStatus } from '../../../../../src/core/api/agent-status.ts'
 import { STATE_WORDS } from '../../../../../src/core/attestation/state-word.ts'
+import { payloadFate } from '../../../../../src/roles/tenant/delivery/payload-fate.ts'
 import { type Machine, machineOf, shortIds } from '../../../../../src/roles/tenant/list/machine.ts'
-import { payloadFate } from '../../../../../src/roles/tenant/list/payload-fate.ts'
 import { listExitCode, machineCsv, machineLines } from '../../../../../src/roles/tenant/list/render-machines.ts'
 
 const NOW = Date.parse('2026-11-29T00:00:00Z')

@@ -1,7 +1,7 @@
 import type { DeliveryProgress } from '../../../core/api/agent-info.ts'
 import type { AgentStatus } from '../../../core/api/agent-status.ts'
 import { labelsOf, readMetaData } from '../../../core/api/enrolment-metadata.ts'
-import { broughtProgress } from '../enrol/delivery-progress.ts'
+import { broughtProgress } from './delivery-progress.ts'
 
 /** What became of the payload of a machine. `gone`: it was delivered, and is no longer in memory. `delivered`: as the verifier says; the machine itself was not asked. */
 export type PayloadState =
