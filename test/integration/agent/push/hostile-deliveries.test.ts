@@ -12,6 +12,7 @@ import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { sealedDelivery } from '../../../sealed-delivery.ts'
 import { until } from '../../../servers.ts'
 import { softwareAk } from '../../../software-ak.ts'
+import { walk } from '../../../thorough.ts'
 import { type Callers, callersOf } from '../../access/callers.ts'
 import { DeliveryBed } from './delivery-bed.ts'
 
@@ -163,7 +164,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(next.order.generation).toBeGreaterThan(0)
   })
 
-  test('that gives no V, answers nonsense, or too much, is brought evidence on; V that comes later is taken', async () => {
+  walk('that gives no V, answers nonsense, or too much, is brought evidence on; V that comes later is taken', async () => {
     const lies = [
       { encrypted: null, evaluation: 'fail' },
       { status: 500 },
@@ -183,7 +184,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(bed.told(/is tried again with the next attestation/).length).toBeGreaterThan(4)
   })
 
-  test('that holds the mailbox, or V, for ever keeps the machine neither from being attested nor from ending', async () => {
+  walk('that holds the mailbox, or V, for ever keeps the machine neither from being attested nor from ending', async () => {
     await bed.order(content)
     bed.lieOfMailbox = () => 'hang'
     await bed.startAgent()
@@ -199,7 +200,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(bed.releases).toBe(1)
   })
 
-  test('that speaks of deliveries that are not there, one after another, makes the machine neither fast nor full', async () => {
+  walk('that speaks of deliveries that are not there, one after another, makes the machine neither fast nor full', async () => {
     await bed.order(content)
     const honest = bed.verifier.ask
     const random = () => ({ enrolment: randomBytes(16).toString('hex'), generation: 1 })

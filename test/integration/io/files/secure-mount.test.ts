@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
-import os from 'node:os'
 import path from 'node:path'
 import { openSecureMount } from '../../../../src/io/files/secure-mount.ts'
 import { silentLogger } from '../../../../src/io/log/logger.ts'
@@ -8,11 +7,13 @@ import { silentLogger } from '../../../../src/io/log/logger.ts'
 // Mounting needs root; CI runs these as root.
 const asRoot = process.getuid?.() === 0 ? test : test.skip
 
+/** Not the directory of temporary files: it may be a tmpfs itself. */
+const ON_DISK = '/var/tmp'
 const mounts: string[] = []
 let base: string
 let directory: string
 beforeEach(() => {
-  base = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime secure-'))
+  base = fs.mkdtempSync(path.join(ON_DISK, 'keylime secure-'))
   directory = path.join(base, 'secure')
 })
 afterEach(() => {
