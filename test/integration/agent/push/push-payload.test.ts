@@ -3,6 +3,7 @@ import path from 'node:path'
 import { challengeHmac } from '../../../../src/core/payload/auth-tag.ts'
 import { makePackage } from '../../../../src/core/payload/certificate-package.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 import { DeliveryBed } from './delivery-bed.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip // the agent mounts its tmpfs
@@ -61,7 +62,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('derived_tci_key')).toBe(k.toString('base64'))
   })
 
-  test('follows another one; and a verifier that is none of ours hears of nothing', async () => {
+  walk('follows another one; and a verifier that is none of ours hears of nothing', async () => {
     await bed.order(text('first'))
     await bed.startAgent()
     await bed.reported('unpacked')
@@ -92,7 +93,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('decrypted_payload')).toBe('the secret')
   })
 
-  test('of an agent that was killed while the script ran, or after: it is proved again, and run never again', async () => {
+  walk('of an agent that was killed while the script ran, or after: it is proved again, and run never again', async () => {
     const { k, order } = await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs; exit 3\n', file: '' }))
     await bed.startAgent()
     const first = await bed.reported('unpacked', 'failed')
@@ -111,7 +112,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('runs')).toBe('begun\n')
   })
 
-  test('of which the mailbox is empty already: an agent that started again says how its script went', async () => {
+  walk('of which the mailbox is empty already: an agent that started again says how its script went', async () => {
     await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs\n' }))
     await bed.startAgent()
     await bed.reported('unpacked', 'done')
