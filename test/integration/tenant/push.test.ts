@@ -138,7 +138,7 @@ describe('payloads and what is done day by day', () => {
     })
   })
 
-  test('a machine that takes its place comes as it did, and gets its payload sealed to the new TPM', async () => {
+  walk('a machine that takes its place comes as it did, and gets its payload sealed to the new TPM', async () => {
     await behindNat('replaced')
     await world.run('add', { agentId: 'replaced', pushModel: true, file: secret(), wait: false })
     const before = await waits('replaced')

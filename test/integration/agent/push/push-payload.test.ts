@@ -79,7 +79,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     bed.verifier.extensions = { delivery: 1 }
   })
 
-  test('of an agent that ended before it had V: V comes again from the verifier, and only then', async () => {
+  walk('of an agent that ended before it had V: V comes again from the verifier, and only then', async () => {
     await bed.order(text('the secret'))
     bed.lieOfRelease = () => 'hang'
     await bed.startAgent()
@@ -127,7 +127,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     await bed.reported('waiting')
   })
 
-  test('is not taken while nobody knows which order was the newest: the file is named', async () => {
+  walk('is not taken while nobody knows which order was the newest: the file is named', async () => {
     const file = path.join(bed.servers.agentDir, 'accepted-delivery.json')
     fs.writeFileSync(file, '{"generation":1')
     await bed.order(text('the secret'))
