@@ -95,12 +95,13 @@ describeAsRoot('a verifier that lies about payloads', () => {
   })
 
   test('gets nothing opened with an older order, or another one of the same moment, after a restart of the machine too', async () => {
-    const old = await bed.order(Buffer.from('old'), { generation: 1_800_000_000_000 })
-    await bed.order(Buffer.from('new'), { generation: 1_800_000_000_001 })
+    const generation = Date.now() + 1000
+    const old = await bed.order(Buffer.from('old'), { generation: generation - 1 })
+    await bed.order(Buffer.from('new'), { generation })
     await bed.startAgent()
     await bed.reported('unpacked')
     expect(fs.readFileSync(secure('decrypted_payload'), 'utf8')).toBe('new')
-    for (const lie of [old, { generation: 1_800_000_000_001 }]) {
+    for (const lie of [old, { generation }]) {
       await bed.stopAgent()
       for (const name of fs.readdirSync(bed.servers.secure)) fs.rmSync(secure(name), { recursive: true })
       bed.reset()
@@ -108,8 +109,9 @@ describeAsRoot('a verifier that lies about payloads', () => {
       else await bed.order(content, lie)
       await bed.startAgent()
       await expectRefused(/had (one|another one) of/)
+      expect(bed.reports.at(-1)).toMatchObject({ newest: generation })
     }
-    expect(JSON.parse(fs.readFileSync(accepted(), 'utf8'))).toMatchObject({ generation: 1_800_000_000_001 })
+    expect(JSON.parse(fs.readFileSync(accepted(), 'utf8'))).toMatchObject({ generation })
   })
 
   const changes: [string, (mailbox: Mailbox) => Mailbox, RegExp][] = [
@@ -178,12 +180,11 @@ describeAsRoot('a verifier that lies about payloads', () => {
     await bed.order(content)
     let at = 0
     bed.lieOfRelease = () => lies[at++]
-    bed.lieOfMailbox = () =>
-      bed.mailboxes === 1 ? { status: 503 } : bed.mailboxes === 2 ? { status: 200, body: 'x'.repeat(3_000_000) } : undefined
+    bed.lieOfMailbox = () => (bed.mailboxes === 1 ? { status: 503 } : undefined)
     await bed.startAgent()
     await bed.reported('unpacked')
     expect(at).toBeGreaterThan(lies.length)
-    expect(bed.mailboxes).toBe(3)
+    expect(bed.mailboxes).toBe(2)
     expect(bed.told(/is tried again with the next attestation/).length).toBeGreaterThan(4)
   })
 

@@ -127,6 +127,51 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     await bed.reported('waiting')
   })
 
+  walk('that is larger than the machine takes is refused with that reason, and not fetched with each attestation', async () => {
+    await bed.order(text('the secret'))
+    const whole = bed.delivery!.mailbox
+    bed.mailbox = { ...whole, payload: 'A'.repeat(3 << 20) }
+    await bed.startAgent({ KEYLIME_AGENT_SECURE_SIZE: '1m' })
+    expect(await bed.reported('refused')).toMatchObject({ error: expect.stringContaining('larger than this machine takes') })
+    const count = bed.verifier.accepted.length
+    await until('more evidence', () => bed.verifier.accepted.length > count + 2)
+    expect(bed.mailboxes).toBe(1)
+  })
+
+  walk('of which the mailbox is empty, and that a reboot has taken from memory, is told as lost, once', async () => {
+    await bed.order(await zipOf({ 'autorun.sh': 'sleep 60\n' }))
+    await bed.startAgent()
+    await bed.reported('unpacked', 'running')
+    await bed.stopAgent()
+    for (const name of fs.readdirSync(bed.servers.secure)) fs.rmSync(secure(name), { recursive: true })
+    bed.verifier.accepted.length = 0
+    bed.mailbox = null
+    await bed.startAgent()
+    expect(await bed.reported('failed')).toMatchObject({ error: expect.stringContaining('started anew since'), proof: null })
+    const { mailboxes } = bed
+    const count = bed.verifier.accepted.length
+    await until('more evidence', () => bed.verifier.accepted.length > count + 2)
+    expect(bed.mailboxes).toBe(mailboxes)
+  })
+
+  walk(
+    'says of itself what became of it, and nothing of one before that is still worked on',
+    async () => {
+      await bed.order(await zipOf({ 'autorun.sh': 'sleep 60\n' }))
+      await bed.startAgent({ KEYLIME_AGENT_PAYLOAD_SCRIPT_HANDOVER: '3' })
+      await bed.reported('unpacked', 'running')
+      const second = await bed.order(Buffer.from('PK\x03\x04 that is no archive'))
+      await bed.reported('unpacking')
+      const third = await bed.order(text('the third'))
+      const told = await bed.reported('unpacked')
+      expect(told.generation).toBe(third.order.generation)
+      const ofThird = bed.reports.filter(({ generation }) => generation === third.order.generation).map(({ state }) => state)
+      expect(ofThird).not.toContain('failed')
+      expect(second.order.generation).not.toBe(third.order.generation)
+    },
+    60_000,
+  )
+
   walk('is not taken while nobody knows which order was the newest: the file is named', async () => {
     const file = path.join(bed.servers.agentDir, 'accepted-delivery.json')
     fs.writeFileSync(file, '{"generation":1')
