@@ -51,6 +51,9 @@ test('verdicts, releases and commands are kept, all else is not', async () => {
     'agent_stopped',
     'agent_unreachable',
     'agent_updated',
+    'delivery_ended',
+    'delivery_ordered',
+    'delivery_refused',
     'v_delivered',
     'v_released',
   ])
