@@ -4,7 +4,7 @@ import fs from 'node:fs/promises'
 
 const MAX_BYTES = 1 << 30
 /** Where reading may wait for ever, or has effects. */
-const NO_FILES = /^\/(?:dev|proc|sys)\//
+const NO_FILES = /^\/(?:dev(?!\/shm\/)|proc|sys)\//
 
 /** Hex digest of a regular file of this machine; null when it is none, is not there, cannot be read or is very large. Never throws. */
 export async function fileDigest(path: string, algorithm: string): Promise<string | null> {

@@ -72,7 +72,7 @@ try { fs.readFileSync(process.env.KEYLIME_AGENT_TRUSTED_CLIENT_CA) } catch { may
 const certificate = await ownCertificate(settings, 'id', { clock, logger: log })
 let shown = 0
 const upkeep = keepAgentCertificates(settings, { clock, logger: log, lookMs: 5 }, {
-  agentId: 'id', certificate, texts, server: { renewTls: () => shown++ }, register: async () => {},
+  agentId: 'id', certificate, texts, server: { renewTls: () => shown++ }, operators: { renew() {} }, register: async () => {},
 })
 await new Promise((done) => setTimeout(done, 50))
 const said = await upkeep.reload()
