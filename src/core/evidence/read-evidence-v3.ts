@@ -61,6 +61,7 @@ function quoteOf(given: Submission, asked: AskedEvidence, transportKey: string |
     ...(ima ? { ima_measurement_list: wholeLines(ima.entries), ima_measurement_list_entry: asked.imaOffset } : {}),
     ...(ima?.entries_raw ? { ima_measurement_list_raw: ima.entries_raw } : {}),
     ...(boot ? { mb_measurement_list: boot.entries } : {}),
+    ...(boot?.systemd_measurement_list ? { systemd_measurement_list: boot.systemd_measurement_list } : {}),
   }
 }
 

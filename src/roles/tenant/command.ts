@@ -158,7 +158,11 @@ export const command = {
         type: 'boolean',
         describe: 'Wait for the verdict, and for a machine that comes for its payload (default; --no-wait: do not)',
       })
-      .option('timeout', { type: 'number', requiresArg: true, describe: 'Seconds to wait; default: 60' })
+      .option('timeout', {
+        type: 'number',
+        requiresArg: true,
+        describe: 'Seconds to wait; default: 60, for a machine that brings its evidence 120',
+      })
       .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 

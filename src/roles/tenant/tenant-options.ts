@@ -74,6 +74,8 @@ export interface TenantOptions {
   /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */
   readonly wait: boolean
   readonly timeoutSeconds: number
+  /** In place of it for a machine that brings its evidence by itself, when nobody named one. */
+  readonly comesWithinSeconds?: number
   /** `timeoutSeconds` was asked for: no single request may take longer either. */
   readonly hurried?: boolean
   /** Wait until the script of the payload has ended (our face). */

@@ -62,7 +62,8 @@ test('what uninstall leaves is said, and the agent’s tmpfs is taken off', () =
 })
 
 test('--purge beside other roles takes only what is of the role alone', () => {
-  const present = ['cv_data.sqlite', 'cv_ca', 'cv_ca-password', 'reg_data.sqlite', 'reg_ca', 'agent_data.json', 'tpm_cert_store', 'ca']
+  const ofAgent = ['accepted-delivery.json', 'agent_data.json', 'waiting-revocations.json']
+  const present = ['cv_data.sqlite', 'cv_ca', 'cv_ca-password', 'reg_data.sqlite', 'reg_ca', ...ofAgent, 'tpm_cert_store', 'ca']
   const removed = (role: 'agent' | 'verifier', others: ('agent' | 'registrar')[]) =>
     uninstallPlan(role, place, { purge: true, others, present }).flatMap((action) => (action.do === 'remove' ? [action.path] : []))
   expect(removed('verifier', ['registrar'])).toEqual([
@@ -73,4 +74,7 @@ test('--purge beside other roles takes only what is of the role alone', () => {
     '/var/lib/keylime/cv_ca-password',
   ])
   expect(removed('verifier', ['agent'])).toContain('/var/lib/keylime/reg_data.sqlite')
+  expect(removed('agent', ['registrar']).filter((file) => file.startsWith('/var'))).toEqual(
+    ofAgent.map((name) => `/var/lib/keylime/${name}`),
+  )
 })

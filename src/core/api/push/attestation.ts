@@ -106,7 +106,8 @@ export const dataOf = {
   tpm_quote: z.object({ subject_data: text(65_536), message: text(8192), signature: text(8192) }),
   /** `entries_raw` (ours) has the lines whose names are not UTF-8, as `splitRawLines` writes them. */
   ima_log: z.object({ entry_count: z.number().int().min(0).nullish(), entries: z.string(), entries_raw: z.string().nullish() }),
-  uefi_log: z.object({ entries: z.string() }),
+  /** `systemd_measurement_list` (ours) is that of `GET /quotes/integrity`. */
+  uefi_log: z.object({ entries: z.string(), systemd_measurement_list: text(1 << 20).nullish() }),
 } as const
 
 /** The answer 202 to it, as an agent reads it. */

@@ -5,6 +5,7 @@ import { splitRawLines } from '../../../core/evidence/raw-lines.ts'
 import { IMA_PCR, pcrsOfMask } from '../../../core/tpm/pcr-selection.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
 import { takeQuote } from '../../../io/tpm/quote.ts'
+import { systemdList } from '../machine/systemd-list.ts'
 import type { AgentContext } from './agent-context.ts'
 import { encryptionName } from './show-info.ts'
 
@@ -13,8 +14,8 @@ const MAX_NONCE = 64
 /** A quote for no nonce would answer everybody's question for ever. */
 const NO_NONCE = 'No nonce provided'
 const BOOT_PCR = 0
-/** Characters of each member that is ours: systemd measures some dozen things a boot, and names that are not UTF-8 are few. */
-const MAX_ADDED = 1 << 20
+/** Characters: names that are not UTF-8 are few. */
+const MAX_RAW = 1 << 20
 
 /** `GET /v2.x/quotes/identity`: PCR 16 alone, for the tenant. */
 export async function getIdentityQuote(context: AgentContext, request: ApiRequest): Promise<ApiReply> {
@@ -83,7 +84,7 @@ function imaList({ imaLog, logger }: AgentContext, entry: number) {
     return {
       ima_measurement_list: text,
       ima_measurement_list_entry: list.entry,
-      ...(raw === null || raw.length > MAX_ADDED ? {} : { ima_measurement_list_raw: raw }),
+      ...(raw === null || raw.length > MAX_RAW ? {} : { ima_measurement_list_raw: raw }),
     }
   } catch (error) {
     throw unavailable(error as Error, logger)
@@ -96,16 +97,6 @@ function bootList({ bootLog, systemdLog, logger }: AgentContext) {
     return { ...(log ? { mb_measurement_list: log.toString('base64') } : {}), ...systemdList(systemdLog) }
   } catch (error) {
     logger.warn('cannot read the event log of the firmware', { reason: (error as Error).message })
-    return {}
-  }
-}
-
-/** Nothing where it may not be read: the PCRs that it explains are then judged without it. */
-function systemdList(log: AgentContext['systemdLog']) {
-  try {
-    const bytes = log.read()
-    return bytes && bytes.length <= MAX_ADDED ? { systemd_measurement_list: bytes.toString('utf8') } : {}
-  } catch {
     return {}
   }
 }

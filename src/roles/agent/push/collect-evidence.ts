@@ -9,6 +9,7 @@ import type { BootLog } from '../../../io/files/boot-log.ts'
 import type { ImaLog } from '../../../io/files/ima-log.ts'
 import type { AttestationKeys } from '../../../io/tpm/attestation-keys.ts'
 import { takeQuote } from '../../../io/tpm/quote.ts'
+import { systemdList } from '../machine/systemd-list.ts'
 
 /** What evidence is made of. */
 export interface EvidenceSources {
@@ -16,6 +17,8 @@ export interface EvidenceSources {
   readonly transportKeyPem: string
   readonly imaLog: ImaLog
   readonly bootLog: BootLog
+  /** Null towards a verifier that is not ours: others are sent what is theirs alone. */
+  readonly systemdLog: BootLog | null
 }
 
 type Collected = Submission['data']['attributes']['evidence_collected'][number]
@@ -46,10 +49,10 @@ async function quoteOf({ keys, transportKeyPem }: EvidenceSources, { challenge, 
   return { subject_data: subjectData, message, signature }
 }
 
-function bootLog({ bootLog: log }: EvidenceSources) {
+function bootLog({ bootLog: log, systemdLog }: EvidenceSources) {
   const bytes = log.read()
   if (!bytes) throw missing('the event log of the firmware', 'measuredboot_ml_path')
-  return { entries: bytes.toString('base64') }
+  return { entries: bytes.toString('base64'), ...(systemdLog ? systemdList(systemdLog) : {}) }
 }
 
 function imaList({ imaLog }: EvidenceSources, { offset, count }: Extract<AskedItem, { type: 'ima_log' }>) {

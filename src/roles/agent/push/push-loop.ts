@@ -196,7 +196,8 @@ export class PushLoop {
     const { sources, delivery } = this.#options
     const item = asked.items.find(({ type }) => type === 'delivery')
     const said = item?.type === 'delivery' ? delivery.evidence(item, this.#token) : null
-    return { submission: await collectEvidence(sources, asked, said), showsKey: said?.transport_key != null }
+    const shown = this.#isOurs ? sources : { ...sources, systemdLog: null }
+    return { submission: await collectEvidence(shown, asked, said), showsKey: said?.transport_key != null }
   }
 
   async #submit(pending: Pending): Promise<PushEvent> {

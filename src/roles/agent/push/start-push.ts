@@ -48,7 +48,7 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const { logger } = used
   warnOfInsecurity(settings, logger)
   await registerForEver(start)
-  const { imaLog, bootLog, trust } = machine
+  const { imaLog, bootLog, systemdLog, trust } = machine
   const facts = await provableFacts({ settings, keys: identity.keys, imaLog, bootLog, logger })
   const reached = () => verifierOf(start, readTrust(settings, logger, trust.texts).verifier)
   const connect = () => new PushVerifier(openVerifierClient(reached()), identity.agentId)
@@ -56,7 +56,7 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   const taking = openPushDelivery({ settings, identity, transport, payloads, trust, logger, reached, hurry })
   const { delivery } = taking
   onStop(() => delivery.stop())
-  const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog }
+  const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog, systemdLog }
   const reporter = new PushReporter(logger, systemClock)
   const fetcher = new NewsFetcher(start.inbox, logger)
   const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })

@@ -42,7 +42,7 @@ export async function prepareEnrolment(given: TenantContext, mode: 'add' | 'upda
   const { agentId } = found
   const known = await verifier.agent(agentId)
   if (known && mode === 'add') throw alreadyThere(agentId)
-  const context = { ...given, options: { ...given.options, pushModel: comesByItself(given.options, known) } }
+  const context = { ...given, options: asItComes(given.options, known) }
   checkPayloadOptions(context.options)
   const { pushModel, sealed } = context.options
   const operator = (pushModel || sealed) && delivers(context.options) ? operatorKey(context.identity) : undefined
@@ -63,6 +63,11 @@ function keepsNoPayload({ pushModel }: TenantOptions, isOurs: boolean): KeylimeE
       pushModel ? ', or give an address at which the machine can be reached with -t' : ', or leave --sealed out'
     }`,
   })
+}
+
+function asItComes(options: TenantOptions, known: AgentStatus | undefined): TenantOptions {
+  if (!comesByItself(options, known)) return { ...options, pushModel: false }
+  return { ...options, pushModel: true, timeoutSeconds: options.comesWithinSeconds ?? options.timeoutSeconds }
 }
 
 /** `--push-model`, or a machine that comes so already and is not given an address. */

@@ -13,6 +13,10 @@ export function optionsOf(argv: Readonly<Record<string, unknown>>, action: Tenan
     if (typeof value === 'number' && !(portNumber.safeParse(value).success && value > 0)) throw badPort(from) // ports are all the numbers there are
     return value === undefined || value === '' ? [] : [[to, value]]
   })
+  if (argv['push-model'] === true && argv['cv_targethost'])
+    throw new KeylimeError('usage', '--push-model and --cv_targethost exclude each other', {
+      hint: 'a machine that brings its evidence by itself is asked nowhere: leave one of them out',
+    })
   const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
   return {
     ...Object.fromEntries(renamed.flat()),
@@ -25,9 +29,12 @@ export function optionsOf(argv: Readonly<Record<string, unknown>>, action: Tenan
     ...(typeof argv['name'] === 'string' ? { name: argv['name'] && parseMachineName(argv['name']) } : {}),
     waitScript: (argv['wait-script'] as boolean | undefined) ?? true,
     timeoutSeconds: timeoutOf(argv['timeout'] as number | undefined),
-    ...(argv['timeout'] === undefined ? {} : { hurried: true }),
+    ...(argv['timeout'] === undefined ? { comesWithinSeconds: COMES_WITHIN_SECONDS } : { hurried: true }),
   }
 }
+
+/** An agent that is not enrolled yet asks every `attestation_interval_seconds`, with up to a fifth more: 72. Then it attests twice. */
+const COMES_WITHIN_SECONDS = 120
 
 function timeoutOf(seconds = 60): number {
   if (seconds > 0 && seconds <= MAX_TIMER_SECONDS) return seconds

@@ -6,11 +6,16 @@ import type { TenantResult } from '../run-command.ts'
 /** One line of JSON an event, for `--json`: `{"event": …}` in snake case. Quotes and keys are left out. */
 export function eventJson(event: TenantEvent): string | undefined {
   if (event.type === 'working') return undefined
-  const { type, ...facts } = event.type === 'waiting' ? { ...event, lastSeen: timeText(event.lastSeen) } : event
+  const { type, ...facts } = factsOf(event)
   const fields = Object.entries(facts)
     .filter(([name]) => name !== 'reply')
     .map(([name, value]) => [snake(name), typeof value === 'bigint' ? value.toString() : value])
   return JSON.stringify({ event: type, ...Object.fromEntries(fields) })
+}
+
+function factsOf(event: Exclude<TenantEvent, { type: 'working' }>) {
+  if (event.type === 'waiting') return { ...event, lastSeen: timeText(event.lastSeen) }
+  return event.type === 'agent_found' && event.comesBy === 'push' ? { ...event, host: null, port: null } : event // nobody calls it
 }
 
 /** The result, one object. */

@@ -74,6 +74,31 @@ describeAsRoot('an agent that brings its evidence', () => {
     }
   })
 
+  test('what systemd has measured comes with the boot log, to a verifier of ours alone', async () => {
+    const { servers, verifier } = bed
+    const before = verifier.policy
+    const boot = path.join(servers.place.dir, 'boot')
+    const shown = ({ body }: (typeof verifier.accepted)[number]) =>
+      body.data.attributes.evidence_collected.find(({ evidence_type }) => evidence_type === 'uefi_log')!.data
+    try {
+      fs.writeFileSync(boot, machineFile('secure-boot-ima-ng', 'uefi.bin'))
+      fs.writeFileSync(servers.systemdLog, '\x1e{"pcr":11,"digests":[]}\n')
+      verifier.policy = { ...verifier.policy, boot: { pcrs: [0, 11] } } as never
+      await bed.startAgent({ KEYLIME_AGENT_SYSTEMD_ML_PATH: servers.systemdLog })
+      const [first] = await accepted(1)
+      expect(Object.keys(shown(first!) as object)).toEqual(['entries'])
+      verifier.extensions = { delivery: 1 }
+      verifier.endSession()
+      const ours = await until('the log of systemd', () => verifier.accepted.find((one) => Object.keys(shown(one) as object).length > 1))
+      expect(shown(ours)).toMatchObject({ systemd_measurement_list: '\x1e{"pcr":11,"digests":[]}\n' })
+    } finally {
+      verifier.extensions = undefined
+      verifier.policy = before
+      fs.rmSync(boot)
+      fs.rmSync(servers.systemdLog)
+    }
+  })
+
   test('an RSA key by PSS proves and quotes as well; the boot log is brought where it is asked for', async () => {
     const other = new PushBed()
     try {

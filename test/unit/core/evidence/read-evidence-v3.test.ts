@@ -34,6 +34,15 @@ test('lines whose names are not UTF-8 come as they come from a machine that is a
   )
 })
 
+test('what systemd has measured comes with the boot log, where that was asked for', () => {
+  const log = item('uefi_log', { entries: 'AAAA', systemd_measurement_list: '\x1e{}\n' })
+  expect(resultsOfV3(body(QUOTE, log), asked({ bootLog: true }))).toMatchObject({ systemd_measurement_list: '\x1e{}\n' })
+  expect(resultsOfV3(body(QUOTE, log), asked())).not.toHaveProperty('systemd_measurement_list')
+  expect(resultsOfV3(body(QUOTE, item('uefi_log', { entries: 'AAAA' })), asked({ bootLog: true }))).not.toHaveProperty(
+    'systemd_measurement_list',
+  )
+})
+
 test.each([
   ['no object', null],
   ['nothing', {}],
