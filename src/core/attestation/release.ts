@@ -20,6 +20,13 @@ export function prepareRelease(state: StoredState, transportKey: string): { refu
   return { changes: { vState: 'releasing', vReleasedTo: target, transportKey } }
 }
 
+/** Of evidence that brings V: who took his quote while he was good, and sends it later, may not be so any more. The challenge of other evidence may live much longer. */
+const FRESH_MS = 60_000
+
+/** Whether evidence came soon enough after its challenge to bring V. Times in milliseconds since the epoch. */
+export const isFresh = ({ openedAt, receivedAt }: { openedAt: number; receivedAt: number }): boolean =>
+  Math.abs(receivedAt - openedAt) <= FRESH_MS
+
 /** V is confirmed: it is erased here, so that nothing can release it again. */
 export const CONFIRMED: Partial<StoredState> = { v: null, vState: 'delivered' }
 

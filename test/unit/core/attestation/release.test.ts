@@ -1,4 +1,4 @@
-import { CONFIRMED, fingerprint, prepareRelease, vIsDue } from '../../../../src/core/attestation/release.ts'
+import { CONFIRMED, fingerprint, isFresh, prepareRelease, vIsDue } from '../../../../src/core/attestation/release.ts'
 import { FRESH_PROGRESS, newState, type StoredState, type VState } from '../../../../src/core/attestation/stored-agent.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 
@@ -57,4 +57,13 @@ test('V that may have left goes to the same transport key again, and to no other
 test('a V that is confirmed is erased', () => {
   const after = { ...stateOf('releasing'), ...CONFIRMED }
   expect([after.v, after.vState, vIsDue(after)]).toEqual([null, 'delivered', false])
+})
+
+test.each([
+  [0, true],
+  [60, true],
+  [61, false],
+  [-61, false],
+])('evidence that comes %s s after its challenge brings V: %s', (seconds, expected) => {
+  expect(isFresh({ openedAt: 1_700_000_000_000, receivedAt: 1_700_000_000_000 + seconds * 1000 })).toBe(expected)
 })

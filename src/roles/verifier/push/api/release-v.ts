@@ -1,4 +1,5 @@
 import type { ReleaseAnswer } from '../../../../core/api/push/delivery.ts'
+import { isFresh } from '../../../../core/attestation/release.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import type { ManagedAgent } from '../../agents/managed-agent.ts'
 import type { Attestation } from '../attestations.ts'
@@ -35,9 +36,10 @@ export function releaseV({ agents, push }: Used): Route['handle'] {
 }
 
 function released(agent: ManagedAgent, attestation: Attestation, offers: Used['push']['offers']): ApiReply {
-  const { stage, evaluation, transportKey, epoch, policy } = attestation
+  const { stage, evaluation, transportKey, epoch, policy, openedAt, received } = attestation
   const hasPassed = stage === 'verification_complete' && evaluation === 'pass' && policy === agent.policy
-  const encrypted = hasPassed && transportKey !== null ? offers.encryptedV(agent, { transportKey, epoch }) : null
+  const isSoon = received !== null && isFresh({ openedAt, receivedAt: received.at })
+  const encrypted = hasPassed && isSoon && transportKey !== null ? offers.encryptedV(agent, { transportKey, epoch }) : null
   const answer: ReleaseAnswer = {
     data: {
       type: 'release',
