@@ -36,7 +36,7 @@ export const anyClient: ClientCheck = {
 }
 
 /** Waits until `probe` gives something, asking less often the longer it takes: most probes are requests to a server of this process. @throws when it does not within `seconds`. */
-export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 10): Promise<NonNullable<T>> {
+export async function until<T>(what: string, probe: () => T | Promise<T>, seconds = 30): Promise<NonNullable<T>> {
   const end = performance.now() + seconds * 1000
   for (let wait = 5; ; wait = Math.min(wait * 1.5, 40)) {
     const value = await probe()

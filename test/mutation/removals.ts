@@ -78,6 +78,21 @@ export const REMOVALS: readonly Removal[] = [
     ['V is not for who was asked before a command', '!agent.removed && agent.epoch === epoch', '!agent.removed'],
     ['V is not for another transport key', ' && offer?.fingerprint === fingerprint(transportKey)', ''],
   ),
+  ...of('roles/verifier/release/offer-v.ts', 'integration/verifier/push/late-offers', [
+    'V is not for who was good a while ago',
+    ' && clock.monotonic() - offer.at < countsMs',
+    '',
+  ]),
+  ...of('roles/verifier/push/api/release-v.ts', 'integration/verifier/push/late-offers', [
+    'V is not for what passed by another policy',
+    ' && policy === agent.policy',
+    '',
+  ]),
+  ...of('core/payload/key-shares.ts', 'unit/core/payload/key-shares', [
+    'V of an older order opens nothing',
+    'withNewest(state.us, event.user, effects)',
+    '[...state.us, event.user]',
+  ]),
   ...of('roles/verifier/verdicts/apply-verdict.ts', 'integration/verifier/push/delivery-liars', [
     'nobody confirms a V that was not released',
     "state.vState === 'releasing' && provesKey(report)",
@@ -265,6 +280,8 @@ export const REMOVALS: readonly Removal[] = [
     'unit/core/payload/delivery-order',
     ['an authority that gives no roles orders nothing', 'trust.authorities.filter(givesRoles)', 'trust.authorities.filter(() => true)'],
     ['the signature of an order', '!holds(certificate.publicKey, signed)', 'false'],
+    ['an order of days ahead locks nothing out', 'order.generation - now > AHEAD_MS', 'false'],
+    ['a verifier has nobody sign one', 'before !== null && before - now > DAY_MS', 'false'],
   ),
   ...of('core/payload/sealed-share.ts', 'unit/core/payload/sealed-share', [
     'a sealed share is for one machine and one delivery',

@@ -24,6 +24,8 @@ export type AgentEvent =
   | { type: 'refused'; stage: 'quote' | 'v'; reason: string }
   | { type: 'version_unsupported'; reason: string }
   | { type: 'v_delivered' }
+  /** It does not take what an operator sealed for it, and V did not leave: of the machine that says nothing, and it is attested on. */
+  | { type: 'delivery_refused'; reason: string }
   /** A bug or a failing disk while judging: fail closed. */
   | { type: 'exception'; reason: string }
   /** What is stored cannot be worked with: a policy that is gone or not understood, an address that is none. */
@@ -65,6 +67,7 @@ export function nextState(state: AgentState, event: AgentEvent, timing: AgentTim
         return { state: { ...state, operational: S.PROVIDE_V }, effects: [{ do: 'deliver_v' }] }
       return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
     case 'v_delivered':
+    case 'delivery_refused':
       return { state: { ...state, operational: S.GET_QUOTE, retries: 0 }, effects: [askQuote(timing.quoteInterval, true)] }
     case 'quote_failed':
       return quoteFailed(state, event.judgement)

@@ -8,6 +8,11 @@ const HAS_KEY: ReadonlySet<DeliveryReport['state']> = new Set(['unpacked', 'key_
 /** The machine says that it has K, and shows a proof of it. Whether the proof holds is for the operator to say: the verifier knows no K. */
 export const provesKey = ({ state, proof }: DeliveryReport): boolean => proof !== null && HAS_KEY.has(state)
 
+/** The word of a machine that is asked, and does not take what was sealed for it. */
+export const refusal = ({ enrolment, generation }: StoredDelivery, error: string): DeliveryReport => ({
+  ...{ enrolment, generation, state: 'refused', files: 0, script: 'none', script_exit: null, script_error: null, error, proof: null },
+})
+
 /** Nothing more is to be heard of it. */
 export const isFinal = ({ state, script }: DeliveryReport): boolean =>
   state === 'refused' || (HAS_KEY.has(state) && !(state === 'unpacked' && script === 'running'))

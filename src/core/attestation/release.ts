@@ -22,3 +22,6 @@ export function prepareRelease(state: StoredState, transportKey: string): { refu
 
 /** V is confirmed: it is erased here, so that nothing can release it again. */
 export const CONFIRMED: Partial<StoredState> = { v: null, vState: 'delivered' }
+
+/** What was ordered is not taken: V is erased, and another order brings another. */
+export const REFUSED: Partial<StoredState> = { v: null, vState: 'none' }

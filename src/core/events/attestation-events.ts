@@ -28,7 +28,7 @@ export function attestationEvents({ agentId, event, before, after }: StateChange
       return [{ type: 'v_delivered', agent_id, transport_key_sha256: before.vReleasedTo ?? '' }]
     case 'quote_failed': {
       const same = before.operational === OPERATIONAL_STATE.INVALID_QUOTE && idsOf(before) === idsOf(after)
-      return same && event.judgement.recoverable ? [] : [failed(agentId, after, event.judgement.recoverable)]
+      return same && (event.judgement.recoverable || !before.polled) ? [] : [failed(agentId, after, event.judgement.recoverable)]
     }
     case 'unreachable': {
       const isNew = after.operational === OPERATIONAL_STATE.FAILED && before.operational !== OPERATIONAL_STATE.FAILED
@@ -38,6 +38,8 @@ export function attestationEvents({ agentId, event, before, after }: StateChange
     case 'version_unsupported':
     case 'exception':
       return [failed(agentId, after, false)]
+    case 'delivery_refused': // told by `reportEvents`
+      return []
     case 'not_taken_up':
       return [{ type: 'agent_not_taken_up', agent_id, reason: event.reason }]
     case 'stopped':

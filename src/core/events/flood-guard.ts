@@ -15,8 +15,8 @@ interface Budget {
 export type FloodGuard = (event: VerifierEvent, now: number) => VerifierEvent | null
 
 /**
- * Bounds the events that others can cause at will: what a machine does again and again, and requests that are refused. Commands of operators, V,
- * revocations and failures that end attestation always pass, so nothing that matters can be hidden behind a flood.
+ * Bounds the events that others can cause at will: what a machine does again and again, and requests that are refused. Commands of operators, the
+ * first release of V, revocations and failures that end attestation always pass, so nothing that matters can be hidden behind a flood.
  */
 export function createFloodGuard(): FloodGuard {
   const budgets = new Map<string, Budget>()
@@ -66,6 +66,8 @@ function keyOf(event: VerifierEvent): string | null {
   switch (event.type) {
     case 'agent_failed':
       return event.recoverable ? `agent:${event.agent_id}` : null
+    case 'v_released':
+      return event.again ? `agent:${event.agent_id}` : null // a machine that takes none, and comes and goes
     case 'agent_recovered':
     case 'agent_back':
     case 'agent_unreachable':

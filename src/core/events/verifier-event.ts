@@ -97,7 +97,7 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('agent_address_followed', { agent_id, from: text, to: text }),
 
   /** Durable before V is sent. `again`: it was sent before, to the same key, and not confirmed. */
-  event('v_released', { agent_id, transport_key_sha256: text, again: z.boolean() }),
+  event('v_released', { agent_id, transport_key_sha256: text, again: z.boolean(), suppressed }),
   /** Erased, never to be released: an older database was put back. */
   event('v_withheld', { agent_id }),
   event('v_delivered', { agent_id, transport_key_sha256: text }),

@@ -49,8 +49,31 @@ export interface VerifiedOrder extends SoundOrder {
   readonly [verified]: true
 }
 
-/** Milliseconds since the epoch, unless the one before was later: no database that is put back makes an older one new. */
-export const nextGeneration = (now: number, before: number | null): number => Math.max(now, (before ?? 0) + 1)
+const DAY_MS = 86_400_000
+/** Of a generation that counts. One further ahead would be the newest of its machine for so long, and lock out every later one. */
+const AHEAD_MS = 2 * DAY_MS
+
+/**
+ * Milliseconds since the epoch, unless the one before was later: no database that is put back makes an older one new. @param before as a verifier says, which may lie: what is more than a day ahead
+ * is not signed, as no machine would take anything older again. @throws KeylimeError `conflict`.
+ */
+export function nextGeneration(now: number, before: number | null): number {
+  if (before !== null && before - now > DAY_MS)
+    throw new KeylimeError(
+      'conflict',
+      `the last delivery of this machine is of ${momentText(before)}, as the verifier says: more than a day ahead`,
+      {
+        hint: 'nothing was sent. Look at the clock of this machine; when it is right, the verifier or its database says what is not true: delete the agent there, and add it again',
+      },
+    )
+  return Math.max(now, (before ?? 0) + 1)
+}
+
+/** Of a generation that is no time, its number. */
+export function momentText(generation: number): string {
+  const date = new Date(generation)
+  return generation < 1e12 || Number.isNaN(date.getTime()) ? `generation ${generation}` : date.toISOString()
+}
 
 /** @param key of `certificate`, whose role is `operator`. */
 export function signOrder(order: DeliveryOrder, key: KeyObject, certificate: string): SignedOrder {
@@ -87,18 +110,20 @@ export function verifyOrder(signed: SignedOrder, given: Delivered, trust: Client
   const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
   if (!verdict.ok) throw refused(verdict.reason)
   if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
-  return soundOrder(signed, given) as VerifiedOrder
+  return soundOrder(signed, given, now) as VerifiedOrder
 }
 
 /**
- * The half of it that anybody can check: for who keeps an order for others, so that a slip of the operator is found at once. @throws KeylimeError `refused`, `malformed`.
+ * The half of it that anybody can check: for who keeps an order for others, so that a slip of the operator is found at once. A clock that was far ahead is one: an order of the day after tomorrow
+ * is none yet. @param now milliseconds since the epoch. @throws KeylimeError `refused`, `malformed`.
  */
-export function soundOrder(signed: SignedOrder, given: Delivered): SoundOrder {
+export function soundOrder(signed: SignedOrder, given: Delivered, now: number): SoundOrder {
   if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`)
   const certificate = parseCertificate(signed.certificate)
   if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`)
   const order = read(signed.order)
   if (order.agent_id !== given.agentId) throw refused('it is for another machine')
+  if (order.generation - now > AHEAD_MS) throw refused(`it is of ${momentText(order.generation)}, which is days ahead`, AHEAD)
   if (order.share_sha256 !== sha256(given.share)) throw refused('the key share is not the one that was signed')
   if (order.payload_sha256 !== (given.payload === null ? null : sha256(given.payload)))
     throw refused('the payload is not the one that was signed')
@@ -137,6 +162,7 @@ const digestOf = ({ asymmetricKeyType }: KeyObject) => (asymmetricKeyType === 'e
 const keyWithPadding = (key: KeyObject) =>
   isRsa(key) ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : key
 
+const AHEAD = 'the clock of who ordered it was wrong, or the one here is'
 const NO_ROLES = 'the authority gives no roles: `keylime ca reissue` has it give them, and `keylime ca operator NAME` makes an operator'
 
 const refused = (reason: string, hint?: string) =>

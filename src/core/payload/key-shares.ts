@@ -43,12 +43,14 @@ export const noShares: KeyShares = { us: [], vs: [], k: null, delivered: [] }
 export const MAX_SHARES = 16
 
 /**
- * Takes a share and tries every pair: K = U xor V counts when the HMAC of the agent id by K is that U's `authTag`. On a match both lists are emptied.
+ * Takes a share and tries every pair: K = U xor V counts when the HMAC of the agent id by K is that U's `authTag`. On a match both lists are emptied. Of U's that operators have signed only the
+ * newest waits: whoever has kept V of an older one opens nothing with it.
  * @returns the new state and what to do, in order.
  */
 export function receiveShare(state: KeyShares, event: ShareEvent, agentId: string): { state: KeyShares; effects: ShareEffect[] } {
   const effects: ShareEffect[] = []
-  const us = bounded(event.type === 'u' ? [...state.us, event.user] : state.us, 'u', (user) => user.share, effects)
+  const waiting = event.type === 'u' ? withNewest(state.us, event.user, effects) : state.us
+  const us = bounded(waiting, 'u', (user) => user.share, effects)
   const vs = bounded(event.type === 'v' ? [...state.vs, event.share] : state.vs, 'v', (share) => share, effects)
   const match = findMatch(us, vs, agentId)
   if (!match) {
@@ -62,6 +64,12 @@ export function receiveShare(state: KeyShares, event: ShareEvent, agentId: strin
   effects.push({ do: 'forget', buffers: used })
   const delivered = again ? state.delivered : [...state.delivered, delivery].slice(-MAX_SHARES)
   return { state: { us: [], vs: [], k: match.k, delivered }, effects }
+}
+
+function withNewest(us: readonly UserShare[], user: UserShare, effects: ShareEffect[]): readonly UserShare[] {
+  const over = us.filter(({ delivery }) => user.delivery !== undefined && delivery !== undefined)
+  if (over.length > 0) effects.push({ do: 'forget', buffers: over.map(({ share }) => share) })
+  return [...us.filter((one) => !over.includes(one)), user]
 }
 
 const digestOf = ({ share, payload }: UserShare): string =>

@@ -156,7 +156,7 @@ export function verifierStore(
           )
         }
       }),
-    withholdAll: () => withholdAll(db),
+    withholdAll: () => db.transaction().execute(withholdAll),
     revoke: (agentId, notice, event) =>
       db.transaction().execute(async (transaction) => {
         await deleteAgent(transaction, agentId)

@@ -1,3 +1,4 @@
+import { silenceMs } from '../../core/attestation/push-interval.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import type { Rate, RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
@@ -201,7 +202,7 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
     maxQuoteBytes: values.max_quote_size,
   })
   const followers = createFollowers({ ...shared, authorities: parts.authorities, store: parts.followers, opener: parts.opener, round })
-  const [post, offers] = [postV(parts.mailboxes), createOffers()]
+  const [post, offers] = [postV(parts.mailboxes), createOffers(systemClock, silenceMs(values.quote_interval))]
   const followAddress = addressFollower(values, parts, round)
   return {
     progress,

@@ -205,7 +205,7 @@ walk('with tls_dir = generate a list that has ended or began in the future is ma
   expect([await list(old), await list(of('client'))]).toEqual([403, 200])
 })
 
-test('authorized_clients: by name, by key, by role, and anybody', async () => {
+walk('authorized_clients: by name, by key, by role, and anybody', async () => {
   await ensureTls()
   await issue('alice', 'operator')
   await issue('web1')

@@ -6,6 +6,7 @@ import { challengeHmac } from '../../../src/core/payload/auth-tag.ts'
 import { makePackage } from '../../../src/core/payload/certificate-package.ts'
 import { encryptShare } from '../../../src/core/payload/transport.ts'
 import { until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { buildZip } from '../../zip-builder.ts'
 import { AgentBed, newShares } from './agent-bed.ts'
 
@@ -124,7 +125,7 @@ describeAsRoot('a payload', () => {
     expect(fs.existsSync(path.join(bed.secure, 'unzipped/decrypted_payload'))).toBe(false)
   })
 
-  test('whose script hangs does not hold up quotes; and a retry of the same delivery starts nothing', async () => {
+  walk('whose script hangs does not hold up quotes; and a retry of the same delivery starts nothing', async () => {
     const shares = newShares()
     const content = await zipOf({ 'autorun.sh': '#!/bin/sh\necho begun >> ../runs\nsleep 1\n' })
     const delivered = bed.deliver(content, shares)

@@ -124,6 +124,16 @@ describeAsRoot('payloads that an operator has signed, at an agent that is asked'
     expect(await post(verifier, 'sealed', mailbox)).toMatchObject({ status: 200 })
   })
 
+  test('once a newer order is accepted, V of an older one opens nothing, however it is brought', async () => {
+    const older = sealedDelivery(machine, Buffer.from('an older one'))
+    const newer = sealedDelivery(machine, content, { generation: older.order.generation + 1 })
+    for (const { mailbox } of [older, newer]) expect(await post(verifier, 'sealed', mailbox)).toMatchObject({ status: 200 })
+    await postV(verifier, older.v) // which a verifier has kept
+    expect(fs.readdirSync(bed.secure)).toEqual([])
+    await postV(verifier, newer.v)
+    expect(bed.read('decrypted_payload')).toBe('the secret')
+  })
+
   test('an order that rides along with U is believed, or nothing is taken: generations count for both ways', async () => {
     const good = await withOrder()
     expect(await post(bed.client, 'ukey', good.body)).toMatchObject({ status: 200 })

@@ -4,7 +4,7 @@ import { openPublisher, type Publisher } from '../../../src/io/zeromq/publisher.
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
 import { rsaKeyPair } from '../../rsa-keys.ts'
 import { until } from '../../servers.ts'
-import { runs } from '../../thorough.ts'
+import { runs, walk } from '../../thorough.ts'
 import { authorityBed, notice, openssl, opensslText, post, readText, recordingLogger, serialsOf, signedNotice } from './listener-bed.ts'
 
 describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => {
@@ -143,7 +143,7 @@ test('without a notifier’s certificate a revocation is answered 503; with one 
   bed.remove()
 })
 
-test('many notifications at once are a few writes', async () => {
+walk('many notifications at once are a few writes', async () => {
   const bed = await authorityBed({}, 20)
   const listener = await startListener({ access: bed.access, config: bed.config, notifier: undefined, logger: recordingLogger().logger })
   const statuses = await Promise.all(

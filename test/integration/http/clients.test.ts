@@ -8,6 +8,7 @@ import { createAgentClient } from '../../../src/io/http/agent-client.ts'
 import { openApiClient } from '../../../src/io/http/api-client.ts'
 import { openWebhook } from '../../../src/io/http/webhook.ts'
 import { until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 
 const MIB = 1 << 20
 const piece = Buffer.alloc(64 << 10, '[{},')
@@ -102,7 +103,7 @@ describe('an agent', () => {
     await until('the connection is closed', () => socket.destroyed)
     expect(sent).toBeLessThan(32 * MIB) // what buffers of both sides take besides
   })
-  test('that trickles is cut off when the time of the request is over', async () => {
+  walk('that trickles is cut off when the time of the request is over', async () => {
     await expect(askAgent('/trickle', MIB)).rejects.toMatchObject({ code: 'timeout' })
     await until('the connection is closed', () => socket.destroyed)
   })

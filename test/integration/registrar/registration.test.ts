@@ -17,6 +17,7 @@ import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-setti
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
+import { walk } from '../../thorough.ts'
 
 /** Two TPMs stand for all machines. */
 const home = temporaryKeylimeDir({ KEYLIME_REGISTRAR_SAME_TPM_UNDER_OTHER_IDS: 'allow' })
@@ -145,7 +146,7 @@ test('a wrong answer changes nothing, and the right one is taken once', async ()
   expect((await register('steady', second().body)).status).toBe(403)
 })
 
-test('copies of a machine’s public keys, in a flood, cannot keep it from being registered', async () => {
+walk('copies of a machine’s public keys, in a flood, cannot keep it from being registered', async () => {
   const copy = { ...first().body, ip: '192.0.2.66', port: 66 }
   for (let round = 0; round < 15; round++) {
     const id = `flooded-${round}`

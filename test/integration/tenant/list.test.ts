@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals'
 import { command } from '../../../src/roles/tenant/command.ts'
 import { until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
@@ -136,7 +137,7 @@ test('what the verifier does not have is said with what to do, whatever the word
     })
 })
 
-test('a machine that registered elsewhere shows both addresses, and how to follow', async () => {
+walk('a machine that registered elsewhere shows both addresses, and how to follow', async () => {
   await world.machine('moved')
   await ours('add', { uuid: 'moved' })
   world.registered.set('moved', { ...world.registered.get('moved'), ip: '192.0.2.9', port: 9002 })

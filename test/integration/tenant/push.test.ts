@@ -10,6 +10,7 @@ import type { TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
 import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts'
 import { until } from '../../servers.ts'
 import { type SimulatedPushAgent, simulatedPushAgent } from '../../simulated-push-agent.ts'
+import { walk } from '../../thorough.ts'
 import { TenantWorld } from './fixtures.ts'
 
 const world = new TenantWorld()
@@ -71,7 +72,7 @@ test('an update keeps the way in which a machine comes, until it is given the ot
   expect((await statusOf('both-ways')).status).toMatchObject({ comes_by: 'pull', ip: '127.0.0.1', port: asked.port })
 })
 
-test('explain says of a machine that came no more since when it is silent', async () => {
+walk('explain says of a machine that came no more since when it is silent', async () => {
   const agent = await behindNat('gone')
   await world.run('add', { agentId: 'gone', pushModel: true })
   await agent.attest()
@@ -137,7 +138,7 @@ describe('payloads and what is done day by day', () => {
     })
   })
 
-  test('a machine that takes its place comes as it did, and gets its payload sealed to the new TPM', async () => {
+  walk('a machine that takes its place comes as it did, and gets its payload sealed to the new TPM', async () => {
     await behindNat('replaced')
     await world.run('add', { agentId: 'replaced', pushModel: true, file: secret(), wait: false })
     const before = await waits('replaced')

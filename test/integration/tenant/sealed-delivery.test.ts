@@ -90,7 +90,7 @@ test('the order is one generation above the one that the verifier has, whatever 
   await add('generations')
   const first = opened('generations').order.generation
   expect(Math.abs(first - Date.now())).toBeLessThan(60_000)
-  const ahead = Date.now() + 1e9
+  const ahead = Date.now() + 60_000_000
   verifier.status = () => ({
     operational_state: 3,
     attestation_count: 1,
@@ -100,6 +100,24 @@ test('the order is one generation above the one that the verifier has, whatever 
   })
   await run('update', { agentId: 'generations', file: world.path('secret.txt'), wait: false })
   expect(opened('generations').order.generation).toBe(ahead + 1)
+  const report = {
+    enrolment: 'ab'.repeat(16),
+    generation: ahead,
+    state: 'refused',
+    files: 0,
+    script: 'none',
+    proof: null,
+    newest: ahead + 7,
+  }
+  verifier.status = () => ({
+    operational_state: 3,
+    attestation_count: 1,
+    comes_by: 'push',
+    failures: [],
+    delivery: { enrolment: 'e', generation: ahead, ordered_at: 1, report },
+  })
+  await run('update', { agentId: 'generations', file: world.path('secret.txt'), wait: false })
+  expect(opened('generations').order.generation).toBe(ahead + 8)
 })
 
 test('an update with a payload for the machine itself, or a machine that takes the place, ends what lies there', async () => {

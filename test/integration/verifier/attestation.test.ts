@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
-import { runs } from '../../thorough.ts'
+import { runs, walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const bed = new VerifierBed({
@@ -162,7 +162,7 @@ test('a restart keeps every agent, every verdict and the fact that V was release
   expect((await status('lied')).operational_state).toBe(9)
 })
 
-test('a machine that hangs every request holds up no other', async () => {
+walk('a machine that hangs every request holds up no other', async () => {
   const hanging = await machine()
   hanging.answer.set('/quotes/integrity', () => 'hang')
   for (let i = 0; i < runs(150, 50); i++) await add(`hang-${i}`, hanging)

@@ -67,7 +67,7 @@ describe('follow_address', () => {
     await bed.isAttestedOn(victim)
   })
 
-  test('a machine whose quote is not good at its new address is not followed', async () => {
+  walk('a machine whose quote is not good at its new address is not followed', async () => {
     const machine = await enrolled(bed, 'changed')
     await machine.stop()
     await machine.tpm.extendPcr(15, createHash('sha256').update('x').digest())

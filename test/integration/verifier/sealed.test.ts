@@ -44,13 +44,23 @@ test('an agent that cannot take it now is tried again, and V waits', async () =>
 test.each<[string, number, string]>([
   ['does not know sealed shares', 404, 'takes no sealed key share'],
   ['refuses the order', 403, 'the order is of nobody'],
-])('V does not go to an agent that %s', async (what, status, reason) => {
+])('V does not go to an agent that %s; it is attested on, and nobody is told to distrust it', async (what, status, reason) => {
   const id = what.replaceAll(' ', '-')
-  const { machine } = await sealedMachine(id, () => status)
-  await bed.inState(id, 7)
-  expect((await bed.status(id)).failures[0].context.message).toContain(reason)
-  expect(machine.received).toEqual([])
-  expect((await bed.status(id)).v_released).toBe(false)
+  const { machine, seen } = await sealedMachine(id, () => status)
+  const { delivery } = await until('its word', async () => {
+    const now = await bed.status(id)
+    return now.delivery?.report ? now : undefined
+  })
+  expect(delivery.report).toMatchObject({ state: 'refused', error: expect.stringContaining(reason) })
+  const { attestation_count: count } = await bed.status(id)
+  await until('more attestations', async () => (await bed.status(id)).attestation_count > count + 2)
+  expect(await bed.status(id)).toMatchObject({ operational_state: 3, v_released: false, failures: [] })
+  expect([machine.received, seen.length]).toEqual([[], 1])
+  const { results } = await bed.admin.request('GET', '/v2.6/revocations')
+  expect(JSON.stringify(results)).not.toContain(id)
+  const next = bed.ordered(id, { plaintext: null })
+  expect((await bed.admin.request('PUT', `/v2.6/agents/${id}`, { body: next.enrolment })).status).toBe(200)
+  await until('the next order', () => seen.length === 2)
 })
 
 test('another delivery takes the place of one that was delivered', async () => {

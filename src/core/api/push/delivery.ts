@@ -29,6 +29,8 @@ export const deliveryReport = z.object({
   script_exit: z.number().int().nullish(),
   script_error: prose.nullish(),
   error: prose.nullish(),
+  /** Generation of the newest order, of a machine that refuses this one as older: the next has to be above it. */
+  newest: generation.nullish(),
   /** HMAC-SHA-384 by K over the challenge of the order; null until K is there. */
   proof: z
     .string()

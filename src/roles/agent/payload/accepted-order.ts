@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import type { VerifiedOrder } from '../../../core/payload/delivery-order.ts'
+import { momentText, type VerifiedOrder } from '../../../core/payload/delivery-order.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readTextSync } from '../../../io/files/read-file.ts'
 
@@ -35,18 +35,14 @@ export async function acceptOrder(file: string, { generation, digest, enrolment 
   const newest = readAcceptedOrder(file)
   if (newest?.digest === digest) return
   if (newest && generation < newest.generation)
-    throw refused(`it is of ${when(generation)}, and this machine has had one of ${when(newest.generation)}`)
-  if (newest && generation === newest.generation) throw refused(`this machine has had another one of the same moment, ${when(generation)}`)
+    throw refused(`it is of ${momentText(generation)}, and this machine has had one of ${momentText(newest.generation)}`, newest)
+  if (newest && generation === newest.generation)
+    throw refused(`this machine has had another one of the same moment, ${momentText(generation)}`, newest)
   await writeFileAtomic(file, `${JSON.stringify({ generation, digest, enrolment } satisfies AcceptedOrder)}\n`, 0o600)
 }
 
-/** Generations are milliseconds since the epoch, unless somebody counts otherwise. */
-function when(generation: number): string {
-  const date = new Date(generation)
-  return generation < 1e12 || Number.isNaN(date.getTime()) ? `generation ${generation}` : date.toISOString()
-}
-
-const refused = (why: string) =>
+const refused = (why: string, { generation: newest }: AcceptedOrder) =>
   new KeylimeError('refused', `the delivery order is refused: ${why}`, {
-    hint: 'somebody put an older delivery back; `keylime tenant update` with a payload makes a new one',
+    details: { newest },
+    hint: 'somebody put an older delivery back, or the clock of an operator was ahead when the other one was ordered; `keylime tenant update` with a payload makes a new one',
   })

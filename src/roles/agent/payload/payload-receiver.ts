@@ -42,6 +42,8 @@ export class PayloadReceiver {
   #shares: KeyShares = noShares
   readonly #queue = createSerialQueue()
   #progress: Readonly<DeliveryProgress> = NO_DELIVERY
+  /** Of the last delivery of which both shares came; null for none in this run. What earlier ones still do is not told of it. */
+  #newest: string | null = null
   #watcher: ((progress: DeliveryProgress) => void) | null = null
 
   constructor(options: PayloadReceiverOptions) {
@@ -69,12 +71,12 @@ export class PayloadReceiver {
 
   /** After a restart: what an earlier run had unpacked but not started is run now; what it had started, never again. What it had half unpacked is told. */
   resume(): void {
-    this.#enqueue(async () => {
+    this.#enqueue(null, async () => {
       const { secure, names, inbox, logger } = this.#options
       const isCutOff = await clearCutOff(secure.directory, names)
       const record = readDeliveryRecord(secure.directory)
       const directory = path.join(secure.directory, 'unzipped')
-      if (record) this.#tell(progressOf(record))
+      if (record) this.#tell(progressOf(record), record.delivery)
       if (record) inbox.payloadUnpacked(directory)
       if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it is not run again')
       if (record?.script === 'pending')
@@ -114,7 +116,8 @@ export class PayloadReceiver {
     else if (effect.do === 'forget') for (const buffer of effect.buffers) buffer.fill(0)
     else {
       logger.info('derived the key of a payload', { payload: effect.payload !== null })
-      this.#tell({ ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' })
+      this.#newest = effect.delivery
+      this.#tell({ ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' }, effect.delivery)
       if (!allowed) logger.warn('without TLS payloads are not taken: switch enable_agent_mtls on, or enable_insecure_payload')
       else this.#startDelivery(Buffer.from(effect.k), effect.payload, effect.delivery)
     }
@@ -123,23 +126,24 @@ export class PayloadReceiver {
   #startDelivery(k: Buffer, payload: string | null, delivery: string): void {
     this.#waiting++
     this.#handover?.begin()
-    this.#enqueue(() => {
+    this.#enqueue(delivery, () => {
       this.#waiting--
       return this.#deliver(k, payload, delivery).finally(() => k.fill(0))
     })
   }
 
-  #enqueue(work: () => Promise<void>): void {
+  #enqueue(delivery: string | null, work: () => Promise<void>): void {
     const { logger } = this.#options
     const failed = (error: Error) => {
       const hint = error instanceof KeylimeError ? error.hint : undefined
-      this.#tell({ ...this.#progress, state: 'failed', error: error.message })
+      this.#tell({ ...this.#progress, state: 'failed', error: error.message }, delivery)
       logger.error(`the payload could not be delivered: ${error.message}`, hint ? { hint } : {})
     }
     void this.#queue.run(() => work().catch(failed))
   }
 
-  #tell(progress: DeliveryProgress): void {
+  #tell(progress: DeliveryProgress, delivery: string | null): void {
+    if (this.#newest !== null && delivery !== this.#newest) return
     this.#progress = progress
     this.#watcher?.(progress)
   }
@@ -151,13 +155,13 @@ export class PayloadReceiver {
     if (record?.delivery === delivery) return this.#again(record)
     if (sealed === null) {
       await writeFileAtomic(path.join(secure.directory, names.key), k.toString('base64'), 0o600)
-      this.#tell({ ...NO_DELIVERY, state: 'key_only' })
+      this.#tell({ ...NO_DELIVERY, state: 'key_only' }, delivery)
       logger.info('the key is in the secure directory; no payload came with it', { file: names.key })
       return
     }
     const plaintext = openPayload(k, sealed)
     const unpacked = await unpackPayload(secure.directory, { k, plaintext, delivery }, names, logger).finally(() => plaintext.fill(0))
-    this.#tell({ ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' })
+    this.#tell({ ...NO_DELIVERY, state: 'unpacked', files: unpacked.files, script: unpacked.script ? 'running' : 'none' }, delivery)
     logger.info('payload unpacked', { zip: unpacked.isArchive, files: unpacked.files, directory: unpacked.directory })
     inbox.payloadUnpacked(unpacked.directory)
     if (unpacked.script) await this.#runScript(unpacked, delivery)
@@ -165,7 +169,7 @@ export class PayloadReceiver {
 
   /** A run of the agent before this one has unpacked it; `resume` has seen to its script. */
   #again(record: DeliveryRecord): void {
-    this.#tell(progressOf(record))
+    this.#tell(progressOf(record), record.delivery)
     this.#options.logger.info('the same delivery came again after a restart: it is there already, and its script is not run again')
   }
 
@@ -189,7 +193,7 @@ export class PayloadReceiver {
     this.#handover = null
     const failed = scriptFailure(result, scriptTimeoutSeconds)
     await writeDeliveryRecord(secure.directory, { delivery, script: 'done', files, exit: result.exitCode, error: failed })
-    this.#tell({ ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed })
+    this.#tell({ ...this.#progress, script: failed ? 'failed' : 'done', script_exit: result.exitCode, script_error: failed }, delivery)
     const facts = {
       seconds: Number(result.durationSeconds.toFixed(3)),
       ...(result.droppedBytes ? { droppedBytes: result.droppedBytes } : {}),

@@ -59,6 +59,7 @@ export class SealedDeliveries {
       const share = openSealedShare(sealed, secret, { agentId: order.agent_id, enrolment: order.enrolment })
       if (!isShareSize(share.length))
         throw new KeylimeError('malformed', `the sealed key share has ${share.length} bytes: 16 or 32 are needed`)
+      if (this.newest()?.digest !== order.digest) throw overtaken()
       return { order, user: { share, authTag: order.auth_tag, payload, delivery: order.digest } }
     } finally {
       secret.fill(0)
@@ -78,3 +79,5 @@ export class SealedDeliveries {
     }
   }
 }
+
+const overtaken = () => new KeylimeError('refused', 'the delivery order is refused: a newer one was accepted while its share was opened')

@@ -35,14 +35,14 @@ type Stage =
   | { readonly at: 'joined'; readonly proof: string }
   /** A run of this agent before had it, and the mailbox is empty: only the end of the script is waited for. */
   | { readonly at: 'before' }
-  | { readonly at: 'refused' | 'failed'; readonly why: string; readonly since: number }
+  | { readonly at: 'refused' | 'failed'; readonly why: string; readonly newest: number | null; readonly since: number }
 
 interface Current extends DeliveryParameters {
   stage: Stage
 }
 
-/** A refused order is looked at again after this time: a clock that was wrong, a file that was missing. It may be a hundred megabytes. */
-const REFUSED_AGAIN_MS = 600_000
+/** What was refused, or failed, is looked at again after this time: a clock that was wrong, a file that was missing. It may be a hundred megabytes. */
+const LOOK_AGAIN_MS = 600_000
 /** A verifier holds the question for about 20 s each. */
 const MAX_QUESTIONS = 6
 
@@ -99,7 +99,8 @@ export class PushDelivery {
 
   #report(current: Current): DeliveryReport {
     const { stage } = current
-    if (stage.at === 'refused' || stage.at === 'failed') return reportWithoutKey(current, stage.at, stage.why)
+    if (stage.at === 'refused' || stage.at === 'failed')
+      return { ...reportWithoutKey(current, stage.at, stage.why), ...(stage.newest === null ? {} : { newest: stage.newest }) }
     if (!isHere(stage)) return reportWithoutKey(current, 'waiting', null)
     return reportOf(current, this.#options.payloads.progress, stage.at === 'joined' ? stage.proof : null)
   }
@@ -117,7 +118,8 @@ export class PushDelivery {
   }
 
   #mayTryAgain(stage: Stage): boolean {
-    return stage.at === 'refused' && this.#options.clock.monotonic() - stage.since > REFUSED_AGAIN_MS
+    const isOver = stage.at === 'refused' || stage.at === 'failed'
+    return isOver && this.#options.clock.monotonic() - stage.since > LOOK_AGAIN_MS
   }
 
   #work(current: Current, work: (client: DeliveryClient) => Promise<void>): void {
@@ -144,8 +146,12 @@ export class PushDelivery {
   }
 
   async #fetch(client: DeliveryClient, current: Current, token: string): Promise<void> {
-    const mailbox = await client.mailbox(token)
+    const mailbox = await client.mailbox(token).catch((error) => {
+      if (!isKeylimeError(error) || error.code !== 'payload_too_large') throw error
+      return error // it would be too large each time
+    })
     if (mailbox === null) return this.#recall(current)
+    if (mailbox instanceof KeylimeError) return this.#end(current, 'refused', mailbox)
     try {
       const opened = await this.#options.sealed.open(mailbox)
       this.#take(current, opened)
@@ -169,14 +175,17 @@ export class PushDelivery {
     this.#options.hurry()
   }
 
-  /** Nothing is in the mailbox any more. Perhaps a run before this one had it. */
+  /** Nothing is in the mailbox any more. Perhaps a run before this one had it; and where that had not come to its end, the machine has lost it since. */
   #recall(current: Current): void {
     const { sealed, payloads, hurry } = this.#options
     const newest = sealed.newest()
     const isThis = newest?.enrolment === current.enrolment && newest.generation === current.generation
-    if (!isThis || payloads.delivered !== newest.digest || current !== this.#current) return
-    current.stage = { at: 'before' }
-    hurry()
+    if (!isThis || current !== this.#current) return
+    if (payloads.delivered !== newest.digest) this.#end(current, 'failed', lost())
+    else {
+      current.stage = { at: 'before' }
+      hurry()
+    }
   }
 
   async #askForV(client: DeliveryClient, current: Current, { evidence, token }: { evidence: string; token: string }): Promise<void> {
@@ -204,10 +213,11 @@ export class PushDelivery {
     }
   }
 
-  #end(current: Current, at: 'refused' | 'failed', error: Error): void {
+  #end(current: Current, at: 'refused' | 'failed', error: KeylimeError): void {
     const { logger, clock, hurry } = this.#options
     if (current !== this.#current) return
-    current.stage = { at, why: error.message, since: clock.monotonic() }
+    const newest = error.details?.['newest']
+    current.stage = { at, why: error.message, newest: typeof newest === 'number' ? newest : null, since: clock.monotonic() }
     logger.error(`the payload at the verifier is not taken: ${complaintOf(error)}`)
     hurry()
   }
@@ -233,6 +243,11 @@ function proofBy({ v, user, agentId, challenge }: Fitting): string {
     k?.fill(0)
   }
 }
+
+const lost = () =>
+  new KeylimeError('conflict', 'this machine was started anew since it had the payload, which was in memory alone', {
+    hint: 'deliver it again with `keylime tenant update`',
+  })
 
 const isHere = ({ at }: Stage): boolean => at === 'joined' || at === 'before'
 

@@ -52,7 +52,11 @@ export async function addAgent(given: TenantContext, mode: 'add' | 'update'): Pr
   return { agentId, attested, delivered: 'proved' }
 }
 
-const generationOf = ({ known }: EnrolmentPlan): number | null => known?.delivery?.generation ?? null
+/** A machine that refused the one before because it has had a newer one says which. */
+function generationOf({ known }: EnrolmentPlan): number | null {
+  const delivery = known?.delivery
+  return delivery ? Math.max(delivery.generation, delivery.report?.newest ?? 0) : null
+}
 
 /** Speaks to registrar and verifier alone. Certificates are made, and end, by the registrar's word: its record was judged. */
 async function enrolUncontacted({ context, target, operator, plan }: PreparedEnrolment, machine: JudgedMachine): Promise<Enrolled> {

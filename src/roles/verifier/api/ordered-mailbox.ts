@@ -29,7 +29,7 @@ export function orderedMailbox({ agentId, upload, before, now }: Given): Ordered
   if (!v) throw new KeylimeError('invalid_request', 'a delivery comes with the V that opens it, and this one has none')
   const payload = delivery.payload === null ? null : (upload.text('delivery.payload') ?? Buffer.alloc(0))
   const { payload: _text, ...signed } = delivery
-  const order = soundOrder(signed, { agentId, share: signed.share, payload })
+  const order = soundOrder(signed, { agentId, share: signed.share, payload }, now)
   const { enrolment, generation } = order
   if (before?.delivery && generation <= before.delivery.generation)
     throw new KeylimeError(

@@ -9,7 +9,7 @@ import type { ManagedAgent } from '../agents/managed-agent.ts'
 /**
  * Brings V to an agent whose release is recorded on the disk (`prepareRelease`). It is encrypted to the transport key that the quote of this round bound. From here, and from
  * `offer-v.ts`, V leaves; from nowhere else.
- * @returns what came of it: `v_delivered`, `unreachable` or `refused`; null when the machine has to fetch it.
+ * @returns what came of it: `v_delivered`, `delivery_refused`, `unreachable` or `refused`; null when the machine has to fetch it.
  */
 export type CarryV = (agent: ManagedAgent) => Promise<AgentEvent | null>
 
@@ -24,8 +24,7 @@ export const postV =
     }
     try {
       const sealed = agent.delivery?.isKept ? await postMailbox(agent, mailboxes) : null
-      if (sealed && knowsNoMailbox(sealed)) return { type: 'refused', stage: 'v', reason: NO_MAILBOX }
-      if (sealed && sealed.code !== 200) return after(sealed, 'the sealed key share')
+      if (sealed && sealed.code !== 200) return notTaken(after(sealed, 'the sealed key share'), sealed)
       const encrypted = encryptShare(agent.state.transportKey!, Buffer.from(agent.state.v!, 'base64'))
       const answer = await post(agent, 'keys/vkey', { encrypted_key: encrypted })
       return answer.code === 200 ? { type: 'v_delivered' } : after(answer, 'V')
@@ -38,6 +37,10 @@ export const postV =
 
 const NO_MAILBOX =
   'this agent takes no sealed key share: it is upstream’s, or an older one of ours; add it again without --sealed, or update the agent'
+
+/** A slip of an operator's, his clock or his certificate, is no distrust of the machine, which is told to all. */
+const notTaken = (event: AgentEvent, answer: Envelope): AgentEvent =>
+  event.type === 'refused' ? { type: 'delivery_refused', reason: knowsNoMailbox(answer) ? NO_MAILBOX : event.reason } : event
 
 /** Agents of upstream, and older ones of ours, say what they know instead (protocol 5.1). */
 const knowsNoMailbox = ({ code, status }: Envelope): boolean => code === 404 || (code === 400 && status.startsWith('URI not supported'))

@@ -21,7 +21,8 @@ interface Ready {
 const MAX_READY = 256
 /** What a machine reads of one answer. */
 const MAX_GIVEN = 16
-const MAX_CHARACTERS = 160 << 10
+/** As they stand in the answer, which a machine reads up to 256 KiB of. */
+const MAX_BYTES = 160 << 10
 /** The wire's, in `core/api/push/wait.ts`. */
 const MAX_TEXT = 65_536
 const MAX_SIGNATURE = 8192
@@ -68,11 +69,11 @@ export class NoticeOutbox {
   offer(agentId: string): NoticeEnvelope[] {
     const now = this.#clock.monotonic()
     const given: NoticeEnvelope[] = []
-    let room = MAX_CHARACTERS
+    let room = MAX_BYTES
     for (const ready of this.#boxes.get(agentId)?.values() ?? []) {
       if (ready.isTaken || ready.offerAt > now) continue
       const envelope = envelopeOf(ready.revocation)
-      room -= charactersOf(ready.revocation)
+      room -= bytesOf(ready.revocation)
       if (given.length === MAX_GIVEN || (room < 0 && given.length > 0)) break
       ready.offerAt = now + Math.min(FIRST_AGAIN_MS * 2 ** ready.offers++, MAX_AGAIN_MS)
       given.push(envelope)
@@ -107,7 +108,14 @@ function digestOf(revocation: StoredRevocation): string {
   return known
 }
 
-const charactersOf = ({ text, signature, verifierSignature }: StoredRevocation) => text.length + signature.length + verifierSignature.length
+const sizes = new WeakMap<StoredRevocation, number>()
+
+/** Texts of a failed machine may be twice as long there. Reckoned once for all machines. */
+function bytesOf(revocation: StoredRevocation): number {
+  const known = sizes.get(revocation) ?? Buffer.byteLength(JSON.stringify(envelopeOf(revocation)))
+  sizes.set(revocation, known)
+  return known
+}
 
 const isTooLong = ({ text, signature, verifierSignature }: StoredRevocation): boolean =>
   text.length > MAX_TEXT || signature.length > MAX_SIGNATURE || verifierSignature.length > MAX_SIGNATURE

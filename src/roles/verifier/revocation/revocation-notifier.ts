@@ -6,6 +6,7 @@ import { causeChain } from '../../../core/errors.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import { revocationMessage } from '../../../core/revocation/message.ts'
 import { signRevocation } from '../../../core/revocation/signature.ts'
+import { cutText } from '../../../core/verdict/bounded-text.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -63,6 +64,8 @@ type Told = DeliveryResult & { agentId: string }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
+/** Characters of what is stored of one receiver. */
+const MAX_REASON = 500
 /** How long an agent is asked what became of a notice: actions may take some minutes. */
 const FOLLOW_MS = 15 * 60_000
 
@@ -86,7 +89,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       noteOutcome(delivery, outcome)
       if (outcome?.outcome === 'waiting') scheduler.schedule({ revocation, target, attempts: 0, takenAt: clock.now() }, FIRST_RETRY_MS)
     } catch (error) {
-      const reason = causeChain(error).join(': ').slice(0, 500)
+      const reason = causeChain(error).join(': ').slice(0, MAX_REASON)
       complaints.failed(target, reason)
       const tooOld = isTooOld(revocation)
       const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
@@ -146,7 +149,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   function noteOutcome(delivery: Delivery, outcome: NoticeOutcome | null): void {
     const word = outcome?.outcome ?? 'unknown'
     const isKnown = word !== 'waiting' && word !== 'unknown'
-    note(delivery, isKnown ? word : 'told', isKnown ? (outcome?.reason ?? null) : null)
+    note(delivery, isKnown ? word : 'told', isKnown && outcome?.reason != null ? cutText(outcome.reason, MAX_REASON) : null)
   }
 
   function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {

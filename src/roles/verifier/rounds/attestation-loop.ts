@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEffect, AgentEvent, AgentTiming } from '../../../core/attestation/agent-state.ts'
+import { refusal } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import { CONFIRMED } from '../../../core/attestation/release.ts'
+import { CONFIRMED, REFUSED } from '../../../core/attestation/release.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -10,7 +11,7 @@ import { createScheduler } from '../../../io/scheduler.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
-import type { StateKeeper } from '../verdicts/state-keeper.ts'
+import type { Along, StateKeeper } from '../verdicts/state-keeper.ts'
 import type { AttestationRound, RoundResult } from './attestation-round.ts'
 
 export interface LoopOptions {
@@ -117,7 +118,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     if (isStale()) return // the operator said something else meanwhile
     const event = await options.carryV(agent)
     if (isStale() || event === null) return
-    await perform(agent, await keeper.apply(agent, event, event.type === 'v_delivered' ? { changes: CONFIRMED } : {}))
+    await perform(agent, await keeper.apply(agent, event, alongOf(agent, event)))
   }
 
   function schedule(agent: ManagedAgent, afterSeconds: number, partial: boolean): void {
@@ -188,4 +189,10 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       await Promise.race([Promise.allSettled(releases), sleep(DRAIN_MS, undefined, { ref: false })])
     },
   }
+}
+
+/** What is stored with the end of a release. */
+function alongOf({ delivery }: ManagedAgent, event: AgentEvent): Along {
+  if (event.type === 'v_delivered') return { changes: CONFIRMED }
+  return event.type === 'delivery_refused' && delivery ? { changes: REFUSED, report: refusal(delivery, event.reason) } : {}
 }

@@ -1,4 +1,5 @@
 import type { AgentTiming } from '../../../core/attestation/agent-state.ts'
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { silenceMs } from '../../../core/attestation/push-interval.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
@@ -31,7 +32,8 @@ export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: Si
   const timer = setInterval(() => {
     const late = clock.monotonic() - allowed
     for (const agent of agents.all()) {
-      const isWaitedFor = agent.connection === null && agent.state.polled && !agent.busy && agent.retries <= timing.maxRetries
+      const isWaitedFor =
+        agent.connection === null && agent.state.polled && !agent.busy && agent.state.operational !== OPERATIONAL_STATE.FAILED
       if (isWaitedFor && agent.lastJudged < late) void fellSilent(agent)
     }
   }, PERIOD_MS)

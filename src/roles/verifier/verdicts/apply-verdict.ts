@@ -2,8 +2,9 @@ import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import type { AgentEffect } from '../../../core/attestation/agent-state.ts'
 import { heard, provesKey } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import { CONFIRMED, prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
+import { CONFIRMED, fingerprint, prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
 import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
+import { TokenBucket } from '../../../core/concurrency/token-bucket.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { judge, type SeverityPolicy } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -28,10 +29,24 @@ export type ApplyVerdict = (agent: ManagedAgent, round: RoundVerdict) => Promise
 
 /** A machine that was rebooted is asked for its whole log almost at once. */
 const AGAIN: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: 0.1, partial: false }]
+const OFFER_AGAIN: readonly AgentEffect[] = [{ do: 'deliver_v' }]
+/** New words of one machine on its delivery, each of which is stored and may be in the audit log. Who is honest has some four. */
+const WORDS = { perSecond: 1 / 60, burst: 20 }
 
 export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
   const { keeper, progress, clock } = options
   const steady: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: options.quoteInterval, partial: true }]
+  const words = new WeakMap<ManagedAgent, TokenBucket>()
+
+  /** What is new in what a machine says of its delivery; null when nothing is, or it said too much of late. */
+  function wordOf(agent: ManagedAgent, report: DeliveryReport | null): DeliveryReport | null {
+    if (!report || !agent.delivery) return null
+    if (confirmsV(agent, report)) return report
+    if (heard(agent.delivery, report) === agent.delivery) return null
+    const bucket = words.get(agent) ?? new TokenBucket(WORDS)
+    words.set(agent, bucket)
+    return bucket.take(clock.monotonic()) === 0 ? report : null
+  }
 
   function failed(agent: ManagedAgent, round: RoundVerdict, failures: readonly Failure[]): Promise<readonly AgentEffect[]> {
     const judgement = judge(failures, options.severity)
@@ -73,10 +88,12 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     const attestationCount = agent.progress.attestationCount + 1
     agent.progress = { attestationCount, lastReceivedQuote: seconds, lastSuccessfulAttestation: seconds, clockInfo, ima, imaJudgedBy }
     progress.mark(agent)
-    const report = round.judged.report ?? null
-    const isSilent = !report || !agent.delivery || heard(agent.delivery, report) === agent.delivery
+    const report = wordOf(agent, round.judged.report ?? null)
+    if (report !== null) return passed(agent, verdict, report)
     // in the steady state there is nothing to store but counters
-    return isSilent && isSteady(agent, verdict.transportKey) ? steady : passed(agent, verdict, report)
+    if (isSteady(agent, verdict.transportKey)) return steady
+    if (isOffered(agent, verdict.transportKey)) return verdict.transportKey === null ? steady : OFFER_AGAIN
+    return passed(agent, verdict, report)
   }
 }
 
@@ -86,11 +103,20 @@ type Passed = Extract<EvidenceVerdict, { outcome: 'passed' }>
 const confirmsV = ({ state, delivery }: ManagedAgent, report: DeliveryReport): boolean =>
   state.vState === 'releasing' && provesKey(report) && delivery?.enrolment === report.enrolment && delivery.generation === report.generation
 
-const isSteady = ({ state, retries, unstored }: ManagedAgent, transportKey: string | null): boolean =>
+const isSteady = ({ connection, state, retries, unstored }: ManagedAgent, transportKey: string | null): boolean =>
   state.operational === OPERATIONAL_STATE.GET_QUOTE &&
-  state.transportKey === transportKey &&
+  (connection === null || state.transportKey === transportKey) &&
   state.algorithms !== null &&
   state.failures.length === 0 &&
   retries === 0 &&
   unstored === null &&
   (transportKey === null || !vIsDue(state))
+
+/** A machine that fetches V has been told that it may, by the key of this quote or none, and has not done so: as often as it passes, that is nothing new. */
+const isOffered = ({ connection, state, unstored }: ManagedAgent, transportKey: string | null): boolean =>
+  connection === null &&
+  state.operational === OPERATIONAL_STATE.PROVIDE_V &&
+  state.vState === 'releasing' &&
+  (transportKey === null || state.vReleasedTo === fingerprint(transportKey)) &&
+  state.failures.length === 0 &&
+  unstored === null

@@ -118,7 +118,7 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
 /** What is known of a delivery after a change; undefined when that is what was known before. Its content is erased with V, in the same commit. */
 function deliveryAfter(before: StoredDelivery | null, { vState }: StoredState, report: DeliveryReport | null): StoredDelivery | undefined {
   if (!before) return undefined
-  const isKept = before.isKept && vState !== 'delivered'
+  const isKept = before.isKept && vState !== 'delivered' && vState !== 'none'
   const after = report ? heard(before, report) : before
   return isKept === before.isKept && after === before ? undefined : { ...after, isKept }
 }

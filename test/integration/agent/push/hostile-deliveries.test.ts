@@ -12,7 +12,7 @@ import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { sealedDelivery } from '../../../sealed-delivery.ts'
 import { until } from '../../../servers.ts'
 import { softwareAk } from '../../../software-ak.ts'
-import { walk } from '../../../thorough.ts'
+import { sampled, walk } from '../../../thorough.ts'
 import { type Callers, callersOf } from '../../access/callers.ts'
 import { DeliveryBed } from './delivery-bed.ts'
 
@@ -59,7 +59,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(bed.told(reason)).toHaveLength(1)
   }
 
-  test.each([
+  const signers = [
     ['a server', 'wrongUsage', /not for clients/],
     ['a machine', 'wrongRole', /not among authorized_clients|no role/],
     ['a verifier', 'verifier', /one of a verifier/],
@@ -67,7 +67,8 @@ describeAsRoot('a verifier that lies about payloads', () => {
     ['an operator who was revoked', 'revoked', /was revoked on/],
     ['an operator whose certificate has ended', 'expired', /expired on/],
     ['somebody who made his own', 'selfSigned', /refused/],
-  ] as const)('gets nothing opened by an order of %s', async (_who, name, reason) => {
+  ] as const
+  test.each(sampled(signers, 7, 2))('gets nothing opened by an order of %s', async (_who, name, reason) => {
     const { cert, key } = callers[name]
     await bed.order(content, {}, { signer: { cert: cert!, key: key! } })
     await bed.startAgent()
@@ -75,7 +76,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(fs.existsSync(accepted())).toBe(false)
   })
 
-  test('gets nothing opened by an authority that gives no roles: what to do is told', async () => {
+  walk('gets nothing opened by an authority that gives no roles: what to do is told', async () => {
     await initCaDirectory(access('without'), false)
     const { certificate, privateKeyPem: key } = await withAuthority(access('without'), (authority) =>
       authority.issue({ name: 'alice', role: 'operator' }),
@@ -94,12 +95,13 @@ describeAsRoot('a verifier that lies about payloads', () => {
   })
 
   test('gets nothing opened with an older order, or another one of the same moment, after a restart of the machine too', async () => {
-    const old = await bed.order(Buffer.from('old'), { generation: 1_800_000_000_000 })
-    await bed.order(Buffer.from('new'), { generation: 1_800_000_000_001 })
+    const generation = Date.now() + 1000
+    const old = await bed.order(Buffer.from('old'), { generation: generation - 1 })
+    await bed.order(Buffer.from('new'), { generation })
     await bed.startAgent()
     await bed.reported('unpacked')
     expect(fs.readFileSync(secure('decrypted_payload'), 'utf8')).toBe('new')
-    for (const lie of [old, { generation: 1_800_000_000_001 }]) {
+    for (const lie of [old, { generation }]) {
       await bed.stopAgent()
       for (const name of fs.readdirSync(bed.servers.secure)) fs.rmSync(secure(name), { recursive: true })
       bed.reset()
@@ -107,18 +109,20 @@ describeAsRoot('a verifier that lies about payloads', () => {
       else await bed.order(content, lie)
       await bed.startAgent()
       await expectRefused(/had (one|another one) of/)
+      expect(bed.reports.at(-1)).toMatchObject({ newest: generation })
     }
-    expect(JSON.parse(fs.readFileSync(accepted(), 'utf8'))).toMatchObject({ generation: 1_800_000_000_001 })
+    expect(JSON.parse(fs.readFileSync(accepted(), 'utf8'))).toMatchObject({ generation })
   })
 
-  test.each<[string, (mailbox: Mailbox) => Mailbox, RegExp]>([
+  const changes: [string, (mailbox: Mailbox) => Mailbox, RegExp][] = [
     ['another payload', (box) => ({ ...box, payload: `${box.payload!.slice(0, -8)}AAAAAAA=` }), /payload is not the one/],
     ['no payload', (box) => ({ ...box, payload: null }), /payload is not the one/],
     ['another share', (box) => ({ ...box, share: `${box.share.slice(0, -8)}AAAAAAA=` }), /share is not the one/],
     ['an order that was changed', (box) => ({ ...box, order: box.order.replace('"generation":1', '"generation":2') }), /does not hold/],
     ['a signature that is none', (box) => ({ ...box, signature: '' }), /does not hold/],
     ['a certificate that is none', (box) => ({ ...box, certificate: 'x' }), /X\.509/],
-  ])('gets nothing opened with %s', async (_what, change, reason) => {
+  ]
+  test.each(sampled(changes, 6))('gets nothing opened with %s', async (_what, change, reason) => {
     const { mailbox } = await bed.order(content)
     bed.mailbox = change(mailbox)
     await bed.startAgent()
@@ -126,13 +130,13 @@ describeAsRoot('a verifier that lies about payloads', () => {
     expect(fs.existsSync(accepted())).toBe(false)
   })
 
-  test('gets nothing opened with an order for another machine', async () => {
+  walk('gets nothing opened with an order for another machine', async () => {
     await bed.order(content, { agent_id: 'another' })
     await bed.startAgent()
     await expectRefused(/for another machine/)
   })
 
-  test('gets nothing opened with a share that was sealed to another key of this TPM, or for another delivery', async () => {
+  walk('gets nothing opened with a share that was sealed to another key of this TPM, or for another delivery', async () => {
     await bed.order(content, {}, { ak: parsePublicArea(softwareAk('ecc').public) })
     await bed.startAgent()
     await expectRefused(/sealed to another TPM/)
@@ -147,11 +151,12 @@ describeAsRoot('a verifier that lies about payloads', () => {
     await expectRefused(/not for this machine and this delivery/)
   })
 
-  test.each([
+  const lies = [
     ['is not the other half', () => ({ v: randomBytes(32) }), /not the other half/],
     ['is longer than U', () => ({ v: randomBytes(48) }), /not the other half/],
     ['is not encrypted to this machine', () => ({ encrypted: randomBytes(256).toString('base64') }), /not encrypted to this transport key/],
-  ])('whose V %s is told so, without a proof, and nothing is written', async (_what, lie, reason) => {
+  ] as const
+  test.each(sampled(lies, 3))('whose V %s is told so, without a proof, and nothing is written', async (_what, lie, reason) => {
     await bed.order(content)
     bed.lieOfRelease = lie
     await bed.startAgent()
@@ -175,12 +180,11 @@ describeAsRoot('a verifier that lies about payloads', () => {
     await bed.order(content)
     let at = 0
     bed.lieOfRelease = () => lies[at++]
-    bed.lieOfMailbox = () =>
-      bed.mailboxes === 1 ? { status: 503 } : bed.mailboxes === 2 ? { status: 200, body: 'x'.repeat(3_000_000) } : undefined
+    bed.lieOfMailbox = () => (bed.mailboxes === 1 ? { status: 503 } : undefined)
     await bed.startAgent()
     await bed.reported('unpacked')
     expect(at).toBeGreaterThan(lies.length)
-    expect(bed.mailboxes).toBe(3)
+    expect(bed.mailboxes).toBe(2)
     expect(bed.told(/is tried again with the next attestation/).length).toBeGreaterThan(4)
   })
 

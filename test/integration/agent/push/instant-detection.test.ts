@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { parseEntry } from '../../../../src/core/ima/entry.ts'
 import { imaLine, runtimePolicy } from '../../../ima.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 import { AGENT_ID } from '../agent-bed.ts'
 import { NewsBed } from './news-bed.ts'
 
@@ -64,7 +65,7 @@ describeAsRoot('an agent that sees what changes, between two attestations that a
     expect((await status()).last_event_id).toBe('ima.validation.ima-ng.not_in_allowlist')
   })
 
-  test('so does a PCR that changes without a line', async () => {
+  walk('so does a PCR that changes without a line', async () => {
     await enrol({ tpm_policy: JSON.stringify({ 15: ['0'.repeat(64)] }) })
     const began = performance.now()
     await tpm().extendPcr(15, Buffer.alloc(32, 1))
@@ -72,7 +73,7 @@ describeAsRoot('an agent that sees what changes, between two attestations that a
     console.info(`from the change of a PCR to the verdict: ${(performance.now() - began).toFixed(0)} ms`)
   })
 
-  test('switched off, nothing is attested before its time', async () => {
+  walk('switched off, nothing is attested before its time', async () => {
     await news.bed.stopAgent()
     await forget()
     await news.enrolOnly({})

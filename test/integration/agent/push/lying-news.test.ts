@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { type WaitRequest, waitRequest } from '../../../../src/core/api/push/wait.ts'
 import { until } from '../../../servers.ts'
+import { sampled, walk } from '../../../thorough.ts'
 import { PushBed } from './push-bed.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip // the agent mounts its tmpfs
@@ -46,7 +47,7 @@ describeAsRoot('an agent that waits for news', () => {
 
   const gapsOf = (times: readonly number[]) => times.slice(1).map((at, i) => at - times[i]!)
 
-  test('asks for less where something on the way cuts its requests, and holds them then; it attests no more often for it', async () => {
+  walk('asks for less where something on the way cuts its requests, and holds them then; it attests no more often for it', async () => {
     answer = ({ seconds }, response) => {
       const timer = setTimeout(() => response.destroy(), 1500)
       setTimeout(() => {
@@ -71,19 +72,20 @@ describeAsRoot('an agent that waits for news', () => {
     expect(Math.min(...gaps)).toBeGreaterThan(950)
   })
 
-  test('asks once a second at most, where it is answered at once with nothing', async () => {
+  walk('asks once a second at most, where it is answered at once with nothing', async () => {
     answer = (_one, response) => reply(response, NOTHING)
     await bed.startAgent()
     await until('requests', () => asked.length >= 8, 20)
     expect(Math.min(...gapsOf(asked.map(({ at }) => at)).slice(4))).toBeGreaterThan(950)
   })
 
-  test.each([
+  const notices: [string, object][] = [
     ['too many', { ...NOTHING, notices: Array(65).fill({ msg: '{}', signature: '' }) }],
     ['too long', { ...NOTHING, notices: [{ msg: 'x'.repeat(70_000), signature: '' }] }],
     ['none', { ...NOTHING, notices: 'all' }],
     ['of a notifier that is no certificate', { ...NOTHING, notices: [], notifier: 'x'.repeat(20_000) }],
-  ])('passes over notices that are %s, and goes on', async (_what, attributes) => {
+  ]
+  test.each(sampled(notices, 4))('passes over notices that are %s, and goes on', async (_what, attributes) => {
     answer = (_one, response) => reply(response, attributes)
     await bed.startAgent()
     await until('another request', () => asked.length >= 2, 20)

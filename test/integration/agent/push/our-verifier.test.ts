@@ -5,6 +5,7 @@ import { parseEntry } from '../../../../src/core/ima/entry.ts'
 import { imaLine, runtimePolicy } from '../../../ima.ts'
 import { until } from '../../../servers.ts'
 import { pushEnrolment, type SimulatedPushAgent } from '../../../simulated-push-agent.ts'
+import { walk } from '../../../thorough.ts'
 import { VerifierBed } from '../../../verifier-bed.ts'
 import { AGENT_ID } from '../agent-bed.ts'
 import { PushBed } from './push-bed.ts'
@@ -50,7 +51,7 @@ describeAsRoot('an agent that brings its evidence, and a verifier that also asks
     expect([code, message]).toEqual([200, 'Success'])
   }
 
-  test('both are attested side by side, for longer than a session lasts; no V goes to the one that nobody can call', async () => {
+  walk('both are attested side by side, for longer than a session lasts; no V goes to the one that nobody can call', async () => {
     const asked = await verifiers.machine()
     await verifiers.add('asked', asked)
     await enrol({ v: randomBytes(32).toString('base64') })
@@ -83,7 +84,7 @@ describeAsRoot('an agent that brings its evidence, and a verifier that also asks
     expect((await verifiers.status('asked')).operational_state).toBe(3)
   })
 
-  test('a PCR that changes fails it; enrolled anew it passes; a verifier that restarts is found again', async () => {
+  walk('a PCR that changes fails it; enrolled anew it passes; a verifier that restarts is found again', async () => {
     await enrol({ tpm_policy: JSON.stringify({ 15: ['0'.repeat(64)] }) })
     await attested()
     await bed.servers.tpm.extendPcr(15, Buffer.alloc(32, 1))

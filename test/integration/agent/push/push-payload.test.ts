@@ -3,6 +3,7 @@ import path from 'node:path'
 import { challengeHmac } from '../../../../src/core/payload/auth-tag.ts'
 import { makePackage } from '../../../../src/core/payload/certificate-package.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 import { DeliveryBed } from './delivery-bed.ts'
 
 const describeAsRoot = process.getuid?.() === 0 ? describe : describe.skip // the agent mounts its tmpfs
@@ -61,7 +62,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('derived_tci_key')).toBe(k.toString('base64'))
   })
 
-  test('follows another one; and a verifier that is none of ours hears of nothing', async () => {
+  walk('follows another one; and a verifier that is none of ours hears of nothing', async () => {
     await bed.order(text('first'))
     await bed.startAgent()
     await bed.reported('unpacked')
@@ -78,7 +79,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     bed.verifier.extensions = { delivery: 1 }
   })
 
-  test('of an agent that ended before it had V: V comes again from the verifier, and only then', async () => {
+  walk('of an agent that ended before it had V: V comes again from the verifier, and only then', async () => {
     await bed.order(text('the secret'))
     bed.lieOfRelease = () => 'hang'
     await bed.startAgent()
@@ -92,7 +93,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('decrypted_payload')).toBe('the secret')
   })
 
-  test('of an agent that was killed while the script ran, or after: it is proved again, and run never again', async () => {
+  walk('of an agent that was killed while the script ran, or after: it is proved again, and run never again', async () => {
     const { k, order } = await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs; exit 3\n', file: '' }))
     await bed.startAgent()
     const first = await bed.reported('unpacked', 'failed')
@@ -111,7 +112,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     expect(read('runs')).toBe('begun\n')
   })
 
-  test('of which the mailbox is empty already: an agent that started again says how its script went', async () => {
+  walk('of which the mailbox is empty already: an agent that started again says how its script went', async () => {
     await bed.order(await zipOf({ 'autorun.sh': 'echo begun >> ../runs\n' }))
     await bed.startAgent()
     await bed.reported('unpacked', 'done')
@@ -126,7 +127,51 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     await bed.reported('waiting')
   })
 
-  test('is not taken while nobody knows which order was the newest: the file is named', async () => {
+  walk('that is larger than the machine takes is refused with that reason, and not fetched with each attestation', async () => {
+    await bed.order(text('the secret'))
+    const whole = bed.delivery!.mailbox
+    bed.mailbox = { ...whole, payload: 'A'.repeat(3 << 20) }
+    await bed.startAgent({ KEYLIME_AGENT_SECURE_SIZE: '1m' })
+    expect(await bed.reported('refused')).toMatchObject({ error: expect.stringContaining('larger than this machine takes') })
+    const count = bed.verifier.accepted.length
+    await until('more evidence', () => bed.verifier.accepted.length > count + 2)
+    expect(bed.mailboxes).toBe(1)
+  })
+
+  walk('of which the mailbox is empty, and that a reboot has taken from memory, is told as lost, once', async () => {
+    await bed.order(await zipOf({ 'autorun.sh': 'sleep 60\n' }))
+    await bed.startAgent()
+    await bed.reported('unpacked', 'running')
+    await bed.stopAgent()
+    for (const name of fs.readdirSync(bed.servers.secure)) fs.rmSync(secure(name), { recursive: true })
+    bed.verifier.accepted.length = 0
+    bed.mailbox = null
+    await bed.startAgent()
+    expect(await bed.reported('failed')).toMatchObject({ error: expect.stringContaining('started anew since'), proof: null })
+    const { mailboxes } = bed
+    const count = bed.verifier.accepted.length
+    await until('more evidence', () => bed.verifier.accepted.length > count + 2)
+    expect(bed.mailboxes).toBe(mailboxes)
+  })
+
+  walk(
+    'says of itself what became of it, and nothing of one before that is still worked on',
+    async () => {
+      const script = await zipOf({ 'autorun.sh': 'sleep 60\n' })
+      await bed.order(script)
+      await bed.startAgent({ KEYLIME_AGENT_PAYLOAD_SCRIPT_HANDOVER: '4' })
+      await bed.reported('unpacked', 'running')
+      await bed.order(script)
+      await bed.reported('unpacking')
+      const third = await bed.order(text('the third')) // joined while the second waits for the first
+      await bed.reported('unpacked', 'none')
+      const ofThird = bed.reports.filter(({ generation }) => generation === third.order.generation)
+      expect(ofThird.map(({ script }) => script)).not.toContain('running')
+    },
+    60_000,
+  )
+
+  walk('is not taken while nobody knows which order was the newest: the file is named', async () => {
     const file = path.join(bed.servers.agentDir, 'accepted-delivery.json')
     fs.writeFileSync(file, '{"generation":1')
     await bed.order(text('the secret'))

@@ -8,6 +8,7 @@ import type { VerifierEvent } from '../../../../src/core/events/verifier-event.t
 import { type AuditLog, openAuditLog } from '../../../../src/io/audit/audit-log.ts'
 import { silentLogger } from '../../../../src/io/log/logger.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 
 const asRoot = process.getuid?.() === 0 ? describe : describe.skip // mounts a small tmpfs
 
@@ -71,7 +72,7 @@ asRoot('while the disk is full', () => {
     expect(intact()).toBe(true)
   })
 
-  test('more than may wait are counted, and the line in their place says how many', async () => {
+  walk('more than may wait are counted, and the line in their place says how many', async () => {
     fill()
     const count = 60_000
     for (let i = 0; i < count; i++) log.consume({ at: 1_000_000 + i, event: event(i, 'y'.repeat(300)) })

@@ -6,6 +6,7 @@ import { movable } from '../../../../src/io/workers/job.ts'
 import { noResultReason } from '../../../../src/io/workers/pool-errors.ts'
 import { createWorkerPool, type PoolOptions, type WorkerPool } from '../../../../src/io/workers/worker-pool.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 import type { HostileJobs } from './hostile-jobs.ts'
 
 const room = { jobs: 100, bytes: 1 << 20 }
@@ -109,7 +110,7 @@ test('attestation goes first, then the operator, then the public', async () => {
   await Promise.all([run('public'), run('public'), run('operator'), run('attestation'), run('operator'), run('attestation')])
   expect(order).toEqual(['attestation', 'attestation', 'operator', 'operator', 'public', 'public'])
 })
-test('of public jobs one runs at a time, and one place stays for attestation', async () => {
+walk('of public jobs one runs at a time, and one place stays for attestation', async () => {
   open({ workers: 3 })
   const jobs = (['public', 'public', 'operator', 'operator'] as const).map((priority) => pool.run('sleep', 1500, terms({ priority })))
   await until('two run', () => pool.stats().busy === 2)
@@ -171,7 +172,7 @@ test('stop ends what runs and what waits', async () => {
   expect(pool.stats().workers).toBe(0)
   expect(await reasonOf(pool.run('echo', 1, terms()))).toBe('stopping')
 })
-test('the budget is time of the processor, and a job that gets none is not blamed for it', async () => {
+walk('the budget is time of the processor, and a job that gets none is not blamed for it', async () => {
   open({ workers: 1, patience: 4 })
   expect(await pool.run('sleep', 1500, terms({ budgetMs: 1000 }))).toBe(1500)
   expect(await reasonOf(pool.run('sleep', 60_000, terms({ budgetMs: 300 })))).toBe('slow')

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PushBed } from '../../../push-bed.ts'
 import { until } from '../../../servers.ts'
+import { walk } from '../../../thorough.ts'
 
 const bed = new PushBed({ KEYLIME_VERIFIER_MAX_RETRIES: '2', KEYLIME_VERIFIER_RETRY_INTERVAL: '0.1' })
 beforeAll(() => bed.start())
@@ -100,7 +101,7 @@ test('silence is unreachable, is no distrust, and ends with the next good eviden
   expect(await bed.status(agent.id)).toMatchObject({ attestation_status: 'PASS', failures: [] })
 })
 
-test('a machine that cannot prove what it must is told which member is meant, and its silence says so', async () => {
+walk('a machine that cannot prove what it must is told which member is meant, and its silence says so', async () => {
   const agent = await bed.pushMachine('other-bank')
   await agent.authenticate()
   const { status, body } = await agent.negotiate(agent.offer({ available_subjects: { sha1: [0, 16] } }))

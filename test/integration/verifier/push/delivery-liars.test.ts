@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PushBed } from '../../../push-bed.ts'
 import { until } from '../../../servers.ts'
 import { pushEnrolment, released, type SimulatedPushAgent, takingDelivery } from '../../../simulated-push-agent.ts'
+import { walk } from '../../../thorough.ts'
 
 const bed = new PushBed({ KEYLIME_VERIFIER_SESSION_LIFETIME: '3600' })
 beforeAll(() => bed.start())
@@ -210,21 +211,25 @@ test('an item that nobody asked for is left aside', async () => {
   expect(await bed.status('unasked')).toMatchObject({ operational_state: 3, v_released: false })
 })
 
-test('of a flood of requests for V and for the mailbox one each is held, and the machine is served', async () => {
-  const { agent, ordered } = await bed.takingMachine('flood', { plaintext: Buffer.alloc(1 << 20) })
-  await agent.authenticate()
-  const opened = await agent.negotiate()
-  const location = String(opened.headers['location'])
-  const asks = Array.from({ length: 500 }, () => agent.askForV(location).then(released))
-  const reads = Array.from({ length: 50 }, () => agent.mailbox().catch(() => null))
-  await until('all but one to be answered', async () => (await Promise.all(asks.slice(0, 300))).length)
-  await agent.request('PATCH', location, agent.evidence(opened), agent.token)
-  const answers = await Promise.all(asks)
-  expect(answers.filter(({ evaluation }) => evaluation === 'pending').length).toBeGreaterThan(300)
-  await Promise.all(reads)
-  expect(await agent.mailbox()).toEqual(ordered.mailbox)
-  expect(released(await agent.askForV(location)).encrypted_key).not.toBeNull()
-}, 60_000)
+walk(
+  'of a flood of requests for V and for the mailbox one each is held, and the machine is served',
+  async () => {
+    const { agent, ordered } = await bed.takingMachine('flood', { plaintext: Buffer.alloc(1 << 20) })
+    await agent.authenticate()
+    const opened = await agent.negotiate()
+    const location = String(opened.headers['location'])
+    const asks = Array.from({ length: 500 }, () => agent.askForV(location).then(released))
+    const reads = Array.from({ length: 50 }, () => agent.mailbox().catch(() => null))
+    await until('all but one to be answered', async () => (await Promise.all(asks.slice(0, 300))).length)
+    await agent.request('PATCH', location, agent.evidence(opened), agent.token)
+    const answers = await Promise.all(asks)
+    expect(answers.filter(({ evaluation }) => evaluation === 'pending').length).toBeGreaterThan(300)
+    await Promise.all(reads)
+    expect(await agent.mailbox()).toEqual(ordered.mailbox)
+    expect(await agent.fetchV()).toEqual(ordered.v)
+  },
+  60_000,
+)
 
 test('no file of the verifier ever has U, K or what was sealed', async () => {
   const { agent, ordered } = await bed.takingMachine('secrets', { plaintext: Buffer.from('the secret of this payload'.repeat(20)) })

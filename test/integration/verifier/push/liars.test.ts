@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { PushBed } from '../../../push-bed.ts'
 import { until } from '../../../servers.ts'
 import { softwareAk } from '../../../software-ak.ts'
+import { walk } from '../../../thorough.ts'
 
 const bed = new PushBed({ KEYLIME_VERIFIER_NONCE_LIFETIME: '1' })
 beforeAll(() => bed.start())
@@ -144,7 +145,7 @@ test('a machine with an address is not switched to the other way by what it send
   expect([status, body.errors[0].detail]).toEqual([403, expect.stringContaining('--push-model')])
 })
 
-test('a flood of sessions from one address, under the id of another and its own, takes nothing from the owner', async () => {
+walk('a flood of sessions from one address, under the id of another and its own, takes nothing from the owner', async () => {
   const agent = await bed.pushMachine('wanted')
   await agent.authenticate()
   const thieves = Array.from({ length: 8 }, () => bed.stranger('wanted'))

@@ -190,6 +190,7 @@ describe('the whole of a step', () => {
     ['passed', { type: 'quote_passed', vIsDue: false }, true],
     ['passed and is given V', { type: 'quote_passed', vIsDue: true }, true],
     ['took V', { type: 'v_delivered' }, true],
+    ['does not take what was sealed for it', { type: 'delivery_refused', reason: 'x' }, true],
     ['is silent', unreachable(), true],
     ['could not be taken up', { type: 'not_taken_up', reason: 'x' }, true],
     ['failed', bad(), false],

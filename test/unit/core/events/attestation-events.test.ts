@@ -82,6 +82,8 @@ test('a machine that goes on failing in the same way tells nothing new; in anoth
   expect(events({ type: 'quote_failed', judgement: final }, failing, { failures: final.failures })).toMatchObject([
     { type: 'agent_failed', recoverable: false },
   ])
+  const refused = { ...failing, polled: false } // one that brings its evidence may go on (auto_recover_attestation_failures)
+  expect(events({ type: 'quote_failed', judgement: final }, refused, { failures: final.failures })).toEqual([])
 })
 
 test('unreachable is told once, when tries are used up', () => {

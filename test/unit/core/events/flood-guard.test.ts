@@ -44,7 +44,7 @@ test('refusals of strangers take nothing from those of certificates', () => {
   expect([guard(stranger, 0), guard(refused!, 0)]).toEqual([null, refused])
 })
 
-test('commands, V and revocations always pass', () => {
+test('commands, the first release of V and revocations always pass', () => {
   const guard = createFloodGuard()
   const held = new Set([
     'agent_recovered',
@@ -55,9 +55,18 @@ test('commands, V and revocations always pass', () => {
     'delivery_refused',
     'delivery_ended',
   ])
-  for (const event of oneOfEach().filter(({ type }) => !held.has(type))) {
+  const each = oneOfEach().map((event) => (event.type === 'v_released' ? { ...event, again: false } : event))
+  for (const event of each.filter(({ type }) => !held.has(type))) {
     for (let i = 0; i < 50; i++) expect(guard(event, 0)).toBe(event)
   }
+})
+
+test('V that is released again and again to the same key, and never taken, is told some times a minute', () => {
+  const guard = createFloodGuard()
+  const again: VerifierEvent = { type: 'v_released', agent_id: 'a', transport_key_sha256: 'aa', again: true }
+  const told = Array.from({ length: 50 }, () => guard(again, 0)).filter((event) => event !== null)
+  expect(told).toHaveLength(20)
+  expect(guard({ ...again, again: false }, 0)).toMatchObject({ again: false })
 })
 
 test('the end tells what nobody was told', () => {

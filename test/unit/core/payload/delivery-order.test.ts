@@ -118,3 +118,14 @@ test('generations grow, whatever clocks say', () => {
   expect(nextGeneration(NOW, NOW)).toBe(NOW + 1)
   expect(nextGeneration(NOW, NOW + DAY)).toBe(NOW + DAY + 1)
 })
+
+test('an order of days ahead is none: it would lock out every later one of its machine', async () => {
+  for (const generation of [NOW + 2 * DAY + 1, Date.UTC(2199, 0), Number.MAX_SAFE_INTEGER])
+    expect(refusalOf(await signedBy(operator, { generation }))).toMatch(/^refused.*days ahead/)
+  expect(refusalOf(await signedBy(operator, { generation: NOW + 2 * DAY }))).toBe('taken')
+})
+
+test('no operator signs one because a verifier says that there was one before', () => {
+  for (const before of [NOW + DAY + 1, Number.MAX_SAFE_INTEGER - 1])
+    expect(() => nextGeneration(NOW, before)).toThrow(expect.objectContaining({ code: 'conflict', hint: expect.stringContaining('clock') }))
+})

@@ -28,10 +28,10 @@ test('what an operator’s key signed for another purpose is no order; who keeps
   const of = { agent_id: 'd432', enrolment: 'ab'.repeat(16), generation: 1, challenge: 'Challenge1234567', auth_tag: 'ab'.repeat(48) }
   const order = { ...of, share_sha256: sha256(given.share), payload_sha256: null }
   const signed = signOrder(order, pair.privateKey, (await leaf(ours, 'machine', { pair })).pem)
-  expect(soundOrder(signed, given)).toEqual({ ...order, digest: sha256(signed.order), operator: expect.stringContaining('machine') })
+  expect(soundOrder(signed, given, NOW)).toEqual({ ...order, digest: sha256(signed.order), operator: expect.stringContaining('machine') })
   const trust = { authorities: [ours.certificate], lists: [], authorized: [] }
   expect(() => verifyOrder(signed, given, trust, NOW)).toThrow('no role')
   const signature = sign('sha256', Buffer.from(signed.order), pair.privateKey).toString('base64')
-  expect(() => soundOrder({ ...signed, signature }, given)).toThrow('does not hold')
-  expect(() => soundOrder(signed, { ...given, agentId: 'd433' })).toThrow('another machine')
+  expect(() => soundOrder({ ...signed, signature }, given, NOW)).toThrow('does not hold')
+  expect(() => soundOrder(signed, { ...given, agentId: 'd433' }, NOW)).toThrow('another machine')
 })

@@ -129,3 +129,15 @@ test('what is no longer needed is handed back to be overwritten, the new key is 
   for (const buffer of forget?.do === 'forget' ? forget.buffers : []) buffer.fill(0)
   expect(second.state.k).toEqual(K)
 })
+
+test('of what operators have signed only the newest waits: its repetition takes no more room, and V of an older one opens nothing', () => {
+  const signed = (share: Buffer, delivery: string): ShareEvent => ({
+    type: 'u',
+    user: { share, authTag: TAG, payload: 'sealed', delivery },
+  })
+  const repeated = Buffer.from(U)
+  const { state, done } = run(signed(repeated, 'a'), signed(Buffer.from(U), 'a'), u(Buffer.alloc(32, 7)), signed(Buffer.alloc(32, 8), 'b'))
+  expect(state.us.map(({ delivery }) => delivery)).toEqual([undefined, 'b'])
+  expect(done).toEqual(['forget', 'forget'])
+  expect(run(signed(Buffer.from(U), 'a'), signed(Buffer.alloc(32, 8), 'b'), v()).done).toEqual(['forget', 'no_match'])
+})

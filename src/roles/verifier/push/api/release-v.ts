@@ -35,8 +35,8 @@ export function releaseV({ agents, push }: Used): Route['handle'] {
 }
 
 function released(agent: ManagedAgent, attestation: Attestation, offers: Used['push']['offers']): ApiReply {
-  const { stage, evaluation, transportKey, epoch } = attestation
-  const hasPassed = stage === 'verification_complete' && evaluation === 'pass'
+  const { stage, evaluation, transportKey, epoch, policy } = attestation
+  const hasPassed = stage === 'verification_complete' && evaluation === 'pass' && policy === agent.policy
   const encrypted = hasPassed && transportKey !== null ? offers.encryptedV(agent, { transportKey, epoch }) : null
   const answer: ReleaseAnswer = {
     data: {

@@ -71,3 +71,13 @@ test('what nobody could fetch is refused, and so is more than there is room for'
   expect(() => put('a', notice('one more'))).toThrow('many notices')
   put('b', notice('one more')) // each has its own
 })
+
+test('an answer is never longer than what a machine reads, whatever a failed machine has put into its notices', () => {
+  const { box } = outbox()
+  for (let i = 0; i < 16; i++) box.put('a', { ...notice(`${i}${'\\"'.repeat(16_000)}`), signature: 's'.repeat(350) }, () => undefined)
+  const answer = JSON.stringify({
+    jsonapi: { version: '1.1' },
+    data: { type: 'news', attributes: { notices: box.offer('a'), notifier: 'n'.repeat(4096) } },
+  })
+  expect(answer.length).toBeLessThan(256 << 10)
+})

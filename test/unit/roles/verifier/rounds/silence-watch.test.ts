@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals'
 import type { AgentEvent } from '../../../../../src/core/attestation/agent-state.ts'
+import { OPERATIONAL_STATE } from '../../../../../src/core/attestation/operational-state.ts'
 import { type AgentTable, createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { startSilenceWatch } from '../../../../../src/roles/verifier/rounds/silence-watch.ts'
@@ -17,6 +18,7 @@ beforeEach(() => {
     const { event } = (await round(agent)) as { event: AgentEvent }
     events.push({ ...event, of: agent.enrolment.agentId, retries: agent.retries })
     agent.retries++ // as the state machine counts
+    agent.state = { ...agent.state, operational: OPERATIONAL_STATE.FAILED }
     return true
   }
   const troubleOf = ({ enrolment }: ManagedAgent) => (enrolment.agentId === 'troubled' ? 'no bank' : undefined)
@@ -57,7 +59,7 @@ test.each([
   ['is asked by the verifier', { connection: {} }],
   ['is not waited for', { state: { polled: false } }],
   ['is being judged', { busy: true }],
-  ['was unreachable already', { retries: 4 }],
+  ['was unreachable already', { state: { polled: true, operational: OPERATIONAL_STATE.FAILED } }],
 ])('a machine that %s is not missed', async (_what, changes) => {
   waiting('other', changes)
   await time.pass(15_000)
@@ -68,7 +70,7 @@ test('one that came back is missed anew when it is silent again', async () => {
   const agent = waiting('back')
   await time.pass(12_000)
   agent.lastJudged = time.clock.monotonic()
-  agent.retries = 0
+  agent.state = { ...agent.state, operational: OPERATIONAL_STATE.PROVIDE_V } // which keeps its tries
   await time.pass(12_000)
   expect(events).toHaveLength(2)
 })
