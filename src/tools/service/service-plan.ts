@@ -87,11 +87,19 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
       { do: 'systemctl', args: ['daemon-reload'], tell: 'tell systemd' },
       { do: 'systemctl', args: ['enable', unitName(role)], tell: `start ${unitName(role)} at every boot` },
       // not `start`: one that runs already may run another executable, or with another unit
-      { do: 'systemctl', args: ['restart', unitName(role)], tell: `start ${unitName(role)} now; one that runs is restarted` },
+      {
+        do: 'systemctl',
+        args: ['restart', unitName(role)],
+        tell: `start ${unitName(role)} now; one that runs is restarted${untilWhen(role)}`,
+      },
     )
   }
   return actions
 }
+
+/** An agent that nobody calls tries to register for ever. */
+const untilWhen = (role: ServiceRole): string =>
+  role === 'agent' ? '. This waits until it is registered: `journalctl -u keylime-agent` says what keeps it from that' : ''
 
 /** What a first run as root left of the role, or another host had of it, or of the registrar that the verifier hosts. */
 function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofOthers: readonly string[]): Action[] {

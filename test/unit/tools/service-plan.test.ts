@@ -78,3 +78,9 @@ test('--purge beside other roles takes only what is of the role alone', () => {
     ofAgent.map((name) => `/var/lib/keylime/${name}`),
   )
 })
+
+test('that the start of an agent waits for its registration is told before', () => {
+  const last = (role: 'agent' | 'verifier') => installPlan(role, place, { configText: '' }).at(-1)!.tell
+  expect(last('agent')).toMatch(/waits until it is registered: `journalctl -u keylime-agent`/)
+  expect(last('verifier')).not.toContain('registered')
+})
