@@ -95,6 +95,8 @@ test('silence is unreachable, is no distrust, and ends with the next good eviden
   await bed.inState(agent.id, 3)
   await bed.inState(agent.id, 7)
   expect(await bed.status(agent.id)).toMatchObject({ attestation_status: 'TIMEOUT', last_event_id: 'internal.verifier.not_reachable' })
+  const told = JSON.stringify((await bed.admin.request('GET', '/v2.6/revocations')).results)
+  expect(told).not.toContain(agent.id)
   agent.token = null
   await agent.attest()
   await bed.inState(agent.id, 3)
