@@ -73,6 +73,6 @@ export default {
     project('chaos', { folder: 'integration/chaos' }),
   ],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
-  maxWorkers: '150%', // a quarter of the time tests wait for what others do
+  maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
   workerIdleMemoryLimit: '600MB', // vm modules are never freed
 }
