@@ -19,7 +19,7 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
   {
     name: 'more is said of an agent',
     call: ANY,
-    difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name|comes_by|accept_attestations): only ours$/,
+    difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name|comes_by|accept_attestations|delivery): only ours$/,
     reason:
       'Whether V was released or is withheld, every failure with its facts, the names of the policies, whether the machine brings its evidence and may do so, beside all of upstream’s members.',
   },
