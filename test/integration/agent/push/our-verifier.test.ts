@@ -51,7 +51,7 @@ describeAsRoot('an agent that brings its evidence, and a verifier that also asks
     expect([code, message]).toEqual([200, 'Success'])
   }
 
-  walk('both are attested side by side, for longer than a session lasts; no V goes to the one that nobody can call', async () => {
+  test('both are attested side by side, for longer than a session lasts; no V goes to the one that nobody can call', async () => {
     const asked = await verifiers.machine()
     await verifiers.add('asked', asked)
     await enrol({ v: randomBytes(32).toString('base64') })

@@ -44,7 +44,7 @@ test('after five intervals without evidence a machine is unreachable, once, at t
   expect(events).toEqual([])
   await time.pass(1001)
   const reason = 'it brought no evidence for 10 s'
-  expect(events).toEqual([{ of: 'silent', type: 'unreachable', stage: 'quote', attestedBefore: true, reason, retries: 3 }])
+  expect(events).toEqual([{ of: 'silent', type: 'unreachable', stage: 'quote', attestedBefore: false, reason, retries: 3 }])
   await time.pass(30_000)
   expect(events).toHaveLength(1)
 })
