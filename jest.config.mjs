@@ -15,6 +15,8 @@ const project = (name, { folder = name, without = [] } = {}) => ({
  * name; everything else of the same rooms is tested at each run.
  */
 const WALKS = [
+  'integration/agent/push/hostile-deliveries',
+  'integration/agent/push/lying-news',
   'integration/agent/push/push-agent',
   'integration/agent/shipped-actions',
   'integration/authority/rotation-of-all',
