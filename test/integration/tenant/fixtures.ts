@@ -57,17 +57,10 @@ export class TenantWorld {
   async start(): Promise<void> {
     giveNotifierKey(this.home.dir)
     this.verifier = await startVerifier(loadVerifierSettings(this.home.env), testLogger('verifier'))
-    const read = (name: string) => fs.readFileSync(this.path('cv_ca', name), 'utf8')
     this.registrar = await serve({
       host: '127.0.0.1',
       port: 0,
-      tls: {
-        cert: read('server-cert.crt'),
-        key: read('server-private.pem'),
-        ca: [read('cacert.crt')],
-        requireCertificate: true,
-        clients: anyClient,
-      },
+      tls: this.serverTls(),
       versions: ['2.5', '2.6'],
       logger: silentLogger,
       routes: [
@@ -108,6 +101,13 @@ export class TenantWorld {
     await this.verifier.stop()
     for (const machine of this.machines) await machine.stop().catch(() => undefined)
     this.home.remove()
+  }
+
+  /** Of a server that takes whoever has a certificate of the verifier's authority. */
+  serverTls() {
+    const read = (name: string) => fs.readFileSync(this.path('cv_ca', name), 'utf8')
+    const files = { cert: read('server-cert.crt'), key: read('server-private.pem'), ca: [read('cacert.crt')] }
+    return { ...files, requireCertificate: true, clients: anyClient }
   }
 
   /** Takes the machines of a test that is over out of attestation. */

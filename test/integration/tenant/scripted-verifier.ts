@@ -1,8 +1,6 @@
-import fs from 'node:fs'
 import type { Mailbox } from '../../../src/core/api/push/delivery.ts'
 import { type Listening, serve } from '../../../src/io/http/server.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
-import { anyClient } from '../../servers.ts'
 import type { TenantWorld } from './fixtures.ts'
 
 /** What a tenant sent. */
@@ -23,7 +21,6 @@ export class ScriptedVerifier {
   #listening!: Listening
 
   async start(world: TenantWorld): Promise<void> {
-    const read = (name: string) => fs.readFileSync(world.path('cv_ca', name), 'utf8')
     const taken = (method: 'POST' | 'PUT', path: string) => ({
       method,
       path,
@@ -37,13 +34,7 @@ export class ScriptedVerifier {
     this.#listening = await serve({
       host: '127.0.0.1',
       port: 0,
-      tls: {
-        cert: read('server-cert.crt'),
-        key: read('server-private.pem'),
-        ca: [read('cacert.crt')],
-        requireCertificate: true,
-        clients: anyClient,
-      },
+      tls: world.serverTls(),
       versions: ['2.5', '2.6'],
       logger: silentLogger,
       routes: [

@@ -1,5 +1,6 @@
 import type { EnrolmentUpdate } from '../../../core/api/verifier.ts'
-import type { StoredAgent } from '../../../core/attestation/stored-agent.ts'
+import { vIsDue } from '../../../core/attestation/release.ts'
+import { type ComesBy, comesBy, type StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { type SoundOrder, soundOrder } from '../../../core/payload/delivery-order.ts'
 import type { NewMailbox } from '../../../io/db/mailbox-store.ts'
@@ -41,4 +42,20 @@ export function orderedMailbox({ agentId, upload, before, now }: Given): Ordered
     )
   const stored = { enrolment, generation, orderedAt: Math.floor(now / 1000), isKept: true, report: null }
   return { order, mailbox: { ...signed, payload, delivery: stored } }
+}
+
+/**
+ * A machine that brings its evidence gets V with what was sealed for it, and in no other way: a V that waits to be posted would wait for ever, and nobody be told. @param after how it comes from
+ * now on. @throws KeylimeError `conflict`.
+ */
+export function refuseStrandedV({ agentId, upload, before }: Omit<Given, 'now'>, after: ComesBy): void {
+  const waits = before !== null && comesBy(before.enrolment) === 'pull' && vIsDue(before.state) && !before.delivery?.isKept
+  if (after === 'pull' || !waits || upload.message.v !== undefined) return
+  throw new KeylimeError(
+    'conflict',
+    `agent ${agentId} has not taken its payload yet, and a machine that brings its evidence takes sealed ones alone`,
+    {
+      hint: 'name the payload again with --push-model, which seals it; or let the machine take it first',
+    },
+  )
 }

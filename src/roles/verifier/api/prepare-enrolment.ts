@@ -22,7 +22,7 @@ import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
 import { checkEnrolmentParts } from './check-enrolment-parts.ts'
-import { type OrderedMailbox, orderedMailbox } from './ordered-mailbox.ts'
+import { type OrderedMailbox, orderedMailbox, refuseStrandedV } from './ordered-mailbox.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
@@ -60,6 +60,7 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
   checkEnrolmentParts(request)
   const ordered = orderedMailbox({ agentId, upload, before, now: used.clock.now() })
   if (ordered) await used.mailboxes.check(ordered.mailbox, agentId)
+  refuseStrandedV({ agentId, upload, before }, comesBy(address))
   const runtime = await choosePolicy(used, {
     agentId,
     kind: 'runtime',

@@ -1,4 +1,5 @@
 import { PushBed } from '../../../push-bed.ts'
+import { enrolmentBody } from '../../../simulated-agent.ts'
 import { pushEnrolment } from '../../../simulated-push-agent.ts'
 
 async function withMode(mode: string, work: (bed: PushBed) => Promise<void>): Promise<void> {
@@ -52,4 +53,16 @@ test('an address without a port is refused', () =>
       status: 400,
       message: expect.stringContaining('cloudagent_port'),
     })
+  }))
+
+test('a machine that has not taken its payload is not switched to a way in which it never would', () =>
+  withMode('both', async (bed) => {
+    const body = { ...enrolmentBody(await bed.machine()), cloudagent_port: 1, v: Buffer.alloc(32, 7).toString('base64') }
+    expect(await bed.admin.request('POST', '/v2.6/agents/off', { body })).toMatchObject({ status: 200 })
+    const switched = { push_model: true, cloudagent_ip: null, cloudagent_port: null }
+    const refused = await bed.admin.request('PUT', '/v2.6/agents/off', { body: switched })
+    expect(refused).toMatchObject({ status: 409, message: expect.stringContaining('has not taken its payload yet') })
+    expect(await bed.status('off')).toMatchObject({ comes_by: 'pull' })
+    expect(await bed.admin.request('PUT', '/v2.6/agents/off', { body: { ...switched, v: null } })).toMatchObject({ status: 200 })
+    expect(await bed.status('off')).toMatchObject({ comes_by: 'push' })
   }))
