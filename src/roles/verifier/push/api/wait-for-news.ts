@@ -16,7 +16,9 @@ export function waitForNews({ agents, push }: Pick<PushContext, 'agents' | 'push
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const wait = push.pace.take(agent, 'news')
     if (wait > 0) return askedTooOften(wait)
-    const attributes = await push.news.wait(agent, parseMessage(waitRequest, body, 'the request for news'), onGone)
+    const request = parseMessage(waitRequest, body, 'the request for news')
+    await push.authorities.heard(agent, request.authority)
+    const attributes = await push.news.wait(agent, request, onGone)
     return jsonApiReply(200, { data: { type: 'news', attributes } }, push.news.isStopping ? { Connection: 'close' } : {})
   }
 }
