@@ -1,7 +1,7 @@
 import { COMMANDS, type TenantCommand } from '../tenant-options.ts'
 
 /** What each word does, for the help. */
-const WORDS: Readonly<Record<TenantCommand, string>> = {
+export const TENANT_WORDS: Readonly<Record<TenantCommand, string>> = {
   add: 'Enrol a machine and deliver a payload; this without a word',
   update: 'Change what is named, deliver again; the rest stays',
   delete: 'End the enrolment: the verifier asks the machine no more',
@@ -38,6 +38,6 @@ const WORDS: Readonly<Record<TenantCommand, string>> = {
 export function wordLines(asked: TenantCommand | undefined): string {
   const width = Math.max(...COMMANDS.map((word) => word.length))
   return COMMANDS.filter((word) => asked === undefined || word === asked)
-    .map((word) => `  ${word.padEnd(width)}  ${WORDS[word]}`)
+    .map((word) => `  ${word.padEnd(width)}  ${TENANT_WORDS[word]}`)
     .join('\n')
 }
