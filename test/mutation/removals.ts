@@ -304,4 +304,25 @@ export const REMOVALS: readonly Removal[] = [
     ['the proof of a machine that comes by itself', '!this.#isProved', 'false'],
     ['what is said of another delivery', 'report?.enrolment === order.enrolment && report.generation === order.generation', 'report'],
   ),
+  // What an operator changes
+  ...of('config/effective.ts', 'unit/config/show-config', [
+    'a secret of the configuration is not shown',
+    "text === undefined ? standard : option.secret ? '[secret]' : text",
+    'text ?? standard',
+  ]),
+  ...of('config/edit-file.ts', 'unit/config/edit-file', [
+    'a change of one option changes no other',
+    'after.problems.length > 0 || others(before) !== others(after.entries)',
+    'false',
+  ]),
+  ...of('tools/config/read-value.ts', 'integration/tools/config-command', [
+    'a secret stands on no command line',
+    'option.secret && given',
+    'false',
+  ]),
+  ...of('tools/config/set.ts', 'integration/tools/config-command', [
+    'a file that gets a secret is not for everybody',
+    '(isSecret ? 0o770 : 0o777)',
+    '0o777',
+  ]),
 ]

@@ -25,7 +25,7 @@ export const command = {
       .usage(
         'Prints the completion of a shell: words, options, files, ids of machines, names of policies.\n\nUsage: keylime completion bash|zsh|fish',
       )
-      .example('source <(keylime completion bash)', 'for this bash; in ~/.bashrc for every one')
+      .example('source <(keylime completion bash)', 'for this bash; for every one keep it in a file that ~/.bashrc reads')
       .example('keylime completion zsh > ~/.zfunc/_keylime', 'for zsh, in a directory of fpath')
       .example('keylime completion fish > ~/.config/fish/completions/keylime.fish', 'for fish')
       .positional('shell', {
