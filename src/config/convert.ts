@@ -1,9 +1,7 @@
 import { KeylimeError } from '../core/errors.ts'
-import { defaultText } from './describe.ts'
 import type { Written } from './files.ts'
 import { isOfKeylime6, successorsOf } from './keylime-6.ts'
-import type { Option } from './option.ts'
-import { isValue } from './option.ts'
+import { isValue, type Option } from './option.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from './tables.ts'
 
 /** A setting that goes on under the name that it has today. */
@@ -44,7 +42,7 @@ export function convertSettings(settings: readonly Written[]): Conversion {
     if (typeof targets === 'string') lost.push({ from, reason: targets, isSecret: SECRET_NAME.test(from.key) })
     else
       for (const target of targets) {
-        const found = converting(target.role, target.option, from)
+        const found = converting(target, from, isOf6)
         if ('reason' in found) lost.push(found)
         else converted.push(found)
       }
@@ -92,20 +90,16 @@ const saysCv = (all: readonly Written[]): boolean =>
   all.some(({ section, key, value }) => section === 'cloud_verifier' && key === 'agent_mtls_cert' && value === 'CV')
 
 const sameName = (section: string, key: string): Target[] =>
-  CONFIGURED_ROLES.filter((role) => {
-    const option = TABLES[role][key]
-    return option
-      ? (option.section ?? role) === section
-      : Object.values(TABLES[role]).some((one) => one.formerly === key && section === role)
-  }).map((role) => ({ role, option: TABLES[role][key] ? key : currentName(role, key) }))
+  CONFIGURED_ROLES.flatMap((role) =>
+    Object.entries(TABLES[role])
+      .filter(([name, option]) => (option.section ?? role) === section && (name === key || option.formerly === key))
+      .map(([name]) => ({ role, option: name })),
+  )
 
-const currentName = (role: ConfiguredRole, key: string): string =>
-  Object.entries(TABLES[role]).find(([, { formerly }]) => formerly === key)?.[0] ?? key
-
-function converting(role: ConfiguredRole, name: string, from: Written): Converted | Lost {
+function converting({ role, option: name }: Target, from: Written, isOf6: boolean): Converted | Lost {
   const option = TABLES[role][name]!
-  const { value, note } = translated(role, name, from)
   if (name === 'version') return { role, option: name, value: String(option.default), from, note: undefined, isDefault: true }
+  const { value, note } = isOf6 ? translatedOf6(name, option, from) : translated(role, name, from)
   try {
     option.parse(value)
   } catch (error) {
@@ -114,21 +108,28 @@ function converting(role: ConfiguredRole, name: string, from: Written): Converte
   return { role, option: name, value, from, note, isDefault: isValue(option, value, option.default) }
 }
 
-/** Names of files that Keylime 6 made by itself, and that nobody has any more. */
-const MADE_BY_6 = ['tci_rsa_key', 'tci_mtls_cert']
-/** Which files of 2.5 and 2.6 have no value where their template has a slip. */
+interface Translated {
+  readonly value: string
+  readonly note?: string
+}
+
+/** Options that the template of 2.5 and 2.6 leaves empty by a slip. */
 const SLIPS = ['verifier_url', 'certification_keys_server_identifier', 'uefi_logs_evidence_version']
 
-function translated(role: ConfiguredRole, name: string, { section, value: written }: Written): { value: string; note?: string } {
-  const option = TABLES[role][name]!
-  const isOf6 = section !== (option.section ?? role) || role === 'tenant' || role === 'registrar'
-  const value = isOf6 ? written.replace(/^(['"])(.*)\1$/s, '$2') : written
-  const standard = defaultText(role, option.default).replace(/^"(.*)"$/, '$1')
+function translated(role: ConfiguredRole, name: string, { value }: Written): Translated {
+  if (role !== 'agent' || value !== '' || !SLIPS.includes(name)) return { value }
+  return { value: String(TABLES[role][name]!.default), note: 'it was empty by a slip of upstream’s template' }
+}
+
+/** Names of files that the agent of Keylime 6 made by itself, and that nobody has any more. */
+const MADE_BY_6 = ['tci_rsa_key', 'tci_mtls_cert']
+
+/** What Keylime 6 said in another way. */
+function translatedOf6(name: string, option: Option<unknown>, from: Written): Translated {
+  const value = from.value.replace(/^(['"])(.*)\1$/s, '$2')
   if (value === 'CV' && (name === 'tls_dir' || name === 'client_cert')) return { value: 'default', note: '`CV` is called `default` now' }
   if (MADE_BY_6.includes(value)) return { value: 'default', note: `${value} was made by Keylime 6: the agent makes another` }
-  if (role === 'agent' && SLIPS.includes(name) && value === '')
-    return { value: standard, note: 'it was empty by a slip of upstream’s template' }
-  if (value === '' && isFile(option) && isOf6) return { value: 'default', note: 'empty is called `default` now' }
+  if (value === '' && isFile(option)) return { value: 'default', note: 'empty is called `default` now' }
   if (value === '' && name === 'database_url') return { value: 'sqlite', note: 'empty is called `sqlite` now' }
   return { value }
 }

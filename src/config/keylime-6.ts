@@ -108,9 +108,8 @@ export function keylime6Advice({ section, key, where }: Written): string | undef
   const found = successorsOf(section, key)
   if (found === undefined && !isOld(section)) return undefined
   if (/^log/.test(section)) return undefined
-  const place =
-    typeof found === 'string'
-      ? `nothing: ${found}`
-      : (found?.map(({ role, option }) => `${option} of ${role}.conf`).join(' and ') ?? 'to be set in the file of each role')
-  return `${where}: "${key}" in [${section}] is of Keylime 6 and is ignored: it is now ${place}. \`keylime config upgrade\` converts the file`
+  const what = `${where}: "${key}" in [${section}] is of Keylime 6 and is ignored`
+  if (typeof found === 'string') return `${what}: ${found}`
+  const place = found?.map(({ role, option }) => `${option} of ${role}.conf`).join(' and ') ?? 'to be set in the file of each role'
+  return `${what}: it is now ${place}. \`keylime config upgrade\` converts the file`
 }

@@ -4,11 +4,10 @@ import { KeylimeError } from '../core/errors.ts'
 import { type Component, type ConfigRoots, type Environment, readComponentFiles } from './files.ts'
 import type { Option } from './option.ts'
 
-/** The file that `keylime config set` writes, and why that one. */
+/** The file that `keylime config set` writes. */
 export interface PlaceOfChange {
   readonly file: string
   readonly isNew: boolean
-  readonly why: string
 }
 
 /** The drop-in that `keylime config set` makes: behind those of others. */
@@ -26,27 +25,23 @@ export function placeOfChange(
 ): PlaceOfChange {
   const { files, settings } = readComponentFiles(component, env, roots)
   const [only] = files
-  if (files.length === 1 && only === env[`KEYLIME_${component.toUpperCase()}_CONFIG`])
-    return { file: only!, isNew: false, why: 'the environment or --config names it' }
+  if (files.length === 1 && only === env[`KEYLIME_${component.toUpperCase()}_CONFIG`]) return { file: only!, isNew: false }
   const last = settings.findLast(
     ({ section, key }) => section === (option.section ?? component) && (key === name || key === option.formerly),
   )
   const saying = last?.where.replace(/:\d+$/, '')
   const own = path.join(roots.etc, `${component}.conf`)
-  const dropInFile = path.join(roots.etc, `${component}.conf.d`, DROP_IN)
-  const isBeside = files.some((file) => path.dirname(file) === roots.etc || path.dirname(file) === roots.usrEtc)
-  const isOfDistribution = isBeside && !fs.existsSync(own)
-  const isRead = isBeside || component === 'agent' // other roles read drop-ins only beside a file
-  if (!dropIn && saying?.startsWith(`${roots.etc}/`)) return { file: saying, isNew: false, why: 'it says so now' }
-  if (dropIn && saying !== undefined && path.dirname(saying) === path.dirname(dropInFile) && saying > dropInFile)
-    throw new KeylimeError('conflict', `${saying} is read after ${dropInFile}, and says ${name} too`, {
+  const added = path.join(roots.etc, `${component}.conf.d`, DROP_IN)
+  if (!dropIn && saying?.startsWith(`${roots.etc}/`)) return { file: saying, isNew: false }
+  if (dropIn && saying !== undefined && path.dirname(saying) === path.dirname(added) && saying > added)
+    throw new KeylimeError('conflict', `${saying} is read after ${added}, and says ${name} too`, {
       hint: 'without --drop-in its line is changed',
     })
-  if (isRead && (dropIn || isOfDistribution))
-    return {
-      file: dropInFile,
-      isNew: !fs.existsSync(dropInFile),
-      why: dropIn ? 'a drop-in was asked for' : `${component}.conf of the distribution stays as it is`,
-    }
-  return { file: own, isNew: !fs.existsSync(own), why: 'it is the file of the role' }
+  const isAgent = component === 'agent'
+  const isBeside = files.some((file) => [roots.etc, roots.usrEtc].includes(path.dirname(file)))
+  const isOfDistribution = isBeside && !fs.existsSync(own) // it would be hidden by a file in /etc
+  const isOverruled = !isAgent && saying !== undefined && path.dirname(saying) === path.join(roots.usrEtc, `${component}.conf.d`)
+  const isRead = isBeside || isAgent // other roles read drop-ins only beside a file
+  const file = isRead && (dropIn || isOfDistribution || isOverruled) ? added : own
+  return { file, isNew: !fs.existsSync(file) }
 }

@@ -325,4 +325,9 @@ export const REMOVALS: readonly Removal[] = [
     '(isSecret ? 0o770 : 0o777)',
     '0o777',
   ]),
+  ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
+    'a shell does nothing that a name of the verifier says',
+    'COMPREPLY+=("$(printf \'%q\' "$word")")',
+    'COMPREPLY+=("$(eval "echo $word")")',
+  ]),
 ]

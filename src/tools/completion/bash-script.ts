@@ -50,7 +50,10 @@ _keylime_values() {
     file) compopt -o filenames 2> /dev/null; mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     directory) compopt -o filenames 2> /dev/null; mapfile -t COMPREPLY < <(compgen -d -- "$cur") ;;
     agent | runtime-policy | mb-policy | policy)
-      mapfile -t COMPREPLY < <(compgen -W "$(command "\${COMP_WORDS[0]}" completion values "$1" 2> /dev/null)" -- "$cur") ;;
+      # no compgen: it would expand what a name of a verifier says
+      while IFS= read -r word; do
+        [[ $word == "$cur"* ]] && COMPREPLY+=("$(printf '%q' "$word")")
+      done < <(command "\${COMP_WORDS[0]}" completion values "$1" 2> /dev/null) ;;
     option) _keylime_role_options "\${at[0]}"; mapfile -t COMPREPLY < <(compgen -W "$reply" -- "$cur") ;;
     '='*) mapfile -t COMPREPLY < <(compgen -W "\${1#=}" -- "$cur") ;;
   esac

@@ -21,16 +21,22 @@ function keylime(...args: string[]): Promise<{ status: number; stdout: string; s
   )
 }
 
+const POLICY = { body: { runtime_policy: Buffer.from(runtimePolicy()).toString('base64') } }
+/** What a verifier that lies would say beside the names that it has: a shell must not do it. */
+const HOSTILE = '$(touch pwned)`touch pwned`'
+
 beforeAll(async () => {
   await bed.start()
   env = { ...process.env, ...bed.home.env, KEYLIME_TENANT_VERIFIER_PORT: String(bed.verifier.port), KEYLIME_TENANT_REGISTRAR_PORT: '1' }
   await bed.add('rack-10', await bed.machine())
-  await bed.admin.request('POST', '/v2.6/allowlists/fleet', { body: { runtime_policy: Buffer.from(runtimePolicy()).toString('base64') } })
+  expect(await bed.admin.request('POST', '/v2.6/allowlists/fleet', POLICY)).toMatchObject({ status: 201 })
   for (const name of ['payload dir', 'payloads']) fs.mkdirSync(path.join(dir, name))
   fs.writeFileSync(path.join(dir, 'secret.txt'), '')
   const program = path.join(dir, 'bin/keylime') // what completions ask; in a session a function stands before it
   fs.mkdirSync(path.dirname(program))
-  fs.writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${path.join(ROOT, 'src/main.ts')}' "$@"\n`, { mode: 0o755 })
+  fs.writeFileSync(program, `#!/bin/sh\necho '${HOSTILE}'\nexec '${process.execPath}' '${path.join(ROOT, 'src/main.ts')}' "$@"\n`, {
+    mode: 0o755,
+  })
   env['PATH'] = `${path.dirname(program)}:${process.env['PATH']}`
 }, 60_000)
 afterAll(async () => {
@@ -117,4 +123,10 @@ describe.each<Shell>(['bash', 'zsh', 'fish'])('a real %s', (shell) => {
   ])('completes %s', async (_, line, expected) =>
     expect((await session.completed(line)).map((word) => word.replace(/\/$/, ''))).toEqual(expected.map((word) => word.replace(/\/$/, ''))),
   )
+
+  test('does nothing that a name says', async () => {
+    const line = 'keylime tenant add --runtime-policy-name '
+    for (const begun of ['', '\\$', ...(shell === 'bash' ? ['$'] : [])]) await session.completed(`${line}${begun}`)
+    expect(fs.existsSync(path.join(dir, 'pwned'))).toBe(false)
+  })
 })

@@ -123,6 +123,12 @@ describe('which file `config set` changes', () => {
       'etc/keylime/verifier.conf.d/90-local.conf',
     ],
     [
+      'a drop-in, where one of the distribution overrules the role’s own file',
+      { 'etc/keylime/verifier.conf': '[verifier]\nuuid = a\n', 'usr/etc/keylime/verifier.conf.d/50-x.conf': BASE },
+      ['verifier', 'port', '2'],
+      'etc/keylime/verifier.conf.d/90-local.conf',
+    ],
+    [
       'a drop-in, when it is asked for',
       { 'etc/keylime/verifier.conf': BASE },
       ['verifier', 'port', '2', '--drop-in'],
