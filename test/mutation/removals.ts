@@ -322,4 +322,30 @@ export const REMOVALS: readonly Removal[] = [
     '&& !told?.isGood',
     '',
   ]),
+  // What an operator changes
+  ...of('config/effective.ts', 'unit/config/show-config', [
+    'a secret of the configuration is not shown',
+    "text === undefined ? standard : option.secret ? '[secret]' : text",
+    'text ?? standard',
+  ]),
+  ...of('config/edit-file.ts', 'unit/config/edit-file', [
+    'a change of one option changes no other',
+    'after.problems.length > 0 || others(before) !== others(after.entries)',
+    'false',
+  ]),
+  ...of('tools/config/read-value.ts', 'integration/tools/config-command', [
+    'a secret stands on no command line',
+    'option.secret && given',
+    'false',
+  ]),
+  ...of('tools/config/set.ts', 'integration/tools/config-command', [
+    'a file that gets a secret is not for everybody',
+    '(isSecret ? 0o770 : 0o777)',
+    '0o777',
+  ]),
+  ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
+    'a shell does nothing that a name of the verifier says',
+    'COMPREPLY+=("$(printf \'%q\' "$word")")',
+    'COMPREPLY+=("$(eval "echo $word")")',
+  ]),
 ]

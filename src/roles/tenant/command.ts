@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
@@ -12,10 +12,10 @@ import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
 import { filterOf, fleetOf } from './faces/machines-of-command.ts'
 import { optionsOf } from './faces/options-of-arguments.ts'
-import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
+import { hideOthers, optionsOfCommand, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
-import { examplesOf, optionTexts, usageText } from './faces/words.ts'
+import { examplesOf, optionTexts, TENANT_WORDS, usageText } from './faces/words.ts'
 import { isFleetWord } from './fleet/selection.ts'
 import type { HistoryAsked } from './history/show-history.ts'
 import { listExitCode, machineCsv } from './list/render-machines.ts'
@@ -43,6 +43,8 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 
 /** `keylime tenant`. */
 export const command = {
+  words: COMMANDS.map((word) => ({ word, describe: TENANT_WORDS[word], options: optionsOfCommand(word) })),
+
   builder: (given: Argv): Argv<Arguments> =>
     helpOf(wordAsked(), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
@@ -148,7 +150,7 @@ export const command = {
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    if (argv['show-config']) return printLines(describeEffective('tenant', tenantOptions, process.env)) ?? 0
+    if (argv['show-config']) return printLines(showConfig('tenant', tenantOptions, process.env, argv.json)) ?? 0
     if (argv['check-config']) {
       const { checkTenantOf } = await import('./check-tenant.ts')
       return showCheck('tenant', await checkTenantOf(process.env))

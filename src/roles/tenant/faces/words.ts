@@ -1,7 +1,7 @@
 import { COMMANDS, type TenantCommand } from '../tenant-options.ts'
 
 /** What each word does, for the help. */
-const WORDS: Readonly<Record<TenantCommand, string>> = {
+export const TENANT_WORDS: Readonly<Record<TenantCommand, string>> = {
   add: 'Enrol a machine and deliver a payload; this without a word',
   update: 'Change what is named, deliver again; the rest stays',
   delete: 'End the enrolment: the verifier asks the machine no more',
@@ -66,7 +66,7 @@ export const examplesOf = (asked: TenantCommand | undefined): [line: string, doe
 export const usageText = (asked: TenantCommand | undefined): string =>
   asked === undefined
     ? `Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant WORD [options]\n\n${wordLines()}`
-    : `${WORDS[asked]}.\n\nUsage: keylime tenant ${asked} [options]`
+    : `${TENANT_WORDS[asked]}.\n\nUsage: keylime tenant ${asked} [options]`
 
 /** Texts of options that mean something of their own with a word. */
 export function optionTexts(asked: TenantCommand | undefined): Record<'ids' | 'many' | 'all' | 'wait' | 'timeout', string> {
@@ -90,5 +90,5 @@ const MANY_OF_ALL = 'Many machines (add, update, attest, reactivate, delete, rev
 
 function wordLines(): string {
   const width = Math.max(...COMMANDS.map((word) => word.length))
-  return COMMANDS.map((word) => `  ${word.padEnd(width)}  ${WORDS[word]}`).join('\n')
+  return COMMANDS.map((word) => `  ${word.padEnd(width)}  ${TENANT_WORDS[word]}`).join('\n')
 }
