@@ -14,7 +14,7 @@ export type Said = WaitRequest['authority']
 export interface AuthorityNews {
   /** Stores what the machine believes. @throws what the store throws. */
   heard(agent: ManagedAgent, said: Said): Promise<void>
-  /** Null where it has heard all that there is for it. The same object for the same telling. */
+  /** Null where it has heard all that there is for it. */
   newsFor(agent: ManagedAgent, said: Said): AuthorityIntroduction | null
 }
 
@@ -45,7 +45,19 @@ export function createAuthorityNews({ authorities, store, clock, logger }: Used)
     return isLate && current.late && current.late.notAfter > clock.now() ? current.late.introduction : current.introduction
   }
 
+  /** What it has not heard yet; the same object for the same telling. */
+  function unheard(agent: ManagedAgent, said: Said): AuthorityIntroduction | null {
+    const shown = said === undefined ? null : telling(agent)
+    return shown === null || said?.digest === digestOf(shown) ? null : shown
+  }
+
+  function refusalOf(agent: ManagedAgent, said: Said): string | null {
+    if (said === undefined) return FOLLOWS_NOBODY
+    return unheard(agent, said) ? null : DOES_NOT_TAKE_IT
+  }
+
   return {
+    newsFor: unheard,
     async heard(agent, said) {
       const { current } = authorities
       if (!current || agent.follows === current.key) return
@@ -54,19 +66,9 @@ export function createAuthorityNews({ authorities, store, clock, logger }: Used)
         await store.add(agentId, current.key)
         agent.follows = current.key
         agent.authorityRefusal = null
-        return logger.info(`agent ${agentId} knows the authority "${current.next.subject}"`)
-      }
-      if (await store.has(agentId, current.key)) agent.follows = current.key
-      else agent.authorityRefusal = said === undefined ? FOLLOWS_NOBODY : isTold(agent, said) ? DOES_NOT_TAKE_IT : null
+        logger.info(`agent ${agentId} knows the authority "${current.next.subject}"`)
+      } else if (await store.has(agentId, current.key)) agent.follows = current.key
+      else agent.authorityRefusal = refusalOf(agent, said)
     },
-    newsFor(agent, said) {
-      const shown = said === undefined ? null : telling(agent)
-      return shown === null || said?.digest === digestOf(shown) ? null : shown
-    },
-  }
-
-  function isTold(agent: ManagedAgent, said: Said): boolean {
-    const shown = telling(agent)
-    return shown !== null && said?.digest === digestOf(shown)
   }
 }
