@@ -17,15 +17,16 @@ function base64At(secret: Buffer, before: number): string {
 /** Everything that a process can read of its own memory, but for files that it cannot write into, while it stands still. Only root can. */
 export function dumpMemory(pid: number): Buffer {
   process.kill(pid, 'SIGSTOP')
-  const memory = fs.openSync(`/proc/${pid}/mem`, 'r')
+  const [memory, pages] = [fs.openSync(`/proc/${pid}/mem`, 'r'), fs.openSync(`/proc/${pid}/pagemap`, 'r')]
   try {
-    return Buffer.concat(readableMappings(pid).flatMap((mapping) => readMapping(memory, mapping)))
+    return Buffer.concat(readableMappings(pid).flatMap((mapping) => usedPages(pages, mapping).map((used) => readMapping(memory, used))))
   } finally {
-    fs.closeSync(memory)
+    for (const file of [memory, pages]) fs.closeSync(file)
     process.kill(pid, 'SIGCONT')
   }
 }
 
+/** From one address to another. */
 interface Mapping {
   start: number
   end: number
@@ -41,19 +42,31 @@ function readableMappings(pid: number): Mapping[] {
   })
 }
 
-const CHUNK = 1 << 20
+const PAGE = 4096
+/** proc_pid_pagemap(5), in the highest byte of eight: in memory, or swapped out. */
+const IS_USED = 0xc0
 
-/** What is mapped and not there, as the end of a file that was cut, is left out. */
-function readMapping(memory: number, { start, end }: Mapping): Buffer[] {
-  const chunks: Buffer[] = []
-  for (let at = start; at < end; at += CHUNK) {
-    const chunk = Buffer.alloc(Math.min(CHUNK, end - at))
-    try {
-      const count = fs.readSync(memory, chunk, 0, chunk.length, at)
-      chunks.push(chunk.subarray(0, count))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EIO') throw error
-    }
+/** Stretches of pages that were ever written to or read: the rest of what a process has reserved is nothing. */
+function usedPages(pages: number, { start, end }: Mapping): Mapping[] {
+  const entries = Buffer.alloc(((end - start) / PAGE) * 8)
+  fs.readSync(pages, entries, 0, entries.length, (start / PAGE) * 8)
+  const used: Mapping[] = []
+  for (let at = start; at < end; at += PAGE) {
+    if (!(entries[((at - start) / PAGE) * 8 + 7]! & IS_USED)) continue
+    const before = used.at(-1)
+    if (before?.end === at) before.end += PAGE
+    else used.push({ start: at, end: at + PAGE })
   }
-  return chunks
+  return used
+}
+
+/** Nothing of what is mapped and not there, as the end of a file that was cut. */
+function readMapping(memory: number, { start, end }: Mapping): Buffer {
+  const bytes = Buffer.alloc(end - start)
+  try {
+    return bytes.subarray(0, fs.readSync(memory, bytes, 0, bytes.length, start))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EIO') return Buffer.alloc(0)
+    throw error
+  }
 }
