@@ -127,6 +127,19 @@ test('the one file of Keylime 6 counts where no role has a file, and is told to 
   expect(fs.readdirSync(path.join(root, 'etc/keylime'))).toEqual(['verifier.conf'])
 })
 
+test.each([
+  ['', "['agent']"],
+  ['revocation_notifier = False\n', "['agent']"],
+  ['revocation_notifier = True\n', "['agent', 'zeromq']"],
+  ['revocation_notifier = True\nrevocation_notifier_webhook = True\n', "['agent', 'zeromq', 'webhook']"],
+])('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', (switches, list) => {
+  const file = path.join(fresh(), 'keylime.conf')
+  fs.writeFileSync(file, `[cloud_verifier]\ncloudverifier_port = 8882\n${switches}`)
+  const out = fresh()
+  expect(upgrade(file, '--out', out).stdout).not.toContain('counterpart')
+  expect(fs.readFileSync(path.join(out, 'verifier.conf'), 'utf8')).toContain(`\nenabled_revocation_notifications = ${list}\n`)
+})
+
 test('a file with a password is for its owner alone', () => {
   const out = fresh()
   expect(upgrade(OF_6, '--out', out).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)
