@@ -5,6 +5,7 @@ import path from 'node:path'
 import { loadConfig } from '../../../src/config/load.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../../src/config/tables.ts'
 import { Secret } from '../../../src/core/secret.ts'
+import { planUpgrade } from '../../../src/tools/config/plan-upgrade.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const VECTORS = path.join(ROOT, 'test/vectors/config')
@@ -90,8 +91,10 @@ test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, re
     const before = load(role, path.join(VECTORS, release, `${role}.conf`))
     expect([before.problems, before.warnings.filter((text) => !text.includes('no effect here'))]).toEqual([[], []])
     const out = fresh()
-    const result = JSON.parse(upgrade(path.join(VECTORS, release, `${role}.conf`), '--out', out, '--json').stdout)
-    expect([result.lost, result.files.map((file: { role: string }) => file.role)]).toEqual([[], [role]])
+    const request = { roots: { etc: out, usrEtc: out }, files: [path.join(VECTORS, release, `${role}.conf`)], only: [], out }
+    const { roles, lost } = planUpgrade({ ...request, always: true, defaults: false })
+    expect([lost, roles.map((one) => one.role)]).toEqual([[], [role]])
+    fs.writeFileSync(path.join(out, `${role}.conf`), roles[0]!.text)
     const after = load(role, path.join(out, `${role}.conf`))
     const slips = ['verifier_url', 'certification_keys_server_identifier', 'uefi_logs_evidence_version', 'version']
     const meaning = ({ values }: typeof before) =>
