@@ -5,6 +5,7 @@ import path from 'node:path'
 import { commandTree } from '../../../src/command-tree.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 import { allCommands } from '../../../src/core/cli/command-tree.ts'
+import { walk } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-man-'))
@@ -63,7 +64,7 @@ test.each(CONFIGURED_ROLES)('keylime-%s.conf(5) has each option with its default
   expect(missing).toEqual([])
 })
 
-test('a page is found by several names, and one that is not there is asked about', () => {
+walk('a page is found by several names, and one that is not there is asked about', () => {
   const page = keylime('man', 'tenant')
   expect(page).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\.TH KEYLIME-TENANT 1 /), stderr: '' })
   for (const name of ['keylime-tenant', 'keylime-tenant.1']) expect(keylime('man', name)).toEqual(page)
@@ -76,7 +77,7 @@ test('a page is found by several names, and one that is not there is asked about
   })
 })
 
-test('on a terminal man(1) shows it, and leaves nothing', () => {
+walk('on a terminal man(1) shows it, and leaves nothing', () => {
   const before = fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('keylime-man-'))
   const shown = run('script', ['-qec', `${process.execPath} ${path.join(ROOT, 'src/main.ts')} man completion`, '/dev/null'], {
     ...process.env,
