@@ -30,6 +30,7 @@ const WALKS = [
   'integration/tenant/exit-codes',
   'integration/tenant/hostile-text',
   'integration/tenant/judged-before-enrolment',
+  'integration/tools/config-page',
   'integration/tools/policy-command',
   'integration/tools/policy-upstream',
   'integration/verifier/attack',

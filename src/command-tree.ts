@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { COMMANDS } from './commands.ts'
+import { COMMANDS, PROGRAM } from './commands.ts'
 import type { CommandNode, CommandOption, CommandPlace, SharedWord } from './core/cli/command-tree.ts'
 
 /** All commands with their words, options and examples, read from the definitions that parse the command line. */
@@ -17,13 +17,9 @@ export async function commandTree(): Promise<CommandNode> {
     name: 'keylime',
     path: ['keylime'],
     describe: 'secrets only for machines that prove what they run',
-    purpose: 'keylime delivers secrets only to machines that prove, with their TPM, what they run.',
-    usage: ['keylime ROLE …'],
-    examples: [
-      ['keylime verifier', 'a first installation: verifier and registrar in one process'],
-      ['keylime agent', 'on each machine with a TPM'],
-      ['keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine'],
-    ],
+    purpose: PROGRAM.purpose,
+    usage: [PROGRAM.usage],
+    examples: PROGRAM.examples,
     options: [flag(['--help', '-h'], 'Show help'), flag(['--version', '-V'], 'Show the version')],
     places: [],
     words,

@@ -2,6 +2,17 @@ import type { Findings } from './config/collect-findings.ts'
 import type { ConfiguredRole } from './config/tables.ts'
 import type { Logger } from './io/log/logger.ts'
 
+/** What `keylime --help` and keylime(1) say first. */
+export const PROGRAM = {
+  purpose: 'keylime delivers secrets only to machines that prove, with their TPM, what they run.',
+  usage: 'keylime ROLE …',
+  examples: [
+    ['keylime verifier', 'a first installation: verifier and registrar in one process'],
+    ['keylime agent', 'on each machine with a TPM'],
+    ['keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine'],
+  ],
+} as const
+
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 export const COMMANDS = {
   'tenant [action] [ids..]': {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import path from 'node:path'
-import { COMMANDS, checkRole, startRegistrar, UPSTREAM } from './commands.ts'
+import { COMMANDS, checkRole, PROGRAM, startRegistrar, UPSTREAM } from './commands.ts'
 import { EXIT_CODES } from './core/cli/exit-codes.ts'
 import { type DeclaredOptions, refuseSecondValues } from './core/cli/given-once.ts'
 import { nearestWord } from './core/cli/nearest-word.ts'
@@ -61,10 +61,7 @@ async function runCommandLine(): Promise<number> {
   if (role !== '' && !role.startsWith('-') && !ROLES.includes(role)) throw unknownRole(role)
   let cli = yargs(args)
     .scriptName('keylime')
-    .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
-    .example('keylime verifier', 'a first installation: verifier and registrar in one process')
-    .example('keylime agent', 'on each machine with a TPM')
-    .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine')
+    .usage(`${PROGRAM.purpose}\n\nUsage: ${PROGRAM.usage}`)
     .version(VERSION)
     .alias({ help: 'h', version: 'V' })
     .locale('en')
@@ -77,6 +74,7 @@ async function runCommandLine(): Promise<number> {
     )
     .middleware(checkValues as never) // its types leave the second argument out
     .fail((message: string | undefined, error: Error | undefined) => failUsage(message, error, cli as never))
+  for (const [line, what] of PROGRAM.examples) cli = cli.example(line, what)
   for (const [name, { describe, load }] of Object.entries(COMMANDS)) {
     cli = cli.command(
       name,

@@ -37,7 +37,7 @@ export function convertSettings(settings: readonly Written[]): Conversion {
   const isOf6 = isOfKeylime6(settings)
   const converted: Converted[] = []
   const lost: Lost[] = []
-  for (const from of settings) {
+  for (const from of isOf6 ? withNotifiers(settings) : settings) {
     const targets = isOf6 ? targetsOf6(from, settings) : targetsOf(from)
     if (typeof targets === 'string') lost.push({ from, reason: targets, isSecret: SECRET_NAME.test(from.key) })
     else
@@ -48,6 +48,19 @@ export function convertSettings(settings: readonly Written[]): Conversion {
       }
   }
   return { converted: lastOfEach(converted), lost }
+}
+
+const isTrue = (value: string | undefined): boolean => /^(1|yes|true|on)$/i.test(value ?? '')
+
+/** Before 6.4.1 two switches said whom the verifier tells of revocations, beside the agents: they are one list. */
+function withNotifiers(settings: readonly Written[]): Written[] {
+  const find = (name: string) => settings.find(({ section, key }) => section === 'cloud_verifier' && key === name)
+  const [zeromq, webhook] = [find('revocation_notifier'), find('revocation_notifier_webhook')]
+  const first = zeromq ?? webhook
+  if (!first || find('revocation_notifiers')) return [...settings]
+  const told = ['agent', ...(isTrue(zeromq?.value) ? ['zeromq'] : []), ...(isTrue(webhook?.value) ? ['webhook'] : [])]
+  const list = { ...first, key: 'revocation_notifiers', value: `[${told.map((name) => `'${name}'`).join(', ')}]` }
+  return [...settings.filter((one) => one !== zeromq && one !== webhook), list]
 }
 
 const SECRET_NAME = /pass|_pw$/

@@ -269,18 +269,11 @@ async function dropOwnPolicies(transaction: Kysely<Tables>, agentId: string): Pr
     and not exists (select 1 from policy_uses as u where u.kind = policies.kind and u.name = policies.name)`.execute(transaction)
 }
 
+/** Of all rows as one text: as values of a statement that is built each time, they cost more than to write them. */
 async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): Promise<void> {
-  await db
-    .insertInto('progress')
-    .values(rows)
-    .onConflict((conflict) =>
-      conflict.column('agent_id').doUpdateSet((e) => ({
-        attestation_count: e.ref('excluded.attestation_count'),
-        last_received: e.ref('excluded.last_received'),
-        last_successful: e.ref('excluded.last_successful'),
-        clock: e.ref('excluded.clock'),
-        ima: e.ref('excluded.ima'),
-      })),
-    )
-    .execute()
+  await sql`insert into progress (agent_id, attestation_count, last_received, last_successful, clock, ima)
+    select value->>'agent_id', value->>'attestation_count', value->>'last_received', value->>'last_successful', value->>'clock', value->>'ima'
+    from json_each(${JSON.stringify(rows)}) where true
+    on conflict (agent_id) do update set attestation_count = excluded.attestation_count, last_received = excluded.last_received,
+      last_successful = excluded.last_successful, clock = excluded.clock, ima = excluded.ima`.execute(db)
 }

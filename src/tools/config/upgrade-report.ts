@@ -48,21 +48,19 @@ const renamed = ({ from, option }: Converted, role: string): string =>
     ? ''
     : `  # [${from.section}] ${from.key}`
 
-/** Those of one section that have the same reason are one line. */
+/** Those that have the same reason are one line. */
 function lostLines(lost: readonly Lost[]): string[] {
   if (lost.length === 0) return []
-  const groups = new Map<string, Lost[]>()
-  for (const one of lost) {
-    const key = `${one.from.section}: ${one.reason}`
-    groups.set(key, [...(groups.get(key) ?? []), one])
-  }
+  const groups = Map.groupBy(lost, ({ reason }) => reason)
   return ['without a counterpart:', ...[...groups.values()].map(lostLine)]
 }
 
 function lostLine(group: readonly Lost[]): string {
   const { from, reason } = group[0]!
   const said = group.length === 1 ? ` = ${cutText(lostValue(group[0]!), 60)}` : ''
-  return `  ${from.where}: [${from.section}] ${group.map((one) => one.from.key).join(', ')}${said}: ${reason}`
+  const sections = [...Map.groupBy(group, (one) => one.from.section)]
+  const names = sections.map(([section, members]) => `[${section}] ${members.map((one) => one.from.key).join(', ')}`)
+  return `  ${from.where}: ${names.join('; ')}${said}: ${reason}`
 }
 
 const shown = ({ role, option, value }: Converted): string => (TABLES[role][option]!.secret && value !== '' ? '[secret]' : value)

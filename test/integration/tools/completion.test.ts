@@ -3,8 +3,10 @@ import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { knownNames } from '../../../src/roles/tenant/known-names.ts'
 import { runtimePolicy } from '../../ima.ts'
 import { type Shell, ShellSession } from '../../shell-session.ts'
+import { sampled, walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -50,15 +52,13 @@ test.each([
   ['mb-policy', []],
   ['policy', ['fleet']],
   ['nonsense', []],
-])('values of the kind %s are what the verifier has', async (kind, expected) => {
-  expect(await keylime('completion', 'values', kind)).toEqual({
-    status: 0,
-    stdout: expected.map((name) => `${name}\n`).join(''),
-    stderr: '',
-  })
+])('names of the kind %s are what the verifier has', async (kind, expected) => expect(await knownNames(kind, env)).toEqual(expected))
+
+test('a shell gets a name a line', async () => {
+  expect(await keylime('completion', 'values', 'agent')).toEqual({ status: 0, stdout: 'rack-10\n', stderr: '' })
 })
 
-test('nothing is said when nobody answers, when somebody never does, and when nothing is set up', async () => {
+walk('nothing is said when nobody answers, when somebody never does, and when nothing is set up', async () => {
   const silent = { status: 0, stdout: '', stderr: '' }
   const mute = net.createServer().listen(0, '127.0.0.1')
   const sockets = new Set<net.Socket>()
@@ -84,7 +84,32 @@ test('a shell that is not known is refused', async () => {
   expect(await keylime('completion')).toMatchObject({ status: 2 })
 })
 
-describe.each<Shell>(['bash', 'zsh', 'fish'])('a real %s', (shell) => {
+const SHELLS: readonly Shell[] = ['bash', 'zsh', 'fish']
+
+/** What is typed before the tab, and the words of the line after it. */
+const LINES: readonly (readonly [string, string, readonly string[]])[] = [
+  ['a role', 'keylime tena', ['tenant']],
+  ['a word that shares the options of its command', 'keylime tenant expl', ['tenant', 'explain']],
+  ['a word below a word', 'keylime policy create meas', ['policy', 'create', 'measured-boot']],
+  ['an option', 'keylime tenant add --registrarh', ['tenant', 'add', '--registrarhost']],
+  ['an option behind others with values', 'keylime tenant add -u add -tp 9 --inc', ['tenant', 'add', '-u', 'add', '-tp', '9', '--include']],
+  ['what leaves something out', 'keylime tenant add --no-wait-', ['tenant', 'add', '--no-wait-script']],
+  ['a word that is a value', 'keylime ca create --role oper', ['ca', 'create', '--role', 'operator']],
+  ['a state', 'keylime tenant list --state unre', ['tenant', 'list', '--state', 'unreachable']],
+  ['a file', 'keylime tenant add -f sec', ['tenant', 'add', '-f', 'secret.txt']],
+  ['a file behind =', 'keylime tenant add --file=sec', ['tenant', 'add', '--file=secret.txt']],
+  ['a directory with a blank', 'keylime tenant add --include payload\\ ', ['tenant', 'add', '--include', 'payload dir/']],
+  ['a file at its place', 'keylime policy lint sec', ['policy', 'lint', 'secret.txt']],
+  ['a role at its place', 'keylime config show verif', ['config', 'show', 'verifier']],
+  ['an option of the role before it', 'keylime config set agent uu', ['config', 'set', 'agent', 'uuid']],
+  ['an option after a value that may be left out', 'keylime tenant add --cert --inc', ['tenant', 'add', '--cert', '--include']],
+  ['the id of a machine', 'keylime tenant status -u rack', ['tenant', 'status', '-u', 'rack-10']],
+  ['the id of a machine at its place', 'keylime tenant status ra', ['tenant', 'status', 'rack-10']],
+  ['the name of a policy', 'keylime tenant add --runtime-policy-name fl', ['tenant', 'add', '--runtime-policy-name', 'fleet']],
+  ['nothing where nothing fits', 'keylime tenant sta --nonsense', ['tenant', 'sta', '--nonsense']],
+]
+
+describe.each(SHELLS)('a real %s', (shell) => {
   let session: ShellSession
   beforeAll(async () => {
     const { stdout } = await keylime('completion', shell)
@@ -96,31 +121,7 @@ describe.each<Shell>(['bash', 'zsh', 'fish'])('a real %s', (shell) => {
   }, 60_000)
   afterAll(() => session.end())
 
-  test.each<[string, string, string[]]>([
-    ['a role', 'keylime tena', ['tenant']],
-    ['a word that shares the options of its command', 'keylime tenant expl', ['tenant', 'explain']],
-    ['a word below a word', 'keylime policy create meas', ['policy', 'create', 'measured-boot']],
-    ['an option', 'keylime tenant add --registrarh', ['tenant', 'add', '--registrarhost']],
-    [
-      'an option behind others with values',
-      'keylime tenant add -u add -tp 9 --inc',
-      ['tenant', 'add', '-u', 'add', '-tp', '9', '--include'],
-    ],
-    ['what leaves something out', 'keylime tenant add --no-wait-', ['tenant', 'add', '--no-wait-script']],
-    ['a word that is a value', 'keylime ca create --role oper', ['ca', 'create', '--role', 'operator']],
-    ['a state', 'keylime tenant list --state unre', ['tenant', 'list', '--state', 'unreachable']],
-    ['a file', 'keylime tenant add -f sec', ['tenant', 'add', '-f', 'secret.txt']],
-    ['a file behind =', 'keylime tenant add --file=sec', ['tenant', 'add', '--file=secret.txt']],
-    ['a directory with a blank', 'keylime tenant add --include payload\\ ', ['tenant', 'add', '--include', 'payload dir/']],
-    ['a file at its place', 'keylime policy lint sec', ['policy', 'lint', 'secret.txt']],
-    ['a role at its place', 'keylime config show verif', ['config', 'show', 'verifier']],
-    ['an option of the role before it', 'keylime config set agent uu', ['config', 'set', 'agent', 'uuid']],
-    ['an option after a value that may be left out', 'keylime tenant add --cert --inc', ['tenant', 'add', '--cert', '--include']],
-    ['the id of a machine', 'keylime tenant status -u rack', ['tenant', 'status', '-u', 'rack-10']],
-    ['the id of a machine at its place', 'keylime tenant status ra', ['tenant', 'status', 'rack-10']],
-    ['the name of a policy', 'keylime tenant add --runtime-policy-name fl', ['tenant', 'add', '--runtime-policy-name', 'fleet']],
-    ['nothing where nothing fits', 'keylime tenant sta --nonsense', ['tenant', 'sta', '--nonsense']],
-  ])('completes %s', async (_, line, expected) =>
+  test.each(sampled(LINES, SHELLS.length, SHELLS.indexOf(shell)))('completes %s', async (_, line, expected) =>
     expect((await session.completed(line)).map((word) => word.replace(/\/$/, ''))).toEqual(expected.map((word) => word.replace(/\/$/, ''))),
   )
 

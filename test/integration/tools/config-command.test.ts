@@ -99,73 +99,26 @@ test('a file that a link stands for is changed, and the link stays', () => {
   expect(fs.lstatSync(at('etc/keylime/verifier.conf')).isSymbolicLink()).toBe(true)
 })
 
-describe('which file `config set` changes', () => {
-  const set = (files: Record<string, string>, args: string[]) => {
-    const b = fresh()
-    for (const [file, text] of Object.entries(files)) b.write(file, text)
-    const result = b.config('set', ...args, '--json')
-    return { ...b, ...result, answer: result.status === 0 ? JSON.parse(result.stdout) : {} }
-  }
-  const BASE = '[verifier]\nport = 1\n'
-  test.each<[string, Record<string, string>, string[], string]>([
-    [
-      'the drop-in that says it now',
-      { 'etc/keylime/verifier.conf': BASE, 'etc/keylime/verifier.conf.d/99-x.conf': BASE },
-      ['verifier', 'port', '2'],
-      'etc/keylime/verifier.conf.d/99-x.conf',
-    ],
-    ['the role’s own, for what nobody says', { 'etc/keylime/verifier.conf': BASE }, ['verifier', 'uuid', 'x'], 'etc/keylime/verifier.conf'],
-    ['a new file, where there is none', {}, ['verifier', 'uuid', 'x'], 'etc/keylime/verifier.conf'],
-    [
-      'a drop-in beside the file of the distribution, which would be hidden',
-      { 'usr/etc/keylime/verifier.conf': BASE },
-      ['verifier', 'port', '2'],
-      'etc/keylime/verifier.conf.d/90-local.conf',
-    ],
-    [
-      'a drop-in, where one of the distribution overrules the role’s own file',
-      { 'etc/keylime/verifier.conf': '[verifier]\nuuid = a\n', 'usr/etc/keylime/verifier.conf.d/50-x.conf': BASE },
-      ['verifier', 'port', '2'],
-      'etc/keylime/verifier.conf.d/90-local.conf',
-    ],
-    [
-      'a drop-in, when it is asked for',
-      { 'etc/keylime/verifier.conf': BASE },
-      ['verifier', 'port', '2', '--drop-in'],
-      'etc/keylime/verifier.conf.d/90-local.conf',
-    ],
-    ['no drop-in that nobody would read', {}, ['verifier', 'uuid', 'x', '--drop-in'], 'etc/keylime/verifier.conf'],
-    [
-      'a drop-in of the agent, which reads it without a file too',
-      {},
-      ['agent', 'uuid', 'x', '--drop-in'],
-      'etc/keylime/agent.conf.d/90-local.conf',
-    ],
-  ])('%s', (_, files, args, expected) => {
-    const { answer, at, config } = set(files, args)
-    expect(answer).toMatchObject({ file: at(expected), changed: true, overridden: null })
-    const shown = JSON.parse(config('show', args[0]!, '--json').stdout).options.find(({ option }: { option: string }) => option === args[1])
-    expect(shown).toMatchObject({ value: args[2], origin: { from: 'file', file: at(expected), line: answer.line } }) // it counts
-  })
-  test('a drop-in that a later one would overrule is refused', () => {
-    const { status, stderr } = set({ 'etc/keylime/verifier.conf': BASE, 'etc/keylime/verifier.conf.d/99-x.conf': BASE }, [
-      'verifier',
-      'port',
-      '2',
-      '--drop-in',
-    ])
-    expect([status, stderr]).toEqual([1, expect.stringMatching(/99-x\.conf is read after .*90-local\.conf/)])
-  })
-  test('what the environment says otherwise is told', () => {
-    const b = fresh()
-    b.write('x.conf', BASE)
-    const env = { ...process.env, KEYLIME_VERIFIER_PORT: '9' }
-    const { stdout, stderr } = keylime(env, 'config', 'set', 'verifier', 'port', '3', '--config', b.at('x.conf'))
-    expect([stdout, stderr]).toEqual([
-      `${b.at('x.conf')}:2: port = 3\n`,
-      expect.stringContaining('warning: environment KEYLIME_VERIFIER_PORT says otherwise, and wins'),
-    ])
-  })
+test('what the environment says otherwise is told', () => {
+  const b = fresh()
+  b.write('x.conf', '[verifier]\nport = 1\n')
+  const env = { ...process.env, KEYLIME_VERIFIER_PORT: '9' }
+  const { stdout, stderr } = keylime(env, 'config', 'set', 'verifier', 'port', '3', '--config', b.at('x.conf'))
+  expect([stdout, stderr]).toEqual([
+    `${b.at('x.conf')}:2: port = 3\n`,
+    expect.stringContaining('warning: environment KEYLIME_VERIFIER_PORT says otherwise, and wins'),
+  ])
+})
+
+test('the file that counts is changed, and a drop-in where that is asked for', () => {
+  const { write, config, at } = fresh()
+  write('etc/keylime/verifier.conf', '[verifier]\nport = 1\n')
+  write('etc/keylime/verifier.conf.d/99-x.conf', '[verifier]\nport = 1\n')
+  const own = JSON.parse(config('set', 'verifier', 'uuid', 'x', '--drop-in', '--json').stdout)
+  expect(own).toMatchObject({ file: at('etc/keylime/verifier.conf.d/90-local.conf'), line: 2, changed: true, overridden: null })
+  expect(config('show', 'verifier', '--origin').stdout).toContain(`uuid = x  # ${own.file}:2\n`)
+  const refused = config('set', 'verifier', 'port', '2', '--drop-in')
+  expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/99-x\.conf is read after .*90-local\.conf/)])
 })
 
 test('`config show` and `--show-config` of a role say the same, with origins, and mask secrets', () => {

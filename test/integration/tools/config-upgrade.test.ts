@@ -5,6 +5,7 @@ import path from 'node:path'
 import { loadConfig } from '../../../src/config/load.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../../src/config/tables.ts'
 import { Secret } from '../../../src/core/secret.ts'
+import { planUpgrade } from '../../../src/tools/config/plan-upgrade.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const VECTORS = path.join(ROOT, 'test/vectors/config')
@@ -90,8 +91,10 @@ test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, re
     const before = load(role, path.join(VECTORS, release, `${role}.conf`))
     expect([before.problems, before.warnings.filter((text) => !text.includes('no effect here'))]).toEqual([[], []])
     const out = fresh()
-    const result = JSON.parse(upgrade(path.join(VECTORS, release, `${role}.conf`), '--out', out, '--json').stdout)
-    expect([result.lost, result.files.map((file: { role: string }) => file.role)]).toEqual([[], [role]])
+    const request = { roots: { etc: out, usrEtc: out }, files: [path.join(VECTORS, release, `${role}.conf`)], only: [], out }
+    const { roles, lost } = planUpgrade({ ...request, always: true, defaults: false })
+    expect([lost, roles.map((one) => one.role)]).toEqual([[], [role]])
+    fs.writeFileSync(path.join(out, `${role}.conf`), roles[0]!.text)
     const after = load(role, path.join(out, `${role}.conf`))
     const slips = ['verifier_url', 'certification_keys_server_identifier', 'uefi_logs_evidence_version', 'version']
     const meaning = ({ values }: typeof before) =>
@@ -125,6 +128,19 @@ test('the one file of Keylime 6 counts where no role has a file, and is told to 
   const { stderr } = upgrade('--root', root, '--only', 'verifier')
   expect(stderr).toContain(`${path.join(root, 'etc/keylime.conf')} is not read any more: delete it when all is well`)
   expect(fs.readdirSync(path.join(root, 'etc/keylime'))).toEqual(['verifier.conf'])
+})
+
+test.each([
+  ['', "['agent']"],
+  ['revocation_notifier = False\n', "['agent']"],
+  ['revocation_notifier = True\n', "['agent', 'zeromq']"],
+  ['revocation_notifier = True\nrevocation_notifier_webhook = True\n', "['agent', 'zeromq', 'webhook']"],
+])('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', (switches, list) => {
+  const file = path.join(fresh(), 'keylime.conf')
+  fs.writeFileSync(file, `[cloud_verifier]\ncloudverifier_port = 8882\n${switches}`)
+  const out = fresh()
+  expect(upgrade(file, '--out', out).stdout).not.toContain('counterpart')
+  expect(fs.readFileSync(path.join(out, 'verifier.conf'), 'utf8')).toContain(`\nenabled_revocation_notifications = ${list}\n`)
 })
 
 test('a file with a password is for its owner alone', () => {

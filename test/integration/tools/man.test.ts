@@ -5,6 +5,7 @@ import path from 'node:path'
 import { commandTree } from '../../../src/command-tree.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 import { allCommands } from '../../../src/core/cli/command-tree.ts'
+import { walk } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-man-'))
@@ -17,9 +18,11 @@ const keylime = (...args: string[]) => run(process.execPath, [path.join(ROOT, 's
 const installed = keylime('man', '--install', path.join(dir, 'man'))
 const files = fs.readdirSync(path.join(dir, 'man'), { recursive: true, encoding: 'utf8' }).filter((file) => /\.\d$/.test(file))
 const tree = await commandTree()
-/** What a reader sees, without the breaks of lines and words. */
+/** What a reader sees, without the breaks of lines and the marks of bold. */
 const seen = (file: string) =>
-  run('man', ['-l', path.join(dir, 'man', file)], { ...process.env, MANWIDTH: '2000', LC_ALL: 'C.UTF-8' }).stdout
+  run('mandoc', ['-T', 'utf8', '-O', 'width=1000', path.join(dir, 'man', file)])
+    .stdout.replace(/.\u0008/g, '')
+    .replaceAll('\u00a0', ' ')
 
 test('there is a page for the program, each role, each tool and each configuration file', () => {
   expect(installed).toMatchObject({ status: 0, stderr: expect.stringMatching(/^\d+ pages written below/) })
@@ -32,12 +35,12 @@ test('there is a page for the program, each role, each tool and each configurati
   expect(keylime('man', '--list').stdout.trimEnd().split('\n').toSorted()).toEqual(expected.map((file) => path.basename(file)).toSorted())
 })
 
-test.each(files)('mandoc, groff and man have no complaint about %s', (file) => {
-  const page = path.join(dir, 'man', file)
+test('mandoc, groff and man have no complaint about any page', () => {
+  const pages = files.map((file) => path.join(dir, 'man', file))
   const silent = { status: 0, stderr: '' }
-  expect(run('mandoc', ['-T', 'lint', page])).toEqual({ ...silent, stdout: '' })
-  expect(run('groff', ['-man', '-ww', '-Tascii', page], { ...process.env, LC_ALL: 'C' })).toMatchObject(silent)
-  expect(run('man', ['--warnings', '-l', page])).toMatchObject(silent)
+  expect(run('mandoc', ['-T', 'lint', ...pages])).toEqual({ ...silent, stdout: '' })
+  for (const page of pages) expect([page, run('groff', ['-man', '-ww', '-z', '-Tascii', page]).stderr]).toEqual([page, ''])
+  expect(run('man', ['--warnings', '-l', ...pages])).toMatchObject(silent)
 })
 
 test.each(tree.words.map((node) => [node.name, node] as const))(
@@ -61,7 +64,7 @@ test.each(CONFIGURED_ROLES)('keylime-%s.conf(5) has each option with its default
   expect(missing).toEqual([])
 })
 
-test('a page is found by several names, and one that is not there is asked about', () => {
+walk('a page is found by several names, and one that is not there is asked about', () => {
   const page = keylime('man', 'tenant')
   expect(page).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\.TH KEYLIME-TENANT 1 /), stderr: '' })
   for (const name of ['keylime-tenant', 'keylime-tenant.1']) expect(keylime('man', name)).toEqual(page)
@@ -74,7 +77,7 @@ test('a page is found by several names, and one that is not there is asked about
   })
 })
 
-test('on a terminal man(1) shows it, and leaves nothing', () => {
+walk('on a terminal man(1) shows it, and leaves nothing', () => {
   const before = fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('keylime-man-'))
   const shown = run('script', ['-qec', `${process.execPath} ${path.join(ROOT, 'src/main.ts')} man completion`, '/dev/null'], {
     ...process.env,
