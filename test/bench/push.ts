@@ -76,6 +76,7 @@ async function enrolAll({ count, verifier, fleet, admin }: Run): Promise<void> {
 async function heldRequests({ count, verifier, fleet, admin }: Run): Promise<void> {
   const before = verifier.memoryMb()
   const told = fleet.ask('hold', {})
+  told.catch(() => undefined) // thrown where it is awaited
   await sleep(Math.max(3000, count))
   const held = verifier.memoryMb()
   const began = performance.timeOrigin + performance.now()

@@ -104,7 +104,8 @@ export class BareConnection {
     const asked = this.#asked
     if (asked?.isRepeatable && this.#text === '') {
       asked.isRepeatable = false
-      return this.#connect()
+      this.#connect()
+      return
     }
     this.#asked = null
     asked?.reject(error)

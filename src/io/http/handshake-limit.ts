@@ -15,6 +15,14 @@ const MAX_MACHINES = 65_536
 /** Networks that are remembered as known. Whoever is forgotten is a stranger again. */
 const MAX_KNOWN = 4096
 
+export interface HandshakeRates {
+  /** Of networks that never proved a certificate. */
+  strangers?: RateLimit
+  known?: RateLimit
+  /** Networks that are remembered as known. */
+  maxKnown?: number
+}
+
 /**
  * How many new connections a server takes. A TLS handshake costs more than most requests, and comes before any other bound. Networks from which a
  * certificate of ours was proved have a share of their own, so that a flood from many addresses does not shut out operators and machines.
@@ -29,7 +37,7 @@ export class HandshakeLimit {
   /** Least recently proved first. */
   readonly #networks = new Set<string>()
 
-  constructor({ strangers = STRANGERS, known = KNOWN, maxKnown = MAX_KNOWN } = {}) {
+  constructor({ strangers = STRANGERS, known = KNOWN, maxKnown = MAX_KNOWN }: HandshakeRates = {}) {
     this.#strangers = new RateLimiter(strangers)
     this.#known = new RateLimiter(known)
     this.#maxKnown = maxKnown

@@ -28,7 +28,7 @@ const MOST_AT_ONCE = 32
 /** Networks that are looked at in one tick. */
 const MOST_NETWORKS = 256
 /** Whoever waits longer has given up, or will. */
-const LONGEST_MS = 20_000
+const LONGEST_MS = 60_000
 
 /**
  * Thousands of machines behind one address come back in the same moment after an outage. Who is sent away then comes again after a pause that has nothing to do with when there is room;

@@ -8,7 +8,7 @@ import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
 import type { ClientCheck } from './client-check.ts'
 import { handshakeComplaints } from './handshake-complaints.ts'
-import { HandshakeLimit, networkOf } from './handshake-limit.ts'
+import { HandshakeLimit, type HandshakeRates, networkOf } from './handshake-limit.ts'
 import { createHandshakeLine, type HandshakeLine } from './handshake-line.ts'
 
 export interface ServerTls {
@@ -31,6 +31,8 @@ export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'why
   /** How long an idle connection is kept, in seconds. */
   keepAliveSeconds?: number
   timeLimits?: TimeLimits
+  /** Of new connections over TLS. */
+  handshakeRates?: HandshakeRates
 }
 
 /** How long a client may take, in milliseconds. */
@@ -63,7 +65,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   let clients = options.tls?.clients
   const whyRefused = (socket: TLSSocket) => clients?.whyRefused(socket)
   const { tls } = options
-  const limit = new HandshakeLimit()
+  const limit = new HandshakeLimit(options.handshakeRates)
   const own = { isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate }
   const handler = requestListener({
     ...options,

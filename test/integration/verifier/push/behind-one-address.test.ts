@@ -24,7 +24,7 @@ async function fleet(prefix: string, count: number): Promise<FleetMachine[]> {
   const enrol = async () => {
     for (const { id, publicKey } of waiting) {
       const body = pushEnrolment({ ak: { public: Buffer.from(publicKey, 'base64') } })
-      expect((await bed.admin.request('POST', `/v2.6/agents/${id}`, { body })).status).toBe(200)
+      expect((await bed.admin.request('POST', `/v2.6/agents/${id}`, { body, timeoutSeconds: 60 })).status).toBe(200)
     }
   }
   await Promise.all(Array.from({ length: 8 }, enrol))
@@ -37,11 +37,11 @@ async function attestAll(machines: readonly FleetMachine[]): Promise<string[]> {
   return outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [String(outcome.reason)] : []))
 }
 
-/** More than may connect at once from one network. */
-const MORE_THAN_THE_BURST = 550
+/** For a machine under load. */
+const PATIENCE_MS = 300_000
 
-test('hundreds of machines behind one address connect in one moment, and again when their connections were cut: none is sent away', async () => {
-  const machines = await fleet('few', MORE_THAN_THE_BURST)
+test('machines behind one address connect in one moment, and again when their connections were cut: none is refused', async () => {
+  const machines = await fleet('few', 100)
   expect(await attestAll(machines)).toEqual([])
   for (const machine of machines) machine.cut()
   await sleep(100) // the interval
@@ -49,13 +49,20 @@ test('hundreds of machines behind one address connect in one moment, and again w
   for (const machine of machines) machine.cut()
 })
 
-walk('thousands come back to a verifier that was started anew, and knows none of their tokens', async () => {
-  const machines = await fleet('many', 1500)
-  expect(await attestAll(machines)).toEqual([])
-  for (const machine of machines) machine.cut()
-  await bed.restart()
-  connect()
-  expect(await attestAll(machines)).toEqual(machines.map(() => expect.stringMatching(/: 401/))) // the token of before
-  expect(await attestAll(machines)).toEqual([])
-  for (const machine of machines) machine.cut()
-})
+walk(
+  'so do thousands, more than may connect at once; and to a verifier that was started anew, and knows none of their tokens',
+  async () => {
+    const machines = await fleet('many', 2000)
+    expect(await attestAll(machines)).toEqual([])
+    for (const machine of machines) machine.cut()
+    expect(await attestAll(machines)).toEqual([])
+    for (const machine of machines) machine.cut()
+    await bed.restart()
+    connect()
+    const outcomes = await attestAll(machines)
+    expect(outcomes).toEqual(machines.map(() => expect.stringMatching(/negotiation: 401/))) // the token of before
+    expect(await attestAll(machines)).toEqual([])
+    for (const machine of machines) machine.cut()
+  },
+  PATIENCE_MS,
+)

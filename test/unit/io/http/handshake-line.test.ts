@@ -92,10 +92,10 @@ test('who has gone, or has waited for too long, gives his place back and is not 
   let isFull = true
   const { many, begun, pass, join } = bed(() => !isFull)
   const [gone, late] = many('a', 2)
-  pass(10_000)
+  pass(30_000)
   gone!.destroyed = true
   join('a', new Waiting('later'))
-  pass(10_000 + TICK)
+  pass(30_000 + TICK)
   expect(late!.destroyed).toBe(true)
   isFull = false
   pass(TICK)
