@@ -40,7 +40,7 @@ async function start(dieAt: number, moment: string): Promise<void> {
 async function stop(): Promise<void> {
   await admin.close()
   if (isDead()) return
-  const ended = Promise.all([once(child, 'exit'), once(child, 'disconnect')]) // what it says is heard before
+  const ended = once(child, 'exit')
   child.send('stop', () => undefined) // it may die at a write before it hears of it
   await ended
 }
@@ -119,7 +119,9 @@ afterAll(() => home.remove())
 
 /** Before and after each write of a whole story; a few more come by themselves as time goes by. */
 async function allMoments() {
+  writes = 0
   await story(0, 'after').then(stop)
+  await until('the number of writes', () => writes)
   return Array.from({ length: writes }, (_, i) => i + 1).flatMap((at) => [['before', at] as const, ['after', at] as const])
 }
 const SOME = [
