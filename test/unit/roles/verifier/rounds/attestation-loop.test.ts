@@ -271,6 +271,20 @@ test('one round at a time: what is due meanwhile begins after it', async () => {
   expect(did.slice(0, 2)).toEqual(['quote_passed', 'asked'])
 })
 
+test('who brings his evidence when he is due is not asked beside it, nor who is let go', async () => {
+  loop.begin(agent, 100)
+  const taken = loop.take(agent, () => round.promise)
+  await time.pass(200)
+  expect(did).toEqual([])
+  effects = []
+  round.resolve({ event: PASSED })
+  expect(await taken).toBe(true)
+  loop.begin(agent, 100)
+  agent.removed = true
+  await time.pass(200)
+  expect(did).toEqual(['quote_passed'])
+})
+
 test('what the verdict says is done: the next question, when and of what kind', async () => {
   effects = [{ do: 'ask_quote', afterSeconds: 2, partial: true }]
   await asked()
