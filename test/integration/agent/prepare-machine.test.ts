@@ -56,6 +56,76 @@ asRoot(
   },
 )
 
+/** An agent prepares its machine, and ends. Prints which logs were open, which still are when it has ended, and what it said. */
+const OPENS = `
+import fs from 'node:fs'
+const { loadAgentSettings } = await import(process.env.SRC + '/roles/agent/agent-settings.ts')
+const { prepareMachine } = await import(process.env.SRC + '/roles/agent/machine/prepare-machine.ts')
+const said = []
+const log = { debug() {}, info(text) { said.push(text) }, warn() {}, error() {}, child: () => log }
+const ends = []
+const open = () => fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+  try { return [fs.readlinkSync('/proc/self/fd/' + fd)] } catch { return [] }
+}).flatMap((file) => file.startsWith(process.env.LOGS) ? [file.slice(process.env.LOGS.length)] : []).sort()
+prepareMachine(loadAgentSettings(process.env), log, (end) => ends.push(end))
+const opened = open()
+for (const end of ends) end()
+console.log(JSON.stringify({ opened, left: open(), said: said.filter((text) => text.startsWith('this machine has no')) }))
+`
+
+asRoot.each<[string, readonly string[], object]>([
+  [
+    'that are there are opened by root, and closed at the end',
+    ['ima', 'runtime_measurements_count', 'boot', 'systemd'],
+    { opened: ['boot', 'ima', 'runtime_measurements_count', 'systemd'], left: [], said: [] },
+  ],
+  [
+    'that are not there are said',
+    [],
+    {
+      ...{ opened: [], left: [] },
+      said: [
+        'this machine has no log of what systemd measures',
+        'this machine has no IMA measurement list',
+        'this machine has no event log of its firmware',
+      ],
+    },
+  ],
+  [
+    'of systemd may be one that cannot be opened',
+    ['ima', 'runtime_measurements_count', 'boot', 'systemd/'],
+    {
+      ...{ opened: ['boot', 'ima', 'runtime_measurements_count'], left: [] },
+      said: ['this machine has no log of what systemd measures'],
+    },
+  ],
+])('logs of the machine %s', async (_what, files, expected) => {
+  const home = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-prepare-'))
+  const [directory, logs] = [path.join(home, 'agent'), path.join(home, 'logs/')]
+  fs.chmodSync(home, 0o755)
+  for (const made of [directory, logs]) fs.mkdirSync(made, { mode: 0o700 })
+  fs.writeFileSync(path.join(home, 'ca.crt'), await certificate())
+  for (const file of files) {
+    if (file.endsWith('/'))
+      fs.symlinkSync('systemd', path.join(logs, 'systemd')) // leads to itself: no error that says it is missing
+    else fs.writeFileSync(path.join(logs, file), 'x')
+  }
+  const env = {
+    ...{ PATH: process.env['PATH'], SRC: path.resolve(import.meta.dirname, '../../../src'), LOGS: logs },
+    ...{ KEYLIME_DIR: directory, KEYLIME_AGENT_RUN_AS: 'nobody:nogroup', KEYLIME_AGENT_TRUSTED_CLIENT_CA: path.join(home, 'ca.crt') },
+    KEYLIME_AGENT_IMA_ML_PATH: path.join(logs, 'ima'),
+    KEYLIME_AGENT_MEASUREDBOOT_ML_PATH: path.join(logs, 'boot'),
+    KEYLIME_AGENT_SYSTEMD_ML_PATH: path.join(logs, 'systemd'),
+  }
+  try {
+    const output = execFileSync(process.execPath, ['--input-type=module', '-e', OPENS], { env, encoding: 'utf8' })
+    expect(JSON.parse(output)).toEqual(expected)
+  } finally {
+    execFileSync('umount', [path.join(directory, 'secure')], { stdio: 'ignore' })
+    fs.rmSync(home, { recursive: true })
+  }
+})
+
 /** What a running agent does for its certificates, when it may not read those of its authorities any more. */
 const KEEPS = `
 const { loadAgentSettings } = await import(process.env.SRC + '/roles/agent/agent-settings.ts')

@@ -2,13 +2,16 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { jest } from '@jest/globals'
+import { accountOf } from '../../../src/roles/agent/machine/privileges.ts'
 
 const asRoot = process.getuid?.() === 0 ? test : test.skip // only root can give up root
 
 const SCRIPT = `
 import fs from 'node:fs'
 const { accountOf, dropPrivileges, handOver } = await import(process.env.MODULE)
-const log = { debug() {}, info() {}, warn() {}, error() {}, child: () => log }
+const said = []
+const log = { debug() {}, info(text) { said.push(text) }, warn() {}, error() {}, child: () => log }
 process.setgroups([0, 1, 2])
 const account = accountOf('nobody:nogroup', true, log)
 handOver(process.env.FILES.split(':'), account)
@@ -18,7 +21,7 @@ let back = 'no'
 try { process.setuid(0); back = 'yes' } catch {}
 let shadow = 'no'
 try { fs.readFileSync('/etc/shadow'); shadow = 'yes' } catch {}
-console.log(JSON.stringify({ uid: process.getuid(), gid: process.getgid(), groups: process.getgroups(), back, shadow, uids: [...new Set(threads.flat())] }))
+console.log(JSON.stringify({ uid: process.getuid(), gid: process.getgid(), groups: process.getgroups(), back, shadow, said, uids: [...new Set(threads.flat())] }))
 `
 
 asRoot('root is given up for ever, by every thread, with all its groups', () => {
@@ -37,6 +40,7 @@ asRoot('root is given up for ever, by every thread, with all its groups', () => 
     groups: [expect.any(Number)],
     back: 'no',
     shadow: 'no',
+    said: ['gave up root'],
     uids: [String(nobody)],
   })
   expect(nobody).not.toBe(0)
@@ -55,4 +59,31 @@ asRoot('who could become root again, because its capabilities stay, is told so a
   const command = ['--securebits', '+no_setuid_fixup', process.execPath, '--input-type=module', '-e', CAME_BACK]
   const output = execFileSync('setpriv', command, { env, encoding: 'utf8' })
   expect(output).toBe('refused: could not give up root for nobody\n')
+})
+
+/** @returns who the agent will be, and what was said of it. */
+function chosenBy(runAs: string, isChosen: boolean) {
+  const said: string[] = []
+  const log = (text: string) => void said.push(text)
+  return { account: accountOf(runAs, isChosen, { debug: log, warn: log } as never), said }
+}
+
+asRoot('run_as names who the agent will be; nobody is not missed where nobody was asked for', () => {
+  const [uid, gid] = ['-u', '-g'].map((which) => Number(execFileSync('id', [which, 'nobody'], { encoding: 'utf8' })))
+  expect(chosenBy('nobody', true)).toEqual({ account: { user: 'nobody', uid, gid }, said: [] })
+  expect(chosenBy('', true)).toEqual({ account: null, said: [] })
+  expect(chosenBy('fnord', false)).toEqual({ account: null, said: ['there is no user fnord: the agent stays root'] })
+  const missing = (what: string) =>
+    expect.objectContaining({ code: 'config_invalid', message: expect.stringContaining(`there is no ${what}`) })
+  expect(() => accountOf('fnord', true, {} as never)).toThrow(missing('user fnord'))
+  expect(() => accountOf('nobody:fnord', true, {} as never)).toThrow(missing('group fnord'))
+})
+
+asRoot('who was not started as root stays who he is, whatever run_as names', () => {
+  const spy = jest.spyOn(process, 'geteuid').mockReturnValue(1234)
+  try {
+    expect(chosenBy('fnord', true)).toEqual({ account: null, said: ['not started as root: run_as has no effect'] })
+  } finally {
+    spy.mockRestore()
+  }
 })

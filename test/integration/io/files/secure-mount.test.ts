@@ -135,8 +135,38 @@ asRoot('a mount that is replaced while the agent runs is noticed', () => {
   expect(() => secure.check()).toThrow(refusal(/ramfs/))
 })
 
-test('a size that is no size never reaches mount', () => {
-  expect(() => open(root, '1m,exec')).toThrow(refusal(/not a size/))
+test.each(['1m,exec', 'x1m', '1mm', 'm', '', '1234567890123456'])('the size "%s" is none and never reaches mount', (size) => {
+  expect(() => open(root, size)).toThrow(refusal(/not a size/))
+})
+
+asRoot('what the kernel does not mount is refused', () => {
+  expect(() => open({ uid: -1, gid: 0 })).toThrow(refusal(/^cannot mount a tmpfs at/))
+})
+
+asRoot('a file in its place is refused', () => {
+  fs.writeFileSync(directory, '')
+  expect(() => open()).toThrow(refusal(/is a link or a file, not a directory/))
+})
+
+asRoot.each([
+  ['', ['is mounted without nosuid and nodev']],
+  [',nosuid', ['is mounted without nodev']],
+  [',nodev', ['is mounted without nosuid']],
+  [',nosuid,nodev', []],
+  [',nosuid,nodev,noexec', ['is mounted noexec: the script of a payload cannot start itself there']],
+])('of a tmpfs that others mounted%s is said what it lacks', (options, lacks) => {
+  mount(directory, '-t', 'tmpfs', '-o', `mode=0700${options}`, 'tmpfs')
+  const logged: string[] = []
+  const log = (message: string) => void logged.push(message)
+  openSecureMount({ directory, size: '1m', owner: root, logger: { info: log, warn: log } as never })
+  expect(logged).toEqual([...lacks.map((text) => `the tmpfs for secrets ${text}`), 'using the tmpfs for secrets that is mounted'])
+})
+
+asRoot('one that it mounted itself lacks nothing', () => {
+  const logged: string[] = []
+  const log = (message: string) => void logged.push(message)
+  openSecureMount({ directory, size: '1m', owner: root, logger: { info: log, warn: log } as never })
+  expect(logged).toEqual(['mounted the tmpfs for secrets'])
 })
 
 test('without keylime_dir the error says so', () => {

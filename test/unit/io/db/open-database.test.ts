@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { sql } from 'kysely'
-import { openDatabase } from '../../../../src/io/db/open-database.ts'
+import { databaseFile, openDatabase } from '../../../../src/io/db/open-database.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-database-'))
 afterAll(() => fs.rmSync(directory, { recursive: true }))
@@ -18,6 +18,23 @@ test.each([
   const { rows } = await sql.raw<Record<string, unknown>>(`pragma ${pragma}`).execute(db)
   expect(rows).toEqual([{ [pragma]: value }])
   await db.destroy()
+})
+
+test.each([
+  ['', '/default'],
+  ['sqlite', '/default'],
+  ['sqlite:////var/x.sqlite', '/var/x.sqlite'],
+  ['sqlite:///var/x.sqlite', '/var/x.sqlite'],
+])('database_url = "%s" is the file %s', (url, file) => expect(databaseFile(url, '/default')).toBe(file))
+
+test.each([
+  ['postgresql://me:secret@host/db', 'postgresql://me:[secret]@host/db'],
+  ['mysql', 'mysql'],
+  ['xsqlite:///a', 'xsqlite:///a'],
+  ['sqlite:///', 'sqlite:///'],
+])('database_url = "%s" is refused, without its password', (url, shown) => {
+  const message = `database_url = ${shown} is not supported`
+  expect(() => databaseFile(url, '/default')).toThrow(expect.objectContaining({ code: 'config_invalid', message }))
 })
 
 test('what another program has locked is waited for, five seconds', async () => {

@@ -1,4 +1,4 @@
-import { parseMountInfo } from '../../../../src/io/files/mount-info.ts'
+import { mountAt, mountOptionsOf, parseMountInfo } from '../../../../src/io/files/mount-info.ts'
 
 test('octal escapes of the mount point are decoded, optional fields skipped', () => {
   const line = '36 35 98:0 /mnt1 /var/lib/key\\040lime/se\\134cure rw,noatime master:1 shared:2 - tmpfs tmpfs rw,size=1024k,mode=700'
@@ -21,4 +21,12 @@ test('a mount point that contains " - " escaped does not confuse the separator',
 
 test('lines that make no sense are left out', () => {
   expect(parseMountInfo('nonsense\n36 35 98:0 / /a rw\n\n')).toEqual([])
+})
+
+test('the options of a directory are those of the nearest mount, and of one that is not there none', () => {
+  const [proc, root] = [mountAt('/proc')!, mountAt('/')!].map(({ options, superOptions }) => [...options, ...superOptions])
+  expect(proc).not.toEqual(root)
+  expect(mountOptionsOf('/proc/1')).toEqual(proc)
+  expect(mountOptionsOf('/')).toEqual(root)
+  expect(mountOptionsOf('/proc/none')).toBeUndefined()
 })

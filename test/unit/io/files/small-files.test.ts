@@ -3,7 +3,7 @@ import { type FileHandle, open } from 'node:fs/promises'
 import os from 'node:os'
 import path from 'node:path'
 import { jest } from '@jest/globals'
-import { makeDirectory, writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
+import { giveToOwner, makeDirectory, removeLeftovers, replaceFileAtomic, writeFileAtomic } from '../../../../src/io/files/atomic-file.ts'
 import { readCertificateStore } from '../../../../src/io/files/certificate-store.ts'
 import { readIncludeDirectories } from '../../../../src/io/files/include-directory.ts'
 import { root } from '../../core/pki/fixtures.ts'
@@ -34,7 +34,72 @@ test('a directory where none can be made is an error, and not the end of all', a
   expect(fs.statSync(path.join(directory, 'a/b')).mode & 0o777).toBe(0o700)
 })
 
+test('what is no directory is an error; one that several make at once is made', async () => {
+  await expect(makeDirectory(put('file', ''), 0o700)).rejects.toMatchObject({ code: 'EEXIST' })
+  await Promise.all(Array.from({ length: 8 }, () => makeDirectory(path.join(directory, 'many'), 0o700)))
+  expect(fs.statSync(path.join(directory, 'many')).isDirectory()).toBe(true)
+})
+
+testAsRoot('a directory that is there keeps its owner, and one of root’s is root’s', async () => {
+  const kept = path.join(directory, 'service/kept')
+  fs.mkdirSync(kept, { recursive: true })
+  fs.chownSync(path.dirname(kept), 65_534, 65_533)
+  await makeDirectory(kept, 0o700)
+  expect(ownerOf(kept)).toEqual([0, 0])
+  fs.chownSync(directory, 0, 1234)
+  await makeDirectory(path.join(directory, 'roots'), 0o700)
+  expect(ownerOf(path.join(directory, 'roots'))).toEqual([0, 0])
+})
+
+test('what killed writers left is removed, and nothing else', async () => {
+  const kept = ['a', 'b.0123456789ab.tmp', '.c.0123456789ab.tmp~', '.d.0123456789a.tmp', '.e.0123456789aX.tmp', '.0123456789ab.tmp']
+  for (const name of [...kept, '.a.0123456789ab.tmp', '.f.g.fedcba987654.tmp']) put(name, '')
+  fs.mkdirSync(path.join(directory, '.a.000000000000.tmp'))
+  await removeLeftovers(directory)
+  expect(fs.readdirSync(directory).sort()).toEqual([...kept, '.a.000000000000.tmp'].sort())
+  await removeLeftovers(path.join(directory, 'none'))
+})
+
+test('a file that is replaced keeps its mode, and a new one gets the given', async () => {
+  const file = put('a', 'old', 0o604)
+  await replaceFileAtomic(file, 'new', 0o640)
+  await replaceFileAtomic(path.join(directory, 'b'), 'new', 0o640)
+  const found = ['a', 'b'].map((name) => [
+    fs.readFileSync(path.join(directory, name), 'utf8'),
+    fs.statSync(path.join(directory, name)).mode & 0o777,
+  ])
+  expect(found).toEqual([
+    ['new', 0o604],
+    ['new', 0o640],
+  ])
+})
+
 describe('writeFileAtomic', () => {
+  testAsRoot.each([
+    [0, 0],
+    [0, 1234],
+    [1234, 0],
+  ])('what belongs to %i:%i in the directory of a service does so when root has replaced it', async (uid, gid) => {
+    const file = put('service/file', 'old')
+    fs.chownSync(path.dirname(file), 65_534, 65_533)
+    fs.chownSync(file, uid, gid)
+    await writeFileAtomic(file, 'new', 0o600)
+    expect(ownerOf(file)).toEqual([uid, gid])
+  })
+  testAsRoot('who is not root gives nothing away', async () => {
+    fs.mkdirSync(path.join(directory, 'service'))
+    fs.chownSync(path.join(directory, 'service'), 65_534, 65_533)
+    const spy = jest.spyOn(process, 'geteuid').mockReturnValue(1234)
+    const handle = await open(put('service/file', ''))
+    try {
+      await giveToOwner(handle, path.join(directory, 'service'))
+      await makeDirectory(path.join(directory, 'service/below'), 0o700)
+    } finally {
+      spy.mockRestore()
+      await handle.close()
+    }
+    for (const name of ['file', 'below']) expect(ownerOf(path.join(directory, 'service', name))).toEqual([0, 0])
+  })
   testAsRoot('what root makes in the directory of a service is the service’s, and what it replaces keeps its owner', async () => {
     const inside = path.join(directory, 'service')
     fs.mkdirSync(inside)

@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals'
 import type { AgentEffect, AgentEvent } from '../../../../../src/core/attestation/agent-state.ts'
+import { OPERATIONAL_STATE } from '../../../../../src/core/attestation/operational-state.ts'
 import { createSerialQueue } from '../../../../../src/core/concurrency/serial-queue.ts'
 import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
@@ -22,12 +23,21 @@ let carried: PromiseWithResolvers<AgentEvent>
 /** What the loop did, in order. */
 let did: string[]
 let along: unknown[]
+/** What else it did. */
+let beside: string[]
+/** What the keeper says to do after a quote that passed. */
+let effects: AgentEffect[]
+/** What the keeper throws. */
+let unwritable: Error | null
 
 beforeEach(() => {
   time = simulatedTime()
   ;[round, recorded, carried] = [gate(), gate(), gate()]
   did = []
   along = []
+  beside = []
+  effects = [{ do: 'deliver_v' }]
+  unwritable = null
   const options = {
     round: () => {
       did.push('asked')
@@ -37,10 +47,19 @@ beforeEach(() => {
       apply: async (_agent: unknown, event: AgentEvent, changes: unknown): Promise<readonly AgentEffect[]> => {
         did.push(event.type)
         along.push(changes)
-        return event.type === 'quote_passed' ? [{ do: 'deliver_v' }] : []
+        if (unwritable) throw unwritable
+        return event.type === 'quote_passed' ? effects : []
       },
     },
-    seeTo: async (_agent: unknown, result: RoundResult) => result,
+    applyVerdict: async (_agent: unknown, verdict: unknown) => {
+      did.push(`judged ${verdict}`)
+      return []
+    },
+    seeTo: async (_agent: unknown, result: RoundResult) => {
+      beside.push('seen to')
+      return result
+    },
+    introduce: async () => void beside.push('introduced'),
     recorded: () => recorded.promise,
     carryV: () => {
       did.push('V leaves')
@@ -146,4 +165,207 @@ test('a fault of a round is a failed round', async () => {
   round.reject(new Error('a bug'))
   await time.settle()
   expect(did).toEqual(['exception'])
+})
+
+test('what a machine does not take of what an operator sealed for it is its report, and V is erased', async () => {
+  agent.delivery = { enrolment: 'e', generation: 1, orderedAt: 0, isKept: true, report: null }
+  await asked()
+  round.resolve({ event: PASSED })
+  recorded.resolve()
+  carried.resolve({ type: 'delivery_refused', reason: 'no' })
+  await time.settle()
+  expect(along.at(-1)).toMatchObject({ changes: { v: null, vState: 'none' }, report: { state: 'refused', error: 'no', generation: 1 } })
+})
+
+test('a V that is to be fetched has come to no end yet', async () => {
+  await asked()
+  round.resolve({ event: PASSED })
+  recorded.resolve()
+  carried.resolve(null as never)
+  await time.settle()
+  expect(did).toEqual(['quote_passed', 'V leaves'])
+})
+
+test('V waits while it cannot be recorded that it leaves, and the machine is asked again', async () => {
+  await asked()
+  round.resolve({ event: PASSED })
+  recorded.reject(new Error('an older database'))
+  await time.pass(1900)
+  expect(did).toEqual(['quote_passed'])
+  await time.pass(150)
+  expect(did.slice(0, 2)).toEqual(['quote_passed', 'asked'])
+})
+
+test('a failure that cannot be stored is kept in memory, and the machine is asked again', async () => {
+  await asked()
+  unwritable = new Error('the disk is full')
+  round.reject(new Error('a bug'))
+  await time.pass(1900)
+  expect([did, agent.unstored]).toEqual([['exception'], 'a bug'])
+  await time.pass(150)
+  expect(did.slice(0, 2)).toEqual(['exception', 'asked'])
+})
+
+test('who shall come later is asked after the interval, and nothing is said of it', async () => {
+  agent.partial = true
+  await asked()
+  round.resolve({ later: 'there is no room' })
+  await time.pass(1950)
+  expect(did).toEqual([])
+  await time.pass(100)
+  expect([did[0], agent.partial]).toEqual(['asked', false])
+})
+
+test.each([
+  ['an answer', { round: 'an answer' }, ['judged an answer'], ['introduced']],
+  ['no answer', { event: { type: 'refused', stage: 'quote', reason: 'no' } }, ['refused'], ['seen to']],
+] as const)('of %s the right one is told', async (_what, result, does, other) => {
+  for (const connection of [{}, null]) {
+    agent.connection = connection as never
+    ;[did, beside] = [[], []]
+    expect(await loop.take(agent, async () => ({ ...result, supportedVersion: '2.4' }) as never)).toBe(true)
+    expect([did, beside]).toEqual([does, connection ? other : []])
+    expect(agent.state.supportedVersion).toBe('2.4')
+  }
+})
+
+test.each([
+  [OPERATIONAL_STATE.FAILED, 4],
+  [OPERATIONAL_STATE.GET_QUOTE, 0],
+])('a machine of state %i that is taken up has tried %i times, and waits for its turn', async (operational, retries) => {
+  agent.state = { ...agent.state, operational }
+  agent.partial = true
+  time.leap(5)
+  loop.begin(agent, 1000)
+  expect([agent.retries, agent.partial, agent.lastJudged]).toEqual([retries, false, 5])
+  await time.pass(980)
+  expect(did).toEqual([])
+  await time.pass(50)
+  expect(did).toEqual(['asked'])
+})
+
+test('nobody asks a machine that comes by itself, one that was let go, or any after the end', async () => {
+  agent.connection = null
+  loop.begin(agent, 0)
+  await time.pass(50)
+  agent.connection = {} as never
+  agent.removed = true
+  loop.begin(agent, 0)
+  await time.pass(50)
+  agent.removed = false
+  await loop.stop()
+  loop.begin(agent, 0)
+  await time.pass(50)
+  expect(did).toEqual([])
+})
+
+test('one round at a time: what is due meanwhile begins after it', async () => {
+  await asked()
+  loop.hurry(agent)
+  await time.pass(100)
+  expect(did).toEqual([])
+  expect(await loop.take(agent, async () => ({ event: PASSED }))).toBe(false)
+  effects = []
+  round.resolve({ event: PASSED })
+  await time.pass(50)
+  expect(did.slice(0, 2)).toEqual(['quote_passed', 'asked'])
+})
+
+test('who brings his evidence when he is due is not asked beside it, nor who is let go', async () => {
+  loop.begin(agent, 100)
+  const taken = loop.take(agent, () => round.promise)
+  await time.pass(200)
+  expect(did).toEqual([])
+  effects = []
+  round.resolve({ event: PASSED })
+  expect(await taken).toBe(true)
+  loop.begin(agent, 100)
+  agent.removed = true
+  await time.pass(200)
+  expect(did).toEqual(['quote_passed'])
+})
+
+test('what the verdict says is done: the next question, when and of what kind', async () => {
+  effects = [{ do: 'ask_quote', afterSeconds: 2, partial: true }]
+  await asked()
+  round.resolve({ event: PASSED })
+  await time.pass(1900)
+  expect([did, agent.partial, agent.busy]).toEqual([['quote_passed'], true, false])
+  await time.pass(150)
+  expect(did[1]).toBe('asked')
+})
+
+test('who is hurried is asked at once and for the same, unless nobody asks it', async () => {
+  loop.begin(agent, 5000)
+  agent.partial = true
+  agent.state = { ...agent.state, polled: false }
+  loop.hurry(agent)
+  await time.pass(50)
+  expect(did).toEqual([])
+  agent.state = { ...agent.state, polled: true }
+  loop.hurry(agent)
+  await time.pass(50)
+  expect([did, agent.partial]).toEqual([['asked'], true])
+})
+
+test.each<[string, () => Promise<void>]>([
+  ['a stop', () => loop.command(agent, { type: 'stopped' }, { type: 'agent_stopped', agent_id: 'a', operator: OPERATOR })],
+  [
+    'a pause',
+    async () => {
+      await loop.pause(agent)
+      agent.state = { ...agent.state, polled: false }
+      loop.resume(agent)
+    },
+  ],
+])('who waits for its time is asked no more after %s', async (_what, happen) => {
+  loop.begin(agent, 1000)
+  agent.dueMs = 5
+  await happen()
+  await time.pass(1100)
+  expect([did.includes('asked'), agent.dueMs]).toEqual([false, null])
+})
+
+test('a pause ends: the machine is asked at once, for all that it has', async () => {
+  await loop.pause(agent)
+  expect(agent.removed).toBe(true)
+  agent.partial = true
+  loop.resume(agent)
+  await time.pass(50)
+  expect([did, agent.partial, agent.removed]).toEqual([['asked'], false, false])
+})
+
+test('who is taken up again begins without failures; a stop leaves them', async () => {
+  const [stopped, reactivated] = [
+    { type: 'agent_stopped', agent_id: 'a', operator: OPERATOR },
+    { type: 'agent_reactivated', agent_id: 'a', operator: OPERATOR },
+  ] as const
+  await loop.command(agent, { type: 'stopped' }, stopped)
+  await loop.command(agent, { type: 'reactivated' }, reactivated)
+  expect(along).toEqual([{ command: stopped }, { command: reactivated, changes: { failures: [], algorithms: null } }])
+})
+
+test.each(['removed', 'busy', 'known to a loop that has ended'])('evidence of a machine that is %s is not taken', async (what) => {
+  if (what === 'removed') agent.removed = true
+  else if (what === 'busy') agent.busy = true
+  else await loop.stop()
+  expect(await loop.take(agent, async () => ({ event: PASSED }))).toBe(false)
+  expect(did).toEqual([])
+})
+
+test('the end waits for a V that has left until it is confirmed, or for five seconds', async () => {
+  await asked()
+  round.resolve({ event: PASSED })
+  recorded.resolve()
+  await time.settle()
+  let ended = false
+  const end = loop.stop().then(() => {
+    ended = true
+  })
+  await time.settle()
+  expect(ended).toBe(false)
+  carried.resolve({ type: 'v_delivered' })
+  await time.settle()
+  await end
+  expect(did.at(-1)).toBe('v_delivered')
 })

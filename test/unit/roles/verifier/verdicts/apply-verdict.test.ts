@@ -62,7 +62,12 @@ function bed({ state, agent: more }: Changes = {}) {
   const apply = createApplyVerdict(options)
   const judged = (verdict: object, said: DeliveryReport | null = null) =>
     apply(agent, {
-      judged: { hashAlg: 'sha256', kept: { evidence: null, cut: [] }, verdict: { clockInfo: CLOCK, ima: IMA, algorithms: ALGORITHMS, ...verdict }, report: said },
+      judged: {
+        hashAlg: 'sha256',
+        kept: { evidence: null, cut: [] },
+        verdict: { clockInfo: CLOCK, ima: IMA, algorithms: ALGORITHMS, ...verdict },
+        report: said,
+      },
       policy: { imaJudgedBy: 'policy 2', tpm: { mask: 0, allowed: new Map() }, ima: null, refs: { runtime: null, mb: null } },
       attestationCount: 3,
     } as unknown as RoundVerdict)
