@@ -9,6 +9,13 @@ export const PROJECT = path.resolve(import.meta.dirname, '../..')
 export const CACHE =
   process.env['KEYLIME_FUZZ_CACHE'] ?? path.join(process.env['XDG_CACHE_HOME'] ?? path.join(os.homedir(), '.cache'), 'keylime-fuzz')
 
+/** Where the fuzzer puts inputs of a target that fail. */
+export function findingsPlace(target: string): string {
+  const place = path.join(CACHE, 'findings', target)
+  mkdirSync(place, { recursive: true })
+  return place
+}
+
 const CHROOT = path.join(CACHE, 'debian13')
 /** C++ library of jazzer's addon, and the interpreter that some readers are compared with. */
 const PACKAGES = ['libstdc++6', 'python3-minimal', 'libpython3-stdlib']

@@ -5,7 +5,7 @@ import { spkiOf } from '../../src/core/pki/keys.ts'
 import { parsePublicArea } from '../../src/core/tpm/public-area.ts'
 import { machineFile } from '../machines.ts'
 import { corpusOf, findingsOf, inputsIn, packCorpus, unpackInputs } from './corpus.ts'
-import { CACHE, needPrograms, PROJECT } from './debian13.ts'
+import { CACHE, findingsPlace, needPrograms, PROJECT } from './debian13.ts'
 import { type FuzzedTarget, reasonIn } from './fuzzed-target.ts'
 import { runFuzzer } from './fuzzer-run.ts'
 
@@ -65,17 +65,15 @@ const MAX_BYTES = 4096
 
 /** Fuzzes one part of the addon for some seconds; ends at its first finding. @throws Error that says what is missing. */
 export async function fuzzNative(name: string, seconds: number): Promise<FuzzedTarget> {
-  const [corpus, findings] = [filledCorpus(name), path.join(CACHE, 'findings', name)]
-  mkdirSync(findings, { recursive: true })
   const options = [
     `-max_total_time=${seconds}`,
     `-max_len=${MAX_BYTES}`,
-    `-artifact_prefix=${findings}/`,
+    `-artifact_prefix=${findingsPlace(name)}/`,
     '-print_final_stats=1',
     '-use_value_profile=1',
     '-timeout=20',
   ]
-  const run = await runFuzzer([compile(name), corpus, ...options], {})
+  const run = await runFuzzer([compile(name), filledCorpus(name), ...options], {})
   return { ...run, finding: run.exit === 0 ? '' : reasonIn(run.output) }
 }
 
@@ -84,7 +82,7 @@ export async function keepNativeCorpus(name: string): Promise<void> {
   const merged = path.join(CACHE, 'merged', name)
   rmSync(merged, { recursive: true, force: true })
   mkdirSync(merged, { recursive: true })
-  await runFuzzer([compile(name), '-merge=1', merged, filledCorpus(name)], {})
+  await runFuzzer([compile(name), '-merge=1', `-artifact_prefix=${findingsPlace(name)}/`, merged, filledCorpus(name)], {})
   packCorpus(
     name,
     inputsIn(merged).map(({ input }) => input),

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import path from 'node:path'
 import { bundleTarget } from './bundle.ts'
 import { corpusOf, findingsOf, inputsIn, packCorpus, unpackInputs } from './corpus.ts'
-import { CACHE, PROJECT, prepareJazzer } from './debian13.ts'
+import { CACHE, findingsPlace, PROJECT, prepareJazzer } from './debian13.ts'
 import { type FuzzedTarget, reasonIn } from './fuzzed-target.ts'
 import { runFuzzer } from './fuzzer-run.ts'
 import { FINDINGS_VARIABLE } from './keep-input.ts'
@@ -24,8 +24,7 @@ export function prepareTargets(): void {
 /** Fuzzes one target for some seconds, from its seeds and everything that was kept; ends at its first finding. */
 export async function fuzzTarget(name: string, seconds: number): Promise<FuzzedTarget> {
   const target = TARGETS[name]!
-  const [corpus, findings] = [filledCorpus(name), path.join(CACHE, 'findings', name)]
-  mkdirSync(findings, { recursive: true })
+  const [corpus, findings] = [filledCorpus(name), findingsPlace(name)]
   const before = new Set(inputsIn(findings).map(({ name: file }) => file))
   const words = path.join(CACHE, 'bundles', `${name}.words`)
   mkdirSync(path.dirname(words), { recursive: true })
@@ -56,7 +55,8 @@ export async function keepCorpus(name: string): Promise<void> {
   prepareTargets()
   const merged = mkdtempSync(path.join(CACHE, 'merge-'))
   try {
-    const run = await runFuzzer(await jazzer(name, [merged, filledCorpus(name)], ['-merge=1', `-max_len=${MAX_BYTES}`]), {})
+    const options = ['-merge=1', `-max_len=${MAX_BYTES}`, `-artifact_prefix=${findingsPlace(name)}/`]
+    const run = await runFuzzer(await jazzer(name, [merged, filledCorpus(name)], options), {})
     if (run.exit !== 0) throw new Error(`the corpus of ${name} cannot be merged:\n${run.output.slice(-2000)}`)
     packCorpus(
       name,

@@ -12,6 +12,7 @@ export class SourceTree {
   readonly directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-mutation-'))
 
   constructor() {
+    fs.chmodSync(this.directory, 0o755) // tests become other users, and load more of it then
     for (const name of COPIED) fs.cpSync(path.join(CHECKOUT, name), path.join(this.directory, name), { recursive: true })
     for (const name of LINKED) {
       const there = path.join(CHECKOUT, name)

@@ -4,7 +4,7 @@ import path from 'node:path'
 import { parseBoundedJson } from '../../../src/core/api/bounded-json.ts'
 import { parseMessage } from '../../../src/core/api/parse-message.ts'
 import { mailbox } from '../../../src/core/api/push/delivery.ts'
-import { sha256, signOrder, verifyOrder } from '../../../src/core/payload/delivery-order.ts'
+import { sha256, signOrder, soundOrder, verifyOrder } from '../../../src/core/payload/delivery-order.ts'
 import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 
@@ -51,7 +51,7 @@ export const deliveryOrder: Target = {
     const order = input.toString('utf8')
     const signature = sign(null, Buffer.from(`keylime delivery order 1\0${order}`), KEY).toString('base64')
     const signed = { order, signature, certificate: OPERATOR }
-    const read = unlessRefused(REFUSED, () => verifyOrder(signed, { agentId: AGENT, share: SHARE, payload: PAYLOAD }, TRUST, NOW))
+    const read = unlessRefused(REFUSED, () => soundOrder(signed, { agentId: AGENT, share: SHARE, payload: PAYLOAD }, NOW))
     if (!read) return
     demand(read.agent_id === AGENT && read.share_sha256 === ORDER.share_sha256, 'the order is for another machine, or another share')
     demand(/^[0-9a-f]{32} [0-9a-f]{96}$/.test(`${read.enrolment} ${read.auth_tag}`), 'names that are none')

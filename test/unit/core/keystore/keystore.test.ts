@@ -45,6 +45,11 @@ test('the outer form is upstream’s: priv in binary, twice base64, and the salt
   expect(once).toMatch(/^[A-Za-z0-9+/]+=*$/)
 })
 
+test('keys are bytes: also what is no ASCII stays as it is', () => {
+  const text = sealKeystore({ ...store, ca: 'K\xfcy', keys: new Map([['web', '\xff\x80']]) }, 'secret', randomBytes(16))
+  expect(openKeystore(text, 'secret')).toMatchObject({ ca: 'K\xfcy', keys: new Map([['web', '\xff\x80']]) })
+})
+
 test('a file in the layout that Python writes opens', () => {
   const inner = `ca: !!binary |\n  ${Buffer.from('PEM').toString('base64')}\nlastserial: 3\nrevoked_keys:\n- '2'\nweb: !!binary |\n  ${Buffer.from('KEY').toString('base64')}\n`
   const sealed = sealPayload(keystoreKey('pw', 'c2FsdA=='), Buffer.alloc(16, 7), Buffer.from(inner))
@@ -77,6 +82,7 @@ test.each([
   ['a text for priv', 'priv: AAAA\nsalt: x', 'the key store has no salt or no priv'],
   ['nothing', '', 'the key store is not a YAML mapping'],
   ['an alias, which may grow without end', 'a: &a x\nsalt: *a', 'the key store is not valid YAML'],
+  ['an alias of nothing', 'a: &a []\nsalt: *a', 'the key store is not valid YAML'],
   ['more than 64 MiB', `${' '.repeat(64 << 20)}#`, 'the key store is too large'],
 ])('refuses a key store with %s', (_, text, message) => {
   expect(() => openKeystore(text, 'x')).toThrow(expect.objectContaining({ code: 'malformed', message }))

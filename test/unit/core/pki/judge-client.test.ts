@@ -112,6 +112,15 @@ test.each([
   expect(judgeClient(client, trust(), NOW).ok).toBe(answer)
 })
 
+test('names that an authority does not allow are left to the TLS library, which knows them', async () => {
+  const { key, certificate } = ours
+  const authority = { key, publicKey: certificate.publicKey, subject: certificate.subjectName.der, issuer: certificate.subjectName.der }
+  const only = der(0x30, der(0xa0, der(0x30, der(0x82, Buffer.from('example')))))
+  const extensions = [extension('551d13', true, Buffer.from('30030101ff', 'hex')), extension('551d1e', true, only)]
+  const authorities = [parseCertificate(handMade({ ...authority, extensions }))]
+  expect(await reasonFor(await leaf(ours, 'x'), { authorities })).toBeUndefined()
+})
+
 test('of several entries one is enough', async () => {
   const client = await leaf(ours, 'alice', { role: 'operator' })
   const entries = ['name:bob', 'name:alice', 'role:server'].map(parseAuthorizedClient)
