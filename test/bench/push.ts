@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiClient } from '../../src/io/http/api-client.ts'
+import { KEYLIME } from '../e2e/deployment.ts'
 import { adminClient, until } from '../servers.ts'
 import { pushEnrolment } from '../simulated-push-agent.ts'
 import { softwareAk } from '../software-ak.ts'
@@ -18,9 +19,9 @@ const PARTS = 'held,cost,floor,herd'
 const STOLEN = 'stolen'
 
 /**
- * Machines that bring their evidence, with real signatures over real TLS from one address, simulated in a process of their own: what an attestation costs the verifier, what the long requests of
- * all of them hold and how soon a revocation is with each, and how they come back together after an outage. `--agents 100,1000,10000`, `--interval 4` (seconds), `--parts held,cost,floor,herd`; `--sources` for the program as it is
- * here in place of the built one, with `--profile DIR` for where its processor profile goes.
+ * Machines that bring their evidence, with real signatures over real TLS from one address, simulated in a process of their own: what an attestation costs the verifier, what the long requests
+ * of all of them hold and how soon a revocation is with each, and how they come back together after an outage. `--agents 100,1000,10000`, `--interval 4` (seconds),
+ * `--parts held,cost,floor,herd`; `--executable FILE` for another one than was built here, `--sources` for the program as it is here, with `--profile DIR` for where its processor profile goes.
  */
 export async function benchPush(args: readonly string[]): Promise<void> {
   const given = (name: string, otherwise: string) => (args.includes(name) ? args[args.indexOf(name) + 1]! : otherwise)
@@ -28,7 +29,12 @@ export async function benchPush(args: readonly string[]): Promise<void> {
   const intervalSeconds = Number(given('--interval', INTERVAL))
   const profile = args.includes('--profile') ? given('--profile', '.') : null
   for (const count of given('--agents', SIZES).split(',').map(Number)) {
-    const verifier = await startBenchVerifier({ intervalSeconds, fromSources: args.includes('--sources'), profile })
+    const verifier = await startBenchVerifier({
+      intervalSeconds,
+      executable: given('--executable', KEYLIME),
+      fromSources: args.includes('--sources'),
+      profile,
+    })
     const fleet = startFleet()
     const admin = adminClient(verifier.dir, verifier.port)
     try {

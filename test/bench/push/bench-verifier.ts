@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
-import { KEYLIME } from '../../e2e/deployment.ts'
 import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 
 /** A verifier as a process, that is measured from outside. */
@@ -19,7 +18,8 @@ export interface BenchVerifier {
 
 export interface BenchVerifierOptions {
   intervalSeconds: number
-  /** In place of the built executable. */
+  executable: string
+  /** In place of an executable. */
   fromSources: boolean
   /** Where its processor profile is written, from sources; null for none. */
   profile: string | null
@@ -28,7 +28,12 @@ export interface BenchVerifierOptions {
 /** Of USER_HZ, in which /proc counts processor time. */
 const TICK_MS = 10
 
-export async function startBenchVerifier({ intervalSeconds, fromSources, profile }: BenchVerifierOptions): Promise<BenchVerifier> {
+export async function startBenchVerifier({
+  intervalSeconds,
+  executable,
+  fromSources,
+  profile,
+}: BenchVerifierOptions): Promise<BenchVerifier> {
   const [port] = (await freePorts(1)) as [number]
   const home = temporaryKeylimeDir({
     KEYLIME_VERIFIER_PORT: String(port),
@@ -36,7 +41,7 @@ export async function startBenchVerifier({ intervalSeconds, fromSources, profile
     KEYLIME_VERIFIER_QUOTE_INTERVAL: String(intervalSeconds),
   })
   const node = [process.execPath, ...(profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])]
-  const [command, ...args] = [...(fromSources ? [...node, ...execArgv(), path.resolve('src/main.ts')] : [KEYLIME]), 'verifier']
+  const [command, ...args] = [...(fromSources ? [...node, ...execArgv(), path.resolve('src/main.ts')] : [executable]), 'verifier']
   const start = () => spawn(command!, args, { env: { ...process.env, ...home.env }, stdio: 'ignore' })
   let child = start()
   await until('the verifier', () => fs.existsSync(`${home.dir}/cv_ca/client-cert.crt`), 60)
@@ -72,7 +77,7 @@ function cpuMs({ pid }: ChildProcess): number {
 }
 
 /** As the built executable has them. */
-const execArgv = (): string[] => JSON.parse(fs.readFileSync(process.env['BENCH_EXECARGV'] ?? 'pkg.config.json', 'utf8')).execArgv
+const execArgv = (): string[] => JSON.parse(fs.readFileSync('pkg.config.json', 'utf8')).execArgv
 
 async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
