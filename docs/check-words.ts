@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 
 /** Pages that are in plain English already. Add a page when you have rewritten it. */
-export const PLAIN_PAGES: readonly string[] = ['README.md']
+export const PLAIN_PAGES: readonly string[] = ['README.md', 'docs/guide/first-installation.md', 'docs/guide/behind-nat.md']
 
 export interface Rule {
   /** As the table in CONTRIBUTING.md has it. */
@@ -39,12 +39,13 @@ export interface Finding {
   readonly better: string
 }
 
-/** Blanks out what readers type or what programs say: blocks of code, `code`, and where links lead. Lines stay where they are. */
+/** Blanks out what readers type, what programs say, and what links lead to: blocks of code, `code`, targets of links, headings. Lines stay where they are. */
 function proseOf(markdown: string): string {
   const blank = (text: string) => text.replaceAll(/[^\n]/g, ' ')
   return markdown
     .replaceAll(/^[ \t]*```[\s\S]*?^[ \t]*```/gm, blank)
     .replaceAll(/`[^`\n]+`/g, blank)
+    .replaceAll(/^#+ .*$/gm, blank)
     .replaceAll(/\]\([^)\s]*\)/g, blank)
 }
 
