@@ -10,6 +10,12 @@ export const PLAIN_PAGES: readonly string[] = [
   'docs/guide/certificate-authority.md',
   'docs/guide/certificate-package.md',
   'docs/guide/policies.md',
+  'docs/guide/measured-boot.md',
+  'docs/guide/day-to-day.md',
+  'docs/guide/upkeep.md',
+  'docs/guide/list-and-history.md',
+  'docs/guide/exit-codes.md',
+  'docs/guide/changing-the-configuration.md',
 ]
 
 export interface Rule {
