@@ -2,20 +2,17 @@
 import fs from 'node:fs'
 import path from 'node:path'
 
-/** Pages that are in plain English already. Add a page when you have rewritten it. */
+const root = path.resolve(import.meta.dirname, '..')
+/** Made of the descriptions in src/config, which are not rewritten yet. */
+const NOT_YET = ['configuration.md']
+
+/** Pages that are in plain English. Add a page when you have rewritten it; a new page of the guide is in it from the start. */
 export const PLAIN_PAGES: readonly string[] = [
   'README.md',
-  'docs/guide/first-installation.md',
-  'docs/guide/behind-nat.md',
-  'docs/guide/certificate-authority.md',
-  'docs/guide/certificate-package.md',
-  'docs/guide/policies.md',
-  'docs/guide/measured-boot.md',
-  'docs/guide/day-to-day.md',
-  'docs/guide/upkeep.md',
-  'docs/guide/list-and-history.md',
-  'docs/guide/exit-codes.md',
-  'docs/guide/changing-the-configuration.md',
+  ...fs
+    .readdirSync(path.join(root, 'docs/guide'))
+    .filter((name) => !NOT_YET.includes(name))
+    .map((name) => `docs/guide/${name}`),
 ]
 
 export interface Rule {
@@ -75,7 +72,6 @@ export function wordsIn(markdown: string): Finding[] {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  const root = path.resolve(import.meta.dirname, '..')
   const messages = PLAIN_PAGES.flatMap((page) =>
     wordsIn(fs.readFileSync(path.join(root, page), 'utf8')).map(
       ({ line, found, better }) => `${page}:${line}: "${found}" is on the list of words we do not use; write: ${better}`,
