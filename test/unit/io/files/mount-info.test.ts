@@ -21,7 +21,7 @@ test('a mount point that contains " - " escaped does not confuse the separator',
 })
 
 test('lines that make no sense are left out', () => {
-  expect(parseMountInfo('nonsense\n36 35 98:0 / /a rw\n\n')).toEqual([])
+  expect(parseMountInfo('nonsense\n36 35 98:0 / /a rw\n36 35 98:0 / /a rw - ext4 none\n\n')).toEqual([])
 })
 
 test('the options of a directory are those of the nearest mount, and of one that is not there none', () => {
