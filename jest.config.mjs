@@ -30,6 +30,7 @@ const WALKS = [
   'integration/tenant/exit-codes',
   'integration/tenant/hostile-text',
   'integration/tenant/judged-before-enrolment',
+  'integration/tools/config-page',
   'integration/tools/policy-command',
   'integration/tools/policy-upstream',
   'integration/verifier/attack',
@@ -76,5 +77,5 @@ export default {
   ],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
   maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
-  workerIdleMemoryLimit: '600MB', // vm modules are never freed
+  workerIdleMemoryLimit: '1GB', // vm modules are never freed
 }

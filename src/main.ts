@@ -1,63 +1,29 @@
 #!/usr/bin/env node
 import path from 'node:path'
+import { COMMANDS, checkRole, PROGRAM, startRegistrar, UPSTREAM } from './commands.ts'
+import { EXIT_CODES } from './core/cli/exit-codes.ts'
 import { type DeclaredOptions, refuseSecondValues } from './core/cli/given-once.ts'
 import { nearestWord } from './core/cli/nearest-word.ts'
 import { refuseOddValues, type TypedOptions } from './core/cli/odd-values.ts'
 import { usageFailure } from './core/cli/usage-failure.ts'
 import { exitCodeOf, isKeylimeError, KeylimeError } from './core/errors.ts'
-import type { Logger } from './io/log/logger.ts'
 import { VERSION, versionText } from './io/service/version.ts'
 import { endWithReader } from './io/terminal/output-failure.ts'
 import { printFailure } from './io/terminal/print-failure.ts'
 import { showHelp } from './io/terminal/show-help.ts'
-
-/** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
-const COMMANDS = {
-  'tenant [action] [ids..]': {
-    describe: 'Enrol machines, deliver payloads, ask for verdicts',
-    load: () => import('./roles/tenant/command.ts'),
-  },
-  agent: {
-    describe: 'Run on the machine that shall prove itself: quotes of its TPM, payloads, revocation actions',
-    load: () => import('./roles/agent/command.ts'),
-  },
-  verifier: {
-    describe: 'Attest machines, release payload keys, revoke (also hosts the registrar)',
-    load: () => import('./roles/verifier/command.ts'),
-  },
-  registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
-  'ca [action] [subject]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
-  'userdata-encrypt <file>': {
-    describe: 'Encrypt a payload for delivery by other means',
-    load: () => import('./tools/userdata-encrypt/command.ts'),
-  },
-  policy: {
-    describe: 'Make, test, change and check policies: what machines may run',
-    load: () => import('./tools/policy/command.ts'),
-  },
-  'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
-} as const
-
-/** Upstream's program names: the same work behind upstream's command lines. */
-const UPSTREAM: Record<string, () => Promise<{ runUpstream(args: string[]): Promise<number> }>> = {
-  keylime_tenant: () => import('./roles/tenant/upstream.ts'),
-  keylime_agent: () => import('./roles/agent/upstream.ts'),
-  keylime_push_model_agent: () => import('./roles/agent/upstream-push.ts'),
-  keylime_verifier: () => import('./roles/verifier/upstream.ts'),
-  keylime_registrar: () => import('./roles/registrar/upstream.ts'),
-  keylime_ca: () => import('./roles/ca/upstream.ts'),
-  'keylime-policy': () => import('./tools/policy/upstream/keylime-policy.ts'),
-  keylime_create_policy: () => import('./tools/policy/upstream/create-policy.ts'),
-  keylime_convert_runtime_policy: () => import('./tools/policy/upstream/convert-policy.ts'),
-  keylime_sign_runtime_policy: () => import('./tools/policy/upstream/sign-policy.ts'),
-  keylime_userdata_encrypt: () => import('./tools/userdata-encrypt/upstream.ts'),
-}
 
 endWithReader()
 process.title = [path.basename(process.argv0) in UPSTREAM ? path.basename(process.argv0) : 'keylime', ...process.argv.slice(2)].join(' ') // what `ps` and `ss` show, where Node would have MainThread
 const given = process.argv.slice(2)
 /** `keylime help ROLE` and `keylime ROLE help` are what they look like. */
 const args = given[0] === 'help' ? [...given.slice(1), '--help'] : given[1] === 'help' ? [given[0]!, ...given.slice(2), '--help'] : given
+/** What roles and tools need of each other, and may not take by themselves. */
+const DEPS = {
+  startRegistrar,
+  checkRegistrar: (env: NodeJS.ProcessEnv) => checkRole('registrar', env),
+  checkRole,
+  tree: async () => (await import('./command-tree.ts')).commandTree(),
+}
 const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)
 const upstream = UPSTREAM[path.basename(process.argv0)]
 
@@ -65,6 +31,7 @@ if (upstream) void finish(async () => (await upstream()).runUpstream(args))
 else if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) process.stdout.write(`${versionText()}\n`)
 else if (args[0] === 'run-js-action' && args.length === 3)
   void finish(async () => (await import('./roles/agent/revocation/run-js-action.ts')).runJsAction(args[1]!, args[2]!))
+else if (args[0] === 'completion' && args[1] === 'values' && args.length === 3) void finish(() => showKnownNames(args[2]!))
 else void finish(runCommandLine)
 
 async function finish(run: () => Promise<number>): Promise<void> {
@@ -76,20 +43,25 @@ async function finish(run: () => Promise<number>): Promise<void> {
   }
 }
 
+/** What completions ask for: a name a line. */
+async function showKnownNames(kind: string): Promise<number> {
+  const { knownNames } = await import('./roles/tenant/known-names.ts')
+  const { printLines } = await import('./io/terminal/print.ts')
+  printLines(await knownNames(kind, process.env))
+  return 0
+}
+
 async function runCommandLine(): Promise<number> {
   const { default: yargs } = await import('yargs')
-  let chosen: (() => Promise<number>) | undefined // run behind yargs: for a handler that returns a promise it renders the help text first, 30 ms
-  const choose = (run: () => Promise<number>) => {
+  let chosen: ((deps: typeof DEPS) => Promise<number>) | undefined // run behind yargs: for a handler that returns a promise it renders the help text first, 30 ms
+  const choose = (run: (deps: typeof DEPS) => Promise<number>) => {
     chosen = run
   }
   const [role = ''] = args
   if (role !== '' && !role.startsWith('-') && !ROLES.includes(role)) throw unknownRole(role)
   let cli = yargs(args)
     .scriptName('keylime')
-    .usage('keylime delivers secrets only to machines that prove, with their TPM, what they run.\n\nUsage: keylime ROLE …')
-    .example('keylime verifier', 'a first installation: verifier and registrar in one process')
-    .example('keylime agent', 'on each machine with a TPM')
-    .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver a payload to that machine')
+    .usage(`${PROGRAM.purpose}\n\nUsage: ${PROGRAM.usage}`)
     .version(VERSION)
     .alias({ help: 'h', version: 'V' })
     .locale('en')
@@ -98,17 +70,18 @@ async function runCommandLine(): Promise<number> {
     .demandCommand(1, 'Say which role: "keylime --help" lists them.')
     .wrap(Math.min(120, process.stdout.columns ?? 80))
     .epilogue(
-      '"keylime ROLE --help" has the options and examples of a role. \nExit codes: 0 done, 1 failed, 2 usage, 3 attestation failed,\n4 unreachable or timed out, 5 refused, 6 not found.',
+      `"keylime ROLE --help" has the options and examples of a role. \nExit codes: ${EXIT_CODES.map((code) => code.join(' ')).join(', ')}.`,
     )
     .middleware(checkValues as never) // its types leave the second argument out
     .fail((message: string | undefined, error: Error | undefined) => failUsage(message, error, cli as never))
+  for (const [line, what] of PROGRAM.examples) cli = cli.example(line, what)
   for (const [name, { describe, load }] of Object.entries(COMMANDS)) {
     cli = cli.command(
       name,
       describe,
       async (builder) => (await load()).command.builder(builder, choose),
       (argv) => {
-        choose(async () => (await load()).command.run(argv as never, { startRegistrar, checkRegistrar }))
+        choose(async () => (await load()).command.run(argv as never, DEPS))
       },
     ) as typeof cli
   }
@@ -122,26 +95,12 @@ async function runCommandLine(): Promise<number> {
   }
   await cli.parseAsync(args, {}, keepHelp).catch((error: Error) => failUsage(undefined, error, cli as never))
   if (help !== '') await showHelp(`${help}\n`, { stream: process.stdout, env: process.env })
-  return help === '' && chosen ? chosen() : 0
+  return help === '' && chosen ? chosen(DEPS) : 0
 }
 
 function checkValues(argv: Record<string, unknown>, parser: Declared): void {
   refuseSecondValues(argv, parser.getOptions())
   refuseOddValues(argv, parser.getOptions(), args)
-}
-
-async function checkRegistrar(env: NodeJS.ProcessEnv) {
-  const { readRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
-  const { checkRegistrar: check } = await import('./roles/registrar/check-registrar.ts')
-  const { settings, problems } = readRegistrarSettings(env)
-  return check(settings, problems)
-}
-
-/** The verifier's first installation hosts the registrar too; roles never import each other, so the seam is here. */
-async function startRegistrar(env: NodeJS.ProcessEnv, logger: Logger) {
-  const { loadRegistrarSettings } = await import('./roles/registrar/registrar-settings.ts')
-  const { startRegistrar: start } = await import('./roles/registrar/start.ts')
-  return start(loadRegistrarSettings(env), logger)
 }
 
 function unknownRole(word: string): KeylimeError {
@@ -152,7 +111,7 @@ function unknownRole(word: string): KeylimeError {
 
 function failUsage(message: string | undefined, error: Error | undefined, cli: Declared): never {
   if (error && error.name !== 'YError') throw error
-  const nested = args[0] === 'policy' || args[1] === 'audit'
+  const nested = args[0] === 'policy' || args[0] === 'config' || args[1] === 'audit'
   const words = args.filter((arg, i) => !arg.startsWith('-') && i < (nested ? 2 : 1))
   const { key, alias } = cli.getOptions()
   const names = [...Object.keys(key), ...Object.values(alias).flat()].filter((name) => !/[A-Z]/.test(name))

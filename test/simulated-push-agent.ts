@@ -311,7 +311,10 @@ function send({ port, ca }: PushServer, connections: https.Agent, { verb, path, 
 }
 
 /** What a tenant posts to enrol it. */
-export const pushEnrolment = (agent: SimulatedPushAgent, changes: Record<string, unknown> = {}): Record<string, unknown> => ({
+export const pushEnrolment = (
+  agent: { ak: Pick<SoftwareAk, 'public'> },
+  changes: Record<string, unknown> = {},
+): Record<string, unknown> => ({
   v: null,
   cloudagent_ip: null,
   cloudagent_port: null,

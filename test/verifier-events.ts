@@ -55,6 +55,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     v_withheld: { type: 'v_withheld', agent_id },
     v_delivered: { type: 'v_delivered', agent_id, transport_key_sha256: 'aa' },
     delivery_ordered: { type: 'delivery_ordered', ...ordered, operator, order_sha256: 'aa', signer: text, payload_bytes: 12 },
+    delivery_dropped: { type: 'delivery_dropped', agent_id, enrolment: text },
     delivery_refused: { type: 'delivery_refused', ...ordered, reason: text },
     delivery_ended: { type: 'delivery_ended', ...ordered, state: 'unpacked', files: 2, script: 'done', reason: text },
     revocation_announced: { type: 'revocation_announced', agent_id, revocation: 7, kind: 'revocation', targets: 2 },

@@ -3,8 +3,9 @@ import { parseCertificate } from '../core/pki/certificate.ts'
 import type { HostName } from '../core/pki/issue.ts'
 import type { Role } from '../core/pki/roles.ts'
 import { readText } from '../io/files/read-file.ts'
-import { BRIDGE } from './authority-files.ts'
+import { BRIDGE, BRIDGE_BEFORE } from './authority-files.ts'
 import { exists } from './ca-access.ts'
+import { BACKDATE_MS } from './issue-certificate.ts'
 import type { Issuer } from './issuer.ts'
 import { renewCertificate } from './renew-certificate.ts'
 
@@ -23,9 +24,19 @@ export function signerOf(issuer: Issuer, name: TlsName): Issuer {
 
 const isBeforeBelieved = ({ access, before }: Issuer): boolean => before !== undefined && before.certificate.notAfter > access.now()
 
-/** Certificates that stand behind it in its file, PEM. */
-export async function chainOf(issuer: Issuer, name: TlsName): Promise<string> {
-  return name === 'server' && isBeforeBelieved(issuer) ? readText(path.join(issuer.access.directory, BRIDGE)) : ''
+/**
+ * Certificates that stand behind it in its file, PEM: the bridge, as long as it is good. Also after the end of a rotation: a machine that was off, and comes by itself, finds the verifier by it
+ * and hears of the next authority there.
+ */
+export async function chainOf({ access: { directory, now }, certificate }: Issuer, name: TlsName): Promise<string> {
+  if (name !== 'server') return ''
+  for (const file of [BRIDGE, BRIDGE_BEFORE].map((one) => path.join(directory, one))) {
+    if (!(await exists(file))) continue
+    const pem = await readText(file)
+    const bridge = parseCertificate(pem)
+    if (bridge.spki.equals(certificate.spki) && bridge.notAfter > now() + BACKDATE_MS) return pem
+  }
+  return ''
 }
 
 /** Signs one of the two anew, for its key. @returns false when there is none, or it was revoked: a key that was revoked gets no new certificate. */

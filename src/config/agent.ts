@@ -6,6 +6,7 @@ import {
   host,
   integerBetween,
   list,
+  longSeconds,
   oneOf,
   option,
   optionalHost,
@@ -194,7 +195,7 @@ export const agentOptions = options({
     doc: 'Seconds after which a revocation action, and all that it started, is killed.',
   }),
   revocation_max_age: option({
-    parse: seconds,
+    parse: longSeconds,
     default: 2_592_000,
     ours: true,
     doc: 'Seconds after which a signed revocation is too old to be acted upon: who has recorded one must not play it to machines that never saw it. Default: 30 days. 0 takes any age. A clock that runs ahead makes new ones old.',

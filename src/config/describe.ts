@@ -1,6 +1,6 @@
 import { Secret } from '../core/secret.ts'
-import type { Component, Environment } from './files.ts'
-import { loadConfig, variableOf } from './load.ts'
+import type { Component } from './files.ts'
+import { variableOf } from './load.ts'
 import type { Option, OptionTable } from './option.ts'
 
 /**
@@ -18,21 +18,6 @@ export function describeAsFile(component: Component, table: OptionTable): string
   return `${parts.join('\n\n')}\n`
 }
 
-/** Every option as it counts now, with where it comes from: defaults, files and environment. Secrets are not shown, only whether somebody set them. */
-export function describeEffective(component: Component, table: OptionTable, env: Environment): string[] {
-  const { origin, written, files } = loadConfig(component, table, { env, tolerant: true })
-  const lines = [`# ${component}: ${files.length > 0 ? files.join(', ') : 'no configuration file'}`]
-  for (const section of sectionsOf(component, table)) {
-    lines.push('', `[${section}]`)
-    for (const [name, option] of Object.entries(table)) {
-      if ((option.section ?? component) !== section) continue
-      const value = written[name] === undefined ? defaultText(component, option.default) : option.secret ? '[secret]' : written[name]
-      lines.push(`${`${name} = ${value}`.trimEnd()}  # ${origin[name]}`)
-    }
-  }
-  return lines
-}
-
 /** A markdown table of all options, for the documentation. */
 export function describeAsMarkdown(component: Component, table: OptionTable): string {
   const rows = Object.entries(table).map(([name, option]) => {
@@ -42,7 +27,8 @@ export function describeAsMarkdown(component: Component, table: OptionTable): st
   return [`| Option of \`[${component}]\` | Default | Meaning | Environment |`, '|---|---|---|---|', ...rows, ''].join('\n')
 }
 
-function sectionsOf(component: Component, table: OptionTable): string[] {
+/** The role's own section first. */
+export function sectionsOf(component: Component, table: OptionTable): string[] {
   return [...new Set([component, ...Object.values(table).map((option) => option.section ?? component)])]
 }
 
@@ -52,14 +38,15 @@ function fileEntry(component: Component, name: string, option: Option<unknown>):
   return lines.join('\n')
 }
 
-function remark(option: Option<unknown>): string {
+/** The doc of an option, and what else is to be said of it. */
+export function remark(option: Option<unknown>): string {
   if (option.unused) return `${option.doc} Accepted, without effect here.`
   if (option.formerly) return `${option.doc} (Formerly ${option.formerly}.)`
   return option.ours ? `${option.doc} (Not known upstream.)` : option.doc
 }
 
-/** The default as it would be written into the file. */
-function defaultText(component: Component, value: unknown): string {
+/** A value as it is written into the file. */
+export function defaultText(component: Component, value: unknown): string {
   const toml = component === 'agent'
   if (value instanceof Secret) return toml ? JSON.stringify(value.reveal()) : value.reveal()
   if (typeof value === 'boolean') return toml ? String(value) : value ? 'True' : 'False'

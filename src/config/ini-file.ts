@@ -9,6 +9,8 @@ export interface IniEntry {
   readonly value: string
   /** Line of the key, from 1. */
   readonly line: number
+  /** Last line of its value. */
+  readonly end: number
 }
 
 export interface IniProblem {
@@ -32,6 +34,7 @@ interface OpenEntry {
   section: string
   key: string
   line: number
+  end: number
   indent: number
   lines: string[]
   /** Brackets that are open behind the last line. */
@@ -61,6 +64,7 @@ class IniReader {
     if (this.#open && (this.#openArray() || (indent > this.#open.indent && !this.#isWhole()))) {
       this.#open.lines.push(body)
       this.#open.brackets += openedIn(body)
+      this.#open.end = number
       return
     }
     this.#close()
@@ -91,7 +95,7 @@ class IniReader {
       return
     }
     const key = this.#dialect === 'toml' ? name.toLowerCase().replace(/^"(.*)"$/, '$1') : name.toLowerCase()
-    this.#open = { section: this.#section, key, line: number, indent, lines: [value], brackets: openedIn(value) }
+    this.#open = { section: this.#section, key, line: number, end: number, indent, lines: [value], brackets: openedIn(value) }
   }
 
   #close(): void {
@@ -101,7 +105,7 @@ class IniReader {
     if (!this.#once(`${open.section}.${open.key}`, open.line, `option "${open.key}" in [${open.section}]`)) return
     const joined = open.lines.join('\n').trim()
     const value = this.#dialect === 'toml' ? tomlText(joined) : withoutQuotes(joined)
-    this.#entries.push({ section: open.section, key: open.key, value, line: open.line })
+    this.#entries.push({ section: open.section, key: open.key, value, line: open.line, end: open.end })
   }
 
   #once(name: string, number: number, what: string): boolean {
@@ -141,7 +145,7 @@ const openedIn = (line: string): number => {
 }
 
 /** What stands before the first `#` outside of quotes; all of a line in which a quote does not end. */
-function withoutComment(line: string): string {
+export function withoutComment(line: string): string {
   for (let at = 0; at < line.length; at++) {
     const character = line[at]!
     if (character === '#') return line.slice(0, at).trimEnd()

@@ -25,6 +25,17 @@ export interface Option<T> {
   readonly unused?: boolean
 }
 
+/** Whether a text means a value; one that cannot be used means none. */
+export function isValue(option: Option<unknown>, text: string, value: unknown): boolean {
+  try {
+    return plain(option.parse(text)) === plain(value)
+  } catch {
+    return false
+  }
+}
+
+const plain = (value: unknown): string | undefined => (value instanceof Secret ? value.reveal() : JSON.stringify(value))
+
 // biome-ignore lint/suspicious/noExplicitAny: a table mixes value types, each option keeps its own
 export type OptionTable = Readonly<Record<string, Option<any>>>
 

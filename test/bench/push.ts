@@ -1,137 +1,189 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import fs from 'node:fs'
-import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiClient } from '../../src/io/http/api-client.ts'
 import { KEYLIME } from '../e2e/deployment.ts'
-import { adminClient, freePorts, temporaryKeylimeDir, until } from '../servers.ts'
-import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent } from '../simulated-push-agent.ts'
+import { adminClient, until } from '../servers.ts'
+import { pushEnrolment } from '../simulated-push-agent.ts'
+import { softwareAk } from '../software-ak.ts'
+import { type BenchVerifier, startBenchVerifier, startFloorServer } from './push/bench-verifier.ts'
+import { type Fleet, startFleet } from './push/fleet.ts'
+import type { FleetCount } from './push/fleet-process.ts'
 import { ms, printTable } from './table.ts'
 
-const INTERVAL_SECONDS = 4
+const INTERVAL = '4'
 const MEASURE_MS = 12_000
+const OUTAGE_MS = 5_000
 const SIDE_BY_SIDE = 64
-/** Of USER_HZ, in which /proc counts processor time. */
-const TICK_MS = 10
+const SIZES = '100,1000,10000'
+const PARTS = 'held,cost,floor,herd'
+const STOLEN = 'stolen'
 
 /**
- * Machines that bring their evidence, with real signatures over real TLS, simulated in this process: what the long requests of all of them hold, how soon a revocation is with each, and what an
- * attestation costs. `--agents N` (default 10,000), `--sources` for the program as it is here in place of the built one.
+ * Machines that bring their evidence, with real signatures over real TLS from one address, simulated in a process of their own: what an attestation costs the verifier, what the long requests
+ * of all of them hold and how soon a revocation is with each, and how they come back together after an outage. `--agents 100,1000,10000`, `--interval 4` (seconds),
+ * `--parts held,cost,floor,herd`; `--executable FILE` for another one than was built here, `--sources` for the program as it is here, with `--profile DIR` for where its processor profile goes.
  */
 export async function benchPush(args: readonly string[]): Promise<void> {
-  const count = Number(args[args.indexOf('--agents') + 1] || 10_000) || 10_000
-  const [port] = (await freePorts(1)) as [number]
-  const home = temporaryKeylimeDir({
-    KEYLIME_VERIFIER_PORT: String(port),
-    KEYLIME_VERIFIER_HOST_REGISTRAR: 'False',
-    KEYLIME_VERIFIER_QUOTE_INTERVAL: String(INTERVAL_SECONDS),
-  })
-  const command = args.includes('--sources') ? [process.execPath, path.resolve('src/main.ts')] : [KEYLIME]
-  const verifier = spawn(command[0]!, [...command.slice(1), 'verifier'], { env: { ...process.env, ...home.env }, stdio: 'ignore' })
-  try {
-    await until('the verifier', () => fs.existsSync(`${home.dir}/cv_ca/client-cert.crt`), 60)
-    const admin = adminClient(home.dir, port)
-    await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
-    const ca = fs.readFileSync(`${home.dir}/cv_ca/cacert.crt`, 'utf8')
-    const agents = Array.from({ length: count }, (_, i) => simulatedPushAgent(`push-${i}`, () => ({ port, ca })))
-    await sideBySide(agents, async (agent) => {
-      const { status } = await admin.request('POST', `/v2.6/agents/${agent.id}`, { body: pushEnrolment(agent) })
-      if (status !== 200) throw new Error(`${agent.id}: ${status}`)
+  const given = (name: string, otherwise: string) => (args.includes(name) ? args[args.indexOf(name) + 1]! : otherwise)
+  const parts = given('--parts', PARTS).split(',')
+  const intervalSeconds = Number(given('--interval', INTERVAL))
+  const profile = args.includes('--profile') ? given('--profile', '.') : null
+  for (const count of given('--agents', SIZES).split(',').map(Number)) {
+    const verifier = await startBenchVerifier({
+      intervalSeconds,
+      executable: given('--executable', KEYLIME),
+      fromSources: args.includes('--sources'),
+      profile,
     })
-    const began = performance.now()
-    await sideBySide(agents, async (agent) => void (await agent.authenticate()))
-    const proved = performance.now() - began
-    const before = memoryMb(verifier.pid!)
-    const held = await holdAll(agents, admin, verifier.pid!)
-    printTable(
-      `${count} machines from one address, each with a request that is held`,
-      ['proved, s', 'RSS before, MB', 'RSS held, MB', 'a revocation at half of them', 'at all'],
-      [[(proved / 1000).toFixed(1), before.toFixed(0), held.memory.toFixed(0), ms(held.half), ms(held.all)]],
-    )
-    const rows: string[][] = []
-    for (const waits of [false, true]) {
-      const { rate, cost, late } = await steady(agents, verifier.pid!, waits)
-      rows.push([waits ? 'and a long request' : 'two requests', rate.toFixed(0), cost.toFixed(3), ms(late)])
+    const fleet = startFleet()
+    const admin = adminClient(verifier.dir, verifier.port)
+    try {
+      await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
+      const run = { count, intervalSeconds, verifier, fleet, admin }
+      await enrolAll(run)
+      const proved = await fleet.ask('prove', {})
+      printTable(`${count} machines, ${SIDE_BY_SIDE} side by side`, ['connected and proved, s'], [[(proved / 1000).toFixed(1)]])
+      if (parts.includes('held')) await heldRequests(run)
+      if (parts.includes('cost')) await costs(run)
+      if (parts.includes('floor')) await floors(run)
+      if (parts.includes('herd')) await herds(run)
+    } finally {
+      await admin.close()
+      await fleet.end()
+      await verifier.end()
     }
-    printTable(
-      `${count} machines, an attestation each ${INTERVAL_SECONDS} s`,
-      ['each attestation', 'attestations/s', 'CPU ms each', 'median of both answers'],
-      rows,
-    )
-    await admin.close()
-  } finally {
-    verifier.kill('SIGKILL')
-    await once(verifier, 'exit')
-    home.remove()
   }
 }
 
-/** All wait; then one machine is stolen, and each of the others is told. */
-async function holdAll(agents: readonly SimulatedPushAgent[], admin: ApiClient, pid: number) {
-  const answer: number[] = []
-  const all = agents.slice(1).map(async (agent) => {
-    await news(agent, 0)
-    const got = await news(agent, 60)
-    answer.push(performance.now())
-    return got
-  })
-  await sleep(Math.max(3000, agents.length))
-  const memory = memoryMb(pid)
-  const began = performance.now()
-  await admin.request('PUT', `/v2.6/agents/${agents[0]!.id}/revoke`)
-  await Promise.all(all)
-  const took = answer.map((at) => at - began).toSorted((a, b) => a - b)
-  return { memory, half: took[Math.floor(took.length / 2)]!, all: took.at(-1)! }
+interface Run {
+  count: number
+  intervalSeconds: number
+  verifier: BenchVerifier
+  fleet: Fleet
+  admin: ApiClient
 }
 
-async function steady(agents: readonly SimulatedPushAgent[], pid: number, waits: boolean) {
-  let [done, stopped] = [0, false]
-  const answers: number[] = []
-  const loops = agents.slice(1).map(async (agent, i) => {
-    await sleep((i / agents.length) * INTERVAL_SECONDS * 1000)
-    while (!stopped) {
-      const began = performance.now()
-      await agent.attest()
-      answers.push(performance.now() - began)
-      done++
-      const left = INTERVAL_SECONDS * 1000 + 50 // from the answer on, as agents do
-      if (waits) await news(agent, left / 1000)
-      else await sleep(left)
-    }
-  })
-  await sleep(2 * INTERVAL_SECONDS * 1000)
-  const before = { at: performance.now(), cpu: cpuMs(pid), done }
-  await sleep(MEASURE_MS)
-  const count = done - before.done
-  const result = {
-    rate: (count * 1000) / (performance.now() - before.at),
-    cost: (cpuMs(pid) - before.cpu) / count,
-    late: answers.toSorted((a, b) => a - b)[answers.length >> 1]!,
-  }
-  stopped = true
-  await Promise.all(loops)
-  return result
-}
-
-async function news(agent: SimulatedPushAgent, seconds: number): Promise<void> {
-  const body = { seconds, acknowledged: [], notifier: null }
-  const { status } = await agent.request('POST', `/v3.0/agents/${agent.id}/wait`, body, agent.token)
-  if (status !== 200) throw new Error(`${agent.id}: ${status}`)
-}
-
-async function sideBySide<T>(all: readonly T[], run: (one: T) => Promise<void>): Promise<void> {
-  const waiting = all.values()
+async function enrolAll({ count, verifier, fleet, admin }: Run): Promise<void> {
+  const ca = fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8')
+  const keys = await fleet.ask('make', { count, port: verifier.port, ca })
+  const waiting = keys.entries()
   const work = async () => {
-    for (const one of waiting) await run(one)
+    for (const [i, key] of waiting) {
+      const body = pushEnrolment({ ak: { public: Buffer.from(key, 'base64') } })
+      const { status, message } = await admin.request('POST', `/v2.6/agents/push-${i}`, { body, timeoutSeconds: 60 })
+      if (status !== 200) throw new Error(`push-${i}: ${status} ${message}`)
+    }
   }
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, work))
+  await admin.request('POST', `/v2.6/agents/${STOLEN}`, { body: pushEnrolment({ ak: softwareAk('ecc') }) })
 }
 
-const memoryMb = (pid: number): number => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) / 1024
-
-/** Processor time of a process with all its threads (proc(5)). */
-function cpuMs(pid: number): number {
-  const fields = fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]!.split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS
+/** All wait; then another one is stolen, and each is told. */
+async function heldRequests({ count, verifier, fleet, admin }: Run): Promise<void> {
+  const before = verifier.memoryMb()
+  const told = fleet.ask('hold', {})
+  told.catch(() => undefined) // thrown where it is awaited
+  await sleep(Math.max(3000, 3 * count))
+  const held = verifier.memoryMb()
+  const began = performance.timeOrigin + performance.now()
+  await admin.request('PUT', `/v2.6/agents/${STOLEN}/revoke`, { timeoutSeconds: 60 })
+  const took = (await told).map((at) => at - began).toSorted((a, b) => a - b)
+  const row = [before.toFixed(0), held.toFixed(0), ms(took[took.length >> 1]!), ms(took.at(-1)!)]
+  const head = ['RSS before, MB', 'RSS held, MB', 'a revocation at half of them, ms', 'at all, ms']
+  printTable(`${count} machines, each with a request that is held`, head, [row])
 }
+
+/** In the steady state, with and without the long request in the pause. */
+async function costs({ count, intervalSeconds, verifier, fleet }: Run): Promise<void> {
+  const rows: string[][] = []
+  for (const waits of [false, true])
+    rows.push([
+      waits ? 'and a long request' : 'two requests',
+      ...(await steady({ fleet, server: verifier, intervalSeconds, waits })),
+      verifier.memoryMb().toFixed(0),
+    ])
+  printTable(`${count} machines, an attestation each ${intervalSeconds} s (load ${loadText()})`, ['verifier', ...STEADY, 'RSS, MB'], rows)
+}
+
+/** The same machines at servers that only answer. */
+async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> {
+  const rows: string[][] = []
+  for (const kind of ['http', 'koa'] as const) {
+    const server = await startFloorServer(kind, verifier.dir)
+    const fleet = startFleet()
+    try {
+      await fleet.ask('make', { count, port: server.port, ca: fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8') })
+      for (const waits of [false, true])
+        rows.push([`node:https${kind === 'koa' ? ' with koa' : ''}`, ...(await steady({ fleet, server, intervalSeconds, waits }))])
+    } finally {
+      await fleet.end()
+      await server.end()
+    }
+  }
+  printTable(
+    `${count} machines at a server that only answers: two requests, and with a long one (load ${loadText()})`,
+    ['server', ...STEADY],
+    rows,
+  )
+}
+
+const STEADY = ['attestations/s', 'CPU ms each', 'of the fleet', 'median of both answers, ms', 'trouble']
+
+interface Steady extends Pick<Run, 'fleet' | 'intervalSeconds'> {
+  server: Pick<BenchVerifier, 'cpuMs'>
+  waits: boolean
+}
+
+async function steady({ fleet, server, intervalSeconds, waits }: Steady): Promise<string[]> {
+  await fleet.ask('live', { intervalMs: intervalSeconds * 1000, waits })
+  await sleep(2 * intervalSeconds * 1000)
+  await fleet.ask('count', {})
+  const before = { at: performance.now(), cpu: server.cpuMs() }
+  await sleep(MEASURE_MS)
+  const cpu = server.cpuMs() - before.cpu
+  const seconds = (performance.now() - before.at) / 1000
+  const { attestations, median, cpuMs, ...rest } = await fleet.ask('count', {})
+  await fleet.ask('rest', {})
+  const each = (value: number) => (value / attestations).toFixed(3)
+  return [(attestations / seconds).toFixed(0), each(cpu), each(cpuMs), ms(median), troubleOf(rest)]
+}
+
+/** All connections are cut for a while, or the verifier is killed and starts anew; then all come in the same moment. */
+async function herds(run: Run): Promise<void> {
+  const { count, intervalSeconds, verifier, fleet, admin } = run
+  await fleet.ask('live', { intervalMs: intervalSeconds * 1000, waits: true })
+  await sleep(2 * intervalSeconds * 1000)
+  const rows: string[][] = []
+  for (const outage of ['connections are cut', 'the verifier is killed']) {
+    await fleet.ask('away', {})
+    if (outage === 'connections are cut') await sleep(OUTAGE_MS)
+    else await verifier.restart()
+    await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
+    await fleet.ask('count', {})
+    const cpu = verifier.cpuMs()
+    const took = (await fleet.ask('back', {})).toSorted((a, b) => a - b)
+    const used = verifier.cpuMs() - cpu
+    const { cpuMs, ...counted } = await fleet.ask('count', {})
+    const seconds = (value: number | undefined) => (value === undefined ? '-' : (value / 1000).toFixed(1))
+    rows.push([
+      outage,
+      String(took.length),
+      seconds(took[took.length >> 1]),
+      seconds(took.at(-1)),
+      `${seconds(used)} / ${seconds(cpuMs)}`,
+      verifier.memoryMb().toFixed(0),
+      troubleOf(counted),
+    ])
+    await sleep(2 * intervalSeconds * 1000)
+  }
+  await fleet.ask('rest', {})
+  const head = ['outage', 'came back', 'half, s', 'all, s', 'CPU of verifier / fleet, s', 'RSS, MB', 'trouble']
+  printTable(`${count} machines come back at once (load ${loadText()})`, head, rows)
+}
+
+function troubleOf({ errors, connections }: Pick<FleetCount, 'errors' | 'connections'>): string {
+  const texts = Object.entries(errors).map(([text, times]) => `${times} × ${text}`)
+  return [...(connections > 0 ? [`${connections} new connections`] : []), ...texts].join('; ') || 'none'
+}
+
+const loadText = () => fs.readFileSync('/proc/loadavg', 'utf8').split(' ')[0]

@@ -1,4 +1,4 @@
-// A verifier that dies as by `kill -9` just before or just after its Nth write to the database. Run as a process of its own.
+// A verifier that dies as by `kill -9` just before or just after its Nth write to the database; asked to stop, it says how many it has written. Run as a process of its own.
 import BetterSqlite from 'better-sqlite3'
 import { createLogger } from '../../src/io/log/logger.ts'
 import { startVerifier } from '../../src/roles/verifier/start.ts'
@@ -7,6 +7,7 @@ import { loadVerifierSettings } from '../../src/roles/verifier/verifier-settings
 const [, , dieAt = '0', moment = 'after'] = process.argv
 let left = Number(dieAt)
 let armed = false
+let writes = 0
 const WRITES = /^\s*(?:commit|insert|update|delete)\b/i
 const die = () => process.kill(process.pid, 'SIGKILL')
 
@@ -18,6 +19,7 @@ BetterSqlite.prototype.prepare = function (this: BetterSqlite.Database, sql: str
   for (const name of ['run', 'all'] as const) {
     const real = statement[name].bind(statement)
     statement[name] = (...given: unknown[]) => {
+      if (armed) writes++
       const isLast = armed && --left === 0
       if (isLast && moment === 'before') die()
       const result = real(...given)
@@ -32,6 +34,6 @@ const verifier = await startVerifier(loadVerifierSettings(process.env), createLo
 armed = true
 process.on('message', async () => {
   await verifier.stop()
-  process.exit(0)
+  process.send?.({ writes }, () => process.exit(0))
 })
 process.send?.({ port: verifier.port })

@@ -304,4 +304,48 @@ export const REMOVALS: readonly Removal[] = [
     ['the proof of a machine that comes by itself', '!this.#isProved', 'false'],
     ['what is said of another delivery', 'report?.enrolment === order.enrolment && report.generation === order.generation', 'report'],
   ),
+
+  // What ends, ends; and who says so
+  ...of('roles/agent/authorities/followed-authorities.ts', 'integration/agent/push/lying-authorities', [
+    'an authority is dropped only where the verifier is there without it',
+    'left.length === 0 || !(await holdsWithout(left, over))',
+    'false',
+  ]),
+  ...of('roles/agent/identity/authority-follower.ts', 'integration/agent/push/lying-authorities', [
+    'only an authority of operators names the next one',
+    'believed = readTrust(settings, silentLogger, texts).operators?.trust().authorities ?? []',
+    "believed = (await import('../../../core/pki/certificate.ts')).parseCertificates(readTrust(settings, silentLogger, texts).verifier.join(''))",
+  ]),
+  ...of('io/db/open-database.ts', 'unit/io/db/mailbox-store', ['what is erased is overwritten', "sqlite.pragma('secure_delete = ON')", '']),
+  ...of('core/events/flood-guard.ts', 'unit/core/events/flood-guard', [
+    'the audit log never shows a machine better than it is',
+    '&& !told?.isGood',
+    '',
+  ]),
+  // What an operator changes
+  ...of('config/effective.ts', 'unit/config/show-config', [
+    'a secret of the configuration is not shown',
+    "text === undefined ? standard : option.secret ? '[secret]' : text",
+    'text ?? standard',
+  ]),
+  ...of('config/edit-file.ts', 'unit/config/edit-file', [
+    'a change of one option changes no other',
+    'after.problems.length > 0 || others(before) !== others(after.entries)',
+    'false',
+  ]),
+  ...of('tools/config/read-value.ts', 'integration/tools/config-command', [
+    'a secret stands on no command line',
+    'option.secret && given',
+    'false',
+  ]),
+  ...of('tools/config/set.ts', 'integration/tools/config-command', [
+    'a file that gets a secret is not for everybody',
+    '(isSecret ? 0o770 : 0o777)',
+    '0o777',
+  ]),
+  ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
+    'a shell does nothing that a name of the verifier says',
+    'COMPREPLY+=("$(printf \'%q\' "$word")")',
+    'COMPREPLY+=("$(eval "echo $word")")',
+  ]),
 ]

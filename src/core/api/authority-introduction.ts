@@ -6,3 +6,6 @@ import { z } from 'zod'
  */
 export const authorityIntroduction = z.object({ authorities: z.string().max(49_152), bridge: z.string().max(16_384).nullable() })
 export type AuthorityIntroduction = z.input<typeof authorityIntroduction>
+
+/** What names it. */
+export const tellingText = ({ authorities, bridge }: AuthorityIntroduction): string => JSON.stringify([authorities, bridge])

@@ -1,7 +1,7 @@
 import { nearestOption } from './nearest-option.ts'
 
-/** `optional`: its value may be left out, and is then empty; `several`: one or more values. */
-export type ArgumentKind = 'value' | 'flag' | 'append' | 'optional' | 'several'
+/** `optional`: its value may be left out, and is then empty; `several`: one or more values, `append-several`: each time. */
+export type ArgumentKind = 'value' | 'flag' | 'append' | 'optional' | 'several' | 'append-several'
 
 /** One option of a command line that is parsed as Python's argparse does, because scripts rely on its abbreviations. */
 export interface ArgumentSpec {
@@ -58,10 +58,10 @@ export function parseArguments(specs: readonly ArgumentSpec[], args: readonly st
         flags.add(spec.name)
         continue
       }
-      if (spec.kind === 'several') {
+      if (spec.kind === 'several' || spec.kind === 'append-several') {
         const given = explicit === undefined ? valuesAt(args, at + 1) : [explicit]
         if (given.length === 0) throw new ArgumentError(`argument ${spec.flags.join('/')}: expected at least one argument`)
-        lists[spec.name] = given
+        lists[spec.name] = [...(spec.kind === 'several' ? [] : (lists[spec.name] ?? [])), ...given]
         at += explicit === undefined ? given.length : 0
         continue
       }
@@ -107,7 +107,7 @@ export function usageText(program: string, specs: readonly ArgumentSpec[], posit
 
 function valueText({ kind, metavar, name }: ArgumentSpec): string {
   const value = metavar ?? name.toUpperCase()
-  return kind === 'optional' ? `[${value}]` : kind === 'several' ? `${value} [${value} ...]` : value
+  return kind === 'optional' ? `[${value}]` : kind.endsWith('several') ? `${value} [${value} ...]` : value
 }
 
 /** A single dash is a positional, and so is a negative number or a text with a blank in it. */

@@ -45,6 +45,11 @@ export class RateLimiter {
     return 0
   }
 
+  /** Whether all together have one left, as far as it was reckoned by the last `take`: one that got none then has had the share of a peer. */
+  get hasRoom(): boolean {
+    return this.#all.tokens >= 1
+  }
+
   /** A use that turned out to be honest does not count: what it took is there again. */
   giveBack(peer: string): void {
     const { ofPeer, ofAll } = this.#limit

@@ -16,6 +16,9 @@ export const deliveryOrdered = (order: SoundOrder, { bytes, operator }: { bytes:
   payload_bytes: bytes,
 })
 
+/** @param enrolment of a mailbox; empty for a share of a key that was to be handed over. */
+export const deliveryDropped = (agent_id: string, enrolment: string): VerifierEvent => ({ type: 'delivery_dropped', agent_id, enrolment })
+
 /** What a machine said of its delivery, where it is the end of it and was not said before. */
 export function reportEvents(agent_id: string, before: StoredDelivery, report: DeliveryReport): VerifierEvent[] {
   const wasFinal = before.report !== null && isFinal(before.report) && before.report.state === report.state

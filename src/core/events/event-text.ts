@@ -98,6 +98,8 @@ function agentSentence(event: AgentEvent): string {
       return `${agent}: V is withheld and erased, because it may have been released before`
     case 'v_delivered':
       return `${agent} has confirmed V`
+    case 'delivery_dropped':
+      return `${agent}: what waited for it is erased${event.enrolment === '' ? '' : ` (delivery ${event.enrolment})`}, because it is enrolled with another attestation key now`
     case 'delivery_refused':
       return `${agent} refuses delivery ${event.enrolment}: ${event.reason || 'it does not say why'}`
     case 'delivery_ended':

@@ -9,6 +9,8 @@ interface Budget {
   left: number
   at: number
   suppressed: number
+  /** The last that was told of this machine is that it is good again. */
+  isGood?: boolean
 }
 
 /** Lets an event pass, with the number of those that it held back before; null when it holds it back. */
@@ -16,7 +18,9 @@ export type FloodGuard = (event: VerifierEvent, now: number) => VerifierEvent | 
 
 /**
  * Bounds the events that others can cause at will: what a machine does again and again, and requests that are refused. Commands of operators, the
- * first release of V, revocations and failures that end attestation always pass, so nothing that matters can be hidden behind a flood.
+ * first release of V and revocations always pass, so nothing that matters can be hidden behind a flood. A failure that is to end attestation has a budget of its
+ * own, which only a machine uses up that proves itself again by itself (`auto_recover_attestation_failures`); and it passes whenever the last that was told of the
+ * machine is better: what is written never says that a machine is good when it is not.
  */
 export function createFloodGuard(): FloodGuard {
   const budgets = new Map<string, Budget>()
@@ -42,11 +46,14 @@ export function createFloodGuard(): FloodGuard {
     const key = keyOf(event)
     if (key === null) return event
     const budget = budgetOf(key, now)
-    if (budget.left === 0) {
+    const told = event.type === 'agent_failed' ? budgets.get(ofAgent(event.agent_id)) : undefined
+    if (budget.left === 0 && !told?.isGood) {
       budget.suppressed++
       return null
     }
-    budget.left--
+    budget.left = Math.max(0, budget.left - 1)
+    if (told) told.isGood = false
+    if (event.type === 'agent_recovered') budget.isGood = true
     const { suppressed } = budget
     budget.suppressed = 0
     return suppressed > 0 ? ({ ...event, suppressed } as VerifierEvent) : event
@@ -61,21 +68,23 @@ function forgetOlderHalf(budgets: Map<string, Budget>): void {
   }
 }
 
+const ofAgent = (agentId: string): string => `agent:${agentId}`
+
 /** Whose budget an event takes from; null for what is never held back. */
 function keyOf(event: VerifierEvent): string | null {
   switch (event.type) {
     case 'agent_failed':
-      return event.recoverable ? `agent:${event.agent_id}` : null
+      return event.recoverable ? ofAgent(event.agent_id) : `end:${event.agent_id}`
     case 'v_released':
-      return event.again ? `agent:${event.agent_id}` : null // a machine that takes none, and comes and goes
+      return event.again ? ofAgent(event.agent_id) : null // a machine that takes none, and comes and goes
     case 'agent_recovered':
     case 'agent_back':
     case 'agent_unreachable':
     case 'delivery_refused':
     case 'delivery_ended':
-      return `agent:${event.agent_id}`
+      return ofAgent(event.agent_id)
     case 'judging_budget_exceeded':
-      return event.agent_id === null ? 'public' : `agent:${event.agent_id}`
+      return event.agent_id === null ? 'public' : ofAgent(event.agent_id)
     case 'request_refused':
       return `peer:${event.peer.kind}`
     default:

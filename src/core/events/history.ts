@@ -24,6 +24,7 @@ const STATES = {
   v_released: 'attested',
   v_delivered: 'attested',
   delivery_ordered: 'waiting',
+  delivery_dropped: 'waiting',
   delivery_refused: 'attested',
   delivery_ended: 'attested',
 } as const satisfies Partial<Record<VerifierEvent['type'], HistoryState>>

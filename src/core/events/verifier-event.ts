@@ -104,6 +104,8 @@ const verifierEvent = z.discriminatedUnion('type', [
 
   /** Laid into the machine's mailbox. `signer`: subject of the certificate that signed the order. `payload_bytes`: of the sealed text, null for none. */
   event('delivery_ordered', { ...ordered, operator, order_sha256: text, signer: text, payload_bytes: count.nullable() }),
+  /** What waited is erased: another attestation key was enrolled, which cannot have it. `enrolment`: empty for a share of a key that was to be handed over. */
+  event('delivery_dropped', { agent_id, enrolment: text }),
   /** The machine does not take the order: V and mailbox stay. */
   event('delivery_refused', { ...ordered, reason: text, suppressed }),
   /** As the machine says: `unpacked`, `key_only`, `not_allowed` or `failed`, and what became of the script. */

@@ -27,9 +27,13 @@ export interface ResultsOfV3 {
  */
 export function resultsOfV3(body: unknown, asked: AskedEvidence): ResultsOfV3 {
   const parsed = submission.safeParse(body)
-  if (!parsed.success) return NONE
-  const delivery = asked.delivery ? collected(parsed.data, DELIVERY) : undefined
-  const results = quoteOf(parsed.data, asked, delivery?.transport_key ?? null)
+  return parsed.success ? resultsOfSubmission(parsed.data, asked) : NONE
+}
+
+/** The same of what was read already. */
+export function resultsOfSubmission(given: Submission, asked: AskedEvidence): ResultsOfV3 {
+  const delivery = asked.delivery ? collected(given, DELIVERY) : undefined
+  const results = quoteOf(given, asked, delivery?.transport_key ?? null)
   return { results, report: results && delivery?.report ? bounded(delivery.report) : null }
 }
 

@@ -1,8 +1,9 @@
 import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
 import { parseInPlace } from '../api/parse-in-place.ts'
+import type { Submission } from '../api/push/attestation.ts'
 import type { DeliveryReport } from '../api/push/delivery.ts'
 import { type EvidenceRequest, type EvidenceVerdict, judgeReply, type KnownAgent } from '../attestation/verify-evidence.ts'
-import { type AskedEvidence, resultsOfV3 } from '../evidence/read-evidence-v3.ts'
+import { type AskedEvidence, resultsOfSubmission, resultsOfV3 } from '../evidence/read-evidence-v3.ts'
 
 /** Of an answer: fields and texts, whatever their length. */
 const ANSWER_LIMITS: JsonLimits = { maxDepth: 16, maxValues: 1000 }
@@ -24,15 +25,15 @@ export interface ReadAnswer {
 }
 
 /**
- * Judges the body of an agent's answer. @param asked of a machine that brings its evidence by API 3.0. @returns a sentence when it is no answer of the protocol.
+ * Judges the body of an agent's answer. @param asked of a machine that brings its evidence by API 3.0. @param given what it brings, where the body was read already. @returns a sentence when it is no answer of the protocol.
  * @throws TooMuchEffort where the request bounds the effort.
  */
 export function judgeAnswer(
-  { answer, asked }: { answer: Buffer; asked?: AskedEvidence | undefined },
+  { answer, asked, given }: { answer: Buffer; asked?: AskedEvidence | undefined; given?: Submission | undefined },
   known: KnownAgent,
   request: EvidenceRequest,
 ): JudgedAnswer | string {
-  const reply = readReply(answer, asked, () => undefined)
+  const reply = asked && given ? resultsOfSubmission(given, asked) : readReply(answer, asked, () => undefined)
   return typeof reply === 'string' ? reply : judgeRead(reply, known, request)
 }
 

@@ -1,3 +1,4 @@
+import type { Submission } from '../api/push/attestation.ts'
 import type { DeliveryReport } from '../api/push/delivery.ts'
 import type { EvidenceRequest, EvidenceVerdict, KnownAgent } from '../attestation/verify-evidence.ts'
 import type { AskedEvidence } from '../evidence/read-evidence-v3.ts'
@@ -31,6 +32,8 @@ export interface RoundToJudge {
   answer: Buffer
   /** What was asked of a machine that brings its evidence by API 3.0; absent for an answer of API 2.x. */
   asked?: AskedEvidence | undefined
+  /** What such a machine brings, where its small body was read already. */
+  given?: Submission | undefined
   request: EvidenceRequest
   known: KnownAgent & { policy: MachinePolicy }
   /** Null where nothing shall be kept of a failure. */

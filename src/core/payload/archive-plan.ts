@@ -1,4 +1,6 @@
 import { KeylimeError } from '../errors.ts'
+import { printableJson } from '../printable.ts'
+import { cutText } from '../verdict/bounded-text.ts'
 
 /** One entry of a zip's central directory, as it stands there. */
 export interface ArchiveEntry {
@@ -45,6 +47,8 @@ const RATIO_FREE_BYTES = 1 << 20
 const MAX_NAME = 1024
 const MAX_SEGMENT = 255
 const MAX_DEPTH = 32
+/** Characters of a name in a message: an operator reads it, and whoever made the archive chose it. */
+const MAX_SHOWN = 100
 const ENCRYPTED = 0x2041 // traditional, strong, and hidden headers
 const MADE_ON_UNIX = 3
 const UNIX_TYPE = { none: 0, directory: 4, file: 8 }
@@ -72,7 +76,7 @@ export function planArchive(entries: readonly ArchiveEntry[], limits: ArchiveLim
     else files.set(name, { index, name, size: entry.uncompressedSize, mode: isExecutable(entry) ? 0o700 : 0o600 })
   }
   const clash = [...files.keys()].find((name) => directories.has(name))
-  if (clash !== undefined) throw refused(`"${clash}" is a file and a directory`)
+  if (clash !== undefined) throw refused(`${shownName(clash)} is a file and a directory`)
   if (totalBytes > limits.maxTotalBytes)
     throw refused(`unpacked it has ${totalBytes} bytes, at most ${limits.maxTotalBytes} are allowed`, 'raise secure_size, or send less')
   if (totalBytes > RATIO_FREE_BYTES && totalBytes > compressed * limits.maxRatio)
@@ -84,14 +88,17 @@ export function planArchive(entries: readonly ArchiveEntry[], limits: ArchiveLim
 export const looksLikeZip = (bytes: Uint8Array): boolean =>
   ['504b0304', '504b0506'].includes(Buffer.from(bytes.subarray(0, 4)).toString('hex'))
 
+/** A name as a message has it: quoted, cut, and without what could leave its line. */
+export const shownName = (name: string): string => printableJson(JSON.stringify(cutText(name, MAX_SHOWN)))
+
 function readName(entry: ArchiveEntry): { name: string; isDirectory: boolean } {
   let text: string
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(entry.name)
   } catch {
-    throw refused(`the name ${entry.name.toString('hex')} (hex) is not UTF-8`)
+    throw refused(`the name ${cutText(entry.name.toString('hex'), MAX_SHOWN)} (hex) is not UTF-8`)
   }
-  const shown = JSON.stringify(text.slice(0, 100))
+  const shown = shownName(text)
   if (/[\0-\x1f\x7f\\]/.test(text)) throw refused(`the name ${shown} has a backslash or a control character`)
   if (text.startsWith('/') || /^[A-Za-z]:/.test(text)) throw refused(`the name ${shown} is absolute`)
   const isDirectory = text.endsWith('/')
@@ -105,11 +112,12 @@ function readName(entry: ArchiveEntry): { name: string; isDirectory: boolean } {
 }
 
 function checkKind(entry: ArchiveEntry, name: string, isDirectory: boolean): void {
-  if (entry.generalPurposeFlags & ENCRYPTED) throw refused(`"${name}" is encrypted`)
-  if (!METHODS.includes(entry.compressionMethod)) throw refused(`"${name}" is compressed with method ${entry.compressionMethod}`)
+  if (entry.generalPurposeFlags & ENCRYPTED) throw refused(`${shownName(name)} is encrypted`)
+  if (!METHODS.includes(entry.compressionMethod)) throw refused(`${shownName(name)} is compressed with method ${entry.compressionMethod}`)
   const type = unixMode(entry) >> 12
   const expected = isDirectory ? UNIX_TYPE.directory : UNIX_TYPE.file
-  if (type !== UNIX_TYPE.none && type !== expected) throw refused(`"${name}" is ${kindOf(type)}: only files and directories are unpacked`)
+  if (type !== UNIX_TYPE.none && type !== expected)
+    throw refused(`${shownName(name)} is ${kindOf(type)}: only files and directories are unpacked`)
 }
 
 /** Zero for entries that were not made on Unix; but a type that is set is believed, whoever claims to have made it. */

@@ -108,8 +108,8 @@ export function verifyOrder(signed: SignedOrder, given: Delivered, trust: Client
   const authorities = trust.authorities.filter(givesRoles) // of another, a name that looks like a role says nothing
   if (authorities.length === 0) throw refused('no trusted authority gives roles', NO_ROLES)
   const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
-  if (!verdict.ok) throw refused(verdict.reason)
-  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s')
+  if (!verdict.ok) throw refused(verdict.reason, NOT_BELIEVED)
+  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s', NO_OPERATOR)
   return soundOrder(signed, given, now) as VerifiedOrder
 }
 
@@ -118,15 +118,15 @@ export function verifyOrder(signed: SignedOrder, given: Delivered, trust: Client
  * is none yet. @param now milliseconds since the epoch. @throws KeylimeError `refused`, `malformed`.
  */
 export function soundOrder(signed: SignedOrder, given: Delivered, now: number): SoundOrder {
-  if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`)
+  if (signed.order.length > MAX_TEXT) throw refused(`it has ${signed.order.length} characters`, CHANGED)
   const certificate = parseCertificate(signed.certificate)
-  if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`)
+  if (!holds(certificate.publicKey, signed)) throw refused(`the signature of "${certificate.subject}" does not hold`, CHANGED)
   const order = read(signed.order)
-  if (order.agent_id !== given.agentId) throw refused('it is for another machine')
+  if (order.agent_id !== given.agentId) throw refused('it is for another machine', CHANGED)
   if (order.generation - now > AHEAD_MS) throw refused(`it is of ${momentText(order.generation)}, which is days ahead`, AHEAD)
-  if (order.share_sha256 !== sha256(given.share)) throw refused('the key share is not the one that was signed')
+  if (order.share_sha256 !== sha256(given.share)) throw refused('the key share is not the one that was signed', CHANGED)
   if (order.payload_sha256 !== (given.payload === null ? null : sha256(given.payload)))
-    throw refused('the payload is not the one that was signed')
+    throw refused('the payload is not the one that was signed', CHANGED)
   return { ...order, digest: sha256(signed.order), operator: certificate.subject }
 }
 
@@ -134,7 +134,10 @@ export const sha256 = (text: string | Uint8Array): string => createHash('sha256'
 
 function read(text: string): DeliveryOrder {
   const parsed = deliveryOrder.safeParse(jsonOf(text))
-  if (!parsed.success) throw new KeylimeError('malformed', 'the delivery order cannot be read: it may be of a newer version')
+  if (!parsed.success)
+    throw new KeylimeError('malformed', 'the delivery order cannot be read', {
+      hint: 'it may be of a newer version of this program: install that on the machine',
+    })
   const { type: _type, ...order } = parsed.data
   return order
 }
@@ -143,7 +146,7 @@ function jsonOf(text: string): unknown {
   try {
     return parseBoundedJson(Buffer.from(text, 'utf8'), 'the delivery order')
   } catch (cause) {
-    throw new KeylimeError('malformed', 'the delivery order cannot be read', { cause })
+    throw new KeylimeError('malformed', 'the delivery order cannot be read', { cause, hint: CHANGED })
   }
 }
 
@@ -162,8 +165,12 @@ const digestOf = ({ asymmetricKeyType }: KeyObject) => (asymmetricKeyType === 'e
 const keyWithPadding = (key: KeyObject) =>
   isRsa(key) ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST } : key
 
+const CHANGED =
+  'it was changed since an operator signed it, or put into the wrong mailbox: look who could at the verifier (`keylime verifier audit show`), and deliver again with `keylime tenant update`'
+const NOT_BELIEVED =
+  'the machine believes the authorities of trusted_client_ca in agent.conf: copy the cacert.crt of the operator’s there, or order again with a certificate that counts'
+const NO_OPERATOR = 'order with an operator’s certificate: `keylime ca operator NAME` makes one'
 const AHEAD = 'the clock of who ordered it was wrong, or the one here is'
 const NO_ROLES = 'the authority gives no roles: `keylime ca reissue` has it give them, and `keylime ca operator NAME` makes an operator'
 
-const refused = (reason: string, hint?: string) =>
-  new KeylimeError('refused', `the delivery order is refused: ${reason}`, hint ? { hint } : {})
+const refused = (reason: string, hint: string) => new KeylimeError('refused', `the delivery order is refused: ${reason}`, { hint })

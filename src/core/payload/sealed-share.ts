@@ -50,7 +50,10 @@ export function openSealedShare(sealed: string, secret: Uint8Array, context: Sea
     const decipher = createDecipheriv('aes-256-gcm', secret, iv, { authTagLength: TAG_SIZE }).setAAD(boundTo(context)).setAuthTag(tag)
     return Buffer.concat([decipher.update(body), decipher.final()])
   } catch (cause) {
-    throw new KeylimeError('decryption_failed', 'the sealed key share is not for this machine and this delivery, or was changed', { cause })
+    throw new KeylimeError('decryption_failed', 'the sealed key share is not for this machine and this delivery, or was changed', {
+      cause,
+      hint: AGAIN,
+    })
   }
 }
 
@@ -60,7 +63,8 @@ function split(sealed: string): { credential: Buffer; iv: Buffer; body: Buffer; 
   const bytes = Buffer.from(sealed, 'base64')
   const credential = new ByteReader(bytes, 'the sealed key share').sized()
   const rest = bytes.subarray(2 + credential.length)
-  if (rest.length <= IV_SIZE + TAG_SIZE) throw new KeylimeError('malformed', `the sealed key share of ${bytes.length} bytes is too short`)
+  if (rest.length <= IV_SIZE + TAG_SIZE)
+    throw new KeylimeError('malformed', `the sealed key share of ${bytes.length} bytes is too short`, { hint: AGAIN })
   return {
     credential,
     iv: rest.subarray(0, IV_SIZE),
@@ -68,3 +72,5 @@ function split(sealed: string): { credential: Buffer; iv: Buffer; body: Buffer; 
     tag: rest.subarray(rest.length - TAG_SIZE),
   }
 }
+
+const AGAIN = 'deliver again with `keylime tenant update` and the payload'

@@ -41,6 +41,7 @@ export interface MailboxRow {
 export interface MailboxTables {
   mailboxes: MailboxRow
   mailbox_pieces: { pieces: string; seq: number; bytes: Uint8Array }
+  mailbox_leftovers: { pieces: string }
 }
 
 /** One mailbox a machine, gone with it. */
@@ -54,6 +55,16 @@ export const MAILBOX_TABLES: Migration = async (db) => {
   await sql`create trigger mailbox_emptied after delete on mailboxes begin delete from mailbox_pieces where pieces = old.pieces; end`.execute(
     db,
   )
+}
+
+/** Payloads without a mailbox are erased after the transaction, piece by piece: what is erased is overwritten, and all of it at once would hold up everybody. */
+export const MAILBOX_LEFTOVERS: Migration = async (db) => {
+  await sql`create table mailbox_leftovers(pieces text primary key) without rowid`.execute(db)
+  await sql`drop trigger mailbox_emptied`.execute(db)
+  await sql`create trigger mailbox_dropped after delete on mailboxes when old.pieces is not null
+    begin insert or ignore into mailbox_leftovers values(old.pieces); end`.execute(db)
+  await sql`create trigger mailbox_emptied after update of pieces on mailboxes when old.pieces is not null and new.pieces is not old.pieces
+    begin insert or ignore into mailbox_leftovers values(old.pieces); end`.execute(db)
 }
 
 /** Content of mailboxes. What is stored of a mailbox goes with the enrolment in one transaction: `VerifierStore`. */
@@ -88,6 +99,7 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
   const db = database as Kysely<MailboxTables>
 
   async function* payload(pieces: string): AsyncGenerator<Buffer> {
+    if (!(await db.selectFrom('mailboxes').select('size').where('pieces', '=', pieces).executeTakeFirst())) throw replaced()
     const { rows } = await sql<{ count: number }>`select count(*) as count from mailbox_pieces where pieces = ${pieces}`.execute(db)
     for (let seq = 0; seq < Number(rows[0]!.count); seq++) {
       const row = await db
@@ -96,7 +108,7 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
         .where('pieces', '=', pieces)
         .where('seq', '=', seq)
         .executeTakeFirst()
-      if (!row) throw new KeylimeError('conflict', 'another mailbox took the place of this one')
+      if (!row) throw replaced()
       yield Buffer.from(row.bytes)
     }
   }
@@ -121,7 +133,8 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
         }
         return await work({ ...mailbox, pieces })
       } catch (error) {
-        await db.deleteFrom('mailbox_pieces').where('pieces', '=', pieces).execute()
+        await db.insertInto('mailbox_leftovers').values({ pieces }).execute()
+        await eraseLeftovers(database)
         throw error
       }
     },
@@ -131,10 +144,37 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
       return { ...content.parse(JSON.parse(row.content)), payload: row.pieces === null ? null : payload(row.pieces) }
     },
     async sweep() {
-      await sql`delete from mailbox_pieces where pieces not in (select pieces from mailboxes where pieces is not null)`.execute(db)
+      await sql`insert or ignore into mailbox_leftovers
+        select distinct pieces from mailbox_pieces where pieces not in (select pieces from mailboxes where pieces is not null)`.execute(db)
+      await eraseLeftovers(database)
     },
   }
 }
+
+export type Change<Tables> = <T>(work: (transaction: Kysely<Tables>) => Promise<T>) => Promise<T>
+
+/** Transactions, each with what it leaves of mailboxes erased behind it; where that cannot be, behind the next one, or at the next start. */
+export const changesOf =
+  <Tables>(db: Kysely<Tables>): Change<Tables> =>
+  async (work) => {
+    const result = await db.transaction().execute(work)
+    await eraseLeftovers(db as never).catch(() => undefined)
+    return result
+  }
+
+/** In the order of the pieces: who reads them meanwhile finds that they have gone. */
+async function eraseLeftovers(database: Kysely<unknown>): Promise<void> {
+  const db = database as Kysely<MailboxTables>
+  for (;;) {
+    const left = await db.selectFrom('mailbox_leftovers').select('pieces').limit(1).executeTakeFirst()
+    if (!left) return
+    const mine = sql`from mailbox_pieces where pieces = ${left.pieces}`
+    while ((await sql`delete ${mine} and seq = (select min(seq) ${mine})`.execute(db)).numAffectedRows) await turn()
+    await db.deleteFrom('mailbox_leftovers').where('pieces', '=', left.pieces).execute()
+  }
+}
+
+const replaced = () => new KeylimeError('conflict', 'another mailbox took the place of this one')
 
 /** In the transaction that stores the enrolment. @throws KeylimeError `payload_too_large` when all mailboxes together have no room for it. */
 export async function putMailbox(
@@ -165,11 +205,7 @@ export async function saveDelivery(
 ): Promise<void> {
   const mine = transaction.updateTable('mailboxes').where('agent_id', '=', agentId).where('enrolment', '=', enrolment)
   await mine.set({ report: report && JSON.stringify(report) }).execute()
-  if (isKept) return
-  await sql`delete from mailbox_pieces where pieces = (select pieces from mailboxes where agent_id = ${agentId} and enrolment = ${enrolment})`.execute(
-    transaction,
-  )
-  await mine.set({ content: null, pieces: null, size: 0 }).execute()
+  if (!isKept) await mine.set({ content: null, pieces: null, size: 0 }).execute()
 }
 
 const content = z.object({ order: z.string(), signature: z.string(), certificate: z.string(), share: z.string() })

@@ -16,7 +16,8 @@ export function databaseFile(url: string, fallback: string): string {
 }
 
 /**
- * Opens an SQLite database in WAL mode: what a transaction has written is on the disk when it returns. Readable by its owner only.
+ * Opens an SQLite database in WAL mode: what a transaction has written is on the disk when it returns, and what it has erased is overwritten in the file; the journal
+ * beside it has it until it is begun anew, at the latest when the database is closed. Readable by its owner only.
  * @param migrated told which version the schema had.
  * @throws KeylimeError `database_failed`: not a database, newer than this program, no access.
  */
@@ -45,6 +46,7 @@ function openSqlite(file: string): BetterSqlite.Database {
     sqlite.pragma('synchronous = FULL')
     sqlite.pragma('foreign_keys = ON')
     sqlite.pragma('busy_timeout = 5000')
+    sqlite.pragma('secure_delete = ON')
     return sqlite
   } catch (cause) {
     if (cause instanceof KeylimeError) throw cause

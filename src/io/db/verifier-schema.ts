@@ -3,12 +3,11 @@ import { markTables } from './database-mark.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
 import { FOLLOWER_TABLES } from './follower-store.ts'
 import { HISTORY_TABLES } from './history-store.ts'
-import { MAILBOX_TABLES } from './mailbox-store.ts'
+import { MAILBOX_LEFTOVERS, MAILBOX_TABLES } from './mailbox-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
 import { REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-store.ts'
-import { AGENT_TABLES } from './verifier-store.ts'
 
 interface OldAgent {
   agent_id: string
@@ -50,6 +49,19 @@ async function moveOwnPolicies(db: Kysely<unknown>, { agent_id: id, enrolment: t
   await sql`update agents set enrolment = ${JSON.stringify(enrolment)} where agent_id = ${id}`.execute(db)
 }
 
+const AGENT_TABLES: Migration = async (db) => {
+  await sql`create table agents(
+    agent_id text primary key, verifier_id text not null, enrolment text not null,
+    operational_state integer not null, announced_severity integer, failures text not null, v text, v_state text not null, v_released_to text,
+    transport_key text, supported_version text not null, algorithms text) without rowid`.execute(db)
+  // One narrow row an agent: the counters of many agents share a page, and a commit a second writes few of them.
+  await sql`create table progress(
+    agent_id text primary key references agents(agent_id) on delete cascade,
+    attestation_count integer not null, last_received integer not null, last_successful integer not null, clock text, ima text) without rowid`.execute(
+    db,
+  )
+}
+
 /** Whether an agent is asked on is stored: an unreachable one, or one whose failures are let pass, must not be forgotten by a restart. */
 const POLLED: Migration = async (db) => {
   await sql`alter table agents add column polled integer not null default 0`.execute(db)
@@ -71,6 +83,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   HISTORY_TABLES,
   FOLLOWER_TABLES,
   MAILBOX_TABLES,
+  MAILBOX_LEFTOVERS,
 ]
 
 /** From this version on a database has a mark. */

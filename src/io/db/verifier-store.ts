@@ -8,8 +8,16 @@ import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts
 import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
 import type { FollowerTables } from './follower-store.ts'
 import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
-import { DEFAULT_MAILBOXES, dropMailbox, type MailboxTables, putMailbox, type StagedMailbox, saveDelivery } from './mailbox-store.ts'
-import type { Migration } from './migrate.ts'
+import {
+  type Change,
+  changesOf,
+  DEFAULT_MAILBOXES,
+  dropMailbox,
+  type MailboxTables,
+  putMailbox,
+  type StagedMailbox,
+  saveDelivery,
+} from './mailbox-store.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
 import { encodeProgress, encodeState, type ProgressRow, readRecord, type StateRow } from './verifier-rows.ts'
@@ -24,19 +32,6 @@ interface AgentTable extends StateRow {
 interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables, MailboxTables {
   agents: AgentTable
   progress: ProgressRow
-}
-
-export const AGENT_TABLES: Migration = async (db) => {
-  await sql`create table agents(
-    agent_id text primary key, verifier_id text not null, enrolment text not null,
-    operational_state integer not null, announced_severity integer, failures text not null, v text, v_state text not null, v_released_to text,
-    transport_key text, supported_version text not null, algorithms text) without rowid`.execute(db)
-  // One narrow row an agent: the counters of many agents share a page, and a commit a second writes few of them.
-  await sql`create table progress(
-    agent_id text primary key references agents(agent_id) on delete cascade,
-    attestation_count integer not null, last_received integer not null, last_successful integer not null, clock text, ima text) without rowid`.execute(
-    db,
-  )
 }
 
 /** A change of state, and what is stored in the same commit. */
@@ -107,6 +102,7 @@ export function verifierStore(
 ): VerifierStore {
   const db = database as Kysely<Tables>
   const failedRounds = failedRoundStore(maxEvidence)
+  const change = changesOf(db)
   const records = () =>
     db
       .selectFrom('agents')
@@ -135,9 +131,9 @@ export function verifierStore(
           and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
-    ...enrolments(db, history, maxMailboxes),
+    ...enrolments(change, history, maxMailboxes),
     saveState: (agentId, { state, progress, revocation, failedRound, delivery, events = [] }) =>
-      db.transaction().execute(async (transaction) => {
+      change(async (transaction) => {
         await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
         await upsertProgress(transaction, [encodeProgress(agentId, progress)])
         if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
@@ -156,15 +152,15 @@ export function verifierStore(
           )
         }
       }),
-    withholdAll: () => db.transaction().execute(withholdAll),
+    withholdAll: () => change(withholdAll),
     revoke: (agentId, notice, event) =>
-      db.transaction().execute(async (transaction) => {
+      change(async (transaction) => {
         await deleteAgent(transaction, agentId)
         await history.add(transaction as never, event ? [event] : [])
         return notice ? insertRevocation(transaction as never, notice) : null
       }),
     delete: (agentId, event) =>
-      db.transaction().execute(async (transaction) => {
+      change(async (transaction) => {
         const existed = await deleteAgent(transaction, agentId)
         if (existed && event) await history.add(transaction as never, [event])
         return existed
@@ -174,12 +170,12 @@ export function verifierStore(
 
 /** How agents come in and change as a whole. */
 const enrolments = (
-  db: Kysely<Tables>,
+  change: Change<Tables>,
   history: HistoryStore,
   maxMailboxes: number,
 ): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
   move: (agentId, { from, to }, event) =>
-    db.transaction().execute(async (transaction) => {
+    change(async (transaction) => {
       const { numAffectedRows } =
         await sql`update agents set enrolment = json_set(enrolment, '$.ip', ${to.ip}, '$.port', cast(${to.port} as integer))
         where agent_id = ${agentId} and json_extract(enrolment, '$.ip') = ${from.ip} and json_extract(enrolment, '$.port') = ${from.port}`.execute(
@@ -189,31 +185,31 @@ const enrolments = (
       await history.add(transaction as never, [event])
       return true
     }),
-  insert: (change) =>
-    db.transaction().execute(async (transaction) => {
+  insert: (enrolled) =>
+    change(async (transaction) => {
       const result = await transaction
         .insertInto('agents')
-        .values(agentRow(change))
+        .values(agentRow(enrolled))
         .onConflict((c) => c.doNothing())
         .executeTakeFirst()
       if (result.numInsertedOrUpdatedRows !== 1n)
-        throw new KeylimeError('already_exists', `Agent of uuid ${change.enrolment.agentId} already exists`, {
+        throw new KeylimeError('already_exists', `Agent of uuid ${enrolled.enrolment.agentId} already exists`, {
           hint: 'use "keylime tenant update", or delete it first',
         })
-      await putDependents(transaction, change, maxMailboxes)
-      await history.add(transaction as never, change.events ?? [])
+      await putDependents(transaction, enrolled, maxMailboxes)
+      await history.add(transaction as never, enrolled.events ?? [])
     }),
-  replace: (change) =>
-    db.transaction().execute(async (transaction) => {
-      const { agentId } = change.enrolment
-      const { agent_id, ...row } = agentRow(change)
+  replace: (enrolled) =>
+    change(async (transaction) => {
+      const { agentId } = enrolled.enrolment
+      const { agent_id, ...row } = agentRow(enrolled)
       const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
       if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
       for (const table of ['policy_uses', 'authority_followers'] as const)
         await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
-      await putDependents(transaction, change, maxMailboxes)
+      await putDependents(transaction, enrolled, maxMailboxes)
       await dropOwnPolicies(transaction, agentId)
-      await history.add(transaction as never, change.events ?? [])
+      await history.add(transaction as never, enrolled.events ?? [])
     }),
 })
 
@@ -273,18 +269,11 @@ async function dropOwnPolicies(transaction: Kysely<Tables>, agentId: string): Pr
     and not exists (select 1 from policy_uses as u where u.kind = policies.kind and u.name = policies.name)`.execute(transaction)
 }
 
+/** Of all rows as one text: as values of a statement that is built each time, they cost more than to write them. */
 async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): Promise<void> {
-  await db
-    .insertInto('progress')
-    .values(rows)
-    .onConflict((conflict) =>
-      conflict.column('agent_id').doUpdateSet((e) => ({
-        attestation_count: e.ref('excluded.attestation_count'),
-        last_received: e.ref('excluded.last_received'),
-        last_successful: e.ref('excluded.last_successful'),
-        clock: e.ref('excluded.clock'),
-        ima: e.ref('excluded.ima'),
-      })),
-    )
-    .execute()
+  await sql`insert into progress (agent_id, attestation_count, last_received, last_successful, clock, ima)
+    select value->>'agent_id', value->>'attestation_count', value->>'last_received', value->>'last_successful', value->>'clock', value->>'ima'
+    from json_each(${JSON.stringify(rows)}) where true
+    on conflict (agent_id) do update set attestation_count = excluded.attestation_count, last_received = excluded.last_received,
+      last_successful = excluded.last_successful, clock = excluded.clock, ima = excluded.ima`.execute(db)
 }

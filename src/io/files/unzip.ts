@@ -5,7 +5,7 @@ import { setImmediate as othersTurn } from 'node:timers/promises'
 import { crc32 } from 'node:zlib'
 import yauzl, { type Entry, type ZipFile } from 'yauzl'
 import { KeylimeError } from '../../core/errors.ts'
-import { type ArchiveEntry, type ArchiveLimits, type ArchivePlan, planArchive } from '../../core/payload/archive-plan.ts'
+import { type ArchiveEntry, type ArchiveLimits, type ArchivePlan, planArchive, shownName } from '../../core/payload/archive-plan.ts'
 
 /** Made before others have their turn: each costs some 20 µs. */
 const DIRECTORIES_A_TURN = 256
@@ -75,7 +75,7 @@ async function extract(file: ZipFile, entries: Entry[], plan: ArchivePlan, direc
 
 async function inflate(file: ZipFile, entry: Entry, name: string, size: number): Promise<Buffer> {
   const wrong = (reason: string, cause?: unknown) =>
-    new KeylimeError('archive_refused', `the archive is refused: "${name}" ${reason}`, { cause })
+    new KeylimeError('archive_refused', `the archive is refused: ${shownName(name)} ${reason}`, { cause })
   const chunks: Buffer[] = []
   let length = 0
   try {

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import Koa from 'koa'
-import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
+import { RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
 import { parseCertificate } from '../../core/pki/certificate.ts'
 import { roleOf } from '../../core/pki/roles.ts'
@@ -11,13 +11,13 @@ import { cutText } from '../../core/verdict/bounded-text.ts'
 import { systemClock } from '../clock.ts'
 import type { Logger } from '../log/logger.ts'
 import { refusedAgent } from './agent-access.ts'
-import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
 import { failedRequests } from './failed-request.ts'
 import { peerNetwork } from './peer-network.ts'
 import { readBody, SMALL_BODY } from './read-body.ts'
+import { type BodyRoomBytes, type RequestBounds, requestBounds, roomOf } from './request-bounds.ts'
 import type { Access, ApiReply, Peer, Route } from './route.ts'
-import { findRoute, type Routing } from './router.ts'
+import type { Routing } from './router.ts'
 import { untrustedText } from './untrusted-text.ts'
 
 export interface ApplicationOptions {
@@ -37,6 +37,8 @@ export interface ApplicationOptions {
   onRefused?(refusal: Refusal): void
   /** Told of a connection on which a machine proved its key. */
   onProvedMachine?(socket: Socket): void
+  /** Told of each request of an agent whose token counts. */
+  onToken?(socket: Socket, agentId: string): void
   /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
   unknownRoute?(request: { method: string; path: string }, routing: Exclude<Routing, { kind: 'match' }>): ApiReply
 }
@@ -52,35 +54,12 @@ export interface Refusal {
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', 'refused', 'payload_too_large', 'too_many_requests'])
 
-/** What bodies may have together beyond the first 64 KiB of each: nobody without a certificate takes room from those who have one. */
-export interface BodyRoomBytes {
-  anonymous: number
-  certified: number
-  /** Of agents with a token, and of each alone. Default: none of them has large ones. */
-  agents?: { all: number; each: number }
-}
-
 /** What a message says of a request may be of the request. */
 const MAX_MESSAGE = 4096
 
-const SMALL_ROOM: BodyRoomBytes = { anonymous: 4 << 20, certified: 4 << 20 }
-const MAX_OPEN_BODIES = 256
-/** Of peers without a certificate. */
-const MAX_OPEN_BODIES_OF_PEER = 32
-/** Agents come all at once after an outage. */
-const MAX_OPEN_BODIES_OF_AGENTS = 4096
-
-/** What requests of one listener share. */
-interface Bounds {
-  anonymous: BodyRoom
-  certified: BodyRoom
-  agents: BodyRoom
-  rates: Map<RateLimit, RateLimiter>
-}
-
 /** Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. */
 export function requestListener(options: ApplicationOptions): http.RequestListener {
-  const bounds = boundsOf(options.bodyRoomBytes ?? SMALL_ROOM)
+  const bounds = requestBounds(options)
   const failed = failedRequests(options.logger)
   const app = new Koa()
   app.use(async (ctx) => {
@@ -113,34 +92,12 @@ function fewPerConnection(answer: http.RequestListener): http.RequestListener {
   }
 }
 
-const boundsOf = ({ anonymous, certified, agents = { all: 0, each: 0 } }: BodyRoomBytes): Bounds => ({
-  anonymous: createBodyRoom({
-    maxBytes: anonymous,
-    maxBytesOfPeer: Math.ceil(anonymous / 2),
-    maxOpen: MAX_OPEN_BODIES,
-    maxOpenOfPeer: MAX_OPEN_BODIES_OF_PEER,
-  }),
-  certified: createBodyRoom({
-    maxBytes: certified,
-    maxBytesOfPeer: certified,
-    maxOpen: MAX_OPEN_BODIES,
-    maxOpenOfPeer: MAX_OPEN_BODIES,
-  }),
-  agents: createBodyRoom({
-    maxBytes: agents.all,
-    maxBytesOfPeer: agents.each,
-    maxOpen: MAX_OPEN_BODIES_OF_AGENTS,
-    maxOpenOfPeer: 2,
-  }),
-  rates: new Map(),
-})
-
-async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bounds): Promise<void> {
+async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: RequestBounds): Promise<void> {
   const peer = peerOf(ctx.socket, options)
   if (options.clientsOnly && peer.kind !== 'certificate') return apply(ctx, refusedWhole(peer, ctx, options))
   const path = pathOf(ctx)
   if (path === null) return apply(ctx, { status: 400, message: 'the target of the request cannot be read' })
-  const routing = findRoute(options.routes, options.versions, ctx.method, path)
+  const routing = bounds.route(ctx.method, path)
   if (routing.kind !== 'match') return apply(ctx, (options.unknownRoute ?? defaultUnknown)({ method: ctx.method, path }, routing))
   const { route, version, params } = routing.match
   if (route.errors === 'json_api') ctx.state[JSON_API] = true
@@ -153,6 +110,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
     if (refusal.status !== 400 && refusal.status !== 401) tell(why ?? '') // that a token has ended is told to nobody but the agent
     return apply(ctx, refusal)
   }
+  if (route.access === 'agent') options.onToken?.(ctx.socket, params['id']!)
   if (ctx.req.headers.expect !== undefined) ctx.res.writeContinue()
   const reading = readBody(
     ctx.req,
@@ -170,7 +128,9 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
       path,
       version,
       params,
-      query: new URLSearchParams(ctx.querystring),
+      get query() {
+        return new URLSearchParams(ctx.querystring)
+      },
       headers: ctx.req.headers,
       body,
       peer,
@@ -186,9 +146,6 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Bou
     done()
   }
 }
-
-const roomOf = ({ access }: Route, peer: Peer, bounds: Bounds): BodyRoom =>
-  access === 'agent' ? bounds.agents : peer.kind === 'certificate' ? bounds.certified : bounds.anonymous
 
 const JSON_API = 'jsonApi'
 
@@ -230,7 +187,7 @@ const isVerifier = (peer: Peer): peer is Peer & { kind: 'certificate' } =>
   peer.kind === 'certificate' && peer.certificate !== undefined && roleOf(parseCertificate(peer.certificate)) === 'verifier'
 
 /** Who has a certificate of ours is not counted: one address may be that of many operators. */
-function tooOften({ rate }: Route, peer: Peer, address: string, rates: Bounds['rates']): ApiReply | null {
+function tooOften({ rate }: Route, peer: Peer, address: string, rates: RequestBounds['rates']): ApiReply | null {
   if (!rate || peer.kind === 'certificate') return null
   const limiter = rates.get(rate) ?? new RateLimiter(rate)
   rates.set(rate, limiter)

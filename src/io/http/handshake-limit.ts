@@ -8,8 +8,20 @@ const STRANGERS: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { p
 /** Of networks that did. Their sum is what a machine can serve: it bounds an attacker who sits beside many honest peers. */
 const KNOWN: RateLimit = { ofPeer: STRANGERS.ofPeer, ofAll: { perSecond: 1000, burst: 5000 } }
 
+/** Of one machine that shows a token: what it gives back of its connections. */
+const BY_TOKEN: RateLimit = { ofPeer: { perSecond: 0.2, burst: 4 }, ofAll: { perSecond: 1000, burst: 20_000 } }
+const MAX_MACHINES = 65_536
+
 /** Networks that are remembered as known. Whoever is forgotten is a stranger again. */
 const MAX_KNOWN = 4096
+
+export interface HandshakeRates {
+  /** Of networks that never proved a certificate. */
+  strangers?: RateLimit
+  known?: RateLimit
+  /** Networks that are remembered as known. */
+  maxKnown?: number
+}
 
 /**
  * How many new connections a server takes. A TLS handshake costs more than most requests, and comes before any other bound. Networks from which a
@@ -18,13 +30,14 @@ const MAX_KNOWN = 4096
 export class HandshakeLimit {
   readonly #strangers: RateLimiter
   readonly #known: RateLimiter
+  readonly #byToken = new RateLimiter(BY_TOKEN, MAX_MACHINES)
   readonly #maxKnown: number
   /** Connections that do not count any more. */
   readonly #machines = new WeakSet<Socket>()
   /** Least recently proved first. */
   readonly #networks = new Set<string>()
 
-  constructor({ strangers = STRANGERS, known = KNOWN, maxKnown = MAX_KNOWN } = {}) {
+  constructor({ strangers = STRANGERS, known = KNOWN, maxKnown = MAX_KNOWN }: HandshakeRates = {}) {
     this.#strangers = new RateLimiter(strangers)
     this.#known = new RateLimiter(known)
     this.#maxKnown = maxKnown
@@ -36,6 +49,11 @@ export class HandshakeLimit {
     return this.#limiterOf(network).take(network, nowMs) === 0
   }
 
+  /** Whether one that was not admitted may wait: its network has had its share, and there is room for others. In a flood from many networks nobody waits. */
+  mayWait(socket: Socket): boolean {
+    return this.#limiterOf(networkOf(socket)).hasRoom
+  }
+
   /**
    * A machine on this connection has proved its key: the connection does not count, once. So thousands of them behind one address come back as fast as they are served. Its network stays
    * what it was.
@@ -45,6 +63,11 @@ export class HandshakeLimit {
     this.#machines.add(socket)
     const network = networkOf(socket)
     this.#limiterOf(network).giveBack(network)
+  }
+
+  /** The same for one that shows a token, now and then: connections that were cut come back with the tokens that they had. @param nowMs of a monotonic clock. */
+  cameWithToken(socket: Socket, agentId: string, nowMs: number): void {
+    if (!this.#machines.has(socket) && this.#byToken.take(agentId, nowMs) === 0) this.provedMachine(socket)
   }
 
   #limiterOf(network: string): RateLimiter {
@@ -60,4 +83,4 @@ export class HandshakeLimit {
   }
 }
 
-const networkOf = (socket: Socket): string => peerNetwork(socket.remoteAddress ?? '')
+export const networkOf = (socket: Socket): string => peerNetwork(socket.remoteAddress ?? '')

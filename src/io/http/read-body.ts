@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { parseBoundedJson } from '../../core/api/bounded-json.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import type { BodyPlace, BodyRoom } from './body-room.ts'
+import { type BodyPlace, type BodyRoom, FREE_BYTES } from './body-room.ts'
 import { ByteCollector } from './byte-collector.ts'
 import { peerNetwork } from './peer-network.ts'
 import type { BodyRule } from './route.ts'
@@ -22,7 +22,8 @@ export interface ReadBody {
  */
 export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom, who?: string): Promise<ReadBody> {
   const { bytes, done } = hasBody(request)
-    ? await readBytes(request, rule.maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))
+    ? ((await smallAtOnce(request, rule.maxBytes)) ??
+      (await readBytes(request, rule.maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))))
     : NOTHING
   try {
     return { body: rule.as === 'bytes' ? bytes : parse(bytes, rule), done }
@@ -33,6 +34,13 @@ export async function readBody(request: IncomingMessage, rule: BodyRule, room: B
 }
 
 const NOTHING = { bytes: Buffer.alloc(0), done() {} }
+
+/** Most bodies are small and come with their headers: nothing is waited for, and they take no place in the room. Null for others, of which nothing was read. */
+async function smallAtOnce(request: IncomingMessage, maxBytes: number): Promise<{ bytes: Buffer; done(): void } | null> {
+  await null // by now the parser has gone through all that came
+  const isSmall = request.complete && request.readableLength <= Math.min(FREE_BYTES, maxBytes)
+  return isSmall ? { bytes: (request.read() as Buffer | null) ?? NOTHING.bytes, done: NOTHING.done } : null
+}
 
 /** Whether a body belongs to the request (RFC 9112, section 6.3). */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>

@@ -8,7 +8,8 @@ import type { Logger } from '../log/logger.ts'
 import { type ApplicationOptions, requestListener } from './answer-request.ts'
 import type { ClientCheck } from './client-check.ts'
 import { handshakeComplaints } from './handshake-complaints.ts'
-import { HandshakeLimit } from './handshake-limit.ts'
+import { HandshakeLimit, type HandshakeRates, networkOf } from './handshake-limit.ts'
+import { createHandshakeLine, type HandshakeLine } from './handshake-line.ts'
 
 export interface ServerTls {
   /** PEM texts. */
@@ -22,7 +23,7 @@ export interface ServerTls {
   requireCertificate: boolean
 }
 
-export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'whyRefused' | 'clientsOnly' | 'onProvedMachine'> {
+export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'whyRefused' | 'clientsOnly' | 'onProvedMachine' | 'onToken'> {
   host: string
   /** 0 takes a free port. */
   port: number
@@ -30,6 +31,8 @@ export interface ServeOptions extends Omit<ApplicationOptions, 'isSecure' | 'why
   /** How long an idle connection is kept, in seconds. */
   keepAliveSeconds?: number
   timeLimits?: TimeLimits
+  /** Of new connections over TLS. */
+  handshakeRates?: HandshakeRates
 }
 
 /** How long a client may take, in milliseconds. */
@@ -62,9 +65,14 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   let clients = options.tls?.clients
   const whyRefused = (socket: TLSSocket) => clients?.whyRefused(socket)
   const { tls } = options
-  const limit = new HandshakeLimit()
+  const limit = new HandshakeLimit(options.handshakeRates)
   const own = { isSecure: tls !== undefined, whyRefused, clientsOnly: tls?.requireCertificate }
-  const handler = requestListener({ ...options, ...own, onProvedMachine: (socket) => limit.provedMachine(socket) })
+  const handler = requestListener({
+    ...options,
+    ...own,
+    onProvedMachine: (socket) => limit.provedMachine(socket),
+    onToken: (socket, agentId) => limit.cameWithToken(socket, agentId, performance.now()),
+  })
   const { handshake, headers, request, check } = options.timeLimits ?? TIME_LIMITS
   const limits = { maxHeaderSize: 16_384, headersTimeout: headers, requestTimeout: request, connectionsCheckingInterval: check }
   const server = options.tls
@@ -78,11 +86,15 @@ export async function serve(options: ServeOptions): Promise<Listening> {
     socket.destroy()
   })
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
-  if (options.tls) limitHandshakes(server, limit, options.logger, (socket) => socket.authorized && whyRefused(socket) === undefined)
+  const isClient = (socket: TLSSocket) => socket.authorized && whyRefused(socket) === undefined
+  const line = options.tls ? limitHandshakes(server, limit, options.logger, isClient) : undefined
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
-    close: (drainSeconds = 2) => closeServer(server, drainSeconds),
+    close(drainSeconds = 2) {
+      line?.close()
+      return closeServer(server, drainSeconds)
+    },
     renewTls(tls) {
       if (!(server instanceof https.Server)) return
       server.setSecureContext(tlsOptions(tls))
@@ -93,25 +105,31 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   }
 }
 
-/** Who makes new connections too often gets none for a moment. Connections that are there are not touched. */
+/** Who makes new connections too often waits for a while, or gets none for a moment. Connections that are there are not touched. */
 function limitHandshakes(
   server: http.Server | https.Server,
   limit: HandshakeLimit,
   logger: Logger,
   isClient: (socket: TLSSocket) => boolean,
-): void {
-  const begin = server.listeners('connection')
+): HandshakeLine {
+  const listeners = server.listeners('connection')
+  const begin = (socket: Socket) => {
+    for (const listener of listeners) listener.call(server, socket)
+  }
+  const admits = (socket: Socket) => limit.admits(socket, performance.now())
+  const line = createHandshakeLine({ admits, begin })
   server.removeAllListeners('connection')
   server.on('connection', (socket: Socket) => {
-    if (limit.admits(socket, performance.now())) for (const listener of begin) listener.call(server, socket)
-    else {
-      logger.debug('too many new connections', { from: socket.remoteAddress })
-      socket.destroy()
-    }
+    const network = networkOf(socket)
+    if (!line.has(network) && admits(socket)) return begin(socket)
+    if (server.listening && limit.mayWait(socket) && line.join(network, socket)) return
+    logger.debug('too many new connections', { from: socket.remoteAddress })
+    socket.destroy()
   })
   server.on('secureConnection', (socket: TLSSocket) => {
     if (isClient(socket)) limit.proved(socket)
   })
+  return line
 }
 
 const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
@@ -124,6 +142,9 @@ const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
   minVersion: 'TLSv1.2',
   honorCipherOrder: true,
 })
+
+/** Connections that the system has for us, and we have not seen: a fleet comes back in one moment. What is beyond them is dropped, and comes again after a second and more. */
+const BACKLOG = 4096
 
 function listen(server: http.Server | https.Server, { host, port }: ServeOptions): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -138,7 +159,7 @@ function listen(server: http.Server | https.Server, { host, port }: ServeOptions
         )
       else reject(new KeylimeError('address_in_use', `cannot listen on ${where}: ${cause.message}`, { cause }))
     })
-    server.listen(port, host, resolve)
+    server.listen({ port, host, backlog: BACKLOG }, resolve)
   })
 }
 

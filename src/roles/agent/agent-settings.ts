@@ -83,10 +83,13 @@ export function readAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments =
   const { versions, warnings } = push
     ? apiVersions('registrar_api_versions', values.registrar_api_versions)
     : apiVersions('api_versions', values.api_versions)
-  const settings = settingsOf({ config, env, push }, { versions, warnings: [...config.warnings, ...warnings] })
+  const settings = settingsOf(
+    { config, env, push },
+    { versions, warnings: [...config.warnings, ...warnings, ...idleOptions(values, push)] },
+  )
   return {
     settings,
-    problems: [...config.problems, ...togetherProblems(values), ...passwordProblems(values), ...pushProblems(config, given)],
+    problems: [...config.problems, ...togetherProblems(values, push), ...passwordProblems(values), ...pushProblems(config, given)],
   }
 }
 
@@ -121,10 +124,16 @@ function settingsOf({ config, env, push }: Read, { versions, warnings }: Version
   }
 }
 
-function togetherProblems(values: AgentValues): string[] {
+/** What an agent that listens nowhere has no use for, and an operator may take for a protection less. */
+const idleOptions = (values: AgentValues, push: PushSettings | null): string[] =>
+  push && !values.enable_agent_mtls
+    ? ['enable_agent_mtls = false changes nothing: this agent serves nobody, and speaks TLS to its verifier (remove the line)']
+    : []
+
+function togetherProblems(values: AgentValues, push: PushSettings | null): string[] {
   const isRsa = values.tpm_encryption_alg.startsWith('rsa')
   const cannotSign = isRsa !== (values.tpm_signing_alg !== 'ecdsa')
-  const letsAnybodyRun = !values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== ''
+  const letsAnybodyRun = push === null && !values.enable_agent_mtls && !values.enable_insecure_payload && values.payload_script !== ''
   return [
     ...(cannotSign
       ? [

@@ -1,13 +1,13 @@
 import type { Argv } from 'yargs'
 import { agentOptions } from '../../config/agent.ts'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { createLogger } from '../../io/log/logger.ts'
 import { runService } from '../../io/service/run-service.ts'
 import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
-import { loadAgentSettings, readAgentSettings } from './agent-settings.ts'
-import { checkAgent } from './check-agent.ts'
+import { loadAgentSettings } from './agent-settings.ts'
+import { checkAgentOf } from './check-agent.ts'
 import { tryAction } from './revocation/try-action.ts'
 import { startAgent } from './start.ts'
 
@@ -64,11 +64,8 @@ export const command = {
     const env = withConfigFile(process.env, 'agent', argv.config)
     const given = argv.verifierUrl ? { push: true } : {}
     const chosen = argv.verifierUrl ? { ...env, KEYLIME_AGENT_VERIFIER_URL: argv.verifierUrl } : env
-    if (argv.showConfig) return printLines(describeEffective('agent', agentOptions, chosen)) ?? 0
-    if (argv.checkConfig) {
-      const { settings, problems } = readAgentSettings(chosen, given)
-      return showCheck('agent', await checkAgent(settings, problems))
-    }
+    if (argv.showConfig) return printLines(showConfig('agent', agentOptions, chosen, argv.json)) ?? 0
+    if (argv.checkConfig) return showCheck('agent', await checkAgentOf(chosen, given))
     const settings = loadAgentSettings(chosen, given)
     const logger = createLogger({ name: 'agent', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     if (argv.tryAction) return tryAction(argv.tryAction, argv.event ?? EXAMPLE_EVENT, settings, logger)

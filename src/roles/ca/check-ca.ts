@@ -4,9 +4,13 @@ import { endingCertificates } from '../../authority/ending-certificates.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { checkListenerTls } from './listen/listener-tls.ts'
-import type { OpenedCa } from './open-ca.ts'
+import { type CaRequest, type OpenedCa, openCa } from './open-ca.ts'
 
-/** `--check-config`: what a command or `listen` would refuse, without one. */
+/** `--check-config` of what files and environment say. */
+export const checkCaOf = (env: NodeJS.ProcessEnv, request: Omit<CaRequest, 'tolerant'>): Promise<Findings> =>
+  checkCa(openCa({ ...request, tolerant: true }, env))
+
+/** What a command or `listen` would refuse, without one. */
 export function checkCa({ directory, config, now }: OpenedCa): Promise<Findings> {
   const { values } = config
   return collectFindings(config.warnings, [

@@ -13,7 +13,7 @@ import { revokedSerialsOf } from '../../authority/revocation-list.ts'
 import { revokeCertificate } from '../../authority/revoke-certificate.ts'
 import { unknownSerialsText } from '../../authority/revoked-words.ts'
 import { caOptions } from '../../config/ca.ts'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { keylimeDirectory } from '../../config/files.ts'
 import { refuseWithoutEffect } from '../../core/cli/without-effect.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -21,13 +21,13 @@ import { REVOCATION_REASONS, type RevocationReason } from '../../core/pki/crl.ts
 import { ROLES, type Role } from '../../core/pki/roles.ts'
 import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
-import { checkCa } from './check-ca.ts'
+import { checkCaOf } from './check-ca.ts'
 import { isWordListen, runListener } from './listen/run-listener.ts'
 import { type OpenedCa, openCa } from './open-ca.ts'
 import { operatorOutcome, revokedOutcome } from './operator-outcome.ts'
 import { certificateDetails, certificateJson, certificateTable } from './render-certificates.ts'
 import { rotate } from './rotate.ts'
-import { CA_WORDS, hideOthers, WORDS, wordAsked, wordLines } from './words.ts'
+import { CA_WORDS, hideOthers, SHARED_WORDS, WITH_NAME, WORDS, wordAsked, wordLines } from './words.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -64,6 +64,8 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 
 /** `keylime ca`. */
 export const command = {
+  words: SHARED_WORDS,
+
   builder: (yargs: Argv): Argv<Arguments> =>
     hideOthers(wordAsked(process.argv.slice(3)), yargs)
       .usage(
@@ -117,11 +119,9 @@ export const command = {
       .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    if (argv['show-config']) return printLines(describeEffective('ca', caOptions, process.env)) ?? 0
-    if (argv['check-config']) {
-      const ca = openCa({ directory: argv.dir, passwordFile: argv['password-file'], tolerant: true }, process.env)
-      return showCheck('ca', await checkCa(ca))
-    }
+    if (argv['show-config']) return printLines(showConfig('ca', caOptions, process.env, argv.json)) ?? 0
+    if (argv['check-config'])
+      return showCheck('ca', await checkCaOf(process.env, { directory: argv.dir, passwordFile: argv['password-file'] }))
     const listens = argv.action === undefined && argv.command === undefined && isWordListen(argv.dir)
     const word = listens ? 'listen' : (argv.action ?? argv.command)
     if (word === 'listen') refuseWithoutEffect(CA_WORDS, word, namesGiven(argv))
@@ -249,7 +249,6 @@ async function listen(argv: Arguments): Promise<number> {
 
 /** Words whose directory is the one of verifier and registrar. */
 const OF_SERVICES = ['operator', 'reissue', 'rotate']
-const WITH_NAME = ['create', 'pkg', 'revoke', 'show', 'operator']
 
 const servicesDirectory = (env: NodeJS.ProcessEnv): string => path.join(keylimeDirectory(env), 'cv_ca')
 

@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import type { SharedWord } from '../../core/cli/command-tree.ts'
 import type { CommandWords } from '../../core/cli/without-effect.ts'
 
 /** Words of `keylime ca`, and what has an effect with each. */
@@ -40,6 +41,16 @@ const MEANINGS: Readonly<Record<string, string>> = {
 }
 
 export const WORDS: readonly string[] = Object.keys(MEANINGS)
+
+/** Words that are about one certificate. */
+export const WITH_NAME: readonly string[] = ['create', 'pkg', 'revoke', 'show', 'operator']
+
+/** The same, with the options that have an effect with each. */
+export const SHARED_WORDS: readonly SharedWord[] = WORDS.map((word) => ({
+  word,
+  describe: MEANINGS[word]!,
+  options: [...CA_WORDS.used[word]!, ...CA_WORDS.always].filter((name) => name !== 'subject' || WITH_NAME.includes(word)),
+}))
 
 /** A line for each word, or for the one that is asked about. */
 export const wordLines = (asked: string | undefined): string =>

@@ -3,10 +3,16 @@ import { checkTlsDirectory } from '../../authority/tls-directory.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
-import type { RegistrarSettings } from './registrar-settings.ts'
+import { type RegistrarSettings, readRegistrarSettings } from './registrar-settings.ts'
 import { checkTlsFiles } from './tls-identity.ts'
 
-/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
+/** `--check-config` of what files and environment say. */
+export function checkRegistrarOf(env: NodeJS.ProcessEnv): Promise<Findings> {
+  const { settings, problems } = readRegistrarSettings(env)
+  return checkRegistrar(settings, problems)
+}
+
+/** What the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
 export function checkRegistrar(settings: RegistrarSettings, problems: readonly string[] = []): Promise<Findings> {
   const { values, keylimeDir } = settings
   return collectFindings(settings.warnings, [

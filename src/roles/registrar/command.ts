@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { registrarOptions } from '../../config/registrar.ts'
 import { createLogger } from '../../io/log/logger.ts'
@@ -7,8 +7,8 @@ import { runService } from '../../io/service/run-service.ts'
 import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts'
 import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
-import { checkRegistrar } from './check-registrar.ts'
-import { loadRegistrarSettings, readRegistrarSettings } from './registrar-settings.ts'
+import { checkRegistrarOf } from './check-registrar.ts'
+import { loadRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
 
 interface Arguments {
@@ -36,11 +36,8 @@ export const command = {
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'registrar', argv.config)
-    if (argv.showConfig) return printLines(describeEffective('registrar', registrarOptions, env)) ?? 0
-    if (argv.checkConfig) {
-      const { settings, problems } = readRegistrarSettings(env)
-      return showCheck('registrar', await checkRegistrar(settings, problems))
-    }
+    if (argv.showConfig) return printLines(showConfig('registrar', registrarOptions, env, argv.json)) ?? 0
+    if (argv.checkConfig) return showCheck('registrar', await checkRegistrarOf(env))
     const settings = loadRegistrarSettings(env)
     const logger = createLogger({ name: 'registrar', level: argv.verbose ? 'debug' : 'info', format: argv.json ? 'json' : 'text' })
     tellForeignDirectory(settings.keylimeDir, logger)

@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { exitCodeOfState, STATE_WORDS } from '../../core/attestation/state-word.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
@@ -12,10 +12,10 @@ import { Terminal } from '../../io/terminal/terminal.ts'
 import type { TenantEvent } from './events.ts'
 import { filterOf, fleetOf } from './faces/machines-of-command.ts'
 import { optionsOf } from './faces/options-of-arguments.ts'
-import { hideOthers, refuseIdleOptions } from './faces/options-of-command.ts'
+import { hideOthers, optionsOfCommand, refuseIdleOptions } from './faces/options-of-command.ts'
 import { eventJson, resultJson } from './faces/render-json.ts'
 import { resultLines, terminalReport } from './faces/render-terminal.ts'
-import { wordLines } from './faces/words.ts'
+import { examplesOf, optionTexts, TENANT_WORDS, usageText } from './faces/words.ts'
 import { isFleetWord } from './fleet/selection.ts'
 import type { HistoryAsked } from './history/show-history.ts'
 import { listExitCode, machineCsv } from './list/render-machines.ts'
@@ -43,25 +43,11 @@ const text = (describe: string, extra: object = {}) => ({ type: 'string', requir
 
 /** `keylime tenant`. */
 export const command = {
+  words: COMMANDS.map((word) => ({ word, describe: TENANT_WORDS[word], options: optionsOfCommand(word) })),
+
   builder: (given: Argv): Argv<Arguments> =>
-    onlyOptionsOf(wordAsked(), given)
+    helpOf(wordAsked(), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
-      .usage(
-        `Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant WORD [options]\n\n${wordLines(wordAsked())}`,
-      )
-      .example('keylime tenant -t 10.0.0.7 --cert ca --include payload', 'deliver certificates and the files of ./payload')
-      .example('keylime tenant add -u d432 -f secret.txt', 'deliver one file to the agent whose id begins with d432')
-      .example(
-        'keylime tenant add -u d432 --push-model --cert --include payload',
-        'the same for a machine behind NAT, also one that is off',
-      )
-      .example('keylime tenant update --all -f secret.txt', 'a new secret for every machine that is trusted')
-      .example('keylime tenant revoke laptop-7', 'stolen: tell the others, and let it never come back')
-      .example('keylime tenant list', 'every machine, its state, and why it failed')
-      .example('keylime tenant status -t 10.0.0.7', 'what registrar and verifier say')
-      .example('keylime tenant explain -u d432 --patch change.json', 'why it failed, and the smallest change that would accept it')
-      .positional('ids', { type: 'string', array: true, describe: 'Ids of agents, as with -u; rename takes the old and the new one' })
-      .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
       .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
       .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'name', 'agent-api-version', 'push-model'], 'Which agent:')
       .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't', array: true }))
@@ -71,11 +57,8 @@ export const command = {
       .option('name', text('What people call it; shown beside its id. An empty name takes it away', { requiresArg: false }))
       .option('agent-api-version', text('API version of the agent; default: ask it'))
       .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself, as behind NAT: do not contact it' })
-      .group(
-        ['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'],
-        'Many machines (add, update, attest, reactivate, delete, revoke, forget; also several -u or -t):',
-      )
-      .option('all', { type: 'boolean', describe: 'Every machine; with explain: every failure, not only the first 20' })
+      .group(['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'], optionTexts(wordAsked()).many)
+      .option('all', { type: 'boolean', describe: optionTexts(wordAsked()).all })
       .option('policy', text('Machines that must prove this runtime or measured boot policy'))
       .option('state', text(`Machines that stand so: ${STATE_WORDS.join(', ')}`))
       .option('from', text('CSV or YAML file: address, id, and options for each machine'))
@@ -156,18 +139,18 @@ export const command = {
       .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
       .option('wait', {
         type: 'boolean',
-        describe: 'Wait for the verdict, and for a machine that comes for its payload (default; --no-wait: do not)',
+        describe: optionTexts(wordAsked()).wait,
       })
       .option('timeout', {
         type: 'number',
         requiresArg: true,
-        describe: 'Seconds to wait; default: 60, for a machine that brings its evidence 120',
+        describe: optionTexts(wordAsked()).timeout,
       })
       .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
       .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
-    if (argv['show-config']) return printLines(describeEffective('tenant', tenantOptions, process.env)) ?? 0
+    if (argv['show-config']) return printLines(showConfig('tenant', tenantOptions, process.env, argv.json)) ?? 0
     if (argv['check-config']) {
       const { checkTenantOf } = await import('./check-tenant.ts')
       return showCheck('tenant', await checkTenantOf(process.env))
@@ -203,7 +186,14 @@ export const command = {
 
 const INTERRUPTED = 130
 
-const onlyOptionsOf = (word: TenantCommand | undefined, yargs: Argv): Argv => (word ? hideOthers(word, yargs) : yargs)
+/** What the help of a word says of it, with its options alone; undefined for the whole. */
+function helpOf(word: TenantCommand | undefined, given: Argv): Argv {
+  const cli = (word ? hideOthers(word, given) : given)
+    .usage(usageText(word))
+    .positional('ids', { type: 'string', array: true, describe: optionTexts(word).ids })
+    .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
+  return examplesOf(word).reduce((so, [line, does]) => so.example(line, does), word ? cli.hide('action') : cli)
+}
 
 const wordAsked = (): TenantCommand | undefined =>
   process.argv

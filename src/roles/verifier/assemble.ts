@@ -28,6 +28,7 @@ import { createProgressWriter, type ProgressWriter } from './agents/progress-wri
 import type { VerifierContext } from './api/verifier-context.ts'
 import type { Events } from './audit/start-events.ts'
 import type { AuthorityHolder } from './authorities/authorities.ts'
+import { createAuthorityNews } from './authorities/authority-news.ts'
 import { createFollowers, type Followers } from './authorities/followers.ts'
 import { blameOwnDates } from './authorities/own-dates.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
@@ -98,6 +99,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const shared = { agents, store, opener, keeper, loop, commands, events, logger }
   const push = pushParts(values, {
     ...{ agents, judging, loop, offers, outbox, notifier: opened.notifierKey.certificate },
+    authorities: createAuthorityNews({ authorities: opened.authorities, store: followers, clock: systemClock, logger }),
     ...{ clock: systemClock, logger },
   })
   const takeUp = createTakeUp({

@@ -7,9 +7,25 @@ import { checkDatabase } from '../../io/db/check-database.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
 import { checkNotifierKey } from './revocation/notifier-key.ts'
 import { checkTlsFiles } from './tls-identities.ts'
-import { checkTogether, type VerifierSettings } from './verifier-settings.ts'
+import { checkTogether, readVerifierSettings, type VerifierSettings } from './verifier-settings.ts'
 
-/** `--check-config`: what the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
+/** `--check-config` of what files and environment say. @param checkRegistrar the same of the registrar that is hosted inside, if it is. */
+export async function checkVerifierOf(
+  env: NodeJS.ProcessEnv,
+  checkRegistrar: (env: NodeJS.ProcessEnv) => Promise<Findings>,
+): Promise<Findings> {
+  const { settings, problems } = readVerifierSettings(env)
+  const found = await checkVerifier(settings, problems)
+  if (!settings.values.host_registrar) return found
+  const registrar = await checkRegistrar(env)
+  const more = registrar.problems.filter((problem) => !found.problems.includes(problem))
+  return {
+    problems: [...found.problems, ...more.map((problem) => `registrar: ${problem}`)],
+    warnings: [...new Set([...found.warnings, ...registrar.warnings])],
+  }
+}
+
+/** What the start would refuse, all of it, without a start. Nothing is made or changed. @param problems of the files. */
 export function checkVerifier(settings: VerifierSettings, problems: readonly string[] = []): Promise<Findings> {
   const { values, keylimeDir } = settings
   return collectFindings(settings.warnings, [

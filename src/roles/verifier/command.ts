@@ -1,6 +1,6 @@
 import type { Argv } from 'yargs'
 import type { Findings } from '../../config/collect-findings.ts'
-import { describeEffective } from '../../config/describe.ts'
+import { showConfig } from '../../config/effective.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { createLogger, type Logger } from '../../io/log/logger.ts'
@@ -8,9 +8,9 @@ import { runService, type Service } from '../../io/service/run-service.ts'
 import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
-import { checkVerifier } from './check-verifier.ts'
+import { checkVerifierOf } from './check-verifier.ts'
 import { startVerifier } from './start.ts'
-import { loadVerifierSettings, readVerifierSettings } from './verifier-settings.ts'
+import { loadVerifierSettings } from './verifier-settings.ts'
 
 interface Arguments {
   config?: string | undefined
@@ -44,21 +44,8 @@ export const command = {
 
   async run(argv: Arguments, { startRegistrar, checkRegistrar }: Deps): Promise<number> {
     const env = withConfigFile(process.env, 'verifier', argv.config)
-    if (argv.showConfig) return printLines(describeEffective('verifier', verifierOptions, env)) ?? 0
-    if (argv.checkConfig) {
-      const { settings, problems } = readVerifierSettings(env)
-      const found = await checkVerifier(settings, problems)
-      if (!settings.values.host_registrar) return showCheck('verifier', found)
-      const registrar = await checkRegistrar(env)
-      const warnings = [...new Set([...found.warnings, ...registrar.warnings])]
-      return showCheck('verifier', {
-        problems: [
-          ...found.problems,
-          ...registrar.problems.filter((problem) => !found.problems.includes(problem)).map((problem) => `registrar: ${problem}`),
-        ],
-        warnings,
-      })
-    }
+    if (argv.showConfig) return printLines(showConfig('verifier', verifierOptions, env, argv.json)) ?? 0
+    if (argv.checkConfig) return showCheck('verifier', await checkVerifierOf(env, checkRegistrar))
     const settings = loadVerifierSettings(env)
     const level = argv.verbose ? 'debug' : 'info'
     const format = argv.json ? 'json' : 'text'

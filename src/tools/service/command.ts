@@ -3,12 +3,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import readline from 'node:readline/promises'
 import type { Argv } from 'yargs'
-import { agentOptions } from '../../config/agent.ts'
-import { caOptions } from '../../config/ca.ts'
 import { describeAsFile } from '../../config/describe.ts'
 import { keylimeDirectory } from '../../config/files.ts'
-import { registrarOptions } from '../../config/registrar.ts'
-import { verifierOptions } from '../../config/verifier.ts'
+import { TABLES } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { applyAction } from './apply-action.ts'
@@ -103,7 +100,6 @@ function uidOf(user: string): number | undefined {
   }
 }
 
-const TABLES = { agent: agentOptions, verifier: verifierOptions, registrar: registrarOptions, ca: caOptions } as const
 const configText = (role: ServiceRole): string => describeAsFile(role, TABLES[role])
 
 function show(plan: Action[], argv: Arguments): void {

@@ -1,10 +1,11 @@
 import { API_VERSIONS } from '../../../src/core/api/versions.ts'
-import { findRoute } from '../../../src/io/http/router.ts'
+import { createRouter } from '../../../src/io/http/router.ts'
 import { demand, type Target, text } from '../target.ts'
 
 const ROUTES = ['/version', '/v:version/agents', '/v:version/agents/:id', '/v:version/agents/:id/reactivate', '/crl', '/files/*'].map(
   (path) => ({ method: 'GET', path }) as never,
 )
+const route = createRouter(ROUTES, API_VERSIONS)
 
 /** Paths of requests: a parameter is never empty, and stands in the path as it was sent. */
 export const router: Target = {
@@ -25,7 +26,7 @@ export const router: Target = {
   words: ['/v2.6', '/agents', '%2e', '%2f', '%00', '/../', '//'],
   run(input) {
     const path = input.toString('latin1')
-    const found = findRoute(ROUTES, API_VERSIONS, 'GET', path)
+    const found = route('GET', path)
     if (found.kind !== 'match') return
     const { id } = found.match.params
     if (id !== undefined)

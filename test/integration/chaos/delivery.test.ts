@@ -6,21 +6,20 @@ import path from 'node:path'
 import BetterSqlite from 'better-sqlite3'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { loadAddon } from '../../../src/io/native/load-addon.ts'
+import { isWhole } from '../../chaos/role-process.ts'
 import { type OrderedDelivery, orderedDelivery } from '../../ordered-delivery.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
 import { pushEnrolment, type SimulatedPushAgent, simulatedPushAgent, takingDelivery } from '../../simulated-push-agent.ts'
 
-/** All points, as `npm run chaos` walks them, or some of them. */
-const POINTS = process.env['KEYLIME_CHAOS'] === 'all' ? Array.from({ length: 50 }, (_, i) => i + 1) : [3, 9, 16, 22]
 /** The story has at least so many writes. */
 const SURE_TO_COME = 22
-const moments = POINTS.flatMap((at) => (['before', 'after'] as const).map((moment) => [moment, at] as const))
-const cases = process.env['KEYLIME_CHAOS'] === 'all' ? moments : moments.filter((_, i) => i % 2 === (i >> 1) % 2)
 
 const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.05', KEYLIME_VERIFIER_AUTO_RECOVER_ATTESTATION_FAILURES: 'true' })
 let child: ChildProcess
 let admin: ApiClient
 let port = 0
+/** Of a verifier that was asked to stop. */
+let writes = 0
 
 async function start(dieAt: number, moment: string): Promise<void> {
   child = fork(path.join(import.meta.dirname, '../../chaos/crashing-verifier.ts'), [String(dieAt), moment], {
@@ -29,7 +28,10 @@ async function start(dieAt: number, moment: string): Promise<void> {
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
   })
   port = await new Promise<number>((resolve, reject) => {
-    child.on('message', (message: { port?: number }) => message.port && resolve(message.port))
+    child.on('message', (message: { port?: number; writes?: number }) => {
+      if (message.port) resolve(message.port)
+      writes = message.writes ?? writes
+    })
     child.on('exit', (code) => reject(new Error(`the verifier ended with ${code}`)))
   })
   admin = adminClient(home.dir, port)
@@ -88,36 +90,66 @@ function leftInDatabase(): { mailboxes: number; pieces: number } {
   return left
 }
 
-beforeAll(() => start(0, 'after').then(stop)) // the certificates are made once
-afterEach(() => void child.kill('SIGKILL')) // of a test that failed: the next one needs the database
-afterAll(() => home.remove())
+interface Story {
+  agent: SimulatedPushAgent
+  /** What was ordered, one after the other. */
+  orders: OrderedDelivery[]
+  /** What the machine got of each. */
+  got: (Buffer | null)[]
+}
 
-test.each(cases)('killed %s write %d, a delivery is whole or not there, and goes to one transport key once', async (moment, at) => {
-  const [first, second] = [ordered(), ordered()]
+/** An enrolment with a delivery, an update with another one, and its end; as far as the verifier lives. */
+async function story(dieAt: number, moment: string): Promise<Story> {
   const agent = simulatedPushAgent('one', () => ({ port, ca: read('cacert.crt') }))
   agent.takes = takingDelivery()
-  const mine = agent.takes
-  await start(at, moment)
+  const orders = [ordered(), ordered()]
+  const [first, second] = orders as [OrderedDelivery, OrderedDelivery]
+  await start(dieAt, moment)
   await call('POST', pushEnrolment(agent, first.enrolment))
   const got = isDead() ? [] : [await take(agent, first)]
   if (!isDead()) await call('PUT', second.enrolment)
   if (!isDead()) got.push(await take(agent, second))
   if (!isDead()) await call('DELETE')
+  return { agent, orders, got }
+}
+
+await start(0, 'after').then(stop) // the certificates are made once
+afterEach(() => void child.kill('SIGKILL')) // of a test that failed: the next one needs the database
+afterAll(() => home.remove())
+
+/** Before and after each write of a whole story; a few more come by themselves as time goes by. */
+async function allMoments() {
+  writes = 0
+  await story(0, 'after').then(stop)
+  await until('the number of writes', () => writes)
+  return Array.from({ length: writes }, (_, i) => i + 1).flatMap((at) => [['before', at] as const, ['after', at] as const])
+}
+const SOME = [
+  ['before', 3],
+  ['after', 9],
+  ['before', 16],
+  ['after', 22],
+] as const
+const cases = isWhole ? await allMoments() : SOME
+
+test.each(cases)('killed %s write %d, a delivery is whole or not there, and goes to one transport key once', async (moment, at) => {
+  const { agent, orders, got } = await story(at, moment)
+  const mine = agent.takes
   if (at <= SURE_TO_COME) expect(child.signalCode).toBe('SIGKILL')
   await stop()
 
   await start(0, 'after')
   agent.token = null
   const { delivery, v_released: isDone } = (await status()) ?? {}
-  const current = [first, second].find(({ order }) => order.enrolment === delivery?.enrolment)
-  for (const [i, v] of got.entries()) if (v) expect(v).toEqual([first, second][i]!.v)
+  const current = orders.find(({ order }) => order.enrolment === delivery?.enrolment)
+  for (const [i, v] of got.entries()) if (v) expect(v).toEqual(orders[i]!.v)
   if (current && isDone) {
     await again('a session', () => agent.authenticate())
     await expect(agent.mailbox()).rejects.toThrow('404')
   } else if (current) {
     await again('a session', () => agent.authenticate())
     expect(await agent.mailbox()).toEqual(current.mailbox)
-    if (got[[first, second].indexOf(current)]) {
+    if (got[orders.indexOf(current)]) {
       agent.takes = takingDelivery() // a second transport key
       expect(await again('no V', () => agent.fetchV())).toBeNull()
       await admin.request('PUT', '/v2.6/agents/one/reactivate')

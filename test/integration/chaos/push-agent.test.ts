@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { challengeHmac } from '../../../src/core/payload/auth-tag.ts'
-import { BUG, chosen, endAll, startRole, walkOf } from '../../chaos/role-process.ts'
+import { BUG, chosen, endAll, type RoleProcess, startRole, walkOf } from '../../chaos/role-process.ts'
 import { until } from '../../servers.ts'
 import { buildZip } from '../../zip-builder.ts'
 import { DeliveryBed } from '../agent/push/delivery-bed.ts'
@@ -32,6 +32,9 @@ describeAsRoot('an agent that brings its evidence, with a payload that waits for
       KEYLIME_AGENT_TPM_SIGNING_ALG: 'ecdsa',
       KEYLIME_AGENT_IMA_ML_PATH: bed.servers.imaLog,
       KEYLIME_AGENT_UNMOUNT_SECURE: 'false',
+      KEYLIME_AGENT_ATTESTATION_INTERVAL_SECONDS: '0.5',
+      KEYLIME_AGENT_EXPONENTIAL_BACKOFF_INITIAL_DELAY: '20',
+      KEYLIME_AGENT_EXPONENTIAL_BACKOFF_MAX_RETRIES: '3',
     }
   })
   afterEach(endAll)
@@ -44,6 +47,12 @@ describeAsRoot('an agent that brings its evidence, with a payload that waits for
     await bed.order(zip())
   }
 
+  /** @throws with what the agent has said and the machine has reported. */
+  const untilOf = (agent: RoleProcess, what: string, probe: () => boolean) =>
+    until(what, probe, 60).catch((error: Error) => {
+      throw new Error(`${error.message}, the last report is ${JSON.stringify(last())}\n${agent.text()}`)
+    })
+
   const last = () => bed.reports.at(-1)
   const isFinal = () => last()?.state === 'unpacked' && last()?.script !== 'running'
 
@@ -51,17 +60,17 @@ describeAsRoot('an agent that brings its evidence, with a payload that waits for
     await reset()
     const list = out('points')
     const whole = startRole(['agent'], env, { failpoint: `count:${list}` })
-    await until('the payload', isFinal, 60)
+    await untilOf(whole, 'the payload', isFinal)
     expect([runs(), last()!.script]).toEqual([1, 'done'])
     await whole.kill()
     for (const failpoint of chosen(walkOf(list).failpoints, 3)) {
       await reset()
       const killed = startRole(['agent'], env, { failpoint })
-      await until(`its end, or the payload (${failpoint})`, () => !killed.isRunning() || isFinal(), 60)
+      await untilOf(killed, `its end, or the payload (${failpoint})`, () => !killed.isRunning() || isFinal())
       await killed.kill('SIGKILL')
       bed.verifier.accepted.length = 0
       const again = startRole(['agent'], env)
-      await until(`the payload (${failpoint})\n${again.text()}`, isFinal, 60)
+      await untilOf(again, `the payload (${failpoint})`, isFinal)
       const { proof, script, script_error: why } = last()!
       expect([failpoint, again.text()]).toEqual([failpoint, expect.not.stringMatching(BUG)])
       expect([failpoint, proof]).toEqual([failpoint, challengeHmac(bed.delivery!.k, bed.delivery!.order.challenge)])

@@ -1,10 +1,12 @@
 import fs from 'node:fs'
+import https from 'node:https'
 import net from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { openClientCheck } from '../../../src/io/http/client-check.ts'
-import { type Listening, serve } from '../../../src/io/http/server.ts'
+import type { Route } from '../../../src/io/http/route.ts'
+import { type Listening, type ServerTls, serve } from '../../../src/io/http/server.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
@@ -13,6 +15,7 @@ import { temporaryKeylimeDir } from '../../servers.ts'
 const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
 const read = (name: string) => fs.readFileSync(path.join(home.dir, 'cv_ca', name), 'utf8')
 let server: Listening
+let identity: ServerTls
 
 beforeAll(async () => {
   await (await startVerifier(loadVerifierSettings(home.env), silentLogger)).stop() // makes the certificates
@@ -27,7 +30,7 @@ beforeAll(async () => {
     now: Date.now,
     logger: silentLogger,
   })
-  const identity = {
+  identity = {
     cert: read('server-cert.crt'),
     key: read('server-private.pem'),
     ca: [read('cacert.crt')],
@@ -72,4 +75,60 @@ test('a flood of connections from many addresses does not shut out who proved be
     expect(served).toBe(false)
   }
   expect(await isServed('127.0.0.1', operator)).toBe(true)
+})
+
+describe('machines behind one address, of which one may connect at once', () => {
+  const MACHINES = 40
+  const never = 1e-9
+  const handshakeRates = { strangers: { ofPeer: { perSecond: never, burst: 1 }, ofAll: { perSecond: 1000, burst: 1000 } } }
+  const routes: Route[] = [
+    { method: 'GET', path: '/proof', access: 'public', handle: () => ({ provedMachine: true }) },
+    { method: 'GET', path: '/agents/:id', access: 'agent', handle: () => ({}) },
+    { method: 'GET', path: '/nothing', access: 'public', handle: () => ({}) },
+  ]
+  let listening: Listening
+
+  beforeEach(async () => {
+    const common = { host: '127.0.0.1', port: 0, versions: [], logger: silentLogger }
+    listening = await serve({ ...common, routes, tls: identity, handshakeRates, agentOf: (token) => token.replace('token-of-', '') })
+  })
+  afterEach(() => listening.close(0))
+
+  interface Asking {
+    path: string
+    token?: string
+    from?: string
+  }
+  /** @returns the status of the answer; 0 when the connection ends without one. */
+  const ask = ({ path, token, from = '127.0.0.1' }: Asking) =>
+    new Promise<number>((resolve) => {
+      const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+      const own = { agent: new https.Agent({ keepAlive: true }), localAddress: from }
+      const request = https.get({ host: '127.0.0.1', port: listening.port, path, headers, rejectUnauthorized: false, ...own })
+      request.on('response', (answer) => resolve(answer.statusCode!)).on('error', () => resolve(0))
+    })
+  const all = (asking: (i: number) => Asking) => Promise.all(Array.from({ length: MACHINES }, (_, i) => ask(asking(i))))
+  const good = Array.from({ length: MACHINES }, () => 200)
+
+  /** Many turns of the line, in which those of another network are served. */
+  const meanwhile = async () => expect(await all(() => ({ path: '/proof', from: '127.0.0.2' }))).toEqual(good)
+
+  test('all that prove their keys are served, in turn, though they come in one moment', async () => {
+    expect(await all(() => ({ path: '/proof' }))).toEqual(good)
+  })
+
+  test('so are all that show tokens which they had before their connections were cut', async () => {
+    expect(await all((i) => ({ path: `/agents/machine-${i}`, token: `token-of-machine-${i}` }))).toEqual(good)
+  })
+
+  test.each([
+    ['one token gives a few connections and no more', { path: '/agents/thief', token: 'token-of-thief' }, 1 + 4],
+    ['who proves nothing has the share of his network', { path: '/nothing' }, 1],
+  ])('%s; the others wait until the server stops, and do not hold it up', async (_what, asking, served) => {
+    const asked = all(() => asking)
+    await meanwhile()
+    await meanwhile()
+    await listening.close(0)
+    expect((await asked).filter((status) => status === 200)).toHaveLength(served)
+  })
 })

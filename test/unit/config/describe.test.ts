@@ -1,22 +1,11 @@
-import { agentOptions } from '../../../src/config/agent.ts'
 import { caOptions } from '../../../src/config/ca.ts'
 import { describeAsFile, describeAsMarkdown } from '../../../src/config/describe.ts'
-import type { Component } from '../../../src/config/files.ts'
 import { readIniFile } from '../../../src/config/ini-file.ts'
-import type { OptionTable } from '../../../src/config/option.ts'
-import { registrarOptions } from '../../../src/config/registrar.ts'
-import { tenantOptions } from '../../../src/config/tenant.ts'
+import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 import { verifierOptions } from '../../../src/config/verifier.ts'
 
-const tables: [Component, OptionTable][] = [
-  ['verifier', verifierOptions],
-  ['registrar', registrarOptions],
-  ['tenant', tenantOptions],
-  ['ca', caOptions],
-  ['agent', agentOptions],
-]
-
-describe.each(tables)('the table of the %s', (component, table) => {
+describe.each(CONFIGURED_ROLES)('the table of the %s', (component) => {
+  const table = TABLES[component]
   test('as a file, it reads back to exactly the defaults', () => {
     const { entries, problems } = readIniFile(describeAsFile(component, table))
     expect(problems).toEqual([])

@@ -1,14 +1,14 @@
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { describeEffective } from '../../../src/config/describe.ts'
+import { showConfig } from '../../../src/config/effective.ts'
 import { verifierOptions } from '../../../src/config/verifier.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-show-'))
 afterAll(() => fs.rmSync(dir, { recursive: true }))
 const file = path.join(dir, 'verifier.conf')
 fs.writeFileSync(file, '[verifier]\nretry_interval = 7\nserver_key_password = hunter2\nmax_retries = many\n[revocations]\nzmq_port = 9\n')
-const lines = describeEffective('verifier', verifierOptions, { KEYLIME_VERIFIER_CONFIG: file, KEYLIME_VERIFIER_PORT: '1234' })
+const lines = showConfig('verifier', verifierOptions, { KEYLIME_VERIFIER_CONFIG: file, KEYLIME_VERIFIER_PORT: '1234' })
 
 test.each([
   ['what a file says, with its line', `retry_interval = 7  # ${file}:2`],

@@ -8,6 +8,14 @@ const name = z.string().max(64)
 const names = z.array(name).max(64)
 const MAX_ITEMS = 16
 const text = (max: number) => z.string().max(max)
+const MAX_PCRS = 32
+
+const isPcr = (value: unknown): boolean => Number.isInteger(value) && (value as number) >= 0 && (value as number) < MAX_PCRS
+
+/** As one check: number by number, the lists of an offer cost as much as all else of an attestation. */
+const pcrNumbers = z.custom<number[]>((value) => Array.isArray(value) && value.length <= MAX_PCRS && value.every(isPcr), {
+  message: `Invalid input: expected a list of PCRs, each from 0 to ${MAX_PCRS - 1}`,
+})
 
 export const TPM_QUOTE = { evidence_class: 'certification', evidence_type: 'tpm_quote' } as const
 export const IMA_LOG = { evidence_class: 'log', evidence_type: 'ima_log' } as const
@@ -31,7 +39,7 @@ const quoteCapabilities = z.object({
   hash_algorithms: names,
   signature_schemes: names,
   /** Banks with the numbers of their PCRs. */
-  available_subjects: z.record(name, z.array(z.number().int().min(0).max(31)).max(32)),
+  available_subjects: z.record(name, pcrNumbers),
   certification_keys: z.array(certificationKey).max(MAX_ITEMS),
 })
 export type QuoteCapabilities = z.infer<typeof quoteCapabilities>
@@ -66,7 +74,7 @@ const quoteParameters = z.object({
   challenge: text(128).min(1),
   hash_algorithm: name,
   /** Every bank that was offered, null for those that are not wanted. */
-  selected_subjects: z.record(name, z.array(z.number().int().min(0).max(31)).max(32).nullable()),
+  selected_subjects: z.record(name, pcrNumbers.nullable()),
   certification_key: certificationKey.nullish(),
 })
 export type QuoteParameters = z.infer<typeof quoteParameters>

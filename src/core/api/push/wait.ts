@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { authorityIntroduction } from '../authority-introduction.ts'
 import { NOTICE_OUTCOMES } from '../notice.ts'
 import { prose } from '../prose.ts'
 
@@ -16,6 +17,11 @@ export const waitRequest = z.object({
   acknowledged: z.array(z.object({ digest, outcome: z.enum(NOTICE_OUTCOMES), reason: prose.nullable() })).max(MAX_NOTICES),
   /** SHA-256 of the notifier's certificate (PEM text) that the machine knows; null for none. */
   notifier: digest.nullable(),
+  /**
+   * What it was told of authorities last (SHA-256 of `tellingText`), and which of them it believes that signs now (`keyHash`); null before it was told anything. Missing of a machine that
+   * follows none.
+   */
+  authority: z.object({ digest, believes: digest.nullable() }).nullish(),
 })
 export type WaitRequest = z.infer<typeof waitRequest>
 
@@ -33,6 +39,8 @@ export const waitAnswer = z.object({
         .max(MAX_NOTICES),
       /** PEM, when the machine knows another or none. */
       notifier: z.string().max(16_384).nullable(),
+      /** The authorities that count, where the machine has not heard of them. */
+      authority: authorityIntroduction.optional(),
     }),
   }),
 })

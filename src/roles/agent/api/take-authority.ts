@@ -2,6 +2,7 @@ import { authorityIntroduction } from '../../../core/api/authority-introduction.
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { ApiReply, ApiRequest } from '../../../io/http/route.ts'
+import { followedText, isCalledBy } from '../authorities/followed-authorities.ts'
 import type { AgentContext } from './agent-context.ts'
 
 /**
@@ -11,11 +12,10 @@ import type { AgentContext } from './agent-context.ts'
 export async function postAuthority({ followAuthority, logger }: AgentContext, { body, peer }: ApiRequest): Promise<ApiReply> {
   const introduction = parseMessage(authorityIntroduction, body, 'the introduction of authorities')
   if (!followAuthority) throw new KeylimeError('forbidden', 'this agent follows no authority (follow_authority)')
-  const followed = await followAuthority(introduction, peer.kind === 'certificate' ? peer.certificate : undefined)
+  const followed = await followAuthority(introduction, isCalledBy(peer.kind === 'certificate' ? peer.certificate : undefined))
   if (followed.kind === 'again')
     return { status: 503, message: 'show a certificate of the next authority', headers: { Connection: 'close' } }
-  if (followed.kind === 'added')
-    logger.warn(`the authority "${followed.subject}" is believed from now on: the one before has vouched for it`)
-  if (followed.kind === 'dropped') logger.warn(`the authority "${followed.subject}" is believed no more: the next one has taken its place`)
+  const told = followedText(followed)
+  if (told) logger.warn(told)
   return {}
 }

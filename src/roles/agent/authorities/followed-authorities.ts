@@ -34,7 +34,7 @@ export function readFollowed(file: string): FollowedState {
 }
 
 /** A PEM text without the authorities that count no more. */
-export const withoutDropped = (pem: string, { dropped }: FollowedState): string =>
+export const withoutDropped = (pem: string, { dropped }: Pick<FollowedState, 'dropped'>): string =>
   parseCertificates(pem)
     .filter((certificate) => !dropped.includes(keyHash(certificate)))
     .map((certificate) => certificate.pem)
@@ -45,19 +45,36 @@ export interface Introduced {
   readonly introduction: AuthorityIntroduction
   /** Authorities that are believed now. */
   readonly believed: readonly Certificate[]
-  /** The caller's certificate, DER. */
-  readonly caller: Buffer | undefined
+  readonly holdsWithout: HoldsWithout
   readonly now: number
 }
 
-/** `again`: the one before is dropped only for a caller who has a certificate of the next, so that nobody is locked out. */
+/** Whether the verifier and this machine still know each other when only `left` of those that were believed count, and not `over`. */
+export type HoldsWithout = (left: readonly Certificate[], over: readonly Certificate[]) => boolean | Promise<boolean>
+
+/** `again`: the one before is dropped only where the verifier is of the next one, so that nobody is locked out. */
 export type Followed = { readonly kind: 'same' | 'again' } | { readonly kind: 'added' | 'dropped'; readonly subject: string }
 
-/** @param caller his certificate, DER. @throws KeylimeError `refused` for one that nobody vouches for. */
-export type FollowAuthority = (introduction: AuthorityIntroduction, caller: Buffer | undefined) => Promise<Followed>
+/** @throws KeylimeError `refused` for one that nobody vouches for. */
+export type FollowAuthority = (introduction: AuthorityIntroduction, holdsWithout: HoldsWithout) => Promise<Followed>
+
+/** Of a caller: his certificate, DER, is of one that is left. */
+export const isCalledBy =
+  (caller: Buffer | undefined): HoldsWithout =>
+  (left) => {
+    const leaf = caller && parseCertificate(caller)
+    return leaf !== undefined && left.some((authority) => isSignedBy(leaf, authority))
+  }
+
+/** For the log; null where nothing changed. */
+export function followedText(followed: Followed): string | null {
+  if (followed.kind === 'added') return `the authority "${followed.subject}" is believed from now on: the one before has vouched for it`
+  if (followed.kind === 'dropped') return `the authority "${followed.subject}" is believed no more: the next one has taken its place`
+  return null
+}
 
 /** Takes the next authority, or drops the one before. Durable when it returns. @throws KeylimeError `refused` for one that nobody vouches for. */
-export async function follow({ file, introduction, believed, caller, now }: Introduced): Promise<Followed> {
+export async function follow({ file, introduction, believed, holdsWithout, now }: Introduced): Promise<Followed> {
   const state = readFollowed(file)
   const shown = parseCertificates(introduction.authorities)
   const save = (next: FollowedState) => writeFileAtomic(file, `${JSON.stringify(next, null, 2)}\n`, 0o600)
@@ -66,34 +83,34 @@ export async function follow({ file, introduction, believed, caller, now }: Intr
     const next = shown.find(({ spki }) => spki.equals(bridge.spki))
     if (!next) throw new KeylimeError('invalid_request', 'the bridge leads to none of the authorities')
     if (state.dropped.includes(keyHash(next))) throw new KeylimeError('refused', 'the next authority is one that was dropped')
+    const isBelieved = believed.some(({ spki }) => spki.equals(next.spki))
     const verdict = judgeSuccessor({ next, bridge, believed, now })
+    if (!verdict.ok && isBelieved) return { kind: 'same' } // it came with the machine: nobody has to vouch for it
     if (!verdict.ok) throw new KeylimeError('refused', `the next authority is not believed: ${verdict.reason}`)
     const replaced = keyHash(verdict.before)
-    const isKnown = believed.some(({ spki }) => spki.equals(next.spki)) && state.replaced.includes(replaced)
-    if (isKnown) return { kind: 'same' }
+    if (isBelieved && state.replaced.includes(replaced)) return { kind: 'same' }
     await save({ ...state, added: [...new Set([...state.added, next.pem])], replaced: [...new Set([...state.replaced, replaced])] })
     return { kind: 'added', subject: next.subject }
   }
-  return drop({ state, shown, believed, caller }, save)
+  return drop({ state, shown, believed, holdsWithout }, save)
 }
 
 interface Dropping {
   readonly state: FollowedState
   readonly shown: readonly Certificate[]
   readonly believed: readonly Certificate[]
-  readonly caller: Buffer | undefined
+  readonly holdsWithout: HoldsWithout
 }
 
-/** Only an authority that was followed away from, and only when one that is believed is left for the caller. */
-async function drop({ state, shown, believed, caller }: Dropping, save: (next: FollowedState) => Promise<void>): Promise<Followed> {
+/** Only an authority that was followed away from, and only when one that is believed is left, by which verifier and machine know each other. */
+async function drop({ state, shown, believed, holdsWithout }: Dropping, save: (next: FollowedState) => Promise<void>): Promise<Followed> {
   const over = believed.filter(
     (authority) => state.replaced.includes(keyHash(authority)) && !shown.some(({ spki }) => spki.equals(authority.spki)),
   )
   const [first] = over
   if (!first) return { kind: 'same' }
   const left = believed.filter((authority) => !over.includes(authority) && shown.some(({ spki }) => spki.equals(authority.spki)))
-  const leaf = caller && parseCertificate(caller)
-  if (!leaf || !left.some((authority) => isSignedBy(leaf, authority))) return { kind: 'again' }
+  if (left.length === 0 || !(await holdsWithout(left, over))) return { kind: 'again' }
   const dropped = [...new Set([...state.dropped, ...over.map(keyHash)])]
   await save({ ...state, dropped, added: state.added.filter((pem) => !dropped.includes(keyHash(parseCertificate(pem)))) })
   return { kind: 'dropped', subject: first.subject }

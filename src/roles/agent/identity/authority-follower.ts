@@ -3,7 +3,7 @@ import { systemClock } from '../../../io/clock.ts'
 import { type Logger, silentLogger } from '../../../io/log/logger.ts'
 import type { AgentSettings } from '../agent-settings.ts'
 import { type FollowAuthority, follow } from '../authorities/followed-authorities.ts'
-import { believedAuthorities, readTrust, type TrustTexts } from '../machine/trust.ts'
+import { readTrust, type TrustTexts } from '../machine/trust.ts'
 
 export interface FollowerOptions {
   readonly settings: AgentSettings
@@ -16,12 +16,13 @@ export interface FollowerOptions {
 
 /** Follows one introduction after the other. @returns null where the configuration forbids it. */
 export function authorityFollower({ settings, logger, texts, reload }: FollowerOptions): FollowAuthority | null {
-  if (!settings.values.follow_authority || !settings.values.enable_agent_mtls) return null
+  const { follow_authority, enable_agent_mtls } = settings.values
+  if (!follow_authority || (settings.push === null && !enable_agent_mtls)) return null
   const queue = createSerialQueue()
-  return (introduction, caller) =>
+  return (introduction, holdsWithout) =>
     queue.run(async () => {
-      const believed = believedAuthorities(readTrust(settings, silentLogger, texts))
-      const followed = await follow({ file: settings.paths.followed, introduction, believed, caller, now: systemClock.now() })
+      const believed = readTrust(settings, silentLogger, texts).operators?.trust().authorities ?? []
+      const followed = await follow({ file: settings.paths.followed, introduction, believed, holdsWithout, now: systemClock.now() })
       if (followed.kind === 'added' || followed.kind === 'dropped')
         await reload().catch((error) => logger.error(`authorities cannot be read again: ${(error as Error).message}`))
       return followed

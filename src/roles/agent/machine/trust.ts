@@ -1,8 +1,6 @@
 import fs from 'node:fs'
 import { isKeylimeError } from '../../../core/errors.ts'
 import { withVerifiers } from '../../../core/pki/authorized-clients.ts'
-import { parseCertificates } from '../../../core/pki/certificate.ts'
-import type { Certificate } from '../../../core/pki/types.ts'
 import { Problems } from '../../../core/problems.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { certificateDates, checkDates, type FileDates, type FoundDates } from '../../../io/files/identity-dates.ts'
@@ -66,9 +64,6 @@ function clientsOf(paths: AgentSettings['paths'], texts: TrustTexts, followed: F
   const check = openClientCheck({ ...options, authorized: withVerifiers([{ kind: 'default' }]), now: systemClock.now, logger })
   return { ca: trusted.map(({ pem }) => pem), check }
 }
-
-/** All authorities whose operators may call now. */
-export const believedAuthorities = ({ clients }: Trust): Certificate[] => clients?.ca.flatMap(parseCertificates) ?? []
 
 function readTrusted(file: string, option: string, before?: TrustTexts): string {
   const hint = "copy cv_ca/cacert.crt from the verifier's machine to the same place here, or correct the option"

@@ -4,6 +4,7 @@ import type { WaitRequest } from '../../../core/api/push/wait.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { ReceivedRevocation, RevocationInbox } from '../revocation/revocation-inbox.ts'
+import type { HeardAuthorities } from './heard-authorities.ts'
 import type { News, PushVerifier } from './push-verifier.ts'
 
 /** What came of one long request. `lost`: it was cut, or the verifier cannot answer now. */
@@ -38,6 +39,7 @@ const TOO_LONG: NoticeOutcome = { outcome: 'refused', reason: 'it is too long' }
 /** Fetches notices by long requests, gives them to the inbox, and tells the verifier what became of them: what the inbox does not take is told of again by the verifier. */
 export class NewsFetcher {
   readonly #inbox: RevocationInbox
+  readonly #authorities: Pick<HeardAuthorities, 'said' | 'hear'> | null
   readonly #logger: Logger
   readonly #taken = new Map<string, Taken>()
   /** SHA-256 of the notifier that the inbox was given in this run. */
@@ -45,8 +47,10 @@ export class NewsFetcher {
   /** Told once. */
   #isFull = false
 
-  constructor(inbox: RevocationInbox, logger: Logger) {
+  /** @param authorities null where none is followed. */
+  constructor(inbox: RevocationInbox, authorities: Pick<HeardAuthorities, 'said' | 'hear'> | null, logger: Logger) {
     this.#inbox = inbox
+    this.#authorities = authorities
     this.#logger = logger
   }
 
@@ -55,13 +59,15 @@ export class NewsFetcher {
     const acknowledged = this.#outcomes()
     try {
       const held = Math.min(seconds, this.#patience())
-      const reply = await verifier.wait({ seconds: held, acknowledged, notifier: this.#notifier }, token, signal)
+      const authority = this.#authorities?.said
+      const reply = await verifier.wait({ seconds: held, acknowledged, notifier: this.#notifier, authority }, token, signal)
       if (reply.kind === 'refused') {
         this.#logger.debug(`the verifier gives no news (${reply.status}): ${reply.reason}`)
         if (reply.status === 401) return { kind: 'unproved' }
         return reply.status === 408 || reply.status === 429 || reply.status >= 500 ? { kind: 'lost' } : { kind: 'refused' }
       }
       this.#note(acknowledged)
+      if (reply.news.authority) await this.#authorities?.hear(reply.news.authority)
       const count = await this.#take(reply.news)
       return { kind: 'news', attest: reply.news.attest, count }
     } catch (error) {

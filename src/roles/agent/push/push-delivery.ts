@@ -1,6 +1,6 @@
 import type { DeliveryProgress } from '../../../core/api/agent-info.ts'
 import type { DeliveryEvidence, DeliveryParameters, DeliveryReport } from '../../../core/api/push/delivery.ts'
-import { complaintOf, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
+import { causeChain, complaintOf, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { authTag, challengeHmac, sameTag } from '../../../core/payload/auth-tag.ts'
 import type { UserShare } from '../../../core/payload/key-shares.ts'
 import { combineKey } from '../../../core/payload/split-key.ts'
@@ -218,7 +218,7 @@ export class PushDelivery {
     if (current !== this.#current) return
     const newest = error.details?.['newest']
     current.stage = { at, why: error.message, newest: typeof newest === 'number' ? newest : null, since: clock.monotonic() }
-    logger.error(`the payload at the verifier is not taken: ${complaintOf(error)}`)
+    logger.error(`the payload at the verifier is not taken: ${causeChain(error).join(': ')}`, error.hint ? { hint: error.hint } : {})
     hurry()
   }
 }

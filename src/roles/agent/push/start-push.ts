@@ -1,21 +1,26 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PushPace } from '../../../core/attestation/push-course.ts'
 import { isKeylimeError } from '../../../core/errors.ts'
+import { keyHash } from '../../../core/pki/key-hash.ts'
+import type { Certificate } from '../../../core/pki/types.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { tellDates } from '../../../io/files/identity-dates.ts'
 import { openVerifierClient, type VerifierClientOptions } from '../../../io/http/verifier-client.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { type CertificateUpkeep, keepCertificates, type UpkeepOptions } from '../../../io/service/certificate-upkeep.ts'
 import type { AgentSettings } from '../agent-settings.ts'
+import { withoutDropped } from '../authorities/followed-authorities.ts'
+import { authorityFollower } from '../identity/authority-follower.ts'
 import type { AgentIdentity } from '../identity/open-identity.ts'
 import type { TransportKey } from '../identity/transport-key.ts'
 import type { Machine } from '../machine/prepare-machine.ts'
-import { readTrust, trustDates, trustedFiles } from '../machine/trust.ts'
+import { readTrust, type Trust, trustDates, trustedFiles } from '../machine/trust.ts'
 import type { PayloadReceiver } from '../payload/payload-receiver.ts'
 import type { PushSettings } from '../push-settings.ts'
 import { registerAtRegistrar } from '../registration/register-at-registrar.ts'
 import type { RevocationInbox } from '../revocation/revocation-inbox.ts'
 import { NewsFetcher } from './fetch-news.ts'
+import { HeardAuthorities } from './heard-authorities.ts'
 import { NewsPause } from './news-pause.ts'
 import { openChangeWatch } from './open-change-watch.ts'
 import { openPushDelivery } from './open-push-delivery.ts'
@@ -58,7 +63,9 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   onStop(() => delivery.stop())
   const sources = { keys: identity.keys, transportKeyPem: transport.publicPem, imaLog, bootLog, systemdLog }
   const reporter = new PushReporter(logger, systemClock)
-  const fetcher = new NewsFetcher(start.inbox, logger)
+  let believed = trust
+  const authorities = heardAuthorities(start, { believed: () => believed, reload: async () => void (await reload()) })
+  const fetcher = new NewsFetcher(start.inbox, authorities, logger)
   const news = new NewsPause({ fetch: (waiting) => fetcher.fetch(waiting), clock: systemClock })
   const changed = (why: string) => loop.hurry(why)
   const watch = await openChangeWatch({ settings, keys: identity.keys, mark: machine.imaMark, logger, changed })
@@ -80,7 +87,8 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)
   const reload = async () => {
-    taking.trust(readTrust(settings, logger, trust.texts))
+    believed = readTrust(settings, logger, trust.texts)
+    taking.trust(believed)
     loop.reconnect()
     return 'the CAs of verifier, registrar and operators are read again'
   }
@@ -99,6 +107,46 @@ const verifierOf = ({ settings: { values }, push }: PushStart, ca: readonly stri
   wholeMs: WHOLE_MS,
   clock: systemClock,
 })
+
+interface Followed {
+  /** Who is believed now. */
+  believed(): Trust
+  reload(): Promise<void>
+}
+
+/** Null where the configuration forbids to follow. */
+function heardAuthorities(start: PushStart, { believed, reload }: Followed): HeardAuthorities | null {
+  const { settings, machine, used } = start
+  const { logger } = used
+  const follow = authorityFollower({ settings, logger, texts: machine.trust.texts, reload })
+  return (
+    follow &&
+    new HeardAuthorities({
+      follow,
+      believed: () => believed().operators?.trust().authorities ?? [],
+      holdsWithout: (_left, over) => answersWithout(start, believed().verifier, over),
+      logger,
+    })
+  )
+}
+
+/** Whether the verifier can be reached by who believes these CAs without those that are over, whatever insecure options say. */
+async function answersWithout(start: PushStart, ca: readonly string[], over: readonly Certificate[]): Promise<boolean> {
+  const dropped = over.map(keyHash)
+  const left = ca.map((pem) => withoutDropped(pem, { dropped })).filter((pem) => pem !== '')
+  const client = openVerifierClient({ ...verifierOf(start, left), acceptAnyCertificate: false })
+  try {
+    await client.request({ method: 'GET', path: '/version', contentType: 'application/json', maxBytes: VERSION_BYTES })
+    return true
+  } catch (error) {
+    if (!isKeylimeError(error)) throw error
+    return false
+  } finally {
+    await client.close()
+  }
+}
+
+const VERSION_BYTES = 16 << 10
 
 const paceOf = ({ values }: AgentSettings): PushPace => ({
   intervalMs: values.attestation_interval_seconds * 1000,

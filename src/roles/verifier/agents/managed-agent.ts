@@ -37,12 +37,12 @@ export interface ManagedAgent {
   unstored: string | null
   /** It was told of the verifier's notifier key over this connection, or knows no such thing. */
   introduced: boolean
-  /** What it was told of the authorities that count, and answered; undefined for nothing. */
+  /** What it was told of the authorities that count, and answered, or was given in an answer; undefined for nothing. */
   told: object | undefined
   /** The authority that it is known to believe, as stored; undefined for none, or not looked up. */
   follows: string | undefined
-  /** The code with which it refused the next authority; null for none. */
-  authorityRefusal: number | null
+  /** Why it does not take the next authority, in words; null for nothing known. */
+  authorityRefusal: string | null
   /** Being deleted or replaced: nothing of it is asked, judged or stored any more. */
   removed: boolean
 }

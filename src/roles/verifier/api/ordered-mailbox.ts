@@ -59,3 +59,19 @@ export function refuseStrandedV({ agentId, upload, before }: Omit<Given, 'now'>,
     },
   )
 }
+
+/** What waits for the machine that was enrolled, and not for the one that is now: it has another attestation key, and the request brings nothing in its place. @returns name of the delivery, empty for a V without one; null for nothing. */
+export function strandedDelivery({ v }: EnrolmentUpdate, { ak, current }: { ak: string; current: StoredAgent | null }): string | null {
+  if (!current || current.enrolment.ak === ak || v !== undefined) return null
+  const { state, delivery } = current
+  if (delivery?.isKept) return delivery.enrolment
+  return vIsDue(state) ? '' : null
+}
+
+/** The same for the operator, beside the dangers of policies. */
+export const DROPPED_WARNING = {
+  policy: 'delivery',
+  path: 'delivery',
+  message:
+    'that waited for the machine is erased: it was for the attestation key before, and this one cannot open it (name the payload again with `keylime tenant update`)',
+}

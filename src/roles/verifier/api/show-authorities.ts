@@ -47,10 +47,10 @@ function believesAuthorities(record: StoredRecord): boolean {
 function reasonOf(record: StoredRecord, agent: ManagedAgent | undefined): string {
   if (!('agent' in record)) return 'its record cannot be read'
   const { state } = agent ?? record.agent
-  if (comesBy(record.agent.enrolment) === 'push') return 'it brings its evidence, and cannot be told: copy cacert.crt to it'
+  if (comesBy(record.agent.enrolment) === 'push') return agent?.authorityRefusal ?? 'it has not come since: it is told when it comes'
   if (!state.polled) return `it is not asked any more, ${wordOf(state)}`
   if (state.operational === OPERATIONAL_STATE.FAILED) return 'it is unreachable'
-  if (agent?.authorityRefusal) return `it does not take it (it answered ${agent.authorityRefusal})`
+  if (agent?.authorityRefusal) return agent.authorityRefusal
   return agent && agent.retries > 0 ? 'it does not answer now' : 'it was not told yet'
 }
 

@@ -1,8 +1,10 @@
 import { type EnrolmentUpdate, enrolmentRequest, enrolmentUpdate } from '../../../core/api/verifier.ts'
+import { deliveryDropped } from '../../../core/events/delivery-events.ts'
 import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { operatorOf } from '../audit/operator-of.ts'
 import { findRecord } from './find-agent.ts'
+import { DROPPED_WARNING, strandedDelivery } from './ordered-mailbox.ts'
 import { continueFrom, type EnrolmentParts, orderedEvents, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload, type Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
@@ -28,16 +30,20 @@ export function updateAgent(context: Used): Route['handle'] {
       const prepared = await prepareEnrolment(context, { agentId, upload, before })
       const { agent, dangers } = prepared
       const operator = operatorOf(request)
+      const old = agents.get(agentId)
+      let dropped: string | null = null
       const told = () => [
         enrolmentEvent('agent_updated', { agent, refs: agent.policy.refs, warnings: dangers.length, operator }),
         ...orderedEvents(prepared, operator),
+        ...(dropped === null ? [] : [deliveryDropped(agentId, dropped)]),
       ]
-      const old = agents.get(agentId)
       try {
         await policyStore.withBodies(prepared.bodies, () =>
           mailboxes.withStaged(prepared.ordered?.mailbox ?? null, async (mailbox) => {
             if (old) await loop.pause(old)
-            await store.replace({ ...continueFrom(prepared, { request: upload.message, mailbox }, old ?? before), events: told() })
+            const current = old ?? before
+            dropped = strandedDelivery(upload.message, { ak: agent.enrolment.ak, current })
+            await store.replace({ ...continueFrom(prepared, { request: upload.message, mailbox }, current), events: told() })
           }),
         )
       } catch (error) {
@@ -54,7 +60,8 @@ export function updateAgent(context: Used): Route['handle'] {
       push.wakeUps.many([agent], 'its enrolment was changed')
       await policies.forgetUnused()
       events.raise(...told())
-      return dangers.length > 0 ? { results: { warnings: dangers } } : {}
+      const warnings = [...dangers, ...(dropped === null ? [] : [DROPPED_WARNING])]
+      return warnings.length > 0 ? { results: { warnings } } : {}
     })
   }
 }

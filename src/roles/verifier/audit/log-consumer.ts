@@ -28,6 +28,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   v_withheld: 'warn',
   v_delivered: 'info',
   delivery_ordered: 'info',
+  delivery_dropped: 'warn',
   delivery_refused: 'error',
   delivery_ended: 'info',
   revocation_announced: 'warn',

@@ -53,7 +53,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
     if (isTryAgain(code)) return
     agent.told = current
     if (code === 200 && current.introduction.bridge !== null) return record(agent, current)
-    if (code !== 200) agent.authorityRefusal = code
+    if (code !== 200) agent.authorityRefusal = refusalText(code)
   }
 
   /** Over a connection with a certificate of the one before. @returns whether it believes the next one now. */
@@ -62,7 +62,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
     try {
       const code = await introduceAuthority(connection, agent.state.supportedVersion, introduction)
       if (code === 200) await record(agent, current)
-      else agent.authorityRefusal = code
+      else agent.authorityRefusal = refusalText(code)
       return code === 200
     } finally {
       connection.close()
@@ -101,6 +101,8 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
     },
   }
 }
+
+const refusalText = (code: number): string => `it does not take it (it answered ${code})`
 
 function asUnreachable(
   { progress }: ManagedAgent,

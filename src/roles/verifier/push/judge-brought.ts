@@ -1,3 +1,4 @@
+import type { Submission } from '../../../core/api/push/attestation.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
@@ -11,7 +12,13 @@ import type { Attestation, Attestations } from './attestations.ts'
 import type { Sessions } from './sessions.ts'
 
 /** Judges evidence that a machine brought, as a round of the pull model is judged, and applies the verdict. Never throws. */
-export type JudgeBrought = (agent: ManagedAgent, attestation: Attestation, body: Buffer) => Promise<void>
+export type JudgeBrought = (agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence) => Promise<void>
+
+export interface BroughtEvidence {
+  body: Buffer
+  /** What it says, where it was read already. */
+  given: Submission | undefined
+}
 
 export interface JudgeBroughtOptions extends Pick<RoundOptions, 'evaluateBootAlways' | 'maxEvidenceBytes'> {
   judging: Pick<Judging, 'judgeRound'>
@@ -27,14 +34,15 @@ export interface JudgeBroughtOptions extends Pick<RoundOptions, 'evaluateBootAlw
 export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
   const { judging, loop, attestations, sessions, clock, logger } = options
 
-  async function judge(agent: ManagedAgent, { asked, challenge, policy: askedBy }: Attestation, answer: Buffer): Promise<RoundResult> {
+  async function judge(agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence): Promise<RoundResult> {
+    const { asked, challenge, policy: askedBy } = attestation
     const known = knownAgent(agent)
     const { policy, attestationCount, ima } = known
     const isAsAsked = policy === askedBy && (!asked.imaOffset || asked.imaOffset === ima.nextEntry)
     if (!isAsAsked) return { later: 'what it must prove was changed since it was asked' }
     const request = { nonce: challenge.toString('latin1'), evaluateBootAlways: options.evaluateBootAlways, unbound: true }
     const keep = keepRules(agent, options.maxEvidenceBytes, clock)
-    const judged = await judging.judgeRound({ answer, asked, request, known, keep })
+    const judged = await judging.judgeRound({ answer: evidence.body, given: evidence.given, asked, request, known, keep })
     if (judged.kind === 'judged') return { round: { judged, policy, attestationCount } }
     return { later: judged.reason }
   }
@@ -54,11 +62,11 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
     }
   }
 
-  return async (agent, attestation, body) => {
+  return async (agent, attestation, evidence) => {
     let result: RoundResult | undefined
     try {
       await loop.take(agent, async () => {
-        result = await judge(agent, attestation, body)
+        result = await judge(agent, attestation, evidence)
         return result
       })
       if (result) note(agent, attestation, result)

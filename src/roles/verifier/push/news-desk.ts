@@ -5,6 +5,7 @@ import type { Clock } from '../../../io/clock.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { AuthorityNews, Said } from '../authorities/authority-news.ts'
 import type { NoticeOutbox } from '../revocation/notice-outbox.ts'
 
 export type News = WaitAnswer['data']['attributes']
@@ -28,6 +29,7 @@ export interface NewsDesk {
 export interface NewsDeskOptions {
   agents: Pick<AgentTable, 'get'>
   outbox: NoticeOutbox
+  authorities: Pick<AuthorityNews, 'newsFor'>
   /** Of the verifier's notifier, PEM; null where agents are told of no revocations. */
   notifier: string | null
   /** Seconds that a request is held at most. */
@@ -39,6 +41,8 @@ interface Held {
   readonly agent: ManagedAgent
   /** Digest of the notifier that it knows. */
   readonly notifier: string | null
+  /** Of authorities. */
+  readonly said: Said
   answer(news: News): void
 }
 
@@ -55,11 +59,11 @@ const WAKE_AGAIN_MS = 2000
 
 const NOTHING: News = { attest: null, notices: [], notifier: null }
 
-export function createNewsDesk({ agents, outbox, notifier, longest, clock }: NewsDeskOptions): NewsDesk {
+export function createNewsDesk({ agents, outbox, authorities, notifier, longest, clock }: NewsDeskOptions): NewsDesk {
   const digest = notifier === null ? null : createHash('sha256').update(notifier, 'utf8').digest('hex')
   const holding = new Map<string, Held>()
   const wakeUps = new WeakMap<ManagedAgent, WakeUp>()
-  const timer = createScheduler<Held>({ clock, run: async (held) => end(held, newsFor(held) ?? NOTHING) })
+  const timer = createScheduler<Held>({ clock, run: async (held) => end(held, newsFor(held, true) ?? NOTHING) })
   let stopping = false
 
   function end(held: Held, news: News): void {
@@ -74,16 +78,20 @@ export function createNewsDesk({ agents, outbox, notifier, longest, clock }: New
     if (holding.get(agentId) === held) holding.delete(agentId)
   }
 
-  /** Null for nothing. What is for one enrolment is not told to the machine of another. */
-  function newsFor({ agent, notifier: known }: Pick<Held, 'agent' | 'notifier'>): News | null {
+  /** Null for nothing. What is for one enrolment is not told to the machine of another. @param isEnd the request is answered in any case. */
+  function newsFor({ agent, notifier: known, said }: Pick<Held, 'agent' | 'notifier' | 'said'>, isEnd: boolean): News | null {
     const { agentId } = agent.enrolment
     if (agents.get(agentId) !== agent) return { ...NOTHING, attest: 'its enrolment was changed' }
     const attest = tellWakeUp(agent)
     const notices = outbox.offer(agentId)
     const isOther = digest !== null && known !== digest
-    if (attest === null && notices.length === 0 && (!isOther || agent.introduced)) return null
+    const authority = authorities.newsFor(agent, said)
+    const isNews =
+      attest !== null || notices.length > 0 || (isOther && !agent.introduced) || (authority !== null && agent.told !== authority)
+    if (!isNews && !isEnd) return null
     if (isOther) agent.introduced = true // one that does not take it is not told of it again and again
-    return { attest, notices, notifier: isOther ? notifier : null }
+    if (authority) agent.told = authority // and so here; where the answer was lost it is in the next
+    return { attest, notices, notifier: isOther ? notifier : null, ...(authority ? { authority } : {}) }
   }
 
   function tellWakeUp(agent: ManagedAgent): string | null {
@@ -97,23 +105,23 @@ export function createNewsDesk({ agents, outbox, notifier, longest, clock }: New
 
   function tell(agentId: string): boolean {
     const held = holding.get(agentId)
-    const news = held && newsFor(held)
+    const news = held && newsFor(held, false)
     if (news) end(held, news)
     return Boolean(news)
   }
   outbox.listen(tell)
 
   return {
-    async wait(agent, { seconds, acknowledged, notifier: known }, onGone) {
+    async wait(agent, { seconds, acknowledged, notifier: known, authority: said }, onGone) {
       const { agentId } = agent.enrolment
       const before = holding.get(agentId)
       if (before) end(before, NOTHING)
       outbox.acknowledge(agentId, acknowledged)
       if (stopping) throw new KeylimeError('unavailable', 'the verifier stops')
-      const news = newsFor({ agent, notifier: known })
+      const news = newsFor({ agent, notifier: known, said }, seconds === 0)
       if (news || seconds === 0) return news ?? NOTHING
       return new Promise((answer) => {
-        const held: Held = { agent, notifier: known, answer }
+        const held: Held = { agent, notifier: known, said, answer }
         holding.set(agentId, held)
         timer.schedule(held, Math.min(seconds * 1000, longest * 1000, outbox.untilOffer(agentId)))
         onGone(() => leave(held))

@@ -2,6 +2,7 @@ import type { Judging } from '../../../core/judging/judging.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { AuthorityNews } from '../authorities/authority-news.ts'
 import type { Offers } from '../release/offer-v.ts'
 import type { NoticeOutbox } from '../revocation/notice-outbox.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
@@ -20,6 +21,8 @@ export interface PushParts {
   attestations: Attestations
   judge: JudgeBrought
   news: NewsDesk
+  /** What machines say and are told of authorities. */
+  authorities: AuthorityNews
   pace: Pace
   wakeUps: WakeUps
   /** Seconds that a long request is held; 0 for none. */
@@ -41,6 +44,7 @@ interface Used {
   judging: Judging
   loop: AttestationLoop
   outbox: NoticeOutbox
+  authorities: AuthorityNews
   /** The verifier's own, PEM. */
   notifier: string
   offers: Offers
@@ -52,7 +56,7 @@ interface Used {
 const LONGEST_WAIT = 3600
 
 export function pushParts(values: VerifierValues, used: Used): PushParts {
-  const { agents, outbox, clock } = used
+  const { agents, outbox, authorities, clock } = used
   const sessions = createSessions({
     clock,
     nonceLifetime: values.nonce_lifetime,
@@ -71,13 +75,14 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
   })
   const tellsAgents = values.enabled_revocation_notifications.includes('agent')
   const longestWait = Math.min(values.push_wait_time, LONGEST_WAIT)
-  const news = createNewsDesk({ agents, outbox, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
+  const news = createNewsDesk({ agents, outbox, authorities, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
   const wakeUps = createWakeUps({ ...used, wake: news.wake, quoteInterval: values.quote_interval })
   return {
     sessions,
     attestations,
     judge,
     news,
+    authorities,
     pace: createPace(clock, values.quote_interval),
     wakeUps,
     longestWait,

@@ -1,4 +1,4 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, hash, timingSafeEqual } from 'node:crypto'
 import type { Clock } from '../../../io/clock.ts'
 import { randomBytes } from '../../../io/random.ts'
 
@@ -124,7 +124,7 @@ export function createSessions({ clock, nonceLifetime, sessionLifetime, keyOf }:
   }
 }
 
-const digest = (token: string): Buffer => createHash('sha256').update(token).digest()
+const digest = (token: string): Buffer => hash('sha256', token, 'buffer')
 
 /** RFC 9562, section 5.7: when it was made, in milliseconds, and 74 random bits. */
 function uuidV7(nowMs: number): string {

@@ -95,6 +95,7 @@ describeAsRoot('payloads from our verifier to our agent that brings its evidence
     const { attestation_count: before } = await status()
     await until('attestations', async () => (await status()).attestation_count > before + 1, 20)
     expect(read('decrypted_payload')).toBe('the secret')
-    expect(bed.told(/refused|cannot/)).toEqual([])
+    // An agent that starts again within its pause may be asked to wait: that is no error.
+    expect(bed.told(/refused|cannot/).filter((line) => !line.includes('(429)'))).toEqual([])
   })
 })

@@ -113,6 +113,21 @@ describe('an update', () => {
     expect((await bed.status(id)).delivery).toBeNull()
   })
 
+  test('to another TPM says that what waited for the one before is erased; where nothing is lost it says nothing', async () => {
+    const ak_tpm = () => bed.stranger('x').ak.public.toString('base64')
+    const warned = async (id: string, body: object) => JSON.stringify((await update(id, body)).results ?? null)
+    const history = async (id: string) => JSON.stringify((await bed.admin.request('GET', `/v2.6/history?agent=${id}`)).results)
+    const { ordered } = await bed.takingMachine('drops')
+    expect(await warned('drops', { ak_tpm: ak_tpm() })).toMatch(/waited for the machine is erased/)
+    expect(await history('drops')).toMatch(new RegExp(`delivery_dropped.*${ordered.order.enrolment}`))
+    await bed.pushMachine('drops-v', { v: Buffer.alloc(32, 1).toString('base64') })
+    expect(await warned('drops-v', { ak_tpm: ak_tpm() })).toMatch(/waited for the machine is erased/)
+    await bed.takingMachine('keeps')
+    for (const body of [{ tpm_policy: '{"mask":"0x1"}' }, { ak_tpm: ak_tpm(), ...bed.ordered('keeps').enrolment }])
+      expect(await warned('keeps', body)).not.toContain('erased')
+    expect(await history('keeps')).not.toContain('delivery_dropped')
+  })
+
   test('with an order that is not newer is refused, and everything stays', async () => {
     const { agent, ordered } = await bed.takingMachine('older')
     const older = bed.ordered('older', { changes: { generation: ordered.order.generation } })

@@ -3,6 +3,7 @@ import { BOOT_AGGREGATE, pcr10After, runtimePolicy } from '../../../ima.ts'
 import { PushBed } from '../../../push-bed.ts'
 import { until } from '../../../servers.ts'
 import { released, takingDelivery } from '../../../simulated-push-agent.ts'
+import { walk } from '../../../thorough.ts'
 
 const bed = new PushBed({ KEYLIME_VERIFIER_SESSION_LIFETIME: '3600' })
 beforeAll(() => bed.start())
@@ -37,7 +38,7 @@ test('V is not for what passed by a policy that has been changed since', async (
   expect(await agent.fetchV()).toBeNull()
 })
 
-test('a machine that falls silent with V before it is missed, also when it was unreachable before', async () => {
+walk('a machine that falls silent with V before it is missed, also when it was unreachable before', async () => {
   const { agent } = await bed.takingMachine('silent-again')
   await until('it to be unreachable', async () => (await bed.status('silent-again')).operational_state === 7, 20)
   await agent.attest() // with its transport key: V is released to it
@@ -57,7 +58,7 @@ test('a machine that passes again and again and never takes V adds nothing to hi
   expect(JSON.stringify(results).match(/v_released/g)).toHaveLength(1)
 })
 
-test('a machine that says something else of its delivery each time fills neither history nor audit log', async () => {
+walk('a machine that says something else of its delivery each time fills neither history nor audit log', async () => {
   const { agent, ordered } = await bed.takingMachine('chatters')
   for (let i = 0; i < 60; i++) {
     agent.takes!.report = ordered.report({ state: i % 2 ? 'failed' : 'refused', error: `reason ${i}`, proof: null })

@@ -144,6 +144,23 @@ test('a request that is held when its machine is enrolled anew, with another key
   expect((await ask(before, 0)).status).toBe(401)
 })
 
+test('a machine that asks without a pause is sent away for a while, also from its mailbox; its attestations and other machines go on', async () => {
+  const { agent } = await bed.takingMachine('hasty')
+  const other = await machine('patient')
+  await agent.authenticate()
+  const statuses = async (what: () => Promise<Answer>) => (await Promise.all(Array.from({ length: 40 }, what))).map(({ status }) => status)
+  const read = () => agent.request('GET', `/v3.0/agents/${agent.id}/delivery`, undefined, agent.token)
+  for (const what of [() => ask(agent, 0), read]) {
+    const answers = await statuses(what)
+    expect([answers.includes(200), answers.filter((status) => status === 429).length > 10]).toEqual([true, true])
+    const { status, headers } = await what()
+    expect([status, headers['retry-after']]).toEqual([429, '1'])
+  }
+  await agent.attest()
+  expect(await news(other, 0, [], other.knows)).toEqual(NOTHING)
+  await until('its turn', async () => (await ask(agent, 0)).status === 200)
+})
+
 test.each([
   ['longer than an hour', { seconds: 3601, acknowledged: [], notifier: null }],
   ['negative', { seconds: -1, acknowledged: [], notifier: null }],

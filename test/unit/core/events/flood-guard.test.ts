@@ -4,9 +4,9 @@ import { oneOfEach } from '../../../verifier-events.ts'
 
 const MINUTE = 60_000
 const recovered = (agent_id: string): VerifierEvent => ({ type: 'agent_recovered', agent_id, after: 'ima.pcr_mismatch' })
-const failed = (recoverable: boolean): VerifierEvent => ({
+const failed = (recoverable: boolean, agent_id = 'a'): VerifierEvent => ({
   type: 'agent_failed',
-  agent_id: 'a',
+  agent_id,
   recoverable,
   severity_label: 'error',
   failures: [],
@@ -36,6 +36,17 @@ test('a failure that ends attestation cannot be hidden behind a flood of others'
   expect(guard(failed(false), 0)).toEqual(failed(false))
 })
 
+test('a machine that fails for good and recovers by itself in turns is told some times, and never as better than it is', () => {
+  const guard = createFloodGuard()
+  const turns = Array.from({ length: 500 }, (_, i) => guard(i % 2 === 0 ? failed(false) : recovered('a'), i * 100))
+  const told = turns.filter((event) => event !== null)
+  expect(told.length).toBeLessThan(50)
+  expect(told.at(-1)).toMatchObject({ type: 'agent_failed' })
+  expect(guard(recovered('a'), 100 * MINUTE)).toMatchObject({ suppressed: 230 })
+  expect(guard(failed(false), 100 * MINUTE)).toMatchObject({ type: 'agent_failed' })
+  expect(guard(failed(false, 'b'), 0)).toEqual(failed(false, 'b'))
+})
+
 test('refusals of strangers take nothing from those of certificates', () => {
   const guard = createFloodGuard()
   const [refused] = oneOfEach().filter((event) => event.type === 'request_refused')
@@ -54,6 +65,7 @@ test('commands, the first release of V and revocations always pass', () => {
     'judging_budget_exceeded',
     'delivery_refused',
     'delivery_ended',
+    'agent_failed',
   ])
   const each = oneOfEach().map((event) => (event.type === 'v_released' ? { ...event, again: false } : event))
   for (const event of each.filter(({ type }) => !held.has(type))) {

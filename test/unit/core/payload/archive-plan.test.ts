@@ -1,4 +1,5 @@
 import { type ArchiveEntry, DEFAULT_ARCHIVE_LIMITS, looksLikeZip, planArchive } from '../../../../src/core/payload/archive-plan.ts'
+import { printable } from '../../../../src/core/printable.ts'
 
 const UNIX = 3 << 8
 const entry = (name: string, changes: Partial<ArchiveEntry> = {}): ArchiveEntry => ({
@@ -54,6 +55,22 @@ test.each<[string, ArchiveEntry[], ArchiveEntry[], RegExp]>([
   expect(() => plan(tooMany)).toThrow(expect.objectContaining({ code: 'archive_refused', message: expect.stringMatching(reason) }))
 })
 
+test.each<[string, ArchiveEntry]>([
+  ['is refused for itself', entry(`\u202e\u2028/${'x'.repeat(300)}`)],
+  ['is refused for what it is', entry(`\u202e\u2028/${'x'.repeat(200)}`, unix(0o120777))],
+  ['is encrypted', entry(`\u202e\u2028/${'x'.repeat(200)}`, { generalPurposeFlags: 1 })],
+  ['is no text', entry('', { name: Buffer.alloc(60_000, 0xff) })],
+])('a name of whoever made the archive stays short and on its line where it %s', (_why, hostile) => {
+  let message = ''
+  try {
+    plan([hostile])
+  } catch (error) {
+    message = (error as Error).message
+  }
+  expect(message).toMatch(/the archive is refused/)
+  expect([message, printable(message), message.length < 300]).toEqual([message, message, true])
+})
+
 test('directories are counted, also those that only names imply', () => {
   const nested = (count: number) => Array.from({ length: count }, (_, i) => entry(`d${i}/f`))
   expect(plan(nested(4), { maxEntries: 4 }).directories).toHaveLength(4)
@@ -87,7 +104,7 @@ test.each<[number, string]>([
 
 test('only a letter and a colon at its beginning make a name one of a drive, and a refusal shows the beginning of a name', () => {
   expect(plan([entry('at:noon'), entry('a/b:c')]).files).toHaveLength(2)
-  expect(() => plan([entry(`C:${'x'.repeat(200)}`)])).toThrow(`the name "C:${'x'.repeat(98)}" is absolute`)
+  expect(() => plan([entry(`C:${'x'.repeat(200)}`)])).toThrow(`the name "C:${'x'.repeat(98)}… (102 more characters)" is absolute`)
 })
 
 test('a directory that is said to be a file is refused', () => {

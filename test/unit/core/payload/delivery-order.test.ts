@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import type { KeylimeError } from '../../../../src/core/errors.ts'
 import {
   type Delivered,
   type DeliveryOrder,
@@ -41,7 +42,8 @@ const refusalOf = (signed: SignedOrder, what: Delivered = given, who: ClientTrus
     verifyOrder(signed, what, who, now)
     return 'taken'
   } catch (error) {
-    return `${(error as { code: string }).code}: ${(error as Error).message}`
+    const { code, message, hint } = error as KeylimeError
+    return hint ? `${code}: ${message}` : `without a hint: ${message}`
   }
 }
 

@@ -51,6 +51,7 @@ test('verdicts, releases and commands are kept, all else is not', async () => {
     'agent_stopped',
     'agent_unreachable',
     'agent_updated',
+    'delivery_dropped',
     'delivery_ended',
     'delivery_ordered',
     'delivery_refused',

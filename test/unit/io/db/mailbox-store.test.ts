@@ -1,10 +1,13 @@
 import { randomBytes } from 'node:crypto'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
 import { type Kysely, sql } from 'kysely'
 import { type Enrolment, FRESH_PROGRESS, newState, type StoredRecord, type VState } from '../../../../src/core/attestation/stored-agent.ts'
 import { mailboxStore, type NewMailbox, type StagedMailbox } from '../../../../src/io/db/mailbox-store.ts'
 import { openDatabase } from '../../../../src/io/db/open-database.ts'
 import { VERIFIER_MIGRATIONS } from '../../../../src/io/db/verifier-schema.ts'
-import { verifierStore } from '../../../../src/io/db/verifier-store.ts'
+import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
 
 const MIB = 1 << 20
 const LIMITS = { each: 3 * MIB, total: 4 * MIB }
@@ -50,6 +53,12 @@ const contentOf = async (agentId: string) => {
 /** A large payload in few words: a test that fails prints them. */
 const told = (payload: Buffer | null) =>
   payload && `${payload.length} of ${[...new Set(payload)].map((byte) => String.fromCharCode(byte)).join()}`
+/** The machine has proved that it has the key. */
+const confirmed = () => ({
+  state: { ...newState(null, '2.6'), vState: 'delivered' as const },
+  progress: FRESH_PROGRESS,
+  delivery: { ...mailbox(0).delivery, isKept: false },
+})
 const piecesLeft = async () => Number((await sql<{ n: number }>`select count(*) as n from mailbox_pieces`.execute(db)).rows[0]!.n)
 const deliveryOf = (record: StoredRecord | null) => (record && 'agent' in record ? record.agent.delivery : undefined)
 
@@ -65,6 +74,43 @@ test.each([null, 0, 1, MIB, 2 * MIB + 1])(
     expect([await contentOf('one'), await piecesLeft()]).toEqual([null, 0])
   },
 )
+
+test.each<[string, (store: VerifierStore) => Promise<unknown>]>([
+  ['delivered', (store) => store.saveState('one', { ...confirmed(), revocation: null, failedRound: null })],
+  ['deleted', (store) => store.delete('one')],
+  ['withheld', (store) => store.withholdAll()],
+  ['replaced', (store) => store.replace({ ...change('one', null), state: newState(null, '2.6') })],
+])('no file of the database has V, share or payload of what was %s, once it is closed', async (_what, erase) => {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-erased-'))
+  const file = path.join(directory, 'v.sqlite')
+  await db.destroy()
+  db = await openDatabase(file, 'verifier', VERIFIER_MIGRATIONS)
+  const [v, share, payload] = [randomBytes(32), randomBytes(900), randomBytes(2 * MIB)].map((bytes) => bytes.toString('base64'))
+  const texts = [v!, share!.slice(0, 400), share!.slice(-400), payload!.slice(0, 900), payload!.slice(-900)]
+  const present = () => {
+    const bytes = Buffer.concat(fs.readdirSync(directory).map((name) => fs.readFileSync(path.join(directory, name))))
+    return texts.map((text) => bytes.includes(text))
+  }
+  const given = { ...mailbox(0), share: share!, certificate: 'c'.repeat(6000), payload: Buffer.from(payload!) }
+  await stores().mailboxes.withStaged(given, (staged) => stores().store.insert({ ...change('one', staged), state: newState(v!, '2.6') }))
+  await sql`pragma wal_checkpoint(truncate)`.execute(db)
+  expect(present()).toEqual(texts.map(() => true))
+  await erase(stores().store)
+  await db.destroy()
+  expect(present()).toEqual(texts.map(() => false))
+  db = await openDatabase(':memory:', 'verifier', VERIFIER_MIGRATIONS)
+  fs.rmSync(directory, { recursive: true })
+})
+
+test('a payload that is read while it is erased ends with an error, and never as a shorter one', async () => {
+  await enrol('one', mailbox(2 * MIB + 1))
+  const [open, begun] = [await stores().mailboxes.open('one'), await stores().mailboxes.open('one')]
+  const reading = begun!.payload![Symbol.asyncIterator]()
+  await reading.next()
+  await stores().store.delete('one')
+  await expect(reading.next()).rejects.toMatchObject({ code: 'conflict' })
+  await expect(open!.payload![Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: 'conflict' })
+})
 
 test('an enrolment that cannot be stored leaves nothing of its mailbox, and that of the one that is there alone', async () => {
   await enrol('one', mailbox(MIB, 'a'))

@@ -59,3 +59,27 @@ test('machines of a network make it no known one', () => {
   flood(handshakes)
   expect(handshakes.admits(from('192.0.2.1'), 0)).toBe(false)
 })
+
+test('a machine that shows its token gives back too, a few of its connections: whoever holds a token gets no more by it', () => {
+  const handshakes = limit()
+  const cut = Array.from({ length: 1000 }, () => from('192.0.2.1'))
+  for (const [i, machine] of cut.entries()) {
+    expect(handshakes.admits(machine, 0)).toBe(true)
+    handshakes.cameWithToken(machine, `machine-${i}`, 0)
+  }
+  const same = Array.from({ length: 20 }, () => from('192.0.2.1'))
+  const admitted = same.filter((socket) => {
+    const isAdmitted = handshakes.admits(socket, 0)
+    handshakes.cameWithToken(socket, 'machine-0', 0)
+    return isAdmitted
+  })
+  expect(admitted).toHaveLength(3 + 5) // what its token still gives back, and the burst
+})
+
+test('in a flood from many networks nobody waits; one that had its own share may', () => {
+  const handshakes = limit()
+  for (let connections = 0; connections < 6; connections++) handshakes.admits(from('192.0.2.1'), 0)
+  expect(handshakes.mayWait(from('192.0.2.1'))).toBe(true)
+  flood(handshakes)
+  expect(handshakes.mayWait(from('192.0.2.1'))).toBe(false)
+})

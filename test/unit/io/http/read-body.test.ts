@@ -22,7 +22,7 @@ test('a body that does not come in time is given up, and gives its place back', 
   const reading = readBody(slow, { maxBytes: 100 }, room())
   const outcome = expect(reading).rejects.toMatchObject({ code: 'request_timeout' })
   slow.push('{')
-  jest.advanceTimersByTime(MINUTE)
+  await jest.advanceTimersByTimeAsync(MINUTE)
   await outcome
 })
 

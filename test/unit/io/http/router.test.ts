@@ -1,5 +1,5 @@
 import type { Route } from '../../../../src/io/http/route.ts'
-import { findRoute } from '../../../../src/io/http/router.ts'
+import { createRouter } from '../../../../src/io/http/router.ts'
 
 const VERSIONS = ['2.0', '2.1', '2.6', '3.0']
 const route = (method: Route['method'], path: string): Route => ({ method, path, access: 'public', handle: () => ({}) })
@@ -14,7 +14,7 @@ const routes = [
   route('GET', '/files/*'),
   route('GET', '/:anything/there'),
 ]
-const find = (method: string, path: string) => findRoute(routes, VERSIONS, method, path)
+const find = (method: string, path: string) => createRouter(routes, VERSIONS)(method, path)
 /** What was found, in one line: the path of the route, the version and the parameters; or what there is instead. */
 const found = (method: string, path: string) => {
   const routing = find(method, path)
@@ -105,13 +105,13 @@ test.each([
 test('the first route that fits wins: a fixed path that stands before a parameter keeps its own', () => {
   const handlers = [route('GET', '/a/fixed'), route('GET', '/a/:id'), route('GET', '/*')]
   const hit = (path: string) => {
-    const routing = findRoute(handlers, VERSIONS, 'GET', path)
+    const routing = createRouter(handlers, VERSIONS)('GET', path)
     return routing.kind === 'match' ? routing.match.route.path : routing.kind
   }
   expect([hit('/a/fixed'), hit('/a/other'), hit('/a/b/c'), hit('/')]).toEqual(['/a/fixed', '/a/:id', '/*', '/*'])
 })
 
 test('names of parameters do not reach the prototype of the result', () => {
-  const routing = findRoute([route('GET', '/:id')], VERSIONS, 'GET', '/__proto__')
+  const routing = createRouter([route('GET', '/:id')], VERSIONS)('GET', '/__proto__')
   expect(routing).toMatchObject({ kind: 'match', match: { params: { id: '__proto__' } } })
 })

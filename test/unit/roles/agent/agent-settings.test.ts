@@ -100,6 +100,15 @@ describe('an agent that brings its evidence', () => {
     expect(apiVersions).toEqual(['2.3'])
   })
 
+  test('starts without mutual TLS to serve with, and is told that the option changes nothing', () => {
+    const { warnings, push } = load('[agent]\nip = ""\nenable_agent_mtls = false\n')
+    expect([push !== null, warnings.filter((text) => text.includes('enable_agent_mtls'))]).toEqual([
+      true,
+      [expect.stringMatching(/changes nothing: this agent serves nobody/)],
+    ])
+    expect(load('[agent]\nip = ""\n').warnings).toEqual([])
+  })
+
   test.each([
     ['mode = "pull"\nip = ""', /mode = pull, but no ip on which the agent listens/],
     ['ip = ""\nverifier_url = ""', /no verifier_url says where/],

@@ -6,13 +6,13 @@ import type { Route } from '../../../../io/http/route.ts'
 import type { ManagedAgent } from '../../agents/managed-agent.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
-import { refusal } from './json-api-reply.ts'
+import { askedTooOften, refusal } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'mailboxes' | 'push'>
 
 /**
  * `GET /v3.0/agents/:id/delivery`: what an operator sealed for this machine, useless without its TPM and V. A machine reads it once at a time: a second request ends the first, so that none can
- * have many large answers under way.
+ * have many large answers under way, and no more often than it may attest.
  */
 export function giveMailbox({ agents, mailboxes, push }: Used): Route['handle'] {
   const reading = new WeakMap<ManagedAgent, object>()
@@ -20,6 +20,8 @@ export function giveMailbox({ agents, mailboxes, push }: Used): Route['handle'] 
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
     if (refused || !agent) return refusal([refused!])
+    const wait = push.pace.take(agent, 'mailbox')
+    if (wait > 0) return askedTooOften(wait)
     const turn = {}
     reading.set(agent, turn)
     const mailbox = agent.delivery?.isKept ? await mailboxes.open(agent.enrolment.agentId) : null

@@ -19,5 +19,9 @@ export const refusal = (errors: readonly JsonApiError[], headers: Record<string,
 export const retryAfter = (error: JsonApiError, seconds: number): ApiReply =>
   refusal([error], { 'Retry-After': String(Math.max(1, Math.ceil(seconds))) })
 
+/** Of one machine. @param seconds until it may ask again. */
+export const askedTooOften = (seconds: number): ApiReply =>
+  retryAfter({ status: 429, code: 'too_many_requests', detail: 'this agent asks too often' }, seconds)
+
 /** RFC 3339, with an offset. */
 export const timeText = (ms: number): string => new Date(ms).toISOString().replace('Z', '+00:00')

@@ -33,7 +33,7 @@ function tooEarly(agent: ManagedAgent, { attestations, news, pace }: PushContext
     return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'the evidence before is still being judged' }, 1)
   const left = pace.left(last, saysSo || news.isWoken(agent))
   if (left > 0) return retryAfter({ status: 429, code: 'premature_attestation', detail: 'the next attestation is not due yet' }, left)
-  const tooMany = pace.begin(agent)
+  const tooMany = pace.take(agent, 'attestation')
   return tooMany > 0
     ? retryAfter({ status: 429, code: 'premature_attestation', detail: 'this agent began too many of late' }, tooMany)
     : null

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { parseBoundedJson } from '../../../../core/api/bounded-json.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
-import { submission } from '../../../../core/api/push/attestation.ts'
+import { type Submission, submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
@@ -34,9 +34,10 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     if (attestation.received) return attestation.received.sha256 === sha256(bytes) ? accepted() : refusal([IMMUTABLE])
     if (clock.now() >= attestation.expiresAt) return refusal([EXPIRED])
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
+    let given: Submission | undefined
     if (bytes.length <= LOOKED_INTO_BYTES) {
-      const { data } = parseMessage(submission, parseBoundedJson(bytes, 'the evidence'), 'the evidence')
-      if (data.type === 'error') {
+      given = parseMessage(submission, parseBoundedJson(bytes, 'the evidence'), 'the evidence')
+      if (given.data.type === 'error') {
         push.attestations.note(agent, 'the agent could not collect its evidence: its log says why')
         return refusal([
           { status: 400, code: 'invalid_request', detail: 'evidence is needed: the agent says that it could not collect it' },
@@ -45,7 +46,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     }
     push.attestations.receive(attestation, bytes)
     const reply = accepted()
-    void turn().then(() => push.judge(agent, attestation, bytes)) // the answer goes first
+    void turn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
 }

@@ -1,5 +1,5 @@
 import { createSessions, type Sessions } from '../../../../../src/roles/verifier/push/sessions.ts'
-import { runs } from '../../../../thorough.ts'
+import { runs, walk } from '../../../../thorough.ts'
 
 let elapsed: number
 let enrolled: string | undefined
@@ -54,7 +54,7 @@ test('a session of another run, or of the future, opens nothing', () => {
   expect(sessions.take(future.id, 'a')).toBeNull()
 })
 
-test('thousands of sessions that nobody proves take nothing from those of the owner', () => {
+walk('thousands of sessions that nobody proves take nothing from those of the owner', () => {
   const own = sessions.open('owner')
   for (let i = 0; i < 10_000; i++) sessions.open('owner')
   for (let i = 0; i < runs(70_000, 7000); i++) sessions.take(sessions.open('owner').id, 'owner')

@@ -1,0 +1,51 @@
+import type { Argv } from 'yargs'
+import type { ConfigDeps, ConfigWord } from './config-word.ts'
+
+interface Word {
+  readonly describe: string
+  /** Loaded when it is called. Its type belongs to it alone. */
+  load(): Promise<ConfigWord<never>>
+}
+
+const WORDS: Record<string, Word> = {
+  'show [role]': { describe: 'Each option as it counts now, and who says so', load: async () => (await import('./show.ts')).show },
+  'check [role]': { describe: 'What a start would refuse, without a start', load: async () => (await import('./check.ts')).check },
+  'diff [role]': { describe: 'What differs from the defaults', load: async () => (await import('./diff.ts')).diff },
+  'set <role> <option> [value]': {
+    describe: 'Change one option; comments stay',
+    load: async () => (await import('./set.ts')).set,
+  },
+  'upgrade [files..]': {
+    describe: 'Convert upstream’s files of any release',
+    load: async () => (await import('./upgrade.ts')).upgrade,
+  },
+}
+
+/** What `main.ts` runs when the command line is read. */
+type Choose = (run: (deps: ConfigDeps) => Promise<number>) => void
+
+/** `keylime config`: a word a file. */
+export const command = {
+  builder(yargs: Argv, choose: Choose): Argv {
+    let cli = yargs
+    for (const [word, { describe, load }] of Object.entries(WORDS)) {
+      const build = async (builder: Argv) => (await load()).builder(builder)
+      cli = cli.command(word, describe, build as never, (argv: unknown) => choose(async (deps) => (await load()).run(argv as never, deps)))
+    }
+    return cli
+      .usage('Shows, checks and changes the configuration of the roles.\n\nUsage: keylime config WORD …')
+      .example('keylime config show verifier --origin', 'what counts, and which line of which file said so')
+      .example('keylime config check', 'before the services are restarted')
+      .example('sudo keylime config set verifier quote_interval 5', 'change one option; comments stay')
+      .epilogue('"keylime config WORD --help" has the options and examples of a word.')
+      .demandCommand(
+        1,
+        `say what to do: keylime config ${Object.keys(WORDS)
+          .map((word) => word.split(' ')[0])
+          .join(' | ')}`,
+      )
+  },
+
+  /** Never asked: each word chooses itself. */
+  run: async (): Promise<number> => 2,
+}

@@ -1,0 +1,110 @@
+import fs from 'node:fs'
+import path from 'node:path'
+import { type Changed, changeFile, fileText } from '../../config/edit-file.ts'
+import { effectiveSettings, originText } from '../../config/effective.ts'
+import { isValue } from '../../config/option.ts'
+import { placeOfChange } from '../../config/place-of-change.ts'
+import { type ConfiguredRole, TABLES } from '../../config/tables.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
+import { type ConfigPlace, type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
+import { readValue } from './read-value.ts'
+import { restartAdvice } from './restart-advice.ts'
+import { findOption, parseValue, type WantedOption } from './wanted-option.ts'
+
+interface Arguments extends PlaceArguments {
+  role: ConfiguredRole
+  option: string
+  value?: string | undefined
+  valueFile?: string | undefined
+  dropIn?: boolean | undefined
+  json?: boolean | undefined
+}
+
+interface Value {
+  readonly text: string
+  readonly parsed: unknown
+}
+
+/** `keylime config set`. */
+export const set: ConfigWord<Arguments> = {
+  builder: (yargs) =>
+    yargs
+      .usage(
+        'Changes one option, and says what has to be restarted. Comments and all other lines of the file stay.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
+      )
+      .example('sudo keylime config set verifier quote_interval 5', 'in its line of verifier.conf, or a new one')
+      .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'in agent.conf.d/90-local.conf')
+      .example('sudo keylime config set agent tpm_ownerpassword', 'a secret is asked for; --value-file reads it')
+      .positional('role', { ...role, demandOption: true })
+      .positional('option', { type: 'string', demandOption: true, describe: 'Its name, as in the file' })
+      .positional('value', { type: 'string', describe: 'As in the file' })
+      .option('value-file', { type: 'string', requiresArg: true, describe: 'File whose first line is the value; /dev/stdin for a pipe' })
+      .option('drop-in', { type: 'boolean', describe: 'Into ROLE.conf.d/90-local.conf, not into ROLE.conf' })
+      .option('config', configFile)
+      .option('root', rootOption)
+      .option('json', json),
+
+  async run(argv) {
+    const place = placeOf(argv)
+    const wanted = findOption(argv.role, argv.option)
+    const text = await readValue(wanted, argv.value, argv.valueFile)
+    const parsed = parseValue(wanted, text)
+    const { file, isNew } = placeOfChange(argv.role, wanted.name, wanted.option, { ...place, dropIn: argv.dropIn === true })
+    const before = isNew ? '' : readFile(file)
+    const { text: after, line } = changed(before, file, wanted, { text, parsed })
+    const restart = after === before ? [] : restartAdvice(argv.role)
+    if (after !== before) await write(file, after, wanted.option.secret === true, isNew)
+    const overridden = overriddenBy(wanted, file, place)
+    const shown = wanted.option.secret ? '[secret]' : text
+    if (argv.json)
+      printJson({ role: argv.role, option: wanted.name, value: shown, file, line, changed: after !== before, overridden, restart })
+    else printLine(`${file}:${line}: ${wanted.name} = ${shown}${after === before ? ' (as before)' : ''}`)
+    if (overridden) noteLine(`warning: ${overridden} says otherwise, and wins`)
+    if (wanted.option.unused) noteLine(`warning: ${wanted.name} has no effect here. ${wanted.option.doc}`)
+    if (!argv.json) for (const advice of restart) noteLine(advice)
+    return 0
+  },
+}
+
+function changed(before: string, file: string, { role: name, name: option, option: known }: WantedOption, value: Value): Changed {
+  const { section = name, formerly } = known
+  const text = fileText(name, known, value.text, value.parsed)
+  const isMeant = (read: string) => isValue(known, read, value.parsed)
+  try {
+    return changeFile(before, name === 'agent' ? 'toml' : 'python', { section, option, formerly, text, isMeant })
+  } catch (error) {
+    if (!(error instanceof KeylimeError)) throw error
+    throw new KeylimeError(error.code, `${file}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint })
+  }
+}
+
+function readFile(file: string): string {
+  try {
+    return fs.readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new KeylimeError('file_failed', `cannot read ${file}`, { cause, hint: 'try again with sudo' })
+  }
+}
+
+/** A link stays one: what it points to is changed. A file with a secret is not for everybody. */
+async function write(file: string, text: string, isSecret: boolean, isNew: boolean): Promise<void> {
+  const target = isNew ? file : fs.realpathSync(file)
+  const mode = isNew ? (isSecret ? 0o600 : 0o644) : fs.statSync(target).mode & 0o777 & (isSecret ? 0o770 : 0o777)
+  try {
+    await makeDirectory(path.dirname(target), 0o755)
+    await writeFileAtomic(target, text, mode)
+  } catch (cause) {
+    const hint = process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo'
+    throw new KeylimeError('file_failed', `cannot write ${target}; nothing was changed`, { cause, hint })
+  }
+  if (isSecret && isNew) noteLine(`${target} is for its owner alone: give it to the user as whom the role runs`)
+}
+
+/** Who says something else after the file did, or null. */
+function overriddenBy({ role: name, name: option }: WantedOption, file: string, place: ConfigPlace): string | null {
+  const setting = effectiveSettings(name, TABLES[name], place).settings.find((one) => one.option === option)
+  if (!setting || (setting.origin.from === 'file' && setting.origin.file === file)) return null
+  return originText(setting.origin)
+}

@@ -1,0 +1,208 @@
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import { temporaryKeylimeDir } from '../../servers.ts'
+
+const ROOT = path.resolve(import.meta.dirname, '../../..')
+
+/** An image below a directory of its own, and the program as a process. */
+function bed() {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-config-'))
+  const at = (file: string) => path.join(root, file)
+  const write = (file: string, text: string, mode = 0o644) => {
+    fs.mkdirSync(path.dirname(at(file)), { recursive: true })
+    fs.writeFileSync(at(file), text, { mode })
+  }
+  const read = (file: string) => fs.readFileSync(at(file), 'utf8')
+  const config = (word: string, ...args: string[]) => keylime(process.env, 'config', word, ...args, '--root', root)
+  return { root, at, write, read, config }
+}
+
+function keylime(env: NodeJS.ProcessEnv, ...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args], { encoding: 'utf8', env })
+  return { status, stdout, stderr }
+}
+
+const made: string[] = []
+const fresh = () => {
+  const b = bed()
+  made.push(b.root)
+  return b
+}
+afterAll(() => {
+  for (const root of made) fs.rmSync(root, { recursive: true, force: true })
+})
+
+const VERIFIER = '# mine\n[verifier]\nquote_interval = 2\nserver_key_password = hunter2\n'
+
+test('`config set` changes the line that counts, keeps comments, mode and owner, and says what has to be restarted', () => {
+  const { write, read, config, at } = fresh()
+  write('etc/keylime/verifier.conf', VERIFIER, 0o640)
+  expect(config('set', 'verifier', 'quote_interval', '5')).toEqual({
+    status: 0,
+    stdout: `${at('etc/keylime/verifier.conf')}:3: quote_interval = 5\n`,
+    stderr: 'it counts after: sudo systemctl restart keylime-verifier\n',
+  })
+  expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER.replace('= 2', '= 5'))
+  expect(fs.statSync(at('etc/keylime/verifier.conf')).mode & 0o777).toBe(0o640)
+  expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])
+  expect(config('set', 'verifier', 'quote_interval', '5')).toMatchObject({ stdout: expect.stringContaining('(as before)'), stderr: '' })
+})
+
+test.each([
+  [
+    'an option that is not there',
+    ['verifier', 'quote_intervall', '5'],
+    /"quote_intervall" is not an option of the verifier.*\nhint: did you mean quote_interval\?/,
+  ],
+  [
+    'a value that cannot be used',
+    ['verifier', 'quote_interval', 'soon'],
+    /quote_interval = "soon" of the verifier: must be a number of seconds/,
+  ],
+  [
+    'a secret on the command line',
+    ['verifier', 'server_key_password', 'x'],
+    /is a secret: it does not belong on a command line\nhint: .*--value-file/,
+  ],
+  ['no value', ['verifier', 'quote_interval'], /which value shall quote_interval have\?/],
+  ['a value given twice', ['verifier', 'uuid', 'a', '--value-file', '/dev/null'], /given twice/],
+  ['a role that has no file', ['nobody', 'uuid', 'a'], /role "nobody": it is one of agent/],
+  ['a file that is not there', ['verifier', 'uuid', '--value-file', '/nowhere'], /cannot read \/nowhere/],
+])('`config set` refuses %s, and changes nothing', (_, args, reason) => {
+  const { write, read, config } = fresh()
+  write('etc/keylime/verifier.conf', VERIFIER)
+  const { status, stderr } = config('set', ...args)
+  expect([stderr, status === 2 || status === 6]).toEqual([expect.stringMatching(reason), true])
+  expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER)
+})
+
+test('a secret is read from a file, is not shown, and takes the file from the eyes of others', () => {
+  const { write, read, config, at } = fresh()
+  write('etc/keylime/verifier.conf', VERIFIER, 0o644)
+  write('password', 'new one\n')
+  const { stdout, stderr } = config('set', 'verifier', 'server_key_password', '--value-file', at('password'))
+  expect(stdout + stderr).toMatch(/server_key_password = \[secret\]\n/)
+  expect(stdout + stderr).not.toContain('new one')
+  expect(read('etc/keylime/verifier.conf')).toContain('server_key_password = new one\n')
+  expect(fs.statSync(at('etc/keylime/verifier.conf')).mode & 0o777).toBe(0o640)
+})
+
+test('a file that a link stands for is changed, and the link stays', () => {
+  const { write, read, config, at } = fresh()
+  write('real.conf', VERIFIER)
+  fs.mkdirSync(at('etc/keylime'), { recursive: true })
+  fs.symlinkSync(at('real.conf'), at('etc/keylime/verifier.conf'))
+  config('set', 'verifier', 'quote_interval', '7')
+  expect(read('real.conf')).toContain('quote_interval = 7')
+  expect(fs.lstatSync(at('etc/keylime/verifier.conf')).isSymbolicLink()).toBe(true)
+})
+
+test('what the environment says otherwise is told', () => {
+  const b = fresh()
+  b.write('x.conf', '[verifier]\nport = 1\n')
+  const env = { ...process.env, KEYLIME_VERIFIER_PORT: '9' }
+  const { stdout, stderr } = keylime(env, 'config', 'set', 'verifier', 'port', '3', '--config', b.at('x.conf'))
+  expect([stdout, stderr]).toEqual([
+    `${b.at('x.conf')}:2: port = 3\n`,
+    expect.stringContaining('warning: environment KEYLIME_VERIFIER_PORT says otherwise, and wins'),
+  ])
+})
+
+test('the file that counts is changed, and a drop-in where that is asked for', () => {
+  const { write, config, at } = fresh()
+  write('etc/keylime/verifier.conf', '[verifier]\nport = 1\n')
+  write('etc/keylime/verifier.conf.d/99-x.conf', '[verifier]\nport = 1\n')
+  const own = JSON.parse(config('set', 'verifier', 'uuid', 'x', '--drop-in', '--json').stdout)
+  expect(own).toMatchObject({ file: at('etc/keylime/verifier.conf.d/90-local.conf'), line: 2, changed: true, overridden: null })
+  expect(config('show', 'verifier', '--origin').stdout).toContain(`uuid = x  # ${own.file}:2\n`)
+  const refused = config('set', 'verifier', 'port', '2', '--drop-in')
+  expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/99-x\.conf is read after .*90-local\.conf/)])
+})
+
+test('`config show` and `--show-config` of a role say the same, with origins, and mask secrets', () => {
+  const b = fresh()
+  b.write('verifier.conf', VERIFIER)
+  const env = { ...process.env, KEYLIME_VERIFIER_PORT: '4' }
+  const shown = keylime(env, 'config', 'show', 'verifier', '--origin', '--config', b.at('verifier.conf'))
+  expect(shown).toEqual(keylime(env, 'verifier', '--show-config', '--config', b.at('verifier.conf')))
+  expect(shown.stdout).toContain(`quote_interval = 2  # ${b.at('verifier.conf')}:3\n`)
+  expect(shown.stdout).toContain('port = 4  # environment KEYLIME_VERIFIER_PORT\n')
+  expect(shown.stdout).not.toContain('hunter2')
+  const plain = keylime(env, 'config', 'show', 'verifier', '--config', b.at('verifier.conf')).stdout
+  expect(plain).toContain('\nquote_interval = 2\n')
+  const all = JSON.parse(keylime(env, 'config', 'show', '--json').stdout)
+  expect(all.map(({ role }: { role: string }) => role)).toEqual(['agent', 'verifier', 'registrar', 'tenant', 'ca'])
+})
+
+test('`config diff` shows what differs from the defaults, and nothing that is written and the same', () => {
+  const { write, config, at } = fresh()
+  expect(config('diff').stdout).toMatch(/^everything is as it comes/)
+  write('etc/keylime/verifier.conf', '[verifier]\nquote_interval = 2.0\nmax_retries = 6\nport = many\nserver_key_password = x\n')
+  const { status, stdout } = config('diff', 'verifier')
+  expect([status, stdout.split('\n')]).toEqual([
+    0,
+    [
+      `# verifier: ${at('etc/keylime/verifier.conf')}`,
+      '',
+      '[verifier]',
+      `port = many  # default: 8881; ${at('etc/keylime/verifier.conf')}:4`,
+      `server_key_password = [secret]  # default: (empty); ${at('etc/keylime/verifier.conf')}:5`,
+      `max_retries = 6  # default: 5; ${at('etc/keylime/verifier.conf')}:3`,
+      '',
+    ],
+  ])
+  expect(JSON.parse(config('diff', '--json').stdout)[1].options.map(({ option }: { option: string }) => option)).toEqual([
+    'port',
+    'server_key_password',
+    'max_retries',
+  ])
+})
+
+describe('`config check`', () => {
+  const place = temporaryKeylimeDir()
+  afterAll(() => place.remove())
+  const file = path.join(place.dir, 'verifier.conf')
+  const env = { ...process.env, ...place.env }
+
+  test('of one role it is its --check-config, of all a list, and each fault turns the exit code', () => {
+    fs.writeFileSync(file, '[verifier]\nquote_interval = soon\nnonsense = 1\ntls_dir = /nowhere\n')
+    const broken = { ...env, KEYLIME_VERIFIER_CONFIG: file }
+    const one = keylime(broken, 'config', 'check', 'verifier')
+    expect(one).toEqual(keylime(broken, 'verifier', '--check-config'))
+    expect([one.status, one.stderr]).toEqual([
+      2,
+      expect.stringMatching(/warning: .*"nonsense" is not an option[\s\S]*quote_interval = "soon"[\s\S]*\/nowhere/),
+    ])
+    const all = keylime(broken, 'config', 'check')
+    expect([all.status, all.stdout]).toEqual([2, expect.stringContaining('the configuration of the registrar can be used')])
+    expect(all.stderr).toMatch(/error: the configuration cannot be used:\n {2}verifier: .*quote_interval/)
+    const json = keylime(broken, 'config', 'check', '--json')
+    expect([json.status, JSON.parse(json.stdout)[0]]).toEqual([
+      2,
+      { role: 'verifier', usable: false, problems: expect.any(Array), warnings: [expect.stringContaining('nonsense')] },
+    ])
+  })
+  test('the agent counts where there is something of it', () => {
+    const without = keylime(env, 'config', 'check')
+    expect([without.status, without.stdout]).toEqual([0, expect.not.stringContaining('agent')])
+    const variable = keylime({ ...env, KEYLIME_AGENT_UUID: 'x' }, 'config', 'check')
+    expect([variable.status, variable.stderr]).toEqual([2, expect.stringContaining('agent: trusted_client_ca: cannot read')])
+    fs.writeFileSync(path.join(place.dir, 'agent_data.json'), '{}')
+    expect(keylime(env, 'config', 'check').status).toBe(2)
+  })
+  test.each([
+    [['check', '--config', 'x'], /--config names the file of one role/],
+    [['check', 'verifier', '--config', '/nowhere'], /there is no file \/nowhere/],
+    [['show', 'verifier', '--config', '/dev/null', '--root', '/'], /exclude each other|there is no file/],
+  ])('%j is refused', (args, reason) => {
+    const { status, stderr } = keylime(env, 'config', ...args)
+    expect([status, stderr]).toEqual([2, expect.stringMatching(reason)])
+  })
+})
+
+test('a word that is not there is asked about', () => {
+  expect(keylime(process.env, 'config', 'shwo')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean show?') })
+  expect(keylime(process.env, 'config')).toMatchObject({ status: 2, stderr: expect.stringContaining('show | check | diff | set') })
+})
