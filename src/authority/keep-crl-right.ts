@@ -27,9 +27,9 @@ export async function keepCrlRight({ access, watch, logger }: UpkeepOptions): Pr
     const reason = await whyAnew(access, watch)
     if (!reason) return
     await withAuthority(access, (authority) => authority.publishCrl())
-    logger.info(`revocation list published anew: ${reason}`)
+    logger.info(`revocation list published again: ${reason}`)
   } catch (error) {
-    logger.error(`the revocation list cannot be published anew: ${causeChain(error).join(': ')}`)
+    logger.error(`the revocation list cannot be published again: ${causeChain(error).join(': ')}`)
   }
 }
 

@@ -97,7 +97,7 @@ function cannotRenew(directory: string, error: unknown): string {
   const next = isLocked
     ? 'set [ca] password in ca.conf to that of its key store'
     : 'where the key of the authority is kept elsewhere, make the certificates there and copy them here'
-  return `the certificates of tls_dir = generate in ${directory} are due, and cannot be made anew: ${why}; ${next}`
+  return `the certificates of tls_dir = generate in ${directory} are due, and cannot be renewed: ${why}; ${next}`
 }
 
 /** Who is in the group of the service is an operator: the tenant's key is for them too. The keys of the authority and of the server are not. */

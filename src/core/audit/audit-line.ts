@@ -41,7 +41,7 @@ export function nextLine(head: ChainHead, at: number, event: string): { line: st
 export const asciiJson = (value: unknown): string =>
   JSON.stringify(value).replace(/[\u007f-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-/** Null for what is no line of an audit log. */
+/** Null for what is not a line of an audit log. */
 export function readAuditLine(line: string | Uint8Array): AuditLine | null {
   if (line.length > MAX_LINE_BYTES) return null
   try {

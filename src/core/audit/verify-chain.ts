@@ -95,7 +95,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
     garbage = null
     if (left && noted && isSame(left, noted)) sums.incomplete++
     else if (left)
-      broken('not_a_line', { at: left.at, seq: null }, 'this is no line of an audit log, and the line behind does not know of it')
+      broken('not_a_line', { at: left.at, seq: null }, 'this is not a line of an audit log, and the line behind does not know of it')
     else if (noted) broken('lines_removed', line, `before this line stood ${noted.bytes} bytes of an incomplete line; they were removed`)
   }
 
@@ -144,7 +144,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
   function end(): void {
     settleUndecided()
     if (garbage) {
-      const text = 'the end is no line of an audit log: it was cut, written by another program, or left by a crash or full disk'
+      const text = 'the end is not a line of an audit log: it was cut, written by another program, or left by a crash or full disk'
       broken('cut', { at: garbage.at, seq: null }, text)
       garbage = null
     } else if (sums.lines === 0)

@@ -21,7 +21,7 @@ export function readPcrList(list: string | undefined, mask: string | undefined):
 
 function pcrNumber(text: string): number {
   if (/^\d{1,2}$/.test(text) && Number(text) < PCR_COUNT) return Number(text)
-  throw new KeylimeError('usage', `"${text}" is no PCR number (0 to ${PCR_COUNT - 1})`)
+  throw new KeylimeError('usage', `"${text}" is not a PCR number (0 to ${PCR_COUNT - 1})`)
 }
 
 /** The tpm_policy that accepts exactly these values. @throws KeylimeError `not_found` for a PCR whose value is not there. */

@@ -47,7 +47,7 @@ function readJson(text: string): unknown {
 function pcrNumber(key: string): number {
   const pcr = Number(key)
   if (!/^\d{1,3}$/.test(key) || pcr >= PCR_COUNT)
-    throw new KeylimeError('invalid_request', `tpm_policy: "${cutText(key, MAX_KEY)}" is no PCR number (0 to ${PCR_COUNT - 1})`)
+    throw new KeylimeError('invalid_request', `tpm_policy: "${cutText(key, MAX_KEY)}" is not a PCR number (0 to ${PCR_COUNT - 1})`)
   if (pcr === DATA_PCR)
     throw new KeylimeError('invalid_request', `tpm_policy: PCR ${DATA_PCR} binds the transport key and cannot be in a policy`)
   if (pcr === IMA_PCR)

@@ -216,7 +216,7 @@ const ACTIONS: Record<string, (ca: OpenedCa, argv: Arguments) => Promise<Outcome
   async reissue(ca) {
     const { authority, names } = await reissueAuthority(await ca.access())
     const lines = [
-      `authority "${authority.subject}" signed anew in ${ca.directory}: it gives roles${names.length > 0 ? `; ${names.join(' and ')} got theirs` : ''}`,
+      `authority "${authority.subject}" signed again in ${ca.directory}: it gives roles${names.length > 0 ? `; ${names.join(' and ')} got theirs` : ''}`,
       'start verifier and registrar again, and copy cacert.crt to the agents, at any time: who has the old one goes on as before',
     ]
     return { lines, json: { directory: ca.directory, serial: authority.serial.toString(), certificates: names } }

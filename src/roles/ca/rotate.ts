@@ -29,7 +29,7 @@ export async function rotate(ca: OpenedCa, { finish, yes, verifier, ...more }: R
     ? [
         `the previous authority${before ? `, "${before.subject}",` : ''} no longer counts in ${ca.directory}: only "${authority.subject}" does, until ${until.slice(0, 10)}`,
         isOfServices(ca)
-          ? 'verifier and registrar take it by themselves, and so do agents that have followed; one that was off is told when it answers again; copy cacert.crt to whoever else has both'
+          ? 'verifier and registrar follow without your help, and so do agents that have followed; an agent that was off learns of it when it answers again; copy cacert.crt to everyone else who has both'
           : 'machines that were given both believe certificates of the previous one until their next payload',
       ]
     : [

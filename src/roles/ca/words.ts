@@ -27,7 +27,7 @@ export const CA_WORDS: CommandWords = {
 const MEANINGS: Readonly<Record<string, string>> = {
   init: 'Create an authority',
   create: 'Issue a certificate, and make its key',
-  pkg: 'Put a certificate, its key and the authority’s certificate into a zip',
+  pkg: 'Put a certificate, its key and the CA certificate into a zip',
   revoke: 'Revoke certificates, and publish the list',
   list: 'List all certificates: serial, state, dates',
   show: 'Show everything about one certificate',

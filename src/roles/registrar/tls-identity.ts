@@ -38,7 +38,7 @@ export async function registrarTls(settings: RegistrarSettings, used: Used): Pro
 export async function renewOwn(settings: RegistrarSettings, used: Used): Promise<void> {
   if (settings.values.tls_dir !== 'generate') return
   await ensureDirectory(settings, used).catch((error) =>
-    used.logger.error(`the certificate of tls_dir = generate cannot be made anew: ${complaintOf(error)}`),
+    used.logger.error(`the certificate of tls_dir = generate cannot be renewed: ${complaintOf(error)}`),
   )
 }
 
@@ -58,7 +58,7 @@ async function ensureDirectory({ values, ca, keylimeDir }: RegistrarSettings, { 
     clientKeyPassword: '',
     now: clock.now,
     warn: (text) => logger.warn(text),
-    told: (file, need) => logger.info(need === 'renewal' ? `${file} is made anew: two thirds of its life are over` : `${file} is made`),
+    told: (file, need) => logger.info(need === 'renewal' ? `${file} is renewed: two thirds of its life are over` : `${file} is made`),
   })
 }
 

@@ -167,7 +167,7 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     webhook?.renew(fresh.client)
     if (!isSameAuthorities(running.tls.authorities, fresh.authorities)) running.authorities.current = fresh.authorities // agents are told after their next round
     running.tls = fresh
-    return 'certificates and trusted CAs are read again, with their revocation lists; whoever connects from now on gets them'
+    return 'certificates and trusted CAs are read again, with their revocation lists; they count for new connections'
   }
   const duties = { renew: () => renewOwn(settings, used), files: () => running.tls.files, reload, dates: () => running.tls.dates() }
   return keepCertificates(duties, used)

@@ -67,7 +67,7 @@ async function ensureDirectory(settings: VerifierSettings, { clock, logger }: Us
     clientKeyPassword: values.client_key_password.reveal(),
     now: clock.now,
     warn: (text) => logger.warn(text),
-    told: (file, need) => logger.info(need === 'renewal' ? `${file} is made anew: two thirds of its life are over` : `${file} is made`),
+    told: (file, need) => logger.info(need === 'renewal' ? `${file} is renewed: two thirds of its life are over` : `${file} is made`),
   })
 }
 
@@ -77,7 +77,7 @@ export async function renewOwn(settings: VerifierSettings, used: Used): Promise<
   try {
     await renewOwnList(settings, await ensureDirectory(settings, used), used)
   } catch (error) {
-    used.logger.error(`the certificates of tls_dir = generate cannot be made anew: ${complaintOf(error)}`)
+    used.logger.error(`the certificates of tls_dir = generate cannot be renewed: ${complaintOf(error)}`)
   }
 }
 

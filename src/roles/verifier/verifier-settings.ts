@@ -88,7 +88,7 @@ export function severityOf(values: VerifierValues): SeverityPolicy {
     try {
       return { eventId: new RegExp(`^(?:${event_id})$`, 's'), label: severity_label }
     } catch (cause) {
-      throw new KeylimeError('config_invalid', `severity_policy: "${event_id}" is no regular expression`, { cause })
+      throw new KeylimeError('config_invalid', `severity_policy: "${event_id}" is not a regular expression`, { cause })
     }
   })
   return { labels: values.severity_labels, rules }

@@ -22,7 +22,7 @@ export interface TpmCreateOptions {
 /** Text of a tpm_policy for PCRs of a file, of a quote, or of this machine's TPM. @throws KeylimeError `usage`, `unauthorized` for a quote that is not of the key. */
 export async function createTpm(options: TpmCreateOptions, tell: (note: string) => void): Promise<string> {
   const { bank, pcrs: file, quote, tcti } = options
-  if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is no PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
+  if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is not a PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
   const given = [file, quote, tcti].filter((source) => source !== undefined)
   if (given.length > 1) throw new KeylimeError('usage', 'PCRs come from one source', { hint: 'give one of --pcrs, --quote and --tcti' })
   if (options.ak !== undefined && quote === undefined)

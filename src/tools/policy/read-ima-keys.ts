@@ -10,7 +10,7 @@ export async function readImaKeys(files: readonly string[]): Promise<Keyring> {
     const bytes = await readFile(file)
     const found = readImaKey(bytes) ?? publicHalf(bytes)
     if (found === null || found === 'unsupported')
-      throw new KeylimeError('invalid_request', `${file}: is no certificate and no key that verifies file signatures`, {
+      throw new KeylimeError('invalid_request', `${file} is neither a certificate nor a key that verifies file signatures`, {
         hint: 'RSA, P-256, P-384, P-521 or secp256k1, as PEM or DER',
       })
     keyring.set(found.id, found.key)

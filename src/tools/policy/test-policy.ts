@@ -40,7 +40,7 @@ const REPLAY_ONLY = '{"replay":true}'
  */
 export async function testPolicies(options: TestOptions, tell: Tell = () => undefined): Promise<Failure[]> {
   const { bank } = options
-  if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is no PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
+  if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is not a PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
   if (!options.pcrs)
     throw new KeylimeError('usage', 'the PCRs of the machine are needed', { hint: 'tpm2_pcrread > pcrs.txt, then --pcrs pcrs.txt' })
   if (!options.runtimePolicy && !options.mbPolicy && !options.tpmPolicy)

@@ -107,7 +107,7 @@ walk('a verifier that runs for 300 days has new certificates, and who is connect
   expect(await ask()).toBe(200)
   const later = adminClient(home.dir, verifier.port)
   expect((await later.request('GET', '/v2.6/agents/')).status).toBe(200)
-  expect(log.lines).toContainEqual(expect.stringContaining('server-cert.crt is made anew: two thirds of its life are over'))
+  expect(log.lines).toContainEqual(expect.stringContaining('server-cert.crt is renewed: two thirds of its life are over'))
   await Promise.all([client.close(), later.close(), verifier.stop(), registrar.stop()])
 })
 

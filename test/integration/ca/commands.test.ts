@@ -153,7 +153,7 @@ describe('keylime ca', () => {
     expect((await ours('show', { dir: cv, subject: 'alice' })).text).toMatch(/role +operator[\s\S]*public key, SHA-256 +[0-9a-f]{64}/)
     expect((await ours('pkg', { dir: cv, name: 'alice' })).code).toBe('refused')
     expect((await ours('revoke', { dir: cv, subject: 'alice' })).code).toBe(0)
-    expect((await ours('reissue', {})).text).toContain('signed anew')
+    expect((await ours('reissue', {})).text).toContain('signed again')
     expect(await ours('create', { dir: cv, name: 'registrar2', role: 'server' })).toMatchObject({ code: 0 })
     expect((await ours('list', { dir: cv })).text).toMatch(/registrar2 +\d+ +server +valid/)
   })

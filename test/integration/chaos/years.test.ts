@@ -156,7 +156,7 @@ const ERROR = /^\S+ ERROR .*$/gm
     place.set('+250d')
     await until(
       'other certificates',
-      () => /server-cert.crt is made anew[\s\S]*client-cert.crt is made anew/.test(place.server.text()),
+      () => /server-cert.crt is renewed[\s\S]*client-cert.crt is renewed/.test(place.server.text()),
       PATIENCE,
     )
     await place.takesFiles(/certificates and trusted CAs are read again/)
@@ -192,7 +192,7 @@ const ERROR = /^\S+ ERROR .*$/gm
     await until(
       'words',
       () =>
-        /cannot be made anew: the authority .* ended on 20\d\d-\d\d-\d\d; make the next one with `keylime ca rotate`/.test(
+        /cannot be renewed: the authority .* ended on 20\d\d-\d\d-\d\d; make the next one with `keylime ca rotate`/.test(
           place.server.text(),
         ),
       40,

@@ -224,7 +224,7 @@ describe('upstream’s face', () => {
     [['--allowlist-url', 'http://127.0.0.1:1/x', '-u', 'a'], 2, /without https needs --runtime-policy-checksum/],
     [['--runtime-policy-url', 'http://127.0.0.1:1/x', '--runtime-policy-checksum', '00', '-u', 'five'], 1, /cannot be fetched/],
     [['--signature-verification-key-sig', 'x', '-u', 'five'], 1, /-sig is given 1 times, --signature-verification-key 0/],
-    [['--signature-verification-key', '/etc/hostname', '-u', 'five'], 1, /is no key that can verify file signatures/],
+    [['--signature-verification-key', '/etc/hostname', '-u', 'five'], 1, /is not a key that can verify file signatures/],
     [['--allowlist', '/nowhere', '-u', 'a'], 1, /cannot read \/nowhere/],
   ])('%j ends with %i', async (args, code, text) => {
     const result = await theirs(...args)

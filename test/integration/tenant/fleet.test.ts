@@ -130,7 +130,7 @@ test.each([
   ['a name that is none', 'id,name\na,"x\u0001y"\n', 'line 2 of'],
   ['a column that there is none of', 'id,colour\na,red\n', 'line 2 of'],
   ['a machine without a name', 'id,file\n,s.txt\n', 'has neither address nor id'],
-  ['a port that is none', 'id,targetport\na,http\n', '"http" is no port'],
+  ['a port that is none', 'id,targetport\na,http\n', '"http" is not a port'],
 ])('a list with %s is refused before anything is done', async (_what, text, message) => {
   await expect(fleet('add', { from: world.file('bad.csv', text) })).rejects.toMatchObject({
     code: 'malformed',

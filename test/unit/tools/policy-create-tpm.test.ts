@@ -62,11 +62,11 @@ test('a PCR without measurements is told', async () => {
 test.each<[string, Partial<TpmCreateOptions>, string, RegExp]>([
   ['PCR 10', { pcrsList: '7,10' }, 'usage', /grows with everything/],
   ['PCR 16', { mask: '0x10000' }, 'usage', /transport key/],
-  ['PCR 24', { pcrsList: '24' }, 'usage', /no PCR number/],
+  ['PCR 24', { pcrsList: '24' }, 'usage', /not a PCR number/],
   ['no PCRs', {}, 'usage', /which PCRs/],
   ['an empty set', { mask: '0x0' }, 'usage', /empty/],
   ['a mask that is none', { mask: 'all' }, 'usage', /hexadecimal/],
-  ['an unknown bank', { pcrsList: '0', bank: 'md5' }, 'usage', /no PCR bank/],
+  ['an unknown bank', { pcrsList: '0', bank: 'md5' }, 'usage', /not a PCR bank/],
   ['two sources', { pcrsList: '0', pcrs: text, quote }, 'usage', /one source/],
   ['a key without a quote', { pcrsList: '0', pcrs: text, ak: 'x' }, 'usage', /there is none/],
   ['a bank that is not in the file', { pcrsList: '0', bank: 'sha512', pcrs: text }, 'invalid_request', /no PCRs of bank sha512/],

@@ -74,7 +74,7 @@ export class SealedDeliveries {
       if (!isForeignBlob(cause)) throw cause
       throw new KeylimeError('refused', 'the key share was sealed to another TPM, or to another attestation key of this one', {
         cause,
-        hint: 'the machine may have registered anew since: `keylime tenant update` with the payload seals it to the TPM that the registrar knows now',
+        hint: 'the machine may have registered again since: `keylime tenant update` with the payload seals it to the TPM that the registrar knows now',
       })
     }
   }

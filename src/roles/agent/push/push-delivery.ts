@@ -245,7 +245,7 @@ function proofBy({ v, user, agentId, challenge }: Fitting): string {
 }
 
 const lost = () =>
-  new KeylimeError('conflict', 'this machine was started anew since it had the payload, which was in memory alone', {
+  new KeylimeError('conflict', 'this machine has restarted since it got the payload, which was only in memory', {
     hint: 'deliver it again with `keylime tenant update`',
   })
 

@@ -80,7 +80,7 @@ async function supersede({ report }: Pick<Used, 'report'>, authority: OpenAuthor
   if ((await serialsOf(authority.access.directory, agentId)).length === 0) return
   const revoked = await authority.revokeName(agentId, 'superseded')
   if (revoked.fresh.length > 0)
-    report({ type: 'warning', text: `${agentId} is another machine than before, or was installed anew: ${revokedText(revoked)}` })
+    report({ type: 'warning', text: `${agentId} is another machine than before, or was reinstalled: ${revokedText(revoked)}` })
   const unknown = unknownSerialsText(revoked.unknown)
   if (unknown) report({ type: 'warning', text: unknown })
 }

@@ -38,6 +38,6 @@ export function payloadText(payload: DeliveryProgress | null | undefined): strin
     done: ', its script ended well',
     failed: `, its script failed: ${scriptError ?? 'see the log of the agent'}`,
   }
-  const what = files === 0 ? 'unpacked before the agent was started anew' : `${files === 1 ? '1 file' : `${files} files`} unpacked`
+  const what = files === 0 ? 'unpacked before the agent restarted' : `${files === 1 ? '1 file' : `${files} files`} unpacked`
   return `${what}${scripts[script]}`
 }

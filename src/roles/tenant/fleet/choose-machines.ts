@@ -129,7 +129,7 @@ function truthOf(text: string, { file, line }: { file: string; line: number }): 
 function portOf(text: string, { file, line }: { file: string; line: number }): number {
   const port = Number(text)
   if (Number.isInteger(port) && port > 0 && port < 65_536) return port
-  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(text, MAX_WORD)}" is no port`)
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(text, MAX_WORD)}" is not a port`)
 }
 
 interface Question {

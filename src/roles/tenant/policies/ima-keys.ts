@@ -76,7 +76,7 @@ async function readKeys(given: Given): Promise<ImaKey[]> {
 function imaKey(bytes: Buffer, source: string, flag: string): ImaKey {
   const read = readImaKey(bytes)
   if (read !== null && read !== 'unsupported') return read
-  throw new KeylimeError('invalid_request', `${flag}: ${source} is no key that can verify file signatures`, {
+  throw new KeylimeError('invalid_request', `${flag}: ${source} is not a key that can verify file signatures`, {
     hint: 'give a certificate or a public key, RSA or EC, PEM or DER',
   })
 }

@@ -23,7 +23,7 @@ export function registeredAddress(
   if (!port || port > 65_535) return { why: 'is registered without a port' }
   if (reading.host === enrolment.ip && port === enrolment.port) return 'same'
   if (!isOfSameKey(enrolment.mtlsCertificate, mtls_cert ?? null))
-    return { why: 'is registered elsewhere with another TLS key: `keylime tenant replace` enrols it anew, if that is meant' }
+    return { why: 'is registered elsewhere with another TLS key: `keylime tenant replace` enrols it again, if that is intended' }
   return { elsewhere: { ip: reading.host, port } }
 }
 

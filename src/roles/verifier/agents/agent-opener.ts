@@ -50,7 +50,7 @@ export function createAgentOpener({
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
       const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())
       if (dates?.level === 'error')
-        logger.warn(`agent ${enrolment.agentId}: its TLS certificate ${dates.text}; it is pinned, and taken all the same`)
+        logger.warn(`agent ${enrolment.agentId}: its TLS certificate ${dates.text}; it is pinned, and accepted anyway`)
       const connection = comesBy(enrolment) === 'push' ? null : connect(enrolment)
       const memory = {
         retries: 0,

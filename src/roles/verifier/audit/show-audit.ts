@@ -28,7 +28,7 @@ export async function showAudit(argv: ShowArguments): Promise<number> {
     for await (const bytes of readLines(file)) {
       number++
       const line = readAuditLine(bytes)
-      if (!line) noteLine(`warning: ${file}, line ${number} is no line of an audit log`)
+      if (!line) noteLine(`warning: ${file}, line ${number} is not a line of an audit log`)
       if (!line || (since !== null && Date.parse(line.time) < since) || !isAbout(line, argv.agent)) continue
       shown++
       await printDocument(`${printable(argv.json ? asciiJson(line) : `${line.time.replace(/\.\d+Z$/, 'Z')}  ${lineText(line)}`)}\n`) // waits for a slow reader: a log may be larger than memory

@@ -147,7 +147,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     bed.verifier.accepted.length = 0
     bed.mailbox = null
     await bed.startAgent()
-    expect(await bed.reported('failed')).toMatchObject({ error: expect.stringContaining('started anew since'), proof: null })
+    expect(await bed.reported('failed')).toMatchObject({ error: expect.stringContaining('has restarted since'), proof: null })
     const { mailboxes } = bed
     const count = bed.verifier.accepted.length
     await until('more evidence', () => bed.verifier.accepted.length > count + 2)
