@@ -343,6 +343,11 @@ export const REMOVALS: readonly Removal[] = [
     '(isSecret ? 0o770 : 0o777)',
     '0o777',
   ]),
+  ...of('tools/config/followed-link.ts', 'integration/tools/config-command', [
+    'root follows no link of another user to what is not his',
+    'link.uid === target.uid) return',
+    'true) return',
+  ]),
   ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
     'a shell does nothing that a name of the verifier says',
     'COMPREPLY+=("$(printf \'%q\' "$word")")',
