@@ -5,11 +5,11 @@ import { CONFIGURED_ROLES, type ConfiguredRole } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
-import { noteLine, printJson, printLine, printLines } from '../../io/terminal/print.ts'
+import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { type Examined, examine, rolesHere } from './examine.ts'
 import { exitCodeOfFindings } from './finding.ts'
 import { findingLines, summaryLine } from './finding-lines.ts'
-import { maskSecrets, secretsOf } from './mask-secrets.ts'
+import { maskFindings, secretsOf } from './mask-secrets.ts'
 import { packReport } from './pack-report.ts'
 
 interface Arguments {
@@ -49,9 +49,9 @@ export const command = {
     const env = environmentOf(argv)
     const seconds = argv.timeout ?? 10
     if (!(seconds > 0 && seconds <= 600)) throw new KeylimeError('usage', '--timeout must be from 1 to 600 seconds')
-    const examined: Examined[] = []
+    const found: Examined[] = []
     for (const role of argv.role ? [argv.role] : requireRoles(env))
-      examined.push(
+      found.push(
         await examine(role, {
           env,
           limitMs: seconds * 1000,
@@ -60,10 +60,12 @@ export const command = {
           checkConfig: (name) => checkRole(name, env),
         }),
       )
+    const secrets = secretsOf(env)
+    const examined = maskFindings(found, secrets)
     const findings = examined.flatMap((one) => one.findings)
-    tell(examined, env, argv)
-    if (!argv.json) printLine(summaryLine(findings))
-    if (argv.report !== undefined) await writeReport(argv.report, await packReport(examined, env, systemClock.now()))
+    if (argv.json) printJson(argv.role ? examined[0] : examined)
+    else printLines([...examined.flatMap(findingLines), summaryLine(findings)])
+    if (argv.report !== undefined) await writeReport(argv.report, await packReport(examined, env, { now: systemClock.now(), secrets }))
     return exitCodeOfFindings(findings)
   },
 }
@@ -81,13 +83,6 @@ function requireRoles(env: NodeJS.ProcessEnv): ConfiguredRole[] {
   throw new KeylimeError('not_found', 'this machine has nothing of any role: no configuration in /etc/keylime, no state', {
     hint: 'name the role that it is to have: `keylime doctor agent`',
   })
-}
-
-/** What checks quote, such as a line of a file, may hold a secret. */
-function tell(examined: readonly Examined[], env: NodeJS.ProcessEnv, { role, json }: Arguments): void {
-  const secrets = secretsOf(env)
-  if (json) printJson(JSON.parse(maskSecrets(JSON.stringify(role ? examined[0] : examined), secrets)))
-  else printLines(examined.flatMap(findingLines).map((line) => maskSecrets(line, secrets)))
 }
 
 async function writeReport(file: string, zip: Buffer): Promise<void> {

@@ -1,6 +1,16 @@
 import type { Environment } from '../../config/files.ts'
 import { loadConfig } from '../../config/load.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../config/tables.ts'
+import type { Examined } from './examine.ts'
+
+/** The same findings without secrets: what a check quotes, such as a line of a file, may hold one. */
+export function maskFindings(examined: readonly Examined[], secrets: readonly string[]): Examined[] {
+  const mask = (text: string) => maskSecrets(text, secrets)
+  return examined.map(({ role, findings }) => ({
+    role,
+    findings: findings.map(({ what, means, fix, ...kept }) => ({ ...kept, what: mask(what), means: mask(means), fix: fix && mask(fix) })),
+  }))
+}
 
 const MASK = '[secret]'
 /** Shorter ones would be found in every other word. */
@@ -18,8 +28,5 @@ export function secretsOf(env: Environment): string[] {
 /** Masks private keys, passwords in URLs, and the given secrets wherever they stand: what a report says comes from many places. */
 export function maskSecrets(text: string, secrets: readonly string[]): string {
   const known = secrets.reduce((masked, secret) => masked.replaceAll(secret, MASK), text)
-  return known
-    .replace(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----[\s\S]*?(-----END \1-----|$)/g, MASK)
-    .replace(/\/\/[^/\s@"']+@/g, `//${MASK}@`)
-    .replace(/^(\s*[\w.]*(?:password|passwd|secret|token)\w*\s*[=:]\s*)\S.*$/gim, `$1${MASK}`)
+  return known.replace(/-----BEGIN ([A-Z ]*PRIVATE KEY)-----[\s\S]*?(-----END \1-----|$)/g, MASK).replace(/\/\/[^/\s@"']+@/g, `//${MASK}@`)
 }

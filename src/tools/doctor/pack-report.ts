@@ -6,11 +6,14 @@ import { makePackage } from '../../core/payload/certificate-package.ts'
 import { versionText } from '../../io/service/version.ts'
 import type { Examined } from './examine.ts'
 import { findingLines } from './finding-lines.ts'
-import { maskSecrets, secretsOf } from './mask-secrets.ts'
+import { maskSecrets } from './mask-secrets.ts'
 
-/** A zip for a bug report: findings, versions and the effective configuration, with every secret masked. No key, no certificate and no state is in it. */
-export async function packReport(examined: readonly Examined[], env: Environment, now: number): Promise<Buffer> {
-  const secrets = secretsOf(env)
+/** A zip for a bug report: findings, versions and the effective configuration, with every secret masked; `examined` has none any more. No key, no certificate and no state is in it. */
+export async function packReport(
+  examined: readonly Examined[],
+  env: Environment,
+  { now, secrets }: { now: number; secrets: readonly string[] },
+): Promise<Buffer> {
   const texts: Record<string, string> = {
     'findings.txt': lines(examined.flatMap(findingLines)),
     'findings.json': `${JSON.stringify(examined, null, 2)}\n`,

@@ -1,4 +1,5 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
 import path from 'node:path'
@@ -6,6 +7,7 @@ import tls from 'node:tls'
 import BetterSqlite from 'better-sqlite3'
 import { issueCertificate, makeAuthority } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
+import { nativeAddon } from '../../../src/io/native/native-addon.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { freePorts, temporaryKeylimeDir, testLogger } from '../../servers.ts'
@@ -118,6 +120,36 @@ test('a port that another program has is told with its process, one of nobody as
     ]),
   )
   stranger.close()
+})
+
+test('a service of ours that listens is known by its process, and this program leaves it alone', async () => {
+  const code =
+    "process.title = 'keylime registrar'; require('net').createServer().listen(0, '127.0.0.1', function () { console.log(this.address().port) })"
+  const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const [line] = (await once(child.stdout, 'data')) as [Buffer]
+  const port = line.toString().trim()
+  const env = {
+    KEYLIME_DIR: bed.home.dir,
+    KEYLIME_REGISTRAR_PORT: port,
+    KEYLIME_REGISTRAR_TLS_PORT: '0',
+    KEYLIME_REGISTRAR_IP: '127.0.0.1',
+  }
+  expect(told(await examined('registrar', env), 'ports')).toEqual([
+    `ok: process ${child.pid} (keylime registrar) listens on 127.0.0.1:${port}`,
+  ])
+  child.kill()
+})
+
+const isRoot = process.getuid?.() === 0
+;(isRoot ? test : test.skip)('a directory of state with a megabyte left is an error', async () => {
+  const { dir, env, remove } = temporaryKeylimeDir()
+  nativeAddon().mountTmpfs(dir, 'size=1m')
+  try {
+    expect(told(await examined('registrar', env), 'disk')).toEqual([`error: ${dir} has 1 MiB free`])
+  } finally {
+    nativeAddon().unmount(dir)
+    remove()
+  }
 })
 
 test('a database that is whole is told so and left without a file beside it, a damaged copy with what SQLite finds', async () => {
