@@ -8,7 +8,8 @@ export const findingLines = ({ role, findings }: Examined): string[] => [`${role
 
 function linesOf({ level, check, what, means, fix }: Finding): string[] {
   const line = `  ${WORDS[level]} ${check}: ${what.replaceAll('\n', ' ')}`
-  if (level === 'ok' || level === 'note') return [level === 'ok' ? line : `${line} (${means})`]
+  if (level === 'ok') return [line]
+  if (level === 'note') return [`${line} (${means}${fix === null ? '' : `: ${fix}`})`]
   return [line, `            ${means}`, ...(fix === null ? [] : [`            $ ${fix}`])]
 }
 

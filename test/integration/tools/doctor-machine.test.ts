@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -38,6 +39,32 @@ test('with its maker’s certificates in tpm_cert_store the EK certificate leads
   for (const file of swtpm.manufacturerCertificates) fs.copyFileSync(file, path.join(store, path.basename(file)))
   const found = told(await examined('agent', agent({ KEYLIME_TENANT_TPM_CERT_STORE: store })), 'tpm')
   expect(found.at(-1)).toMatch(/^ok: the EK certificate of .* leads to ".*"$/)
+})
+
+test('passwords of hierarchies, wrong ones that are counted, and lockout are told', async () => {
+  const owned = await startSwtpm()
+  const env = { ...process.env, TPM2TOOLS_TCTI: owned.tcti }
+  const tpm2 = (tool: string, ...args: string[]) => spawnSync(`tpm2_${tool}`, args, { env }).status
+  const index = '0x1500016'
+  const bytes = path.join(owned.directory, 'bytes')
+  fs.writeFileSync(bytes, 'eight by')
+  const look = async () => told(await examined('agent', agent({ TCTI: owned.tcti })), 'tpm')
+  expect(tpm2('nvdefine', index, '-C', 'o', '-s', '8', '-p', 'right', '-a', 'authread|authwrite')).toBe(0)
+  expect(tpm2('nvwrite', index, '-C', index, '-P', 'right', '-i', bytes)).toBe(0)
+  expect(tpm2('dictionarylockout', '-s', '-n', '2', '-t', '1000', '-l', '1000')).toBe(0)
+  tpm2('nvread', index, '-C', index, '-P', 'wrong')
+  expect(await look()).toContainEqual('warning: the TPM is on the way to lockout: 1 of 2 wrong passwords are counted')
+  tpm2('nvread', index, '-C', index, '-P', 'wrong')
+  for (const hierarchy of ['owner', 'endorsement']) expect(tpm2('changeauth', '-c', hierarchy, 'secret')).toBe(0)
+  expect(await look()).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^error: the TPM is in lockout: 2 of 2/),
+      'note: the endorsement hierarchy has a password',
+      'note: the owner hierarchy has a password',
+      'warning: the TPM has no EK certificate for this kind of key',
+    ]),
+  )
+  await owned.stop()
 })
 
 test('a bank that the TPM does not have is an error, with the one to choose', async () => {

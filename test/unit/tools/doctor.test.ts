@@ -28,8 +28,13 @@ test.each<[readonly Finding[], number]>([
 })
 
 test('a warning and an error say what they mean and what mends them, one that is well is one line', () => {
-  const { ok, warning } = findingsOf('disk')
-  const findings = [ok('room', 'enough'), warning('little\nroom', 'databases grow', 'df -h'), error('tpm')]
+  const { ok, note, warning } = findingsOf('disk')
+  const findings = [
+    ok('room', 'enough'),
+    warning('little\nroom', 'databases grow', 'df -h'),
+    error('tpm'),
+    note('free', 'does not run', 'start it'),
+  ]
   expect(findingLines({ role: 'agent', findings })).toEqual([
     'agent:',
     '  ok      disk: room',
@@ -38,6 +43,7 @@ test('a warning and an error say what they mean and what mends them, one that is
     '            $ df -h',
     '  ERROR   tpm: what',
     '            means',
+    '  note    disk: free (does not run: start it)',
   ])
   expect([summaryLine(findings), summaryLine([findings[0]!])]).toEqual(['1 error, 1 warning', 'nothing is wrong'])
 })
