@@ -66,6 +66,7 @@ export async function runCommand(
   )
   const [code] = await once(child, 'close').finally(() => {
     clearTimeout(timer)
+    signal(child, 'SIGKILL') // what a program leaves in its group, such as workers of a verifier that could not start
     started.delete(child)
   })
   if (late) throw new Error(`${command.join(' ')}: not done after ${options.seconds ?? 60} s\n${result.stdout}${result.stderr}`)

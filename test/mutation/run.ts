@@ -1,7 +1,7 @@
 // `npm run mutate`: puts small faults into the sources, one at a time, and looks whether a test notices. CONTRIBUTING.md says what to do with those that none does.
 //   --room NAME,…    only these rooms
 //   --changed REV    only sources that differ from this revision
-//   --sample N       so many mutants of a room, 100 when nothing is said
+//   --sample N       so many mutants of a room, 60 when nothing is said
 //   --all            all mutants
 //   --seed S         another sample
 //   --removals TEXT  takes away the safeguards of `removals.ts` whose line has this text, in place of mutants; `.` for all
@@ -25,7 +25,7 @@ const { values } = parseArgs({
   options: {
     room: { type: 'string' },
     changed: { type: 'string' },
-    sample: { type: 'string', default: '100' },
+    sample: { type: 'string', default: '60' },
     all: { type: 'boolean', default: false },
     seed: { type: 'string', default: '1' },
     removals: { type: 'string' },

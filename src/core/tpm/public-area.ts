@@ -47,19 +47,26 @@ export interface PublicArea {
  */
 export function parsePublicArea(tpm2bPublic: Uint8Array): PublicArea {
   const outer = new ByteReader(tpm2bPublic, 'TPM2B_PUBLIC')
-  const bytes = Buffer.from(outer.sized())
+  const bytes = ownCopy(outer.sized())
   outer.end()
   const reader = new ByteReader(bytes, 'TPMT_PUBLIC')
   const type = reader.u16()
   const nameAlg = hashNameOf(reader.u16())
   const attributes = reader.u32()
-  const policy = Buffer.from(reader.sized())
+  const policy = ownCopy(reader.sized())
   const symmetric = readSymmetric(reader)
   const scheme = readScheme(reader)
   const unique = readUnique(reader, type)
   reader.end()
-  const name = Buffer.concat([bytes.subarray(2, 4), createHash(nameAlg).update(bytes).digest()])
+  const name = ownCopy(Buffer.concat([bytes.subarray(2, 4), createHash(nameAlg).update(bytes).digest()]))
   return { bytes, nameAlg, attributes, policy, symmetric, scheme, name, ...unique }
+}
+
+/** In memory of its own: a piece of Node's pool, which `Buffer.from` gives, keeps 64 KiB as long as a machine is attested. */
+function ownCopy(bytes: Uint8Array): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
 }
 
 function readSymmetric(reader: ByteReader): PublicArea['symmetric'] {

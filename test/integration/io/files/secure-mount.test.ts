@@ -162,11 +162,19 @@ asRoot.each([
   expect(logged).toEqual([...lacks.map((text) => `the tmpfs for secrets ${text}`), 'using the tmpfs for secrets that is mounted'])
 })
 
-asRoot('one that it mounted itself lacks nothing', () => {
+asRoot('no descriptor is left open, be it mounted or found', () => {
+  const count = () => fs.readdirSync('/proc/self/fd').length
+  const before = count()
+  open().check()
+  open({ uid: 1234, gid: 1234 })
+  expect(count()).toBe(before)
+})
+
+asRoot('one that it mounted itself lacks nothing, and it says so when that is gone', () => {
   const logged: string[] = []
   const log = (message: string) => void logged.push(message)
-  openSecureMount({ directory, size: '1m', owner: root, logger: { info: log, warn: log } as never })
-  expect(logged).toEqual(['mounted the tmpfs for secrets'])
+  openSecureMount({ directory, size: '1m', owner: root, logger: { info: log, warn: log } as never }).unmount()
+  expect(logged).toEqual(['mounted the tmpfs for secrets', 'unmounted the tmpfs for secrets'])
 })
 
 test('without keylime_dir the error says so', () => {

@@ -98,3 +98,8 @@ test('any cut of a public area is malformed, and throws nothing else', () => {
     expect(() => parsePublicArea(rsa.subarray(0, length))).toThrow(expect.objectContaining({ code: 'malformed' }))
   expect(sameKey(parsePublicArea(rsa).key, createPublicKey(parsePublicArea(rsa).key.export({ format: 'pem', type: 'spki' })))).toBe(true)
 })
+
+test('what is kept of a key is in memory of its own, not a piece of a pool that it would keep as a whole', () => {
+  const { bytes, name } = parsePublicArea(softwareAk('ecc').public)
+  expect([bytes.buffer.byteLength, name.buffer.byteLength]).toEqual([bytes.length, name.length])
+})

@@ -32,6 +32,7 @@ test.each([
   ['mysql', 'mysql'],
   ['xsqlite:///a', 'xsqlite:///a'],
   ['sqlite:///', 'sqlite:///'],
+  ['sqlite:///a\nb', 'sqlite:///a\nb'],
 ])('database_url = "%s" is refused, without its password', (url, shown) => {
   const message = `database_url = ${shown} is not supported`
   expect(() => databaseFile(url, '/default')).toThrow(expect.objectContaining({ code: 'config_invalid', message }))
@@ -52,4 +53,29 @@ test('a database and what SQLite puts beside it are readable by their owner only
   expect(files.sort()).toEqual(['private.sqlite', 'private.sqlite-shm', 'private.sqlite-wal'])
   expect(files.map(mode)).toEqual(['600', '600', '600'])
   await db.destroy()
+})
+
+test('a database that cannot be migrated is closed', async () => {
+  const file = path.join(directory, 'closed.sqlite')
+  const broken = async () => {
+    throw new Error('no such column')
+  }
+  await expect(openDatabase(file, 'test', [broken])).rejects.toThrow('no such column')
+  const open = fs.readdirSync('/proc/self/fd').flatMap((fd) => {
+    try {
+      return [fs.readlinkSync(`/proc/self/fd/${fd}`)]
+    } catch {
+      return [] // the one that read the directory
+    }
+  })
+  expect(open.filter((name) => name.startsWith(fs.realpathSync(directory)))).toEqual([])
+})
+
+test('what cannot be opened is said with its name; memory is no file', async () => {
+  const message = expect.stringContaining(`cannot open the database ${directory}/none/x`)
+  await expect(open('none/x')).rejects.toMatchObject({ code: 'database_failed', message })
+  await (await openDatabase(':memory:', 'test', [])).destroy()
+  const isFile = fs.existsSync(':memory:')
+  fs.rmSync(':memory:', { force: true })
+  expect(isFile).toBe(false)
 })

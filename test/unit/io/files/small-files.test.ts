@@ -22,6 +22,7 @@ const put = (name: string, content: string | Buffer, mode = 0o644) => {
 }
 
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip
+const openDescriptors = () => fs.readdirSync('/proc/self/fd').length
 const ownerOf = (file: string) => [fs.statSync(file).uid, fs.statSync(file).gid]
 
 test('a directory where none can be made is an error, and not the end of all', async () => {
@@ -52,7 +53,15 @@ testAsRoot('a directory that is there keeps its owner, and one of root’s is ro
 })
 
 test('what killed writers left is removed, and nothing else', async () => {
-  const kept = ['a', 'b.0123456789ab.tmp', '.c.0123456789ab.tmp~', '.d.0123456789a.tmp', '.e.0123456789aX.tmp', '.0123456789ab.tmp']
+  const kept = [
+    'a',
+    'b.0123456789ab.tmp',
+    'b.c.0123456789ab.tmp',
+    '.c.0123456789ab.tmp~',
+    '.d.0123456789a.tmp',
+    '.e.0123456789aX.tmp',
+    '.0123456789ab.tmp',
+  ]
   for (const name of [...kept, '.a.0123456789ab.tmp', '.f.g.fedcba987654.tmp']) put(name, '')
   fs.mkdirSync(path.join(directory, '.a.000000000000.tmp'))
   await removeLeftovers(directory)
@@ -77,8 +86,8 @@ test('a file that is replaced keeps its mode, and a new one gets the given', asy
 describe('writeFileAtomic', () => {
   testAsRoot.each([
     [0, 0],
-    [0, 1234],
-    [1234, 0],
+    [0, 1],
+    [1, 0],
   ])('what belongs to %i:%i in the directory of a service does so when root has replaced it', async (uid, gid) => {
     const file = put('service/file', 'old')
     fs.chownSync(path.dirname(file), 65_534, 65_533)
@@ -91,28 +100,31 @@ describe('writeFileAtomic', () => {
     fs.chownSync(path.join(directory, 'service'), 65_534, 65_533)
     const spy = jest.spyOn(process, 'geteuid').mockReturnValue(1234)
     const handle = await open(put('service/file', ''))
+    const other = put('service/other', 'old')
+    fs.chownSync(other, 1234, 1234)
     try {
       await giveToOwner(handle, path.join(directory, 'service'))
+      await writeFileAtomic(other, 'new', 0o600)
       await makeDirectory(path.join(directory, 'service/below'), 0o700)
     } finally {
       spy.mockRestore()
       await handle.close()
     }
-    for (const name of ['file', 'below']) expect(ownerOf(path.join(directory, 'service', name))).toEqual([0, 0])
+    for (const name of ['file', 'other', 'below']) expect(ownerOf(path.join(directory, 'service', name))).toEqual([0, 0])
   })
   testAsRoot('what root makes in the directory of a service is the service’s, and what it replaces keeps its owner', async () => {
     const inside = path.join(directory, 'service')
     fs.mkdirSync(inside)
-    fs.chownSync(inside, 65_534, 65_533)
+    fs.chownSync(inside, 1, 65_533)
     await writeFileAtomic(path.join(inside, 'new'), 'x', 0o640)
-    expect(ownerOf(path.join(inside, 'new'))).toEqual([65_534, 65_533])
+    expect(ownerOf(path.join(inside, 'new'))).toEqual([1, 65_533])
     expect(fs.statSync(path.join(inside, 'new')).mode & 0o777).toBe(0o640)
     const other = put('service/other', 'old')
     fs.chownSync(other, 1234, 1234)
     await writeFileAtomic(other, 'new', 0o600)
     expect(ownerOf(other)).toEqual([1234, 1234])
     await makeDirectory(path.join(inside, 'a/b'), 0o700)
-    for (const made of ['a', 'a/b']) expect(ownerOf(path.join(inside, made))).toEqual([65_534, 65_533])
+    for (const made of ['a', 'a/b']) expect(ownerOf(path.join(inside, made))).toEqual([1, 65_533])
     await writeFileAtomic(path.join(directory, 'own'), 'x', 0o600)
     expect(ownerOf(path.join(directory, 'own'))).toEqual([0, 0])
   })
@@ -122,6 +134,9 @@ describe('writeFileAtomic', () => {
     expect(fs.readFileSync(file, 'utf8')).toBe('new')
     expect(fs.statSync(file).mode & 0o777).toBe(0o600)
     expect(fs.readdirSync(directory)).toEqual(['a'])
+    const [umask, descriptors] = [process.umask(0o077), openDescriptors()]
+    await writeFileAtomic(file, 'new', 0o644).finally(() => process.umask(umask))
+    expect([fs.statSync(file).mode & 0o777, openDescriptors()]).toEqual([0o644, descriptors])
   })
   test('its content is on the disk before it has its name, and its name before it is done', async () => {
     const file = put('a', 'old')

@@ -65,5 +65,5 @@ test('a key to which nothing can be encrypted is refused, and a fault of ours is
     stage: 'v',
     reason: 'the transport key is not a PEM public key',
   })
-  await expect(offers.carryV(withState({ v: null }))).rejects.toThrow(TypeError)
+  await expect(offers.carryV(withState({ v: null }))).rejects.toMatchObject({ name: 'TypeError' })
 })

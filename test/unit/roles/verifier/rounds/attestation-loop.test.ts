@@ -250,9 +250,9 @@ test('nobody asks a machine that comes by itself, one that was let go, or any af
   await time.pass(50)
   agent.connection = {} as never
   agent.removed = true
-  loop.begin(agent, 0)
-  await time.pass(50)
-  agent.removed = false
+  loop.begin(agent, 20)
+  agent.removed = false // nor later, when that is over
+  await time.pass(100)
   await loop.stop()
   loop.begin(agent, 0)
   await time.pass(50)
