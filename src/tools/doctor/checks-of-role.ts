@@ -6,11 +6,13 @@ import { checkDisk } from './checks/disk.ts'
 import { checkMeasurements } from './checks/measurements.ts'
 import { checkPeers } from './checks/peers.ts'
 import { checkPorts } from './checks/ports.ts'
+import { checkService } from './checks/service.ts'
 import { checkTpm } from './checks/tpm.ts'
 import type { NamedCheck } from './run-checks.ts'
 
 const configuration: NamedCheck = { name: 'configuration', run: checkConfiguration }
 const certificates: NamedCheck = { name: 'certificates', run: checkCertificates }
+const service: NamedCheck = { name: 'service', run: checkService }
 const ports: NamedCheck = { name: 'ports', run: checkPorts }
 const peers: NamedCheck = { name: 'peers', run: checkPeers }
 const disk: NamedCheck = { name: 'disk', run: checkDisk }
@@ -19,11 +21,11 @@ const measurements: NamedCheck = { name: 'measurements', run: checkMeasurements 
 
 /** What is looked at for each role, side by side. */
 export const CHECKS: Readonly<Record<ConfiguredRole, readonly NamedCheck[]>> = {
-  agent: [configuration, ports, peers, disk, tpm, measurements],
-  verifier: [configuration, certificates, ports, disk],
-  registrar: [configuration, certificates, ports, disk],
+  agent: [configuration, service, ports, peers, disk, tpm, measurements],
+  verifier: [configuration, certificates, service, ports, disk],
+  registrar: [configuration, certificates, service, ports, disk],
   tenant: [configuration, certificates, peers],
-  ca: [configuration, ports, disk],
+  ca: [configuration, service, ports, disk],
 }
 
 /** The same, but they hold up this thread: they run when the others have ended. */

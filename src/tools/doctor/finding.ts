@@ -16,7 +16,17 @@ export interface Finding {
   readonly fix: string | null
 }
 
-export const CHECK_NAMES = ['configuration', 'certificates', 'ports', 'peers', 'database', 'disk', 'tpm', 'measurements'] as const
+export const CHECK_NAMES = [
+  'configuration',
+  'certificates',
+  'service',
+  'ports',
+  'peers',
+  'database',
+  'disk',
+  'tpm',
+  'measurements',
+] as const
 
 export type CheckName = (typeof CHECK_NAMES)[number]
 

@@ -1,4 +1,5 @@
 import { KeylimeError } from '../../../src/core/errors.ts'
+import { readProperties } from '../../../src/io/programs/unit-state.ts'
 import type { Listener } from '../../../src/io/service/listeners.ts'
 import type { TpmFacts } from '../../../src/io/tpm/look-at-tpm.ts'
 import { judgeConfiguration } from '../../../src/tools/doctor/checks/configuration.ts'
@@ -8,6 +9,7 @@ import { judgePeer, type SeenPeer } from '../../../src/tools/doctor/checks/judge
 import { judgeDevice, judgeTpm } from '../../../src/tools/doctor/checks/judge-tpm.ts'
 import { judgeMeasurements, type SeenMeasurements } from '../../../src/tools/doctor/checks/measurements.ts'
 import { judgePort } from '../../../src/tools/doctor/checks/ports.ts'
+import { judgeService } from '../../../src/tools/doctor/checks/service.ts'
 import { type CheckName, exitCodeOfFindings, type Finding, findingsOf } from '../../../src/tools/doctor/finding.ts'
 import { findingLines, summaryLine } from '../../../src/tools/doctor/finding-lines.ts'
 import { maskFindings, maskSecrets } from '../../../src/tools/doctor/mask-secrets.ts'
@@ -94,6 +96,29 @@ test.each<[string, Listener[], string]>([
 ])('a port on which %s listens', (_, listeners, level) => {
   const listening = { role: 'verifier', service: 'verifier', option: 'port', ip: '127.0.0.1', port: 8881 } as const
   expect(levels(judgePort({ listening, listeners, addresses: ['127.0.0.1'] }))).toEqual([level])
+})
+
+test.each([
+  ['that is not installed', 'LoadState=not-found\nActiveState=inactive\nSubState=dead\n', ['note: there is no u']],
+  ['that is masked', 'LoadState=masked\nActiveState=inactive\n', ['error: systemd cannot read u (masked)']],
+  [
+    'that runs',
+    'LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=0\nUnitFileState=enabled\n',
+    ['ok: u is active (running)'],
+  ],
+  [
+    'that runs until the next boot, after it has fallen over',
+    'LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=3\nUnitFileState=disabled\n',
+    ['ok: u is active (running)', 'warning: u was restarted 3 times by itself', 'warning: u is not enabled'],
+  ],
+  [
+    'that falls over again and again',
+    'LoadState=loaded\nActiveState=activating\nSubState=auto-restart\nResult=exit-code\nExecMainStatus=2\nNRestarts=9\n',
+    ['error: u fails (exit-code, exit code 2, restarted 9 times)'],
+  ],
+  ['that was stopped', 'LoadState=loaded\nActiveState=inactive\nSubState=dead\n', ['note: u is inactive (dead)']],
+])('of a service %s systemd’s words are judged', (_, text, expected) => {
+  expect(judgeService('agent', 'u', readProperties(text)).map(({ level, what }) => `${level}: ${what}`)).toEqual(expected)
 })
 
 test('a database that is not there yet is no fault', () => {
