@@ -38,6 +38,10 @@ export const COMMANDS = {
     load: () => import('./tools/policy/command.ts'),
   },
   config: { describe: 'Show, check and change the configuration of the roles', load: () => import('./tools/config/command.ts') },
+  'doctor [role]': {
+    describe: 'Look for what keeps a role from its work, and say what mends it',
+    load: () => import('./tools/doctor/command.ts'),
+  },
   'completion <shell>': {
     describe: 'Print a completion script for bash, zsh or fish',
     load: () => import('./tools/completion/command.ts'),

@@ -131,4 +131,18 @@ describe('machines behind one address, of which one may connect at once', () => 
     await listening.close(0)
     expect((await asked).filter((status) => status === 200)).toHaveLength(served)
   })
+
+  test('who sends more than the beginning of a handshake while he waits is sent away, and fills no memory; who sends less waits on', async () => {
+    expect(await ask({ path: '/nothing' })).toBe(200)
+    const wait = (bytes: number) => {
+      const socket = net.connect({ host: '127.0.0.1', port: listening.port }, () => socket.write(Buffer.alloc(bytes)))
+      const ended = new Promise<void>((resolve) => socket.on('error', () => undefined).on('close', () => resolve()))
+      return { socket, ended }
+    }
+    const small = wait(4 << 10)
+    await wait(64 << 10).ended
+    await meanwhile()
+    expect(small.socket.destroyed).toBe(false)
+    small.socket.destroy()
+  })
 })
