@@ -30,20 +30,20 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Looks for what keeps a role from its work: configuration, certificates, service, ports, registrar and verifier, databases, disk, TPM, measurements. Changes nothing.\nEach finding says what it means and what mends it. Without ROLE: the roles that this machine has something of.\nExit codes: 0 no error, 2 the configuration, 4 registrar or verifier, 1 anything else or several of them.\n\nUsage: keylime doctor [ROLE] [options]',
+        'Finds out why a role does not work. It looks at configuration, certificates, service, ports, registrar and verifier, databases, disk, TPM, measurements. Changes nothing.\nEach finding says what it means and how to fix it. Without ROLE, it checks every role that is set up on this machine.\nExit codes: 0 no error, 2 the configuration, 4 registrar or verifier, 1 anything else or several of them.\n\nUsage: keylime doctor [ROLE] [options]',
       )
-      .example('sudo keylime doctor', 'all roles of this machine')
-      .example('sudo keylime doctor agent --report report.zip', 'and a file for a bug report, without secrets')
+      .example('sudo keylime doctor', 'check all roles of this machine')
+      .example('sudo keylime doctor agent --report report.zip', 'also write a file for a bug report, without secrets')
       .example('keylime doctor tenant --json', 'for a script')
       .positional('role', { choices: CONFIGURED_ROLES, describe: 'Which role' })
-      .option('config', { type: 'string', requiresArg: true, describe: 'With ROLE: this file in place of the standard ones' })
+      .option('config', { type: 'string', requiresArg: true, describe: 'With ROLE: read this file instead of the standard ones' })
       .option('timeout', { type: 'number', requiresArg: true, default: 10, describe: 'Seconds for each check' })
       .option('report', {
         type: 'string',
         requiresArg: true,
-        describe: 'Write a zip of findings, versions and configuration, secrets masked',
+        describe: 'Write a zip with findings, versions and configuration, without secrets',
       })
-      .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
+      .option('json', { type: 'boolean', describe: 'Print JSON, for programs' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments, { checkRole }: Deps): Promise<number> {
     const env = environmentOf(argv)
