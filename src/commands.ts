@@ -39,7 +39,7 @@ export const COMMANDS = {
   },
   config: { describe: 'Show, check and change the configuration of the roles', load: () => import('./tools/config/command.ts') },
   'doctor [role]': {
-    describe: 'Look for what keeps a role from its work, and say what mends it',
+    describe: 'Find what keeps a role from working, and say how to fix it',
     load: () => import('./tools/doctor/command.ts'),
   },
   'completion <shell>': {
