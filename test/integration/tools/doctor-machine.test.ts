@@ -90,6 +90,13 @@ test('a TPM that is gone is an error with the reason', async () => {
   expect(told(found, 'tpm')).toEqual([expect.stringMatching(/^error: /)])
 })
 
+test('a machine that shows no TPM is told so', async () => {
+  const root = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-bare-'))
+  const { TCTI: _, ...env } = agent()
+  expect(told(await examined('agent', env, { root }), 'tpm')).toEqual([expect.stringMatching(/^error: this machine shows no TPM/)])
+  fs.rmSync(root, { recursive: true })
+})
+
 test('a name server that hangs is told as that: getent is ended', async () => {
   const bin = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-bin-'))
   fs.writeFileSync(path.join(bin, 'getent'), '#!/bin/sh\nexec sleep 600\n', { mode: 0o755 })

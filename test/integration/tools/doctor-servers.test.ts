@@ -102,23 +102,26 @@ test('a server whose certificate has ended is told with the date, whoever vouche
   const port = String((server.address() as net.AddressInfo).port)
   const found = await examined('tenant', tenant({ KEYLIME_TENANT_VERIFIER_PORT: port }))
   const day = new Date(Date.now() - 2 * DAY_MS).toISOString().slice(0, 10)
-  expect(told(found, 'peers')).toContainEqual(expect.stringContaining(`shows "CN=verifier" of "CN=old", which ended on ${day}`))
+  expect(told(found, 'peers')[0]).toMatch(new RegExp(`^error: .* shows "CN=verifier" of "CN=old", which ended on ${day}$`))
   server.close()
 })
 
-test('a port that another program has is told with its process, one of nobody as free, and an address that this machine has not', async () => {
+test('a port that another program has is told with its process, one from which this machine only calls as free, and an address that this machine has not', async () => {
   const stranger = net.createServer()
   await new Promise<void>((done) => stranger.listen(0, '127.0.0.1', done))
   const { port } = stranger.address() as net.AddressInfo
-  const settings = { KEYLIME_DIR: bed.home.dir, KEYLIME_REGISTRAR_PORT: String(port), KEYLIME_REGISTRAR_TLS_PORT: String(dead) }
+  const call = net.connect(port, '127.0.0.1')
+  await once(call, 'connect')
+  const settings = { KEYLIME_DIR: bed.home.dir, KEYLIME_REGISTRAR_PORT: String(port), KEYLIME_REGISTRAR_TLS_PORT: String(call.localPort) }
   const found = await examined('registrar', { ...settings, KEYLIME_REGISTRAR_IP: '192.0.2.7' })
   expect(told(found, 'ports')).toEqual(
     expect.arrayContaining([
       expect.stringMatching(new RegExp(`^error: port ${port} is taken by process ${process.pid} `)),
       expect.stringMatching(/^error: this machine does not have the address 192\.0\.2\.7/),
-      `note: port ${dead} is free`,
+      `note: port ${call.localPort} is free`,
     ]),
   )
+  call.destroy()
   stranger.close()
 })
 
@@ -240,7 +243,6 @@ describe('the program', () => {
       expect.stringMatching(/ERROR {3}peers: verifier at .*\n +the tenant cannot reach it\n +\$ keylime config set tenant/),
     ])
     expect(doctor('tenant', '--config', '/nowhere')).toMatchObject({ status: 2, stderr: expect.stringContaining('/nowhere') })
-    expect(doctor('--config', config)).toMatchObject({ status: 2, stderr: expect.stringContaining('--config names the file of one role') })
     expect(doctor('tenant', '--timeout', '0')).toMatchObject({ status: 2, stderr: expect.stringContaining('from 1 to 600 seconds') })
   })
 })
