@@ -353,6 +353,11 @@ export const REMOVALS: readonly Removal[] = [
     'link.uid === target.uid) return',
     'true) return',
   ]),
+  ...of('tools/doctor/mask-secrets.ts', 'integration/tools/doctor-servers', [
+    'a report for a bug has no secret in it',
+    'secrets.reduce((masked, secret) => masked.replaceAll(secret, MASK), text)',
+    'text',
+  ]),
   ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
     'a shell does nothing that a name of the verifier says',
     'COMPREPLY+=("$(printf \'%q\' "$word")")',

@@ -64,6 +64,7 @@ const OPTIONS: Readonly<Record<string, ValueSet>> = {
   registrarhost: 'text',
   'remote-deb-repo': 'text',
   'remote-rpm-repo': 'text',
+  report: 'file',
   resume: 'file',
   root: 'directory',
   rootfs: 'directory',

@@ -55,5 +55,8 @@ function makerOf(id: string): string {
     .toString('latin1')
     .replace(/[\0\s]+$/, '')
   if (!/^[\x20-\x7e]+$/.test(letters)) return `maker ${id}`
-  return MAKERS[letters] ?? letters
+  return makerName(letters)
 }
+
+/** @param letters of the TCG Vendor ID Registry, as a TPM gives them. */
+export const makerName = (letters: string): string => MAKERS[letters] ?? letters

@@ -4,6 +4,20 @@ import { sized, u16, u32 } from './byte-writer.ts'
 /** Key kinds by Keylime's full algorithm names. */
 export type KeyKind = 'rsa2048' | 'rsa3072' | 'rsa4096' | 'ecc256' | 'ecc384' | 'ecc521'
 
+/** What the words of `tpm_encryption_alg` mean. */
+export const KEY_KINDS = {
+  rsa: 'rsa2048',
+  rsa2048: 'rsa2048',
+  rsa3072: 'rsa3072',
+  ecc: 'ecc256',
+  ecc256: 'ecc256',
+  ecc_nist_p256: 'ecc256',
+  ecc384: 'ecc384',
+  ecc_nist_p384: 'ecc384',
+  ecc521: 'ecc521',
+  ecc_nist_p521: 'ecc521',
+} as const satisfies Record<string, KeyKind>
+
 /** Signature schemes of attestation keys, by Keylime's names. */
 export type SigningName = 'rsassa' | 'rsapss' | 'ecdsa'
 

@@ -64,6 +64,8 @@ export interface Tpm {
   algorithms(): Promise<number[]>
   /** Banks that are allocated, in the order of the TPM; PCRs of one that is not are none. */
   pcrBanks(): Promise<PcrSelection[]>
+  /** TPM_PT_x by number: makers, versions, counters, what is switched on (Part 2, section 6.13). @param first in which group; all of it are given. */
+  properties(first: number): Promise<Map<number, number>>
   /** TPM2_Startup(CLEAR), which does nothing when the TPM has been started. */
   startup(): Promise<void>
   /** Flushes objects and sessions that crashed clients left behind, where no resource manager does it. @returns how many. */
@@ -75,6 +77,7 @@ const HIERARCHY: Record<Hierarchy, number> = { owner: 0x40000001, endorsement: 0
 const TPM_CAP_ALGS = 0
 const TPM_CAP_HANDLES = 1
 const TPM_CAP_PCRS = 5
+const TPM_CAP_TPM_PROPERTIES = 6
 const TPM_SU_CLEAR = 0
 
 /** Wraps the addon: structures are made and read here. */
@@ -103,6 +106,7 @@ export function wrapTpm(native: NativeTpm): Tpm {
     handlesBetween: (first, last) => handlesBetween((from) => call(() => native.getCapability(TPM_CAP_HANDLES, from, 64)), first, last),
     algorithms: () => algorithms((from) => call(() => native.getCapability(TPM_CAP_ALGS, from, 64))),
     pcrBanks: async () => pcrBanks((await call(() => native.getCapability(TPM_CAP_PCRS, 0, 1))).data),
+    properties: async (first) => tpmProperties((await call(() => native.getCapability(TPM_CAP_TPM_PROPERTIES, first, 127))).data),
     startup: () => call(() => native.startup(TPM_SU_CLEAR)),
     flushLeaked: () => call(() => native.flushLeaked()),
     close: () => native.close(),
@@ -162,6 +166,14 @@ async function algorithms(read: (from: number) => Promise<{ more: boolean; data:
     }
     if (!more || count === 0) return found
   }
+}
+
+/** TPMS_CAPABILITY_DATA with a TPML_TAGGED_TPM_PROPERTY (Part 2, section 10.8.5). */
+function tpmProperties(data: Buffer): Map<number, number> {
+  const reader = new ByteReader(data, 'TPMS_CAPABILITY_DATA')
+  reader.u32() // capability
+  const count = reader.u32()
+  return new Map(Array.from({ length: count }, () => [reader.u32(), reader.u32()]))
 }
 
 function pcrBanks(data: Buffer): PcrSelection[] {

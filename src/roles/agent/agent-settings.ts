@@ -3,7 +3,7 @@ import { agentOptions } from '../../config/agent.ts'
 import { type Config, loadConfig, refuseProblems } from '../../config/load.ts'
 import { AGENT_API_VERSIONS, compareVersions } from '../../core/api/versions.ts'
 import type { HashName } from '../../core/tpm/algorithms.ts'
-import type { KeyKind } from '../../core/tpm/templates.ts'
+import { KEY_KINDS } from '../../core/tpm/templates.ts'
 import { revocationListFiles } from '../../io/files/tls-identity.ts'
 import type { AkKind } from '../../io/tpm/ak.ts'
 import type { DeviceKeyOptions } from '../../io/tpm/iak-idevid.ts'
@@ -55,19 +55,6 @@ export interface AgentSettings {
   maxPayloadBody: number
 }
 
-const KINDS: Record<AgentValues['tpm_encryption_alg'], KeyKind> = {
-  rsa: 'rsa2048',
-  rsa2048: 'rsa2048',
-  rsa3072: 'rsa3072',
-  ecc: 'ecc256',
-  ecc256: 'ecc256',
-  ecc_nist_p256: 'ecc256',
-  ecc384: 'ecc384',
-  ecc_nist_p384: 'ecc384',
-  ecc521: 'ecc521',
-  ecc_nist_p521: 'ecc521',
-}
-
 /** Loads and resolves the agent's configuration. @throws KeylimeError `config_invalid`, also for options that do not go together. */
 export function loadAgentSettings(env: NodeJS.ProcessEnv, given: PushArguments = {}): AgentSettings {
   const { settings, problems } = readAgentSettings(env, given)
@@ -116,7 +103,7 @@ function settingsOf({ config, env, push }: Read, { versions, warnings }: Version
     namesServerCert: !['', 'default'].includes(values.server_cert),
     keylimeDir,
     apiVersions: versions,
-    ak: { kind: KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
+    ak: { kind: KEY_KINDS[values.tpm_encryption_alg], hash: values.tpm_hash_alg as HashName, signing: values.tpm_signing_alg },
     ownerAuth: authBytes(values.tpm_ownerpassword.reveal()) ?? NO_AUTH,
     paths: pathsOf(values, keylimeDir),
     deviceKeys: values.enable_iak_idevid ? deviceKeysOf(values) : null,

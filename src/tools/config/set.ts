@@ -32,16 +32,20 @@ export const set: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Changes one option, and says what has to be restarted. Comments and all other lines of the file stay.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
+        'Changes one option, and says what you have to restart. Keeps comments and all other lines of the file.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
       )
-      .example('sudo keylime config set verifier quote_interval 5', 'in its line of verifier.conf, or a new one')
-      .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'in agent.conf.d/90-local.conf')
-      .example('sudo keylime config set agent tpm_ownerpassword', 'a secret is asked for; --value-file reads it')
+      .example('sudo keylime config set verifier quote_interval 5', 'change its line in verifier.conf, or add one')
+      .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'write agent.conf.d/90-local.conf')
+      .example('sudo keylime config set agent tpm_ownerpassword', 'ask for the secret; --value-file reads it')
       .positional('role', { ...role, demandOption: true })
-      .positional('option', { type: 'string', demandOption: true, describe: 'Its name, as in the file' })
-      .positional('value', { type: 'string', describe: 'As in the file' })
-      .option('value-file', { type: 'string', requiresArg: true, describe: 'File whose first line is the value; /dev/stdin for a pipe' })
-      .option('drop-in', { type: 'boolean', describe: 'Into ROLE.conf.d/90-local.conf, not into ROLE.conf' })
+      .positional('option', { type: 'string', demandOption: true, describe: 'Name of the option, as in the file' })
+      .positional('value', { type: 'string', describe: 'Value, as in the file' })
+      .option('value-file', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Take the value from the first line of this file; /dev/stdin for a pipe',
+      })
+      .option('drop-in', { type: 'boolean', describe: 'Write into ROLE.conf.d/90-local.conf instead of ROLE.conf' })
       .option('config', configFile)
       .option('root', rootOption)
       .option('json', json),

@@ -66,7 +66,7 @@ test.each([
     ['verifier', 'server_key_password', 'x'],
     /is a secret: it does not belong on a command line\nhint: .*--value-file/,
   ],
-  ['no value', ['verifier', 'quote_interval'], /which value shall quote_interval have\?/],
+  ['no value', ['verifier', 'quote_interval'], /which value should quote_interval have\?/],
   ['a value given twice', ['verifier', 'uuid', 'a', '--value-file', '/dev/null'], /given twice/],
   ['a role that has no file', ['nobody', 'uuid', 'a'], /role "nobody": it is one of agent/],
   ['a file that is not there', ['verifier', 'uuid', '--value-file', '/nowhere'], /cannot read \/nowhere/],
