@@ -14,7 +14,7 @@ const ASKED: Readonly<Record<string, (context: TenantContext) => Promise<readonl
   policy: (context) => [runtimeNames(context), bootNames(context)],
 }
 
-/** Ids of machines, or names of stored policies, for the completion of a shell. @returns none of an unknown kind, and where nobody answers in time; never throws. */
+/** Ids of machines, or names of stored policies, for the completion of a shell; none that it would take for an option: a machine chooses its id. @returns none of an unknown kind, and where nobody answers in time; never throws. */
 export async function knownNames(kind: string, env: NodeJS.ProcessEnv): Promise<string[]> {
   const asked = ASKED[kind]
   if (!asked) return []
@@ -22,7 +22,8 @@ export async function knownNames(kind: string, env: NodeJS.ProcessEnv): Promise<
   try {
     return await withTenant({ options, settings: loadTenantSettings(env), report: () => undefined }, async (context) => {
       const answers = await Promise.allSettled(asked(context))
-      return [...new Set(answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : [])))].sort()
+      const names = new Set(answers.flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : [])))
+      return [...names].filter((name) => !name.startsWith('-')).sort()
     })
   } catch {
     return [] // a shell that completes has no place for errors

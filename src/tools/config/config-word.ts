@@ -4,6 +4,7 @@ import type { Findings } from '../../config/collect-findings.ts'
 import { type ConfigRoots, DEFAULT_ROOTS, type Environment, withConfigFile } from '../../config/files.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { refuseOutside } from './followed-link.ts'
 
 /** One word of `keylime config`, with its own options and help. */
 export interface ConfigWord<T> {
@@ -35,14 +36,16 @@ export interface ConfigPlace {
   readonly roots: ConfigRoots
 }
 
-/** Where the files are. The environment of this shell says nothing about an image. @throws KeylimeError `usage`, `config_invalid` for a file that is not there. */
+/** Where the files are. The environment of this shell says nothing about an image. @throws KeylimeError `usage`, `config_invalid` for a file that is not there, `refused` for links that lead out of the image. */
 export function placeOf({ role, config, root }: PlaceArguments): ConfigPlace {
   if (config !== undefined && role === undefined)
     throw new KeylimeError('usage', '--config names the file of one role', { hint: `say which: one of ${CONFIGURED_ROLES.join(', ')}` })
   if (root === undefined) return { env: role ? withConfigFile(process.env, role, config) : process.env, roots: DEFAULT_ROOTS }
   if (config !== undefined) throw new KeylimeError('usage', '--root and --config exclude each other', { hint: 'give the one file' })
   const below = (directory: string) => path.join(path.resolve(root), directory)
-  return { env: {}, roots: { etc: below(DEFAULT_ROOTS.etc), usrEtc: below(DEFAULT_ROOTS.usrEtc) } }
+  const roots = { etc: below(DEFAULT_ROOTS.etc), usrEtc: below(DEFAULT_ROOTS.usrEtc) }
+  for (const directory of Object.values(roots)) refuseOutside(directory, root)
+  return { env: {}, roots }
 }
 
 /** The role that is named, or all of them. */

@@ -60,3 +60,15 @@ function refuseForeign(file: string, link: fs.Stats, target: fs.Stats): void {
     },
   )
 }
+
+/** Links of an image mean places in the image: followed from here, they lead to the files of this machine. @throws KeylimeError `refused`. */
+export function refuseOutside(place: string, root: string | undefined): void {
+  if (root === undefined || !fs.existsSync(root)) return
+  let there = path.resolve(place)
+  while (!fs.existsSync(there)) there = path.dirname(there)
+  const [first] = path.relative(fs.realpathSync(root), fs.realpathSync(there)).split(path.sep)
+  if (first !== '..') return
+  throw new KeylimeError('refused', `${place} leads out of ${root} by a link; nothing was changed`, {
+    hint: 'change it in the running image, or name the file itself with --config, without --root',
+  })
+}

@@ -8,7 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
 import { type ConfigPlace, type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
-import { type FileToChange, followedDirectory, readFollowed } from './followed-link.ts'
+import { type FileToChange, followedDirectory, readFollowed, refuseOutside } from './followed-link.ts'
 import { readValue } from './read-value.ts'
 import { restartAdvice } from './restart-advice.ts'
 import { findOption, parseValue, type WantedOption } from './wanted-option.ts'
@@ -58,6 +58,7 @@ export const set: ConfigWord<Arguments> = {
     const { file, isNew } = placeOfChange(argv.role, wanted.name, wanted.option, { ...place, dropIn: argv.dropIn === true })
     const found = isNew ? newFile(file, wanted.option.secret === true) : readFile(file)
     const { text: before } = found
+    refuseOutside(found.place, argv.root)
     const { text: after, line } = changed(before, file, wanted, { text, parsed })
     const restart = after === before ? [] : restartAdvice(argv.role)
     if (after !== before) await write({ ...found, text: after }, wanted.option.secret === true, isNew)

@@ -3,6 +3,7 @@ import { CONFIGURED_ROLES, type ConfiguredRole } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { type ConfigWord, json, placeOf, rootOption } from './config-word.ts'
+import { refuseOutside } from './followed-link.ts'
 import { planUpgrade, type Upgrade } from './plan-upgrade.ts'
 import { upgradeJson, upgradeLines } from './upgrade-report.ts'
 import { writeUpgrade } from './write-upgrade.ts'
@@ -51,6 +52,7 @@ export const upgrade: ConfigWord<Arguments> = {
       always: argv.out !== undefined || argv.defaults === true,
       defaults: argv.defaults === true,
     })
+    if (!argv.files?.length) for (const file of plan.inputs) refuseOutside(file, argv.root)
     if (!argv.dryRun) await writeUpgrade(plan)
     if (argv.json) printJson(upgradeJson(plan, argv.dryRun !== true))
     else printLines(upgradeLines(plan, argv.dryRun !== true))

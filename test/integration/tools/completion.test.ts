@@ -54,6 +54,11 @@ test.each([
   ['nonsense', []],
 ])('names of the kind %s are what the verifier has', async (kind, expected) => expect(await knownNames(kind, env)).toEqual(expected))
 
+test('a name that looks like an option is not completed: nobody runs one that a machine has chosen', async () => {
+  expect(await bed.admin.request('POST', '/v2.6/allowlists/--yes', POLICY)).toMatchObject({ status: 201 })
+  expect(await knownNames('policy', env)).toEqual(['fleet'])
+})
+
 test('a shell gets a name a line', async () => {
   expect(await keylime('completion', 'values', 'agent')).toEqual({ status: 0, stdout: 'rack-10\n', stderr: '' })
 })

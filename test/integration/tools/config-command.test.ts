@@ -207,6 +207,37 @@ test('a word that is not there is asked about', () => {
   expect(keylime(process.env, 'config')).toMatchObject({ status: 2, stderr: expect.stringContaining('show | check | diff | set') })
 })
 
+test.each<[string, (at: (file: string) => string) => void]>([
+  ['directory', (at) => fs.symlinkSync(at('machine'), at('image/etc/keylime'))],
+  [
+    'file',
+    (at) => {
+      fs.mkdirSync(at('image/etc/keylime'))
+      fs.symlinkSync(at('machine/verifier.conf'), at('image/etc/keylime/verifier.conf'))
+    },
+  ],
+])('a %s of an image that is a link out of it is not followed to the files of this machine', (_what, link) => {
+  const { at, write, read } = fresh()
+  write('machine/verifier.conf', VERIFIER)
+  fs.mkdirSync(at('image/etc'), { recursive: true })
+  link(at)
+  for (const words of [['set', 'verifier', 'quote_interval', '5'], ['upgrade']]) {
+    const { status, stderr } = keylime(process.env, 'config', ...words, '--root', at('image'))
+    expect(stderr).toMatch(/ leads out of .*image by a link; nothing was changed\nhint: /)
+    expect(status).not.toBe(0)
+  }
+  expect(read('machine/verifier.conf')).toBe(VERIFIER)
+})
+
+test('a link within an image is followed', () => {
+  const { at, write, read, config } = fresh()
+  write('usr/share/verifier.conf', VERIFIER)
+  fs.mkdirSync(at('etc/keylime'), { recursive: true })
+  fs.symlinkSync('../../usr/share/verifier.conf', at('etc/keylime/verifier.conf'))
+  expect(config('set', 'verifier', 'quote_interval', '5')).toMatchObject({ status: 0 })
+  expect(read('usr/share/verifier.conf')).toContain('quote_interval = 5')
+})
+
 describe('root, in a directory of another user', () => {
   const SERVICE = 65534
   const asRoot = process.getuid?.() === 0 ? test : test.skip
