@@ -196,6 +196,24 @@ test('a certificate of a CA that was made anew, one for another name, and a key 
   remove()
 })
 
+test('an own certificate that has ended is an error of the configuration, and never said to be well', async () => {
+  const { dir, env, remove } = temporaryKeylimeDir({
+    KEYLIME_REGISTRAR_TLS_DIR: 'own',
+    KEYLIME_REGISTRAR_TRUSTED_CLIENT_CA: "['cacert.crt']",
+  })
+  const own = path.join(dir, 'own')
+  fs.mkdirSync(own)
+  const ca = await authority('the CA')
+  const { cert, key } = await ca.issue('server', { notBefore: -9 * DAY_MS, notAfter: -2 * DAY_MS })
+  fs.writeFileSync(path.join(own, 'server-cert.crt'), cert)
+  fs.writeFileSync(path.join(own, 'server-private.pem'), key, { mode: 0o600 })
+  fs.writeFileSync(path.join(own, 'cacert.crt'), ca.pem)
+  const found = await examined('registrar', { ...env, KEYLIME_REGISTRAR_IP: '0.0.0.0' })
+  expect(told(found, 'configuration')).toContainEqual(expect.stringMatching(/^error: server_cert: .* ended on /))
+  expect(told(found, 'certificates')).toEqual([])
+  remove()
+})
+
 describe('the program', () => {
   const SECRETS = ['hunter2-of-the-key', 'webhook-token-81', 'proxy-password-82', 'misspelt-password-83']
   const { dir, remove } = temporaryKeylimeDir()
