@@ -106,6 +106,37 @@ test('a server whose certificate has ended is told with the date, whoever vouche
   server.close()
 })
 
+test('an agent that brings its evidence hears that the certificate of the verifier is for another name, unless it takes any', async () => {
+  const ca = await authority('our CA')
+  const file = path.join(bed.home.dir, 'our-ca.crt')
+  fs.writeFileSync(file, ca.pem)
+  const { cert, key } = await ca.issue('verifier', { notBefore: -DAY_MS, notAfter: 90 * DAY_MS }, 'elsewhere.example')
+  const server = tls.createServer({ cert, key }, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}')),
+  )
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const agent = {
+    KEYLIME_DIR: bed.home.dir,
+    KEYLIME_AGENT_IP: '',
+    KEYLIME_AGENT_REGISTRAR_PORT: String(registrar.port),
+    KEYLIME_AGENT_VERIFIER_URL: `https://127.0.0.1:${(server.address() as net.AddressInfo).port}`,
+    KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: file,
+  }
+  const named = expect.stringMatching(/^error: the certificate of verifier .* is for DNS:elsewhere\.example, not for 127\.0\.0\.1$/)
+  const found = told(await examined('agent', agent), 'peers')
+  expect(found).toEqual([
+    expect.stringMatching(/^ok: registrar at .* answers, with API /),
+    named,
+    expect.stringContaining('does not say its versions'),
+    expect.anything(),
+  ])
+  expect(told(await examined('agent', { ...agent, KEYLIME_AGENT_TLS_ACCEPT_INVALID_HOSTNAMES: 'true' }), 'peers')).not.toContainEqual(named)
+  expect(told(await examined('agent', { ...agent, KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: 'default' }), 'peers')).toContainEqual(
+    expect.stringMatching(/^error: verifier .* does not vouch for it/),
+  )
+  server.close()
+})
+
 test('a port that another program has is told with its process, one from which this machine only calls as free, and an address that this machine has not', async () => {
   const stranger = net.createServer()
   await new Promise<void>((done) => stranger.listen(0, '127.0.0.1', done))
