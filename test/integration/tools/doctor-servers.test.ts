@@ -48,6 +48,18 @@ test('a tenant whose servers answer hears that they do, with their versions, and
   expect(told(found, 'certificates')).toEqual([expect.stringMatching(/^ok: .*client-cert\.crt: ".*" of ".*", until \d{4}-/)])
 })
 
+test('a verifier whose registrar shows the same certificate hears of each certificate and each database once', async () => {
+  const found = await examined('verifier', bed.home.env)
+  expect(told(found, 'certificates')).toEqual([
+    expect.stringMatching(/^ok: .*server-cert\.crt: /),
+    expect.stringMatching(/^ok: .*client-cert\.crt: /),
+  ])
+  expect(told(found, 'database')).toEqual([
+    expect.stringMatching(/^ok: .*cv_data\.sqlite is whole$/),
+    expect.stringMatching(/^ok: .*reg_data\.sqlite is whole$/),
+  ])
+})
+
 test('a port where nobody listens, a name that nobody knows, and what does not speak TLS are told apart', async () => {
   const plain = net.createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
   await new Promise<void>((done) => plain.listen(0, '127.0.0.1', done))

@@ -37,7 +37,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
         : judgeCertificate(shown, now())),
     )
   }
-  return found
+  return [...new Map(found.map((finding) => [finding.what, finding])).values()] // a registrar inside of the verifier may show the same
 }
 
 async function readShown({ request, ...identity }: Identity): Promise<ShownCertificate | string> {
