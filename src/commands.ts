@@ -4,7 +4,7 @@ import type { Logger } from './io/log/logger.ts'
 
 /** What `keylime --help` and keylime(1) say first. */
 export const PROGRAM = {
-  purpose: 'keylime delivers secrets only to machines that prove, with their TPM, what they run.',
+  purpose: 'keylime delivers secrets only to machines that prove with their TPM what they run.',
   usage: 'keylime ROLE …',
   examples: [
     ['keylime verifier', 'a first installation: verifier and registrar in one process'],
@@ -16,37 +16,37 @@ export const PROGRAM = {
 /** Each role and tool, loaded only when it is called: `--help` must not pay for what it does not need. */
 export const COMMANDS = {
   'tenant [action] [ids..]': {
-    describe: 'Enrol machines, deliver payloads, ask for verdicts',
+    describe: 'Enrol machines, deliver payloads, show what happened',
     load: () => import('./roles/tenant/command.ts'),
   },
   agent: {
-    describe: 'Run on the machine that shall prove itself: quotes of its TPM, payloads, revocation actions',
+    describe: 'Run on each machine: prove what it runs, take payloads, run revocation actions',
     load: () => import('./roles/agent/command.ts'),
   },
   verifier: {
-    describe: 'Attest machines, release payload keys, revoke (also hosts the registrar)',
+    describe: 'Attest machines, release payload keys, send revocations (includes the registrar)',
     load: () => import('./roles/verifier/command.ts'),
   },
-  registrar: { describe: 'Bind ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
-  'ca [action] [subject]': { describe: 'Issue and revoke the certificates of machines', load: () => import('./roles/ca/command.ts') },
+  registrar: { describe: 'Bind the ids of machines to their TPMs', load: () => import('./roles/registrar/command.ts') },
+  'ca [action] [subject]': { describe: 'Issue and revoke certificates', load: () => import('./roles/ca/command.ts') },
   'userdata-encrypt <file>': {
     describe: 'Encrypt a payload for delivery by other means',
     load: () => import('./tools/userdata-encrypt/command.ts'),
   },
   policy: {
-    describe: 'Make, test, change and check policies: what machines may run',
+    describe: 'Make, test, check and change policies, which say what machines may run',
     load: () => import('./tools/policy/command.ts'),
   },
   config: { describe: 'Show, check and change the configuration of the roles', load: () => import('./tools/config/command.ts') },
   'doctor [role]': {
-    describe: 'Look for what keeps a role from its work, and say what mends it',
+    describe: 'Find what keeps a role from working, and say how to fix it',
     load: () => import('./tools/doctor/command.ts'),
   },
   'completion <shell>': {
-    describe: 'Completion of words, options, ids and names for bash, zsh, fish',
+    describe: 'Print a completion script for bash, zsh or fish',
     load: () => import('./tools/completion/command.ts'),
   },
-  'man [page]': { describe: 'Show a page of the manual, or write all of them', load: () => import('./tools/man/command.ts') },
+  'man [page]': { describe: 'Show a page of the manual, or write all pages', load: () => import('./tools/man/command.ts') },
   'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
 } as const
 

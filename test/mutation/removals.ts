@@ -343,6 +343,21 @@ export const REMOVALS: readonly Removal[] = [
     '(isSecret ? 0o770 : 0o777)',
     '0o777',
   ]),
+  ...of('io/http/handshake-line.ts', 'integration/http/handshakes', [
+    'connections that wait cannot fill memory',
+    'if (socket.readableLength > MOST_BYTES) socket.destroy()',
+    '',
+  ]),
+  ...of('tools/config/followed-link.ts', 'integration/tools/config-command', [
+    'root follows no link of another user to what is not his',
+    'link.uid === target.uid) return',
+    'true) return',
+  ]),
+  ...of('tools/doctor/mask-secrets.ts', 'integration/tools/doctor-servers', [
+    'a report for a bug has no secret in it',
+    'secrets.reduce((masked, secret) => masked.replaceAll(secret, MASK), text)',
+    'text',
+  ]),
   ...of('tools/completion/bash-script.ts', 'integration/tools/completion', [
     'a shell does nothing that a name of the verifier says',
     'COMPREPLY+=("$(printf \'%q\' "$word")")',

@@ -44,7 +44,10 @@ export function createFloodGuard(): FloodGuard {
       return untold > 0 ? { ...event, suppressed: untold } : event
     }
     const key = keyOf(event)
-    if (key === null) return event
+    if (key === null) {
+      if (BETTER.has(event.type) && 'agent_id' in event) budgetOf(ofAgent(event.agent_id!), now).isGood = true
+      return event
+    }
     const budget = budgetOf(key, now)
     const told = event.type === 'agent_failed' ? budgets.get(ofAgent(event.agent_id)) : undefined
     if (budget.left === 0 && !told?.isGood) {
@@ -53,7 +56,7 @@ export function createFloodGuard(): FloodGuard {
     }
     budget.left = Math.max(0, budget.left - 1)
     if (told) told.isGood = false
-    if (event.type === 'agent_recovered') budget.isGood = true
+    if (BETTER.has(event.type)) budget.isGood = true
     const { suppressed } = budget
     budget.suppressed = 0
     return suppressed > 0 ? ({ ...event, suppressed } as VerifierEvent) : event
@@ -67,6 +70,17 @@ function forgetOlderHalf(budgets: Map<string, Budget>): void {
     budgets.delete(key)
   }
 }
+
+/** After these a machine is good, or may be. */
+const BETTER: ReadonlySet<VerifierEvent['type']> = new Set([
+  'agent_enrolled',
+  'agent_updated',
+  'agent_reactivated',
+  'agent_attested',
+  'agent_recovered',
+  'agent_back',
+  'v_released',
+])
 
 const ofAgent = (agentId: string): string => `agent:${agentId}`
 

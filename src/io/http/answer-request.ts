@@ -36,7 +36,7 @@ export interface ApplicationOptions {
   /** Told of a request that was refused for who asked, how often or how much. */
   onRefused?(refusal: Refusal): void
   /** Told of a connection on which a machine proved its key. */
-  onProvedMachine?(socket: Socket): void
+  onProvedMachine?(socket: Socket, agentId: string): void
   /** Told of each request of an agent whose token counts. */
   onToken?(socket: Socket, agentId: string): void
   /** Replies to what no route takes; default 404, 405 with `Allow`, 404 for an unknown version. */
@@ -137,7 +137,7 @@ async function answer(ctx: Koa.Context, options: ApplicationOptions, bounds: Req
       remoteAddress,
       onGone: (tell) => void ctx.res.once('close', () => ctx.res.writableFinished || tell()),
     })
-    if (reply.provedMachine) options.onProvedMachine?.(ctx.socket)
+    if (reply.provedMachine !== undefined) options.onProvedMachine?.(ctx.socket, reply.provedMachine)
     apply(ctx, reply)
   } catch (error) {
     tellRefusal(error, tell)

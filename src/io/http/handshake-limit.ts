@@ -8,8 +8,8 @@ const STRANGERS: RateLimit = { ofPeer: { perSecond: 50, burst: 500 }, ofAll: { p
 /** Of networks that did. Their sum is what a machine can serve: it bounds an attacker who sits beside many honest peers. */
 const KNOWN: RateLimit = { ofPeer: STRANGERS.ofPeer, ofAll: { perSecond: 1000, burst: 5000 } }
 
-/** Of one machine that shows a token: what it gives back of its connections. */
-const BY_TOKEN: RateLimit = { ofPeer: { perSecond: 0.2, burst: 4 }, ofAll: { perSecond: 1000, burst: 20_000 } }
+/** Of one machine: what it gives back of its connections. */
+const OF_MACHINE: RateLimit = { ofPeer: { perSecond: 0.2, burst: 4 }, ofAll: { perSecond: 1000, burst: 20_000 } }
 const MAX_MACHINES = 65_536
 
 /** Networks that are remembered as known. Whoever is forgotten is a stranger again. */
@@ -30,7 +30,9 @@ export interface HandshakeRates {
 export class HandshakeLimit {
   readonly #strangers: RateLimiter
   readonly #known: RateLimiter
-  readonly #byToken = new RateLimiter(BY_TOKEN, MAX_MACHINES)
+  readonly #byProof = new RateLimiter(OF_MACHINE, MAX_MACHINES)
+  /** Of its own: who stole a token takes nothing from its machine. */
+  readonly #byToken = new RateLimiter(OF_MACHINE, MAX_MACHINES)
   readonly #maxKnown: number
   /** Connections that do not count any more. */
   readonly #machines = new WeakSet<Socket>()
@@ -56,18 +58,22 @@ export class HandshakeLimit {
 
   /**
    * A machine on this connection has proved its key: the connection does not count, once. So thousands of them behind one address come back as fast as they are served. Its network stays
-   * what it was.
+   * what it was. One that comes again and again, with whatever proofs, gives back no more than it needs. @param nowMs of a monotonic clock.
    */
-  provedMachine(socket: Socket): void {
-    if (this.#machines.has(socket)) return
+  provedMachine(socket: Socket, agentId: string, nowMs: number): void {
+    this.#giveBack(socket, this.#byProof, agentId, nowMs)
+  }
+
+  /** The same for one that shows a token: connections that were cut come back with the tokens that they had. @param nowMs of a monotonic clock. */
+  cameWithToken(socket: Socket, agentId: string, nowMs: number): void {
+    this.#giveBack(socket, this.#byToken, agentId, nowMs)
+  }
+
+  #giveBack(socket: Socket, limiter: RateLimiter, agentId: string, nowMs: number): void {
+    if (this.#machines.has(socket) || limiter.take(agentId, nowMs) > 0) return
     this.#machines.add(socket)
     const network = networkOf(socket)
     this.#limiterOf(network).giveBack(network)
-  }
-
-  /** The same for one that shows a token, now and then: connections that were cut come back with the tokens that they had. @param nowMs of a monotonic clock. */
-  cameWithToken(socket: Socket, agentId: string, nowMs: number): void {
-    if (!this.#machines.has(socket) && this.#byToken.take(agentId, nowMs) === 0) this.provedMachine(socket)
   }
 
   #limiterOf(network: string): RateLimiter {

@@ -29,6 +29,17 @@ const MOST_AT_ONCE = 32
 const MOST_NETWORKS = 256
 /** Whoever waits longer has given up, or will. */
 const LONGEST_MS = 60_000
+/** What comes meanwhile is read into memory, and can be no more than a ClientHello. */
+const MOST_BYTES = 8 << 10
+
+/** The connections of one network. */
+type Line = Map<Socket, Waiting>
+
+interface Waiting {
+  readonly since: number
+  /** Takes its listeners away. */
+  release(): void
+}
 
 /**
  * Thousands of machines behind one address come back in the same moment after an outage. Who is sent away then comes again after a pause that has nothing to do with when there is room;
@@ -36,22 +47,33 @@ const LONGEST_MS = 60_000
  */
 export function createHandshakeLine(options: HandshakeLineOptions): HandshakeLine {
   const { admits, begin, places = PLACES, now = () => performance.now() } = options
-  /** By network, with the time since when each waits. */
-  const lines = new Map<string, Map<Socket, number>>()
+  const lines = new Map<string, Line>()
   let waiting = 0
   let timer: NodeJS.Timeout | undefined
 
-  function leave(network: string, line: Map<Socket, number>, socket: Socket): void {
-    socket.off('error', ignored)
-    line.delete(socket)
+  function leave(network: string, line: Line, socket: Socket): void {
+    line.get(socket)?.release()
+    if (!line.delete(socket)) return
     waiting--
     if (line.size === 0) lines.delete(network)
   }
 
+  /** The longest line gives its last place to a shorter one: two networks cannot have all of them. */
+  function makesRoom(length: number): boolean {
+    let [longest]: Iterable<[string, Line]> = lines
+    for (const each of lines) if (each[1].size > longest![1].size) longest = each
+    if (!longest || longest[1].size <= length + 1) return false
+    const [network, line] = longest
+    const last = [...line.keys()].at(-1)!
+    leave(network, line, last)
+    last.destroy()
+    return true
+  }
+
   /** @returns how many of `most` have begun. */
-  function advance(network: string, line: Map<Socket, number>, most: number): number {
+  function advance(network: string, line: Line, most: number): number {
     let begun = 0
-    for (const [socket, since] of line) {
+    for (const [socket, { since }] of line) {
       const isLate = now() - since > LONGEST_MS
       if (isLate) socket.destroy()
       else if (!socket.destroyed && (begun === most || !admits(socket))) break
@@ -87,12 +109,11 @@ export function createHandshakeLine(options: HandshakeLineOptions): HandshakeLin
   return {
     has: (network) => lines.has(network),
     join(network, socket) {
-      const line = lines.get(network) ?? new Map<Socket, number>()
-      if (waiting >= places.ofAll || line.size >= places.ofNetwork) return false
+      const line: Line = lines.get(network) ?? new Map()
+      if (line.size >= places.ofNetwork || (waiting >= places.ofAll && !makesRoom(line.size))) return false
       lines.set(network, line)
-      line.set(socket, now())
+      line.set(socket, { since: now(), release: listen(socket, () => leave(network, line, socket)) })
       waiting++
-      socket.on('error', ignored)
       timer ??= setInterval(tick, TICK_MS)
       return true
     },
@@ -108,5 +129,13 @@ export function createHandshakeLine(options: HandshakeLineOptions): HandshakeLin
   }
 }
 
-/** Of a connection that ends while it waits. */
+/** @param onGone it ended while it waits. @returns what ends the listening. */
+function listen(socket: Socket, onGone: () => void): () => void {
+  const onReadable = () => {
+    if (socket.readableLength > MOST_BYTES) socket.destroy()
+  }
+  socket.on('error', ignored).on('close', onGone).on('readable', onReadable)
+  return () => socket.off('error', ignored).off('close', onGone).off('readable', onReadable)
+}
+
 const ignored = (): void => {}

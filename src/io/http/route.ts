@@ -51,8 +51,8 @@ export interface ApiReply {
   /** A body that is no envelope. One of many megabytes comes in pieces, so that no turn of the event loop has all of it. */
   raw?: { type: string; body: string | Buffer | AsyncIterable<Buffer> }
   headers?: Record<string, string>
-  /** A machine has proved its key by this request. */
-  provedMachine?: boolean
+  /** Id of a machine that has proved its key by this request. */
+  provedMachine?: string
 }
 
 /** What a route reads, after it was found out that the peer may call it. */

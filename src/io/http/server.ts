@@ -70,7 +70,7 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   const handler = requestListener({
     ...options,
     ...own,
-    onProvedMachine: (socket) => limit.provedMachine(socket),
+    onProvedMachine: (socket, agentId) => limit.provedMachine(socket, agentId, performance.now()),
     onToken: (socket, agentId) => limit.cameWithToken(socket, agentId, performance.now()),
   })
   const { handshake, headers, request, check } = options.timeLimits ?? TIME_LIMITS

@@ -31,17 +31,17 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Runs on the machine that shall prove itself: registers its TPM, answers with quotes or brings them, takes payloads.\n\nUsage: keylime agent [options]',
+        'Runs on each machine: registers its TPM, proves what the machine runs, takes payloads and runs revocation actions.\n\nUsage: keylime agent [options]',
       )
       .example('sudo keylime agent', 'with /etc/keylime/agent.conf and the TPM of this machine')
       .example('keylime agent --tcti swtpm:host=127.0.0.1,port=2321', 'with a software TPM')
-      .example('keylime agent --verifier-url https://verifier.example.com:8881', 'behind NAT: listens nowhere, brings its evidence')
+      .example('keylime agent --verifier-url https://verifier.example.com:8881', 'behind NAT: listen nowhere, and bring the evidence')
       .example('keylime agent --try-action ./local_action_x.py', 'see what a revocation action does')
-      .example('keylime agent --check-config', 'only look whether the configuration can be used')
-      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/agent.conf', requiresArg: true })
+      .example('keylime agent --check-config', 'only check whether the configuration can be used')
+      .option('config', { type: 'string', describe: 'Configuration file instead of /etc/keylime/agent.conf', requiresArg: true })
       .option('tcti', {
         type: 'string',
-        describe: 'Way to the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
+        describe: 'How to reach the TPM: device:PATH, swtpm:host=H,port=P or swtpm:path=SOCKET [default: $TCTI, /dev/tpmrm0, /dev/tpm0]',
         requiresArg: true,
       })
       .option('verifier-url', {
@@ -56,9 +56,9 @@ export const command = {
       })
       .option('event', { type: 'string', describe: 'With --try-action: the event, JSON', requiresArg: true, default: EXAMPLE_EVENT })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
-      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show the value of each option and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
-      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+      .option('json', { type: 'boolean', describe: 'Log one JSON object per line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'agent', argv.config)

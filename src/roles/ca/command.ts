@@ -69,54 +69,54 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     hideOthers(wordAsked(process.argv.slice(3)), yargs)
       .usage(
-        `The authority that gives machines their certificates, and takes them back.\n\nUsage: keylime ca WORD [options]\n\n${wordLines(wordAsked(process.argv.slice(3)))}`,
+        `The certificate authority: issues and revokes certificates.\n\nUsage: keylime ca WORD [options]\n\n${wordLines(wordAsked(process.argv.slice(3)))}`,
       )
       .example('keylime ca init', 'a new authority in KEYLIME_DIR/ca')
       .example('keylime ca create -n web1 --san web1.example.org', 'a certificate and its key')
-      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke all that web1 has had, and publish the list')
-      .example('keylime ca operator alice', 'a certificate for a second operator, in a package for him')
-      .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'and taken away again')
-      .example('keylime ca listen', 'serve the list and OCSP, take the verifier’s revocations; also: keylime ca -d listen')
+      .example('keylime ca revoke -n web1 --reason keyCompromise', 'revoke every certificate of web1, and publish the list')
+      .example('keylime ca operator alice', 'issue a certificate to another operator, as a package')
+      .example('keylime ca revoke -d /var/lib/keylime/cv_ca -n alice', 'revoke it again')
+      .example('keylime ca listen', 'serve the list and OCSP, and take notices from the verifier; also: keylime ca -d listen')
       .positional('action', { type: 'string', describe: 'One of the words above', default: undefined })
       .positional('subject', { type: 'string', describe: 'The name, as with -n' })
-      .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
+      .option('command', text('The word, in upstream’s form', { alias: 'c' }))
       .option(
         'dir',
         text('Directory of the authority; default: KEYLIME_DIR/ca, and cv_ca for operator, reissue and rotate', { alias: 'd' }),
       )
       .option('name', text('Common name of the certificate; listen: certificate of the notifier', { alias: 'n' }))
-      .option('serial', text('revoke: serial in place of a name; import-priv: the last one used', { alias: 's' }))
-      .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: why' })
+      .option('serial', text('revoke: the serial instead of a name; import-priv: the last serial used', { alias: 's' }))
+      .option('reason', { type: 'string', choices: Object.keys(REVOCATION_REASONS), requiresArg: true, describe: 'revoke: the reason' })
       .option('san', { type: 'string', array: true, describe: 'create: host names and addresses; default: the name' })
-      .option('days', { type: 'number', requiresArg: true, describe: 'create, operator: days that it is valid [cert_lifetime]' })
+      .option('days', { type: 'number', requiresArg: true, describe: 'create, operator: how many days it is valid [cert_lifetime]' })
       .option('csr', text('create, operator: file with a signing request; the key stays with its owner'))
       .option('role', {
         choices: ROLES,
         requiresArg: true,
         describe:
-          'create: server, for verifier and registrar, who call nobody with it; operator, who calls them; verifier, with which one asks agents and can order nothing',
+          'create: server, for a verifier or registrar, may call nobody; operator may call them; verifier may ask agents, but give no orders',
       })
-      .option('replace', { type: 'boolean', describe: 'create, operator: although there is one of that name' })
-      .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: with the key unprotected' })
+      .option('replace', { type: 'boolean', describe: 'create, operator: even if that name has a certificate already' })
+      .option('insecure', { type: 'boolean', alias: 'i', describe: 'pkg: leave the key unprotected' })
       .option('file', text('import-priv: the key', { alias: 'f' }))
       .option('password-file', text('File with the password; default: KEYLIME_CA_PASSWORD, or ask'))
       .option('new-password-file', text('passwd: file with the new password; default: ask twice'))
       .option('yes', {
         alias: 'y',
         type: 'boolean',
-        describe: 'init: destroy the authority that is there; rotate --finish: although certificates of the one before are in use',
+        describe: 'init: destroy the existing authority; rotate --finish: even if certificates from the old authority are in use',
       })
-      .option('finish', { type: 'boolean', describe: 'rotate: drop the authority before, when all machines have followed' })
-      .option('leave-behind', { type: 'boolean', describe: 'rotate --finish: although machines have not followed' })
+      .option('finish', { type: 'boolean', describe: 'rotate: drop the old authority, once all machines have followed' })
+      .option('leave-behind', { type: 'boolean', describe: 'rotate --finish: even if machines have not followed' })
       .option('verifier', {
         type: 'string',
         array: true,
         requiresArg: true,
-        describe: 'rotate --finish: HOST[:PORT] of who knows which machines have followed; default: of verifier.conf',
+        describe: 'rotate --finish: HOST[:PORT] of the verifier that knows which machines have followed; default: from verifier.conf',
       })
       .option('check-config', { type: 'boolean', describe: 'Check ca.conf and exit' })
-      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
-      .option('json', { type: 'boolean', describe: 'JSON, for machines' }) as unknown as Argv<Arguments>,
+      .option('show-config', { type: 'boolean', describe: 'Show the value of each option and where it comes from, and exit' })
+      .option('json', { type: 'boolean', describe: 'Print JSON, for programs' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     if (argv['show-config']) return printLines(showConfig('ca', caOptions, process.env, argv.json)) ?? 0
@@ -128,7 +128,7 @@ export const command = {
     if (word === 'listen') return listen({ ...argv, dir: listens ? undefined : argv.dir })
     const action = word && Object.hasOwn(ACTIONS, word) ? ACTIONS[word] : undefined
     if (!action) {
-      throw new KeylimeError('usage', word ? `"${word}" is not something that the authority can do` : 'what shall the authority do?', {
+      throw new KeylimeError('usage', word ? `"${word}" is not something that the authority can do` : 'what should the authority do?', {
         hint: `one of: ${WORDS.join(', ')}`,
       })
     }

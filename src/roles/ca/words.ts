@@ -25,19 +25,19 @@ export const CA_WORDS: CommandWords = {
 
 /** What each word does, for the help. */
 const MEANINGS: Readonly<Record<string, string>> = {
-  init: 'A new authority',
-  create: 'A certificate, and its key',
-  pkg: 'A certificate, its key and the authority in a zip',
-  revoke: 'Revoke a certificate, and publish the list',
-  list: 'All certificates: serial, state, dates',
-  show: 'All of one certificate',
-  crl: 'Publish the revocation list anew',
-  'import-priv': 'Take over a key in PEM',
-  operator: 'A certificate for a second operator, in a package',
-  reissue: 'Sign the authority anew, so that its certificates have roles',
-  rotate: 'The next authority; both count until --finish',
-  passwd: 'Another password for private.yml',
-  listen: 'Serve the list and OCSP, take the verifier’s revocations',
+  init: 'Create an authority',
+  create: 'Issue a certificate, and make its key',
+  pkg: 'Put a certificate, its key and the authority’s certificate into a zip',
+  revoke: 'Revoke certificates, and publish the list',
+  list: 'List all certificates: serial, state, dates',
+  show: 'Show everything about one certificate',
+  crl: 'Publish the revocation list again',
+  'import-priv': 'Import the authority’s key in PEM',
+  operator: 'Issue a certificate to an operator, as a package',
+  reissue: 'Sign the authority again, so that its certificates have roles',
+  rotate: 'Create the next authority; both count until --finish',
+  passwd: 'Change the password of private.yml',
+  listen: 'Serve the list and OCSP, and take notices from the verifier',
 }
 
 export const WORDS: readonly string[] = Object.keys(MEANINGS)

@@ -24,15 +24,15 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Binds ids of machines to their TPMs. "keylime verifier" hosts one already; run it alone for larger installations.\n\nUsage: keylime registrar [options]',
+        'Binds ids of machines to their TPMs. "keylime verifier" already includes a registrar; run it separately in larger installations.\n\nUsage: keylime registrar [options]',
       )
       .example('keylime registrar', 'with /etc/keylime/registrar.conf')
-      .example('keylime registrar --check-config', 'only look whether the configuration can be used')
-      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/registrar.conf', requiresArg: true })
+      .example('keylime registrar --check-config', 'only check whether the configuration can be used')
+      .option('config', { type: 'string', describe: 'Configuration file instead of /etc/keylime/registrar.conf', requiresArg: true })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
-      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show the value of each option and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
-      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+      .option('json', { type: 'boolean', describe: 'Log one JSON object per line' }) as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     const env = withConfigFile(process.env, 'registrar', argv.config)

@@ -48,39 +48,44 @@ export const command = {
   builder: (given: Argv): Argv<Arguments> =>
     helpOf(wordAsked(), given)
       .parserConfiguration({ 'short-option-groups': false, 'greedy-arrays': false }) // -tp, -rp, -vp, -vi and -nvc are whole options, as upstream has them
-      .option('command', text('The same as the word (upstream’s form)', { alias: 'c' }))
+      .option('command', text('The word, in upstream’s form', { alias: 'c' }))
       .group(['targethost', 'targetport', 'uuid', 'cv_targethost', 'name', 'agent-api-version', 'push-model'], 'Which agent:')
-      .option('targethost', text('Address of the agent; without -u also says which agent', { alias: 't', array: true }))
-      .option('targetport', { type: 'number', requiresArg: true, alias: 'tp', describe: 'Port of the agent; default: as registered' })
-      .option('uuid', text('Id of the agent, or a unique beginning of it', { alias: 'u', array: true }))
+      .option('targethost', text('Address of the agent; without -u it also selects the machine', { alias: 't', array: true }))
+      .option('targetport', { type: 'number', requiresArg: true, alias: 'tp', describe: 'Port of the agent; default: the registered one' })
+      .option('uuid', text('Id of the machine, its name, or the beginning of its id', { alias: 'u', array: true }))
       .option('cv_targethost', text('Address of the agent as the verifier sees it; default: -t'))
-      .option('name', text('What people call it; shown beside its id. An empty name takes it away', { requiresArg: false }))
-      .option('agent-api-version', text('API version of the agent; default: ask it'))
-      .option('push-model', { type: 'boolean', describe: 'The agent brings its evidence by itself, as behind NAT: do not contact it' })
+      .option('name', text('Name of the machine, shown beside its id; an empty name removes it', { requiresArg: false }))
+      .option('agent-api-version', text('API version of the agent; default: ask the agent'))
+      .option('push-model', {
+        type: 'boolean',
+        describe: 'The machine connects to the verifier and brings its evidence, as behind NAT: do not contact it',
+      })
       .group(['all', 'policy', 'state', 'from', 'parallel', 'dry-run', 'resume', 'yes'], optionTexts(wordAsked()).many)
       .option('all', { type: 'boolean', describe: optionTexts(wordAsked()).all })
-      .option('policy', text('Machines that must prove this runtime or measured boot policy'))
-      .option('state', text(`Machines that stand so: ${STATE_WORDS.join(', ')}`))
-      .option('from', text('CSV or YAML file: address, id, and options for each machine'))
-      .option('parallel', { type: 'number', requiresArg: true, describe: 'How many at the same time; default: 8' })
-      .option('dry-run', { type: 'boolean', describe: 'Only ask registrar and verifier what would become of each machine' })
-      .option('resume', text('File that remembers who is done: the same command goes on where it stopped'))
+      .option('policy', text('Machines with this runtime or measured boot policy'))
+      .option('state', text(`Machines in this state: ${STATE_WORDS.join(', ')}`))
+      .option('from', text('CSV or YAML file with the address, id and options of each machine'))
+      .option('parallel', { type: 'number', requiresArg: true, describe: 'How many machines at the same time; default: 8' })
+      .option('dry-run', { type: 'boolean', describe: 'Change nothing: only ask registrar and verifier what would happen to each machine' })
+      .option('resume', text('File that records which machines are done; run the same command again to continue'))
       .option('yes', { type: 'boolean', describe: 'Do not ask' })
       .group(['file', 'cert', 'include', 'key', 'payload', 'sealed', 'verify', 'wait-script', 'password-file'], 'What to deliver:')
       .option('file', text('A file, or a zip that the agent unpacks', { alias: 'f' }))
-      .option('cert', { type: 'string', describe: 'Certificates from the authority in this directory; no value: KEYLIME_DIR/ca' })
-      .option('include', text('With --cert: everything in this directory; may be given several times', { array: true }))
+      .option('cert', {
+        type: 'string',
+        describe: 'Issue a certificate from the authority in this directory; without a value: KEYLIME_DIR/ca',
+      })
+      .option('include', text('With --cert: add everything in this directory; you can give it several times', { array: true }))
       .option('key', text('A key file made by userdata-encrypt', { alias: 'k' }))
       .option('payload', text('With -k: the payload encrypted with that key', { alias: 'p' }))
       .option('sealed', {
         type: 'boolean',
-        describe:
-          'Sealed to the machine’s TPM, from the verifier: this command does not contact it, and it may be off (as with --push-model)',
+        describe: 'Seal the payload to the machine’s TPM and let the verifier hand it over; the machine may be off (as with --push-model)',
       })
-      .option('verify', { type: 'boolean', describe: 'Stop the agent’s attestation when it cannot prove that it derived the key' })
+      .option('verify', { type: 'boolean', describe: 'Stop attestation if the agent cannot prove that it derived the key' })
       .option('wait-script', {
         type: 'boolean',
-        describe: 'Wait until the script of the payload has ended, and fail when it fails (default; --no-wait-script: do not)',
+        describe: 'Wait until the script of the payload has ended, and fail if it fails (default; --no-wait-script: do not wait)',
       })
       .option('password-file', text('File with the password of the authority; default: KEYLIME_CA_PASSWORD, or ask'))
       .group(
@@ -99,13 +104,13 @@ export const command = {
       .option('tpm_policy', text('PCR values, such as \'{"15": ["<hex>"]}\'', { alias: 'tpm-policy' }))
       .option('runtime-policy', text('File with the runtime policy (IMA)'))
       .option('runtime-policy-name', text('Name of a stored runtime policy'))
-      .option('runtime-policy-checksum', text('SHA-256 that the policy file must have'))
+      .option('runtime-policy-checksum', text('SHA-256 digest that the policy file must have'))
       .option('runtime-policy-sig-key', text('Public key that signed the policy'))
       .option('mb-policy', text('File with the measured boot policy, or `default` (mb_refstate)', { alias: 'mb_refstate' }))
       .option('mb-policy-name', text('Name of a stored measured boot policy'))
       .option(
         'drop',
-        text('update: what may be taken away; all else that is not named stays. May be given several times', {
+        text('update: what to remove; everything else that you do not name stays. You can give it several times', {
           array: true,
           choices: DROPPABLE,
         }),
@@ -115,27 +120,30 @@ export const command = {
       .option('registrarport', { type: 'number', requiresArg: true, alias: 'rp', describe: 'Its TLS port [registrar_port]' })
       .option('cv', text('Verifier [verifier_ip]', { alias: 'v' }))
       .option('cvport', { type: 'number', requiresArg: true, alias: 'vp', describe: 'Its port [verifier_port]' })
-      .option('cvid', text('Only agents of the verifier with this id', { alias: 'vi' }))
-      .option('nvc', { type: 'boolean', describe: 'Accepted for upstream’s sake, as --no-verifier-check' })
+      .option('cvid', text('Only machines of the verifier with this id', { alias: 'vi' }))
+      .option('nvc', { type: 'boolean', describe: 'No effect; accepted because upstream has it, like --no-verifier-check' })
       .option('verifier-check', { type: 'boolean', hidden: true })
       .group(['since', 'until', 'csv', 'ask'], 'With list and history:')
-      .option('since', text('history: from then on, such as 7d, 12h or 2026-11-28'))
-      .option('until', text('history: before then'))
-      .option('csv', { type: 'boolean', describe: 'Columns for a spreadsheet or a script' })
-      .option('ask', { type: 'boolean', describe: 'list: ask the machines what became of their payloads (--no-ask: do not)' })
+      .option('since', text('history: from this time on, such as 7d, 12h or 2026-11-28'))
+      .option('until', text('history: up to this time'))
+      .option('csv', { type: 'boolean', describe: 'Print CSV for a spreadsheet or a script' })
+      .option('ask', {
+        type: 'boolean',
+        describe: 'list: ask the machines what happened to their payloads (default; --no-ask: do not ask)',
+      })
       .group(['patch', 'only', 'judge', 'packages'], 'With explain:')
-      .option('patch', text('File for the smallest change that would accept it; `keylime policy merge` takes it'))
+      .option('patch', text('Write the smallest change that would accept it to this file, for `keylime policy merge`'))
       .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))
       .option('judge', {
         type: 'boolean',
-        describe: 'Judge the kept evidence again here (also by --runtime-policy, --mb-policy, --tpm_policy)',
+        describe: 'Judge the kept evidence again on this host (also by --runtime-policy, --mb-policy, --tpm_policy)',
       })
       .option('packages', {
         type: 'boolean',
-        describe: 'Which package of this machine owns a file (--no-packages: do not ask)',
+        describe: 'Show which package on this host owns a file (default; --no-packages: do not)',
       })
       .group(['wait', 'timeout', 'json', 'quiet', 'check-config', 'show-config'], 'How:')
-      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show the value of each option and where it comes from, and exit' })
       .option('check-config', { type: 'boolean', describe: 'Check tenant.conf and exit' })
       .option('wait', {
         type: 'boolean',
@@ -146,8 +154,8 @@ export const command = {
         requiresArg: true,
         describe: optionTexts(wordAsked()).timeout,
       })
-      .option('json', { type: 'boolean', describe: 'One JSON object a line, for machines' })
-      .option('quiet', { alias: 'q', type: 'boolean', describe: 'Only the result' }) as unknown as Argv<Arguments>,
+      .option('json', { type: 'boolean', describe: 'Print one JSON object per line, for programs' })
+      .option('quiet', { alias: 'q', type: 'boolean', describe: 'Print only the result' }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments): Promise<number> {
     if (argv['show-config']) return printLines(showConfig('tenant', tenantOptions, process.env, argv.json)) ?? 0

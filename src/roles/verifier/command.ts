@@ -30,17 +30,17 @@ export const command = {
   builder: (yargs: Argv, choose: Choose): Argv<Arguments> =>
     addAuditWords(yargs, choose)
       .usage(
-        'Attests machines, releases payload keys to those that pass, revokes those that fail.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD …',
+        'Attests machines, releases payload keys to those that pass, and tells all others when one fails.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD …',
       )
-      .example('keylime verifier', 'with /etc/keylime/verifier.conf, the registrar hosted inside')
-      .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'everything in another directory')
-      .example('keylime verifier --check-config', 'only look whether the configuration can be used')
-      .example('keylime verifier audit verify', 'whether the audit log is whole; `audit show` reads it')
-      .option('config', { type: 'string', describe: 'Configuration file in place of /etc/keylime/verifier.conf', requiresArg: true })
+      .example('keylime verifier', 'with /etc/keylime/verifier.conf, and with the registrar inside')
+      .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'keep everything in another directory')
+      .example('keylime verifier --check-config', 'only check whether the configuration can be used')
+      .example('keylime verifier audit verify', 'check that nobody changed the audit log; `audit show` prints it')
+      .option('config', { type: 'string', describe: 'Configuration file instead of /etc/keylime/verifier.conf', requiresArg: true })
       .option('check-config', { type: 'boolean', describe: 'Check the configuration and exit' })
-      .option('show-config', { type: 'boolean', describe: 'Show each option, what counts and where it comes from, and exit' })
+      .option('show-config', { type: 'boolean', describe: 'Show the value of each option and where it comes from, and exit' })
       .option('verbose', { alias: 'v', type: 'boolean', describe: 'Log more' })
-      .option('json', { type: 'boolean', describe: 'Log one JSON object a line' }) as Argv<Arguments>,
+      .option('json', { type: 'boolean', describe: 'Log one JSON object per line' }) as Argv<Arguments>,
 
   async run(argv: Arguments, { startRegistrar, checkRegistrar }: Deps): Promise<number> {
     const env = withConfigFile(process.env, 'verifier', argv.config)

@@ -23,9 +23,9 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Prints the completion of a shell: words, options, files, ids of machines, names of policies.\n\nUsage: keylime completion bash|zsh|fish',
+        'Prints a script that completes words, options, files, machine ids and policy names in your shell.\n\nUsage: keylime completion bash|zsh|fish',
       )
-      .example('source <(keylime completion bash)', 'for this bash; for every one keep it in a file that ~/.bashrc reads')
+      .example('source <(keylime completion bash)', 'for this bash; for every bash, store it in a file that ~/.bashrc reads')
       .example('keylime completion zsh > ~/.zfunc/_keylime', 'for zsh, in a directory of fpath')
       .example('keylime completion fish > ~/.config/fish/completions/keylime.fish', 'for fish')
       .positional('shell', {

@@ -8,15 +8,18 @@ interface Word {
 }
 
 const WORDS: Record<string, Word> = {
-  'show [role]': { describe: 'Each option as it counts now, and who says so', load: async () => (await import('./show.ts')).show },
-  'check [role]': { describe: 'What a start would refuse, without a start', load: async () => (await import('./check.ts')).check },
-  'diff [role]': { describe: 'What differs from the defaults', load: async () => (await import('./diff.ts')).diff },
+  'show [role]': { describe: 'Show the value of each option, and where it comes from', load: async () => (await import('./show.ts')).show },
+  'check [role]': {
+    describe: 'Check whether the roles could start, without starting them',
+    load: async () => (await import('./check.ts')).check,
+  },
+  'diff [role]': { describe: 'Show what differs from the defaults', load: async () => (await import('./diff.ts')).diff },
   'set <role> <option> [value]': {
-    describe: 'Change one option; comments stay',
+    describe: 'Change one option, and keep the comments',
     load: async () => (await import('./set.ts')).set,
   },
   'upgrade [files..]': {
-    describe: 'Convert upstream’s files of any release',
+    describe: 'Convert the files of any release of upstream',
     load: async () => (await import('./upgrade.ts')).upgrade,
   },
 }
@@ -34,7 +37,7 @@ export const command = {
     }
     return cli
       .usage('Shows, checks and changes the configuration of the roles.\n\nUsage: keylime config WORD …')
-      .example('keylime config show verifier --origin', 'what counts, and which line of which file said so')
+      .example('keylime config show verifier --origin', 'show each value, and the file and line it comes from')
       .example('keylime config check', 'before the services are restarted')
       .example('sudo keylime config set verifier quote_interval 5', 'change one option; comments stay')
       .epilogue('"keylime config WORD --help" has the options and examples of a word.')

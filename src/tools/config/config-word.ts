@@ -26,9 +26,9 @@ export interface PlaceArguments {
 }
 
 export const role = { choices: CONFIGURED_ROLES, describe: 'Which role' } as const
-export const json = { type: 'boolean', describe: 'JSON, for machines' } as const
-export const configFile = { type: 'string', requiresArg: true, describe: 'With ROLE: this file in place of the standard ones' } as const
-export const rootOption = { type: 'string', requiresArg: true, describe: 'Work below this directory, of an image' } as const
+export const json = { type: 'boolean', describe: 'Print JSON, for programs' } as const
+export const configFile = { type: 'string', requiresArg: true, describe: 'With ROLE: read this file instead of the standard ones' } as const
+export const rootOption = { type: 'string', requiresArg: true, describe: 'Work below this directory, for example in an image' } as const
 
 export interface ConfigPlace {
   readonly env: Environment

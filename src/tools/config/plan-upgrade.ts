@@ -8,6 +8,7 @@ import { readIniFile } from '../../config/ini-file.ts'
 import { isValue } from '../../config/option.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { textFollowed } from './followed-link.ts'
 
 export interface UpgradeRequest {
   readonly roots: ConfigRoots
@@ -76,8 +77,9 @@ function readSettings(file: string): Written[] {
 
 function readText(file: string): string {
   try {
-    return fs.readFileSync(file, 'utf8')
+    return textFollowed(file)
   } catch (cause) {
+    if (cause instanceof KeylimeError) throw cause
     const isMissing = (cause as NodeJS.ErrnoException).code === 'ENOENT'
     throw new KeylimeError(isMissing ? 'not_found' : 'file_failed', `cannot read ${file}`, {
       cause,

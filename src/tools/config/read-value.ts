@@ -16,5 +16,5 @@ export async function readValue(
   if (option.secret && given) throw new KeylimeError('usage', `${name} is a secret: it does not belong on a command line`, { hint })
   if (given !== undefined) return given.trim()
   if (option.secret) return askSecret(`${name} of the ${role}: `, hint)
-  throw new KeylimeError('usage', `which value shall ${name} have?`, { hint: option.doc })
+  throw new KeylimeError('usage', `which value should ${name} have?`, { hint: option.doc })
 }

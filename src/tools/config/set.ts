@@ -1,4 +1,3 @@
-import fs from 'node:fs'
 import path from 'node:path'
 import { type Changed, changeFile, fileText } from '../../config/edit-file.ts'
 import { effectiveSettings, originText } from '../../config/effective.ts'
@@ -9,6 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
 import { type ConfigPlace, type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
+import { type FileToChange, followedDirectory, readFollowed } from './followed-link.ts'
 import { readValue } from './read-value.ts'
 import { restartAdvice } from './restart-advice.ts'
 import { findOption, parseValue, type WantedOption } from './wanted-option.ts'
@@ -32,16 +32,20 @@ export const set: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Changes one option, and says what has to be restarted. Comments and all other lines of the file stay.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
+        'Changes one option, and says what you have to restart. Keeps comments and all other lines of the file.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
       )
-      .example('sudo keylime config set verifier quote_interval 5', 'in its line of verifier.conf, or a new one')
-      .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'in agent.conf.d/90-local.conf')
-      .example('sudo keylime config set agent tpm_ownerpassword', 'a secret is asked for; --value-file reads it')
+      .example('sudo keylime config set verifier quote_interval 5', 'change its line in verifier.conf, or add one')
+      .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'write agent.conf.d/90-local.conf')
+      .example('sudo keylime config set agent tpm_ownerpassword', 'ask for the secret; --value-file reads it')
       .positional('role', { ...role, demandOption: true })
-      .positional('option', { type: 'string', demandOption: true, describe: 'Its name, as in the file' })
-      .positional('value', { type: 'string', describe: 'As in the file' })
-      .option('value-file', { type: 'string', requiresArg: true, describe: 'File whose first line is the value; /dev/stdin for a pipe' })
-      .option('drop-in', { type: 'boolean', describe: 'Into ROLE.conf.d/90-local.conf, not into ROLE.conf' })
+      .positional('option', { type: 'string', demandOption: true, describe: 'Name of the option, as in the file' })
+      .positional('value', { type: 'string', describe: 'Value, as in the file' })
+      .option('value-file', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Take the value from the first line of this file; /dev/stdin for a pipe',
+      })
+      .option('drop-in', { type: 'boolean', describe: 'Write into ROLE.conf.d/90-local.conf instead of ROLE.conf' })
       .option('config', configFile)
       .option('root', rootOption)
       .option('json', json),
@@ -52,10 +56,11 @@ export const set: ConfigWord<Arguments> = {
     const text = await readValue(wanted, argv.value, argv.valueFile)
     const parsed = parseValue(wanted, text)
     const { file, isNew } = placeOfChange(argv.role, wanted.name, wanted.option, { ...place, dropIn: argv.dropIn === true })
-    const before = isNew ? '' : readFile(file)
+    const found = isNew ? newFile(file, wanted.option.secret === true) : readFile(file)
+    const { text: before } = found
     const { text: after, line } = changed(before, file, wanted, { text, parsed })
     const restart = after === before ? [] : restartAdvice(argv.role)
-    if (after !== before) await write(file, after, wanted.option.secret === true, isNew)
+    if (after !== before) await write({ ...found, text: after }, wanted.option.secret === true, isNew)
     const overridden = overriddenBy(wanted, file, place)
     const shown = wanted.option.secret ? '[secret]' : text
     if (argv.json)
@@ -80,26 +85,31 @@ function changed(before: string, file: string, { role: name, name: option, optio
   }
 }
 
-function readFile(file: string): string {
+function readFile(file: string): FileToChange {
   try {
-    return fs.readFileSync(file, 'utf8')
+    return readFollowed(file)
   } catch (cause) {
+    if (cause instanceof KeylimeError) throw cause
     throw new KeylimeError('file_failed', `cannot read ${file}`, { cause, hint: 'try again with sudo' })
   }
 }
 
-/** A link stays one: what it points to is changed. A file with a secret is not for everybody. */
-async function write(file: string, text: string, isSecret: boolean, isNew: boolean): Promise<void> {
-  const target = isNew ? file : fs.realpathSync(file)
-  const mode = isNew ? (isSecret ? 0o600 : 0o644) : fs.statSync(target).mode & 0o777 & (isSecret ? 0o770 : 0o777)
+const newFile = (file: string, isSecret: boolean): FileToChange => ({
+  place: path.join(followedDirectory(path.dirname(file)), path.basename(file)),
+  text: '',
+  mode: isSecret ? 0o600 : 0o644,
+})
+
+/** A file with a secret is not for everybody. */
+async function write({ place, text, mode }: FileToChange, isSecret: boolean, isNew: boolean): Promise<void> {
   try {
-    await makeDirectory(path.dirname(target), 0o755)
-    await writeFileAtomic(target, text, mode)
+    await makeDirectory(path.dirname(place), 0o755)
+    await writeFileAtomic(place, text, mode & (isSecret ? 0o770 : 0o777))
   } catch (cause) {
     const hint = process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo'
-    throw new KeylimeError('file_failed', `cannot write ${target}; nothing was changed`, { cause, hint })
+    throw new KeylimeError('file_failed', `cannot write ${place}; nothing was changed`, { cause, hint })
   }
-  if (isSecret && isNew) noteLine(`${target} is for its owner alone: give it to the user as whom the role runs`)
+  if (isSecret && isNew) noteLine(`${place} is for its owner alone: give it to the user as whom the role runs`)
 }
 
 /** Who says something else after the file did, or null. */

@@ -13,10 +13,10 @@ export const show: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Shows each option as it counts now: defaults, files, environment. Secrets are masked.\n\nUsage: keylime config show [ROLE] [options]',
+        'Shows the value of each option, from defaults, files and environment. Secrets are hidden.\n\nUsage: keylime config show [ROLE] [options]',
       )
-      .example('keylime config show verifier --origin', 'and which line of which file said so')
-      .example('keylime config show --json', 'all roles, for a script')
+      .example('keylime config show verifier --origin', 'show also the file and line that each value comes from')
+      .example('keylime config show --json', 'show all roles, for a script')
       .positional('role', role)
       .option('origin', { type: 'boolean', describe: 'Where each value comes from: default, file with line, environment variable' })
       .option('config', configFile)

@@ -22,11 +22,11 @@ export const upgrade: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Converts upstream’s configuration of any release, from the one keylime.conf of Keylime 6 to 7.14, into the files of today, with a comment for each option. What has no counterpart is named. A file that is replaced stays beside it as .bkp.\n\nUsage: keylime config upgrade [FILE…] [options]',
+        'Converts upstream’s configuration of any release, from the one keylime.conf of Keylime 6 to 7.14, into the current files, with a comment for each option. Names what has no counterpart. Keeps each file that it replaces as .bkp.\n\nUsage: keylime config upgrade [FILE…] [options]',
       )
-      .example('keylime config upgrade --dry-run', 'what would become of the files of this machine')
-      .example('sudo keylime config upgrade /etc/keylime.conf', 'the file of Keylime 6, into /etc/keylime')
-      .example('keylime config upgrade --defaults --out conf', 'commented files with all defaults')
+      .example('keylime config upgrade --dry-run', 'show what would happen to the files of this machine')
+      .example('sudo keylime config upgrade /etc/keylime.conf', 'convert the file of Keylime 6 into /etc/keylime')
+      .example('keylime config upgrade --defaults --out conf', 'write commented files with all defaults')
       .positional('files', {
         type: 'string',
         array: true,
@@ -34,7 +34,7 @@ export const upgrade: ConfigWord<Arguments> = {
       })
       .option('out', { type: 'string', requiresArg: true, describe: 'Directory for the files; default: /etc/keylime' })
       .option('only', { choices: CONFIGURED_ROLES, array: true, requiresArg: true, describe: 'Only the file of this role' })
-      .option('defaults', { type: 'boolean', describe: 'Read nothing: files with all defaults' })
+      .option('defaults', { type: 'boolean', describe: 'Read nothing, and write files with all defaults' })
       .option('dry-run', { type: 'boolean', describe: 'Only report' })
       .option('root', rootOption)
       .option('json', json),

@@ -17,7 +17,7 @@ async function writeRole({ role, file, text, options }: UpgradedRole): Promise<v
   const mode = before ? before.mode & 0o777 & (hasSecret ? 0o770 : 0o777) : hasSecret ? 0o600 : 0o644
   try {
     await makeDirectory(path.dirname(file), 0o755)
-    if (before) await writeFileAtomic(`${file}.bkp`, fs.readFileSync(file), before.mode & 0o777)
+    if (before) keepBeside(file)
     await writeFileAtomic(file, text, mode)
   } catch (cause) {
     throw new KeylimeError('file_failed', `cannot write ${file}`, {
@@ -26,4 +26,10 @@ async function writeRole({ role, file, text, options }: UpgradedRole): Promise<v
     })
   }
   if (hasSecret && !before) noteLine(`${file} has a password, and is for its owner alone: give it to the user as whom the role runs`)
+}
+
+/** The file itself, with its owner: a copy would be whose the directory is, or the file that somebody had put there. */
+function keepBeside(file: string): void {
+  fs.rmSync(`${file}.bkp`, { force: true })
+  fs.linkSync(file, `${file}.bkp`)
 }

@@ -30,7 +30,7 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Looks for what keeps a role from its work: configuration, certificates, service, ports, registrar and verifier, databases, disk, TPM, measurements. Changes nothing.\nEach finding says what it means and what mends it. Without ROLE: the roles that this machine has something of.\nExit codes: 0 no error, 2 the configuration, 4 registrar or verifier, 1 anything else or several of them.\n\nUsage: keylime doctor [ROLE] [options]',
+        'Finds what keeps a role from working: configuration, certificates, service, ports, registrar and verifier, databases, disk, TPM, measurements. Changes nothing.\nEach finding says what it means and how to fix it. Without ROLE, it checks the roles that this machine has.\nExit codes: 0 no error, 2 the configuration, 4 registrar or verifier, 1 anything else or several of them.\n\nUsage: keylime doctor [ROLE] [options]',
       )
       .example('sudo keylime doctor', 'all roles of this machine')
       .example('sudo keylime doctor agent --report report.zip', 'and a file for a bug report, without secrets')

@@ -3,7 +3,7 @@ import type { Finding, Level } from './finding.ts'
 
 const WORDS: Readonly<Record<Level, string>> = { ok: 'ok     ', note: 'note   ', warning: 'warning', error: 'ERROR  ' }
 
-/** For people: one line a finding; below a warning or an error what it means, and the command that mends it. */
+/** For people: one line a finding; below a warning or an error what it means, and the command that fixes it. */
 export const findingLines = ({ role, findings }: Examined): string[] => [`${role}:`, ...findings.flatMap(linesOf)]
 
 function linesOf({ level, check, what, means, fix }: Finding): string[] {

@@ -12,7 +12,7 @@ export interface Finding {
   readonly what: string
   /** What follows from it for the operator. */
   readonly means: string
-  /** The command that mends it, if one does. */
+  /** The command that fixes it, if one does. */
   readonly fix: string | null
 }
 

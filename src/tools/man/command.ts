@@ -27,17 +27,17 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Shows a page of the manual: by man(1) on a terminal, as roff in a pipe. Without PAGE: keylime(1).\n\nUsage: keylime man [PAGE] [options]',
+        'Shows a page of the manual: with man(1) on a terminal, as roff in a pipe. Without PAGE it shows keylime(1).\n\nUsage: keylime man [PAGE] [options]',
       )
       .example('keylime man tenant', 'the page of a role or a tool')
       .example('keylime man verifier.conf', 'every option of verifier.conf')
       .example('sudo keylime man --install /usr/local/share/man', 'all pages, so that `man keylime-tenant` finds them')
       .positional('page', { type: 'string', describe: 'A role, a tool, or ROLE.conf' })
-      .option('list', { type: 'boolean', describe: 'Only the names of the pages' })
+      .option('list', { type: 'boolean', describe: 'Print only the names of the pages' })
       .option('install', {
         type: 'string',
         requiresArg: true,
-        describe: 'Write all pages below this directory, into man1 and man5',
+        describe: 'Write all pages into man1 and man5 below this directory',
       }) as unknown as Argv<Arguments>,
 
   async run(argv: Arguments, { tree }: Deps): Promise<number> {

@@ -9,42 +9,45 @@ interface Word {
 
 const KINDS: Record<string, Word> = {
   runtime: {
-    describe: 'What may run: from a log, files, images, packages, repositories',
+    describe: 'Make a policy of what may run, from a log, files, images, packages or repositories',
     load: async () => (await import('./actions/create-runtime.ts')).createRuntime,
   },
   'measured-boot': {
-    describe: 'How a machine may boot: from the boot log of a good boot',
+    describe: 'Make a policy of how a machine may boot, from the log of a good boot',
     load: async () => (await import('./actions/create-measured-boot.ts')).createMeasuredBoot,
   },
   tpm: {
-    describe: 'Static PCRs: of this machine’s TPM, of a file, of a quote',
+    describe: 'Make static PCRs from this machine’s TPM, a file or a quote',
     load: async () => (await import('./actions/create-tpm.ts')).createTpmAction,
   },
 }
 
 const WORDS: Record<string, Word> = {
   test: {
-    describe: 'The verifier’s judgement of a machine’s logs, here',
+    describe: 'Judge a machine’s logs on this host, as the verifier would',
     load: async () => (await import('./actions/test.ts')).test,
   },
   'lint [file]': {
-    describe: 'Excludes that are too wide, weak digests: what is valid and probably not meant',
+    describe: 'Find what is valid but probably a mistake, such as wide excludes and weak digests',
     load: async () => (await import('./actions/lint.ts')).lint,
   },
   'diff <policy> [other]': {
-    describe: 'What differs between two policies, or between a policy and a log',
+    describe: 'Show what differs between two policies, or between a policy and a log',
     load: async () => (await import('./actions/diff.ts')).diff,
   },
   'merge <files..>': {
-    describe: 'Add policies or changes to a policy',
+    describe: 'Add other policies or changes to a policy',
     load: async () => (await import('./actions/merge.ts')).merge,
   },
   'convert [file]': {
-    describe: 'A runtime policy of an allow list, or of a policy of older form',
+    describe: 'Convert an allow list, or a policy in an older format',
     load: async () => (await import('./actions/convert.ts')).convert,
   },
   sign: { describe: 'Sign a runtime policy', load: async () => (await import('./actions/sign.ts')).sign },
-  verify: { describe: 'The policy in an envelope whose signature is good', load: async () => (await import('./actions/verify.ts')).verify },
+  verify: {
+    describe: 'Check the signature of a policy, and print the policy',
+    load: async () => (await import('./actions/verify.ts')).verify,
+  },
 }
 
 /** What `main.ts` runs when the command line is read. */
@@ -54,10 +57,13 @@ type Choose = (run: () => Promise<number>) => void
 export const command = {
   builder: (yargs: Argv, choose: Choose): Argv =>
     addWords(yargs, WORDS, choose)
-      .usage('Makes, tests, changes and checks policies: what machines must be, and may run.\n\nUsage: keylime policy WORD …')
+      .usage('Makes, tests, checks and changes policies, which say what machines must be and may run.\n\nUsage: keylime policy WORD …')
       .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
-      .example('keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt', 'the verifier’s judgement, here')
-      .example('keylime policy lint policy.json', 'excludes that are too wide, weak digests')
+      .example(
+        'keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt',
+        'judge on this host, as the verifier would',
+      )
+      .example('keylime policy lint policy.json', 'find excludes that are too wide, and weak digests')
       .epilogue('"keylime policy WORD --help" has the options and examples of a word.')
       .command('create', 'Make a policy', (create: Argv) =>
         addWords(create, KINDS, choose)

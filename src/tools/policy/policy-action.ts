@@ -13,8 +13,8 @@ export interface PolicyAction<T> {
 /** An option whose value is a file. */
 export const file = (describe: string, alias: string[] = []) => ({ type: 'string', requiresArg: true, describe, alias }) as const
 
-export const output = file('Where the result is written; standard output without it', ['o'])
-export const json = { type: 'boolean', describe: 'The result as JSON, for machines' } as const
+export const output = file('Write the result to this file; default: standard output', ['o'])
+export const json = { type: 'boolean', describe: 'Print the result as JSON, for programs' } as const
 
 /** False for what is standard output. */
 export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'

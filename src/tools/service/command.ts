@@ -28,19 +28,19 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Runs a role as a systemd service, from this one file. Shows what it will do before it does it.\n\nUsage: keylime service install|status|uninstall ROLE [options]',
+        'Runs a role as a systemd service, from this one file. Shows what it will do before doing it.\n\nUsage: keylime service install|status|uninstall ROLE [options]',
       )
-      .example('sudo keylime service install verifier', 'verifier and registrar, now and at every boot')
+      .example('sudo keylime service install verifier', 'start verifier and registrar now and at every boot')
       .example('sudo keylime service install agent', 'on each machine with a TPM')
-      .example('keylime service install agent --root /mnt/image --yes', 'into the file system of an image')
+      .example('keylime service install agent --root /mnt/image --yes', 'install into the file system of an image')
       .positional('action', { choices: ['install', 'status', 'uninstall'] as const, demandOption: true, describe: 'What to do' })
       .positional('role', { choices: SERVICE_ROLES, demandOption: true, describe: 'Which role' })
       .option('root', {
         type: 'string',
         requiresArg: true,
-        describe: 'Work below this directory, of an image: its first boot makes the user and starts the service',
+        describe: 'Work below this directory, in an image: its first boot creates the user and starts the service',
       })
-      .option('keylime-dir', { type: 'string', requiresArg: true, describe: 'Directory of keys and state; default: /var/lib/keylime' })
+      .option('keylime-dir', { type: 'string', requiresArg: true, describe: 'Directory for keys and state; default: /var/lib/keylime' })
       .option('purge', { type: 'boolean', describe: 'uninstall: also remove keys, state and configuration of the role' })
       .option('yes', { alias: 'y', type: 'boolean', describe: 'Do not ask' })
       .option('dry-run', { type: 'boolean', describe: 'Only show what would be done' })

@@ -11,10 +11,10 @@ export const command = {
   builder: (yargs: Argv): Argv<Arguments> =>
     yargs
       .usage(
-        'Encrypts a payload so that it can travel by other means (an image, cloud-init), while keylime delivers only the key.\n\nUsage: keylime userdata-encrypt FILE',
+        'Encrypts a payload so that you can ship it in another way (an image, cloud-init). keylime then delivers only the key.\n\nUsage: keylime userdata-encrypt FILE',
       )
       .example('keylime userdata-encrypt secret.zip', `writes ${KEYS_FILE} and ${PAYLOAD_FILE} into this directory`)
-      .example(`keylime tenant -t 10.0.0.7 -k ${KEYS_FILE}`, 'deliver the key alone')
+      .example(`keylime tenant -t 10.0.0.7 -k ${KEYS_FILE}`, 'deliver only the key')
       .example(`keylime tenant -t 10.0.0.7 -k ${KEYS_FILE} -p ${PAYLOAD_FILE}`, 'deliver both')
       .positional('file', { type: 'string', demandOption: true, describe: 'The file to encrypt' }) as unknown as Argv<Arguments>,
 

@@ -60,7 +60,7 @@ test('a directory that is named listen is a directory; a wrong password ends at 
   bed = await authorityBed({}, 0)
   fs.mkdirSync(path.join(bed.dir, 'listen'))
   const word = program(['ca', '-d', 'listen'], bed.env, { cwd: bed.dir })
-  expect([await word.exited, word.log()]).toEqual([2, expect.stringContaining('what shall the authority do?')])
+  expect([await word.exited, word.log()]).toEqual([2, expect.stringContaining('what should the authority do?')])
   const wrong = program(['ca', 'listen'], { ...bed.env, KEYLIME_CA_PASSWORD: 'wrong' }, { cwd: bed.dir })
   expect([await wrong.exited, wrong.log()]).toEqual([5, expect.stringContaining('does not open the key store')])
 })

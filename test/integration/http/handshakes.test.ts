@@ -82,7 +82,7 @@ describe('machines behind one address, of which one may connect at once', () => 
   const never = 1e-9
   const handshakeRates = { strangers: { ofPeer: { perSecond: never, burst: 1 }, ofAll: { perSecond: 1000, burst: 1000 } } }
   const routes: Route[] = [
-    { method: 'GET', path: '/proof', access: 'public', handle: () => ({ provedMachine: true }) },
+    { method: 'GET', path: '/proof', access: 'public', handle: ({ query }) => ({ provedMachine: query.get('machine')! }) },
     { method: 'GET', path: '/agents/:id', access: 'agent', handle: () => ({}) },
     { method: 'GET', path: '/nothing', access: 'public', handle: () => ({}) },
   ]
@@ -111,10 +111,10 @@ describe('machines behind one address, of which one may connect at once', () => 
   const good = Array.from({ length: MACHINES }, () => 200)
 
   /** Many turns of the line, in which those of another network are served. */
-  const meanwhile = async () => expect(await all(() => ({ path: '/proof', from: '127.0.0.2' }))).toEqual(good)
+  const meanwhile = async () => expect(await all((i) => ({ path: `/proof?machine=${i + 1}`, from: '127.0.0.2' }))).toEqual(good)
 
   test('all that prove their keys are served, in turn, though they come in one moment', async () => {
-    expect(await all(() => ({ path: '/proof' }))).toEqual(good)
+    expect(await all((i) => ({ path: `/proof?machine=${i}` }))).toEqual(good)
   })
 
   test('so are all that show tokens which they had before their connections were cut', async () => {
@@ -130,5 +130,27 @@ describe('machines behind one address, of which one may connect at once', () => 
     await meanwhile()
     await listening.close(0)
     expect((await asked).filter((status) => status === 200)).toHaveLength(served)
+  })
+
+  test('a machine that proves its key again and again gives a few connections and no more: it cannot have the handshakes of all', async () => {
+    const asked = all(() => ({ path: '/proof?machine=0' }))
+    await meanwhile()
+    await meanwhile()
+    await listening.close(0)
+    expect((await asked).filter((status) => status === 200)).toHaveLength(1 + 4)
+  })
+
+  test('who sends more than the beginning of a handshake while he waits is sent away, and fills no memory; who sends less waits on', async () => {
+    expect(await ask({ path: '/nothing' })).toBe(200)
+    const wait = (bytes: number) => {
+      const socket = net.connect({ host: '127.0.0.1', port: listening.port }, () => socket.write(Buffer.alloc(bytes)))
+      const ended = new Promise<void>((resolve) => socket.on('error', () => undefined).on('close', () => resolve()))
+      return { socket, ended }
+    }
+    const small = wait(4 << 10)
+    await wait(64 << 10).ended
+    await meanwhile()
+    expect(small.socket.destroyed).toBe(false)
+    small.socket.destroy()
   })
 })

@@ -66,7 +66,7 @@ test.each([
     ['verifier', 'server_key_password', 'x'],
     /is a secret: it does not belong on a command line\nhint: .*--value-file/,
   ],
-  ['no value', ['verifier', 'quote_interval'], /which value shall quote_interval have\?/],
+  ['no value', ['verifier', 'quote_interval'], /which value should quote_interval have\?/],
   ['a value given twice', ['verifier', 'uuid', 'a', '--value-file', '/dev/null'], /given twice/],
   ['a role that has no file', ['nobody', 'uuid', 'a'], /role "nobody": it is one of agent/],
   ['a file that is not there', ['verifier', 'uuid', '--value-file', '/nowhere'], /cannot read \/nowhere/],
@@ -205,4 +205,68 @@ describe('`config check`', () => {
 test('a word that is not there is asked about', () => {
   expect(keylime(process.env, 'config', 'shwo')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean show?') })
   expect(keylime(process.env, 'config')).toMatchObject({ status: 2, stderr: expect.stringContaining('show | check | diff | set') })
+})
+
+describe('root, in a directory of another user', () => {
+  const SERVICE = 65534
+  const asRoot = process.getuid?.() === 0 ? test : test.skip
+  const SECRET = '[agent]\ntpm_ownerpassword = "hunter2"\nagent_uuid = "x"\n'
+
+  function service() {
+    const b = fresh()
+    fs.mkdirSync(b.at('etc/keylime'), { recursive: true })
+    fs.chownSync(b.at('etc/keylime'), SERVICE, SERVICE)
+    b.write('other.conf', '[Interface]\nPrivateKey = hunter2\n', 0o600)
+    const link = (target: string, file: string) => {
+      fs.symlinkSync(b.at(target), b.at(file))
+      fs.lchownSync(b.at(file), SERVICE, SERVICE)
+    }
+    const ownerOf = (file: string) => fs.lstatSync(b.at(file)).uid
+    return { ...b, link, ownerOf }
+  }
+
+  asRoot('`config upgrade` gives that user no copy of a file that is not his', () => {
+    const { write, at, config, ownerOf, read } = service()
+    write('etc/keylime/agent.conf', SECRET, 0o600)
+    fs.writeFileSync(at('etc/keylime/agent.conf.bkp'), '')
+    fs.chownSync(at('etc/keylime/agent.conf.bkp'), SERVICE, SERVICE)
+    expect(config('upgrade')).toMatchObject({ status: 0 })
+    expect(read('etc/keylime/agent.conf.bkp')).toBe(SECRET)
+    expect([ownerOf('etc/keylime/agent.conf'), ownerOf('etc/keylime/agent.conf.bkp')]).toEqual([0, 0])
+  })
+
+  asRoot.each([
+    ['set', 'verifier', 'quote_interval', '5'],
+    ['upgrade', '--only', 'verifier'],
+  ])('`config %s` follows no link of that user to a file of root', (word, ...args) => {
+    const { link, config, read, at } = service()
+    link('other.conf', 'etc/keylime/verifier.conf')
+    const { status, stderr } = config(word, ...args)
+    expect(stderr).toMatch(/verifier\.conf is a link, made by the user with the id 65534, to what is not his; nothing was changed\nhint: /)
+    expect(status).not.toBe(0)
+    expect(read('other.conf')).toBe('[Interface]\nPrivateKey = hunter2\n')
+    expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])
+  })
+
+  asRoot('`config set` makes no file where a link of that user leads', () => {
+    const { link, config, at } = service()
+    fs.mkdirSync(at('system'))
+    link('system', 'etc/keylime/agent.conf.d')
+    expect(config('set', 'agent', 'registrar_port', '5', '--drop-in').stderr).toContain('agent.conf.d is a link, made by the user')
+    expect(fs.readdirSync(at('system'))).toEqual([])
+  })
+
+  asRoot('`config set` follows a link of that user to a file of his, and one of root', () => {
+    const { link, config, write, at, read, ownerOf } = service()
+    write('his.conf', VERIFIER)
+    fs.chownSync(at('his.conf'), SERVICE, SERVICE)
+    link('his.conf', 'etc/keylime/verifier.conf')
+    write('roots.conf', '[tenant]\n')
+    fs.symlinkSync(at('roots.conf'), at('etc/keylime/tenant.conf'))
+    expect(config('set', 'verifier', 'quote_interval', '5').status).toBe(0)
+    expect(config('set', 'tenant', 'verifier_ip', '192.0.2.1').status).toBe(0)
+    expect(read('his.conf')).toBe(VERIFIER.replace('= 2', '= 5'))
+    expect(read('roots.conf')).toContain('verifier_ip = 192.0.2.1')
+    expect([ownerOf('his.conf'), ownerOf('roots.conf')]).toEqual([SERVICE, 0])
+  })
 })

@@ -203,5 +203,5 @@ test('a verifier without an audit log, and a word that is none', () => {
   expect(program('verify', 'nothing-here')).toMatchObject({ status: 6, stderr: expect.stringMatching(/^error: cannot read nothing-here/) })
   expect(program()).toMatchObject({ status: 2, stderr: expect.stringContaining('keylime verifier audit verify | show') })
   expect(program('fnord')).toMatchObject({ status: 2 })
-  expect(program('show', '--help').stdout).toMatch(/^Shows what the log says/)
+  expect(program('show', '--help').stdout).toMatch(/^Prints the log\./)
 })

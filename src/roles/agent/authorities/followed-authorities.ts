@@ -33,6 +33,19 @@ export function readFollowed(file: string): FollowedState {
   }
 }
 
+/** What could not be read again is not written: the machine would not start any more. */
+async function writeFollowed(file: string, state: FollowedState): Promise<void> {
+  if (!shape.safeParse(state).success)
+    throw new KeylimeError(
+      'refused',
+      'this machine has followed as many authorities as it can, or the next one has a very large certificate',
+      {
+        hint: `copy the cacert.crt of the verifier to this machine, and delete ${file}`,
+      },
+    )
+  await writeFileAtomic(file, `${JSON.stringify(state, null, 2)}\n`, 0o600)
+}
+
 /** A PEM text without the authorities that count no more. */
 export const withoutDropped = (pem: string, { dropped }: Pick<FollowedState, 'dropped'>): string =>
   parseCertificates(pem)
@@ -77,7 +90,7 @@ export function followedText(followed: Followed): string | null {
 export async function follow({ file, introduction, believed, holdsWithout, now }: Introduced): Promise<Followed> {
   const state = readFollowed(file)
   const shown = parseCertificates(introduction.authorities)
-  const save = (next: FollowedState) => writeFileAtomic(file, `${JSON.stringify(next, null, 2)}\n`, 0o600)
+  const save = (next: FollowedState) => writeFollowed(file, next)
   if (introduction.bridge !== null) {
     const bridge = parseSingleCertificate(introduction.bridge, 'bridge')
     const next = shown.find(({ spki }) => spki.equals(bridge.spki))

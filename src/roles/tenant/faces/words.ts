@@ -2,55 +2,59 @@ import { COMMANDS, type TenantCommand } from '../tenant-options.ts'
 
 /** What each word does, for the help. */
 export const TENANT_WORDS: Readonly<Record<TenantCommand, string>> = {
-  add: 'Enrol a machine and deliver a payload; this without a word',
-  update: 'Change what is named, deliver again; the rest stays',
-  delete: 'End the enrolment: the verifier asks the machine no more',
-  list: 'Every machine, its state, and why it failed',
-  history: 'What became of a machine, or of all',
-  status: 'All of one machine: demands, verdict, payload',
-  explain: 'Why it failed, and the change that would accept it',
-  cvstatus: 'What the verifier has of it',
-  regstatus: 'What the registrar has of it',
-  reglist: 'Ids that are registered',
-  cvlist: 'Ids that are enrolled',
-  bulkinfo: 'The verifier’s state of all, for scripts',
-  attest: 'Attest a machine now, not when its interval is over',
-  reactivate: 'Attest a machine again that failed or was stopped',
-  revoke: 'Stolen: tell the others, and let it never come back',
-  replace: 'A new TPM or a new system under the same id',
-  forget: 'Out of service: delete it everywhere',
-  rename: 'Another id: OLD NEW',
+  add: 'Enrol a machine and deliver a payload; the default',
+  update: 'Change what you name or deliver again; keep the rest',
+  delete: 'End the enrolment: the verifier stops attesting the machine',
+  list: 'Show every machine, its state, and why it failed',
+  history: 'Show what happened to one machine, or to all',
+  status: 'Show everything about one machine: policies, verdict, payload',
+  explain: 'Show why a machine failed, and the change that would accept it',
+  cvstatus: 'Show what the verifier knows about a machine',
+  regstatus: 'Show what the registrar knows about a machine',
+  reglist: 'List the ids that are registered',
+  cvlist: 'List the ids that are enrolled',
+  bulkinfo: 'Show the verifier’s state of all machines, for scripts',
+  attest: 'Attest a machine now instead of at its next interval',
+  reactivate: 'Attest a machine again after it failed or was stopped',
+  revoke: 'After a theft: tell the others, and keep the machine out for good',
+  replace: 'Keep the id for a new TPM or a new installation',
+  forget: 'Decommission a machine: delete it everywhere',
+  rename: 'Give a machine another id: OLD NEW',
   regdelete: 'Delete the registration',
-  revocations: 'Who was told of what failed, and who acted',
+  revocations: 'Show who was told of each revocation, and who acted',
   addruntimepolicy: 'Store a runtime policy under a name',
-  updateruntimepolicy: 'Put another in its place',
-  showruntimepolicy: 'Show it',
-  deleteruntimepolicy: 'Delete it, when no machine is judged by it',
-  listruntimepolicy: 'Names of those that are stored',
+  updateruntimepolicy: 'Replace a stored runtime policy',
+  showruntimepolicy: 'Show a stored runtime policy',
+  deleteruntimepolicy: 'Delete a runtime policy that no machine uses',
+  listruntimepolicy: 'List the stored runtime policies',
   addmbpolicy: 'Store a measured boot policy under a name',
-  updatembpolicy: 'Put another in its place',
-  showmbpolicy: 'Show it',
-  deletembpolicy: 'Delete it, when no machine is judged by it',
-  listmbpolicy: 'Names of those that are stored',
+  updatembpolicy: 'Replace a stored measured boot policy',
+  showmbpolicy: 'Show a stored measured boot policy',
+  deletembpolicy: 'Delete a measured boot policy that no machine uses',
+  listmbpolicy: 'List the stored measured boot policies',
 }
 
 /** Command lines for the help, each of the word that it shows. */
 const EXAMPLES: readonly { word: TenantCommand; line: string; does: string }[] = [
-  { word: 'add', line: '-t 10.0.0.7 --cert ca --include payload', does: 'deliver certificates and the files of ./payload' },
-  { word: 'add', line: 'add -u d432 -f secret.txt', does: 'deliver one file to the agent whose id begins with d432' },
+  { word: 'add', line: '-t 10.0.0.7 --cert ca --include payload', does: 'deliver certificates and the files in ./payload' },
+  { word: 'add', line: 'add -u d432 -f secret.txt', does: 'deliver one file to the machine with an id that begins with d432' },
   {
     word: 'add',
     line: 'add -u d432 --push-model --cert --include payload',
-    does: 'the same for a machine behind NAT, also one that is off',
+    does: 'deliver to a machine behind NAT, even if it is off',
   },
-  { word: 'update', line: 'update --all -f secret.txt', does: 'a new secret for every machine that is trusted' },
-  { word: 'attest', line: 'attest laptop-7', does: 'does it meet its policy at this moment?' },
-  { word: 'attest', line: 'attest --policy fleet --no-wait', does: 'ask all that must prove this policy, and wait for none' },
-  { word: 'reactivate', line: 'reactivate laptop-7', does: 'its cause is mended: it may prove itself again' },
-  { word: 'revoke', line: 'revoke laptop-7', does: 'stolen: tell the others, and let it never come back' },
-  { word: 'list', line: 'list', does: 'every machine, its state, and why it failed' },
-  { word: 'status', line: 'status -t 10.0.0.7', does: 'what registrar and verifier say' },
-  { word: 'explain', line: 'explain -u d432 --patch change.json', does: 'why it failed, and the smallest change that would accept it' },
+  { word: 'update', line: 'update --all -f secret.txt', does: 'deliver a new secret to every machine that has not failed' },
+  { word: 'attest', line: 'attest laptop-7', does: 'find out whether it meets its policy right now' },
+  { word: 'attest', line: 'attest --policy fleet --no-wait', does: 'attest all machines with this policy, and do not wait' },
+  { word: 'reactivate', line: 'reactivate laptop-7', does: 'attest it again, because the cause is fixed' },
+  { word: 'revoke', line: 'revoke laptop-7', does: 'after a theft: tell the others, and keep it out for good' },
+  { word: 'list', line: 'list', does: 'show every machine, its state, and why it failed' },
+  { word: 'status', line: 'status -t 10.0.0.7', does: 'show everything about one machine' },
+  {
+    word: 'explain',
+    line: 'explain -u d432 --patch change.json',
+    does: 'show why it failed, and write the smallest change that would accept it',
+  },
 ]
 /** Of these the help of the whole has none: it would be too long. */
 const IN_THEIR_OWN: ReadonlySet<TenantCommand> = new Set(['attest', 'reactivate'])
@@ -65,24 +69,26 @@ export const examplesOf = (asked: TenantCommand | undefined): [line: string, doe
 /** What the help begins with: what the word that is asked about does, or all of them. */
 export const usageText = (asked: TenantCommand | undefined): string =>
   asked === undefined
-    ? `Enrols machines, delivers payloads to those that prove what they run, and shows what became of it.\n\nUsage: keylime tenant WORD [options]\n\n${wordLines()}`
+    ? `Enrols machines, delivers payloads to those that prove what they run, and shows the result.\n\nUsage: keylime tenant WORD [options]\n\n${wordLines()}`
     : `${TENANT_WORDS[asked]}.\n\nUsage: keylime tenant ${asked} [options]`
 
 /** Texts of options that mean something of their own with a word. */
 export function optionTexts(asked: TenantCommand | undefined): Record<'ids' | 'many' | 'all' | 'wait' | 'timeout', string> {
   const isVerdict = asked === 'attest' || asked === 'reactivate'
-  const each = asked === 'explain' ? 'Every failure, not only the first 20' : 'Every machine'
+  const each = asked === 'explain' ? 'Every failure instead of the first 20' : 'Every machine'
   return {
     ids:
       asked === undefined || asked === 'rename'
-        ? 'Ids of agents, as with -u; rename takes the old and the new one'
-        : 'Ids of agents, as with -u',
+        ? 'Ids of machines, as with -u; for rename, the old and the new id'
+        : 'Ids of machines, as with -u',
     many: asked === undefined ? MANY_OF_ALL : 'Many machines (also several -u or -t):',
-    all: asked === undefined ? 'Every machine; with explain: every failure, not only the first 20' : each,
+    all: asked === undefined ? 'Every machine; with explain: every failure instead of the first 20' : each,
     wait: isVerdict
-      ? 'Wait for the verdict (default; --no-wait: do not)'
-      : 'Wait for the verdict, and for a machine that comes for its payload (default; --no-wait: do not)',
-    timeout: isVerdict ? 'Seconds to wait for it; default: 60' : 'Seconds to wait; default: 60, for a machine that brings its evidence 120',
+      ? 'Wait for the verdict (default; --no-wait: do not wait)'
+      : 'Wait for the verdict, and for a machine that fetches its payload (default; --no-wait: do not wait)',
+    timeout: isVerdict
+      ? 'Seconds to wait for it; default: 60'
+      : 'Seconds to wait; default: 60, or 120 for a machine that brings its evidence',
   }
 }
 

@@ -21,18 +21,18 @@ const FORMS = { flat: 'a flat allow list', json: 'a JSON allow list', 'old-polic
 export const convert: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('Makes a runtime policy of a list or policy of old form.\n\nUsage: keylime policy convert FILE [options]')
+      .usage('Makes a runtime policy from a list or a policy in an old format.\n\nUsage: keylime policy convert FILE [options]')
       .example('keylime policy convert allowlist.txt -e excludes.txt -o policy.json', 'lines as sha256sum prints them')
       .example('keylime policy convert old.json -v ima-key.pem -o policy.json', 'with a key for signed files')
       .positional('file', { type: 'string', describe: 'Allow list (flat or JSON), or runtime policy of an older version' })
       .option('allowlist', { ...file('The same as FILE (upstream’s form)', ['a']), hidden: true })
       .option('runtime-policy', { ...file('The same as FILE (upstream’s form)', ['r', 'runtime_policy']), hidden: true })
-      .option('exclude-list', file('File with a regular expression a line', ['e', 'excludelist']))
+      .option('exclude-list', file('File with one regular expression per line', ['e', 'excludelist']))
       .option('verification-keys', {
         type: 'array',
         string: true,
         alias: ['v', 'verification_keys', 'add-ima-signature-verification-key'],
-        describe: 'Certificates or keys, PEM or DER, whose file signatures are good',
+        describe: 'Certificates or keys that may sign files, PEM or DER',
       })
       .option('output', { ...output, alias: ['o', 'output_file'] }),
 

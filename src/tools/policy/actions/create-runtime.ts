@@ -17,11 +17,11 @@ export const createRuntime: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Makes a runtime policy, what a machine may run, of all the sources that are given.\n\nUsage: keylime policy create runtime [options]',
+        'Makes a runtime policy, which says what a machine may run, from all the sources that you give.\n\nUsage: keylime policy create runtime [options]',
       )
       .example('keylime policy create runtime --log ima.txt -o policy.json', 'accept what this machine has run')
       .example('keylime policy create runtime --rootfs /mnt/image -o policy.json', 'accept all files of an image')
-      .example('keylime policy create runtime --deb-installed --initrd /boot/initrd.img -o policy.json', 'what Debian has installed')
+      .example('keylime policy create runtime --deb-installed --initrd /boot/initrd.img -o policy.json', 'accept what Debian has installed')
       .example('keylime policy create runtime --remote-deb-repo URL --package openssh-server', 'one package, whose signature is checked')
       .example('keylime policy create runtime --rpm-installed -o policy.json', 'the same of Fedora and its relatives')
       .option('log', {
@@ -31,13 +31,13 @@ export const createRuntime: PolicyAction<Arguments> = {
       })
       .option('keyrings', { type: 'boolean', alias: 'k', default: true, describe: 'Accept the keys that the log shows' })
       .option('ima-buf', { type: 'boolean', alias: 'b', default: true, describe: 'Accept the other buffers that the log shows' })
-      .option('allowlist', file('List of digests and paths, as sha256sum prints them', ['a']))
+      .option('allowlist', file('List of digests and paths, in the format of sha256sum', ['a']))
       .option('base-policy', file('A policy to add to', ['p']))
       .option('rootfs', file('Hash the files below this directory'))
-      .option('skip-path', file('Directories that --rootfs leaves out, with commas between', ['s']))
-      .option('root-owned', { type: 'boolean', describe: 'Of --rootfs only the files that belong to root' })
-      .option('initrd', { type: 'array', string: true, describe: 'Initial RAM disks, or unified kernel images, whose files are hashed' })
-      .option('ramdisk-dir', file('Directory whose initial RAM disks (initr*) are hashed, such as /boot'))
+      .option('skip-path', file('Directories that --rootfs leaves out, separated by commas', ['s']))
+      .option('root-owned', { type: 'boolean', describe: 'With --rootfs: only files that belong to root' })
+      .option('initrd', { type: 'array', string: true, describe: 'Hash the files in these initial RAM disks or unified kernel images' })
+      .option('ramdisk-dir', file('Hash the initial RAM disks (initr*) in this directory, such as /boot'))
       .option('deb-installed', { type: 'string', describe: 'Files of the Debian packages installed below this directory; default: /' })
       .option('deb-package', { type: 'array', string: true, describe: 'Debian packages (.deb)' })
       .option('local-deb-repo', file('Directory with Debian packages'))
@@ -49,30 +49,30 @@ export const createRuntime: PolicyAction<Arguments> = {
       .option('package', {
         type: 'array',
         string: true,
-        describe: 'Names of the packages that are taken of a remote repository; default: all. What they depend on is not added',
+        describe: 'Packages to take from a remote repository, without their dependencies; default: all',
       })
       .option('keyring', {
         type: 'array',
         string: true,
-        describe: 'Files of the OpenPGP keys that repositories must be signed by; default: those that the system trusts',
+        describe: 'Files with the OpenPGP keys that repositories must be signed with; default: those that the system trusts',
       })
-      .option('allow-unsigned', { type: 'boolean', describe: 'Take repositories whose signature is missing or of an unknown key' })
-      .option('max-workers', { type: 'number', requiresArg: true, default: 8, describe: 'Packages that are read at once' })
+      .option('allow-unsigned', { type: 'boolean', describe: 'Accept repositories that have no signature, or one by an unknown key' })
+      .option('max-workers', { type: 'number', requiresArg: true, default: 8, describe: 'How many packages to read at the same time' })
       .option('hash', {
-        ...file('Algorithm by which files are hashed; default: that of the lists, or sha256', ['algo']),
+        ...file('Algorithm to hash files with; default: that of the lists, or sha256', ['algo']),
         choices: FILE_ALGORITHMS,
       })
-      .option('exclude-list', file('File with a regular expression a line', ['e', 'excludelist']))
-      .option('ignored-keyrings', { type: 'array', string: true, describe: 'Keyrings whose keys are not checked; "*" is all' })
+      .option('exclude-list', file('File with one regular expression per line', ['e', 'excludelist']))
+      .option('ignored-keyrings', { type: 'array', string: true, describe: 'Keyrings with keys that are not checked; "*" means all' })
       .option('verification-keys', {
         type: 'array',
         string: true,
         alias: ['add-ima-signature-verification-key'],
-        describe: 'Certificates or keys, PEM or DER, whose file signatures are good',
+        describe: 'Certificates or keys that may sign files, PEM or DER',
       })
-      .option('show-legacy-allowlist', { type: 'boolean', describe: 'A flat list of digests and paths in place of the policy' })
+      .option('show-legacy-allowlist', { type: 'boolean', describe: 'Write a flat list of digests and paths instead of the policy' })
       .option('output', output)
-      .option('json', { ...json, describe: 'One object a line: notes, progress, the outcome; needs --output' }),
+      .option('json', { ...json, describe: 'Print one object per line: notes, progress, the result; needs --output' }),
 
   async run(argv) {
     if (!Number.isInteger(argv.maxWorkers) || argv.maxWorkers! < 1)

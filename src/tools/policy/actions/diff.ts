@@ -23,14 +23,17 @@ export const diff: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Tells what differs: two policies, or a runtime policy and what a machine has run.\n\nUsage: keylime policy diff POLICY [OTHER] [options]',
+        'Shows what differs between two policies, or between a runtime policy and what a machine has run.\n\nUsage: keylime policy diff POLICY [OTHER] [options]',
       )
-      .example('keylime policy diff old.json new.json', '+ is only in the second, - only in the first')
-      .example('keylime policy diff policy.json --log ima.txt --patch add.json', 'what would fail, and the change that accepts it')
+      .example('keylime policy diff old.json new.json', '+ is only in the second policy, - only in the first')
+      .example(
+        'keylime policy diff policy.json --log ima.txt --patch add.json',
+        'show what would fail, and write the change that accepts it',
+      )
       .positional('policy', { type: 'string', describe: 'A policy of any kind' })
       .positional('other', { type: 'string', describe: 'Another one of that kind' })
-      .option('log', file('IMA log to compare a runtime policy with, in place of OTHER'))
-      .option('patch', file('With --log: where the smallest change is written that accepts the log; `merge` takes it'))
+      .option('log', file('IMA log to compare a runtime policy with, instead of OTHER'))
+      .option('patch', file('With --log: write the smallest change that accepts the log to this file, for `merge`'))
       .option('json', json),
 
   async run(argv) {

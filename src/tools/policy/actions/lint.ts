@@ -20,11 +20,11 @@ interface Arguments {
 export const lint: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('Tells what in a policy is valid and probably not meant.\n\nUsage: keylime policy lint FILE [options]')
-      .example('keylime policy lint policy.json', 'excludes that are too wide, weak digests')
-      .example('keylime policy lint tpm.json --json', 'the same of static PCRs, for a script')
+      .usage('Finds what in a policy is valid but probably a mistake.\n\nUsage: keylime policy lint FILE [options]')
+      .example('keylime policy lint policy.json', 'find excludes that are too wide, and weak digests')
+      .example('keylime policy lint tpm.json --json', 'check static PCRs, for a script')
       .positional('file', { type: 'string', describe: 'A policy of any kind' })
-      .option('runtime-policy', file('The same as FILE, when it is a runtime policy'))
+      .option('runtime-policy', file('The same as FILE, for a runtime policy'))
       .option('json', json),
 
   async run(argv) {

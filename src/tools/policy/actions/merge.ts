@@ -14,11 +14,11 @@ export const merge: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Adds policies or changes to a policy; nothing that it accepts is dropped.\n\nUsage: keylime policy merge FILE FILE… [options]',
+        'Adds other policies or changes to a policy. The result still accepts everything that the policy accepts.\n\nUsage: keylime policy merge FILE FILE… [options]',
       )
       .example('keylime policy merge web.json database.json -o both.json', 'accept what either accepts')
-      .example('keylime policy merge policy.json accept.json -o policy.json', 'accept what a failure says would let it pass')
-      .positional('files', { type: 'string', array: true, describe: 'The policy, then what is added: policies, parts of them, failures' })
+      .example('keylime policy merge policy.json accept.json -o policy.json', 'accept the change that a failure names')
+      .positional('files', { type: 'string', array: true, describe: 'The policy, then what to add: policies, parts of them, failures' })
       .option('output', output),
 
   async run({ files, output: to }) {

@@ -15,18 +15,18 @@ export const sign: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage('Signs a runtime policy (DSSE), so that only the holder of a key can change it.\n\nUsage: keylime policy sign [options]')
-      .example('keylime policy sign -r policy.json --keypath key.pem -o signed.json', 'with a new key; key.pem.pub is what verifies')
+      .example('keylime policy sign -r policy.json --keypath key.pem -o signed.json', 'with a new key; verify with key.pem.pub')
       .example('keylime policy sign -r policy.json --key key.pem -o signed.json', 'with a key that you have')
       .option('runtime-policy', file('The runtime policy', ['r']))
       .option('key', file('PEM of the private EC key', ['k', 'keyfile']))
-      .option('keypath', file('Make a key and write it here, its public half to the same name with .pub', ['p']))
+      .option('keypath', file('Make a key and write it to this file, and the public key to the same name with .pub', ['p']))
       .option('backend', {
-        ...file('What stands as key id in the signature: a digest of the key, or a certificate', ['b']),
+        ...file('Key id in the signature: a digest of the key, or a certificate', ['b']),
         choices: ['ecdsa', 'x509'],
         default: 'ecdsa',
         coerce: (name: string) => name.toLowerCase(),
       })
-      .option('cert-outfile', file('x509: where the certificate is written', ['c']))
+      .option('cert-outfile', file('x509: write the certificate to this file', ['c']))
       .option('output', output),
 
   async run({ runtimePolicy, output: to, ...options }) {

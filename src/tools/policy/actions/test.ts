@@ -13,23 +13,29 @@ const ATTESTATION_FAILED = 3
 export const test: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('The verifier’s own judgement of a machine’s logs and PCRs, here.\n\nUsage: keylime policy test [options]')
-      .example('keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt', 'would it be accepted?')
-      .example('keylime policy test --mb-policy boot.json --event-log uefi.bin --pcrs pcrs.txt', 'does it boot as it should?')
-      .example('keylime policy test --tpm-policy \'{"7": ["<hex>"]}\' --pcrs pcrs.txt --json', 'static PCRs, the reasons as JSON')
+      .usage('Judges a machine’s logs and PCRs on this host, as the verifier would.\n\nUsage: keylime policy test [options]')
+      .example(
+        'keylime policy test --runtime-policy policy.json --log ima.txt --pcrs pcrs.txt',
+        'find out whether the verifier would accept it',
+      )
+      .example('keylime policy test --mb-policy boot.json --event-log uefi.bin --pcrs pcrs.txt', 'find out whether it boots as it should')
+      .example(
+        'keylime policy test --tpm-policy \'{"7": ["<hex>"]}\' --pcrs pcrs.txt --json',
+        'judge static PCRs, with the reasons as JSON',
+      )
       .option('runtime-policy', file('The runtime policy'))
       .option('log', file('IMA log (/sys/kernel/security/ima/ascii_runtime_measurements)'))
       .option('mb-policy', file('The measured boot policy'))
       .option('mb-policy-name', {
         choices: BOOT_POLICY_NAMES,
-        describe: 'As the verifier’s option measured_boot_policy_name; by default example for a reference state, else accept-all',
+        describe: 'Like measured_boot_policy_name of the verifier; default: example for a reference state, otherwise accept-all',
       })
       .option('event-log', file('Boot log (/sys/kernel/security/tpm0/binary_bios_measurements)'))
       .option('systemd-log', file('What systemd measured since the boot (/run/log/systemd/tpm2-measure.log)'))
       .option('tpm-policy', { type: 'string', requiresArg: true, describe: 'Static PCRs: a file, or JSON' })
-      .option('pcrs', file('What tpm2_pcrread printed, or wrote with -o'))
+      .option('pcrs', file('Output of tpm2_pcrread, printed or written with -o'))
       .option('bank', { ...file('Bank of the PCRs'), default: 'sha256' })
-      .option('fail-on-violations', { type: 'boolean', describe: 'As the verifier’s option fail_on_violations' })
+      .option('fail-on-violations', { type: 'boolean', describe: 'Like fail_on_violations of the verifier' })
       .option('json', json),
 
   async run(argv) {

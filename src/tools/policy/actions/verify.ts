@@ -13,8 +13,8 @@ interface Arguments {
 export const verify: PolicyAction<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('Gives the policy in an envelope, when its signature is good.\n\nUsage: keylime policy verify [options]')
-      .example('keylime policy verify --runtime-policy signed.json --key pub.pem -o policy.json', 'the policy that was signed')
+      .usage('Checks the signature of a policy, and prints the policy if it is good.\n\nUsage: keylime policy verify [options]')
+      .example('keylime policy verify --runtime-policy signed.json --key pub.pem -o policy.json', 'get the policy that was signed')
       .option('runtime-policy', file('The signed policy', ['r']))
       .option('key', file('PEM of the public EC key, or of its certificate', ['k']))
       .option('output', output),

@@ -47,6 +47,19 @@ test('a machine that fails for good and recovers by itself in turns is told some
   expect(guard(failed(false, 'b'), 0)).toEqual(failed(false, 'b'))
 })
 
+test.each(['agent_enrolled', 'agent_updated', 'agent_reactivated', 'agent_attested', 'agent_back', 'v_released'])(
+  'a failure after "%s" is told, however often the machine has failed before',
+  (type) => {
+    const guard = createFloodGuard()
+    for (let i = 0; i < 30; i++) guard(failed(false), 0)
+    expect(guard(failed(false), 0)).toBeNull()
+    const [better] = oneOfEach().filter((event) => event.type === type)
+    expect(guard({ ...better!, agent_id: 'a' } as VerifierEvent, 0)).not.toBeNull()
+    expect(guard(failed(false), 0)).toMatchObject({ type: 'agent_failed', suppressed: 11 })
+    expect(guard(failed(false), 0)).toBeNull()
+  },
+)
+
 test('refusals of strangers take nothing from those of certificates', () => {
   const guard = createFloodGuard()
   const [refused] = oneOfEach().filter((event) => event.type === 'request_refused')

@@ -37,9 +37,9 @@ test('the table of known networks is bounded: who proved a certificate least lat
 test('connections on which machines proved their keys do not count: thousands behind one address come back as they are served', () => {
   const handshakes = limit()
   const machines = Array.from({ length: 1000 }, () => from('192.0.2.1'))
-  for (const machine of machines) {
+  for (const [i, machine] of machines.entries()) {
     expect(handshakes.admits(machine, 0)).toBe(true)
-    handshakes.provedMachine(machine)
+    handshakes.provedMachine(machine, `machine-${i}`, 0)
   }
   expect(handshakes.admits(from('192.0.2.9'), 0)).toBe(true) // they took nothing from others
 })
@@ -48,33 +48,36 @@ test('one connection gives back what it took, and no more, however often its mac
   const handshakes = limit()
   const machine = from('192.0.2.1')
   handshakes.admits(machine, 0)
-  for (let proofs = 0; proofs < 100; proofs++) handshakes.provedMachine(machine)
+  for (let proofs = 0; proofs < 100; proofs++) handshakes.provedMachine(machine, `machine-${proofs}`, 0)
   const others = Array.from({ length: 20 }, () => handshakes.admits(from('192.0.2.1'), 0))
   expect(others.filter(Boolean)).toHaveLength(5)
 })
 
 test('machines of a network make it no known one', () => {
   const handshakes = limit()
-  handshakes.provedMachine(from('192.0.2.1'))
+  handshakes.provedMachine(from('192.0.2.1'), 'machine', 0)
   flood(handshakes)
   expect(handshakes.admits(from('192.0.2.1'), 0)).toBe(false)
 })
 
-test('a machine that shows its token gives back too, a few of its connections: whoever holds a token gets no more by it', () => {
-  const handshakes = limit()
-  const cut = Array.from({ length: 1000 }, () => from('192.0.2.1'))
-  for (const [i, machine] of cut.entries()) {
-    expect(handshakes.admits(machine, 0)).toBe(true)
-    handshakes.cameWithToken(machine, `machine-${i}`, 0)
-  }
-  const same = Array.from({ length: 20 }, () => from('192.0.2.1'))
-  const admitted = same.filter((socket) => {
-    const isAdmitted = handshakes.admits(socket, 0)
-    handshakes.cameWithToken(socket, 'machine-0', 0)
-    return isAdmitted
-  })
-  expect(admitted).toHaveLength(3 + 5) // what its token still gives back, and the burst
-})
+test.each(['cameWithToken', 'provedMachine'] as const)(
+  'one machine gives a few of its connections back, and no more by coming again and again: %s',
+  (comes) => {
+    const handshakes = limit()
+    const cut = Array.from({ length: 1000 }, () => from('192.0.2.1'))
+    for (const [i, machine] of cut.entries()) {
+      expect(handshakes.admits(machine, 0)).toBe(true)
+      handshakes[comes](machine, `machine-${i}`, 0)
+    }
+    const same = Array.from({ length: 20 }, () => from('192.0.2.1'))
+    const admitted = same.filter((socket) => {
+      const isAdmitted = handshakes.admits(socket, 0)
+      handshakes[comes](socket, 'machine-0', 0)
+      return isAdmitted
+    })
+    expect(admitted).toHaveLength(3 + 5) // what its token still gives back, and the burst
+  },
+)
 
 test('in a flood from many networks nobody waits; one that had its own share may', () => {
   const handshakes = limit()

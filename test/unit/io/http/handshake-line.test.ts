@@ -84,8 +84,25 @@ test('places are bounded, of one network and of all', () => {
   const { many, join } = bed(() => false)
   many('a', 99)
   expect([join('a', new Waiting('last')), join('a', new Waiting('more'))]).toEqual([true, false])
-  many('b', 49)
-  expect([join('c', new Waiting('last')), join('d', new Waiting('more'))]).toEqual([true, false])
+  for (let i = 0; i < 50; i++) join(`b${i}`, new Waiting('one'))
+  expect([join('a', new Waiting('more')), join('b0', new Waiting('second'))]).toEqual([false, true])
+})
+
+test('networks that have taken all places give them up to others, until all have the same; last come first', () => {
+  const { many, join } = bed(() => false)
+  const large = many('large', 100)
+  many('other', 50)
+  expect(many('fleet', 60).filter(({ destroyed }) => destroyed)).toEqual([])
+  expect(large.map(({ destroyed }) => destroyed)).toEqual([...Array(50).fill(false), ...Array(50).fill(true)])
+  expect(join('fleet', new Waiting('more'))).toBe(false)
+})
+
+test('a connection that ends while it waits gives its place back at once', () => {
+  const { many, join } = bed(() => false)
+  const sockets = many('a', 100)
+  expect(join('a', new Waiting('more'))).toBe(false)
+  sockets[50]!.emit('close')
+  expect([join('a', new Waiting('next')), join('a', new Waiting('more'))]).toEqual([true, false])
 })
 
 test('who has gone, or has waited for too long, gives his place back and is not begun', () => {

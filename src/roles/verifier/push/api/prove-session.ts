@@ -41,7 +41,7 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
     const good = { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) }
-    return { ...reply(200, echo, good), provedMachine: true }
+    return { ...reply(200, echo, good), provedMachine: agentId }
   }
 }
 
