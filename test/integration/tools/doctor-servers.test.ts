@@ -48,6 +48,18 @@ test('a tenant whose servers answer hears that they do, with their versions, and
   expect(told(found, 'certificates')).toEqual([expect.stringMatching(/^ok: .*client-cert\.crt: ".*" of ".*", until \d{4}-/)])
 })
 
+test('a verifier whose registrar shows the same certificate hears of each certificate and each database once', async () => {
+  const found = await examined('verifier', bed.home.env)
+  expect(told(found, 'certificates')).toEqual([
+    expect.stringMatching(/^ok: .*server-cert\.crt: /),
+    expect.stringMatching(/^ok: .*client-cert\.crt: /),
+  ])
+  expect(told(found, 'database')).toEqual([
+    expect.stringMatching(/^ok: .*cv_data\.sqlite is whole$/),
+    expect.stringMatching(/^ok: .*reg_data\.sqlite is whole$/),
+  ])
+})
+
 test('a port where nobody listens, a name that nobody knows, and what does not speak TLS are told apart', async () => {
   const plain = net.createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'))
   await new Promise<void>((done) => plain.listen(0, '127.0.0.1', done))
@@ -103,6 +115,37 @@ test('a server whose certificate has ended is told with the date, whoever vouche
   const found = await examined('tenant', tenant({ KEYLIME_TENANT_VERIFIER_PORT: port }))
   const day = new Date(Date.now() - 2 * DAY_MS).toISOString().slice(0, 10)
   expect(told(found, 'peers')[0]).toMatch(new RegExp(`^error: .* shows "CN=verifier" of "CN=old", which ended on ${day}$`))
+  server.close()
+})
+
+test('an agent that brings its evidence hears that the certificate of the verifier is for another name, unless it takes any', async () => {
+  const ca = await authority('our CA')
+  const file = path.join(bed.home.dir, 'our-ca.crt')
+  fs.writeFileSync(file, ca.pem)
+  const { cert, key } = await ca.issue('verifier', { notBefore: -DAY_MS, notAfter: 90 * DAY_MS }, 'elsewhere.example')
+  const server = tls.createServer({ cert, key }, (socket) =>
+    socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}')),
+  )
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
+  const agent = {
+    KEYLIME_DIR: bed.home.dir,
+    KEYLIME_AGENT_IP: '',
+    KEYLIME_AGENT_REGISTRAR_PORT: String(registrar.port),
+    KEYLIME_AGENT_VERIFIER_URL: `https://127.0.0.1:${(server.address() as net.AddressInfo).port}`,
+    KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: file,
+  }
+  const named = expect.stringMatching(/^error: the certificate of verifier .* is for DNS:elsewhere\.example, not for 127\.0\.0\.1$/)
+  const found = told(await examined('agent', agent), 'peers')
+  expect(found).toEqual([
+    expect.stringMatching(/^ok: registrar at .* answers, with API /),
+    named,
+    expect.stringContaining('does not say its versions'),
+    expect.anything(),
+  ])
+  expect(told(await examined('agent', { ...agent, KEYLIME_AGENT_TLS_ACCEPT_INVALID_HOSTNAMES: 'true' }), 'peers')).not.toContainEqual(named)
+  expect(told(await examined('agent', { ...agent, KEYLIME_AGENT_VERIFIER_TLS_CA_CERT: 'default' }), 'peers')).toContainEqual(
+    expect.stringMatching(/^error: verifier .* does not vouch for it/),
+  )
   server.close()
 })
 
@@ -193,6 +236,24 @@ test('a certificate of a CA that was made anew, one for another name, and a key 
     expect.stringMatching(/^warning: .* is not for 10\.0\.0\.7, but for DNS:elsewhere\.example$/),
     expect.stringMatching(/^error: .*server-private\.pem can be read by every user \(mode 644\)$/),
   ])
+  remove()
+})
+
+test('an own certificate that has ended is an error of the configuration, and never said to be well', async () => {
+  const { dir, env, remove } = temporaryKeylimeDir({
+    KEYLIME_REGISTRAR_TLS_DIR: 'own',
+    KEYLIME_REGISTRAR_TRUSTED_CLIENT_CA: "['cacert.crt']",
+  })
+  const own = path.join(dir, 'own')
+  fs.mkdirSync(own)
+  const ca = await authority('the CA')
+  const { cert, key } = await ca.issue('server', { notBefore: -9 * DAY_MS, notAfter: -2 * DAY_MS })
+  fs.writeFileSync(path.join(own, 'server-cert.crt'), cert)
+  fs.writeFileSync(path.join(own, 'server-private.pem'), key, { mode: 0o600 })
+  fs.writeFileSync(path.join(own, 'cacert.crt'), ca.pem)
+  const found = await examined('registrar', { ...env, KEYLIME_REGISTRAR_IP: '0.0.0.0' })
+  expect(told(found, 'configuration')).toContainEqual(expect.stringMatching(/^error: server_cert: .* ended on /))
+  expect(told(found, 'certificates')).toEqual([])
   remove()
 })
 

@@ -37,7 +37,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
         : judgeCertificate(shown, now())),
     )
   }
-  return found
+  return [...new Map(found.map((finding) => [finding.what, finding])).values()] // a registrar inside of the verifier may show the same
 }
 
 async function readShown({ request, ...identity }: Identity): Promise<ShownCertificate | string> {
@@ -64,17 +64,18 @@ export function judgeCertificate(shown: ShownCertificate, now: number): Finding[
   const [leaf] = chain
   if (!leaf) return [error(`${file} has no certificate`, `the ${identity.role} cannot serve`)]
   const found = [...judgeChain(shown, leaf, now), ...judgeNames(shown, leaf), ...judgeKey(shown)]
-  if (found.length > 0) return found
+  if (found.length > 0 || isOver(leaf, now)) return found
   const until = new Date(leaf.notAfter).toISOString().slice(0, 10)
   return [
     ok(`${file}: "${leaf.subject}" of "${leaf.issuer}", until ${until}`, `it is what the ${identity.role} shows as a ${identity.side}`),
   ]
 }
 
+const isOver = ({ notBefore, notAfter }: Certificate, now: number): boolean => now > notAfter || now < notBefore
+
 function judgeChain({ identity, file, chain, authorities }: ShownCertificate, leaf: Certificate, now: number): Finding[] {
-  const isOver = now > leaf.notAfter || now < leaf.notBefore
   const namesakes = authorities.filter(({ subjectName }) => subjectName.matchKey === leaf.issuerName.matchKey)
-  if (isOver || namesakes.some((authority) => authority.der.equals(leaf.der))) return []
+  if (isOver(leaf, now) || namesakes.some((authority) => authority.der.equals(leaf.der))) return []
   const verdict = verifyChain({ leaf, intermediates: chain.slice(1), anchors: authorities, now })
   if (verdict.ok) return []
   const fix = mend(identity, file)

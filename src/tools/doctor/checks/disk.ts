@@ -21,7 +21,7 @@ export async function checkDisk({ where: { keylimeDir } }: Subject): Promise<Fin
     const { bavail, bsize, files, ffree } = await fs.statfs(keylimeDir)
     return judgeDisk({ directory: keylimeDir, freeBytes: bavail * bsize, freeFiles: files === 0 ? undefined : ffree })
   } catch (failure) {
-    return [note(`${keylimeDir} cannot be looked at: ${causeChain(failure).join(': ')}`, 'the first start makes it', null)]
+    return [note(`${keylimeDir} cannot be looked at: ${causeChain(failure).join(': ')}`, 'the first start makes it')]
   }
 }
 

@@ -26,7 +26,7 @@ export interface SeenPeer {
 /** @param role who calls. */
 export function judgePeer(role: string, seen: SeenPeer): Finding[] {
   const { peer, reply } = seen
-  const correct = `keylime config set ${role} ${peer.option} ADDRESS`
+  const correct = `keylime config set ${role} ${peer.option} ${peer.option.endsWith('_url') ? 'URL' : 'ADDRESS'}`
   if (seen.addresses === null)
     return [error(`no name server says who ${peer.host} is`, 'names are not resolved on this machine', 'resolvectl status')]
   if (reply === null)
