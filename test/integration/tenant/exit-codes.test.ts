@@ -54,6 +54,7 @@ const ASKING: Partial<Record<TenantCommand, Codes>> = {
 
 /** What a command does: its own outcome, and the state of the machine where that stands in the way. */
 const DOING: Partial<Record<TenantCommand, Codes>> = {
+  attest: [0, 1, 4, 6, 6, 4], // who has failed is asked again by reactivate
   reactivate: [0, 3, 4, 6, 6, 4],
   add: [1, 1, 1, 0, 6, 4],
   update: [0, 3, 4, 0, 6, 4],
