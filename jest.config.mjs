@@ -19,6 +19,8 @@ const WALKS = [
   'integration/agent/push/lying-news',
   'integration/agent/push/push-agent',
   'integration/agent/shipped-actions',
+  'integration/agent/push/lying-authorities',
+  'integration/authority/rotation-behind-nat',
   'integration/authority/rotation-of-all',
   'integration/ca/largest-revocation',
   'integration/ca/listen-password',

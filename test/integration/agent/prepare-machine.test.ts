@@ -130,7 +130,7 @@ asRoot.each<[string, readonly string[], object]>([
 const KEEPS = `
 const { loadAgentSettings } = await import(process.env.SRC + '/roles/agent/agent-settings.ts')
 const { prepareMachine } = await import(process.env.SRC + '/roles/agent/machine/prepare-machine.ts')
-const { believedAuthorities, readTrust } = await import(process.env.SRC + '/roles/agent/machine/trust.ts')
+const { readTrust } = await import(process.env.SRC + '/roles/agent/machine/trust.ts')
 const { keepAgentCertificates, ownCertificate } = await import(process.env.SRC + '/roles/agent/identity/keep-agent-certificates.ts')
 const { systemClock: clock } = await import(process.env.SRC + '/io/clock.ts')
 const fs = await import('node:fs')
@@ -147,7 +147,7 @@ const upkeep = keepAgentCertificates(settings, { clock, logger: log, lookMs: 5 }
 await new Promise((done) => setTimeout(done, 50))
 const said = await upkeep.reload()
 upkeep.stop()
-console.log(JSON.stringify({ mayRead, shown, said, believed: believedAuthorities(readTrust(settings, log, texts)).length }))
+console.log(JSON.stringify({ mayRead, shown, said, believed: readTrust(settings, log, texts).operators.trust().authorities.length }))
 `
 
 asRoot('authorities that only root may read count on when the agent has given up root', async () => {
