@@ -5,6 +5,7 @@ const project = (name, { folder = name, without = [] } = {}) => ({
   displayName: name,
   testPathIgnorePatterns: ['/node_modules/', ...without],
   testEnvironment: 'node',
+  setupFiles: ['<rootDir>/test/same-umask.cjs'],
   testMatch: [`<rootDir>/test/${folder}/**/*.test.ts`, ...(name === 'unit' ? ['<rootDir>/test/*.test.ts'] : [])],
   extensionsToTreatAsEsm: ['.ts'],
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },

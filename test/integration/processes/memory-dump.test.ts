@@ -8,6 +8,7 @@ import type { TenantOptions } from '../../../src/roles/tenant/tenant-options.ts'
 import { endAll, listens, type RoleProcess, startRole } from '../../chaos/role-process.ts'
 import { dumpMemory, holds } from '../../secret-search.ts'
 import { until } from '../../servers.ts'
+import { sampled } from '../../thorough.ts'
 import { type RealMachine, WholeBed } from '../../whole-bed.ts'
 
 /** The memory of another process is root's alone, and agents mount their tmpfs. */
@@ -83,7 +84,7 @@ describeAsRoot('of a delivery the memory of the verifier, its log and its files 
     },
   }
 
-  test.each(Object.entries(ways))(
+  test.each(sampled(Object.entries(ways), 3))(
     'V, and never U, K or the payload (%s)',
     async (name, { options, wait, go }) => {
       const machine = await bed.machine(name)

@@ -111,8 +111,7 @@ test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, re
 test('installed files are converted in place, with the ones before beside them, and then nothing is left to do', () => {
   const root = fresh()
   const file = path.join(root, 'etc/keylime/agent.conf')
-  fs.writeFileSync(file, '# mine\n[agent]\nversion = "2.0"\nuuid = "hash_ek"\nlisten_notifications = true\n')
-  fs.chmodSync(file, 0o640) // an agent that another test started has changed the umask of this process
+  fs.writeFileSync(file, '# mine\n[agent]\nversion = "2.0"\nuuid = "hash_ek"\nlisten_notifications = true\n', { mode: 0o640 })
   const dry = upgrade('--root', root, '--dry-run')
   expect([dry.stdout.split('\n')[0], fs.readFileSync(file, 'utf8').startsWith('# mine')]).toEqual([`${file}: would be written`, true])
   expect(upgrade('--root', root)).toMatchObject({ status: 0, stderr: 'next: keylime config check\n' })
