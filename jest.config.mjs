@@ -80,5 +80,5 @@ export default {
   ],
   testTimeout: 120_000, // for a machine under load; no test waits that long when all is well
   maxWorkers: '100%', // the default leaves one core idle, on two cores that is half of the machine
-  workerIdleMemoryLimit: '1GB', // vm modules are never freed
+  workerIdleMemoryLimit: '600MB', // vm modules are never freed
 }
