@@ -63,7 +63,8 @@ function withNotifiers(settings: readonly Written[]): Written[] {
   return [...settings.filter((one) => one !== zeromq && one !== webhook), list]
 }
 
-const SECRET_NAME = /pass|_pw$/
+/** Of options that nobody knows any more only the name tells; better one too many. */
+const SECRET_NAME = /pass|pw$|secret|token|private|credential|(^|_)key$/i
 
 /** The later one wins, but an empty password takes nothing away. */
 function lastOfEach(all: readonly Converted[]): Converted[] {

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
 import { Problems } from '../../core/problems.ts'
+import type { Secret } from '../../core/secret.ts'
 import { parseCertificateText, parseKeyText, requirePair } from './key-file.ts'
 import { readText } from './read-file.ts'
 
@@ -28,6 +29,43 @@ export interface TlsIdentityRequest {
   /** Option `trusted_client_ca` or `trusted_server_ca`. */
   readonly trusted: readonly string[]
 }
+
+/** Where a role keeps its files, and `tls_dir` of them. */
+type TlsPlace = Pick<TlsIdentityRequest, 'keylimeDir' | 'directory'>
+
+interface ServerOptions {
+  readonly server_cert: string
+  readonly server_key: string
+  readonly server_key_password: Secret
+  readonly trusted_client_ca: readonly string[]
+}
+
+interface ClientOptions {
+  readonly client_cert: string
+  readonly client_key: string
+  readonly client_key_password: Secret
+  readonly trusted_server_ca: readonly string[]
+}
+
+/** What a role shows to those who call it, by the options that are named alike in all of them. */
+export const serverRequest = (values: ServerOptions, place: TlsPlace): TlsIdentityRequest => ({
+  ...place,
+  side: 'server',
+  cert: values.server_cert,
+  key: values.server_key,
+  keyPassword: values.server_key_password.reveal(),
+  trusted: values.trusted_client_ca,
+})
+
+/** The same towards those whom it calls. */
+export const clientRequest = (values: ClientOptions, place: TlsPlace): TlsIdentityRequest => ({
+  ...place,
+  side: 'client',
+  cert: values.client_cert,
+  key: values.client_key,
+  keyPassword: values.client_key_password.reveal(),
+  trusted: values.trusted_server_ca,
+})
 
 /** Where `tls_dir` points (protocol 7.6): `generate` is cv_ca for the verifier and reg_ca for the registrar, `default` is cv_ca for all. */
 export function tlsDirectory(tlsDir: string, keylimeDir: string, role: 'verifier' | 'registrar' | 'tenant' | 'agent'): string {

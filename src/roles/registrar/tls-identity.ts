@@ -4,7 +4,7 @@ import { complaintOf } from '../../core/errors.ts'
 import { withVerifiers } from '../../core/pki/authorized-clients.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
+import { filesOf, loadTlsIdentity, serverRequest, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -75,12 +75,4 @@ export async function checkTlsFiles(settings: RegistrarSettings, directory: stri
 }
 
 const loadIdentity = ({ values, keylimeDir }: RegistrarSettings, directory: string): Promise<TlsIdentity> =>
-  loadTlsIdentity({
-    keylimeDir,
-    directory,
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
+  loadTlsIdentity(serverRequest(values, { keylimeDir, directory }))

@@ -4,7 +4,7 @@ import { createSerialQueue, type SerialQueue } from '../../core/concurrency/seri
 import { KeylimeError } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import { identityDates } from '../../io/files/identity-dates.ts'
-import { loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
+import { clientRequest, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { type AnswerLimits, type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import type { Report } from './events.ts'
 import { RegistrarService } from './services/registrar-service.ts'
@@ -87,15 +87,7 @@ export async function openTenantContext(parts: ContextParts): Promise<TenantCont
 
 /** The tenant's own certificate. @throws KeylimeError `config_invalid` when key, certificate or CA are not there, or do not fit. */
 export const clientIdentity = ({ config, keylimeDir }: Pick<TenantSettings, 'config' | 'keylimeDir'>): Promise<TlsIdentity> =>
-  loadTlsIdentity({
-    keylimeDir,
-    directory: clientDirectory(config.tls_dir, keylimeDir),
-    side: 'client',
-    cert: config.client_cert,
-    key: config.client_key,
-    keyPassword: config.client_key_password.reveal(),
-    trusted: config.trusted_server_ca,
-  })
+  loadTlsIdentity(clientRequest(config, { keylimeDir, directory: clientDirectory(config.tls_dir, keylimeDir) }))
 
 /** Servers would only end the connection. */
 function refuseEnded(identity: TlsIdentity, now: number): void {

@@ -5,7 +5,7 @@ import { complaintOf } from '../../core/errors.ts'
 import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
-import { filesOf, loadTlsIdentity, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
+import { clientRequest, filesOf, loadTlsIdentity, serverRequest, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
 import { type Logger, warningsInto } from '../../io/log/logger.ts'
@@ -103,24 +103,10 @@ export async function checkTlsFiles(settings: VerifierSettings, directory: strin
 }
 
 async function loadIdentities({ values, keylimeDir }: VerifierSettings, directory: string) {
-  const shared = { keylimeDir, directory }
+  const place = { keylimeDir, directory }
   const problems = new Problems()
-  const serverSide = loadTlsIdentity({
-    ...shared,
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
-  const clientSide = loadTlsIdentity({
-    ...shared,
-    side: 'client',
-    cert: values.client_cert,
-    key: values.client_key,
-    keyPassword: values.client_key_password.reveal(),
-    trusted: values.trusted_server_ca,
-  })
+  const serverSide = loadTlsIdentity(serverRequest(values, place))
+  const clientSide = loadTlsIdentity(clientRequest(values, place))
   const [server, client] = [await problems.wait(serverSide), await problems.wait(clientSide)]
   problems.refuse()
   return { server: server!, client: client! }

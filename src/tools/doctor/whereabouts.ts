@@ -9,7 +9,7 @@ import type { ConfiguredRole } from '../../config/tables.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { verifierOptions } from '../../config/verifier.ts'
 import { databaseFile } from '../../io/db/open-database.ts'
-import { type TlsIdentityRequest, tlsDirectory } from '../../io/files/tls-identity.ts'
+import { clientRequest, serverRequest, type TlsIdentityRequest, tlsDirectory } from '../../io/files/tls-identity.ts'
 
 /** Where a role listens, whom it calls and what it keeps, by its configuration. Values that cannot be used count as their defaults. */
 export interface Whereabouts {
@@ -141,8 +141,8 @@ function verifier(env: Environment): Whereabouts {
   const directory = tlsDirectory(values.tls_dir, keylimeDir, 'verifier')
   const isMade = values.tls_dir === 'generate'
   const hosted = values.host_registrar ? registrar(env, 'verifier') : { ...NOTHING, keylimeDir }
-  const server = serverRequest(values, keylimeDir, directory)
-  const client = clientRequest(values, keylimeDir, directory)
+  const server = serverRequest(values, { keylimeDir, directory })
+  const client = clientRequest(values, { keylimeDir, directory })
   return {
     ...NOTHING,
     keylimeDir,
@@ -159,7 +159,7 @@ function verifier(env: Environment): Whereabouts {
 function registrar(env: Environment, service: ConfiguredRole = 'registrar'): Whereabouts {
   const { values, keylimeDir } = read('registrar', registrarOptions, env)
   const directory = tlsDirectory(values.tls_dir, keylimeDir, 'registrar')
-  const request = serverRequest(values, keylimeDir, directory)
+  const request = serverRequest(values, { keylimeDir, directory })
   const listens = (['port', 'tls_port'] as const).map((option) => ({
     role: 'registrar' as const,
     service,
@@ -179,7 +179,7 @@ function registrar(env: Environment, service: ConfiguredRole = 'registrar'): Whe
 function tenant(env: Environment): Whereabouts {
   const { values, keylimeDir } = read('tenant', tenantOptions, env)
   const directory = tlsDirectory(values.tls_dir, keylimeDir, 'tenant')
-  const request = clientRequest(values, keylimeDir, directory)
+  const request = clientRequest(values, { keylimeDir, directory })
   const trusted = values.trusted_server_ca.map((item) =>
     item === 'default' ? path.join(keylimeDir, 'cv_ca/cacert.crt') : path.resolve(directory, item),
   )
@@ -207,40 +207,6 @@ function ca(env: Environment): Whereabouts {
     listens: ports.map((option) => ({ role: 'ca', service: 'ca', option, ip: values.listen_ip, port: values[option] })),
   }
 }
-
-interface ServerValues {
-  readonly server_cert: string
-  readonly server_key: string
-  readonly server_key_password: { reveal(): string }
-  readonly trusted_client_ca: readonly string[]
-}
-
-const serverRequest = (values: ServerValues, keylimeDir: string, directory: string): TlsIdentityRequest => ({
-  keylimeDir,
-  directory,
-  side: 'server',
-  cert: values.server_cert,
-  key: values.server_key,
-  keyPassword: values.server_key_password.reveal(),
-  trusted: values.trusted_client_ca,
-})
-
-interface ClientValues {
-  readonly client_cert: string
-  readonly client_key: string
-  readonly client_key_password: { reveal(): string }
-  readonly trusted_server_ca: readonly string[]
-}
-
-const clientRequest = (values: ClientValues, keylimeDir: string, directory: string): TlsIdentityRequest => ({
-  keylimeDir,
-  directory,
-  side: 'client',
-  cert: values.client_cert,
-  key: values.client_key,
-  keyPassword: values.client_key_password.reveal(),
-  trusted: values.trusted_server_ca,
-})
 
 /** What others may call a server by; of one that listens everywhere only what the operator has named. */
 const ownNames = ({

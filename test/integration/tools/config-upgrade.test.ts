@@ -85,6 +85,16 @@ test('what has no counterpart is named, with its place and the reason, and secre
   expect(stdout).not.toMatch(/owner\b(?!password)/)
 })
 
+test.each(['privatekey', 'api_token', 'client_secret', 'admin_pw', 'hmac_key'])('nor the value of an unknown option named %s', (name) => {
+  const file = path.join(fresh(), 'agent.conf')
+  fs.writeFileSync(file, `[agent]\nversion = "2.0"\n${name} = "hush-hush"\n`)
+  for (const extra of [[], ['--json']]) {
+    const { stdout } = upgrade(file, '--out', fresh(), '--dry-run', ...extra)
+    expect(stdout).toContain(name)
+    expect(stdout).not.toContain('hush-hush')
+  }
+})
+
 test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, release] as const)))(
   'the file of the %s of version %s loads as it is, and is converted into one that means the same',
   (role, release) => {

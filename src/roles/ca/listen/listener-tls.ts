@@ -1,5 +1,12 @@
 import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../../io/files/identity-dates.ts'
-import { filesOf, loadTlsIdentity, revocationListFiles, type TlsIdentity, tlsDirectory } from '../../../io/files/tls-identity.ts'
+import {
+  filesOf,
+  loadTlsIdentity,
+  revocationListFiles,
+  serverRequest,
+  type TlsIdentity,
+  tlsDirectory,
+} from '../../../io/files/tls-identity.ts'
 import { type ClientCheck, type ClientCheckOptions, openClientCheck } from '../../../io/http/client-check.ts'
 import type { ServerTls } from '../../../io/http/server.ts'
 import { warningsInto } from '../../../io/log/logger.ts'
@@ -30,15 +37,7 @@ export async function checkListenerTls(config: CaConfig, now: () => number, foun
 }
 
 const load = ({ values, keylimeDir }: CaConfig): Promise<TlsIdentity> =>
-  loadTlsIdentity({
-    keylimeDir,
-    directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant'),
-    side: 'server',
-    cert: values.server_cert,
-    key: values.server_key,
-    keyPassword: values.server_key_password.reveal(),
-    trusted: values.trusted_client_ca,
-  })
+  loadTlsIdentity(serverRequest(values, { keylimeDir, directory: tlsDirectory(values.tls_dir, keylimeDir, 'tenant') }))
 
 function clientsOf({ trusted }: TlsIdentity, { values, keylimeDir }: CaConfig, { now, logger }: Used): ClientCheck {
   const revocationLists = revocationListFiles(values.trusted_client_crl, tlsDirectory(values.tls_dir, keylimeDir, 'tenant'))
