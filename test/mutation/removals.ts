@@ -183,6 +183,18 @@ export const REMOVALS: readonly Removal[] = [
     ],
     ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
   ),
+  ...of(
+    'io/http/pinned-connector.ts',
+    'integration/http/resumed-sessions',
+    ['the key of an agent is compared with the pin', '!showsKey(socket, pin)', '!showsKey(socket, keyOf(socket.getPeerX509Certificate()!))'],
+    ['only a session that was taken counts for the pin', 'offered !== null && socket.isSessionReused()', 'offered !== null'],
+  ),
+  ...of(
+    'io/http/proven-session.ts',
+    'unit/io/http/proven-session',
+    ['a session is resumed with its own client certificate', 'kept.context === context && ', ''],
+    ['a session ends', ' && now - kept.provenAt < MAX_AGE_MS', ''],
+  ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
     'size of the answer that the verifier asks for',
     'maxBytes: maxQuoteBytes',

@@ -1,12 +1,15 @@
+import type { Socket } from 'node:net'
 import { Client } from 'undici'
 import type { RawAnswer } from '../../core/api/envelope.ts'
 import { hostPort, urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../clock.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
+import { ConnectionBudget, type Place } from './connection-budget.ts'
 import { dateTrouble } from './date-trouble.ts'
 import { exchange } from './exchange.ts'
 import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
+import { ProvenSession } from './proven-session.ts'
 import { transportError } from './transport-error.ts'
 
 /** One request to an agent. */
@@ -40,37 +43,60 @@ export interface AgentClientOptions {
   timeoutSeconds: number
   /** Bytes: there is always room for one such answer. */
   largestAnswer: number
-  /** How long an idle connection is worth keeping. */
-  keepAliveSeconds: number
+  /** So many connections are kept; beyond them one is closed after its answer. */
+  maxConnections: number
 }
 
 /** Of all answers that are being read at the same time; more where one alone may have more. */
 const ANSWER_ROOM_BYTES = 96 << 20
 const SWEEP_MS = 1000
+/**
+ * An idle connection is kept for so long, unless the agent says or does otherwise. It is bounded by the number of connections, not by this: a time that is near the interval is overrun
+ * whenever something holds up the verifier, and then every connection is made anew, which holds it up even more.
+ */
+const KEPT_MS = 3_600_000
 
 interface Pending {
   deadline: number
   cutOff(reason: Error): void
 }
 
+/** What became of connections to agents. */
+export interface ConnectionFigures {
+  /** Open now. */
+  open: number
+  /** Opened so far: each takes a handshake. */
+  opened: number
+  /** Of these, those that resumed a session, for half the price. */
+  resumed: number
+}
+
 /** The verifier's only way to agents (decision 34): the seam behind which the transport can change. */
 export interface AgentClient {
   /** @param context what this connection shows, in place of what all others do. */
   connect(target: PinnedTarget, context?: ClientContext): AgentConnection
+  readonly figures: Readonly<ConnectionFigures>
   close(): void
 }
 
 /** Deadlines are swept once a second for all requests together: no timer per request. */
 export function createAgentClient(options: AgentClientOptions): AgentClient {
   const pending = new Set<Pending>()
+  const figures = { open: 0, opened: 0, resumed: 0 }
+  const budget = new ConnectionBudget(options.maxConnections)
   const room = createAnswerRoom(Math.max(ANSWER_ROOM_BYTES, options.largestAnswer))
+  let swept = performance.now()
   const sweep = setInterval(() => {
     const now = performance.now()
+    const heldUp = now - swept - SWEEP_MS
+    swept = now
+    if (heldUp > SWEEP_MS) for (const request of pending) request.deadline += heldUp // nobody read what came meanwhile
     for (const request of pending) if (request.deadline < now) request.cutOff(new KeylimeError('timeout', 'no answer in time'))
   }, SWEEP_MS)
   sweep.unref()
   return {
-    connect: (target, context = options.context) => connection(target, { ...options, context }, { pending, room }),
+    connect: (target, context = options.context) => connection(target, { ...options, context }, { pending, room, figures, budget }),
+    figures,
     close: () => clearInterval(sweep),
   }
 }
@@ -79,21 +105,40 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
 interface Together {
   pending: Set<Pending>
   room: AnswerRoom
+  figures: ConnectionFigures
+  budget: ConnectionBudget
 }
 
-function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room }: Together): AgentConnection {
+function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room, figures, budget }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
-  const connector = pinnedConnector(target, options.context, options.timeoutSeconds * 1000)
+  const connector = pinnedConnector(target, {
+    context: options.context,
+    timeoutMs: options.timeoutSeconds * 1000,
+    sessions: new ProvenSession(),
+    resumed: () => figures.resumed++,
+  })
+  /** Of the connection that is open, or is being opened; null for one that is not kept. */
+  let kept: Place | null = null
+  function leave(place: Place | null): void {
+    place?.release()
+    if (place === kept) kept = null
+  }
   let shown = options.context?.cert
   const open = () =>
     new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
       connect: (asked, callback) => {
         shown = options.context?.cert
-        connector(asked, callback)
+        const place = kept
+        connector(asked, (...found) => {
+          const [, socket] = found
+          if (socket) count(figures, socket, () => leave(place))
+          else leave(place)
+          callback(...found)
+        })
       },
-      keepAliveTimeout: options.keepAliveSeconds * 1000,
-      keepAliveMaxTimeout: options.keepAliveSeconds * 1000,
+      keepAliveTimeout: KEPT_MS,
+      keepAliveMaxTimeout: KEPT_MS,
       headersTimeout: 0, // the sweep bounds the whole request
       bodyTimeout: 0,
       pipelining: 1,
@@ -103,7 +148,8 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
   async function ask({ method, path, body, maxBytes }: AgentRequest): Promise<RawAnswer> {
     const reused = answered > 0
     const text = body === undefined ? null : JSON.stringify(body)
-    const request = { method, path, headers: text === null ? ASKS : BRINGS, body: text }
+    kept ??= budget.take()
+    const request = { method, path, headers: text === null ? ASKS : BRINGS, body: text, reset: kept === null }
     const sent = exchange(client, request, { maxBytes, arrived: (bytes) => place.grow(bytes) })
     const place = room.enter(sent.cutOff)
     const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, cutOff: sent.cutOff }
@@ -128,13 +174,26 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
       const isOtherNow = shown !== options.context?.cert // a connection goes on showing the certificate that it was opened with
       if (!isOtherNow || !REFUSALS.has(answer.status)) return answer
       client.close().catch(() => undefined) // when what is under way has ended
+      kept = null // given back when it is closed
       client = open()
       answered = 0
       return ask(asked)
     },
     shown: () => shown,
-    close: () => void client.destroy(),
+    close() {
+      leave(kept)
+      void client.destroy()
+    },
   }
+}
+
+function count(figures: ConnectionFigures, socket: Socket, closed: () => void): void {
+  figures.open++
+  figures.opened++
+  socket.once('close', () => {
+    figures.open--
+    closed()
+  })
 }
 
 const ASKS = { accept: 'application/json' }
