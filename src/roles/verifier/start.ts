@@ -10,7 +10,7 @@ import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import type { BodyRoomBytes } from '../../io/http/request-bounds.ts'
-import { type Listening, serve } from '../../io/http/server.ts'
+import { type Listening, type ServeOptions, serve } from '../../io/http/server.ts'
 import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -116,18 +116,8 @@ async function start(
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop)
-  const listening = await serve({
-    host: values.ip,
-    port: values.port,
-    tls: tls.server,
-    routes: figures.metered(durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))),
-    onRefused: ({ method, route, why, ...asked }) =>
-      events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
-    versions: [...API_VERSIONS, PUSH_API_VERSION],
-    agentOf: verifier.context.push.sessions.agentOf,
-    bodyRoomBytes: bodyRoomOf(values),
-    logger,
-  })
+  const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
+  const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
   const { agents, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
@@ -146,6 +136,21 @@ async function start(
   onStop(metrics.stopping)
   return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload }
 }
+
+const listenerOf = (
+  values: VerifierValues,
+  { events, push, logger }: Assembled['context'],
+  served: Pick<ServeOptions, 'routes' | 'tls'>,
+): ServeOptions => ({
+  host: values.ip,
+  port: values.port,
+  ...served,
+  onRefused: ({ method, route, why, ...asked }) => events.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
+  versions: [...API_VERSIONS, PUSH_API_VERSION],
+  agentOf: push.sessions.agentOf,
+  bodyRoomBytes: bodyRoomOf(values),
+  logger,
+})
 
 /** Nobody is forgotten, and nobody who fell silent is called well. */
 function watchAgents(values: VerifierValues, { agents, events, loop, push, logger }: Assembled['context'], onStop: OnStop): Watchdog {
