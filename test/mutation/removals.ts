@@ -176,11 +176,7 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'io/http/agent-client.ts',
     'integration/http/clients',
-    [
-      'size of an agent’s answer',
-      'exchange(client, request, { maxBytes,',
-      'exchange(client, request, { maxBytes: Number.MAX_SAFE_INTEGER,',
-    ],
+    ['size of an agent’s answer', 'isLast }, { maxBytes, arrived', 'isLast }, { maxBytes: Number.MAX_SAFE_INTEGER, arrived'],
     ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
   ),
   ...of(

@@ -1,14 +1,13 @@
 import type { Socket } from 'node:net'
-import { Client } from 'undici'
 import type { RawAnswer } from '../../core/api/envelope.ts'
 import { hostPort, urlHostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../clock.ts'
+import { AgentLine, ConnectionEnded } from './agent-line.ts'
 import { type AnswerRoom, createAnswerRoom } from './answer-room.ts'
 import { ConnectionBudget, type Place } from './connection-budget.ts'
 import { dateTrouble } from './date-trouble.ts'
-import { exchange } from './exchange.ts'
-import { type ClientContext, type PinnedTarget, pinnedConnector } from './pinned-connector.ts'
+import { type ClientContext, type PinnedTarget, pinnedConnection } from './pinned-connector.ts'
 import { ProvenSession } from './proven-session.ts'
 import { transportError } from './transport-error.ts'
 
@@ -43,18 +42,16 @@ export interface AgentClientOptions {
   timeoutSeconds: number
   /** Bytes: there is always room for one such answer. */
   largestAnswer: number
-  /** So many connections are kept; beyond them one is closed after its answer. */
+  /**
+   * So many connections are kept, for as long as the agents keep them; beyond them one is closed after its answer. A time that is near the interval would be overrun whenever something holds
+   * up the verifier, and then every connection be made anew, which holds it up even more.
+   */
   maxConnections: number
 }
 
 /** Of all answers that are being read at the same time; more where one alone may have more. */
 const ANSWER_ROOM_BYTES = 96 << 20
 const SWEEP_MS = 1000
-/**
- * An idle connection is kept for so long, unless the agent says or does otherwise. It is bounded by the number of connections, not by this: a time that is near the interval is overrun
- * whenever something holds up the verifier, and then every connection is made anew, which holds it up even more.
- */
-const KEPT_MS = 3_600_000
 
 interface Pending {
   deadline: number
@@ -112,7 +109,7 @@ interface Together {
 function connection(target: PinnedTarget, options: AgentClientOptions, { pending, room, figures, budget }: Together): AgentConnection {
   const address = hostPort(target.host, target.port)
   const where = `agent at ${address}`
-  const connector = pinnedConnector(target, {
+  const connect = pinnedConnection(target, {
     context: options.context,
     timeoutMs: options.timeoutSeconds * 1000,
     sessions: new ProvenSession(),
@@ -125,43 +122,29 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
     if (place === kept) kept = null
   }
   let shown = options.context?.cert
-  const open = () =>
-    new Client(`${target.pin === null ? 'http' : 'https'}://${urlHostPort(target.host, target.port)}`, {
-      connect: (asked, callback) => {
-        shown = options.context?.cert
-        const place = kept
-        connector(asked, (...found) => {
-          const [, socket] = found
-          if (socket) count(figures, socket, () => leave(place))
-          else leave(place)
-          callback(...found)
-        })
-      },
-      keepAliveTimeout: KEPT_MS,
-      keepAliveMaxTimeout: KEPT_MS,
-      headersTimeout: 0, // the sweep bounds the whole request
-      bodyTimeout: 0,
-      pipelining: 1,
+  const line = new AgentLine((onread, done) => {
+    shown = options.context?.cert
+    const place = kept
+    connect(onread, (error, socket) => {
+      if (socket) count(figures, socket, () => leave(place))
+      else leave(place)
+      done(error, socket)
     })
-  let client = open()
-  let answered = 0
+  })
+  const head = headOf(target)
   async function ask({ method, path, body, maxBytes }: AgentRequest): Promise<RawAnswer> {
-    const reused = answered > 0
-    const text = body === undefined ? null : JSON.stringify(body)
     kept ??= budget.take()
-    const request = { method, path, headers: text === null ? ASKS : BRINGS, body: text, reset: kept === null }
-    const sent = exchange(client, request, { maxBytes, arrived: (bytes) => place.grow(bytes) })
+    const isLast = kept === null
+    const sent = line.send({ text: head({ method, path, body, isLast }), isLast }, { maxBytes, arrived: (bytes) => place.grow(bytes) })
     const place = room.enter(sent.cutOff)
     const entry = { deadline: performance.now() + options.timeoutSeconds * 1000, cutOff: sent.cutOff }
     pending.add(entry)
     try {
-      const answer = await sent.answer
-      answered++
-      return answer
+      return await sent.answer
     } catch (error) {
       const ofDates = await dateTrouble(error, { where, cert: options.context?.cert }, systemClock.now())
       const mapped = ofDates ?? transportError(error, where)
-      const stale = reused && isClosedSocket(error)
+      const stale = error instanceof ConnectionEnded && error.wasIdle
       throw stale ? new KeylimeError(mapped.code, mapped.message, { cause: error, details: { stale } }) : mapped
     } finally {
       pending.delete(entry)
@@ -173,16 +156,14 @@ function connection(target: PinnedTarget, options: AgentClientOptions, { pending
       const answer = await ask(asked)
       const isOtherNow = shown !== options.context?.cert // a connection goes on showing the certificate that it was opened with
       if (!isOtherNow || !REFUSALS.has(answer.status)) return answer
-      client.close().catch(() => undefined) // when what is under way has ended
       kept = null // given back when it is closed
-      client = open()
-      answered = 0
+      line.renew()
       return ask(asked)
     },
     shown: () => shown,
     close() {
       leave(kept)
-      void client.destroy()
+      line.destroy(new KeylimeError('unavailable', `the connection to the ${where} was closed here`))
     },
   }
 }
@@ -196,11 +177,23 @@ function count(figures: ConnectionFigures, socket: Socket, closed: () => void): 
   })
 }
 
-const ASKS = { accept: 'application/json' }
-const BRINGS = { ...ASKS, 'content-type': 'application/json' }
+interface Asked extends Pick<AgentRequest, 'method' | 'path' | 'body'> {
+  isLast: boolean
+}
+
+/** A request as it is sent. @throws KeylimeError `invalid_request` for a path that would be more than one line. */
+function headOf({ host, port }: PinnedTarget): (asked: Asked) => string {
+  const address = urlHostPort(host, port)
+  return ({ method, path, body, isLast }) => {
+    if (!PATH.test(path)) throw new KeylimeError('invalid_request', 'the path of a request has characters that it may not have')
+    const text = body === undefined ? '' : JSON.stringify(body)
+    const brings = body === undefined ? '' : `content-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\n`
+    const connection = isLast ? 'close' : 'keep-alive'
+    return `${method} ${path} HTTP/1.1\r\nhost: ${address}\r\nconnection: ${connection}\r\naccept: application/json\r\n${brings}\r\n${text}`
+  }
+}
+
+const PATH = /^\/[\x21-\x7e]*$/
 
 /** Who is not believed is refused with these before anything of the request is looked at. */
 const REFUSALS: ReadonlySet<number> = new Set([401, 403])
-
-const isClosedSocket = (error: unknown) =>
-  ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'].includes(String((error as NodeJS.ErrnoException)?.code))

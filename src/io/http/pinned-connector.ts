@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto'
-import net, { type Socket } from 'node:net'
+import net, { type OnReadOpts, type Socket } from 'node:net'
 import tls from 'node:tls'
 import type { buildConnector } from 'undici'
 import { hostPort } from '../../core/api/host-port.ts'
@@ -59,33 +59,44 @@ export interface ConnectionTerms {
  * certificate: it counts where the session is of a connection whose pin was compared (`ProvenSession`). Who cannot resume is asked once more without a session.
  */
 export function pinnedConnector(target: PinnedTarget, terms: ConnectionTerms): buildConnector.connector {
+  const connect = pinnedConnection(target, terms)
+  return (_options, callback) =>
+    connect(undefined, (error, socket) =>
+      socket ? callback(null, socket as tls.TLSSocket) : callback(error ?? new Error('no connection'), null),
+    )
+}
+
+/** The same for who reads from the socket into memory of its own. */
+export function pinnedConnection(target: PinnedTarget, terms: ConnectionTerms): (onread: OnReadOpts | undefined, finish: Finish) => void {
   const pin = target.pin === null ? null : pinOf(target.pin)
-  return (_options, callback) => {
+  return (onread, finish) => {
     const end = new AbortController()
     const timer = boundTime(terms.timeoutMs, () =>
       end.abort(new KeylimeError('timeout', `${hostPort(target.host, target.port)} did not accept a connection in time`)),
     )
-    const finish = (error: Error | null, socket: Socket | null) => {
+    const done: Finish = (error, socket) => {
       timer.stop()
-      if (error || socket === null) callback(error ?? new Error('no connection'), null)
-      else callback(null, socket as tls.TLSSocket)
+      finish(error, socket)
     }
-    if (pin === null) connectPlain(target, end.signal, finish)
-    else connectPinned({ target, pin, terms, signal: end.signal }, finish)
+    if (pin === null) connectPlain({ ...target, onread }, end.signal, done)
+    else connectPinned({ target, pin, terms, onread, signal: end.signal }, done)
   }
 }
 
 type Finish = (error: Error | null, socket: Socket | null) => void
 
-function connectPlain({ host, port }: PinnedTarget, signal: AbortSignal, finish: Finish): void {
-  const socket = net.connect({ host, port, noDelay: true })
+type Read = { onread: OnReadOpts | undefined }
+const readingInto = ({ onread }: Read) => (onread ? { onread } : {})
+
+function connectPlain({ host, port, ...read }: PinnedTarget & Read, signal: AbortSignal, finish: Finish): void {
+  const socket = net.connect({ host, port, noDelay: true, ...readingInto(read) })
   const done = once(finish)
   signal.addEventListener('abort', () => fail(socket, signal.reason, done))
   socket.on('error', (error) => fail(socket, error, done)) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
   socket.once('connect', () => done(null, socket))
 }
 
-interface Pinned {
+interface Pinned extends Read {
   target: PinnedTarget
   pin: Buffer
   terms: ConnectionTerms
@@ -101,7 +112,8 @@ function connectPinned(asked: Pinned, finish: Finish): void {
     ...{ host: target.host, port: target.port, noDelay: true, rejectUnauthorized: false, servername: '', minVersion: 'TLSv1.2' },
     ...(context ? { secureContext: context } : {}),
     ...(offered ? { session: offered.session } : {}),
-  })
+    ...readingInto(asked),
+  } as tls.ConnectionOptions) // its types leave `onread` out
   const done = once(finish)
   let isThere = false
   let provenAt: number | null = null
