@@ -58,23 +58,40 @@ export async function startLabVerifier({ directory, interval, executable, env }:
   const start = () =>
     spawn(command!, [...args, 'verifier'], { env: { PATH: process.env['PATH'], ...settings }, stdio: ['ignore', log, log] })
   let child = start()
-  const metrics = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text()
-  const serves = () =>
-    poll(START, async () => {
+  /** A verifier of before has none. */
+  const metrics = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`).catch(() => null))?.text() ?? ''
+  const read = (name: string) => fs.readFileSync(path.join(directory, 'cv_ca', name), 'utf8')
+  const open = () => {
+    const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')] }
+    return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'verifier', tls, timeoutSeconds: 120, answers: LARGE_ANSWERS })
+  }
+  async function serves(): Promise<ApiClient> {
+    const serving = await poll(START, async () => {
       if (child.exitCode !== null)
         throw new KeylimeError('unavailable', 'the verifier ended at its start', { hint: `see ${directory}/verifier.log` })
-      return (await fetch(`http://127.0.0.1:${metricsPort}/readyz`).catch(() => null))?.ok ? true : undefined
+      if (!fs.existsSync(path.join(directory, 'cv_ca/client-cert.crt'))) return undefined
+      const client = open()
+      const isThere = await client.request('GET', '/version').then(
+        ({ status }) => status === 200,
+        () => false,
+      )
+      if (isThere) return client
+      await client.close()
+      return undefined
     })
-  await serves()
-  const read = (name: string) => fs.readFileSync(path.join(directory, 'cv_ca', name), 'utf8')
-  const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')] }
-  const admin = openApiClient({ url: `https://127.0.0.1:${port}`, name: 'verifier', tls, timeoutSeconds: 120, answers: LARGE_ANSWERS })
+    if (serving === undefined)
+      throw new KeylimeError('timeout', 'the verifier did not serve in time', { hint: `see ${directory}/verifier.log` })
+    return serving
+  }
+  let admin = await serves()
   return {
     get pid() {
       return child.pid!
     },
     ca: read('cacert.crt'),
-    admin,
+    get admin() {
+      return admin
+    },
     metrics,
     cpuMs: () => cpuMs(child.pid!),
     pssMb: () => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${child.pid}/smaps_rollup`, 'utf8'))![1]) / 1024,
@@ -83,7 +100,8 @@ export async function startLabVerifier({ directory, interval, executable, env }:
       await ended(child)
       const at = performance.timeOrigin + performance.now()
       child = start()
-      await serves()
+      await admin.close()
+      admin = await serves()
       return at
     },
     async stop() {
