@@ -1,4 +1,4 @@
-import { constants, createDecipheriv, createHmac, generateKeyPairSync, privateDecrypt } from 'node:crypto'
+import { constants, createDecipheriv, createHmac, privateDecrypt } from 'node:crypto'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
@@ -13,10 +13,11 @@ import { activateAgent } from '../../../../../src/roles/registrar/api/activate-a
 import { registerAgent } from '../../../../../src/roles/registrar/api/register-agent.ts'
 import type { RegistrarContext } from '../../../../../src/roles/registrar/api/registrar-context.ts'
 import { DATABASES, type DatabaseName, testDatabases } from '../../../../databases.ts'
+import { rsaKeyPair } from '../../../../rsa-keys.ts'
 import { softwareAk } from '../../../../software-ak.ts'
 
 const MINUTE = 60_000
-const pair = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const pair = rsaKeyPair()
 const AK = softwareAk('ecc')
 
 /** An endorsement key in software, as its TPM's template has it. */
