@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS, PUSH_API_VERSION } from '../../core/api/versions.ts'
+import { coalesced } from '../../core/concurrency/coalesced.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
@@ -109,8 +110,9 @@ async function start(
   const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
-  const recordMark = () =>
-    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
+  const recordMark = coalesced(() =>
+    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
+  )
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop)
