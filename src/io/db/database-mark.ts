@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { z } from 'zod'
 import { type DatabaseAge, type DatabaseMark, judgeAge } from '../../core/attestation/database-age.ts'
-import { isKeylimeError } from '../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { writeFileAtomic } from '../files/atomic-file.ts'
 import { readText } from '../files/read-file.ts'
 import type { Migration } from './migrate.ts'
@@ -39,10 +39,15 @@ export const markTables =
 const shape = z.object({ database: z.string(), changes: z.number().int().min(0), at: z.number().int().min(0) })
 
 /**
- * Compares a database with the mark beside it (`FILE.mark`). @param isMarked false for one that had no mark before: then there is none beside it either.
+ * Compares a database with the mark beside it (`FILE.mark`). @param known `isMarked` false for one that had no mark before: then there is none beside it either. `isVouched` for one that
+ * others use now: where there is no mark yet, theirs count.
  * @throws KeylimeError `file_failed` for a mark that cannot be read.
  */
-export async function openMark(db: Kysely<unknown>, file: string, isMarked: boolean): Promise<MarkKeeper> {
+export async function openMark(
+  db: Kysely<unknown>,
+  file: string,
+  { isMarked, isVouched = false }: { isMarked: boolean; isVouched?: boolean },
+): Promise<MarkKeeper> {
   const markFile = `${file}.mark`
   const inside = await markOf(db)
   const beside = await readMark(markFile)
@@ -52,7 +57,7 @@ export async function openMark(db: Kysely<unknown>, file: string, isMarked: bool
     written = mark.changes
   }
   return {
-    age: isMarked ? judgeAge(inside, beside) : 'current',
+    age: isMarked && !(isVouched && beside === null) ? judgeAge(inside, beside) : 'current',
     inside,
     beside,
     async settle() {
@@ -62,10 +67,17 @@ export async function openMark(db: Kysely<unknown>, file: string, isMarked: bool
     },
     async record() {
       const mark = await markOf(db)
+      if (mark.changes < written) throw wentBack(written - mark.changes)
       if (mark.changes !== written) await write(mark)
     },
   }
 }
+
+/** A server that takes over for another may not have all that the other had. */
+const wentBack = (missing: number) =>
+  new KeylimeError('database_failed', `the database is an older one than a moment ago: ${missing} changes are missing`, {
+    hint: 'restart the service: it looks at what is there, and withholds each V that it may have released',
+  })
 
 async function markOf(db: Kysely<unknown>): Promise<DatabaseMark> {
   const { rows } = await sql<DatabaseMark>`select database, changes, at from database_mark`.execute(db)
