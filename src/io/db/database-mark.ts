@@ -73,6 +73,13 @@ export async function openMark(
   }
 }
 
+/**
+ * What was in a database is kept in another one from now on: whoever starts on it again is told that it is an older one, and each V in it is withheld. @param file as for `openMark`.
+ * @throws KeylimeError `file_failed`.
+ */
+export const leaveBehind = (file: string, { inside, beside }: Pick<MarkKeeper, 'inside' | 'beside'>): Promise<void> =>
+  writeFileAtomic(`${file}.mark`, `${JSON.stringify({ ...inside, changes: Math.max(inside.changes, beside?.changes ?? 0) + 1 })}\n`, 0o600)
+
 /** A server that takes over for another may not have all that the other had. */
 const wentBack = (missing: number) =>
   new KeylimeError('database_failed', `the database is an older one than a moment ago: ${missing} changes are missing`, {

@@ -31,6 +31,8 @@ export interface OpenedDatabase {
   schema: SchemaChange
   /** Whether it is the one that was here last. */
   mark: MarkKeeper
+  /** What the mark stands beside. */
+  marked: string
   close(): Promise<void>
 }
 
@@ -65,6 +67,7 @@ async function openServer(place: PostgresPlace, marked: string, name: string): P
       shared: { leases, news: newsStore(database), listen: (heard) => postgresListener(place, NEWS_CHANNEL, heard) },
       schema,
       mark,
+      marked,
       async close() {
         await mark.record().catch(() => undefined)
         await leases.end().catch(() => undefined) // it is missed then
@@ -105,6 +108,7 @@ async function openFile(file: string): Promise<OpenedDatabase> {
       shared: null,
       schema,
       mark,
+      marked: name,
       async close() {
         await mark.record().catch(() => undefined) // one that is behind is that of a run that was killed
         await database.destroy()
