@@ -17,11 +17,3 @@ export const VERIFIER_TABLES: readonly CopiedTable[] = [
   { name: 'mailbox_pieces', key: ['pieces', 'seq'], page: 8 },
   { name: 'mailbox_leftovers', key: ['pieces'], page: 500 },
 ]
-
-/** All that a registrar stores, but for what waits for an answer for some minutes. */
-export const REGISTRAR_TABLES: readonly CopiedTable[] = [
-  { name: 'registered_agents', key: ['agent_id'], page: 200 },
-  { name: 'registered_facts', key: ['fact', 'agent_id'], page: 500 },
-  { name: 'revoked_agents', key: ['agent_id'], page: 500 },
-  { name: 'revoked_facts', key: ['fact', 'agent_id'], page: 500 },
-]
