@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { z } from 'zod'
 import { type DatabaseAge, type DatabaseMark, judgeAge } from '../../core/attestation/database-age.ts'
+import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { writeFileAtomic } from '../files/atomic-file.ts'
 import { readText } from '../files/read-file.ts'
@@ -52,6 +53,7 @@ export async function openMark(
   const inside = await markOf(db)
   const beside = await readMark(markFile)
   let written = beside?.changes ?? -1
+  const records = createSerialQueue()
   async function write(mark: DatabaseMark): Promise<void> {
     await writeFileAtomic(markFile, `${JSON.stringify(mark)}\n`, 0o600)
     written = mark.changes
@@ -65,11 +67,13 @@ export async function openMark(
       await sql`update database_mark set changes = ${seamOf(db).greatest(sql.ref('changes'), changes)}`.execute(db)
       await write(await markOf(db))
     },
-    async record() {
-      const mark = await markOf(db)
-      if (mark.changes < written) throw wentBack(written - mark.changes)
-      if (mark.changes !== written) await write(mark)
-    },
+    // One after the other: a mark that was read before another was written is not an older one.
+    record: () =>
+      records.run(async () => {
+        const mark = await markOf(db)
+        if (mark.changes < written) throw wentBack(written - mark.changes)
+        if (mark.changes !== written) await write(mark)
+      }),
   }
 }
 

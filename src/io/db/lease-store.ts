@@ -18,7 +18,7 @@ export interface LeaseStore {
   isOurs(agentId: string): Promise<boolean>
   /** Lets machines go, for others to take. */
   give(agentIds: readonly string[]): Promise<void>
-  /** Brings what this process knows up to what is stored. @returns machines that it had and has no more. */
+  /** Brings what this process knows up to what is stored. @returns machines that it has and did not know of, as the answer to a claim was lost. */
   reconcile(): Promise<string[]>
   /** As far as this process knows. */
   has(agentId: string): boolean
@@ -111,17 +111,18 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     async give(agentIds) {
       if (agentIds.length === 0) return
       const given = agentIds.flatMap((agentId) => tokens.get(agentId) ?? [])
-      for (const agentId of agentIds) tokens.delete(agentId)
       await changing(db, async (transaction) => {
         await sql`delete from leases where run = ${run} and token = any(${given}::bigint[])`.execute(transaction)
       })
+      for (const agentId of agentIds) tokens.delete(agentId)
     },
     async reconcile() {
       if (await isAsKnown()) return []
       const stored = await mine(db)
-      const lost = [...tokens].filter(([agentId, token]) => stored.get(agentId) !== token).map(([agentId]) => agentId)
-      for (const agentId of lost) tokens.delete(agentId)
-      return lost
+      for (const [agentId, token] of tokens) if (stored.get(agentId) !== token) tokens.delete(agentId)
+      const found = [...stored.keys()].filter((agentId) => !tokens.has(agentId))
+      for (const agentId of found) tokens.set(agentId, stored.get(agentId)!)
+      return found
     },
     has: (agentId) => tokens.has(agentId),
     get size() {

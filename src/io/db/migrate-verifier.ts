@@ -2,10 +2,13 @@ import { stat } from 'node:fs/promises'
 import { KeylimeError } from '../../core/errors.ts'
 import { copyTables, countRows, type TableCount } from './copy-tables.ts'
 import { leaveBehind } from './database-mark.ts'
-import { type DatabasePlace, nameOfPlace } from './open-database.ts'
+import { type ImportReport, importUpstream } from './import-upstream.ts'
+import { type DatabasePlace, nameOfPlace, openDatabase } from './open-database.ts'
 import { lookAtServer } from './open-postgres.ts'
+import type { UpstreamVerifier } from './upstream-source.ts'
 import { VERIFIER_TABLES } from './verifier-copy.ts'
 import { type OpenedDatabase, openVerifierDatabase } from './verifier-database.ts'
+import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 /** A database and what its mark stands beside (`markPlace`). */
 export interface MarkedPlace {
@@ -28,6 +31,16 @@ export async function migrateVerifier(from: MarkedPlace, to: MarkedPlace): Promi
 async function copyInto(source: OpenedDatabase, to: MarkedPlace): Promise<TableCount[]> {
   const target = await openAlone(to)
   return copyTables(source.database, target.database, VERIFIER_TABLES).finally(target.close)
+}
+
+/** Takes over what upstream's verifier has stored; its own database is only read. @param dryRun finds out what would be taken over, and keeps nothing. */
+export async function migrateFromUpstream(source: UpstreamVerifier, to: MarkedPlace, dryRun: boolean): Promise<ImportReport> {
+  if (dryRun) {
+    const nowhere = await openDatabase<unknown>(':memory:', 'verifier', VERIFIER_MIGRATIONS)
+    return importUpstream(source, nowhere).finally(() => nowhere.destroy())
+  }
+  const target = await openAlone(to)
+  return importUpstream(source, target.database).finally(target.close)
 }
 
 /** What there is to copy, and whether it could be. Copies nothing. */

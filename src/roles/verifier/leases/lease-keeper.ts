@@ -48,25 +48,32 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   const { leases, news } = shared
   const turns = createSerialQueue()
   const listener = shared.listen(() => void soon())
+  /** At the last sign of life, and at the last turn. */
   let living = 1
+  let seen = 1
   let last = 0
-  let timer: NodeJS.Timeout | undefined
+  let timers: NodeJS.Timeout[] = []
   let isDown = false
+  /** Leased, and not taken up yet: when the server goes away in between, that is done later. */
+  const untaken = new Set<string>()
   let waiting = false
 
   async function turn(): Promise<void> {
-    const before = living
-    living = await leases.beat()
-    if (living !== before) logger.info(`${living} verifiers share the database`)
-    for (const agentId of await leases.reconcile()) await commands.take(agentId, () => drop(agentId))
+    const before = seen
+    seen = living
+    if (seen !== before) logger.info(`${seen} verifiers share the database`)
+    for (const agentId of await leases.reconcile()) untaken.add(agentId)
+    for (const { enrolment } of agents.all())
+      if (!leases.has(enrolment.agentId)) await commands.take(enrolment.agentId, () => drop(enrolment.agentId))
+    await takeUpLeased()
     for (const item of await news.since(last)) await hear(item)
-    await share(living < before)
+    await share(seen < before)
     await listener.ensure()
   }
 
   async function share(isMissed: boolean): Promise<void> {
     const all = await leases.enrolled()
-    const fair = Math.ceil(all / living)
+    const fair = Math.ceil(all / seen)
     if (leases.size < fair) await claim(fair - leases.size, isMissed)
     else if (leases.size > fair * (1 + SLACK) + 1) await give(Math.min(leases.size - fair, STEP))
   }
@@ -75,9 +82,17 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     const claimed = await leases.claim(count)
     if (claimed.length > 0) {
       logger.info(`${claimed.length} agents are attested by this verifier from now on`)
-      await takeUp.several(new Set(claimed))
+      for (const agentId of claimed) untaken.add(agentId)
+      await takeUpLeased()
     }
-    if (claimed.length > 0 || isMissed) await notifier.adopt({ agents: new Set(claimed), others: isMissed || living === 1 })
+    if (claimed.length > 0 || isMissed) await notifier.adopt({ agents: new Set(claimed), others: isMissed || seen === 1 })
+  }
+
+  async function takeUpLeased(): Promise<void> {
+    const ids = new Set(untaken)
+    if (ids.size === 0) return
+    await takeUp.several(ids)
+    for (const agentId of ids) untaken.delete(agentId)
   }
 
   /** Machines that bring their evidence stay where they come to. */
@@ -90,9 +105,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     if (given.length === 0) return
     logger.info(`${given.length} agents are left to other verifiers`)
     for (const agent of given) await loop.pause(agent)
-    const rows = given.map(({ enrolment, progress }) => ({ agentId: enrolment.agentId, progress }))
-    await options.store.saveProgress(rows)
-    await leases.give(rows.map(({ agentId }) => agentId))
+    try {
+      const rows = given.map(({ enrolment, progress }) => ({ agentId: enrolment.agentId, progress }))
+      await options.store.saveProgress(rows)
+      await leases.give(rows.map(({ agentId }) => agentId))
+    } catch (error) {
+      for (const agent of given) loop.resume(agent)
+      throw error
+    }
     for (const agent of given) forget(agent)
   }
 
@@ -111,9 +131,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   }
 
   async function hear(item: News): Promise<void> {
-    last = item.id
     if (item.what === 'policy') await takeUp.policyHeard(item.kind, item.name, await options.policies.digestOf(item.kind, item.name))
     else await notifier.adopt({ revocation: item.revocation })
+    last = item.id
+  }
+
+  /** For itself: to take up thousands of machines takes longer than a lease. */
+  async function beat(): Promise<void> {
+    living = await leases.beat().catch(() => living) // told by the turn that fails, too
   }
 
   /** What cannot be done now, because the server is away, is done at the next turn; until then the machines that are known are attested on. */
@@ -129,7 +154,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   }
 
   async function soon(): Promise<void> {
-    if (waiting || timer === undefined) return
+    if (waiting || timers.length === 0) return
     waiting = true
     await turns.run(() => {
       waiting = false
@@ -140,7 +165,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   return {
     has: (agentId) => leases.has(agentId),
     get isAlone() {
-      return living === 1
+      return seen === 1
     },
     async own(agentId) {
       if ((await leases.take(agentId)) !== 'taken') return
@@ -149,7 +174,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
         await loop.pause(stale)
         forget(stale)
       }
+      untaken.add(agentId)
       await takeUp.one(agentId)
+      untaken.delete(agentId)
     },
     async strangerAk(agentId) {
       const record = leases.has(agentId) ? null : await options.store.find(agentId)
@@ -165,12 +192,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     async start() {
       last = await news.last()
       living = await leases.beat()
-      timer = setInterval(() => void soon(), BEAT_MS).unref()
+      timers = [beat, soon].map((work) => setInterval(() => void work(), BEAT_MS).unref())
       await turns.run(turn)
     },
     async stop() {
-      clearInterval(timer)
-      timer = undefined
+      for (const timer of timers.splice(0)) clearInterval(timer)
       await listener.close()
       await turns.idle()
     },
