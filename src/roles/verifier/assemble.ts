@@ -13,6 +13,7 @@ import type { PolicyStore } from '../../io/db/policy-store.ts'
 import type { SharedDatabase, VerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { VerifierStore } from '../../io/db/verifier-store.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
+import { affordableConnections } from '../../io/http/connection-budget.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -30,6 +31,7 @@ import { createFollowers, type Followers } from './authorities/followers.ts'
 import { blameOwnDates } from './authorities/own-dates.ts'
 import { createLeaseKeeper, type LeaseKeeperOptions } from './leases/lease-keeper.ts'
 import { type Leasing, owning, soleLeasing } from './leases/leasing.ts'
+import type { VerifierFigures } from './metrics/verifier-figures.ts'
 import { openStores } from './open-stores.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
@@ -65,6 +67,7 @@ export interface Opened {
   client(): TlsIdentity
   /** How often the registrar is asked for addresses. */
   askAddresses: RateLimit
+  figures: VerifierFigures
   logger: Logger
 }
 
@@ -81,7 +84,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { stream: events } = opened.events
   const agents = createAgentTable()
   const stores = openStores(values, opened.database, opened.shared)
-  const { store, revocations, policyStore, mailboxes, followers } = stores
+  const { revocations, policyStore, mailboxes, followers } = stores
+  const store = opened.figures.timed(stores.store)
   const book = bookOf(values, opened, policyStore)
   const opener = openerOf(values, opened)
   const outbox = new NoticeOutbox(systemClock)
@@ -107,6 +111,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const leasing = leasingOf(opened, { ...shared, policies: policyStore, takeUp, progress, notifier, held: push.held, commands: lock })
   const context: VerifierContext = {
     ...stores,
+    store,
     agents,
     leasing,
     notifier,
@@ -173,7 +178,7 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     context,
     timeoutSeconds: values.request_timeout,
     largestAnswer: values.max_quote_size,
-    quoteInterval: values.quote_interval,
+    maxConnections: values.agent_connections || affordableConnections(),
     clock: systemClock,
     logger,
   })
@@ -201,7 +206,7 @@ interface AttestationParts extends Opened {
 /** What asks, judges, and turns verdicts into state. */
 function attestation(values: VerifierValues, parts: AttestationParts) {
   const { store, notifier, judging, events, mark, logger } = parts
-  const shared = { clock: systemClock, logger, timing: timingOf(values) }
+  const shared = { clock: systemClock, logger, timing: timingOf(values), meter: parts.figures.meter }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
   const applyVerdict = createApplyVerdict({
@@ -213,8 +218,8 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
     bootPolicy: values.measured_boot_policy_name,
   })
   const round = createAttestationRound({
+    ...shared,
     judging,
-    clock: systemClock,
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
     maxQuoteBytes: values.max_quote_size,
