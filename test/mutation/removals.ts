@@ -69,7 +69,7 @@ export const REMOVALS: readonly Removal[] = [
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
     ['the loop has V erased', '{ changes: CONFIRMED }', '{}'],
-    ['V waits until its release is in the audit log', 'await options.recorded()', ''],
+    ['V waits until its release is in the audit log', 'await options.recorded(agent)', ''],
   ),
 
   ...of(

@@ -84,6 +84,7 @@ const OPTIONS: Readonly<Record<string, ValueSet>> = {
   targethost: 'text',
   tcti: 'text',
   'tpm-policy': 'file',
+  to: 'text',
   tpm_policy: 'text',
   'try-action': 'file',
   until: 'text',
