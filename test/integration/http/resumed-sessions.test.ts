@@ -217,7 +217,7 @@ test('an answer that came while the verifier was held up for longer than a reque
   client = createAgentClient({ context, timeoutSeconds: 1, largestAnswer: 1000, maxConnections: 1 })
   closers.push(() => client.close())
   const request = { method: 'GET', path: '/', maxBytes: 100 } as const
-  const standStill = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3500)
+  const standStill = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2300)
   const connecting = connect(port)
   const first = connecting.request(request)
   await new Promise((done) => setImmediate(done)) // the handshake is under way
