@@ -37,6 +37,7 @@ import { checkTogether, judgingRulesOf, timingOf, type VerifierSettings, type Ve
 export interface RunningVerifier extends Service {
   port: number
   reload(): Promise<string>
+  stuck(): string | null
 }
 
 export interface VerifierDependencies {
@@ -133,7 +134,7 @@ async function start(
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
   const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, identity, webhook, authorities })
   onStop(upkeep.stop)
-  return { port: listening.port, reload: upkeep.reload }
+  return { port: listening.port, reload: upkeep.reload, stuck: watchdog.stuck }
 }
 
 async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {
