@@ -1,4 +1,7 @@
 import { readFileSync, statfsSync } from 'node:fs'
+import { bundledLibraries } from './test/bundled-libraries.mjs'
+
+const LIBRARIES = bundledLibraries()
 
 /** Native ESM: yargs and kysely are ESM-only and jest cannot require() them. Node itself strips the types. */
 const project = (name, { folder = name, without = [] } = {}) => ({
@@ -8,6 +11,7 @@ const project = (name, { folder = name, without = [] } = {}) => ({
   setupFiles: ['<rootDir>/test/same-umask.cjs'],
   testMatch: [`<rootDir>/test/${folder}/**/*.test.ts`, ...(name === 'unit' ? ['<rootDir>/test/*.test.ts'] : [])],
   extensionsToTreatAsEsm: ['.ts'],
+  moduleNameMapper: LIBRARIES,
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },
 })
 

@@ -1,4 +1,4 @@
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import type { KnownAgent } from '../src/core/attestation/verify-evidence.ts'
 import { FRESH_IMA } from '../src/core/ima/ima-policy.ts'
 import type { RoundToJudge } from '../src/core/judging/judging.ts'
@@ -11,6 +11,7 @@ import type { JudgingRules } from '../src/io/judging/judging-rules.ts'
 import { withNativeAddon } from '../src/io/judging/judging-rules.ts'
 import { replayedPcrs } from './boot-log.ts'
 import { pcr10After } from './ima.ts'
+import { rsaKeyPair } from './rsa-keys.ts'
 import { pcrValues, type SoftwareAk, softwareAk, softwareQuote } from './software-ak.ts'
 
 export const RULES: JudgingRules = { failOnViolations: false, bootPolicy: 'example', requireSigned: false }
@@ -28,7 +29,7 @@ export interface Evidence {
 /** A machine with a key in software, its policy, and rounds with whatever a test wants it to bring. */
 export class JudgedMachine {
   readonly ak: SoftwareAk = softwareAk('ecc')
-  readonly transportKey = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'pem', type: 'spki' }) as string
+  readonly transportKey = rsaKeyPair().publicKey.export({ format: 'pem', type: 'spki' }) as string
   policy: MachinePolicy
   #nonce = 0
 

@@ -42,7 +42,7 @@ export function effectiveSettings(component: Component, table: OptionTable, load
         return {
           section,
           option: name,
-          value: text === undefined ? standard : option.secret ? '[secret]' : text,
+          value: text === undefined ? standard : option.secret ? '[secret]' : (option.shown?.(text) ?? text),
           default: standard,
           origin: originOf(origin[name] ?? 'default'),
           differs: text !== undefined && !isDefault(option, text),

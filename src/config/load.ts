@@ -181,7 +181,8 @@ function suggestion(key: string, names: string[]): string {
   return near ? ` (did you mean "${near}"?)` : ''
 }
 
-function shown(option: Option<unknown>, value: string): string {
+function shown(option: Option<unknown>, given: string): string {
+  const value = option.shown?.(given) ?? given
   return option.secret ? '[secret]' : JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
 }
 

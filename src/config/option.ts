@@ -15,6 +15,8 @@ export interface Option<T> {
   readonly section?: string
   /** The value is never printed. */
   readonly secret?: boolean
+  /** How a value is printed that may have a secret in it. */
+  readonly shown?: (text: string) => string
   /** An older name of upstream's for it, still understood. */
   readonly formerly?: string
   /** A further environment variable that sets it, beside `KEYLIME_<ROLE>_<OPTION>`. */
@@ -101,12 +103,6 @@ function namedHost(item: string): string {
   const reading = readHost(name)
   if ('defect' in reading) throw new Error(`${JSON.stringify(item)}: it ${reading.defect}`)
   return name === item ? reading.host : item
-}
-
-/** Where SQLite's file is: `sqlite`, or `sqlite:///PATH`. */
-export const databaseUrl: Parse<string> = (value) => {
-  if (value === '' || value === 'sqlite' || /^sqlite:\/\/\/.+$/.test(value)) return value
-  throw new Error('only SQLite is supported here: "sqlite", or "sqlite:///PATH" for another file')
 }
 
 /** An http or https URL, or nothing. */

@@ -1,5 +1,6 @@
+import { databaseOptions } from './database-options.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
-import { boolean, databaseUrl, host, integer, oneOf, option, options, port, text } from './option.ts'
+import { boolean, host, integer, oneOf, option, options, port, text } from './option.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
 
 /** Settings of registrar.conf: names and defaults of upstream's template 2.6. */
@@ -15,17 +16,7 @@ export const registrarOptions = options({
   }),
   ...serverTlsOptions,
   authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
-  database_url: option({
-    parse: databaseUrl,
-    default: 'sqlite',
-    doc: '`sqlite` keeps reg_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
-  }),
-  database_pool_sz_ovfl: option({
-    parse: text,
-    default: '5,10',
-    unused: true,
-    doc: 'Connections to a database server; SQLite needs none.',
-  }),
+  ...databaseOptions('reg_data.sqlite'),
   max_workers: option({ parse: integer, default: 16, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),
   auto_migrate_db: option({ parse: boolean, default: true, doc: 'Bring an older database up to date at the start.' }),
   tpm_identity: option({

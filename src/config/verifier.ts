@@ -1,9 +1,9 @@
 import { Secret } from '../core/secret.ts'
+import { databaseOptions } from './database-options.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
 import { keptOptions } from './kept-options.ts'
 import {
   boolean,
-  databaseUrl,
   host,
   httpUrl,
   integer,
@@ -52,11 +52,6 @@ function nonEmpty<T>(parse: (value: string) => T[]): (value: string) => T[] {
   }
 }
 
-function poolSize(value: string): string {
-  if (!/^\d+\s*,\s*\d+$/.test(value)) throw new Error('must be two numbers such as 5,10')
-  return value
-}
-
 const SESSIONS_ARE_FREE =
   'Push, at upstream: how many sessions may be opened. Here a session that waits for its proof takes nothing, so that nobody can use up another’s.'
 
@@ -96,17 +91,7 @@ export const verifierOptions = options({
     doc: 'CAs of the servers that the verifier calls; `default` is cv_ca/cacert.crt, `all` switches the check off.',
   }),
   authorization_provider: option({ parse: oneOf('simple'), default: 'simple', doc: 'Who may do what; only `simple` exists.' }),
-  database_url: option({
-    parse: databaseUrl,
-    default: 'sqlite',
-    doc: '`sqlite` keeps cv_data.sqlite in KEYLIME_DIR; `sqlite:///PATH` names another file.',
-  }),
-  database_pool_sz_ovfl: option({
-    parse: poolSize,
-    default: '5,10',
-    unused: true,
-    doc: 'Connections to a database server; SQLite needs none.',
-  }),
+  ...databaseOptions('cv_data.sqlite'),
   auto_migrate_db: option({ parse: boolean, default: true, doc: 'Bring an older database up to date at the start.' }),
   num_workers: option({ parse: integer, default: 0, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),
   max_workers: option({ parse: integer, default: 16, unused: true, doc: 'Processes of upstream. One process serves all agents here.' }),

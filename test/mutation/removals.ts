@@ -325,7 +325,7 @@ export const REMOVALS: readonly Removal[] = [
   // What an operator changes
   ...of('config/effective.ts', 'unit/config/show-config', [
     'a secret of the configuration is not shown',
-    "text === undefined ? standard : option.secret ? '[secret]' : text",
+    "text === undefined ? standard : option.secret ? '[secret]' : (option.shown?.(text) ?? text)",
     'text ?? standard',
   ]),
   ...of('config/edit-file.ts', 'unit/config/edit-file', [

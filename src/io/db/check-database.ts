@@ -1,11 +1,18 @@
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
+import type { DatabasePlace } from './open-database.ts'
 
 const MAGIC = 'SQLite format 3\0'
 
-/** Looks whether a start could open a database, and opens none. @param keylimeDir is made by the start when it is missing. @throws KeylimeError `database_failed`. */
-export async function checkDatabase(file: string, keylimeDir: string): Promise<void> {
+/** Looks whether a start could open a database, and changes nothing. @param keylimeDir is made by the start when it is missing. @throws KeylimeError `database_failed`, `unavailable`. */
+export async function checkDatabase(place: DatabasePlace, keylimeDir: string): Promise<void> {
+  if (typeof place === 'string') return checkFile(place, keylimeDir)
+  const { lookAtServer } = await import('./open-postgres.ts')
+  await lookAtServer(place)
+}
+
+async function checkFile(file: string, keylimeDir: string): Promise<void> {
   const stat = await fs.stat(file).catch(() => null)
   if (stat === null) {
     const directory = path.dirname(file)

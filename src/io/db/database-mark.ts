@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { z } from 'zod'
 import { type DatabaseAge, type DatabaseMark, judgeAge } from '../../core/attestation/database-age.ts'
@@ -5,6 +6,7 @@ import { isKeylimeError } from '../../core/errors.ts'
 import { writeFileAtomic } from '../files/atomic-file.ts'
 import { readText } from '../files/read-file.ts'
 import type { Migration } from './migrate.ts'
+import { seamOf } from './seam.ts'
 
 /** What a run found, and how it goes on. */
 export interface MarkKeeper {
@@ -24,7 +26,7 @@ export const markTables =
     await sql`create table database_mark(one integer primary key check(one = 1), database text not null, changes integer not null, at integer not null)`.execute(
       db,
     )
-    await sql`insert into database_mark values(1, lower(hex(randomblob(16))), 0, 0)`.execute(db)
+    await sql`insert into database_mark values(1, ${randomUUID().replaceAll('-', '')}, 0, 0)`.execute(db)
     for (const table of tables)
       for (const change of ['insert', 'update', 'delete'])
         await sql
@@ -55,7 +57,7 @@ export async function openMark(db: Kysely<unknown>, file: string, isMarked: bool
     beside,
     async settle() {
       const changes = Math.max(inside.changes, beside?.changes ?? 0) + 1
-      await sql`update database_mark set changes = max(changes, ${changes})`.execute(db)
+      await sql`update database_mark set changes = ${seamOf(db).greatest(sql.ref('changes'), changes)}`.execute(db)
       await write(await markOf(db))
     },
     async record() {

@@ -30,7 +30,7 @@ export function failedRoundStore(maxTotal: number): FailedRoundStore {
     if (total <= maxTotal) return
     await sql`update failed_rounds set evidence = null where agent_id in (select agent_id from
       (select agent_id, sum(length(evidence)) over (order by at desc, agent_id) as newer from failed_rounds where evidence is not null) as sizes
-      where newer > ${maxTotal / 2})`.execute(db)
+      where newer > ${Math.floor(maxTotal / 2)})`.execute(db)
     total = (await storedBytes(db)) + size
   }
 

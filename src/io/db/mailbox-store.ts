@@ -5,6 +5,7 @@ import type { Mailbox } from '../../core/api/push/delivery.ts'
 import type { StoredDelivery } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Migration } from './migrate.ts'
+import { changing, seamOf } from './seam.ts'
 
 /** What an operator ordered, as it will lie in the mailbox of one machine. */
 export interface NewMailbox extends Omit<Mailbox, 'payload'> {
@@ -62,9 +63,9 @@ export const MAILBOX_LEFTOVERS: Migration = async (db) => {
   await sql`create table mailbox_leftovers(pieces text primary key) without rowid`.execute(db)
   await sql`drop trigger mailbox_emptied`.execute(db)
   await sql`create trigger mailbox_dropped after delete on mailboxes when old.pieces is not null
-    begin insert or ignore into mailbox_leftovers values(old.pieces); end`.execute(db)
-  await sql`create trigger mailbox_emptied after update of pieces on mailboxes when old.pieces is not null and new.pieces is not old.pieces
-    begin insert or ignore into mailbox_leftovers values(old.pieces); end`.execute(db)
+    begin insert into mailbox_leftovers values(old.pieces) on conflict do nothing; end`.execute(db)
+  await sql`create trigger mailbox_emptied after update of pieces on mailboxes when old.pieces is not null and new.pieces is distinct from old.pieces
+    begin insert into mailbox_leftovers values(old.pieces) on conflict do nothing; end`.execute(db)
 }
 
 /** Content of mailboxes. What is stored of a mailbox goes with the enrolment in one transaction: `VerifierStore`. */
@@ -121,22 +122,24 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
     },
     async withStaged(mailbox, work) {
       if (mailbox === null) return work(null)
-      const bytes = mailbox.payload
-      const pieces = random(16).toString('hex')
-      try {
-        for (let at = 0, seq = 0; bytes && at < bytes.length; at += PIECE_BYTES, seq++) {
-          await db
-            .insertInto('mailbox_pieces')
-            .values({ pieces, seq, bytes: bytes.subarray(at, at + PIECE_BYTES) })
-            .execute()
-          await turn()
+      return seamOf(db).staging(database, async () => {
+        const bytes = mailbox.payload
+        const pieces = random(16).toString('hex')
+        try {
+          for (let at = 0, seq = 0; bytes && at < bytes.length; at += PIECE_BYTES, seq++) {
+            await db
+              .insertInto('mailbox_pieces')
+              .values({ pieces, seq, bytes: bytes.subarray(at, at + PIECE_BYTES) })
+              .execute()
+            await turn()
+          }
+          return await work({ ...mailbox, pieces })
+        } catch (error) {
+          await db.insertInto('mailbox_leftovers').values({ pieces }).execute()
+          await eraseLeftovers(database)
+          throw error
         }
-        return await work({ ...mailbox, pieces })
-      } catch (error) {
-        await db.insertInto('mailbox_leftovers').values({ pieces }).execute()
-        await eraseLeftovers(database)
-        throw error
-      }
+      })
     },
     async open(agentId) {
       const row = await db.selectFrom('mailboxes').select(['content', 'pieces']).where('agent_id', '=', agentId).executeTakeFirst()
@@ -144,9 +147,12 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
       return { ...content.parse(JSON.parse(row.content)), payload: row.pieces === null ? null : payload(row.pieces) }
     },
     async sweep() {
-      await sql`insert or ignore into mailbox_leftovers
-        select distinct pieces from mailbox_pieces where pieces not in (select pieces from mailboxes where pieces is not null)`.execute(db)
-      await eraseLeftovers(database)
+      await seamOf(db).clearing(database, async () => {
+        await sql`insert into mailbox_leftovers
+          select distinct pieces from mailbox_pieces where pieces not in (select pieces from mailboxes where pieces is not null)
+          on conflict do nothing`.execute(db)
+        await eraseLeftovers(database)
+      })
     },
   }
 }
@@ -157,7 +163,7 @@ export type Change<Tables> = <T>(work: (transaction: Kysely<Tables>) => Promise<
 export const changesOf =
   <Tables>(db: Kysely<Tables>): Change<Tables> =>
   async (work) => {
-    const result = await db.transaction().execute(work)
+    const result = await changing(db, work)
     await eraseLeftovers(db as never).catch(() => undefined)
     return result
   }

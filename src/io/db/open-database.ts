@@ -1,41 +1,85 @@
 import fs from 'node:fs'
+import path from 'node:path'
 import BetterSqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
+import { nameOfServer, readDatabaseUrl, withoutPassword } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { type Migration, migrate, type SchemaChange } from './migrate.ts'
+import type { PostgresPlace } from './postgres-pool.ts'
+import { seamOf } from './seam.ts'
 
-/** Resolves `database_url`. @param fallback file for the word `sqlite`. @throws KeylimeError `config_invalid` for other databases. */
-export function databaseFile(url: string, fallback: string): string {
-  if (url === '' || url === 'sqlite') return fallback
-  const path = /^sqlite:\/\/\/(.+)$/.exec(url)?.[1]
-  if (path) return path.startsWith('/') ? path : `/${path}`
-  throw new KeylimeError('config_invalid', `database_url = ${url.replace(/:[^:@/]*@/, ':[secret]@')} is not supported`, {
-    hint: 'use "sqlite", or "sqlite:///PATH" for another file',
-  })
+/** Where a role's data are: a file of SQLite, or a server. */
+export type DatabasePlace = string | PostgresPlace
+
+/** The options of a role that say it. */
+export interface DatabaseOptions {
+  readonly database_url: string
+  readonly database_password_file: string
+  /** `5,10`: for good, and beyond it. */
+  readonly database_pool_sz_ovfl: string
+}
+
+/** Resolves `database_url` and what belongs to it. @param fallback file for the word `sqlite`. @throws KeylimeError `config_invalid` for other databases. */
+export function databasePlace(options: DatabaseOptions, fallback: string): DatabasePlace {
+  const { database_url: url, database_password_file: passwordFile, database_pool_sz_ovfl: pool } = options
+  const read = readUrl(url)
+  if (read.kind === 'sqlite') return read.file ?? fallback
+  return {
+    server: read.server,
+    passwordFile: passwordFile === '' ? null : path.resolve(path.dirname(fallback), passwordFile),
+    poolSize: Math.max(
+      MIN_POOL,
+      pool.split(',').reduce((sum, count) => sum + Number(count), 0),
+    ),
+  }
+}
+
+/** For people: the file, or the server without its password. */
+export const nameOfPlace = (place: DatabasePlace): string => (typeof place === 'string' ? place : nameOfServer(place.server))
+
+/** Where the mark of a database is kept (`database-mark.ts`), without its ending: beside a file, or in its place for what is on a server. */
+export const markPlace = (place: DatabasePlace, fallback: string): string =>
+  typeof place === 'string' ? place : fallback.replace(/\.sqlite$/, '.postgresql')
+
+/** A change, what it looks up beside, and the lock of what is being stored. */
+const MIN_POOL = 4
+
+function readUrl(url: string) {
+  try {
+    return readDatabaseUrl(url)
+  } catch (error) {
+    throw new KeylimeError('config_invalid', `database_url = ${withoutPassword(url)} is not supported`, { hint: (error as Error).message })
+  }
 }
 
 /**
- * Opens an SQLite database in WAL mode: what a transaction has written is on the disk when it returns, and what it has erased is overwritten in the file; the journal
- * beside it has it until it is begun anew, at the latest when the database is closed. Readable by its owner only.
+ * Opens a database and brings its schema up to date. Of SQLite in WAL mode: what a transaction has written is on the disk when it returns, and what it has erased is overwritten in the file;
+ * the journal beside it has it until it is begun anew, at the latest when the database is closed. Readable by its owner only. Of a server what is in the schema `keylime_NAME`.
  * @param migrated told which version the schema had.
- * @throws KeylimeError `database_failed`: not a database, newer than this program, no access.
+ * @throws KeylimeError `database_failed`: not a database, newer than this program, no access; `unavailable` for a server that cannot be used now.
  */
 export async function openDatabase<Tables>(
-  file: string,
+  place: DatabasePlace,
   name: string,
   migrations: readonly Migration[],
   migrated: (change: SchemaChange) => void = () => {},
 ): Promise<Kysely<Tables>> {
-  const sqlite = openSqlite(file)
-  const db = new Kysely<Tables>({ dialect: new SqliteDialect({ database: sqlite }) })
+  const db = await openPlace<Tables>(place, name)
   try {
-    migrated(await migrate(db as Kysely<unknown>, name, migrations))
+    migrated(await seamOf(db).alone(db as Kysely<unknown>, (alone) => migrate(alone, name, migrations)))
   } catch (error) {
     await db.destroy()
     throw error
   }
   return db
+}
+
+/** What speaks with servers is loaded only where one is configured. */
+async function openPlace<Tables>(place: DatabasePlace, name: string): Promise<Kysely<Tables>> {
+  if (typeof place === 'string') return new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(place) }) })
+  const { openPostgres } = await import('./open-postgres.ts')
+  return openPostgres<Tables>(place, `keylime_${name}`)
 }
 
 function openSqlite(file: string): BetterSqlite.Database {

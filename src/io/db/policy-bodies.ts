@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from './migrate.ts'
+import { seamOf } from './seam.ts'
 
 /** A policy's text as UTF-8, and its SHA-256 in hex: equal policies are held, and parsed, once. */
 export interface PolicyBody {
@@ -78,30 +79,32 @@ export function policyBodies(db: Kysely<PolicyBodyTables>): PolicyBodies {
       }
       return whole
     },
-    async sweep() {
-      const unused = await db
-        .selectFrom('policy_bodies')
-        .select('digest')
-        .where('digest', 'not in', db.selectFrom('policies').select('digest'))
-        .execute()
-      for (const { digest } of unused)
-        if (!staged.has(digest))
-          await db
-            .deleteFrom('policy_bodies')
-            .where('digest', '=', digest)
-            .where('digest', 'not in', db.selectFrom('policies').select('digest'))
-            .execute()
-      const pieces = await db
-        .selectFrom('policy_pieces')
-        .select(['digest', 'seq'])
-        .where('digest', 'not in', db.selectFrom('policy_bodies').select('digest'))
-        .execute()
-      for (const { digest, seq } of pieces) {
-        if (staged.has(digest)) continue
-        await db.deleteFrom('policy_pieces').where('digest', '=', digest).where('seq', '=', seq).execute()
-        await turn()
-      }
-    },
+    sweep: () => seamOf(db).clearing(db as never, sweep),
+  }
+
+  async function sweep(): Promise<void> {
+    const unused = await db
+      .selectFrom('policy_bodies')
+      .select('digest')
+      .where('digest', 'not in', db.selectFrom('policies').select('digest'))
+      .execute()
+    for (const { digest } of unused)
+      if (!staged.has(digest))
+        await db
+          .deleteFrom('policy_bodies')
+          .where('digest', '=', digest)
+          .where('digest', 'not in', db.selectFrom('policies').select('digest'))
+          .execute()
+    const pieces = await db
+      .selectFrom('policy_pieces')
+      .select(['digest', 'seq'])
+      .where('digest', 'not in', db.selectFrom('policy_bodies').select('digest'))
+      .execute()
+    for (const { digest, seq } of pieces) {
+      if (staged.has(digest)) continue
+      await db.deleteFrom('policy_pieces').where('digest', '=', digest).where('seq', '=', seq).execute()
+      await turn()
+    }
   }
 }
 

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { Migration } from './migrate.ts'
 import { type PolicyBody, type PolicyBodyTables, policyBodies } from './policy-bodies.ts'
+import { changing, seamOf } from './seam.ts'
 
 export type PolicyKind = 'runtime' | 'mb'
 
@@ -50,12 +51,15 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
   const bodies = policyBodies(database as Kysely<PolicyBodyTables>)
 
   async function withBodies<T>(given: readonly PolicyBody[], work: () => Promise<T>): Promise<T> {
-    try {
-      for (const body of given) await bodies.stage(body)
-      return await work()
-    } finally {
-      for (const { digest } of given) bodies.release(digest)
-    }
+    if (given.length === 0) return work()
+    return seamOf(database).staging(database, async () => {
+      try {
+        for (const body of given) await bodies.stage(body)
+        return await work()
+      } finally {
+        for (const { digest } of given) bodies.release(digest)
+      }
+    })
   }
 
   return {
@@ -71,7 +75,7 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
     },
     async put(kind, name, { body, must }) {
       const before = await withBodies([body], () =>
-        db.transaction().execute(async (transaction) => {
+        changing(db, async (transaction) => {
           const old = await digestOf(transaction, kind, name)
           if (must === 'create' && old !== null) throw new KeylimeError('already_exists', `there is a ${WHAT[kind]} named ${name} already`)
           if (must === 'replace' && old === null) throw new KeylimeError('policy_not_found', `there is no ${WHAT[kind]} named ${name}`)
@@ -83,7 +87,7 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
       return before
     },
     async delete(kind, name) {
-      const before = await db.transaction().execute(async (transaction) => {
+      const before = await changing(db, async (transaction) => {
         const user = await transaction
           .selectFrom('policy_uses')
           .select('agent_id')
@@ -116,8 +120,8 @@ export async function putPolicy(transaction: Kysely<PolicyTables>, policy: Named
     .onConflict((c) => c.columns(['kind', 'name']).doUpdateSet({ digest: policy.digest }))
     .execute()
   const { kind, name } = policy
-  await sql`insert or ignore into policy_uses select agent_id, ${kind}, ${name} from agents
-    where json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name}`.execute(transaction)
+  await sql`insert into policy_uses select agent_id, ${kind}, ${name} from agents
+    where ${seamOf(transaction).jsonText('enrolment', POLICY_MEMBER[kind])} = ${name} on conflict do nothing`.execute(transaction)
 }
 
 /** Where an enrolment, which is JSON in the database, names its policy. */

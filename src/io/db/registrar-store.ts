@@ -4,18 +4,14 @@ import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
 import { decodeRecord, ekKeyOf, encodeRecord, putFacts, type RegistrarTables } from './registrar-schema.ts'
 import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
+import { changing } from './seam.ts'
 
-/** Agents whose TPM has proved itself, and registrations that have not yet. Every method is durable when it returns. */
-export interface RegistrarStore {
+/** Agents whose TPM has proved itself. Every method is durable when it returns. */
+export interface Registrations {
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
   /** Other ids under which the TPM of this record is registered: the same EK, or a fact that is known of both. */
   othersOfTpm(record: AgentRecord): Promise<string[]>
-  /** The registration that this answer proves. */
-  findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
-  hasPending(agentId: string, now: number): Promise<boolean>
-  /** Beside all others of the id; makes room at the cost of who has most. */
-  putPending(pending: PendingRegistration, now: number): Promise<void>
   /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. @param facts that stand for it beside its EK. */
   activate(record: AgentRecord, facts?: readonly string[]): Promise<void>
   /** Ends a registration and bars its id and its TPM. @returns whether the TPM is known; without a registration the id alone is barred. */
@@ -27,12 +23,40 @@ export interface RegistrarStore {
   forgetRevocation(agentId: string): Promise<boolean>
   /** @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
+}
+
+/** The same with registrations that have not proved themselves yet. */
+export interface RegistrarStore extends Registrations {
+  /** The registration that this answer proves. */
+  findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
+  hasPending(agentId: string, now: number): Promise<boolean>
+  /** Beside all others of the id; makes room at the cost of who has most. */
+  putPending(pending: PendingRegistration, now: number): Promise<void>
+  /** What `work` looks up holds until what it changes is stored: no other registrar of the same database changes anything in between. */
+  alone<T>(work: (registrations: Registrations) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
 
 export function registrarStore(database: Kysely<unknown>, limits: PendingLimits = PENDING_LIMITS): RegistrarStore {
   const db = database as Kysely<RegistrarTables>
   const pending = new PendingRegistrations(db, limits)
+  return {
+    ...registrations(db, (agentId) => pending.drop(agentId)),
+    findPending: (agentId, answer) => pending.find(agentId, answer),
+    hasPending: (agentId, now) => pending.has(agentId, now),
+    putPending: (registration, now) => pending.put(registration, now),
+    async alone(work) {
+      const settled: string[] = []
+      const result = await changing(db, (transaction) => work(registrations(transaction, async (agentId) => void settled.push(agentId))))
+      for (const agentId of settled) await pending.drop(agentId)
+      return result
+    },
+    close: () => db.destroy(),
+  }
+}
+
+/** @param settled drops all that waits for an id, behind the transaction: after a crash in between, what is left expires. */
+function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) => Promise<void>): Registrations {
   return {
     async find(agentId) {
       const row = await db.selectFrom('registered_agents').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
@@ -54,20 +78,17 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
         .where('agent_id', '!=', record.agentId)
       return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => row.agent_id)
     },
-    findPending: (agentId, answer) => pending.find(agentId, answer),
-    hasPending: (agentId, now) => pending.has(agentId, now),
-    putPending: (registration, now) => pending.put(registration, now),
     async activate(record, facts = tpmFacts(record)) {
       const row = { agent_id: record.agentId, record: encodeRecord(record), regcount: record.regcount, ek_key: ekKeyOf(record.ek) }
-      await db.transaction().execute(async (transaction) => {
+      await changing(db, async (transaction) => {
         const insert = transaction.insertInto('registered_agents').values(row)
         await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
         await putFacts(transaction, record.agentId, facts)
       })
-      await pending.drop(record.agentId) // after a crash in between, what is left expires
+      await settled(record.agentId)
     },
     async revoke(mark) {
-      const isKnown = await db.transaction().execute(async (transaction) => {
+      const isKnown = await changing(db, async (transaction) => {
         const row = await transaction
           .selectFrom('registered_agents')
           .select('record')
@@ -83,21 +104,20 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
           .executeTakeFirst()
         return typeof marked?.ek_key === 'string'
       })
-      await pending.drop(mark.agentId)
+      await settled(mark.agentId)
       return isKnown
     },
     revocationOf: (record) => findRevocationMark(db, record),
     revocations: () => listRevocationMarks(db),
     forgetRevocation: (agentId) => dropRevocationMark(db, agentId),
     async delete(agentId) {
-      const result = await db.transaction().execute(async (transaction) => {
+      const result = await changing(db, async (transaction) => {
         await transaction.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
         return transaction.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
       })
-      await pending.drop(agentId)
+      await settled(agentId)
       return result.numDeletedRows > 0n
     },
-    close: () => db.destroy(),
   }
 }
 

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { ekKeyOf, type RegistrarTables } from './registrar-schema.ts'
+import { changing } from './seam.ts'
 
 /** Who may not register until it is forgotten: neither this machine under another id, nor another machine under this one. */
 export interface RevocationMark {
@@ -47,7 +48,7 @@ export async function listRevocationMarks(db: Kysely<RegistrarTables>): Promise<
 
 /** @returns whether there was one. */
 export async function dropRevocationMark(db: Kysely<RegistrarTables>, agentId: string): Promise<boolean> {
-  return db.transaction().execute(async (transaction) => {
+  return changing(db, async (transaction) => {
     await transaction.deleteFrom('revoked_facts').where('agent_id', '=', agentId).execute()
     const { numDeletedRows } = await transaction.deleteFrom('revoked_agents').where('agent_id', '=', agentId).executeTakeFirst()
     return numDeletedRows > 0n

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { Migration } from './migrate.ts'
+import { changing } from './seam.ts'
 
 /** A decision to tell others, as it is stored with the verdict itself. */
 export interface NewRevocation {
@@ -140,7 +141,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
       })
     },
     record: (results) =>
-      db.transaction().execute(async (transaction) => {
+      changing(db, async (transaction) => {
         for (let at = 0; at < results.length; at += ROWS_A_STATEMENT) {
           const rows = results.slice(at, at + ROWS_A_STATEMENT).map((r) => ({
             revocation_id: r.revocationId,

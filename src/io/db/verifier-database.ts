@@ -5,7 +5,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { holdLock } from '../files/hold-lock.ts'
 import { type MarkKeeper, openMark } from './database-mark.ts'
 import type { SchemaChange } from './migrate.ts'
-import { openDatabase } from './open-database.ts'
+import { type DatabasePlace, nameOfPlace, openDatabase } from './open-database.ts'
 import { MARKED_VERSION, VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 export type VerifierDatabase = Kysely<unknown>
@@ -23,7 +23,12 @@ export interface OpenedDatabase {
  * Opens the verifier's database for this process alone: two verifiers on one SQLite file would both attest every agent, and give V to two transport keys.
  * @throws KeylimeError `conflict` when another verifier has it open; as `openDatabase`.
  */
-export async function openVerifierDatabase(file: string): Promise<OpenedDatabase> {
+export async function openVerifierDatabase(place: DatabasePlace): Promise<OpenedDatabase> {
+  if (typeof place === 'string') return openFile(place)
+  throw new KeylimeError('config_invalid', `the verifier cannot use ${nameOfPlace(place)} yet`, { hint: 'use SQLite' })
+}
+
+async function openFile(file: string): Promise<OpenedDatabase> {
   const name = await canonical(file)
   const lockFile = `${name}.verifier.lock`
   const lock = await holdLock(lockFile)

@@ -20,6 +20,7 @@ import {
 } from './mailbox-store.ts'
 import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
 import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
+import { changing, seamOf } from './seam.ts'
 import { encodeProgress, encodeState, type ProgressRow, readRecord, type StateRow } from './verifier-rows.ts'
 
 interface AgentTable extends StateRow {
@@ -110,7 +111,7 @@ export function verifierStore(
       .leftJoin('mailboxes', 'mailboxes.agent_id', 'agents.agent_id')
       .selectAll('agents')
       .select(['attestation_count', 'last_received', 'last_successful', 'clock', 'ima', 'mailboxes.enrolment as delivery'])
-      .select(['generation', 'ordered_at', 'report', sql<number | null>`content is not null`.as('is_kept')])
+      .select(['generation', 'ordered_at', 'report', sql<number>`case when content is not null then 1 else 0 end`.as('is_kept')])
   return {
     async ids() {
       const rows = await db.selectFrom('agents').select('agent_id').orderBy('agent_id').execute()
@@ -128,7 +129,7 @@ export function verifierStore(
       // Agents that could not be taken up may name a policy that was not there: of them alone the enrolment is looked into.
       const { rows } = await sql<{ agent_id: string }>`select agent_id from policy_uses where kind = ${kind} and name = ${name}
         union select agent_id from agents where operational_state = ${OPERATIONAL_STATE.FAILED} and polled = 1
-          and json_valid(enrolment) and json_extract(enrolment, ${POLICY_MEMBER[kind]}) = ${name} order by agent_id`.execute(db)
+          and ${seamOf(db).jsonText('enrolment', POLICY_MEMBER[kind])} = ${name} order by agent_id`.execute(db)
       return rows.map((row) => row.agent_id)
     },
     ...enrolments(change, history, maxMailboxes),
@@ -143,7 +144,7 @@ export function verifierStore(
       }),
     failedRound: (agentId) => failedRounds.find(db as never, agentId),
     saveProgress: (rows) =>
-      db.transaction().execute(async (transaction) => {
+      changing(db, async (transaction) => {
         for (let at = 0; at < rows.length; at += ROWS_A_STATEMENT) {
           const part = rows.slice(at, at + ROWS_A_STATEMENT)
           await upsertProgress(
@@ -176,12 +177,11 @@ const enrolments = (
 ): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
   move: (agentId, { from, to }, event) =>
     change(async (transaction) => {
-      const { numAffectedRows } =
-        await sql`update agents set enrolment = json_set(enrolment, '$.ip', ${to.ip}, '$.port', cast(${to.port} as integer))
-        where agent_id = ${agentId} and json_extract(enrolment, '$.ip') = ${from.ip} and json_extract(enrolment, '$.port') = ${from.port}`.execute(
-          transaction,
-        )
-      if (numAffectedRows !== 1n) return false
+      const row = await transaction.selectFrom('agents').select('enrolment').where('agent_id', '=', agentId).executeTakeFirst()
+      const enrolment = row ? (JSON.parse(row.enrolment) as AgentAddress) : null
+      if (enrolment?.ip !== from.ip || enrolment.port !== from.port) return false
+      const moved = JSON.stringify({ ...enrolment, ip: to.ip, port: to.port })
+      await transaction.updateTable('agents').set({ enrolment: moved }).where('agent_id', '=', agentId).execute()
       await history.add(transaction as never, [event])
       return true
     }),
@@ -269,11 +269,17 @@ async function dropOwnPolicies(transaction: Kysely<Tables>, agentId: string): Pr
     and not exists (select 1 from policy_uses as u where u.kind = policies.kind and u.name = policies.name)`.execute(transaction)
 }
 
-/** Of all rows as one text: as values of a statement that is built each time, they cost more than to write them. */
 async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): Promise<void> {
-  await sql`insert into progress (agent_id, attestation_count, last_received, last_successful, clock, ima)
-    select value->>'agent_id', value->>'attestation_count', value->>'last_received', value->>'last_successful', value->>'clock', value->>'ima'
-    from json_each(${JSON.stringify(rows)}) where true
+  await sql`insert into progress (${sql.join(Object.keys(PROGRESS).map((name) => sql.ref(name)))}) ${seamOf(db).rows(rows, PROGRESS)}
     on conflict (agent_id) do update set attestation_count = excluded.attestation_count, last_received = excluded.last_received,
       last_successful = excluded.last_successful, clock = excluded.clock, ima = excluded.ima`.execute(db)
 }
+
+const PROGRESS = {
+  agent_id: 'text',
+  attestation_count: 'integer',
+  last_received: 'integer',
+  last_successful: 'integer',
+  clock: 'text',
+  ima: 'text',
+} as const

@@ -5,7 +5,7 @@ import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { openMark } from '../../io/db/database-mark.ts'
-import { databaseFile, openDatabase } from '../../io/db/open-database.ts'
+import { type DatabasePlace, databasePlace, markPlace, openDatabase } from '../../io/db/open-database.ts'
 import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
@@ -44,10 +44,9 @@ export async function startRegistrar(
   const { values, warnings, keylimeDir } = settings
   for (const warning of warnings) logger.warn(warning)
   let tls = await registrarTls(settings, used)
-  const { database, marking } = await openMarkedDatabase(
-    databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite')),
-    logger,
-  )
+  const file = path.join(keylimeDir, 'reg_data.sqlite')
+  const place = databasePlace(values, file)
+  const { database, marking } = await openMarkedDatabase(place, markPlace(place, file), logger)
   const store = registrarStore(database)
   let makers = await makerCertificates(settings, logger)
   const context: RegistrarContext = {
@@ -94,13 +93,14 @@ export async function startRegistrar(
   }
 }
 
-async function openMarkedDatabase(file: string, logger: Logger) {
+/** @param marked what the mark stands beside. */
+async function openMarkedDatabase(place: DatabasePlace, marked: string, logger: Logger) {
   let from = 0
-  const database = await openDatabase<unknown>(file, 'registrar', REGISTRAR_MIGRATIONS, (change) => {
+  const database = await openDatabase<unknown>(place, 'registrar', REGISTRAR_MIGRATIONS, (change) => {
     from = change.from
   })
   try {
-    return { database, marking: await heedAge(await openMark(database, file, from === 0 || from >= MARKED_REGISTRAR), logger) }
+    return { database, marking: await heedAge(await openMark(database, marked, from === 0 || from >= MARKED_REGISTRAR), logger) }
   } catch (error) {
     await database.destroy()
     throw error

@@ -4,7 +4,7 @@ import { checkTlsDirectory } from '../../authority/tls-directory.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
-import { databaseFile } from '../../io/db/open-database.ts'
+import { databasePlace } from '../../io/db/open-database.ts'
 import { checkNotifierKey } from './revocation/notifier-key.ts'
 import { checkTlsFiles } from './tls-identities.ts'
 import { checkTogether, readVerifierSettings, type VerifierSettings } from './verifier-settings.ts'
@@ -35,7 +35,7 @@ export function checkVerifier(settings: VerifierSettings, problems: readonly str
       const directory = await checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir: values.tls_dir })
       if (directory !== null) await checkTlsFiles(settings, directory, found)
     },
-    () => checkDatabase(databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
+    () => checkDatabase(databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
     () => checkAuditLog(values.audit_log, keylimeDir),
     () => checkNotifierKey(keylimeDir),
   ])

@@ -4,7 +4,7 @@ import { API_VERSIONS, PUSH_API_VERSION } from '../../core/api/versions.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
-import { databaseFile } from '../../io/db/open-database.ts'
+import { databasePlace } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
@@ -86,9 +86,7 @@ async function start(
   checkSettings(settings, logger)
   tellForeignDirectory(keylimeDir, logger)
   const tls = await verifierTls(settings, used)
-  const { database, schema, mark, close } = await openVerifierDatabase(
-    databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')),
-  )
+  const { database, schema, mark, close } = await openVerifierDatabase(databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')))
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
   onStop(events.stop)

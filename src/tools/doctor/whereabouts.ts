@@ -8,7 +8,7 @@ import { registrarOptions } from '../../config/registrar.ts'
 import type { ConfiguredRole } from '../../config/tables.ts'
 import { tenantOptions } from '../../config/tenant.ts'
 import { verifierOptions } from '../../config/verifier.ts'
-import { databaseFile } from '../../io/db/open-database.ts'
+import { type DatabasePlace, databasePlace } from '../../io/db/open-database.ts'
 import { clientRequest, serverRequest, type TlsIdentityRequest, tlsDirectory } from '../../io/files/tls-identity.ts'
 
 /** Where a role listens, whom it calls and what it keeps, by its configuration. Values that cannot be used count as their defaults. */
@@ -17,8 +17,8 @@ export interface Whereabouts {
   readonly listens: readonly Listening[]
   readonly identities: readonly Identity[]
   readonly peers: readonly Peer[]
-  /** Absolute paths of SQLite databases, which need not be there. */
-  readonly databases: readonly string[]
+  /** Absolute paths of SQLite databases, which need not be there, and servers. */
+  readonly databases: readonly DatabasePlace[]
   /** Of the agent. */
   readonly machine: Machine | null
 }
@@ -152,7 +152,7 @@ function verifier(env: Environment): Whereabouts {
       { role: 'verifier', service: 'verifier', request: client, names: [], isMade },
       ...hosted.identities,
     ],
-    databases: [databaseFile(values.database_url, path.join(keylimeDir, 'cv_data.sqlite')), ...hosted.databases],
+    databases: [databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')), ...hosted.databases],
   }
 }
 
@@ -172,7 +172,7 @@ function registrar(env: Environment, service: ConfiguredRole = 'registrar'): Whe
     keylimeDir,
     listens,
     identities: [{ role: 'registrar', service, request, names: ownNames(values), isMade: values.tls_dir === 'generate' }],
-    databases: [databaseFile(values.database_url, path.join(keylimeDir, 'reg_data.sqlite'))],
+    databases: [databasePlace(values, path.join(keylimeDir, 'reg_data.sqlite'))],
   }
 }
 

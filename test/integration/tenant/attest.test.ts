@@ -24,8 +24,14 @@ test('a machine that nobody can call is told when it comes; its next verdict is 
   await agent.attest()
   await until('a verdict', async () => (await counted('nat')) === 1)
   expect(await world.run('attest', { agentId: 'nat', wait: false })).toMatchObject({ summary: expect.stringContaining('comes next') })
-  const answer = world.run('attest', { agentId: 'nat' })
   await agent.attest() // it was woken: before its interval is over
+  const answer = world.run('attest', { agentId: 'nat' })
+  const isTaken = () =>
+    agent.attest().then(
+      () => true,
+      () => false,
+    )
+  await until('it to be woken again', isTaken)
   expect(await answer).toMatchObject({ type: 'done' })
 })
 

@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { temporaryKeylimeDir } from '../../servers.ts'
+import { sampled, walk } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 
@@ -50,27 +51,32 @@ test('`config set` changes the line that counts, keeps comments, mode and owner,
   expect(config('set', 'verifier', 'quote_interval', '5')).toMatchObject({ stdout: expect.stringContaining('(as before)'), stderr: '' })
 })
 
-test.each([
-  [
-    'an option that is not there',
-    ['verifier', 'quote_intervall', '5'],
-    /"quote_intervall" is not an option of the verifier.*\nhint: did you mean quote_interval\?/,
-  ],
-  [
-    'a value that cannot be used',
-    ['verifier', 'quote_interval', 'soon'],
-    /quote_interval = "soon" of the verifier: must be a number of seconds/,
-  ],
-  [
-    'a secret on the command line',
-    ['verifier', 'server_key_password', 'x'],
-    /is a secret: it does not belong on a command line\nhint: .*--value-file/,
-  ],
-  ['no value', ['verifier', 'quote_interval'], /which value should quote_interval have\?/],
-  ['a value given twice', ['verifier', 'uuid', 'a', '--value-file', '/dev/null'], /given twice/],
-  ['a role that has no file', ['nobody', 'uuid', 'a'], /role "nobody": it is one of agent/],
-  ['a file that is not there', ['verifier', 'uuid', '--value-file', '/nowhere'], /cannot read \/nowhere/],
-])('`config set` refuses %s, and changes nothing', (_, args, reason) => {
+test.each(
+  sampled(
+    [
+      [
+        'an option that is not there',
+        ['verifier', 'quote_intervall', '5'],
+        /"quote_intervall" is not an option of the verifier.*\nhint: did you mean quote_interval\?/,
+      ],
+      [
+        'a value that cannot be used',
+        ['verifier', 'quote_interval', 'soon'],
+        /quote_interval = "soon" of the verifier: must be a number of seconds/,
+      ],
+      [
+        'a secret on the command line',
+        ['verifier', 'server_key_password', 'x'],
+        /is a secret: it does not belong on a command line\nhint: .*--value-file/,
+      ],
+      ['no value', ['verifier', 'quote_interval'], /which value should quote_interval have\?/],
+      ['a value given twice', ['verifier', 'uuid', 'a', '--value-file', '/dev/null'], /given twice/],
+      ['a role that has no file', ['nobody', 'uuid', 'a'], /role "nobody": it is one of agent/],
+      ['a file that is not there', ['verifier', 'uuid', '--value-file', '/nowhere'], /cannot read \/nowhere/],
+    ],
+    3,
+  ),
+)('`config set` refuses %s, and changes nothing', (_, args, reason) => {
   const { write, read, config } = fresh()
   write('etc/keylime/verifier.conf', VERIFIER)
   const { status, stderr } = config('set', ...args)
@@ -184,7 +190,7 @@ describe('`config check`', () => {
       { role: 'verifier', usable: false, problems: expect.any(Array), warnings: [expect.stringContaining('nonsense')] },
     ])
   })
-  test('the agent counts where there is something of it', () => {
+  walk('the agent counts where there is something of it', () => {
     const without = keylime(env, 'config', 'check')
     expect([without.status, without.stdout]).toEqual([0, expect.not.stringContaining('agent')])
     const variable = keylime({ ...env, KEYLIME_AGENT_UUID: 'x' }, 'config', 'check')

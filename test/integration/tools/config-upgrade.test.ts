@@ -6,6 +6,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../../src/config/tables.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { planUpgrade } from '../../../src/tools/config/plan-upgrade.ts'
+import { sampled } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 const VECTORS = path.join(ROOT, 'test/vectors/config')
@@ -85,15 +86,18 @@ test('what has no counterpart is named, with its place and the reason, and secre
   expect(stdout).not.toMatch(/owner\b(?!password)/)
 })
 
-test.each(['privatekey', 'api_token', 'client_secret', 'admin_pw', 'hmac_key'])('nor the value of an unknown option named %s', (name) => {
-  const file = path.join(fresh(), 'agent.conf')
-  fs.writeFileSync(file, `[agent]\nversion = "2.0"\n${name} = "hush-hush"\n`)
-  for (const extra of [[], ['--json']]) {
-    const { stdout } = upgrade(file, '--out', fresh(), '--dry-run', ...extra)
-    expect(stdout).toContain(name)
-    expect(stdout).not.toContain('hush-hush')
-  }
-})
+test.each(sampled(['privatekey', 'api_token', 'client_secret', 'admin_pw', 'hmac_key'], 5))(
+  'nor the value of an unknown option named %s',
+  (name) => {
+    const file = path.join(fresh(), 'agent.conf')
+    fs.writeFileSync(file, `[agent]\nversion = "2.0"\n${name} = "hush-hush"\n`)
+    for (const extra of [[], ['--json']]) {
+      const { stdout } = upgrade(file, '--out', fresh(), '--dry-run', ...extra)
+      expect(stdout).toContain(name)
+      expect(stdout).not.toContain('hush-hush')
+    }
+  },
+)
 
 test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, release] as const)))(
   'the file of the %s of version %s loads as it is, and is converted into one that means the same',
@@ -140,12 +144,18 @@ test('the one file of Keylime 6 counts where no role has a file, and is told to 
   expect(fs.readdirSync(path.join(root, 'etc/keylime'))).toEqual(['verifier.conf'])
 })
 
-test.each([
-  ['', "['agent']"],
-  ['revocation_notifier = False\n', "['agent']"],
-  ['revocation_notifier = True\n', "['agent', 'zeromq']"],
-  ['revocation_notifier = True\nrevocation_notifier_webhook = True\n', "['agent', 'zeromq', 'webhook']"],
-])('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', (switches, list) => {
+test.each(
+  sampled(
+    [
+      ['', "['agent']"],
+      ['revocation_notifier = False\n', "['agent']"],
+      ['revocation_notifier = True\n', "['agent', 'zeromq']"],
+      ['revocation_notifier = True\nrevocation_notifier_webhook = True\n', "['agent', 'zeromq', 'webhook']"],
+    ],
+    4,
+    3,
+  ),
+)('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', (switches, list) => {
   const file = path.join(fresh(), 'keylime.conf')
   fs.writeFileSync(file, `[cloud_verifier]\ncloudverifier_port = 8882\n${switches}`)
   const out = fresh()
@@ -160,12 +170,17 @@ test('a file with a password is for its owner alone', () => {
   expect(fs.statSync(path.join(out, 'ca.conf')).mode & 0o777).toBe(0o644)
 })
 
-test.each<[string, string[], number, RegExp]>([
-  ['nothing that is installed', ['--root', '/nowhere'], 6, /there is no configuration in .*\nhint: .*--defaults/],
-  ['a file that is not there', ['/nowhere/keylime.conf'], 6, /cannot read \/nowhere\/keylime.conf/],
-  ['a file of another program', [path.join(ROOT, 'package.json')], 2, /neither a section|stands before any/],
-  ['--defaults and a file', ['--defaults', OF_6], 2, /--defaults reads no file/],
-])('%s is refused', (_, args, code, reason) => {
+test.each<[string, string[], number, RegExp]>(
+  sampled(
+    [
+      ['nothing that is installed', ['--root', '/nowhere'], 6, /there is no configuration in .*\nhint: .*--defaults/],
+      ['a file that is not there', ['/nowhere/keylime.conf'], 6, /cannot read \/nowhere\/keylime.conf/],
+      ['a file of another program', [path.join(ROOT, 'package.json')], 2, /neither a section|stands before any/],
+      ['--defaults and a file', ['--defaults', OF_6], 2, /--defaults reads no file/],
+    ],
+    2,
+  ),
+)('%s is refused', (_, args, code, reason) => {
   const { status, stderr } = upgrade(...args)
   expect([status, stderr]).toEqual([code, expect.stringMatching(reason)])
 })
@@ -194,13 +209,18 @@ describe('keylime_upgrade_config', () => {
     expect(fs.readdirSync(out).filter((name) => name.endsWith('.conf'))).toHaveLength(CONFIGURED_ROLES.length)
     for (const role of CONFIGURED_ROLES) expect(Object.keys(load(role, path.join(out, `${role}.conf`)).written).length).toBeGreaterThan(10)
   })
-  test.each<[string, string[], number, RegExp]>([
-    ['a directory that is not there', ['--out', '/nowhere'], 1, /Output directory \/nowhere does not exist/],
-    ['a mapping', ['--out', dir, '--mapping', 'm.json'], 1, /mappings are built in/],
-    ['a version of yesterday', ['--out', dir, '--version', '2.1'], 1, /files are of version 2\.6/],
-    ['an input that is not there', ['--out', dir, '--input', '/nowhere'], 1, /cannot read \/nowhere/],
-    ['an option that it never had', ['--nonsense'], 2, /unrecognized arguments: --nonsense/],
-  ])('refuses %s', (_, args, code, reason) => {
+  test.each<[string, string[], number, RegExp]>(
+    sampled(
+      [
+        ['a directory that is not there', ['--out', '/nowhere'], 1, /Output directory \/nowhere does not exist/],
+        ['a mapping', ['--out', dir, '--mapping', 'm.json'], 1, /mappings are built in/],
+        ['a version of yesterday', ['--out', dir, '--version', '2.1'], 1, /files are of version 2\.6/],
+        ['an input that is not there', ['--out', dir, '--input', '/nowhere'], 1, /cannot read \/nowhere/],
+        ['an option that it never had', ['--nonsense'], 2, /unrecognized arguments: --nonsense/],
+      ],
+      3,
+    ),
+  )('refuses %s', (_, args, code, reason) => {
     const { status, stdout, stderr } = upstream(...args)
     expect([status, stdout + stderr]).toEqual([code, expect.stringMatching(reason)])
   })

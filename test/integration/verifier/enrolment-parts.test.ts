@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { oddRsaArea, softwareAk } from '../../software-ak.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
@@ -7,8 +8,7 @@ beforeAll(() => bed.start())
 afterAll(() => bed.stop())
 
 const pem = (type: 'rsa' | 'ec') => {
-  const { privateKey } =
-    type === 'rsa' ? generateKeyPairSync('rsa', { modulusLength: 2048 }) : generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  const { privateKey } = type === 'rsa' ? rsaKeyPair() : generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return privateKey.export({ format: 'pem', type: 'pkcs8' }) as string
 }
 const area = (bytes: Buffer) => bytes.toString('base64')

@@ -1,9 +1,9 @@
 import { execFileSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { rsaKeyPair } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { enrolmentBody, simulatedAgent } from '../../simulated-agent.ts'
 
@@ -20,7 +20,7 @@ asRoot('a machine that fails while the disk is full is announced as soon as ther
   // biome-ignore lint/suspicious/noExplicitAny: the status object as it came
   const status = async (): Promise<any> => (await admin.request('GET', '/v2.6/agents/full')).results
   try {
-    const revocation_key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'pem', type: 'pkcs8' })
+    const revocation_key = rsaKeyPair().privateKey.export({ format: 'pem', type: 'pkcs8' })
     const tpm_policy = JSON.stringify({ 15: ['0'.repeat(64)], mask: '0x8000' })
     await admin.request('POST', '/v2.6/agents/full', { body: enrolmentBody(agent, { tpm_policy, revocation_key }) })
     await until('attested', async () => (await status()).operational_state === 3)

@@ -11,7 +11,7 @@ import { parseCertificate } from '../../../core/pki/certificate.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
-import { ONE_TPM, type RegistrarContext } from './registrar-context.ts'
+import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
 /**
@@ -35,8 +35,10 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
           `Auth tag ${tag} for agent ${agentId} does not match: its TPM does not hold both EK and AK`,
         )
       }
-      // One after another, so that two ids of one TPM see each other, by whichever of its keys.
-      await context.agentLock.take(ONE_TPM, () => activate(context, pending.record))
+      // One after another, at this registrar and at others of its database, so that two ids of one TPM see each other, by whichever of its keys.
+      await context.agentLock.take(ONE_TPM, () =>
+        store.alone((registrations) => activate({ ...context, store: registrations }, pending.record)),
+      )
       logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
       return {}
     })
@@ -44,7 +46,7 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
 }
 
 /** Another TPM may have been activated under this id, or this TPM under another id, since the challenge was made. */
-async function activate(context: RegistrarContext, record: AgentRecord): Promise<void> {
+async function activate(context: RegistrationContext, record: AgentRecord): Promise<void> {
   const known = await context.store.find(record.agentId)
   checkSameTpm(record, known)
   await checkRevoked(context, record)
@@ -56,7 +58,7 @@ async function activate(context: RegistrarContext, record: AgentRecord): Promise
  * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
  * other id stands only in the log, because anybody may ask.
  */
-export async function checkOtherIds({ store, rules, logger }: RegistrarContext, record: AgentRecord): Promise<void> {
+export async function checkOtherIds({ store, rules, logger }: RegistrationContext, record: AgentRecord): Promise<void> {
   const others = await store.othersOfTpm(record)
   if (others.length === 0) return
   const shared = `the TPM of agent ${record.agentId} is registered under other ids too`
@@ -71,7 +73,7 @@ export async function checkOtherIds({ store, rules, logger }: RegistrarContext, 
  * What stands for the TPM of a record beside its EK. The AK does where a maker vouches that a TPM has the EK that activated it; an EK may be one of software, for which anybody can
  * answer with the AK of another: that must keep nobody out.
  */
-function factsOf({ makerCertificates, clock }: RegistrarContext, record: AgentRecord): string[] {
+function factsOf({ makerCertificates, clock }: RegistrationContext, record: AgentRecord): string[] {
   const ekCertificate = record.ekCertificate && parseCertificate(record.ekCertificate)
   const question = {
     ekCertificate,

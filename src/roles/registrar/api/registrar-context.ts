@@ -3,7 +3,7 @@ import type { RateLimiter } from '../../../core/concurrency/rate-limiter.ts'
 import type { RegistrationRules } from '../../../core/identity/judge-registration.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { RegistrarStore } from '../../../io/db/registrar-store.ts'
+import type { RegistrarStore, Registrations } from '../../../io/db/registrar-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
 /** Lock of whatever begins or ends that a TPM has an id. With a blank, no id is called so. */
@@ -25,3 +25,6 @@ export interface RegistrarContext {
   /** Wrong answers that are told of. */
   wrongAnswers: RateLimiter
 }
+
+/** The same where registrations alone count, also inside of a change (`RegistrarStore.alone`). */
+export type RegistrationContext = Omit<RegistrarContext, 'store'> & { store: Registrations }

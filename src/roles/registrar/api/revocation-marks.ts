@@ -3,7 +3,7 @@ import type { RevocationMarks, RevokedAtRegistrar } from '../../../core/api/revo
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { ONE_TPM, type RegistrarContext } from './registrar-context.ts'
+import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
 
 /** `PUT /v2.x/agents/:id/revoke`, our own: ends a registration and keeps id and TPM from registering again, also an id that is not registered now. */
 export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContext): Route['handle'] {
@@ -43,7 +43,7 @@ export function forgetRevocation({ store, agentLock, logger }: RegistrarContext)
 }
 
 /** @throws KeylimeError `forbidden` for an id or a TPM that an operator has revoked; the other id of the TPM is not named, because anybody may ask. */
-export async function checkRevoked({ store, logger }: RegistrarContext, record: AgentRecord): Promise<void> {
+export async function checkRevoked({ store, logger }: RegistrationContext, record: AgentRecord): Promise<void> {
   const mark = await store.revocationOf(record)
   if (!mark) return
   const isThis = mark.agentId === record.agentId

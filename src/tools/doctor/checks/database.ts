@@ -1,4 +1,8 @@
 import fs from 'node:fs'
+import { causeChain, isKeylimeError } from '../../../core/errors.ts'
+import { type DatabasePlace, nameOfPlace } from '../../../io/db/open-database.ts'
+import { lookAtServer } from '../../../io/db/open-postgres.ts'
+import type { PostgresPlace } from '../../../io/db/postgres-pool.ts'
 import { quickCheck } from '../../../io/db/quick-check.ts'
 import type { Subject } from '../check.ts'
 import { type Finding, findingsOf } from '../finding.ts'
@@ -7,7 +11,23 @@ const { ok, note, error } = findingsOf('database')
 
 /** Whether the databases of a role are whole. It holds up this thread: run it behind the others. */
 export async function checkDatabases({ where }: Subject): Promise<Finding[]> {
-  return where.databases.flatMap((file) => judgeDatabase(file, fs.existsSync(file) ? quickCheck(file) : null))
+  const found: Finding[] = []
+  for (const place of where.databases)
+    if (typeof place === 'string') found.push(...judgeDatabase(place, fs.existsSync(place) ? quickCheck(place) : null))
+    else found.push(await lookAt(place))
+  return found
+}
+
+/** Whether a server takes us; of what it keeps it looks after itself. */
+async function lookAt(place: DatabasePlace): Promise<Finding> {
+  const name = nameOfPlace(place)
+  try {
+    const { version, name: user } = await lookAtServer(place as PostgresPlace)
+    return ok(`${name} answers`, `PostgreSQL ${version}, as user ${user}`)
+  } catch (cause) {
+    const hint = isKeylimeError(cause) ? cause.hint : undefined
+    return error(causeChain(cause).join(': '), hint ?? 'the role does not start, or stores nothing, until it answers')
+  }
 }
 
 /** @param damages what SQLite says is wrong; null where there is no file. */

@@ -1,4 +1,3 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { genuineQuote } from '../../../../src/core/attestation/genuine-quote.ts'
 import { judgeReply, type KnownAgent } from '../../../../src/core/attestation/verify-evidence.ts'
 import type { ImaPolicy } from '../../../../src/core/ima/ima-policy.ts'
@@ -8,12 +7,12 @@ import { parseTpmPolicy } from '../../../../src/core/policy/tpm-policy.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
 import { machineLog, machineState } from '../../../boot-log.ts'
 import { JudgedMachine } from '../../../judged-machine.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { pcrValues, type QuoteParts, softwareAk, softwareQuote } from '../../../software-ak.ts'
 
 const NONCE = 'abcDEF0123456789wxyz'
 const ak = softwareAk('ecc')
-const newTransportKey = () =>
-  generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'pem', type: 'spki' }) as string
+const newTransportKey = () => rsaKeyPair().publicKey.export({ format: 'pem', type: 'spki' }) as string
 const transportKey = newTransportKey()
 const ZERO = '0'.repeat(64)
 const accepted = { hash: ['sha256'], encryption: ['ecc'], signing: ['ecdsa'] }

@@ -1,11 +1,11 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { verifyIdentity } from '../../../../src/core/attestation/verify-identity.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { pcrValues, type QuoteParts, softwareAk, softwareQuote } from '../../../software-ak.ts'
 
 const ak = softwareAk('ecc')
 const nonce = 'abcDEF0123456789wxyz'
-const newKey = () => generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey.export({ format: 'pem', type: 'spki' }) as string
+const newKey = () => rsaKeyPair().publicKey.export({ format: 'pem', type: 'spki' }) as string
 const [transportKey, otherKey] = [newKey(), newKey()]
 const accepted = { hash: ['sha256'], encryption: ['ecc'], signing: ['ecdsa'] }
 const algorithms = { hash: 'sha256', encryption: 'ecc256', signing: 'ecdsa' }

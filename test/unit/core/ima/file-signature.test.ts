@@ -4,6 +4,7 @@ import { parseEntry } from '../../../../src/core/ima/entry.ts'
 import { formDefect, isWellFormed, signatureDefect, verifyFileSignature } from '../../../../src/core/ima/file-signature.ts'
 import { computedKeyId, keyringText, parseKeyring, readImaKey } from '../../../../src/core/ima/keyring.ts'
 import { imaLine, imaVector } from '../../../ima.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
 const [rsaLine, ecLine] = imaVector('signatures.txt').toString().split('\n') as [string, string]
 const [rsa, ec] = ['rsa2048pub.pem', 'secp256k1pub.pem'].map((file) => createPublicKey(imaVector(file))) as [KeyObject, KeyObject]
@@ -50,7 +51,7 @@ test.each(['3006020100020100', '3006020101020100', '', '30', '3003020101', '3006
 )
 
 describe('headers', () => {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const { privateKey, publicKey } = rsaKeyPair()
   const id = computedKeyId(publicKey)
   const info = Buffer.from('3031300d060960864801650304020105000420', 'hex')
   const digest = createHash('sha256').update('content').digest()

@@ -2,6 +2,7 @@ import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:cryp
 import { ecdsaKeyId, readSigningKey, signPolicy } from '../../../../src/core/ima/sign-policy.ts'
 import { plainPolicy, preAuthEncoding } from '../../../../src/core/ima/signed-policy.ts'
 import { runtimePolicy } from '../../../ima.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
 const TYPE = 'application/vnd.keylime+json'
 const POLICY = runtimePolicy()
@@ -40,12 +41,7 @@ test.each<[string, string, Parameters<typeof plainPolicy>[1], string]>([
   ['an envelope with another type', envelope({ payloadType: 'x' }), { key, required: false }, 'unauthorized'],
   ['an envelope without signatures', envelope({ signatures: [] }), { key, required: false }, 'unauthorized'],
   ['an envelope with a signature that is no text', envelope({ signatures: [{ sig: 1 }] }), { key, required: false }, 'invalid_request'],
-  [
-    'an envelope with an RSA key',
-    envelope(),
-    { key: pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey), required: false },
-    'unauthorized',
-  ],
+  ['an envelope with an RSA key', envelope(), { key: pem(rsaKeyPair().publicKey), required: false }, 'unauthorized'],
   [
     'an envelope with a private key',
     envelope(),
@@ -60,6 +56,6 @@ test('what is signed here is opened with its key, and names that key as upstream
   const signed = signPolicy(POLICY, keys.privateKey, ecdsaKeyId(keys.privateKey))
   expect(plainPolicy(signed, { key, required: true })).toBe(POLICY)
   expect(JSON.parse(signed)).toMatchObject({ payloadType: TYPE, signatures: [{ keyid: createHash('sha256').update(key).digest('hex') }] })
-  for (const bad of [key, 'x', generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' })])
+  for (const bad of [key, 'x', rsaKeyPair().privateKey.export({ type: 'pkcs8', format: 'pem' })])
     expect(() => readSigningKey(bad)).toThrow(expect.objectContaining({ code: 'invalid_request' }))
 })

@@ -1,10 +1,11 @@
-import { createHash, generateKeyPairSync } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { type ImaEntry, parseEntry, readEntry } from '../../../../src/core/ima/entry.ts'
 import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { runs } from '../../../thorough.ts'
 
 /** What a log shows beside the data that are hashed can be chosen by whoever owns the machine: none of it may make a machine better. */
@@ -12,7 +13,7 @@ const TEMPLATES = ['ima', 'ima-ng', 'ima-ngv2', 'ima-sig', 'ima-sigv2', 'ima-buf
 const hex = (bytes: Buffer | string) => Buffer.from(bytes as string).toString('hex')
 const digestOf = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
-const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey
+const key = rsaKeyPair().publicKey
 const DER = key.export({ format: 'der', type: 'spki' })
 /** OpenSSL finds a key that begins a line, whatever stands before. */
 const LINE_OF_PEM = Buffer.concat([Buffer.from('\n'), Buffer.from(key.export({ format: 'pem', type: 'spki' }) as string)])

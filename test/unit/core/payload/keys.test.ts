@@ -4,6 +4,7 @@ import { authTag, challengeHmac, registrationTag, sameTag } from '../../../../sr
 import { openPayload, sealPayload } from '../../../../src/core/payload/seal.ts'
 import { combineKey, splitKey } from '../../../../src/core/payload/split-key.ts'
 import { decryptShare, encryptShare } from '../../../../src/core/payload/transport.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
 const K = Buffer.from(Array.from({ length: 32 }, (_, i) => i))
 const V = Buffer.from(Array.from({ length: 32 }, (_, i) => 32 + i))
@@ -54,7 +55,7 @@ test.each([15, 17, 0, 31])('a key of %d bytes is refused', (length) =>
 )
 
 describe('a share in transport', () => {
-  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const { publicKey, privateKey } = rsaKeyPair()
   const pem = publicKey.export({ format: 'pem', type: 'spki' }) as string
   test('reaches the holder of the transport key', () => expect(decryptShare(privateKey, encryptShare(pem, V))).toEqual(V))
   test('uses OAEP with SHA-1, as upstream', () => {
@@ -66,9 +67,7 @@ describe('a share in transport', () => {
     ).toEqual(V)
   })
   test('does not open with another key', () =>
-    expect(() => decryptShare(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, encryptShare(pem, V))).toThrow(
-      /not encrypted to this/,
-    ))
+    expect(() => decryptShare(rsaKeyPair().privateKey, encryptShare(pem, V))).toThrow(/not encrypted to this/))
   test('is refused in words to numbers that are no RSA key, whatever OpenSSL makes of them', () => {
     const made = (n: Buffer, e: Buffer) =>
       createPublicKey({ format: 'jwk', key: { kty: 'RSA', n: n.toString('base64url'), e: e.toString('base64url') } }).export({
@@ -117,11 +116,7 @@ describe('what cannot be done says so by its code', () => {
     ['a weak transport key', () => encryptShare(pem(1024), V), 'malformed'],
     ['a transport key that only signs', () => encryptShare(pem(2048, 'rsa-pss'), V), 'malformed'],
     ['a transport key with exponent 1', () => encryptShare(exponentOne, V), 'malformed'],
-    [
-      'a share for another key',
-      () => decryptShare(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, 'AAAA'),
-      'decryption_failed',
-    ],
+    ['a share for another key', () => decryptShare(rsaKeyPair().privateKey, 'AAAA'), 'decryption_failed'],
     ['halves of two sizes', () => combineKey(K, V.subarray(0, 16)), 'malformed'],
   ])('%s', (_what, act, code) => expect(act).toThrow(expect.objectContaining({ name: 'KeylimeError', code })))
 

@@ -17,6 +17,7 @@ import { signerOf } from '../../../../src/core/pki/library.ts'
 import { GIVES_ROLES, ROLES, roleName, roleOf, whyNoServer } from '../../../../src/core/pki/roles.ts'
 import { hashOf, parseSignatureAlgorithm } from '../../../../src/core/pki/signature-algorithm.ts'
 import { alternativeNames } from '../../../../src/core/pki/subject-alternative-names.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { DAY, der, ecPair, extension, handMade, leaf, NOW, root } from './fixtures.ts'
 
 const pair = ecPair()
@@ -184,7 +185,7 @@ test('where the authority gives roles, a server needs one, and the refusal names
 })
 
 test.each<[string, KeyObject, object]>([
-  ['RSA', generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey, { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }],
+  ['RSA', rsaKeyPair().privateKey, { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' }],
   ['P-256', pair.privateKey, { name: 'ECDSA', hash: 'SHA-256' }],
   ['P-384', generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey, { name: 'ECDSA', hash: 'SHA-384' }],
   ['P-521', generateKeyPairSync('ec', { namedCurve: 'P-521' }).privateKey, { name: 'ECDSA', hash: 'SHA-512' }],

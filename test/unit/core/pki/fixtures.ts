@@ -2,6 +2,7 @@ import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { type Authority, issueCertificate, makeAuthority } from '../../../../src/core/pki/issue.ts'
 import type { Role } from '../../../../src/core/pki/roles.ts'
 import type { Certificate } from '../../../../src/core/pki/types.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 
 export const DAY = 86_400_000
 export const NOW = Date.UTC(2026, 5, 1)
@@ -12,7 +13,7 @@ export interface Pair {
 }
 
 export const ecPair = (): Pair => generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-export const rsaPair = (): Pair => generateKeyPairSync('rsa', { modulusLength: 2048 })
+export const rsaPair = (): Pair => rsaKeyPair()
 
 export const commonName = (value: string) => [{ oid: '2.5.4.3', value }]
 

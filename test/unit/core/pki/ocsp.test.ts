@@ -4,6 +4,7 @@ import { childrenOf, readBitString, readElement, readInteger, readOid, readTime 
 import { derDefect } from '../../../../src/core/pki/der-defect.ts'
 import { der, derInteger, derOctets, derOid, derSequence, derTime } from '../../../../src/core/pki/der-writer.ts'
 import { answerOcsp, ocspError, parseOcspRequest } from '../../../../src/core/pki/ocsp.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { NOW, root } from './fixtures.ts'
 
 const malformed = expect.objectContaining({ code: 'malformed' })
@@ -74,7 +75,7 @@ test('no bytes make it fail otherwise', async () => {
 })
 
 test.each([
-  ['rsa', generateKeyPairSync('rsa', { modulusLength: 2048 }), '1.2.840.113549.1.1.11', 'sha256'],
+  ['rsa', rsaKeyPair(), '1.2.840.113549.1.1.11', 'sha256'],
   ['P-256', generateKeyPairSync('ec', { namedCurve: 'P-256' }), '1.2.840.10045.4.3.2', 'sha256'],
   ['P-384', generateKeyPairSync('ec', { namedCurve: 'P-384' }), '1.2.840.10045.4.3.3', 'sha384'],
   ['P-521', generateKeyPairSync('ec', { namedCurve: 'P-521' }), '1.2.840.10045.4.3.4', 'sha512'],

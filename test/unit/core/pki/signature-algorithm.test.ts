@@ -2,6 +2,7 @@ import { constants, generateKeyPairSync, type KeyObject, sign } from 'node:crypt
 import { readElement } from '../../../../src/core/pki/der.ts'
 import { derNull, derOid, derSequence } from '../../../../src/core/pki/der-writer.ts'
 import { isSignatureRight, parseSignatureAlgorithm, type SignatureAlgorithm } from '../../../../src/core/pki/signature-algorithm.ts'
+import { rsaKeyPair } from '../../../rsa-keys.ts'
 import { der } from './fixtures.ts'
 
 const parsed = (oid: string, parameters: Buffer = derNull()) => parseSignatureAlgorithm(readElement(derSequence(derOid(oid), parameters)))
@@ -41,7 +42,7 @@ test('RSA-PSS says hash and salt; its mask must use the same hash', () => {
 })
 
 const data = Buffer.from('signed')
-const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const rsa = rsaKeyPair()
 const pssOnly = generateKeyPairSync('rsa-pss', { modulusLength: 2048 })
 const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const ed = generateKeyPairSync('ed25519')

@@ -2,9 +2,11 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { sql } from 'kysely'
-import { databaseFile, openDatabase } from '../../../../src/io/db/open-database.ts'
+import { type DatabaseOptions, databasePlace, openDatabase } from '../../../../src/io/db/open-database.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-database-'))
+const place = (url: string, more: Partial<DatabaseOptions> = {}) =>
+  databasePlace({ database_url: url, database_password_file: '', database_pool_sz_ovfl: '5,10', ...more }, '/var/lib/keylime/default')
 afterAll(() => fs.rmSync(directory, { recursive: true }))
 const open = (name: string) => openDatabase(path.join(directory, name), 'test', [])
 const mode = (name: string) => (fs.statSync(path.join(directory, name)).mode & 0o777).toString(8)
@@ -21,21 +23,34 @@ test.each([
 })
 
 test.each([
-  ['', '/default'],
-  ['sqlite', '/default'],
+  ['', '/var/lib/keylime/default'],
+  ['sqlite', '/var/lib/keylime/default'],
   ['sqlite:////var/x.sqlite', '/var/x.sqlite'],
   ['sqlite:///var/x.sqlite', '/var/x.sqlite'],
-])('database_url = "%s" is the file %s', (url, file) => expect(databaseFile(url, '/default')).toBe(file))
+])('database_url = "%s" is the file %s', (url, file) => expect(place(url)).toBe(file))
+
+test('a server is a place with a bounded pool; its password file is beside the others', () => {
+  const url = 'postgresql+psycopg2://me@db.example/keylime'
+  const more = { database_password_file: 'db-password', database_pool_sz_ovfl: '20, 5' }
+  expect(place(url, more)).toMatchObject({
+    server: { host: 'db.example', user: 'me' },
+    passwordFile: '/var/lib/keylime/db-password',
+    poolSize: 25,
+  })
+  expect(place(url, { database_pool_sz_ovfl: '1,0' })).toMatchObject({ passwordFile: null, poolSize: 4 })
+})
 
 test.each([
-  ['postgresql://me:secret@host/db', 'postgresql://me:[secret]@host/db'],
+  ['mysql://me:secret@host/db', 'mysql://me:[secret]@host/db'],
+  ['postgresql://me:secret@host', 'postgresql://me:[secret]@host'],
+  ['postgresql://me@host/db?password=secret&tls=1', 'postgresql://me@host/db?password=[secret]&tls=1'],
   ['mysql', 'mysql'],
   ['xsqlite:///a', 'xsqlite:///a'],
   ['sqlite:///', 'sqlite:///'],
   ['sqlite:///a\nb', 'sqlite:///a\nb'],
 ])('database_url = "%s" is refused, without its password', (url, shown) => {
   const message = `database_url = ${shown} is not supported`
-  expect(() => databaseFile(url, '/default')).toThrow(expect.objectContaining({ code: 'config_invalid', message }))
+  expect(() => place(url)).toThrow(expect.objectContaining({ code: 'config_invalid', message }))
 })
 
 test('what another program has locked is waited for, five seconds', async () => {

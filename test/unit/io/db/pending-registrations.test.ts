@@ -5,6 +5,7 @@ import { openDatabase } from '../../../../src/io/db/open-database.ts'
 import { PENDING_LIMITS, type PendingLimits } from '../../../../src/io/db/pending-registrations.ts'
 import { encodeRecord, REGISTRAR_MIGRATIONS, type RegistrarTables } from '../../../../src/io/db/registrar-schema.ts'
 import { registrarStore } from '../../../../src/io/db/registrar-store.ts'
+import { DATABASES, type DatabaseName, testDatabases } from '../../../databases.ts'
 import { softwareAk } from '../../../software-ak.ts'
 
 const KEY = softwareAk('ecc').public
@@ -25,8 +26,10 @@ const record = (agentId: string, bytes = 0): AgentRecord => ({
 })
 const answerOf = (n: number) => Buffer.from(String(n).padStart(32))
 
-async function open(limits: PendingLimits = PENDING_LIMITS) {
-  const db = await openDatabase<RegistrarTables>(':memory:', 'registrar', REGISTRAR_MIGRATIONS)
+const databases = testDatabases()
+
+async function opened(kind: DatabaseName, limits: PendingLimits = PENDING_LIMITS) {
+  const db = await databases.open<RegistrarTables>(kind, 'registrar', REGISTRAR_MIGRATIONS)
   const store = registrarStore(db as never, limits)
   const put = (n: number, { id = 'a', network = 'n', bytes = 0, now = 0 } = {}) =>
     store.putPending({ record: record(id, bytes), answer: answerOf(n), network, expiresAt: now + LATER }, now)
@@ -40,54 +43,58 @@ async function open(limits: PendingLimits = PENDING_LIMITS) {
   return { store, put, held }
 }
 
-test('registrations of one id, by one TPM or by many, wait side by side; each has its own answer', async () => {
-  const { store, put } = await open()
-  for (let n = 0; n < 5; n++) await put(n)
-  for (let n = 0; n < 5; n++) expect(await store.findPending('a', answerOf(n))).not.toBeNull()
-  expect(await store.findPending('a', answerOf(7))).toBeNull()
-  expect(await store.findPending('b', answerOf(1))).toBeNull()
-})
+describe.each(DATABASES)('%s', (kind) => {
+  const open = (limits?: PendingLimits) => opened(kind, limits)
 
-test('when one is activated, no other of the id waits any more', async () => {
-  const { store, put, held } = await open()
-  await put(1)
-  await put(2)
-  await put(3, { id: 'b' })
-  await store.activate(record('a'))
-  expect([await store.hasPending('a', 0), await store.hasPending('b', 0)]).toEqual([false, true])
-  await store.delete('b')
-  expect([await store.hasPending('b', 0), await held()]).toEqual([false, 0])
-})
+  test('registrations of one id, by one TPM or by many, wait side by side; each has its own answer', async () => {
+    const { store, put } = await open()
+    for (let n = 0; n < 5; n++) await put(n)
+    for (let n = 0; n < 5; n++) expect(await store.findPending('a', answerOf(n))).not.toBeNull()
+    expect(await store.findPending('a', answerOf(7))).toBeNull()
+    expect(await store.findPending('b', answerOf(1))).toBeNull()
+  })
 
-test('1,500 of the largest that one network sends stay within its share, and the newest are there', async () => {
-  const { store, put, held } = await open()
-  for (let n = 0; n < 1500; n++) await put(n, { id: `a-${n}`, bytes: 20_000 })
-  expect(await held()).toBeLessThanOrEqual(PENDING_LIMITS.ofNetwork)
-  expect(await store.hasPending('a-1499', 0)).toBe(true)
-  expect(await store.hasPending('a-0', 0)).toBe(false)
-})
+  test('when one is activated, no other of the id waits any more', async () => {
+    const { store, put, held } = await open()
+    await put(1)
+    await put(2)
+    await put(3, { id: 'b' })
+    await store.activate(record('a'))
+    expect([await store.hasPending('a', 0), await store.hasPending('b', 0)]).toEqual([false, true])
+    await store.delete('b')
+    expect([await store.hasPending('b', 0), await held()]).toEqual([false, 0])
+  })
 
-test('what is larger than any registration is not kept', async () => {
-  const { put } = await open()
-  await expect(put(1, { bytes: 30_000 })).rejects.toMatchObject({ code: 'payload_too_large' })
-})
+  test('1,500 of the largest that one network sends stay within its share, and the newest are there', async () => {
+    const { store, put, held } = await open()
+    for (let n = 0; n < 1500; n++) await put(n, { id: `a-${n}`, bytes: 20_000 })
+    expect(await held()).toBeLessThanOrEqual(PENDING_LIMITS.ofNetwork)
+    expect(await store.hasPending('a-1499', 0)).toBe(true)
+    expect(await store.hasPending('a-0', 0)).toBe(false)
+  })
 
-test('who fills its share, or all of it, costs nobody in another network', async () => {
-  const { store, put, held } = await open({ ofNetwork: 20_000, ofAll: 50_000 })
-  await put(0, { id: 'owner', network: 'owner' })
-  for (let n = 1; n <= 200; n++) await put(n, { id: 'owner', network: `n${n % 4}`, bytes: 1000 })
-  expect(await held()).toBeLessThanOrEqual(50_000)
-  expect(await store.findPending('owner', answerOf(0))).not.toBeNull()
-})
+  test('what is larger than any registration is not kept', async () => {
+    const { put } = await open()
+    await expect(put(1, { bytes: 30_000 })).rejects.toMatchObject({ code: 'payload_too_large' })
+  })
 
-test('what has expired waits no longer and takes no room, also after a restart', async () => {
-  const { store, put, held } = await open()
-  await put(1)
-  await put(2, { id: 'b', now: LATER })
-  expect(await store.findPending('a', answerOf(1))).toBeNull()
-  expect(await store.hasPending('b', LATER)).toBe(true)
-  expect(await store.hasPending('b', 2 * LATER)).toBe(false)
-  expect(await held()).toBeLessThan(2000)
+  test('who fills its share, or all of it, costs nobody in another network', async () => {
+    const { store, put, held } = await open({ ofNetwork: 20_000, ofAll: 50_000 })
+    await put(0, { id: 'owner', network: 'owner' })
+    for (let n = 1; n <= 200; n++) await put(n, { id: 'owner', network: `n${n % 4}`, bytes: 1000 })
+    expect(await held()).toBeLessThanOrEqual(50_000)
+    expect(await store.findPending('owner', answerOf(0))).not.toBeNull()
+  })
+
+  test('what has expired waits no longer and takes no room, also after a restart', async () => {
+    const { store, put, held } = await open()
+    await put(1)
+    await put(2, { id: 'b', now: LATER })
+    expect(await store.findPending('a', answerOf(1))).toBeNull()
+    expect(await store.hasPending('b', LATER)).toBe(true)
+    expect(await store.hasPending('b', 2 * LATER)).toBe(false)
+    expect(await held()).toBeLessThan(2000)
+  })
 })
 
 test('a database of the release before is taken over: who is registered stays, and is found by its TPM', async () => {

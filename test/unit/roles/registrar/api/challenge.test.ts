@@ -1,4 +1,4 @@
-import { constants, createDecipheriv, createHmac, generateKeyPairSync, privateDecrypt } from 'node:crypto'
+import { constants, createDecipheriv, createHmac, privateDecrypt } from 'node:crypto'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
@@ -6,17 +6,18 @@ import { sized, u32 } from '../../../../../src/core/tpm/byte-writer.ts'
 import { parseCredentialBlob } from '../../../../../src/core/tpm/make-credential.ts'
 import { parsePublicArea } from '../../../../../src/core/tpm/public-area.ts'
 import { ekTemplate } from '../../../../../src/core/tpm/templates.ts'
-import { openDatabase } from '../../../../../src/io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS } from '../../../../../src/io/db/registrar-schema.ts'
 import { registrarStore } from '../../../../../src/io/db/registrar-store.ts'
 import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import { activateAgent } from '../../../../../src/roles/registrar/api/activate-agent.ts'
 import { registerAgent } from '../../../../../src/roles/registrar/api/register-agent.ts'
 import type { RegistrarContext } from '../../../../../src/roles/registrar/api/registrar-context.ts'
+import { DATABASES, type DatabaseName, testDatabases } from '../../../../databases.ts'
+import { rsaKeyPair } from '../../../../rsa-keys.ts'
 import { softwareAk } from '../../../../software-ak.ts'
 
 const MINUTE = 60_000
-const pair = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const pair = rsaKeyPair()
 const AK = softwareAk('ecc')
 
 /** An endorsement key in software, as its TPM's template has it. */
@@ -38,11 +39,13 @@ function opened(reply: unknown): { seed: string; secret: Buffer } {
   return { seed: seed.toString('hex'), secret: plain.subarray(2, 2 + plain.readUInt16BE()) }
 }
 
-async function registrar() {
+const databases = testDatabases()
+
+async function registrarOn(kind: DatabaseName) {
   let now = 1_700_000_000_000
-  const db = await openDatabase(':memory:', 'registrar', REGISTRAR_MIGRATIONS)
+  const db = await databases.open(kind, 'registrar', REGISTRAR_MIGRATIONS)
   const context: RegistrarContext = {
-    store: registrarStore(db as never),
+    store: registrarStore(db),
     clock: { now: () => now, monotonic: () => now },
     logger: silentLogger,
     rules: { identity: 'default', malformed: 'warn', sameTpm: 'refuse' },
@@ -59,30 +62,34 @@ async function registrar() {
   }
 }
 
-test('each challenge has a secret and a seed of its own', async () => {
-  const { register } = await registrar()
-  const challenges = [opened(await register()), opened(await register()), opened(await register())]
-  expect(new Set(challenges.map(({ seed }) => seed)).size).toBe(3)
-  expect(new Set(challenges.map(({ secret }) => secret.toString())).size).toBe(3)
-  for (const { secret } of challenges) expect(secret.toString()).toMatch(/^[A-Za-z0-9]{32}$/)
-})
+describe.each(DATABASES)('%s', (kind) => {
+  const registrar = () => registrarOn(kind)
 
-test('an answer counts for five minutes', async () => {
-  const { register, answer, pass } = await registrar()
-  const { secret } = opened(await register())
-  pass(5 * MINUTE - 1)
-  expect(await answer(secret)).toEqual({})
-})
+  test('each challenge has a secret and a seed of its own', async () => {
+    const { register } = await registrar()
+    const challenges = [opened(await register()), opened(await register()), opened(await register())]
+    expect(new Set(challenges.map(({ seed }) => seed)).size).toBe(3)
+    expect(new Set(challenges.map(({ secret }) => secret.toString())).size).toBe(3)
+    for (const { secret } of challenges) expect(secret.toString()).toMatch(/^[A-Za-z0-9]{32}$/)
+  })
 
-test('and not a moment longer, also while a later challenge waits', async () => {
-  const { register, answer, pass } = await registrar()
-  const { secret } = opened(await register())
-  pass(5 * MINUTE)
-  await expect(answer(secret)).rejects.toMatchObject({ code: 'agent_not_found' })
-  const again = await registrar()
-  const first = opened(await again.register())
-  again.pass(4 * MINUTE)
-  await again.register()
-  again.pass(MINUTE)
-  await expect(again.answer(first.secret)).rejects.toMatchObject({ code: 'invalid_request' })
+  test('an answer counts for five minutes', async () => {
+    const { register, answer, pass } = await registrar()
+    const { secret } = opened(await register())
+    pass(5 * MINUTE - 1)
+    expect(await answer(secret)).toEqual({})
+  })
+
+  test('and not a moment longer, also while a later challenge waits', async () => {
+    const { register, answer, pass } = await registrar()
+    const { secret } = opened(await register())
+    pass(5 * MINUTE)
+    await expect(answer(secret)).rejects.toMatchObject({ code: 'agent_not_found' })
+    const again = await registrar()
+    const first = opened(await again.register())
+    again.pass(4 * MINUTE)
+    await again.register()
+    again.pass(MINUTE)
+    await expect(again.answer(first.secret)).rejects.toMatchObject({ code: 'invalid_request' })
+  })
 })

@@ -3,7 +3,6 @@ import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
 import { parsePublicArea } from '../../../../../src/core/tpm/public-area.ts'
-import { openDatabase } from '../../../../../src/io/db/open-database.ts'
 import { REGISTRAR_MIGRATIONS } from '../../../../../src/io/db/registrar-schema.ts'
 import { registrarStore } from '../../../../../src/io/db/registrar-store.ts'
 import type { Logger } from '../../../../../src/io/log/logger.ts'
@@ -11,6 +10,7 @@ import { activateAgent } from '../../../../../src/roles/registrar/api/activate-a
 import { registerAgent } from '../../../../../src/roles/registrar/api/register-agent.ts'
 import type { RegistrarContext } from '../../../../../src/roles/registrar/api/registrar-context.ts'
 import { forgetRevocation, revokeAgent } from '../../../../../src/roles/registrar/api/revocation-marks.ts'
+import { DATABASES, type DatabaseName, testDatabases } from '../../../../databases.ts'
 import { type SoftwareAk, softwareAk, softwareCertify } from '../../../../software-ak.ts'
 import { activateCredential, type SoftwareEk, softwareEk } from '../../../../software-ek.ts'
 import { der, extension, handMade, NOW, oid, root } from '../../../core/pki/fixtures.ts'
@@ -40,11 +40,13 @@ function deviceOf(id: string, ak: SoftwareAk, { serial, iak, idevid }: Chip): ob
   }
 }
 
-async function registrar(sameTpm: 'refuse' | 'allow' = 'refuse') {
+const databases = testDatabases()
+
+async function registrarOn(kind: DatabaseName, sameTpm: 'refuse' | 'allow' = 'refuse') {
   const warnings: string[] = []
   const logger = { info: () => {}, warn: (text: string) => warnings.push(text), error: () => {}, debug: () => {} } as unknown as Logger
   const context: RegistrarContext = {
-    store: registrarStore((await openDatabase(':memory:', 'registrar', REGISTRAR_MIGRATIONS)) as never),
+    store: registrarStore(await databases.open(kind, 'registrar', REGISTRAR_MIGRATIONS)),
     clock: { now: () => NOW, monotonic: () => NOW },
     logger,
     rules: { identity: 'default', malformed: 'warn', sameTpm },
@@ -68,74 +70,78 @@ async function registrar(sameTpm: 'refuse' | 'allow' = 'refuse') {
 const REFUSED = { code: 'forbidden', message: expect.stringContaining('one TPM may have one id') }
 const withCertificate = (ek: SoftwareEk) => ({ ekcert: certified(ek) })
 
-test.each<[string, (first: Chip) => Chip, boolean]>([
-  ['the same IAK and IDevID', (first) => first, true],
-  ['another IAK', (first) => ({ ...first, iak: softwareAk('ecc') }), true],
-  ['another IDevID', (first) => ({ ...first, idevid: softwareAk('ecc') }), true],
-  ['the serial alone', ({ serial }) => chip(serial), true],
-  ['nothing in common', () => chip('another'), false],
-])('a second EK of one chip gets no second id: %s', async (_what, second, isSame) => {
-  const { enrol, ask } = await registrar()
-  const [first, ak, other] = [chip('1234'), softwareAk('ecc'), softwareAk('ecc')]
-  const racing = await ask('b', softwareEk(), other, deviceOf('b', other, second(first)))
-  await enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
-  if (!isSame) return expect(await racing.answer()).toEqual({})
-  await expect(racing.answer()).rejects.toMatchObject(REFUSED) // asked before the first one was active
-  await expect(ask('c', softwareEk(), other, deviceOf('c', other, second(first)))).rejects.toMatchObject(REFUSED)
-})
+describe.each(DATABASES)('%s', (kind) => {
+  const registrar = (sameTpm?: 'refuse' | 'allow') => registrarOn(kind, sameTpm)
 
-test('where an operator allows it, or the other registration has ended, it is taken', async () => {
-  const [first, ak] = [chip('1234'), softwareAk('ecc')]
-  const { enrol, context, warnings } = await registrar('allow')
-  await enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
-  const other = softwareAk('ecc')
-  await enrol('b', softwareEk(), other, deviceOf('b', other, first))
-  expect(warnings.join()).toContain('the TPM of agent b is registered under other ids too')
-  expect(await context.store.othersOfTpm((await context.store.find('a'))!)).toEqual(['b'])
-  const strict = await registrar()
-  await strict.enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
-  await strict.context.store.delete('a')
-  await strict.enrol('b', softwareEk(), other, deviceOf('b', other, first))
-})
-
-test('a chip that was revoked comes back by none of its EKs until it is forgotten', async () => {
-  const { enrol, ask, revoke, forget } = await registrar()
-  const [stolen, ak, other] = [chip('1234'), softwareAk('ecc'), softwareAk('ecc')]
-  await enrol('a', softwareEk(), ak, deviceOf('a', ak, stolen))
-  await revoke('a')
-  const again = () => ask('b', softwareEk(), other, deviceOf('b', other, { ...stolen, iak: softwareAk('ecc') }))
-  await expect(again()).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining('was revoked by an operator') })
-  await forget('a')
-  expect(await (await again()).answer()).toEqual({})
-})
-
-describe('an AK under two ids', () => {
-  test('is refused where a maker vouches for the EK that it was registered with', async () => {
-    const { enrol } = await registrar()
-    const [ek, second, ak] = [softwareEk(), softwareEk(), softwareAk('ecc')]
-    const own = withCertificate(ek)
-    await enrol('a', ek, ak, own)
-    await expect(enrol('b', second, ak, withCertificate(second))).rejects.toMatchObject(REFUSED)
-    await expect(enrol('c', second, ak)).rejects.toMatchObject(REFUSED)
-    expect(await enrol('a', ek, ak, own)).toEqual({})
+  test.each<[string, (first: Chip) => Chip, boolean]>([
+    ['the same IAK and IDevID', (first) => first, true],
+    ['another IAK', (first) => ({ ...first, iak: softwareAk('ecc') }), true],
+    ['another IDevID', (first) => ({ ...first, idevid: softwareAk('ecc') }), true],
+    ['the serial alone', ({ serial }) => chip(serial), true],
+    ['nothing in common', () => chip('another'), false],
+  ])('a second EK of one chip gets no second id: %s', async (_what, second, isSame) => {
+    const { enrol, ask } = await registrar()
+    const [first, ak, other] = [chip('1234'), softwareAk('ecc'), softwareAk('ecc')]
+    const racing = await ask('b', softwareEk(), other, deviceOf('b', other, second(first)))
+    await enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
+    if (!isSame) return expect(await racing.answer()).toEqual({})
+    await expect(racing.answer()).rejects.toMatchObject(REFUSED) // asked before the first one was active
+    await expect(ask('c', softwareEk(), other, deviceOf('c', other, second(first)))).rejects.toMatchObject(REFUSED)
   })
 
-  test('keeps nobody out where nobody vouches: with an EK of software anybody can answer for the AK of another', async () => {
-    const { enrol } = await registrar()
-    const [victim, ak] = [softwareEk(), softwareAk('ecc')]
-    const software = softwareEk()
-    await enrol('squatter', software, ak)
-    expect(await enrol('victim', victim, ak, withCertificate(victim))).toEqual({})
-    await expect(enrol('squatter', software, ak)).rejects.toMatchObject(REFUSED) // from now on it is known whose AK it is
+  test('where an operator allows it, or the other registration has ended, it is taken', async () => {
+    const [first, ak] = [chip('1234'), softwareAk('ecc')]
+    const { enrol, context, warnings } = await registrar('allow')
+    await enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
+    const other = softwareAk('ecc')
+    await enrol('b', softwareEk(), other, deviceOf('b', other, first))
+    expect(warnings.join()).toContain('the TPM of agent b is registered under other ids too')
+    expect(await context.store.othersOfTpm((await context.store.find('a'))!)).toEqual(['b'])
+    const strict = await registrar()
+    await strict.enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
+    await strict.context.store.delete('a')
+    await strict.enrol('b', softwareEk(), other, deviceOf('b', other, first))
   })
 
-  test('and one that was revoked does not come back by another EK', async () => {
-    const { enrol, revoke, forget } = await registrar()
-    const [ek, second, ak] = [softwareEk(), softwareEk(), softwareAk('ecc')]
-    await enrol('stolen', ek, ak, withCertificate(ek))
-    await revoke('stolen')
-    await expect(enrol('again', second, ak)).rejects.toMatchObject({ message: expect.stringContaining('was revoked by an operator') })
-    await forget('stolen')
-    expect(await enrol('again', second, ak)).toEqual({})
+  test('a chip that was revoked comes back by none of its EKs until it is forgotten', async () => {
+    const { enrol, ask, revoke, forget } = await registrar()
+    const [stolen, ak, other] = [chip('1234'), softwareAk('ecc'), softwareAk('ecc')]
+    await enrol('a', softwareEk(), ak, deviceOf('a', ak, stolen))
+    await revoke('a')
+    const again = () => ask('b', softwareEk(), other, deviceOf('b', other, { ...stolen, iak: softwareAk('ecc') }))
+    await expect(again()).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining('was revoked by an operator') })
+    await forget('a')
+    expect(await (await again()).answer()).toEqual({})
+  })
+
+  describe('an AK under two ids', () => {
+    test('is refused where a maker vouches for the EK that it was registered with', async () => {
+      const { enrol } = await registrar()
+      const [ek, second, ak] = [softwareEk(), softwareEk(), softwareAk('ecc')]
+      const own = withCertificate(ek)
+      await enrol('a', ek, ak, own)
+      await expect(enrol('b', second, ak, withCertificate(second))).rejects.toMatchObject(REFUSED)
+      await expect(enrol('c', second, ak)).rejects.toMatchObject(REFUSED)
+      expect(await enrol('a', ek, ak, own)).toEqual({})
+    })
+
+    test('keeps nobody out where nobody vouches: with an EK of software anybody can answer for the AK of another', async () => {
+      const { enrol } = await registrar()
+      const [victim, ak] = [softwareEk(), softwareAk('ecc')]
+      const software = softwareEk()
+      await enrol('squatter', software, ak)
+      expect(await enrol('victim', victim, ak, withCertificate(victim))).toEqual({})
+      await expect(enrol('squatter', software, ak)).rejects.toMatchObject(REFUSED) // from now on it is known whose AK it is
+    })
+
+    test('and one that was revoked does not come back by another EK', async () => {
+      const { enrol, revoke, forget } = await registrar()
+      const [ek, second, ak] = [softwareEk(), softwareEk(), softwareAk('ecc')]
+      await enrol('stolen', ek, ak, withCertificate(ek))
+      await revoke('stolen')
+      await expect(enrol('again', second, ak)).rejects.toMatchObject({ message: expect.stringContaining('was revoked by an operator') })
+      await forget('stolen')
+      expect(await enrol('again', second, ak)).toEqual({})
+    })
   })
 })

@@ -1,11 +1,11 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { KeylimeError } from '../../../../../src/core/errors.ts'
 import { decryptShare } from '../../../../../src/core/payload/transport.ts'
 import type { MailboxStore } from '../../../../../src/io/db/mailbox-store.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { postV } from '../../../../../src/roles/verifier/release/carry-v.ts'
+import { rsaKeyPair } from '../../../../rsa-keys.ts'
 
-const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+const { publicKey, privateKey } = rsaKeyPair()
 const V = Buffer.alloc(32, 7)
 const MAILBOX = { order: 'the order', signature: 'c2ln', certificate: 'PEM', share: 'sealed' }
 

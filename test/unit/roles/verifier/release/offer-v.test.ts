@@ -1,11 +1,12 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import { fingerprint } from '../../../../../src/core/attestation/release.ts'
 import { decryptShare } from '../../../../../src/core/payload/transport.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { createOffers } from '../../../../../src/roles/verifier/release/offer-v.ts'
+import { rsaKeyPair } from '../../../../rsa-keys.ts'
 
 const key = (): { transportKey: string; privateKey: KeyObject } => {
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const { privateKey } = rsaKeyPair()
   return { transportKey: createPublicKey(privateKey).export({ format: 'pem', type: 'spki' }) as string, privateKey }
 }
 const V = Buffer.alloc(32, 0xfb) // with a + in base64, and a byte that is no character

@@ -1,0 +1,82 @@
+import { Kysely, PostgresAdapter, PostgresDialect, type PostgresPoolClient, sql } from 'kysely'
+import { nameOfServer } from '../../core/database-url.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
+import { openPool, type PostgresPlace } from './postgres-pool.ts'
+import { postgresSeam } from './postgres-seam.ts'
+
+/** What is used here came with PostgreSQL 12; Debian has newer ones. */
+const OLDEST = 120_000
+
+/**
+ * Opens the schema of one role on a server, and makes it where it is missing: roles and other programs may share a database. @param schema a plain name.
+ * @throws KeylimeError `unavailable` for a server that cannot be used now, `database_failed` for one that is too old or does not let this user make the schema.
+ */
+export async function openPostgres<Tables>(place: PostgresPlace, schema: string): Promise<Kysely<Tables>> {
+  await lookAtServer(place)
+  const pool = await openPool(place, schema)
+  let isOpen = true
+  const seam = postgresSeam(pool, () => isOpen)
+  const dialect = new PostgresDialect({ pool })
+  const db = new Kysely<Tables>({
+    dialect: {
+      createDriver: () => dialect.createDriver(),
+      createQueryCompiler: () => dialect.createQueryCompiler(),
+      createIntrospector: (of) => dialect.createIntrospector(of),
+      createAdapter: () => Object.assign(new PostgresAdapter(), { seam }),
+    },
+  })
+  const destroy = db.destroy.bind(db)
+  db.destroy = () => {
+    isOpen = false
+    return destroy()
+  }
+  try {
+    await prepare(db as Kysely<unknown>, schema)
+    return db
+  } catch (error) {
+    await db.destroy()
+    throw isKeylimeError(error) ? error : refused(error as Error, place, schema)
+  }
+}
+
+/** Looks whether a server takes us, and changes nothing. @throws KeylimeError as `openPostgres`. */
+export async function lookAtServer(place: PostgresPlace): Promise<{ version: string; name: string }> {
+  const pool = await openPool({ ...place, poolSize: 1 }, 'pg_catalog')
+  try {
+    const client = await pool.connect()
+    try {
+      return await versionOf(client)
+    } finally {
+      client.release()
+    }
+  } finally {
+    await pool.end()
+  }
+}
+
+async function versionOf(client: PostgresPoolClient): Promise<{ version: string; name: string }> {
+  const { rows } = await client.query<{ number: string; version: string; name: string }>(
+    "select current_setting('server_version_num') as number, current_setting('server_version') as version, current_user as name",
+    [],
+  )
+  const { number, version, name } = rows[0]!
+  if (Number(number) >= OLDEST) return { version, name }
+  throw new KeylimeError('database_failed', `the server has PostgreSQL ${version}, and at least ${OLDEST / 10_000} is needed`)
+}
+
+async function prepare(db: Kysely<unknown>, schema: string): Promise<void> {
+  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(db)
+  if (rows.length > 0) return
+  await sql`create schema if not exists ${sql.id(schema)}`.execute(db).catch((error: { code?: string }) => {
+    if (error.code !== MADE_MEANWHILE) throw error
+  })
+}
+
+/** unique_violation: `if not exists` is not proof against another process that makes it at the same time. */
+const MADE_MEANWHILE = '23505'
+
+const refused = (cause: Error, { server }: PostgresPlace, schema: string) =>
+  new KeylimeError('database_failed', `cannot use the database ${nameOfServer(server)}: ${cause.message}`, {
+    cause,
+    hint: `the user needs the right to make a schema ("grant create on database ${server.database} to USER"), or one that is his ("create schema ${schema} authorization USER")`,
+  })

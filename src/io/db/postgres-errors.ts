@@ -1,0 +1,46 @@
+import { KeylimeError, rootCause } from '../../core/errors.ts'
+
+/** SQLSTATE classes and codes (PostgreSQL, appendix A) that say nothing of what was asked: the server, or the way to it, is not there now, or was busy with others. */
+const PASSING = /^(08|28|3D|53|57|40|58)|^(25006|25P03|25P04|55P03)$/
+
+/** How the text of a failure goes on, by what it is. */
+const HINTS: readonly (readonly [RegExp, string])[] = [
+  [/^28P01$|no password|password must be a string/i, 'check user and password: database_password_file, PGPASSFILE, or in database_url'],
+  [/^28000$|pg_hba/i, 'the server’s pg_hba.conf must let this user in from this address, with this kind of TLS'],
+  [/^3D000$/, 'make it first: createdb --owner=USER DATABASE'],
+  [/^25006$/, 'this server only takes reads now: let database_url name the one that takes writes'],
+  [/^53300$/, 'raise max_connections of the server, or make database_pool_sz_ovfl smaller'],
+  [/does not support SSL/i, 'switch TLS on at the server, or say sslmode=disable in database_url'],
+  [
+    /CERT|certificate|altname|self.signed|issuer/i,
+    'sslrootcert= in database_url names the CA of the server; sslmode=verify-ca does not look at its name, sslmode=require at nothing',
+  ],
+  [
+    /ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ETIMEDOUT|timeout/i,
+    'check that the server runs, and that database_url has its address',
+  ],
+]
+
+/** A failure that passes by itself: what was to be stored can be stored later, and says nothing of a machine. */
+export const isPassing = (error: unknown): boolean => error instanceof KeylimeError && error.code === 'unavailable'
+
+/** What a failed query means. @param name of the server, for people. @returns `unavailable` for what passes; what the query itself did wrong stays as it is. */
+export function asKeylimeError(error: unknown, name: string): unknown {
+  if (error instanceof KeylimeError) return error
+  const cause = rootCause(error)
+  const code = String((cause as { code?: unknown }).code ?? '')
+  const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
+  if (isState && !PASSING.test(code)) return error
+  const text = `${code} ${cause.message}`
+  const hint = HINTS.find(([pattern]) => pattern.test(code) || pattern.test(text))?.[1]
+  return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${cause.message || code}`, {
+    cause: error,
+    hint: hint ?? 'see the server’s log',
+  })
+}
+
+/** Whether the connection that said so can be used no more. */
+export function isCut(error: unknown): boolean {
+  const cause = rootCause(error) as { code?: unknown; severity?: unknown }
+  return cause.severity === undefined || cause.severity === 'FATAL' || cause.severity === 'PANIC'
+}

@@ -1,0 +1,156 @@
+import { readFile } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import type { PostgresPool, PostgresPoolClient } from 'kysely'
+import pg from 'pg'
+import { nameOfServer, type PostgresServer } from '../../core/database-url.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { asKeylimeError, isCut } from './postgres-errors.ts'
+import { passwordFromPassfile } from './postgres-passfile.ts'
+
+/** A server and how it is used. */
+export interface PostgresPlace {
+  readonly server: PostgresServer
+  /** The password is read from it at each new connection; null for none. */
+  readonly passwordFile: string | null
+  /** Connections at once. */
+  readonly poolSize: number
+}
+
+/** Milliseconds: the server ends what takes longer. Changes are short; the longest statement writes a megabyte. */
+const STATEMENT_MS = 10_000
+/** Behind others that change something. */
+const LOCK_MS = 8000
+/** Of a process that has stopped in the middle of a transaction: nobody waits for it for longer. */
+const STOPPED_MS = 3000
+/** Beyond what the server allows, as the way to it may be cut without a word. */
+const ANSWER_MS = STATEMENT_MS + 2000
+/** Connections that nobody needs are closed. */
+const IDLE_MS = 60_000
+const KEEP_ALIVE_MS = 10_000
+
+const INT8 = 20
+/** Our numbers are all below 2^53. */
+const TYPES = {
+  getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 ? Number : (pg.types.getTypeParser as (oid: number, format?: string) => unknown)(oid, format),
+}
+
+/** What bounds a connection at the server, and makes each commit durable when it returns. */
+export const SESSION = `set statement_timeout = ${STATEMENT_MS}; set lock_timeout = ${LOCK_MS}; set idle_in_transaction_session_timeout = ${STOPPED_MS};
+  set client_min_messages = warning; set default_transaction_isolation = 'read committed';
+  select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')`
+
+/**
+ * Connections to a server, bounded in number and in time: to be had, to be made, and for each answer. What passes by itself is told as `unavailable`, and a connection that was cut is
+ * not used again. @param schema in which all names are looked up.
+ */
+export async function openPool({ server, passwordFile, poolSize }: PostgresPlace, schema: string): Promise<PostgresPool> {
+  const name = nameOfServer(server)
+  const user = server.user ?? userInfo().username
+  const pool = new pg.Pool({
+    host: server.host,
+    port: server.port,
+    database: server.database,
+    user,
+    password: passwordOf(server, passwordFile, user) as never,
+    ssl: await tlsOf(server),
+    max: poolSize,
+    connectionTimeoutMillis: server.connectTimeoutSeconds * 1000,
+    idleTimeoutMillis: IDLE_MS,
+    query_timeout: ANSWER_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: 'keylime',
+    types: TYPES as never,
+  })
+  pool.on('error', () => undefined) // an idle connection was cut: the next use makes another
+  const clients = new WeakMap<pg.PoolClient, PostgresPoolClient>()
+  return {
+    options: pool.options,
+    async connect() {
+      const client = await pool.connect().catch((error) => {
+        throw asKeylimeError(error, name)
+      })
+      const known = clients.get(client)
+      if (known) return known
+      const bounded = boundedClient(client, name)
+      clients.set(client, bounded)
+      await begin(bounded, schema)
+      return bounded
+    },
+    end: () => pool.end(),
+  }
+}
+
+async function begin(client: PostgresPoolClient, schema: string): Promise<void> {
+  try {
+    await client.query(`set search_path to ${schema}; ${SESSION}`, [])
+  } catch (error) {
+    client.release(true)
+    throw error
+  }
+}
+
+/** Takes a client as kysely does, and looks at what goes wrong. */
+function boundedClient(client: pg.PoolClient, name: string): PostgresPoolClient {
+  let cut = false
+  client.on('error', () => {
+    cut = true
+  })
+  return {
+    async query(text: string, values: readonly unknown[]) {
+      if (cut) throw new KeylimeError('unavailable', `the database ${name} cannot be used now: the connection was cut`)
+      try {
+        return await client.query(text, values.map(storable) as unknown[])
+      } catch (error) {
+        if (isCut(error)) cut = true
+        throw asKeylimeError(error, name)
+      }
+    },
+    release: (discard?: boolean) => client.release(cut || discard === true),
+  } as unknown as PostgresPoolClient
+}
+
+/** PostgreSQL's texts have no zero character, SQLite's may: a text of a machine that has one must not keep its failure from being stored. */
+const storable = (value: unknown): unknown => {
+  if (typeof value === 'string') return value.includes('\0') ? value.replaceAll('\0', '\ufffd') : value
+  return Array.isArray(value) ? value.map(storable) : value
+}
+
+/** Asked at each new connection: a password that was changed needs no restart. */
+function passwordOf(server: PostgresServer, file: string | null, user: string): () => Promise<string | undefined> {
+  return async () => {
+    if (file === null) return server.password?.reveal() ?? passwordFromPassfile(server, user, process.env)
+    const text = await readFile(file, 'utf8').catch((cause: Error) => {
+      throw new KeylimeError('unavailable', `the password of the database cannot be read: ${cause.message}`, {
+        cause,
+        hint: 'database_password_file names a file that this user can read',
+      })
+    })
+    return text.replace(/\r?\n$/, '')
+  }
+}
+
+async function tlsOf({ tls, host }: PostgresServer): Promise<false | object> {
+  if (tls.mode === 'disable' || host.startsWith('/')) return false
+  const [ca, cert, key] = await Promise.all([
+    readPem(tls.rootCert, 'sslrootcert'),
+    readPem(tls.cert, 'sslcert'),
+    readPem(tls.key, 'sslkey'),
+  ])
+  return {
+    ...(ca ? { ca } : {}),
+    ...(cert ? { cert } : {}),
+    ...(key ? { key } : {}),
+    rejectUnauthorized: tls.mode !== 'require',
+    ...(tls.mode === 'verify-full' ? {} : { checkServerIdentity: () => undefined }),
+  }
+}
+
+/** `system`, as libpq calls it: the authorities that this program brings. */
+async function readPem(file: string | null, parameter: string): Promise<string | null> {
+  if (file === null || file === 'system') return null
+  return readFile(file, 'utf8').catch((cause: Error) => {
+    throw new KeylimeError('config_invalid', `${parameter} of database_url cannot be read: ${cause.message}`, { cause })
+  })
+}
