@@ -10,7 +10,7 @@ const mayImport: Record<string, string[]> = {
   authority: ['authority', 'io', 'core'],
   roles: ['roles', 'authority', 'io', 'config', 'core'],
   tools: ['tools', 'roles', 'io', 'config', 'core'],
-  build: ['build'],
+  build: ['build', 'tools', 'config', 'core'],
 }
 const pureBuiltins = new Set(['node:crypto', 'node:util', 'node:net']) // of node:net only isIP: it opens nothing
 const corePackages = new Set(['@peculiar/x509', 'jszip', 'zod', 'yaml', 're2js'])

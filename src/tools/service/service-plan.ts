@@ -82,19 +82,7 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
       tell: `write ${at(`/etc/systemd/system/${unitName(role)}`)}`,
     },
   )
-  if (role === 'agent') {
-    const file = at(`/etc/systemd/system/${mountUnitName(place.keylimeDir)}`)
-    const content = mountText(place, { noswap })
-    actions.push({
-      do: 'file',
-      path: file,
-      content,
-      mode: 0o644,
-      owner: 'root',
-      keep: false,
-      tell: `write ${file}, the memory for secrets`,
-    })
-  }
+  if (role === 'agent') actions.push(secretsMount(place, noswap))
   if (owner === USER) actions.push(...handedOver(role, place, ofOthers))
   if (!live) actions.push(...atFirstBoot(role, place))
   if (live) {
@@ -110,6 +98,13 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
     )
   }
   return actions
+}
+
+/** The memory for secrets, which the agent's unit wants. */
+function secretsMount({ root, keylimeDir }: ServicePlace, noswap: boolean): Action {
+  const file = path.join(root || '/', '/etc/systemd/system', mountUnitName(keylimeDir))
+  const content = mountText({ keylimeDir }, { noswap })
+  return { do: 'file', path: file, content, mode: 0o644, owner: 'root', keep: false, tell: `write ${file}, the memory for secrets` }
 }
 
 /** An agent that nobody calls tries to register for ever. */

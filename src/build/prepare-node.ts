@@ -29,7 +29,7 @@ export function findLanguageData(node: Buffer): LanguageData {
  * what they are; the file is shorter by what nobody reads.
  * @param node stripped. @param entry code that runs wherever it is put, with room for the distance to the old entry point in its last eight bytes.
  */
-export function baseExecutable(node: Buffer, entry: Buffer, languages: LanguageData): Buffer {
+export function prepareNode(node: Buffer, entry: Buffer, languages: LanguageData): Buffer {
   const bytes = Buffer.from(node)
   const elf = readElf(bytes)
   const gap = mergeCode(elf)
