@@ -46,6 +46,7 @@ const WALKS = [
   'integration/verifier/audit-words',
   'integration/verifier/hostile-agents',
   'integration/verifier/store-property',
+  'unit/build/prepare-node',
   'unit/core/ima/properties',
   'unit/core/measured-boot/real-boot-logs',
   'unit/io/db/verifier-schema',

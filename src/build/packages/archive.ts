@@ -12,7 +12,7 @@ export function archive(release: Release, { work, out }: { work: string; out: st
     ...TAR,
     date,
     '--create',
-    '--use-compress-program=xz -3 --threads=1',
+    '--use-compress-program=xz -1 --threads=1',
     '--file',
     file,
     '--directory',

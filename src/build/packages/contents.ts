@@ -79,13 +79,16 @@ function layOutProgram(at: (file: string) => string, release: Release): void {
       put(`${file}.gz`, gzip(fs.readFileSync(file)))
       fs.rmSync(file)
     }
-  for (const link of release.links) fs.symlinkSync(`${manualOf(link, release, pages)}.gz`, path.join(pages, 'man1', `${link}.1.gz`))
+  for (const link of release.links) {
+    const page = path.join(pages, 'man1', `${link}.1.gz`)
+    if (!fs.existsSync(page)) fs.symlinkSync(`${manualOf(link, pages)}.gz`, page)
+  }
 }
 
 const configurationFile = (role: 'tenant'): string => `/etc/keylime/${role}.conf`
 
 /** The page of a name of upstream's: that of the role or tool which answers to it. */
-function manualOf(link: string, _release: Release, pages: string): string {
+function manualOf(link: string, pages: string): string {
   const word = link.replace(/^keylime[-_]/, '').replaceAll('_', '-')
   const role = word === 'push-model-agent' ? 'agent' : word === 'upgrade-config' ? 'config' : word
   const page = `keylime-${role}.1`

@@ -32,7 +32,7 @@ export function debianPackage(name: PackageName, release: Release, { work, out }
   put(path.join(control, 'conffiles'), `${configurationOf(role as never)}\n`)
   for (const [file, text] of Object.entries(maintainerScripts(name, version))) put(path.join(control, file), text, 0o755)
   const file = path.join(out, `${name}_${version}_${DEBIAN_ARCH[release.arch]}.deb`)
-  run(release, 'dpkg-deb', ['--root-owner-group', '-Zxz', '-z3', '--threads-max=1', '--build', tree, file])
+  run(release, 'dpkg-deb', ['--root-owner-group', '-Zxz', '-z1', '--threads-max=1', '--build', tree, file])
   return file
 }
 

@@ -54,6 +54,7 @@ export function unitText(role: ServiceRole, facts: UnitFacts): string {
     `TimeoutStartSec=${isAgent ? 'infinity' : '90'}`,
     'TimeoutStopSec=30',
     'WatchdogSec=60',
+    'LimitNOFILE=524288',
     `ReadWritePaths=${facts.keylimeDir}`,
     ...CLOSED,
     ...(isAgent ? AGENT_ONLY : SERVER_ONLY),
@@ -103,7 +104,10 @@ const credentials = (role: ServiceRole): string[] =>
       .map(([name]) => `LoadCredential=${credentialName(component, name)}`),
   )
 
-/** V8 compiles while it runs, so memory that is written must become executable: MemoryDenyWriteExecute cannot be. */
+/**
+ * V8 compiles while it runs, so memory that is written must become executable: MemoryDenyWriteExecute cannot be. ZeroMQ ends the process when it may not set the
+ * (usual) scheduling of its threads: @resources must be allowed.
+ */
 const CLOSED = [
   'NoNewPrivileges=yes',
   'ProtectSystem=strict',
@@ -129,10 +133,9 @@ const SERVER_ONLY = [
   'PrivateDevices=yes',
   'PrivateUsers=yes',
   'RemoveIPC=yes',
-  'ProcSubset=pid',
   'CapabilityBoundingSet=',
   'SystemCallFilter=@system-service',
-  'SystemCallFilter=~@privileged @resources',
+  'SystemCallFilter=~@privileged',
 ]
 
 /** It becomes another user, and gives that one what root has made. */
@@ -142,7 +145,6 @@ const AGENT_ONLY = [
   'DeviceAllow=/dev/tpm0 rw',
   'CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_KILL CAP_SETGID CAP_SETUID',
   'SystemCallFilter=@system-service',
-  'SystemCallFilter=~@resources',
 ]
 
 const sections = (parts: Record<string, readonly string[]>): string =>
