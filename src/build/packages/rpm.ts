@@ -14,7 +14,7 @@ export function rpmPackages(release: Release, { work, out }: { work: string; out
   const defines = {
     _topdir: path.join(work, 'rpmbuild'),
     _rpmdir: made,
-    _rpmfilename: '%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}.rpm',
+    _rpmfilename: '%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm',
     _build_id_links: 'none',
     _buildhost: 'localhost',
     _binary_payload: 'w3.zstdio',
