@@ -85,7 +85,7 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     equal(status === 0, false, 'the refusal')
     contains(text, 'keylime: error: 99.0.0-1 is installed')
     contains(text, 'keylime: hint: restore the backup')
-    contains(sh('dpkg -s keylime'), /Status: install ok installed[^]*Version: 99\.0\.0-1/)
+    contains(sh('dpkg -s keylime'), /Status: install ok installed[\s\S]*Version: 99\.0\.0-1/)
     sh('KEYLIME_DOWNGRADE=yes dpkg -i /packages/now/*.deb < /dev/null')
   })
   await report.step('remove keeps state and configuration; purge of a role takes what is its own', async () => {
