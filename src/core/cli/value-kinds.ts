@@ -29,6 +29,7 @@ const OPTIONS: Readonly<Record<string, ValueSet>> = {
   event: 'text',
   'event-log': 'file',
   'exclude-list': 'file',
+  executable: 'file',
   file: 'file',
   from: 'file',
   head: 'text',

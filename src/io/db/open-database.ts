@@ -7,6 +7,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { type Migration, migrate, type SchemaChange } from './migrate.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
+import { withPreparedStatements } from './prepared-statements.ts'
 import { seamOf } from './seam.ts'
 
 /** Where a role's data are: a file of SQLite, or a server. */
@@ -77,7 +78,8 @@ export async function openDatabase<Tables>(
 
 /** What speaks with servers is loaded only where one is configured. */
 async function openPlace<Tables>(place: DatabasePlace, name: string): Promise<Kysely<Tables>> {
-  if (typeof place === 'string') return new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(place) }) })
+  if (typeof place === 'string')
+    return new Kysely<Tables>({ dialect: new SqliteDialect({ database: withPreparedStatements(openSqlite(place)) }) })
   const { openPostgres } = await import('./open-postgres.ts')
   return openPostgres<Tables>(place, `keylime_${name}`)
 }
