@@ -160,6 +160,9 @@ test('clocks of verifiers do not count: one that is a minute ahead has its share
   expect(JSON.stringify((await leased()).toSorted())).toBe(before)
   await askedSince(machines.keys())
   for (const id of machines.keys()) expect((await historyOf(id)).filter((type) => type === 'agent_failed')).toEqual([])
+  await sides[1]!.role.kill('SIGKILL')
+  for (const name of ['LD_PRELOAD', 'FAKETIME', 'FAKETIME_DONT_FAKE_MONOTONIC']) delete sides[1]!.home.env[name]
+  await again(sides[1]!)
 })
 
 test('whatever happens to verifiers and server: each V leaves once, each verdict is stored once, nobody is forgotten', async () => {
