@@ -9,9 +9,9 @@ const LIBRARIES = ['@peculiar/x509', 'fast-check', 'koa', 'kysely', 'undici', 'w
 const ROOT = new URL('..', import.meta.url).pathname
 const require = createRequire(import.meta.url)
 
-/** Jest's `moduleNameMapper`: each library as one module of its own, made once for a state of package-lock.json and of this file. */
+/** Jest's `moduleNameMapper`: each library as one module of its own, made once for what is installed and for this file. */
 export function bundledLibraries() {
-  const state = createHash('sha256').update(process.version).update(readFileSync(`${ROOT}package-lock.json`)).update(readFileSync(new URL(import.meta.url)))
+  const state = createHash('sha256').update(process.version).update(readFileSync(`${ROOT}node_modules/.package-lock.json`)).update(readFileSync(new URL(import.meta.url)))
   const folder = `${ROOT}node_modules/.cache/test-libraries/${state.digest('hex').slice(0, 16)}`
   mkdirSync(folder, { recursive: true })
   return Object.fromEntries(LIBRARIES.map((name) => [`^${name}$`, bundle(name, `${folder}/${name.replace('/', '-')}.mjs`)]))

@@ -184,7 +184,16 @@ const ofOperators: ReadonlySet<Access> = new Set(['admin', 'operator'])
 const ONLY_A_VERIFIER = 'its certificate is one of a verifier, and this is for operators'
 
 const isVerifier = (peer: Peer): peer is Peer & { kind: 'certificate' } =>
-  peer.kind === 'certificate' && peer.certificate !== undefined && roleOf(parseCertificate(peer.certificate)) === 'verifier'
+  peer.kind === 'certificate' && peer.certificate !== undefined && isOfVerifier(peer.certificate)
+
+/** By the bytes that a connection has shown: to read a certificate costs more than most requests. */
+const ofVerifiers = new WeakMap<Buffer, boolean>()
+
+function isOfVerifier(certificate: Buffer): boolean {
+  const known = ofVerifiers.get(certificate) ?? roleOf(parseCertificate(certificate)) === 'verifier'
+  ofVerifiers.set(certificate, known)
+  return known
+}
 
 /** Who has a certificate of ours is not counted: one address may be that of many operators. */
 function tooOften({ rate }: Route, peer: Peer, address: string, rates: RequestBounds['rates']): ApiReply | null {
@@ -198,13 +207,36 @@ function tooOften({ rate }: Route, peer: Peer, address: string, rates: RequestBo
 
 function peerOf(socket: Socket, { whyRefused }: ApplicationOptions): Peer {
   if (!(socket instanceof TLSSocket)) return { kind: 'anonymous' }
-  const certificate = socket.getPeerX509Certificate()
-  if (!certificate) return { kind: 'anonymous' }
+  const shown = shownBy(socket)
+  if (!shown) return { kind: 'anonymous' }
   if (!socket.authorized) return { kind: 'untrusted', why: untrustedText(socket, systemClock.now()) }
-  const sha256 = certificate.fingerprint256.replaceAll(':', '').toLowerCase()
-  const named = { commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '', sha256 }
+  const { certificate, ...named } = shown
   const why = whyRefused(socket)
-  return why === undefined ? { kind: 'certificate', certificate: certificate.raw, ...named } : { kind: 'refused', why, ...named }
+  return why === undefined ? { kind: 'certificate', ...shown } : { kind: 'refused', why, ...named }
+}
+
+interface Shown {
+  commonName: string
+  sha256: string
+  certificate: Buffer
+}
+
+const certificates = new WeakMap<TLSSocket, Shown | null>()
+
+/** Null for no certificate. A connection shows the same one as long as it lives: nobody may negotiate it again. */
+function shownBy(socket: TLSSocket): Shown | null {
+  const known = certificates.get(socket)
+  if (known !== undefined) return known
+  const certificate = socket.getPeerX509Certificate()
+  const shown = certificate
+    ? {
+        commonName: /(?:^|\n)CN=([^\n]*)/.exec(certificate.subject)?.[1] ?? '',
+        sha256: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+        certificate: certificate.raw,
+      }
+    : null
+  certificates.set(socket, shown)
+  return shown
 }
 
 const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it takes a client certificate of a trusted CA')
