@@ -8,8 +8,9 @@ const NAMES = ['keylime', 'keylime-agent', 'keylime-verifier', 'keylime-registra
 /** Installed, used, upgraded, downgraded, removed and purged, in a Debian that has nothing else. */
 export async function debianLife(report: Report, place: Place): Promise<void> {
   const debian = place.at('debian')
-  const inside = (...args: string[]) =>
-    place.ask('chroot', [debian, ...args], { env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } })
+  const enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
+  const inside = (...args: string[]) => place.ask('unshare', ['--mount', '--pid', '--fork', 'sh', '-c', enter, debian, ...args], { env })
   const sh = (script: string) => {
     const { status, text } = inside('sh', '-ec', script)
     if (status !== 0) throw new Error(`${script}: status ${status}\n${text}`)
@@ -66,8 +67,9 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
   })
   await report.step('a verifier makes its state as the user of the package', async () => {
     const verifier = 'setpriv --reuid keylime --regid keylime --init-groups timeout 60 keylime verifier'
+    const serves = "grep -q 'registrar serves' /tmp/log"
     sh(
-      `${verifier} > /tmp/log 2>&1 & for i in $(seq 55); do grep -q 'registrar serves' /tmp/log && break; sleep 1; done; kill %1 2> /dev/null || kill $!; wait || true; grep 'registrar serves' /tmp/log || { cat /tmp/log; false; }`,
+      `${verifier} > /tmp/log 2>&1 & for i in $(seq 55); do ${serves} && break; sleep 1; done; kill $! || true; wait || true; ${serves} || { cat /tmp/log; false; }`,
     )
     sh('test -s /var/lib/keylime/cv_ca/cacert.crt -a -s /var/lib/keylime/cv_data.sqlite')
     sh('touch /var/lib/keylime/agent_data.json')

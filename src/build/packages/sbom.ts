@@ -1,5 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import fs from 'node:fs'
+import path from 'node:path'
+import { shippedPackages } from './licences.ts'
 import { type Release, run } from './release.ts'
 
 interface Component {
@@ -45,12 +48,21 @@ export function billOfMaterials(release: Release): Bom {
   const bom = JSON.parse(execFileSync('npm', npm, { cwd: release.root, env, encoding: 'utf8', maxBuffer: 1 << 26 })) as Bom
   bom.metadata.timestamp = new Date(release.epoch * 1000).toISOString()
   bom.metadata.component = { ...bom.metadata.component, type: 'application', name: 'keylime', version: release.version }
-  bom.components.push(...nativeParts(release))
+  bom.components.push(...leftOut(release, bom.components), ...nativeParts(release))
   const digest = createHash('sha256')
     .update(JSON.stringify({ ...bom, serialNumber: '' }))
     .digest('hex')
   bom.serialNumber = `urn:uuid:${digest.slice(0, 8)}-${digest.slice(8, 12)}-5${digest.slice(13, 16)}-a${digest.slice(17, 20)}-${digest.slice(20, 32)}`
   return bom
+}
+
+/** Packages that are shipped and that npm does not list: it leaves one out that a package for development needs too. */
+function leftOut({ root }: Release, listed: readonly Component[]): Component[] {
+  const known = new Set(listed.map(({ name, version }) => `${name}@${version}`))
+  return shippedPackages(root).flatMap((place) => {
+    const { name, version, license } = JSON.parse(fs.readFileSync(path.join(root, place, 'package.json'), 'utf8')) as Record<string, string>
+    return known.has(`${name}@${version}`) ? [] : [part(name!, version!, license!, `pkg:npm/${name!.replace('@', '%40')}@${version}`)]
+  })
 }
 
 function nativeParts(release: Release): Component[] {
