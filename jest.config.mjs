@@ -52,6 +52,7 @@ const WALKS = [
   'integration/verifier/several',
   'integration/verifier/several-killed',
   'integration/verifier/store-property',
+  'unit/build/prepare-node',
   'unit/core/ima/properties',
   'unit/core/measured-boot/real-boot-logs',
   'unit/io/db/verifier-schema',

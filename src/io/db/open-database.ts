@@ -56,7 +56,7 @@ function readUrl(url: string) {
 
 /**
  * Opens a database and brings its schema up to date. Of SQLite in WAL mode: what a transaction has written is on the disk when it returns, and what it has erased is overwritten in the file;
- * the journal beside it has it until it is begun anew, at the latest when the database is closed. Readable by its owner only. Of a server what is in the schema `keylime_NAME`.
+ * the journal beside it has it until it is cut off (`short-journal.ts`), at the latest when the database is closed. Readable by its owner only. Of a server what is in the schema `keylime_NAME`.
  * @param migrated told which version the schema had.
  * @throws KeylimeError `database_failed`: not a database, newer than this program, no access; `unavailable` for a server that cannot be used now.
  */

@@ -11,6 +11,7 @@ import { type DatabasePlace, openDatabase } from './open-database.ts'
 import { type Listener, postgresListener } from './postgres-listener.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
 import { seamOf } from './seam.ts'
+import { keepJournalShort } from './short-journal.ts'
 import { MARKED_VERSION, VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 export type VerifierDatabase = Kysely<unknown>
@@ -103,6 +104,7 @@ async function openFile(file: string): Promise<OpenedDatabase> {
       await database.destroy()
       throw error
     })
+    const stop = keepJournalShort(database)
     return {
       database,
       shared: null,
@@ -110,6 +112,7 @@ async function openFile(file: string): Promise<OpenedDatabase> {
       mark,
       marked: name,
       async close() {
+        stop()
         await mark.record().catch(() => undefined) // one that is behind is that of a run that was killed
         await database.destroy()
         await lock.release()

@@ -23,7 +23,7 @@ interface Arguments {
 
 interface Deps {
   checkRegistrar(env: NodeJS.ProcessEnv): Promise<Findings>
-  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Required<Service>>
+  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Service & Required<Pick<Service, 'reload'>>>
 }
 
 /** `keylime verifier`. */
@@ -60,6 +60,7 @@ export const command = {
       })
       return {
         stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])),
+        stuck: verifier.stuck,
         reload: async () => (await Promise.all([verifier.reload(), registrar.reload()]))[0],
       }
     })

@@ -42,6 +42,7 @@ export interface RunningVerifier extends Service {
   /** Of the listener for figures; null where there is none. */
   metricsPort: number | null
   reload(): Promise<string>
+  stuck(): string | null
 }
 
 export interface VerifierDependencies {
@@ -136,7 +137,7 @@ async function start(
     certificates: () => running.tls.ends,
   })
   onStop(metrics.stopping)
-  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload }
+  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck }
 }
 
 const listenerOf = (
