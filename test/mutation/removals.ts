@@ -82,7 +82,7 @@ export const REMOVALS: readonly Removal[] = [
     'if (await wasCommitted(db, id)) return (done as { result: T }).result',
     '',
   ]),
-  ...of(LOOP, 'integration/verifier/cut-database', [
+  ...of(LOOP, 'unit/roles/verifier/rounds/attestation-loop', [
     'that the database is away is no failure of a machine',
     "if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))",
     '',

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
+import { groupedChanges } from './grouped-changes.ts'
 import type { LeaseStore } from './lease-store.ts'
-import { changing } from './seam.ts'
 import type { VerifierStore } from './verifier-store.ts'
 
 /**
@@ -8,26 +8,27 @@ import type { VerifierStore } from './verifier-store.ts'
  * nothing that another one attests by now. @param storeOn the store of a database, or of a transaction.
  */
 export function fencedStore(db: Kysely<unknown>, storeOn: (db: Kysely<unknown>) => VerifierStore, leases: LeaseStore): VerifierStore {
+  const change = groupedChanges(db, async () => undefined)
   const ours = <T>(agentId: string, work: (store: VerifierStore) => Promise<T>): Promise<T> =>
-    changing(db, async (transaction) => {
+    change(async (transaction) => {
       await leases.check(transaction, agentId)
       return work(storeOn(transaction))
     })
   return {
     ...storeOn(db),
-    async insert(change) {
-      const { agentId } = change.enrolment
-      const remember = await changing(db, async (transaction) => {
-        await storeOn(transaction).insert(change)
+    async insert(enrolled) {
+      const { agentId } = enrolled.enrolment
+      const remember = await change(async (transaction) => {
+        await storeOn(transaction).insert(enrolled)
         return leases.begin(transaction, agentId)
       })
       remember()
     },
-    replace: (change) => ours(change.enrolment.agentId, (store) => store.replace(change)),
-    saveState: (agentId, change) => ours(agentId, (store) => store.saveState(agentId, change)),
-    move: (agentId, change, event) => ours(agentId, (store) => store.move(agentId, change, event)),
+    replace: (enrolled) => ours(enrolled.enrolment.agentId, (store) => store.replace(enrolled)),
+    saveState: (agentId, given) => ours(agentId, (store) => store.saveState(agentId, given)),
+    move: (agentId, address, event) => ours(agentId, (store) => store.move(agentId, address, event)),
     saveProgress: (rows) =>
-      changing(db, async (transaction) => {
+      change(async (transaction) => {
         const held = await leases.held(
           transaction,
           rows.map(({ agentId }) => agentId),

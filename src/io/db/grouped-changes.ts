@@ -29,6 +29,7 @@ export function groupedChanges<Tables>(
       const ends: (() => void)[] = []
       try {
         await changing(db, async (transaction) => {
+          ends.length = 0 // a server may undo it all because of another process, and it is made again
           for (const each of group) ends.push(await makeOne(transaction, each))
         })
         await after().catch(() => undefined)

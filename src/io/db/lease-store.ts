@@ -137,7 +137,7 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       const { rows } = await sql`select 1 from leases where agent_id = ${agentId} and run = ${run} and token = ${token}`.execute(
         transaction,
       )
-      if (rows.length === 0) throw lost(agentId)
+      if (rows.length === 0) throw leaseLost(agentId)
     },
     async held(transaction, agentIds) {
       const known = agentIds.filter((agentId) => tokens.has(agentId))
@@ -166,7 +166,7 @@ interface Lease {
 
 const LOST = { lease: 'lost' }
 
-const lost = (agentId: string) =>
+export const leaseLost = (agentId: string): KeylimeError =>
   new KeylimeError('conflict', `agent ${agentId} is attested by another verifier by now`, { hint: 'try again', details: LOST })
 
 /** Another verifier attests the machine: what was to be stored of it here says nothing any more. */

@@ -46,6 +46,9 @@ test('while the server is away machines are asked on; verdicts are stored afterw
   side().proxy.cut()
   const asked = honest.agent.quotes.length
   lies(liar.agent)
+  const lied = liar.agent.quotes.length
+  await until('the lie', () => liar.agent.quotes.length > lied)
+  liar.agent.answer.clear() // once: what it says afterwards does not undo it
   await until('rounds', () => honest.agent.quotes.length > asked + 8)
   expect((await side().admin.request('GET', `/v2.6/agents/${honest.id}`)).status).toBe(503)
   expect((await side().admin.request('PUT', `/v2.6/agents/${honest.id}/stop`, { body: {} })).status).toBe(503)

@@ -2,6 +2,9 @@ import { jest } from '@jest/globals'
 import type { AgentEffect, AgentEvent } from '../../../../../src/core/attestation/agent-state.ts'
 import { OPERATIONAL_STATE } from '../../../../../src/core/attestation/operational-state.ts'
 import { createSerialQueue } from '../../../../../src/core/concurrency/serial-queue.ts'
+import { KeylimeError } from '../../../../../src/core/errors.ts'
+import { leaseLost } from '../../../../../src/io/db/lease-store.ts'
+import { AWAY } from '../../../../../src/io/db/postgres-errors.ts'
 import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { type AttestationLoop, createAttestationLoop, type LoopOptions } from '../../../../../src/roles/verifier/rounds/attestation-loop.ts'
@@ -61,6 +64,7 @@ beforeEach(() => {
     },
     introduce: async () => void beside.push('introduced'),
     recorded: () => recorded.promise,
+    lost: () => void beside.push('lost'),
     carryV: () => {
       did.push('V leaves')
       return carried.promise
@@ -165,6 +169,24 @@ test('a fault of a round is a failed round', async () => {
   round.reject(new Error('a bug'))
   await time.settle()
   expect(did).toEqual(['exception'])
+})
+
+test('that the database is away is no failure of a machine: it is asked again after the interval', async () => {
+  await asked()
+  round.reject(new KeylimeError('unavailable', 'the database is away', { details: AWAY }))
+  await time.settle()
+  expect(did).toEqual([])
+  await time.pass(2100)
+  expect(did[0]).toBe('asked')
+})
+
+test('a machine that another verifier attests by now is left alone', async () => {
+  await asked()
+  round.reject(leaseLost('a'))
+  await time.settle()
+  expect([did, beside]).toEqual([[], ['lost']])
+  await time.pass(5000)
+  expect(did).toEqual([])
 })
 
 test('what a machine does not take of what an operator sealed for it is its report, and V is erased', async () => {
