@@ -1,6 +1,6 @@
 import { z } from 'zod'
-import { UNKNOWN_TPM } from './unknown-tpm.ts'
 import { isAgentId } from './agent-id.ts'
+import { UNKNOWN_TPM } from './unknown-tpm.ts'
 
 const agentId = z.string().refine(isAgentId, 'is not an id of an agent')
 

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
+import type { UnknownTpm } from '../api/unknown-tpm.ts'
 import { KeylimeError } from '../errors.ts'
 import { publicKeyPem, spkiOf } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
 import { parsePublicArea } from '../tpm/public-area.ts'
-import type { UnknownTpm } from '../api/unknown-tpm.ts'
 
 /** What an operator knows of a TPM before it registers: a hash of its EK, or the serial of its EK certificate. In hex, without separators. */
 export interface TpmMark {

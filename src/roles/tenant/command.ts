@@ -131,6 +131,13 @@ export const command = {
         type: 'boolean',
         describe: 'list: ask the machines what happened to their payloads (default; --no-ask: do not ask)',
       })
+      .group(['ek-hash', 'serial', 'note', 'list', 'forget', 'refuse'], 'With expect and approve:')
+      .option('ek-hash', text('Hash of the TPM’s endorsement key: SHA-256, hex'))
+      .option('serial', text('Serial of its EK certificate, hex'))
+      .option('note', text('expect: a note for the list'))
+      .option('list', { type: 'boolean', describe: 'expect: show what is expected' })
+      .option('forget', { type: 'boolean', describe: 'expect: take back what was said of this TPM' })
+      .option('refuse', { type: 'boolean', describe: 'approve: refuse the machine; its TPM cannot register any more' })
       .group(['patch', 'only', 'judge', 'packages'], 'With explain:')
       .option('patch', text('Write the smallest change that would accept it to this file, for `keylime policy merge`'))
       .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))

@@ -21,6 +21,9 @@ export const TENANT_WORDS: Readonly<Record<TenantCommand, string>> = {
   forget: 'Decommission a machine: delete it everywhere',
   rename: 'Give a machine another id: OLD NEW',
   regdelete: 'Delete the registration',
+  expect: 'Say which TPM may register, before its machine exists',
+  pending: 'List the machines that wait for your approval',
+  approve: 'Register a machine that waits, or refuse it',
   revocations: 'Show who was told of each revocation, and who acted',
   addruntimepolicy: 'Store a runtime policy under a name',
   updateruntimepolicy: 'Replace a stored runtime policy',
@@ -50,6 +53,17 @@ const EXAMPLES: readonly { word: TenantCommand; line: string; does: string }[] =
   { word: 'revoke', line: 'revoke laptop-7', does: 'after a theft: tell the others, and keep it out for good' },
   { word: 'list', line: 'list', does: 'show every machine, its state, and why it failed' },
   { word: 'status', line: 'status -t 10.0.0.7', does: 'show everything about one machine' },
+  { word: 'expect', line: 'expect --ek-hash 3f1c… -u rack-7', does: 'only this TPM may register as rack-7' },
+  {
+    word: 'expect',
+    line: 'expect --serial 1A2B3C --note "order 4711"',
+    does: 'the TPM with this serial in its EK certificate may register',
+  },
+  { word: 'expect', line: 'expect --list', does: 'show which TPMs are expected or refused, and who said so' },
+  { word: 'expect', line: 'expect --forget --ek-hash 3f1c…', does: 'take it back; what is registered stays registered' },
+  { word: 'pending', line: 'pending', does: 'show who waits, with the hash of its EK' },
+  { word: 'approve', line: 'approve -u rack-7 --ek-hash 3f1c…', does: 'register it, if this is its TPM' },
+  { word: 'approve', line: 'approve -u rack-7 --refuse', does: 'keep its TPM from registering' },
   {
     word: 'explain',
     line: 'explain -u d432 --patch change.json',
@@ -57,7 +71,7 @@ const EXAMPLES: readonly { word: TenantCommand; line: string; does: string }[] =
   },
 ]
 /** Of these the help of the whole has none: it would be too long. */
-const IN_THEIR_OWN: ReadonlySet<TenantCommand> = new Set(['attest', 'reactivate'])
+const IN_THEIR_OWN: ReadonlySet<TenantCommand> = new Set(['attest', 'reactivate', 'expect', 'pending', 'approve'])
 
 /** Of one word, or of the whole: command lines, and what each does. */
 export const examplesOf = (asked: TenantCommand | undefined): [line: string, does: string][] =>
