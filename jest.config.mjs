@@ -38,6 +38,7 @@ const WALKS = [
   'integration/tenant/hostile-text',
   'integration/tenant/judged-before-enrolment',
   'integration/tools/config-page',
+  'integration/tools/lab-fleet',
   'integration/tools/policy-command',
   'integration/tools/policy-upstream',
   'integration/verifier/attack',

@@ -47,6 +47,7 @@ export const COMMANDS = {
     load: () => import('./tools/completion/command.ts'),
   },
   'man [page]': { describe: 'Show a page of the manual, or write all pages', load: () => import('./tools/man/command.ts') },
+  'lab <what>': { describe: 'Try a verifier out with simulated machines', load: () => import('./tools/lab/command.ts') },
   'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
 } as const
 

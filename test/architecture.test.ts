@@ -60,6 +60,7 @@ const LIBRARY_ROOMS: Record<string, readonly string[]> = {
   winston: ['io/log/'],
   yauzl: ['io/files/'],
   zeromq: ['io/zeromq/'],
+  'prom-client': ['io/metrics/'],
   yargs: ['main.ts', 'command-tree.ts', 'roles/', 'tools/'],
 }
 

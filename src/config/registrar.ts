@@ -1,6 +1,7 @@
 import { UNKNOWN_TPM } from '../core/api/unknown-tpm.ts'
 import { databaseOptions } from './database-options.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
+import { metricsOptions } from './metrics-options.ts'
 import { boolean, host, integer, oneOf, option, options, port, text } from './option.ts'
 import { serverTlsOptions } from './server-tls-options.ts'
 
@@ -43,6 +44,7 @@ export const registrarOptions = options({
     doc: 'What happens to an agent whose certificate is not strict DER, as several makers deliver them.',
   }),
   max_upload_size: option({ parse: integer, default: 104_857_600, doc: 'Largest request body in bytes.' }),
+  ...metricsOptions(8896),
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: 'ek_tpm,aik_tpm,ekcert', unused: true, doc: 'Attributes that upstream signs.' }),
 })

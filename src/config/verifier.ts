@@ -2,6 +2,7 @@ import { Secret } from '../core/secret.ts'
 import { databaseOptions } from './database-options.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
 import { keptOptions } from './kept-options.ts'
+import { metricsOptions } from './metrics-options.ts'
 import {
   boolean,
   host,
@@ -135,6 +136,12 @@ export const verifierOptions = options({
     doc: 'The same of all addresses together.',
   }),
   request_timeout: option({ parse: seconds, default: 60, doc: 'Seconds that one request to an agent may take.' }),
+  agent_connections: option({
+    parse: integerBetween(0, 10_000_000),
+    default: 0,
+    ours: true,
+    doc: 'Connections to machines that are kept open from one attestation to the next, each some 85 KB; beyond them one is closed after its answer, and the next resumes its TLS session for about twice the cost of an attestation. 0: as many as fit into half of the memory, and into the limit of open files.',
+  }),
   measured_boot_policy_name: option({
     parse: text,
     default: 'accept-all',
@@ -225,6 +232,7 @@ export const verifierOptions = options({
     doc: 'Push: seconds that a request of a machine is held that waits for revocations and wake-ups, at most an hour; less than 1: none is, and machines hear of them when they bring their evidence.',
   }),
   shutdown_drain_timeout: option({ parse: seconds, default: 10, doc: 'Seconds that open requests get to finish when the service stops.' }),
+  ...metricsOptions(8895),
   ...durableAttestationOptions,
   signed_attributes: option({ parse: text, default: '', unused: true, doc: 'Attributes that upstream signs in the transparency log.' }),
   revocation_retry_seconds: option({

@@ -27,8 +27,9 @@ const WARN_EVERY_MS = 10_000
  * Measures how long callbacks hold up the event loop: a timer is late by the rest of the turn in which it was due. A turn that is shorter than 50 ms is never
  * counted as long, and none that is longer than 60 ms is missed, but one that begins in the 10 ms after we asked: the runtime measures from
  * its next look on. Warns of long ones, at most once in ten seconds, with the worst of them.
+ * @param told the worst of each tenth of a second.
  */
-export function guardLoopDelay(logger: Logger): LoopDelayGuard {
+export function guardLoopDelay(logger: Logger, told: (worstMs: number) => void = () => {}): LoopDelayGuard {
   const recent = monitorEventLoopDelay({ resolution: RESOLUTION_MS })
   /** The worst of each tenth of a second, in microseconds. */
   const worsts = createHistogram()
@@ -41,6 +42,7 @@ export function guardLoopDelay(logger: Logger): LoopDelayGuard {
     const worst = Math.max(0, recent.max / 1e6 - RESOLUTION_MS) // recorded is the time between two looks, in nanoseconds
     worsts.record(Math.max(1, Math.round(worst * 1000)))
     recent.reset()
+    told(worst)
     if (worst > LONG_TURN_MS) {
       turnsOver50ms++
       unsaid = { turns: unsaid.turns + 1, worst: Math.max(unsaid.worst, worst) }

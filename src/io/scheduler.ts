@@ -7,13 +7,15 @@ export interface Scheduler<T> {
   cancel(item: T): void
   /** Items that wait for their time or for a free place. */
   readonly waiting: number
+  /** For how long the item has been due that has waited longest; 0 when none is. The first that was due is the first that runs, so nobody waits much longer than others. */
+  lateMs(): number
   stop(): void
 }
 
 export interface SchedulerOptions<T> {
   clock: Clock
-  /** Must not throw. */
-  run(item: T): Promise<void>
+  /** Must not throw. @param lateMs since it was due. */
+  run(item: T, lateMs: number): Promise<void>
   /** How many may be in their first phase at once; the rest wait. */
   maxStarting?: number
 }
@@ -44,12 +46,12 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: S
       const entry = pop(heap)
       if (current.get(entry.item) !== entry) continue // rescheduled or cancelled meanwhile
       current.delete(entry.item)
-      start(entry.item, now)
+      start(entry, now)
     }
     pumping = false
   }
 
-  function start(item: T, now: number): void {
+  function start({ item, due }: Entry<T>, now: number): void {
     const place = { since: now, open: true }
     const release = () => {
       if (place.open) places++
@@ -57,7 +59,7 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: S
     }
     places--
     starting.push(place)
-    void run(item).finally(() => {
+    void run(item, now - due).finally(() => {
       release()
       queueMicrotask(pump)
     })
@@ -83,6 +85,10 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: S
     cancel: (item) => void current.delete(item),
     get waiting() {
       return current.size
+    },
+    lateMs() {
+      while (heap.length > 0 && current.get(heap[0]!.item) !== heap[0]) pop(heap) // rescheduled or cancelled meanwhile
+      return heap.length === 0 ? 0 : Math.max(0, clock.monotonic() - heap[0]!.due)
     },
     stop() {
       stopped = true

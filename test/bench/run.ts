@@ -1,9 +1,10 @@
 // `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, watch, and, only when it is asked for, hostile
-// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), and push (10,000 machines that bring their evidence). Medians of one run; ratios, not milliseconds, can be compared between machines.
+// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), push (10,000 machines that bring their evidence), and fleet (machines that are asked). Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchFileSignatures } from './file-signatures.ts'
+import { benchFleet } from './fleet.ts'
 import { benchHostile } from './hostile.ts'
 import { benchIma } from './ima.ts'
 import { benchJudging } from './judging.ts'
@@ -29,5 +30,6 @@ const PARTS: Record<string, () => void | Promise<void>> = {
 const asked = process.argv.slice(2)
 if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
 else if (asked[0] === 'steady') await benchSteady(asked.slice(1))
+else if (asked[0] === 'fleet') await benchFleet(asked.slice(1))
 else if (asked[0] === 'push') await benchPush(asked.slice(1))
 else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

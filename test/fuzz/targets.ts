@@ -20,6 +20,7 @@ import { envelope } from './targets/envelope.ts'
 import { exclude } from './targets/exclude.ts'
 import { fileSignature } from './targets/file-signature.ts'
 import { host } from './targets/host.ts'
+import { httpAnswer } from './targets/http-answer.ts'
 import { imaEntry } from './targets/ima-entry.ts'
 import { imaKey } from './targets/ima-key.ts'
 import { imaLog } from './targets/ima-log.ts'
@@ -86,6 +87,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   exclude,
   'file-signature': fileSignature,
   host,
+  'http-answer': httpAnswer,
   'ima-entry': imaEntry,
   'ima-key': imaKey,
   'ima-log': imaLog,

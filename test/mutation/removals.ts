@@ -108,7 +108,7 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
-    ['an answer that a command overtook says nothing', 'if (isStale()) return\n      if (result.', 'if (result.'],
+    ['an answer that a command overtook says nothing', 'outcome = isStale() ? null : outcomeOf(result)', 'outcome = outcomeOf(result)'],
     ['a fault of a round that a command overtook says nothing', 'if (!isStale()) await failClosed', 'await failClosed'],
     ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
     ['what came of V is not put over a command', 'if (isStale() || event === null) return', 'if (event === null) return'],
@@ -162,8 +162,8 @@ export const REMOVALS: readonly Removal[] = [
   ]),
   ...of('roles/verifier/rounds/watchdog.ts', 'unit/roles/verifier/rounds/watchdog', [
     'the watchdog tells',
-    'logger.error(',
-    'logger.debug(',
+    'logger.error(`agent',
+    'logger.debug(`agent',
   ]),
   ...of(
     'io/http/server.ts',
@@ -176,12 +176,24 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     'io/http/agent-client.ts',
     'integration/http/clients',
-    [
-      'size of an agent’s answer',
-      'exchange(client, request, { maxBytes,',
-      'exchange(client, request, { maxBytes: Number.MAX_SAFE_INTEGER,',
-    ],
+    ['size of an agent’s answer', 'isLast }, { maxBytes, arrived', 'isLast }, { maxBytes: Number.MAX_SAFE_INTEGER, arrived'],
     ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
+  ),
+  ...of(
+    'io/http/pinned-connector.ts',
+    'integration/http/resumed-sessions',
+    [
+      'the key of an agent is compared with the pin',
+      '!showsKey(socket, pin)',
+      '!showsKey(socket, keyOf(socket.getPeerX509Certificate()!))',
+    ],
+    ['only a session that was taken counts for the pin', 'offered !== null && socket.isSessionReused()', 'offered !== null'],
+  ),
+  ...of(
+    'io/http/proven-session.ts',
+    'unit/io/http/proven-session',
+    ['a session is resumed with its own client certificate', 'kept.context === context && ', ''],
+    ['a session ends', ' && now - kept.provenAt < MAX_AGE_MS', ''],
   ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
     'size of the answer that the verifier asks for',

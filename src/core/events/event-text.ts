@@ -22,6 +22,10 @@ function sentence(event: VerifierEvent): string {
       return putBackSentence(event)
     case 'request_refused':
       return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
+    case 'attestations_late':
+      return `attestations come ${event.late_seconds} s late: every interval is longer by that much`
+    case 'attestations_in_time':
+      return `attestations come in time again; they came up to ${event.longest_seconds} s late`
     case 'judging_budget_exceeded':
       return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} took longer than ${event.budget_ms} ms and was ended`
     default:

@@ -99,6 +99,9 @@ function keyOf(event: VerifierEvent): string | null {
       return ofAgent(event.agent_id)
     case 'judging_budget_exceeded':
       return event.agent_id === null ? 'public' : ofAgent(event.agent_id)
+    case 'attestations_late':
+    case 'attestations_in_time':
+      return 'lag'
     case 'request_refused':
       return `peer:${event.peer.kind}`
     default:

@@ -123,6 +123,11 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('policy_changed', { ...policy, sha256: text, previous_sha256: text, agents: count, warnings: count }),
   event('policy_deleted', { ...policy, sha256: text }),
 
+  /** Machines are asked later than they should be: for how long the one has been due that has waited longest. `waiting`: all that wait for their time. */
+  event('attestations_late', { late_seconds: count, waiting: count, suppressed }),
+  /** They are in time again; the longest that one was late meanwhile. */
+  event('attestations_in_time', { longest_seconds: count, suppressed }),
+
   event('request_refused', { method: text, route: text, why: text, peer, suppressed }),
   event('judging_budget_exceeded', { agent_id: agent_id.nullable(), job: text, budget_ms: count, suppressed }),
 ])
@@ -137,6 +142,9 @@ export type EventOf<T extends VerifierEvent['type']> = Extract<VerifierEvent, { 
 export type Operator = EventOf<'agent_stopped'>['operator']
 export type RefusedPeer = EventOf<'request_refused'>['peer']
 export type FailureInEvent = EventOf<'agent_failed'>['failures'][number]
+
+/** The types of all events. */
+export const EVENT_TYPES: readonly VerifierEvent['type'][] = verifierEvent.options.map(({ shape }) => shape.type.value)
 
 /** The event with bounded texts and nothing that is not listed. @throws ZodError for a value that is no event: a bug of who raises it. */
 export const cleanEvent = (raised: VerifierEvent): VerifierEvent => verifierEvent.parse(raised)

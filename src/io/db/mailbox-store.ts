@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Mailbox } from '../../core/api/push/delivery.ts'
 import type { StoredDelivery } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { groupedChanges } from './grouped-changes.ts'
 import type { Migration } from './migrate.ts'
 import { changing, seamOf } from './seam.ts'
 
@@ -160,13 +161,15 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
 export type Change<Tables> = <T>(work: (transaction: Kysely<Tables>) => Promise<T>) => Promise<T>
 
 /** Transactions, each with what it leaves of mailboxes erased behind it; where that cannot be, behind the next one, or at the next start. */
-export const changesOf =
-  <Tables>(db: Kysely<Tables>): Change<Tables> =>
-  async (work) => {
+export function changesOf<Tables>(db: Kysely<Tables>): Change<Tables> {
+  const erase = () => eraseLeftovers(db as never)
+  if (seamOf(db).name === 'sqlite') return groupedChanges(db, erase)
+  return async (work) => {
     const result = await changing(db, work)
-    await eraseLeftovers(db as never).catch(() => undefined)
+    await erase().catch(() => undefined)
     return result
   }
+}
 
 /** In the order of the pieces: who reads them meanwhile finds that they have gone. */
 async function eraseLeftovers(database: Kysely<unknown>): Promise<void> {

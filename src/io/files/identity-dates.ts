@@ -24,6 +24,25 @@ function trustedDates(shown: { option: string; file: string; pem: string }, now:
   return isLeft ? dates.map((date) => ({ ...date, level: 'warning' })) : dates
 }
 
+/** When a certificate of this program, or the last of the authorities that it believes, ends. */
+export interface CertificateEnd {
+  readonly certificate: 'server' | 'client' | 'client_ca' | 'server_ca'
+  /** Milliseconds since the epoch. */
+  readonly notAfter: number
+}
+
+/** An authority that ends is no trouble where the next one is trusted, too: of them the last counts. */
+export function certificateEnds({ cert, trusted }: TlsIdentity, side: 'server' | 'client'): CertificateEnd[] {
+  const ends = (pem: string) => parseCertificates(pem).map(({ notAfter }) => notAfter)
+  const authorities = trusted.flatMap(({ pem }) => ends(pem))
+  return [
+    { certificate: side, notAfter: Math.min(...ends(cert)) },
+    ...(authorities.length > 0
+      ? [{ certificate: side === 'server' ? ('client_ca' as const) : ('server_ca' as const), notAfter: Math.max(...authorities) }]
+      : []),
+  ]
+}
+
 /** The same of all certificates of a file. */
 export const certificateDates = ({ option, file, pem }: { option: string; file: string; pem: string }, now: number): FileDates[] =>
   parseCertificates(pem).flatMap((certificate) => {

@@ -116,7 +116,10 @@ function connector(options: ApiClientOptions, url: URL): NonNullable<Agent.Optio
   if (url.protocol === 'http:' || identity?.pin) {
     const port = Number(url.port || (url.protocol === 'http:' ? 80 : 443))
     const context = url.protocol === 'http:' ? undefined : { current: secureContext(own) }
-    return pinnedConnector({ host: host ?? url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null }, context, timeout)
+    return pinnedConnector(
+      { host: host ?? url.hostname.replace(/^\[|\]$/g, ''), port, pin: identity?.pin ?? null },
+      { context, timeoutMs: timeout },
+    )
   }
   const connect = buildConnector({
     ...own,

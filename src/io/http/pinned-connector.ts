@@ -1,10 +1,11 @@
 import { X509Certificate } from 'node:crypto'
-import net from 'node:net'
+import net, { type OnReadOpts, type Socket } from 'node:net'
 import tls from 'node:tls'
 import type { buildConnector } from 'undici'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type DateProblem, dateProblem } from '../../core/pki/certificate-dates.ts'
+import type { ProvenSession } from './proven-session.ts'
 
 export interface PinnedTarget {
   host: string
@@ -41,45 +42,147 @@ export function pinDates(pem: string, now: number): DateProblem | undefined {
   }
 }
 
+/** What a connection is made with. */
+export interface ConnectionTerms {
+  /** The client certificate, shared by all peers. */
+  context: ClientContext | undefined
+  timeoutMs: number
+  /** Without one no session is ever resumed. */
+  sessions?: ProvenSession
+  /** Told of a connection that resumed a session. */
+  resumed?(): void
+}
+
 /**
  * Connects to exactly one peer. With a pin, the key of its certificate is compared before the first byte of a request is written; TLS has proved by then
- * that the peer holds it. The rest of the certificate proves nothing more, and is another when the agent has renewed it (decision 63). No session is ever resumed: a resumed connection shows no certificate to compare.
- * @param context the client certificate, shared by all peers.
+ * that the peer holds it. The rest of the certificate proves nothing more, and is another when the agent has renewed it (decision 63). A resumed connection shows no
+ * certificate: it counts where the session is of a connection whose pin was compared (`ProvenSession`). Who cannot resume is asked once more without a session.
  */
-export function pinnedConnector(target: PinnedTarget, context: ClientContext | undefined, timeoutMs: number): buildConnector.connector {
-  const where = hostPort(target.host, target.port)
+export function pinnedConnector(target: PinnedTarget, terms: ConnectionTerms): buildConnector.connector {
+  const connect = pinnedConnection(target, terms)
+  return (_options, callback) =>
+    connect(undefined, (error, socket) =>
+      socket ? callback(null, socket as tls.TLSSocket) : callback(error ?? new Error('no connection'), null),
+    )
+}
+
+/** The same for who reads from the socket into memory of its own. */
+export function pinnedConnection(target: PinnedTarget, terms: ConnectionTerms): (onread: OnReadOpts | undefined, finish: Finish) => void {
   const pin = target.pin === null ? null : pinOf(target.pin)
-  return (_options, callback) => {
-    const address = { host: target.host, port: target.port, noDelay: true }
-    const socket = pin
-      ? tls.connect({
-          ...address,
-          ...(context ? { secureContext: context.current } : {}),
-          rejectUnauthorized: false,
-          servername: '',
-          minVersion: 'TLSv1.2',
-        })
-      : net.connect(address)
-    let done = false
-    const finish = (error: Error | null) => {
-      if (done) return
-      done = true
-      clearTimeout(timer)
-      if (error) socket.destroy()
-      if (error) callback(error, null)
-      else callback(null, socket as tls.TLSSocket)
+  return (onread, finish) => {
+    const end = new AbortController()
+    const timer = boundTime(terms.timeoutMs, () =>
+      end.abort(new KeylimeError('timeout', `${hostPort(target.host, target.port)} did not accept a connection in time`)),
+    )
+    const done: Finish = (error, socket) => {
+      timer.stop()
+      finish(error, socket)
     }
-    const timer = setTimeout(() => finish(new KeylimeError('timeout', `${where} did not accept a connection in time`)), timeoutMs)
-    socket.on('error', finish) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
-    socket.once(pin ? 'secureConnect' : 'connect', () => {
-      const shown = pin ? (socket as tls.TLSSocket).getPeerX509Certificate() : undefined
-      if (pin && !(shown && keyOf(shown).equals(pin)))
-        finish(
-          new KeylimeError('tls_failed', `${where} shows another certificate than the one registered for this agent`, {
-            hint: 'the agent was reinstalled, or something else answers at this address',
-          }),
-        )
-      else finish(null)
-    })
+    if (pin === null) connectPlain({ ...target, onread }, end.signal, done)
+    else connectPinned({ target, pin, terms, onread, signal: end.signal }, done)
   }
+}
+
+type Finish = (error: Error | null, socket: Socket | null) => void
+
+type Read = { onread: OnReadOpts | undefined }
+const readingInto = ({ onread }: Read) => (onread ? { onread } : {})
+
+function connectPlain({ host, port, ...read }: PinnedTarget & Read, signal: AbortSignal, finish: Finish): void {
+  const socket = net.connect({ host, port, noDelay: true, ...readingInto(read) })
+  const done = once(finish)
+  signal.addEventListener('abort', () => fail(socket, signal.reason, done))
+  socket.on('error', (error) => fail(socket, error, done)) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
+  socket.once('connect', () => done(null, socket))
+}
+
+interface Pinned extends Read {
+  target: PinnedTarget
+  pin: Buffer
+  terms: ConnectionTerms
+  signal: AbortSignal
+}
+
+function connectPinned(asked: Pinned, finish: Finish): void {
+  const { target, pin, terms, signal } = asked
+  const { sessions } = terms
+  const context = terms.context?.current
+  const offered = sessions?.offer(context, performance.now()) ?? null
+  const socket = tls.connect({
+    ...{ host: target.host, port: target.port, noDelay: true, rejectUnauthorized: false, servername: '', minVersion: 'TLSv1.2' },
+    ...(context ? { secureContext: context } : {}),
+    ...(offered ? { session: offered.session } : {}),
+    ...readingInto(asked),
+  } as tls.ConnectionOptions) // its types leave `onread` out
+  const done = once(finish)
+  let isThere = false
+  let provenAt: number | null = null
+  socket.once('connect', () => {
+    isThere = true
+  })
+  signal.addEventListener('abort', () => fail(socket, signal.reason, done))
+  socket.on('error', (error) => {
+    if (!isThere || offered === null || provenAt !== null || signal.aborted) return fail(socket, error, done)
+    sessions?.failed(performance.now(), isAlert(error))
+    done.pass()
+    socket.destroy()
+    connectPinned(asked, finish)
+  })
+  socket.on('session', (session) => {
+    if (provenAt !== null && socket.getProtocol() === 'TLSv1.3') sessions?.keep({ session, provenAt }, context)
+  })
+  socket.once('secureConnect', () => {
+    const isResumed = offered !== null && socket.isSessionReused()
+    if (!isResumed && !showsKey(socket, pin)) return fail(socket, otherCertificate(target), done)
+    provenAt = isResumed ? offered.provenAt : performance.now()
+    if (isResumed) sessions?.resumed()
+    if (isResumed) terms.resumed?.()
+    done(null, socket)
+  })
+}
+
+/** The peer says no, by a message of TLS. */
+const isAlert = (error: NodeJS.ErrnoException) => /^ERR_SSL_.*ALERT/.test(error.code ?? '')
+
+function showsKey(socket: tls.TLSSocket, pin: Buffer): boolean {
+  const shown = socket.getPeerX509Certificate()
+  return shown !== undefined && keyOf(shown).equals(pin)
+}
+
+const otherCertificate = ({ host, port }: PinnedTarget) =>
+  new KeylimeError('tls_failed', `${hostPort(host, port)} shows another certificate than the one registered for this agent`, {
+    hint: 'the agent was reinstalled, or something else answers at this address',
+  })
+
+function fail(socket: Socket, error: Error, done: Finish): void {
+  socket.destroy()
+  done(error, null)
+}
+
+/** The first word counts; `pass` leaves it to another connection. */
+function once(finish: Finish): Finish & { pass(): void } {
+  let isDone = false
+  const first = (error: Error | null, socket: Socket | null) => {
+    if (isDone) return
+    isDone = true
+    finish(error, socket)
+  }
+  return Object.assign(first, {
+    pass() {
+      isDone = true
+    },
+  })
+}
+
+/** So much later than it was set for a timer fires only when something held up the event loop, or the process was stopped. */
+const HELD_UP_MS = 1000
+
+/** Time that nobody could use does not count: what came meanwhile is read before the end is said. */
+function boundTime(ms: number, end: () => void): { stop(): void } {
+  const due = performance.now() + ms
+  let timer = setTimeout(() => {
+    if (performance.now() - due < HELD_UP_MS) return end()
+    timer = setTimeout(end, HELD_UP_MS)
+  }, ms)
+  return { stop: () => clearTimeout(timer) }
 }

@@ -3,7 +3,7 @@ import type { Judging } from '../../core/judging/judging.ts'
 import { nativeAddon } from '../native/native-addon.ts'
 import type { QueueLimits } from '../workers/job-queue.ts'
 import { startWorker } from '../workers/start-worker.ts'
-import { createWorkerPool } from '../workers/worker-pool.ts'
+import { createWorkerPool, type PoolStats } from '../workers/worker-pool.ts'
 import { createJudging } from './judging.ts'
 import type { JudgingJobs } from './judging-jobs.ts'
 import type { JudgingRules } from './judging-rules.ts'
@@ -14,6 +14,11 @@ export interface OpenJudging {
   workers: number
   /** Processor time of one judgement: 20,000 files that are signed with P-256, P-384 or P-521 take 2, 14 or 32 seconds. */
   budgetSeconds: number
+}
+
+export interface OpenedJudging extends Judging {
+  /** How busy the threads are. */
+  load(): PoolStats
 }
 
 const MIB = 1 << 20
@@ -31,7 +36,7 @@ const PATIENCE = 4
  * Judging with worker threads of this executable; none is started before it is needed. What bodies and threads took goes back to the system when
  * they are gone: otherwise a few large requests would raise the memory of the process for good.
  */
-export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): Judging {
+export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): OpenedJudging {
   nativeAddon().returnFreedMemory()
   const count = workers > 0 ? workers : Math.min(8, Math.max(2, os.availableParallelism() - 1))
   const pool = createWorkerPool<JudgingJobs>({
@@ -42,5 +47,5 @@ export function openJudging({ rules, workers, budgetSeconds }: OpenJudging): Jud
     idleMs: IDLE_MS,
     patience: PATIENCE,
   })
-  return createJudging({ pool, rules, budgetSeconds })
+  return { ...createJudging({ pool, rules, budgetSeconds }), load: pool.stats }
 }

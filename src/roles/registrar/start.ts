@@ -15,6 +15,7 @@ import { keepCertificates } from '../../io/service/certificate-upkeep.ts'
 import type { RegistrarContext } from './api/registrar-context.ts'
 import { registrarRoutes } from './api/routes.ts'
 import { heedAge } from './heed-age.ts'
+import { openRegistrarMetrics, type RegistrarMetrics } from './registrar-metrics.ts'
 import type { RegistrarSettings } from './registrar-settings.ts'
 import { registrarTls, renewOwn } from './tls-identity.ts'
 
@@ -23,6 +24,8 @@ const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, of
 export interface RunningRegistrar {
   port: number
   tlsPort: number
+  /** Of the listener for figures; null where there is none. */
+  metricsPort: number | null
   stop(): Promise<void>
   reload(): Promise<string>
 }
@@ -63,8 +66,11 @@ export async function startRegistrar(
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter(TOLD_WRONG_ANSWERS),
   }
-  const shared = { host: values.ip, routes: marking.marked(registrarRoutes(context)), versions: API_VERSIONS, logger }
+  let metrics: RegistrarMetrics | undefined
   try {
+    metrics = await openRegistrarMetrics(values, used.clock.now, logger)
+    const routes = metrics.metered(marking.marked(registrarRoutes(context)))
+    const shared = { host: values.ip, routes, versions: API_VERSIONS, logger }
     const plain = await serve({ ...shared, port: values.port })
     const secure = await serve({ ...shared, port: values.tls_port, tls: tls.server }).catch(async (error) => {
       await plain.close(0)
@@ -80,18 +86,24 @@ export async function startRegistrar(
     }
     const duties = { renew: () => renewOwn(settings, used), files: () => tls.files, reload, dates: () => tls.dates() }
     const upkeep = keepCertificates(duties, used)
+    const { port: metricsPort, ready, stop: stopMetrics } = metrics
+    ready(() => tls.ends)
     return {
       port: plain.port,
       tlsPort: secure.port,
+      metricsPort,
       reload: upkeep.reload,
       async stop() {
+        ready(undefined)
         upkeep.stop()
         await Promise.all([plain.close(), secure.close()])
+        await stopMetrics()
         await marking.stop()
         await store.close()
       },
     }
   } catch (error) {
+    await metrics?.stop()
     await marking.stop()
     await store.close()
     throw error

@@ -3,7 +3,15 @@ import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { complaintOf } from '../../core/errors.ts'
 import { withVerifiers } from '../../core/pki/authorized-clients.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
-import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
+import {
+  type CertificateEnd,
+  certificateEnds,
+  checkDates,
+  type FileDates,
+  type FoundDates,
+  identityDates,
+  tellDates,
+} from '../../io/files/identity-dates.ts'
 import { filesOf, loadTlsIdentity, serverRequest, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
@@ -21,6 +29,8 @@ export interface RegistrarTls {
   /** All files that it is from. */
   readonly files: readonly string[]
   dates(): FileDates[]
+  /** Until when they can be used. */
+  readonly ends: readonly CertificateEnd[]
 }
 
 /** The registrar's own certificate and who may call it. Makes what `tls_dir = generate` promises. What is to be said of dates goes to the log. */
@@ -31,7 +41,7 @@ export async function registrarTls(settings: RegistrarSettings, used: Used): Pro
   const dates = () => identityDates(tls, 'server', clock.now())
   tellDates(dates(), logger)
   const clients = serverClients(tls, callersOf(settings), directory, { now: clock.now, logger })
-  return { server: { ...tls, clients, requireCertificate: false }, files: filesOf(tls), dates }
+  return { server: { ...tls, clients, requireCertificate: false }, files: filesOf(tls), dates, ends: certificateEnds(tls, 'server') }
 }
 
 /** As long as the registrar runs: with `tls_dir = generate` its certificate is made anew in time. Never throws. */

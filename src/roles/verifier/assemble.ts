@@ -15,6 +15,7 @@ import { revocationStore } from '../../io/db/revocation-store.ts'
 import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
+import { affordableConnections } from '../../io/http/connection-budget.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -31,6 +32,7 @@ import type { AuthorityHolder } from './authorities/authorities.ts'
 import { createAuthorityNews } from './authorities/authority-news.ts'
 import { createFollowers, type Followers } from './authorities/followers.ts'
 import { blameOwnDates } from './authorities/own-dates.ts'
+import type { VerifierFigures } from './metrics/verifier-figures.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
@@ -63,6 +65,7 @@ export interface Opened {
   client(): TlsIdentity
   /** How often the registrar is asked for addresses. */
   askAddresses: RateLimit
+  figures: VerifierFigures
   logger: Logger
 }
 
@@ -79,7 +82,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { stream: events } = opened.events
   const agents = createAgentTable()
   const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
-  const store = verifierStore(database, values.evidence_total_size, history, values.mailbox_total_size)
+  const store = opened.figures.timed(verifierStore(database, values.evidence_total_size, history, values.mailbox_total_size))
   const revocations = revocationStore(database)
   const policies = policyStore(database)
   const mailboxes = mailboxStore(database, { each: values.mailbox_max_size, total: values.mailbox_total_size }, randomBytes)
@@ -158,7 +161,7 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     context,
     timeoutSeconds: values.request_timeout,
     largestAnswer: values.max_quote_size,
-    quoteInterval: values.quote_interval,
+    maxConnections: values.agent_connections || affordableConnections(),
     clock: systemClock,
     logger,
   })
@@ -185,7 +188,7 @@ interface AttestationParts extends Opened {
 /** What asks, judges, and turns verdicts into state. */
 function attestation(values: VerifierValues, parts: AttestationParts) {
   const { store, notifier, judging, events, mark, logger } = parts
-  const shared = { clock: systemClock, logger, timing: timingOf(values) }
+  const shared = { clock: systemClock, logger, timing: timingOf(values), meter: parts.figures.meter }
   const progress = createProgressWriter(store, logger)
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
   const applyVerdict = createApplyVerdict({
@@ -197,8 +200,8 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
     bootPolicy: values.measured_boot_policy_name,
   })
   const round = createAttestationRound({
+    ...shared,
     judging,
-    clock: systemClock,
     evaluateBootAlways: values.measured_boot_evaluate === 'always',
     maxEvidenceBytes: values.evidence_max_size,
     maxQuoteBytes: values.max_quote_size,

@@ -1,6 +1,7 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS, PUSH_API_VERSION } from '../../core/api/versions.ts'
+import { coalesced } from '../../core/concurrency/coalesced.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
@@ -10,7 +11,7 @@ import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import type { BodyRoomBytes } from '../../io/http/request-bounds.ts'
-import { type Listening, serve } from '../../io/http/server.ts'
+import { type Listening, type ServeOptions, serve } from '../../io/http/server.ts'
 import { openWebhook, type Webhook } from '../../io/http/webhook.ts'
 import { openJudging } from '../../io/judging/open-judging.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -26,16 +27,20 @@ import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
 import { type AuthorityHolder, isSameAuthorities } from './authorities/authorities.ts'
+import { openVerifierMetrics } from './metrics/open-metrics.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
 import { heedAge } from './rounds/heed-age.ts'
+import { startLagWatch } from './rounds/lag-watch.ts'
 import { startSilenceWatch } from './rounds/silence-watch.ts'
-import { startWatchdog } from './rounds/watchdog.ts'
+import { startWatchdog, type Watchdog } from './rounds/watchdog.ts'
 import { renewOwn, type VerifierTls, verifierTls } from './tls-identities.ts'
 import { checkTogether, judgingRulesOf, timingOf, type VerifierSettings, type VerifierValues } from './verifier-settings.ts'
 
 export interface RunningVerifier extends Service {
   port: number
+  /** Of the listener for figures; null where there is none. */
+  metricsPort: number | null
   reload(): Promise<string>
 }
 
@@ -91,6 +96,8 @@ async function start(
   onStop(events.stop)
   if (schema.from > 0 && schema.from < schema.to)
     events.stream.raise({ type: 'database_migrated', from_version: schema.from, to_version: schema.to })
+  const metrics = await openVerifierMetrics({ values, events: events.stream, now: () => used.clock.now(), logger })
+  onStop(metrics.stop)
   const judging = openJudging({ rules: judgingRulesOf(values), workers: values.judging_workers, budgetSeconds: values.judging_timeout })
   onStop(judging.stop)
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
@@ -99,39 +106,59 @@ async function start(
   const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
   const authorities = { current: tls.authorities }
   const askAddresses = used.askAddresses ?? ASK_ADDRESSES
-  const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, logger }
+  const { figures } = metrics
+  const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
-  const recordMark = () =>
-    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
+  const recordMark = coalesced(() =>
+    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
+  )
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop)
-  const listening = await serve({
-    host: values.ip,
-    port: values.port,
-    tls: tls.server,
-    routes: durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush)),
-    onRefused: ({ method, route, why, ...asked }) =>
-      events.stream.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
-    versions: [...API_VERSIONS, PUSH_API_VERSION],
-    agentOf: verifier.context.push.sessions.agentOf,
-    bodyRoomBytes: bodyRoomOf(values),
-    logger,
-  })
-  const { agents, loop, push } = verifier.context
+  const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
+  const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
+  const { agents, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
-  onStop(guardLoopDelay(logger).stop)
-  const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
-  onStop(watchdog.stop)
-  onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
+  onStop(guardLoopDelay(logger, figures.loopDelay).stop)
+  const watchdog = watchAgents(values, verifier.context, onStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
   onStop(() => events.stream.raise({ type: 'verifier_stopped' }))
-  const upkeep = keepVerifierCertificates(settings, used, { tls, listening, context, identity, webhook, authorities })
+  const running = { tls, listening, context, identity, webhook, authorities }
+  const upkeep = keepVerifierCertificates(settings, used, running)
   onStop(upkeep.stop)
-  return { port: listening.port, reload: upkeep.reload }
+  metrics.watch({
+    ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures, overdue: () => watchdog.overdue },
+    certificates: () => running.tls.ends,
+  })
+  onStop(metrics.stopping)
+  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload }
+}
+
+const listenerOf = (
+  values: VerifierValues,
+  { events, push, logger }: Assembled['context'],
+  served: Pick<ServeOptions, 'routes' | 'tls'>,
+): ServeOptions => ({
+  host: values.ip,
+  port: values.port,
+  ...served,
+  onRefused: ({ method, route, why, ...asked }) => events.raise({ type: 'request_refused', method, route, why, peer: refusedPeer(asked) }),
+  versions: [...API_VERSIONS, PUSH_API_VERSION],
+  agentOf: push.sessions.agentOf,
+  bodyRoomBytes: bodyRoomOf(values),
+  logger,
+})
+
+/** Nobody is forgotten, and nobody who fell silent is called well. */
+function watchAgents(values: VerifierValues, { agents, events, loop, push, logger }: Assembled['context'], onStop: OnStop): Watchdog {
+  const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
+  onStop(watchdog.stop)
+  onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
+  onStop(startLagWatch({ load: loop.load, events, quoteInterval: values.quote_interval }).stop)
+  return watchdog
 }
 
 async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {

@@ -4,7 +4,15 @@ import { ensureTlsDirectory } from '../../authority/tls-directory.ts'
 import { complaintOf } from '../../core/errors.ts'
 import { Problems } from '../../core/problems.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
-import { checkDates, type FileDates, type FoundDates, identityDates, tellDates } from '../../io/files/identity-dates.ts'
+import {
+  type CertificateEnd,
+  certificateEnds,
+  checkDates,
+  type FileDates,
+  type FoundDates,
+  identityDates,
+  tellDates,
+} from '../../io/files/identity-dates.ts'
 import { clientRequest, filesOf, loadTlsIdentity, serverRequest, type TlsIdentity, tlsDirectory } from '../../io/files/tls-identity.ts'
 import { serverClients } from '../../io/http/client-check.ts'
 import type { ServerTls } from '../../io/http/server.ts'
@@ -21,6 +29,8 @@ export interface VerifierTls {
   /** All files that it is from. */
   readonly files: readonly string[]
   dates(): FileDates[]
+  /** Until when they can be used. */
+  readonly ends: readonly CertificateEnd[]
   /** What agents are told of the authorities that count: with `tls_dir = generate`. */
   readonly authorities: Authorities | null
 }
@@ -49,6 +59,7 @@ export async function verifierTls(settings: VerifierSettings, used: Used): Promi
     directory,
     files,
     dates,
+    ends: [...certificateEnds(server, 'server'), ...certificateEnds(client, 'client')],
     authorities: values.tls_dir === 'generate' ? await readAuthoritiesOf(directory, client) : null,
   }
 }

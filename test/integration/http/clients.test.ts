@@ -55,7 +55,7 @@ const tls = { cert: certificate.pem, key: privateKeyPem(keys.privateKey) }
 const plain = http.createServer(answer)
 const secure = https.createServer(tls, answer)
 const port = (server: http.Server | https.Server) => (server.address() as AddressInfo).port
-const client = createAgentClient({ context: undefined, timeoutSeconds: 2, largestAnswer: 96 << 20, keepAliveSeconds: 10 })
+const client = createAgentClient({ context: undefined, timeoutSeconds: 2, largestAnswer: 96 << 20, maxConnections: 100 })
 
 beforeAll(async () => {
   for (const server of [plain, secure]) await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
@@ -133,7 +133,7 @@ test('an agent that refuses the certificate of a connection is asked again with 
   })
   await new Promise<void>((done) => agent.listen(0, '127.0.0.1', done))
   const context = await made('old')
-  const renewed = createAgentClient({ context, timeoutSeconds: 2, largestAnswer: MIB, keepAliveSeconds: 10 })
+  const renewed = createAgentClient({ context, timeoutSeconds: 2, largestAnswer: MIB, maxConnections: 100 })
   const connection = renewed.connect({ host: '127.0.0.1', port: port(agent), pin: certificate.pem })
   const ask = async () => (await connection.request({ method: 'GET', path: '/', maxBytes: 100 })).status
   expect(await ask()).toBe(200)

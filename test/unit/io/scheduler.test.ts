@@ -206,3 +206,51 @@ test('a thousand items, scheduled, scheduled anew and cancelled at random, run o
     { numRuns: 20 },
   )
 })
+
+test('how late the first is that is due, and how late each begins', async () => {
+  const late: number[] = []
+  let end = () => {}
+  scheduler = createScheduler<string>({
+    clock: time.clock,
+    maxStarting: 1,
+    run: (_item, lateMs) => {
+      late.push(lateMs)
+      return new Promise<void>((done) => {
+        end = done
+      })
+    },
+  })
+  expect(scheduler.lateMs()).toBe(0)
+  scheduler.schedule('first', 20)
+  scheduler.schedule('cancelled', 30)
+  scheduler.schedule('second', 40)
+  await time.pass(20)
+  scheduler.cancel('cancelled')
+  expect(scheduler.lateMs()).toBe(0)
+  await time.pass(120)
+  expect(scheduler.lateMs()).toBe(100) // the second; nobody waits for what was cancelled
+  end()
+  await time.settle()
+  expect(late).toEqual([0, 100])
+  expect(scheduler.lateMs()).toBe(0)
+})
+
+test('when more is due than can be done, every interval grows by the same, and nobody is left out', async () => {
+  const INTERVAL = 100
+  const begun = new Map<string, number[]>()
+  scheduler = createScheduler<string>({
+    clock: time.clock,
+    maxStarting: 2,
+    run: async (item) => {
+      begun.set(item, [...(begun.get(item) ?? []), time.clock.monotonic()])
+      await new Promise((done) => setTimeout(done, 20))
+      scheduler.schedule(item, INTERVAL)
+    },
+  })
+  for (let i = 0; i < 40; i++) scheduler.schedule(`${i}`, (i * INTERVAL) / 40) // 400 a second, of which 100 can be done
+  await time.pass(4000)
+  const gaps = [...begun.values()].flatMap((at) => at.slice(2).map((t, i) => t - at[i + 1]!))
+  expect(begun.size).toBe(40)
+  expect(Math.min(...gaps)).toBeGreaterThan(3 * INTERVAL)
+  expect(Math.max(...gaps)).toBeLessThan(1.3 * Math.min(...gaps))
+})

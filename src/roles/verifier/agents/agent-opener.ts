@@ -3,7 +3,7 @@ import { comesBy, type Enrolment, type StoredAgent } from '../../../core/attesta
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
-import { type AgentClient, type AgentConnection, createAgentClient } from '../../../io/http/agent-client.ts'
+import { type AgentClient, type AgentConnection, type ConnectionFigures, createAgentClient } from '../../../io/http/agent-client.ts'
 import { type ClientContext, pinDates } from '../../../io/http/pinned-connector.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
@@ -15,6 +15,7 @@ export interface AgentOpener {
   open(stored: StoredAgent, policy: BookedPolicy): ManagedAgent
   /** Another connection to a machine, which the caller closes. @throws KeylimeError for an address or certificate that cannot be used. */
   connect(target: Pick<Enrolment, 'ip' | 'port' | 'mtlsCertificate'>, context?: ClientContext): AgentConnection
+  readonly figures: Readonly<ConnectionFigures>
   close(): void
 }
 
@@ -24,28 +25,26 @@ export interface AgentOpenerOptions {
   timeoutSeconds: number
   /** Bytes. */
   largestAnswer: number
-  quoteInterval: number
+  /** Connections that are kept. */
+  maxConnections: number
   clock: Clock
   logger: Logger
 }
-
-const MIN_KEEP_ALIVE_SECONDS = 10
-const MAX_KEEP_ALIVE_SECONDS = 120
 
 export function createAgentOpener({
   context,
   timeoutSeconds,
   largestAnswer,
-  quoteInterval,
+  maxConnections,
   clock,
   logger,
 }: AgentOpenerOptions): AgentOpener {
-  const keepAliveSeconds = Math.min(Math.max(3 * quoteInterval, MIN_KEEP_ALIVE_SECONDS), MAX_KEEP_ALIVE_SECONDS)
-  const client: AgentClient = createAgentClient({ context, timeoutSeconds, largestAnswer, keepAliveSeconds })
+  const client: AgentClient = createAgentClient({ context, timeoutSeconds, largestAnswer, maxConnections })
   const connect: AgentOpener['connect'] = ({ ip, port, mtlsCertificate: pin }, ...context) =>
     client.connect({ host: parseHost(ip, 'cloudagent_ip'), port, pin }, ...context)
   return {
     connect,
+    figures: client.figures,
     open({ enrolment, state, progress, delivery = null }, policy) {
       const ak = parsePublicArea(Buffer.from(enrolment.ak, 'base64'))
       const dates = enrolment.mtlsCertificate === null ? undefined : pinDates(enrolment.mtlsCertificate, clock.now())

@@ -40,6 +40,8 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   policy_created: 'info',
   policy_changed: 'info',
   policy_deleted: 'info',
+  attestations_late: 'warn',
+  attestations_in_time: 'info',
   request_refused: 'info',
   judging_budget_exceeded: 'warn',
 }

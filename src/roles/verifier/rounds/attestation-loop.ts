@@ -13,6 +13,7 @@ import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
 import type { Along, StateKeeper } from '../verdicts/state-keeper.ts'
 import type { AttestationRound, RoundResult } from './attestation-round.ts'
+import { NO_METER, type RoundMeter, type RoundOutcome } from './round-meter.ts'
 
 export interface LoopOptions {
   /** Asks one agent and judges its answer. */
@@ -26,6 +27,8 @@ export interface LoopOptions {
   introduce(agent: ManagedAgent): Promise<void>
   /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one. */
   recorded(): Promise<void>
+  /** Default: nobody counts. */
+  meter?: RoundMeter
   clock: Clock
   logger: Logger
   timing: AgentTiming
@@ -36,6 +39,7 @@ export interface LoopOptions {
  * by what comes (`take`).
  */
 export interface AttestationLoop {
+  load(): LoopLoad
   /** Takes up an agent. @param afterMs spreads the first requests of many. */
   begin(agent: ManagedAgent, afterMs: number): void
   /** Asks an agent at once that is waiting for its time. */
@@ -52,38 +56,66 @@ export interface AttestationLoop {
   stop(): Promise<void>
 }
 
+/** How busy the loop is now. */
+export interface LoopLoad {
+  /** Rounds that are under way. */
+  inFlight: number
+  /** Machines that wait for their time. */
+  waiting: number
+  /** For how long the machine has been due that has waited longest, of those that answered the last time. */
+  lateMs: number
+}
+
 const DRAIN_MS = 5000
 const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
-  const { keeper, applyVerdict, clock, logger, timing } = options
-  const scheduler = createScheduler<ManagedAgent>({ clock, run: (agent) => runRound(agent, options.round) })
+  const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER } = options
+  const run = (agent: ManagedAgent, lateMs: number) => {
+    meter.began(lateMs)
+    return runRound(agent, options.round, lateMs)
+  }
+  const scheduler = createScheduler<ManagedAgent>({ clock, run })
+  /** Machines that did not answer the last time: however many of them hang, the others do not wait for their places. */
+  const silent = createScheduler<ManagedAgent>({ clock, run: (agent) => runRound(agent, options.round) })
   const releases = new Set<Promise<void>>()
   let stopping = false
+  let inFlight = 0
 
   /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). */
-  async function runRound(agent: ManagedAgent, round: AttestationRound): Promise<void> {
+  async function runRound(agent: ManagedAgent, round: AttestationRound, lateMs = 0): Promise<void> {
     if (agent.removed || agent.busy || stopping) return
     const { epoch } = agent
     const isStale = () => agent.removed || agent.epoch !== epoch
+    let outcome: RoundOutcome | null = 'error'
     agent.busy = true
+    inFlight++
     try {
+      const began = clock.monotonic()
       const asked = await round(agent)
+      if (agent.connection === null && 'round' in asked) meter.stage('judge', clock.monotonic() - began)
       const result = 'event' in asked && agent.connection ? await options.seeTo(agent, asked) : asked
-      if (isStale()) return
+      outcome = isStale() ? null : outcomeOf(result)
+      if (outcome === null) return
       if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
       if ('later' in result) return postpone(agent, result.later)
       if ('round' in result && agent.connection) void options.introduce(agent) // says nothing to who knows all of it
-      await perform(agent, 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event))
+      const judged = clock.monotonic()
+      const effects = 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event)
+      meter.stage('apply', clock.monotonic() - judged)
+      await perform(agent, effects)
     } catch (error) {
+      outcome = 'error'
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
       if (!isStale()) await failClosed(agent, error)
     } finally {
+      if (outcome !== null) meter.ended(outcome, agent.connection === null)
+      inFlight--
       agent.busy = false
       const due = agent.dueMs
       agent.dueMs = null
-      if (due !== null) schedule(agent, due / 1000, agent.partial)
+      if (due !== null) schedule(agent, spread(due, lateMs) / 1000, agent.partial)
     }
   }
 
@@ -121,12 +153,28 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     await perform(agent, await keeper.apply(agent, event, alongOf(agent, event)))
   }
 
+  /** What held up all machines makes them due in the same moment. The next time they are spread again, each between a half and one and a half intervals later. */
+  function spread(dueMs: number, lateMs: number): number {
+    const intervalMs = timing.quoteInterval * 1000
+    return dueMs === intervalMs && lateMs > intervalMs / 2 ? dueMs * (0.5 + Math.random()) : dueMs
+  }
+
   function schedule(agent: ManagedAgent, afterSeconds: number, partial: boolean): void {
     agent.partial = partial
     if (!agent.connection) return // it comes by itself
     if (agent.busy)
       agent.dueMs = afterSeconds * 1000 // when this round has ended: one at a time for each agent
-    else if (!agent.removed && !stopping) scheduler.schedule(agent, afterSeconds * 1000)
+    else if (!agent.removed && !stopping) {
+      const [lane, other] = agent.retries > 0 ? [silent, scheduler] : [scheduler, silent]
+      other.cancel(agent)
+      lane.schedule(agent, afterSeconds * 1000)
+    }
+  }
+
+  function unschedule(agent: ManagedAgent): void {
+    agent.dueMs = null
+    scheduler.cancel(agent)
+    silent.cancel(agent)
   }
 
   /**
@@ -144,6 +192,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   }
 
   return {
+    load: () => ({ inFlight, waiting: scheduler.waiting + silent.waiting, lateMs: scheduler.lateMs() }),
     begin(agent, afterMs) {
       agent.lastJudged = clock.monotonic()
       agent.partial = false
@@ -156,8 +205,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     },
     async command(agent, event, command) {
       agent.epoch++
-      agent.dueMs = null
-      scheduler.cancel(agent)
+      unschedule(agent)
       await perform(
         agent,
         await keeper.apply(agent, event, {
@@ -169,8 +217,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     async pause(agent) {
       agent.removed = true
       agent.epoch++
-      agent.dueMs = null
-      scheduler.cancel(agent)
+      unschedule(agent)
       await agent.changes.idle()
     },
     resume(agent) {
@@ -185,6 +232,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     async stop() {
       stopping = true
       scheduler.stop()
+      silent.stop()
       // A V whose confirmation nobody waits for would leave once more after the restart.
       await Promise.race([Promise.allSettled(releases), sleep(DRAIN_MS, undefined, { ref: false })])
     },
@@ -195,4 +243,10 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
 function alongOf({ delivery }: ManagedAgent, event: AgentEvent): Along {
   if (event.type === 'v_delivered') return { changes: CONFIRMED }
   return event.type === 'delivery_refused' && delivery ? { changes: REFUSED, report: refusal(delivery, event.reason) } : {}
+}
+
+function outcomeOf(result: RoundResult): RoundOutcome {
+  if ('later' in result) return 'postponed'
+  if ('round' in result) return result.round.judged.verdict.outcome
+  return result.event.type === 'unreachable' ? 'unreachable' : 'refused'
 }

@@ -14,6 +14,7 @@ import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import { keepRules, type RoundVerdict } from '../verdicts/keep-failed-round.ts'
+import { NO_METER, type RoundMeter } from './round-meter.ts'
 
 /** What one request for evidence led to: a verdict, or what happened instead. `later`: there was no room to judge it, which says nothing of the machine. */
 export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { later: string }) & {
@@ -37,13 +38,15 @@ export interface RoundOptions {
   maxEvidenceBytes: number
   /** `max_quote_size` */
   maxQuoteBytes: number
+  /** Default: nobody counts. */
+  meter?: Pick<RoundMeter, 'stage'>
 }
 
 const AGENT_VERSIONS = ['2.0', '2.1', '2.2', '2.3', '2.4', '2.5', '2.6'] as const
 const NONCE_CHARACTERS = 20
 
 export function createAttestationRound(options: RoundOptions): AttestationRound {
-  const { judging, evaluateBootAlways, maxQuoteBytes } = options
+  const { judging, evaluateBootAlways, maxQuoteBytes, clock, meter = NO_METER } = options
 
   async function askOnce(agent: Reachable): Promise<RoundResult & { stale?: boolean }> {
     const nonce = randomAlphanumeric(NONCE_CHARACTERS)
@@ -51,6 +54,7 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
     const { policy, attestationCount } = known
     const attestedBefore = attestationCount > 0
     let answer: RawAnswer
+    const began = clock.monotonic()
     try {
       answer = await agent.connection.request({ ...quoteRequest(agent, nonce, known.ima.nextEntry), maxBytes: maxQuoteBytes })
       if (answer.status !== 200) return await answerWithoutQuote(agent, readEnvelope(answer), attestedBefore)
@@ -65,10 +69,13 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
         notBelieved: endsHandshake(error),
       }
     }
+    const answered = clock.monotonic()
+    meter.stage('ask', answered - began)
     const request = { nonce, evaluateBootAlways }
-    const keep = keepRules(agent, options.maxEvidenceBytes, options.clock)
+    const keep = keepRules(agent, options.maxEvidenceBytes, clock)
     const given = judging.judgeRound({ answer: answer.body, request, known, keep })
     const judged = given instanceof Promise ? await given : given
+    meter.stage('judge', clock.monotonic() - answered)
     if (judged.kind === 'later') return { later: judged.reason }
     if (judged.kind === 'unreadable') return { event: { type: 'unreachable', stage: 'quote', attestedBefore, reason: judged.reason } }
     return { round: { judged, policy, attestationCount } }

@@ -19,6 +19,7 @@ export interface SilenceOptions {
 
 /**
  * A machine that brings its evidence, and has brought none for five intervals, is unreachable: no distrust, and its next good evidence brings it back. One timer for all of them.
+ * Time in which the verifier itself stood still is no silence of the machines.
  */
 export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: SilenceOptions): { stop(): void } {
   const allowed = silenceMs(timing.quoteInterval)
@@ -29,8 +30,14 @@ export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: Si
     const attestedBefore = false // a closed lid is no news for the others: it would be told of to each of them, by each of them
     await loop.take(agent, async () => ({ event: { type: 'unreachable', stage: 'quote', attestedBefore, reason } }))
   }
+  let looked = clock.monotonic()
+  let judgesFrom = 0
   const timer = setInterval(() => {
-    const late = clock.monotonic() - allowed
+    const now = clock.monotonic()
+    if (now - looked > 2 * PERIOD_MS) judgesFrom = now + allowed // it was held up itself: nobody could bring anything
+    looked = now
+    if (now < judgesFrom) return
+    const late = now - allowed
     for (const agent of agents.all()) {
       const isWaitedFor =
         agent.connection === null && agent.state.polled && !agent.busy && agent.state.operational !== OPERATIONAL_STATE.FAILED

@@ -7,6 +7,8 @@ const PERIOD_MS = 5000
 /** Intervals without a verdict, beyond the time of one request, after which an agent is overdue. */
 const LATE_AFTER_INTERVALS = 5
 const GRACE_MS = 10_000
+/** In one look: when all are late, a line for each would hold them up even more. */
+const MAX_NAMED = 50
 
 export interface WatchdogOptions {
   agents: AgentTable
@@ -16,10 +18,18 @@ export interface WatchdogOptions {
   quoteInterval: number
 }
 
+export interface Watchdog {
+  /** How many are overdue now. */
+  readonly overdue: number
+  stop(): void
+}
+
 /** Reports agents that should have been judged and were not (invariant 4): a loop that forgets one must not look like a good one. */
-export function startWatchdog({ agents, clock, logger, quoteInterval }: WatchdogOptions): { stop(): void } {
+export function startWatchdog({ agents, clock, logger, quoteInterval }: WatchdogOptions): Watchdog {
   const reported = new Set<string>()
   const timer = setInterval(() => {
+    let named = 0
+    let unnamed = 0
     const late = clock.monotonic() - LATE_AFTER_INTERVALS * quoteInterval * 1000 - GRACE_MS
     for (const agent of agents.all()) {
       const { agentId } = agent.enrolment
@@ -27,12 +37,20 @@ export function startWatchdog({ agents, clock, logger, quoteInterval }: Watchdog
       if (!overdue) reported.delete(agentId)
       else if (!reported.has(agentId)) {
         reported.add(agentId)
-        logger.error(`agent ${agentId} has not been judged in time`, {
-          state: agent.state.operational,
-          waiting: agent.busy ? 'answer' : 'turn',
-        })
+        if (named++ >= MAX_NAMED) unnamed++
+        else
+          logger.error(`agent ${agentId} has not been judged in time`, {
+            state: agent.state.operational,
+            waiting: agent.busy ? 'answer' : 'turn',
+          })
       }
     }
+    if (unnamed > 0) logger.error(`${unnamed} more agents have not been judged in time`)
   }, PERIOD_MS)
-  return { stop: () => clearInterval(timer) }
+  return {
+    get overdue() {
+      return reported.size
+    },
+    stop: () => clearInterval(timer),
+  }
 }

@@ -76,6 +76,8 @@ test('commands, the first release of V and revocations always pass', () => {
     'agent_unreachable',
     'request_refused',
     'judging_budget_exceeded',
+    'attestations_late',
+    'attestations_in_time',
     'delivery_refused',
     'delivery_ended',
     'agent_failed',

@@ -217,7 +217,12 @@ test('who shall come later is asked after the interval, and nothing is said of i
 })
 
 test.each([
-  ['an answer', { round: 'an answer' }, ['judged an answer'], ['introduced']],
+  [
+    'an answer',
+    { round: { judged: { verdict: { outcome: 'passed' } }, toString: () => 'an answer' } },
+    ['judged an answer'],
+    ['introduced'],
+  ],
   ['no answer', { event: { type: 'refused', stage: 'quote', reason: 'no' } }, ['refused'], ['seen to']],
 ] as const)('of %s the right one is told', async (_what, result, does, other) => {
   for (const connection of [{}, null]) {
@@ -368,4 +373,41 @@ test('the end waits for a V that has left until it is confirmed, or for five sec
   await time.settle()
   await end
   expect(did.at(-1)).toBe('v_delivered')
+})
+
+/** Many machines, each of which answers when the test says so. */
+function fleet(count: number, retries: number): ManagedAgent[] {
+  return Array.from(
+    { length: count },
+    (_, i) => ({ ...agent, changes: createSerialQueue(), retries, enrolment: { agentId: `${retries}-${i}` } }) as never,
+  )
+}
+
+test('machines that did not answer have places of their own: a thousand that hang hold up nobody', async () => {
+  for (const silent of fleet(1000, 2))
+    loop.begin(Object.assign(silent, { state: { polled: true, operational: OPERATIONAL_STATE.FAILED } }) as never, 0)
+  await time.pass(20)
+  expect(did).toHaveLength(128)
+  for (const well of fleet(100, 0)) loop.begin(well, 0)
+  await time.pass(20)
+  expect(did).toHaveLength(228)
+  expect(loop.load()).toEqual({ inFlight: 228, waiting: 872, lateMs: 0 })
+})
+
+test('what held up all of them leaves them spread again', async () => {
+  effects = [{ do: 'ask_quote', afterSeconds: timing.quoteInterval, partial: true }]
+  round.resolve({ event: PASSED } as never)
+  const machines = fleet(100, 0)
+  for (const machine of machines) loop.begin(machine, 100)
+  time.leap(30_000)
+  await time.pass(20)
+  const asks = () => did.filter((what) => what === 'asked').length
+  expect(asks()).toBe(100)
+  await time.pass(900)
+  expect(asks()).toBe(100)
+  await time.pass(1100)
+  expect(asks()).toBeGreaterThan(130)
+  expect(asks()).toBeLessThan(170)
+  await time.pass(1100)
+  expect(asks()).toBeGreaterThan(195)
 })

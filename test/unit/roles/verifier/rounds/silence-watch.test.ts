@@ -74,3 +74,13 @@ test('one that came back is missed anew when it is silent again', async () => {
   await time.pass(12_000)
   expect(events).toHaveLength(2)
 })
+
+test('while the verifier itself stood still nobody was silent; who brings nothing afterwards is', async () => {
+  waiting('slept through')
+  await time.pass(2000)
+  time.leap(30_000)
+  await time.pass(9000)
+  expect(events).toEqual([])
+  await time.pass(3000)
+  expect(events).toMatchObject([{ of: 'slept through', type: 'unreachable' }])
+})

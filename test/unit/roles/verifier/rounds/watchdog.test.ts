@@ -127,3 +127,13 @@ test('a stopped watchdog is silent', async () => {
   await time.pass(4 * ALLOWED)
   expect(reports).toEqual([])
 })
+
+test('when all are late, fifty are named and the rest are counted', async () => {
+  for (let i = 0; i < 120; i++) watched(`late-${i}`)
+  time.leap(ALLOWED)
+  await time.pass(PERIOD)
+  expect(reports).toHaveLength(51)
+  expect(reports.at(-1)!.message).toBe('70 more agents have not been judged in time')
+  await time.pass(PERIOD)
+  expect(reports).toHaveLength(51)
+})

@@ -1,0 +1,198 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { KeylimeError } from '../../core/errors.ts'
+import { between, type Figure, figureOf, type Histogram, histogramIn, quantileMs, valueIn } from './figures.ts'
+import { addressOf, type FleetListener, listenForFleet } from './fleet-listener.ts'
+import { kindOf, type Shares } from './kinds.ts'
+import { LabMachine, type Surroundings } from './lab-machine.ts'
+import type { LabVerifier } from './lab-verifier.ts'
+import { machineCertificates, transportKey } from './machine-certificates.ts'
+import { measuredFiles } from './measured-files.ts'
+
+export interface FleetOptions {
+  count: number
+  shares: Shares
+  /** Lines of each measurement list after a boot; 0 for machines without a runtime policy. */
+  logLines: number
+  /** Digests of the policy that all share, besides those that are measured. */
+  policyDigests: number
+  /** Seconds between two attestations. */
+  interval: number
+}
+
+/** What was measured in the steady state. */
+export interface Steady {
+  /** Attestations a second. */
+  rate: Figure
+  /** Processor time of the verifier for each, and of the machines, in milliseconds. */
+  cpuMs: Figure
+  machineCpuMs: Figure
+  /** Time from a request to its answer, milliseconds. */
+  askMs: { p50: number; p99: number; p999: number }
+  /** How late machines were asked, milliseconds. */
+  lagMs: { p50: number; p99: number }
+  /** The longest that an honest machine was not asked for, in intervals. */
+  longestGap: number
+  pssMb: number
+  connections: number
+  /** New connections during the measurement, and those that resumed a session. */
+  handshakes: number
+  resumed: number
+  failed: number
+}
+
+const SIDE_BY_SIDE = 32
+/** Lines that are measured while a fleet lives. */
+const GROWTH = 200
+const POLICY = 'lab'
+
+/** Machines that are simulated in this process, and what they do to a real verifier. */
+export class LabFleet {
+  readonly machines: readonly LabMachine[]
+  readonly #listener: FleetListener
+  readonly #verifier: LabVerifier
+  readonly #options: FleetOptions
+  readonly #certificates: readonly string[]
+  readonly #policy: string | null
+
+  private constructor(made: { fleet: Made; listener: FleetListener; verifier: LabVerifier; options: FleetOptions }) {
+    this.machines = made.fleet.served.map(({ machine }) => machine)
+    this.#certificates = made.fleet.served.map(({ certificate }) => certificate.cert)
+    this.#policy = made.fleet.policy
+    this.#listener = made.listener
+    this.#verifier = made.verifier
+    this.#options = made.options
+  }
+
+  static async open(options: FleetOptions, verifier: LabVerifier): Promise<LabFleet> {
+    const fleet = await makeFleet(options)
+    return new LabFleet({ fleet, listener: await listenForFleet(fleet.served, verifier.ca), verifier, options })
+  }
+
+  get connections(): number {
+    return this.#listener.figures.open
+  }
+
+  /** Enrols all of them. @returns enrolments a second. */
+  async enrol(): Promise<number> {
+    if (this.#policy !== null) await this.putPolicy(this.#policy, 'POST')
+    const began = performance.now()
+    const waiting = this.machines.keys()
+    const work = async () => {
+      for (const index of waiting) await this.#enrolOne(index)
+    }
+    await Promise.all(Array.from({ length: SIDE_BY_SIDE }, work))
+    return (this.machines.length * 1000) / (performance.now() - began)
+  }
+
+  /** Changes the policy that all share. @returns milliseconds until it counts. */
+  async putPolicy(text: string, method: 'POST' | 'PUT'): Promise<number> {
+    const began = performance.now()
+    const body = { runtime_policy: Buffer.from(text).toString('base64') }
+    accepted('the policy', await this.#verifier.admin.request(method, `/v2.6/allowlists/${POLICY}`, { body }))
+    return performance.now() - began
+  }
+
+  /** Waits until each of these was asked so often. @returns milliseconds. */
+  async asked(times: number, which: (machine: LabMachine) => boolean, limitMs: number): Promise<number> {
+    const began = performance.now()
+    const all = this.machines.filter(which)
+    while (all.some(({ quotes }) => quotes < times)) {
+      if (performance.now() - began > limitMs) throw new KeylimeError('timeout', 'some machines of the fleet were not asked in time')
+      await sleep(20)
+    }
+    return performance.now() - began
+  }
+
+  /** Attestations a second from now on, for so long. */
+  async rate(ms: number): Promise<number> {
+    const [count, began] = [this.#quotes(), performance.now()]
+    await sleep(ms)
+    return ((this.#quotes() - count) * 1000) / (performance.now() - began)
+  }
+
+  /** @param windows of so many seconds: the figure is their median. */
+  async measure(windows: number, seconds: number): Promise<Steady> {
+    for (const machine of this.machines) machine.longestGapMs = 0
+    const before = await this.#verifier.metrics()
+    const { handshakes, resumed } = this.#listener.figures
+    const parts = []
+    for (let i = 0; i < windows; i++) parts.push(await this.#window(seconds * 1000))
+    const after = await this.#verifier.metrics()
+    const grown = (name: string, label = ''): Histogram => between(histogramIn(before, name, label), histogramIn(after, name, label))
+    const ask = grown('keylime_verifier_attestation_stage_duration_seconds', 'stage="ask"')
+    const lag = grown('keylime_verifier_attestation_lag_seconds')
+    const honest = this.machines.filter(({ kind }) => kind === 'honest')
+    return {
+      rate: figureOf(parts.map(({ rate }) => rate)),
+      cpuMs: figureOf(parts.map(({ cpuMs }) => cpuMs)),
+      machineCpuMs: figureOf(parts.map(({ machineCpuMs }) => machineCpuMs)),
+      askMs: { p50: quantileMs(ask, 0.5), p99: quantileMs(ask, 0.99), p999: quantileMs(ask, 0.999) },
+      lagMs: { p50: quantileMs(lag, 0.5), p99: quantileMs(lag, 0.99) },
+      longestGap: Math.max(0, ...honest.map(({ longestGapMs }) => longestGapMs)) / 1000 / Math.max(this.#options.interval, 0.001),
+      pssMb: this.#verifier.pssMb(),
+      connections: this.connections,
+      handshakes: this.#listener.figures.handshakes - handshakes,
+      resumed: this.#listener.figures.resumed - resumed,
+      failed: valueIn(after, 'keylime_verifier_attestations_total{way="pull",result="failed"}'),
+    }
+  }
+
+  /** All connections are cut, and there is no other for so long. */
+  async cut(ms: number): Promise<void> {
+    this.#listener.cut()
+    await sleep(ms)
+    this.#listener.heal()
+  }
+
+  close(): Promise<void> {
+    return this.#listener.close()
+  }
+
+  #quotes(): number {
+    return this.machines.reduce((sum, { quotes }) => sum + quotes, 0)
+  }
+
+  async #window(ms: number): Promise<{ rate: number; cpuMs: number; machineCpuMs: number }> {
+    const before = { at: performance.now(), quotes: this.#quotes(), cpu: this.#verifier.cpuMs(), own: process.cpuUsage() }
+    await sleep(ms)
+    const count = Math.max(1, this.#quotes() - before.quotes)
+    const own = process.cpuUsage(before.own)
+    return {
+      rate: (count * 1000) / (performance.now() - before.at),
+      cpuMs: (this.#verifier.cpuMs() - before.cpu) / count,
+      machineCpuMs: (own.user + own.system) / 1000 / count,
+    }
+  }
+
+  async #enrolOne(index: number): Promise<void> {
+    const machine = this.machines[index]!
+    const body = {
+      ...{ v: null, cloudagent_ip: addressOf(index), cloudagent_port: this.#listener.port, tpm_policy: '{"mask":"0x0"}' },
+      ...{ runtime_policy: '', runtime_policy_name: this.#policy === null ? null : POLICY, runtime_policy_key: '', mb_policy: null },
+      ...{ mb_policy_name: '', ima_sign_verification_keys: '', metadata: '{}', revocation_key: '' },
+      ...{ accept_tpm_hash_algs: ['sha256'], accept_tpm_encryption_algs: ['ecc'], accept_tpm_signing_algs: ['ecdsa'] },
+      ...{ ak_tpm: machine.key.publicArea, mtls_cert: this.#certificates[index], supported_version: '2.6' },
+    }
+    accepted(machine.id, await this.#verifier.admin.request('POST', `/v2.6/agents/${machine.id}`, { body }))
+  }
+}
+
+type Made = Awaited<ReturnType<typeof makeFleet>>
+
+async function makeFleet({ count, shares, logLines, policyDigests }: FleetOptions) {
+  const files = measuredFiles(Math.max(1, logLines) + GROWTH)
+  const around: Surroundings = {
+    ...{ files, bootLines: logLines, transportKey: transportKey(), now: () => performance.now() },
+    ...{ measuresEvery: 60, rebootsEvery: 60, liesAfter: 30 },
+  }
+  const certificate = await machineCertificates(Date.now())
+  const served = Array.from({ length: count }, (_, i) => ({
+    machine: new LabMachine(`lab-${String(i).padStart(6, '0')}`, kindOf(i, count, shares), around),
+    certificate: certificate(),
+  }))
+  return { served, policy: logLines > 0 ? files.policy(policyDigests) : null }
+}
+
+function accepted(what: string, { status, message }: { status: number; message: string }): void {
+  if (status >= 300) throw new KeylimeError('unavailable', `the verifier did not take ${what}: ${status} ${message}`)
+}

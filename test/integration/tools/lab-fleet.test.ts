@@ -1,0 +1,89 @@
+import { spawnSync } from 'node:child_process'
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import type { Kind } from '../../../src/tools/lab/kinds.ts'
+import { LabFleet } from '../../../src/tools/lab/lab-fleet.ts'
+import type { LabVerifier } from '../../../src/tools/lab/lab-verifier.ts'
+import { until } from '../../servers.ts'
+import { walk } from '../../thorough.ts'
+import { VerifierBed } from '../../verifier-bed.ts'
+
+const bed = new VerifierBed({
+  KEYLIME_VERIFIER_METRICS_IP: '127.0.0.1',
+  KEYLIME_VERIFIER_METRICS_PORT: '0',
+  KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.2',
+})
+let fleet: LabFleet
+beforeAll(async () => {
+  await bed.start()
+  const shares = { lossy: 0.1, hanging: 0.1, rebooting: 0.1, foreign: 0.1, slow: 0.1 }
+  const verifier = {
+    ...{ ca: bed.ca, admin: bed.admin, cpuMs: () => process.cpuUsage().user / 1000, pssMb: () => 1 },
+    metrics: async () => (await fetch(`http://127.0.0.1:${bed.verifier.metricsPort}/metrics`)).text(),
+  } as unknown as LabVerifier
+  fleet = await LabFleet.open({ count: 30, shares, logLines: 20, policyDigests: 100, interval: 0.2 }, verifier)
+})
+afterAll(async () => {
+  await bed.stop()
+  await fleet.close()
+})
+
+const of = (kind: Kind) => fleet.machines.filter((machine) => machine.kind === kind)
+
+test('a fleet is enrolled and attested by a real verifier; who hangs is unreachable, and nobody honest fails', async () => {
+  expect(await fleet.enrol()).toBeGreaterThan(1)
+  await fleet.asked(3, ({ kind }) => kind !== 'hanging', 30_000)
+  expect(of('honest').length).toBeGreaterThan(10)
+  for (const kind of ['honest', 'rebooting', 'foreign', 'slow'] as const)
+    for (const { id } of of(kind)) expect([kind, (await bed.status(id)).operational_state]).toEqual([kind, 3])
+  for (const { quotes } of of('hanging')) expect(quotes).toBe(0)
+  const found = await fleet.measure(2, 0.5)
+  expect(found.rate.median).toBeGreaterThan(10)
+  expect(found).toMatchObject({ failed: 0, connections: expect.any(Number), askMs: { p50: expect.any(Number) } })
+  expect(found.longestGap).toBeGreaterThan(0.5)
+})
+
+test('after a cut of the network all come back', async () => {
+  await fleet.cut(300)
+  const before = new Map(fleet.machines.map((machine) => [machine, machine.quotes]))
+  await until('all were asked again', () => of('honest').every((machine) => machine.quotes > before.get(machine)! + 1))
+  expect(await fleet.rate(200)).toBeGreaterThan(0)
+})
+
+test('a policy that all share is changed for all', async () => {
+  const strict = JSON.stringify({ ...JSON.parse(EMPTY_POLICY) })
+  await fleet.putPolicy(strict, 'PUT')
+  await until('the honest ones fail by it', async () => (await bed.status(of('honest')[0]!.id)).operational_state === 9)
+})
+
+const EMPTY_POLICY = JSON.stringify({
+  meta: { version: 1, generator: 3 },
+  ...{ release: 0, digests: { boot_aggregate: ['0'.repeat(64)] }, excludes: [], keyrings: {}, 'ima-buf': {}, 'verification-keys': '' },
+  ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: null },
+})
+
+const lab = (...args: string[]) =>
+  spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', path.resolve('src/main.ts'), 'lab', 'fleet', ...args], {
+    encoding: 'utf8',
+    timeout: 120_000,
+  })
+
+walk('the command starts a verifier, tells what it measures, and leaves nothing behind', () => {
+  const left = () => fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('keylime-lab-'))
+  const before = left()
+  const run = lab('--agents', '10', '--seconds', '2', '--interval', '0.2', '--json')
+  expect([run.status, run.stderr]).toEqual([0, expect.stringContaining('lab: they are attested for 2 s')])
+  expect(JSON.parse(run.stdout)).toMatchObject({ agents: 10, distrusted: 0, liars: 0, rate: { median: expect.any(Number) } })
+  expect(left()).toEqual(before)
+  expect(lab('--agents', '10', '--seconds', '1', '--interval', '0.2').stdout).toMatch(/attestations a second +\d+ \(\d+ to \d+\)/)
+})
+
+walk.each([
+  [['--agents', '0'], '--agents must be from 1 to'],
+  [['--hanging', '0.6', '--lying', '0.6'], 'come to 1.2'],
+  [['--hanging', '2'], '--hanging must be from 0 to 1'],
+])('%j is refused before anything is started', (args, text) => {
+  const run = lab(...args)
+  expect([run.status, run.stderr]).toEqual([2, expect.stringContaining(text)])
+})
