@@ -1,7 +1,7 @@
+import type { UnknownTpm } from '../../../core/api/unknown-tpm.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { RateLimiter } from '../../../core/concurrency/rate-limiter.ts'
 import type { RegistrationRules } from '../../../core/identity/judge-registration.ts'
-import type { UnknownTpm } from '../../../core/api/unknown-tpm.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { RegistrarStore, Registrations } from '../../../io/db/registrar-store.ts'
