@@ -15,6 +15,7 @@ import { trustOf } from './enrol/plan-enrolment.ts'
 import { waitForVerdict } from './enrol/wait-for-verdict.ts'
 import { approveMachine } from './expected/approve-machine.ts'
 import { expectTpm } from './expected/expect-tpm.ts'
+import type { Listing } from './expected/listing.ts'
 import { pendingMachines, waitingNote } from './expected/pending-machines.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
 import { listMachines, type MachineFilter, type MachineList } from './list/list-machines.ts'
@@ -39,8 +40,7 @@ export type TenantResult =
     }
   | ({ readonly type: 'machines' } & MachineList)
   | { readonly type: 'revocations'; readonly revocations: readonly ReportedRevocation[] }
-  /** A list with a form of its own: for programs, and lines for people. */
-  | { readonly type: 'listing'; readonly json: object; readonly lines: readonly string[] }
+  | Listing
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 

@@ -3,12 +3,13 @@ import { type ExpectedTpmView, MAX_NOTE } from '../../../core/api/expected-tpms.
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { parseEkHash, parseSerial } from '../../../core/identity/expected-tpm.ts'
 import { alignColumns, relativeTime } from '../../../io/terminal/terminal.ts'
-import type { TenantResult } from '../run-command.ts'
+import type { DoneWith } from '../day2/choose-agent.ts'
 import type { TenantContext } from '../tenant-context.ts'
 import type { TenantOptions } from '../tenant-options.ts'
+import type { Listing } from './listing.ts'
 
 /** `keylime tenant expect`: a TPM may register before its machine exists; `--list` and `--forget`. @throws KeylimeError `usage`, `not_found`. */
-export async function expectTpm(context: TenantContext): Promise<TenantResult> {
+export async function expectTpm(context: TenantContext): Promise<Listing | Done> {
   const { options, registrar, report } = context
   const { agentId = '', note, lists, forgets } = options
   if (lists) return listExpected(context)
@@ -34,7 +35,9 @@ export async function expectTpm(context: TenantContext): Promise<TenantResult> {
   return done(agentId, `${name} may register${agentId ? ` as ${agentId}` : ''}`)
 }
 
-const done = (agentId: string, summary: string): TenantResult => ({ type: 'done', agentId, summary })
+type Done = DoneWith & { readonly type: 'done' }
+
+const done = (agentId: string, summary: string): Done => ({ type: 'done', agentId, summary })
 
 type Mark = { ek_hash: string } | { serial: string }
 
@@ -59,7 +62,7 @@ function orUsage<T>(work: () => T): T {
   }
 }
 
-async function listExpected({ registrar, clock }: TenantContext): Promise<TenantResult> {
+async function listExpected({ registrar, clock }: TenantContext): Promise<Listing> {
   const { expected, unknown_tpm } = await registrar.expected()
   const rows = expected.map((one) => rowOf(one, clock.now()))
   const lines =

@@ -1,9 +1,9 @@
 import { alignColumns, relativeTime } from '../../../io/terminal/terminal.ts'
-import type { TenantResult } from '../run-command.ts'
 import type { TenantContext } from '../tenant-context.ts'
+import type { Listing } from './listing.ts'
 
 /** `keylime tenant pending`: machines that have proved their TPM, and wait for an operator. */
-export async function pendingMachines({ registrar, clock }: TenantContext): Promise<TenantResult> {
+export async function pendingMachines({ registrar, clock }: TenantContext): Promise<Listing> {
   const { waiting, unknown_tpm } = await registrar.waiting()
   const rows = waiting.map(({ agent_id, ek_hash, maker, ip, since }) => [
     agent_id,
