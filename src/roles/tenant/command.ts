@@ -172,6 +172,7 @@ export const command = {
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))
+    if (action === 'ekroots') return ekroots(argv)
     const fleet = fleetOf(argv, action)
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
@@ -197,6 +198,16 @@ export const command = {
       terminal.end()
     }
   },
+}
+
+/** Its words and files stand where others have ids of machines. */
+async function ekroots(argv: Arguments): Promise<number> {
+  const { runEkroots } = await import('./ekroots/ekroots-command.ts')
+  const [agentId, another] = [argv['uuid'] ?? []].flat().map(String)
+  if (another !== undefined) throw new KeylimeError('usage', 'ekroots check is for one machine')
+  const options = { ...optionsOf({ ...argv, ids: [] }, 'ekroots') }
+  const start = { options, settings: loadTenantSettings(process.env), report: () => undefined }
+  return runEkroots(start, { words: argv.ids ?? [], agentId, json: argv.json === true })
 }
 
 const INTERRUPTED = 130

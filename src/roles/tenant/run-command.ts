@@ -97,6 +97,8 @@ export async function runTenantCommand(
     case 'list':
       await tellWaiting(context)
       return { type: 'machines', ...(await listMachines(context, filter)) }
+    case 'ekroots':
+      throw new KeylimeError('usage', 'ekroots needs no server') // `ekroots-command.ts`
     case 'history':
       throw new KeylimeError('usage', 'history is printed page by page') // `show-history.ts`
     default:

@@ -120,6 +120,7 @@ export const COMMANDS = [
   'expect',
   'pending',
   'approve',
+  'ekroots',
   'revocations',
   'addruntimepolicy',
   'updateruntimepolicy',

@@ -87,6 +87,7 @@ const ELSEWHERE: TenantCommand[] = [
   'regdelete',
   'expect',
   'approve',
+  'ekroots',
   'addruntimepolicy',
   'updateruntimepolicy',
   'addmbpolicy',

@@ -41,6 +41,7 @@ const USED: Readonly<Record<TenantCommand, readonly string[]>> = {
   regdelete: [...WHICH, 'yes'],
   expect: ['uuid', 'ids', 'ek-hash', 'serial', 'note', 'list', 'forget'],
   pending: [],
+  ekroots: ['uuid', 'ids'],
   approve: ['uuid', 'ids', 'ek-hash', 'refuse'],
   revocations: [],
   addruntimepolicy: RUNTIME,
