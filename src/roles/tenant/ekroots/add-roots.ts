@@ -48,7 +48,7 @@ export async function addRoots(directory: string, files: readonly string[], now:
     lines: described(added).map(({ file, subject, sha256 }) => `added "${subject}" as ${file} (SHA-256 ${sha256})`),
     notes: [
       ...present.map(([, { subject }]) => `"${subject}" is there already`),
-      'compare the SHA-256 with the one that the maker publishes; a running registrar reads it after `keylime service reload` or a restart',
+      'compare the SHA-256 with the one that the maker publishes; a running registrar reads it after `systemctl reload`',
     ],
   }
 }
