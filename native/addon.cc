@@ -238,6 +238,11 @@ Napi::Value try_lock(const Napi::CallbackInfo &info) {
   return Napi::Boolean::New(info.Env(), guarded(info.Env(), "flock", [&] { return system_calls::try_lock(fd); }));
 }
 
+Napi::Value memory_file(const Napi::CallbackInfo &info) {
+  auto name = argument<std::string>(info[0]);
+  return Napi::Number::New(info.Env(), guarded(info.Env(), "memfd_create", [&] { return system_calls::memory_file(name); }));
+}
+
 void return_freed_memory(const Napi::CallbackInfo &) { system_calls::return_freed_memory(); }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -248,6 +253,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("findUser", Napi::Function::New(env, find_user));
   exports.Set("findGroup", Napi::Function::New(env, find_group));
   exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory));
+  exports.Set("memoryFile", Napi::Function::New(env, memory_file));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));
   exports.Set("PcrReplay", pcr_replay::define(env));
   exports.Set("DigestVerifier", digest_verifier::define(env));

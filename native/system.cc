@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <pwd.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -70,6 +71,14 @@ void return_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, large);
   mallopt(M_TRIM_THRESHOLD, large);
   mallopt(M_ARENA_MAX, 2);
+}
+
+int memory_file(const std::string &name) {
+  constexpr unsigned executable = 0x10;  // MFD_EXEC is of Linux 6.3: an older one refuses it, and does what it says anyway
+  int fd = memfd_create(name.c_str(), MFD_CLOEXEC | executable);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (fd < 0) fail("memfd_create");
+  return fd;
 }
 
 bool try_lock(int fd) {

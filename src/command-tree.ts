@@ -10,7 +10,7 @@ export async function commandTree(): Promise<CommandNode> {
   for (const [pattern, { describe, load }] of Object.entries(COMMANDS)) {
     const { command } = await load()
     const build = (definition: Definition) => command.builder(definition as never, ignore)
-    const shared = 'words' in command ? command.words : []
+    const shared: readonly SharedWord[] = 'words' in command ? (command.words as readonly SharedWord[]) : []
     words.push(await reader.read({ pattern, describe, build, above: ['keylime'], shared }))
   }
   return {

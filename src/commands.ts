@@ -49,6 +49,7 @@ export const COMMANDS = {
   'man [page]': { describe: 'Show a page of the manual, or write all pages', load: () => import('./tools/man/command.ts') },
   'lab <what>': { describe: 'Try a verifier out with simulated machines', load: () => import('./tools/lab/command.ts') },
   'service <action> <role>': { describe: 'Install a role as a systemd service', load: () => import('./tools/service/command.ts') },
+  version: { describe: 'Show the version, the commit and the parts it was built with', load: () => import('./tools/version/command.ts') },
 } as const
 
 /** Upstream's program names: the same work behind upstream's command lines. */

@@ -5,7 +5,7 @@ export interface PostgresProxy {
   readonly port: number
   /** At the next commit: it does not arrive, or its answer does not. */
   cutAtCommit(when: 'before' | 'after'): void
-  /** All connections, and refuses new ones until `heal`. */
+  /** All connections, and refuses new ones until `heal`, which ends every trouble. */
   cut(): void
   heal(): void
   /** Nothing arrives any more, and nobody is told. */
@@ -64,6 +64,7 @@ export async function postgresProxy(target: number): Promise<PostgresProxy> {
       cutAll()
     },
     heal() {
+      cutting = null
       isCut = false
       isFrozen = false
     },

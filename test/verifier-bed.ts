@@ -4,9 +4,13 @@ import type { ApiClient } from '../src/io/http/api-client.ts'
 import type { Logger } from '../src/io/log/logger.ts'
 import { type RunningVerifier, startVerifier } from '../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../src/roles/verifier/verifier-settings.ts'
+import { startPostgres, type TestPostgres } from './postgres.ts'
 import { giveNotifierKey } from './rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from './servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from './simulated-agent.ts'
+
+/** `KEYLIME_TEST_DATABASE=postgresql`: every test of a verifier, on a server. */
+const ON_A_SERVER = process.env['KEYLIME_TEST_DATABASE'] === 'postgresql'
 
 /** A verifier in a directory of its own, its administrator, and simulated machines that end with it. */
 export class VerifierBed {
@@ -14,6 +18,7 @@ export class VerifierBed {
   verifier!: RunningVerifier
   admin!: ApiClient
   readonly machines: SimulatedAgent[] = []
+  #server: TestPostgres | null = null
 
   /** `notifierKey: 'made'` lets the verifier make it at its first start, as it does for operators. */
   constructor(settings: Record<string, string> = {}, { notifierKey = 'given' }: { notifierKey?: 'given' | 'made' } = {}) {
@@ -22,6 +27,10 @@ export class VerifierBed {
   }
 
   async start(logger: Logger = testLogger('verifier')): Promise<void> {
+    if (ON_A_SERVER && !this.home.env['KEYLIME_VERIFIER_DATABASE_URL']) {
+      this.#server ??= await startPostgres()
+      this.home.env['KEYLIME_VERIFIER_DATABASE_URL'] = this.#server.url()
+    }
     this.verifier = await startVerifier(loadVerifierSettings(this.home.env), logger)
     this.admin = adminClient(this.home.dir, this.verifier.port)
   }
@@ -36,6 +45,7 @@ export class VerifierBed {
     await this.admin.close()
     await this.verifier.stop()
     for (const machine of this.machines) await machine.stop().catch(() => {})
+    await this.#server?.remove()
     this.home.remove()
   }
 

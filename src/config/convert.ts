@@ -1,7 +1,7 @@
 import { KeylimeError } from '../core/errors.ts'
 import type { Written } from './files.ts'
 import { isOfKeylime6, successorsOf } from './keylime-6.ts'
-import { isValue, type Option } from './option.ts'
+import { holdsSecret, isValue, type Option } from './option.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from './tables.ts'
 
 /** A setting that goes on under the name that it has today. */
@@ -117,7 +117,7 @@ function converting({ role, option: name }: Target, from: Written, isOf6: boolea
   try {
     option.parse(value)
   } catch (error) {
-    return { from, reason: `${(error as Error).message}: the default of ${name} counts`, isSecret: option.secret === true }
+    return { from, reason: `${(error as Error).message}: the default of ${name} counts`, isSecret: holdsSecret(option, value) }
   }
   return { role, option: name, value, from, note, isDefault: isValue(option, value, option.default) }
 }

@@ -8,6 +8,7 @@ import { isValue, type Option, type OptionTable } from './option.ts'
 export type Origin =
   | { readonly from: 'default' }
   | { readonly from: 'file'; readonly file: string; readonly line: number }
+  | { readonly from: 'credential'; readonly name: string }
   | { readonly from: 'environment'; readonly variable: string }
 
 /** One option as it counts now. */
@@ -92,15 +93,18 @@ export function settingLines(settings: readonly EffectiveSetting[], remark: (set
   ])
 }
 
-/** `default`, `FILE:LINE` or `environment NAME`. */
+/** `default`, `FILE:LINE`, `credential NAME` or `environment NAME`. */
 export function originText(origin: Origin): string {
   if (origin.from === 'file') return `${origin.file}:${origin.line}`
+  if (origin.from === 'credential') return `credential ${origin.name}`
   return origin.from === 'environment' ? `environment ${origin.variable}` : 'default'
 }
 
 function originOf(where: string): Origin {
   const [, variable] = /^environment (.+)$/.exec(where) ?? []
   if (variable !== undefined) return { from: 'environment', variable }
+  const [, name] = /^credential (.+)$/.exec(where) ?? []
+  if (name !== undefined) return { from: 'credential', name }
   const [, file, line] = /^(.+):(\d+)$/.exec(where) ?? []
   return file === undefined ? { from: 'default' } : { from: 'file', file, line: Number(line) }
 }

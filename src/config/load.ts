@@ -1,5 +1,6 @@
 import { nearestWord } from '../core/cli/nearest-word.ts'
 import { KeylimeError } from '../core/errors.ts'
+import { credentialName, readCredential } from './credentials.ts'
 import {
   type Component,
   type ConfigRoots,
@@ -24,7 +25,7 @@ export interface LoadOptions {
 
 export interface Config<T extends OptionTable> {
   readonly values: Values<T>
-  /** Where each value comes from: `default`, `file:line` or `environment NAME`. */
+  /** Where each value comes from: `default`, `file:line`, `credential NAME` or `environment NAME`. */
   readonly origin: Readonly<Record<keyof T & string, string>>
   /** What files and environment say, of options that are not defaults. */
   readonly written: Readonly<Record<string, string>>
@@ -39,14 +40,14 @@ export interface Config<T extends OptionTable> {
 }
 
 /**
- * Loads one component's settings: defaults of the table, then files, then environment (`KEYLIME_<C>[_<SECTION>]_<OPTION>`), by upstream's rules for
- * files and precedence. All values that cannot be used are reported in ONE KeylimeError `config_invalid`, each with file and line. An option that the
+ * Loads one component's settings: defaults of the table, then files, then systemd's credentials for what is secret, then environment
+ * (`KEYLIME_<C>[_<SECTION>]_<OPTION>`), by upstream's rules for files and precedence. All values that cannot be used are reported in ONE KeylimeError `config_invalid`, each with file and line. An option that the
  * table does not know gives a warning, never a failure.
  */
 export function loadConfig<T extends OptionTable>(component: Component, table: T, load: LoadOptions): Config<T> {
   const found = readComponentFiles(component, load.env, load.roots ?? DEFAULT_ROOTS, load.files)
-  const written = lastOfEach(component, table, found, load.env)
   const problems = [...found.problems, ...foreignFiles(component, table, found)]
+  const written = lastOfEach(component, table, found, { env: load.env, problems })
   const values: Record<string, unknown> = {}
   const origin: Record<string, string> = {}
   const said: Record<string, string> = {}
@@ -91,13 +92,22 @@ function lastOfEach(
   component: Component,
   table: OptionTable,
   found: FoundSettings,
-  env: Environment,
+  { env, problems }: { env: Environment; problems: string[] },
 ): Map<string, { value: string; where: string }> {
   const last = new Map<string, { value: string; where: string }>()
   for (const [name, option] of Object.entries(table)) {
     for (const setting of found.settings) {
       const named = setting.key === name || setting.key === option.formerly
       if (named && setting.section === (option.section ?? component)) last.set(name, setting)
+    }
+    if (option.secret) {
+      const where = `credential ${credentialName(component, name)}`
+      try {
+        const value = readCredential(component, name, env)
+        if (value !== undefined) last.set(name, { value, where })
+      } catch (error) {
+        problems.push(`${where}: ${(error as Error).message}`)
+      }
     }
     for (const variable of [option.env, variableOf(component, name, option)]) {
       const value = variable ? env[variable] : undefined

@@ -27,6 +27,13 @@ export interface Option<T> {
   readonly unused?: boolean
 }
 
+/** Whether a text of this option is, or has in it, what nobody else may read. */
+export const holdsSecret = (option: Option<unknown>, text: string): boolean =>
+  option.secret === true || (option.shown !== undefined && option.shown(text) !== text)
+
+/** A text of this option as anybody may see it. */
+export const shownText = (option: Option<unknown>, text: string): string => (option.secret ? '[secret]' : (option.shown?.(text) ?? text))
+
 /** Whether a text means a value; one that cannot be used means none. */
 export function isValue(option: Option<unknown>, text: string, value: unknown): boolean {
   try {

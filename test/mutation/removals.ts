@@ -69,9 +69,24 @@ export const REMOVALS: readonly Removal[] = [
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
     ['the loop has V erased', '{ changes: CONFIRMED }', '{}'],
-    ['V waits until its release is in the audit log', 'await options.recorded()', ''],
+    ['V waits until its release is in the audit log', 'await options.recorded(agent)', ''],
   ),
 
+  ...of('io/db/fenced-store.ts', 'integration/io/db/lease-store', [
+    'who lost a machine stores nothing of it',
+    'await leases.check(transaction, agentId)',
+    '',
+  ]),
+  ...of('io/db/postgres-seam.ts', 'integration/io/db/postgres', [
+    'a commit that nobody answered is looked up',
+    'if (await wasCommitted(db, id)) return (done as { result: T }).result',
+    '',
+  ]),
+  ...of(LOOP, 'integration/verifier/cut-database', [
+    'that the database is away is no failure of a machine',
+    "if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))",
+    '',
+  ]),
   ...of(
     'roles/verifier/release/offer-v.ts',
     'integration/verifier/push/delivery-liars',

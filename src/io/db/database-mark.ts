@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { z } from 'zod'
 import { type DatabaseAge, type DatabaseMark, judgeAge } from '../../core/attestation/database-age.ts'
-import { isKeylimeError } from '../../core/errors.ts'
+import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { writeFileAtomic } from '../files/atomic-file.ts'
 import { readText } from '../files/read-file.ts'
 import type { Migration } from './migrate.ts'
@@ -43,20 +44,26 @@ export async function markTable(db: Kysely<unknown>, table: string): Promise<voi
 const shape = z.object({ database: z.string(), changes: z.number().int().min(0), at: z.number().int().min(0) })
 
 /**
- * Compares a database with the mark beside it (`FILE.mark`). @param isMarked false for one that had no mark before: then there is none beside it either.
+ * Compares a database with the mark beside it (`FILE.mark`). @param known `isMarked` false for one that had no mark before: then there is none beside it either. `isVouched` for one that
+ * others use now: where there is no mark yet, theirs count.
  * @throws KeylimeError `file_failed` for a mark that cannot be read.
  */
-export async function openMark(db: Kysely<unknown>, file: string, isMarked: boolean): Promise<MarkKeeper> {
+export async function openMark(
+  db: Kysely<unknown>,
+  file: string,
+  { isMarked, isVouched = false }: { isMarked: boolean; isVouched?: boolean },
+): Promise<MarkKeeper> {
   const markFile = `${file}.mark`
   const inside = await markOf(db)
   const beside = await readMark(markFile)
   let written = beside?.changes ?? -1
+  const records = createSerialQueue()
   async function write(mark: DatabaseMark): Promise<void> {
     await writeFileAtomic(markFile, `${JSON.stringify(mark)}\n`, 0o600)
     written = mark.changes
   }
   return {
-    age: isMarked ? judgeAge(inside, beside) : 'current',
+    age: isMarked && !(isVouched && beside === null) ? judgeAge(inside, beside) : 'current',
     inside,
     beside,
     async settle() {
@@ -64,12 +71,28 @@ export async function openMark(db: Kysely<unknown>, file: string, isMarked: bool
       await sql`update database_mark set changes = ${seamOf(db).greatest(sql.ref('changes'), changes)}`.execute(db)
       await write(await markOf(db))
     },
-    async record() {
-      const mark = await markOf(db)
-      if (mark.changes !== written) await write(mark)
-    },
+    // One after the other: a mark that was read before another was written is not an older one.
+    record: () =>
+      records.run(async () => {
+        const mark = await markOf(db)
+        if (mark.changes < written) throw wentBack(written - mark.changes)
+        if (mark.changes !== written) await write(mark)
+      }),
   }
 }
+
+/**
+ * What was in a database is kept in another one from now on: whoever starts on it again is told that it is an older one, and each V in it is withheld. @param file as for `openMark`.
+ * @throws KeylimeError `file_failed`.
+ */
+export const leaveBehind = (file: string, { inside, beside }: Pick<MarkKeeper, 'inside' | 'beside'>): Promise<void> =>
+  writeFileAtomic(`${file}.mark`, `${JSON.stringify({ ...inside, changes: Math.max(inside.changes, beside?.changes ?? 0) + 1 })}\n`, 0o600)
+
+/** A server that takes over for another may not have all that the other had. */
+const wentBack = (missing: number) =>
+  new KeylimeError('database_failed', `the database is an older one than a moment ago: ${missing} changes are missing`, {
+    hint: 'restart the service: it looks at what is there, and withholds each V that it may have released',
+  })
 
 async function markOf(db: Kysely<unknown>): Promise<DatabaseMark> {
   const { rows } = await sql<DatabaseMark>`select database, changes, at from database_mark`.execute(db)

@@ -7,6 +7,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { type Migration, migrate, type SchemaChange } from './migrate.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
+import { withPreparedStatements } from './prepared-statements.ts'
 import { seamOf } from './seam.ts'
 
 /** Where a role's data are: a file of SQLite, or a server. */
@@ -55,7 +56,7 @@ function readUrl(url: string) {
 
 /**
  * Opens a database and brings its schema up to date. Of SQLite in WAL mode: what a transaction has written is on the disk when it returns, and what it has erased is overwritten in the file;
- * the journal beside it has it until it is begun anew, at the latest when the database is closed. Readable by its owner only. Of a server what is in the schema `keylime_NAME`.
+ * the journal beside it has it until it is cut off (`short-journal.ts`), at the latest when the database is closed. Readable by its owner only. Of a server what is in the schema `keylime_NAME`.
  * @param migrated told which version the schema had.
  * @throws KeylimeError `database_failed`: not a database, newer than this program, no access; `unavailable` for a server that cannot be used now.
  */
@@ -77,7 +78,8 @@ export async function openDatabase<Tables>(
 
 /** What speaks with servers is loaded only where one is configured. */
 async function openPlace<Tables>(place: DatabasePlace, name: string): Promise<Kysely<Tables>> {
-  if (typeof place === 'string') return new Kysely<Tables>({ dialect: new SqliteDialect({ database: openSqlite(place) }) })
+  if (typeof place === 'string')
+    return new Kysely<Tables>({ dialect: new SqliteDialect({ database: withPreparedStatements(openSqlite(place)) }) })
   const { openPostgres } = await import('./open-postgres.ts')
   return openPostgres<Tables>(place, `keylime_${name}`)
 }

@@ -22,7 +22,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
 ]
 
 /** A failure that passes by itself: what was to be stored can be stored later, and says nothing of a machine. */
-export const isPassing = (error: unknown): boolean => error instanceof KeylimeError && error.code === 'unavailable'
+export const isPassing = (error: unknown): boolean => error instanceof KeylimeError && error.details?.['database'] === 'away'
 
 /** What a failed query means. @param name of the server, for people. @returns `unavailable` for what passes; what the query itself did wrong stays as it is. */
 export function asKeylimeError(error: unknown, name: string): unknown {
@@ -36,8 +36,11 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${cause.message || code}`, {
     cause: error,
     hint: hint ?? 'see the server’s log',
+    details: AWAY,
   })
 }
+
+export const AWAY = { database: 'away' }
 
 /** Whether the connection that said so can be used no more. */
 export function isCut(error: unknown): boolean {

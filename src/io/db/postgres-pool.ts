@@ -4,7 +4,7 @@ import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { nameOfServer, type PostgresServer } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { asKeylimeError, isCut } from './postgres-errors.ts'
+import { AWAY, asKeylimeError, isCut } from './postgres-errors.ts'
 import { passwordFromPassfile } from './postgres-passfile.ts'
 
 /** A server and how it is used. */
@@ -46,28 +46,17 @@ export const SESSION = `set statement_timeout = ${STATEMENT_MS}; set lock_timeou
  */
 export async function openPool({ server, passwordFile, poolSize }: PostgresPlace, schema: string): Promise<PostgresPool> {
   const name = nameOfServer(server)
-  const user = server.user ?? userInfo().username
   const pool = new pg.Pool({
-    host: server.host,
-    port: server.port,
-    database: server.database,
-    user,
-    password: passwordOf(server, passwordFile, user) as never,
-    ssl: await tlsOf(server),
+    ...(await clientConfig({ server, passwordFile })),
     max: poolSize,
-    connectionTimeoutMillis: server.connectTimeoutSeconds * 1000,
     idleTimeoutMillis: IDLE_MS,
-    query_timeout: ANSWER_MS,
-    keepAlive: true,
-    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
-    application_name: 'keylime',
-    types: TYPES as never,
   })
   pool.on('error', () => undefined) // an idle connection was cut: the next use makes another
   const clients = new WeakMap<pg.PoolClient, PostgresPoolClient>()
   return {
     options: pool.options,
     async connect() {
+      if (pool.ending) throw new KeylimeError('database_failed', `the database ${name} was closed`)
       const client = await pool.connect().catch((error) => {
         throw asKeylimeError(error, name)
       })
@@ -79,6 +68,31 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
       return bounded
     },
     end: () => pool.end(),
+  }
+}
+
+/** One connection for itself, beside the pool. @throws Error when it cannot be had. */
+export async function openClient(place: PostgresPlace): Promise<pg.Client> {
+  const client = new pg.Client(await clientConfig(place))
+  await client.connect()
+  return client
+}
+
+async function clientConfig({ server, passwordFile }: Omit<PostgresPlace, 'poolSize'>): Promise<pg.ClientConfig> {
+  const user = server.user ?? userInfo().username
+  return {
+    host: server.host,
+    port: server.port,
+    database: server.database,
+    user,
+    password: passwordOf(server, passwordFile, user) as never,
+    ssl: await tlsOf(server),
+    connectionTimeoutMillis: server.connectTimeoutSeconds * 1000,
+    query_timeout: ANSWER_MS,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: KEEP_ALIVE_MS,
+    application_name: 'keylime',
+    types: TYPES as never,
   }
 }
 
@@ -99,7 +113,7 @@ function boundedClient(client: pg.PoolClient, name: string): PostgresPoolClient 
   })
   return {
     async query(text: string, values: readonly unknown[]) {
-      if (cut) throw new KeylimeError('unavailable', `the database ${name} cannot be used now: the connection was cut`)
+      if (cut) throw new KeylimeError('unavailable', `the database ${name} cannot be used now: the connection was cut`, { details: AWAY })
       try {
         return await client.query(text, values.map(storable) as unknown[])
       } catch (error) {
@@ -125,6 +139,7 @@ function passwordOf(server: PostgresServer, file: string | null, user: string): 
       throw new KeylimeError('unavailable', `the password of the database cannot be read: ${cause.message}`, {
         cause,
         hint: 'database_password_file names a file that this user can read',
+        details: AWAY,
       })
     })
     return text.replace(/\r?\n$/, '')

@@ -81,8 +81,8 @@ export interface DeliveryResult {
 
 /** What was decided and who knows it. Every method is durable when it returns. */
 export interface RevocationStore {
-  /** Deliveries that are not done, oldest revocation first. */
-  pending(): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  /** Deliveries that are not done, oldest revocation first; of one revocation, or of all. */
+  pending(revocationId?: number): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
   record(results: readonly DeliveryResult[]): Promise<void>
   newest(limit: number): Promise<RevocationSummary[]>
   /** Of one revocation, behind a target, in the order of their names. */
@@ -115,15 +115,15 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
 export function revocationStore(database: Kysely<unknown>): RevocationStore {
   const db = database as Kysely<RevocationTables>
   return {
-    async pending() {
-      const rows = await db
+    async pending(revocationId) {
+      const query = db
         .selectFrom('deliveries')
         .innerJoin('revocations', 'revocations.id', 'deliveries.revocation_id')
         .selectAll('revocations')
         .select(['target', 'attempts'])
         .where('state', '=', 'pending')
         .orderBy('revocations.id')
-        .execute()
+      const rows = await (revocationId === undefined ? query : query.where('revocations.id', '=', revocationId)).execute()
       const revocations = new Map<number, StoredRevocation>() // one for all of its receivers
       return rows.map((row) => {
         const revocation = revocations.get(row.id!) ?? {

@@ -70,17 +70,26 @@ export function pinnedConnector(target: PinnedTarget, terms: ConnectionTerms): b
 export function pinnedConnection(target: PinnedTarget, terms: ConnectionTerms): (onread: OnReadOpts | undefined, finish: Finish) => void {
   const pin = target.pin === null ? null : pinOf(target.pin)
   return (onread, finish) => {
-    const end = new AbortController()
-    const timer = boundTime(terms.timeoutMs, () =>
-      end.abort(new KeylimeError('timeout', `${hostPort(target.host, target.port)} did not accept a connection in time`)),
-    )
+    const limit: Limit = { isOver: false, end() {} }
+    const timer = boundTime(terms.timeoutMs, () => {
+      limit.isOver = true
+      limit.end(new KeylimeError('timeout', `${hostPort(target.host, target.port)} did not accept a connection in time`))
+    })
     const done: Finish = (error, socket) => {
       timer.stop()
+      limit.end = () => {}
       finish(error, socket)
     }
-    if (pin === null) connectPlain({ ...target, onread }, end.signal, done)
-    else connectPinned({ target, pin, terms, onread, signal: end.signal }, done)
+    if (pin === null) connectPlain({ ...target, onread }, limit, done)
+    else connectPinned({ target, pin, terms, onread, limit }, done)
   }
+}
+
+/** The time that a connection may take. */
+interface Limit {
+  isOver: boolean
+  /** What is done then, by the connection that is being made. */
+  end(reason: Error): void
 }
 
 type Finish = (error: Error | null, socket: Socket | null) => void
@@ -88,10 +97,10 @@ type Finish = (error: Error | null, socket: Socket | null) => void
 type Read = { onread: OnReadOpts | undefined }
 const readingInto = ({ onread }: Read) => (onread ? { onread } : {})
 
-function connectPlain({ host, port, ...read }: PinnedTarget & Read, signal: AbortSignal, finish: Finish): void {
+function connectPlain({ host, port, ...read }: PinnedTarget & Read, limit: Limit, finish: Finish): void {
   const socket = net.connect({ host, port, noDelay: true, ...readingInto(read) })
   const done = once(finish)
-  signal.addEventListener('abort', () => fail(socket, signal.reason, done))
+  limit.end = (reason) => fail(socket, reason, done)
   socket.on('error', (error) => fail(socket, error, done)) // stays: an error after the hand-over is the new owner's, and must not be unhandled before
   socket.once('connect', () => done(null, socket))
 }
@@ -100,11 +109,11 @@ interface Pinned extends Read {
   target: PinnedTarget
   pin: Buffer
   terms: ConnectionTerms
-  signal: AbortSignal
+  limit: Limit
 }
 
 function connectPinned(asked: Pinned, finish: Finish): void {
-  const { target, pin, terms, signal } = asked
+  const { target, pin, terms, limit } = asked
   const { sessions } = terms
   const context = terms.context?.current
   const offered = sessions?.offer(context, performance.now()) ?? null
@@ -120,9 +129,9 @@ function connectPinned(asked: Pinned, finish: Finish): void {
   socket.once('connect', () => {
     isThere = true
   })
-  signal.addEventListener('abort', () => fail(socket, signal.reason, done))
+  limit.end = (reason) => fail(socket, reason, done)
   socket.on('error', (error) => {
-    if (!isThere || offered === null || provenAt !== null || signal.aborted) return fail(socket, error, done)
+    if (!isThere || offered === null || provenAt !== null || limit.isOver) return fail(socket, error, done)
     sessions?.failed(performance.now(), isAlert(error))
     done.pass()
     socket.destroy()

@@ -2,8 +2,11 @@ import { nativeAddon } from '../native/native-addon.ts'
 
 /** Speaks to the service manager that started us (sd_notify(3)); says nothing when there is none. */
 export interface ServiceNotifier {
-  /** The service really serves. Starts the watchdog's heartbeat when the unit asks for one. */
-  ready(status?: string): void
+  /**
+   * The service really serves. Starts the watchdog's heartbeat when the unit asks for one.
+   * @param isWorking asked at each beat: where the work does not go on there is none, and the service manager starts the service again.
+   */
+  ready(status?: string, isWorking?: () => boolean): void
   status(text: string): void
   stopping(): void
 }
@@ -19,10 +22,10 @@ export function createNotifier(env: Readonly<Record<string, string | undefined>>
     } catch {} // nobody listens any more: not our failure
   }
   return {
-    ready(status) {
+    ready(status, isWorking = () => true) {
       send('READY=1', ...(status ? [`STATUS=${oneLine(status)}`] : []))
       const interval = watchdogMs(env)
-      if (interval && !heartbeat) heartbeat = setInterval(() => send('WATCHDOG=1'), interval / 2).unref()
+      if (interval && !heartbeat) heartbeat = setInterval(() => isWorking() && send('WATCHDOG=1'), interval / 2).unref()
     },
     status: (text) => send(`STATUS=${oneLine(text)}`),
     stopping() {

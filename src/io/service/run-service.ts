@@ -8,11 +8,13 @@ export interface Service {
   stop(): Promise<void>
   /** SIGHUP: reads its certificates again. @returns what was read, in words. @throws KeylimeError when they cannot be used: those before stay. */
   reload?(): Promise<string>
+  /** What its work hangs on, in words; null while it goes on. Looked at for each heartbeat of systemd's watchdog. */
+  stuck?(): string | null
 }
 
 /**
  * Runs a service until SIGTERM or SIGINT: `READY=1` goes to systemd when `start` has returned, so when it really serves. The end of whoever reads its log is
- * not its own. SIGHUP has certificates read again, and says what came of it.
+ * not its own. SIGHUP has certificates read again, and says what came of it. A service whose work hangs gets no heartbeat: systemd starts it again.
  */
 export async function runService(logger: Logger, start: () => Promise<Service>): Promise<number> {
   outliveReader()
@@ -28,12 +30,23 @@ export async function runService(logger: Logger, start: () => Promise<Service>):
     logger.info('stopped before it served')
     process.exit(0) // a start that waits (for a registrar, a TPM) must not hold the service manager up
   }
-  notifier.ready()
+  notifier.ready(undefined, heartbeat(running, logger))
   const signal = await stopped
   logger.info(`stopping on ${signal}`)
   notifier.stopping()
   await running.stop()
   return 0
+}
+
+/** Whether its work goes on; says once when it does not. */
+function heartbeat(service: Service, logger: Logger): () => boolean {
+  let told: string | null = null
+  return () => {
+    const stuck = service.stuck?.() ?? null
+    if (stuck !== null && told === null) logger.error(`no heartbeat for systemd's watchdog: ${stuck}`)
+    told = stuck
+    return stuck === null
+  }
 }
 
 async function reload(service: Service | null, logger: Logger): Promise<void> {

@@ -1,17 +1,67 @@
-declare const KEYLIME_VERSION: string | undefined
-declare const KEYLIME_COMMIT: string | undefined
-declare const KEYLIME_DATE: string | undefined
-declare const KEYLIME_TSS: string | undefined
+declare const KEYLIME_BUILD: BuildFacts | undefined
 
-/** Set by the build; a run from the sources has none. */
-export const VERSION = typeof KEYLIME_VERSION === 'string' ? KEYLIME_VERSION : '0.0.0-dev'
+/** What the build knows of itself. */
+interface BuildFacts {
+  readonly version: string
+  /** Abbreviated hash; `unknown` when it was built from an archive. */
+  readonly commit: string
+  /** Tracked files differed from the commit. */
+  readonly modified: boolean
+  /** Day of the commit, ISO 8601. */
+  readonly date: string
+  readonly tss2: string
+  readonly betterSqlite3: string
+  readonly zeromq: string
+}
+
+/** A run from the sources has none. */
+const FACTS: BuildFacts =
+  typeof KEYLIME_BUILD === 'object'
+    ? KEYLIME_BUILD
+    : {
+        version: '0.0.0-dev',
+        commit: 'unknown',
+        modified: false,
+        date: '1970-01-01',
+        tss2: 'unknown',
+        betterSqlite3: 'unknown',
+        zeromq: 'unknown',
+      }
+
+export const VERSION = FACTS.version
 
 /** Day of the commit that was built, ISO 8601. */
-export const RELEASE_DATE = typeof KEYLIME_DATE === 'string' ? KEYLIME_DATE : '1970-01-01'
+export const RELEASE_DATE = FACTS.date
 
-/** Version, commit, Node and tss2, one a line. */
+export interface VersionFacts extends BuildFacts {
+  readonly node: string
+  readonly openssl: string
+  readonly platform: string
+  readonly arch: string
+}
+
+/** What this executable is, and what it was made of. */
+export const versionFacts = (): VersionFacts => ({
+  ...FACTS,
+  node: process.versions.node,
+  openssl: process.versions.openssl,
+  platform: process.platform,
+  arch: process.arch,
+})
+
+/** One fact a line. */
 export function versionText(): string {
-  const commit = typeof KEYLIME_COMMIT === 'string' ? KEYLIME_COMMIT : 'unknown'
-  const tss = typeof KEYLIME_TSS === 'string' ? KEYLIME_TSS : 'unknown'
-  return `keylime ${VERSION}\ncommit ${commit}\nnode ${process.versions.node}\ntss2 ${tss}`
+  const { version, commit, modified, date, node, openssl, tss2, betterSqlite3, zeromq, platform, arch } = versionFacts()
+  const lines = [
+    `keylime ${version}`,
+    `commit ${commit}${modified ? ', with changes' : ''}`,
+    `date ${date}`,
+    `target ${platform}-${arch}`,
+    `node ${node}`,
+    `openssl ${openssl}`,
+    `tss2 ${tss2}`,
+    `better-sqlite3 ${betterSqlite3}`,
+    `zeromq ${zeromq}`,
+  ]
+  return lines.join('\n')
 }

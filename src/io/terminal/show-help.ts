@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { printOwn } from './print.ts'
 
@@ -16,6 +15,7 @@ export async function showHelp(text: string, { stream, env }: HelpScreen): Promi
   if (!stream.isTTY || env['TERM'] === 'dumb' || pager.trim() === '' || fits(text, stream)) return printOwn(text)
   const ignore = () => undefined // Ctrl-C is for the pager
   process.on('SIGINT', ignore)
+  const { spawn } = await import('node:child_process') // in a pipe, help does not wait for it
   try {
     const child = spawn('/bin/sh', ['-c', pager], { stdio: ['pipe', 'inherit', 'inherit'], env: { LESS: 'FRX', ...env } })
     child.stdin.on('error', ignore) // it was left before the end

@@ -35,6 +35,8 @@ export interface RunningAgent {
   idle(): Promise<void>
   stop(): Promise<void>
   reload(): Promise<string>
+  /** Of one that brings its evidence: what its work hangs on; null while it goes on. */
+  stuck(): string | null
 }
 
 export interface AgentDependencies {
@@ -65,12 +67,13 @@ export async function startAgent(settings: AgentSettings, logger: Logger, given:
   try {
     const onStop = (end: () => unknown) => void opened.push(end)
     const machine = prepareMachine(settings, logger, onStop)
-    const { agentId, port, payloads, reload } = await startOn(machine, { settings, logger, given, onStop })
+    const { agentId, port, payloads, reload, stuck } = await startOn(machine, { settings, logger, given, onStop })
     return {
       agentId,
       port,
       idle: () => payloads.idle(),
       reload,
+      stuck: stuck ?? (() => null),
       async stop() {
         await close()
         if (settings.values.unmount_secure && machine.secure.mountedByUs) machine.secure.unmount()
@@ -123,8 +126,8 @@ async function startBringing({ given, logger, ...opened }: Opened, push: PushSet
     await inbox.close()
   })
   payloads.resume()
-  const { reload } = await startPush({ ...opened, push, payloads, inbox, used: { clock: systemClock, ...given, logger } })
-  return { agentId, port: 0, payloads, reload }
+  const { reload, stuck } = await startPush({ ...opened, push, payloads, inbox, used: { clock: systemClock, ...given, logger } })
+  return { agentId, port: 0, payloads, reload, stuck }
 }
 
 /** What runs when everything is open. */
@@ -133,6 +136,7 @@ interface Serving {
   readonly port: number
   readonly payloads: PayloadReceiver
   reload(): Promise<string>
+  stuck?(): string | null
 }
 
 /** Where revocations go, whichever way they come. Who opens it closes it. */

@@ -117,7 +117,10 @@ async function openMarkedDatabase(place: DatabasePlace, marked: string, logger: 
     from = change.from
   })
   try {
-    return { database, marking: await heedAge(await openMark(database, marked, from === 0 || from >= MARKED_REGISTRAR), logger) }
+    return {
+      database,
+      marking: await heedAge(await openMark(database, marked, { isMarked: from === 0 || from >= MARKED_REGISTRAR }), logger),
+    }
   } catch (error) {
     await database.destroy()
     throw error

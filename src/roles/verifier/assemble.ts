@@ -7,19 +7,16 @@ import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
-import { type FollowerStore, followerStore } from '../../io/db/follower-store.ts'
-import { historyStore } from '../../io/db/history-store.ts'
-import { type MailboxStore, mailboxStore } from '../../io/db/mailbox-store.ts'
-import { policyStore } from '../../io/db/policy-store.ts'
-import { revocationStore } from '../../io/db/revocation-store.ts'
-import type { VerifierDatabase } from '../../io/db/verifier-database.ts'
-import { type VerifierStore, verifierStore } from '../../io/db/verifier-store.ts'
+import type { FollowerStore } from '../../io/db/follower-store.ts'
+import type { MailboxStore } from '../../io/db/mailbox-store.ts'
+import type { PolicyStore } from '../../io/db/policy-store.ts'
+import type { SharedDatabase, VerifierDatabase } from '../../io/db/verifier-database.ts'
+import type { VerifierStore } from '../../io/db/verifier-store.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { affordableConnections } from '../../io/http/connection-budget.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import { withNativeAddon } from '../../io/judging/judging-rules.ts'
 import type { Logger } from '../../io/log/logger.ts'
-import { randomBytes } from '../../io/random.ts'
 import { registrarAt } from './addresses/ask-registrar.ts'
 import { createFollowAddress, type FollowAddress } from './addresses/follow-address.ts'
 import { type AgentOpener, createAgentOpener } from './agents/agent-opener.ts'
@@ -32,7 +29,10 @@ import type { AuthorityHolder } from './authorities/authorities.ts'
 import { createAuthorityNews } from './authorities/authority-news.ts'
 import { createFollowers, type Followers } from './authorities/followers.ts'
 import { blameOwnDates } from './authorities/own-dates.ts'
+import { createLeaseKeeper, type LeaseKeeperOptions } from './leases/lease-keeper.ts'
+import { type Leasing, owning, soleLeasing } from './leases/leasing.ts'
 import type { VerifierFigures } from './metrics/verifier-figures.ts'
+import { openStores } from './open-stores.ts'
 import { createPolicyBook } from './policies/policy-book.ts'
 import { pushParts } from './push/push-parts.ts'
 import { postV } from './release/carry-v.ts'
@@ -46,11 +46,13 @@ import { type AttestationRound, createAttestationRound } from './rounds/attestat
 import { createTakeUp } from './rounds/take-up.ts'
 import { createApplyVerdict } from './verdicts/apply-verdict.ts'
 import { createStateKeeper } from './verdicts/state-keeper.ts'
-import { historyLimitsOf, judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
+import { judgingRulesOf, severityOf, timingOf, type VerifierValues } from './verifier-settings.ts'
 
 /** What was opened for one run. */
 export interface Opened {
   database: VerifierDatabase
+  /** Null where the database is this verifier's alone. */
+  shared: SharedDatabase | null
   mark: MarkKeeper
   /** Client certificate for every agent. */
   context: ClientContext
@@ -78,28 +80,21 @@ export interface Assembled {
 
 /** Puts the rooms together: nothing runs before `takeUp.all`. */
 export function assemble(values: VerifierValues, opened: Opened): Assembled {
-  const { database, judging, logger } = opened
+  const { judging, logger } = opened
   const { stream: events } = opened.events
   const agents = createAgentTable()
-  const history = historyStore(database, historyLimitsOf(values), () => systemClock.now())
-  const store = opened.figures.timed(verifierStore(database, values.evidence_total_size, history, values.mailbox_total_size))
-  const revocations = revocationStore(database)
-  const policies = policyStore(database)
-  const mailboxes = mailboxStore(database, { each: values.mailbox_max_size, total: values.mailbox_total_size }, randomBytes)
-  const book = createPolicyBook({
-    store: policies,
-    judging,
-    rules: withNativeAddon(judgingRulesOf(values)),
-    warn: ({ kind, name, dangers }) =>
-      logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
-  })
+  const stores = openStores(values, opened.database, opened.shared)
+  const { revocations, policyStore, mailboxes, followers } = stores
+  const store = opened.figures.timed(stores.store)
+  const book = bookOf(values, opened, policyStore)
   const opener = openerOf(values, opened)
   const outbox = new NoticeOutbox(systemClock)
-  const notifier = notifierOf(values, opened, { agents, outbox, revocations, store })
-  const followers = followerStore(database)
-  const { keeper, progress, loop, offers } = attestation(values, { ...opened, store, mailboxes, notifier, opener, followers })
-  const commands = createKeyedLock()
-  const shared = { agents, store, opener, keeper, loop, commands, events, logger }
+  const notifier = notifierOf(values, opened, { agents, outbox, revocations, store, leasing: () => leasing })
+  const used = { ...opened, store, mailboxes, notifier, opener, followers, leasing: () => leasing }
+  const { keeper, progress, loop, offers } = attestation(values, used)
+  const lock = createKeyedLock()
+  const commands = owning(lock, (agentId) => leasing.own(agentId))
+  const shared = { agents, store, opener, keeper, loop, events, logger }
   const push = pushParts(values, {
     ...{ agents, judging, loop, offers, outbox, notifier: opened.notifierKey.certificate },
     authorities: createAuthorityNews({ authorities: opened.authorities, store: followers, clock: systemClock, logger }),
@@ -108,19 +103,19 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const takeUp = createTakeUp({
     ...shared,
     policies: book,
+    commands: lock,
+    isOurs: (agentId) => leasing.has(agentId),
     quoteInterval: values.quote_interval,
     wake: (users) => push.wakeUps.many(users, 'its policy was changed'),
   })
+  const leasing = leasingOf(opened, { ...shared, policies: policyStore, takeUp, progress, notifier, held: push.held, commands: lock })
   const context: VerifierContext = {
-    agents,
+    ...stores,
     store,
-    revocations,
-    history,
+    agents,
+    leasing,
     notifier,
     authorities: opened.authorities,
-    followers,
-    policyStore: policies,
-    mailboxes,
     policies: book,
     judging,
     events,
@@ -137,10 +132,30 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
+const leasingOf = ({ shared }: Opened, used: Omit<LeaseKeeperOptions, 'shared' | 'clock'>): Leasing =>
+  shared ? createLeaseKeeper({ ...used, shared, clock: systemClock }) : soleLeasing(used.takeUp.all)
+
+const bookOf = (values: VerifierValues, { judging, logger }: Opened, store: PolicyStore) =>
+  createPolicyBook({
+    store,
+    judging,
+    rules: withNativeAddon(judgingRulesOf(values)),
+    warn: ({ kind, name, dangers }) =>
+      logger.warn(`${KIND_NAMES[kind]} ${name} lets in what it should keep out: ${dangerText(dangers)}`, { warnings: dangers }),
+  })
+
 function notifierOf(
   values: VerifierValues,
   { events, notifierKey, senders, logger }: Opened,
-  { revocations, store, ...used }: Pick<VerifierContext, 'agents' | 'revocations' | 'store'> & { outbox: NoticeOutbox },
+  {
+    revocations,
+    store,
+    leasing,
+    ...used
+  }: Pick<VerifierContext, 'agents' | 'revocations' | 'store'> & {
+    outbox: NoticeOutbox
+    leasing: () => Leasing
+  },
 ): RevocationNotifier {
   return createRevocationNotifier({
     ...used,
@@ -152,6 +167,8 @@ function notifierOf(
     senders,
     retrySeconds: values.revocation_retry_seconds,
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    isOurs: (agentId) => leasing().has(agentId),
+    isAlone: () => leasing().isAlone,
     events: events.stream,
   })
 }
@@ -183,6 +200,7 @@ interface AttestationParts extends Opened {
   notifier: RevocationNotifier
   opener: AgentOpener
   followers: FollowerStore
+  leasing: () => Leasing
 }
 
 /** What asks, judges, and turns verdicts into state. */
@@ -224,7 +242,12 @@ function attestation(values: VerifierValues, parts: AttestationParts) {
         return followAddress(agent, await followers.seeTo(agent, first))
       },
       introduce: introducer(values, followers, parts),
-      recorded: () => mark.record().then(events.flush),
+      async recorded({ enrolment: { agentId } }) {
+        await mark.record()
+        await events.flush()
+        await parts.leasing().assure(agentId)
+      },
+      lost: () => parts.leasing().lost(),
     }),
   }
 }

@@ -9,6 +9,7 @@ import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
 import { checkVerifierOf } from './check-verifier.ts'
+import { addMigrateWord } from './migrate/migrate-words.ts'
 import { startVerifier } from './start.ts'
 import { loadVerifierSettings } from './verifier-settings.ts'
 
@@ -22,15 +23,15 @@ interface Arguments {
 
 interface Deps {
   checkRegistrar(env: NodeJS.ProcessEnv): Promise<Findings>
-  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Required<Service>>
+  startRegistrar(env: NodeJS.ProcessEnv, logger: Logger): Promise<Service & Required<Pick<Service, 'reload'>>>
 }
 
 /** `keylime verifier`. */
 export const command = {
   builder: (yargs: Argv, choose: Choose): Argv<Arguments> =>
-    addAuditWords(yargs, choose)
+    addMigrateWord(addAuditWords(yargs, choose), choose)
       .usage(
-        'Attests machines, releases payload keys to those that pass, and tells all others when one fails.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD …',
+        'Attests machines, releases payload keys to those that pass, and tells all others when one fails.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD … | keylime verifier migrate …',
       )
       .example('keylime verifier', 'with /etc/keylime/verifier.conf, and with the registrar inside')
       .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'keep everything in another directory')
@@ -59,6 +60,7 @@ export const command = {
       })
       return {
         stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])),
+        stuck: verifier.stuck,
         reload: async () => (await Promise.all([verifier.reload(), registrar.reload()]))[0],
       }
     })

@@ -5,7 +5,7 @@ import { coalesced } from '../../core/concurrency/coalesced.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
-import { databasePlace } from '../../io/db/open-database.ts'
+import { databasePlace, markPlace } from '../../io/db/open-database.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
@@ -42,6 +42,7 @@ export interface RunningVerifier extends Service {
   /** Of the listener for figures; null where there is none. */
   metricsPort: number | null
   reload(): Promise<string>
+  stuck(): string | null
 }
 
 export interface VerifierDependencies {
@@ -90,7 +91,9 @@ async function start(
   checkSettings(settings, logger)
   tellForeignDirectory(keylimeDir, logger)
   const tls = await verifierTls(settings, used)
-  const { database, schema, mark, close } = await openVerifierDatabase(databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')))
+  const file = path.join(keylimeDir, 'cv_data.sqlite')
+  const place = databasePlace(values, file)
+  const { database, shared, schema, mark, close } = await openVerifierDatabase({ place, marked: markPlace(place, file), name: values.uuid })
   onStop(close)
   const events = await startEvents({ values, keylimeDir, clock: systemClock, logger })
   onStop(events.stop)
@@ -107,7 +110,7 @@ async function start(
   const authorities = { current: tls.authorities }
   const askAddresses = used.askAddresses ?? ASK_ADDRESSES
   const { figures } = metrics
-  const opened = { database, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
+  const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
   const recordMark = coalesced(() =>
@@ -134,7 +137,7 @@ async function start(
     certificates: () => running.tls.ends,
   })
   onStop(metrics.stopping)
-  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload }
+  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck }
 }
 
 const listenerOf = (
@@ -210,7 +213,8 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   await context.policyStore.sweep()
   await context.mailboxes.sweep()
   await keepHistoryYoung(context, onStop)
-  await context.takeUp.all()
+  onStop(context.leasing.stop)
+  await context.leasing.start()
   await notifier.resume()
 }
 

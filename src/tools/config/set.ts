@@ -1,7 +1,7 @@
 import path from 'node:path'
 import { type Changed, changeFile, fileText } from '../../config/edit-file.ts'
 import { effectiveSettings, originText } from '../../config/effective.ts'
-import { isValue } from '../../config/option.ts'
+import { holdsSecret, isValue, shownText } from '../../config/option.ts'
 import { placeOfChange } from '../../config/place-of-change.ts'
 import { type ConfiguredRole, TABLES } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -56,14 +56,14 @@ export const set: ConfigWord<Arguments> = {
     const text = await readValue(wanted, argv.value, argv.valueFile)
     const parsed = parseValue(wanted, text)
     const { file, isNew } = placeOfChange(argv.role, wanted.name, wanted.option, { ...place, dropIn: argv.dropIn === true })
-    const found = isNew ? newFile(file, wanted.option.secret === true) : readFile(file)
+    const found = isNew ? newFile(file, holdsSecret(wanted.option, text)) : readFile(file)
     const { text: before } = found
     refuseOutside(found.place, argv.root)
     const { text: after, line } = changed(before, file, wanted, { text, parsed })
     const restart = after === before ? [] : restartAdvice(argv.role)
-    if (after !== before) await write({ ...found, text: after }, wanted.option.secret === true, isNew)
+    if (after !== before) await write({ ...found, text: after }, holdsSecret(wanted.option, text), isNew)
     const overridden = overriddenBy(wanted, file, place)
-    const shown = wanted.option.secret ? '[secret]' : text
+    const shown = shownText(wanted.option, text)
     if (argv.json)
       printJson({ role: argv.role, option: wanted.name, value: shown, file, line, changed: after !== before, overridden, restart })
     else printLine(`${file}:${line}: ${wanted.name} = ${shown}${after === before ? ' (as before)' : ''}`)

@@ -1,4 +1,5 @@
 import type { Converted, Lost } from '../../config/convert.ts'
+import { shownText } from '../../config/option.ts'
 import { TABLES } from '../../config/tables.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
 import type { Upgrade, UpgradedRole } from './plan-upgrade.ts'
@@ -63,5 +64,5 @@ function lostLine(group: readonly Lost[]): string {
   return `  ${from.where}: ${names.join('; ')}${said}: ${reason}`
 }
 
-const shown = ({ role, option, value }: Converted): string => (TABLES[role][option]!.secret && value !== '' ? '[secret]' : value)
+const shown = ({ role, option, value }: Converted): string => (value === '' ? value : shownText(TABLES[role][option]!, value))
 const lostValue = ({ isSecret, from }: Lost): string => (isSecret && from.value !== '' ? '[secret]' : from.value.replace(/\s+/g, ' '))

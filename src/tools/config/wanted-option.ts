@@ -1,4 +1,4 @@
-import type { Option } from '../../config/option.ts'
+import { type Option, shownText } from '../../config/option.ts'
 import { type ConfiguredRole, TABLES } from '../../config/tables.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
@@ -27,7 +27,7 @@ export function parseValue({ role, name, option }: WantedOption, text: string): 
   try {
     return option.parse(text)
   } catch (error) {
-    const shown = option.secret ? '[secret]' : JSON.stringify(text)
+    const shown = option.secret ? '[secret]' : JSON.stringify(shownText(option, text))
     throw new KeylimeError('usage', `${name} = ${shown} of the ${role}: ${(error as Error).message}; nothing was changed`, {
       hint: option.doc,
     })

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { holdsSecret } from '../../config/option.ts'
 import { TABLES } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
@@ -13,7 +14,7 @@ export async function writeUpgrade({ roles }: Upgrade): Promise<void> {
 
 async function writeRole({ role, file, text, options }: UpgradedRole): Promise<void> {
   const before = fs.statSync(file, { throwIfNoEntry: false })
-  const hasSecret = options.some(({ option, isDefault }) => TABLES[role][option]!.secret && !isDefault)
+  const hasSecret = options.some(({ option, value, isDefault }) => !isDefault && holdsSecret(TABLES[role][option]!, value))
   const mode = before ? before.mode & 0o777 & (hasSecret ? 0o770 : 0o777) : hasSecret ? 0o600 : 0o644
   try {
     await makeDirectory(path.dirname(file), 0o755)

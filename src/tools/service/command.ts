@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import readline from 'node:readline/promises'
 import type { Argv } from 'yargs'
@@ -11,6 +12,7 @@ import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
 import { applyAction } from './apply-action.ts'
 import { type Action, installPlan, type ServicePlace, type Uninstall, USER, uninstallPlan, unitName } from './service-plan.ts'
 import { SERVICE_ROLES, type ServiceRole } from './service-role.ts'
+import { knowsNoswap } from './unit-text.ts'
 
 interface Arguments {
   action?: string | undefined
@@ -52,7 +54,11 @@ export const command = {
     const place = placeOf(argv)
     const plan =
       argv.action === 'install'
-        ? installPlan(role, place, { configText: configText(role), ofOthers: madeByOthers(place) })
+        ? installPlan(role, place, {
+            configText: configText(role),
+            ofOthers: madeByOthers(place),
+            noswap: argv.root === undefined && knowsNoswap(os.release()),
+          })
         : uninstallPlan(role, place, whatIsThere(role, place, argv))
     show(plan, argv)
     if (argv.dryRun) return 0

@@ -1,6 +1,6 @@
 import path from 'node:path'
 import { type ServiceRole, STATE } from './service-role.ts'
-import { unitText } from './unit-text.ts'
+import { mountText, mountUnitName, unitText } from './unit-text.ts'
 
 export interface ServicePlace {
   /** Prefix of every path, for images that are built; empty on a running machine. */
@@ -37,13 +37,15 @@ export interface Install {
   readonly configText: string
   /** Names in KEYLIME_DIR that belong to somebody else: a first try as root left them, or they come from another host. The service could not open them. */
   readonly ofOthers?: readonly string[]
+  /** The kernel can keep a tmpfs out of swap. */
+  readonly noswap?: boolean
 }
 
 /**
  * What `keylime service install ROLE` does, in order. Pure. Below another root nothing can be started and no user be made: what does both at the first boot of
  * the image is written.
  */
-export function installPlan(role: ServiceRole, place: ServicePlace, { configText, ofOthers = [] }: Install): Action[] {
+export function installPlan(role: ServiceRole, place: ServicePlace, { configText, ofOthers = [], noswap = false }: Install): Action[] {
   const at = (file: string) => path.join(place.root || '/', file)
   const live = place.root === ''
   const owner = role === 'agent' ? 'root' : USER
@@ -80,6 +82,7 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
       tell: `write ${at(`/etc/systemd/system/${unitName(role)}`)}`,
     },
   )
+  if (role === 'agent') actions.push(secretsMount(place, noswap))
   if (owner === USER) actions.push(...handedOver(role, place, ofOthers))
   if (!live) actions.push(...atFirstBoot(role, place))
   if (live) {
@@ -95,6 +98,13 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
     )
   }
   return actions
+}
+
+/** The memory for secrets, which the agent's unit wants. */
+function secretsMount({ root, keylimeDir }: ServicePlace, noswap: boolean): Action {
+  const file = path.join(root || '/', '/etc/systemd/system', mountUnitName(keylimeDir))
+  const content = mountText({ keylimeDir }, { noswap })
+  return { do: 'file', path: file, content, mode: 0o644, owner: 'root', keep: false, tell: `write ${file}, the memory for secrets` }
 }
 
 /** An agent that nobody calls tries to register for ever. */
@@ -186,7 +196,16 @@ export function uninstallPlan(role: ServiceRole, place: ServicePlace, given: Uni
           path: file,
           tell: `remove ${file}`,
         }))
-  return [...stop, ...mounts, { do: 'remove', path: unit, tell: `remove ${unit}` }, ...ofImage, ...reload, ...rest, ...user]
+  const units = role === 'agent' ? [unit, at(`/etc/systemd/system/${mountUnitName(place.keylimeDir)}`)] : [unit]
+  return [
+    ...stop,
+    ...mounts,
+    ...units.map((file): Action => ({ do: 'remove', path: file, tell: `remove ${file}` })),
+    ...ofImage,
+    ...reload,
+    ...rest,
+    ...user,
+  ]
 }
 
 /** With the last role goes all of KEYLIME_DIR. */

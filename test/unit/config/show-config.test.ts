@@ -2,6 +2,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { showConfig } from '../../../src/config/effective.ts'
+import { holdsSecret, shownText } from '../../../src/config/option.ts'
 import { verifierOptions } from '../../../src/config/verifier.ts'
 
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-show-'))
@@ -24,4 +25,18 @@ test('it names the files, and can be read as sections', () => {
   expect(lines[0]).toBe(`# verifier: ${file}`)
   expect(lines).toEqual(expect.arrayContaining(['[verifier]', '[revocations]']))
   expect(lines.join('\n')).not.toContain('hunter2')
+})
+
+test('of a database URL the password is not shown, whoever shows it, and a file with one is as secret as the password', () => {
+  const option = verifierOptions.database_url
+  const url = 'postgresql://me:opensesame@db.example/keylime'
+  const lines = showConfig('verifier', verifierOptions, { KEYLIME_VERIFIER_DATABASE_URL: url, KEYLIME_DIR: '/nowhere' })
+  expect(lines.join('\n')).toContain('database_url = postgresql://me:[secret]@db.example/keylime')
+  expect([shownText(option, url), holdsSecret(option, url)]).toEqual(['postgresql://me:[secret]@db.example/keylime', true])
+  expect([shownText(option, 'sqlite'), holdsSecret(option, 'sqlite'), holdsSecret(option, 'postgresql://me@h/d')]).toEqual([
+    'sqlite',
+    false,
+    false,
+  ])
+  expect(JSON.stringify(lines)).not.toContain('opensesame')
 })

@@ -17,6 +17,18 @@ test('an executable that is at its place already is not copied', () => {
   expect(plan.filter((action) => action.do === 'copy')).toEqual([])
 })
 
+test('the agent gets its memory for secrets, as a mount unit, and uninstall takes it away', () => {
+  const file = '/etc/systemd/system/var-lib-keylime-secure.mount'
+  const mounts = (noswap?: boolean) =>
+    installPlan('agent', place, { configText: '', ...(noswap === undefined ? {} : { noswap }) }).filter(
+      (action) => action.do === 'file' && action.path === file,
+    )
+  expect(mounts()).toEqual([expect.objectContaining({ content: expect.stringContaining('nosuid,nodev\n'), mode: 0o644 })])
+  expect(mounts(true)).toEqual([expect.objectContaining({ content: expect.stringContaining('nosuid,nodev,noswap\n') })])
+  expect(uninstallPlan('agent', place, gone)).toContainEqual({ do: 'remove', path: file, tell: `remove ${file}` })
+  expect(JSON.stringify([installPlan('verifier', place, { configText: '' }), uninstallPlan('verifier', place, gone)])).not.toContain(file)
+})
+
 test('another root gets neither user nor systemctl', () => {
   for (const plan of [
     installPlan('verifier', { ...place, root: '/mnt' }, { configText: '' }),

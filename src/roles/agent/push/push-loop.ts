@@ -61,6 +61,8 @@ export class PushLoop {
   #earlyInRow = 0
   /** Monotonic milliseconds. */
   #begun = Number.NEGATIVE_INFINITY
+  /** Until when what it does must have ended. */
+  #due = Number.POSITIVE_INFINITY
   #pending: Pending | null = null
 
   constructor(options: PushLoopOptions) {
@@ -87,6 +89,11 @@ export class PushLoop {
     if (this.#canHurry) this.#pause.abort()
   }
 
+  /** A step that takes longer than any request, command of the TPM or pause may take; null while it goes on. */
+  stuck(): string | null {
+    return performance.now() > this.#due ? 'the attestation of this machine does not go on' : null
+  }
+
   get #isOurs(): boolean {
     return Object.keys(this.#extensions).length > 0
   }
@@ -105,6 +112,7 @@ export class PushLoop {
     let course: PushCourse = beginCourse(pace)
     while (!this.#stopping.signal.aborted) {
       this.#takeNext()
+      this.#due = performance.now() + LONGEST_STEP_MS
       const event = await this.#do(course).catch((error: unknown) => this.#failed(error))
       if (this.#stopping.signal.aborted) return
       const step = nextStep(course, event, pace, randomBytes(4).readUInt32BE() / 2 ** 32)
@@ -127,6 +135,7 @@ export class PushLoop {
     const { signal } = this.#pause
     this.#canHurry = canHurry
     const end = performance.now() + milliseconds
+    this.#due = end + LONGEST_STEP_MS
     if (!canHurry || this.#early === null) {
       const { wait: longest } = this.#extensions
       const source = { verifier: this.#verifier, token: this.#token, signal }
@@ -243,6 +252,8 @@ export class PushLoop {
   }
 }
 
+/** Bodies of a hundred megabytes on slow lines, twice: each request ends by itself long before. */
+const LONGEST_STEP_MS = 1_800_000
 /** Between two attestations of which the second is early: whoever asks for many gets no more. */
 const SHORTEST_EARLY_MS = 1000
 /** And after so many of them the pauses grow, up to the verifier's own: a system that is being installed changes for an hour. */

@@ -48,7 +48,7 @@ const WHOLE_MS = 600_000
 const STOP_PATIENCE_MS = 2000
 
 /** Registers, then brings evidence until it is stopped. @throws KeylimeError `refused` when the registrar forbids the registration; it waits for one that cannot be reached. */
-export async function startPush(start: PushStart): Promise<Pick<CertificateUpkeep, 'reload'>> {
+export async function startPush(start: PushStart): Promise<Pick<CertificateUpkeep, 'reload'> & Pick<PushLoop, 'stuck'>> {
   const { settings, push, machine, identity, transport, payloads, used, onStop } = start
   const { logger } = used
   warnOfInsecurity(settings, logger)
@@ -95,7 +95,7 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   tellDates(dates(), logger)
   const upkeep = keepCertificates({ files: () => trustedFiles(settings).map(({ file }) => file), reload, dates }, used)
   onStop(() => upkeep.stop())
-  return upkeep
+  return { reload: upkeep.reload, stuck: () => loop.stuck() }
 }
 
 const verifierOf = ({ settings: { values }, push }: PushStart, ca: readonly string[]): VerifierClientOptions => ({

@@ -6,7 +6,7 @@ import { attributeOf } from '../../../core/pki/names.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readCertificateFile, readCertificateFiles } from '../../../io/files/certificate-store.ts'
-import type { EkrootsAnswer } from './ekroots-command.ts'
+import type { EkrootsAnswer } from './ekroots-answer.ts'
 import { rootJson } from './list-roots.ts'
 
 /** Everybody may read it: it is public, and services read it as users of their own. */

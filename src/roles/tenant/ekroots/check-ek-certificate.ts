@@ -6,7 +6,7 @@ import { tpmMaker } from '../../../core/identity/tpm-maker.ts'
 import { sameKey, spkiOf } from '../../../core/pki/keys.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import { readCertificateFiles } from '../../../io/files/certificate-store.ts'
-import type { EkrootsAnswer } from './ekroots-command.ts'
+import type { EkrootsAnswer } from './ekroots-answer.ts'
 import { dateText } from './list-roots.ts'
 import type { WantedCertificate } from './wanted-certificate.ts'
 

@@ -6,6 +6,7 @@ import { noteLine, printJson, printLines } from '../../../io/terminal/print.ts'
 import type { TenantStart } from '../start.ts'
 import { addRoots } from './add-roots.ts'
 import { checkEkCertificate } from './check-ek-certificate.ts'
+import type { EkrootsAnswer } from './ekroots-answer.ts'
 import { listRoots } from './list-roots.ts'
 import { ekCertificateOf } from './wanted-certificate.ts'
 
@@ -15,14 +16,6 @@ export interface EkrootsAsked {
   /** `check -u`: whose certificate, as the registrar has it. */
   readonly agentId: string | undefined
   readonly json: boolean
-}
-
-/** What a word of `keylime tenant ekroots` found out. */
-export interface EkrootsAnswer {
-  readonly json: object
-  readonly lines: readonly string[]
-  /** Things that are beside the point, for people. */
-  readonly notes: readonly string[]
 }
 
 const WORDS = ['list', 'add', 'check'] as const

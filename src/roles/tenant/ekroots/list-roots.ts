@@ -2,7 +2,7 @@ import path from 'node:path'
 import { describeRoot, type MakerRoot } from '../../../core/identity/maker-roots.ts'
 import { readCertificateFiles } from '../../../io/files/certificate-store.ts'
 import { alignColumns } from '../../../io/terminal/terminal.ts'
-import type { EkrootsAnswer } from './ekroots-command.ts'
+import type { EkrootsAnswer } from './ekroots-answer.ts'
 
 /** `keylime tenant ekroots list`: every certificate of the store. */
 export async function listRoots(directory: string, now: number): Promise<EkrootsAnswer> {

@@ -7,13 +7,13 @@ import { notAdmitted } from '../push/api/admission.ts'
 import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'agents' | 'events' | 'push' | 'store'>
+type Used = Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'push' | 'store'>
 
 /** `PUT /v2.x/agents/:id/attest`, our own: this machine is attested now, not when its interval is over. One that failed or was stopped is not: that takes `reactivate`. */
-export function attestAgent({ agents, events, push, store }: Used): Route['handle'] {
+export function attestAgent({ agents, commands, events, push, store }: Used): Route['handle'] {
   return async (request) => {
     const { agentId } = await findRecord(store, request.params)
-    const agent = agents.get(agentId)
+    const agent = await commands.take(agentId, async () => agents.get(agentId))
     const isRefused = agent === undefined || (agent.connection ? !agent.state.polled : notAdmitted(agent, push) !== null)
     if (isRefused)
       throw new KeylimeError('conflict', `agent ${agentId} is not attested now: it failed, or was stopped`, {

@@ -14,6 +14,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { AuthorityHolder } from '../authorities/authorities.ts'
+import type { Leasing } from '../leases/leasing.ts'
 import type { PolicyBook } from '../policies/policy-book.ts'
 import type { PushParts } from '../push/push-parts.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
@@ -25,6 +26,8 @@ import type { StateKeeper } from '../verdicts/state-keeper.ts'
 export interface VerifierContext {
   /** The agents that this process attests: a cache. What is enrolled, and how it stands, is in `store`. */
   agents: AgentTable
+  /** Which machines are this verifier's, where several share a database. */
+  leasing: Leasing
   store: VerifierStore
   revocations: RevocationStore
   history: HistoryStore

@@ -25,8 +25,13 @@ export interface RevocationNotifier {
   deliver(revocation: StoredRevocation): void
   /** Takes up what an earlier run left undone. */
   resume(): Promise<void>
+  /** Takes up what is this verifier's to tell, where several share a database. */
+  adopt(what: Adopted): Promise<void>
   stop(): Promise<void>
 }
+
+/** A revocation that another verifier stored, for machines that are attested here; or machines that are from now on, and receivers that are no agents where nobody else tells them. */
+export type Adopted = { revocation: number } | { agents: ReadonlySet<string>; others: boolean }
 
 /** Sends to one target that is no agent. @throws when it was not taken. */
 export type Sender = (envelope: NoticeEnvelope) => Promise<void>
@@ -48,6 +53,10 @@ export interface RevocationNotifierOptions {
   retrySeconds: number
   /** Whether the store has an agent: one that is deleted is told no more. */
   isEnrolled(agentId: string): Promise<boolean>
+  /** Whether this verifier attests an agent: of those of others they tell it. */
+  isOurs(agentId: string): boolean
+  /** Whether nobody else tells receivers that are no agents. */
+  isAlone(): boolean
   events: EventStream
 }
 
@@ -75,9 +84,20 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   const complaints = createComplaints(logger)
   const records = createSerialQueue()
   const scheduler = createScheduler<Delivery>({ clock, run })
+  /** Deliveries that were begun here. */
+  const begun = new Set<string>()
+
+  function begin(delivery: Delivery): boolean {
+    const key = `${delivery.revocation.id} ${delivery.target}`
+    if (begun.has(key)) return false
+    begun.add(key)
+    scheduler.schedule(delivery, 0)
+    return true
+  }
 
   async function run(delivery: Delivery): Promise<void> {
     const { revocation, target } = delivery
+    if (!isFor(target, options.isOurs)) return void begun.delete(`${revocation.id} ${target}`)
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     delivery.attempts++
     const agentId = target.replace(/^agent:/, '')
@@ -199,14 +219,19 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       }
     },
     deliver(revocation) {
-      for (const target of revocation.targets) scheduler.schedule({ revocation, target, attempts: 0 }, 0)
+      for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
       const { id, agentId, type, targets } = revocation
       options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
     },
     async resume() {
-      const undone = await options.store.pending()
-      for (const delivery of undone) scheduler.schedule({ ...delivery }, 0)
+      const undone = (await options.store.pending()).filter(({ target }) => isFor(target, options.isOurs, options.isAlone()))
+      for (const delivery of undone) begin({ ...delivery })
       if (undone.length > 0) logger.info(`${undone.length} notifications of earlier revocations are still to be delivered`)
+    },
+    async adopt(what) {
+      const undone = await options.store.pending('revocation' in what ? what.revocation : undefined)
+      const isMine = (agentId: string) => options.isOurs(agentId) && ('revocation' in what || what.agents.has(agentId))
+      for (const delivery of undone) if (isFor(delivery.target, isMine, 'others' in what && what.others)) begin({ ...delivery })
     },
     async stop() {
       scheduler.stop()
@@ -215,6 +240,10 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
   }
 }
+
+/** @param isOurs of an agent. @param others what counts for receivers that are none. */
+const isFor = (target: string, isOurs: (agentId: string) => boolean, others = true): boolean =>
+  target.startsWith('agent:') ? isOurs(target.slice('agent:'.length)) : others
 
 const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }

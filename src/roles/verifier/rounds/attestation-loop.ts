@@ -6,6 +6,8 @@ import { CONFIRMED, REFUSED } from '../../../core/attestation/release.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Clock } from '../../../io/clock.ts'
+import { isLeaseLost } from '../../../io/db/lease-store.ts'
+import { isPassing } from '../../../io/db/postgres-errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -25,8 +27,10 @@ export interface LoopOptions {
   seeTo(agent: ManagedAgent, result: RoundResult): Promise<RoundResult>
   /** Makes the verifier known to a machine that answers; never throws, and says nothing of the machine. */
   introduce(agent: ManagedAgent): Promise<void>
-  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one. */
-  recorded(): Promise<void>
+  /** Resolves when what was raised so far is in the audit log, or cannot be written there now. @throws when an older database could not be told from this one, or another verifier may attest the agent. */
+  recorded(agent: ManagedAgent): Promise<void>
+  /** Another verifier attests an agent by now. */
+  lost(): void
   /** Default: nobody counts. */
   meter?: RoundMeter
   clock: Clock
@@ -106,7 +110,9 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       meter.stage('apply', clock.monotonic() - judged)
       await perform(agent, effects)
     } catch (error) {
-      outcome = 'error'
+      outcome = isLeaseLost(error) || isStale() ? null : isPassing(error) ? 'postponed' : 'error'
+      if (isLeaseLost(error)) return options.lost()
+      if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))
       logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
       if (!isStale()) await failClosed(agent, error)
     } finally {
@@ -142,7 +148,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     const { epoch } = agent
     const isStale = () => agent.removed || agent.epoch !== epoch
     try {
-      await options.recorded() // that V leaves, and to which key, is in the audit log before it does
+      await options.recorded(agent) // that V leaves, and to which key, is in the audit log before it does
     } catch (error) {
       logger.error(`agent ${agent.enrolment.agentId}: V waits: ${causeChain(error).join(': ')}`)
       return schedule(agent, UNSTORED_SECONDS, false)

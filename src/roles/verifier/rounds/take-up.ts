@@ -18,10 +18,16 @@ import type { AttestationLoop } from './attestation-loop.ts'
 export interface TakeUp {
   /** At the start: everything that is stored. What cannot be attested becomes a failed agent with the reason. @returns how many can be. */
   all(): Promise<number>
+  /** Those of them that are this verifier's from now on. */
+  several(agentIds: ReadonlySet<string>): Promise<void>
+  /** One of them, where a command for it is under way. */
+  one(agentId: string): Promise<void>
   /** One agent, not asked yet. @throws KeylimeError why it cannot be attested. */
   open(record: StoredRecord): Promise<ManagedAgent>
   /** From the next quote on its users are judged by what is stored now; those that could not be taken up for it are. @returns how many use it. */
   policyChanged(kind: PolicyKind, name: string): Promise<number>
+  /** The same for a change that was made elsewhere, unless all its users are judged by it already. */
+  policyHeard(kind: PolicyKind, name: string, digest: string | null): Promise<void>
 }
 
 export interface TakeUpOptions {
@@ -31,6 +37,8 @@ export interface TakeUpOptions {
   opener: AgentOpener
   keeper: StateKeeper
   loop: AttestationLoop
+  /** Whether this verifier attests an agent, and not another one of the same database. */
+  isOurs(agentId: string): boolean
   /** These are judged by another policy from now on. */
   wake(agents: readonly ManagedAgent[]): void
   /** Commands of the operator for one agent: none comes in between while it is taken up. */
@@ -85,30 +93,58 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
       .catch((error) => logger.error(`agent ${record.agentId}: that it is not attested cannot be stored: ${causeChain(error).join(': ')}`))
   }
 
+  /** Page by page, the first requests spread over an interval. */
+  async function takeAll(count: number, takeOne: (record: StoredRecord, afterMs: number) => Promise<void>): Promise<void> {
+    const spreadMs = Math.min(options.quoteInterval * 1000, count * SPREAD_MS)
+    let number = 0
+    let after = ''
+    for (;;) {
+      const records = await store.page(after, PAGE)
+      for (const record of records) if (options.isOurs(record.agentId)) await takeOne(record, (number++ / count) * spreadMs)
+      if (records.length < PAGE) return
+      after = records.at(-1)!.agentId
+      await turn()
+    }
+  }
+
+  /** It may have been taken up by a command meanwhile, or be another verifier's again. */
+  async function takeNew(agentId: string, afterMs: number): Promise<void> {
+    if (agents.get(agentId) || !options.isOurs(agentId)) return
+    const record = await store.find(agentId) // of now: a command may have changed it
+    if (record) await take(record, afterMs)
+  }
+
   return {
     async all() {
-      const count = (await store.ids()).length
-      const spreadMs = Math.min(options.quoteInterval * 1000, count * SPREAD_MS)
-      let number = 0
-      let after = ''
-      for (;;) {
-        const records = await store.page(after, PAGE)
-        for (const record of records) await take(record, (number++ / count) * spreadMs)
-        if (records.length < PAGE) return agents.size
-        after = records.at(-1)!.agentId
-        await turn()
-      }
+      await takeAll((await store.ids()).length, take)
+      return agents.size
     },
+    async several(agentIds) {
+      if (agentIds.size < PAGE) for (const agentId of agentIds) await commands.take(agentId, () => takeNew(agentId, 0))
+      else
+        await takeAll(agentIds.size, async (record, afterMs) => {
+          const { agentId } = record
+          if (agentIds.has(agentId) && !agents.get(agentId)) await commands.take(agentId, () => takeNew(agentId, afterMs))
+        })
+    },
+    one: (agentId) => takeNew(agentId, 0),
     open,
-    async policyChanged(kind, name) {
-      const users = await store.users(kind, name)
-      for (const [i, agentId] of users.entries()) {
-        await commands.take(agentId, () => takeAgain(agentId))
-        if (i % PAGE === PAGE - 1) await turn()
-      }
-      options.wake(users.flatMap((agentId) => agents.get(agentId) ?? []))
-      return users.length
+    policyChanged,
+    async policyHeard(kind, name, digest) {
+      const users = (await store.users(kind, name)).filter(options.isOurs)
+      const isKnown = users.every((agentId) => agents.get(agentId)?.policy.refs[kind]?.sha256 === digest)
+      if (!isKnown) await policyChanged(kind, name)
     },
+  }
+
+  async function policyChanged(kind: PolicyKind, name: string): Promise<number> {
+    const users = (await store.users(kind, name)).filter(options.isOurs)
+    for (const [i, agentId] of users.entries()) {
+      await commands.take(agentId, () => takeAgain(agentId))
+      if (i % PAGE === PAGE - 1) await turn()
+    }
+    options.wake(users.flatMap((agentId) => agents.get(agentId) ?? []))
+    return users.length
   }
 
   async function takeAgain(agentId: string): Promise<void> {

@@ -2,6 +2,7 @@ import { isPolled } from '../../../core/attestation/operational-state.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
 
 const PERIOD_MS = 5000
 /** Intervals without a verdict, beyond the time of one request, after which an agent is overdue. */
@@ -19,6 +20,8 @@ export interface WatchdogOptions {
 }
 
 export interface Watchdog {
+  /** That no agent at all is judged any more, although some are due: the loop itself hangs. Null while it goes on, however slowly. */
+  stuck(): string | null
   /** How many are overdue now. */
   readonly overdue: number
   stop(): void
@@ -27,13 +30,14 @@ export interface Watchdog {
 /** Reports agents that should have been judged and were not (invariant 4): a loop that forgets one must not look like a good one. */
 export function startWatchdog({ agents, clock, logger, quoteInterval }: WatchdogOptions): Watchdog {
   const reported = new Set<string>()
+  const isAsked = ({ state, retries }: ManagedAgent) => isPolled(state.operational) && retries === 0
+  const isLate = ({ lastJudged }: ManagedAgent) => lastJudged < clock.monotonic() - LATE_AFTER_INTERVALS * quoteInterval * 1000 - GRACE_MS
   const timer = setInterval(() => {
     let named = 0
     let unnamed = 0
-    const late = clock.monotonic() - LATE_AFTER_INTERVALS * quoteInterval * 1000 - GRACE_MS
     for (const agent of agents.all()) {
       const { agentId } = agent.enrolment
-      const overdue = isPolled(agent.state.operational) && agent.retries === 0 && agent.lastJudged < late
+      const overdue = isAsked(agent) && isLate(agent)
       if (!overdue) reported.delete(agentId)
       else if (!reported.has(agentId)) {
         reported.add(agentId)
@@ -48,6 +52,10 @@ export function startWatchdog({ agents, clock, logger, quoteInterval }: Watchdog
     if (unnamed > 0) logger.error(`${unnamed} more agents have not been judged in time`)
   }, PERIOD_MS)
   return {
+    stuck() {
+      const asked = [...agents.all()].filter(isAsked)
+      return asked.length > 0 && asked.every(isLate) ? `none of ${asked.length} machines is judged any more` : null
+    },
     get overdue() {
       return reported.size
     },

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { DeliveryReport } from '../../../core/api/push/delivery.ts'
 import { type AgentEffect, type AgentEvent, type AgentTiming, isAskedOn, nextState } from '../../../core/attestation/agent-state.ts'
 import { heard } from '../../../core/attestation/delivery.ts'
@@ -9,6 +10,8 @@ import { reportEvents } from '../../../core/events/delivery-events.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../../core/explanation/failed-round.ts'
+import { isLeaseLost } from '../../../io/db/lease-store.ts'
+import { isPassing } from '../../../io/db/postgres-errors.ts'
 import type { StateChange, VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -44,6 +47,10 @@ export interface StateKeeperOptions {
   logger: Logger
 }
 
+/** Between two tries while the database is away. */
+const FIRST_WAIT_MS = 250
+const MAX_WAIT_MS = 4000
+
 export function createStateKeeper({ store, notifier, timing, events, logger }: StateKeeperOptions): StateKeeper {
   /** One change of state at a time for each agent: a round and a command of the operator never write over each other. */
   async function change(agent: ManagedAgent, event: AgentEvent, along: Along): Promise<readonly AgentEffect[]> {
@@ -66,7 +73,7 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
       ...attestationEvents({ agentId, event, before, after }),
       ...(delivery?.report && agent.delivery ? reportEvents(agentId, agent.delivery, delivery.report) : []),
     ]
-    const stored = await save(agentId, {
+    const stored = await saveOnce(agent, along.command === undefined, {
       ...{ state: after, progress: agent.progress, revocation, failedRound: along.failedRound ?? null, delivery },
       events: [...told, ...(along.command ? [along.command] : [])],
     })
@@ -80,12 +87,30 @@ export function createStateKeeper({ store, notifier, timing, events, logger }: S
     return effects
   }
 
+  /**
+   * A verdict is not lost while the database is away: it is stored when it is back, unless an operator says otherwise meanwhile. Until then nothing follows from it, and this agent waits.
+   * An operator is told at once.
+   */
+  async function saveOnce(agent: ManagedAgent, mayWait: boolean, given: StateChange): ReturnType<VerifierStore['saveState']> {
+    const { agentId } = agent.enrolment
+    const { epoch } = agent
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, MAX_WAIT_MS)) {
+      try {
+        return await save(agentId, given)
+      } catch (error) {
+        if (!mayWait || !isPassing(error) || agent.removed || agent.epoch !== epoch) throw error
+        if (waitMs === FIRST_WAIT_MS) logger.warn(`agent ${agentId}: its state is stored later: ${causeChain(error).join(': ')}`)
+        await sleep(waitMs, undefined, { ref: false })
+      }
+    }
+  }
+
   /** What is kept of a failure may be large: when it cannot be stored, the verdict is stored without it. */
   async function save(agentId: string, given: StateChange): ReturnType<VerifierStore['saveState']> {
     try {
       return await store.saveState(agentId, given)
     } catch (error) {
-      if (!given.failedRound) throw error
+      if (!given.failedRound || isPassing(error) || isLeaseLost(error)) throw error
       logger.error(`agent ${agentId}: the evidence of its failure cannot be stored: ${causeChain(error).join(': ')}`)
       const { evidence } = given.failedRound
       return save(agentId, { ...given, failedRound: evidence ? { ...given.failedRound, evidence: null, cut: ['evidence'] } : null })

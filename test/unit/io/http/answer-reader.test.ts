@@ -95,3 +95,10 @@ test.each([
 ])('what is larger than may be is refused: %s', (_what, text) => {
   expect(() => read(text)).toThrow(expect.objectContaining({ code: 'payload_too_large' }))
 })
+
+test('blanks in a header cost no more than other bytes: all of them tried with each would take minutes', () => {
+  const blanks = ' \t'.repeat(3500)
+  expect(() => read(`${OK}a:${blanks}\n${blanks}\r\n\r\n`)).toThrow(/a header is none/)
+  expect(read(`${OK}a:${blanks}b${blanks}c\r\ncontent-length: 0\r\n\r\n`).isWhole).toBe(true)
+  expect(read(`${OK}content-length:${blanks}5${blanks}\r\n\r\nhello`).isWhole).toBe(true)
+})

@@ -37,6 +37,19 @@ test('readiness, status, heartbeat and stop reach the service manager', async ()
   expect(await received).toEqual(["'READY=1\\nSTATUS=registered READY=0'", "'STATUS=working'", "'WATCHDOG=1'", "'STOPPING=1'"])
 })
 
+test('work that does not go on gets no heartbeat, and gets one again when it does', async () => {
+  const { socket, received } = await serviceManager(3)
+  let isWorking = false
+  const notifier = createNotifier({ NOTIFY_SOCKET: socket, WATCHDOG_USEC: '60000' })
+  notifier.ready(undefined, () => isWorking)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  notifier.status('begins')
+  isWorking = true
+  await received
+  notifier.stopping()
+  expect(await received).toEqual(["'READY=1'", "'STATUS=begins'", "'WATCHDOG=1'"])
+})
+
 test('a socket that is named by a relative path is not the service manager’s: nothing is sent to it', async () => {
   const { socket, received } = await serviceManager(1)
   createNotifier({ NOTIFY_SOCKET: path.relative(process.cwd(), socket) }).ready()

@@ -11,7 +11,7 @@ import type { PendingSession } from '../sessions.ts'
 import { isAsked } from './admission.ts'
 import { refusal, timeText } from './json-api-reply.ts'
 
-type Used = Pick<PushContext, 'agents' | 'clock' | 'logger' | 'push'>
+type Used = Pick<PushContext, 'agents' | 'clock' | 'commands' | 'leasing' | 'logger' | 'push'>
 
 /** Lines about proofs that do not count: whoever tries many must not fill the log. */
 const TOLD: RateLimit = { ofPeer: { perSecond: 0.1, burst: 10 }, ofAll: { perSecond: 1, burst: 60 } }
@@ -20,17 +20,17 @@ const TOLD: RateLimit = { ofPeer: { perSecond: 0.1, burst: 10 }, ofAll: { perSec
  * `PATCH /v3.0/sessions/:session`: the machine's TPM has certified the enrolled attestation key by that key, over the challenge. Any other key, scheme or challenge is a failed proof,
  * and the session is gone. Connections end with a failed proof: who tries many pays a handshake for each, and spends nothing of anybody else.
  */
-export function proveSession({ agents, clock, logger, push }: Used): Route['handle'] {
+export function proveSession({ agents, clock, commands, leasing, logger, push }: Used): Route['handle'] {
   const limiter = new RateLimiter(TOLD)
-  return ({ params, body, remoteAddress }) => {
+  return async ({ params, body, remoteAddress }) => {
     const { data } = parseMessage(sessionProof, body, 'the proof')
     const agentId = parseAgentId(data.attributes.agent_id)
     const session = push.sessions.take(params['session']!, agentId)
     if (session === null) return refusal([{ status: 404, code: 'not_found', detail: 'there is no such session, or it was tried before' }])
     const echo = echoOf({ data, session, agentId, receivedAt: clock.now() })
-    const agent = agents.get(agentId)
-    if (!agent || session.hasExpired) return failedProof(echo, 200)
-    const defect = proofDefect(agent.ak, data.attributes, session)
+    const ak = agents.get(agentId)?.ak ?? (await leasing.strangerAk(agentId))
+    if (!ak || session.hasExpired) return failedProof(echo, 200)
+    const defect = proofDefect(ak, data.attributes, session)
     if (defect) {
       const isTold = limiter.take(peerNetwork(remoteAddress), clock.monotonic()) === 0
       logger[isTold ? 'info' : 'debug'](`agent ${agentId} did not prove that it has its attestation key: ${defect}`, {
@@ -38,6 +38,9 @@ export function proveSession({ agents, clock, logger, push }: Used): Route['hand
       })
       return failedProof(echo, 401)
     }
+    // Only who proved himself is taken from the verifier that attested him before.
+    const agent = agents.get(agentId) ?? (await commands.take(agentId, async () => agents.get(agentId)))
+    if (!agent) return failedProof(echo, 200)
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
     const good = { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) }

@@ -41,6 +41,7 @@ function verifier(outcomes: Error[], record: StoredRecord | null = stored()) {
     commands: createKeyedLock(),
     events: { raise: () => undefined },
     logger: { ...silentLogger, warn: (text: string) => said.push(text), error: (text: string) => said.push(text) },
+    isOurs: () => true,
     quoteInterval: 2,
   } as never as TakeUpOptions
   return { takeUp: createTakeUp(options), begun, said, refused, forget: () => (kept = null) }

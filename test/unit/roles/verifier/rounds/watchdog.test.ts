@@ -3,7 +3,7 @@ import { OPERATIONAL_STATE, type OperationalState } from '../../../../../src/cor
 import { type Logger, silentLogger } from '../../../../../src/io/log/logger.ts'
 import { type AgentTable, createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
-import { startWatchdog } from '../../../../../src/roles/verifier/rounds/watchdog.ts'
+import { startWatchdog, type Watchdog } from '../../../../../src/roles/verifier/rounds/watchdog.ts'
 import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
 
 const { START, GET_QUOTE, PROVIDE_V, FAILED, TERMINATED, INVALID_QUOTE, TENANT_FAILED } = OPERATIONAL_STATE
@@ -15,7 +15,7 @@ const PERIOD = 5000
 let time: SimulatedTime
 let agents: AgentTable
 let reports: { message: string; fields: unknown }[]
-let watchdog: { stop(): void }
+let watchdog: Watchdog
 beforeEach(() => {
   time = simulatedTime()
   agents = createAgentTable()
@@ -119,6 +119,22 @@ test('an agent that was deleted is not missed; of many only those that are overd
   isJudged(good)
   await time.pass(PERIOD)
   expect(reports.map(({ message }) => message)).toEqual(['agent forgotten has not been judged in time'])
+})
+
+test('the loop hangs when nobody at all is judged, not when one machine is forgotten, slow or away', async () => {
+  expect(watchdog.stuck()).toBeNull()
+  watched('forgotten')
+  const [good, away] = [watched('good'), watched('away')]
+  away.retries = 1
+  watched('failed', FAILED)
+  await time.pass(ALLOWED)
+  isJudged(good)
+  await time.pass(PERIOD)
+  expect(watchdog.stuck()).toBeNull()
+  await time.pass(ALLOWED)
+  expect(watchdog.stuck()).toBe('none of 2 machines is judged any more')
+  isJudged(good)
+  expect(watchdog.stuck()).toBeNull()
 })
 
 test('a stopped watchdog is silent', async () => {

@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto'
+import { type Kysely, sql } from 'kysely'
+import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { ownPolicyName, parsePolicyName } from '../../core/policy/policy-name.ts'
+import { type PolicyNames, upstreamAgent } from '../../core/upstream/verifier-row.ts'
+import { policyBodies } from './policy-bodies.ts'
+import { type NamedPolicy, type PolicyKind, putPolicy } from './policy-store.ts'
+import { changing } from './seam.ts'
+import type { UpstreamVerifier } from './upstream-source.ts'
+import { verifierStore } from './verifier-store.ts'
+
+/** What was taken over of upstream's, and what could not be. */
+export interface ImportReport {
+  readonly agents: number
+  readonly policies: number
+  /** Machines whose V was on its way: see `upstreamAgent`. */
+  readonly withheld: readonly string[]
+  readonly left: readonly { readonly what: string; readonly why: string }[]
+}
+
+/** A policy of upstream's, by its number there. */
+interface Known {
+  readonly name: string
+  readonly digest: string
+}
+
+/**
+ * Takes over what upstream's verifier has stored, all of it in one change, or nothing. What cannot be used is left out and told, never fatal. @throws KeylimeError `conflict` for a database
+ * that has machines already.
+ */
+export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>): Promise<ImportReport> {
+  return changing(target, async (transaction) => {
+    const store = verifierStore(transaction, MAX_EVIDENCE)
+    if ((await store.ids()).length > 0)
+      throw new KeylimeError('conflict', 'the database to copy into has machines already', { hint: 'name another one; nothing was copied' })
+    const left: { what: string; why: string }[] = []
+    const ids = new Set<string>()
+    for await (const row of source.agents()) ids.add(String(row['agent_id']))
+    const put = (kind: PolicyKind) => importPolicies(source, transaction, { kind, isOwn: (name) => ids.has(name) || !isGiven(name) })
+    const known = { runtime: await put('runtime'), mb: await put('mb') }
+    const withheld: string[] = []
+    let agents = 0
+    for await (const row of source.agents()) {
+      const agentId = String(row['agent_id'])
+      await sql`savepoint one_agent`.execute(transaction)
+      try {
+        const { names, own } = policiesOf(row, agentId, known)
+        const { agent, isWithheld } = upstreamAgent(row, names)
+        await store.insert({ ...agent, policies: own })
+        if (isWithheld) withheld.push(agentId)
+        agents++
+      } catch (error) {
+        await sql`rollback to savepoint one_agent`.execute(transaction)
+        left.push({ what: `agent ${agentId}`, why: causeChain(error, MAX_WHY).join(': ') })
+      }
+    }
+    return { agents, policies: known.runtime.size + known.mb.size, withheld, left }
+  })
+}
+
+const MAX_EVIDENCE = 0
+const MAX_WHY = 300
+
+/** Named ones get their names; those of one machine alone are named with it. @param of `isOwn`: whether a name is no operator's. */
+async function importPolicies(
+  source: UpstreamVerifier,
+  transaction: Kysely<unknown>,
+  { kind, isOwn }: { kind: PolicyKind; isOwn(name: string): boolean },
+): Promise<Map<number, Known>> {
+  const bodies = policyBodies(transaction as never)
+  const known = new Map<number, Known>()
+  for await (const { id, name, text } of source.policies(kind)) {
+    if (text === '') continue // upstream stores a row for a machine without a policy, too
+    const bytes = Buffer.from(text)
+    const digest = createHash('sha256').update(bytes).digest('hex')
+    await bodies.stage({ digest, bytes })
+    if (!isOwn(name)) await putPolicy(transaction as never, { kind, name, digest })
+    known.set(id, { name, digest })
+  }
+  return known
+}
+
+function isGiven(name: string): boolean {
+  try {
+    return parsePolicyName(name) === name
+  } catch {
+    return false
+  }
+}
+
+/** A policy that is named as the machine is its own. So is one whose name nobody could give here. */
+function policiesOf(
+  row: Readonly<Record<string, unknown>>,
+  agentId: string,
+  known: Readonly<Record<PolicyKind, ReadonlyMap<number, Known>>>,
+): { names: PolicyNames; own: NamedPolicy[] } {
+  const own: NamedPolicy[] = []
+  const nameOf = (kind: PolicyKind, id: unknown): string | null => {
+    const policy = known[kind].get(Number(id ?? 0))
+    if (!policy) return null
+    if (policy.name !== agentId && isGiven(policy.name)) return policy.name
+    own.push({ kind, name: ownPolicyName(agentId), digest: policy.digest })
+    return ownPolicyName(agentId)
+  }
+  return { names: { runtime: nameOf('runtime', row['ima_policy_id']), mb: nameOf('mb', row['mb_policy_id']) }, own }
+}

@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto'
+import { type Kysely, sql } from 'kysely'
+import { KeylimeError } from '../../core/errors.ts'
+import { changing } from './seam.ts'
+
+/**
+ * Which verifier attests which machine, where several share a database. Each machine is leased to one run of one verifier, with a token that no other lease ever had: what is stored of a
+ * machine is stored only under its present token (fencing). A verifier lives as long as it says so, by the server's clock; of one that does not, others may take the machines.
+ */
+export interface LeaseStore {
+  /** Says that this verifier lives. @returns how many do, this one among them. */
+  beat(): Promise<number>
+  /** Takes machines that nobody has who lives. @returns their ids, at most `limit`. */
+  claim(limit: number): Promise<string[]>
+  /** Takes one machine from whoever has it. @returns whether it was another's; null when it is not enrolled. */
+  take(agentId: string): Promise<'ours' | 'taken' | null>
+  /** Asks the server. */
+  isOurs(agentId: string): Promise<boolean>
+  /** Lets machines go, for others to take. */
+  give(agentIds: readonly string[]): Promise<void>
+  /** Brings what this process knows up to what is stored. @returns machines that it has and did not know of, as the answer to a claim was lost. */
+  reconcile(): Promise<string[]>
+  /** As far as this process knows. */
+  has(agentId: string): boolean
+  readonly size: number
+  /** Of all verifiers together. */
+  enrolled(): Promise<number>
+  /** Part of a transaction. @throws KeylimeError `conflict` when another verifier attests the machine by now. */
+  check(transaction: Kysely<unknown>, agentId: string): Promise<void>
+  /** Part of a transaction: those of the machines that are this verifier's still. */
+  held(transaction: Kysely<unknown>, agentIds: readonly string[]): Promise<ReadonlySet<string>>
+  /** Part of the transaction that enrols a machine. @returns what makes the lease known here, once that has been stored. */
+  begin(transaction: Kysely<unknown>, agentId: string): Promise<() => void>
+  /** This verifier ends: others need not wait until it is missed. */
+  end(): Promise<void>
+}
+
+/** Milliseconds after which a verifier that says nothing has none any more. */
+export const LEASE_MS = 6000
+
+/** On a server only: SQLite's file is one verifier's. They are of this moment, and no part of what is enrolled. */
+export const LEASE_TABLES = [
+  sql`create table if not exists verifiers(run text primary key, name text not null, seen_at timestamptz not null)`,
+  sql`create table if not exists leases(agent_id text primary key references agents(agent_id) on delete cascade,
+    run text not null, token integer not null)`,
+  sql`create index if not exists leases_by_run on leases(run)`,
+  sql`create sequence if not exists lease_tokens`,
+] as const
+
+const FORGOTTEN = "interval '1 day'"
+const living = sql`select run from verifiers where seen_at > clock_timestamp() - ${sql.lit(LEASE_MS)} * interval '1 millisecond'`
+
+/** @param name of this verifier, for people. */
+export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
+  const run = randomUUID()
+  const tokens = new Map<string, number>()
+
+  async function mine(on: Kysely<unknown>): Promise<Map<string, number>> {
+    const { rows } = await sql<Lease>`select agent_id, token from leases where run = ${run}`.execute(on)
+    return new Map(rows.map(({ agent_id, token }) => [agent_id, token]))
+  }
+
+  async function isOurs(agentId: string, on: Kysely<unknown> = db): Promise<boolean> {
+    const token = tokens.get(agentId)
+    if (token === undefined) return false
+    const { rows } = await sql`select 1 from leases where agent_id = ${agentId} and run = ${run} and token = ${token}`.execute(on)
+    return rows.length > 0
+  }
+
+  /** Whether as many are stored as are known here, with the same tokens: that is asked often, and all of them seldom. */
+  async function isAsKnown(): Promise<boolean> {
+    const { rows } = await sql<{
+      n: number
+      sum: string | null
+    }>`select count(*) as n, sum(token) as sum from leases where run = ${run}`.execute(db)
+    return rows[0]!.n === tokens.size && Number(rows[0]!.sum ?? 0) === [...tokens.values()].reduce((sum, token) => sum + token, 0)
+  }
+
+  return {
+    async beat() {
+      await sql`insert into verifiers values(${run}, ${name}, clock_timestamp())
+        on conflict (run) do update set seen_at = excluded.seen_at`.execute(db)
+      const { rows } = await sql<{ n: number }>`select count(*) as n from (${living}) as l`.execute(db)
+      return Math.max(1, rows[0]!.n)
+    },
+    async claim(limit) {
+      const claimed = await changing(db, async (transaction) => {
+        await sql`delete from verifiers where seen_at < clock_timestamp() - ${sql.raw(FORGOTTEN)}`.execute(transaction)
+        const { rows } = await sql<Lease>`insert into leases(agent_id, run, token)
+          select agent_id, ${run}, nextval('lease_tokens') from agents
+            where agent_id not in (select agent_id from leases where run in (${living})) order by agent_id limit ${limit}
+          on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
+        return rows
+      })
+      for (const { agent_id, token } of claimed) tokens.set(agent_id, token)
+      return claimed.map(({ agent_id }) => agent_id)
+    },
+    isOurs,
+    async take(agentId) {
+      if (await isOurs(agentId)) return 'ours'
+      const [taken] = await changing(db, async (transaction) => {
+        const { rows } = await sql<Lease>`insert into leases(agent_id, run, token)
+          select agent_id, ${run}, nextval('lease_tokens') from agents where agent_id = ${agentId}
+          on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
+        return rows
+      })
+      if (taken) tokens.set(agentId, taken.token)
+      else tokens.delete(agentId)
+      return taken ? 'taken' : null
+    },
+    async give(agentIds) {
+      if (agentIds.length === 0) return
+      const given = agentIds.flatMap((agentId) => tokens.get(agentId) ?? [])
+      await changing(db, async (transaction) => {
+        await sql`delete from leases where run = ${run} and token = any(${given}::bigint[])`.execute(transaction)
+      })
+      for (const agentId of agentIds) tokens.delete(agentId)
+    },
+    async reconcile() {
+      if (await isAsKnown()) return []
+      const stored = await mine(db)
+      for (const [agentId, token] of tokens) if (stored.get(agentId) !== token) tokens.delete(agentId)
+      const found = [...stored.keys()].filter((agentId) => !tokens.has(agentId))
+      for (const agentId of found) tokens.set(agentId, stored.get(agentId)!)
+      return found
+    },
+    has: (agentId) => tokens.has(agentId),
+    get size() {
+      return tokens.size
+    },
+    async enrolled() {
+      const { rows } = await sql<{ n: number }>`select count(*) as n from agents`.execute(db)
+      return rows[0]!.n
+    },
+    async check(transaction, agentId) {
+      const token = tokens.get(agentId) ?? null
+      const { rows } = await sql`select 1 from leases where agent_id = ${agentId} and run = ${run} and token = ${token}`.execute(
+        transaction,
+      )
+      if (rows.length === 0) throw lost(agentId)
+    },
+    async held(transaction, agentIds) {
+      const known = agentIds.filter((agentId) => tokens.has(agentId))
+      const { rows } = await sql<Lease>`select l.agent_id, l.token from leases as l
+        join unnest(${known}::text[], ${known.map((agentId) => tokens.get(agentId))}::bigint[]) as k(agent_id, token)
+          on l.agent_id = k.agent_id and l.token = k.token where l.run = ${run}`.execute(transaction)
+      return new Set(rows.map(({ agent_id }) => agent_id))
+    },
+    async begin(transaction, agentId) {
+      const { rows } = await sql<Lease>`insert into leases values(${agentId}, ${run}, nextval('lease_tokens'))
+        on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
+      return () => void tokens.set(agentId, rows[0]!.token)
+    },
+    async end() {
+      tokens.clear()
+      await sql`delete from verifiers where run = ${run}`.execute(db)
+      await sql`delete from leases where run = ${run}`.execute(db)
+    },
+  }
+}
+
+interface Lease {
+  agent_id: string
+  token: number
+}
+
+const LOST = { lease: 'lost' }
+
+const lost = (agentId: string) =>
+  new KeylimeError('conflict', `agent ${agentId} is attested by another verifier by now`, { hint: 'try again', details: LOST })
+
+/** Another verifier attests the machine: what was to be stored of it here says nothing any more. */
+export const isLeaseLost = (error: unknown): boolean => error instanceof KeylimeError && error.details === LOST

@@ -1,0 +1,60 @@
+import { type Kysely, sql } from 'kysely'
+import type { PolicyKind } from './policy-store.ts'
+
+/** What was changed at one verifier, and concerns machines of others. */
+export type News =
+  | { readonly id: number; readonly what: 'policy'; readonly kind: PolicyKind; readonly name: string }
+  | { readonly id: number; readonly what: 'revocation'; readonly revocation: number }
+
+/** In the order in which it was stored. */
+export interface NewsStore {
+  /** The number of the last. */
+  last(): Promise<number>
+  /** Behind a number. */
+  since(id: number): Promise<News[]>
+}
+
+/** Verifiers are woken by it; what is new they read. */
+export const NEWS_CHANNEL = 'keylime_verifier'
+
+const notify = `perform pg_notify('${NEWS_CHANNEL}', '')`
+
+/** On a server only. Written by triggers, in the transaction of the change: none is missing, whoever makes it. */
+export const NEWS_TABLES = [
+  sql`create table if not exists news(id integer primary key autoincrement, what text not null, kind text not null,
+    name text not null, at timestamptz not null default now())`,
+  sql.raw(`create or replace function keylime_policy_news() returns trigger language plpgsql as $$ begin
+    insert into news(what, kind, name) values('policy', coalesce(new.kind, old.kind), coalesce(new.name, old.name)); ${notify}; return null; end $$`),
+  sql.raw(`create or replace function keylime_revocation_news() returns trigger language plpgsql as $$ begin
+    insert into news(what, kind, name) values('revocation', '', new.id); ${notify}; return null; end $$`),
+  sql.raw(`create or replace function keylime_lease_news() returns trigger language plpgsql as $$ begin ${notify}; return null; end $$`),
+  sql`drop trigger if exists policy_news on policies; create trigger policy_news after insert or update or delete on policies for each row execute function keylime_policy_news()`,
+  sql`drop trigger if exists revocation_news on revocations; create trigger revocation_news after insert on revocations for each row execute function keylime_revocation_news()`,
+  sql`drop trigger if exists lease_news on leases; create trigger lease_news after update or delete on leases for each statement execute function keylime_lease_news()`,
+] as const
+
+/** A verifier that was paused for longer has lost its machines, and looks at everything again. */
+const KEPT = "interval '1 day'"
+
+export function newsStore(db: Kysely<unknown>): NewsStore {
+  return {
+    async last() {
+      await sql`delete from news where at < now() - ${sql.raw(KEPT)}`.execute(db)
+      const { rows } = await sql<{ last: number | null }>`select max(id) as last from news`.execute(db)
+      return rows[0]?.last ?? 0
+    },
+    async since(id) {
+      const { rows } = await sql<Row>`select id, what, kind, name from news where id > ${id} order by id`.execute(db)
+      return rows.map(({ id, what, kind, name }) =>
+        what === 'policy' ? { id, what, kind: kind as PolicyKind, name } : { id, what: 'revocation', revocation: Number(name) },
+      )
+    },
+  }
+}
+
+interface Row {
+  id: number
+  what: string
+  kind: string
+  name: string
+}

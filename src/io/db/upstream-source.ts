@@ -1,0 +1,65 @@
+import BetterSqlite from 'better-sqlite3'
+import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely'
+import { loadAddon } from '../native/load-addon.ts'
+import type { DatabasePlace } from './open-database.ts'
+
+/** Rows of upstream's verifier, as they are. */
+export interface UpstreamVerifier {
+  agents(): AsyncGenerator<Readonly<Record<string, unknown>>>
+  /** By their number there. */
+  policies(kind: 'runtime' | 'mb'): AsyncGenerator<{ id: number; name: string; text: string }>
+  close(): Promise<void>
+}
+
+const TABLES = { runtime: { table: 'allowlists', column: 'ima_policy' }, mb: { table: 'mbpolicies', column: 'mb_policy' } } as const
+const PAGE = 200
+
+/** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
+export async function openUpstreamVerifier(place: DatabasePlace): Promise<UpstreamVerifier | null> {
+  const db = await openToRead(place)
+  if (!(await has(db, 'verifiermain'))) {
+    await db.destroy()
+    return null
+  }
+  return {
+    async *agents() {
+      for (let after = ''; ; ) {
+        const { rows } = await sql<{
+          agent_id: string
+        }>`select * from verifiermain where agent_id > ${after} order by agent_id limit ${PAGE}`.execute(db)
+        yield* rows
+        if (rows.length < PAGE) return
+        after = rows.at(-1)!.agent_id
+      }
+    },
+    async *policies(kind) {
+      const { table, column } = TABLES[kind]
+      if (!(await has(db, table))) return
+      const { rows: ids } = await sql<{ id: number }>`select id from ${sql.table(table)} order by id`.execute(db)
+      for (const { id } of ids) {
+        const { rows } = await sql<{
+          name: string
+          text: string | null
+        }>`select name, ${sql.ref(column)} as text from ${sql.table(table)} where id = ${id}`.execute(db)
+        yield { id: Number(id), name: rows[0]!.name, text: rows[0]!.text ?? '' }
+      }
+    },
+    close: () => db.destroy(),
+  }
+}
+
+async function openToRead(place: DatabasePlace): Promise<Kysely<unknown>> {
+  if (typeof place !== 'string') {
+    const { openPool } = await import('./postgres-pool.ts')
+    return new Kysely({ dialect: new PostgresDialect({ pool: await openPool({ ...place, poolSize: 2 }, 'public') }) })
+  }
+  const nativeBinding = loadAddon<object>('better_sqlite3.node') as never
+  const database = new BetterSqlite(place, { nativeBinding, readonly: true, fileMustExist: true })
+  return new Kysely({ dialect: new SqliteDialect({ database }) })
+}
+
+const has = (db: Kysely<unknown>, table: string): Promise<boolean> =>
+  sql`select 1 from ${sql.table(table)} limit 1`.execute(db).then(
+    () => true,
+    () => false,
+  )

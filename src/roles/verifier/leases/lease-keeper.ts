@@ -1,0 +1,204 @@
+import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
+import { causeChain, KeylimeError } from '../../../core/errors.ts'
+import { parsePublicArea } from '../../../core/tpm/public-area.ts'
+import type { Clock } from '../../../io/clock.ts'
+import { LEASE_MS } from '../../../io/db/lease-store.ts'
+import type { News } from '../../../io/db/news-store.ts'
+import type { PolicyStore } from '../../../io/db/policy-store.ts'
+import type { SharedDatabase } from '../../../io/db/verifier-database.ts'
+import type { VerifierStore } from '../../../io/db/verifier-store.ts'
+import type { Logger } from '../../../io/log/logger.ts'
+import type { AgentTable } from '../agents/agent-table.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { ProgressWriter } from '../agents/progress-writer.ts'
+import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
+import type { AttestationLoop } from '../rounds/attestation-loop.ts'
+import type { TakeUp } from '../rounds/take-up.ts'
+import type { Leasing } from './leasing.ts'
+
+export interface LeaseKeeperOptions {
+  shared: SharedDatabase
+  agents: AgentTable
+  store: VerifierStore
+  policies: Pick<PolicyStore, 'digestOf'>
+  takeUp: TakeUp
+  loop: AttestationLoop
+  progress: ProgressWriter
+  /** Requests of machines that wait. */
+  held: { wake(agent: ManagedAgent): void }
+  notifier: Pick<RevocationNotifier, 'adopt'>
+  commands: KeyedLock
+  clock: Clock
+  logger: Logger
+}
+
+/** Between two signs of life: four fit into a lease. */
+const BEAT_MS = 1500
+/** A share moves in steps: what is let go is not attested until another takes it. */
+const STEP = 2000
+/** More than the share that is not worth to be moved. */
+const SLACK = 0.02
+/** An answer that took longer may be of a time that is over. */
+const ASSURED_MS = LEASE_MS / 4
+
+/** Keeps this verifier's share of the machines: as many as each of those that live has, and more when one of them is missed. */
+export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
+  const { shared, agents, takeUp, loop, notifier, commands, clock, logger } = options
+  const { leases, news } = shared
+  const turns = createSerialQueue()
+  const listener = shared.listen(() => void soon())
+  /** At the last sign of life, and at the last turn. */
+  let living = 1
+  let seen = 1
+  let last = 0
+  let timers: NodeJS.Timeout[] = []
+  let isDown = false
+  /** Leased, and not taken up yet: when the server goes away in between, that is done later. */
+  const untaken = new Set<string>()
+  let waiting = false
+
+  async function turn(): Promise<void> {
+    const before = seen
+    seen = living
+    if (seen !== before) logger.info(`${seen} verifiers share the database`)
+    for (const agentId of await leases.reconcile()) untaken.add(agentId)
+    for (const { enrolment } of agents.all())
+      if (!leases.has(enrolment.agentId)) await commands.take(enrolment.agentId, () => drop(enrolment.agentId))
+    await takeUpLeased()
+    for (const item of await news.since(last)) await hear(item)
+    await share(seen < before)
+    await listener.ensure()
+  }
+
+  async function share(isMissed: boolean): Promise<void> {
+    const all = await leases.enrolled()
+    const fair = Math.ceil(all / seen)
+    if (leases.size < fair) await claim(fair - leases.size, isMissed)
+    else if (leases.size > fair * (1 + SLACK) + 1) await give(Math.min(leases.size - fair, STEP))
+  }
+
+  async function claim(count: number, isMissed: boolean): Promise<void> {
+    const claimed = await leases.claim(count)
+    if (claimed.length > 0) {
+      logger.info(`${claimed.length} agents are attested by this verifier from now on`)
+      for (const agentId of claimed) untaken.add(agentId)
+      await takeUpLeased()
+    }
+    if (claimed.length > 0 || isMissed) await notifier.adopt({ agents: new Set(claimed), others: isMissed || seen === 1 })
+  }
+
+  async function takeUpLeased(): Promise<void> {
+    const ids = new Set(untaken)
+    if (ids.size === 0) return
+    await takeUp.several(ids)
+    for (const agentId of ids) untaken.delete(agentId)
+  }
+
+  /** Machines that bring their evidence stay where they come to. */
+  async function give(count: number): Promise<void> {
+    const given: ManagedAgent[] = []
+    for (const agent of agents.all()) {
+      if (given.length === count) break
+      if (agent.connection && !agent.busy && agent.state.vState !== 'releasing') given.push(agent)
+    }
+    if (given.length === 0) return
+    logger.info(`${given.length} agents are left to other verifiers`)
+    for (const agent of given) await loop.pause(agent)
+    try {
+      const rows = given.map(({ enrolment, progress }) => ({ agentId: enrolment.agentId, progress }))
+      await options.store.saveProgress(rows)
+      await leases.give(rows.map(({ agentId }) => agentId))
+    } catch (error) {
+      for (const agent of given) loop.resume(agent)
+      throw error
+    }
+    for (const agent of given) forget(agent)
+  }
+
+  async function drop(agentId: string): Promise<void> {
+    const agent = agents.get(agentId)
+    if (!agent || leases.has(agentId)) return
+    await loop.pause(agent)
+    forget(agent)
+  }
+
+  function forget(agent: ManagedAgent): void {
+    const { agentId } = agent.enrolment
+    if (agents.get(agentId) === agent) agents.remove(agentId)
+    agent.connection?.close()
+    options.held.wake(agent)
+  }
+
+  async function hear(item: News): Promise<void> {
+    if (item.what === 'policy') await takeUp.policyHeard(item.kind, item.name, await options.policies.digestOf(item.kind, item.name))
+    else await notifier.adopt({ revocation: item.revocation })
+    last = item.id
+  }
+
+  /** For itself: to take up thousands of machines takes longer than a lease. */
+  async function beat(): Promise<void> {
+    living = await leases.beat().catch(() => living) // told by the turn that fails, too
+  }
+
+  /** What cannot be done now, because the server is away, is done at the next turn; until then the machines that are known are attested on. */
+  async function tryTurn(): Promise<void> {
+    try {
+      await turn()
+      if (isDown) logger.info('the database can be used again')
+      isDown = false
+    } catch (error) {
+      if (!isDown) logger.error(`what other verifiers do is not known now: ${causeChain(error).join(': ')}`)
+      isDown = true
+    }
+  }
+
+  async function soon(): Promise<void> {
+    if (waiting || timers.length === 0) return
+    waiting = true
+    await turns.run(() => {
+      waiting = false
+      return tryTurn()
+    })
+  }
+
+  return {
+    has: (agentId) => leases.has(agentId),
+    get isAlone() {
+      return seen === 1
+    },
+    async own(agentId) {
+      if ((await leases.take(agentId)) !== 'taken') return
+      const stale = agents.get(agentId)
+      if (stale) {
+        await loop.pause(stale)
+        forget(stale)
+      }
+      untaken.add(agentId)
+      await takeUp.one(agentId)
+      untaken.delete(agentId)
+    },
+    async strangerAk(agentId) {
+      const record = leases.has(agentId) ? null : await options.store.find(agentId)
+      return record && 'agent' in record ? parsePublicArea(Buffer.from(record.agent.enrolment.ak, 'base64')) : null
+    },
+    async assure(agentId) {
+      const asked = clock.monotonic()
+      const isOurs = await leases.isOurs(agentId)
+      if (isOurs && clock.monotonic() - asked < ASSURED_MS) return
+      throw new KeylimeError('conflict', `whether agent ${agentId} is attested here or by another verifier is not known`)
+    },
+    lost: () => void soon(),
+    async start() {
+      last = await news.last()
+      living = await leases.beat()
+      timers = [beat, soon].map((work) => setInterval(() => void work(), BEAT_MS).unref())
+      await turns.run(turn)
+    },
+    async stop() {
+      for (const timer of timers.splice(0)) clearInterval(timer)
+      await listener.close()
+      await turns.idle()
+    },
+  }
+}

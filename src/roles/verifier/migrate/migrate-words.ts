@@ -1,0 +1,83 @@
+import path from 'node:path'
+import type { Argv } from 'yargs'
+import { withConfigFile } from '../../../config/files.ts'
+import type { TableCount } from '../../../io/db/copy-tables.ts'
+import type { ImportReport } from '../../../io/db/import-upstream.ts'
+import { lookAtMigration, type MarkedPlace, migrateFromUpstream, migrateVerifier, requireFile } from '../../../io/db/migrate-verifier.ts'
+import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
+import { openUpstreamVerifier } from '../../../io/db/upstream-source.ts'
+import { printJson, printLines } from '../../../io/terminal/print.ts'
+import type { Choose } from '../audit/audit-words.ts'
+import { loadVerifierSettings, type VerifierSettings } from '../verifier-settings.ts'
+
+interface MigrateArguments {
+  from: string
+  to: string
+  dryRun?: boolean | undefined
+  json?: boolean | undefined
+  config?: string | undefined
+}
+
+/** `keylime verifier migrate`. */
+export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
+  yargs.command('migrate', 'Copy what the verifier has stored into another database', options as never, (argv) =>
+    choose(() => migrate(argv as never)),
+  )
+
+const options = (yargs: Argv): Argv<MigrateArguments> =>
+  yargs
+    .usage(
+      'Copies all that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nThe first database is left as it is and counts as an older one from then on: a verifier that starts on it says so, and releases no key from it.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
+    )
+    .example('keylime verifier migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
+    .example('keylime verifier migrate --from postgresql://keylime@db.example/keylime --to sqlite', 'back into KEYLIME_DIR')
+    .option('from', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database that is used now, as in database_url' })
+    .option('to', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database to copy into; it must be empty' })
+    .option('dry-run', { type: 'boolean', describe: 'Only say what would be copied' })
+    .option('json', { type: 'boolean', describe: 'Print one JSON object, for programs' })
+    .hide('check-config')
+    .hide('show-config')
+    .hide('verbose') as unknown as Argv<MigrateArguments>
+
+async function migrate({ from, to, dryRun = false, json = false, config }: MigrateArguments): Promise<number> {
+  const settings = loadVerifierSettings(withConfigFile(process.env, 'verifier', config))
+  const [source, target] = [placeOf(from, settings), placeOf(to, settings)]
+  await requireFile(source.place)
+  const upstream = await openUpstreamVerifier(source.place)
+  if (upstream) return takeOver(await migrateFromUpstream(upstream, target, dryRun).finally(upstream.close), { dryRun, json })
+  const tables = await (dryRun ? lookAtMigration(source, target) : migrateVerifier(source, target))
+  const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
+  if (json) printJson({ ...names, copied: !dryRun, tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])) })
+  else printLines([...lines(tables), outcome(tables, { ...names, dryRun })])
+  return 0
+}
+
+/** What came of an upstream's database. */
+function takeOver({ agents, policies, withheld, left }: ImportReport, { dryRun, json }: { dryRun: boolean; json: boolean }): number {
+  if (json) printJson({ copied: !dryRun, agents, policies, withheld, left })
+  else
+    printLines([
+      ...left.map(({ what, why }) => `left out: ${what}: ${why}`),
+      ...withheld.map((agentId) => `V of agent ${agentId} was on its way and is withheld: deliver again with "keylime tenant update"`),
+      `${agents} machines and ${policies} policies of an upstream verifier ${dryRun ? 'would be' : 'were'} taken over, ${left.length} left out`,
+    ])
+  return left.length > 0 ? 1 : 0
+}
+
+/** A password file of verifier.conf counts for both. */
+function placeOf(url: string, { values, keylimeDir }: VerifierSettings): MarkedPlace {
+  const file = path.join(keylimeDir, 'cv_data.sqlite')
+  const place = databasePlace({ ...values, database_url: url }, file)
+  return { place, marked: markPlace(place, file) }
+}
+
+function lines(tables: readonly TableCount[]): string[] {
+  const width = Math.max(...tables.map(({ table }) => table.length))
+  return tables.map(({ table, rows }) => `${table.padEnd(width)}  ${rows}`)
+}
+
+function outcome(tables: readonly TableCount[], { from, to, dryRun }: { from: string; to: string; dryRun: boolean }): string {
+  const machines = tables.find(({ table }) => table === 'agents')?.rows ?? 0
+  if (dryRun) return `${machines} machines would be copied from ${from} to ${to}; nothing was changed`
+  return `${machines} machines were copied from ${from} to ${to}, and read back; set database_url in verifier.conf and start the verifier`
+}

@@ -1,0 +1,160 @@
+import type { Kysely } from 'kysely'
+import { type Enrolment, FRESH_PROGRESS, newState } from '../../../../src/core/attestation/stored-agent.ts'
+import { fencedStore } from '../../../../src/io/db/fenced-store.ts'
+import { isLeaseLost } from '../../../../src/io/db/lease-store.ts'
+import { openVerifierDatabase, type SharedDatabase } from '../../../../src/io/db/verifier-database.ts'
+import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
+import { startPostgres, type TestPostgres } from '../../../postgres.ts'
+
+let server: TestPostgres
+const opened: { close(): Promise<void> }[] = []
+
+/** A verifier, as far as the database knows it. */
+interface Run extends SharedDatabase {
+  store: VerifierStore
+  database: Kysely<unknown>
+}
+
+beforeAll(async () => {
+  server = await startPostgres()
+})
+afterEach(async () => {
+  for (const each of opened.splice(0)) await each.close()
+  await server.query(
+    'truncate keylime_verifier.agents, keylime_verifier.verifiers, keylime_verifier.leases, keylime_verifier.history cascade',
+  )
+})
+afterAll(() => server.remove())
+
+async function run(name: string): Promise<Run> {
+  const at = { place: { ...server.place(), poolSize: 4 }, marked: `${server.directory}/${name}`, name }
+  const verifier = await openVerifierDatabase(at)
+  opened.push(verifier)
+  const { database, shared } = verifier
+  return { ...shared!, database, store: fencedStore(database, (db) => verifierStore(db, 1 << 20), shared!.leases) }
+}
+
+const enrolment = (agentId: string): Enrolment => ({
+  ...{
+    agentId,
+    verifierId: 'v',
+    ip: '127.0.0.1',
+    port: 1,
+    verifierIp: '',
+    verifierPort: 0,
+    tpmPolicy: '{}',
+    runtimePolicy: null,
+    mbPolicy: null,
+  },
+  ...{ metaData: '{}', revocationKey: '', accepted: { hash: [], encryption: [], signing: [] }, ak: 'ak', mtlsCertificate: null },
+})
+const change = (agentId: string, v: string | null = null) => ({
+  ...{ enrolment: enrolment(agentId), state: newState(v, '2.6'), progress: FRESH_PROGRESS, policies: [] },
+})
+const state = (attestationCount = 1) => ({
+  ...{ state: { ...newState(null, '2.6'), vState: 'releasing' as const }, progress: { ...FRESH_PROGRESS, attestationCount } },
+  ...{ revocation: null, failedRound: null },
+})
+const countOf = async ({ store }: Run, agentId: string) => {
+  const record = await store.find(agentId)
+  return record && 'agent' in record ? record.agent.progress.attestationCount : null
+}
+/** Its last sign of life was a while ago, by the clock of the server. */
+const missed = (name: string) =>
+  server.query(`update keylime_verifier.verifiers set seen_at = now() - interval '7 seconds' where name = '${name}'`)
+
+test('a machine is of the verifier that enrolled it; another takes it only when that one is missed', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  for (const id of ['m1', 'm2', 'm3']) await a.store.insert(change(id))
+  expect([await b.leases.claim(10), b.leases.size, a.leases.size]).toEqual([[], 0, 3])
+  await missed('a')
+  expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, await b.leases.beat()]).toEqual([2, 1, 1])
+})
+
+test.each<[string, (store: VerifierStore) => Promise<unknown>]>([
+  ['a verdict', (store) => store.saveState('m', state())],
+  ['another enrolment', (store) => store.replace(change('m', 'dg=='))],
+  [
+    'another address',
+    (store) =>
+      store.move('m', { from: { ip: '127.0.0.1', port: 1 }, to: { ip: '127.0.0.1', port: 2 } }, { type: 'agent_attested', agent_id: 'm' }),
+  ],
+  ['a revocation', (store) => store.revoke('m', null)],
+  ['a deletion', (store) => store.delete('m')],
+])('who lost a machine stores nothing of it: %s', async (_what, write) => {
+  const [a, b] = [await run('a'), await run('b')]
+  await a.store.insert(change('m'))
+  await write(a.store).catch(() => undefined) // while it is its own it may
+  if (!(await a.store.find('m'))) await a.store.insert(change('m'))
+  expect(await b.leases.take('m')).toBe('taken')
+  const before = await b.store.find('m')
+  const failure = await write(a.store).catch((error) => error)
+  expect(isLeaseLost(failure)).toBe(true)
+  expect(await b.store.find('m')).toEqual(before)
+  await write(b.store)
+})
+
+test('counters of machines that were lost are left out, the others are written', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  for (const id of ['kept', 'lost']) await a.store.insert(change(id))
+  await b.leases.take('lost')
+  const rows = ['kept', 'lost', 'never'].map((agentId) => ({ agentId, progress: { ...FRESH_PROGRESS, attestationCount: 9 } }))
+  await a.store.saveProgress(rows)
+  expect([await countOf(b, 'kept'), await countOf(b, 'lost')]).toEqual([9, 0])
+})
+
+test('a token never comes back: not after the machine was deleted and enrolled again, and not when it is taken to and fro', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  await a.store.insert(change('m'))
+  await b.leases.take('m')
+  await b.store.delete('m')
+  await b.store.insert(change('m'))
+  expect(isLeaseLost(await a.store.saveState('m', state()).catch((error) => error))).toBe(true)
+  const stale = await run('stale')
+  await stale.leases.take('m')
+  await b.leases.take('m')
+  expect([await stale.leases.isOurs('m'), stale.leases.has('m')]).toEqual([false, true])
+  expect(await stale.leases.take('m')).toBe('taken')
+  expect(isLeaseLost(await b.store.saveState('m', state()).catch((error) => error))).toBe(true)
+  await stale.store.saveState('m', state())
+})
+
+test('what a verifier knows is brought up to what is stored: machines that it lost, and those that it did not know it has', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  for (const id of ['m1', 'm2']) await a.store.insert(change(id))
+  await b.leases.take('m1')
+  expect([await a.leases.reconcile(), a.leases.has('m1'), a.leases.has('m2')]).toEqual([[], false, true])
+  await server.query("update keylime_verifier.leases set token = token + 1000000 where agent_id = 'm2'") // the answer to a claim was lost
+  expect(await a.leases.reconcile()).toEqual(['m2'])
+  await a.store.saveState('m2', state())
+  expect([await a.leases.take('nobody'), a.leases.has('nobody')]).toEqual([null, false])
+})
+
+test('who ends, or gives machines away, leaves them to others at once', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  for (const id of ['m1', 'm2', 'm3']) await a.store.insert(change(id))
+  await a.leases.give(['m1'])
+  expect([await b.leases.claim(10), await b.leases.beat()]).toEqual([['m1'], 2])
+  await a.leases.end()
+  expect([(await b.leases.claim(10)).toSorted(), await b.leases.beat()]).toEqual([['m2', 'm3'], 1])
+})
+
+test('news of policies and revocations are written by whoever makes them, in order', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  const last = await b.news.last()
+  const notice = {
+    agentId: 'm',
+    type: 'revocation' as const,
+    text: '{}',
+    signature: '',
+    verifierSignature: '',
+    createdAt: 1,
+    targets: ['webhook'],
+    toAgents: false,
+  }
+  await a.store.insert(change('m'))
+  const stored = await a.store.revoke('m', notice)
+  const news = await b.news.since(last)
+  expect(news).toMatchObject([{ what: 'revocation', revocation: stored!.id }])
+  expect(await b.news.since(news[0]!.id)).toEqual([])
+})

@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { startVerifier } from '../../../src/roles/verifier/start.ts'
+import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { adminClient, testLogger, until } from '../../servers.ts'
+import { SharedBed } from '../../shared-bed.ts'
+import type { SimulatedAgent } from '../../simulated-agent.ts'
+
+const bed = new SharedBed()
+const V = Buffer.alloc(32, 'v').toString('base64')
+const side = () => bed.sides[0]!
+let count = 0
+
+beforeAll(() => bed.start(1))
+afterAll(() => bed.stop())
+
+async function machine(changes: Record<string, unknown> = {}): Promise<{ id: string; agent: SimulatedAgent }> {
+  const id = `m${++count}`
+  expect(await bed.add(id, side(), changes)).toBe(200)
+  return { id, agent: bed.machines.get(id)! }
+}
+
+async function attested(changes: Record<string, unknown> = {}) {
+  const made = await machine(changes)
+  await until(`attestations of ${made.id}`, async () => (await bed.status(made.id)).attestation_count > 1)
+  return made
+}
+
+const lies = (agent: SimulatedAgent) =>
+  agent.answer.set('/quotes/integrity', (_query, honest) => ({
+    status: 200,
+    body: JSON.stringify({ code: 200, status: 'Success', results: { ...honest, quote: 'rAAAA:AAAA:AAAA' } }),
+  }))
+
+/** What the history has of a machine, and the notices that were stored of it. */
+async function told(id: string): Promise<{ history: string[]; revocations: number }> {
+  const rows = await bed.server.query<{ type: string }>(
+    `select event::jsonb ->> 'type' as type from keylime_verifier.history where agent_id = '${id}' order by id`,
+  )
+  const notices = await bed.server.query(`select 1 from keylime_verifier.revocations where agent_id = '${id}'`)
+  return { history: rows.map(({ type }) => type), revocations: notices.length }
+}
+
+test('while the server is away machines are asked on; verdicts are stored afterwards, none is lost and none invented', async () => {
+  const [honest, liar] = [await attested(), await attested()]
+  const before = (await bed.status(honest.id)).attestation_count
+  side().proxy.cut()
+  const asked = honest.agent.quotes.length
+  lies(liar.agent)
+  await until('rounds', () => honest.agent.quotes.length > asked + 8)
+  expect((await side().admin.request('GET', `/v2.6/agents/${honest.id}`)).status).toBe(503)
+  expect((await side().admin.request('PUT', `/v2.6/agents/${honest.id}/stop`, { body: {} })).status).toBe(503)
+  side().proxy.heal()
+  await bed.inState(liar.id, 9)
+  await until('counters', async () => (await bed.status(honest.id)).attestation_count > before + 8)
+  expect(await told(liar.id)).toEqual({ history: ['agent_enrolled', 'agent_attested', 'agent_failed'], revocations: 1 })
+  expect(await told(honest.id)).toEqual({ history: ['agent_enrolled', 'agent_attested'], revocations: 0 })
+})
+
+test.each(['before', 'after'] as const)('a verdict whose commit is cut %s it arrives is stored once', async (when) => {
+  for (let round = 0; round < 4; round++) {
+    const { id, agent } = await attested()
+    side().proxy.cutAtCommit(when)
+    lies(agent)
+    await bed.inState(id, 9)
+    side().proxy.heal()
+    expect(await told(id)).toEqual({ history: ['agent_enrolled', 'agent_attested', 'agent_failed'], revocations: 1 })
+  }
+})
+
+test.each(['before', 'after'] as const)('V whose release is cut %s it arrives leaves once, to one key', async (when) => {
+  for (let round = 0; round < 5; round++) {
+    const { id, agent } = await machine({ v: V })
+    side().proxy.cutAtCommit(when)
+    await until('V', async () => (await bed.status(id)).v_released)
+    side().proxy.heal()
+    expect(agent.received).toHaveLength(1)
+    expect((await told(id)).history.filter((type) => type === 'v_released')).toHaveLength(1)
+  }
+})
+
+test('a server that is restarted in the middle of releases: each V leaves, to the key that was stored', async () => {
+  const made = await Promise.all(Array.from({ length: 8 }, () => machine({ v: V })))
+  await bed.server.stop('immediate')
+  await sleep(300)
+  await bed.server.start()
+  for (const { id, agent } of made) {
+    await until(`V of ${id}`, async () => (await bed.status(id)).v_released)
+    expect(agent.received.length).toBeGreaterThanOrEqual(1)
+    expect((await told(id)).history.filter((type) => type === 'v_delivered')).toHaveLength(1)
+  }
+})
+
+test('a way that swallows everything is given up in time, and what was to be stored is', async () => {
+  const [honest, liar] = [await attested(), await attested()]
+  side().proxy.freeze()
+  lies(liar.agent)
+  const asked = honest.agent.quotes.length
+  await sleep(4000)
+  expect(honest.agent.quotes.length).toBeGreaterThan(asked + 8)
+  side().proxy.heal()
+  await until('the verdict', async () => (await told(liar.id)).history.includes('agent_failed'), 40)
+  await until('an answer', async () => (await bed.status(liar.id))?.operational_state === 9, 40)
+  expect(await told(liar.id)).toEqual({ history: ['agent_enrolled', 'agent_attested', 'agent_failed'], revocations: 1 })
+})
+
+test('an older database, put in the place of the one that was used, withholds every V that waits', async () => {
+  const waits = await bed.machine('waits')
+  waits.answer.set('/keys/vkey', () => 'drop')
+  await bed.add('waits', side(), { v: V })
+  await until('a release', async () => (await told('waits')).history.includes('v_released'))
+  await side().admin.close()
+  await side().verifier.stop()
+  await bed.server.query('update keylime_verifier.database_mark set changes = changes - 3')
+  const warnings: string[] = []
+  const tell = (text: string) => warnings.push(text)
+  side().verifier = await startVerifier(loadVerifierSettings(side().home.env), {
+    ...testLogger('verifier'),
+    error: tell,
+    warn: tell,
+  } as never)
+  side().admin = adminClient(side().home.dir, side().verifier.port)
+  waits.answer.clear()
+  expect(warnings.join()).toContain('machines whose key is withheld')
+  expect(await bed.status('waits')).toMatchObject({ v_withheld: true, v_released: false })
+  await until('quotes', () => waits.quotes.length > 5)
+  expect(waits.received.length).toBeLessThanOrEqual(1) // before, when its answer was lost
+})
+
+test('a verifier does not start without its database, and says what to do', async () => {
+  const { home, proxy } = await bed.home()
+  proxy.cut()
+  await expect(startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))).rejects.toMatchObject({
+    code: 'unavailable',
+    hint: expect.any(String),
+  })
+  await proxy.close()
+  home.remove()
+})
