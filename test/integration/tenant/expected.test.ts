@@ -82,6 +82,11 @@ test('a real agent registers as ever, waits, is approved, enrolled and attested,
   await machine.start()
   expect((await run('pending', { json: true })).out).toContain('"waiting":[]')
   await bed.tenant('attest', { agentId: id })
+  expect(await register(bed.registrar.port, 'renamed', softwareEk())).toMatchObject({ status: 200 })
+  const renamed = await run('rename', { ids: [id, 'renamed'], yes: true, timeout: 2 })
+  expect([renamed.code, renamed.err]).toEqual([4, expect.stringContaining('and waits for the approval of an operator')])
+  expect(renamed.hint).toContain('`keylime tenant approve -u renamed`, then `keylime tenant')
+  expect((await run('approve', { uuid: 'renamed', refuse: true })).code).toBe(0)
 }, 120_000)
 
 test('a machine that is refused does not come back, and an expected one registers at once', async () => {
@@ -103,7 +108,7 @@ test('a machine that is refused does not come back, and an expected one register
   expect(list).toMatch(new RegExp(`ek ${hashOf(good)} +expected +good .*rack 7`))
   expect(list).toMatch(new RegExp(`ek ${hashOf(bad)} +refused +any `))
   const { expected } = JSON.parse((await run('expect', { list: true, json: true })).out)
-  expect(expected).toHaveLength(2)
+  expect(expected).toHaveLength(3)
   expect((await run('expect', { 'ek-hash': hashOf(bad), forget: true })).code).toBe(0)
   expect((await run('expect', { 'ek-hash': hashOf(bad), forget: true })).code).toBe(6)
   expect(await register(bed.registrar.port, 'other', bad)).toMatchObject({ status: 200 })
