@@ -85,9 +85,9 @@ export function createAgentClient(options: AgentClientOptions): AgentClient {
   let swept = performance.now()
   const sweep = setInterval(() => {
     const now = performance.now()
-    const heldUp = now - swept - SWEEP_MS
+    const passed = now - swept
     swept = now
-    if (heldUp > SWEEP_MS) for (const request of pending) request.deadline += heldUp // nobody read what came meanwhile
+    if (passed > 2 * SWEEP_MS) for (const request of pending) request.deadline += passed // it was held up: nobody read what came meanwhile
     for (const request of pending) if (request.deadline < now) request.cutOff(new KeylimeError('timeout', 'no answer in time'))
   }, SWEEP_MS)
   sweep.unref()

@@ -17,6 +17,8 @@ export interface PinnedTarget {
 /** The client certificate of many connections: each new one shows what is `current` then. */
 export interface ClientContext {
   current: tls.SecureContext
+  /** The same for a connection that is to resume a session; default `current`. */
+  resuming?: tls.SecureContext
   /** The certificate itself, PEM: named when a peer ends the connection because it has ended. */
   cert?: string
 }
@@ -119,7 +121,7 @@ function connectPinned(asked: Pinned, finish: Finish): void {
   const offered = sessions?.offer(context, performance.now()) ?? null
   const socket = tls.connect({
     ...{ host: target.host, port: target.port, noDelay: true, rejectUnauthorized: false, servername: '', minVersion: 'TLSv1.2' },
-    ...(context ? { secureContext: context } : {}),
+    ...(context ? { secureContext: (offered && terms.context?.resuming) || context } : {}),
     ...(offered ? { session: offered.session } : {}),
     ...readingInto(asked),
   } as tls.ConnectionOptions) // its types leave `onread` out

@@ -106,7 +106,7 @@ async function start(
   const notifierKey = await openNotifierKey(keylimeDir, systemClock.now())
   const identity = { current: tls.client }
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
-  const context: ClientContext = { current: clientContext(tls.client), cert: tls.client.cert }
+  const context: ClientContext = clientContext(tls.client)
   const authorities = { current: tls.authorities }
   const askAddresses = used.askAddresses ?? ASK_ADDRESSES
   const { figures } = metrics
@@ -189,8 +189,7 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
     const fresh = await verifierTls(settings, used)
     const forAgents = clientContext(fresh.client)
     listening.renewTls(fresh.server)
-    context.current = forAgents
-    context.cert = fresh.client.cert
+    Object.assign(context, forAgents)
     running.identity.current = fresh.client
     webhook?.renew(fresh.client)
     if (!isSameAuthorities(running.tls.authorities, fresh.authorities)) running.authorities.current = fresh.authorities // agents are told after their next round

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import https from 'node:https'
 import net, { type AddressInfo } from 'node:net'
-import { createSecureContext, type TLSSocket } from 'node:tls'
+import type { TLSSocket } from 'node:tls'
 import { Worker } from 'node:worker_threads'
 import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { type AgentClient, type AgentConnection, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import { clientContext } from '../../../src/io/http/api-client.ts'
+import type { ClientContext } from '../../../src/io/http/pinned-connector.ts'
 import { until } from '../../servers.ts'
 
 async function identity(name: string) {
@@ -21,10 +23,10 @@ const TICKET_KEYS = randomBytes(48)
 let seen: { resumed: boolean; client: string }[]
 const closers: (() => void)[] = []
 let client: AgentClient
-const context = { cert: verifier!.cert, current: createSecureContext(verifier!) }
+const context: ClientContext = clientContext(verifier!)
 beforeEach(() => {
   seen = []
-  Object.assign(context, { cert: verifier!.cert, current: createSecureContext(verifier!) })
+  Object.assign(context, clientContext(verifier!))
   client = createAgentClient({ context, timeoutSeconds: 5, largestAnswer: 1000, maxConnections: 100 })
   closers.push(() => client.close())
 })
@@ -104,7 +106,7 @@ test('with another client certificate the key is proved again: the machine would
   const connection = connect((await serve()).port)
   await ask(connection)
   await ask(connection)
-  Object.assign(context, { cert: renewed!.cert, current: createSecureContext(renewed!) })
+  Object.assign(context, clientContext(renewed!))
   await ask(connection)
   await ask(connection)
   expect(seen).toEqual([
@@ -135,27 +137,31 @@ const PRE_SHARED_KEY = 0x0029
 /** Alert of TLS: fatal, internal error. An OpenSSL server that asks for certificates and has no session id context ends a resumption with it, as the Rust agent's does. */
 const INTERNAL_ERROR = Buffer.from('15030300020250', 'hex')
 
-/** Whether a ClientHello offers a session (RFC 8446, section 4.1.2). */
-function offersSession(record: Buffer): boolean {
+/** Extensions of a ClientHello, by their numbers (RFC 8446, section 4.1.2). */
+function extensionsOf(record: Buffer): Map<number, Buffer> {
   let at = 5 + 4 + 2 + 32
   at += 1 + record[at]!
   at += 2 + record.readUInt16BE(at)
   at += 1 + record[at]!
-  const end = at + 2 + record.readUInt16BE(at)
-  for (at += 2; at + 4 <= end && at + 4 <= record.length; at += 4 + record.readUInt16BE(at + 2))
-    if (record.readUInt16BE(at) === PRE_SHARED_KEY) return true
-  return false
+  const end = Math.min(record.length, at + 2 + record.readUInt16BE(at))
+  const found = new Map<number, Buffer>()
+  for (at += 2; at + 4 <= end; at += 4 + record.readUInt16BE(at + 2))
+    found.set(record.readUInt16BE(at), record.subarray(at + 4, at + 4 + record.readUInt16BE(at + 2)))
+  return found
 }
+const offersSession = (hello: Buffer) => extensionsOf(hello).has(PRE_SHARED_KEY)
 
-/** Stands before an agent, and does `refuse` to whoever offers a session. */
-async function front(port: number, refuse: (socket: net.Socket) => void): Promise<{ port: number; offered(): number }> {
+/** Stands before an agent, and does `refuse` to whoever offers a session; null lets everything pass. */
+async function front(port: number, refuse: ((socket: net.Socket) => void) | null) {
   let offered = 0
+  const hellos: Buffer[] = []
   const server = net.createServer((socket) => {
     socket.on('error', () => undefined)
     socket.once('data', (hello) => {
+      hellos.push(hello as Buffer)
       if (offersSession(hello as Buffer)) {
         offered++
-        return refuse(socket)
+        if (refuse) return refuse(socket)
       }
       const behind = net.connect(port, '127.0.0.1')
       behind.on('error', () => socket.destroy())
@@ -165,7 +171,7 @@ async function front(port: number, refuse: (socket: net.Socket) => void): Promis
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   closers.push(() => server.close())
-  return { port: (server.address() as AddressInfo).port, offered: () => offered }
+  return { port: (server.address() as AddressInfo).port, offered: () => offered, hellos }
 }
 
 test('an agent that answers a resumption with an alert is asked on, and offered no other', async () => {
@@ -211,7 +217,7 @@ test('an answer that came while the verifier was held up for longer than a reque
   client = createAgentClient({ context, timeoutSeconds: 1, largestAnswer: 1000, maxConnections: 1 })
   closers.push(() => client.close())
   const request = { method: 'GET', path: '/', maxBytes: 100 } as const
-  const standStill = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3500)
+  const standStill = () => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2300)
   const connecting = connect(port)
   const first = connecting.request(request)
   await new Promise((done) => setImmediate(done)) // the handshake is under way
@@ -221,4 +227,16 @@ test('an answer that came while the verifier was held up for longer than a reque
   await new Promise((done) => setTimeout(done, 50))
   standStill()
   expect(await second).toMatchObject({ status: 200 })
+})
+
+const SUPPORTED_GROUPS = 0x000a
+const X25519_ALONE = '0002001d'
+
+test('only a connection that is to resume agrees on its keys by X25519 alone', async () => {
+  const { port, hellos } = await front((await serve()).port, null)
+  const connection = connect(port)
+  for (let i = 0; i < 3; i++) await ask(connection)
+  const groups = hellos.map((hello) => extensionsOf(hello).get(SUPPORTED_GROUPS)?.toString('hex'))
+  expect(groups).toEqual([expect.not.stringMatching(X25519_ALONE), X25519_ALONE, X25519_ALONE])
+  expect(resumed()).toEqual([false, true, true])
 })

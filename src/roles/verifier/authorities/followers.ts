@@ -58,7 +58,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
 
   /** Over a connection with a certificate of the one before. @returns whether it believes the next one now. */
   async function tellLate(agent: ManagedAgent, current: Authorities, { client, introduction }: LateIntroduction): Promise<boolean> {
-    const connection = opener.connect(agent.enrolment, { current: clientContext(client), cert: client.cert })
+    const connection = opener.connect(agent.enrolment, clientContext(client))
     try {
       const code = await introduceAuthority(connection, agent.state.supportedVersion, introduction)
       if (code === 200) await record(agent, current)
