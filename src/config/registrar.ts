@@ -1,3 +1,4 @@
+import { UNKNOWN_TPM } from '../core/api/unknown-tpm.ts'
 import { databaseOptions } from './database-options.ts'
 import { durableAttestationOptions } from './durable-attestation-options.ts'
 import { metricsOptions } from './metrics-options.ts'
@@ -30,6 +31,12 @@ export const registrarOptions = options({
     default: 'refuse',
     ours: true,
     doc: 'What happens when a TPM that is registered registers under another id too: `refuse`, or `allow` as upstream does, which is then logged and shown by `keylime tenant status`. The same id again is always taken.',
+  }),
+  unknown_tpm: option({
+    parse: oneOf(...UNKNOWN_TPM),
+    default: 'accept',
+    ours: true,
+    doc: 'What happens to a TPM that nobody expects (`keylime tenant expect`) and that is not registered yet: `accept` registers it as upstream does, `approve` keeps its record back until an operator approves it (`keylime tenant pending`, `approve`), `refuse` refuses it.',
   }),
   malformed_cert_action: option({
     parse: oneOf('warn', 'reject', 'ignore'),

@@ -48,6 +48,10 @@ export function verifyChain(question: ChainQuestion): ChainVerdict {
   return verdict.ok || !question.acceptExpired ? verdict : findPath(question)
 }
 
+/** Why a certificate cannot be one of an authority now, as the last of a path; undefined when it can. @throws KeylimeError `malformed`. */
+export const authorityDefect = (certificate: Certificate, now: number): string | undefined =>
+  issuerDefect(certificate, 0) ?? certificateDefect(certificate, { now })
+
 /** Of a path, those past their end. */
 export const expiredOf = (path: readonly Certificate[], now: number): Certificate[] => path.filter(({ notAfter }) => now > notAfter)
 
@@ -151,7 +155,10 @@ function issuerDefect(issuer: Certificate, certificatesBelow: number): string | 
   return undefined
 }
 
-function certificateDefect(certificate: Certificate, { now, acceptExpired, enforced = [] }: ChainQuestion): string | undefined {
+function certificateDefect(
+  certificate: Certificate,
+  { now, acceptExpired, enforced = [] }: Pick<ChainQuestion, 'now' | 'acceptExpired' | 'enforced'>,
+): string | undefined {
   if (!(now >= certificate.notBefore)) return `"${nameOf(certificate)}" is not valid before ${dateText(certificate.notBefore)}`
   const isGood = now <= certificate.notAfter || (acceptExpired && now > certificate.notAfter) // an unreadable date is neither
   if (!isGood) return `"${nameOf(certificate)}" expired on ${dateText(certificate.notAfter)}`

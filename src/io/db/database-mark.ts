@@ -28,14 +28,18 @@ export const markTables =
       db,
     )
     await sql`insert into database_mark values(1, ${randomUUID().replaceAll('-', '')}, 0, 0)`.execute(db)
-    for (const table of tables)
-      for (const change of ['insert', 'update', 'delete'])
-        await sql
-          .raw(
-            `create trigger ${table}_${change}_marked after ${change} on ${table} begin update database_mark set changes = changes + 1, at = unixepoch(); end`,
-          )
-          .execute(db)
+    for (const table of tables) await markTable(db, table)
   }
+
+/** The same for one more table of a database that has a mark. */
+export async function markTable(db: Kysely<unknown>, table: string): Promise<void> {
+  for (const change of ['insert', 'update', 'delete'])
+    await sql
+      .raw(
+        `create trigger ${table}_${change}_marked after ${change} on ${table} begin update database_mark set changes = changes + 1, at = unixepoch(); end`,
+      )
+      .execute(db)
+}
 
 const shape = z.object({ database: z.string(), changes: z.number().int().min(0), at: z.number().int().min(0) })
 

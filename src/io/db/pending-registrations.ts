@@ -78,13 +78,10 @@ export class PendingRegistrations {
     await this.#count(network, bytes)
   }
 
-  /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. */
-  async drop(agentId: string): Promise<void> {
-    const dropped = await this.#db
-      .deleteFrom('pending_registrations')
-      .where('agent_id', '=', agentId)
-      .returning(['network', 'bytes'])
-      .execute()
+  /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. @param answer drops only the one that it proves. */
+  async drop(agentId: string, answer?: Buffer): Promise<void> {
+    const ofId = this.#db.deleteFrom('pending_registrations').where('agent_id', '=', agentId)
+    const dropped = await (answer ? ofId.where('answer', '=', answer) : ofId).returning(['network', 'bytes']).execute()
     for (const { network, bytes } of dropped) await this.#count(network, -bytes)
   }
 

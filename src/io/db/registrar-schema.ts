@@ -1,10 +1,11 @@
 import { createHash } from 'node:crypto'
 import { type Generated, type Kysely, sql } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import type { ExpectedTpm } from '../../core/identity/expected-tpm.ts'
 import { tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { spkiOf } from '../../core/pki/keys.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
-import { markTables } from './database-mark.ts'
+import { markTable, markTables } from './database-mark.ts'
 import type { Migration } from './migrate.ts'
 
 export interface RegistrarTables {
@@ -14,6 +15,18 @@ export interface RegistrarTables {
   registered_facts: { fact: string; agent_id: string }
   revoked_facts: { fact: string; agent_id: string }
   revoked_agents: { agent_id: string; ek_key: string | null; revoked_at: number }
+  /** See `expected-tpms.ts`. */
+  expected_tpms: {
+    kind: ExpectedTpm['kind']
+    digits: string
+    verdict: ExpectedTpm['verdict']
+    agent_id: string | null
+    note: string
+    added_at: number
+    added_by: string
+  }
+  /** See `waiting-machines.ts`. */
+  waiting_machines: { agent_id: string; ek_key: string; record: string; network: string; maker: string | null; since: number }
   pending_registrations: {
     seq: Generated<number>
     agent_id: string
@@ -40,6 +53,7 @@ export const REGISTRAR_MIGRATIONS: readonly Migration[] = [
   revocationMarks,
   markTables(['registered_agents', 'revoked_agents']),
   tpmFactTables,
+  expectedTpms,
 ]
 
 /** From this version on a database has a mark. */
@@ -84,6 +98,19 @@ async function tpmFactTables(db: Kysely<unknown>): Promise<void> {
     const known = decodeRecord(record)
     await putFacts(db as Kysely<RegistrarTables>, known.agentId, tpmFacts(known))
   }
+}
+
+/** Which TPMs an operator expects or has refused, and who waits for an operator. */
+async function expectedTpms(db: Kysely<unknown>): Promise<void> {
+  await sql`create table expected_tpms(kind text not null, digits text not null, verdict text not null, agent_id text, note text not null, added_at integer not null, added_by text not null, primary key(kind, digits)) without rowid`.execute(
+    db,
+  )
+  await sql`create index expected_by_agent on expected_tpms(agent_id) where agent_id is not null`.execute(db)
+  await markTable(db, 'expected_tpms')
+  await sql`create table waiting_machines(agent_id text not null, ek_key text not null, record text not null, network text not null, maker text, since integer not null, primary key(agent_id, ek_key)) without rowid`.execute(
+    db,
+  )
+  await sql`create index waiting_by_network on waiting_machines(network)`.execute(db)
 }
 
 /** In place of those that the id had. */

@@ -1,13 +1,17 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
+import { type ExpectedTpms, expectedTpms } from './expected-tpms.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
 import { decodeRecord, ekKeyOf, encodeRecord, putFacts, type RegistrarTables } from './registrar-schema.ts'
 import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
 import { changing } from './seam.ts'
+import { type WaitingMachines, waitingMachines } from './waiting-machines.ts'
 
 /** Agents whose TPM has proved itself. Every method is durable when it returns. */
 export interface Registrations {
+  readonly expected: ExpectedTpms
+  readonly waiting: WaitingMachines
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
   /** Other ids under which the TPM of this record is registered: the same EK, or a fact that is known of both. */
@@ -30,6 +34,8 @@ export interface RegistrarStore extends Registrations {
   /** The registration that this answer proves. */
   findPending(agentId: string, answer: Buffer): Promise<PendingRegistration | null>
   hasPending(agentId: string, now: number): Promise<boolean>
+  /** Drops the one that this answer proves: it was given. */
+  dropPending(agentId: string, answer: Buffer): Promise<void>
   /** Beside all others of the id; makes room at the cost of who has most. */
   putPending(pending: PendingRegistration, now: number): Promise<void>
   /** What `work` looks up holds until what it changes is stored: no other registrar of the same database changes anything in between. */
@@ -44,6 +50,7 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
     ...registrations(db, (agentId) => pending.drop(agentId)),
     findPending: (agentId, answer) => pending.find(agentId, answer),
     hasPending: (agentId, now) => pending.has(agentId, now),
+    dropPending: (agentId, answer) => pending.drop(agentId, answer),
     putPending: (registration, now) => pending.put(registration, now),
     async alone(work) {
       const settled: string[] = []
@@ -58,6 +65,8 @@ export function registrarStore(database: Kysely<unknown>, limits: PendingLimits 
 /** @param settled drops all that waits for an id, behind the transaction: after a crash in between, what is left expires. */
 function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) => Promise<void>): Registrations {
   return {
+    expected: expectedTpms(db),
+    waiting: waitingMachines(db),
     async find(agentId) {
       const row = await db.selectFrom('registered_agents').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
       return row ? decodeRecord(row.record) : null
@@ -84,6 +93,7 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
         const insert = transaction.insertInto('registered_agents').values(row)
         await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
         await putFacts(transaction, record.agentId, facts)
+        await waitingMachines(transaction).drop(record.agentId)
       })
       await settled(record.agentId)
     },
@@ -97,6 +107,7 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
         await putRevocationMark(transaction, mark, row ? decodeRecord(row.record) : null)
         await transaction.deleteFrom('registered_agents').where('agent_id', '=', mark.agentId).execute()
         await transaction.deleteFrom('registered_facts').where('agent_id', '=', mark.agentId).execute()
+        await waitingMachines(transaction).drop(mark.agentId)
         const marked = await transaction
           .selectFrom('revoked_agents')
           .select('ek_key')
@@ -111,12 +122,14 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
     revocations: () => listRevocationMarks(db),
     forgetRevocation: (agentId) => dropRevocationMark(db, agentId),
     async delete(agentId) {
-      const result = await changing(db, async (transaction) => {
+      const existed = await changing(db, async (transaction) => {
         await transaction.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
-        return transaction.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
+        const waited = await waitingMachines(transaction).drop(agentId)
+        const { numDeletedRows } = await transaction.deleteFrom('registered_agents').where('agent_id', '=', agentId).executeTakeFirst()
+        return waited || numDeletedRows > 0n
       })
       await settled(agentId)
-      return result.numDeletedRows > 0n
+      return existed
     },
   }
 }

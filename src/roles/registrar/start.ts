@@ -56,7 +56,12 @@ export async function startRegistrar(
     store,
     clock: systemClock,
     logger,
-    rules: { identity: values.tpm_identity, malformed: values.malformed_cert_action, sameTpm: values.same_tpm_under_other_ids },
+    rules: {
+      identity: values.tpm_identity,
+      malformed: values.malformed_cert_action,
+      sameTpm: values.same_tpm_under_other_ids,
+      unknownTpm: values.unknown_tpm,
+    },
     makerCertificates: () => makers,
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter(TOLD_WRONG_ANSWERS),

@@ -131,6 +131,13 @@ export const command = {
         type: 'boolean',
         describe: 'list: ask the machines what happened to their payloads (default; --no-ask: do not ask)',
       })
+      .group(['ek-hash', 'serial', 'note', 'list', 'forget', 'refuse'], 'With expect and approve:')
+      .option('ek-hash', text('Hash of the TPM’s endorsement key: SHA-256, hex'))
+      .option('serial', text('Serial of its EK certificate, hex'))
+      .option('note', text('expect: a note for the list'))
+      .option('list', { type: 'boolean', describe: 'expect: show what is expected' })
+      .option('forget', { type: 'boolean', describe: 'expect: take back what was said of this TPM' })
+      .option('refuse', { type: 'boolean', describe: 'approve: refuse the machine; its TPM cannot register any more' })
       .group(['patch', 'only', 'judge', 'packages'], 'With explain:')
       .option('patch', text('Write the smallest change that would accept it to this file, for `keylime policy merge`'))
       .option('only', text('With --patch: the numbers of the failures to accept, such as 1,3; default: all'))
@@ -165,6 +172,7 @@ export const command = {
     }
     const action = commandOf(argv)
     refuseIdleOptions(action, namesGiven(argv))
+    if (action === 'ekroots') return ekroots(argv)
     const fleet = fleetOf(argv, action)
     const terminal = new Terminal({ stream: process.stderr, env: process.env, plain: Boolean(argv.json || argv.quiet) })
     const report = reporterOf(argv, terminal)
@@ -190,6 +198,16 @@ export const command = {
       terminal.end()
     }
   },
+}
+
+/** Its words and files stand where others have ids of machines. */
+async function ekroots(argv: Arguments): Promise<number> {
+  const { runEkroots } = await import('./ekroots/ekroots-command.ts')
+  const [agentId, another] = [argv['uuid'] ?? []].flat().map(String)
+  if (another !== undefined) throw new KeylimeError('usage', 'ekroots check is for one machine')
+  const options = { ...optionsOf({ ...argv, ids: [] }, 'ekroots') }
+  const start = { options, settings: loadTenantSettings(process.env), report: () => undefined }
+  return runEkroots(start, { words: argv.ids ?? [], agentId, json: argv.json === true })
 }
 
 const INTERRUPTED = 130

@@ -13,6 +13,10 @@ import { deleteFromVerifier } from './enrol/delete-from-verifier.ts'
 import { payloadOnAgent } from './enrol/payload-on-agent.ts'
 import { trustOf } from './enrol/plan-enrolment.ts'
 import { waitForVerdict } from './enrol/wait-for-verdict.ts'
+import { approveMachine } from './expected/approve-machine.ts'
+import { expectTpm } from './expected/expect-tpm.ts'
+import type { Listing } from './expected/listing.ts'
+import { pendingMachines, waitingNote } from './expected/pending-machines.ts'
 import { type Story, tellStory } from './explain/tell-story.ts'
 import { listMachines, type MachineFilter, type MachineList } from './list/list-machines.ts'
 import { comesByOf } from './list/machine.ts'
@@ -36,6 +40,7 @@ export type TenantResult =
     }
   | ({ readonly type: 'machines' } & MachineList)
   | { readonly type: 'revocations'; readonly revocations: readonly ReportedRevocation[] }
+  | Listing
   | { readonly type: 'policy'; readonly answer: PolicyAnswer }
   | { readonly type: 'story'; readonly story: Story; readonly all: boolean; readonly wantsPatch: boolean }
 
@@ -73,6 +78,12 @@ export async function runTenantCommand(
       return tookOver(await renameAgent(context), 'registers under the new id and is added')
     case 'regdelete':
       return deleteFromRegistrar(context)
+    case 'expect':
+      return expectTpm(context)
+    case 'pending':
+      return pendingMachines(context)
+    case 'approve':
+      return { type: 'done', ...(await approveMachine(context)) }
     case 'reglist':
       return { type: 'ids', where: 'registrar', ids: await context.registrar.agentIds() }
     case 'cvlist':
@@ -84,12 +95,20 @@ export async function runTenantCommand(
     case 'bulkinfo':
       return { type: 'agents', agents: await allAgents(context), notEnrolled: [] }
     case 'list':
+      await tellWaiting(context)
       return { type: 'machines', ...(await listMachines(context, filter)) }
+    case 'ekroots':
+      throw new KeylimeError('usage', 'ekroots needs no server') // `ekroots-command.ts`
     case 'history':
       throw new KeylimeError('usage', 'history is printed page by page') // `show-history.ts`
     default:
       return agentStatus(context, command)
   }
+}
+
+async function tellWaiting(context: TenantContext): Promise<void> {
+  const text = await waitingNote(context)
+  if (text) context.report({ type: 'warning', text })
 }
 
 async function deleteAgent(context: TenantContext): Promise<TenantResult> {

@@ -71,6 +71,17 @@ export interface TenantOptions {
   readonly only?: string
   /** `explain`: false for not asking this machine's package manager. */
   readonly packages?: boolean
+  /** `expect`, `approve`: hash of the EK, and serial of its certificate, as the operator wrote them. */
+  readonly ekHash?: string
+  readonly serial?: string
+  /** `expect`: shown in the list. */
+  readonly note?: string
+  /** `expect`: show all. */
+  readonly lists?: boolean
+  /** `expect`: take back what was said. */
+  readonly forgets?: boolean
+  /** `approve`: the opposite. */
+  readonly refuses?: boolean
   /** Wait for the first verdict (our face; upstream's returns once the verifier knows the agent). */
   readonly wait: boolean
   readonly timeoutSeconds: number
@@ -106,6 +117,10 @@ export const COMMANDS = [
   'forget',
   'rename',
   'regdelete',
+  'expect',
+  'pending',
+  'approve',
+  'ekroots',
   'revocations',
   'addruntimepolicy',
   'updateruntimepolicy',

@@ -70,6 +70,7 @@ const OF_NO_MACHINE: Partial<Record<TenantCommand, readonly [servers: number, se
   cvlist: [0, 4],
   bulkinfo: [0, 4],
   revocations: [0, 4],
+  pending: [1, 4], // the registrar here is as upstream's, and knows of nobody who waits
   listruntimepolicy: [0, 4],
   listmbpolicy: [0, 4],
   showruntimepolicy: [6, 4],
@@ -84,6 +85,9 @@ const ELSEWHERE: TenantCommand[] = [
   'forget',
   'rename',
   'regdelete',
+  'expect',
+  'approve',
+  'ekroots',
   'addruntimepolicy',
   'updateruntimepolicy',
   'addmbpolicy',

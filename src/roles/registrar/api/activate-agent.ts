@@ -4,13 +4,13 @@ import { parseMessage } from '../../../core/api/parse-message.ts'
 import { activationRequest } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
-import { verifyEkCertificate } from '../../../core/identity/ek-certificate.ts'
+import { ekHashes } from '../../../core/identity/expected-tpm.ts'
 import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
 import { akFact, tpmFacts } from '../../../core/identity/tpm-facts.ts'
-import { parseCertificate } from '../../../core/pki/certificate.ts'
-import { parsePublicArea } from '../../../core/tpm/public-area.ts'
+import type { PendingRegistration } from '../../../io/db/pending-registrations.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
+import { checkAdmission, vouchedFor } from './admission.ts'
 import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
@@ -36,22 +36,47 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
         )
       }
       // One after another, at this registrar and at others of its database, so that two ids of one TPM see each other, by whichever of its keys.
-      await context.agentLock.take(ONE_TPM, () =>
-        store.alone((registrations) => activate({ ...context, store: registrations }, pending.record)),
+      const outcome = await context.agentLock.take(ONE_TPM, () =>
+        store.alone((registrations) => activate({ ...context, store: registrations }, pending)),
       )
-      logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
+      if (outcome === 'admitted') logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
+      else await tellWaiting(context, pending)
       return {}
     })
   }
 }
 
-/** Another TPM may have been activated under this id, or this TPM under another id, since the challenge was made. */
-async function activate(context: RegistrationContext, record: AgentRecord): Promise<void> {
+/** What operators expect may have changed since the challenge was made, too. */
+async function activate(context: RegistrationContext, { record, network }: PendingRegistration): Promise<'admitted' | 'waits'> {
+  const { store, clock } = context
+  const known = await store.find(record.agentId)
+  checkSameTpm(record, known)
+  const admission = await checkAdmission(context, record, known !== null)
+  if (admission === 'admitted') await register(context, record)
+  else {
+    await checkRevoked(context, record)
+    await checkOtherIds(context, record)
+    await store.waiting.put({ record, network, maker: vouchedFor(context, record), since: clock.now() })
+  }
+  return admission
+}
+
+/** Gives an id to a TPM that has proved itself. Another TPM may have been activated under this id, or this TPM under another id, since then. */
+export async function register(context: RegistrationContext, record: AgentRecord): Promise<void> {
   const known = await context.store.find(record.agentId)
   checkSameTpm(record, known)
   await checkRevoked(context, record)
   await checkOtherIds(context, record)
   await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, factsOf(context, record))
+}
+
+/** The agent is told nothing: those of upstream know of no such state. */
+async function tellWaiting({ store, logger }: RegistrarContext, { record, answer }: PendingRegistration): Promise<void> {
+  await store.dropPending(record.agentId, answer)
+  logger.warn(`agent ${record.agentId} waits for the approval of an operator: nobody expects its TPM`, {
+    ek_hash: ekHashes(record.ek)[0],
+    hint: '`keylime tenant pending` shows it',
+  })
 }
 
 /**
@@ -73,16 +98,8 @@ export async function checkOtherIds({ store, rules, logger }: RegistrationContex
  * What stands for the TPM of a record beside its EK. The AK does where a maker vouches that a TPM has the EK that activated it; an EK may be one of software, for which anybody can
  * answer with the AK of another: that must keep nobody out.
  */
-function factsOf({ makerCertificates, clock }: RegistrationContext, record: AgentRecord): string[] {
-  const ekCertificate = record.ekCertificate && parseCertificate(record.ekCertificate)
-  const question = {
-    ekCertificate,
-    ek: parsePublicArea(record.ek),
-    store: makerCertificates(),
-    now: clock.now(),
-    expiry: 'accept',
-  } as const
-  return [...tpmFacts(record), ...(verifyEkCertificate(question).ok ? [akFact(record)] : [])]
+function factsOf(context: RegistrationContext, record: AgentRecord): string[] {
+  return [...tpmFacts(record), ...(vouchedFor(context, record) === null ? [] : [akFact(record)])]
 }
 
 /** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */

@@ -9,6 +9,7 @@ import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { Route } from '../../../io/http/route.ts'
 import { randomAlphanumeric, randomBytes } from '../../../io/random.ts'
 import { answerDigest, checkOtherIds } from './activate-agent.ts'
+import { checkAdmission } from './admission.ts'
 import type { RegistrarContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
@@ -34,6 +35,7 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
       })
       await checkRevoked(context, record)
       await checkOtherIds(context, record)
+      await checkAdmission(context, record, known !== null)
       for (const warning of warnings) logger.warn(`agent ${agentId}: ${warning}`)
       const secret = Buffer.from(randomAlphanumeric(SECRET_CHARACTERS), 'ascii')
       const answer = answerDigest(registrationTag(secret, agentId))

@@ -1,3 +1,4 @@
+import type { UnknownTpm } from '../../../core/api/unknown-tpm.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { RateLimiter } from '../../../core/concurrency/rate-limiter.ts'
 import type { RegistrationRules } from '../../../core/identity/judge-registration.ts'
@@ -17,6 +18,8 @@ export interface RegistrarContext {
   rules: Omit<RegistrationRules, 'now' | 'store'> & {
     /** `same_tpm_under_other_ids` */
     sameTpm: 'refuse' | 'allow'
+    /** `unknown_tpm` */
+    unknownTpm: UnknownTpm
   }
   /** Makers' certificates. */
   makerCertificates(): readonly Certificate[]

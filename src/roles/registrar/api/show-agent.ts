@@ -13,6 +13,8 @@ export function showAgent(context: RegistrarContext): Route['handle'] {
     if (record) return { results: view(record, await context.store.othersOfTpm(record)) }
     const mark = (await context.store.revocations()).find((revoked) => revoked.agentId === agentId)
     if (mark) throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' was revoked by an operator`)
+    if ((await context.store.waiting.ofId(agentId)).length > 0)
+      throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' waits for the approval of an operator: keylime tenant approve`)
     const isPending = await context.store.hasPending(agentId, context.clock.now())
     const state = isPending ? 'has not been activated' : 'is not registered'
     throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' ${state}`)

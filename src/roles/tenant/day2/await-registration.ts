@@ -12,6 +12,11 @@ export async function awaitRegistration(context: TenantContext, agentId: string,
   const { timeoutSeconds } = options
   const registered = await poll({ clock, timeoutSeconds, ...PAUSES }, () => registrar.agent(agentId))
   if (registered) return registered
+  const { waiting } = await registrar.waiting().catch(() => ({ waiting: [] }))
+  if (waiting.some((machine) => machine.agent_id === agentId))
+    throw new KeylimeError('timeout', `a machine has registered as ${agentId}, and waits for the approval of an operator`, {
+      hint: `\`keylime tenant approve -u ${agentId}\`, then \`${resume}\``,
+    })
   throw new KeylimeError('timeout', `nobody has registered as ${agentId} within ${timeoutSeconds} s`, {
     hint: `the way is free and nothing is alarmed: start the agent on the machine, then \`${resume}\`; or wait longer with --timeout`,
   })

@@ -74,4 +74,10 @@ const NAMES: Record<string, keyof TenantOptions> = {
   judge: 'judge',
   packages: 'packages',
   yes: 'yes',
+  'ek-hash': 'ekHash',
+  serial: 'serial',
+  note: 'note',
+  list: 'lists',
+  forget: 'forgets',
+  refuse: 'refuses',
 }

@@ -43,6 +43,8 @@ export function resultJson(result: TenantResult): string {
       return JSON.stringify({ result: 'revocations', revocations: result.revocations })
     case 'story':
       return JSON.stringify(storyJson(result.story))
+    case 'listing':
+      return JSON.stringify(result.json)
     case 'policy': {
       const { kind, action, name, response } = result.answer
       return JSON.stringify({ result: 'policy', kind, action, name, results: response.results })

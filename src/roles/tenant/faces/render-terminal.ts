@@ -103,6 +103,8 @@ export function resultLines(result: TenantResult, look: ListLook): string[] {
       return statusLines(result, now)
     case 'revocations':
       return revocationTable(result.revocations)
+    case 'listing':
+      return [...result.lines]
     case 'policy':
       return policyLines(result)
     case 'story':

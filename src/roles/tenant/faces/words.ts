@@ -21,6 +21,10 @@ export const TENANT_WORDS: Readonly<Record<TenantCommand, string>> = {
   forget: 'Decommission a machine: delete it everywhere',
   rename: 'Give a machine another id: OLD NEW',
   regdelete: 'Delete the registration',
+  expect: 'Say which TPM may register, before its machine exists',
+  pending: 'List the machines that wait for your approval',
+  approve: 'Register a machine that waits, or refuse it',
+  ekroots: 'Show, add or check root certificates of TPM makers',
   revocations: 'Show who was told of each revocation, and who acted',
   addruntimepolicy: 'Store a runtime policy under a name',
   updateruntimepolicy: 'Replace a stored runtime policy',
@@ -50,6 +54,21 @@ const EXAMPLES: readonly { word: TenantCommand; line: string; does: string }[] =
   { word: 'revoke', line: 'revoke laptop-7', does: 'after a theft: tell the others, and keep it out for good' },
   { word: 'list', line: 'list', does: 'show every machine, its state, and why it failed' },
   { word: 'status', line: 'status -t 10.0.0.7', does: 'show everything about one machine' },
+  { word: 'expect', line: 'expect --ek-hash 3f1c… -u rack-7', does: 'only this TPM may register as rack-7' },
+  {
+    word: 'expect',
+    line: 'expect --serial 1A2B3C --note "order 4711"',
+    does: 'the TPM with this serial in its EK certificate may register',
+  },
+  { word: 'expect', line: 'expect --list', does: 'show which TPMs are expected or refused, and who said so' },
+  { word: 'expect', line: 'expect --forget --ek-hash 3f1c…', does: 'take it back; what is registered stays registered' },
+  { word: 'pending', line: 'pending', does: 'show who waits, with the hash of its EK' },
+  { word: 'approve', line: 'approve -u rack-7 --ek-hash 3f1c…', does: 'register it, if this is its TPM' },
+  { word: 'approve', line: 'approve -u rack-7 --refuse', does: 'keep its TPM from registering' },
+  { word: 'ekroots', line: 'ekroots list', does: 'show the certificates of TPM makers in tpm_cert_store' },
+  { word: 'ekroots', line: 'ekroots add maker.pem', does: 'add all certificates of a file' },
+  { word: 'ekroots', line: 'ekroots check ek.der', does: 'show to which root an EK certificate chains, or whose root is missing' },
+  { word: 'ekroots', line: 'ekroots check -u rack-7', does: 'the same for the EK certificate of a registered machine' },
   {
     word: 'explain',
     line: 'explain -u d432 --patch change.json',
@@ -57,7 +76,7 @@ const EXAMPLES: readonly { word: TenantCommand; line: string; does: string }[] =
   },
 ]
 /** Of these the help of the whole has none: it would be too long. */
-const IN_THEIR_OWN: ReadonlySet<TenantCommand> = new Set(['attest', 'reactivate'])
+const IN_THEIR_OWN: ReadonlySet<TenantCommand> = new Set(['attest', 'reactivate', 'expect', 'pending', 'approve', 'ekroots'])
 
 /** Of one word, or of the whole: command lines, and what each does. */
 export const examplesOf = (asked: TenantCommand | undefined): [line: string, does: string][] =>
@@ -78,9 +97,11 @@ export function optionTexts(asked: TenantCommand | undefined): Record<'ids' | 'm
   const each = asked === 'explain' ? 'Every failure instead of the first 20' : 'Every machine'
   return {
     ids:
-      asked === undefined || asked === 'rename'
-        ? 'Ids of machines, as with -u; for rename, the old and the new id'
-        : 'Ids of machines, as with -u',
+      asked === 'ekroots'
+        ? 'list, add FILE… or check FILE'
+        : asked === undefined || asked === 'rename'
+          ? 'Ids of machines, as with -u; for rename, the old and the new id'
+          : 'Ids of machines, as with -u',
     many: asked === undefined ? MANY_OF_ALL : 'Many machines (also several -u or -t):',
     all: asked === undefined ? 'Every machine; with explain: every failure instead of the first 20' : each,
     wait: isVerdict

@@ -39,7 +39,7 @@ export async function findAgent(servers: Servers, asked: AskedFor): Promise<Foun
   const { agentId, by } = await resolveAgent(servers, asked)
   const registered = agentId === text ? undefined : await registrar.agent(agentId)
   if (registered) return { agentId, registered, by }
-  throw notRegistered(registrar, agentId, await isRevoked(registrar, agentId))
+  throw await notRegistered(registrar, agentId)
 }
 
 export interface ResolvedAgent {
@@ -111,12 +111,21 @@ function meaningOf(named: readonly string[], begun: readonly string[]): string {
   return parts.filter(Boolean).join(', and ')
 }
 
+async function isWaiting(registrar: RegistrarService, agentId: string): Promise<boolean> {
+  const found = await registrar.waiting().catch(() => null)
+  return found?.waiting.some((machine) => machine.agent_id === agentId) === true
+}
+
 async function isRevoked(registrar: RegistrarService, agentId: string): Promise<boolean> {
   return (await registrar.revoked().catch(() => null))?.some((mark) => mark.agent_id === agentId) === true
 }
 
-function notRegistered(registrar: RegistrarService, agentId: string, isRevokedOne: boolean): KeylimeError {
-  if (isRevokedOne)
+async function notRegistered(registrar: RegistrarService, agentId: string): Promise<KeylimeError> {
+  if (await isWaiting(registrar, agentId))
+    return new KeylimeError('agent_not_found', `agent ${agentId} waits for the approval of an operator and is not registered`, {
+      hint: '`keylime tenant pending` shows its TPM, `keylime tenant approve` registers it',
+    })
+  if (await isRevoked(registrar, agentId))
     return new KeylimeError('agent_not_found', `agent ${agentId} was revoked by an operator and is not registered`, {
       hint: `\`keylime tenant forget ${agentId}\` lets it register again`,
     })

@@ -1,4 +1,13 @@
+import type { z } from 'zod'
 import { agentIds } from '../../../core/api/agent-ids.ts'
+import {
+  decidedMachine,
+  type ExpectedTpms,
+  type expectationRequest,
+  expectedTpms,
+  type WaitingMachines,
+  waitingMachines,
+} from '../../../core/api/expected-tpms.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type RegisteredAgent, registeredAgent } from '../../../core/api/registrar.ts'
 import { type RevocationMarks, type RevokedAtRegistrar, revocationMarks, revokedAtRegistrar } from '../../../core/api/revoked.ts'
@@ -59,9 +68,41 @@ export class RegistrarService {
     return true
   }
 
-  async raw(method: 'GET' | 'PUT' | 'DELETE', path: string): Promise<ApiResponse> {
+  /** Which TPMs operators expect. @throws KeylimeError `unsupported_version` for a registrar that cannot expect any: upstream's. */
+  async expected(): Promise<ExpectedTpms> {
+    return parseMessage(expectedTpms, ours(await this.raw('GET', '/expected')).results, 'the registrar’s answer')
+  }
+
+  /** Lets a TPM register. */
+  async expect(expectation: z.input<typeof expectationRequest>): Promise<void> {
+    succeeded(await this.raw('POST', '/expected', expectation))
+  }
+
+  /** @param name `ek-HEX` or `serial-HEX`. @returns false when nothing was said of it. */
+  async forgetExpected(name: string): Promise<boolean> {
+    const response = await this.raw('DELETE', `/expected/${name}`)
+    if (response.status === 404) return false
+    succeeded(response)
+    return true
+  }
+
+  /** Who waits for an operator. @throws KeylimeError as `expected`. */
+  async waiting(): Promise<WaitingMachines> {
+    return parseMessage(waitingMachines, ours(await this.raw('GET', '/waiting')).results, 'the registrar’s answer')
+  }
+
+  /** @throws KeylimeError `agent_not_found` when it does not wait any more, `conflict` when it cannot be approved. */
+  async decide(agentId: string, decision: 'approve' | 'refuse', ekHash: string): Promise<void> {
+    const response = await this.raw('PUT', `/agents/${encodeURIComponent(agentId)}/${decision}`, { ek_hash: ekHash })
+    const code = ({ 403: 'refused', 404: 'agent_not_found', 409: 'conflict' } as const)[response.status]
+    if (code) throw new KeylimeError(code, response.message || `the registrar answered ${response.status}`, { hint: DECIDED_HINT })
+    parseMessage(decidedMachine, succeeded(response).results, 'the registrar’s answer')
+  }
+
+  async raw(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, body: object = {}): Promise<ApiResponse> {
     this.#version ??= negotiateWith(this.#client)
-    return this.#client.request(method, `/v${await this.#version}${path}`, method === 'PUT' ? { body: {} } : {})
+    const hasBody = method === 'PUT' || method === 'POST'
+    return this.#client.request(method, `/v${await this.#version}${path}`, hasBody ? { body } : {})
   }
 
   close(): Promise<void> {
@@ -71,6 +112,16 @@ export class RegistrarService {
 
 /** Upstream's registrar has no such route, and says so in one of these ways. */
 const isOfOurs = ({ status }: ApiResponse) => status !== 400 && status !== 404 && status !== 405
+
+const DECIDED_HINT = '`keylime tenant pending` shows who waits, `keylime tenant expect --list` what operators said of TPMs'
+
+/** @throws KeylimeError `unsupported_version` */
+function ours(response: ApiResponse): ApiResponse {
+  if (isOfOurs(response)) return succeeded(response)
+  throw new KeylimeError('unsupported_version', 'this registrar does not know expected machines', {
+    hint: 'it is upstream’s, or an older one of ours: upgrade it first',
+  })
+}
 
 function succeeded(response: ApiResponse): ApiResponse {
   if (response.status === 200) return response

@@ -1,5 +1,6 @@
+import { missingIssuer } from '../../../core/identity/maker-roots.ts'
 import { makerName, tpmMaker } from '../../../core/identity/tpm-maker.ts'
-import { isSelfSigned, verifyChain } from '../../../core/pki/chain.ts'
+import { verifyChain } from '../../../core/pki/chain.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
 import type { TpmFacts } from '../../../io/tpm/look-at-tpm.ts'
 import { type Finding, findingsOf } from '../finding.ts'
@@ -120,15 +121,4 @@ function judgeEk({ facts: { ek }, store, storeDirectory, now }: SeenTpm): Findin
       `where the tenant runs, tpm_cert_store must have the certificate of "${missing}"; on this machine itself it need not be`,
     ),
   ]
-}
-
-/** Who has signed the last certificate that the TPM has. */
-function missingIssuer(leaf: Certificate, chain: readonly Certificate[]): string {
-  let at = leaf
-  for (let i = 0; i < chain.length; i++) {
-    const issuer = chain.find(({ subjectName }) => subjectName.matchKey === at.issuerName.matchKey)
-    if (!issuer || isSelfSigned(issuer)) break
-    at = issuer
-  }
-  return at.issuer
 }

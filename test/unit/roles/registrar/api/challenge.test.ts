@@ -48,7 +48,7 @@ async function registrarOn(kind: DatabaseName) {
     store: registrarStore(db),
     clock: { now: () => now, monotonic: () => now },
     logger: silentLogger,
-    rules: { identity: 'default', malformed: 'warn', sameTpm: 'refuse' },
+    rules: { identity: 'default', malformed: 'warn', sameTpm: 'refuse', unknownTpm: 'accept' },
     makerCertificates: () => [],
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter({ ofPeer: { perSecond: 1, burst: 5 }, ofAll: { perSecond: 1, burst: 5 } }),

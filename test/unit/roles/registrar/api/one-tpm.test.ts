@@ -49,7 +49,7 @@ async function registrarOn(kind: DatabaseName, sameTpm: 'refuse' | 'allow' = 're
     store: registrarStore(await databases.open(kind, 'registrar', REGISTRAR_MIGRATIONS)),
     clock: { now: () => NOW, monotonic: () => NOW },
     logger,
-    rules: { identity: 'default', malformed: 'warn', sameTpm },
+    rules: { identity: 'default', malformed: 'warn', sameTpm, unknownTpm: 'accept' },
     makerCertificates: () => [MAKER.certificate],
     agentLock: createKeyedLock(),
     wrongAnswers: new RateLimiter({ ofPeer: { perSecond: 1, burst: 5 }, ofAll: { perSecond: 1, burst: 5 } }),
