@@ -23,7 +23,7 @@ export const URL = 'https://github.com/keylime/keylime'
 
 /** Runs a program with nothing of this machine that would get into what it makes: neither language, time zone nor date. */
 export function run(release: Pick<Release, 'epoch'>, file: string, args: readonly string[], cwd?: string): string {
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent', LC_ALL: 'C.UTF-8', TZ: 'UTC', SOURCE_DATE_EPOCH: String(release.epoch) }
+  const env = { PATH: process.env['PATH'], HOME: '/dev/null', LC_ALL: 'C.UTF-8', TZ: 'UTC', SOURCE_DATE_EPOCH: String(release.epoch) }
   return execFileSync(file, args, {
     env,
     encoding: 'utf8',

@@ -13,6 +13,7 @@ export function rpmPackages(release: Release, { work, out }: { work: string; out
   makeDirectory(made)
   const defines = {
     _topdir: path.join(work, 'rpmbuild'),
+    _dbpath: path.join(work, 'db'),
     _rpmdir: made,
     _rpmfilename: '%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm',
     _build_id_links: 'none',
@@ -25,7 +26,7 @@ export function rpmPackages(release: Release, { work, out }: { work: string; out
     source_date_epoch_from_changelog: '0',
   }
   const options = Object.entries(defines).flatMap(([name, value]) => ['--define', `${name} ${value}`])
-  run(release, 'rpmbuild', ['-bb', '--quiet', '--target', RPM_ARCH[release.arch], '--dbpath', path.join(work, 'db'), ...options, spec])
+  run(release, 'rpmbuild', ['-bb', '--quiet', '--target', RPM_ARCH[release.arch], ...options, spec])
   return fs
     .readdirSync(made)
     .toSorted()
