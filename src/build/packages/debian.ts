@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { configurationOf, DESCRIPTION, gzip, layOut, type PackageName, roleOf, SUMMARY } from './contents.ts'
 import { maintainerScripts } from './maintainer-scripts.ts'
-import { DEBIAN_ARCH, filesBelow, put, type Release, run, URL } from './release.ts'
+import { DEBIAN_ARCH, filesBelow, put, type Release, run } from './release.ts'
 
 /** `0.1.0-1`; the part after the dash counts packages of one version. */
 export const debianVersion = ({ version }: Pick<Release, 'version'>): string => `${version}-1`
@@ -52,7 +52,6 @@ Installed-Size: ${size}
 Depends: ${depends}
 ${recommends}Section: admin
 Priority: optional
-Homepage: ${URL}
 Description: ${SUMMARY[name]}
 ${description}
 `

@@ -19,8 +19,6 @@ export interface Release {
 export const DEBIAN_ARCH = { x64: 'amd64', arm64: 'arm64' } as const
 export const RPM_ARCH = { x64: 'x86_64', arm64: 'aarch64' } as const
 
-export const URL = 'https://github.com/keylime/keylime'
-
 /** Runs a program with nothing of this machine that would get into what it makes: neither language, time zone nor date. */
 export function run(release: Pick<Release, 'epoch'>, file: string, args: readonly string[], cwd?: string): string {
   const env = { PATH: process.env['PATH'], HOME: '/dev/null', LC_ALL: 'C.UTF-8', TZ: 'UTC', SOURCE_DATE_EPOCH: String(release.epoch) }

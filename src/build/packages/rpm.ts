@@ -2,7 +2,7 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { configurationOf, DESCRIPTION, layOut, PACKAGES, type PackageName, roleOf, SUMMARY } from './contents.ts'
 import { HOW_TO_BEGIN, MAKE_USER, restartRunning } from './maintainer-scripts.ts'
-import { filesBelow, makeDirectory, put, type Release, RPM_ARCH, run, URL } from './release.ts'
+import { filesBelow, makeDirectory, put, type Release, RPM_ARCH, run } from './release.ts'
 
 /** Makes an RPM of each package, with the same files. @returns the files. */
 export function rpmPackages(release: Release, { work, out }: { work: string; out: string }): string[] {
@@ -44,7 +44,6 @@ Version: ${release.version}
 Release: 1
 Summary: ${SUMMARY.keylime}
 License: Apache-2.0
-URL: ${URL}
 AutoReqProv: no
 Requires: glibc >= 2.34, libstdc++ >= 11, shadow-utils
 Provides: user(keylime), group(keylime)
