@@ -223,7 +223,7 @@ interface Shown {
 
 const certificates = new WeakMap<TLSSocket, Shown | null>()
 
-/** Null for no certificate. A connection shows the same one as long as it lives: nobody may negotiate it again. */
+/** Null for no certificate. A connection shows the same one as long as it lives: the server refuses to negotiate again. */
 function shownBy(socket: TLSSocket): Shown | null {
   const known = certificates.get(socket)
   if (known !== undefined) return known

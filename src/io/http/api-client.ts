@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import tls from 'node:tls'
 import { Agent, buildConnector, type Dispatcher } from 'undici'
 import { type JsonLimits, SMALL_JSON } from '../../core/api/bounded-json.ts'
@@ -157,7 +158,7 @@ export function clientContext({ cert, key, keyPassword }: { cert: string; key: s
 /** A client certificate for many connections. @throws KeylimeError `tls_failed` when key and certificate do not fit. */
 export function secureContext(identity: { cert?: string; key?: string; passphrase?: string; ecdhCurve?: string }): tls.SecureContext {
   try {
-    return tls.createSecureContext({ ...identity, minVersion: 'TLSv1.2' })
+    return tls.createSecureContext({ ...identity, minVersion: 'TLSv1.2', secureOptions: constants.SSL_OP_NO_RENEGOTIATION })
   } catch (cause) {
     throw new KeylimeError('tls_failed', 'the client certificate and its key cannot be used', {
       cause,

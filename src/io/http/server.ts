@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto'
 import http from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
@@ -141,6 +142,7 @@ const tlsOptions = (tls: ServerTls): https.ServerOptions => ({
   rejectUnauthorized: tls.requireCertificate,
   minVersion: 'TLSv1.2',
   honorCipherOrder: true,
+  secureOptions: constants.SSL_OP_NO_RENEGOTIATION, // who was judged at the beginning is who asks, to the end
 })
 
 /** Connections that the system has for us, and we have not seen: a fleet comes back in one moment. What is beyond them is dropped, and comes again after a second and more. */

@@ -1,9 +1,11 @@
+import { once } from 'node:events'
 import fs from 'node:fs'
 import https from 'node:https'
 import net from 'node:net'
 import path from 'node:path'
 import tls from 'node:tls'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { secureContext } from '../../../src/io/http/api-client.ts'
 import { openClientCheck } from '../../../src/io/http/client-check.ts'
 import type { Route } from '../../../src/io/http/route.ts'
 import { type Listening, type ServerTls, serve } from '../../../src/io/http/server.ts'
@@ -153,4 +155,30 @@ describe('machines behind one address, of which one may connect at once', () => 
     expect(small.socket.destroyed).toBe(false)
     small.socket.destroy()
   })
+})
+
+test('a connection of TLS 1.2 is not negotiated again: who was judged at its beginning cannot become another', async () => {
+  const shown = { cert: read('client-cert.crt'), key: read('client-private.pem') }
+  const target = { host: '127.0.0.1', port: server.port, maxVersion: 'TLSv1.2', rejectUnauthorized: false, ...shown } as const
+  const socket = tls.connect(target)
+  await once(socket, 'secureConnect')
+  const ended = once(socket, 'error')
+  socket.renegotiate({}, () => undefined)
+  expect(await ended).toMatchObject([{ code: 'ERR_SSL_NO_RENEGOTIATION' }])
+  socket.destroy()
+})
+
+test('nor is one of ours to a server: who was pinned at its beginning cannot become another', async () => {
+  const asked = Promise.withResolvers<Error | null>()
+  const other = tls.createServer({ cert: identity.cert, key: identity.key, maxVersion: 'TLSv1.2' }, (socket) => {
+    socket.on('error', asked.resolve)
+    socket.renegotiate({ requestCert: true, rejectUnauthorized: false }, asked.resolve)
+  })
+  await once(other.listen(0, '127.0.0.1'), 'listening')
+  const { port } = other.address() as net.AddressInfo
+  const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false, secureContext: secureContext({}) })
+  socket.on('error', () => undefined).resume()
+  expect(await asked.promise).toMatchObject({ code: 'ERR_SSL_NO_RENEGOTIATION' })
+  socket.destroy()
+  other.close()
 })
