@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import tls from 'node:tls'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { type Authority, issueCertificate, makeAuthority } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
@@ -36,7 +37,11 @@ function readTls(): ServerTls {
 
 async function issueOperator(name: string) {
   const { certificate, privateKeyPem } = await withAuthority(access, (authority) => authority.issue({ name, role: 'operator' }))
-  return { serial: certificate.serial, client: adminClient(home.dir, server.port, { cert: certificate.pem, key: privateKeyPem! }) }
+  return {
+    identity: { cert: certificate.pem, key: privateKeyPem! },
+    serial: certificate.serial,
+    client: adminClient(home.dir, server.port, { cert: certificate.pem, key: privateKeyPem! }),
+  }
 }
 
 beforeAll(async () => {
@@ -66,6 +71,36 @@ test('whoever was revoked stays so when trust is read again, although the list i
   fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
   expect([await status(ann), await status(bob)]).toEqual([403, 403])
   await Promise.all([ann.client.close(), bob.client.close()])
+})
+
+/** One request over a connection of its own. @param session resumed, where the server takes it. */
+const over = (identity: { cert: string; key: string }, session?: Buffer) =>
+  new Promise<{ status: number; isResumed: boolean; session: Buffer | undefined }>((resolve, reject) => {
+    let [text, kept] = ['', session]
+    const socket = tls.connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false, ...identity, session })
+    const isResumed = new Promise<boolean>((done) => socket.once('secureConnect', () => done(socket.isSessionReused())))
+    socket.on('session', (given) => {
+      kept = given
+    })
+    socket.on('data', (data) => {
+      text += data.toString()
+    })
+    socket.on('error', reject)
+    socket.on('close', async () => resolve({ status: Number(text.split(' ')[1]), isResumed: await isResumed, session: kept }))
+    socket.write('GET /v2.6/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  })
+
+test('whoever resumes a session is judged as he is now, and not as he was when it was made', async () => {
+  const fay = await issueOperator('fay')
+  const first = await over(fay.identity)
+  expect(first).toMatchObject({ status: 200, isResumed: false })
+  const second = await over(fay.identity, first.session)
+  expect(second).toMatchObject({ status: 200, isResumed: true })
+  await withAuthority(access, (authority) => authority.revoke(fay.serial))
+  fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
+  expect(await over(fay.identity, second.session)).toMatchObject({ status: 403, isResumed: true })
+  expect(await over(fay.identity)).toMatchObject({ status: 403, isResumed: false })
+  await fay.client.close()
 })
 
 test('open connections are judged by the trust that was read last', async () => {
