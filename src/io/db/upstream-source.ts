@@ -1,7 +1,6 @@
-import BetterSqlite from 'better-sqlite3'
-import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely'
-import { loadAddon } from '../native/load-addon.ts'
+import { type Kysely, sql } from 'kysely'
 import type { DatabasePlace } from './open-database.ts'
+import { openToRead } from './open-to-read.ts'
 
 /** Rows of upstream's verifier, as they are. */
 export interface UpstreamVerifier {
@@ -16,7 +15,7 @@ const PAGE = 200
 
 /** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
 export async function openUpstreamVerifier(place: DatabasePlace): Promise<UpstreamVerifier | null> {
-  const db = await openToRead(place)
+  const db = await openToRead(place, 'public')
   if (!(await has(db, 'verifiermain'))) {
     await db.destroy()
     return null
@@ -46,16 +45,6 @@ export async function openUpstreamVerifier(place: DatabasePlace): Promise<Upstre
     },
     close: () => db.destroy(),
   }
-}
-
-async function openToRead(place: DatabasePlace): Promise<Kysely<unknown>> {
-  if (typeof place !== 'string') {
-    const { openPool } = await import('./postgres-pool.ts')
-    return new Kysely({ dialect: new PostgresDialect({ pool: await openPool({ ...place, poolSize: 2 }, 'public') }) })
-  }
-  const nativeBinding = loadAddon<object>('better_sqlite3.node') as never
-  const database = new BetterSqlite(place, { nativeBinding, readonly: true, fileMustExist: true })
-  return new Kysely({ dialect: new SqliteDialect({ database }) })
 }
 
 const has = (db: Kysely<unknown>, table: string): Promise<boolean> =>

@@ -6,6 +6,7 @@ import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
+import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
@@ -30,7 +31,7 @@ import { type AuthorityHolder, isSameAuthorities } from './authorities/authoriti
 import { openVerifierMetrics } from './metrics/open-metrics.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
-import { heedAge } from './rounds/heed-age.ts'
+import { heedAge, tellUntold } from './rounds/heed-age.ts'
 import { startLagWatch } from './rounds/lag-watch.ts'
 import { startSilenceWatch } from './rounds/silence-watch.ts'
 import { startWatchdog, type Watchdog } from './rounds/watchdog.ts'
@@ -113,6 +114,7 @@ async function start(
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
   await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
+  await tellUntold({ untold: untoldEvents(database), events, logger })
   const recordMark = coalesced(() =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
   )

@@ -1,7 +1,9 @@
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { MarkKeeper } from '../../../io/db/database-mark.ts'
+import type { UntoldEvents } from '../../../io/db/untold-events.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import type { Events } from '../audit/start-events.ts'
 
 export interface AgeOptions {
   mark: MarkKeeper
@@ -32,8 +34,26 @@ export async function heedAge({ mark, store, events, logger }: AgeOptions): Prom
     withheld: withheld.length,
   })
   for (const agentId of withheld) events.raise({ type: 'v_withheld', agent_id: agentId })
-  logger.warn(`hint: ${[ASK, ...(withheld.length > 0 ? [DELIVER] : [])].join('; ')}`)
+  logger.warn(hintOf(withheld.length))
 }
+
+export interface UntoldOptions {
+  untold: UntoldEvents
+  events: Pick<Events, 'stream' | 'flush'>
+  logger: Logger
+}
+
+/** What was done to the database while no verifier ran is told once; again by the next start, where this one dies meanwhile. */
+export async function tellUntold({ untold, events, logger }: UntoldOptions): Promise<void> {
+  const told = await untold.all()
+  if (told.length === 0) return
+  for (const event of told) events.stream.raise(event)
+  for (const event of told) if (event.type === 'database_restored') logger.warn(hintOf(event.withheld))
+  await events.flush()
+  await untold.forget()
+}
+
+const hintOf = (withheld: number) => `hint: ${[ASK, ...(withheld > 0 ? [DELIVER] : [])].join('; ')}`
 
 /** ISO 8601; empty for none. */
 const timeOf = (seconds: number) => (seconds === 0 ? '' : new Date(seconds * 1000).toISOString())
