@@ -6,6 +6,7 @@ import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
+import { seamOf } from '../../io/db/seam.ts'
 import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
@@ -123,7 +124,7 @@ async function start(
   await run(verifier, onStop)
   const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
-  const { agents, loop, opener, push } = verifier.context
+  const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
   onStop(guardLoopDelay(logger, figures.loopDelay).stop)
@@ -137,6 +138,8 @@ async function start(
   metrics.watch({
     ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures, overdue: () => watchdog.overdue },
     certificates: () => running.tls.ends,
+    leases: () => leasing.figures,
+    database: () => seamOf(database).load(),
   })
   onStop(metrics.stopping)
   return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck }
