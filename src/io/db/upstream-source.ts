@@ -21,16 +21,7 @@ export async function openUpstreamVerifier(place: DatabasePlace): Promise<Upstre
     return null
   }
   return {
-    async *agents() {
-      for (let after = ''; ; ) {
-        const { rows } = await sql<{
-          agent_id: string
-        }>`select * from verifiermain where agent_id > ${after} order by agent_id limit ${PAGE}`.execute(db)
-        yield* rows
-        if (rows.length < PAGE) return
-        after = rows.at(-1)!.agent_id
-      }
-    },
+    agents: () => byAgent(db, 'verifiermain'),
     async *policies(kind) {
       const { table, column } = TABLES[kind]
       if (!(await has(db, table))) return
@@ -44,6 +35,33 @@ export async function openUpstreamVerifier(place: DatabasePlace): Promise<Upstre
       }
     },
     close: () => db.destroy(),
+  }
+}
+
+/** Rows of upstream's registrar, as they are. */
+export interface UpstreamRegistrar {
+  registrations(): AsyncGenerator<Readonly<Record<string, unknown>>>
+  close(): Promise<void>
+}
+
+/** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
+export async function openUpstreamRegistrar(place: DatabasePlace): Promise<UpstreamRegistrar | null> {
+  const db = await openToRead(place, 'public')
+  if (!(await has(db, 'registrarmain'))) {
+    await db.destroy()
+    return null
+  }
+  return { registrations: () => byAgent(db, 'registrarmain'), close: () => db.destroy() }
+}
+
+async function* byAgent(db: Kysely<unknown>, table: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  for (let after = ''; ; ) {
+    const { rows } = await sql<{
+      agent_id: string
+    }>`select * from ${sql.table(table)} where agent_id > ${after} order by agent_id limit ${PAGE}`.execute(db)
+    yield* rows
+    if (rows.length < PAGE) return
+    after = rows.at(-1)!.agent_id
   }
 }
 
