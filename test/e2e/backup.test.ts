@@ -63,7 +63,7 @@ describe('backup and restore, as an operator follows the page', () => {
       1: /0 not in the backup \(1\): rack-11; [\s\S]*is kept: .*cv_data\.sqlite\.replaced-[\s\S]*start the verifier/,
       3: /0 [\s\S]*1 attested/,
     })
-    expect(d.verifier.log()).toContain('the database was replaced by a backup of 20')
+    expect(d.verifier.log()).toContain('the database was replaced with a backup of 20')
     await allAttested()
     expect(machines[0]!.received).toHaveLength(1)
   }, 60_000)

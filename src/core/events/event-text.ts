@@ -21,7 +21,7 @@ function sentence(event: VerifierEvent): string {
     case 'database_put_back':
       return putBackSentence(event)
     case 'database_restored':
-      return `the database was replaced by a backup of ${event.taken_at}, of verifier ${event.verifier_id}: ${event.agents} agents; keys withheld: ${event.withheld}`
+      return `the database was replaced with a backup of ${event.taken_at}, of verifier ${event.verifier_id}: ${event.agents} agents; keys withheld: ${event.withheld}`
     case 'request_refused':
       return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
     case 'attestations_late':

@@ -41,7 +41,14 @@ export function upstreamRegistration(given: unknown, now: number): AgentRecord {
   const agentId = parseAgentId(read.agent_id)
   if (!read.active) throw new Error('its TPM has not proved itself: the agent registers again by itself')
   const { ek_tpm, ekcert, aik_tpm, ip, port } = read
-  const shown = { ek_tpm, ekcert, aik_tpm, ip, port: port === null || port === '' ? undefined : Number(port), mtls_cert: pemOf(read.mtls_cert) }
+  const shown = {
+    ek_tpm,
+    ekcert,
+    aik_tpm,
+    ip,
+    port: port === null || port === '' ? undefined : Number(port),
+    mtls_cert: pemOf(read.mtls_cert),
+  }
   const rules = { identity: 'default', malformed: 'ignore', store: [], now } as const
   const { record } = judgeRegistration(agentId, parseMessage(registrationRequest, shown, 'the row'), null, rules)
   return { ...record, ...deviceOf(read), regcount: Math.max(1, read.regcount ?? 1) }

@@ -82,7 +82,9 @@ async function checkTarget(file: string, replace: boolean): Promise<void> {
   const there = await fs.lstat(file).catch(() => null)
   if (there === null) return
   if (!replace)
-    throw new KeylimeError('already_exists', `${file} is there already`, { hint: 'name another file, or replace this backup with --replace' })
+    throw new KeylimeError('already_exists', `${file} is there already`, {
+      hint: 'name another file, or replace this backup with --replace',
+    })
   await (await openBackup(file)).close() // nothing else is replaced
 }
 
@@ -93,6 +95,7 @@ async function writeWhole<T>(file: string, write: (temporary: string) => Promise
   try {
     if (!(await fs.stat(directory).catch(() => null))?.isDirectory())
       throw new KeylimeError('file_failed', `there is no directory ${directory}`, { hint: 'make it, readable by its owner only' })
+    await removeHalf(file)
     const result = await write(temporary)
     await sync(temporary)
     await fs.rename(temporary, file)
@@ -101,6 +104,18 @@ async function writeWhole<T>(file: string, write: (temporary: string) => Promise
   } catch (error) {
     for (const end of ['', '-wal', '-shm', '-journal']) await fs.rm(`${temporary}${end}`, { force: true }).catch(() => undefined)
     throw error
+  }
+}
+
+const LEFT_MS = 3_600_000
+
+/** What a backup to this file left that was killed; another one that is under way is younger. */
+async function removeHalf(file: string): Promise<void> {
+  const directory = path.dirname(path.resolve(file))
+  for (const name of await fs.readdir(directory)) {
+    if (!name.startsWith(`.${path.basename(file)}.`) || !/\.[0-9a-f]{12}\.tmp/.test(name)) continue
+    const stat = await fs.lstat(path.join(directory, name)).catch(() => null)
+    if (stat && stat.mtimeMs < Date.now() - LEFT_MS) await fs.rm(path.join(directory, name), { force: true })
   }
 }
 

@@ -44,7 +44,7 @@ export function copyTables(
     for (const table of tables) {
       const read = fingerprint()
       for await (const rows of pages(source, table)) {
-        const carried = table.carried ? rows.flatMap((row) => table.carried!(row) ?? []) : rows
+        const carried = table.carried ? rows.map((row) => table.carried!(row)).filter((row) => row !== null) : rows
         read.add(carried)
         if (carried.length > 0) await insert(transaction, table.name, carried)
         copied(table.name, read.rows())

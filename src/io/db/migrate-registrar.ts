@@ -45,7 +45,11 @@ export async function migrateRegistrar(from: MarkedPlace, to: MarkedPlace, dryRu
 }
 
 /** Takes over what upstream's registrar has stored; its own database is only read. @param dryRun finds out what would be taken over, and keeps nothing. */
-export async function registrationsFromUpstream(source: UpstreamRegistrar, to: MarkedPlace, { dryRun, now }: { dryRun: boolean; now: number }) {
+export async function registrationsFromUpstream(
+  source: UpstreamRegistrar,
+  to: MarkedPlace,
+  { dryRun, now }: { dryRun: boolean; now: number },
+) {
   if (dryRun) {
     const nowhere = await openDatabase<unknown>(':memory:', 'registrar', REGISTRAR_MIGRATIONS)
     return importRegistrations(source, nowhere, now).finally(() => nowhere.destroy())

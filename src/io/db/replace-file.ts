@@ -8,8 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { openDatabase } from './open-database.ts'
 import { openToRead } from './open-to-read.ts'
-import { readBefore } from './read-before.ts'
-import type { BeforeReplacement, Replacement } from './replace-database.ts'
+import { type BeforeReplacement, type Replacement, readBefore } from './replacement.ts'
 import { lockVerifierFile } from './verifier-lock.ts'
 import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
@@ -24,6 +23,7 @@ export async function replaceFile(file: string, schema: number, stamp: string): 
     await lock.release()
   }
   try {
+    await removeHalf(name)
     const before = await lookAt(name)
     database = await openDatabase<unknown>(temporary, 'verifier', VERIFIER_MIGRATIONS.slice(0, schema))
     return {
@@ -110,6 +110,13 @@ async function prepare(file: string, like: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** What a restore that was killed left: nobody else writes beside a database whose lock is held. */
+async function removeHalf(file: string): Promise<void> {
+  const directory = path.dirname(file)
+  const isHalf = (name: string) => name.startsWith(`.${path.basename(file)}.`) && /\.tmp(-wal|-shm|-journal)?$/.test(name)
+  for (const name of await fs.readdir(directory)) if (isHalf(name)) await fs.rm(path.join(directory, name), { force: true })
 }
 
 const JOURNALS = ['-wal', '-shm', '-journal'] as const

@@ -4,8 +4,7 @@ import { LIVING } from './lease-store.ts'
 import { nameOfPlace, openDatabaseIn } from './open-database.ts'
 import { openServer } from './open-postgres.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
-import { readBefore } from './read-before.ts'
-import type { Replacement } from './replace-database.ts'
+import { type Replacement, readBefore } from './replacement.ts'
 import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 const SCHEMA = 'keylime_verifier'
@@ -22,7 +21,10 @@ export async function replaceSchema(place: PostgresPlace, schema: number, stamp:
   let database: Kysely<unknown> | null = null
   async function close(): Promise<void> {
     await database?.destroy()
-    await sql.raw(`drop schema if exists ${MAKING} cascade`).execute(server).catch(() => undefined) // the next one does
+    await sql
+      .raw(`drop schema if exists ${MAKING} cascade`)
+      .execute(server)
+      .catch(() => undefined) // the next one does
     await alone.release()
     await server.destroy()
   }

@@ -5,7 +5,8 @@ import { type CopiedCount, copyTables, digestTables, tablesIn } from './copy-tab
 import { markBeside, overtake, writeMark } from './database-mark.ts'
 import { migrate } from './migrate.ts'
 import type { MarkedPlace } from './migrate-verifier.ts'
-import { beginReplacement, type Replacement } from './replace-database.ts'
+import { beginReplacement } from './replace-database.ts'
+import type { Replacement } from './replacement.ts'
 import { changing, seamOf } from './seam.ts'
 import { leaveUntold } from './untold-events.ts'
 import { VERIFIER_TABLES } from './verifier-copy.ts'
@@ -107,7 +108,9 @@ function compare(file: string, head: BackupHead, found: readonly CopiedCount[]):
 const leaveWord = (database: Kysely<unknown>, { takenAt, verifier }: BackupHead, now: number) =>
   changing(database, async (transaction) => {
     await verifierStore(transaction, 0).withholdAll()
-    const { rows } = await sql<{ agent_id: string; v_state: string }>`select agent_id, v_state from agents order by agent_id`.execute(transaction)
+    const { rows } = await sql<{ agent_id: string; v_state: string }>`select agent_id, v_state from agents order by agent_id`.execute(
+      transaction,
+    )
     const withheld = rows.filter((row) => row.v_state === 'withheld').map((row) => row.agent_id)
     const times = { taken_at: new Date(takenAt).toISOString(), restored_at: new Date(now).toISOString() }
     await leaveUntold(transaction, [

@@ -13,7 +13,9 @@ export function addDatabaseMetrics(metrics: Metrics, load: () => PoolLoad | null
   metrics.gauge({ name: 'database_connections_limit', help: 'As many may be open at once: database_pool_sz_ovfl.' }, (own) =>
     own.set(now().most),
   )
-  metrics.gauge({ name: 'database_connections_awaited', help: 'How many wait for a connection to be free.' }, (own) => own.set(now().waiting))
+  metrics.gauge({ name: 'database_connections_awaited', help: 'How many wait for a connection to be free.' }, (own) =>
+    own.set(now().waiting),
+  )
   metrics.total(
     { name: 'database_connection_failures_total', help: 'Connections that could not be had, or were cut.' },
     (total) => void total.inc(now().failed),

@@ -32,7 +32,7 @@ import { type AuthorityHolder, isSameAuthorities } from './authorities/authoriti
 import { openVerifierMetrics } from './metrics/open-metrics.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
-import { heedAge, tellUntold } from './rounds/heed-age.ts'
+import { heedPast } from './rounds/heed-past.ts'
 import { startLagWatch } from './rounds/lag-watch.ts'
 import { startSilenceWatch } from './rounds/silence-watch.ts'
 import { startWatchdog, type Watchdog } from './rounds/watchdog.ts'
@@ -114,8 +114,7 @@ async function start(
   const { figures } = metrics
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
-  await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
-  await tellUntold({ untold: untoldEvents(database), events, logger })
+  await heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger })
   const recordMark = coalesced(() =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
   )

@@ -65,7 +65,11 @@ describe.each(DATABASES)('on %s', (kind) => {
     const { ordered } = await bed.takingMachine('waiting')
     const taken = await verifier('backup', at('one.backup'), '--json')
     expect([taken.code, taken.err]).toEqual([0, ''])
-    expect(JSON.parse(taken.out)).toMatchObject({ file: at('one.backup'), verifier: 'default', tables: { agents: 5, mailboxes: 0, mailbox_pieces: 0 } })
+    expect(JSON.parse(taken.out)).toMatchObject({
+      file: at('one.backup'),
+      verifier: 'default',
+      tables: { agents: 5, mailboxes: 0, mailbox_pieces: 0 },
+    })
     expect(fs.statSync(at('one.backup')).mode & 0o777).toBe(0o600)
     const bytes = fs.readFileSync(at('one.backup'))
     for (const secret of [first, second, ordered.v]) expect(holds(bytes, secret)).toBe(false)
@@ -91,11 +95,11 @@ describe.each(DATABASES)('on %s', (kind) => {
     expect((await bed.admin.request('POST', '/v2.6/allowlists/fresh', policy)).status).toBe(201)
     liar!.pcrs.set(16, Buffer.alloc(32, 7))
     await bed.inState('liar', 9)
-    held!.newTransportKey() // nothing but the record of the release forbids this one
 
     const busy = await verifier('restore', at('two.backup'), '--yes')
     expect([busy.code, busy.err]).toEqual([1, expect.stringMatching(/runs? on|running on/)])
     await stop()
+    held!.newTransportKey() // nothing but the record of the release forbids this one
     liar!.pcrs.delete(16)
     const asked = await verifier('restore', at('two.backup'))
     expect([asked.code, asked.err]).toEqual([5, expect.stringMatching(/nothing was changed[\s\S]*--yes/)])

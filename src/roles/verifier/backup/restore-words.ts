@@ -24,14 +24,12 @@ interface RestoreArguments {
 
 /** `keylime verifier restore`. */
 export const addRestoreWord = (yargs: Argv, choose: Choose): Argv =>
-  yargs.command('restore <file>', 'Put a backup in the place of the database', options as never, (argv) =>
-    choose(() => restore(argv as never)),
-  )
+  yargs.command('restore <file>', 'Replace the database with a backup', options as never, (argv) => choose(() => restore(argv as never)))
 
 const options = (yargs: Argv): Argv<RestoreArguments> =>
   yargs
     .usage(
-      'Puts a backup in the place of the database that verifier.conf names, SQLite or PostgreSQL, whichever it was taken of. Stop the verifier first. The database that was there is kept beside the new one. If anything goes wrong, it stays as it is.\nMachines that had not got their payload when the backup was taken may have got it since: their key is gone, and they get a payload when you deliver it again. The command lists them, and what the audit log has since the backup: machines that you added, deleted or updated, and policies.\nExit codes: 0 restored, 1 something in the way or a damaged backup, 4 a server that cannot be reached, 5 you said no, 6 no such file.\n\nUsage: keylime verifier restore FILE [options]',
+      'Replaces the database that verifier.conf names, SQLite or PostgreSQL, with a backup of either. Stop the verifier first. The database that was there is kept beside the new one. If anything goes wrong, it stays as it is.\nMachines that had not got their payload when the backup was taken may have got it since: their key is gone, and they get a payload when you deliver it again. The command lists them, and what the audit log has since the backup: machines that you added, deleted or updated, and policies.\nExit codes: 0 restored, 1 something in the way or a damaged backup, 4 a server that cannot be reached, 5 you said no, 6 no such file.\n\nUsage: keylime verifier restore FILE [options]',
     )
     .example('keylime verifier restore verifier.backup --dry-run', 'read the whole backup and say what is in it')
     .example('keylime verifier restore verifier.backup', 'ask, and restore')
@@ -49,13 +47,23 @@ async function restore({ file, yes = false, dryRun = false, json = false, config
   const fallback = path.join(keylimeDir, 'cv_data.sqlite')
   const place = databasePlace(values, fallback)
   const name = nameOfPlace(place)
-  const confirm = (found: FoundDatabase | null, backup: BackupHead) => (yes || found === null ? Promise.resolve() : ask(name, found, backup))
+  const confirm = (found: FoundDatabase | null, backup: BackupHead) =>
+    yes || found === null ? Promise.resolve() : ask(name, found, backup)
   const report = await withProgress(json, 'restoring', (copied) =>
     restoreVerifier(file, { place, marked: markPlace(place, fallback) }, { now: () => systemClock.now(), confirm, copied }),
   )
   const agentIds = new Set(report.agentIds)
   const since = await readSince({ takenAt: report.backup.takenAt, has: (id) => agentIds.has(id) }, config)
-  if (json) printJson({ ...documentOf(report.backup), restored: true, database: name, kept: report.kept, withheld: report.withheld, lost: report.lost, since })
+  if (json)
+    printJson({
+      ...documentOf(report.backup),
+      restored: true,
+      database: name,
+      kept: report.kept,
+      withheld: report.withheld,
+      lost: report.lost,
+      since,
+    })
   else printLines([...toDo(report, since), ...(report.kept ? [keptLine(report.kept)] : []), outcome(report, name)])
   return 0
 }
@@ -72,7 +80,11 @@ async function ask(name: string, { machines: count }: FoundDatabase, backup: Bac
   const there = count === null ? 'which cannot be read' : machines(count)
   const answer = await askYes(`Replace the database ${name} (${there}) by ${whatOf(backup)} (${countsOf(backup)})?`)
   if (answer) return
-  throw new KeylimeError('refused', 'nothing was changed', answer === null ? { hint: 'say --yes where there is no terminal to ask on' } : {})
+  throw new KeylimeError(
+    'refused',
+    'nothing was changed',
+    answer === null ? { hint: 'say --yes where there is no terminal to ask on' } : {},
+  )
 }
 
 const documentOf = ({ verifier, takenAt, schema, tables }: BackupHead) => ({
@@ -83,5 +95,4 @@ const documentOf = ({ verifier, takenAt, schema, tables }: BackupHead) => ({
 const keptLine = (kept: string) =>
   `the database that was there is kept: ${kept}. It has payload keys: remove it when you do not need it any more`
 
-const outcome = ({ backup }: RestoreReport, name: string) =>
-  `${name} is ${whatOf(backup)}: ${countsOf(backup)}; start the verifier`
+const outcome = ({ backup }: RestoreReport, name: string) => `${name} is ${whatOf(backup)}: ${countsOf(backup)}; start the verifier`
