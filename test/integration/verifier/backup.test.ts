@@ -4,6 +4,9 @@ import fs from 'node:fs'
 import path from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { promisify } from 'node:util'
+import { digestTables } from '../../../src/io/db/copy-tables.ts'
+import { openToRead } from '../../../src/io/db/open-to-read.ts'
+import { VERIFIER_TABLES } from '../../../src/io/db/verifier-copy.ts'
 import { DATABASES } from '../../databases.ts'
 import { runtimePolicy } from '../../ima.ts'
 import { startPostgres, type TestPostgres } from '../../postgres.ts'
@@ -171,6 +174,24 @@ describe.each(DATABASES)('on %s', (kind) => {
     expect(toldOf('database_restored', 'database_put_back')).toHaveLength(1)
   })
 
+  test('a V that someone put into a backup is withheld, too', async () => {
+    await stop()
+    fs.copyFileSync(at('two.backup'), at('forged'))
+    const forged = new DatabaseSync(at('forged'))
+    forged.prepare("update agents set v = ?, v_state = 'held' where agent_id = 'done'").run(first.toString('base64'))
+    const head = JSON.parse((forged.prepare('select head from keylime_backup').get() as { head: string }).head)
+    const read = await openToRead(at('forged'), '')
+    head.tables = await digestTables(read, VERIFIER_TABLES, () => undefined)
+    await read.destroy()
+    const text = JSON.stringify(head)
+    forged.prepare('update keylime_backup set head = ?, digest = ?').run(text, createHash('sha256').update(text).digest('hex'))
+    forged.close()
+    const restored = await verifier('restore', at('forged'), '--yes', '--json')
+    expect([restored.code, JSON.parse(restored.out).withheld]).toEqual([0, ['done', 'held', 'pushed', 'waiting']])
+    await bed.start()
+    expect(await bed.status('done')).toMatchObject({ v_withheld: true })
+  })
+
   test('the database that was replaced is kept; put back by hand, it counts as older', async () => {
     await stop()
     const { kept } = JSON.parse((await verifier('restore', at('two.backup'), '--yes', '--json')).out)
@@ -185,7 +206,7 @@ describe.each(DATABASES)('on %s', (kind) => {
     await bed.start()
     await until('it is told', () => toldOf('database_put_back').length === 1)
     expect(toldOf('database_put_back')[0]).toMatchObject({ found: 'older' })
-    expect(await bed.status('held')).toMatchObject({ v_released: true })
+    expect(await bed.status('done')).toMatchObject({ v_withheld: true })
   })
 
   test('a backup of one database goes into the other, and onto a host that has nothing', async () => {
