@@ -26,10 +26,11 @@ const shows = (side: Side, name: string, is: (value: number) => boolean) =>
   })
 
 test('machines that a verifier has, its share, and those that it left to another', async () => {
+  await shows(left(), 'leases_wanted', (count) => count === 6)
   const alone = await figures(left())
   expect(['verifiers', 'leases_held', 'leases_wanted', 'leases_given_total'].map(alone)).toEqual([1, 6, 6, 0])
   await bed.start(2)
-  await shows(right(), 'leases_held', (count) => count === 3)
+  for (const side of bed.sides) for (const name of ['leases_held', 'leases_wanted']) await shows(side, name, (count) => count === 3)
   const [one, other] = [await figures(left()), await figures(right())]
   expect(['verifiers', 'leases_held', 'leases_wanted', 'leases_given_total'].map(one)).toEqual([2, 3, 3, 3])
   expect(['leases_held', 'leases_wanted', 'leases_taken_total{why="free"}', 'leases_taken_total{why="asked"}'].map(other)).toEqual([
