@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
 import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { isPassing } from './postgres-errors.ts'
-import { SESSION } from './postgres-pool.ts'
+import { type BoundedPool, SESSION } from './postgres-pool.ts'
 import { SCHEMA_WORDS } from './postgres-schema-words.ts'
 import type { DatabaseSeam } from './seam.ts'
 
@@ -27,7 +27,7 @@ const isUndone = (error: unknown): boolean => /^40/.test(String(((error as Error
 const COMMITS_TABLE = sql`create table if not exists keylime_commits(id uuid primary key, at timestamptz not null default now())`
 
 /** @param isOpen false once the database is being closed. */
-export function postgresSeam(pool: PostgresPool, isOpen: () => boolean): DatabaseSeam {
+export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): DatabaseSeam {
   const changes = createSerialQueue()
   const staged = sharedLock(pool)
   let made = 0
@@ -114,12 +114,13 @@ export function postgresSeam(pool: PostgresPool, isOpen: () => boolean): Databas
       })
       return sql`select * from unnest(${sql.join(arrays)}) where true`
     },
+    load: pool.load,
   }
 }
 
-/** JSON of a text column; null for what is none. A zero character, which JSON may have and PostgreSQL's texts may not, is replaced. */
+/** JSON of a text column; null for what is none. Zero characters and surrogates, which JSON may have and PostgreSQL's JSON may not, or in pairs alone, are replaced. */
 const JSON_FUNCTION = sql.raw(`create or replace function keylime_json(given text) returns jsonb language plpgsql immutable as $$
-  begin return replace(given, '\\u0000', '\\ufffd')::jsonb; exception when others then return null; end $$`)
+  begin return regexp_replace(given, '\\\\u(0000|d[89a-f][0-9a-f]{2})', '\\\\ufffd', 'gi')::jsonb; exception when others then return null; end $$`)
 
 /** One lock for all of this process that are at it, on a connection of its own; the first takes it and the last lets it go. */
 function sharedLock(pool: PostgresPool) {
