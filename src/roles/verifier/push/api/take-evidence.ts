@@ -1,10 +1,10 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { parseBoundedJson } from '../../../../core/api/bounded-json.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
 import { type Submission, submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
+import { createNextTurn } from '../../../../io/next-turn.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
@@ -22,6 +22,7 @@ const LOOKED_INTO_BYTES = 64 << 10
  * when the answer was lost. Takes bytes.
  */
 export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
+  const nextTurn = createNextTurn()
   return ({ params, body }) => {
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
@@ -46,7 +47,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     }
     push.attestations.receive(attestation, bytes)
     const reply = accepted()
-    void turn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
+    void nextTurn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
 }
