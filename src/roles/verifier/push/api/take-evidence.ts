@@ -1,5 +1,6 @@
 import { parseBoundedJson } from '../../../../core/api/bounded-json.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
+import { plainSubmission } from '../../../../core/api/plain-evidence.ts'
 import { type Submission, submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
@@ -37,7 +38,8 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
     let given: Submission | undefined
     if (bytes.length <= LOOKED_INTO_BYTES) {
-      given = parseMessage(submission, parseBoundedJson(bytes, 'the evidence'), 'the evidence')
+      const json = parseBoundedJson(bytes, 'the evidence')
+      given = plainSubmission(json) ?? parseMessage(submission, json, 'the evidence')
       if (given.data.type === 'error') {
         push.attestations.note(agent, 'the agent could not collect its evidence: its log says why')
         return refusal([
