@@ -35,24 +35,19 @@ export function plainQuoteData(value: unknown): z.infer<(typeof dataOf)['tpm_quo
 
 /** The same of `results` of API 2.x. */
 export function plainIntegrityQuote(value: unknown): IntegrityQuote | null {
-  const named =
-    isText(memberOf(value, 'quote'), 65_536) && ['hash_alg', 'enc_alg', 'sign_alg'].every((name) => isText(memberOf(value, name), MAX_NAME))
-  if (!named) return null
-  for (const name in TEXTS) if (!isTextOrNone(memberOf(value, name), TEXTS[name]!)) return null
-  const entry = memberOf(value, 'ima_measurement_list_entry')
-  const bootTime = memberOf(value, 'boottime')
-  const areNumbers =
-    (isNone(entry) || (Number.isSafeInteger(entry) && (entry as number) >= 0)) && (isNone(bootTime) || Number.isSafeInteger(bootTime))
-  return areNumbers ? (value as IntegrityQuote) : null
-}
-
-/** Members that may be missing, with their longest lengths. */
-const TEXTS: Readonly<Record<string, number>> = {
-  pubkey: 8192,
-  ima_measurement_list: Number.POSITIVE_INFINITY,
-  ima_measurement_list_raw: 1 << 20,
-  mb_measurement_list: Number.POSITIVE_INFINITY,
-  systemd_measurement_list: 1 << 20,
+  const isPlain =
+    isText(memberOf(value, 'quote'), 65_536) &&
+    isText(memberOf(value, 'hash_alg'), MAX_NAME) &&
+    isText(memberOf(value, 'enc_alg'), MAX_NAME) &&
+    isText(memberOf(value, 'sign_alg'), MAX_NAME) &&
+    isTextOrNone(memberOf(value, 'pubkey'), 8192) &&
+    isTextOrNone(memberOf(value, 'ima_measurement_list'), Number.POSITIVE_INFINITY) &&
+    isTextOrNone(memberOf(value, 'ima_measurement_list_raw'), 1 << 20) &&
+    isTextOrNone(memberOf(value, 'mb_measurement_list'), Number.POSITIVE_INFINITY) &&
+    isTextOrNone(memberOf(value, 'systemd_measurement_list'), 1 << 20) &&
+    isWholeOrNone(memberOf(value, 'ima_measurement_list_entry'), 0) &&
+    isWholeOrNone(memberOf(value, 'boottime'), Number.NEGATIVE_INFINITY)
+  return isPlain ? (value as IntegrityQuote) : null
 }
 
 /** Of an object, as JSON has them: what is inherited is none. */
@@ -65,3 +60,5 @@ function memberOf(value: unknown, name: string): unknown {
 const isText = (value: unknown, max: number): boolean => typeof value === 'string' && value.length <= max
 const isNone = (value: unknown): boolean => value === undefined || value === null
 const isTextOrNone = (value: unknown, max: number): boolean => isNone(value) || isText(value, max)
+const isWholeOrNone = (value: unknown, min: number): boolean =>
+  isNone(value) || (Number.isSafeInteger(value) && (value as number) >= min)

@@ -9,8 +9,8 @@ import { createNextTurn } from '../../../../io/next-turn.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
-import { attestationDocument } from './attestation-document.ts'
-import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
+import { attestationReply, attestationResource } from './attestation-document.ts'
+import { refusal, retryAfter } from './json-api-reply.ts'
 import { notThis } from './latest-attestation.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
@@ -62,6 +62,6 @@ const EXPIRED: JsonApiError = {
 }
 
 function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {
-  const document = attestationDocument(agentId, { ...attestation, stage: 'evaluating_evidence' }, { evidence: [] })
-  return jsonApiReply(202, { ...document, meta: { seconds_to_next_attestation: secondsToNext(quoteInterval) } })
+  const resource = attestationResource(agentId, { ...attestation, stage: 'evaluating_evidence' }, '"evidence":[],')
+  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext(quoteInterval)}}`)
 }
