@@ -60,5 +60,4 @@ function memberOf(value: unknown, name: string): unknown {
 const isText = (value: unknown, max: number): boolean => typeof value === 'string' && value.length <= max
 const isNone = (value: unknown): boolean => value === undefined || value === null
 const isTextOrNone = (value: unknown, max: number): boolean => isNone(value) || isText(value, max)
-const isWholeOrNone = (value: unknown, min: number): boolean =>
-  isNone(value) || (Number.isSafeInteger(value) && (value as number) >= min)
+const isWholeOrNone = (value: unknown, min: number): boolean => isNone(value) || (Number.isSafeInteger(value) && (value as number) >= min)
