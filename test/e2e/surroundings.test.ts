@@ -162,3 +162,21 @@ test('where native parts can be loaded from nowhere, the error names each place 
   expect(stderr).toMatch(/cannot load .*: memory: EFBIG.*; \/dev\/shm: EFBIG/)
   expect(stderr).toContain('\nhint: allow executable files in memory')
 })
+
+test('what only the start reads of the executable does not stay in memory, and the role serves on', async () => {
+  const [port, tls] = (await freePorts(2)).map(String) as [string, string]
+  const env = { KEYLIME_DIR: path.join(dir, 'idle'), KEYLIME_REGISTRAR_TLS_DIR: 'generate', PATH: process.env['PATH']! }
+  const ports = { KEYLIME_REGISTRAR_PORT: port, KEYLIME_REGISTRAR_TLS_PORT: tls }
+  const child = spawn(KEYLIME, ['registrar'], { env: { ...env, ...ports }, stdio: 'ignore' })
+  const ofFiles = () => Number(/RssFile:\s+(\d+)/.exec(fs.readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024
+  try {
+    const version = () => fetch(`http://127.0.0.1:${port}/version`).then(({ status }) => status)
+    expect(await until('its API', () => version().catch(() => null))).toBe(200)
+    const before = ofFiles()
+    await until('pages that are given back', () => ofFiles() < before * 0.7, 60)
+    expect(await version()).toBe(200)
+  } finally {
+    child.kill()
+    if (child.exitCode === null) await once(child, 'exit')
+  }
+})
