@@ -39,7 +39,7 @@ async function attest(machine: FleetMachine): Promise<void> {
       (found) => found,
     )
     if (error === null) return
-    if (!/verification_in_progress/.test(String(error)) || tries === 50) throw error
+    if (!/verification_in_progress/.test(String(error)) || tries === 600) throw error
     await sleep(100)
   }
 }
