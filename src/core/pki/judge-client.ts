@@ -35,9 +35,12 @@ export function judgeClient(client: Certificate | undefined, trust: ClientTrust,
   const usages = extendedKeyUsageOf(client)
   const mayBeClient = usages === undefined || usages.includes(CLIENT_AUTH) || usages.includes(ANY_USAGE)
   if (!mayBeClient) return { ok: false, reason: 'its certificate is not for clients (extended key usage)' }
-  const isDirect = trust.authorities.some(({ subjectName }) => subjectName.matchKey === client.issuerName.matchKey)
-  return isDirect ? judgeChain(client, trust, now) : judgeAlone(client, trust, now)
+  return isIssuedDirectly(client, trust.authorities) ? judgeChain(client, trust, now) : judgeAlone(client, trust, now)
 }
+
+/** By its names: no authority is in between. */
+export const isIssuedDirectly = (client: Certificate, authorities: readonly Certificate[]): boolean =>
+  authorities.some(({ subjectName }) => subjectName.matchKey === client.issuerName.matchKey)
 
 function judgeChain(client: Certificate, { authorities, lists, authorized }: ClientTrust, now: number): ClientVerdict {
   const enforced = [EXTENSION.nameConstraints] // by the TLS library, which knows them
@@ -48,10 +51,13 @@ function judgeChain(client: Certificate, { authorities, lists, authorized }: Cli
   return why ? { ok: false, reason: why } : { ok: true, validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
 }
 
-/** Of an authority in between, which only the TLS library has seen: nobody knows here whether it gives roles, and so where others do it counts for nothing. */
-function judgeAlone(client: Certificate, { authorities, authorized }: ClientTrust, now: number): ClientVerdict {
+/**
+ * Of an authority in between, which only the TLS library has seen: nobody knows here whether it gives roles, or what it has revoked, and so where others give roles or revoke it counts for nothing.
+ */
+function judgeAlone(client: Certificate, { authorities, lists, authorized }: ClientTrust, now: number): ClientVerdict {
   const [authority] = authorities
-  if (!authority || authorities.some(givesRoles)) {
+  const mayRevoke = lists.some((list) => authorities.some(({ spki }) => spki.equals(list.authority.spki)))
+  if (!authority || mayRevoke || authorities.some(givesRoles)) {
     return { ok: false, reason: `its certificate is of "${client.issuer}", which is not in trusted_client_ca itself` }
   }
   const problem = dateProblem(client, now)
