@@ -6,6 +6,7 @@ import { type BodyPlace, type BodyRoom, FREE_BYTES } from './body-room.ts'
 import { ByteCollector } from './byte-collector.ts'
 import { peerNetwork } from './peer-network.ts'
 import type { BodyRule } from './route.ts'
+import { createTurnShare } from './turn-share.ts'
 
 /** Of a route that says nothing else. */
 export const SMALL_BODY: BodyRule = { maxBytes: 64 << 10 }
@@ -69,6 +70,9 @@ function parse(bytes: Buffer, { json }: BodyRule): unknown {
 const PATIENCE_MS = 20_000
 const SLOWEST_BYTES_A_MS = 512
 
+/** Of all bodies that come in pieces. */
+const share = createTurnShare()
+
 type Enter = (cutOff: (reason: KeylimeError) => void) => BodyPlace
 
 function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Promise<WholeBody> {
@@ -86,6 +90,9 @@ function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Pr
         if (collected.length + chunk.length > maxBytes) throw tooLarge(maxBytes)
         place.grow(chunk.length)
         collected.add(chunk)
+        if (share.takes(chunk.length)) return
+        request.pause()
+        share.whenNext(() => isRead || request.resume())
       } catch (error) {
         fail(error as KeylimeError)
       }
