@@ -16,6 +16,7 @@ import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { DATABASES, type DatabaseName } from '../../databases.ts'
 import { startPostgres, type TestPostgres } from '../../postgres.ts'
+import { PROGRAM } from '../../program.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { registerMachine, softwareEk } from '../../software-ek.ts'
@@ -39,7 +40,7 @@ afterAll(async () => {
 })
 
 async function migrate(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const node = ['--disable-warning=ExperimentalWarning', path.join(ROOT, 'src/main.ts'), 'registrar', 'migrate']
+  const node = ['--disable-warning=ExperimentalWarning', PROGRAM, 'registrar', 'migrate']
   const env = { ...home.env, PATH: process.env['PATH'] }
   return run(path.join(ROOT, 'node_modules/.bin/node'), [...node, ...args], { env }).then(
     ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),

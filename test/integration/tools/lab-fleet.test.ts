@@ -1,6 +1,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
+import path from 'node:path'
 import type { Kind } from '../../../src/tools/lab/kinds.ts'
 import { LabFleet } from '../../../src/tools/lab/lab-fleet.ts'
 import type { LabVerifier } from '../../../src/tools/lab/lab-verifier.ts'
@@ -103,16 +104,7 @@ walk.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
   'a lab that is ended by %s leaves no verifier and no directory behind',
   async (signal) => {
     const place = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-killed-'))
-    const words = [
-      '--disable-warning=ExperimentalWarning',
-      path.resolve('src/main.ts'),
-      'lab',
-      'fleet',
-      '--agents',
-      '5',
-      '--seconds',
-      '600',
-    ]
+    const words = ['--disable-warning=ExperimentalWarning', PROGRAM, 'lab', 'fleet', '--agents', '5', '--seconds', '600']
     const child = spawn(process.execPath, words, { env: { ...process.env, TMPDIR: place }, stdio: ['ignore', 'ignore', 'pipe'] })
     let text = ''
     child.stderr.on('data', (chunk) => (text += chunk))
