@@ -49,6 +49,7 @@ const WALKS = [
   'integration/verifier/attack-race',
   'integration/verifier/attack-rows',
   'integration/verifier/audit-words',
+  'integration/verifier/backup',
   'integration/verifier/cut-database',
   'integration/verifier/hostile-agents',
   'integration/verifier/migrate',
