@@ -173,5 +173,5 @@ const notDerived = (agentId: string, { error }: DeliveryReport) =>
 
 const refusedThere = (agentId: string, { error }: DeliveryReport) =>
   new KeylimeError('refused', `agent ${agentId} refuses the payload: ${error ?? 'see its log'}`, {
-    hint: 'its key is kept back at the verifier. A machine takes orders of the operators of its trusted_client_ca (agent.conf), and none older than its newest: mend that, start its agent again, then deliver again with `keylime tenant update`',
+    hint: 'its key is kept back at the verifier. A machine takes orders of the operators of its trusted_client_ca (agent.conf), and none that is older than its newest. Fix that, restart its agent, then deliver again with `keylime tenant update`',
   })

@@ -228,7 +228,7 @@ describe('is refused', () => {
 
   test('a file that is no audit log: nothing is written into it', async () => {
     fs.writeFileSync(file, 'root:x:0:0\n', { mode: 0o600 })
-    await refused(/is no audit log/)
+    await refused(/is not an audit log/)
     expect(fs.readFileSync(file, 'utf8')).toBe('root:x:0:0\n')
   })
 
