@@ -42,14 +42,39 @@ export function markdownHtml(markdown: string, target: (href: string) => string)
 }
 
 function rendered(md: Parser, tokens: Token[]): string {
-  md.renderer.rules['table_open'] = () => '<div class="table"><table>\n'
+  labelCells(tokens)
+  md.renderer.rules['table_open'] = (all, i) => `<div class="table"><table class="${Number(all[i]!.attrGet('data-columns')) > 2 ? 'wide' : 'narrow'}">\n`
   md.renderer.rules['table_close'] = () => '</table></div>\n'
+  md.renderer.rules['code_inline'] = (all, i) => inlineCode(all[i]!.content)
   md.renderer.rules['heading_close'] = (all, i) => {
     const { tag } = all[i]!
     const anchor = String(all[i - 2]!.attrGet('id') ?? '')
     return tag === 'h1' ? '</h1>\n' : `<a class="anchor" href="#${escaped(anchor)}" aria-label="Link to this section">#</a></${tag}>\n`
   }
   return md.renderer.render(tokens, md.options, {})
+}
+
+/** A short one stays on its line; a long one may break behind an underscore or a slash. */
+const inlineCode = (content: string): string =>
+  content.length <= 24
+    ? `<code class="short">${escaped(content).replaceAll('_', '_<wbr>')}</code>`
+    : `<code>${escaped(content).replaceAll(/[_/](?=.)/g, '$&<wbr>')}</code>`
+
+/** Narrow screens show a row of a table as a list: each cell has the name of its column. */
+function labelCells(tokens: Token[]): void {
+  let table: Token | undefined
+  let columns: string[] = []
+  let column = 0
+  for (const [i, token] of tokens.entries()) {
+    if (token.type === 'table_open') {
+      table = token
+      columns = []
+    }
+    if (token.type === 'th_open') columns.push(plainText(tokens[i + 1]!))
+    if (token.type === 'tr_open') column = 0
+    if (token.type === 'thead_close') table!.attrSet('data-columns', String(columns.length))
+    if (token.type === 'td_open') token.attrSet('data-label', columns[column++] ?? '')
+  }
 }
 
 const addText = (sections: Section[], added: string): void => {
