@@ -43,7 +43,8 @@ export function markdownHtml(markdown: string, target: (href: string) => string)
 
 function rendered(md: Parser, tokens: Token[]): string {
   labelCells(tokens)
-  md.renderer.rules['table_open'] = (all, i) => `<div class="table"><table class="${Number(all[i]!.attrGet('data-columns')) > 2 ? 'wide' : 'narrow'}">\n`
+  md.renderer.rules['table_open'] = (all, i) =>
+    `<div class="table"><table class="${Number(all[i]!.attrGet('data-columns')) > 2 ? 'wide' : 'narrow'}">\n`
   md.renderer.rules['table_close'] = () => '</table></div>\n'
   md.renderer.rules['code_inline'] = (all, i) => inlineCode(all[i]!.content)
   md.renderer.rules['heading_close'] = (all, i) => {

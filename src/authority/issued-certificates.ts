@@ -4,7 +4,7 @@ import { isKeylimeError, KeylimeError } from '../core/errors.ts'
 import { parseCertificate } from '../core/pki/certificate.ts'
 import { isSignedBy } from '../core/pki/chain.ts'
 import type { Certificate } from '../core/pki/types.ts'
-import { removeLeftovers, writeFileAtomic } from '../io/files/atomic-file.ts'
+import { makeDirectory, removeLeftovers, writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { readAuthorities } from './authority-files.ts'
 
@@ -75,9 +75,12 @@ export async function unknownSerials(directory: string, known: readonly bigint[]
  */
 export async function beginIssued(directory: string, lastSerial: number): Promise<bigint> {
   const place = path.join(directory, ISSUED)
+  await refuseLink(place)
   const entries = await readDirectory(place)
   if (!entries.includes(BEGIN)) {
-    await makeDirectory(directory, place)
+    await makeDirectory(place, 0o755).catch((cause: Error) => {
+      throw new KeylimeError('file_failed', `cannot make the directory ${place}: ${cause.message}`, { cause })
+    })
     for (const file of await readDirectory(directory)) {
       const name = CURRENT.exec(file)?.[1]
       const certificate = name === undefined ? undefined : await currentOf(directory, name)
@@ -113,15 +116,13 @@ async function currentOf(directory: string, name: string): Promise<Certificate |
   }
 }
 
-/** It is its service's, also when root gives the first command. */
-async function makeDirectory(parent: string, place: string): Promise<void> {
-  try {
-    await fs.mkdir(place, { recursive: true, mode: 0o755 })
-    const { uid, gid } = await fs.stat(parent)
-    if (process.geteuid?.() === 0) await fs.chown(place, uid, gid)
-  } catch (cause) {
-    throw new KeylimeError('file_failed', `cannot make the directory ${place}: ${(cause as Error).message}`, { cause })
-  }
+/** Who owns the directory above could have root write elsewhere. @throws KeylimeError `file_failed`. */
+async function refuseLink(place: string): Promise<void> {
+  const found = await fs.lstat(place).catch(() => undefined)
+  if (found?.isSymbolicLink())
+    throw new KeylimeError('file_failed', `${place} is a link: certificates are kept in a directory`, {
+      hint: 'put the directory itself in the place of the link',
+    })
 }
 
 async function readDirectory(directory: string): Promise<string[]> {

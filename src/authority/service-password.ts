@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../core/errors.ts'
+import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { exists } from './ca-access.ts'
 
 /** Beside the directory, not in it: a copy of the authority alone opens nothing. */
@@ -26,8 +27,7 @@ export async function servicePassword(directory: string, configured: string): Pr
 /** After `keylime ca passwd`. The file keeps its owner: it is the service's, and root may have given the command. Nothing where there is no such file. */
 export async function replaceServicePassword(directory: string, password: string): Promise<void> {
   const file = servicePasswordFile(directory)
-  if ((await readIfThere(file)) !== null)
-    await fs.writeFile(file, `${password}\n`, { flag: 'r+', flush: true }).then(() => fs.truncate(file, Buffer.byteLength(password) + 1))
+  if ((await readIfThere(file)) !== null) await writeFileAtomic(file, `${password}\n`, 0o600)
 }
 
 /** Of two services that start at once, one makes it, and neither sees half of it. */

@@ -119,6 +119,10 @@ export const httpUrl: Parse<string> = (value) => {
   throw new Error('must be an http or https URL, written whole, such as https://10.0.0.1:38080/revocations')
 }
 
+/** A URL as anybody may see it: without user and password, and without what it asks, in which tokens stand. */
+export const publicUrl = (url: string): string =>
+  url.replace(/(:\/\/)[^/?#]*@/, '$1[secret]@').replace(/([?&][^=&#]*=)[^&#]+/g, '$1[secret]')
+
 /** Seconds, as a decimal number from zero to what a timer can wait. */
 export const seconds: Parse<number> = (value) => {
   const number = decimal(value)

@@ -61,9 +61,14 @@ export function readDatabaseUrl(url: string): DatabaseUrl {
   return { kind: 'postgresql', server: serverOf(parts) }
 }
 
-/** The same text without what is secret in it. */
-export const withoutPassword = (url: string): string =>
-  url.replace(/:[^:@/]*@/, ':[secret]@').replace(/\bpassword=[^&]*/g, 'password=[secret]')
+/** The same text without what is secret in it. Of one that cannot be read nobody knows where its password ends: all is left out up to the last place where it may. */
+export function withoutPassword(url: string): string {
+  const password = POSTGRES.test(url) ? /(:\/\/[^:@/?]*):[^@/?]*@/ : /(:\/\/[^:@/?]*):.*@/s
+  return url.replace(password, '$1:[secret]@').replace(SECRET_PARAMETER, '$1[secret]')
+}
+
+/** `sslpassword` of libpq, too, and up to a parameter that we know: a `&` may stand in a password by mistake. */
+const SECRET_PARAMETER = new RegExp(`([?&]\\w*pass(?:word|wd|phrase)\\w*=).*?(?=&(?:${PARAMETERS.join('|')})=|$)`, 'gis')
 
 /** For people: never the password. */
 export const nameOfServer = ({ user, host, port, database }: PostgresServer): string =>
@@ -100,7 +105,12 @@ function parametersOf(query: string): Map<string, string> {
   const given = new Map<string, string>()
   for (const pair of query.split('&').filter((text) => text !== '')) {
     const [name, ...value] = pair.split('=')
-    if (!PARAMETERS.includes(name!)) throw new Error(`its parameter ${name} is not known here; known are ${PARAMETERS.join(', ')}`)
+    if (!PARAMETERS.includes(name!))
+      throw new Error(
+        given.has('password')
+          ? 'what stands behind its password is not a parameter that is known here: write a "&" of the password as %26'
+          : `its parameter ${name} is not known here; known are ${PARAMETERS.join(', ')}`,
+      )
     given.set(name!, decoded(value.join('=')))
   }
   return given

@@ -43,9 +43,9 @@ export function judgeAdmission({ agentId, isRegistered, ofTpm, ofId, unknown }: 
   if (ofTpm.some(({ verdict }) => verdict === 'refused')) return refused('an operator refused this TPM')
   if (isRegistered) return { outcome: 'admitted' }
   const expected = ofTpm.filter(({ verdict }) => verdict === 'expected')
-  if (expected.some((one) => one.agentId === null || one.agentId === agentId)) return { outcome: 'admitted' }
+  if (expected.some((one) => one.agentId === agentId)) return { outcome: 'admitted' }
   if (ofId.some(({ verdict }) => verdict === 'expected')) return refused(`another TPM is expected under the id ${agentId}`)
-  if (unknown === 'accept') return { outcome: 'admitted' }
+  if (unknown === 'accept' || expected.some((one) => one.agentId === null)) return { outcome: 'admitted' }
   if (unknown === 'approve') return { outcome: 'waits' }
   return refused(
     expected.length > 0
@@ -93,7 +93,7 @@ export function parseEkHash(text: string): string {
 }
 
 /** RFC 5280, section 4.1.2.2: 20 octets. */
-const MAX_SERIAL_DIGITS = 40
+export const MAX_SERIAL_DIGITS = 40
 
 /** @throws KeylimeError `invalid_request` for what is not a serial in hex. */
 export function parseSerial(text: string): string {

@@ -35,9 +35,12 @@ export function judgeClient(client: Certificate | undefined, trust: ClientTrust,
   const usages = extendedKeyUsageOf(client)
   const mayBeClient = usages === undefined || usages.includes(CLIENT_AUTH) || usages.includes(ANY_USAGE)
   if (!mayBeClient) return { ok: false, reason: 'its certificate is not for clients (extended key usage)' }
-  const isDirect = trust.authorities.some(({ subjectName }) => subjectName.matchKey === client.issuerName.matchKey)
-  return isDirect ? judgeChain(client, trust, now) : judgeAlone(client, trust, now)
+  return isIssuedDirectly(client, trust.authorities) ? judgeChain(client, trust, now) : judgeAlone(client, trust, now)
 }
+
+/** By its names: no authority is in between. */
+export const isIssuedDirectly = (client: Certificate, authorities: readonly Certificate[]): boolean =>
+  authorities.some(({ subjectName }) => subjectName.matchKey === client.issuerName.matchKey)
 
 function judgeChain(client: Certificate, { authorities, lists, authorized }: ClientTrust, now: number): ClientVerdict {
   const enforced = [EXTENSION.nameConstraints] // by the TLS library, which knows them

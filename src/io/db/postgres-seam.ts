@@ -117,9 +117,9 @@ export function postgresSeam(pool: PostgresPool, isOpen: () => boolean): Databas
   }
 }
 
-/** JSON of a text column; null for what is none. A zero character, which JSON may have and PostgreSQL's texts may not, is replaced. */
+/** JSON of a text column; null for what is none. Zero characters and surrogates, which JSON may have and PostgreSQL's JSON may not, or in pairs alone, are replaced. */
 const JSON_FUNCTION = sql.raw(`create or replace function keylime_json(given text) returns jsonb language plpgsql immutable as $$
-  begin return replace(given, '\\u0000', '\\ufffd')::jsonb; exception when others then return null; end $$`)
+  begin return regexp_replace(given, '\\\\u(0000|d[89a-f][0-9a-f]{2})', '\\\\ufffd', 'gi')::jsonb; exception when others then return null; end $$`)
 
 /** One lock for all of this process that are at it, on a connection of its own; the first takes it and the last lets it go. */
 function sharedLock(pool: PostgresPool) {

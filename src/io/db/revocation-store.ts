@@ -81,8 +81,9 @@ export interface DeliveryResult {
 
 /** What was decided and who knows it. Every method is durable when it returns. */
 export interface RevocationStore {
-  /** Deliveries that are not done, oldest revocation first; of one revocation, or of all. */
-  pending(revocationId?: number): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  /** Deliveries that are not done, oldest revocation first; of one revocation, to one target, or all. */
+  pending(of?: { revocation?: number; target?: string }): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  /** Who was told stays so: a verifier that was paused may come later with a word of before. */
   record(results: readonly DeliveryResult[]): Promise<void>
   newest(limit: number): Promise<RevocationSummary[]>
   /** Of one revocation, behind a target, in the order of their names. */
@@ -90,6 +91,8 @@ export interface RevocationStore {
 }
 
 const ROWS_A_STATEMENT = 400
+/** Unless it was told, or is now. */
+const STAYS = sql<boolean>`(deliveries.state in ('pending', 'given_up') or excluded.state not in ('pending', 'given_up'))`
 
 /** Part of the transaction that stores the verdict. */
 export async function insertRevocation(transaction: Kysely<RevocationTables>, revocation: NewRevocation): Promise<StoredRevocation> {
@@ -115,15 +118,17 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
 export function revocationStore(database: Kysely<unknown>): RevocationStore {
   const db = database as Kysely<RevocationTables>
   return {
-    async pending(revocationId) {
-      const query = db
+    async pending({ revocation: revocationId, target } = {}) {
+      let query = db
         .selectFrom('deliveries')
         .innerJoin('revocations', 'revocations.id', 'deliveries.revocation_id')
         .selectAll('revocations')
         .select(['target', 'attempts'])
         .where('state', '=', 'pending')
         .orderBy('revocations.id')
-      const rows = await (revocationId === undefined ? query : query.where('revocations.id', '=', revocationId)).execute()
+      if (revocationId !== undefined) query = query.where('revocations.id', '=', revocationId)
+      if (target !== undefined) query = query.where('target', '=', target)
+      const rows = await query.execute()
       const revocations = new Map<number, StoredRevocation>() // one for all of its receivers
       return rows.map((row) => {
         const revocation = revocations.get(row.id!) ?? {
@@ -155,12 +160,15 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
             .insertInto('deliveries')
             .values(rows)
             .onConflict((c) =>
-              c.columns(['revocation_id', 'target']).doUpdateSet((e) => ({
-                state: e.ref('excluded.state'),
-                attempts: e.ref('excluded.attempts'),
-                at: e.ref('excluded.at'),
-                last_error: e.ref('excluded.last_error'),
-              })),
+              c
+                .columns(['revocation_id', 'target'])
+                .doUpdateSet((e) => ({
+                  state: e.ref('excluded.state'),
+                  attempts: e.ref('excluded.attempts'),
+                  at: e.ref('excluded.at'),
+                  last_error: e.ref('excluded.last_error'),
+                }))
+                .where(STAYS),
             )
             .execute()
         }

@@ -15,18 +15,20 @@ export interface WaitingMachine {
   readonly since: number
 }
 
-/** How many may wait: of one network, and in all. */
+/** How many may wait: of one TPM, of one network, and in all. */
 export interface WaitingLimits {
+  readonly ofTpm: number
   readonly ofNetwork: number
   readonly ofAll: number
 }
 
-/** A fleet behind one address, and five of them; a record has at most 24 KiB. */
-export const WAITING_LIMITS: WaitingLimits = { ofNetwork: 1000, ofAll: 5000 }
+/** Some ids that were tried; a fleet behind one address, and five of them; a record has at most 24 KiB. */
+export const WAITING_LIMITS: WaitingLimits = { ofTpm: 4, ofNetwork: 1000, ofAll: 5000 }
 
 /**
  * Who waits, each TPM of an id for itself: whoever comes later displaces nobody. Their number is bounded. Where there is no room, a TPM for which a maker vouches
- * takes the place of the oldest for which nobody does: anybody can make EKs of software, and they keep no real machine out.
+ * takes the place of the oldest for which nobody does: anybody can make EKs of software, and they keep no real machine out. One TPM that asks for many ids takes its own
+ * places: whoever has a real one keeps no other out either.
  */
 export interface WaitingMachines {
   list(): Promise<WaitingMachine[]>
@@ -54,6 +56,7 @@ export function waitingMachines(db: Kysely<RegistrarTables>, limits: WaitingLimi
         const again = { record: encodeRecord(record), network, maker }
         const known = transaction.updateTable('waiting_machines').set(again).where('agent_id', '=', agent_id).where('ek_key', '=', ek_key)
         if ((await known.executeTakeFirst()).numUpdatedRows > 0n) return
+        await dropOlder(transaction, ek_key, limits.ofTpm - 1)
         await makeRoom(transaction, machine, limits)
         await transaction
           .insertInto('waiting_machines')
@@ -67,6 +70,14 @@ export function waitingMachines(db: Kysely<RegistrarTables>, limits: WaitingLimi
         return (await removal.executeTakeFirst()).numDeletedRows > 0n
       }),
   }
+}
+
+/** @param kept of the ids under which this TPM waits, the newest. */
+async function dropOlder(db: Kysely<RegistrarTables>, ekKey: string, kept: number): Promise<void> {
+  const ofTpm = db.selectFrom('waiting_machines').select('agent_id').where('ek_key', '=', ekKey)
+  const rows = await ofTpm.orderBy('since', 'desc').orderBy('agent_id').execute()
+  for (const { agent_id } of rows.slice(kept))
+    await db.deleteFrom('waiting_machines').where('agent_id', '=', agent_id).where('ek_key', '=', ekKey).execute()
 }
 
 async function makeRoom(db: Kysely<RegistrarTables>, { network, maker }: WaitingMachine, limits: WaitingLimits): Promise<void> {

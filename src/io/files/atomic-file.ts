@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
@@ -57,8 +58,17 @@ export async function makeDirectory(directory: string, mode: number): Promise<vo
   await fs.mkdir(directory, { mode }).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST' || !(await isThere(directory))) throw error // somebody else just made it
   })
-  const { uid, gid } = await fs.stat(above)
-  if (process.geteuid?.() === 0 && uid !== 0) await fs.chown(directory, uid, gid)
+  if (process.geteuid?.() === 0) await giveDirectory(directory, above)
+}
+
+/** Not by its name: who owns the one above may have put a link to another directory in its place. */
+async function giveDirectory(directory: string, above: string): Promise<void> {
+  const handle = await fs.open(directory, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  try {
+    await giveToOwner(handle, above)
+  } finally {
+    await handle.close()
+  }
 }
 
 /** A file that root made in a directory of another user, such as a service, becomes that user's; for all others nothing changes. */

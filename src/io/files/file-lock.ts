@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../core/errors.ts'
@@ -7,16 +8,18 @@ import { poll } from '../poll.ts'
 import { giveToOwner } from './atomic-file.ts'
 
 const PAUSE_MS = 20
+const FLAGS = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /**
- * Opens the file of a lock, made when missing. One that root makes where a service works is the service's: it could never take it otherwise.
- * @throws KeylimeError `file_failed`.
+ * Opens the file of a lock, made when missing. One that root makes where a service works is the service's: it could never take it otherwise. Who works there may have put something
+ * else in its place, for root to give to him: no link is followed, and nothing is given that has another name or something in it. @throws KeylimeError `file_failed`.
  */
 export async function openLock(file: string): Promise<fs.FileHandle> {
   let handle: fs.FileHandle | undefined
   try {
-    handle = await fs.open(file, 'a', 0o600)
-    if ((await handle.stat()).uid === 0) await giveToOwner(handle, path.dirname(file))
+    handle = await fs.open(file, FLAGS, 0o600)
+    const found = await handle.stat()
+    if (found.uid === 0 && found.isFile() && found.nlink === 1 && found.size === 0) await giveToOwner(handle, path.dirname(file))
     return handle
   } catch (cause) {
     await handle?.close()

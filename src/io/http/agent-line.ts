@@ -58,6 +58,8 @@ export class AgentLine {
   #current: Entry | null = null
   #line: Line | null = null
   #isOpening = false
+  /** Nobody needs it, until somebody asks again. */
+  #isOver = false
 
   constructor(open: OpenConnection) {
     this.#open = open
@@ -68,6 +70,7 @@ export class AgentLine {
     const { promise, resolve, reject } = Promise.withResolvers<RawAnswer>()
     const entry: Entry = { ...request, reader: new AnswerReader(rules), resolve, reject }
     this.#waiting.push(entry)
+    this.#isOver = false
     this.#next()
     return { answer: promise, cutOff: (reason) => this.#cutOff(entry, reason) }
   }
@@ -78,8 +81,9 @@ export class AgentLine {
     else this.#drop()
   }
 
-  /** Ends it, and whatever is under way. */
+  /** Ends it, and whatever is under way, also a connection that is being made. */
   destroy(reason: Error): void {
+    this.#isOver = true
     for (const entry of this.#waiting.splice(0)) entry.reject(reason)
     this.#fail(reason)
   }
@@ -113,8 +117,9 @@ export class AgentLine {
         failure = given
       })
       socket.once('close', () => line === this.#line && this.#ended(failure))
-      if (this.#current) socket.write(this.#current.text)
-      else this.#next() // it was given up meanwhile
+      if (this.#current) return void socket.write(this.#current.text)
+      this.#next() // it was given up meanwhile
+      if (this.#isOver) this.#drop()
     })
   }
 

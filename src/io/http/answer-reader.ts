@@ -9,13 +9,13 @@ export interface AnswerRules {
   arrived(bytes: number): void
 }
 
-/** Of all headers together. */
+/** Of all headers together; and again of all that comes beside an answer: words that one will follow, and what stands behind its last chunk. */
 const MAX_HEAD = 16 << 10
 /** A line that begins a chunk: its length, and what may follow it. */
 const MAX_CHUNK_LINE = 256
 const MAX_CHUNK_DIGITS = 8
 const END_OF_HEAD = Buffer.from('\r\n\r\n')
-const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: [^\r\n]*)?$/
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-9]\d{2})(?: [^\r\n]*)?$/
 const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 const CHUNK_LINE = /^([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n]*)?$/
 
@@ -46,6 +46,7 @@ export class AnswerReader {
   #waiting: Buffer = Buffer.alloc(0)
   #head: Head | null = null
   #body: Body | null = null
+  #beside = 0
 
   constructor(rules: AnswerRules) {
     this.#rules = rules
@@ -100,7 +101,7 @@ export class AnswerReader {
       return 0
     }
     const head = readHead(rest.toString('latin1', 0, end))
-    if (head.status < 200) return end + END_OF_HEAD.length // only says that an answer will follow
+    if (head.status < 200) return this.#skip(end + END_OF_HEAD.length) // only says that an answer will follow
     if (head.body.kind === 'length' && head.body.left > this.#rules.maxBytes) throw tooLarge(this.#rules.maxBytes)
     this.#head = head
     this.#body = head.body.kind === 'length' && head.body.left === 0 ? { kind: 'done' } : head.body
@@ -123,6 +124,13 @@ export class AnswerReader {
       default:
         return this.#readLine(rest)
     }
+  }
+
+  /** What does not count as answer must not come without end. */
+  #skip(count: number): number {
+    this.#beside += count
+    if (this.#beside > MAX_HEAD) throw notHttp('too much comes beside it')
+    return count
   }
 
   #take(rest: Buffer, body: { kind: 'length' | 'chunk'; left: number }): number {
@@ -148,7 +156,7 @@ export class AnswerReader {
     const line = rest.toString('latin1', 0, end)
     if (this.#body!.kind === 'trailer') {
       if (line === '') this.#body = { kind: 'done' }
-      return end + 2
+      return this.#skip(end + 2)
     }
     const digits = CHUNK_LINE.exec(line)?.[1]
     if (digits === undefined || digits.length > MAX_CHUNK_DIGITS) throw notHttp('a chunk has no length')

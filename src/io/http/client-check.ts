@@ -2,7 +2,7 @@ import type { TLSSocket } from 'node:tls'
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import type { AuthorizedClient } from '../../core/pki/authorized-clients.ts'
 import { parseCertificate, parseCertificates } from '../../core/pki/certificate.ts'
-import { type ClientTrust, judgeClient } from '../../core/pki/judge-client.ts'
+import { type ClientTrust, isIssuedDirectly, judgeClient } from '../../core/pki/judge-client.ts'
 import { givesRoles } from '../../core/pki/roles.ts'
 import type { Certificate } from '../../core/pki/types.ts'
 import { Problems } from '../../core/problems.ts'
@@ -14,6 +14,8 @@ import type { Logger } from '../log/logger.ts'
 export interface ClientCheck {
   /** Undefined for a client that may call, else why not, in words that are for him and for the log. */
   whyRefused(socket: TLSSocket): string | undefined
+  /** Whether the chain of a client is judged here at each request. That of an authority in between only the TLS library has seen, in the handshake. */
+  judgesChain(socket: TLSSocket): boolean
   readonly lists: RevocationLists
   /** What counts now, for certificates that come another way than by a connection. */
   trust(): ClientTrust
@@ -51,6 +53,10 @@ export function openClientCheck(options: ClientCheckOptions): ClientCheck {
   const known = new WeakMap<TLSSocket, { lists: unknown; validUntil: number; why: string | undefined }>()
   return {
     lists,
+    judgesChain(socket) {
+      const shown = shownBy(socket)
+      return shown === undefined || isIssuedDirectly(shown, authorities)
+    },
     trust: () => ({ authorities, lists: lists.current(), authorized }),
     whyRefused(socket) {
       const now = options.now()

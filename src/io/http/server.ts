@@ -52,7 +52,7 @@ export interface Listening {
   port: number
   /** Stops accepting, lets running requests end for `drainSeconds`, then closes every connection. */
   close(drainSeconds?: number): Promise<void>
-  /** Other certificates for whoever connects from now on; connections that are open stay, and their clients are judged anew. @throws when they cannot be used, and changes nothing then. */
+  /** Other certificates for whoever connects from now on; connections that are open stay, and their clients are judged anew; where that cannot be, because of an authority in between, they end. @throws when they cannot be used, and changes nothing then. */
   renewTls(tls: ServerTls): void
 }
 
@@ -89,6 +89,8 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   server.on('checkContinue', handler) // the body is asked for only when the route reads it
   const isClient = (socket: TLSSocket) => socket.authorized && whyRefused(socket) === undefined
   const line = options.tls ? limitHandshakes(server, limit, options.logger, isClient) : undefined
+  const open = openConnections(server)
+  let trusted = String(tls?.ca)
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
@@ -102,6 +104,9 @@ export async function serve(options: ServeOptions): Promise<Listening> {
       if (clients) tls.clients.lists.countOn(clients.lists.current())
       clients = tls.clients
       shown = tls.cert
+      // What the TLS library alone has judged, by authorities that may not count any more, is judged again by a handshake.
+      if (String(tls.ca) !== trusted) for (const socket of open) if (!tls.clients.judgesChain(socket)) socket.destroy()
+      trusted = String(tls.ca)
     },
   }
 }
@@ -131,6 +136,16 @@ function limitHandshakes(
     if (isClient(socket)) limit.proved(socket)
   })
   return line
+}
+
+/** Of those over TLS. */
+function openConnections(server: http.Server | https.Server): ReadonlySet<TLSSocket> {
+  const open = new Set<TLSSocket>()
+  server.on('secureConnection', (socket: TLSSocket) => {
+    open.add(socket)
+    socket.once('close', () => open.delete(socket))
+  })
+  return open
 }
 
 const tlsOptions = (tls: ServerTls): https.ServerOptions => ({

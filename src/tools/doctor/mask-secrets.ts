@@ -1,5 +1,6 @@
 import type { Environment } from '../../config/files.ts'
 import { loadConfig } from '../../config/load.ts'
+import { holdsSecret } from '../../config/option.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../config/tables.ts'
 import type { Examined } from './examine.ts'
 
@@ -20,7 +21,9 @@ const SHORTEST = 4
 export function secretsOf(env: Environment): string[] {
   const found = CONFIGURED_ROLES.flatMap((role) => {
     const { written } = loadConfig(role, TABLES[role], { env, tolerant: true })
-    return Object.entries(written).flatMap(([name, value]) => (TABLES[role][name]!.secret && value.length >= SHORTEST ? [value] : []))
+    return Object.entries(written).flatMap(([name, value]) =>
+      holdsSecret(TABLES[role][name]!, value) && value.length >= SHORTEST ? [value] : [],
+    )
   })
   return [...new Set(found)].sort((a, b) => b.length - a.length)
 }

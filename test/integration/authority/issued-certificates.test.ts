@@ -96,7 +96,7 @@ walk('an authority that has given a role once is none for machines, though anoth
 test('a directory that is older keeps what it knows, and says of which serials it knows nothing', async () => {
   for (const name of ['web', 'web', 'db']) await issue(name)
   await withAuthority(access, (authority) => authority.revoke(4n))
-  fs.rmSync(file('issued'), { recursive: true })
+  fs.rmSync(file('issued'), { recursive: true, force: true })
   expect(await shown()).toEqual(['3 web valid', '4 db revoked'])
   await issue('web')
   expect(await unknownSerials(directory, [])).toEqual([2n])
@@ -166,4 +166,21 @@ test('with the end of a machine what it had before ends too, and what it was giv
   expect(await revoked()).toEqual([2n, 4n])
   clock += YEAR // also when all of them have ended
   expect(await withAuthority(access, (authority) => authority.revokeWithEarlier([3n], 'keyCompromise'))).toEqual([3n])
+})
+
+const testAsRoot = process.getuid?.() === 0 ? test : test.skip
+
+testAsRoot('root neither gives away nor fills a directory to which the service of the authority has made a link', async () => {
+  const outside = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-not-his-'))
+  fs.rmSync(file('issued'), { recursive: true, force: true })
+  fs.symlinkSync(outside, file('issued'))
+  fs.chownSync(directory, 65_534, 65_534)
+  fs.lchownSync(file('issued'), 65_534, 65_534)
+  await expect(issue('web')).rejects.toMatchObject({ code: 'file_failed', message: expect.stringContaining('is a link') })
+  expect(fs.statSync(outside)).toMatchObject({ uid: 0, gid: 0 })
+  expect(fs.readdirSync(outside)).toEqual([])
+  fs.rmSync(outside, { recursive: true })
+  fs.rmSync(file('issued'))
+  await issue('web')
+  expect(fs.statSync(file('issued'))).toMatchObject({ uid: 65_534, gid: 65_534 })
 })

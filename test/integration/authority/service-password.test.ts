@@ -23,6 +23,15 @@ test('without a configured password one is made, for this user alone, and found 
   expect(fs.readdirSync(dir)).toEqual(['cv_ca-password'])
 })
 
+test('a link in its place has no other file overwritten', async () => {
+  const other = path.join(dir, 'other')
+  fs.writeFileSync(other, 'before\n')
+  fs.symlinkSync(other, servicePasswordFile(authority))
+  await replaceServicePassword(authority, 'new')
+  expect(fs.readFileSync(other, 'utf8')).toBe('before\n')
+  expect(fs.readFileSync(servicePasswordFile(authority), 'utf8')).toBe('new\n')
+})
+
 test('services that start at once agree on one', async () => {
   const made = await Promise.all(Array.from({ length: 8 }, () => servicePassword(authority, 'default')))
   expect(new Set(made).size).toBe(1)

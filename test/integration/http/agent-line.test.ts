@@ -115,3 +115,13 @@ test('what is under way when a connection is closed for good ends', async () => 
   line.close()
   for (const asked of [first, second]) await expect(asked).rejects.toMatchObject({ code: 'unavailable' })
 })
+
+test('a connection that is being made when it is closed for good does not stay', async () => {
+  react = (socket) => socket.write(OK)
+  const asked = get()
+  line.close() // before the system has said that it is there
+  await expect(asked).rejects.toMatchObject({ code: 'unavailable' })
+  await until('it was made', () => client.figures.opened === 1)
+  await until('it is closed again', () => client.figures.open === 0)
+  expect(requests).toEqual([])
+})

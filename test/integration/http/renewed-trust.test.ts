@@ -1,11 +1,15 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import tls from 'node:tls'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { type Authority, issueCertificate, makeAuthority } from '../../../src/core/pki/issue.ts'
+import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { openClientCheck } from '../../../src/io/http/client-check.ts'
 import { type Listening, type ServerTls, serve } from '../../../src/io/http/server.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
+import { issueAuthorityBelow } from '../access/authority-below.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
 
 const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
@@ -33,7 +37,11 @@ function readTls(): ServerTls {
 
 async function issueOperator(name: string) {
   const { certificate, privateKeyPem } = await withAuthority(access, (authority) => authority.issue({ name, role: 'operator' }))
-  return { serial: certificate.serial, client: adminClient(home.dir, server.port, { cert: certificate.pem, key: privateKeyPem! }) }
+  return {
+    identity: { cert: certificate.pem, key: privateKeyPem! },
+    serial: certificate.serial,
+    client: adminClient(home.dir, server.port, { cert: certificate.pem, key: privateKeyPem! }),
+  }
 }
 
 beforeAll(async () => {
@@ -65,6 +73,36 @@ test('whoever was revoked stays so when trust is read again, although the list i
   await Promise.all([ann.client.close(), bob.client.close()])
 })
 
+/** One request over a connection of its own. @param session resumed, where the server takes it. */
+const over = (identity: { cert: string; key: string }, session?: Buffer) =>
+  new Promise<{ status: number; isResumed: boolean; session: Buffer | undefined }>((resolve, reject) => {
+    let [text, kept] = ['', session]
+    const socket = tls.connect({ host: '127.0.0.1', port: server.port, rejectUnauthorized: false, ...identity, session })
+    const isResumed = new Promise<boolean>((done) => socket.once('secureConnect', () => done(socket.isSessionReused())))
+    socket.on('session', (given) => {
+      kept = given
+    })
+    socket.on('data', (data) => {
+      text += data.toString()
+    })
+    socket.on('error', reject)
+    socket.on('close', async () => resolve({ status: Number(text.split(' ')[1]), isResumed: await isResumed, session: kept }))
+    socket.write('GET /v2.6/x HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  })
+
+test('whoever resumes a session is judged as he is now, and not as he was when it was made', async () => {
+  const fay = await issueOperator('fay')
+  const first = await over(fay.identity)
+  expect(first).toMatchObject({ status: 200, isResumed: false })
+  const second = await over(fay.identity, first.session)
+  expect(second).toMatchObject({ status: 200, isResumed: true })
+  await withAuthority(access, (authority) => authority.revoke(fay.serial))
+  fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
+  expect(await over(fay.identity, second.session)).toMatchObject({ status: 403, isResumed: true })
+  expect(await over(fay.identity)).toMatchObject({ status: 403, isResumed: false })
+  await fay.client.close()
+})
+
 test('open connections are judged by the trust that was read last', async () => {
   const eve = await issueOperator('eve')
   expect((await eve.client.request('GET', '/v2.6/x')).status).toBe(200)
@@ -80,4 +118,35 @@ test('open connections are judged by the trust that was read last', async () => 
   expect((await eve.client.request('GET', '/v2.6/x')).status).toBe(200)
   await eve.client.close()
   other.remove()
+})
+
+test('a client of an authority in between, which only the handshake has judged, makes another when the authorities are others', async () => {
+  const day = { notBefore: Date.now() - 86_400_000, notAfter: Date.now() + 86_400_000 }
+  const make = async (name: string) => ({ pair: await makeKeyPair({ type: 'ecdsa' }), subject: [{ oid: '2.5.4.3', value: name }] })
+  const makeRoot = async (name: string): Promise<Authority> => {
+    const { pair, subject } = await make(name)
+    const certificate = await makeAuthority({ subject, ...pair, ...day, serial: 1n, crlUrl: '', givesRoles: false })
+    return { certificate, key: pair.privateKey }
+  }
+  const [before, after] = [await makeRoot('Before'), await makeRoot('After')]
+  const below = issueAuthorityBelow(before, 'Below')
+  const { pair, subject } = await make('person')
+  const named = { ...day, subject, publicKey: pair.publicKey, serial: 9n, alternativeNames: [], crlUrl: '' }
+  const cert = (await issueCertificate(below, named)).pem + below.certificate.pem
+  const ours = fs.readFileSync(copy('cacert.crt'))
+  fs.rmSync(copy('cacrl.der'), { force: true })
+  const trust = (pem: string | Buffer) => {
+    fs.writeFileSync(copy('cacert.crt'), pem)
+    server.renewTls(readTls())
+  }
+  trust(before.certificate.pem)
+  const client = adminClient(home.dir, server.port, { cert, key: privateKeyPem(pair.privateKey) })
+  const status = () => client.request('GET', '/v2.6/x').then(({ status }) => status)
+  expect(await status()).toBe(200)
+  trust(before.certificate.pem)
+  expect(await status()).toBe(200)
+  trust(after.certificate.pem)
+  expect(await status().catch(status)).toBe(403) // asked again where the connection ended below the request
+  await client.close()
+  trust(ours)
 })

@@ -1,6 +1,6 @@
 import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy } from '../../ima.ts'
 import { until } from '../../servers.ts'
-import { SharedBed } from '../../shared-bed.ts'
+import { SharedBed, type Side } from '../../shared-bed.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
 
 const bed = new SharedBed()
@@ -110,9 +110,35 @@ test('machines of all verifiers are told of a revocation, once each', async () =
   expect(others.map((id) => told.get(id))).toEqual(others.map(() => 1))
 })
 
+test('a machine that is taken over before it was told of a revocation is told by who attests it then', async () => {
+  const [told, tries] = [new Map<string, number>(), new Map<string, number>()]
+  const count = (of: Map<string, number>, id: string) => void of.set(id, (of.get(id) ?? 0) + 1)
+  const restart = async (id: string, side: () => Side) => {
+    for (const word of ['stop', 'reactivate'])
+      expect((await side().admin.request('PUT', `/v2.6/agents/${id}/${word}`, { body: {} })).status).toBe(200)
+  }
+  await restart('b', left)
+  let isBusy = true
+  bed.machines.get('b')!.answer.set('/notifications/revocation', () => {
+    count(isBusy ? tries : told, 'b')
+    const code = isBusy ? 503 : 200
+    return { status: code, body: JSON.stringify({ code, status: '', results: {} }) }
+  })
+  bed.machines.get('c')!.answer.set('/quotes/integrity', (_query, honest) => ({
+    status: 200,
+    body: JSON.stringify({ code: 200, status: 'Success', results: { ...honest, quote: 'rAAAA:AAAA:AAAA' } }),
+  }))
+  await bed.inState('c', 9, right())
+  await until('that it was tried', () => (tries.get('b') ?? 0) > 0, 10)
+  await restart('b', right)
+  isBusy = false
+  await until('that it is told', () => told.get('b') === 1, 40)
+  bed.machines.get('b')!.answer.delete('/notifications/revocation')
+}, 90_000)
+
 test('a verifier that ends leaves its machines to the other at once', async () => {
   await bed.end(right())
   const before = counts()
-  await until('quotes of all', () => counts().every((count, i) => IDS[i] === 'a' || count > before[i]! + 2), 10)
+  await until('quotes of all', () => counts().every((count, i) => IDS[i] === 'a' || IDS[i] === 'c' || count > before[i]! + 2), 10)
   expect(IDS.slice(1).map((id) => bed.machines.get(id)!.received.length)).toEqual(IDS.slice(1).map(() => 1))
 })

@@ -40,3 +40,20 @@ test('of a database URL the password is not shown, whoever shows it, and a file 
   ])
   expect(JSON.stringify(lines)).not.toContain('opensesame')
 })
+
+test.each([
+  [
+    'webhook_url',
+    'https://me:opensesame@h.example:8/x?token=opensesame&y=z#f',
+    'https://[secret]@h.example:8/x?token=[secret]&y=[secret]#f',
+  ],
+  ['webhook_url', 'https://h.example/x', 'https://h.example/x'],
+  ['webhook_proxy', 'http://me:open@sesame@proxy:3128', 'http://[secret]@proxy:3128'],
+] as const)('of %s neither user nor token is shown: %s', (name, url, shown) => {
+  const lines = showConfig('verifier', verifierOptions, {
+    [`KEYLIME_VERIFIER_REVOCATIONS_${name.toUpperCase()}`]: url,
+    KEYLIME_DIR: '/nowhere',
+  })
+  expect(lines).toContainEqual(expect.stringMatching(`^${name} = `))
+  expect(lines.find((line) => line.startsWith(`${name} = `))?.split('  #')[0]).toBe(`${name} = ${shown}`)
+})

@@ -31,6 +31,25 @@ test.each([
 })
 
 test.each([
+  ['postgresql://u:open:sesame@h/d', 'postgresql://u:[secret]@h/d'],
+  ['postgresql://u:open@sesame@h/d', 'postgresql://u:[secret]@h/d'],
+  ['mysql://u:open/sesame@h/d', 'mysql://u:[secret]@h/d'],
+  ['postgresql://u:open?sesame@h/d', 'postgresql://u:[secret]@h/d'],
+  ['postgresql://u@h/d?password=open&sesame&sslmode=require', 'postgresql://u@h/d?password=[secret]&sslmode=require'],
+  ['postgresql://u@h/d?sslmode=require&sslpassword=open-sesame', 'postgresql://u@h/d?sslmode=require&sslpassword=[secret]'],
+  ['postgresql://u@h:5432/d?user=me@here', 'postgresql://u@h:5432/d?user=me@here'],
+])('of %s nobody is shown the password, whether it can be read or not', (url, shown) => {
+  expect(withoutPassword(url)).toBe(shown)
+  let said = ''
+  try {
+    readDatabaseUrl(url)
+  } catch (error) {
+    said = (error as Error).message
+  }
+  expect(said).not.toMatch(/open|sesame/)
+})
+
+test.each([
   ['db.example', '', 'verify-full'], // another machine
   ['localhost', '', 'disable'],
   ['127.0.0.1', '', 'disable'],

@@ -78,10 +78,10 @@ function canBecomeRoot(): boolean {
   }
 }
 
-/** Hands files over that exist already and belong to root. Links are not followed. */
+/** Hands files over that exist already and belong to root. Links are not followed, and a file of two names is left alone: the other may be one of the system. */
 export function handOver(files: readonly string[], { uid, gid }: Account): void {
   for (const file of files) {
     const stat = fs.lstatSync(file, { throwIfNoEntry: false })
-    if (stat && stat.uid === 0 && (stat.isFile() || stat.isDirectory())) fs.lchownSync(file, uid, gid)
+    if (stat && stat.uid === 0 && (stat.isDirectory() || (stat.isFile() && stat.nlink === 1))) fs.lchownSync(file, uid, gid)
   }
 }

@@ -7,7 +7,7 @@ import {
 } from '../../../core/api/expected-tpms.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import { ekHashes, parseEkHash, serialDigits } from '../../../core/identity/expected-tpm.ts'
+import { ekHashes, MAX_SERIAL_DIGITS, parseEkHash, serialDigits } from '../../../core/identity/expected-tpm.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { WaitingMachine } from '../../../io/db/waiting-machines.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
@@ -80,10 +80,16 @@ function choose(agentId: string, waiting: readonly WaitingMachine[], ekHash: str
   throw new KeylimeError('conflict', `${fitting.length} TPMs wait for the id ${agentId}; say which by its EK hash: ${hashes.join(', ')}`)
 }
 
+/** Anybody can write a serial of any length into a certificate of his own; longer ones than those of makers are cut. */
+function shownSerial(certificate: Buffer): string {
+  const digits = serialDigits(parseCertificate(certificate))
+  return digits.length <= MAX_SERIAL_DIGITS ? digits : `${digits.slice(0, MAX_SERIAL_DIGITS)}…`
+}
+
 const view = ({ record, maker, since }: WaitingMachine): WaitingView => ({
   agent_id: record.agentId,
   ek_hash: ekHashes(record.ek)[0]!,
-  serial: record.ekCertificate && serialDigits(parseCertificate(record.ekCertificate)),
+  serial: record.ekCertificate && shownSerial(record.ekCertificate),
   maker,
   ip: record.ip,
   since: new Date(since).toISOString(),

@@ -85,13 +85,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       for (const agentId of claimed) untaken.add(agentId)
       await takeUpLeased()
     }
-    if (claimed.length > 0 || isMissed) await notifier.adopt({ agents: new Set(claimed), others: isMissed || seen === 1 })
+    if (isMissed || (claimed.length > 0 && seen === 1)) await notifier.adopt({ agents: new Set(), others: true })
   }
 
   async function takeUpLeased(): Promise<void> {
     const ids = new Set(untaken)
     if (ids.size === 0) return
     await takeUp.several(ids)
+    await notifier.adopt({ agents: ids, others: false }) // who had them before tells them nothing any more
     for (const agentId of ids) untaken.delete(agentId)
   }
 
@@ -176,6 +177,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       }
       untaken.add(agentId)
       await takeUp.one(agentId)
+      await notifier.adopt({ agent: agentId })
       untaken.delete(agentId)
     },
     async strangerAk(agentId) {

@@ -30,8 +30,8 @@ export interface RevocationNotifier {
   stop(): Promise<void>
 }
 
-/** A revocation that another verifier stored, for machines that are attested here; or machines that are from now on, and receivers that are no agents where nobody else tells them. */
-export type Adopted = { revocation: number } | { agents: ReadonlySet<string>; others: boolean }
+/** A revocation that another verifier stored, for machines that are attested here; or one or many machines that are from now on, and receivers that are no agents where nobody else tells them. */
+export type Adopted = { revocation: number } | { agent: string } | { agents: ReadonlySet<string>; others: boolean }
 
 /** Sends to one target that is no agent. @throws when it was not taken. */
 export type Sender = (envelope: NoticeEnvelope) => Promise<void>
@@ -229,8 +229,10 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       if (undone.length > 0) logger.info(`${undone.length} notifications of earlier revocations are still to be delivered`)
     },
     async adopt(what) {
-      const undone = await options.store.pending('revocation' in what ? what.revocation : undefined)
-      const isMine = (agentId: string) => options.isOurs(agentId) && ('revocation' in what || what.agents.has(agentId))
+      const undone = await options.store.pending(
+        'agent' in what ? { target: `agent:${what.agent}` } : 'revocation' in what ? { revocation: what.revocation } : {},
+      )
+      const isMine = (agentId: string) => options.isOurs(agentId) && (!('agents' in what) || what.agents.has(agentId))
       for (const delivery of undone) if (isFor(delivery.target, isMine, 'others' in what && what.others)) begin({ ...delivery })
     },
     async stop() {

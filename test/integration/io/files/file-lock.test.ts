@@ -52,3 +52,26 @@ testAsRoot('root leaves no lock that the service of the directory could not take
 test('a lock that cannot be made is an error', async () => {
   await expect(withFileLock(path.join(directory, 'no/lock'), async () => 1)).rejects.toMatchObject({ code: 'file_failed' })
 })
+
+testAsRoot('root gives the service of the directory nothing that lies elsewhere: neither by a link nor by a second name', async () => {
+  const outside = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-not-his-'))
+  const [secret, empty] = ['secret', 'empty'].map((name) => path.join(outside, name)) as [string, string]
+  fs.writeFileSync(secret, 'secret')
+  fs.writeFileSync(empty, '')
+  fs.chownSync(directory, 65_534, 65_534)
+  const lock = path.join(directory, '.lock')
+  for (const target of [secret, empty, path.join(outside, 'not-there'), outside]) {
+    fs.symlinkSync(target, lock)
+    fs.lchownSync(lock, 65_534, 65_534)
+    await expect(withFileLock(lock, async () => 1)).rejects.toMatchObject({ code: 'file_failed' })
+    fs.rmSync(lock)
+  }
+  for (const target of [secret, empty]) {
+    fs.linkSync(target, lock)
+    await withFileLock(lock, async () => 1)
+    fs.rmSync(lock)
+  }
+  expect(fs.readdirSync(outside).toSorted()).toEqual(['empty', 'secret'])
+  for (const file of [outside, secret, empty]) expect(fs.statSync(file)).toMatchObject({ uid: 0, gid: 0 })
+  fs.rmSync(outside, { recursive: true })
+})

@@ -82,6 +82,8 @@ export interface HandMade {
   notBefore?: string
   notAfter?: string
   extensions?: Buffer[]
+  /** Content of the INTEGER; 9 by default. */
+  serial?: Buffer
   /** 1 has no field for it. */
   version?: 1 | 3
   /** Replaces the SubjectPublicKeyInfo. */
@@ -98,7 +100,7 @@ export function handMade(parts: HandMade): Buffer {
   const tbs = der(
     0x30,
     ...(parts.version === 1 ? [] : [der(0xa0, der(0x02, Buffer.from([2])))]),
-    der(0x02, Buffer.from([9])),
+    der(0x02, parts.serial ?? Buffer.from([9])),
     algorithm,
     parts.issuer,
     der(0x30, time(parts.notBefore ?? '20260101000000Z'), time(parts.notAfter ?? '20270101000000Z')),

@@ -82,6 +82,9 @@ test.each<[string, string, string]>([
   ['another protocol', 'HTTP/2 200\r\n\r\n', 'no answer'],
   ['bytes of TLS', '\x15\x03\x03', 'no answer'],
   ['a line feed alone', 'HTTP/1.1 200 OK\ncontent-length: 0\r\n\r\n', 'no answer'],
+  ['a status below 100', 'HTTP/1.1 000 OK\r\n\r\n', 'no answer'],
+  ['words before it without end', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000), 'too much comes beside it'],
+  ['a trailer without end', `${OK}transfer-encoding: chunked\r\n\r\n0\r\n${'a: b\r\n'.repeat(5000)}`, 'too much comes beside it'],
   ['a status of two digits', 'HTTP/1.1 20 OK\r\n\r\n', 'no answer'],
   ['headers without end', `${OK}${'a: b\r\n'.repeat(5000)}`, 'too long'],
 ])('%s is no answer', (_what, text, message) => {

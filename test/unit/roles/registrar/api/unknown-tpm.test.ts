@@ -24,8 +24,9 @@ import { der, handMade, NOW, root } from '../../../core/pki/fixtures.ts'
 const MAKER = await root('Maker')
 const LIAR = await root('Maker')
 /** Its serial is 9. */
-const certified = (ek: SoftwareEk, by: Authority = MAKER): string =>
+const certified = (ek: SoftwareEk, by: Authority = MAKER, serial = Buffer.from([9])): string =>
   handMade({
+    serial,
     ...{ subject: der(0x30), issuer: by.certificate.subjectName.der, key: by.key, publicKey: createPublicKey(ek.privateKey) },
   }).toString('base64')
 
@@ -148,6 +149,19 @@ describe.each(DATABASES)('%s', (kind) => {
     }
   })
 
+  test('a TPM that may take any id does not take one that is expected of another', async () => {
+    for (const unknown of ['accept', 'approve', 'refuse'] as const) {
+      const { ask, enrol, expect: tell, list } = await registrar(unknown)
+      const [ek, thief] = [softwareEk(), softwareEk()]
+      await tell({ ek_hash: hashOf(thief) })
+      await tell({ ek_hash: hashOf(ek), agent_id: 'rack-1' })
+      await expect(ask('rack-1', thief)).rejects.toMatchObject(refusedAs('another TPM is expected under the id rack-1'))
+      await enrol('rack-1', ek)
+      await enrol('rack-2', thief)
+      expect(await list()).toEqual(['rack-1', 'rack-2'])
+    }
+  })
+
   test('approve: the agent is told what any is, and its record is nobody’s until an operator approves it', async () => {
     const { enrol, show, list, waiting, approve, log } = await registrar('approve')
     const [ek, ak] = [softwareEk(), softwareAk('ecc')]
@@ -255,7 +269,7 @@ describe.each(DATABASES)('%s', (kind) => {
 
   test('who waits is bounded in number, and nobody without a maker keeps out one with', async () => {
     const { enrol, db } = await registrar('approve')
-    const waiting = waitingMachines(db, { ofNetwork: 2, ofAll: 3 })
+    const waiting = waitingMachines(db, { ofTpm: 4, ofNetwork: 2, ofAll: 3 })
     for (const id of ['a', 'b', 'c', 'd']) await enrol(id, softwareEk())
     const machines = await waitingMachines(db).list()
     for (const { record } of machines) await waiting.drop(record.agentId)
@@ -272,6 +286,25 @@ describe.each(DATABASES)('%s', (kind) => {
     await expect(put(d, 'z')).rejects.toMatchObject({ code: 'too_many_requests' })
     await put(d, 'z', 'Maker')
     expect(await ids()).toEqual(['b', 'c', 'd'])
+  })
+
+  test('one TPM that asks for many ids keeps out no other, also when a maker vouches for it', async () => {
+    const { enrol, db } = await registrar('approve')
+    const waiting = waitingMachines(db, { ofTpm: 2, ofNetwork: 3, ofAll: 3 })
+    const [greedy, other] = [softwareEk(), softwareEk()]
+    for (const id of ['a', 'b', 'c', 'd']) await enrol(id, greedy)
+    await enrol('e', other)
+    const machines = await waitingMachines(db).list()
+    for (const { record } of machines) await waiting.drop(record.agentId)
+    for (const [i, machine] of machines.entries()) await waiting.put({ ...machine, maker: 'Maker', since: i })
+    expect((await waiting.list()).map(({ record }) => record.agentId)).toEqual(['c', 'd', 'e'])
+  })
+
+  test('a serial of any length is no reason why who waits cannot be listed', async () => {
+    const { enrol, waiting } = await registrar('approve')
+    const ek = softwareEk()
+    await enrol('a', ek, { ekcert: certified(ek, LIAR, Buffer.alloc(600, 0x7f)) })
+    expect(await waiting()).toMatchObject([{ agent_id: 'a', serial: `${'7f'.repeat(20)}…` }])
   })
 
   test('what is expected is bounded in number', async () => {
