@@ -1,17 +1,21 @@
 import { readFileSync, statfsSync } from 'node:fs'
 import { bundledLibraries } from './test/bundled-libraries.mjs'
 
-const LIBRARIES = bundledLibraries()
+/**
+ * Files of a worker share its modules (test/shared). Each has its own, as jest has it, where one process runs files again whose sources have changed: the mutants, and `--watch`.
+ */
+const isShared = !process.env.KEYLIME_TESTS_APART && !process.argv.some((word) => word.startsWith('--watch'))
+const WORLD = isShared
+  ? { testEnvironment: '<rootDir>/test/shared/environment.mjs', testRunner: '<rootDir>/test/shared/runner.mjs' }
+  : { testEnvironment: 'node', setupFiles: ['<rootDir>/test/same-umask.cjs'], moduleNameMapper: bundledLibraries() }
 
 /** Native ESM: yargs and kysely are ESM-only and jest cannot require() them. Node itself strips the types. */
 const project = (name, { folder = name, without = [] } = {}) => ({
   displayName: name,
   testPathIgnorePatterns: ['/node_modules/', ...without],
-  testEnvironment: 'node',
-  setupFiles: ['<rootDir>/test/same-umask.cjs'],
+  ...WORLD,
   testMatch: [`<rootDir>/test/${folder}/**/*.test.ts`, ...(name === 'unit' ? ['<rootDir>/test/*.test.ts'] : [])],
   extensionsToTreatAsEsm: ['.ts'],
-  moduleNameMapper: LIBRARIES,
   transform: { '\\.ts$': '<rootDir>/test/strip-types.cjs' },
 })
 
@@ -45,6 +49,7 @@ const WALKS = [
   'integration/verifier/attack-race',
   'integration/verifier/attack-rows',
   'integration/verifier/audit-words',
+  'integration/verifier/backup',
   'integration/verifier/cut-database',
   'integration/verifier/hostile-agents',
   'integration/verifier/migrate',

@@ -303,6 +303,7 @@ function send({ port, ca }: PushServer, connections: https.Agent, { verb, path, 
     const request = https.request(options, (reply) => {
       let given = ''
       reply.setEncoding('utf8').on('data', (chunk) => (given += chunk))
+      reply.on('error', reject) // it was cut in the middle
       reply.on('end', () => resolve({ status: reply.statusCode!, headers: reply.headers, body: given === '' ? null : JSON.parse(given) }))
     })
     request.on('error', reject)

@@ -5,9 +5,13 @@ const isThorough = process.env['KEYLIME_TESTS'] === 'thorough'
 const isAsked = isThorough || process.env['KEYLIME_WALKS'] === 'asked'
 
 const left = Object.assign(() => undefined, { each: () => () => undefined }) as unknown as typeof test
+/** `test` of the file that asks: this module is loaded once for many. */
+const done = Object.assign((...it: Parameters<typeof test>) => test(...it), {
+  each: (...rows: Parameters<typeof test.each>) => test.each(...rows),
+}) as unknown as typeof test
 
 /** A test that `npm test` leaves out unless its file is named: what it safeguards has a shorter one beside it that stays. */
-export const walk: typeof test = isAsked ? test : left
+export const walk: typeof test = isAsked ? done : left
 
 /** How many runs a property has. The few are the first of the many, where its seed is fixed. */
 export const runs = (all: number, few: number): number => (isThorough ? all : few)

@@ -35,6 +35,11 @@ export class VerifierBed {
     this.admin = adminClient(this.home.dir, this.verifier.port)
   }
 
+  /** Where all that it stores is, and nothing else: its own directory, and that of its server. */
+  get directories(): string[] {
+    return [this.home.dir, ...(this.#server ? [this.#server.directory] : [])]
+  }
+
   async restart(): Promise<void> {
     await this.admin.close()
     await this.verifier.stop()

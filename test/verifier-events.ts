@@ -37,6 +37,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     verifier_stopped: { type: 'verifier_stopped' },
     database_migrated: { type: 'database_migrated', from_version: 1, to_version: 2 },
     database_put_back: { type: 'database_put_back', found: 'older', missing: 3, last_change: text, expected_change: text, withheld: 1 },
+    database_restored: { type: 'database_restored', verifier_id: text, taken_at: text, restored_at: text, agents: 3, withheld: 1 },
     agent_enrolled: { type: 'agent_enrolled', ...enrolment },
     agent_updated: { type: 'agent_updated', ...enrolment },
     agent_deleted: { type: 'agent_deleted', agent_id, operator, operational_state: 3, v_state: 'delivered' },

@@ -116,7 +116,7 @@ export function walkOf(list: string): Walk {
 export const isWhole = process.env['KEYLIME_CHAOS'] === 'all'
 
 /** Of what takes long and has a shorter neighbour in `npm test`. */
-export const wholeTest = isWhole ? test : test.skip
+export const wholeTest = (...it: Parameters<typeof test>): void => (isWhole ? test(...it) : test.skip(...it))
 
 export function chosen<T>(all: readonly T[], few: number): readonly T[] {
   if (isWhole || all.length <= few) return all

@@ -6,6 +6,7 @@ interface Order {
   readonly tests: readonly string[]
 }
 
+process.env['KEYLIME_TESTS_APART'] = 'yes' // each run has the sources as they are then
 process.env['KEYLIME_TESTS'] = 'thorough' // the long walks too, where they are named
 
 process.on('message', async ({ root, tests }: Order) => {

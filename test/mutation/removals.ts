@@ -103,6 +103,21 @@ export const REMOVALS: readonly Removal[] = [
     ' && policy === agent.policy',
     '',
   ]),
+  ...of('roles/verifier/push/api/release-v.ts', 'integration/verifier/push/other-verifier', [
+    'V that lies ready is not for a machine of another verifier',
+    'isOurs ? push.offers : null',
+    'push.offers',
+  ]),
+  ...of('roles/verifier/leases/lease-keeper.ts', 'integration/verifier/several', [
+    'who takes a machine over tells it what it has not heard',
+    'await notifier.adopt({ agent: agentId })',
+    '',
+  ]),
+  ...of('core/identity/expected-tpm.ts', 'unit/roles/registrar/api/unknown-tpm', [
+    'an id that is expected of one TPM is not for another expected one',
+    'one.agentId === agentId',
+    'one.agentId === null || one.agentId === agentId',
+  ]),
   ...of('core/payload/key-shares.ts', 'unit/core/payload/key-shares', [
     'V of an older order opens nothing',
     'withNewest(state.us, event.user, effects)',
@@ -375,6 +390,7 @@ export const REMOVALS: readonly Removal[] = [
     'if (socket.readableLength > MOST_BYTES) socket.destroy()',
     '',
   ]),
+  ...of('io/files/file-lock.ts', 'integration/io/files/file-lock', ['root takes no link for a lock', ' | constants.O_NOFOLLOW', '']),
   ...of('tools/config/followed-link.ts', 'integration/tools/config-command', [
     'root follows no link of another user to what is not his',
     'link.uid === target.uid) return',

@@ -20,6 +20,8 @@ function sentence(event: VerifierEvent): string {
       return `the database was brought from version ${event.from_version} to ${event.to_version}`
     case 'database_put_back':
       return putBackSentence(event)
+    case 'database_restored':
+      return `the database was replaced with a backup of ${event.taken_at}, of verifier ${event.verifier_id}: ${event.agents} agents; keys withheld: ${event.withheld}`
     case 'request_refused':
       return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
     case 'attestations_late':

@@ -66,6 +66,8 @@ const verifierEvent = z.discriminatedUnion('type', [
     expected_change: text,
     withheld: count,
   }),
+  /** A backup took the place of the database while no verifier ran. `verifier_id`: of whom it is. Times: of the backup, and of the restore. */
+  event('database_restored', { verifier_id: text, taken_at: text, restored_at: text, agents: count, withheld: count }),
 
   event('agent_enrolled', enrolment),
   event('agent_updated', enrolment),

@@ -11,34 +11,90 @@ export interface CopiedTable {
   readonly page: number
   /** Counts up by itself: goes on behind what was copied. */
   readonly counts?: true
+  /** What of a row is carried over; null for nothing. Missing: all of each. */
+  carried?(row: CopiedRow): CopiedRow | null
 }
+
+export type CopiedRow = Readonly<Record<string, unknown>>
 
 export interface TableCount {
   readonly table: string
   readonly rows: number
 }
 
+/** With a SHA-256 of all that is in the rows: the same in both databases. */
+export interface CopiedCount extends TableCount {
+  readonly digest: string
+}
+
 /**
- * Copies what is in these tables into another database, all of it or nothing, and reads it back before it counts. @returns how many rows each has.
+ * Copies what is in these tables into another database, all of it or nothing, and reads it back before it counts. @param copied told how many rows of a table there are so far; what it
+ * throws ends the copy. @returns how many rows each has.
  * @throws KeylimeError `conflict` when the other database has something already, `database_failed` when it does not give back what it was given.
  */
-export function copyTables(source: Kysely<unknown>, target: Kysely<unknown>, tables: readonly CopiedTable[]): Promise<TableCount[]> {
+export function copyTables(
+  source: Kysely<unknown>,
+  target: Kysely<unknown>,
+  tables: readonly CopiedTable[],
+  copied: (table: string, rows: number) => void = () => undefined,
+): Promise<CopiedCount[]> {
   return changing(target, async (transaction) => {
     for (const { table, rows } of await countRows(transaction, tables)) if (rows > 0) throw notEmpty(table, rows)
-    const counts: TableCount[] = []
+    const counts: CopiedCount[] = []
     for (const table of tables) {
-      for await (const rows of pages(source, table)) await insert(transaction, table.name, rows)
+      const read = fingerprint()
+      for await (const rows of pages(source, table)) {
+        const carried = table.carried ? rows.map((row) => table.carried!(row)).filter((row) => row !== null) : rows
+        read.add(carried)
+        if (carried.length > 0) await insert(transaction, table.name, carried)
+        copied(table.name, read.rows())
+      }
       if (table.counts) await countOn(transaction, table)
-      const [read, written] = [await fingerprint(source, table), await fingerprint(transaction, table)]
-      if (read.digest !== written.digest)
+      const written = fingerprint()
+      for await (const rows of pages(transaction, table)) written.add(rows)
+      const digest = written.digest()
+      if (read.digest() !== digest)
         throw new KeylimeError(
           'database_failed',
-          `table ${table.name} did not come back as it was: ${read.rows} rows were read, ${written.rows} are there`,
+          `table ${table.name} did not come back as it was: ${read.rows()} rows were read, ${written.rows()} are there`,
         )
-      counts.push({ table: table.name, rows: read.rows })
+      counts.push({ table: table.name, rows: written.rows(), digest })
     }
     return counts
   })
+}
+
+/** The same figures of tables as they are. */
+export async function digestTables(
+  db: Kysely<unknown>,
+  tables: readonly CopiedTable[],
+  looked: (table: string, rows: number) => void,
+): Promise<CopiedCount[]> {
+  const counts: CopiedCount[] = []
+  for (const table of tables) {
+    const read = fingerprint()
+    for await (const rows of pages(db, table)) {
+      read.add(rows)
+      looked(table.name, read.rows())
+    }
+    counts.push({ table: table.name, rows: read.rows(), digest: read.digest() })
+  }
+  return counts
+}
+
+/** Those that a database of an earlier version has. */
+export async function tablesIn(db: Kysely<unknown>, tables: readonly CopiedTable[]): Promise<CopiedTable[]> {
+  const found: CopiedTable[] = []
+  for (const table of tables) if (await hasTable(db, table.name)) found.push(table)
+  return found
+}
+
+async function hasTable(db: Kysely<unknown>, name: string): Promise<boolean> {
+  const { rows } = await (seamOf(db).name === 'sqlite'
+    ? sql`select 1 from sqlite_master where type = 'table' and name = ${name}`
+    : sql`select 1 from pg_tables where schemaname = current_schema() and tablename = ${name}`
+  ).execute(db)
+  return rows.length > 0
 }
 
 export async function countRows(db: Kysely<unknown>, tables: readonly CopiedTable[]): Promise<TableCount[]> {
@@ -50,20 +106,18 @@ export async function countRows(db: Kysely<unknown>, tables: readonly CopiedTabl
   return counts
 }
 
-type Row = Readonly<Record<string, unknown>>
-
-async function* pages(db: Kysely<unknown>, { name, key, page }: CopiedTable): AsyncGenerator<readonly Row[]> {
+async function* pages(db: Kysely<unknown>, { name, key, page }: CopiedTable): AsyncGenerator<readonly CopiedRow[]> {
   const columns = sql.join(key.map((column) => sql.ref(column)))
-  for (let last: Row | undefined; ; ) {
+  for (let last: CopiedRow | undefined; ; ) {
     const after = last === undefined ? sql`` : sql`where (${columns}) > (${sql.join(key.map((column) => last![column]))})`
-    const { rows } = await sql<Row>`select * from ${sql.table(name)} ${after} order by ${columns} limit ${page}`.execute(db)
+    const { rows } = await sql<CopiedRow>`select * from ${sql.table(name)} ${after} order by ${columns} limit ${page}`.execute(db)
     if (rows.length > 0) yield rows
     if (rows.length < page) return
     last = rows.at(-1)
   }
 }
 
-async function insert(db: Kysely<unknown>, table: string, rows: readonly Row[]): Promise<void> {
+async function insert(db: Kysely<unknown>, table: string, rows: readonly CopiedRow[]): Promise<void> {
   const columns = Object.keys(rows[0]!)
   const values = rows.map((row) => sql`(${sql.join(columns.map((column) => row[column]))})`)
   await sql`insert into ${sql.table(table)} (${sql.join(columns.map((column) => sql.ref(column)))}) values ${sql.join(values)}`.execute(db)
@@ -78,15 +132,17 @@ async function countOn(db: Kysely<unknown>, { name, key }: CopiedTable): Promise
   )
 }
 
-async function fingerprint(db: Kysely<unknown>, table: CopiedTable): Promise<{ rows: number; digest: string }> {
+function fingerprint() {
   const hash = createHash('sha256')
   let count = 0
-  for await (const rows of pages(db, table))
-    for (const row of rows) {
-      count++
-      for (const column of Object.keys(row).toSorted()) hash.update(`${column}=${textOf(row[column])}\n`)
-    }
-  return { rows: count, digest: hash.digest('hex') }
+  return {
+    add(rows: readonly CopiedRow[]): void {
+      count += rows.length
+      for (const row of rows) for (const column of Object.keys(row).toSorted()) hash.update(`${column}=${textOf(row[column])}\n`)
+    },
+    rows: () => count,
+    digest: () => hash.copy().digest('hex'),
+  }
 }
 
 /** As both databases give it; a zero character is what PostgreSQL has in its place. */

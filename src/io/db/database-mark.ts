@@ -53,13 +53,12 @@ export async function openMark(
   file: string,
   { isMarked, isVouched = false }: { isMarked: boolean; isVouched?: boolean },
 ): Promise<MarkKeeper> {
-  const markFile = `${file}.mark`
   const inside = await markOf(db)
-  const beside = await readMark(markFile)
+  const beside = await markBeside(file)
   let written = beside?.changes ?? -1
   const records = createSerialQueue()
   async function write(mark: DatabaseMark): Promise<void> {
-    await writeFileAtomic(markFile, `${JSON.stringify(mark)}\n`, 0o600)
+    await writeMark(file, mark)
     written = mark.changes
   }
   return {
@@ -86,7 +85,24 @@ export async function openMark(
  * @throws KeylimeError `file_failed`.
  */
 export const leaveBehind = (file: string, { inside, beside }: Pick<MarkKeeper, 'inside' | 'beside'>): Promise<void> =>
-  writeFileAtomic(`${file}.mark`, `${JSON.stringify({ ...inside, changes: Math.max(inside.changes, beside?.changes ?? 0) + 1 })}\n`, 0o600)
+  writeMark(file, { ...inside, changes: Math.max(inside.changes, beside?.changes ?? 0) + 1 })
+
+/**
+ * A database that is to take the place of another goes on under the mark of `from`, with a count beyond all that are known: each of those is an older one from then on. To be written
+ * beside it (`writeMark`) once it is in its place: what a crash leaves before is a mark that is behind.
+ */
+export async function overtake(db: Kysely<unknown>, from: DatabaseMark, known: readonly (DatabaseMark | null)[]): Promise<DatabaseMark> {
+  const changes = Math.max(from.changes, ...known.map((mark) => mark?.changes ?? 0)) + 1
+  await sql`update database_mark set database = ${from.database}, changes = ${changes}, at = ${from.at}`.execute(db)
+  return { ...from, changes }
+}
+
+/** @param file as for `openMark`. @throws KeylimeError `file_failed`. */
+export const writeMark = (file: string, mark: DatabaseMark): Promise<void> =>
+  writeFileAtomic(`${file}.mark`, `${JSON.stringify(mark)}\n`, 0o600)
+
+/** Null for none. @param file as for `openMark`. @throws KeylimeError `file_failed`. */
+export const markBeside = (file: string): Promise<DatabaseMark | null> => readMark(`${file}.mark`)
 
 /** A server that takes over for another may not have all that the other had. */
 const wentBack = (missing: number) =>
@@ -94,7 +110,8 @@ const wentBack = (missing: number) =>
     hint: 'restart the service: it looks at what is there, and withholds each V that it may have released',
   })
 
-async function markOf(db: Kysely<unknown>): Promise<DatabaseMark> {
+/** The mark in a database. */
+export async function markOf(db: Kysely<unknown>): Promise<DatabaseMark> {
   const { rows } = await sql<DatabaseMark>`select database, changes, at from database_mark`.execute(db)
   return shape.parse(rows[0])
 }

@@ -48,7 +48,8 @@ export const LEASE_TABLES = [
 ] as const
 
 const FORGOTTEN = "interval '1 day'"
-const living = sql`select run from verifiers where seen_at > clock_timestamp() - ${sql.lit(LEASE_MS)} * interval '1 millisecond'`
+/** Runs of verifiers that live. */
+export const LIVING = sql`select run from verifiers where seen_at > clock_timestamp() - ${sql.lit(LEASE_MS)} * interval '1 millisecond'`
 
 /** @param name of this verifier, for people. */
 export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
@@ -80,7 +81,7 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     async beat() {
       await sql`insert into verifiers values(${run}, ${name}, clock_timestamp())
         on conflict (run) do update set seen_at = excluded.seen_at`.execute(db)
-      const { rows } = await sql<{ n: number }>`select count(*) as n from (${living}) as l`.execute(db)
+      const { rows } = await sql<{ n: number }>`select count(*) as n from (${LIVING}) as l`.execute(db)
       return Math.max(1, rows[0]!.n)
     },
     async claim(limit) {
@@ -88,7 +89,7 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
         await sql`delete from verifiers where seen_at < clock_timestamp() - ${sql.raw(FORGOTTEN)}`.execute(transaction)
         const { rows } = await sql<Lease>`insert into leases(agent_id, run, token)
           select agent_id, ${run}, nextval('lease_tokens') from agents
-            where agent_id not in (select agent_id from leases where run in (${living})) order by agent_id limit ${limit}
+            where agent_id not in (select agent_id from leases where run in (${LIVING})) order by agent_id limit ${limit}
           on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
         return rows
       })

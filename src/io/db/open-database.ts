@@ -60,15 +60,23 @@ function readUrl(url: string) {
  * @param migrated told which version the schema had.
  * @throws KeylimeError `database_failed`: not a database, newer than this program, no access; `unavailable` for a server that cannot be used now.
  */
-export async function openDatabase<Tables>(
+export const openDatabase = <Tables>(
   place: DatabasePlace,
   name: string,
   migrations: readonly Migration[],
   migrated: (change: SchemaChange) => void = () => {},
+): Promise<Kysely<Tables>> => openDatabaseIn(place, { role: name, schema: `keylime_${name}` }, migrations, migrated)
+
+/** The same under another name of the schema. @throws KeylimeError as `openDatabase`. */
+export async function openDatabaseIn<Tables>(
+  place: DatabasePlace,
+  { role, schema }: { role: string; schema: string },
+  migrations: readonly Migration[],
+  migrated: (change: SchemaChange) => void = () => {},
 ): Promise<Kysely<Tables>> {
-  const db = await openPlace<Tables>(place, name)
+  const db = await openPlace<Tables>(place, schema)
   try {
-    migrated(await seamOf(db).alone(db as Kysely<unknown>, (alone) => migrate(alone, name, migrations)))
+    migrated(await seamOf(db).alone(db as Kysely<unknown>, (alone) => migrate(alone, role, migrations)))
   } catch (error) {
     await db.destroy()
     throw error
@@ -77,11 +85,11 @@ export async function openDatabase<Tables>(
 }
 
 /** What speaks with servers is loaded only where one is configured. */
-async function openPlace<Tables>(place: DatabasePlace, name: string): Promise<Kysely<Tables>> {
+async function openPlace<Tables>(place: DatabasePlace, schema: string): Promise<Kysely<Tables>> {
   if (typeof place === 'string')
     return new Kysely<Tables>({ dialect: new SqliteDialect({ database: withPreparedStatements(openSqlite(place)) }) })
   const { openPostgres } = await import('./open-postgres.ts')
-  return openPostgres<Tables>(place, `keylime_${name}`)
+  return openPostgres<Tables>(place, schema)
 }
 
 function openSqlite(file: string): BetterSqlite.Database {

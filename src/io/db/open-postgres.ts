@@ -13,6 +13,18 @@ const OLDEST = 120_000
  */
 export async function openPostgres<Tables>(place: PostgresPlace, schema: string): Promise<Kysely<Tables>> {
   await lookAtServer(place)
+  const db = await openServer<Tables>(place, schema)
+  try {
+    await prepare(db as Kysely<unknown>, schema)
+    return db
+  } catch (error) {
+    await db.destroy()
+    throw isKeylimeError(error) ? error : refused(error as Error, place, schema)
+  }
+}
+
+/** Opens a schema as it is, if it is there. @throws KeylimeError as `openPool`. */
+export async function openServer<Tables>(place: PostgresPlace, schema: string): Promise<Kysely<Tables>> {
   const pool = await openPool(place, schema)
   let isOpen = true
   const seam = postgresSeam(pool, () => isOpen)
@@ -30,13 +42,7 @@ export async function openPostgres<Tables>(place: PostgresPlace, schema: string)
     isOpen = false
     return destroy()
   }
-  try {
-    await prepare(db as Kysely<unknown>, schema)
-    return db
-  } catch (error) {
-    await db.destroy()
-    throw isKeylimeError(error) ? error : refused(error as Error, place, schema)
-  }
+  return db
 }
 
 /** Looks whether a server takes us, and changes nothing. @throws KeylimeError as `openPostgres`. */

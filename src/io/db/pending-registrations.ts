@@ -2,6 +2,7 @@ import type { Kysely, Selectable } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { decodeRecord, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
+import { seamOf } from './seam.ts'
 
 /** A registration that waits for the proof of its TPM. */
 export interface PendingRegistration {
@@ -36,7 +37,7 @@ type Row = Selectable<RegistrarTables['pending_registrations']>
 export class PendingRegistrations {
   readonly #db: Kysely<RegistrarTables>
   readonly #limits: PendingLimits
-  /** Bytes that wait, by network; read once, because adding them up costs more than all else. */
+  /** Bytes that wait, by network; read once, because adding them up costs more than all else, and again where others may have dropped some before anything is. */
   #held: Map<string, number> | null = null
 
   constructor(db: Kysely<RegistrarTables>, limits: PendingLimits) {
@@ -95,10 +96,14 @@ export class PendingRegistrations {
   }
 
   async #makeRoom(network: string, bytes: number): Promise<void> {
+    const { ofNetwork, ofAll } = this.#limits
+    const sumOf = (of: ReadonlyMap<string, number>) => [...of.values()].reduce((sum, one) => sum + one, 0)
+    const isFull = (of: ReadonlyMap<string, number>) => (of.get(network) ?? 0) + bytes > ofNetwork || sumOf(of) + bytes > ofAll
+    if (isFull(await this.#heldBytes()) && seamOf(this.#db).name !== 'sqlite') this.#held = null // other registrars drop some, too
     const held = await this.#heldBytes()
-    while ((held.get(network) ?? 0) + bytes > this.#limits.ofNetwork && (await this.#dropOldest(network)));
-    const total = () => [...held.values()].reduce((sum, of) => sum + of, 0)
-    while (total() + bytes > this.#limits.ofAll) {
+    const total = () => sumOf(held)
+    while ((held.get(network) ?? 0) + bytes > ofNetwork && (await this.#dropOldest(network)));
+    while (total() + bytes > ofAll) {
       const [most] = [...held].sort(([, a], [, b]) => b - a)
       if (!most || !(await this.#dropOldest(most[0]))) return
     }

@@ -6,6 +6,7 @@ import { nameOfServer, type PostgresServer } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { AWAY, asKeylimeError, isCut } from './postgres-errors.ts'
 import { passwordFromPassfile } from './postgres-passfile.ts'
+import type { PoolLoad } from './postgres-pool-load.ts'
 
 /** A server and how it is used. */
 export interface PostgresPlace {
@@ -40,11 +41,15 @@ export const SESSION = `set statement_timeout = ${STATEMENT_MS}; set lock_timeou
   set client_min_messages = warning; set default_transaction_isolation = 'read committed';
   select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')`
 
+export interface BoundedPool extends PostgresPool {
+  load(): PoolLoad
+}
+
 /**
  * Connections to a server, bounded in number and in time: to be had, to be made, and for each answer. What passes by itself is told as `unavailable`, and a connection that was cut is
  * not used again. @param schema in which all names are looked up.
  */
-export async function openPool({ server, passwordFile, poolSize }: PostgresPlace, schema: string): Promise<PostgresPool> {
+export async function openPool({ server, passwordFile, poolSize }: PostgresPlace, schema: string): Promise<BoundedPool> {
   const name = nameOfServer(server)
   const pool = new pg.Pool({
     ...(await clientConfig({ server, passwordFile })),
@@ -53,16 +58,26 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
   })
   pool.on('error', () => undefined) // an idle connection was cut: the next use makes another
   const clients = new WeakMap<pg.PoolClient, PostgresPoolClient>()
+  let failed = 0
+  const isCutOff = () => void failed++
   return {
     options: pool.options,
+    load: () => ({
+      busy: pool.totalCount - pool.idleCount,
+      idle: pool.idleCount,
+      most: poolSize,
+      waiting: pool.waitingCount,
+      failed,
+    }),
     async connect() {
       if (pool.ending) throw new KeylimeError('database_failed', `the database ${name} was closed`)
       const client = await pool.connect().catch((error) => {
+        failed++
         throw asKeylimeError(error, name)
       })
       const known = clients.get(client)
       if (known) return known
-      const bounded = boundedClient(client, name)
+      const bounded = boundedClient(client, name, isCutOff)
       clients.set(client, bounded)
       await begin(bounded, schema)
       return bounded
@@ -105,19 +120,21 @@ async function begin(client: PostgresPoolClient, schema: string): Promise<void> 
   }
 }
 
-/** Takes a client as kysely does, and looks at what goes wrong. */
-function boundedClient(client: pg.PoolClient, name: string): PostgresPoolClient {
+/** Takes a client as kysely does, and looks at what goes wrong. @param isCutOff told once. */
+function boundedClient(client: pg.PoolClient, name: string, isCutOff: () => void): PostgresPoolClient {
   let cut = false
-  client.on('error', () => {
+  const cutOff = () => {
+    if (!cut) isCutOff()
     cut = true
-  })
+  }
+  client.on('error', cutOff)
   return {
     async query(text: string, values: readonly unknown[]) {
       if (cut) throw new KeylimeError('unavailable', `the database ${name} cannot be used now: the connection was cut`, { details: AWAY })
       try {
         return await client.query(text, values.map(storable) as unknown[])
       } catch (error) {
-        if (isCut(error)) cut = true
+        if (isCut(error)) cutOff()
         throw asKeylimeError(error, name)
       }
     },

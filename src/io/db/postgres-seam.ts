@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
 import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { isPassing } from './postgres-errors.ts'
-import { SESSION } from './postgres-pool.ts'
+import { type BoundedPool, SESSION } from './postgres-pool.ts'
 import { SCHEMA_WORDS } from './postgres-schema-words.ts'
 import type { DatabaseSeam } from './seam.ts'
 
@@ -27,7 +27,7 @@ const isUndone = (error: unknown): boolean => /^40/.test(String(((error as Error
 const COMMITS_TABLE = sql`create table if not exists keylime_commits(id uuid primary key, at timestamptz not null default now())`
 
 /** @param isOpen false once the database is being closed. */
-export function postgresSeam(pool: PostgresPool, isOpen: () => boolean): DatabaseSeam {
+export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): DatabaseSeam {
   const changes = createSerialQueue()
   const staged = sharedLock(pool)
   let made = 0
@@ -114,6 +114,7 @@ export function postgresSeam(pool: PostgresPool, isOpen: () => boolean): Databas
       })
       return sql`select * from unnest(${sql.join(arrays)}) where true`
     },
+    load: pool.load,
   }
 }
 

@@ -1,4 +1,5 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
+import type { PoolLoad } from './postgres-pool-load.ts'
 
 /**
  * What a store asks of its database that SQLite and PostgreSQL do each in a way of their own. Everything else is SQL that both understand, written once. The dialect of a database
@@ -23,6 +24,8 @@ export interface DatabaseSeam {
   greatest(a: RawBuilder<unknown>, b: number): RawBuilder<number>
   /** Many rows as one value: as values of a statement that is built each time, they cost more than to write them. Columns in their order. */
   rows(rows: readonly object[], columns: Readonly<Record<string, 'text' | 'integer'>>): RawBuilder<unknown>
+  /** Its connections; null for a file. */
+  load(): PoolLoad | null
 }
 
 const SQLITE: DatabaseSeam = {
@@ -35,6 +38,7 @@ const SQLITE: DatabaseSeam = {
   greatest: (a, b) => sql`max(${a}, ${b})`,
   rows: (rows, columns) =>
     sql`select ${sql.join(Object.keys(columns).map((name) => sql`value->>${sql.lit(name)}`))} from json_each(${JSON.stringify(rows)}) where true`,
+  load: () => null,
 }
 
 /** A dialect whose adapter has a seam of its own. */

@@ -10,7 +10,19 @@ const PERIOD_MS = 10_000
  */
 export function keepJournalShort(db: Kysely<unknown>, periodMs: number = PERIOD_MS): () => void {
   // Nothing is lost where it fails, as on a full disk: the log is as it was, and it is tried again.
-  const timer = setInterval(() => void sql`pragma wal_checkpoint(truncate)`.execute(db).catch(() => undefined), periodMs)
+  const timer = setInterval(() => void cutOff(db).catch(() => undefined), periodMs)
   timer.unref()
   return () => clearInterval(timer)
 }
+
+/** Another process that reads, such as a backup, is not waited for: this thread would stand still meanwhile. */
+const cutOff = (db: Kysely<unknown>): Promise<void> =>
+  db.connection().execute(async (connection) => {
+    const { rows } = await sql<{ timeout: number }>`pragma busy_timeout`.execute(connection)
+    await sql`pragma busy_timeout = 0`.execute(connection)
+    try {
+      await sql`pragma wal_checkpoint(truncate)`.execute(connection)
+    } finally {
+      await sql.raw(`pragma busy_timeout = ${rows[0]!.timeout}`).execute(connection)
+    }
+  })

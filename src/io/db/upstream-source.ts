@@ -1,7 +1,6 @@
-import BetterSqlite from 'better-sqlite3'
-import { Kysely, PostgresDialect, SqliteDialect, sql } from 'kysely'
-import { loadAddon } from '../native/load-addon.ts'
+import { type Kysely, sql } from 'kysely'
 import type { DatabasePlace } from './open-database.ts'
+import { openToRead } from './open-to-read.ts'
 
 /** Rows of upstream's verifier, as they are. */
 export interface UpstreamVerifier {
@@ -16,22 +15,13 @@ const PAGE = 200
 
 /** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
 export async function openUpstreamVerifier(place: DatabasePlace): Promise<UpstreamVerifier | null> {
-  const db = await openToRead(place)
+  const db = await openToRead(place, 'public')
   if (!(await has(db, 'verifiermain'))) {
     await db.destroy()
     return null
   }
   return {
-    async *agents() {
-      for (let after = ''; ; ) {
-        const { rows } = await sql<{
-          agent_id: string
-        }>`select * from verifiermain where agent_id > ${after} order by agent_id limit ${PAGE}`.execute(db)
-        yield* rows
-        if (rows.length < PAGE) return
-        after = rows.at(-1)!.agent_id
-      }
-    },
+    agents: () => byAgent(db, 'verifiermain'),
     async *policies(kind) {
       const { table, column } = TABLES[kind]
       if (!(await has(db, table))) return
@@ -48,14 +38,31 @@ export async function openUpstreamVerifier(place: DatabasePlace): Promise<Upstre
   }
 }
 
-async function openToRead(place: DatabasePlace): Promise<Kysely<unknown>> {
-  if (typeof place !== 'string') {
-    const { openPool } = await import('./postgres-pool.ts')
-    return new Kysely({ dialect: new PostgresDialect({ pool: await openPool({ ...place, poolSize: 2 }, 'public') }) })
+/** Rows of upstream's registrar, as they are. */
+export interface UpstreamRegistrar {
+  registrations(): AsyncGenerator<Readonly<Record<string, unknown>>>
+  close(): Promise<void>
+}
+
+/** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
+export async function openUpstreamRegistrar(place: DatabasePlace): Promise<UpstreamRegistrar | null> {
+  const db = await openToRead(place, 'public')
+  if (!(await has(db, 'registrarmain'))) {
+    await db.destroy()
+    return null
   }
-  const nativeBinding = loadAddon<object>('better_sqlite3.node') as never
-  const database = new BetterSqlite(place, { nativeBinding, readonly: true, fileMustExist: true })
-  return new Kysely({ dialect: new SqliteDialect({ database }) })
+  return { registrations: () => byAgent(db, 'registrarmain'), close: () => db.destroy() }
+}
+
+async function* byAgent(db: Kysely<unknown>, table: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
+  for (let after = ''; ; ) {
+    const { rows } = await sql<{
+      agent_id: string
+    }>`select * from ${sql.table(table)} where agent_id > ${after} order by agent_id limit ${PAGE}`.execute(db)
+    yield* rows
+    if (rows.length < PAGE) return
+    after = rows.at(-1)!.agent_id
+  }
 }
 
 const has = (db: Kysely<unknown>, table: string): Promise<boolean> =>

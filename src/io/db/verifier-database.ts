@@ -1,8 +1,4 @@
-import { realpath, stat } from 'node:fs/promises'
-import path from 'node:path'
 import type { Kysely } from 'kysely'
-import { KeylimeError } from '../../core/errors.ts'
-import { holdLock } from '../files/hold-lock.ts'
 import { type MarkKeeper, openMark } from './database-mark.ts'
 import { LEASE_TABLES, type LeaseStore, leaseStore } from './lease-store.ts'
 import type { SchemaChange } from './migrate.ts'
@@ -12,6 +8,7 @@ import { type Listener, postgresListener } from './postgres-listener.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
 import { seamOf } from './seam.ts'
 import { keepJournalShort } from './short-journal.ts'
+import { lockVerifierFile } from './verifier-lock.ts'
 import { MARKED_VERSION, VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 export type VerifierDatabase = Kysely<unknown>
@@ -57,9 +54,7 @@ export async function openVerifierDatabase({ place, marked, name }: VerifierPlac
 async function openServer(place: PostgresPlace, marked: string, name: string): Promise<OpenedDatabase> {
   const { database, schema } = await migrated(place)
   try {
-    await seamOf(database).alone(database, async (alone) => {
-      for (const statement of [...LEASE_TABLES, ...NEWS_TABLES]) await statement.execute(alone)
-    })
+    await makeShared(database)
     const leases = leaseStore(database, name)
     // A verifier that comes to others knows nothing of the database yet; they do, and tell an older one.
     const mark = await openMark(database, marked, { isMarked: true, isVouched: (await leases.beat()) > 1 })
@@ -81,6 +76,12 @@ async function openServer(place: PostgresPlace, marked: string, name: string): P
   }
 }
 
+/** What several verifiers share besides what is enrolled. */
+export const makeShared = (database: Kysely<unknown>): Promise<void> =>
+  seamOf(database).alone(database, async (alone) => {
+    for (const statement of [...LEASE_TABLES, ...NEWS_TABLES]) await statement.execute(alone)
+  })
+
 async function migrated(place: DatabasePlace): Promise<{ database: VerifierDatabase; schema: SchemaChange }> {
   let schema: SchemaChange = { from: 0, to: 0 }
   const database = await openDatabase<unknown>(place, 'verifier', VERIFIER_MIGRATIONS, (change) => {
@@ -90,13 +91,7 @@ async function migrated(place: DatabasePlace): Promise<{ database: VerifierDatab
 }
 
 async function openFile(file: string): Promise<OpenedDatabase> {
-  const name = await canonical(file)
-  const lockFile = `${name}.verifier.lock`
-  const lock = await holdLock(lockFile)
-  if (!lock)
-    throw new KeylimeError('conflict', `another verifier is running on ${file}`, {
-      hint: `stop it first ("fuser ${lockFile}" names the process), or give this one a KEYLIME_DIR and ports of its own`,
-    })
+  const { name, lock } = await lockVerifierFile(file)
   try {
     const { database, schema } = await migrated(file)
     const isMarked = schema.from === 0 || schema.from >= MARKED_VERSION
@@ -122,27 +117,4 @@ async function openFile(file: string): Promise<OpenedDatabase> {
     await lock.release()
     throw error
   }
-}
-
-/** The same file under another name is the same database. */
-async function canonical(file: string): Promise<string> {
-  const whole = await realpath(file).catch(() => null)
-  if (whole !== null) {
-    if ((await stat(whole)).nlink > 1)
-      throw new KeylimeError(
-        'database_failed',
-        `the database ${file} has a second name (a hard link), under which another verifier could open it`,
-        {
-          hint: `find the other name with "find -samefile ${file}" and remove it`,
-        },
-      )
-    return whole
-  }
-  const directory = await realpath(path.dirname(file)).catch((cause) => {
-    throw new KeylimeError('database_failed', `cannot open the database ${file}: ${cause.message}`, {
-      cause,
-      hint: 'check that the directory exists and is writable for this user',
-    })
-  })
-  return path.join(directory, path.basename(file))
 }

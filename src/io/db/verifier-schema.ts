@@ -8,6 +8,7 @@ import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
 import { REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-store.ts'
+import { UNTOLD_EVENTS } from './untold-events.ts'
 
 interface OldAgent {
   agent_id: string
@@ -84,6 +85,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   FOLLOWER_TABLES,
   MAILBOX_TABLES,
   MAILBOX_LEFTOVERS,
+  UNTOLD_EVENTS,
 ]
 
 /** From this version on a database has a mark. */

@@ -8,6 +8,7 @@ import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts
 import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { checkRegistrarOf } from './check-registrar.ts'
+import { addMigrateWord } from './migrate/migrate-words.ts'
 import { loadRegistrarSettings } from './registrar-settings.ts'
 import { startRegistrar } from './start.ts'
 
@@ -21,10 +22,10 @@ interface Arguments {
 
 /** `keylime registrar`. */
 export const command = {
-  builder: (yargs: Argv): Argv<Arguments> =>
-    yargs
+  builder: (yargs: Argv, choose: (run: () => Promise<number>) => void): Argv<Arguments> =>
+    addMigrateWord(yargs, choose)
       .usage(
-        'Binds ids of machines to their TPMs. "keylime verifier" already includes a registrar; run it separately in larger installations.\n\nUsage: keylime registrar [options]',
+        'Binds ids of machines to their TPMs. "keylime verifier" already includes a registrar; run it separately in larger installations.\n\nUsage: keylime registrar [options] | keylime registrar migrate …',
       )
       .example('keylime registrar', 'with /etc/keylime/registrar.conf')
       .example('keylime registrar --check-config', 'only check whether the configuration can be used')

@@ -1,6 +1,8 @@
+import type { PoolLoad } from '../../io/db/postgres-pool-load.ts'
 import type { CertificateEnd } from '../../io/files/identity-dates.ts'
 import type { Route } from '../../io/http/route.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { addDatabaseMetrics } from '../../io/metrics/database-metrics.ts'
 import { meteredRoutes } from '../../io/metrics/metered-routes.ts'
 import { createMetrics } from '../../io/metrics/metrics.ts'
 import { addProcessMetrics } from '../../io/metrics/process-metrics.ts'
@@ -20,16 +22,17 @@ export interface RegistrarMetrics {
 
 const OFF: RegistrarMetrics = { port: null, metered: (routes) => routes, ready() {}, async stop() {} }
 
-/** Serves `/metrics`, `/healthz` and `/readyz` where `metrics_ip` says so; otherwise nothing is counted. @throws KeylimeError `address_in_use`. */
+/** Serves `/metrics`, `/healthz` and `/readyz` where `metrics_ip` says so; otherwise nothing is counted. @param `database`: connections to its server, null for a file. @throws KeylimeError `address_in_use`. */
 export async function openRegistrarMetrics(
   { metrics_ip: host, metrics_port: port }: { metrics_ip: string; metrics_port: number },
-  now: () => number,
+  { now, database }: { now: () => number; database: () => PoolLoad | null },
   logger: Logger,
 ): Promise<RegistrarMetrics> {
   if (host === '') return OFF
   const metrics = await createMetrics('keylime_registrar')
   let certificates: (() => readonly CertificateEnd[]) | null | undefined = null
   addProcessMetrics(metrics)
+  addDatabaseMetrics(metrics, database)
   metrics.gauge({ name: 'build_info', help: 'Always 1; the label has the version.', labels: ['version'] }, (own) =>
     own.set({ version: VERSION }, 1),
   )

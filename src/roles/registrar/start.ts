@@ -8,6 +8,7 @@ import { openMark } from '../../io/db/database-mark.ts'
 import { type DatabasePlace, databasePlace, markPlace, openDatabase } from '../../io/db/open-database.ts'
 import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
+import { seamOf } from '../../io/db/seam.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -68,7 +69,7 @@ export async function startRegistrar(
   }
   let metrics: RegistrarMetrics | undefined
   try {
-    metrics = await openRegistrarMetrics(values, used.clock.now, logger)
+    metrics = await openRegistrarMetrics(values, { now: used.clock.now, database: () => seamOf(database).load() }, logger)
     const routes = metrics.metered(marking.marked(registrarRoutes(context)))
     const shared = { host: values.ip, routes, versions: API_VERSIONS, logger }
     const plain = await serve({ ...shared, port: values.port })

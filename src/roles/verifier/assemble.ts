@@ -133,7 +133,7 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
 }
 
 const leasingOf = ({ shared }: Opened, used: Omit<LeaseKeeperOptions, 'shared' | 'clock'>): Leasing =>
-  shared ? createLeaseKeeper({ ...used, shared, clock: systemClock }) : soleLeasing(used.takeUp.all)
+  shared ? createLeaseKeeper({ ...used, shared, clock: systemClock }) : soleLeasing(used.takeUp.all, () => used.agents.size)
 
 const bookOf = (values: VerifierValues, { judging, logger }: Opened, store: PolicyStore) =>
   createPolicyBook({

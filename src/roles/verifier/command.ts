@@ -8,6 +8,7 @@ import { runService, type Service } from '../../io/service/run-service.ts'
 import { printLines } from '../../io/terminal/print.ts'
 import { showCheck } from '../../io/terminal/show-check.ts'
 import { addAuditWords, type Choose } from './audit/audit-words.ts'
+import { addBackupWords } from './backup/backup-words.ts'
 import { checkVerifierOf } from './check-verifier.ts'
 import { addMigrateWord } from './migrate/migrate-words.ts'
 import { startVerifier } from './start.ts'
@@ -29,9 +30,9 @@ interface Deps {
 /** `keylime verifier`. */
 export const command = {
   builder: (yargs: Argv, choose: Choose): Argv<Arguments> =>
-    addMigrateWord(addAuditWords(yargs, choose), choose)
+    addBackupWords(addMigrateWord(addAuditWords(yargs, choose), choose), choose)
       .usage(
-        'Attests machines, releases payload keys to those that pass, and tells all others when one fails.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD … | keylime verifier migrate …',
+        'Attests machines, releases payload keys to those that pass, and tells all others when one fails.\n\nUsage: keylime verifier [options] | keylime verifier audit WORD … | keylime verifier migrate | backup | restore …',
       )
       .example('keylime verifier', 'with /etc/keylime/verifier.conf, and with the registrar inside')
       .example('KEYLIME_DIR=/tmp/kl keylime verifier', 'keep everything in another directory')

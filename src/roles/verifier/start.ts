@@ -6,6 +6,8 @@ import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
+import { seamOf } from '../../io/db/seam.ts'
+import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
 import { clientContext } from '../../io/http/api-client.ts'
@@ -30,7 +32,7 @@ import { type AuthorityHolder, isSameAuthorities } from './authorities/authoriti
 import { openVerifierMetrics } from './metrics/open-metrics.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
-import { heedAge } from './rounds/heed-age.ts'
+import { heedPast } from './rounds/heed-past.ts'
 import { startLagWatch } from './rounds/lag-watch.ts'
 import { startSilenceWatch } from './rounds/silence-watch.ts'
 import { startWatchdog, type Watchdog } from './rounds/watchdog.ts'
@@ -112,7 +114,7 @@ async function start(
   const { figures } = metrics
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
-  await heedAge({ mark, store: verifier.context.store, events: events.stream, logger })
+  await heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger })
   const recordMark = coalesced(() =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
   )
@@ -121,7 +123,7 @@ async function start(
   await run(verifier, onStop)
   const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
-  const { agents, loop, opener, push } = verifier.context
+  const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
   onStop(guardLoopDelay(logger, figures.loopDelay).stop)
@@ -135,6 +137,8 @@ async function start(
   metrics.watch({
     ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures, overdue: () => watchdog.overdue },
     certificates: () => running.tls.ends,
+    leases: () => leasing.figures,
+    database: () => seamOf(database).load(),
   })
   onStop(metrics.stopping)
   return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck }

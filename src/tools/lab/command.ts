@@ -12,6 +12,7 @@ interface Arguments extends Record<Exclude<Kind, 'honest'>, number> {
   seconds: number
   logLines: number
   policyDigests: number
+  register?: boolean | undefined
   executable?: string | undefined
   json?: boolean | undefined
 }
@@ -34,6 +35,7 @@ export const command = {
       .option('seconds', { type: 'number', default: 20, requiresArg: true, describe: 'How long to measure' })
       .option('log-lines', { type: 'number', default: 50, requiresArg: true, describe: 'Lines of each measurement list; 0 for no policy' })
       .option('policy-digests', { type: 'number', default: 1000, requiresArg: true, describe: 'Digests of the policy that all share' })
+      .option('register', { type: 'boolean', describe: 'Register each machine at the registrar of that verifier first' })
       .option('executable', { type: 'string', requiresArg: true, describe: 'Measure the verifier of this keylime executable' })
       .option('json', { type: 'boolean', describe: 'Print JSON, for programs' })
     return KINDS.reduce(
@@ -47,7 +49,13 @@ export const command = {
     const shares = sharesOf(argv)
     const count = inRange('--agents', argv.agents, [1, MAX_AGENTS])
     const report = await runFleet({
-      ...{ count, shares, executable: argv.executable ?? '', told: (text: string) => noteLine(`lab: ${text}`) },
+      ...{
+        count,
+        shares,
+        executable: argv.executable ?? '',
+        register: argv.register ?? false,
+        told: (text: string) => noteLine(`lab: ${text}`),
+      },
       interval: inRange('--interval', argv.interval, [0, 3600]),
       seconds: inRange('--seconds', argv.seconds, [1, 86_400]),
       logLines: inRange('--log-lines', argv.logLines, [0, 1_000_000]),

@@ -7,6 +7,7 @@ import { LabMachine, type Surroundings } from './lab-machine.ts'
 import type { LabVerifier } from './lab-verifier.ts'
 import { machineCertificates, transportKey } from './machine-certificates.ts'
 import { measuredFiles } from './measured-files.ts'
+import { type Registered, registerMachine } from './register-machine.ts'
 
 export interface FleetOptions {
   count: number
@@ -53,6 +54,8 @@ export class LabFleet {
   readonly #options: FleetOptions
   readonly #certificates: readonly string[]
   readonly #policy: string | null
+  /** As the registrar has them, by their number. */
+  readonly #registered = new Map<number, Registered>()
 
   private constructor(made: { fleet: Made; listener: FleetListener; verifier: LabVerifier; options: FleetOptions }) {
     this.machines = made.fleet.served.map(({ machine }) => machine)
@@ -75,12 +78,26 @@ export class LabFleet {
   /** Enrols all of them. @returns enrolments a second. */
   async enrol(): Promise<number> {
     if (this.#policy !== null) await this.putPolicy(this.#policy, 'POST')
+    return this.#ofAll((index) => this.#enrolOne(index))
+  }
+
+  /** Registers all of them at the verifier's registrar, each with an endorsement key of its own. @returns registrations a second. */
+  register({ agents, tenants }: NonNullable<LabVerifier['registrar']>): Promise<number> {
+    return this.#ofAll(async (index) => {
+      const { id, key } = this.machines[index]!
+      const shown = { ip: addressOf(index), port: this.#listener.port, certificate: this.#certificates[index]! }
+      this.#registered.set(index, await registerMachine({ id, ak: Buffer.from(key.publicArea, 'base64'), ...shown }, agents, tenants))
+    })
+  }
+
+  /** @returns how many a second. */
+  async #ofAll(work: (index: number) => Promise<void>): Promise<number> {
     const began = performance.now()
     const waiting = this.machines.keys()
-    const work = async () => {
-      for (const index of waiting) await this.#enrolOne(index)
+    const workOn = async () => {
+      for (const index of waiting) await work(index)
     }
-    await Promise.all(Array.from({ length: SIDE_BY_SIDE }, work))
+    await Promise.all(Array.from({ length: SIDE_BY_SIDE }, workOn))
     return (this.machines.length * 1000) / (performance.now() - began)
   }
 
@@ -166,12 +183,13 @@ export class LabFleet {
 
   async #enrolOne(index: number): Promise<void> {
     const machine = this.machines[index]!
+    const { ak, certificate } = this.#registered.get(index) ?? { ak: machine.key.publicArea, certificate: this.#certificates[index] }
     const body = {
       ...{ v: null, cloudagent_ip: addressOf(index), cloudagent_port: this.#listener.port, tpm_policy: '{"mask":"0x0"}' },
       ...{ runtime_policy: '', runtime_policy_name: this.#policy === null ? null : POLICY, runtime_policy_key: '', mb_policy: null },
       ...{ mb_policy_name: '', ima_sign_verification_keys: '', metadata: '{}', revocation_key: '' },
       ...{ accept_tpm_hash_algs: ['sha256'], accept_tpm_encryption_algs: ['ecc'], accept_tpm_signing_algs: ['ecdsa'] },
-      ...{ ak_tpm: machine.key.publicArea, mtls_cert: this.#certificates[index], supported_version: '2.6' },
+      ...{ ak_tpm: ak, mtls_cert: certificate, supported_version: '2.6' },
     }
     accepted(machine.id, await this.#verifier.admin.request('POST', `/v2.6/agents/${machine.id}`, { body }))
   }

@@ -8,6 +8,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
 import { type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import { poll } from '../../io/poll.ts'
+import { endWithUs } from './end-with-us.ts'
 
 /** A verifier as a process of its own, measured from outside: nothing of it is patched. */
 export interface LabVerifier {
@@ -15,6 +16,8 @@ export interface LabVerifier {
   /** PEM of the authority that vouches for it. */
   readonly ca: string
   readonly admin: ApiClient
+  /** Its registrar, for agents and for tenants; null where there is none. */
+  readonly registrar: { readonly agents: ApiClient; readonly tenants: ApiClient } | null
   /** Text of `/metrics`. */
   metrics(): Promise<string>
   /** Processor time of all its threads, in milliseconds. */
@@ -33,6 +36,8 @@ export interface LabVerifierOptions {
   interval: number
   /** File of the program; empty for this one. */
   executable: string
+  /** Whether it hosts a registrar. */
+  register: boolean
   /** Further settings, as variables. */
   env: Record<string, string>
 }
@@ -41,13 +46,16 @@ export interface LabVerifierOptions {
 const TICK_MS = 10
 const START = { clock: systemClock, timeoutSeconds: 120, firstPauseMs: 20, longestPauseMs: 50 }
 
-export async function startLabVerifier({ directory, interval, executable, env }: LabVerifierOptions): Promise<LabVerifier> {
-  const [port, metricsPort] = await freePorts(2)
+/** It ends with this process, however that ends. */
+export async function startLabVerifier({ directory, interval, executable, register, env }: LabVerifierOptions): Promise<LabVerifier> {
+  const [port, metricsPort, registrarPort, registrarTlsPort] = await freePorts(4)
   const settings = {
     KEYLIME_DIR: directory,
     KEYLIME_CA_CERT_KEY_TYPE: 'ecdsa',
     KEYLIME_VERIFIER_PORT: String(port),
-    KEYLIME_VERIFIER_HOST_REGISTRAR: 'False',
+    KEYLIME_VERIFIER_HOST_REGISTRAR: register ? 'True' : 'False',
+    KEYLIME_REGISTRAR_PORT: String(registrarPort),
+    KEYLIME_REGISTRAR_TLS_PORT: String(registrarTlsPort),
     KEYLIME_VERIFIER_QUOTE_INTERVAL: String(interval),
     KEYLIME_VERIFIER_METRICS_IP: '127.0.0.1',
     KEYLIME_VERIFIER_METRICS_PORT: String(metricsPort),
@@ -55,15 +63,17 @@ export async function startLabVerifier({ directory, interval, executable, env }:
   }
   const [command, ...args] = executable === '' ? ownCommand() : [executable]
   const log = fs.openSync(path.join(directory, 'verifier.log'), 'a', 0o600)
-  const start = () =>
-    spawn(command!, [...args, 'verifier'], { env: { PATH: process.env['PATH'], ...settings }, stdio: ['ignore', log, log] })
-  let child = start()
+  const start = () => {
+    const started = spawn(command!, [...args, 'verifier'], { env: { PATH: process.env['PATH'], ...settings }, stdio: ['ignore', log, log] })
+    return { started, unwatch: started.pid === undefined ? () => {} : endWithUs(started.pid, directory) }
+  }
+  let { started: child, unwatch } = start()
   /** A verifier of before has none. */
   const metrics = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`).catch(() => null))?.text() ?? ''
   const read = (name: string) => fs.readFileSync(path.join(directory, 'cv_ca', name), 'utf8')
-  const open = () => {
+  const open = (at = port, name = 'verifier') => {
     const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')] }
-    return openApiClient({ url: `https://127.0.0.1:${port}`, name: 'verifier', tls, timeoutSeconds: 120, answers: LARGE_ANSWERS })
+    return openApiClient({ url: `https://127.0.0.1:${at}`, name, tls, timeoutSeconds: 120, answers: LARGE_ANSWERS })
   }
   async function serves(): Promise<ApiClient> {
     const serving = await poll(START, async () => {
@@ -84,6 +94,12 @@ export async function startLabVerifier({ directory, interval, executable, env }:
     return serving
   }
   let admin = await serves()
+  const registrar = register
+    ? {
+        agents: openApiClient({ url: `http://127.0.0.1:${registrarPort}`, name: 'registrar', timeoutSeconds: 120 }),
+        tenants: open(registrarTlsPort, 'registrar'),
+      }
+    : null
   return {
     get pid() {
       return child.pid!
@@ -92,21 +108,24 @@ export async function startLabVerifier({ directory, interval, executable, env }:
     get admin() {
       return admin
     },
+    registrar,
     metrics,
     cpuMs: () => cpuMs(child.pid!),
     pssMb: () => Number(/^Pss:\s+(\d+) kB/m.exec(fs.readFileSync(`/proc/${child.pid}/smaps_rollup`, 'utf8'))![1]) / 1024,
     signal: (signal) => void child.kill(signal),
     async restart() {
       await ended(child)
+      unwatch()
       const at = performance.timeOrigin + performance.now()
-      child = start()
+      ;({ started: child, unwatch } = start())
       await admin.close()
       admin = await serves()
       return at
     },
     async stop() {
-      await admin.close()
+      await Promise.all([admin, registrar?.agents, registrar?.tenants].map((client) => client?.close()))
       await ended(child)
+      unwatch()
       fs.closeSync(log)
     },
   }

@@ -6,6 +6,7 @@ export function reportLines(report: FleetReport): string[] {
   const { askMs, lagMs } = report
   const ms = (value: number) => value.toFixed(value < 10 ? 1 : 0)
   return [
+    ...(report.registered === null ? [] : [`registered a second        ${report.registered.toFixed(0)}`]),
     `enrolled a second          ${report.enrolled.toFixed(0)}`,
     `all attested once after    ${report.firstRoundSeconds.toFixed(1)} s`,
     `attestations a second      ${figureText(report.rate, 0)}`,

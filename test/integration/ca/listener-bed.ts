@@ -11,6 +11,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { revocationMessage } from '../../../src/core/revocation/message.ts'
 import { signRevocation } from '../../../src/core/revocation/signature.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
+import { PROGRAM } from '../../program.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -83,9 +84,9 @@ export function serialsOf(directory: string): string[] {
   return [...checked.stdout.matchAll(/Serial Number: 0*([0-9A-F]+)/g)].map(([, hex]) => String(Number.parseInt(hex!, 16)))
 }
 
-/** The program in a process of its own, from the sources. */
+/** The program in a process of its own, of the sources. */
 export function program(args: string[], env: NodeJS.ProcessEnv, options: { cwd?: string; argv0?: string } = {}) {
-  const child = spawn(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args], {
+  const child = spawn(process.execPath, [PROGRAM, ...args], {
     cwd: ROOT,
     ...options,
     env: { ...process.env, NODE_OPTIONS: '--disable-warning=ExperimentalWarning', ...env },

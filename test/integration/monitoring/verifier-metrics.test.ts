@@ -79,6 +79,8 @@ test('attestations are counted by their results, with stages, commits, connectio
   expect(of('agent_handshakes_total{kind="full"}')).toBeGreaterThanOrEqual(3)
   expect(of('http_request_duration_seconds_count{method="POST",route="/v:version/agents/:id",code="200"}')).toBe(3)
   expect(of('certificate_expiry_timestamp_seconds{certificate="server"}')).toBeGreaterThan(Date.now() / 1000)
+  expect([of('verifiers'), of('leases_held'), of('leases_wanted'), of('leases_lost_total')]).toEqual([1, 3, 3, 0])
+  expect([of('database_connections_limit'), of('database_connection_failures_total')]).toEqual([0, 0])
   expect(numberOf(text, 'process_resident_memory_bytes')).toBeGreaterThan(1e6)
   expect(text).not.toMatch(/good|liar|gone|127\.0\.0\.1/) // no machine is named
 })
@@ -129,6 +131,8 @@ test('while it starts and while it stops it is alive and not ready, and says why
     ...{
       connections: () => ({ open: 0, opened: 0, resumed: 0 }),
       overdue: () => 0,
+      database: () => null,
+      leases: () => ({ verifiers: 1, held: 0, wanted: 0, free: 0, asked: 0, given: 0, lost: 0 }),
       certificates: () => [{ certificate: 'client', notAfter }],
     },
   })

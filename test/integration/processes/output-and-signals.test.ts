@@ -4,6 +4,7 @@ import tls from 'node:tls'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { PROGRAM } from '../../program.ts'
 import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { program } from '../ca/listener-bed.ts'
@@ -88,7 +89,7 @@ test.each([
 test('a result that cannot be written is a failure, in words', async () => {
   const full = fs.openSync('/dev/full', 'w')
   const { spawn } = await import('node:child_process')
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', 'src/main.ts', '--version'], {
+  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', PROGRAM, '--version'], {
     stdio: ['ignore', full, 'pipe'],
   })
   let err = ''

@@ -5,11 +5,11 @@ import os from 'node:os'
 import path from 'node:path'
 import { knownNames } from '../../../src/roles/tenant/known-names.ts'
 import { runtimePolicy } from '../../ima.ts'
+import { PROGRAM } from '../../program.ts'
 import { type Shell, ShellSession } from '../../shell-session.ts'
 import { sampled, walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
-const ROOT = path.resolve(import.meta.dirname, '../../..')
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-completion-'))
 const bed = new VerifierBed()
 let env: NodeJS.ProcessEnv
@@ -17,7 +17,7 @@ let env: NodeJS.ProcessEnv
 /** Beside the verifier, which runs in this process. */
 function keylime(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
   return new Promise((resolve) =>
-    execFile(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args], { env, maxBuffer: 1 << 20 }, (error, stdout, stderr) =>
+    execFile(process.execPath, [PROGRAM, ...args], { env, maxBuffer: 1 << 20 }, (error, stdout, stderr) =>
       resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
     ),
   )
@@ -36,7 +36,7 @@ beforeAll(async () => {
   fs.writeFileSync(path.join(dir, 'secret.txt'), '')
   const program = path.join(dir, 'bin/keylime') // what completions ask; in a session a function stands before it
   fs.mkdirSync(path.dirname(program))
-  fs.writeFileSync(program, `#!/bin/sh\necho '${HOSTILE}'\nexec '${process.execPath}' '${path.join(ROOT, 'src/main.ts')}' "$@"\n`, {
+  fs.writeFileSync(program, `#!/bin/sh\necho '${HOSTILE}'\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`, {
     mode: 0o755,
   })
   env['PATH'] = `${path.dirname(program)}:${process.env['PATH']}`

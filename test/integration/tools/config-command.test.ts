@@ -2,10 +2,9 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { PROGRAM } from '../../program.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
 import { sampled, walk } from '../../thorough.ts'
-
-const ROOT = path.resolve(import.meta.dirname, '../../..')
 
 /** An image below a directory of its own, and the program as a process. */
 function bed() {
@@ -21,7 +20,7 @@ function bed() {
 }
 
 function keylime(env: NodeJS.ProcessEnv, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args], { encoding: 'utf8', env })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8', env })
   return { status, stdout, stderr }
 }
 

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
 import { commandsOf } from '../../e2e/page.ts'
+import { PROGRAM } from '../../program.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -27,7 +28,7 @@ describe('the page about the configuration', () => {
   beforeAll(() => {
     fs.mkdirSync(etc, { recursive: true })
     fs.mkdirSync(path.join(home.dir, 'bin'))
-    const program = `#!/bin/sh\nexec '${process.execPath}' '${path.join(ROOT, 'src/main.ts')}' "$@"\n`
+    const program = `#!/bin/sh\nexec '${process.execPath}' '${PROGRAM}' "$@"\n`
     fs.writeFileSync(path.join(home.dir, 'bin/keylime'), program, { mode: 0o755 })
     fs.writeFileSync(path.join(etc, 'verifier.conf'), '# of our fleet\n[verifier]\nmax_retries = 7\n')
     fs.writeFileSync(path.join(home.dir, 'password.txt'), 'hunter2\n')

@@ -6,6 +6,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../../src/config/tables.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { planUpgrade } from '../../../src/tools/config/plan-upgrade.ts'
+import { PROGRAM } from '../../program.ts'
 import { sampled } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -23,8 +24,7 @@ function fresh(): string {
 }
 
 function run(argv0: string, args: string[], cwd = dir) {
-  const main = path.join(ROOT, 'src/main.ts')
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
     encoding: 'utf8',
     argv0,
     cwd,

@@ -10,11 +10,11 @@ import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { nativeAddon } from '../../../src/io/native/native-addon.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
+import { PROGRAM } from '../../program.ts'
 import { freePorts, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 import { examined, told } from './doctor-bed.ts'
 
-const ROOT = path.resolve(import.meta.dirname, '../../..')
 const DAY_MS = 86_400_000
 
 const bed = new VerifierBed()
@@ -267,7 +267,7 @@ describe('the program', () => {
   )
   afterAll(remove)
   const doctor = (...args: string[]) =>
-    spawnSync(process.execPath, [path.join(ROOT, 'src/main.ts'), 'doctor', ...args], {
+    spawnSync(process.execPath, [PROGRAM, 'doctor', ...args], {
       encoding: 'utf8',
       env: {
         PATH: process.env['PATH'],

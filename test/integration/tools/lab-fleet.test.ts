@@ -1,10 +1,10 @@
 import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
-import path from 'node:path'
 import type { Kind } from '../../../src/tools/lab/kinds.ts'
 import { LabFleet } from '../../../src/tools/lab/lab-fleet.ts'
 import type { LabVerifier } from '../../../src/tools/lab/lab-verifier.ts'
+import { PROGRAM } from '../../program.ts'
 import { until } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
@@ -64,7 +64,7 @@ const EMPTY_POLICY = JSON.stringify({
 })
 
 const lab = (...args: string[]) =>
-  spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', path.resolve('src/main.ts'), 'lab', 'fleet', ...args], {
+  spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', PROGRAM, 'lab', 'fleet', ...args], {
     encoding: 'utf8',
     timeout: 120_000,
   })

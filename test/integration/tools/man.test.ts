@@ -5,16 +5,16 @@ import path from 'node:path'
 import { commandTree } from '../../../src/command-tree.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 import { allCommands } from '../../../src/core/cli/command-tree.ts'
+import { PROGRAM } from '../../program.ts'
 import { walk } from '../../thorough.ts'
 
-const ROOT = path.resolve(import.meta.dirname, '../../..')
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-man-'))
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
 const run = (file: string, args: string[], env: NodeJS.ProcessEnv = process.env) => {
   const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', env })
   return { status, stdout, stderr }
 }
-const keylime = (...args: string[]) => run(process.execPath, [path.join(ROOT, 'src/main.ts'), ...args])
+const keylime = (...args: string[]) => run(process.execPath, [PROGRAM, ...args])
 const installed = keylime('man', '--install', path.join(dir, 'man'))
 const files = fs.readdirSync(path.join(dir, 'man'), { recursive: true, encoding: 'utf8' }).filter((file) => /\.\d$/.test(file))
 const tree = await commandTree()
@@ -79,7 +79,7 @@ walk('a page is found by several names, and one that is not there is asked about
 
 walk('on a terminal man(1) shows it, and leaves nothing', () => {
   const before = fs.readdirSync(os.tmpdir()).filter((name) => name.startsWith('keylime-man-'))
-  const shown = run('script', ['-qec', `${process.execPath} ${path.join(ROOT, 'src/main.ts')} man completion`, '/dev/null'], {
+  const shown = run('script', ['-qec', `${process.execPath} ${PROGRAM} man completion`, '/dev/null'], {
     ...process.env,
     MANPAGER: 'cat',
     TERM: 'dumb',

@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { PROGRAM } from '../../program.ts'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const machine = (file: string) => path.join(root, 'test/vectors/machines/secure-boot-ima-sig', file)
@@ -10,7 +11,7 @@ const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-policy-'))
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }))
 const policy = path.join(dir, 'policy.json')
 function keylime(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'src/main.ts'), 'policy', ...args], { encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, 'policy', ...args], { encoding: 'utf8' })
   return { status, stdout, stderr }
 }
 const test3 = ['--log', machine('ima.txt'), '--pcrs', machine('pcrs.txt')]
@@ -165,7 +166,7 @@ test('a key is made for signing, for its owner alone, and never in place of anot
 })
 test('a reader that stops early is no bug, and the change is written all the same', () => {
   const add = path.join(dir, 'early.json')
-  const command = `"$0" "${path.join(root, 'src/main.ts')}" policy diff "${path.join(dir, 'base.json')}" --log "${machine('ima.txt')}" --patch "${add}" | head -1`
+  const command = `"$0" "${PROGRAM}" policy diff "${path.join(dir, 'base.json')}" --log "${machine('ima.txt')}" --patch "${add}" | head -1`
   const { stdout, stderr } = spawnSync('sh', ['-c', command, process.execPath], { encoding: 'utf8' })
   expect([stdout.split('\n').length, stderr]).toEqual([2, ''])
   expect(Object.keys(JSON.parse(fs.readFileSync(add, 'utf8')))).toEqual(['digests'])

@@ -6,6 +6,7 @@ import path from 'node:path'
 import { parseRuntimePolicy } from '../../../src/core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../src/core/ima/signed-policy.ts'
 import { imaVector, runtimePolicy } from '../../ima.ts'
+import { PROGRAM } from '../../program.ts'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const machine = (file: string) => path.join(root, 'test/vectors/machines/secure-boot-ima-sig', file)
@@ -18,7 +19,7 @@ const file = (name: string, text: string | Buffer) => {
 }
 /** A program by upstream's name. */
 function run(argv0: string, ...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [path.join(root, 'src/main.ts'), ...args], {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
     argv0,
     encoding: 'utf8',
     cwd: dir,

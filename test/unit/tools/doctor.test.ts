@@ -12,7 +12,7 @@ import { judgePort } from '../../../src/tools/doctor/checks/ports.ts'
 import { judgeService } from '../../../src/tools/doctor/checks/service.ts'
 import { type CheckName, exitCodeOfFindings, type Finding, findingsOf } from '../../../src/tools/doctor/finding.ts'
 import { findingLines, summaryLine } from '../../../src/tools/doctor/finding-lines.ts'
-import { maskFindings, maskSecrets } from '../../../src/tools/doctor/mask-secrets.ts'
+import { maskFindings, maskSecrets, secretsOf } from '../../../src/tools/doctor/mask-secrets.ts'
 import { runChecks } from '../../../src/tools/doctor/run-checks.ts'
 
 const levels = (findings: readonly Finding[]) => findings.map(({ level }) => level)
@@ -258,6 +258,14 @@ test('secrets are masked wherever they stand: known ones, keys, passwords in URL
   const masked = maskSecrets(text, ['correct-horse'])
   for (const secret of ['correct-horse', 'MHcCAQEE', 'battery']) expect(masked).not.toContain(secret)
   expect(masked).toContain('https://[secret]@host/x')
+})
+
+test('what has a secret in it is masked as one: a URL with a password that nobody could find by its form', () => {
+  const url = 'postgresql://me:open/sesame@db.example/keylime'
+  const secrets = secretsOf({ KEYLIME_DIR: '/nowhere', KEYLIME_VERIFIER_DATABASE_URL: url, KEYLIME_REGISTRAR_DATABASE_URL: 'sqlite' })
+  expect(secrets).toContain(url)
+  expect(secrets).not.toContain('sqlite')
+  expect(maskSecrets(`database_url = ${url}: no`, secrets)).not.toContain('sesame')
 })
 
 test('a secret that JSON would write otherwise is masked before it is', () => {

@@ -23,7 +23,7 @@ export interface Status {
 }
 
 /** See `database_put_back` in the verifier's audit log. */
-const WITHHELD = 'withheld, because an older database of the verifier was put back: deliver again with `keylime tenant update`'
+const WITHHELD = 'withheld, because a backup or an older database of the verifier was put back: deliver again with `keylime tenant update`'
 
 /** What is known of one machine: how it stands, what was demanded of it, and what became of what it was given. */
 export function statusLines(result: Status, now: number): string[] {

@@ -10,6 +10,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   verifier_stopped: 'info',
   database_migrated: 'info',
   database_put_back: 'error',
+  database_restored: 'error',
   agent_enrolled: 'info',
   agent_updated: 'info',
   agent_deleted: 'info',

@@ -57,6 +57,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   /** Leased, and not taken up yet: when the server goes away in between, that is done later. */
   const untaken = new Set<string>()
   let waiting = false
+  let wanted = 0
+  const counts = { free: 0, asked: 0, given: 0, lost: 0 }
 
   async function turn(): Promise<void> {
     const before = seen
@@ -74,6 +76,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function share(isMissed: boolean): Promise<void> {
     const all = await leases.enrolled()
     const fair = Math.ceil(all / seen)
+    wanted = fair
     if (leases.size < fair) await claim(fair - leases.size, isMissed)
     else if (leases.size > fair * (1 + SLACK) + 1) await give(Math.min(leases.size - fair, STEP))
   }
@@ -82,6 +85,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     const claimed = await leases.claim(count)
     if (claimed.length > 0) {
       logger.info(`${claimed.length} agents are attested by this verifier from now on`)
+      counts.free += claimed.length
       for (const agentId of claimed) untaken.add(agentId)
       await takeUpLeased()
     }
@@ -114,12 +118,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       for (const agent of given) loop.resume(agent)
       throw error
     }
+    counts.given += given.length
     for (const agent of given) forget(agent)
   }
 
   async function drop(agentId: string): Promise<void> {
     const agent = agents.get(agentId)
     if (!agent || leases.has(agentId)) return
+    counts.lost++
     await loop.pause(agent)
     forget(agent)
   }
@@ -168,8 +174,12 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     get isAlone() {
       return seen === 1
     },
+    get figures() {
+      return { verifiers: seen, held: leases.size, wanted, ...counts }
+    },
     async own(agentId) {
       if ((await leases.take(agentId)) !== 'taken') return
+      counts.asked++
       const stale = agents.get(agentId)
       if (stale) {
         await loop.pause(stale)

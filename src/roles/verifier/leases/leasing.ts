@@ -1,6 +1,23 @@
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
 
+/** How machines are spread over the verifiers, and how they came here and went since the start. */
+export interface LeaseFigures {
+  /** Verifiers that live, this one among them. */
+  readonly verifiers: number
+  readonly held: number
+  /** This verifier's share. */
+  readonly wanted: number
+  /** Taken, as nobody attested them who lives. */
+  readonly free: number
+  /** Taken from a verifier that lives: its machine, or a command for it, came here. */
+  readonly asked: number
+  /** Left to others, as this verifier had more than its share. */
+  readonly given: number
+  /** Found to be attested by another. */
+  readonly lost: number
+}
+
 /** Which machines this verifier attests. */
 export interface Leasing {
   /** As far as this process knows. */
@@ -15,19 +32,23 @@ export interface Leasing {
   lost(): void
   /** This verifier alone uses the database, as far as is known. */
   readonly isAlone: boolean
+  readonly figures: LeaseFigures
   /** Takes its share, and keeps it. */
   start(): Promise<void>
   stop(): Promise<void>
 }
 
-/** Of a verifier that has its database for itself. @param takeUp all that is enrolled. */
-export const soleLeasing = (takeUp: () => Promise<unknown>): Leasing => ({
+/** Of a verifier that has its database for itself. @param takeUp all that is enrolled. @param count of machines. */
+export const soleLeasing = (takeUp: () => Promise<unknown>, count: () => number): Leasing => ({
   has: () => true,
   own: async () => undefined,
   strangerAk: async () => null,
   assure: async () => undefined,
   lost: () => undefined,
   isAlone: true,
+  get figures() {
+    return { verifiers: 1, held: count(), wanted: count(), free: 0, asked: 0, given: 0, lost: 0 }
+  },
   async start() {
     await takeUp()
   },

@@ -3,9 +3,11 @@ import { type StateWord, stateWord } from '../../../core/attestation/state-word.
 import { comesBy } from '../../../core/attestation/stored-agent.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import { EVENT_TYPES } from '../../../core/events/verifier-event.ts'
+import type { PoolLoad } from '../../../io/db/postgres-pool-load.ts'
 import type { CertificateEnd } from '../../../io/files/identity-dates.ts'
 import type { ConnectionFigures } from '../../../io/http/agent-client.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { addDatabaseMetrics } from '../../../io/metrics/database-metrics.ts'
 import { meteredRoutes } from '../../../io/metrics/metered-routes.ts'
 import { createMetrics, DURATIONS, type Metrics } from '../../../io/metrics/metrics.ts'
 import { addProcessMetrics } from '../../../io/metrics/process-metrics.ts'
@@ -14,8 +16,10 @@ import { VERSION } from '../../../io/service/version.ts'
 import type { PoolStats } from '../../../io/workers/worker-pool.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
+import type { LeaseFigures } from '../leases/leasing.ts'
 import type { LoopLoad } from '../rounds/attestation-loop.ts'
 import { ROUND_OUTCOMES, ROUND_STAGES, type RoundMeter, type RoundOutcome } from '../rounds/round-meter.ts'
+import { addLeases } from './lease-metrics.ts'
 import { unwritableBy, whyNotReady } from './readiness.ts'
 import { COMMITS, NO_FIGURES, timedStore, type VerifierFigures } from './verifier-figures.ts'
 
@@ -29,6 +33,9 @@ export interface Watched {
   certificates(): readonly CertificateEnd[]
   /** Machines that were not judged in time. */
   overdue(): number
+  leases(): LeaseFigures
+  /** Connections to a database server; null for a file. */
+  database(): PoolLoad | null
 }
 
 /** Figures of a running verifier, and the listener that shows them. */
@@ -62,6 +69,8 @@ export async function openVerifierMetrics({ values, events, now, logger }: Metri
   const figures = figuresOf(metrics, state)
   countEvents(metrics, events)
   addGauges(metrics, state)
+  addLeases(metrics, () => state.watched?.leases() ?? null)
+  addDatabaseMetrics(metrics, () => state.watched?.database() ?? null)
   const notReady = () =>
     whyNotReady({
       serves: state.watched === null ? null : !state.isStopping,

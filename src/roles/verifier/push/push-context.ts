@@ -13,7 +13,7 @@ export interface PushContext {
   agents: AgentTable
   /** Has this verifier attest a machine before it does something with it. */
   commands: KeyedLock
-  leasing: Pick<Leasing, 'strangerAk'>
+  leasing: Pick<Leasing, 'strangerAk' | 'assure'>
   store: Pick<VerifierStore, 'find'>
   mailboxes: Pick<MailboxStore, 'open'>
   push: PushParts

@@ -139,11 +139,15 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
 
   async function policyChanged(kind: PolicyKind, name: string): Promise<number> {
     const users = (await store.users(kind, name)).filter(options.isOurs)
+    const judgedBy = (agentId: string) => agents.get(agentId)?.policy.refs[kind]?.sha256
+    const changed: string[] = []
     for (const [i, agentId] of users.entries()) {
+      const before = judgedBy(agentId)
       await commands.take(agentId, () => takeAgain(agentId))
+      if (judgedBy(agentId) !== before) changed.push(agentId) // the news of this change may have been here first
       if (i % PAGE === PAGE - 1) await turn()
     }
-    options.wake(users.flatMap((agentId) => agents.get(agentId) ?? []))
+    options.wake(changed.flatMap((agentId) => agents.get(agentId) ?? []))
     return users.length
   }
 

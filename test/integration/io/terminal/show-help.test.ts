@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process'
-import path from 'node:path'
+import { PROGRAM } from '../../../program.ts'
 
-const main = path.resolve(import.meta.dirname, '../../../../src/main.ts')
-const help = `${process.execPath} --disable-warning=ExperimentalWarning ${main} tenant --help`
+const help = `${process.execPath} --disable-warning=ExperimentalWarning ${PROGRAM} tenant --help`
 
 /** What a command shows on a terminal of so many rows. */
 function shown(rows: number, pager: string, command = help): Promise<string> {

@@ -239,8 +239,8 @@ test('no file of the verifier ever has U, K or what was sealed', async () => {
   await agent.fetchV()
   const secrets = [ordered.k, ordered.u, ordered.plaintext.subarray(0, 26)]
   const files = () =>
-    fs
-      .readdirSync(bed.home.dir, { recursive: true, withFileTypes: true })
+    bed.directories
+      .flatMap((directory) => fs.readdirSync(directory, { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
       .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name)))
   expect(files().some((bytes) => holds(bytes, ordered.v))).toBe(true) // the search can find

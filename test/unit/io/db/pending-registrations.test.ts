@@ -97,6 +97,19 @@ describe.each(DATABASES)('%s', (kind) => {
   })
 })
 
+test('what another registrar of the same database dropped takes no room: nobody gives way to it', async () => {
+  const db = await databases.open<RegistrarTables>('PostgreSQL', 'registrar', REGISTRAR_MIGRATIONS)
+  const bytes = encodeRecord(record('a')).length + 256
+  const registrar = () => registrarStore(db as never, { ofNetwork: 3 * bytes, ofAll: 100 * bytes })
+  const [one, other] = [registrar(), registrar()]
+  const put = (store: typeof one, n: number, now: number) =>
+    store.putPending({ record: record('a'), answer: answerOf(n), network: 'n', expiresAt: now + LATER }, now)
+  for (const n of [1, 2, 3]) await put(one, n, 0)
+  await put(other, 4, LATER) // drops those that have expired
+  await put(one, 5, LATER)
+  for (const n of [4, 5]) expect(await other.findPending('a', answerOf(n))).not.toBeNull()
+})
+
 test('a database of the release before is taken over: who is registered stays, and is found by its TPM', async () => {
   const db = await openDatabase<RegistrarTables>(':memory:', 'registrar', REGISTRAR_MIGRATIONS.slice(0, 1))
   for (const id of ['a', 'b']) await sql`insert into registered_agents values(${id}, ${encodeRecord(record(id))}, 1)`.execute(db)

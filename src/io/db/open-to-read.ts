@@ -1,0 +1,41 @@
+import fs from 'node:fs'
+import BetterSqlite from 'better-sqlite3'
+import { Kysely, SqliteDialect } from 'kysely'
+import { KeylimeError } from '../../core/errors.ts'
+import { loadAddon } from '../native/load-addon.ts'
+import type { DatabasePlace } from './open-database.ts'
+
+/**
+ * Opens a database to read it, also while others use it, and changes nothing in it: neither its schema nor its rows. @param schema of a server.
+ * @throws KeylimeError `not_found` for a file that is not there, `database_failed` for one that cannot be opened, `unavailable` for a server that cannot be used now.
+ */
+export async function openToRead(place: DatabasePlace, schema: string): Promise<Kysely<unknown>> {
+  if (typeof place === 'string') return new Kysely({ dialect: new SqliteDialect({ database: openFile(place) }) })
+  const { openServer } = await import('./open-postgres.ts')
+  return openServer({ ...place, poolSize: 2 }, schema)
+}
+
+/**
+ * All that `work` reads is of one moment, whatever others change meanwhile: a reader of SQLite's journal, a snapshot of the server. @param db of `openToRead`.
+ */
+export function asOfNow<T>(db: Kysely<unknown>, work: (snapshot: Kysely<unknown>) => Promise<T>): Promise<T> {
+  return db.transaction().setIsolationLevel('repeatable read').execute(work)
+}
+
+/** One that nobody has open has no journal, or one of a crash, which SQLite first has to bring in. */
+function openFile(file: string): BetterSqlite.Database {
+  if (!fs.existsSync(file)) throw new KeylimeError('not_found', `there is no database ${file}`)
+  try {
+    const isOpenElsewhere = fs.existsSync(`${file}-wal`) && fs.existsSync(`${file}-shm`)
+    const nativeBinding = loadAddon<object>('better_sqlite3.node') as never
+    const sqlite = new BetterSqlite(file, { nativeBinding, fileMustExist: true, readonly: isOpenElsewhere })
+    sqlite.pragma('query_only = ON')
+    sqlite.pragma('trusted_schema = OFF')
+    return sqlite
+  } catch (cause) {
+    throw new KeylimeError('database_failed', `cannot open the database ${file}: ${(cause as Error).message}`, {
+      cause,
+      hint: 'run it as the user of the verifier, or as root',
+    })
+  }
+}

@@ -1,0 +1,43 @@
+import { KeylimeError } from '../../core/errors.ts'
+import { registrationTag } from '../../core/payload/auth-tag.ts'
+import type { ApiClient } from '../../io/http/api-client.ts'
+import { activateCredential, machineEk } from './machine-ek.ts'
+
+/** A machine as it registers. */
+export interface Registering {
+  readonly id: string
+  /** TPM2B_PUBLIC of its attestation key. */
+  readonly ak: Buffer
+  readonly ip: string
+  readonly port: number
+  /** PEM. */
+  readonly certificate: string
+}
+
+/** What a registrar says of a machine, as a tenant asks it before it enrols one. */
+export interface Registered {
+  readonly ak: string
+  readonly certificate: string
+}
+
+/**
+ * Registers a machine as its agent does: with an endorsement key of its own, which answers the registrar's challenge. @param registrar its listener for agents. @param admin the one for tenants.
+ * @returns what the registrar has of it. @throws KeylimeError `unavailable` when it does not take it.
+ */
+export async function registerMachine({ id, ak, ...rest }: Registering, registrar: ApiClient, admin: ApiClient): Promise<Registered> {
+  const ek = machineEk()
+  const path = `/v2.6/agents/${id}`
+  const { ip, port, certificate: mtls_cert } = rest
+  const body = { ek_tpm: ek.public.toString('base64'), aik_tpm: ak.toString('base64'), ip, port, mtls_cert }
+  const { blob } = (await taken(id, registrar.request('POST', path, { body }))) as { blob: string }
+  const auth_tag = registrationTag(activateCredential(ek, ak, Buffer.from(blob, 'base64')), id)
+  await taken(id, registrar.request('PUT', path, { body: { auth_tag } }))
+  const found = (await taken(id, admin.request('GET', path))) as { aik_tpm: string; mtls_cert: string }
+  return { ak: found.aik_tpm, certificate: found.mtls_cert }
+}
+
+async function taken(id: string, asking: ReturnType<ApiClient['request']>): Promise<unknown> {
+  const { status, message, results } = await asking
+  if (status < 300) return results
+  throw new KeylimeError('unavailable', `the registrar did not take ${id}: ${status} ${message}`)
+}
