@@ -196,7 +196,7 @@ function readHead(text: string): Head {
 function fieldOf(line: string): { key: string; value: string } {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(0, colon))
-  if (!FIELD_NAME.test(name) || line.includes('\r') || line.includes('\n')) throw notHttp('a header is none')
+  if (!FIELD_NAME.test(name) || line.includes('\r') || line.includes('\n')) throw notHttp('a header is malformed')
   let [from, to] = [colon + 1, line.length]
   while (from < to && isBlank(line, from)) from++
   while (to > from && isBlank(line, to - 1)) to--

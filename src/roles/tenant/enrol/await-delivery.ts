@@ -151,7 +151,7 @@ class DeliveryWatch {
   #reportIn({ delivery }: AgentStatus): DeliveryReport | undefined {
     const { agentId, order } = this.#awaited
     if (delivery?.enrolment !== order.enrolment)
-      throw new KeylimeError('conflict', `another update of agent ${agentId} took the place of this delivery`, {
+      throw new KeylimeError('conflict', `another update of agent ${agentId} has replaced this delivery`, {
         hint: `\`keylime tenant status -u ${agentId}\` shows what it gets now`,
       })
     const { report } = delivery
