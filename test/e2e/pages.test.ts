@@ -86,6 +86,10 @@ describe('the guide, as an operator follows it', () => {
   )
 
   test('history for an auditor', async () => {
+    machines[2]!.pcrs.set(15, Buffer.alloc(32, 1))
+    await until('it failed', async () => (await d.tenant('list', '--state', 'failed', '--no-ask')).code === 3, 20)
+    machines[2]!.pcrs.delete(15)
+    expect((await d.tenant('reactivate', 'web1')).code).toBe(0)
     await section('list-and-history.md', 'How all machines are', { 0: /0 /, 3: /6 [\s\S]*"10\.0\.0"/ })
     await section('list-and-history.md', 'What became of a machine', { 0: /0 [\s\S]*failed/ })
     expect(fs.readFileSync(path.join(d.dir, 'history.csv'), 'utf8')).toMatch(/^time,agent_id,state,event[\s\S]*web1,failed/)

@@ -327,7 +327,6 @@ describe('root, in a directory of another user', () => {
 
   asRoot.each([
     ['set', 'verifier', 'quote_interval', '5'],
-    ['unset', 'verifier', 'quote_interval'],
     ['upgrade', '--only', 'verifier'],
   ])('`config %s` follows no link of that user to a file of root', (word, ...args) => {
     const { link, config, read, at } = service()
@@ -337,6 +336,15 @@ describe('root, in a directory of another user', () => {
     expect(status).not.toBe(0)
     expect(read('other.conf')).toBe('[Interface]\nPrivateKey = hunter2\n')
     expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])
+  })
+
+  asRoot('`config unset` follows no link of that user to a file of root', () => {
+    const { link, config, read, write } = service()
+    write('other.conf', VERIFIER, 0o600)
+    link('other.conf', 'etc/keylime/verifier.conf')
+    const { status, stderr } = config('unset', 'verifier', 'quote_interval')
+    expect([status, stderr]).toEqual([5, expect.stringContaining('verifier.conf is a link, made by the user with the id 65534')])
+    expect(read('other.conf')).toBe(VERIFIER)
   })
 
   asRoot('`config set` makes no file where a link of that user leads', () => {

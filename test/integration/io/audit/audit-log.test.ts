@@ -203,7 +203,7 @@ describe('is refused', () => {
   test('a file that others may read', async () => {
     fs.writeFileSync(file, '', { mode: 0o600 })
     fs.chmodSync(file, 0o640)
-    await refused(/no safe place for the audit log: its mode is 640/)
+    await refused(/not a safe place for the audit log: its mode is 640/)
   })
 
   test('a link, a directory, a file with a second name, and a directory that is not there', async () => {
