@@ -27,6 +27,7 @@ export interface Elf {
 }
 
 export const LOAD = 1
+const TABLE = 6
 export const EXECUTABLE = 1
 const MACHINES = { 62: 'x64', 183: 'arm64' } as const
 const HEADER = { entry: 24, segmentsAt: 32, sectionsAt: 40, segments: 56, sections: 60, names: 62 }
@@ -60,6 +61,21 @@ export function findSymbol(bytes: Buffer, { sections }: Elf, name: RegExp): { ad
   for (let at = table?.offset ?? 0; table && names && at < table.offset + table.size; at += 24)
     if (name.test(textAt(bytes, names.offset + bytes.readUInt32LE(at)))) return { address: u64(bytes, at + 8), size: u64(bytes, at + 16) }
   throw new Error(`the executable has no symbol ${name.source}`)
+}
+
+/** Rows of the table of segments. */
+export const rowsOf = (bytes: Buffer): number => bytes.readUInt16LE(HEADER.segments)
+/** Bytes of such a table. */
+export const tableSize = (rows: number): number => rows * SEGMENT_SIZE
+
+/** Where the table gets too long for its place. The new one must be in a segment whose distance from the beginning of the file is that in memory: older kernels find it so. */
+export function moveSegmentTable(bytes: Buffer, { segments }: Elf, { offset, segment }: { offset: number; segment: Segment }): void {
+  const size = tableSize(segments.length)
+  if (bytes.subarray(offset, offset + size).some((byte) => byte !== 0)) throw new Error('the place for the table of segments is not empty')
+  bytes.writeBigUInt64LE(BigInt(offset), HEADER.segmentsAt)
+  bytes.writeUInt16LE(segments.length, HEADER.segments)
+  const address = segment.address + offset - segment.offset
+  for (const row of segments) if (row.type === TABLE) Object.assign(row, { offset, address, fileSize: size, memorySize: size })
 }
 
 /** Writes entry point, segments and sections back, as many as there were. */

@@ -298,7 +298,7 @@ export const REMOVALS: readonly Removal[] = [
     ['require_signed_payload', 'if (!requireSigned) return undefined', 'return undefined'],
     ['the auth tag of an order', 'sameTag(accepted.auth_tag, tag.toLowerCase())', 'accepted.auth_tag'],
   ),
-  ...of('io/http/answer-request.ts', 'integration/access/every-route', [
+  ...of('io/http/refuse-request.ts', 'integration/access/every-route', [
     'a verifier is no operator',
     'ofOperators.has(route.access) && isVerifier(peer)',
     'ofOperators.has(route.access) && peer.kind === null',

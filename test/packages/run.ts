@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { Report } from '../vm/report.ts'
+import { arm64 } from './arm64.ts'
 import { debianLife } from './debian-life.ts'
 import { otherForms } from './other-forms.ts'
 import { Place } from './place.ts'
@@ -11,6 +12,7 @@ import { reproducible } from './reproducible.ts'
 const PARTS = {
   reproducible: ['two builds are the same', reproducible],
   debian: ['a life in a bare Debian', debianLife],
+  arm64: ['another machine: arm64', arm64],
   others: ['RPM, image, archive, signature', otherForms],
 } as const
 

@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module'
 import { ModernFakeTimers } from '@jest/fake-timers'
 import { ModuleMocker } from 'jest-mock'
 
@@ -20,6 +21,7 @@ export default class SharedEnvironment {
   async teardown() {
     this.fakeTimersModern.dispose()
     for (const one of Object.values(this.#putBack)) one()
+    flushCompileCache() // at the end of a worker it would take longer than jest waits
   }
 
   getVmContext() {

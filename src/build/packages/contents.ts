@@ -6,7 +6,7 @@ import { TABLES } from '../../config/tables.ts'
 import { SERVICE_ROLES, type ServiceRole } from '../../tools/service/service-role.ts'
 import { mountText, mountUnitName, unitText } from '../../tools/service/unit-text.ts'
 import { licenceTexts } from './licences.ts'
-import { makeDirectory, put, type Release, run } from './release.ts'
+import { ask, makeDirectory, put, type Release } from './release.ts'
 import { billOfMaterials } from './sbom.ts'
 
 export const PACKAGES = ['keylime', ...SERVICE_ROLES.map((role) => `keylime-${role}` as const)] as const
@@ -66,13 +66,12 @@ function layOutProgram(at: (file: string) => string, release: Release): void {
   for (const link of release.links) fs.symlinkSync('keylime', at(`/usr/bin/${link}`))
   put(at(configurationFile('tenant')), describeAsFile('tenant', TABLES.tenant))
   put(at('/usr/lib/sysusers.d/keylime.conf'), `u ${USER} - "Keylime" ${KEYLIME_DIR}\n`)
-  const ask = (...args: string[]) => run(release, path.join(release.root, 'bin/keylime'), args)
-  put(at('/usr/share/bash-completion/completions/keylime'), ask('completion', 'bash'))
-  put(at('/usr/share/zsh/vendor-completions/_keylime'), ask('completion', 'zsh'))
-  put(at('/usr/share/fish/vendor_completions.d/keylime.fish'), ask('completion', 'fish'))
+  put(at('/usr/share/bash-completion/completions/keylime'), ask(release, 'completion', 'bash'))
+  put(at('/usr/share/zsh/vendor-completions/_keylime'), ask(release, 'completion', 'zsh'))
+  put(at('/usr/share/fish/vendor_completions.d/keylime.fish'), ask(release, 'completion', 'fish'))
   const pages = at('/usr/share/man')
   makeDirectory(pages)
-  ask('man', '--install', pages)
+  ask(release, 'man', '--install', pages)
   for (const section of ['man1', 'man5'])
     for (const page of fs.readdirSync(path.join(pages, section))) {
       const file = path.join(pages, section, page)

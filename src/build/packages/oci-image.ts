@@ -7,6 +7,8 @@ import { DEBIAN_ARCH, makeDirectory, put, type Release, run, TAR } from './relea
 
 /** Who runs in it: nobody that a host knows. */
 const USER = 65532
+/** Of arm64. */
+const LOADER = '/lib/ld-linux-aarch64.so.1'
 /** What the executable is linked to (ld.so(8) names them); no shell, no package manager, nothing else. */
 const LIBRARIES = /=> (\/\S+)|^\s*(\/\S*ld-linux\S*)/
 
@@ -43,7 +45,7 @@ function layerOf(release: Release, work: string): Buffer {
   const at = (file: string) => path.join(tree, file)
   put(at('usr/bin/keylime'), fs.readFileSync(release.executable), 0o755)
   for (const link of release.links) fs.symlinkSync('keylime', at(`usr/bin/${link}`))
-  for (const file of librariesOf(release)) put(at(file), fs.readFileSync(file), 0o755)
+  for (const file of librariesOf(release)) put(at(file), fs.readFileSync(path.join(release.sysroot, file)), 0o755)
   put(at('etc/passwd'), `root:x:0:0:root:/:/sbin/nologin\nkeylime:x:${USER}:${USER}:Keylime:${KEYLIME_DIR}:/sbin/nologin\n`)
   put(at('etc/group'), `root:x:0:\ntss:x:59:keylime\nkeylime:x:${USER}:\n`)
   put(at('etc/nsswitch.conf'), 'passwd: files\ngroup: files\nhosts: files dns\n')
@@ -66,8 +68,11 @@ function layerOf(release: Release, work: string): Buffer {
   return fs.readFileSync(made)
 }
 
+/** Of another machine, its loader lists them, as ldd(1) has it done: it names itself by where it is here. */
 function librariesOf(release: Release): string[] {
-  const names = run(release, 'ldd', [release.executable]).split('\n')
+  const [program, ...before] = [...release.runner, ...(release.sysroot ? [`${release.sysroot}${LOADER}`, '--list'] : ['ldd'])]
+  const text = run(release, program!, [...before, release.executable])
+  const names = text.replaceAll(`=> ${release.sysroot}/`, '=> /').split('\n')
   const found = names.flatMap((line) => {
     const [, linked, loader] = LIBRARIES.exec(line) ?? []
     return linked ?? loader ?? []

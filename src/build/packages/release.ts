@@ -10,6 +10,9 @@ export interface Release {
   readonly arch: 'x64' | 'arm64'
   /** The built executable. */
   readonly executable: string
+  /** What runs it here, and where the libraries of its machine are; nothing and `''` for this machine. */
+  readonly runner: readonly string[]
+  readonly sysroot: string
   /** The checkout. */
   readonly root: string
   /** Names beside `keylime` that it answers to. */
@@ -29,6 +32,12 @@ export function run(release: Pick<Release, 'epoch'>, file: string, args: readonl
     stdio: ['ignore', 'pipe', 'inherit'],
     ...(cwd ? { cwd } : {}),
   })
+}
+
+/** What the executable says. */
+export function ask(release: Release, ...args: string[]): string {
+  const [program, ...before] = [...release.runner, release.executable]
+  return run(release, program!, [...before, ...args])
 }
 
 /** Writes a file, with its directories, of a mode that no umask changes. */

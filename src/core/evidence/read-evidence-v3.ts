@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { IntegrityQuote } from '../api/agent.ts'
+import { plainQuoteData, plainSubmission } from '../api/plain-evidence.ts'
 import { dataOf, IMA_LOG, type Submission, submission, TPM_QUOTE, UEFI_LOG } from '../api/push/attestation.ts'
 import { DELIVERY, type DeliveryReport, deliveryEvidence } from '../api/push/delivery.ts'
 import { cutText } from '../verdict/bounded-text.ts'
@@ -26,6 +27,8 @@ export interface ResultsOfV3 {
  * evidence: a machine that brings nonsense is judged, never an exception.
  */
 export function resultsOfV3(body: unknown, asked: AskedEvidence): ResultsOfV3 {
+  const plain = plainSubmission(body)
+  if (plain) return resultsOfSubmission(plain, asked)
   const parsed = submission.safeParse(body)
   return parsed.success ? resultsOfSubmission(parsed.data, asked) : NONE
 }
@@ -51,7 +54,7 @@ function bounded({ error, script_error, ...report }: DeliveryReport): DeliveryRe
 const NONE: ResultsOfV3 = { results: null, report: null }
 
 function quoteOf(given: Submission, asked: AskedEvidence, transportKey: string | null): IntegrityQuote | null {
-  const quote = collected(given, TPM_QUOTE)
+  const quote = plainQuoteData(itemOf(given, TPM_QUOTE)?.data) ?? collected(given, TPM_QUOTE)
   const ima = asked.imaOffset === null ? undefined : collected(given, IMA_LOG)
   const boot = asked.bootLog ? collected(given, UEFI_LOG) : undefined
   if (!quote) return null
@@ -73,11 +76,15 @@ const readable = { ...dataOf, keylime_delivery: deliveryEvidence } as const
 
 /** The first of this type; undefined when there is none, or it cannot be read. */
 function collected<T extends keyof typeof readable>(
-  { data }: Submission,
-  { evidence_type: type }: { evidence_type: T },
+  given: Submission,
+  of: { evidence_type: T },
 ): z.infer<(typeof readable)[T]> | undefined {
-  const item = data.attributes.evidence_collected.find((given) => given.evidence_type === type)
-  return item && (readable[type].safeParse(item.data).data as z.infer<(typeof readable)[T]> | undefined)
+  const item = itemOf(given, of)
+  return item && (readable[of.evidence_type].safeParse(item.data).data as z.infer<(typeof readable)[T]> | undefined)
+}
+
+function itemOf({ data }: Submission, { evidence_type: type }: { evidence_type: string }): { data?: unknown } | undefined {
+  return data.attributes.evidence_collected.find((item) => item.evidence_type === type)
 }
 
 /** Agents that cut the list drop its last newline. */

@@ -45,13 +45,12 @@ export function judgeAdmission({ agentId, isRegistered, ofTpm, ofId, unknown }: 
   const expected = ofTpm.filter(({ verdict }) => verdict === 'expected')
   if (expected.some((one) => one.agentId === agentId)) return { outcome: 'admitted' }
   if (ofId.some(({ verdict }) => verdict === 'expected')) return refused(`another TPM is expected under the id ${agentId}`)
-  if (unknown === 'accept' || expected.some((one) => one.agentId === null)) return { outcome: 'admitted' }
+  if (expected.some((one) => one.agentId === null)) return { outcome: 'admitted' }
   if (unknown === 'approve') return { outcome: 'waits' }
-  return refused(
-    expected.length > 0
-      ? 'this TPM is expected under another id'
-      : 'nobody expects this TPM, and the registrar takes only those that are expected',
-  )
+  if (expected.length > 0) return refused('this TPM is expected under another id')
+  return unknown === 'accept'
+    ? { outcome: 'admitted' }
+    : refused('nobody expects this TPM, and the registrar takes only those that are expected')
 }
 
 const refused = (reason: string): Admission => ({ outcome: 'refused', reason })

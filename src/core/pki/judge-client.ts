@@ -51,10 +51,13 @@ function judgeChain(client: Certificate, { authorities, lists, authorized }: Cli
   return why ? { ok: false, reason: why } : { ok: true, validUntil: Math.min(...path.map(({ notAfter }) => notAfter)) }
 }
 
-/** Of an authority in between, which only the TLS library has seen: nobody knows here whether it gives roles, and so where others do it counts for nothing. */
-function judgeAlone(client: Certificate, { authorities, authorized }: ClientTrust, now: number): ClientVerdict {
+/**
+ * Of an authority in between, which only the TLS library has seen: nobody knows here whether it gives roles, or what it has revoked, and so where others give roles or revoke it counts for nothing.
+ */
+function judgeAlone(client: Certificate, { authorities, lists, authorized }: ClientTrust, now: number): ClientVerdict {
   const [authority] = authorities
-  if (!authority || authorities.some(givesRoles)) {
+  const mayRevoke = lists.some((list) => authorities.some(({ spki }) => spki.equals(list.authority.spki)))
+  if (!authority || mayRevoke || authorities.some(givesRoles)) {
     return { ok: false, reason: `its certificate is of "${client.issuer}", which is not in trusted_client_ca itself` }
   }
   const problem = dateProblem(client, now)

@@ -51,19 +51,46 @@ export function decodePcrBlob(blob: Buffer): PcrValues {
   const lists = blob.readUInt32LE(DIGESTS_OFFSET - 4)
   if (lists !== Math.ceil(pcrs.length / DIGESTS_A_LIST) || blob.length !== DIGESTS_OFFSET + lists * LIST_SIZE)
     throw malformed('has another number of digest lists than its selection needs')
-  const values = new Map(pcrs.map((pcr, i) => [pcr, digestAt(blob, i, pcrs.length, hash)]))
-  if (!blob.equals(encodePcrBlob({ hash, values }))) throw malformed('is not in its canonical form')
+  const size = digestSize(hash)
+  const values = new Map<number, Buffer>()
+  for (const [i, pcr] of pcrs.entries()) values.set(pcr, digestAt(blob, { index: i, count: pcrs.length, size, hash }))
+  if (sizeofSelect !== MAX_SELECT_BYTES || !isUnusedZero(blob, pcrs.length, size)) throw malformed('is not in its canonical form')
   return { hash, values }
 }
 
-function digestAt(blob: Buffer, index: number, count: number, hash: HashName): Buffer {
+/** Whether nothing lies between and behind what the structures have: the other selections, and what is left of each slot and of the last list. */
+function isUnusedZero(blob: Buffer, count: number, size: number): boolean {
+  if (!isZero(blob, 4 + 2 + 1 + MAX_SELECT_BYTES, DIGESTS_OFFSET - 4)) return false
+  for (let i = 0; i < count; i++) {
+    const end = slotOf(i) + DIGEST_SLOT
+    if (!isZero(blob, slotOf(i) + 2 + size, end)) return false
+  }
+  return isZero(blob, count % DIGESTS_A_LIST === 0 ? blob.length : slotOf(count), blob.length)
+}
+
+function isZero(blob: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (blob[at] !== 0) return false
+  return true
+}
+
+const slotOf = (index: number): number =>
+  DIGESTS_OFFSET + Math.floor(index / DIGESTS_A_LIST) * LIST_SIZE + 4 + (index % DIGESTS_A_LIST) * DIGEST_SLOT
+
+interface Slot {
+  index: number
+  /** Of all digests. */
+  count: number
+  size: number
+  hash: HashName
+}
+
+function digestAt(blob: Buffer, { index, count, size, hash }: Slot): Buffer {
   const list = DIGESTS_OFFSET + Math.floor(index / DIGESTS_A_LIST) * LIST_SIZE
   const inList = Math.min(DIGESTS_A_LIST, count - Math.floor(index / DIGESTS_A_LIST) * DIGESTS_A_LIST)
   if (blob.readUInt32LE(list) !== inList) throw malformed('has another number of digests than its selection')
-  const slot = list + 4 + (index % DIGESTS_A_LIST) * DIGEST_SLOT
-  const size = digestSize(hash)
+  const slot = slotOf(index)
   if (blob.readUInt16LE(slot) !== size) throw malformed(`has a digest of another size than ${hash}`)
-  return Buffer.from(blob.subarray(slot + 2, slot + 2 + size))
+  return blob.subarray(slot + 2, slot + 2 + size)
 }
 
 const malformed = (text: string) => new KeylimeError('malformed', `the PCR blob ${text}`)

@@ -22,15 +22,19 @@ export const formatQuote = (attest: Uint8Array, signature: Uint8Array, pcrs: Pcr
 export function parseQuote(text: string): Quote {
   if (text.length > MAX_LENGTH)
     throw new KeylimeError('malformed', `the quote has ${text.length} characters, at most ${MAX_LENGTH} are read`)
-  const parts = text.slice(1).split(':')
-  if (text[0] !== 'r' || parts.length !== 3) throw new KeylimeError('malformed', 'the quote is not "r" and three parts with ":" between')
-  const [attestBytes, signature, blob] = parts.map(decodePart) as [Buffer, Buffer, Buffer]
+  const second = text.indexOf(':') + 1
+  const third = text.indexOf(':', second) + 1
+  if (text[0] !== 'r' || second === 0 || third === 0 || text.includes(':', third))
+    throw new KeylimeError('malformed', 'the quote is not "r" and three parts with ":" between')
+  const attestBytes = decodePart(text.slice(1, second - 1), 1)
+  const signature = decodePart(text.slice(second, third - 1), 2)
+  const blob = decodePart(text.slice(third), 3)
   return { attestBytes, attest: parseQuoteAttest(attestBytes), signature: parseSignature(signature), pcrs: decodePcrBlob(blob) }
 }
 
-function decodePart(part: string, index: number): Buffer {
+function decodePart(part: string, number: number): Buffer {
   const bytes = Buffer.from(part, 'base64')
-  if (!isWhole(part, bytes)) throw new KeylimeError('malformed', `part ${index + 1} of the quote is not base64`)
+  if (!isWhole(part, bytes)) throw new KeylimeError('malformed', `part ${number} of the quote is not base64`)
   return bytes
 }
 

@@ -38,17 +38,45 @@ export function verifySignature(signer: Pick<PublicArea, 'type' | 'key'>, data: 
   }
 }
 
+const SEQUENCE = 0x30
+const INTEGER = 0x02
+const LONG_LENGTH = 0x81
+const MAX_NUMBER = 66
+
 /** SEQUENCE { INTEGER r, INTEGER s } of two unsigned big-endian numbers of at most 66 bytes. */
 function ecdsaDer(r: Uint8Array, s: Uint8Array): Buffer {
-  const body = Buffer.concat([derInteger(r), derInteger(s)])
-  return Buffer.concat([body.length < 0x80 ? Buffer.from([0x30, body.length]) : Buffer.from([0x30, 0x81, body.length]), body])
+  const sizeOfR = integerSize(r)
+  const sizeOfS = integerSize(s)
+  const length = 2 + sizeOfR + 2 + sizeOfS
+  const head = length < 0x80 ? 2 : 3
+  const der = Buffer.allocUnsafe(head + length) // each byte is written
+  der[0] = SEQUENCE
+  if (head === 3) der[1] = LONG_LENGTH
+  der[head - 1] = length
+  writeInteger(der, head, r)
+  writeInteger(der, head + 2 + sizeOfR, s)
+  return der
 }
 
-function derInteger(value: Uint8Array): Buffer {
-  if (value.length > 66) throw new KeylimeError('malformed', `ECDSA number of ${value.length} bytes`)
+/** Leading zeros do not count, and there is one byte at least; a zero goes before a number that would be negative. */
+function integerSize(value: Uint8Array): number {
+  if (value.length > MAX_NUMBER) throw new KeylimeError('malformed', `ECDSA number of ${value.length} bytes`)
+  const start = firstDigit(value)
+  return value.length - start + (value.length === 0 || value[start]! >= 0x80 ? 1 : 0)
+}
+
+function firstDigit(value: Uint8Array): number {
   let start = 0
   while (start < value.length - 1 && value[start] === 0) start++
-  const bytes = value.subarray(start)
-  const padded = bytes.length === 0 || bytes[0]! >= 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes
-  return Buffer.concat([Buffer.from([0x02, padded.length]), padded])
+  return start
+}
+
+function writeInteger(der: Buffer, at: number, value: Uint8Array): void {
+  const size = integerSize(value)
+  der[at] = INTEGER
+  der[at + 1] = size
+  der[at + 2] = 0 // where a number needs it, and overwritten otherwise
+  const start = firstDigit(value)
+  const end = at + 2 + size
+  for (let i = start; i < value.length; i++) der[end - value.length + i] = value[i]!
 }

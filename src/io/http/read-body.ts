@@ -1,10 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import { parseBoundedJson } from '../../core/api/bounded-json.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { createNextTurn } from '../next-turn.ts'
 import { type BodyPlace, type BodyRoom, FREE_BYTES } from './body-room.ts'
 import { ByteCollector } from './byte-collector.ts'
 import { peerNetwork } from './peer-network.ts'
 import type { BodyRule } from './route.ts'
+import { createTurnShare } from './turn-share.ts'
 
 /** Of a route that says nothing else. */
 export const SMALL_BODY: BodyRule = { maxBytes: 64 << 10 }
@@ -21,10 +23,7 @@ export interface ReadBody {
  * then be closed. @param who has the body, where that is not the network that it comes from. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
  */
 export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom, who?: string): Promise<ReadBody> {
-  const { bytes, done } = hasBody(request)
-    ? ((await smallAtOnce(request, rule.maxBytes)) ??
-      (await readBytes(request, rule.maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))))
-    : NOTHING
+  const { bytes, done } = hasBody(request) ? await bytesOf(request, rule.maxBytes, { room, who }) : NOTHING
   try {
     return { body: rule.as === 'bytes' ? bytes : parse(bytes, rule), done }
   } catch (error) {
@@ -35,12 +34,25 @@ export async function readBody(request: IncomingMessage, rule: BodyRule, room: B
 
 const NOTHING = { bytes: Buffer.alloc(0), done() {} }
 
-/** Most bodies are small and come with their headers: nothing is waited for, and they take no place in the room. Null for others, of which nothing was read. */
-async function smallAtOnce(request: IncomingMessage, maxBytes: number): Promise<{ bytes: Buffer; done(): void } | null> {
+const nextTurn = createNextTurn()
+
+/** Most bodies are small and come with their headers, or in the same moment: what is whole in the next turn takes no place in the room. */
+async function bytesOf(request: IncomingMessage, maxBytes: number, owner: { room: BodyRoom; who: string | undefined }): Promise<WholeBody> {
   await null // by now the parser has gone through all that came
-  const isSmall = request.complete && request.readableLength <= Math.min(FREE_BYTES, maxBytes)
-  return isSmall ? { bytes: (request.read() as Buffer | null) ?? NOTHING.bytes, done: NOTHING.done } : null
+  const small = Math.min(FREE_BYTES, maxBytes)
+  if (!request.complete && Number(request.headers['content-length'] ?? FREE_BYTES) < small) await nextTurn()
+  if (request.complete && request.readableLength <= small)
+    return { bytes: (request.read() as Buffer | null) ?? NOTHING.bytes, done: NOTHING.done }
+  if (request.destroyed) throw endedEarly()
+  return readBytes(request, maxBytes, owner.room.enter.bind(null, owner.who ?? peerNetwork(request.socket.remoteAddress ?? '')))
 }
+
+interface WholeBody {
+  bytes: Buffer
+  done(): void
+}
+
+const endedEarly = (cause?: Error) => new KeylimeError('invalid_request', 'the request ended before its body', { cause })
 
 /** Whether a body belongs to the request (RFC 9112, section 6.3). */
 export const hasBody = ({ headers }: IncomingMessage): boolean =>
@@ -58,9 +70,12 @@ function parse(bytes: Buffer, { json }: BodyRule): unknown {
 const PATIENCE_MS = 20_000
 const SLOWEST_BYTES_A_MS = 512
 
+/** Of all bodies that come in pieces. */
+const share = createTurnShare()
+
 type Enter = (cutOff: (reason: KeylimeError) => void) => BodyPlace
 
-function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Promise<{ bytes: Buffer; done(): void }> {
+function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Promise<WholeBody> {
   if (Number(request.headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
   return new Promise((resolve, reject) => {
     const collected = new ByteCollector(maxBytes)
@@ -75,6 +90,9 @@ function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Pr
         if (collected.length + chunk.length > maxBytes) throw tooLarge(maxBytes)
         place.grow(chunk.length)
         collected.add(chunk)
+        if (share.takes(chunk.length)) return
+        request.pause()
+        share.whenNext(() => isRead || request.resume())
       } catch (error) {
         fail(error as KeylimeError)
       }
@@ -86,7 +104,7 @@ function readBytes(request: IncomingMessage, maxBytes: number, enter: Enter): Pr
       place.leave()
       reject(reason)
     }
-    const broken = (cause: Error) => fail(new KeylimeError('invalid_request', 'the request ended before its body', { cause }))
+    const broken = (cause: Error) => fail(endedEarly(cause))
     const end = () => {
       stop()
       place.arrived()

@@ -22,27 +22,47 @@ interface Pattern {
 }
 
 /**
- * Finds the routes of requests. A trailing slash makes no difference; a bare major version means its newest minor (protocol 1.1, 1.2). Paths of routes are cut once, as each request asks.
- * @param versions the versions that exist, oldest first.
+ * Finds the routes of requests. A trailing slash makes no difference; a bare major version means its newest minor (protocol 1.1, 1.2). Paths of routes are cut once, and looked through only where method and
+ * number of segments fit. @param versions the versions that exist, oldest first.
  */
 export function createRouter(routes: readonly Route[], versions: readonly string[]): (method: string, path: string) => Routing {
   const patterns = routes.map(patternOf)
+  const candidates = candidatesOf(patterns)
+  const exact = new Map(versions.map((version) => [`v${version}`, version]))
   return (method, path) => {
-    const whole = path.replace(/^\/\/(?=v\d)/, '/') // agents of API 3.0 put a path behind a URL that ends with a slash
+    const whole = path.startsWith('//') ? path.replace(/^\/\/(?=v\d)/, '/') : path // agents of API 3.0 put a path behind a URL that ends with a slash
     const segments = segmentsOf(whole)
-    const asked = VERSION_SEGMENT.exec(segments[0] ?? '')?.[1]
-    const version = asked === undefined ? '' : resolveVersion(asked, versions)
-    if (version === undefined) return { kind: 'version', version: asked! }
-    const fitting: Match[] = []
-    for (const pattern of patterns) {
+    const version = exact.get(segments[0] ?? '') ?? versionOf(segments[0] ?? '', versions)
+    if (version === undefined) return { kind: 'version', version: segments[0]!.slice(1) }
+    for (const pattern of candidates(method, segments.length)) {
       const params = matchPath(pattern, segments)
-      if (params) fitting.push({ route: pattern.route, version, params })
+      if (params) return { kind: 'match', match: { route: pattern.route, version, params } }
     }
-    const match = fitting.find((m) => m.route.method === method)
-    if (match) return { kind: 'match', match }
-    return fitting.length > 0 ? { kind: 'method', allowed: [...new Set(fitting.map((m) => m.route.method))] } : { kind: 'none' }
+    const fitting = patterns.filter((pattern) => matchPath(pattern, segments)).map(({ route }) => route.method)
+    return fitting.length > 0 ? { kind: 'method', allowed: [...new Set(fitting)] } : { kind: 'none' }
   }
 }
+
+/** Empty for a path without a version; undefined for a version that does not exist. */
+function versionOf(segment: string, versions: readonly string[]): string | undefined {
+  const asked = VERSION_SEGMENT.exec(segment)?.[1]
+  return asked === undefined ? '' : resolveVersion(asked, versions)
+}
+
+/** The patterns that may fit, in their order. */
+function candidatesOf(patterns: readonly Pattern[]): (method: string, count: number) => readonly Pattern[] {
+  const longest = Math.max(0, ...patterns.map(({ segments }) => segments.length)) + 1 // as long or longer: only what takes all the rest
+  const byMethod = new Map<string, Pattern[][]>()
+  for (const method of new Set(patterns.map(({ route }) => route.method))) {
+    const own = patterns.filter(({ route }) => route.method === method)
+    const ofLength = (_: unknown, count: number) =>
+      own.filter(({ segments, rest }) => (rest ? count >= segments.length : count === segments.length))
+    byMethod.set(method, Array.from({ length: longest + 1 }, ofLength))
+  }
+  return (method, count) => byMethod.get(method)?.[Math.min(count, longest)] ?? NO_PATTERN
+}
+
+const NO_PATTERN: readonly Pattern[] = []
 
 function segmentsOf(path: string): string[] {
   const segments = path.split('/')
@@ -85,6 +105,7 @@ function matchPath({ segments: expected, rest }: Pattern, segments: readonly str
 }
 
 function decodeSegment(text: string): string | undefined {
+  if (!text.includes('%')) return text
   try {
     return decodeURIComponent(text)
   } catch {

@@ -1,26 +1,24 @@
 import { createHash } from 'node:crypto'
-import type { Negotiation } from '../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../core/api/push/json-api.ts'
-import { chooseEvidence, type RequestedEvidence } from '../../../core/attestation/choose-evidence.ts'
 import { isUnfinished } from '../../../core/attestation/delivery.ts'
-import type { AskedEvidence } from '../../../core/evidence/read-evidence-v3.ts'
 import type { Clock } from '../../../io/clock.ts'
 import { randomBytes } from '../../../io/random.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import { knownAgent } from '../rounds/attestation-round.ts'
+import { type Chosen, choose, isChosenFor } from './choice.ts'
+import type { Offer } from './read-offer.ts'
 
 /** What one machine was asked, and how far it came with it. Times in milliseconds since the epoch. */
 export interface Attestation {
   readonly index: number
   readonly challenge: Buffer
-  readonly requested: readonly RequestedEvidence[]
-  readonly asked: AskedEvidence
+  /** What it has to bring. */
+  readonly chosen: Chosen
   /** By which it was asked: evidence for another one is not judged. */
   readonly policy: BookedPolicy
   /** Of the agent: a command of the operator since then ends what this attestation may lead to. */
   readonly epoch: number
-  readonly bootTime: string | null
   readonly openedAt: number
   readonly expiresAt: number
   stage: 'awaiting_evidence' | 'evaluating_evidence' | 'verification_complete'
@@ -37,7 +35,7 @@ export interface Attestation {
 export interface Attestations {
   latest(agent: ManagedAgent): Attestation | undefined
   /** @returns what it shall bring; or why it cannot prove what it must. */
-  open(agent: ManagedAgent, negotiation: Negotiation): Attestation | { errors: readonly JsonApiError[] }
+  open(agent: ManagedAgent, offer: Offer): Attestation | { errors: readonly JsonApiError[] }
   /** The evidence for it is here, and is going to be judged. */
   receive(attestation: Attestation, body: Buffer): void
   /** It is judged, or cannot be. */
@@ -59,31 +57,33 @@ export function createAttestations(
   const troubles = new WeakMap<ManagedAgent, string>()
   return {
     latest: (agent) => latest.get(agent),
-    open(agent, { data: { attributes } }) {
+    open(agent, offer) {
       const before = latest.get(agent)
       const known = knownAgent(agent)
-      const bootTime = attributes.system_info?.boot_time ?? null
       // A hint only: clocks are set. That a machine was rebooted is known by the clock of its TPM.
-      const isOtherBoot = before !== undefined && before.bootTime !== bootTime
-      const challenge = randomBytes(CHALLENGE_BYTES)
+      const isOtherBoot = before !== undefined && before.chosen.offer.bootTime !== offer.bootTime
       const delivery = isUnfinished(agent.state, agent.delivery) ? agent.delivery : null
-      const facts = { ...known, challenge, delivery, nextEntry: isOtherBoot ? 0 : known.ima.nextEntry }
-      const choice = chooseEvidence(attributes.evidence_supported, facts)
-      if (!choice.ok) {
-        troubles.set(agent, choice.errors.map(({ detail }) => detail).join('; '))
-        return { errors: choice.errors }
+      const { ak, accepted, policy } = known
+      const facts = { ak, accepted, policy, delivery, nextEntry: isOtherBoot ? 0 : known.ima.nextEntry }
+      const chosen = before && isChosenFor(before.chosen, offer, facts) ? before.chosen : choose(offer, facts)
+      if ('errors' in chosen) {
+        troubles.set(agent, chosen.errors.map(({ detail }) => detail).join('; '))
+        return { errors: chosen.errors }
       }
       const now = clock.now()
       const attestation: Attestation = {
-        ...{
-          index: (before?.index ?? agent.progress.attestationCount - 1) + 1,
-          challenge,
-          policy: known.policy,
-          bootTime,
-          epoch: agent.epoch,
-        },
-        ...{ asked: choice.asked, requested: choice.requested, openedAt: now, expiresAt: now + challengeLifetime * 1000 },
-        ...{ stage: 'awaiting_evidence', received: null, evaluation: 'pending', failureReason: null, transportKey: null },
+        index: (before?.index ?? agent.progress.attestationCount - 1) + 1,
+        challenge: randomBytes(CHALLENGE_BYTES),
+        chosen,
+        policy,
+        epoch: agent.epoch,
+        openedAt: now,
+        expiresAt: now + challengeLifetime * 1000,
+        stage: 'awaiting_evidence',
+        received: null,
+        evaluation: 'pending',
+        failureReason: null,
+        transportKey: null,
       }
       latest.set(agent, attestation)
       changed(agent)

@@ -35,7 +35,8 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
   const { judging, loop, attestations, sessions, clock, logger } = options
 
   async function judge(agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence): Promise<RoundResult> {
-    const { asked, challenge, policy: askedBy } = attestation
+    const { challenge, policy: askedBy } = attestation
+    const { asked } = attestation.chosen
     const known = knownAgent(agent)
     const { policy, attestationCount, ima } = known
     const isAsAsked = policy === askedBy && (!asked.imaOffset || asked.imaOffset === ima.nextEntry)

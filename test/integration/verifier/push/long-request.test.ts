@@ -212,9 +212,12 @@ describe('attest now', () => {
     await agent.attest()
     await bed.judged(agent)
     expect((await agent.negotiate()).body.errors[0].code).toBe('premature_attestation')
-    const held = news(agent, 20, [], agent.knows)
-    await until('it to be held', async () => ((await attest(agent.id)).results as { told: string }).told === 'woken')
-    expect((await held).attest).toMatch(/operator/)
+    await until('a word to one that waits', async () => {
+      const waiting = news(agent, 20, [], agent.knows)
+      const { told } = (await attest(agent.id)).results as { told: string }
+      expect((await waiting).attest).toMatch(/operator/) // one that the word overtook has it, too
+      return told === 'woken'
+    })
     await agent.attest()
     await until('another verdict', async () => (await bed.status(agent.id)).attestation_count === 2)
     expect((await agent.negotiate()).body.errors[0].code).toBe('premature_attestation')

@@ -101,6 +101,17 @@ test('of an authority in between only the dates and the entries decide, where no
   expect(nobody).toEqual({ ok: false, reason: 'its certificate is of "CN=Between", which is not in trusted_client_ca itself' })
 })
 
+test('where something can be revoked, of an authority in between nobody counts: what it has revoked is not known', async () => {
+  const between = await root('Between')
+  const client = await leaf(between, 'alice')
+  const list = parseCrl(await makeCrl(theirs, { number: 1n, thisUpdate: NOW, nextUpdate: NOW + DAY, revoked: [] }))
+  const lists = [{ authority: theirs.certificate, list }]
+  const authorized = [parseAuthorizedClient('any')]
+  const judged = (authorities: readonly (typeof client)[]) => judgeClient(client, trust({ authorities, lists, authorized }), NOW)
+  expect(judged([theirs.certificate])).toMatchObject({ ok: false, reason: expect.stringContaining('not in trusted_client_ca itself') })
+  expect(judged([theirs.certificate, between.certificate])).toMatchObject({ ok: true })
+})
+
 test.each([
   ['of clients', '2b06010505070302', true],
   ['of anything', '551d2500', true],

@@ -17,11 +17,12 @@ function request(headers: Record<string, string>): IncomingMessage {
 afterEach(() => void jest.useRealTimers())
 
 test('a body that does not come in time is given up, and gives its place back', async () => {
-  jest.useFakeTimers()
+  jest.useFakeTimers({ doNotFake: ['setImmediate'] })
   const slow = request({ 'content-length': '100' })
   const reading = readBody(slow, { maxBytes: 100 }, room())
   const outcome = expect(reading).rejects.toMatchObject({ code: 'request_timeout' })
   slow.push('{')
+  await new Promise(setImmediate) // what comes in the same moment is waited for
   await jest.advanceTimersByTimeAsync(MINUTE)
   await outcome
 })
@@ -43,4 +44,32 @@ test('a peer that is gone before its body is whole makes a failed request, and n
   const reading = readBody(message, { maxBytes: 100 }, room())
   message.destroy(new Error('aborted'))
   await expect(reading).rejects.toMatchObject({ code: 'invalid_request' })
+})
+
+const PIECE = 64 << 10
+const TURN = 1 << 20
+
+test('bodies of many connections that are ready at once are read over several turns of the event loop', async () => {
+  const maxBytes = 4 * TURN
+  const large = createBodyRoom({ maxBytes: 100 * TURN, maxBytesOfPeer: 100 * TURN, maxOpen: 9, maxOpenOfPeer: 9 })
+  const messages = [1, 2, 3].map(() => request({ 'content-length': String(maxBytes) }))
+  const bodies = Promise.all(messages.map((message) => readBody(message, { maxBytes, as: 'bytes' }, large)))
+  const taken = messages.map((message) => {
+    let bytes = 0
+    message.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+    })
+    return () => bytes
+  })
+  await new Promise(setImmediate)
+  let mostInOneTurn = 0
+  for (const message of messages) for (let at = 0; at < maxBytes; at += PIECE) message.push(Buffer.alloc(PIECE, at))
+  for (const message of messages) message.push(null)
+  for (let before = 0, now = 0; now < 3 * maxBytes; before = now) {
+    await new Promise(setImmediate)
+    now = taken.reduce((sum, of) => sum + of(), 0)
+    mostInOneTurn = Math.max(mostInOneTurn, now - before)
+  }
+  expect(mostInOneTurn).toBeLessThanOrEqual(2 * (TURN + 2 * PIECE)) // two turns may lie between two looks
+  for (const { body } of await bodies) expect((body as Buffer).length).toBe(maxBytes)
 })

@@ -8,6 +8,13 @@ export const jsonApiReply = (status: number, document: object, headers: Record<s
   raw: { type: JSON_API_TYPE, body: JSON.stringify({ ...document, jsonapi: { version: '1.1' } }) },
 })
 
+/** The same of members that are JSON already: `"data":null`. */
+export const jsonApiText = (status: number, members: string, headers: Record<string, string> = {}): ApiReply => ({
+  status,
+  headers,
+  raw: { type: JSON_API_TYPE, body: `{${members},"jsonapi":{"version":"1.1"}}` },
+})
+
 /** Several errors of one status. */
 export const refusal = (errors: readonly JsonApiError[], headers: Record<string, string> = {}): ApiReply => ({
   status: errors[0]!.status,
@@ -24,4 +31,4 @@ export const askedTooOften = (seconds: number): ApiReply =>
   retryAfter({ status: 429, code: 'too_many_requests', detail: 'this agent asks too often' }, seconds)
 
 /** RFC 3339, with an offset. */
-export const timeText = (ms: number): string => new Date(ms).toISOString().replace('Z', '+00:00')
+export const timeText = (ms: number): string => `${new Date(ms).toISOString().slice(0, -1)}+00:00`

@@ -1,28 +1,29 @@
-import { parseMessage } from '../../../../core/api/parse-message.ts'
-import { negotiation } from '../../../../core/api/push/attestation.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import type { ManagedAgent } from '../../agents/managed-agent.ts'
+import { requestedText } from '../choice.ts'
 import type { PushContext } from '../push-context.ts'
+import { readOffer } from '../read-offer.ts'
 import { notAdmitted } from './admission.ts'
-import { attestationDocument, attestationPath } from './attestation-document.ts'
-import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
+import { attestationPath, attestationReply, attestationResource } from './attestation-document.ts'
+import { refusal, retryAfter } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'push'>
 
-/** `POST /v3.0/agents/:id/attestations`: a machine says what it can prove, and is told what it has to. */
+/** `POST /v3.0/agents/:id/attestations`: a machine says what it can prove, and is told what it has to. Takes bytes. */
 export function negotiate({ agents, push }: Used): Route['handle'] {
   return ({ params, body }) => {
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
     if (refused || !agent) return refusal([refused!])
-    const offered = parseMessage(negotiation, body, 'the attestation')
-    const wait = tooEarly(agent, push, offered.data.attributes.early === true)
+    const offer = readOffer(Buffer.isBuffer(body) ? body : Buffer.alloc(0), push.attestations.latest(agent)?.chosen.offer)
+    const wait = tooEarly(agent, push, offer.early)
     if (wait) return wait
     push.news.came(agent)
-    const opened = push.attestations.open(agent, offered)
+    const opened = push.attestations.open(agent, offer)
     if ('errors' in opened) return refusal(opened.errors)
-    const document = attestationDocument(agent.enrolment.agentId, opened, { evidence_requested: opened.requested })
-    return jsonApiReply(201, document, { Location: attestationPath(agent.enrolment.agentId, opened.index) })
+    const { agentId } = agent.enrolment
+    const requested = `"evidence_requested":${requestedText(opened.chosen, opened.challenge)},`
+    return attestationReply(201, attestationResource(agentId, opened, requested), '', { Location: attestationPath(agentId, opened.index) })
   }
 }
 

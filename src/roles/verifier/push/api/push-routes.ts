@@ -1,3 +1,4 @@
+import { SMALL_BODY } from '../../../../io/http/read-body.ts'
 import type { Route } from '../../../../io/http/route.ts'
 import type { PushContext } from '../push-context.ts'
 import { giveMailbox } from './give-mailbox.ts'
@@ -16,11 +17,12 @@ export function pushRoutes(context: PushContext): Route[] {
   const { mode, maxQuoteSize } = context.settings
   const off = mode === 'pull' ? { off: 'this verifier asks its agents (mode = pull)' } : {}
   const common = { errors: 'json_api', ...off } as const
+  const offer = { ...common, access: 'agent', body: { ...SMALL_BODY, as: 'bytes' } } as const
   const evidence = { ...common, access: 'agent', body: { maxBytes: maxQuoteSize, as: 'bytes' } } as const
   return [
     { method: 'POST', path: '/v3.0/sessions', access: 'public', ...common, body: SESSION_BODY, handle: openSession(context) },
     { method: 'PATCH', path: '/v3.0/sessions/:session', access: 'public', ...common, body: SESSION_BODY, handle: proveSession(context) },
-    { method: 'POST', path: '/v3.0/agents/:id/attestations', access: 'agent', ...common, handle: negotiate(context) },
+    { method: 'POST', path: '/v3.0/agents/:id/attestations', ...offer, handle: negotiate(context) },
     { method: 'PATCH', path: '/v3.0/agents/:id/attestations/:index', ...evidence, handle: takeEvidence(context) },
     { method: 'POST', path: '/v3.0/agents/:id/wait', access: 'agent', ...common, handle: waitForNews(context) },
     { method: 'GET', path: '/v3.0/agents/:id/delivery', access: 'agent', ...common, handle: giveMailbox(context) },

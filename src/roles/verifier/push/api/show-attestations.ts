@@ -2,9 +2,10 @@ import { parseAgentId } from '../../../../core/api/agent-id.ts'
 import { KeylimeError } from '../../../../core/errors.ts'
 import type { Route } from '../../../../io/http/route.ts'
 import type { Attestation } from '../attestations.ts'
+import { requestedText } from '../choice.ts'
 import type { PushContext } from '../push-context.ts'
-import { attestationDocument, attestationPath } from './attestation-document.ts'
-import { jsonApiReply, refusal } from './json-api-reply.ts'
+import { attestationPath, attestationReply, attestationResource } from './attestation-document.ts'
+import { jsonApiText, refusal } from './json-api-reply.ts'
 
 type Used = Pick<PushContext, 'agents' | 'push' | 'store'>
 
@@ -12,10 +13,8 @@ type Used = Pick<PushContext, 'agents' | 'push' | 'store'>
 export function listAttestations(used: Used): Route['handle'] {
   return async ({ params }) => {
     const { agentId, latest } = await latestOf(used, params)
-    return jsonApiReply(200, {
-      data: latest ? [shown(agentId, latest).data] : [],
-      links: { self: attestationPath(agentId, '').slice(0, -1) },
-    })
+    const self = JSON.stringify(attestationPath(agentId, '').slice(0, -1))
+    return jsonApiText(200, `"data":[${latest ? shown(agentId, latest) : ''}],"links":{"self":${self}}`)
   }
 }
 
@@ -24,7 +23,7 @@ export function showAttestation(used: Used): Route['handle'] {
   return async ({ params }) => {
     const { agentId, latest } = await latestOf(used, params)
     const index = params['index']!
-    if (latest && (index === 'latest' || index === String(latest.index))) return jsonApiReply(200, shown(agentId, latest))
+    if (latest && (index === 'latest' || index === String(latest.index))) return attestationReply(200, shown(agentId, latest))
     return refusal([{ status: 404, code: 'not_found', detail: 'there is no such attestation: of each agent the latest is kept' }])
   }
 }
@@ -36,7 +35,8 @@ async function latestOf({ agents, push, store }: Used, params: Record<string, st
   return { agentId, latest: agent && push.attestations.latest(agent) }
 }
 
-function shown(agentId: string, attestation: Attestation) {
-  const { evaluation, failureReason, requested } = attestation
-  return attestationDocument(agentId, attestation, { evaluation, failure_reason: failureReason, evidence_requested: requested })
+function shown(agentId: string, attestation: Attestation): string {
+  const { evaluation, failureReason, chosen, challenge } = attestation
+  const verdict = `"evaluation":"${evaluation}","failure_reason":${JSON.stringify(failureReason)}`
+  return attestationResource(agentId, attestation, `${verdict},"evidence_requested":${requestedText(chosen, challenge)},`)
 }

@@ -1,15 +1,16 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { parseBoundedJson } from '../../../../core/api/bounded-json.ts'
 import { parseMessage } from '../../../../core/api/parse-message.ts'
+import { plainSubmission } from '../../../../core/api/plain-evidence.ts'
 import { type Submission, submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
+import { createNextTurn } from '../../../../io/next-turn.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
-import { attestationDocument } from './attestation-document.ts'
-import { jsonApiReply, refusal, retryAfter } from './json-api-reply.ts'
+import { attestationReply, attestationResource } from './attestation-document.ts'
+import { refusal, retryAfter } from './json-api-reply.ts'
 import { notThis } from './latest-attestation.ts'
 
 type Used = Pick<PushContext, 'agents' | 'clock' | 'push'>
@@ -22,6 +23,7 @@ const LOOKED_INTO_BYTES = 64 << 10
  * when the answer was lost. Takes bytes.
  */
 export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
+  const nextTurn = createNextTurn()
   return ({ params, body }) => {
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
@@ -36,7 +38,8 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
     let given: Submission | undefined
     if (bytes.length <= LOOKED_INTO_BYTES) {
-      given = parseMessage(submission, parseBoundedJson(bytes, 'the evidence'), 'the evidence')
+      const json = parseBoundedJson(bytes, 'the evidence')
+      given = plainSubmission(json) ?? parseMessage(submission, json, 'the evidence')
       if (given.data.type === 'error') {
         push.attestations.note(agent, 'the agent could not collect its evidence: its log says why')
         return refusal([
@@ -46,7 +49,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     }
     push.attestations.receive(attestation, bytes)
     const reply = accepted()
-    void turn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
+    void nextTurn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
 }
@@ -59,6 +62,6 @@ const EXPIRED: JsonApiError = {
 }
 
 function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {
-  const document = attestationDocument(agentId, { ...attestation, stage: 'evaluating_evidence' }, { evidence: [] })
-  return jsonApiReply(202, { ...document, meta: { seconds_to_next_attestation: secondsToNext(quoteInterval) } })
+  const resource = attestationResource(agentId, { ...attestation, stage: 'evaluating_evidence' }, '"evidence":[],')
+  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext(quoteInterval)}}`)
 }

@@ -139,11 +139,15 @@ describe.each(DATABASES)('%s', (kind) => {
 
   test('an id that is expected of one TPM is never given to another, and that TPM takes no other id', async () => {
     for (const unknown of ['accept', 'approve', 'refuse'] as const) {
-      const { ask, enrol, expect: tell, list } = await registrar(unknown)
+      const { ask, enrol, expect: tell, list, approve } = await registrar(unknown)
       const ek = softwareEk()
       await tell({ ek_hash: hashOf(ek), agent_id: 'rack-1' })
       await expect(ask('rack-1', softwareEk())).rejects.toMatchObject(refusedAs('another TPM is expected under the id rack-1'))
-      if (unknown === 'refuse') await expect(ask('rack-2', ek)).rejects.toMatchObject(refusedAs('is expected under another id'))
+      if (unknown !== 'approve') await expect(ask('rack-2', ek)).rejects.toMatchObject(refusedAs('is expected under another id'))
+      else {
+        await enrol('rack-2', ek)
+        await expect(approve('rack-2')).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('under another id') })
+      }
       await enrol('rack-1', ek)
       expect(await list()).toEqual(['rack-1'])
     }

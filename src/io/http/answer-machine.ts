@@ -1,0 +1,93 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pipeline, Readable } from 'node:stream'
+import { cutText } from '../../core/verdict/bounded-text.ts'
+import type { ApplicationOptions } from './application-options.ts'
+import { answerAndCutOff, isCutOff } from './cut-off.ts'
+import type { failedRequests } from './failed-request.ts'
+import { peerOf } from './peer-of.ts'
+import { MAX_MESSAGE } from './refuse-request.ts'
+import { isWhole, replyBody } from './reply-body.ts'
+import { type RoutedRequest, replyToRequest } from './reply-to-request.ts'
+import type { RequestBounds } from './request-bounds.ts'
+import type { ApiReply } from './route.ts'
+
+interface Ways {
+  bounds: RequestBounds
+  failed: ReturnType<typeof failedRequests>
+}
+
+/**
+ * Answers a request for a route of machines with a token (`access: 'agent'`), and nothing else, with no more than Node.js itself needs for it: a fleet asks thousands of times a second, and holds as many requests.
+ * @returns false, and has done nothing, for any other request.
+ */
+export function answerMachine(
+  options: ApplicationOptions,
+  { bounds, failed }: Ways,
+): (request: IncomingMessage, response: ServerResponse) => boolean {
+  async function answer(routed: RoutedRequest): Promise<void> {
+    const { request, response } = routed
+    let reply: ApiReply
+    try {
+      reply = await replyToRequest(routed, options, bounds)
+    } catch (error) {
+      const { route } = routed.match
+      const from = request.socket.remoteAddress ?? ''
+      const line = `${route.method} ${cutText(routed.path, MAX_MESSAGE)}`
+      const isCertified = routed.peer.kind === 'certificate'
+      reply = failed(error, { line, from, isCertified, isJsonApi: route.errors === 'json_api' })
+    }
+    const ended = (reason: Error) => options.logger.debug('connection ended early', { reason: reason.message })
+    send(request, response, reply, ended)
+  }
+
+  return (request, response) => {
+    const path = pathOf(request.url!)
+    if (path === null) return false
+    const routing = bounds.route(request.method!, path)
+    if (routing.kind !== 'match' || routing.match.route.access !== 'agent') return false
+    const peer = peerOf(request.socket, options.whyRefused)
+    void answer({ request, response, path, match: routing.match, peer })
+    return true
+  }
+}
+
+/** A path of ASCII without a fragment, with or without a query (RFC 9112, section 3.2.1). */
+const ORIGIN_FORM = /^\/[!-"$-~]*$/
+
+/** Null for a target that is anything else: it takes the long way, on which URLs are read. */
+function pathOf(url: string): string | null {
+  if (!ORIGIN_FORM.test(url)) return null
+  const end = url.indexOf('?')
+  return end < 0 ? url : url.slice(0, end)
+}
+
+/** @param ended told why a body that comes in pieces did not reach its end. */
+function send(request: IncomingMessage, response: ServerResponse, reply: ApiReply, ended: (reason: Error) => void): void {
+  if (response.destroyed || request.socket.destroyed) return
+  const status = reply.status ?? 200
+  const given = replyBody(reply, status)
+  const body = given?.body
+  const headers = headersOf(reply, given?.type)
+  if (isCutOff(request)) {
+    response.statusCode = status
+    for (let i = 0; i < headers.length; i += 2) response.setHeader(headers[i]!, headers[i + 1]!)
+    answerAndCutOff(request, response, body !== undefined && isWhole(body) ? body : '')
+  } else if (body === undefined) response.writeHead(status, headers).end()
+  else if (isWhole(body)) {
+    headers.push('Content-Length', String(Buffer.byteLength(body)))
+    response.writeHead(status, headers).end(body)
+  } else {
+    response.writeHead(status, headers)
+    pipeline(Readable.from(body, { objectMode: false }), response, (error) => error && ended(error))
+  }
+}
+
+const PLAIN_JSON = 'application/json'
+
+/** Names and values by turns, as Node.js writes them fastest. */
+function headersOf({ headers }: ApiReply, type: string | undefined): string[] {
+  const list: string[] = []
+  for (const name in headers) list.push(name, headers[name]!)
+  if (type !== undefined) list.push('Content-Type', type === PLAIN_JSON ? `${PLAIN_JSON}; charset=utf-8` : type)
+  return list
+}

@@ -1,0 +1,106 @@
+import type http from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
+import type { ApplicationOptions } from './application-options.ts'
+import { readBody, SMALL_BODY } from './read-body.ts'
+import { refusedCall, tooOften, whyNot } from './refuse-request.ts'
+import { type RequestBounds, roomOf } from './request-bounds.ts'
+import type { ApiReply, ApiRequest, Peer } from './route.ts'
+import type { Match } from './router.ts'
+
+/** A request for which there is a route. */
+export interface RoutedRequest {
+  request: IncomingMessage
+  response: ServerResponse
+  path: string
+  match: Match
+  peer: Peer
+}
+
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', 'refused', 'payload_too_large', 'too_many_requests'])
+
+/** What a route says to a request. Who may not call it is answered before a body is read. @throws what the route throws, and what `readBody` does. */
+export async function replyToRequest(routed: RoutedRequest, options: ApplicationOptions, bounds: RequestBounds): Promise<ApiReply> {
+  const { request, match, peer } = routed
+  const { route, params } = match
+  const refusal = refusedBeforeBody(routed, options, bounds)
+  if (refusal) return refusal
+  if (route.access === 'agent') options.onToken?.(request.socket, params['id']!)
+  if (request.headers.expect !== undefined) routed.response.writeContinue()
+  let done: (() => void) | undefined
+  try {
+    const read = await readBody(request, route.body ?? SMALL_BODY, roomOf(route, peer, bounds), bodyOwner(match))
+    done = read.done
+    const reply = await route.handle(new HandledRequest(routed, read.body))
+    if (reply.provedMachine !== undefined) options.onProvedMachine?.(request.socket, reply.provedMachine)
+    return reply
+  } catch (error) {
+    if (isKeylimeError(error) && REFUSALS.has(error.code)) tell(routed, options, causeChain(error).join(': '))
+    throw error
+  } finally {
+    done?.()
+  }
+}
+
+/** Whose the body is, where that is not the network that it comes from. */
+const bodyOwner = ({ route, params }: Match): string | undefined => (route.access === 'agent' ? params['id'] : undefined)
+
+function refusedBeforeBody(routed: RoutedRequest, options: ApplicationOptions, bounds: RequestBounds): ApiReply | null {
+  const { match, peer, path, request } = routed
+  const { isSecure, agentOf } = options
+  const refusal =
+    refusedCall({ match, peer, path, headers: request.headers, isSecure, agentOf }) ??
+    tooOften(match.route, peer, request.socket.remoteAddress, bounds.rates)
+  if (!refusal) return null
+  const why = refusal.status === 403 ? (match.route.off ?? refusal.message ?? whyNot(peer)) : refusal.message
+  if (refusal.status !== 400 && refusal.status !== 401) tell(routed, options, why ?? '') // that a token has ended is told to nobody but the agent
+  return refusal
+}
+
+function tell({ match: { route }, peer, request: { socket } }: RoutedRequest, { onRefused }: ApplicationOptions, why: string): void {
+  onRefused?.({ method: route.method, route: route.path, why, peer, remoteAddress: addressOf(socket) })
+}
+
+const addressOf = (socket: Socket): string => socket.remoteAddress ?? ''
+
+/** What a route is given. What few of them look at is made when it is looked at; nothing is kept of a request that is held but what it needs. */
+class HandledRequest implements ApiRequest {
+  readonly method: string
+  readonly path: string
+  readonly version: string
+  readonly params: Record<string, string>
+  readonly headers: http.IncomingHttpHeaders
+  readonly body: unknown
+  readonly peer: Peer
+  readonly #url: string
+  readonly #response: ServerResponse
+  readonly #socket: Socket
+
+  constructor({ request, response, path, match, peer }: RoutedRequest, body: unknown) {
+    this.method = request.method!
+    this.path = path
+    this.version = match.version
+    this.params = match.params
+    this.headers = request.headers
+    this.body = body
+    this.peer = peer
+    this.#url = request.url!
+    this.#response = response
+    this.#socket = request.socket
+  }
+
+  get remoteAddress(): string {
+    return addressOf(this.#socket)
+  }
+
+  get query(): URLSearchParams {
+    const at = this.#url.indexOf('?')
+    return new URLSearchParams(at < 0 ? '' : this.#url.slice(at + 1))
+  }
+
+  get onGone(): (tell: () => void) => void {
+    const response = this.#response
+    return (tell) => void response.once('close', () => response.writableFinished || tell())
+  }
+}

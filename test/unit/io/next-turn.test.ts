@@ -1,0 +1,18 @@
+import { createNextTurn } from '../../../src/io/next-turn.ts'
+
+test('all who wait in one turn go on in the next, by one promise; who waits then has to wait for the one after it', async () => {
+  const nextTurn = createNextTurn()
+  const first = nextTurn()
+  expect(nextTurn()).toBe(first)
+  let turned = false
+  setImmediate(() => {
+    turned = true
+  })
+  await Promise.resolve()
+  expect(turned).toBe(false)
+  await first
+  const second = nextTurn()
+  expect(second).not.toBe(first)
+  await second
+  expect(turned).toBe(true)
+})
