@@ -31,6 +31,16 @@ test('a machine that refuses the verifier because its certificate has ended cann
   })
 })
 
+test.each(['is not valid before 2026-11-30', 'expired on 2026-11-30'])('nor has one whose clock is wrong: the certificate %s', (words) => {
+  const reason = `the agent answered 403 Action GET requires admin authentication (mTLS certificate): "CN=client" ${words}`
+  const result: RoundResult = { event: { type: 'refused', stage: 'quote', reason }, notBelieved: true }
+  expect(blameOwnDates(agent, result, { identity, now: YEAR_MS / 2 })).toMatchObject({
+    event: { type: 'unreachable', attestedBefore: true, reason: `${reason}; here it is valid: look at the clock of the machine` },
+  })
+  const elsewhere = { ...result, notBelieved: false }
+  expect(blameOwnDates(agent, elsewhere, { identity, now: YEAR_MS / 2 })).toBe(elsewhere)
+})
+
 test.each<[string, RoundResult, number]>([
   ['while the certificate is good', refused, YEAR_MS / 2],
   ['that refuses something else than the certificate', { event: refused.event, notBelieved: false }, 2 * YEAR_MS],
