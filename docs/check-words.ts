@@ -3,15 +3,17 @@ import fs from 'node:fs'
 import path from 'node:path'
 
 const root = path.resolve(import.meta.dirname, '..')
-/** Made of the descriptions in src/config, which are not rewritten yet. */
-const NOT_YET = ['configuration.md']
 
 /** Pages that are in plain English. Add a page when you have rewritten it; a new page of the guide is in it from the start. */
 export const PLAIN_PAGES: readonly string[] = [
   'README.md',
+  'SECURITY.md',
+  ...['architecture', 'performance', 'releasing', 'supply-chain', 'protocol/README', 'protocol/policies', 'protocol/protocol'].map(
+    (name) => `docs/${name}.md`,
+  ),
   ...fs
-    .readdirSync(path.join(root, 'docs/guide'))
-    .filter((name) => !NOT_YET.includes(name))
+    .readdirSync(path.join(root, 'docs/guide'), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
     .map((name) => `docs/guide/${name}`),
 ]
 

@@ -121,7 +121,7 @@ async function refuseLink(place: string): Promise<void> {
   const found = await fs.lstat(place).catch(() => undefined)
   if (found?.isSymbolicLink())
     throw new KeylimeError('file_failed', `${place} is a link: certificates are kept in a directory`, {
-      hint: 'put the directory itself in the place of the link',
+      hint: 'replace the link by the directory itself',
     })
 }
 

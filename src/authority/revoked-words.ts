@@ -11,7 +11,7 @@ export function revokedText({ serials, fresh }: RevokedName): string {
 /** What to say where it is not known whose some serials are; undefined when it is. */
 export function unknownSerialsText(unknown: readonly bigint[]): string | undefined {
   if (unknown.length === 0) return undefined
-  return `this authority has not always kept what it issued: to whom it gave ${numbered(unknown)} is not known, and ${unknown.length === 1 ? 'it' : 'each of them'} may be an earlier one of this name (\`keylime ca revoke --serial N\` revokes one)`
+  return `this authority has not always kept copies of what it issued: who got ${numbered(unknown)} is not known, and ${unknown.length === 1 ? 'it' : 'each of them'} may be an earlier one of this name (\`keylime ca revoke --serial N\` revokes one)`
 }
 
 function numbered(serials: readonly bigint[]): string {

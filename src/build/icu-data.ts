@@ -6,7 +6,7 @@
  */
 export function withoutLanguages(data: Buffer): Buffer {
   const headerSize = data.readUInt16LE(0)
-  if (data.toString('latin1', 12, 16) !== 'CmnD') throw new Error('these are no common data of ICU')
+  if (data.toString('latin1', 12, 16) !== 'CmnD') throw new Error('these are not common data of ICU')
   const items = itemsOf(data.subarray(headerSize)).filter(({ name }) => isKept(name))
   if (!items.some(({ name }) => name.endsWith('/root.res'))) throw new Error('these data of ICU have no root')
   const names = items.map(({ name }) => `${name}\0`)

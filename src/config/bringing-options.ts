@@ -14,7 +14,7 @@ export const bringingOptions = options({
   verifier_url: option({
     parse: verifierUrl,
     default: 'https://localhost:8881',
-    doc: 'Where an agent that listens nowhere brings its evidence. The certificate of the verifier must be for this name or address.',
+    doc: 'Where the agent brings its evidence, if it does not listen. The verifier’s certificate must be for this name or address.',
   }),
   verifier_tls_ca_cert: option({
     parse: path,
@@ -24,38 +24,38 @@ export const bringingOptions = options({
   attestation_interval_seconds: option({
     parse: seconds,
     default: 60,
-    doc: 'Seconds between two attestations where the verifier of an agent that brings its evidence does not say how many, and after a refusal.',
+    doc: 'Seconds between two attestations of an agent that brings its evidence, if the verifier does not say how many, and after a refusal.',
   }),
   certification_keys_server_identifier: option({
     parse: text,
     default: 'ak',
-    doc: 'Name of the attestation key in what an agent that brings its evidence offers. Verifiers of upstream look for `ak`.',
+    doc: 'What an agent that brings its evidence calls its attestation key. Upstream’s verifiers look for `ak`.',
   }),
   uefi_logs_evidence_version: option({
     parse: text,
     default: '2.1',
-    doc: 'Version of the event log of the firmware, in what an agent that brings its evidence offers.',
+    doc: 'Which version of the firmware’s event log an agent that brings its evidence says it has.',
   }),
   tls_accept_invalid_certs: option({
     parse: boolean,
     default: false,
-    doc: 'Bring evidence to whatever answers at verifier_url, whoever it is. For tests.',
+    doc: 'Bring evidence to any server that answers at verifier_url, without checking its certificate. For tests only.',
   }),
   tls_accept_invalid_hostnames: option({
     parse: boolean,
     default: false,
-    doc: 'Bring evidence also to a verifier whose certificate is of the right CA, but for another name.',
+    doc: 'Also accept a verifier that has a certificate from the right CA, but for another name.',
   }),
   attest_on_change: option({
     parse: boolean,
     default: true,
     ours: true,
-    doc: 'Push: attest at once when the measurement list grows or a PCR changes, at most once a second, where the verifier lets machines come before their time (ours does). The list’s count is looked at four times a second.',
+    doc: 'Push: attest at once when the measurement list grows or a PCR changes, at most once a second. The verifier must allow machines to come early; ours does. The agent looks at the list four times a second.',
   }),
   pcr_watch_interval: option({
     parse: seconds,
     default: 5,
     ours: true,
-    doc: 'Push: seconds between two questions to the TPM whether PCRs were changed, for attest_on_change; 0: it is not asked.',
+    doc: 'Push: how often attest_on_change asks the TPM whether PCRs have changed, in seconds. With 0 it does not ask.',
   }),
 })

@@ -14,7 +14,7 @@ export const caOptions = options({
     parse: secret,
     default: new Secret('default'),
     secret: true,
-    doc: 'Password of the key store private.yml; `default` asks on the terminal.',
+    doc: 'Password of the key store private.yml. `default` asks on the terminal.',
   }),
   password_file: option({
     parse: path,
@@ -28,8 +28,8 @@ export const caOptions = options({
   cert_locality: option({ parse: text, default: 'Lexington', doc: 'Locality (L) in all certificates.' }),
   cert_organization: option({ parse: text, default: 'Keylime', doc: 'Organisation (O) in all certificates.' }),
   cert_org_unit: option({ parse: text, default: '53', doc: 'Organisational unit (OU) in all certificates.' }),
-  cert_ca_lifetime: option({ parse: integerBetween(1, 36_500), default: 3650, doc: 'Days that the CA is valid.' }),
-  cert_lifetime: option({ parse: integerBetween(1, 36_500), default: 365, doc: 'Days that an issued certificate is valid.' }),
+  cert_ca_lifetime: option({ parse: integerBetween(1, 36_500), default: 3650, doc: 'How many days a new CA is valid.' }),
+  cert_lifetime: option({ parse: integerBetween(1, 36_500), default: 365, doc: 'How many days a new certificate is valid.' }),
   cert_bits: option({ parse: integerBetween(2048, 8192), default: 2048, doc: 'Length of RSA keys in bits.' }),
   cert_key_type: option({
     parse: keyType,
@@ -40,15 +40,15 @@ export const caOptions = options({
   cert_crl_dist: option({
     parse: text,
     default: STANDARD_CRL_URL,
-    doc: 'URL of the revocation list, written into certificates. The default means where `keylime ca listen` serves by listen_ip and listen_port, the host name for all addresses, and none while it serves this machine alone; packages that are made after a change have the new one. Empty: none.',
+    doc: 'URL of the revocation list, which is written into certificates. The default is the address of `keylime ca listen`, from listen_ip and listen_port. If it listens on all addresses, the host name is used; if it listens on this host alone, certificates have no URL. A change counts for packages that are made later. If it is empty, certificates have no URL.',
   }),
   crl_lifetime: option({
     parse: integerBetween(1, 3650),
     default: 7,
     ours: true,
-    doc: 'Days until the next revocation list at the latest.',
+    doc: 'The authority publishes a new revocation list after at most this many days.',
   }),
-  listen_ip: option({ parse: host, default: '127.0.0.1', ours: true, doc: '`keylime ca listen`: address on which it serves.' }),
+  listen_ip: option({ parse: host, default: '127.0.0.1', ours: true, doc: '`keylime ca listen`: address that it listens on.' }),
   listen_port: option({
     parse: port,
     default: 38_080,
@@ -59,13 +59,13 @@ export const caOptions = options({
     parse: port,
     default: 0,
     ours: true,
-    doc: '`keylime ca listen`: port for signed revocations over mutual TLS; 0: none.',
+    doc: '`keylime ca listen`: port for signed revocations over mutual TLS. With 0 there is none.',
   }),
   revocation_notification_ip: option({
     parse: optionalHost,
     default: '',
     ours: true,
-    doc: '`keylime ca listen`: address of the verifier’s ZeroMQ publisher, from which signed revocations are taken too; empty: none.',
+    doc: '`keylime ca listen`: address of the verifier’s ZeroMQ publisher, to take signed revocations from it, too. If it is empty, none.',
   }),
   revocation_notification_port: option({
     parse: port,
@@ -77,7 +77,7 @@ export const caOptions = options({
     parse: text,
     default: 'default',
     ours: true,
-    doc: 'Certificates for listen_tls_port: `default` is cv_ca of the verifier, anything else a path (relative ones are below KEYLIME_DIR).',
+    doc: 'Certificates for listen_tls_port. `default` is cv_ca of the verifier. Anything else is a path; relative paths are below KEYLIME_DIR.',
   }),
   server_cert: option({
     parse: path,
@@ -91,13 +91,13 @@ export const caOptions = options({
     default: new Secret(''),
     secret: true,
     ours: true,
-    doc: 'Password of server_key; empty: none.',
+    doc: 'Password of server_key. If it is empty, there is none.',
   }),
   trusted_client_ca: option({
     parse: list,
     default: ['default'],
     ours: true,
-    doc: 'CAs whose clients may send revocations to listen_tls_port; `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
+    doc: 'CAs that may have issued the certificates of clients which send revocations to listen_tls_port. `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
   }),
   trusted_client_crl: trustedClientCrl,
 })

@@ -20,17 +20,17 @@ export const databaseOptions = (file: string) =>
       parse: databaseUrl,
       default: 'sqlite',
       shown: withoutPassword,
-      doc: `\`sqlite\` keeps ${file} in KEYLIME_DIR; \`sqlite:///PATH\` names another file; \`postgresql://USER@HOST:PORT/DATABASE\` is a PostgreSQL server, in the forms of SQLAlchemy and libpq (see the guide’s page on databases).`,
+      doc: `\`sqlite\` keeps ${file} in KEYLIME_DIR; \`sqlite:///PATH\` names another file; \`postgresql://USER@HOST:PORT/DATABASE\` is a PostgreSQL server, in the forms of SQLAlchemy and libpq. See the page about databases in the guide.`,
     }),
     database_password_file: option({
       parse: path,
       default: '',
       ours: true,
-      doc: 'File with the password of the PostgreSQL user, read at each new connection. Empty: the password stands in database_url, or in the file that PGPASSFILE names (else ~/.pgpass).',
+      doc: 'File that contains the password of the PostgreSQL user. It is read for each new connection. If it is empty, the password comes from database_url, or from the file that PGPASSFILE names (otherwise ~/.pgpass).',
     }),
     database_pool_sz_ovfl: option({
       parse: poolSize,
       default: '5,10',
-      doc: 'Connections to PostgreSQL: the sum of the two numbers is the most at once, at least four. SQLite needs none.',
+      doc: 'Connections to PostgreSQL. The sum of the two numbers is the maximum, at least four. SQLite needs none.',
     }),
   }) satisfies Record<string, Option<string>>

@@ -1,6 +1,5 @@
 import { Secret } from '../core/secret.ts'
 import type { Component } from './files.ts'
-import { variableOf } from './load.ts'
 import type { Option, OptionTable } from './option.ts'
 
 /**
@@ -22,9 +21,9 @@ export function describeAsFile(component: Component, table: OptionTable): string
 export function describeAsMarkdown(component: Component, table: OptionTable): string {
   const rows = Object.entries(table).map(([name, option]) => {
     const place = option.section ? `\`[${option.section}]\` ` : ''
-    return `| ${place}\`${name}\` | ${code(defaultText(component, option.default))} | ${cell(remark(option))} | \`${variableOf(component, name, option)}\` |`
+    return `| ${place}\`${name}\` | ${code(defaultText(component, option.default))} | ${cell(remark(option))} |`
   })
-  return [`| Option of \`[${component}]\` | Default | Meaning | Environment |`, '|---|---|---|---|', ...rows, ''].join('\n')
+  return [`| Option of \`[${component}]\` | Default | Meaning |`, '|---|---|---|', ...rows, ''].join('\n')
 }
 
 /** The role's own section first. */

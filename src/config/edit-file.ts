@@ -28,20 +28,36 @@ export interface Changed {
  * would be read as something else: then nothing of the kind is written.
  */
 export function changeFile(text: string, dialect: Dialect, change: Change): Changed {
-  const before = readIniFile(text, dialect)
-  if (before.problems.length > 0)
-    throw new KeylimeError('config_invalid', `line ${before.problems[0]!.line}: ${before.problems[0]!.message}`, {
-      hint: 'correct the file first: nothing was changed',
-    })
+  const before = readable(text, dialect)
   if (/[\r\n\0]/.test(change.text)) throw new KeylimeError('usage', 'a value is one line', { hint: 'write it as a list in one line' })
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
   const lines = text.split(/\r?\n/)
-  const place = placeIn(lines, before.entries, change)
+  const place = placeIn(lines, before, change)
   const written = 'entry' in place ? replaced(lines, place.entry, dialect, change) : [...place.above, `${change.option} = ${change.text}`]
   const [from, to] = 'entry' in place ? [place.entry.line - 1, place.entry.end] : [place.at, place.at]
   const after = lines.toSpliced(from, to - from, ...written.map((line) => line.trimEnd())).join(eol)
-  requireOnly(before.entries, readIniFile(after, dialect), change)
+  requireOnly(before, readIniFile(after, dialect), change)
   return { text: after, line: from + written.length }
+}
+
+export interface Removed {
+  readonly text: string
+  /** Where the option stood, from 1. */
+  readonly lines: readonly number[]
+}
+
+/**
+ * The text of a configuration file without one option, under its name and its older one: each of its lines goes, with a comment behind the value. Everything else
+ * stays as it is, to the byte. @throws KeylimeError `config_invalid` when the file cannot be read as one.
+ */
+export function removeFromFile(text: string, dialect: Dialect, named: Named): Removed {
+  const before = readable(text, dialect)
+  const gone = before.filter((entry) => isNamed(entry, named))
+  const eol = text.includes('\r\n') ? '\r\n' : '\n'
+  const kept = text.split(/\r?\n/).filter((_, index) => !gone.some(({ line, end }) => line - 1 <= index && index < end))
+  const after = kept.join(eol)
+  requireOthers(before, readIniFile(after, dialect), named)
+  return { text: after, lines: gone.map(({ line }) => line) }
 }
 
 /** How a value is written into the file of a role, so that upstream's program reads the same. @param parsed what `text` means. */
@@ -81,18 +97,36 @@ function replaced(lines: readonly string[], { line, end }: IniEntry, dialect: Di
   return [`${start}${/[=:]$/.test(start) ? ' ' : ''}${text}${remark}`]
 }
 
+/** @throws KeylimeError `config_invalid`. */
+function readable(text: string, dialect: Dialect): readonly IniEntry[] {
+  const { entries, problems } = readIniFile(text, dialect)
+  if (problems.length > 0)
+    throw new KeylimeError('config_invalid', `line ${problems[0]!.line}: ${problems[0]!.message}`, {
+      hint: 'correct the file first: nothing was changed',
+    })
+  return entries
+}
+
+type Named = Pick<Change, 'section' | 'option' | 'formerly'>
+
+const isNamed = ({ section, key }: IniEntry, named: Named) => section === named.section && (key === named.option || key === named.formerly)
+
 /** The net below the cutting above: what is written must be read as meant, and all else as before. */
 function requireOnly(before: readonly IniEntry[], after: ReturnType<typeof readIniFile>, change: Change): void {
-  const isChanged = ({ section, key }: IniEntry) => section === change.section && (key === change.option || key === change.formerly)
-  const others = (entries: readonly IniEntry[]) =>
-    JSON.stringify(entries.filter((entry) => !isChanged(entry)).map(({ section, key, value }) => [section, key, value]))
-  const own = after.entries.findLast(isChanged)
+  const own = after.entries.findLast((entry) => isNamed(entry, change))
   if (!own || !change.isMeant(own.value))
     throw new KeylimeError('usage', `this value of ${change.option} cannot be written into a file: it would be read as another one`, {
       hint: 'quotes and blanks around a value are not part of it',
     })
+  requireOthers(before, after, change)
+}
+
+/** All other options are read as before. @throws KeylimeError `config_invalid`. */
+function requireOthers(before: readonly IniEntry[], after: ReturnType<typeof readIniFile>, named: Named): void {
+  const others = (entries: readonly IniEntry[]) =>
+    JSON.stringify(entries.filter((entry) => !isNamed(entry, named)).map(({ section, key, value }) => [section, key, value]))
   if (after.problems.length > 0 || others(before) !== others(after.entries))
-    throw new KeylimeError('config_invalid', `${change.option} = ${change.text} would change the meaning of other lines`, {
+    throw new KeylimeError('config_invalid', `a changed ${named.option} would change the meaning of other lines`, {
       hint: 'edit the file by hand; nothing was changed',
     })
 }

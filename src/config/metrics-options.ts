@@ -7,7 +7,7 @@ export const metricsOptions = (defaultPort: number): { metrics_ip: Option<string
       parse: optionalHost,
       default: '',
       ours: true,
-      doc: 'Address of a listener of its own for `/metrics` (Prometheus), `/healthz` and `/readyz`, over plain HTTP: 127.0.0.1, or an address of a network for administration. Empty: there is none.',
+      doc: 'Address of a separate listener for `/metrics` (Prometheus), `/healthz` and `/readyz`, over plain HTTP. Use 127.0.0.1, or an address of your administration network. If it is empty, there is no such listener.',
     }),
     metrics_port: option({ parse: port, default: defaultPort, ours: true, doc: 'Port of that listener.' }),
   })

@@ -10,6 +10,24 @@ export interface PlaceOfChange {
   readonly isNew: boolean
 }
 
+/** Files of the administrator that say an option, in the order in which they are read; one that the environment or `--config` names is the only one. */
+export function filesThatSay(
+  component: Component,
+  name: string,
+  option: Option<unknown>,
+  { env, roots }: { readonly env: Environment; readonly roots: ConfigRoots },
+): string[] {
+  const { settings } = readComponentFiles(component, env, roots)
+  const saying = settings.filter((setting) => says(setting, component, name, option)).map(({ where }) => fileOf(where))
+  const named = env[`KEYLIME_${component.toUpperCase()}_CONFIG`]
+  return [...new Set(saying)].filter((file) => file === named || file.startsWith(`${roots.etc}/`))
+}
+
+const says = ({ section, key }: { section: string; key: string }, component: Component, name: string, option: Option<unknown>) =>
+  section === (option.section ?? component) && (key === name || key === option.formerly)
+
+const fileOf = (where: string): string => where.replace(/:\d+$/, '')
+
 /** The drop-in that `keylime config set` makes: behind those of others. */
 export const DROP_IN = '90-local.conf'
 
@@ -26,10 +44,8 @@ export function placeOfChange(
   const { files, settings } = readComponentFiles(component, env, roots)
   const [only] = files
   if (files.length === 1 && only === env[`KEYLIME_${component.toUpperCase()}_CONFIG`]) return { file: only!, isNew: false }
-  const last = settings.findLast(
-    ({ section, key }) => section === (option.section ?? component) && (key === name || key === option.formerly),
-  )
-  const saying = last?.where.replace(/:\d+$/, '')
+  const last = settings.findLast((setting) => says(setting, component, name, option))
+  const saying = last && fileOf(last.where)
   const own = path.join(roots.etc, `${component}.conf`)
   const added = path.join(roots.etc, `${component}.conf.d`, DROP_IN)
   if (!dropIn && saying?.startsWith(`${roots.etc}/`)) return { file: saying, isNew: false }

@@ -7,7 +7,7 @@ export const trustedClientCrl = option({
   parse: list,
   default: ['default'],
   ours: true,
-  doc: 'Revocation lists of the CAs in trusted_client_ca, read again when they change; `default` is cacrl.der (or cacrl.pem) beside each, if it is there. Empty: none. Relative paths are as in trusted_client_ca.',
+  doc: 'Revocation lists of the CAs in trusted_client_ca. They are read again when they change. `default` is cacrl.der (or cacrl.pem) beside each CA, if it is there. If it is empty, there are none. Relative paths are as in trusted_client_ca.',
 })
 
 /** What verifier and registrar have in common: key and certificate of their server, and who may be its client. */
@@ -17,24 +17,24 @@ export const serverTlsOptions = options({
     parse: secret,
     default: new Secret(''),
     secret: true,
-    doc: 'Password of server_key; also encrypts a generated key. Empty: none.',
+    doc: 'Password of server_key. It also encrypts a key that the service makes. If it is empty, there is none.',
   }),
   server_cert: option({ parse: path, default: 'default', doc: 'Certificate of the server; `default` is server-cert.crt in tls_dir.' }),
   cert_subject_alternative_names: option({
     parse: hostList,
     default: [],
-    doc: 'Further names and addresses in a generated server certificate, beside localhost, the host names and the address it listens on.',
+    doc: 'More names and addresses for a server certificate that the service makes. It always contains localhost, the host names and the address that the service listens on.',
   }),
   trusted_client_ca: option({
     parse: list,
     default: ['default'],
-    doc: 'CAs whose client certificates may be administrators’ (authorized_clients says which are); `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
+    doc: 'CAs that may have issued the certificates of operators; authorized_clients says which certificates count. `default` is cv_ca/cacert.crt. Paths are below tls_dir.',
   }),
   authorized_clients: option({
     parse: authorizedClients,
     default: [{ kind: 'default' }],
     ours: true,
-    doc: 'Which certificates of trusted_client_ca may administrate, a list: `role:operator`, `name:COMMON NAME`, `key:SHA-256 of the public key`, `any`. `default` is `role:operator` for a CA that gives roles, as those of this program do, and `any` for others, with a warning.',
+    doc: 'Which certificates of trusted_client_ca may administer the installation. A list of `role:operator`, `name:COMMON NAME`, `key:SHA-256 of the public key`, `any`. `default` is `role:operator` for a CA that gives roles, as ours do. For any other CA it is `any`, with a warning in the log.',
   }),
   trusted_client_crl: trustedClientCrl,
 })

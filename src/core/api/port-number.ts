@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 const digits = z
   .string()
-  .regex(/^\d{1,5}$/, 'is no port number')
+  .regex(/^\d{1,5}$/, 'is not a port number')
   .transform(Number)
 
 /** A port: a number or its digits as a text, and nothing else that JavaScript would make a number of (`true`, `[1]`, `"0x10"`). */

@@ -5,7 +5,7 @@ const HEADER = 60
 
 /** Members of an `ar` archive, which a .deb is. Each must be read through `part` or is skipped. @throws KeylimeError `archive_refused`. */
 export async function* readAr(stream: ByteStream): AsyncGenerator<{ name: string; size: number }> {
-  if ((await stream.peek(MAGIC.length)).toString('latin1') !== MAGIC) throw refused('is no Debian package')
+  if ((await stream.peek(MAGIC.length)).toString('latin1') !== MAGIC) throw refused('is not a Debian package')
   await stream.skip(MAGIC.length)
   while ((await stream.peek(1)).length > 0) {
     const header = (await stream.take(HEADER)).toString('latin1')

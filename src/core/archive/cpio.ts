@@ -17,7 +17,7 @@ export async function readCpio(stream: ByteStream, files: FileDigests): Promise<
   const waiting = new Map<string, string[]>()
   for (;;) {
     const header = await stream.take(HEADER)
-    if (!isCpio(header)) throw refused('is no cpio archive of the form newc, or is damaged')
+    if (!isCpio(header)) throw refused('is not a cpio archive of the form newc, or is damaged')
     const field = (i: number) => hexField(header, 6 + 8 * i)
     const [inode, mode, links, size, device, nameSize] = [field(0), field(1), field(4), field(6), `${field(7)}:${field(8)}`, field(11)]
     if (nameSize === 0 || nameSize > MAX_NAME) throw refused(`has a name of ${nameSize} bytes`)

@@ -17,5 +17,5 @@ export async function readDeb(stream: ByteStream, files: FileDigests, decompress
     await readTar(tar, files)
     for await (const _rest of tar.rest()); // what stands behind the last entry, so that the package is read to its end
   }
-  if (!found) throw refused('is no Debian package: it has no data.tar')
+  if (!found) throw refused('is not a Debian package: it has no data.tar')
 }

@@ -27,7 +27,9 @@ async function readLayer(
     else {
       const kind = compressionOf(magic)
       if (!kind)
-        throw refused(count === 0 ? 'is no initial RAM disk' : 'has something behind its cpio archives that is neither cpio nor compressed')
+        throw refused(
+          count === 0 ? 'is not an initial RAM disk' : 'has something behind its cpio archives that is neither cpio nor compressed',
+        )
       if (nesting >= MAX_NESTING) throw refused('is compressed too many times')
       await readLayer(new ByteStream(reading.decompress(kind, stream.rest()), reading.limit), nesting + 1, reading)
     }

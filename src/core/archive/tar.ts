@@ -67,7 +67,7 @@ function numberField(header: Buffer, at: number, size: number): number {
 function checkSum(header: Buffer): void {
   let sum = 8 * 32
   for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) sum += header[i]!
-  if (numberField(header, 148, 8) !== sum) throw refused('is no tar archive, or is damaged')
+  if (numberField(header, 148, 8) !== sum) throw refused('is not a tar archive, or is damaged')
 }
 
 /** `LENGTH name=value` lines of pax. */

@@ -37,4 +37,4 @@ export function noteText(note: AuditNote): string {
   }
 }
 
-const incompleteText = ({ bytes }: Incomplete) => `${bytes} bytes that are no whole line, left by a crash or a full disk`
+const incompleteText = ({ bytes }: Incomplete) => `${bytes} bytes that are not a whole line, left by a crash or a full disk`

@@ -103,7 +103,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
     if (!last) begin(line, note)
     else if (note?.type === 'audit_begun') {
       settleUndecided()
-      broken('another_chain', line, `another chain begins here: the log was begun anew after line ${last.seq} of the one before`)
+      broken('another_chain', line, `another chain begins here: someone started a new log after line ${last.seq} of the one before`)
     } else compare(last, line)
   }
 
@@ -151,7 +151,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
       broken('cut', { at: last?.at ?? NOWHERE, seq: null }, 'there is no line: the log was emptied, or never begun')
     if (remembered !== null && sinceRemembered === null) {
       const at = last?.at ?? NOWHERE
-      const text = 'no line has the remembered hash: the end was cut off or written anew, or it is of another log'
+      const text = 'no line has the remembered hash: the end was cut off or rewritten, or it belongs to another log'
       broken('head_missing', { at, seq: last?.seq ?? null }, text)
     }
   }

@@ -22,7 +22,7 @@ export function refuseOddValues(
     const [, name = '', value] = /^--?([^=]+)=(.*)$/.exec(arg) ?? []
     if (value !== undefined && boolean.includes(name) && value !== 'true' && value !== 'false')
       throw new KeylimeError('usage', `--${name} takes no value, but was given "${value}"`, {
-        hint: `--${name}, or --no-${name} for the contrary`,
+        hint: `--${name}, or --no-${name} for the opposite`,
       })
   }
 }

@@ -121,7 +121,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     /^qoute_validation\.invalid_ima_entry_nb$/,
     {
       noChange: 'the agent answered another question than it was asked',
-      lookAt: 'the versions of agent and verifier; `keylime tenant reactivate` begins anew',
+      lookAt: 'the versions of agent and verifier; `keylime tenant reactivate` starts from scratch',
     },
   ],
   [
@@ -129,7 +129,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     {
       noChange: 'the quote itself does not hold, so nothing that it says was looked at: no policy can make it genuine',
       lookAt:
-        'the message: a clock that went back is an old quote or a TPM that lost power; a wrong signature is another TPM, or an agent that was reinstalled and not enrolled anew; a wrong nonce is a replay',
+        'the message: a clock that went back is an old quote or a TPM that lost power; a wrong signature is another TPM, or an agent that was reinstalled and not enrolled again; a wrong nonce is a replay',
     },
   ],
   [

@@ -28,8 +28,8 @@ export interface DeviceIdentity {
  */
 export function deviceIdentityDefect({ iak, idevid }: DeviceIdentity, store: readonly Certificate[], now: number): string | undefined {
   const attributes = [
-    ...iakDefects(iak.key).map((defect) => `iak_tpm is no attestation key: ${defect}`),
-    ...idevidDefects(idevid.key).map((defect) => `idevid_tpm is no device identity: ${defect}`),
+    ...iakDefects(iak.key).map((defect) => `iak_tpm is not an attestation key: ${defect}`),
+    ...idevidDefects(idevid.key).map((defect) => `idevid_tpm is not a device identity: ${defect}`),
   ]
   if (attributes.length > 0) return attributes.join('; ')
   if (iak.key.name.equals(idevid.key.name) || samePublicKey(iak.key, idevid.key)) return 'iak_tpm and idevid_tpm are one key'

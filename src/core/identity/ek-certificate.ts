@@ -54,7 +54,8 @@ export function verifyEkCertificate({ ekCertificate, ek, intermediates = [], sto
     }
   }
   const unfit = ekDefects(ek)[0] ?? useOf(ekCertificate)
-  if (unfit) return { ok: false, reason: unfit, hint: 'this is no certificate of a genuine EK: look at this machine, and at who issued it' }
+  if (unfit)
+    return { ok: false, reason: unfit, hint: 'this is not the certificate of a genuine EK: look at this machine, and at who issued it' }
   if (store.length === 0) {
     return {
       ok: false,

@@ -79,7 +79,7 @@ function readCertificate(field: string, text: string | undefined, rules: Registr
   try {
     certificate = parseCertificates(text)[0]
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `${INVALID}: ${field} is no certificate`, { cause })
+    throw new KeylimeError('invalid_request', `${INVALID}: ${field} is not a certificate`, { cause })
   }
   if (!certificate) throw invalid(`${field} holds no certificate`)
   checkStrict(field, certificate, rules, warnings)

@@ -66,5 +66,5 @@ export function writeDigestAndName(digestText: string, name: string, typed: bool
  */
 export const nameDefect = (name: string, isLatin = false): string | null =>
   name.includes('\0') || !(isLatin || name.isWellFormed() || decodeBytes(encodeBytes(name)) === name)
-    ? 'the name is none that a file can have'
+    ? 'the name is not one that a file can have'
     : null

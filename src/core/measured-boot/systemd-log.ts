@@ -61,7 +61,7 @@ function readRecord(record: string, number: number): SystemdEvent | null {
   try {
     json = JSON.parse(record)
   } catch {
-    throw malformed(`record ${number} is no JSON`)
+    throw malformed(`record ${number} is not JSON`)
   }
   const { pcr, digests, content } = (json ?? {}) as { pcr?: unknown; digests?: unknown; content?: unknown }
   if (pcr === undefined) return null

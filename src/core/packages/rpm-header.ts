@@ -53,7 +53,7 @@ export interface RpmPackage extends RpmFiles {
  */
 export async function readRpmFiles(stream: ByteStream): Promise<RpmPackage> {
   const lead = Buffer.from(await stream.take(LEAD))
-  if (lead.readUInt32BE(0) !== LEAD_MAGIC) throw refused('is no RPM package')
+  if (lead.readUInt32BE(0) !== LEAD_MAGIC) throw refused('is not an RPM package')
   const signature = await readHeader(stream)
   await stream.skip((8 - (signature.bytes.length % 8)) % 8)
   const header = await readHeader(stream)
@@ -135,7 +135,7 @@ class Header {
 
 async function readHeader(stream: ByteStream): Promise<Header> {
   const intro = Buffer.from(await stream.peek(16))
-  if (intro.length < 16 || intro.readUInt32BE(0) !== HEADER_MAGIC) throw refused('is no RPM package, or is damaged')
+  if (intro.length < 16 || intro.readUInt32BE(0) !== HEADER_MAGIC) throw refused('is not an RPM package, or is damaged')
   const [entries, size] = [intro.readUInt32BE(8), intro.readUInt32BE(12)]
   if (entries > MAX_ENTRIES || size > MAX_DATA) throw refused(`has a header of ${entries} entries and ${size} bytes`)
   return new Header(Buffer.from(await stream.take(16 + 16 * entries + size)), entries)

@@ -59,12 +59,12 @@ function listedIn(content: string, whose: string): RpmListed {
   const algorithm = checksum && typeOf(checksum)
   if (!isListed(algorithm)) {
     const found = checksums.map((one) => typeOf(one) ?? 'no').join(', ')
-    throw bad(`a digest of type ${found.slice(0, 40)}, which proves nothing`, 'createrepo_c --checksum sha256 makes the lists anew')
+    throw bad(`a digest of type ${found.slice(0, 40)}, which proves nothing`, 'make the lists again with createrepo_c --checksum sha256')
   }
   const hex = checksum!.content.trim().toLowerCase()
-  if (hex.length !== SIZES[algorithm] || /[^0-9a-f]/.test(hex)) throw bad(`a digest that is no ${algorithm}`)
+  if (hex.length !== SIZES[algorithm] || /[^0-9a-f]/.test(hex)) throw bad(`a digest that is not a ${algorithm}`)
   const inside = entryPath(path).slice(1)
-  if (inside === '') throw bad('a location that is no file')
+  if (inside === '') throw bad('a location that is not a file')
   return { path: inside, digest: { algorithm, hex }, base: attribute(location!, 'xml:base') ?? null }
 }
 

@@ -109,7 +109,7 @@ export function verifyOrder(signed: SignedOrder, given: Delivered, trust: Client
   if (authorities.length === 0) throw refused('no trusted authority gives roles', NO_ROLES)
   const verdict = judgeClient(certificate, { ...trust, authorities, authorized: [{ kind: 'role', role: 'operator' }] }, now)
   if (!verdict.ok) throw refused(verdict.reason, NOT_BELIEVED)
-  if (roleOf(certificate) !== 'operator') throw refused('its certificate is no operator’s', NO_OPERATOR)
+  if (roleOf(certificate) !== 'operator') throw refused('its certificate is not an operator’s', NO_OPERATOR)
   return soundOrder(signed, given, now) as VerifiedOrder
 }
 

@@ -23,9 +23,9 @@ export type SuccessorVerdict = { readonly ok: true; readonly before: Certificate
  */
 export function judgeSuccessor({ next, bridge, believed, now }: SuccessorQuestion): SuccessorVerdict {
   const refused = (reason: string): SuccessorVerdict => ({ ok: false, reason })
-  if (!isBridge(bridge)) return refused('the bridge is no certificate by which one authority vouches for the next')
+  if (!isBridge(bridge)) return refused('the bridge is not a certificate by which one authority vouches for the next')
   if (!bridge.spki.equals(next.spki)) return refused('the bridge is for another key')
-  if (basicConstraintsOf(next)?.ca !== true || !isSelfSigned(next)) return refused('the next authority is none')
+  if (basicConstraintsOf(next)?.ca !== true || !isSelfSigned(next)) return refused('the next authority is not a certificate authority')
   const before = believed.find(
     (authority) => authority.subjectName.matchKey === bridge.issuerName.matchKey && isSignedBy(bridge, authority),
   )

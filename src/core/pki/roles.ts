@@ -39,5 +39,5 @@ const uris = (certificate: Certificate): string[] =>
 export function whyNoServer(certificate: Certificate, authorities: readonly Certificate[]): string | undefined {
   const issuer = authorities.find(({ subjectName }) => subjectName.matchKey === certificate.issuerName.matchKey)
   const mustHaveRole = issuer ? givesRoles(issuer) : authorities.length > 0 && authorities.every(givesRoles) // of one in between, too
-  return mustHaveRole && roleOf(certificate) !== 'server' ? `its certificate "${certificate.subject}" is no server’s` : undefined
+  return mustHaveRole && roleOf(certificate) !== 'server' ? `its certificate "${certificate.subject}" is not a server’s` : undefined
 }

@@ -17,7 +17,7 @@ export function parseSingleCertificate(text: string, field: string): Certificate
   try {
     return parseCertificate(text)
   } catch (cause) {
-    throw new KeylimeError('invalid_request', `${field} is no certificate`, { cause })
+    throw new KeylimeError('invalid_request', `${field} is not a certificate`, { cause })
   }
 }
 

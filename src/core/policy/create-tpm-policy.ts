@@ -5,7 +5,7 @@ import { parseTpmPolicy } from './tpm-policy.ts'
 /** PCRs of `0,1,7` or of a mask such as `0x83`, ascending. @throws KeylimeError `usage`: 10 and 16 cannot be in a static policy. */
 export function readPcrList(list: string | undefined, mask: string | undefined): number[] {
   if ((list === undefined) === (mask === undefined))
-    throw new KeylimeError('usage', 'which PCRs shall be in the policy?', { hint: 'give --pcrs-list 0,1,7 or --mask 0x83' })
+    throw new KeylimeError('usage', 'which PCRs should be in the policy?', { hint: 'give --pcrs-list 0,1,7 or --mask 0x83' })
   if (mask !== undefined && !/^(0x)?[0-9a-fA-F]{1,6}$/.test(mask))
     throw new KeylimeError('usage', `"${mask}" is not a hexadecimal set of ${PCR_COUNT} PCRs`)
   const numbers = list === undefined ? pcrsOfMask(Number.parseInt(mask!, 16)) : list.split(',').map((text) => pcrNumber(text.trim()))

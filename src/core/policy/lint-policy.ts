@@ -49,7 +49,7 @@ function lintDigests(digests: RuntimePolicy['digests']): PolicyWarning[] {
     const path = `digests[${JSON.stringify(name)}]`
     if (WORLD_WRITABLE.test(name)) warnings.push({ path, message: 'lies where every user may write' })
     if (name.includes(' ')) warnings.push({ path, message: 'has a blank, which is "_" in the kernel’s log: it matches nothing' })
-    if (!name.startsWith('/') && !NO_FILE.test(name)) warnings.push({ path, message: 'is no absolute path' })
+    if (!name.startsWith('/') && !NO_FILE.test(name)) warnings.push({ path, message: 'is not an absolute path' })
     if (list.some((digest) => digest.length === SHA1_DIGITS)) weak++
     if (list.some((digest) => !DIGEST_DIGITS.has(digest.length)))
       warnings.push({ path, message: 'has a digest of a length that no kernel measures with: it matches nothing' })

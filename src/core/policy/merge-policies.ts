@@ -38,7 +38,7 @@ export function mergePolicies(base: PolicySource, additions: readonly PolicySour
   const first = readJson(base)
   refuseSigned(first, base.file)
   const kind = policyKind(first)
-  if (!kind) throw new KeylimeError('invalid_request', `${base.file}: is no runtime policy, no tpm_policy and no measured boot policy`)
+  if (!kind) throw new KeylimeError('invalid_request', `${base.file}: this is not a runtime policy, a tpm_policy or a measured boot policy`)
   const changes = additions.flatMap((source) => changesIn(source, kind).map((change) => ({ change, file: source.file })))
   if (kind === 'tpm') return mergeTpm(base, changes)
   if (kind === 'mb') return mergeBoot(first, changes)

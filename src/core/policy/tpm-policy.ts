@@ -58,7 +58,7 @@ function pcrNumber(key: string): number {
 function digestList(key: string, value: unknown): string[] {
   const list = (Array.isArray(value) ? value : [value]).map((item) => (typeof item === 'string' ? item.toLowerCase() : ''))
   const wrong = list.find((item) => !HEX.test(item))
-  if (wrong !== undefined) throw new KeylimeError('invalid_request', `tpm_policy: PCR ${key} has a value that is no digest in hex`)
+  if (wrong !== undefined) throw new KeylimeError('invalid_request', `tpm_policy: PCR ${key} has a value that is not a digest in hex`)
   return list
 }
 

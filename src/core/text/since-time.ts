@@ -8,6 +8,6 @@ export function sinceTime(text: string, now: number): number {
   if (count && unit) return now - Number(count) * UNITS[unit]!
   const time = /^\d{4}-/.test(text) ? Date.parse(text) : Number.NaN
   if (Number.isNaN(time))
-    throw new KeylimeError('usage', `"${text}" is no time`, { hint: 'such as 90s, 30m, 2h, 7d, 2026-11-28 or 2026-11-28T08:00Z' })
+    throw new KeylimeError('usage', `"${text}" is not a time`, { hint: 'such as 90s, 30m, 2h, 7d, 2026-11-28 or 2026-11-28T08:00Z' })
   return time
 }

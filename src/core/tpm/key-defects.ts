@@ -58,6 +58,7 @@ function weaknesses({ type, key, exponent, nameAlg }: PublicArea): string[] {
 function schemeDefects({ type, scheme }: PublicArea): string[] {
   if (!scheme) return ['it has no signing scheme of its own']
   const fits = SIGNING.includes(scheme.algorithm) && (type === 'ecc') === (scheme.algorithm === TPM_ALG.ECDSA)
-  if (!fits) return [`its scheme 0x${scheme.algorithm.toString(16).padStart(4, '0')} is no signature of its kind of key that can be judged`]
+  if (!fits)
+    return [`its scheme 0x${scheme.algorithm.toString(16).padStart(4, '0')} is not a signature of its kind of key that can be judged`]
   return scheme.hash === 'sha1' ? ['its scheme signs with SHA-1'] : []
 }

@@ -85,7 +85,7 @@ export async function openChainFile({ file, maxBytes, now, logger }: ChainFileOp
     }
     const tail = await readTail(handle, size)
     if (!tail)
-      throw new KeylimeError('file_failed', `${file} is no audit log, or its end is damaged`, {
+      throw new KeylimeError('file_failed', `${file} is not an audit log, or its end is damaged`, {
         hint: 'look at it with `keylime verifier audit verify FILE`, then move it away: the log then goes on in a new file',
       })
     chain = tail.chain

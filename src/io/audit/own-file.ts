@@ -23,7 +23,7 @@ export async function openOwnFile(file: string): Promise<OwnFile> {
   try {
     const stat = await handle.stat({ bigint: true })
     const defect = defectOf(stat)
-    if (defect) throw new KeylimeError('file_failed', `${file} is no safe place for the audit log: ${defect[0]}`, { hint: defect[1] })
+    if (defect) throw new KeylimeError('file_failed', `${file} is not a safe place for the audit log: ${defect[0]}`, { hint: defect[1] })
     if (stat.size === 0n) await syncDirectory(path.dirname(file))
     return { handle, size: Number(stat.size), inode: stat.ino }
   } catch (error) {
@@ -34,7 +34,7 @@ export async function openOwnFile(file: string): Promise<OwnFile> {
 
 function defectOf(stat: { isFile(): boolean; uid: bigint; mode: bigint; nlink: bigint }): [string, string] | null {
   const user = process.geteuid?.() ?? 0
-  if (!stat.isFile()) return ['it is no plain file', 'name another file in audit_log']
+  if (!stat.isFile()) return ['it is not a plain file', 'name another file in audit_log']
   if (stat.uid !== BigInt(user)) return [`it belongs to user ${stat.uid}, the verifier runs as ${user}`, 'give it to that user with chown']
   if ((stat.mode & 0o077n) !== 0n) return [`its mode is ${(stat.mode & 0o777n).toString(8)}`, 'take it from all others: chmod 600']
   if (stat.nlink > 1n) return ['it has a second name (hard link)', 'move it away; the log then goes on in a new file']

@@ -19,7 +19,7 @@ async function checkFile(file: string, keylimeDir: string): Promise<void> {
     if (directory === keylimeDir || (await fs.stat(directory).catch(() => null))?.isDirectory()) return
     throw failed(`its directory ${directory} does not exist`, file, 'make the directory, or correct database_url')
   }
-  if (!stat.isFile()) throw failed('it is no file', file, 'correct database_url')
+  if (!stat.isFile()) throw failed('it is not a file', file, 'correct database_url')
   await fs.access(file, fs.constants.R_OK | fs.constants.W_OK).catch((cause: Error) => {
     throw failed(cause.message, file, 'give the file to the user who runs this')
   })
@@ -27,7 +27,7 @@ async function checkFile(file: string, keylimeDir: string): Promise<void> {
   try {
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(MAGIC.length), 0, MAGIC.length, 0)
     if (bytesRead > 0 && buffer.toString('latin1') !== MAGIC)
-      throw failed('it is no SQLite database', file, 'correct database_url, or move the file away')
+      throw failed('it is not an SQLite database', file, 'correct database_url, or move the file away')
   } finally {
     await handle.close()
   }

@@ -183,7 +183,7 @@ async function eraseLeftovers(database: Kysely<unknown>): Promise<void> {
   }
 }
 
-const replaced = () => new KeylimeError('conflict', 'another mailbox took the place of this one')
+const replaced = () => new KeylimeError('conflict', 'another mailbox has replaced this one')
 
 /** In the transaction that stores the enrolment. @throws KeylimeError `payload_too_large` when all mailboxes together have no room for it. */
 export async function putMailbox(

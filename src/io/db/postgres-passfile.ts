@@ -27,7 +27,7 @@ export async function passwordFromPassfile(server: PostgresServer, user: string,
 async function readPassfile(file: string): Promise<string> {
   const { mode } = await stat(file)
   if ((mode & 0o077) !== 0)
-    throw new KeylimeError('unavailable', `the passfile ${file} can be read by others, so nothing of it is used`, {
+    throw new KeylimeError('unavailable', `the passfile ${file} can be read by others, so it is not used`, {
       hint: `chmod 600 ${file}`,
     })
   return readFile(file, 'utf8')

@@ -66,7 +66,7 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
     } catch (cause) {
       throw new KeylimeError('config_invalid', `${OPTION}: the revocation list ${file.file} cannot be used: ${causeChain(cause)[0]}`, {
         cause,
-        hint: `publish it anew (\`keylime ca crl -d ${path.dirname(file.file)}\`), copy it from the authority, or remove the list of an authority that is trusted no more`,
+        hint: `publish it again (\`keylime ca crl -d ${path.dirname(file.file)}\`), copy it from the authority, or, if you no longer trust that authority, remove its list`,
       })
     }
   }

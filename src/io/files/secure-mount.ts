@@ -113,7 +113,7 @@ function inspect(options: SecureMountOptions): void {
   try {
     const entry = mountAt(fs.realpathSync(directory))
     const defect = entry ? defectOf(fd, entry, options) : 'it is not a mount point'
-    if (defect) throw refused(`${directory} is no safe place for secrets: ${defect}`, hintFor(directory, modeText(options)))
+    if (defect) throw refused(`${directory} is not a safe place for secrets: ${defect}`, hintFor(directory, modeText(options)))
   } finally {
     fs.closeSync(fd)
   }

@@ -97,7 +97,7 @@ export class AnswerReader {
     const end = rest.indexOf(END_OF_HEAD)
     if ((end < 0 ? rest.length : end) > MAX_HEAD) throw notHttp('its headers are too long')
     if (end < 0) {
-      if (!'HTTP/1.'.startsWith(rest.toString('latin1', 0, Math.min(7, rest.length)))) throw notHttp('it is no answer')
+      if (!'HTTP/1.'.startsWith(rest.toString('latin1', 0, Math.min(7, rest.length)))) throw notHttp('it is not an answer')
       return 0
     }
     const head = readHead(rest.toString('latin1', 0, end))
@@ -173,7 +173,7 @@ const LF = 10
 function readHead(text: string): Head {
   const [first = '', ...lines] = text.split('\r\n')
   const [, minor, code] = STATUS_LINE.exec(first) ?? []
-  if (code === undefined) throw notHttp('it is no answer')
+  if (code === undefined) throw notHttp('it is not an answer')
   const fields = new Map<string, string>()
   for (const line of lines) {
     const { key, value } = fieldOf(line)
@@ -196,7 +196,7 @@ function readHead(text: string): Head {
 function fieldOf(line: string): { key: string; value: string } {
   const colon = line.indexOf(':')
   const name = line.slice(0, Math.max(0, colon))
-  if (!FIELD_NAME.test(name) || line.includes('\r') || line.includes('\n')) throw notHttp('a header is none')
+  if (!FIELD_NAME.test(name) || line.includes('\r') || line.includes('\n')) throw notHttp('a header is malformed')
   let [from, to] = [colon + 1, line.length]
   while (from < to && isBlank(line, from)) from++
   while (to > from && isBlank(line, to - 1)) to--
@@ -215,7 +215,7 @@ function bodyOf(status: number, fields: ReadonlyMap<string, string>): Body {
     return { kind: 'chunk-line' }
   }
   if (length === undefined) return { kind: 'close' }
-  if (!/^\d{1,15}$/.test(length)) throw notHttp('its length is no number')
+  if (!/^\d{1,15}$/.test(length)) throw notHttp('its length is not a number')
   return { kind: 'length', left: Number(length) }
 }
 

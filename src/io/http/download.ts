@@ -64,5 +64,5 @@ async function* failing(body: AsyncIterable<Uint8Array>, url: string): AsyncGene
 
 function httpUrl(text: string): string {
   if (URL.canParse(text) && ['http:', 'https:'].includes(new URL(text).protocol)) return text
-  throw new KeylimeError('usage', `${text}: is no http or https URL`)
+  throw new KeylimeError('usage', `${text}: this is not an http or https URL`)
 }

@@ -76,7 +76,7 @@ function agentWith({ cert, key, ca, keyPassword }: WebhookIdentity, proxy: strin
 function webhookUrl(text: string): URL {
   const url = URL.parse(text)
   if (url && ['http:', 'https:'].includes(url.protocol)) return url
-  throw new KeylimeError('config_invalid', `webhook_url is "${text}", which is no http or https URL`, {
+  throw new KeylimeError('config_invalid', `webhook_url is "${text}", which is not an http or https URL`, {
     hint: 'write it whole, such as https://10.0.0.1:38080/revocations',
   })
 }

@@ -94,7 +94,7 @@ export class AttestationKeys {
     if (!ek.public.equals(this.ekPublic)) {
       await closeEk(tpm, ek)
       throw new KeylimeError('tpm_failed', 'the TPM has another endorsement key than at start: it was cleared, or it is another TPM', {
-        hint: 'restart the agent; it has to be registered and enrolled anew',
+        hint: 'restart the agent; then register and enrol the machine again',
       })
     }
     this.#loaded = { tpm, ek, ak: await loadAk(tpm, ek, this.akBlob) }

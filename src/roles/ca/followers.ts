@@ -36,7 +36,7 @@ export async function requireFollowed(ca: OpenedCa, { next, verifiers }: Followe
     'refused',
     `${behind.length} ${behind.length === 1 ? 'machine does' : 'machines do'} not know the next authority: ${lines.join(', ')}${more}`,
     {
-      hint: `turn on what is off, and wait for its next good attestation; copy cacert.crt to agents that follow nobody; ${LEAVE}`,
+      hint: `switch on what is off, and wait until it passes its next attestation; copy cacert.crt to agents that do not follow authorities; ${LEAVE}`,
     },
   )
 }

@@ -8,9 +8,9 @@ const MARK_MS = 10_000
 
 const MEANING = {
   older:
-    'the registrar’s database is older than the one that was here before: whom operators revoked, deleted or forgot since is not known',
-  other: 'the registrar’s database is not the one that was here before: whom operators revoked may not be known',
-  unknown: 'the registrar’s database has no mark beside it, so that it may be an older one: whom operators revoked may not be known',
+    'the registrar’s database is older than the one that was here before: nobody knows what operators have revoked, deleted or forgotten since',
+  other: 'the registrar’s database is not the one that was here before: it may not know what operators have revoked',
+  unknown: 'the registrar’s database has no mark beside it, so it may be an older one, and may not know what operators have revoked',
 } as const
 
 export interface DatabaseMarking {

@@ -18,6 +18,10 @@ const WORDS: Record<string, Word> = {
     describe: 'Change one option, and keep the comments',
     load: async () => (await import('./set.ts')).set,
   },
+  'unset <role> <option>': {
+    describe: 'Remove one option, so that its default counts again',
+    load: async () => (await import('./unset.ts')).unset,
+  },
   'upgrade [files..]': {
     describe: 'Convert the files of any release of upstream',
     load: async () => (await import('./upgrade.ts')).upgrade,

@@ -56,7 +56,7 @@ function refuseForeign(file: string, link: fs.Stats, target: fs.Stats): void {
     'refused',
     `${file} is a link, made by the user with the id ${link.uid}, to what is not his; nothing was changed`,
     {
-      hint: 'when it is meant, make the link yourself; otherwise somebody wants to have another file changed or read',
+      hint: 'if you want this, make the link yourself; otherwise someone is trying to have another file changed or read',
     },
   )
 }

@@ -1,17 +1,16 @@
 import path from 'node:path'
 import { type Changed, changeFile, fileText } from '../../config/edit-file.ts'
-import { effectiveSettings, originText } from '../../config/effective.ts'
 import { holdsSecret, isValue, shownText } from '../../config/option.ts'
 import { placeOfChange } from '../../config/place-of-change.ts'
-import { type ConfiguredRole, TABLES } from '../../config/tables.ts'
+import type { ConfiguredRole } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
-import { type ConfigPlace, type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
-import { type FileToChange, followedDirectory, readFollowed, refuseOutside } from './followed-link.ts'
+import { type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
+import { type FileToChange, followedDirectory, refuseOutside } from './followed-link.ts'
 import { readValue } from './read-value.ts'
 import { restartAdvice } from './restart-advice.ts'
 import { findOption, parseValue, type WantedOption } from './wanted-option.ts'
+import { overriddenBy, readToChange, writeChanged } from './write-change.ts'
 
 interface Arguments extends PlaceArguments {
   role: ConfiguredRole
@@ -56,12 +55,12 @@ export const set: ConfigWord<Arguments> = {
     const text = await readValue(wanted, argv.value, argv.valueFile)
     const parsed = parseValue(wanted, text)
     const { file, isNew } = placeOfChange(argv.role, wanted.name, wanted.option, { ...place, dropIn: argv.dropIn === true })
-    const found = isNew ? newFile(file, holdsSecret(wanted.option, text)) : readFile(file)
+    const found = isNew ? newFile(file, holdsSecret(wanted.option, text)) : readToChange(file)
     const { text: before } = found
     refuseOutside(found.place, argv.root)
     const { text: after, line } = changed(before, file, wanted, { text, parsed })
     const restart = after === before ? [] : restartAdvice(argv.role)
-    if (after !== before) await write({ ...found, text: after }, holdsSecret(wanted.option, text), isNew)
+    if (after !== before) await writeText({ ...found, text: after }, holdsSecret(wanted.option, text), isNew)
     const overridden = overriddenBy(wanted, file, place)
     const shown = shownText(wanted.option, text)
     if (argv.json)
@@ -86,15 +85,6 @@ function changed(before: string, file: string, { role: name, name: option, optio
   }
 }
 
-function readFile(file: string): FileToChange {
-  try {
-    return readFollowed(file)
-  } catch (cause) {
-    if (cause instanceof KeylimeError) throw cause
-    throw new KeylimeError('file_failed', `cannot read ${file}`, { cause, hint: 'try again with sudo' })
-  }
-}
-
 const newFile = (file: string, isSecret: boolean): FileToChange => ({
   place: path.join(followedDirectory(path.dirname(file)), path.basename(file)),
   text: '',
@@ -102,20 +92,7 @@ const newFile = (file: string, isSecret: boolean): FileToChange => ({
 })
 
 /** A file with a secret is not for everybody. */
-async function write({ place, text, mode }: FileToChange, isSecret: boolean, isNew: boolean): Promise<void> {
-  try {
-    await makeDirectory(path.dirname(place), 0o755)
-    await writeFileAtomic(place, text, mode & (isSecret ? 0o770 : 0o777))
-  } catch (cause) {
-    const hint = process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo'
-    throw new KeylimeError('file_failed', `cannot write ${place}; nothing was changed`, { cause, hint })
-  }
-  if (isSecret && isNew) noteLine(`${place} is for its owner alone: give it to the user as whom the role runs`)
-}
-
-/** Who says something else after the file did, or null. */
-function overriddenBy({ role: name, name: option }: WantedOption, file: string, place: ConfigPlace): string | null {
-  const setting = effectiveSettings(name, TABLES[name], place).settings.find((one) => one.option === option)
-  if (!setting || (setting.origin.from === 'file' && setting.origin.file === file)) return null
-  return originText(setting.origin)
+async function writeText(file: FileToChange, isSecret: boolean, isNew: boolean): Promise<void> {
+  await writeChanged({ ...file, mode: file.mode & (isSecret ? 0o770 : 0o777) })
+  if (isSecret && isNew) noteLine(`${file.place} can be read by its owner only: give it to the user that the role runs as`)
 }

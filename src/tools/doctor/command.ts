@@ -80,7 +80,7 @@ function environmentOf({ role, config }: Arguments): NodeJS.ProcessEnv {
 function requireRoles(env: NodeJS.ProcessEnv): ConfiguredRole[] {
   const roles = rolesHere(env)
   if (roles.length > 0) return roles
-  throw new KeylimeError('not_found', 'this machine has nothing of any role: no configuration in /etc/keylime, no state', {
+  throw new KeylimeError('not_found', 'this machine has no role: there is no configuration in /etc/keylime, and no state', {
     hint: 'name the role that it is to have: `keylime doctor agent`',
   })
 }

@@ -14,7 +14,7 @@ export function reportLines(report: FleetReport): string[] {
     `answers                    p50 ${ms(askMs.p50)}, p99 ${ms(askMs.p99)}, p99.9 ${ms(askMs.p999)} ms`,
     `asked late                 p50 ${ms(lagMs.p50)}, p99 ${ms(lagMs.p99)} ms; an honest machine was not asked for ${report.longestGap.toFixed(2)} intervals at most`,
     `memory (PSS)               ${report.pssMb.toFixed(0)} MB`,
-    `connections                ${report.connections} open, ${report.handshakes} new ones while measuring, of which ${report.resumed} resumed`,
+    `connections                ${report.connections} open, ${report.handshakes} new ones while measuring, ${report.resumed} of them resumed`,
     `liars found out            ${report.distrusted} of ${report.liars}`,
   ]
 }

@@ -107,19 +107,19 @@ function examples(page: RoffPage, { examples: all }: CommandNode): void {
 
 function environment(page: RoffPage, role?: ConfiguredRole): void {
   page.section('ENVIRONMENT')
-  page.entry('KEYLIME_DIR', 'Where keys and state are, and what relative paths refer to. Default: `/var/lib/keylime`.')
+  page.entry('KEYLIME_DIR', 'Where keys and state are. Relative paths are below it. Default: `/var/lib/keylime`.')
   if (role) {
-    page.entry(`KEYLIME_${role.toUpperCase()}_CONFIG`, 'A configuration file in the place of all others.')
-    page.entry(`KEYLIME_${role.toUpperCase()}_OPTION`, `Each option of keylime-${role}.conf(5), in upper case. It wins over files.`)
+    page.entry(`KEYLIME_${role.toUpperCase()}_CONFIG`, 'Read this configuration file instead of all others.')
+    page.entry(`KEYLIME_${role.toUpperCase()}_OPTION`, `Each option of keylime-${role}.conf(5), in upper case. It overrides the files.`)
   }
-  page.entry('NO_COLOR', 'No colours.')
-  page.entry('PAGER', 'Shows help that is longer than the terminal. Default: `less`.')
+  page.entry('NO_COLOR', 'Switches colours off.')
+  page.entry('PAGER', 'The program that shows help which is longer than the terminal. Default: `less`.')
 }
 
 function files(page: RoffPage, role: ConfiguredRole): void {
   page.section('FILES')
   page.entry(`/etc/keylime/${role}.conf`, `The configuration, see keylime-${role}.conf(5).`)
-  page.entry(`/etc/keylime/${role}.conf.d/`, 'Drop-ins: files that are read after it, in the order of their names.')
+  page.entry(`/etc/keylime/${role}.conf.d/`, 'Drop-ins: the role reads them after it, in the order of their names.')
   page.entry('/var/lib/keylime/', 'Keys and state.')
 }
 

@@ -30,13 +30,13 @@ export function configPage(role: ConfiguredRole, release: Release): string {
 function introduction(role: ConfiguredRole): string[] {
   const layers =
     role === 'agent'
-      ? 'All these files count, and the later one wins: the file of /usr/etc, its drop-ins, the file of /etc, its drop-ins.'
-      : 'The file of /etc counts, else that of /usr/etc, and after it the drop-ins of /usr/etc and of /etc, in the order of their names. Without a file no drop-in is read.'
+      ? 'The agent reads all these files: the file in /usr/etc, its drop-ins, the file in /etc, its drop-ins. A later one overrides an earlier one.'
+      : 'The role reads the file in /etc, or the one in /usr/etc if there is none, and then the drop-ins in /usr/etc and in /etc, in the order of their names. If there is no file, it reads no drop-ins.'
   return [
-    `${layers} The environment wins over all files. What nobody says has the default that is shown below.`,
+    `${layers} The environment overrides all files. An option that you do not set has the default shown below.`,
     role === 'agent'
-      ? 'The file is TOML with one table: texts stand in double quotes, numbers and `true` and `false` do not. A comment begins with `#`.'
-      : "The file has sections in brackets, and options as `name = value`. A comment is a line that begins with `#` or `;`, never what stands behind a value. A line with blanks before it goes on with the value above. Lists are written as `['a', 'b']`.",
-    `\`keylime config show ${role} --origin\` shows what counts and who says so, \`keylime config check ${role}\` what a start would refuse, \`keylime config set ${role}\` changes one option and keeps comments.`,
+      ? 'The file is TOML with one table. Write texts in double quotes; write numbers, `true` and `false` without. A comment begins with `#`.'
+      : "The file has sections in brackets, and options as `name = value`. A line that begins with `#` or `;` is a comment; nothing after a value is. A line that begins with blanks continues the value above. Write lists as `['a', 'b']`.",
+    `\`keylime config show ${role} --origin\` shows each value and where it comes from. \`keylime config check ${role}\` says whether the role could start. \`keylime config set ${role}\` changes one option and keeps comments; \`keylime config unset ${role}\` removes one.`,
   ]
 }

@@ -94,7 +94,7 @@ async function eachText(stream: ByteStream, file: string, use: (line: string) =>
   let rest: Buffer = Buffer.alloc(0)
   for await (const piece of stream.rest()) {
     if (piece.includes(0))
-      throw new KeylimeError('invalid_request', `${file}: is no IMA list: it has bytes that no text has`, { hint: HINT })
+      throw new KeylimeError('invalid_request', `${file}: this is not an IMA list: it has bytes that no text has`, { hint: HINT })
     const end = piece.lastIndexOf(NEWLINE) + 1
     if (end === 0) rest = Buffer.concat([rest, piece])
     else {

@@ -329,7 +329,7 @@ test('the certificate of a machine is not taken for a server’s, nor is an oper
     await issue(name, role)
   for (const [name, expected] of [
     ['server', 200],
-    ['machine', 'is no server’s'],
+    ['machine', 'is not a server’s'],
     ['alice', 'TLS failed'],
   ] as const) {
     const listener = https.createServer({ ...of(name) }, (_, response) => response.end('{}'))

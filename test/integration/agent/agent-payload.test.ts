@@ -166,7 +166,7 @@ describeAsRoot('a payload', () => {
     await bed.deliver(text('not here'))
     expect(fs.readdirSync(bed.secure)).toEqual([])
     execFileSync('umount', [bed.secure])
-    expect(bed.log.join('\n')).toMatch(/no safe place for secrets/)
+    expect(bed.log.join('\n')).toMatch(/not a safe place for secrets/)
   })
 
   const post = (path: string, body: unknown) => bed.client.request('POST', path, { body })

@@ -71,7 +71,7 @@ test('an agent takes the next authority over the connection of the one before, o
   const next = bed.clientWith({ cert: read('client-cert.crt'), key: read('client-private.pem') })
   expect((await introduce(next)).status).toBe(200)
   expect([await tries(alice), await tries(bob)]).toEqual(['unreachable', 200])
-  expect(bed.log).toContainEqual(expect.stringMatching(/is believed no more/))
+  expect(bed.log).toContainEqual(expect.stringMatching(/is no longer trusted/))
   await bed.client.close()
   await bed.agent.stop()
   await start() // the old certificate still lies where the configuration says

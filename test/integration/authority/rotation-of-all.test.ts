@@ -52,13 +52,17 @@ test('a rotation from its beginning to its end logs no error and no warning wher
   )
   await bed.isAttestedOn(a)
   expect(await finish(bed)).toMatch(/no longer counts/)
-  await until('that the one before is dropped', () => bed.log.some(({ text }) => text.includes('is believed no more')))
+  await until('that the one before is dropped', () => bed.log.some(({ text }) => text.includes('is no longer trusted')))
   await bed.isAttestedOn(a)
   isOver = true
   await asking
   await listener.reload()
   const said = bed.log.splice(0)
-  expect(said.filter(({ level, text }) => level === 'error' || (level === 'warn' && !/is believed|event loop/.test(text)))).toEqual([])
+  expect(
+    said.filter(
+      ({ level, text }) => level === 'error' || (level === 'warn' && !/is trusted from now on|is no longer trusted|event loop/.test(text)),
+    ),
+  ).toEqual([])
   expect((await bed.status(a)).operational_state).toBe(3)
   await listener.stop()
   await bed.stop()
@@ -92,7 +96,7 @@ describe('machines that have not followed', () => {
     await bed.inState(b!, 7)
     expect(await finish(bed)).toContain('machine-b (it is unreachable)')
     expect(await finish(bed, { 'leave-behind': true })).toMatch(/no longer counts/)
-    await until('that the other one drops it', () => bed.log.some(({ text: line }) => line.includes('is believed no more')))
+    await until('that the other one drops it', () => bed.log.some(({ text: line }) => line.includes('is no longer trusted')))
     await bed.isAttestedOn(a!)
   })
 
@@ -119,7 +123,7 @@ describe('machines that have not followed', () => {
     expect((await bed.ask('authorities')).behind).toEqual([])
     expect(fs.existsSync(path.join(b!.dir, 'followed-authorities.json'))).toBe(true)
     await until('that it drops the one before', () =>
-      bed.log.some(({ role, text }) => role === 'b' && text.includes('is believed no more')),
+      bed.log.some(({ role, text }) => role === 'b' && text.includes('is no longer trusted')),
     )
   })
 })

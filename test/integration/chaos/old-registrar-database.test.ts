@@ -64,7 +64,7 @@ test('a database of before a revocation is told, once; so is one that is another
   await stopped(() => undefined)
   expect(errors).toEqual([])
   await stopped(() => put(before))
-  expect(errors.join()).toContain('is older than the one that was here before: whom operators revoked')
+  expect(errors.join()).toContain('is older than the one that was here before: nobody knows what operators')
   await stopped(() => undefined)
   expect(errors).toEqual([])
   await stopped(() => put(before))

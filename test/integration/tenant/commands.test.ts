@@ -220,7 +220,7 @@ describe('upstream’s face', () => {
     [['-c', 'addruntimepolicy', '--runtime-policy-n', 'a'], 2, /is required to add a runtime policy/],
     [['--exclude', 'x'], 2, /--exclude cannot be used without an --allowlist/],
     [['-tp', 'x'], 2, /invalid port/],
-    [['--allowlist-url', 'x', '-u', 'five'], 1, /is no http or https URL/],
+    [['--allowlist-url', 'x', '-u', 'five'], 1, /is not an http or https URL/],
     [['--allowlist-url', 'http://127.0.0.1:1/x', '-u', 'a'], 2, /without https needs --runtime-policy-checksum/],
     [['--runtime-policy-url', 'http://127.0.0.1:1/x', '--runtime-policy-checksum', '00', '-u', 'five'], 1, /cannot be fetched/],
     [['--signature-verification-key-sig', 'x', '-u', 'five'], 1, /-sig is given 1 times, --signature-verification-key 0/],

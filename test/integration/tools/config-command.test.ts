@@ -126,6 +126,60 @@ test('the file that counts is changed, and a drop-in where that is asked for', (
   expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/99-x\.conf is read after .*90-local\.conf/)])
 })
 
+test('`config unset` removes an option from every file of the administrator, keeps the rest, and says what has to be restarted', () => {
+  const { write, read, config, at } = fresh()
+  write('etc/keylime/verifier.conf', VERIFIER, 0o640)
+  write('etc/keylime/verifier.conf.d/50-x.conf', '[verifier]\nquote_interval = 7\nport = 1\n')
+  expect(config('unset', 'verifier', 'quote_interval')).toEqual({
+    status: 0,
+    stdout: `${at('etc/keylime/verifier.conf')}:3: removed quote_interval\n${at('etc/keylime/verifier.conf.d/50-x.conf')}:2: removed quote_interval\n`,
+    stderr: 'it counts after: sudo systemctl restart keylime-verifier\n',
+  })
+  expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER.replace('quote_interval = 2\n', ''))
+  expect(read('etc/keylime/verifier.conf.d/50-x.conf')).toBe('[verifier]\nport = 1\n')
+  expect(fs.statSync(at('etc/keylime/verifier.conf')).mode & 0o777).toBe(0o640)
+  expect(config('unset', 'verifier', 'quote_interval')).toEqual({
+    status: 0,
+    stdout: 'quote_interval is not set in a file (as before)\n',
+    stderr: '',
+  })
+})
+
+test('`config unset` says who still sets the option: the distribution, [DEFAULT], the environment', () => {
+  const { write, read, config, at } = fresh()
+  write('usr/etc/keylime/verifier.conf.d/10-x.conf', '[verifier]\nport = 1\n')
+  write('etc/keylime/verifier.conf', '[DEFAULT]\nuuid = x\n[verifier]\nport = 2\nquote_interval = 3\n')
+  const removed = JSON.parse(config('unset', 'verifier', 'port', '--json').stdout)
+  expect(removed).toMatchObject({
+    removed: [{ file: at('etc/keylime/verifier.conf'), line: 4 }],
+    overridden: expect.stringMatching(/usr\/etc\/keylime\/verifier\.conf\.d\/10-x\.conf:2/),
+  })
+  expect(config('unset', 'verifier', 'uuid')).toMatchObject({
+    stdout: 'uuid is not set in a file (as before)\n',
+    stderr: expect.stringMatching(/warning: .*verifier\.conf:2 still sets uuid/),
+  })
+  const env = { ...process.env, KEYLIME_VERIFIER_QUOTE_INTERVAL: '9' }
+  const file = at('etc/keylime/verifier.conf')
+  expect(keylime(env, 'config', 'unset', 'verifier', 'quote_interval', '--config', file).stderr).toContain(
+    'warning: environment KEYLIME_VERIFIER_QUOTE_INTERVAL still sets quote_interval',
+  )
+  expect(read('etc/keylime/verifier.conf')).toBe('[DEFAULT]\nuuid = x\n[verifier]\n')
+  expect(read('usr/etc/keylime/verifier.conf.d/10-x.conf')).toBe('[verifier]\nport = 1\n')
+})
+
+test('`config unset` refuses an option that is not there and a file with a fault, and changes nothing in any file', () => {
+  const { write, read, config } = fresh()
+  write('etc/keylime/verifier.conf', VERIFIER)
+  write('etc/keylime/verifier.conf.d/50-x.conf', '[verifier]\nquote_interval = 7\nnonsense\n')
+  expect(config('unset', 'verifier', 'quote_intervall')).toMatchObject({
+    status: 2,
+    stderr: expect.stringContaining('did you mean quote_interval?'),
+  })
+  const broken = config('unset', 'verifier', 'quote_interval')
+  expect([broken.status, broken.stderr]).toEqual([2, expect.stringMatching(/50-x\.conf.*line 3|50-x\.conf:3/)])
+  expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER)
+})
+
 test('`config show` and `--show-config` of a role say the same, with origins, and mask secrets', () => {
   const b = fresh()
   b.write('verifier.conf', VERIFIER)
@@ -209,7 +263,7 @@ describe('`config check`', () => {
 
 test('a word that is not there is asked about', () => {
   expect(keylime(process.env, 'config', 'shwo')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean show?') })
-  expect(keylime(process.env, 'config')).toMatchObject({ status: 2, stderr: expect.stringContaining('show | check | diff | set') })
+  expect(keylime(process.env, 'config')).toMatchObject({ status: 2, stderr: expect.stringContaining('show | check | diff | set | unset') })
 })
 
 test.each<[string, (at: (file: string) => string) => void]>([
@@ -226,7 +280,7 @@ test.each<[string, (at: (file: string) => string) => void]>([
   write('machine/verifier.conf', VERIFIER)
   fs.mkdirSync(at('image/etc'), { recursive: true })
   link(at)
-  for (const words of [['set', 'verifier', 'quote_interval', '5'], ['upgrade']]) {
+  for (const words of [['set', 'verifier', 'quote_interval', '5'], ['unset', 'verifier', 'quote_interval'], ['upgrade']]) {
     const { status, stderr } = keylime(process.env, 'config', ...words, '--root', at('image'))
     expect(stderr).toMatch(/ leads out of .*image by a link; nothing was changed\nhint: /)
     expect(status).not.toBe(0)
@@ -282,6 +336,15 @@ describe('root, in a directory of another user', () => {
     expect(status).not.toBe(0)
     expect(read('other.conf')).toBe('[Interface]\nPrivateKey = hunter2\n')
     expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])
+  })
+
+  asRoot('`config unset` follows no link of that user to a file of root', () => {
+    const { link, config, read, write } = service()
+    write('other.conf', VERIFIER, 0o600)
+    link('other.conf', 'etc/keylime/verifier.conf')
+    const { status, stderr } = config('unset', 'verifier', 'quote_interval')
+    expect([status, stderr]).toEqual([5, expect.stringContaining('verifier.conf is a link, made by the user with the id 65534')])
+    expect(read('other.conf')).toBe(VERIFIER)
   })
 
   asRoot('`config set` makes no file where a link of that user leads', () => {

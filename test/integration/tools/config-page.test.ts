@@ -17,7 +17,7 @@ describe('the page about the configuration', () => {
   /** `keylime` of a page is the program from its sources, below the root of the test where it knows one. */
   function follow(heading: string): { line: string; code: number | null; text: string }[] {
     return commandsOf(PAGE, heading).map((line) => {
-      const rooted = line.replace(/^sudo /, '').replace(/(keylime config (?:show|diff|set|upgrade))/, `$1 --root ${home.dir}`)
+      const rooted = line.replace(/^sudo /, '').replace(/(keylime config (?:show|diff|set|unset|upgrade))/, `$1 --root ${home.dir}`)
       const env = { ...process.env, KEYLIME_DIR: home.dir, PATH: `${home.dir}/bin:${process.env['PATH']}` }
       const { status, stdout, stderr } = spawnSync('bash', ['-c', rooted], { cwd: home.dir, env, encoding: 'utf8' })
       said.push(line)
@@ -45,17 +45,19 @@ describe('the page about the configuration', () => {
   })
 
   test('change an option', () => {
-    const [own, dropIn, diff, name, value, secret] = follow('Change an option')
+    const [own, dropIn, diff, name, value, secret, unset] = follow('Change an option')
     expect(own).toMatchObject({ code: 0, text: expect.stringContaining('sudo systemctl restart keylime-verifier') })
-    expect(fs.readFileSync(path.join(etc, 'verifier.conf'), 'utf8')).toBe(
-      '# of our fleet\n[verifier]\nmax_retries = 7\nquote_interval = 5\n',
-    )
     expect(dropIn).toMatchObject({ code: 0, text: expect.stringContaining('agent.conf.d/90-local.conf:2') })
     expect(diff).toMatchObject({ code: 0, text: expect.stringMatching(/registrar_ip = 10\.0\.0\.1[\s\S]*quote_interval = 5/) })
     expect(name).toMatchObject({ code: 2, text: expect.stringContaining('did you mean quote_interval?') })
     expect(value).toMatchObject({ code: 2, text: expect.stringContaining('must be a number of seconds') })
     expect(secret).toMatchObject({ code: 0, text: expect.not.stringContaining('hunter2') })
     expect(fs.readFileSync(path.join(etc, 'agent.conf'), 'utf8')).toContain('tpm_ownerpassword = "hunter2"')
+    expect(unset).toMatchObject({
+      code: 0,
+      text: expect.stringContaining(`${path.join(etc, 'verifier.conf')}:4: removed quote_interval\n`),
+    })
+    expect(fs.readFileSync(path.join(etc, 'verifier.conf'), 'utf8')).toBe('# of our fleet\n[verifier]\nmax_retries = 7\n')
   })
 
   test('check it before a restart', () => {

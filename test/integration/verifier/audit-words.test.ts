@@ -171,7 +171,7 @@ describe('show', () => {
     })
     expect(await audit('show', '--since', 'yesterday')).toMatchObject({
       status: 2,
-      stderr: expect.stringContaining('"yesterday" is no time'),
+      stderr: expect.stringContaining('"yesterday" is not a time'),
     })
   })
 

@@ -37,7 +37,7 @@ test('code that is too long for the place between the parts of Node’s is refus
 
 test('a Node without symbols, or without data where they are said to be, is refused', () => {
   expect(() => findLanguageData(prepareNode(node, entry, languages).subarray(0, 1 << 20))).toThrow()
-  expect(() => prepareNode(node, entry, { address: languages.address + 16, size: 4096 })).toThrow('no common data')
+  expect(() => prepareNode(node, entry, { address: languages.address + 16, size: 4096 })).toThrow('not common data')
 })
 
 describe('a Node as that of arm64: one segment of code, and no row for another', () => {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describeAsFile } from '../../../src/config/describe.ts'
-import { type Change, changeFile, fileText } from '../../../src/config/edit-file.ts'
+import { type Change, changeFile, fileText, removeFromFile } from '../../../src/config/edit-file.ts'
 import { readIniFile } from '../../../src/config/ini-file.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 
@@ -75,6 +75,21 @@ test.each<[string, string, Change, RegExp]>([
   ],
 ])('%s is refused', (_, before, what, reason) => {
   expect(() => changeFile(before, what.section === 'agent' ? 'toml' : 'python', what)).toThrow(reason)
+})
+
+test.each<[string, string, string, number[]]>([
+  ['in its line', '# a\n[verifier]\nip = x\nport = 1\n', '# a\n[verifier]\nport = 1\n', [3]],
+  ['of several lines', '[verifier]\nip = [1,\n  2]\nport = 1\n', '[verifier]\nport = 1\n', [2]],
+  ['under its older name', '[verifier]\nold = x\nport = 1', '[verifier]\nport = 1', [2]],
+  ['of its own section', '[b]\nip = 1\n[verifier]\nip = 2\n', '[b]\nip = 1\n[verifier]\n', [4]],
+  ['in a file of Windows', '[verifier]\r\nip = x\r\nport = 1\r\n', '[verifier]\r\nport = 1\r\n', [2]],
+  ['that nobody says', '[DEFAULT]\nip = 1\n[verifier]\n# ip = a\n', '[DEFAULT]\nip = 1\n[verifier]\n# ip = a\n', []],
+])('an option %s is removed, and nothing else', (_, before, after, lines) =>
+  expect(removeFromFile(before, 'python', { section: 'verifier', option: 'ip', formerly: 'old' })).toEqual({ text: after, lines }),
+)
+
+test('nothing is removed from a file with a fault', () => {
+  expect(() => removeFromFile('[verifier]\nnonsense\nip = 1\n', 'python', { section: 'verifier', option: 'ip' })).toThrow(/line 2/)
 })
 
 test('whatever text a secret or a name is, the file says that text, or the change is refused', () => {

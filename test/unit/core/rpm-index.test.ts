@@ -46,8 +46,8 @@ test.each([
   ['SHA-1', checksum('sha', 'a'.repeat(40)), /a digest of type sha, which proves nothing/],
   ['MD5', checksum('md5', 'a'.repeat(32)), /of type md5/],
   ['an algorithm that objects have by themselves', checksum('constructor'), /of type constructor/],
-  ['another length', checksum('sha512'), /a digest that is no sha512/],
-  ['no hexadecimal digits', checksum('sha256', 'x'.repeat(64)), /a digest that is no sha256/],
+  ['another length', checksum('sha512'), /a digest that is not a sha512/],
+  ['no hexadecimal digits', checksum('sha256', 'x'.repeat(64)), /a digest that is not a sha256/],
   ['no digest', '', /no location and digest/],
 ])('%s is refused', (_, sum, message) => expect(() => packagesOf(list('href="a.rpm"', sum))).toThrow(message))
 

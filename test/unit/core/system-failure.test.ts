@@ -18,6 +18,12 @@ test.each([
   expect(systemHint(new KeylimeError('file_failed', 'y', { cause: new Error('z', { cause: failure(code) }) }))).toMatch(hint)
 })
 
+test('a current directory that was removed is no bug', () => {
+  const error = Object.assign(new Error('process.cwd failed'), { code: 'ENOENT', syscall: 'uv_cwd' })
+  expect(systemHint(error)).toMatch(/was removed: change to another/)
+  expect(systemHint(failure('ENOENT'))).toBeUndefined()
+})
+
 test.each([new TypeError('x'), failure('ERR_ASSERTION'), failure('XENOSPC'), 'ENOSPC', null])(
   'what is no failure of the system has none (%#)',
   (error) => {

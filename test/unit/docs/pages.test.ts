@@ -9,6 +9,11 @@ const sources = fs
   .map((entry) => fs.readFileSync(path.join(entry.parentPath, entry.name), 'utf8'))
   .join('\n')
 
+const guide = fs
+  .readdirSync(path.join(root, 'docs/guide'), { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.md'))
+  .map((name) => `docs/guide/${name}`)
+
 test('each message of the troubleshooting page is one that the program says', () => {
   const rows = read('docs/guide/troubleshooting.md')
     .split('\n')
@@ -49,7 +54,7 @@ test('each test that the page of upstream’s scenarios names is there', () => {
 })
 
 test('each page that README and guides link to is there', () => {
-  const pages = ['README.md', 'docs/conformance.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
+  const pages = ['README.md', 'docs/conformance.md', ...guide]
   const missing = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g)]
       .map((match) => path.join(path.dirname(page), match[1]!))
@@ -65,7 +70,7 @@ test('each section that README and guides link to is there', () => {
       .replaceAll(/[^\p{L}\p{N} _-]/gu, '')
       .replaceAll(' ', '-')
   const anchorsOf = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map((match) => anchor(match[1]!))
-  const pages = ['README.md', ...fs.readdirSync(path.join(root, 'docs/guide')).map((name) => `docs/guide/${name}`)]
+  const pages = ['README.md', ...guide]
   const missing = pages.flatMap((page) =>
     [...read(page).matchAll(/\]\(([^)#:]*)#([^)]+)\)/g)].flatMap(([, to = '', name = '']) => {
       const target = to === '' ? page : path.join(path.dirname(page), to)
@@ -73,6 +78,13 @@ test('each section that README and guides link to is there', () => {
     }),
   )
   expect(missing).toEqual([])
+})
+
+test('each page of the guide is in its index, and README leads to the index', () => {
+  const index = read('docs/guide/README.md')
+  const linked = [...index.matchAll(/\]\(([^)#]+)/g)].map((match) => path.posix.join('docs/guide', match[1]!))
+  expect(guide.filter((page) => page !== 'docs/guide/README.md' && !linked.includes(page))).toEqual([])
+  expect(read('README.md')).toContain('(docs/guide/README.md)')
 })
 
 test('.editorconfig formats as biome.json does', () => {

@@ -122,7 +122,9 @@ const WRITTEN = new Set(['test/vm/record.ts: ORIGIN.md'])
 
 /** By its path from the file, from the root, or by its name beside the pages. */
 const isThere = (file: string, name: string) =>
-  [path.dirname(file), '.', 'docs', 'docs/protocol', 'docs/guide'].some((from) => fs.existsSync(path.join(root, from, name)))
+  [path.dirname(file), '.', 'docs', 'docs/protocol', 'docs/guide', 'docs/guide/tasks'].some((from) =>
+    fs.existsSync(path.join(root, from, name)),
+  )
 
 test.each(['SECURITY.md', 'docs/tests-that-would-notice.md'])('every test that %s names is there', (page) => {
   const named = [...read(page).matchAll(/`((?:unit|integration|e2e)\/[\w/-]+)`/g)].map((match) => match[1]!)

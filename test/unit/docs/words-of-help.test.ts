@@ -1,6 +1,7 @@
 import { wordsIn } from '../../../docs/check-words.ts'
 import { commandTree } from '../../../src/command-tree.ts'
 import { allCommands, type CommandNode } from '../../../src/core/cli/command-tree.ts'
+import { manualPages } from '../../../src/tools/man/pages.ts'
 
 /** Everything that the help, the manual and the completions say of a command. */
 const textsOf = ({ describe, purpose, examples, options, places }: CommandNode): string[] => [
@@ -17,5 +18,14 @@ test('help, manual and completions use none of the words that we do not use', as
   const wrong = texts.flatMap(({ of, text }) =>
     wordsIn(text).map(({ found, better }) => `${of}: "${text}": for "${found}" write: ${better}`),
   )
+  expect(wrong).toEqual([])
+})
+
+test('the pages of the manual use none of them either', async () => {
+  const pages = manualPages(await commandTree(), { version: '0', date: '2026-01-01' })
+  const wrong = [...pages].flatMap(([name, text]) =>
+    wordsIn(text.replaceAll('\n', ' ')).map(({ found, better }) => `${name}: for "${found}" write: ${better}`),
+  )
+  expect(pages.size).toBeGreaterThan(15)
   expect(wrong).toEqual([])
 })

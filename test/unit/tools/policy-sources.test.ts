@@ -121,9 +121,9 @@ describe('initial RAM disks', () => {
     test.each<[string, Buffer, RegExp]>([
       ['no initial RAM disk', efiProgram([['.linux', Buffer.from('x')]]), /without an initial RAM disk/],
       ['nothing', Buffer.from('MZ'), /ends too early/],
-      ['no PE header', Buffer.concat([Buffer.from('MZ'), Buffer.alloc(200)]), /is no EFI program/],
+      ['no PE header', Buffer.concat([Buffer.from('MZ'), Buffer.alloc(200)]), /is not an EFI program/],
       ['a section behind its end', efiProgram([['.initrd', disk]]).subarray(0, 1100), /ends too early/],
-      ['a section that is no disk', efiProgram([['.initrd', Buffer.from('nothing of the kind')]]), /is no initial RAM disk/],
+      ['a section that is no disk', efiProgram([['.initrd', Buffer.from('nothing of the kind')]]), /is not an initial RAM disk/],
     ])('one of %s is refused', async (_what, image, message) =>
       expect(digestsOf({ initrd: [write('bad.efi', image)] })).rejects.toThrow(message),
     )
@@ -149,7 +149,7 @@ describe('initial RAM disks', () => {
   })
 
   test.each<[string, Buffer, RegExp]>([
-    ['no RAM disk', Buffer.from('hello world'), /is no initial RAM disk/],
+    ['no RAM disk', Buffer.from('hello world'), /is not an initial RAM disk/],
     ['an empty file', Buffer.alloc(0), /is empty/],
     ['a path that leads outside', buildCpio([{ name: '../etc/passwd', content: 'x' }]), /path "\.\.\/etc\/passwd"/],
     ['an end in the middle', main.subarray(0, 200), /ends too early/],
@@ -206,11 +206,11 @@ describe('Debian packages', () => {
   })
 
   test.each<[string, Buffer, RegExp]>([
-    ['no package', Buffer.from('hello'), /is no Debian package/],
+    ['no package', Buffer.from('hello'), /is not a Debian package/],
     ['a package without data', buildDeb(Buffer.from('x'), 'other.tar'), /has no data\.tar/],
     ['a path that leads outside', buildDeb(buildTar([{ name: '../../x', content: 'x' }])), /path "\.\.\/\.\.\/x"/],
     ['a link to nothing', buildDeb(buildTar([{ name: 'x', type: '1', link: 'y' }])), /which it does not hold/],
-    ['a damaged tar', buildDeb(Buffer.alloc(1024, 1)), /is no tar archive|damaged tar header/],
+    ['a damaged tar', buildDeb(Buffer.alloc(1024, 1)), /is not a tar archive|damaged tar header/],
     ['a tar that ends', buildDeb(tar.subarray(0, 700)), /ends too early/],
   ])('%s is refused, with the name of the file', async (_name, content, message) => {
     const file = write('bad.deb', content)
@@ -336,8 +336,8 @@ describe('RPM packages', () => {
   })
 
   test.each<[string, Buffer, RegExp]>([
-    ['no package', Buffer.alloc(200), /is no RPM package/],
-    ['a package that ends', rpm.subarray(0, 150), /ends too early|is no RPM/],
+    ['no package', Buffer.alloc(200), /is not an RPM package/],
+    ['a package that ends', rpm.subarray(0, 150), /ends too early|is not an RPM/],
     ['a changed header', buildRpm('x', [{ path: '/x', digest: A }], { sha256: '0'.repeat(64) }), /does not have the SHA-256/],
     [
       'a header of impossible size',

@@ -90,7 +90,7 @@ test.each<[string, Buffer, RegExp]>([
   ['a binary list that is cut off', fs.readFileSync(evidenceFile('all-forms.bin')).subarray(0, -3), /entry 5 is cut off/],
   ['a binary list of a big-endian machine', Buffer.concat([Buffer.from('0000000a', 'hex'), Buffer.alloc(60)]), /big-endian/],
   ['a binary list of nothing known', Buffer.concat([Buffer.from('0a000000', 'hex'), Buffer.alloc(60)]), /entry 1 has no template/],
-  ['bytes that are no text', Buffer.from('10 ab\0cd'), /is no IMA list/],
+  ['bytes that are no text', Buffer.from('10 ab\0cd'), /is not an IMA list/],
   ['an empty list', Buffer.alloc(0), /is empty: no kernel has such a list/],
   ['a list of empty lines', Buffer.from('\n\n'), /is empty: no kernel has such a list/],
   ['text that is no list', Buffer.from('hello\nworld\n'), /no line of it can be taken into a policy/],

@@ -89,7 +89,7 @@ describe('of a Debian repository', () => {
   test.each<[string, string, string, string, RegExp]>([
     ['InRelease', `${SUITE}InRelease`, 'Suite: stable', 'Suite: stabel', /InRelease: the signature of mine .* does not fit/],
     ['the list of packages', `${INDEX}Packages`, 'Package: r', 'Package: s', /Packages: has SHA-256/],
-    ['a package', '/debian/pool/r.deb', 'debian-binary', 'debian-binarx', /r\.deb: (?:has SHA-256|is no Debian)/],
+    ['a package', '/debian/pool/r.deb', 'debian-binary', 'debian-binarx', /r\.deb: (?:has SHA-256|is not a Debian)/],
   ])('one changed byte is found in %s, whatever is allowed', async (_name, file, from, to, message) => {
     clearSigned('mine')
     change(file, from, to)

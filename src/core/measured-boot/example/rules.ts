@@ -89,7 +89,7 @@ function judgeGrubFile(seen: SeenEvent, { parts }: Run): Finding | null {
   if (isSingleLine && (name.includes('/loader/entries') || name.includes('/grub'))) return null
   if (isSingleLine && name.includes('/vmlinuz')) parts.kernelFiles.push(seen)
   else if (isSingleLine && /\/init(?:rd|ramfs)/.test(name)) parts.initrds.push(seen)
-  else return { seen, reason: 'is no file of GRUB, no boot entry, no kernel and no initrd', got: name.slice(0, 120) }
+  else return { seen, reason: 'is not a file of GRUB, a boot entry, a kernel or an initrd', got: name.slice(0, 120) }
   return null
 }
 

@@ -13,8 +13,8 @@ const SHOWN = 20
 const MAX_ACCEPTED = 64
 const MAX_ACCEPTED_HEX = 128 << 10
 const MEANING: Record<Exclude<KeyMember, 'dbx'>, string> = {
-  pk: 'whoever has this platform key may change all Secure Boot keys of the machine',
-  kek: 'whoever has these keys may change what the machine may start (db) and must not start (dbx)',
+  pk: 'anyone who has this platform key may change all Secure Boot keys of the machine',
+  kek: 'anyone who has these keys may change what the machine may start (db) and must not start (dbx)',
   db: 'the firmware may start whatever these keys have signed',
   vendor_db: 'Shim may start whatever these keys have signed',
 }
@@ -47,7 +47,7 @@ export const judgeBootVariable: Rule = (seen) => {
   if (content.kind !== 'variable') return unreadable(seen)
   return content.guid === EFI_GLOBAL_VARIABLE && BOOT_NAME.test(content.name)
     ? null
-    : { seen, reason: 'is no boot entry and not the boot order' }
+    : { seen, reason: 'is neither a boot entry nor the boot order' }
 }
 
 function dispatch(rules: Record<string, Rule>, seen: SeenEvent, run: Run): Finding | null {

@@ -81,8 +81,8 @@ export const isCalledBy =
 
 /** For the log; null where nothing changed. */
 export function followedText(followed: Followed): string | null {
-  if (followed.kind === 'added') return `the authority "${followed.subject}" is believed from now on: the one before has vouched for it`
-  if (followed.kind === 'dropped') return `the authority "${followed.subject}" is believed no more: the next one has taken its place`
+  if (followed.kind === 'added') return `the authority "${followed.subject}" is trusted from now on: the one before has vouched for it`
+  if (followed.kind === 'dropped') return `the authority "${followed.subject}" is no longer trusted: the next one replaces it`
   return null
 }
 
@@ -99,7 +99,7 @@ export async function follow({ file, introduction, believed, holdsWithout, now }
     const isBelieved = believed.some(({ spki }) => spki.equals(next.spki))
     const verdict = judgeSuccessor({ next, bridge, believed, now })
     if (!verdict.ok && isBelieved) return { kind: 'same' } // it came with the machine: nobody has to vouch for it
-    if (!verdict.ok) throw new KeylimeError('refused', `the next authority is not believed: ${verdict.reason}`)
+    if (!verdict.ok) throw new KeylimeError('refused', `the next authority is not trusted: ${verdict.reason}`)
     const replaced = keyHash(verdict.before)
     if (isBelieved && state.replaced.includes(replaced)) return { kind: 'same' }
     await save({ ...state, added: [...new Set([...state.added, next.pem])], replaced: [...new Set([...state.replaced, replaced])] })

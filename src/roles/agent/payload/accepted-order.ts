@@ -22,7 +22,7 @@ export function readAcceptedOrder(file: string): AcceptedOrder | null {
     if (isKeylimeError(cause) && cause.code === 'not_found') return null
     throw new KeylimeError('file_failed', `${file} does not say which delivery was the newest: none is taken`, {
       cause,
-      hint: 'if you know that nobody puts an older one back, remove the file, and deliver again with `keylime tenant update`',
+      hint: 'if you know that nobody has put an older one back, remove the file, and deliver again with `keylime tenant update`',
     })
   }
 }
@@ -44,5 +44,5 @@ export async function acceptOrder(file: string, { generation, digest, enrolment 
 const refused = (why: string, { generation: newest }: AcceptedOrder) =>
   new KeylimeError('refused', `the delivery order is refused: ${why}`, {
     details: { newest },
-    hint: 'somebody put an older delivery back, or the clock of an operator was ahead when the other one was ordered; `keylime tenant update` with a payload makes a new one',
+    hint: 'someone put an older delivery back, or an operator’s clock was ahead when the other one was ordered; `keylime tenant update` with a payload makes a new one',
   })

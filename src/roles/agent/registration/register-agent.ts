@@ -125,10 +125,10 @@ async function registrationBody(version: string, request: RegistrationRequest): 
 /** What mends a refused registration. The registrar's words tell the cases apart; those of upstream's do not. */
 export function refusalHint(said: string): string {
   if (said.includes('was revoked by an operator'))
-    return 'nothing on this machine mends that; when it is back in good hands, `keylime tenant forget ID` lets it register again'
+    return 'nothing on this machine can change that; when it is back in good hands, `keylime tenant forget ID` lets it register again'
   const hash = /EK hash ([0-9a-f]{64})/.exec(said)?.[1]
   if (hash !== undefined)
-    return `nothing on this machine mends that: an operator lets this TPM in with \`keylime tenant expect --ek-hash ${hash}\`; then start the agent again`
+    return `nothing on this machine can change that. An operator lets this TPM in with \`keylime tenant expect --ek-hash ${hash}\`; then start the agent again`
   if (said.includes('default of every agent'))
     return 'set uuid = "hash_ek" in agent.conf: then each machine has an id of its own, made from its TPM'
   if (said.includes('another attestation key'))

@@ -50,7 +50,7 @@ function payloadNames(directory: string | null, logger: Logger): string[] {
     return [] // this payload has no actions
   }
   const { names, refused } = parseActionList(text)
-  if (refused.length > 0) logger.warn('entries of action_list that are no names are left out', { entries: refused })
+  if (refused.length > 0) logger.warn('entries of action_list that are not names are left out', { entries: refused })
   const unusual = names.filter((name) => !name.startsWith(ACTION_PREFIX))
   if (unusual.length > 0) logger.warn(`actions of a payload should be named ${ACTION_PREFIX}…`, { actions: unusual })
   return names

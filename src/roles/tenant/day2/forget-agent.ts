@@ -23,7 +23,7 @@ export async function forgetAgent(context: TenantContext): Promise<DoneWith> {
   const wasRevoked = await registrar.forgetRevocation(agentId)
   if (!wasEnrolled && !wasRegistered && !wasRevoked && certificate.kind !== 'revoked')
     throw new KeylimeError('agent_not_found', `nobody knows agent ${agentId}`, {
-      hint: '`keylime tenant list` shows every machine that somebody knows',
+      hint: '`keylime tenant list` shows every known machine',
     })
   report({ type: 'deleted', agentId, known: wasEnrolled })
   const advice = certificateAdvice(certificate)

@@ -17,7 +17,7 @@ export async function replaceAgent(context: TenantContext): Promise<{ agentId: s
   const [known, before] = await Promise.all([verifier.agent(agentId), registrar.agent(agentId)])
   if (!known && !before)
     throw new KeylimeError('agent_not_found', `nobody knows agent ${agentId}`, {
-      hint: 'a machine that is new is added: `keylime tenant add`',
+      hint: 'add a new machine with `keylime tenant add`',
     })
   if (known) await verifier.stop(agentId)
   await registrar.delete(agentId)

@@ -38,7 +38,7 @@ async function refuseUnknown({ registrar }: TenantContext, agentId: string): Pro
   const isKnown = (await registrar.agent(agentId)) || (await registrar.revoked())?.some((mark) => mark.agent_id === agentId)
   if (isKnown) return
   throw new KeylimeError('agent_not_found', `nobody knows agent ${agentId}`, {
-    hint: `\`keylime tenant list\` shows all; to bar an id that nobody has, add --yes`,
+    hint: `\`keylime tenant list\` shows all machines; to bar an id that no machine has, add --yes`,
   })
 }
 
@@ -46,6 +46,6 @@ async function tellOthers(context: TenantContext, agentId: string): Promise<stri
   const revoked = await context.verifier.revoke(agentId)
   if (revoked) return `${revoked.receivers} receivers are being told (see \`keylime tenant revocations\`)`
   await deleteFromVerifier(context, agentId)
-  context.report({ type: 'warning', text: 'this verifier cannot announce a revocation: the enrolment is ended, and nobody was told' })
+  context.report({ type: 'warning', text: 'this verifier cannot announce a revocation: the enrolment has ended, and nobody was told' })
   return 'nobody was told'
 }

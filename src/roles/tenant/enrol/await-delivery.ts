@@ -151,7 +151,7 @@ class DeliveryWatch {
   #reportIn({ delivery }: AgentStatus): DeliveryReport | undefined {
     const { agentId, order } = this.#awaited
     if (delivery?.enrolment !== order.enrolment)
-      throw new KeylimeError('conflict', `another update of agent ${agentId} took the place of this delivery`, {
+      throw new KeylimeError('conflict', `another update of agent ${agentId} has replaced this delivery`, {
         hint: `\`keylime tenant status -u ${agentId}\` shows what it gets now`,
       })
     const { report } = delivery
@@ -173,5 +173,5 @@ const notDerived = (agentId: string, { error }: DeliveryReport) =>
 
 const refusedThere = (agentId: string, { error }: DeliveryReport) =>
   new KeylimeError('refused', `agent ${agentId} refuses the payload: ${error ?? 'see its log'}`, {
-    hint: 'its key is kept back at the verifier. A machine takes orders of the operators of its trusted_client_ca (agent.conf), and none older than its newest: mend that, start its agent again, then deliver again with `keylime tenant update`',
+    hint: 'its key is kept back at the verifier. A machine takes orders of the operators of its trusted_client_ca (agent.conf), and none that is older than its newest. Fix that, restart its agent, then deliver again with `keylime tenant update`',
   })

@@ -53,8 +53,7 @@ export async function certificatePayload(used: Used, { agentId, registered }: Fo
     const { entries } = await writePackage(access, { name: agentId, certificate, privateKey: privateKeyPem(readPrivateKey(key)) })
     const all = [...entries, { name: `${NOTIFIER}-cert.crt`, data: Buffer.from(notifier.certificate.pem) }, ...include]
     for (const { name } of include) {
-      if (entries.some((entry) => entry.name === name))
-        report({ type: 'warning', text: `${name} of --include takes the place of the package's own` })
+      if (entries.some((entry) => entry.name === name)) report({ type: 'warning', text: `${name} of --include replaces the package's own` })
     }
     return {
       zip: await makePackage(all, clock.now()),

@@ -48,10 +48,10 @@ export const stillAtIt = (agentId: string, seconds: number) =>
 
 const scriptFailed = (agentId: string, reason: string | null | undefined) =>
   new KeylimeError('script_failed', `the payload is on agent ${agentId}, but its script failed: ${reason ?? 'see the log of the agent'}`, {
-    hint: 'the log of the agent has its output; mend the script and use `keylime tenant update`',
+    hint: 'its output is in the agent’s log; fix the script, then run `keylime tenant update`',
   })
 
 const notTaken = (agentId: string, error: DeliveryProgress['error'] | undefined) =>
   new KeylimeError('archive_refused', `agent ${agentId} could not take the payload: ${error ?? 'see its log'}`, {
-    hint: 'the key was delivered; mend the payload and use `keylime tenant update`',
+    hint: 'the key was delivered; fix the payload, then run `keylime tenant update`',
   })

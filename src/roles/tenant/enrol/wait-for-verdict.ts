@@ -88,7 +88,7 @@ export function failureOf(agentId: string, status: AgentStatus): KeylimeError {
     })
   }
   return new KeylimeError('attestation_failed', `agent ${agentId} failed attestation:\n${failuresInShort(status)}`, {
-    hint: `\`keylime tenant explain -u ${agentId}\` tells all of it; mend the machine or correct the policy, then \`keylime tenant update -u ${agentId} …\``,
+    hint: `\`keylime tenant explain -u ${agentId}\` explains it; fix the machine or the policy, then \`keylime tenant update -u ${agentId} …\``,
     details,
   })
 }

@@ -42,7 +42,7 @@ async function planOther(context: TenantContext, word: keyof typeof DONE): Promi
   const isBarred = !status && !registered && ((await registrar.revoked()) ?? []).some((mark) => mark.agent_id === agentId)
   if (!status && !registered && !isBarred)
     throw new KeylimeError('agent_not_found', `nobody knows agent ${agentId}`, {
-      hint: '`keylime tenant list` shows every machine that somebody knows',
+      hint: '`keylime tenant list` shows every known machine',
     })
   const standing = status ? stateWordText(stateWord(status)) : isBarred ? 'revoked' : 'registered only'
   return `agent ${agentId}, ${standing}, ${DONE[word]}`

@@ -65,7 +65,7 @@ async function readKeys(given: Given): Promise<ImaKey[]> {
         signer: await readSource(signingKeys[i]!, `${signatureFlag}-key`),
       })
     else if (source.startsWith('http:'))
-      throw new KeylimeError('refused', `${flag}: ${source} is fetched without TLS, and nobody signed it`, {
+      throw new KeylimeError('refused', `${flag}: ${source} is fetched without TLS, and it is not signed`, {
         hint: `use https, or give its signature with ${signatureFlag}`,
       })
     found.push(imaKey(bytes, source, flag))

@@ -55,7 +55,7 @@ export class VerifierService {
     const response = await this.raw('GET', '/revocations')
     const parsed = revocationReport.safeParse(response.results)
     if (response.status === 200 && parsed.success) return parsed.data.revocations
-    throw new KeylimeError('unsupported_version', 'this verifier does not say whom it told of revocations', {
+    throw new KeylimeError('unsupported_version', 'this verifier does not say who has been told of revocations', {
       hint: 'only `keylime verifier` keeps that record; upstream’s does not',
     })
   }

@@ -18,7 +18,7 @@ export function registeredAddress(
 ): RegisteredAddress {
   const { ip, port, mtls_cert } = record
   const reading = readHost(ip ?? '')
-  if (!('host' in reading)) return { why: `is registered with an address that is none: it ${reading.defect}` }
+  if (!('host' in reading)) return { why: `is registered with an address that cannot be used: it ${reading.defect}` }
   if (isWildcard(reading.host)) return { why: `is registered at ${reading.host}, where nobody can be reached` }
   if (!port || port > 65_535) return { why: 'is registered without a port' }
   if (reading.host === enrolment.ip && port === enrolment.port) return 'same'

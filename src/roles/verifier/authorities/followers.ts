@@ -113,7 +113,7 @@ function asUnreachable(
   if (event.type !== 'unreachable' && !(event.type === 'refused' && result.notBelieved)) return result
   const isTold = current.late !== null && current.late.notAfter > now
   const mend = isTold && !result.notBelieved ? 'it is told when it answers' : 'copy the verifier’s cacert.crt to it'
-  const reason = `${event.reason}; it does not know the authority "${current.next.subject}", which has taken the place of the one before: ${mend}`
+  const reason = `${event.reason}; it does not know the authority "${current.next.subject}", which has replaced the previous one: ${mend}`
   return { event: { type: 'unreachable', stage: 'quote', attestedBefore: progress.attestationCount > 0, reason } }
 }
 

@@ -55,7 +55,7 @@ const FAILURES: Readonly<Record<string, string>> = {
   ETIMEDOUT: 'no answer comes: a firewall drops what is sent, or the server hangs',
   EHOSTUNREACH: 'there is no way to this address',
   ENETUNREACH: 'there is no way to this network',
-  HPE_INVALID_CONSTANT: 'what answers is no HTTP server: perhaps it expects TLS',
+  HPE_INVALID_CONSTANT: 'what answers is not an HTTP server: perhaps it expects TLS',
   ERR_SSL_WRONG_VERSION_NUMBER: 'what answers does not speak TLS',
   EPROTO: 'what answers does not speak TLS as it should',
 }
@@ -90,7 +90,7 @@ function judgeTrust(role: string, seen: SeenPeer, server: SeenServer | null): Fi
     found.push(
       error(
         `${placeOf(seen)} does not take the certificate of this side`,
-        `it is not of a CA that the ${peer.name} trusts, was revoked, or is no operator's`,
+        `it is not of a CA that the ${peer.name} trusts, was revoked, or is not an operator's`,
         'keylime ca operator NAME # where the verifier runs',
       ),
     )

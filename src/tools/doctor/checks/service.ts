@@ -14,7 +14,7 @@ export async function checkService({ role, signal }: Subject): Promise<Finding[]
 export function judgeService(role: string, unit: string, state: UnitState): Finding[] {
   const { LoadState, ActiveState, SubState, Result, ExecMainStatus, NRestarts = '0', UnitFileState } = state
   if (LoadState === 'not-found')
-    return [note(`there is no ${unit}`, `the ${role} is no service of this machine`, `keylime service install ${role}`)]
+    return [note(`there is no ${unit}`, `the ${role} is not a service of this machine`, `keylime service install ${role}`)]
   if (LoadState !== 'loaded') return [error(`systemd cannot read ${unit} (${LoadState})`, 'it does not start', `systemctl status ${unit}`)]
   const how = `${Result}, exit code ${ExecMainStatus}, restarted ${NRestarts} times`
   const log = `journalctl -u ${unit} -n 50`

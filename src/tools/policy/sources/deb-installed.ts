@@ -51,7 +51,7 @@ interface InstalledFile extends PackagedFile {
 async function readDatabase(root: string): Promise<{ files: InstalledFile[]; owned: Set<string> }> {
   const database = path.join(root, 'var/lib/dpkg')
   const names = await fs.readdir(path.join(database, 'info')).catch((cause) => {
-    throw new KeylimeError('not_found', `${database} is no database of Debian packages: ${(cause as Error).message}`, {
+    throw new KeylimeError('not_found', `${database} is not a database of Debian packages: ${(cause as Error).message}`, {
       cause,
       hint: 'on Fedora and its relatives use --rpm-installed; for another root --deb-installed DIR',
     })

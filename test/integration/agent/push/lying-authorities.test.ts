@@ -83,7 +83,7 @@ describeAsRoot('a verifier that lies about authorities', () => {
     expect(asked[0]!.authority).toBeNull()
     expect(asked.at(-1)!.authority).toEqual({ digest: expect.any(String), believes: null })
     expect(bed.told(/is not followed/)).toEqual([expect.stringMatching(/^warn.*hint/)])
-    expect(bed.told(/is believed from now on/)).toEqual([])
+    expect(bed.told(/is trusted from now on/)).toEqual([])
   })
 
   test('says too early that the one before is over: it is kept as long as the verifier itself is of it', async () => {

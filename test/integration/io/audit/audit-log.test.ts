@@ -203,7 +203,7 @@ describe('is refused', () => {
   test('a file that others may read', async () => {
     fs.writeFileSync(file, '', { mode: 0o600 })
     fs.chmodSync(file, 0o640)
-    await refused(/no safe place for the audit log: its mode is 640/)
+    await refused(/not a safe place for the audit log: its mode is 640/)
   })
 
   test('a link, a directory, a file with a second name, and a directory that is not there', async () => {
@@ -228,7 +228,7 @@ describe('is refused', () => {
 
   test('a file that is no audit log: nothing is written into it', async () => {
     fs.writeFileSync(file, 'root:x:0:0\n', { mode: 0o600 })
-    await refused(/is no audit log/)
+    await refused(/is not an audit log/)
     expect(fs.readFileSync(file, 'utf8')).toBe('root:x:0:0\n')
   })
 

@@ -88,10 +88,10 @@ test.each<[string, RegistrationRequest, RegExp]>([
   ['with an AK that is not restricted', { ...plain, aik_tpm: softwareAk('ecc', 0x00040072).public }, /restricted is not set/],
   ['with an AK that may leave its TPM', { ...plain, aik_tpm: softwareAk('ecc', 0x00050070).public }, /fixedTPM is not set/],
   ['with the certificate of another EK', { ...plain, ekcert: ekCertificate(OTHER_EK) }, /ek_tpm is not the key of ekcert/],
-  ['with a certificate that is none', { ...plain, ekcert: 'AAAA' }, /ekcert is no certificate/],
+  ['with a certificate that is none', { ...plain, ekcert: 'AAAA' }, /ekcert is not a certificate/],
   ['with PEM without a certificate', { ...plain, ekcert: '-----BEGIN X-----\nAAAA\n-----END X-----' }, /ekcert holds no certificate/],
   ['with an empty certificate', { ...plain, ekcert: '' }, /ekcert holds no certificate/],
-  ['with a TLS certificate that is none', { ...plain, mtls_cert: 'AAAA' }, /mtls_cert is no certificate/],
+  ['with a TLS certificate that is none', { ...plain, mtls_cert: 'AAAA' }, /mtls_cert is not a certificate/],
   ['with two TLS certificates', { ...plain, mtls_cert: TLS + TLS }, /mtls_cert holds 2 PEM blocks/],
   ['with a private key', { ...plain, mtls_cert: TLS + PRIVATE_KEY }, /mtls_cert holds a private key/],
   ['with a private key alone', { ...plain, mtls_cert: PRIVATE_KEY }, /mtls_cert holds a private key/],
@@ -108,7 +108,7 @@ test.each([2048, 3072])('of an RSA key of %d bits alone an EK is made only where
 })
 
 test.each(['ekcert', 'iak_cert', 'idevid_cert', 'mtls_cert'] as const)('a refusal names %s as the field that is wrong', (field) => {
-  expect(refusal({ ...plain, [field]: 'AAAA' })).toMatch(new RegExp(`^invalid_request: .*${field} is no certificate`))
+  expect(refusal({ ...plain, [field]: 'AAAA' })).toMatch(new RegExp(`^invalid_request: .*${field} is not a certificate`))
 })
 
 test('no refusal repeats a private key', () => {
@@ -124,7 +124,7 @@ test.each<[string, RegistrationRequest, RegistrationRules['malformed'], string, 
     `${INVALID}: mtls_cert holds a private key`,
     'give the certificate alone, and make a new key: this one is known now',
   ],
-  ['is none', { ...plain, mtls_cert: 'AAAA' }, 'warn', `${INVALID}: mtls_cert is no certificate`, undefined],
+  ['is none', { ...plain, mtls_cert: 'AAAA' }, 'warn', `${INVALID}: mtls_cert is not a certificate`, undefined],
   [
     'is not strict DER',
     { ...plain, mtls_cert: ekCertificate(EK, twoPartName('x', true)) },
@@ -237,10 +237,10 @@ describe('IAK and IDevID', () => {
   ])('are refused when the IAK %s, though it certified the AK and its maker certified it', (_, attributes) => {
     const key = softwareAk('ecc', attributes)
     const shown = { iak_tpm: key.public, iak_cert: deviceCertificate(key), ...statement({ signer: key }) }
-    expect(refusal({ ...device, ...shown })).toMatch(/iak_tpm is no attestation key: /)
+    expect(refusal({ ...device, ...shown })).toMatch(/iak_tpm is not an attestation key: /)
     if (attributes === 0x00040072) return // an IDevID may sign anything
     expect(refusal({ ...device, idevid_tpm: key.public, idevid_cert: deviceCertificate(key) })).toMatch(
-      /idevid_tpm is no device identity: /,
+      /idevid_tpm is not a device identity: /,
     )
   })
 

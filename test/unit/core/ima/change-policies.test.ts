@@ -119,7 +119,7 @@ describe('merge', () => {
     ['a signed base', { payload: 'e30=', payloadType: 'x', signatures: [] }, {}, 'refused', /^base: is signed/],
     ['a signed addition', runtimePolicy(), { payload: 'e30=', signatures: [] }, 'refused', /^change 0: is signed/],
     ['an addition of another kind', runtimePolicy(), { 7: [A] }, 'invalid_request', /^change 0: has nothing for a runtime policy/],
-    ['a base that is no policy', { x: 1 }, {}, 'invalid_request', /^base: is no runtime policy/],
+    ['a base that is no policy', { x: 1 }, {}, 'invalid_request', /^base: this is not a runtime policy/],
     ['a base that is no JSON', '{', {}, 'invalid_request', /^base: is not valid JSON/],
     ['a digest that is none', runtimePolicy(), { digests: { '/x': ['zz'] } }, 'invalid_request', /^change 0: digests\["\/x"\]/],
     ['a list that is none', runtimePolicy(), { excludes: 'all' }, 'invalid_request', /^change 0: excludes/],

@@ -132,7 +132,7 @@ test('without its log PCR 11 and 15 fail only where the policy names them, and t
   expect(altered.tool[0]!.context.message).toMatch(/the log of systemd that came does not lead to it$/)
   expect(ids(await later('{"pcrs": [11, 15]}', pcrs, `${log}\x1e{"pcr": 11, "dig`))).toEqual(alike())
   const broken = await later('{"pcrs": [11]}', pcrs, `${log}\x1e{}}\n`)
-  expect(broken.tool[0]!.context.message).toMatch(/the log of systemd cannot be read: record 5 is no JSON$/)
+  expect(broken.tool[0]!.context.message).toMatch(/the log of systemd cannot be read: record 5 is not JSON$/)
 })
 test('a PCR of the firmware that systemd extends needs its log', async () => {
   const { pcrs, log } = afterSystemd(BOOTED, 'firmware')
@@ -170,7 +170,7 @@ test('policy example takes the words with which systemd ends a boot, but none in
   expect(await judged('other', [[4, 'ready']])).toEqual(alike('measured_boot.invalid_pcr_4'))
 })
 test.each([
-  ['no JSON', '\x1ehello', /record 1 is no JSON/],
+  ['no JSON', '\x1ehello', /record 1 is not JSON/],
   ['a PCR that does not exist', '\x1e{"pcr": 24, "digests": []}', /record 1 has no PCR/],
   ['no digests', '\x1e{"pcr": 11}', /record 1 has no PCR or no digests/],
   ['a digest of another size', '\x1e{"pcr": 11, "digests": [{"hashAlg": "sha256", "digest": "abcd"}]}', /2 bytes for sha256/],

@@ -176,7 +176,7 @@ test('an authority that has ended issues nothing, and says what to do', async ()
 test('where the authority gives roles, a server needs one, and the refusal names the certificate', async () => {
   const [ours, theirs] = [await root('Ours'), await root('Theirs', { givesRoles: false })]
   const all = [theirs.certificate, ours.certificate]
-  const refused = 'its certificate "CN=x" is no server’s'
+  const refused = 'its certificate "CN=x" is not a server’s'
   expect(whyNoServer(await leaf(ours, 'x', { role: 'server' }), all)).toBeUndefined()
   expect(whyNoServer(await leaf(ours, 'x', { role: 'operator' }), all)).toBe(refused)
   expect(whyNoServer(await leaf(ours, 'x'), all)).toBe(refused)

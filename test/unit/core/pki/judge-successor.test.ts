@@ -29,10 +29,14 @@ test('one that gives no roles may be followed by any', async () => {
 })
 
 test.each<[string, Partial<SuccessorQuestion>, string]>([
-  ['no bridge', { bridge: next.certificate }, 'the bridge is no certificate by which one authority vouches for the next'],
+  ['no bridge', { bridge: next.certificate }, 'the bridge is not a certificate by which one authority vouches for the next'],
   ['a bridge for another key', { next: (await root('Next')).certificate }, 'the bridge is for another key'],
-  ['a next one that may not be an authority', { next: await leaf(next, 'Next', { pair }) }, 'the next authority is none'],
-  ['a next one that another authority signed', { next: bridge }, 'the next authority is none'],
+  [
+    'a next one that may not be an authority',
+    { next: await leaf(next, 'Next', { pair }) },
+    'the next authority is not a certificate authority',
+  ],
+  ['a next one that another authority signed', { next: bridge }, 'the next authority is not a certificate authority'],
   ['nobody who is believed', { believed: [] }, 'no authority that is believed here has signed the bridge'],
   ['another key of the same name', { believed: [namesake.certificate] }, 'no authority that is believed here has signed the bridge'],
   ['another name of the same key', { believed: [sameKey.certificate] }, 'no authority that is believed here has signed the bridge'],

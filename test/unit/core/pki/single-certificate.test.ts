@@ -14,8 +14,8 @@ test.each([
   ['words in front', `x${pem}`, 'f holds no certificate, or more than one certificate'],
   ['words behind', `${pem}x`, 'f holds no certificate, or more than one certificate'],
   ['another block', '-----BEGIN X-----\nAAAA\n-----END X-----\n', 'f holds no certificate, or more than one certificate'],
-  ['nothing', '', 'f is no certificate'],
-  ['text', 'text!', 'f is no certificate'],
+  ['nothing', '', 'f is not a certificate'],
+  ['text', 'text!', 'f is not a certificate'],
   ['a private key', '-----BEGIN EC PRIVATE KEY-----', 'f holds a private key'],
 ])('%s is refused', (_what, text, message) => {
   expect(() => parseSingleCertificate(text, 'f')).toThrow(expect.objectContaining({ code: 'invalid_request', message }))

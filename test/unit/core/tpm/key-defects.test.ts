@@ -23,7 +23,7 @@ const WEAK: [string, AreaChanges, RegExp, Role[]][] = [
   ['with a name by SHA-1', { nameAlg: TPM_ALG.SHA1 }, /name is made by SHA-1/, [...SIGNERS, 'EK']],
   ['that signs with SHA-1', { scheme: [TPM_ALG.RSASSA, TPM_ALG.SHA1] }, /signs with SHA-1/, SIGNERS],
   ['without a scheme', { scheme: null }, /no signing scheme/, ['AK', 'IAK']],
-  ['with a scheme of curves', { scheme: [TPM_ALG.ECDSA, TPM_ALG.SHA256] }, /no signature of its kind of key/, SIGNERS],
+  ['with a scheme of curves', { scheme: [TPM_ALG.ECDSA, TPM_ALG.SHA256] }, /not a signature of its kind of key/, SIGNERS],
 ]
 test.each(WEAK.flatMap(([what, changes, reason, roles]) => roles.map((role) => [role, what, changes, reason] as const)))(
   'as %s, a key %s is refused',

@@ -140,7 +140,7 @@ describe.each(DATABASES)('%s', (kind) => {
     const reading = (await mailboxes.open('one'))!.payload![Symbol.asyncIterator]()
     expect(told((await reading.next()).value)).toBe(`${MIB} of a`)
     await mailboxes.withStaged(mailbox(2 * MIB, 'b'), (staged) => store.replace(change('one', staged)))
-    await expect(reading.next()).rejects.toThrow('took the place')
+    await expect(reading.next()).rejects.toThrow('has replaced this one')
   })
 
   test('an older database that is put back withholds V, and drops what only that V opens', async () => {

@@ -96,7 +96,7 @@ describe('at the start', () => {
     expect(found).toEqual([
       'config_invalid',
       expect.stringMatching(message),
-      expect.stringContaining('publish it anew (`keylime ca crl -d '),
+      expect.stringContaining('publish it again (`keylime ca crl -d '),
     ])
     expect(found[1]).toMatch(/^trusted_client_crl: /)
   })

@@ -66,26 +66,26 @@ test.each<[string, string, string]>([
   ['bytes beyond its length', `${OK}content-length: 5\r\n\r\nhello!`, 'more came'],
   ['a second answer', `${OK}content-length: 0\r\n\r\n${OK}`, 'more came'],
   ['bytes after the last chunk', `${OK}transfer-encoding: chunked\r\n\r\n0\r\n\r\nx`, 'more came'],
-  ['two lengths', `${OK}content-length: 5\r\ncontent-length: 6\r\n\r\n`, 'no number'],
+  ['two lengths', `${OK}content-length: 5\r\ncontent-length: 6\r\n\r\n`, 'not a number'],
   ['a length and chunks', `${OK}content-length: 5\r\ntransfer-encoding: chunked\r\n\r\n`, 'given twice'],
   ['a coding that is not known', `${OK}transfer-encoding: gzip, chunked\r\n\r\n`, 'not known'],
-  ['a length below zero', `${OK}content-length: -1\r\n\r\n`, 'no number'],
-  ['a length in hex', `${OK}content-length: 0x5\r\n\r\n`, 'no number'],
+  ['a length below zero', `${OK}content-length: -1\r\n\r\n`, 'not a number'],
+  ['a length in hex', `${OK}content-length: 0x5\r\n\r\n`, 'not a number'],
   ['a chunk without a length', `${OK}transfer-encoding: chunked\r\n\r\n\r\n`, 'no length'],
   ['a chunk of a length that is none', `${OK}transfer-encoding: chunked\r\n\r\n+5\r\n`, 'no length'],
   ['a chunk of too many digits', `${OK}transfer-encoding: chunked\r\n\r\n000000005\r\n`, 'no length'],
   ['a chunk that goes on', `${OK}transfer-encoding: chunked\r\n\r\n2\r\nhello`, 'longer than it says'],
   ['a chunk line without end', `${OK}transfer-encoding: chunked\r\n\r\n1${';'.repeat(300)}`, 'too long'],
-  ['a header that is folded', `${OK}a: b\r\n c\r\n\r\n`, 'a header is none'],
-  ['a header without a colon', `${OK}abc\r\n\r\n`, 'a header is none'],
-  ['a blank before the colon', `${OK}content-length : 5\r\n\r\n`, 'a header is none'],
-  ['another protocol', 'HTTP/2 200\r\n\r\n', 'no answer'],
-  ['bytes of TLS', '\x15\x03\x03', 'no answer'],
-  ['a line feed alone', 'HTTP/1.1 200 OK\ncontent-length: 0\r\n\r\n', 'no answer'],
-  ['a status below 100', 'HTTP/1.1 000 OK\r\n\r\n', 'no answer'],
+  ['a header that is folded', `${OK}a: b\r\n c\r\n\r\n`, 'a header is malformed'],
+  ['a header without a colon', `${OK}abc\r\n\r\n`, 'a header is malformed'],
+  ['a blank before the colon', `${OK}content-length : 5\r\n\r\n`, 'a header is malformed'],
+  ['another protocol', 'HTTP/2 200\r\n\r\n', 'not an answer'],
+  ['bytes of TLS', '\x15\x03\x03', 'not an answer'],
+  ['a line feed alone', 'HTTP/1.1 200 OK\ncontent-length: 0\r\n\r\n', 'not an answer'],
+  ['a status below 100', 'HTTP/1.1 000 OK\r\n\r\n', 'not an answer'],
   ['words before it without end', 'HTTP/1.1 100 Continue\r\n\r\n'.repeat(1000), 'too much comes beside it'],
   ['a trailer without end', `${OK}transfer-encoding: chunked\r\n\r\n0\r\n${'a: b\r\n'.repeat(5000)}`, 'too much comes beside it'],
-  ['a status of two digits', 'HTTP/1.1 20 OK\r\n\r\n', 'no answer'],
+  ['a status of two digits', 'HTTP/1.1 20 OK\r\n\r\n', 'not an answer'],
   ['headers without end', `${OK}${'a: b\r\n'.repeat(5000)}`, 'too long'],
 ])('%s is no answer', (_what, text, message) => {
   expect(() => read(text)).toThrow(expect.objectContaining({ code: 'HPE_INVALID', message: expect.stringContaining(message) }))
@@ -101,7 +101,7 @@ test.each([
 
 test('blanks in a header cost no more than other bytes: all of them tried with each would take minutes', () => {
   const blanks = ' \t'.repeat(3500)
-  expect(() => read(`${OK}a:${blanks}\n${blanks}\r\n\r\n`)).toThrow(/a header is none/)
+  expect(() => read(`${OK}a:${blanks}\n${blanks}\r\n\r\n`)).toThrow(/a header is malformed/)
   expect(read(`${OK}a:${blanks}b${blanks}c\r\ncontent-length: 0\r\n\r\n`).isWhole).toBe(true)
   expect(read(`${OK}content-length:${blanks}5${blanks}\r\n\r\nhello`).isWhole).toBe(true)
 })

@@ -23,7 +23,7 @@ test('a machine is looked for where it has registered, with the TLS key that is 
 })
 
 test.each([
-  ['no address', { ip: null }, /is none: it is empty/],
+  ['no address', { ip: null }, /cannot be used: it is empty/],
   ['a URL', { ip: 'http://169.254.169.254/latest' }, /begins with a scheme/],
   ['an address with a path', { ip: '10.0.0.8/x' }, /has a path/],
   ['an address with a port', { ip: '10.0.0.8:80' }, /has a port/],

@@ -1,0 +1,38 @@
+import path from 'node:path'
+import { effectiveSettings, originText } from '../../config/effective.ts'
+import { TABLES } from '../../config/tables.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
+import type { ConfigPlace } from './config-word.ts'
+import { type FileToChange, readFollowed } from './followed-link.ts'
+import type { WantedOption } from './wanted-option.ts'
+
+/** A file of which something will be changed. @throws KeylimeError `file_failed`, `refused`. */
+export function readToChange(file: string): FileToChange {
+  try {
+    return readFollowed(file)
+  } catch (cause) {
+    if (cause instanceof KeylimeError) throw cause
+    throw new KeylimeError('file_failed', `cannot read ${file}`, { cause, hint: 'try again with sudo' })
+  }
+}
+
+/** Whole or not at all. @throws KeylimeError `file_failed`. */
+export async function writeChanged({ place, text, mode }: FileToChange): Promise<void> {
+  try {
+    await makeDirectory(path.dirname(place), 0o755)
+    await writeFileAtomic(place, text, mode)
+  } catch (cause) {
+    const hint = process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo'
+    throw new KeylimeError('file_failed', `cannot write ${place}; nothing was changed`, { cause, hint })
+  }
+}
+
+/** Who says what the option is now, where it is not this file (or, without one, the default): else null. */
+export function overriddenBy({ role, name }: WantedOption, file: string | undefined, place: ConfigPlace): string | null {
+  const setting = effectiveSettings(role, TABLES[role], place).settings.find((one) => one.option === name)
+  if (!setting) return null
+  const { origin } = setting
+  const isMeant = file === undefined ? origin.from === 'default' : origin.from === 'file' && origin.file === file
+  return isMeant ? null : originText(origin)
+}
