@@ -38,6 +38,7 @@ const WALKS = [
   'integration/http/cut-off',
   'integration/io/terminal/ask-secret',
   'integration/processes/odd-values',
+  'integration/registrar/migrate',
   'integration/tenant/exit-codes',
   'integration/tenant/hostile-text',
   'integration/tenant/judged-before-enrolment',

@@ -1,7 +1,11 @@
 #include "system.h"
 
 #include <cerrno>
+#include <climits>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <string>
 #include <system_error>
 #include <vector>
 
@@ -71,6 +75,26 @@ void return_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, large);
   mallopt(M_TRIM_THRESHOLD, large);
   mallopt(M_ARENA_MAX, 2);
+}
+
+void forget_read_pages() {
+  char executable[PATH_MAX];
+  ssize_t length = readlink("/proc/self/exe", executable, sizeof executable);
+  if (length <= 0) return;
+  const std::string name(executable, length);
+  std::ifstream parts("/proc/self/smaps");
+  unsigned long from = 0, to = 0, written;
+  bool ours = false;
+  for (std::string line; std::getline(parts, line);) {
+    unsigned long first, last;
+    int path = 0;
+    if (sscanf(line.c_str(), "%lx-%lx %*s %*s %*s %*s %n", &first, &last, &path) == 2) {
+      from = first, to = last;
+      ours = path > 0 && line.substr(path) == name;
+    } else if (ours && sscanf(line.c_str(), "Anonymous: %lu", &written) == 1 && written == 0) {
+      madvise(reinterpret_cast<void *>(from), to - from, MADV_DONTNEED);  // a part in which something was written (relocations) is in no file
+    }
+  }
 }
 
 int memory_file(const std::string &name) {

@@ -9,11 +9,11 @@ const ROOT = path.resolve(import.meta.dirname, '..')
 const MADE_OF = ['node_modules/.package-lock.json', 'test/bundle-program.ts']
 
 /** Names what a bundle is made of, to the byte: each source, the packages, this Node, this file, and the place, which is written into the bundle. */
-export function programState(): string {
-  const sources = fs.readdirSync(path.join(ROOT, 'src'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
+export function programState(root = ROOT): string {
+  const sources = fs.readdirSync(path.join(root, 'src'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile())
   const files = [
     ...sources.map((entry) => path.join(entry.parentPath, entry.name)).toSorted(),
-    ...MADE_OF.map((name) => path.join(ROOT, name)),
+    ...MADE_OF.map((name) => path.join(root, name)),
   ]
   const hash = createHash('sha256').update(process.version)
   for (const file of files) hash.update(`\0${file}\0`).update(fs.readFileSync(file))

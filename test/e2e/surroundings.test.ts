@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { freePorts, until } from '../servers.ts'
+import { adminClient, freePorts, until } from '../servers.ts'
 import { command, KEYLIME } from './deployment.ts'
 
 /** What stands around the executable changes nothing: variables of Node's, files in the current directory, directories that are closed or full of traps. */
@@ -161,4 +161,26 @@ test('where native parts can be loaded from nowhere, the error names each place 
   expect(status).toBe(1)
   expect(stderr).toMatch(/cannot load .*: memory: EFBIG.*; \/dev\/shm: EFBIG/)
   expect(stderr).toContain('\nhint: allow executable files in memory')
+})
+
+test('what only the start reads of the executable does not stay in memory, and the role serves on', async () => {
+  const [port] = (await freePorts(1)) as [number]
+  const env = { PATH: process.env['PATH']!, KEYLIME_DIR: path.join(dir, 'idle'), KEYLIME_VERIFIER_HOST_REGISTRAR: 'False' }
+  fs.mkdirSync(env.KEYLIME_DIR)
+  const child = spawn(KEYLIME, ['verifier'], { env: { ...env, KEYLIME_VERIFIER_PORT: String(port) }, stdio: 'ignore' })
+  const ofFiles = () => Number(/RssFile:\s+(\d+)/.exec(fs.readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024
+  try {
+    const admin = await until('its certificates', () =>
+      fs.existsSync(`${env.KEYLIME_DIR}/cv_ca/client-cert.crt`) ? adminClient(env.KEYLIME_DIR, port) : null,
+    )
+    const version = () => admin.request('GET', '/version').then(({ status }) => status)
+    expect(await until('its API', () => version().catch(() => null))).toBe(200)
+    const before = ofFiles()
+    await until('pages that are given back', () => ofFiles() < before * 0.7, 60)
+    expect(await version()).toBe(200)
+    await admin.close()
+  } finally {
+    child.kill()
+    if (child.exitCode === null) await once(child, 'exit')
+  }
 })

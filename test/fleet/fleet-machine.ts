@@ -12,7 +12,7 @@ export class Refused extends Error {
   readonly retryAfterSeconds: number | null
 
   constructor(what: string, { status, head, body }: BareAnswer) {
-    super(`${what}: ${status} ${/"(?:code|detail|status)":"?([^",]+)/.exec(body)?.[1] ?? ''}`)
+    super(`${what}: ${status} ${(/"(?:code|detail)":"([^"]+)/.exec(body) ?? /"status":"([^"]+)/.exec(body))?.[1] ?? ''}`)
     this.status = status
     const after = /\r\nretry-after: *(\d+)/i.exec(head)?.[1]
     this.retryAfterSeconds = after === undefined ? null : Number(after)

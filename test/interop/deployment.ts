@@ -97,6 +97,22 @@ export class Deployment {
     await this.#serve('verifier', this.ports.verifier)
   }
 
+  /** Ours in the place of upstream's, on what that has stored. @returns what `keylime ROLE migrate` says. */
+  async takeOver(role: 'verifier' | 'registrar'): Promise<string> {
+    const service = this.#services.find(({ name }) => name === role)!
+    await service.stop()
+    this.#services.splice(this.#services.indexOf(service), 1)
+    const [file, theirs] = [this.at(role, role === 'verifier' ? 'cv_data.sqlite' : 'reg_data.sqlite'), this.at(role, 'upstream.sqlite')]
+    fs.renameSync(file, theirs)
+    const env = { ...this.#env, KEYLIME_DIR: this.at(role) }
+    const words = [KEYLIME, role, 'migrate', '--from', `sqlite:///${theirs}`, '--to', 'sqlite']
+    const { code, stdout, stderr } = await runCommand(words, { env, cwd: this.at(role) })
+    if (code !== 0) throw new Error(`${words.join(' ')}: exit ${code}\n${stdout}${stderr}`)
+    this.sides[role] = 'ours'
+    await this.#serve(role, role === 'verifier' ? this.ports.verifier : this.ports.registrarTls)
+    return stdout
+  }
+
   program(side: Side, name: string): string {
     return side === 'ours' ? path.join(path.dirname(KEYLIME), name) : programOf(this.#release, name)
   }

@@ -406,4 +406,19 @@ export const REMOVALS: readonly Removal[] = [
     'COMPREPLY+=("$(printf \'%q\' "$word")")',
     'COMPREPLY+=("$(eval "echo $word")")',
   ]),
+  ...of('io/db/verifier-copy.ts', 'integration/verifier/backup', [
+    'a backup has no V',
+    "return isUnconfirmed ? { ...row, v: null, v_state: 'withheld' } : row",
+    'return row',
+  ]),
+  ...of('io/db/restore-verifier.ts', 'integration/verifier/backup', [
+    'a V that is in a backup all the same is withheld by the restore',
+    'await verifierStore(transaction, 0).withholdAll()',
+    '',
+  ]),
+  ...of('core/upstream/verifier-row.ts', 'integration/verifier/migrate-upstream', [
+    'a static policy of upstream’s is read as upstream writes it',
+    "const inner: unknown = value.startsWith('\"') ? JSON.parse(value) : value",
+    'const inner: unknown = value',
+  ]),
 ]

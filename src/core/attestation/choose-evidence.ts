@@ -151,7 +151,7 @@ function isSame(given: string, { bytes }: PublicArea): boolean {
 
 interface QuoteFacts extends Pick<ChoosingFacts, 'challenge'> {
   algorithms: AskedEvidence['algorithms']
-  pcrs: number[]
+  pcrs: readonly number[]
   key: Key | undefined
 }
 
@@ -165,7 +165,7 @@ function quoteParameters(
     signature_scheme: signing,
     challenge: challenge.toString('base64'),
     hash_algorithm: hash,
-    selected_subjects: Object.fromEntries(Object.keys(banks).map((bank) => [bank, bank === hash ? pcrs : null])),
+    selected_subjects: Object.fromEntries(Object.keys(banks).map((bank) => [bank, bank === hash ? [...pcrs] : null])),
     ...(named ? { certification_key: named } : {}),
   }
 }

@@ -18,4 +18,11 @@ export const policyMask = ({ tpm, ima, boot }: AgentPolicy): number =>
   (tpm.mask | pcrMask([...tpm.allowed.keys()]) | (ima ? pcrMask([IMA_PCR]) : 0) | pcrMask(boot?.pcrs ?? [])) >>> 0
 
 /** PCRs that a quote for these policies must cover, ascending: those that they need, and the one that binds the transport key. */
-export const quotedPcrs = (policy: AgentPolicy): number[] => pcrsOfMask(policyMask(policy) | pcrMask([DATA_PCR]))
+export function quotedPcrs(policy: AgentPolicy): readonly number[] {
+  const known = quoted.get(policy) ?? pcrsOfMask(policyMask(policy) | pcrMask([DATA_PCR]))
+  quoted.set(policy, known)
+  return known
+}
+
+/** A policy does not change, and is asked for at each attestation. */
+const quoted = new WeakMap<AgentPolicy, readonly number[]>()

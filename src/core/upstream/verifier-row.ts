@@ -11,6 +11,8 @@ import {
   type StoredState,
 } from '../attestation/stored-agent.ts'
 import { parseCertificate } from '../pki/certificate.ts'
+import { parseTpmPolicy } from '../policy/tpm-policy.ts'
+import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { parsePublicArea } from '../tpm/public-area.ts'
 import { irrecoverable } from '../verdict/failure.ts'
 
@@ -21,6 +23,11 @@ const text = z
   .string()
   .nullish()
   .transform((value) => value ?? '')
+/** Text of JSON that is kept as a value of JSON: the text is a string in it, once more quoted. */
+const jsonText = text.transform((value) => {
+  const inner: unknown = value.startsWith('"') ? JSON.parse(value) : value
+  return typeof inner === 'string' ? inner : value
+})
 const number = z.coerce
   .number()
   .int()
@@ -39,7 +46,7 @@ const row = z.looseObject({
   verifier_ip: text,
   verifier_port: number,
   operational_state: z.coerce.number().int(),
-  tpm_policy: text,
+  tpm_policy: jsonText,
   meta_data: text,
   ima_sign_verification_keys: text,
   revocation_key: text,
@@ -78,9 +85,27 @@ export function upstreamAgent(given: unknown, policies: PolicyNames): UpstreamAg
   if (!isOperationalState(read.operational_state)) throw new Error(`its state ${read.operational_state} is not known`)
   parsePublicArea(Buffer.from(read.ak_tpm, 'base64'))
   if (read.ip !== '') parseHost(read.ip, 'ip')
+  parseTpmPolicy(read.tpm_policy || '{}')
   const enrolment = enrolmentOf(read, policies)
   const state = stateOf(read)
   return { agent: { enrolment, state, progress: progressOf(read) }, isWithheld: state.polled && state.vState === 'withheld' }
+}
+
+/** Whether the machine's measurement list was judged there: that it has a runtime policy does not say so. @throws Error for a row that cannot be used. */
+export const isJudgedByIma = (given: Readonly<Record<string, unknown>>): boolean =>
+  (parseTpmPolicy(jsonText.parse(given['tpm_policy']) || '{}').mask & (1 << IMA_PCR)) !== 0
+
+const policy = z.looseObject({ digests: z.looseObject({}), excludes: z.array(z.unknown()), keyrings: z.looseObject({}) })
+
+/** What upstream stores as the runtime policy of a machine that was enrolled without one. */
+export function isEmptyRuntimePolicy(text: string): boolean {
+  try {
+    const { digests, excludes, keyrings, ...rest } = policy.parse(JSON.parse(text))
+    const isKeyless = [undefined, null, ''].includes(rest['verification-keys'] as never)
+    return isKeyless && excludes.length === 0 && Object.keys(digests).length === 0 && Object.keys(keyrings).length === 0
+  } catch {
+    return false
+  }
 }
 
 function enrolmentOf(read: Row, { runtime, mb }: PolicyNames): Enrolment {

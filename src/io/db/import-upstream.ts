@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
 import { ownPolicyName, parsePolicyName } from '../../core/policy/policy-name.ts'
-import { type PolicyNames, upstreamAgent } from '../../core/upstream/verifier-row.ts'
+import { isEmptyRuntimePolicy, isJudgedByIma, type PolicyNames, upstreamAgent } from '../../core/upstream/verifier-row.ts'
 import { policyBodies } from './policy-bodies.ts'
 import { type NamedPolicy, type PolicyKind, putPolicy } from './policy-store.ts'
 import { changing } from './seam.ts'
@@ -22,6 +22,8 @@ export interface ImportReport {
 interface Known {
   readonly name: string
   readonly digest: string
+  /** Upstream's way to say that there is none. */
+  readonly isEmpty: boolean
 }
 
 /**
@@ -39,6 +41,7 @@ export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>
     const put = (kind: PolicyKind) => importPolicies(source, transaction, { kind, isOwn: (name) => ids.has(name) || !isGiven(name) })
     const known = { runtime: await put('runtime'), mb: await put('mb') }
     const withheld: string[] = []
+    let policies = [...known.runtime.values(), ...known.mb.values()].filter(({ name }) => !ids.has(name) && isGiven(name)).length
     let agents = 0
     for await (const row of source.agents()) {
       const agentId = String(row['agent_id'])
@@ -47,6 +50,7 @@ export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>
         const { names, own } = policiesOf(row, agentId, known)
         const { agent, isWithheld } = upstreamAgent(row, names)
         await store.insert({ ...agent, policies: own })
+        policies += own.length
         if (isWithheld) withheld.push(agentId)
         agents++
       } catch (error) {
@@ -54,7 +58,7 @@ export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>
         left.push({ what: `agent ${agentId}`, why: causeChain(error, MAX_WHY).join(': ') })
       }
     }
-    return { agents, policies: known.runtime.size + known.mb.size, withheld, left }
+    return { agents, policies, withheld, left }
   })
 }
 
@@ -75,7 +79,7 @@ async function importPolicies(
     const digest = createHash('sha256').update(bytes).digest('hex')
     await bodies.stage({ digest, bytes })
     if (!isOwn(name)) await putPolicy(transaction as never, { kind, name, digest })
-    known.set(id, { name, digest })
+    known.set(id, { name, digest, isEmpty: kind === 'runtime' && isEmptyRuntimePolicy(text) })
   }
   return known
 }
@@ -97,7 +101,7 @@ function policiesOf(
   const own: NamedPolicy[] = []
   const nameOf = (kind: PolicyKind, id: unknown): string | null => {
     const policy = known[kind].get(Number(id ?? 0))
-    if (!policy) return null
+    if (!policy || (policy.isEmpty && policy.name === agentId && !isJudgedByIma(row))) return null
     if (policy.name !== agentId && isGiven(policy.name)) return policy.name
     own.push({ kind, name: ownPolicyName(agentId), digest: policy.digest })
     return ownPolicyName(agentId)

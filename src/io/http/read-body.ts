@@ -23,29 +23,28 @@ export interface ReadBody {
  * then be closed. @param who has the body, where that is not the network that it comes from. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
  */
 export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom, who?: string): Promise<ReadBody> {
-  const { bytes, done } = hasBody(request) ? await bytesOf(request, rule.maxBytes, { room, who }) : NOTHING
+  if (!hasBody(request)) return { body: rule.as === 'bytes' ? NO_BYTES : undefined, done: nothing }
+  await null // by now the parser has gone through all that came
+  const { maxBytes } = rule
+  const small = Math.min(FREE_BYTES, maxBytes)
+  if (!request.complete && Number(request.headers['content-length'] ?? FREE_BYTES) < small) await nextTurn()
+  if (request.complete && request.readableLength <= small)
+    return { body: read((request.read() as Buffer | null) ?? NO_BYTES, rule), done: nothing }
+  if (request.destroyed) throw endedEarly()
+  const { bytes, done } = await readBytes(request, maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))
   try {
-    return { body: rule.as === 'bytes' ? bytes : parse(bytes, rule), done }
+    return { body: read(bytes, rule), done }
   } catch (error) {
     done()
     throw error
   }
 }
 
-const NOTHING = { bytes: Buffer.alloc(0), done() {} }
-
-const nextTurn = createNextTurn()
+const NO_BYTES = Buffer.alloc(0)
+const nothing = () => undefined
 
 /** Most bodies are small and come with their headers, or in the same moment: what is whole in the next turn takes no place in the room. */
-async function bytesOf(request: IncomingMessage, maxBytes: number, owner: { room: BodyRoom; who: string | undefined }): Promise<WholeBody> {
-  await null // by now the parser has gone through all that came
-  const small = Math.min(FREE_BYTES, maxBytes)
-  if (!request.complete && Number(request.headers['content-length'] ?? FREE_BYTES) < small) await nextTurn()
-  if (request.complete && request.readableLength <= small)
-    return { bytes: (request.read() as Buffer | null) ?? NOTHING.bytes, done: NOTHING.done }
-  if (request.destroyed) throw endedEarly()
-  return readBytes(request, maxBytes, owner.room.enter.bind(null, owner.who ?? peerNetwork(request.socket.remoteAddress ?? '')))
-}
+const nextTurn = createNextTurn()
 
 interface WholeBody {
   bytes: Buffer
@@ -61,7 +60,8 @@ export const hasBody = ({ headers }: IncomingMessage): boolean =>
 /** A body of nothing but blanks is none, as upstream's clients send it. */
 const MAX_BLANKS = 100
 
-function parse(bytes: Buffer, { json }: BodyRule): unknown {
+function read(bytes: Buffer, { as, json }: BodyRule): unknown {
+  if (as === 'bytes') return bytes
   if (bytes.length < MAX_BLANKS && bytes.toString('latin1').trim() === '') return undefined
   return parseBoundedJson(bytes, 'the body', json)
 }

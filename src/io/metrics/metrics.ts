@@ -29,7 +29,8 @@ export const DURATIONS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 
 /** @param prefix of all names but those of the process itself. */
 export async function createMetrics(prefix: string): Promise<Metrics> {
-  const { Counter, Gauge, Histogram, Registry } = await import('prom-client') // only when somebody asks for figures
+  const { default: prom } = await import('prom-client') // only when somebody asks for figures
+  const { Counter, Gauge, Histogram, Registry } = prom
   const registry = new Registry()
   const named = <L extends string>({ name, help, labels = [] }: Definition<L>) => ({
     name: name.startsWith('process_') ? name : `${prefix}_${name}`,

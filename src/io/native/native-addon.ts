@@ -77,6 +77,8 @@ export interface NativeAddon {
   findGroup(name: string): number | null
   /** For the whole process: what is freed goes back to the system at once (mallopt(3)). */
   returnFreedMemory(): void
+  /** Of the executable, what the start has read and nobody reads again: it is in the page cache, and counts no longer as memory of this process (madvise(2)). */
+  forgetReadPages(): void
   /** Descriptor of a new file in memory, from which code may be mapped (memfd_create(2)). */
   memoryFile(name: string): number
   /** Exclusive flock(2); false when another process holds it. */

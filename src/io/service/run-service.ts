@@ -1,5 +1,6 @@
 import { causeChain } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
+import { nativeAddon } from '../native/native-addon.ts'
 import { outliveReader } from '../terminal/output-failure.ts'
 import { createNotifier } from './notify.ts'
 
@@ -11,6 +12,9 @@ export interface Service {
   /** What its work hangs on, in words; null while it goes on. Looked at for each heartbeat of systemd's watchdog. */
   stuck?(): string | null
 }
+
+/** After the start: what only the start reads is half of what a role has in memory. */
+const SETTLED_MS = 5000
 
 /**
  * Runs a service until SIGTERM or SIGINT: `READY=1` goes to systemd when `start` has returned, so when it really serves. The end of whoever reads its log is
@@ -31,6 +35,7 @@ export async function runService(logger: Logger, start: () => Promise<Service>):
     process.exit(0) // a start that waits (for a registrar, a TPM) must not hold the service manager up
   }
   notifier.ready(undefined, heartbeat(running, logger))
+  setTimeout(() => nativeAddon().forgetReadPages(), SETTLED_MS).unref()
   const signal = await stopped
   logger.info(`stopping on ${signal}`)
   notifier.stopping()

@@ -1,6 +1,7 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
+import path from 'node:path'
 import type { Kind } from '../../../src/tools/lab/kinds.ts'
 import { LabFleet } from '../../../src/tools/lab/lab-fleet.ts'
 import type { LabVerifier } from '../../../src/tools/lab/lab-verifier.ts'
@@ -78,6 +79,44 @@ walk('the command starts a verifier, tells what it measures, and leaves nothing 
   expect(left()).toEqual(before)
   expect(lab('--agents', '10', '--seconds', '1', '--interval', '0.2').stdout).toMatch(/attestations a second +\d+ \(\d+ to \d+\)/)
 })
+
+walk('with --register each machine registers at a real registrar first, and is enrolled with what that says of it', () => {
+  const run = lab('--agents', '10', '--seconds', '1', '--interval', '0.2', '--register', '--json')
+  expect([run.status, run.stderr]).toEqual([0, expect.stringContaining('lab: they register')])
+  expect(JSON.parse(run.stdout)).toMatchObject({ agents: 10, distrusted: 0, registered: expect.any(Number) })
+  expect(lab('--agents', '2', '--seconds', '1', '--interval', '0.2', '--register').stdout).toMatch(/^registered a second +\d+$/m)
+})
+
+/** Verifiers that live, by the directory that they were given. */
+const verifiersIn = (directory: string) =>
+  fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`KEYLIME_DIR=${directory}`)
+      } catch {
+        return false // it ended meanwhile
+      }
+    })
+
+walk.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
+  'a lab that is ended by %s leaves no verifier and no directory behind',
+  async (signal) => {
+    const place = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-killed-'))
+    const words = ['--disable-warning=ExperimentalWarning', PROGRAM, 'lab', 'fleet', '--agents', '5', '--seconds', '600']
+    const child = spawn(process.execPath, words, { env: { ...process.env, TMPDIR: place }, stdio: ['ignore', 'ignore', 'pipe'] })
+    let text = ''
+    child.stderr.on('data', (chunk) => (text += chunk))
+    await until('the measurement', () => text.includes('they are attested for 600 s'), 60)
+    const directory = path.join(place, fs.readdirSync(place).find((name) => name.startsWith('keylime-lab-'))!)
+    expect(verifiersIn(directory)).toHaveLength(1)
+    child.kill(signal)
+    await until('the end of its verifier', () => verifiersIn(directory).length === 0)
+    await until('the end of its directory', () => !fs.existsSync(directory))
+    fs.rmSync(place, { recursive: true })
+  },
+)
 
 walk.each([
   [['--agents', '0'], '--agents must be from 1 to'],

@@ -10,6 +10,7 @@ import { VERIFIER_TABLES } from '../../../src/io/db/verifier-copy.ts'
 import { DATABASES } from '../../databases.ts'
 import { runtimePolicy } from '../../ima.ts'
 import { startPostgres, type TestPostgres } from '../../postgres.ts'
+import { PROGRAM } from '../../program.ts'
 import { PushBed } from '../../push-bed.ts'
 import { holds } from '../../secret-search.ts'
 import { until } from '../../servers.ts'
@@ -29,7 +30,7 @@ describe.each(DATABASES)('on %s', (kind) => {
   const [first, second] = [randomBytes(32), randomBytes(32)]
 
   async function verifier(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const node = ['--disable-warning=ExperimentalWarning', path.join(ROOT, 'src/main.ts'), 'verifier']
+    const node = ['--disable-warning=ExperimentalWarning', PROGRAM, 'verifier']
     const env = { ...bed.home.env, PATH: process.env['PATH'] }
     return run(path.join(ROOT, 'node_modules/.bin/node'), [...node, ...args], { env }).then(
       ({ stdout, stderr }) => ({ code: 0, out: stdout, err: stderr }),

@@ -64,24 +64,31 @@ afterAll(async () => {
   await server.remove()
 })
 
+/** What upstream stores for a machine without a runtime policy. */
+const NONE = JSON.stringify({
+  ...{ meta: { version: 1, generator: 1 }, release: 0, digests: {}, excludes: [], keyrings: {} },
+  ...{ ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: null }, 'ima-buf': {}, 'verification-keys': '' },
+})
+
 function content(): { table: string; row: Row }[] {
   const policy = runtimePolicy()
   const agents = [
-    row('good', machines['good']!, { ima_policy_id: 1 }),
+    row('good', machines['good']!, { ima_policy_id: 1, tpm_policy: '"{\\"mask\\": \\"0x400\\"}"' }), // as upstream writes it
     row('own', machines['own']!, { ima_policy_id: 2, mb_policy_id: 1 }),
-    row('new', machines['new']!, { operational_state: 1, tpm_policy: '{}' }),
+    row('new', machines['new']!, { operational_state: 1, tpm_policy: '"{\\"mask\\": \\"0x0\\"}"', ima_policy_id: 3 }),
     row('failed', machines['failed']!, { operational_state: 9, last_event_id: 'ima.runtime_policy_hash', severity_level: 6 }),
     row('midway', machines['midway']!, { operational_state: 5, tpm_policy: '{}' }),
     row('broken-ak', machines['good']!, { ak_tpm: 'AAAA' }),
     row('broken-json', machines['good']!, { accept_tpm_hash_algs: 'sha256' }),
     row('broken-state', machines['good']!, { operational_state: 77 }),
     row('broken id', machines['good']!),
+    row('broken-policy', machines['good']!, { tpm_policy: '"{\\"10\\": []}"' }),
     row('broken-cert', machines['good']!, { mtls_cert: 'no certificate' }),
   ]
   return [
     { table: 'allowlists', row: { id: 1, name: 'fleet', checksum: null, generator: 1, tpm_policy: null, ima_policy: policy } },
     { table: 'allowlists', row: { id: 2, name: 'own', checksum: null, generator: 1, tpm_policy: null, ima_policy: policy } },
-    { table: 'allowlists', row: { id: 3, name: 'new', checksum: null, generator: 1, tpm_policy: null, ima_policy: '' } },
+    { table: 'allowlists', row: { id: 3, name: 'new', checksum: null, generator: 1, tpm_policy: null, ima_policy: NONE } },
     { table: 'mbpolicies', row: { id: 1, name: 'own', mb_policy: '{}' } },
     ...agents.map((agent) => ({ table: 'verifiermain', row: agent })),
   ]
@@ -113,7 +120,7 @@ async function source(kind: 'SQLite' | 'PostgreSQL'): Promise<DatabasePlace> {
   return server.place()
 }
 
-const LEFT = ['agent broken id', 'agent broken-ak', 'agent broken-cert', 'agent broken-json', 'agent broken-state']
+const LEFT = ['agent broken id', 'agent broken-ak', 'agent broken-cert', 'agent broken-json', 'agent broken-policy', 'agent broken-state']
 
 test.each(['SQLite', 'PostgreSQL'] as const)(
   'a fleet of an upstream verifier on %s is taken over as it stands, and attested on; broken rows are told',
@@ -138,6 +145,7 @@ test.each(['SQLite', 'PostgreSQL'] as const)(
       expect(await bed.status(id)).toMatchObject({ operational_state: 3, v_released: true, has_runtime_policy: 1 })
       expect(machines[id]!.received).toEqual([])
     }
+    expect(await bed.status('new')).toMatchObject({ has_runtime_policy: 0 })
     await until('V of the new one', async () => (await bed.status('new')).v_released)
     expect(machines['new']!.received.map(String)).toEqual([Buffer.from(V, 'base64').toString()])
     machines['new']!.received.length = 0
@@ -148,6 +156,27 @@ test.each(['SQLite', 'PostgreSQL'] as const)(
     await bed.verifier.stop()
   },
 )
+
+test('a database of the real upstream verifier 7.14.3: nothing is left out, and each machine is as it was there', async () => {
+  const file = path.join(bed.home.dir, 'from-real.sqlite')
+  const real = path.resolve(import.meta.dirname, '../../vectors/upstream-databases/cv_data-7.14.3.sqlite')
+  const report = await migrateFromUpstream((await openUpstreamVerifier(real))!, { place: file, marked: file }, false)
+  expect(report).toEqual({ agents: 3, policies: 2, withheld: [], left: [] })
+  bed.home.env['KEYLIME_VERIFIER_DATABASE_URL'] = `sqlite:///${file}`
+  await bed.start()
+  const id = (number: number) => `d432fbb3-d2f1-4a97-9ef7-75bd81c0000${number}`
+  const [own, named, bad] = [await bed.status(id(1)), await bed.status(id(2)), await bed.status(id(4))]
+  for (const status of [own, named]) {
+    expect(status).toMatchObject({ v_released: true, has_runtime_policy: 1, has_mb_refstate: 0, tpm_policy: '{"mask": "0x400"}' })
+    expect([3, 4, 7]).toContain(status.operational_state) // its machine is gone
+    expect(JSON.stringify(status.failures)).not.toContain('not_taken_up')
+  }
+  expect([own.attestation_count, named.attestation_count]).toEqual([35, 19])
+  expect(bad).toMatchObject({ operational_state: 9, last_event_id: 'pcr_validation.invalid_pcr_15', has_runtime_policy: 0 })
+  expect((await bed.admin.request('GET', '/v2.6/allowlists/')).results).toMatchObject({ 'runtimepolicy names': ['fleet'] })
+  await bed.admin.close()
+  await bed.verifier.stop()
+})
 
 test('a database that is none of upstream’s is none', async () => {
   expect(await openUpstreamVerifier(path.join(bed.home.dir, 'cv_data.sqlite'))).toBeNull()

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { JsonApiError } from '../../../core/api/push/json-api.ts'
 import { isUnfinished } from '../../../core/attestation/delivery.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -102,4 +102,4 @@ export function createAttestations(
   }
 }
 
-export const sha256 = (body: Buffer): string => createHash('sha256').update(body).digest('hex')
+export const sha256 = (body: Buffer): string => hash('sha256', body, 'hex')

@@ -269,7 +269,7 @@ describeAsRoot('an agent that brings its evidence', () => {
     await until('it to be missed', () => bed.told(/cannot reach/).length > 0)
     await bed.verifier.start()
     await accepted(bed.verifier.accepted.length + 1)
-    expect(bed.told(/takes the evidence of this machine, after/)).toHaveLength(1)
+    await until('it to be told', () => bed.told(/takes the evidence of this machine, after/).length === 1)
   })
 
   test('a TPM that was reset brings evidence again, with the same key', async () => {

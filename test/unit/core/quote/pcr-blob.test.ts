@@ -34,3 +34,25 @@ test.each<[string, Buffer, RegExp]>([
 ])('%s is no PCR blob', (_, bytes, reason) => {
   expect(() => decodePcrBlob(bytes)).toThrow(expect.objectContaining({ code: 'malformed', message: expect.stringMatching(reason) }))
 })
+
+test.each([0, 1, 8, 10, 24])('of %i PCRs: whichever byte is changed, what is read is what is written for it, to the last byte', (count) => {
+  const some = encodePcrBlob({
+    hash: 'sha256',
+    values: new Map(Array.from({ length: count }, (_, pcr) => [pcr, Buffer.alloc(32, pcr + 1)])),
+  })
+  let read = 0
+  for (let at = 0; at < some.length; at++)
+    for (const bit of [0x01, 0x80]) {
+      const other = Buffer.from(some)
+      other[at]! ^= bit
+      let decoded: ReturnType<typeof decodePcrBlob>
+      try {
+        decoded = decodePcrBlob(other)
+      } catch {
+        continue
+      }
+      read++
+      expect(encodePcrBlob(decoded).equals(other)).toBe(true)
+    }
+  expect(read).toBeGreaterThanOrEqual(count * 32 * 2)
+})
