@@ -116,10 +116,10 @@ export class Host {
   }
 }
 
-/** A process that does something first, says so, and keeps its namespaces until it is ended. */
+/** A process that does something first, says so, and keeps its namespaces until it is ended, or the test is. */
 function held(enter: readonly string[], first: readonly string[], then = 'echo ready; exec sleep infinity'): ChildProcess {
   const script = ['set -e', ...first, then].join('\n')
-  return spawn(enter[0]!, [...enter.slice(1), 'bash', '-c', script], { stdio: ['ignore', 'pipe', 'pipe'] })
+  return spawn('setpriv', ['--pdeathsig', 'KILL', ...enter, 'bash', '-c', script], { stdio: ['ignore', 'pipe', 'pipe'] })
 }
 
 async function ready(child: ChildProcess): Promise<void> {
