@@ -9,6 +9,7 @@ import type { Logger } from '../log/logger.ts'
 import { requestListener } from './answer-request.ts'
 import type { ApplicationOptions } from './application-options.ts'
 import type { ClientCheck } from './client-check.ts'
+import { fewPerTurn } from './few-per-turn.ts'
 import { handshakeComplaints } from './handshake-complaints.ts'
 import { HandshakeLimit, type HandshakeRates, networkOf } from './handshake-limit.ts'
 import { createHandshakeLine, type HandshakeLine } from './handshake-line.ts'
@@ -112,6 +113,9 @@ export async function serve(options: ServeOptions): Promise<Listening> {
   }
 }
 
+/** Some ten milliseconds of the one thread. */
+const HANDSHAKES_A_TURN = 12
+
 /** Who makes new connections too often waits for a while, or gets none for a moment. Connections that are there are not touched. */
 function limitHandshakes(
   server: http.Server | https.Server,
@@ -120,9 +124,9 @@ function limitHandshakes(
   isClient: (socket: TLSSocket) => boolean,
 ): HandshakeLine {
   const listeners = server.listeners('connection')
-  const begin = (socket: Socket) => {
-    for (const listener of listeners) listener.call(server, socket)
-  }
+  const begin = fewPerTurn<Socket>(HANDSHAKES_A_TURN, (socket) => {
+    if (!socket.destroyed) for (const listener of listeners) listener.call(server, socket)
+  })
   const admits = (socket: Socket) => limit.admits(socket, performance.now())
   const line = createHandshakeLine({ admits, begin })
   server.removeAllListeners('connection')

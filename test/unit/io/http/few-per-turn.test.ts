@@ -1,0 +1,39 @@
+import { fewPerTurn } from '../../../../src/io/http/few-per-turn.ts'
+
+const turn = () => new Promise(setImmediate)
+
+test('what comes at once is done over several turns of the event loop, in its order, and all of it', async () => {
+  const done: number[] = []
+  const begin = fewPerTurn<number>(4, (one) => done.push(one))
+  const all = Array.from({ length: 11 }, (_, i) => i)
+  for (const one of all) begin(one)
+  expect(done).toEqual([0, 1, 2, 3])
+  for (let before = done.length; done.length < all.length; before = done.length) {
+    await turn()
+    expect(done.length - before).toBeLessThanOrEqual(4)
+  }
+  expect(done).toEqual(all)
+})
+
+test('what comes now and then is done at once', async () => {
+  const done: number[] = []
+  const begin = fewPerTurn<number>(2, (one) => done.push(one))
+  for (const one of [1, 2, 3]) {
+    begin(one)
+    expect(done).toHaveLength(one)
+    await turn()
+    await turn()
+  }
+})
+
+test('what comes while others wait does not go before them', async () => {
+  const done: string[] = []
+  const begin = fewPerTurn<string>(1, (one) => {
+    done.push(one)
+    if (one === 'first') begin('third')
+  })
+  begin('first')
+  begin('second')
+  for (let i = 0; i < 6; i++) await turn()
+  expect(done).toEqual(['first', 'third', 'second'])
+})
