@@ -24,6 +24,7 @@ const project = (name, { folder = name, without = [] } = {}) => ({
  * name; everything else of the same rooms is tested at each run.
  */
 const WALKS = [
+  'integration/processes/memory-dump',
   'integration/agent/push/hostile-deliveries',
   'integration/agent/push/lying-news',
   'integration/agent/push/push-agent',
@@ -51,6 +52,7 @@ const WALKS = [
   'integration/verifier/attack-rows',
   'integration/verifier/audit-words',
   'integration/verifier/backup',
+  'integration/verifier/both-databases',
   'integration/verifier/cut-database',
   'integration/verifier/hostile-agents',
   'integration/verifier/migrate',
