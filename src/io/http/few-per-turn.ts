@@ -1,3 +1,5 @@
+import type { Socket } from 'node:net'
+
 /**
  * Does `work` for what comes, at most `count` in one turn of the event loop: a new connection over TLS takes a millisecond, and the system hands over all that wait at once. The others have
  * their turn in the next ones, in the order in which they came.
@@ -19,5 +21,18 @@ export function fewPerTurn<T>(count: number, work: (one: T) => void): (one: T) =
   return (one) => {
     if (done < count && waiting.length === 0) begin(one)
     else waiting.push(one)
+  }
+}
+
+/** The same of new connections. One that is reset while it waits has ended, and is no error of anybody's. */
+export function connectionsByTurn(count: number, begin: (socket: Socket) => void): (socket: Socket) => void {
+  const ended = () => undefined
+  const turn = fewPerTurn<Socket>(count, (socket) => {
+    socket.off('error', ended)
+    if (!socket.destroyed) begin(socket)
+  })
+  return (socket) => {
+    socket.on('error', ended)
+    turn(socket)
   }
 }

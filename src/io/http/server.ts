@@ -9,7 +9,7 @@ import type { Logger } from '../log/logger.ts'
 import { requestListener } from './answer-request.ts'
 import type { ApplicationOptions } from './application-options.ts'
 import type { ClientCheck } from './client-check.ts'
-import { fewPerTurn } from './few-per-turn.ts'
+import { connectionsByTurn } from './few-per-turn.ts'
 import { handshakeComplaints } from './handshake-complaints.ts'
 import { HandshakeLimit, type HandshakeRates, networkOf } from './handshake-limit.ts'
 import { createHandshakeLine, type HandshakeLine } from './handshake-line.ts'
@@ -124,8 +124,8 @@ function limitHandshakes(
   isClient: (socket: TLSSocket) => boolean,
 ): HandshakeLine {
   const listeners = server.listeners('connection')
-  const begin = fewPerTurn<Socket>(HANDSHAKES_A_TURN, (socket) => {
-    if (!socket.destroyed) for (const listener of listeners) listener.call(server, socket)
+  const begin = connectionsByTurn(HANDSHAKES_A_TURN, (socket) => {
+    for (const listener of listeners) listener.call(server, socket)
   })
   const admits = (socket: Socket) => limit.admits(socket, performance.now())
   const line = createHandshakeLine({ admits, begin })

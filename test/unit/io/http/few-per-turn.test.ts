@@ -1,4 +1,5 @@
-import { fewPerTurn } from '../../../../src/io/http/few-per-turn.ts'
+import { Socket } from 'node:net'
+import { connectionsByTurn, fewPerTurn } from '../../../../src/io/http/few-per-turn.ts'
 
 const turn = () => new Promise(setImmediate)
 
@@ -36,4 +37,16 @@ test('what comes while others wait does not go before them', async () => {
   begin('second')
   for (let i = 0; i < 6; i++) await turn()
   expect(done).toEqual(['first', 'third', 'second'])
+})
+
+test('a connection that is reset while it waits is nobody’s error and is not begun; those that have begun speak for themselves', async () => {
+  const begun: Socket[] = []
+  const begin = connectionsByTurn(1, (socket) => begun.push(socket))
+  const [first, reset, last] = [new Socket(), new Socket(), new Socket()]
+  for (const socket of [first, reset, last]) begin(socket)
+  expect(reset.emit('error', new Error('read ECONNRESET'))).toBe(true) // an error that nobody listens to would end the program
+  reset.destroy()
+  for (let i = 0; i < 6; i++) await turn()
+  expect(begun).toEqual([first, last])
+  expect([first.listenerCount('error'), last.listenerCount('error')]).toEqual([0, 0])
 })
