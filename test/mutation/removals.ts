@@ -203,12 +203,16 @@ export const REMOVALS: readonly Removal[] = [
     ['time of a request', 'requestTimeout: request', 'requestTimeout: 0'],
     ['time of an idle connection', 'server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000', 'server.keepAliveTimeout = 0'],
   ),
-  ...of(
-    'io/http/agent-client.ts',
-    'integration/http/clients',
-    ['size of an agent’s answer', 'isLast }, { maxBytes, arrived', 'isLast }, { maxBytes: Number.MAX_SAFE_INTEGER, arrived'],
-    ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
-  ),
+  ...of('io/http/kept-connection.ts', 'integration/http/clients', [
+    'size of an agent’s answer',
+    'maxBytes: asked.maxBytes, arrived',
+    'maxBytes: Number.MAX_SAFE_INTEGER, arrived',
+  ]),
+  ...of('io/http/agent-client.ts', 'integration/http/clients', [
+    'deadline of an agent’s answer',
+    'if (request.deadline < now)',
+    'if (now < 0)',
+  ]),
   ...of(
     'io/http/pinned-connector.ts',
     'integration/http/resumed-sessions',
