@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import type { Frame } from './fold.ts'
 
 /** What Node.js needs to tell `perf` which function of JavaScript is where. */
-export const PERF_OPTIONS = ['--perf-basic-prof', '--interpreted-frames-native-stack']
+export const PERF_OPTIONS = ['--perf-basic-prof', '--interpreted-frames-native-stack', '--logfile=/dev/null', '--no-logfile-per-isolate']
 const HERTZ = '1997'
 const MOST_TEXT = 1 << 30
 
