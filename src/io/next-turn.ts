@@ -13,3 +13,18 @@ export function createNextTurn(): NextTurn {
     return next
   }
 }
+
+/** Has work done in the next turn of the event loop, one after the other. @param work never throws. */
+export type InNextTurn = (work: () => void) => void
+
+export function createInNextTurn(): InNextTurn {
+  let waiting: (() => void)[] = []
+  const next = () => {
+    const due = waiting
+    waiting = []
+    for (const work of due) work()
+  }
+  return (work) => {
+    if (waiting.push(work) === 1) setImmediate(next)
+  }
+}
