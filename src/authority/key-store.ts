@@ -119,7 +119,7 @@ export const isWrongPassword = (error: unknown): boolean => isKeylimeError(error
 
 /** The password that was good at the start may have been changed meanwhile. */
 async function unlock(access: CaAccess, derive: KeyDerivation): Promise<Keystore> {
-  const read = async () => openKeystore(await readText(fileOf(access)), access.password, derive)
+  const read = async () => openKeystore(await readText(fileOf(access), { isSecret: true }), access.password, derive)
   try {
     return await read()
   } catch (error) {

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { KeylimeError } from '../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../core/errors.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
+import { readText } from '../io/files/read-file.ts'
+import { requireSecret } from '../io/files/secret-file.ts'
 import { exists } from './ca-access.ts'
 
 /** Beside the directory, not in it: a copy of the authority alone opens nothing. */
@@ -24,10 +26,18 @@ export async function servicePassword(directory: string, configured: string): Pr
   throw new KeylimeError('file_failed', `${file} vanished while it was made`)
 }
 
+/** Before a service starts: its key store, and the password beside it. @throws KeylimeError `config_invalid` for one that every user may read. */
+export async function requireSecretAuthority(directory: string): Promise<void> {
+  for (const file of [path.join(directory, 'private.yml'), servicePasswordFile(directory)]) {
+    const stats = await fs.stat(file).catch(() => null)
+    if (stats) requireSecret(file, stats)
+  }
+}
+
 /** After `keylime ca passwd`. The file keeps its owner: it is the service's, and root may have given the command. Nothing where there is no such file. */
 export async function replaceServicePassword(directory: string, password: string): Promise<void> {
   const file = servicePasswordFile(directory)
-  if ((await readIfThere(file)) !== null) await writeFileAtomic(file, `${password}\n`, 0o600)
+  if (await exists(file)) await writeFileAtomic(file, `${password}\n`, 0o600)
 }
 
 /** Of two services that start at once, one makes it, and neither sees half of it. */
@@ -52,13 +62,11 @@ async function makeOnce(file: string): Promise<void> {
 }
 
 async function readIfThere(file: string): Promise<string | null> {
+  const hint = 'it opens the key store of the authority beside it, and is for the user of the service alone'
   try {
-    return (await fs.readFile(file, 'utf8')).split('\n')[0] ?? ''
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw new KeylimeError('file_failed', `cannot read ${file}: ${(cause as Error).message}`, {
-      cause,
-      hint: 'it opens the key store of the authority beside it, and is for the user of the service alone',
-    })
+    return (await readText(file, { isSecret: true, hint })).split('\n')[0] ?? ''
+  } catch (error) {
+    if (isKeylimeError(error) && error.code === 'not_found') return null
+    throw error
   }
 }

@@ -16,6 +16,7 @@ import { readCertificate } from './list-certificates.ts'
 import { withIssuer } from './open-authority.ts'
 import { chainOf, renewTlsCertificate, roleFor, signerOf, type TlsName } from './renew-tls-certificate.ts'
 import { readCrl } from './revocation-list.ts'
+import { requireSecretAuthority } from './service-password.ts'
 
 export interface TlsDirectoryRequest {
   readonly role: 'verifier' | 'registrar'
@@ -47,6 +48,7 @@ export async function ensureTlsDirectory(request: TlsDirectoryRequest): Promise<
     await requireDirectory(request, directory)
     return directory
   }
+  await requireSecretAuthority(directory)
   const access: CaAccess = { directory, password: request.caPassword, settings: request.settings, now: request.now }
   const needs = await needsOf(access, request.role)
   if (needs.every((need) => need === 'nothing')) return directory
@@ -118,6 +120,7 @@ export async function checkTlsDirectory(request: Pick<TlsDirectoryRequest, 'role
     await requireDirectory(request, directory)
     return directory
   }
+  await requireSecretAuthority(directory)
   const wanted = role === 'verifier' ? ['server', 'client'] : ['server']
   const complete = await Promise.all(wanted.map((name) => isComplete(directory, name)))
   if (complete.every(Boolean)) return directory

@@ -47,19 +47,27 @@ export function convertSettings(settings: readonly Written[]): Conversion {
         else converted.push(found)
       }
   }
-  return { converted: lastOfEach(converted), lost }
+  const kept = lastOfEach(converted)
+  return { converted: kept, lost: [...lost, ...superseded(converted, kept)] }
 }
 
 const isTrue = (value: string | undefined): boolean => /^(1|yes|true|on)$/i.test(value ?? '')
 
+/** A setting that stands for several. */
+interface Merged extends Written {
+  readonly note?: string
+}
+
 /** Before 6.4.1 two switches said whom the verifier tells of revocations, beside the agents: they are one list. */
-function withNotifiers(settings: readonly Written[]): Written[] {
+function withNotifiers(settings: readonly Written[]): Merged[] {
   const find = (name: string) => settings.find(({ section, key }) => section === 'cloud_verifier' && key === name)
   const [zeromq, webhook] = [find('revocation_notifier'), find('revocation_notifier_webhook')]
   const first = zeromq ?? webhook
   if (!first || find('revocation_notifiers')) return [...settings]
   const told = ['agent', ...(isTrue(zeromq?.value) ? ['zeromq'] : []), ...(isTrue(webhook?.value) ? ['webhook'] : [])]
-  const list = { ...first, key: 'revocation_notifiers', value: `[${told.map((name) => `'${name}'`).join(', ')}]` }
+  const names = [zeromq, webhook].flatMap((one) => (one ? [one.key] : []))
+  const value = `[${told.map((name) => `'${name}'`).join(', ')}]`
+  const list = { ...first, key: 'revocation_notifiers', value, note: `of ${names.join(' and ')}` }
   return [...settings.filter((one) => one !== zeromq && one !== webhook), list]
 }
 
@@ -76,6 +84,18 @@ function lastOfEach(all: readonly Converted[]): Converted[] {
   return [...last.values()]
 }
 
+/** Those that another setting has the last word about, unless they say something else, too. */
+function superseded(all: readonly Converted[], kept: readonly Converted[]): Lost[] {
+  const said = new Set(kept.map(({ from }) => from))
+  return all
+    .filter(({ from }) => !said.has(from))
+    .map(({ role, option, value, from }) => {
+      const winner = kept.find((one) => one.role === role && one.option === option)!
+      const reason = `${option} of the ${role} is as "${winner.from.key}" in [${winner.from.section}] says (${winner.from.where})`
+      return { from, reason, isSecret: holdsSecret(TABLES[role][option]!, value) }
+    })
+}
+
 interface Target {
   readonly role: ConfiguredRole
   readonly option: string
@@ -84,9 +104,16 @@ interface Target {
 function targetsOf({ section, key }: Written): readonly Target[] | string {
   const targets = sameName(section, key)
   if (targets.length > 0) return targets
-  const successors = section.startsWith('log') || /^(handler|formatter)/.test(section) ? successorsOf(section, key) : undefined
-  return typeof successors === 'string' ? successors : `no role has an option "${key}" in [${section}]`
+  const successors = successorsOf(section, key)
+  if (typeof successors === 'string') return successors
+  const home = CONFIGURED_ROLES.find((role) => TABLES[role][key] !== undefined && isSectionOf(role, section))
+  if (home) return `"${key}" is an option of [${TABLES[home][key]!.section ?? home}]: upstream does not read it in [${section}] either`
+  return `no role has an option "${key}" in [${section}]`
 }
+
+/** Whether the file of a role has such a section. */
+const isSectionOf = (role: ConfiguredRole, section: string): boolean =>
+  section !== role && Object.values(TABLES[role]).some((option) => option.section === section)
 
 function targetsOf6(from: Written, all: readonly Written[]): readonly Target[] | string {
   const { section, key, value } = from
@@ -110,7 +137,7 @@ const sameName = (section: string, key: string): Target[] =>
       .map(([name]) => ({ role, option: name })),
   )
 
-function converting({ role, option: name }: Target, from: Written, isOf6: boolean): Converted | Lost {
+function converting({ role, option: name }: Target, from: Merged, isOf6: boolean): Converted | Lost {
   const option = TABLES[role][name]!
   if (name === 'version') return { role, option: name, value: String(option.default), from, note: undefined, isDefault: true }
   const { value, note } = isOf6 ? translatedOf6(name, option, from) : translated(role, name, from)
@@ -127,25 +154,34 @@ interface Translated {
   readonly note?: string
 }
 
-/** Options that the template of 2.5 and 2.6 leaves empty by a slip. */
+/** Options that templates of upstream's leave empty by a slip, beside those that cannot be empty. */
 const SLIPS = ['verifier_url', 'certification_keys_server_identifier', 'uefi_logs_evidence_version']
 
 function translated(role: ConfiguredRole, name: string, { value }: Written): Translated {
-  if (role !== 'agent' || value !== '' || !SLIPS.includes(name)) return { value }
+  if (role !== 'agent' || value !== '' || (!SLIPS.includes(name) && canBe(TABLES.agent[name]!, value))) return { value }
   return { value: String(TABLES[role][name]!.default), note: 'it was empty by a slip of upstream’s template' }
+}
+
+function canBe(option: Option<unknown>, text: string): boolean {
+  try {
+    option.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** Names of files that the agent of Keylime 6 made by itself, and that nobody has any more. */
 const MADE_BY_6 = ['tci_rsa_key', 'tci_mtls_cert']
 
 /** What Keylime 6 said in another way. */
-function translatedOf6(name: string, option: Option<unknown>, from: Written): Translated {
+function translatedOf6(name: string, option: Option<unknown>, from: Merged): Translated {
   const value = from.value.replace(/^(['"])(.*)\1$/s, '$2')
   if (value === 'CV' && (name === 'tls_dir' || name === 'client_cert')) return { value: 'default', note: '`CV` is called `default` now' }
   if (MADE_BY_6.includes(value)) return { value: 'default', note: `${value} was made by Keylime 6: the agent makes another` }
   if (value === '' && isFile(option)) return { value: 'default', note: 'empty is called `default` now' }
   if (value === '' && name === 'database_url') return { value: 'sqlite', note: 'empty is called `sqlite` now' }
-  return { value }
+  return from.note === undefined ? { value } : { value, note: from.note }
 }
 
 const isFile = ({ default: standard }: Option<unknown>): boolean =>

@@ -11,7 +11,8 @@ import {
   readComponentFiles,
 } from './files.ts'
 import { keylime6Advice } from './keylime-6.ts'
-import type { Option, OptionTable, Values } from './option.ts'
+import { openSecrets } from './open-secrets.ts'
+import { isSetBy, type Option, type OptionTable, type Values } from './option.ts'
 
 export interface LoadOptions {
   readonly env: Environment
@@ -77,6 +78,7 @@ export function loadConfig<T extends OptionTable>(component: Component, table: T
       ...unknownSettings(component, table, found),
       ...unknownVariables(component, table, load.env),
       ...idleSettings(table, values, origin),
+      ...openSecrets(component, table, found.settings),
     ],
     keylimeDir: keylimeDirectory(load.env),
   }
@@ -96,10 +98,7 @@ function lastOfEach(
 ): Map<string, { value: string; where: string }> {
   const last = new Map<string, { value: string; where: string }>()
   for (const [name, option] of Object.entries(table)) {
-    for (const setting of found.settings) {
-      const named = setting.key === name || setting.key === option.formerly
-      if (named && setting.section === (option.section ?? component)) last.set(name, setting)
-    }
+    for (const setting of found.settings) if (isSetBy(setting, component, [name, option])) last.set(name, setting)
     if (option.secret) {
       const where = `credential ${credentialName(component, name)}`
       try {

@@ -31,6 +31,13 @@ export interface Option<T> {
 export const holdsSecret = (option: Option<unknown>, text: string): boolean =>
   option.secret === true || (option.shown !== undefined && option.shown(text) !== text)
 
+/** Whether a line of a file sets this option. @param name of the option in its table. */
+export const isSetBy = (
+  { section, key }: { readonly section: string; readonly key: string },
+  component: string,
+  [name, option]: readonly [string, Option<unknown>],
+): boolean => section === (option.section ?? component) && (key === name || key === option.formerly)
+
 /** A text of this option as anybody may see it. */
 export const shownText = (option: Option<unknown>, text: string): string => (option.secret ? '[secret]' : (option.shown?.(text) ?? text))
 

@@ -75,9 +75,9 @@ export class Host {
     return path.join(`/proc/${this.#init}/root`, path.resolve('/root', file))
   }
 
-  write(file: string, text: string | Buffer): void {
+  write(file: string, text: string | Buffer, mode = 0o644): void {
     fs.mkdirSync(path.dirname(this.at(file)), { recursive: true })
-    fs.writeFileSync(this.at(file), text)
+    fs.writeFileSync(this.at(file), text, { mode })
   }
 
   read(file: string): string {

@@ -91,8 +91,8 @@ columns are the steps of one story, with the seconds that they took: a file; a p
 side's \`keylime_ca\` made; a runtime policy by name, with a file that it knows and one that it does not; a measured boot policy by name, over the log of a real machine, then
 a PCR that no longer fits; and a static policy with an own authority: five attestations, a PCR is extended, the machine fails, the revocation reaches the other machine, which acts.`
 
-const PUSH = `A machine that nobody can call, by API 3.0: a static policy, then a PCR that no longer fits; a runtime policy by name and a measurement list that grows, of which the verifier asks
-for what is new alone; a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's push agent in Rust.`
+const PUSH = `A machine that nobody can call, by API 3.0: a static policy, then a PCR that no longer fits; a runtime policy by name and a measurement list that grows (the verifier asks
+only for what is new); a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's push agent in Rust.`
 
 const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's run once against all of upstream's services and once against all of
 ours. Compared are the exit status, every member of every JSON that is printed, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
@@ -114,7 +114,7 @@ function commandTable(results: readonly Result[]): string[] {
 }
 
 const DIFFERENTIAL = `The evidence of recorded machines, and mutations of it, judged by upstream's Python code and by ours. A mutation changes a quote after it was signed, a policy, lines of the
-measurement list or events of the boot log (with PCRs that fit all the same, and without). The same seeds give the same mutations at every run; \`--long\` runs sixteen thousand.
+measurement list or events of the boot log (with PCRs that fit anyway, and without). The same seeds give the same mutations at every run; \`--long\` runs sixteen thousand.
 Every difference is one of those listed below, or the run fails.`
 
 function differentialTable(results: readonly Result[]): string[] {

@@ -83,7 +83,7 @@ export const REMOVALS: readonly Removal[] = [
     '',
   ]),
   ...of(LOOP, 'unit/roles/verifier/rounds/attestation-loop', [
-    'that the database is away is no failure of a machine',
+    'a database that is away does not fail a machine',
     "if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))",
     '',
   ]),
@@ -299,7 +299,7 @@ export const REMOVALS: readonly Removal[] = [
     ['the auth tag of an order', 'sameTag(accepted.auth_tag, tag.toLowerCase())', 'accepted.auth_tag'],
   ),
   ...of('io/http/refuse-request.ts', 'integration/access/every-route', [
-    'a verifier is no operator',
+    'a verifier is not an operator',
     'ofOperators.has(route.access) && isVerifier(peer)',
     'ofOperators.has(route.access) && peer.kind === null',
   ]),
@@ -336,7 +336,7 @@ export const REMOVALS: readonly Removal[] = [
     'false',
   ]),
   ...of('roles/tenant/enrol/operator-key.ts', 'integration/tenant/sealed-delivery', [
-    'who is no operator orders nothing',
+    'only an operator orders anything',
     "roleOf(certificate) !== 'operator'",
     'false',
   ]),
@@ -412,7 +412,7 @@ export const REMOVALS: readonly Removal[] = [
     'return row',
   ]),
   ...of('io/db/restore-verifier.ts', 'integration/verifier/backup', [
-    'a V that is in a backup all the same is withheld by the restore',
+    'a V that is in a backup anyway is withheld by the restore',
     'await verifierStore(transaction, 0).withholdAll()',
     '',
   ]),

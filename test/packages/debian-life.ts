@@ -1,21 +1,15 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import type { Report } from '../vm/report.ts'
+import { type BareDebian, bareDebian } from './bare-debian.ts'
 import { contains, equal, type Place } from './place.ts'
 
 const NAMES = ['keylime', 'keylime-agent', 'keylime-verifier', 'keylime-registrar', 'keylime-ca']
 
 /** Installed, used, upgraded, downgraded, removed and purged, in a Debian that has nothing else. */
 export async function debianLife(report: Report, place: Place): Promise<void> {
-  const debian = place.at('debian')
-  const enter = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
-  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' }
-  const inside = (...args: string[]) => place.ask('unshare', ['--mount', '--pid', '--fork', 'sh', '-c', enter, debian, ...args], { env })
-  const sh = (script: string) => {
-    const { status, text } = inside('sh', '-ec', script)
-    if (status !== 0) throw new Error(`${script}: status ${status}\n${text}`)
-    return text.trimEnd()
-  }
+  let debian!: BareDebian
+  const sh = (script: string) => debian.sh(script)
   let now = ''
   let next = ''
   await report.step('packages of this version and of the next', async () => {
@@ -39,14 +33,9 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     return `${text.split('\n').filter((line) => line.startsWith('W:')).length} warnings`
   })
   await report.step('a bare Debian', async () => {
-    const sources = place.run('sh', ['-c', 'ls /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2> /dev/null | head -n 1']).trim()
-    place.run('mmdebstrap', ['--quiet', '--mode=root', '--variant=essential', '--include=libstdc++6,passwd', 'bookworm', debian, sources])
-    fs.mkdirSync(path.join(debian, 'packages'))
-    for (const [from, to] of [
-      [now, 'now'],
-      [next, 'next'],
-    ] as const)
-      fs.cpSync(from, path.join(debian, 'packages', to), { recursive: true })
+    debian = bareDebian(place, 'debian', ['libstdc++6', 'passwd'])
+    debian.give(now, 'now')
+    debian.give(next, 'next')
   })
   let before = ''
   await report.step('dpkg -i: the executable, its names, pages and completions, the user, units that are not started', async () => {
@@ -83,11 +72,13 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     contains(sh('dpkg-query -W keylime'), '99.0.0-1')
   })
   await report.step('a downgrade is refused, with what to do, and changes nothing', async () => {
-    const { status, text } = inside('sh', '-c', 'dpkg -i /packages/now/keylime_*.deb')
-    equal(status === 0, false, 'the refusal')
-    contains(text, 'keylime: error: 99.0.0-1 is installed')
-    contains(text, 'keylime: hint: restore the backup')
-    contains(sh('dpkg -s keylime'), /Status: install ok installed[\s\S]*Version: 99\.0\.0-1/)
+    for (const packages of ['/packages/now/keylime_*.deb', '/packages/now/*.deb']) {
+      const { status, text } = debian.inside('sh', '-c', `dpkg -i ${packages}`)
+      equal(status === 0, false, 'the refusal')
+      contains(text, 'keylime: error: 99.0.0-1 is installed')
+      contains(text, 'keylime: hint: restore the backup')
+      for (const name of NAMES) contains(sh(`dpkg -s ${name}`), /Status: install ok installed[\s\S]*Version: 99\.0\.0-1/)
+    }
     sh('KEYLIME_DOWNGRADE=yes dpkg -i /packages/now/*.deb < /dev/null')
   })
   await report.step('remove keeps state and configuration; purge of a role takes what is its own', async () => {

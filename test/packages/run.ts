@@ -8,11 +8,13 @@ import { debianLife } from './debian-life.ts'
 import { otherForms } from './other-forms.ts'
 import { Place } from './place.ts'
 import { reproducible } from './reproducible.ts'
+import { rpmLife } from './rpm-life.ts'
 
 const PARTS = {
   reproducible: ['two builds are the same', reproducible],
   debian: ['a life in a bare Debian', debianLife],
   arm64: ['another machine: arm64', arm64],
+  rpm: ['a life in a database of RPM', rpmLife],
   others: ['RPM, image, archive, signature', otherForms],
 } as const
 

@@ -8,7 +8,7 @@ export type Scripts = Readonly<Record<string, string>>
 /** @param version of the package, as dpkg compares it. */
 export function maintainerScripts(name: PackageName, version: string): Scripts {
   const role = roleOf(name)
-  const scripts: Record<string, string> = role ? ofRole(role) : ofProgram(version)
+  const scripts: Record<string, string> = role ? ofRole(role, version) : ofProgram(version)
   return Object.fromEntries(Object.entries(scripts).map(([file, body]) => [file, `#!/bin/sh\nset -e\n\n${body}\nexit 0\n`]))
 }
 
@@ -23,21 +23,39 @@ if [ ! -d ${KEYLIME_DIR} ]; then
   install -d -m 0750 -o ${USER} -g ${USER} ${KEYLIME_DIR}
 fi`
 
-/** A database of a newer version is refused by an older program: better before anything is replaced. */
+/**
+ * A database of a newer version is refused by an older program: better before anything is replaced. Each package looks for itself, as the package managers would
+ * replace the others when one refuses. @param isOlder a test of the shell: `$installed` is newer than what comes. @param version of what comes.
+ */
 const refuseDowngrade = (
+  isOlder: string,
   version: string,
-): string => `if [ -n "$2" ] && dpkg --compare-versions "$2" gt "${version}" && [ "\${KEYLIME_DOWNGRADE:-}" != yes ]; then
-  echo "keylime: error: $2 is installed, and ${version} is older: it may not be able to read its state" >&2
+): string => `if [ -n "$installed" ] && ${isOlder} && [ "\${KEYLIME_DOWNGRADE:-}" != yes ]; then
+  echo "keylime: error: $installed is installed, and ${version} is older: it may not be able to read its state" >&2
   echo "keylime: hint: restore the backup that you made before the upgrade, and set KEYLIME_DOWNGRADE=yes" >&2
   exit 1
 fi`
 
-const ofProgram = (version: string): Scripts => ({
-  preinst: `case "$1" in
+/** @param version of the package, as dpkg compares it. */
+const refuseOlderDebian = (version: string): string => `case "$1" in
 install | upgrade)
-  ${indented(refuseDowngrade(version))}
+  installed=$2
+  ${indented(refuseDowngrade(`dpkg --compare-versions "$installed" gt "${version}"`, version))}
   ;;
-esac`,
+esac`
+
+/**
+ * For `%pre`: rpm itself refuses an older package only without `--oldpackage`, which dnf gives. The installed version is asked of the database, which may be read there.
+ * @param version of the package, with its release.
+ */
+export const refuseOlderRpm = (name: PackageName, version: string): string => `if [ "$1" -gt 1 ] && command -v rpm > /dev/null; then
+  installed=$(rpm -q --qf '%%{VERSION}-%%{RELEASE}\n' ${name} | tail -n 1)
+  is_older() { [ "$(rpm --eval "%%{lua:print(rpm.vercmp('$installed', '${version}'))}")" = 1 ]; }
+  ${indented(refuseDowngrade('is_older', version))}
+fi`
+
+const ofProgram = (version: string): Scripts => ({
+  preinst: refuseOlderDebian(version),
   postinst: `if [ "$1" = configure ]; then
   ${indented(MAKE_USER)}
 fi`,
@@ -80,9 +98,10 @@ export const OWN_CONFIGURATION = (role: ServiceRole): string => `chgrp ${USER} $
 export const HOW_TO_BEGIN = (role: ServiceRole): string =>
   `echo "keylime-${role}: edit ${configurationOf(role)}, then: systemctl enable --now keylime-${role}"`
 
-function ofRole(role: ServiceRole): Scripts {
+function ofRole(role: ServiceRole, version: string): Scripts {
   const isAgent = role === 'agent'
   return {
+    preinst: refuseOlderDebian(version),
     postinst: `if [ "$1" = configure ]; then
   if [ -z "$2" ]; then
     ${indented(OWN_CONFIGURATION(role))}

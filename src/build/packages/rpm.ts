@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { configurationOf, DESCRIPTION, layOut, PACKAGES, type PackageName, roleOf, SUMMARY } from './contents.ts'
-import { HOW_TO_BEGIN, MAKE_USER, restartRunning } from './maintainer-scripts.ts'
+import { HOW_TO_BEGIN, MAKE_USER, refuseOlderRpm, restartRunning } from './maintainer-scripts.ts'
 import { filesBelow, makeDirectory, put, type Release, RPM_ARCH, run } from './release.ts'
 
 /** Makes an RPM of each package, with the same files. @returns the files. */
@@ -58,7 +58,7 @@ ${PACKAGES.filter((name) => name !== 'keylime')
 ${PACKAGES.map((name) => `mkdir -p %{buildroot} && cp -a ${path.join(trees, name)}/. %{buildroot}/`).join('\n')}
 
 ${PACKAGES.map((name) => filesSection(name, path.join(trees, name))).join('\n')}
-${scriptlets()}
+${scriptlets(`${release.version}-1`)}
 %changelog
 * ${date} The keylime developers <keylime@example.org> - ${release.version}-1
 - Release ${release.version}: see /usr/share/doc/keylime/changelog.gz.
@@ -85,11 +85,12 @@ function filesSection(name: PackageName, tree: string): string {
   return `%files -n ${name}\n%defattr(-,root,root,-)\n${lines.join('\n')}\n`
 }
 
-/** The number after the operation says how many of the package there will be (1: first installation, 0: gone). */
-function scriptlets(): string {
+/** The number after the operation says how many of the package there will be (1: first installation, 0: gone). @param version with the release. */
+function scriptlets(version: string): string {
   const roles = PACKAGES.flatMap((name) => roleOf(name) ?? [])
   return [
-    `%pre -n keylime\n${MAKE_USER}\n`,
+    `%pre -n keylime\n${refuseOlderRpm('keylime', version)}\n${MAKE_USER}\n`,
+    ...roles.map((role) => `%pre -n keylime-${role}\n${refuseOlderRpm(`keylime-${role}`, version)}\n`),
     ...roles.map((role) => `%post -n keylime-${role}\nif [ "$1" = 1 ]; then ${HOW_TO_BEGIN(role)}; fi\n${restartRunning(role)}\n`),
     ...roles.map(
       (role) =>

@@ -22,6 +22,16 @@ export interface TableCount {
   readonly rows: number
 }
 
+/** By the names of the tables, for programs. */
+export const rowsOf = (tables: readonly TableCount[]): Record<string, number> =>
+  Object.fromEntries(tables.map(({ table, rows }) => [table, rows]))
+
+/** A line for each, for people. */
+export function tableLines(tables: readonly TableCount[]): string[] {
+  const width = Math.max(...tables.map(({ table }) => table.length))
+  return tables.map(({ table, rows }) => `${table.padEnd(width)}  ${rows}`)
+}
+
 /** With a SHA-256 of all that is in the rows: the same in both databases. */
 export interface CopiedCount extends TableCount {
   readonly digest: string

@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { userInfo } from 'node:os'
 import type { PostgresPool, PostgresPoolClient } from 'kysely'
 import pg from 'pg'
 import { nameOfServer, type PostgresServer } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { readText } from '../files/read-file.ts'
+import { requireSecret } from '../files/secret-file.ts'
 import { AWAY, asKeylimeError, isCut } from './postgres-errors.ts'
 import { passwordFromPassfile } from './postgres-passfile.ts'
 import type { PoolLoad } from './postgres-pool-load.ts'
@@ -95,6 +97,7 @@ export async function openClient(place: PostgresPlace): Promise<pg.Client> {
 
 async function clientConfig({ server, passwordFile }: Omit<PostgresPlace, 'poolSize'>): Promise<pg.ClientConfig> {
   const user = server.user ?? userInfo().username
+  if (passwordFile !== null) await requireClosed(passwordFile)
   return {
     host: server.host,
     port: server.port,
@@ -148,14 +151,20 @@ const storable = (value: unknown): unknown => {
   return Array.isArray(value) ? value.map(storable) : value
 }
 
+/** At the start, so that the role does not wait for what does not pass by itself. What cannot be read is told with the first connection. */
+async function requireClosed(passwordFile: string): Promise<void> {
+  const stats = await stat(passwordFile).catch(() => null)
+  if (stats) requireSecret(passwordFile, stats, 'database_password_file')
+}
+
 /** Asked at each new connection: a password that was changed needs no restart. */
 function passwordOf(server: PostgresServer, file: string | null, user: string): () => Promise<string | undefined> {
   return async () => {
     if (file === null) return server.password?.reveal() ?? passwordFromPassfile(server, user, process.env)
-    const text = await readFile(file, 'utf8').catch((cause: Error) => {
-      throw new KeylimeError('unavailable', `the password of the database cannot be read: ${cause.message}`, {
+    const text = await readText(file, { isSecret: true }).catch((cause: KeylimeError) => {
+      throw new KeylimeError('unavailable', `the password of the database: ${cause.message}`, {
         cause,
-        hint: 'database_password_file names a file that this user can read',
+        hint: cause.hint ?? 'database_password_file names a file that this user can read',
         details: AWAY,
       })
     })
@@ -168,7 +177,7 @@ async function tlsOf({ tls, host }: PostgresServer): Promise<false | object> {
   const [ca, cert, key] = await Promise.all([
     readPem(tls.rootCert, 'sslrootcert'),
     readPem(tls.cert, 'sslcert'),
-    readPem(tls.key, 'sslkey'),
+    readPem(tls.key, 'sslkey', true),
   ])
   return {
     ...(ca ? { ca } : {}),
@@ -180,9 +189,7 @@ async function tlsOf({ tls, host }: PostgresServer): Promise<false | object> {
 }
 
 /** `system`, as libpq calls it: the authorities that this program brings. */
-async function readPem(file: string | null, parameter: string): Promise<string | null> {
+async function readPem(file: string | null, parameter: string, isSecret = false): Promise<string | null> {
   if (file === null || file === 'system') return null
-  return readFile(file, 'utf8').catch((cause: Error) => {
-    throw new KeylimeError('config_invalid', `${parameter} of database_url cannot be read: ${cause.message}`, { cause })
-  })
+  return readText(file, { option: `${parameter} of database_url`, code: 'config_invalid', isSecret })
 }

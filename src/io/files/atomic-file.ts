@@ -6,10 +6,11 @@ import { KeylimeError } from '../../core/errors.ts'
 
 /**
  * Writes a whole file or nothing: a crash at any point leaves the old content or the new one, with exactly `mode`, whatever the umask. A link in its place
- * is replaced, not followed. What root replaces keeps its owner, and what root makes in another user's directory is that
+ * is replaced, not followed; a device such as /dev/null, or a link of /dev such as /dev/stdout, is written to. What root replaces keeps its owner, and what root makes in another user's directory is that
  * user's: the service whose it is can go on. @throws KeylimeError `file_failed` naming the file.
  */
 export async function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<string>, mode: number): Promise<void> {
+  if (await isDevice(file)) return writeTo(file, data)
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
   try {
     const handle = await fs.open(temporary, 'wx', mode)
@@ -27,6 +28,20 @@ export async function writeFileAtomic(file: string, data: string | Uint8Array | 
     await fs.rm(temporary, { force: true }).catch(() => undefined)
     throw new KeylimeError('file_failed', `cannot write ${file}: ${(cause as Error).message}`, { cause })
   }
+}
+
+/** Root would put a file in its place, and all programs of the machine would write to that. */
+async function isDevice(file: string): Promise<boolean> {
+  const found = await fs.lstat(file).catch(() => undefined)
+  return found?.isCharacterDevice() === true || (found?.isSymbolicLink() === true && LINK_OF_DEVICES.test(path.resolve(file)))
+}
+
+const LINK_OF_DEVICES = /^\/(?:dev\/(?!shm\/)|proc\/)/
+
+async function writeTo(file: string, data: string | Uint8Array | Iterable<string>): Promise<void> {
+  await fs.writeFile(file, data).catch((cause: Error) => {
+    throw new KeylimeError('file_failed', `cannot write ${file}: ${cause.message}`, { cause })
+  })
 }
 
 /** The same with the mode that the file has had. @param mode of a new one. */

@@ -11,9 +11,9 @@ export interface KeyFile {
   readonly option: string
 }
 
-/** The key of a file. @throws KeylimeError `config_invalid` that says which option and file, and what is wrong with it. */
+/** The key of a file that not every user may read. @throws KeylimeError `config_invalid` that says which option and file, and what is wrong with it. */
 export function readKeyFile({ file, password, option }: KeyFile, reading: SyncReadOptions = {}): KeyObject {
-  return parseKeyText(readTextSync(file, { code: 'config_invalid', ...reading, option }), { file, password, option })
+  return parseKeyText(readTextSync(file, { code: 'config_invalid', ...reading, option, isSecret: true }), { file, password, option })
 }
 
 /** The same of a text that was read. */

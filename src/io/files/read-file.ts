@@ -3,6 +3,7 @@ import os from 'node:os'
 import nodePath from 'node:path'
 import { type ErrorCode, KeylimeError } from '../../core/errors.ts'
 import { decodeText } from '../../core/text/decode-text.ts'
+import { requireSecret } from './secret-file.ts'
 
 export interface ReadOptions {
   /** Option or flag that names the file: the message begins with it. */
@@ -13,6 +14,8 @@ export interface ReadOptions {
   readonly code?: ErrorCode
   /** The next step when the reason itself suggests none. */
   readonly hint?: string
+  /** A private key or a password: a file that every user may read is refused as `config_invalid`. */
+  readonly isSecret?: boolean
   /** More is `payload_too_large`. */
   readonly maxBytes?: number
   /** The next step then. */
@@ -36,7 +39,7 @@ export const readText = async (file: string, options?: ReadOptions): Promise<str
 /** The same at once and without a limit, for what is read at a start. */
 export function readFileSync(file: string, options: SyncReadOptions = {}): Buffer {
   try {
-    return fs.readFileSync(file)
+    return options.isSecret ? readSecretSync(file, options) : fs.readFileSync(file)
   } catch (cause) {
     throw unreadable(file, cause, options)
   }
@@ -67,6 +70,16 @@ const HINTS: Readonly<Record<string, (file: string) => string>> = {
   EISDIR: () => 'it is a directory: name a file in it',
 }
 
+function readSecretSync(file: string, options: SyncReadOptions): Buffer {
+  const fd = fs.openSync(file, 'r')
+  try {
+    requireSecret(file, fs.fstatSync(fd), options.option)
+    return fs.readFileSync(fd)
+  } finally {
+    fs.closeSync(fd)
+  }
+}
+
 /** Who may not read a file often may not enter one of its directories: then the mode of the file is not the reason. */
 function notAllowed(file: string): string {
   const user = `this user (${userName()})`
@@ -95,10 +108,12 @@ function isAllowed(file: string, mode: number): boolean {
 }
 
 /** Never reads more than one byte over the limit: a pipe or a device has no size. */
-async function readBounded(file: string, maxBytes: number, { option, tooLargeHint }: ReadOptions): Promise<Buffer> {
+async function readBounded(file: string, maxBytes: number, { option, isSecret, tooLargeHint }: ReadOptions): Promise<Buffer> {
   const handle = await fs.promises.open(file, 'r')
   try {
-    const { size } = await handle.stat()
+    const stats = await handle.stat()
+    if (isSecret) requireSecret(file, stats, option)
+    const { size } = stats
     const chunks: Buffer[] = []
     let bytes = 0
     for await (const chunk of handle.createReadStream({ autoClose: false, end: maxBytes, highWaterMark: CHUNK })) {

@@ -108,7 +108,7 @@ interface NamedFile {
 
 async function readPair(certFile: NamedFile, keyFile: NamedFile & { password: string }): Promise<{ cert: string; key: string }> {
   const problems = new Problems()
-  const [cert, key] = await Promise.all([certFile, keyFile].map(({ file, option }) => problems.wait(readPem(file, option))))
+  const [cert, key] = await Promise.all([problems.wait(readPem(certFile)), problems.wait(readPem({ ...keyFile, isSecret: true }))])
   const x509 = cert === undefined ? undefined : problems.take(() => parseCertificateText(cert, certFile))
   const opened = key === undefined ? undefined : problems.take(() => parseKeyText(key, keyFile))
   problems.refuse()
@@ -133,10 +133,15 @@ function trustedFile(item: string, request: TlsIdentityRequest, option: string):
 
 /** @throws KeylimeError `config_invalid` for a file without a certificate: it would trust nobody, without a word. */
 async function readTrusted(file: string, option: string): Promise<string> {
-  const text = await readPem(file, option)
+  const text = await readPem({ file, option })
   parseCertificateText(text, { file, option })
   return text
 }
 
-const readPem = (file: string, option: string): Promise<string> =>
-  readText(file, { option, code: 'config_invalid', hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir' })
+const readPem = ({ file, option, isSecret = false }: NamedFile & { isSecret?: boolean }): Promise<string> =>
+  readText(file, {
+    option,
+    isSecret,
+    code: 'config_invalid',
+    hint: 'start the verifier first (it makes keys and certificates), or correct tls_dir',
+  })

@@ -39,7 +39,7 @@ export async function givenCaPassword(sources: Omit<CaPasswordSources, 'isNew'>)
 }
 
 async function firstLine(file: string): Promise<string> {
-  return (await readText(file, { what: 'the password file', code: 'file_failed' })).split(/\r?\n/)[0] ?? ''
+  return (await readText(file, { what: 'the password file', code: 'file_failed', isSecret: true })).split(/\r?\n/)[0] ?? ''
 }
 
 const exists = (file: string) =>

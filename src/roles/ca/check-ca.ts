@@ -1,8 +1,7 @@
-import fs from 'node:fs'
 import { requireWholeAuthority } from '../../authority/ca-directory.ts'
 import { endingCertificates } from '../../authority/ending-certificates.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
-import { KeylimeError } from '../../core/errors.ts'
+import { readText } from '../../io/files/read-file.ts'
 import { checkListenerTls } from './listen/listener-tls.ts'
 import { type CaRequest, type OpenedCa, openCa } from './open-ca.ts'
 
@@ -18,11 +17,10 @@ export function checkCa({ directory, config, now }: OpenedCa): Promise<Findings>
     () => requireWholeAuthority(directory),
     async (found) => void found.warnings.push(...(await endingCertificates(directory, now()))),
     (found) => (values.listen_tls_port === 0 ? undefined : checkListenerTls(config, now, found)),
-    () => {
-      if (values.password_file === '' || fs.existsSync(values.password_file)) return
-      throw new KeylimeError('config_invalid', `password_file: there is no ${values.password_file}`, {
-        hint: 'correct password_file in ca.conf',
-      })
+    async () => {
+      const { password_file: file } = values
+      const options = { option: 'password_file', code: 'config_invalid', isSecret: true, hint: 'correct password_file in ca.conf' } as const
+      if (file !== '') await readText(file, options)
     },
   ])
 }

@@ -26,10 +26,26 @@ export interface PlaceArguments {
   root?: string | undefined
 }
 
+/** Which option of a role a command changes. */
+export interface ChangeArguments extends PlaceArguments {
+  role: ConfiguredRole
+  option: string
+  json?: boolean | undefined
+}
+
 export const role = { choices: CONFIGURED_ROLES, describe: 'Which role' } as const
 export const json = { type: 'boolean', describe: 'Print JSON, for programs' } as const
 export const configFile = { type: 'string', requiresArg: true, describe: 'With ROLE: read this file instead of the standard ones' } as const
 export const rootOption = { type: 'string', requiresArg: true, describe: 'Work below this directory, for example in an image' } as const
+
+/** The options of a command that changes files, beside ROLE and OPTION. */
+export const CHANGE_OPTIONS = { config: configFile, root: rootOption, json } as const
+
+/** ROLE and OPTION. */
+export const changedOption = (yargs: Argv): Argv =>
+  yargs
+    .positional('role', { ...role, demandOption: true })
+    .positional('option', { type: 'string', demandOption: true, describe: 'Name of the option, as in the file' })
 
 export interface ConfigPlace {
   readonly env: Environment

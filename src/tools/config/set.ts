@@ -2,23 +2,18 @@ import path from 'node:path'
 import { type Changed, changeFile, fileText } from '../../config/edit-file.ts'
 import { holdsSecret, isValue, shownText } from '../../config/option.ts'
 import { placeOfChange } from '../../config/place-of-change.ts'
-import type { ConfiguredRole } from '../../config/tables.ts'
-import { KeylimeError } from '../../core/errors.ts'
 import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
-import { type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
+import { CHANGE_OPTIONS, type ChangeArguments, type ConfigWord, changedOption, placeOf } from './config-word.ts'
 import { type FileToChange, followedDirectory, refuseOutside } from './followed-link.ts'
 import { readValue } from './read-value.ts'
 import { restartAdvice } from './restart-advice.ts'
 import { findOption, parseValue, type WantedOption } from './wanted-option.ts'
-import { overriddenBy, readToChange, writeChanged } from './write-change.ts'
+import { ofFile, overriddenBy, readToChange, writeChanged } from './write-change.ts'
 
-interface Arguments extends PlaceArguments {
-  role: ConfiguredRole
-  option: string
+interface Arguments extends ChangeArguments {
   value?: string | undefined
   valueFile?: string | undefined
   dropIn?: boolean | undefined
-  json?: boolean | undefined
 }
 
 interface Value {
@@ -29,15 +24,13 @@ interface Value {
 /** `keylime config set`. */
 export const set: ConfigWord<Arguments> = {
   builder: (yargs) =>
-    yargs
+    changedOption(yargs)
       .usage(
         'Changes one option, and says what you have to restart. Keeps comments and all other lines of the file.\n\nUsage: keylime config set ROLE OPTION VALUE [options]',
       )
       .example('sudo keylime config set verifier quote_interval 5', 'change its line in verifier.conf, or add one')
       .example('sudo keylime config set agent registrar_ip 10.0.0.1 --drop-in', 'write agent.conf.d/90-local.conf')
       .example('sudo keylime config set agent tpm_ownerpassword', 'ask for the secret; --value-file reads it')
-      .positional('role', { ...role, demandOption: true })
-      .positional('option', { type: 'string', demandOption: true, describe: 'Name of the option, as in the file' })
       .positional('value', { type: 'string', describe: 'Value, as in the file' })
       .option('value-file', {
         type: 'string',
@@ -45,9 +38,7 @@ export const set: ConfigWord<Arguments> = {
         describe: 'Take the value from the first line of this file; /dev/stdin for a pipe',
       })
       .option('drop-in', { type: 'boolean', describe: 'Write into ROLE.conf.d/90-local.conf instead of ROLE.conf' })
-      .option('config', configFile)
-      .option('root', rootOption)
-      .option('json', json),
+      .options(CHANGE_OPTIONS),
 
   async run(argv) {
     const place = placeOf(argv)
@@ -77,12 +68,7 @@ function changed(before: string, file: string, { role: name, name: option, optio
   const { section = name, formerly } = known
   const text = fileText(name, known, value.text, value.parsed)
   const isMeant = (read: string) => isValue(known, read, value.parsed)
-  try {
-    return changeFile(before, name === 'agent' ? 'toml' : 'python', { section, option, formerly, text, isMeant })
-  } catch (error) {
-    if (!(error instanceof KeylimeError)) throw error
-    throw new KeylimeError(error.code, `${file}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint })
-  }
+  return ofFile(file, () => changeFile(before, name === 'agent' ? 'toml' : 'python', { section, option, formerly, text, isMeant }))
 }
 
 const newFile = (file: string, isSecret: boolean): FileToChange => ({

@@ -1,33 +1,21 @@
 import { type Removed, removeFromFile } from '../../config/edit-file.ts'
 import { filesThatSay } from '../../config/place-of-change.ts'
-import type { ConfiguredRole } from '../../config/tables.ts'
-import { KeylimeError } from '../../core/errors.ts'
 import { noteLine, printJson, printLine } from '../../io/terminal/print.ts'
-import { type ConfigWord, configFile, json, type PlaceArguments, placeOf, role, rootOption } from './config-word.ts'
+import { CHANGE_OPTIONS, type ChangeArguments, type ConfigWord, changedOption, placeOf } from './config-word.ts'
 import { refuseOutside } from './followed-link.ts'
 import { restartAdvice } from './restart-advice.ts'
 import { findOption, type WantedOption } from './wanted-option.ts'
-import { overriddenBy, readToChange, writeChanged } from './write-change.ts'
-
-interface Arguments extends PlaceArguments {
-  role: ConfiguredRole
-  option: string
-  json?: boolean | undefined
-}
+import { ofFile, overriddenBy, readToChange, writeChanged } from './write-change.ts'
 
 /** `keylime config unset`. */
-export const unset: ConfigWord<Arguments> = {
+export const unset: ConfigWord<ChangeArguments> = {
   builder: (yargs) =>
-    yargs
+    changedOption(yargs)
       .usage(
         'Removes one option from the files, so that its default counts again, and says what you have to restart. Keeps comments and all other lines.\n\nUsage: keylime config unset ROLE OPTION [options]',
       )
       .example('sudo keylime config unset verifier quote_interval', 'remove its line, in verifier.conf or a drop-in')
-      .positional('role', { ...role, demandOption: true })
-      .positional('option', { type: 'string', demandOption: true, describe: 'Name of the option, as in the file' })
-      .option('config', configFile)
-      .option('root', rootOption)
-      .option('json', json),
+      .options(CHANGE_OPTIONS),
 
   async run(argv) {
     const place = placeOf(argv)
@@ -54,12 +42,7 @@ export const unset: ConfigWord<Arguments> = {
 const told = ({ name }: WantedOption, places: readonly { file: string; line: number }[]): string[] =>
   places.length > 0 ? places.map(({ file, line }) => `${file}:${line}: removed ${name}`) : [`${name} is not set in a file (as before)`]
 
-/** @throws KeylimeError `config_invalid` that names the file. */
 function withoutOption(text: string, file: string, { role: name, name: option, option: known }: WantedOption): Removed {
-  try {
-    return removeFromFile(text, name === 'agent' ? 'toml' : 'python', { section: known.section ?? name, option, formerly: known.formerly })
-  } catch (error) {
-    if (!(error instanceof KeylimeError)) throw error
-    throw new KeylimeError(error.code, `${file}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint })
-  }
+  const what = { section: known.section ?? name, option, formerly: known.formerly }
+  return ofFile(file, () => removeFromFile(text, name === 'agent' ? 'toml' : 'python', what))
 }

@@ -36,3 +36,13 @@ export function overriddenBy({ role, name }: WantedOption, file: string | undefi
   const isMeant = file === undefined ? origin.from === 'default' : origin.from === 'file' && origin.file === file
   return isMeant ? null : originText(origin)
 }
+
+/** Names the file in what cannot be done with its text. @throws KeylimeError. */
+export function ofFile<T>(file: string, change: () => T): T {
+  try {
+    return change()
+  } catch (error) {
+    if (!(error instanceof KeylimeError)) throw error
+    throw new KeylimeError(error.code, `${file}: ${error.message}`, error.hint === undefined ? {} : { hint: error.hint })
+  }
+}

@@ -177,7 +177,7 @@ describe('keylime ca', () => {
   test('a password file is used, a wrong one is told', async () => {
     await ours('init')
     const right = path.join(home.dir, 'right')
-    fs.writeFileSync(right, 'secret\nignored\n')
+    fs.writeFileSync(right, 'secret\nignored\n', { mode: 0o600 })
     process.env['KEYLIME_CA_PASSWORD'] = 'wrong'
     expect((await ours('crl')).code).toBe('wrong_password')
     expect((await ours('crl', { 'password-file': right })).code).toBe(0)
@@ -185,14 +185,14 @@ describe('keylime ca', () => {
     process.env['KEYLIME_CA_PASSWORD'] = 'default'
     expect((await ours('crl')).code).toBe('usage') // no terminal to ask on
     process.env['CREDENTIALS_DIRECTORY'] = home.dir
-    fs.writeFileSync(path.join(home.dir, 'ca_password'), 'secret\n')
+    fs.writeFileSync(path.join(home.dir, 'ca_password'), 'secret\n', { mode: 0o600 })
     expect((await ours('crl')).code).toBe(0)
   })
   test('passwd: the new password opens the key store, the old one no longer', async () => {
     await ours('init')
     await ours('create', { name: 'web' })
     const next = path.join(home.dir, 'next')
-    fs.writeFileSync(next, '\n')
+    fs.writeFileSync(next, '\n', { mode: 0o600 })
     expect((await ours('passwd', { 'new-password-file': next })).code).toBe('usage')
     fs.writeFileSync(next, 'other\n')
     expect((await ours('passwd', { 'new-password-file': next })).code).toBe(0)

@@ -28,7 +28,7 @@ afterEach(async () => {
 /** `keylime ca passwd` in a process of its own. */
 async function passwd(word: string): Promise<void> {
   const file = path.join(bed.dir, 'new-password')
-  fs.writeFileSync(file, `${word}\n`)
+  fs.writeFileSync(file, `${word}\n`, { mode: 0o600 })
   const changed = program(['ca', 'passwd', '--new-password-file', file], bed.env)
   expect([await changed.exited, changed.log()]).toEqual([0, expect.stringContaining('is encrypted with the new password')])
 }
@@ -36,7 +36,7 @@ async function passwd(word: string): Promise<void> {
 test('ca passwd beside a listener: it says so without being asked, serves on, and goes on when the password file has the new one', async () => {
   bed = await authorityBed()
   const file = path.join(bed.dir, 'password')
-  fs.writeFileSync(file, 'secret\n')
+  fs.writeFileSync(file, 'secret\n', { mode: 0o600 })
   await listen(file)
   expect(await send(3)).toBe(200)
   await passwd('another')
@@ -51,7 +51,7 @@ test('ca passwd beside a listener: it says so without being asked, serves on, an
 
   fs.rmSync(file) // an operator who writes it anew
   expect(await send(4)).toBe(503)
-  fs.writeFileSync(file, 'another\n')
+  fs.writeFileSync(file, 'another\n', { mode: 0o600 })
   await until('the pending revocation', () => serialsOf(bed.directory).includes('4'), 10)
   expect(log()).toMatch(/warn .*private\.yml opens again/)
   expect([await send(6), await ocsp('6')]).toEqual([200, expect.stringContaining('6: revoked')])
@@ -61,9 +61,9 @@ test('ca passwd beside a listener: it says so without being asked, serves on, an
 test('a password file that was changed first is read with the next revocation', async () => {
   bed = await authorityBed()
   const file = path.join(bed.dir, 'password')
-  fs.writeFileSync(file, 'secret\n')
+  fs.writeFileSync(file, 'secret\n', { mode: 0o600 })
   await listen(file)
-  fs.writeFileSync(file, 'another\n')
+  fs.writeFileSync(file, 'another\n', { mode: 0o600 })
   await passwd('another')
   expect(await send(3)).toBe(200)
   expect(log()).not.toContain('opens no longer')

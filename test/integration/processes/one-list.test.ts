@@ -38,7 +38,7 @@ const env = {
 }
 fs.mkdirSync(path.join(place.dir, 'tls'))
 file('tls/server-cert.crt', '')
-file('tls/server-private.pem', 'nonsense')
+fs.chmodSync(file('tls/server-private.pem', 'nonsense'), 0o600)
 file('tls/client-cert.crt', 'nonsense')
 
 test('--check-config tells in one list what is wrong with all files of a role', async () => {
@@ -81,7 +81,7 @@ test.each([
   [
     'ca',
     async () => checkCa(openCa({ directory: undefined, passwordFile: undefined, tolerant: true }, env)),
-    [/ca\.conf:2/, /password_file: there is no \/nowhere/],
+    [/ca\.conf:2/, /password_file: cannot read \/nowhere/],
   ],
   [
     'agent',

@@ -163,6 +163,51 @@ test.each(
   expect(fs.readFileSync(path.join(out, 'verifier.conf'), 'utf8')).toContain(`\nenabled_revocation_notifications = ${list}\n`)
 })
 
+test('every setting is in the report: what became of it, or what counts in its place', () => {
+  const out = fresh()
+  const file = path.join(out, 'keylime.conf')
+  const settings = {
+    cloud_verifier: {
+      cloudverifier_port: '8882',
+      private_key_pw: 'hunter2',
+      agent_mtls_cert: 'CV',
+      agent_mtls_private_key_pw: '',
+      revocation_notifier: 'True',
+      revocation_notifier_webhook: 'True',
+    },
+    cloud_agent: { listen_notfications: 'True', listen_notifications: 'False' },
+    registrar: { log_destination: 'file', registrar_port: '8890' },
+  }
+  const lines = Object.entries(settings).map(([section, options]) => [
+    `[${section}]`,
+    ...Object.entries(options).map(([name, value]) => `${name} = ${value}`),
+  ])
+  fs.writeFileSync(file, `${lines.flat().join('\n')}\n`)
+  const { stdout } = upgrade(file, '--out', out, '--json')
+  const { files, lost } = JSON.parse(stdout) as {
+    files: { options: { from: { name: string }; note: string | null }[] }[]
+    lost: { name: string; reason: string }[]
+  }
+  const told = [...files.flatMap(({ options }) => options.map(({ from, note }) => `${from.name} ${note}`)), ...lost.map(({ name }) => name)]
+  for (const name of Object.values(settings).flatMap((options) => Object.keys(options)))
+    expect([name, told.some((text) => new RegExp(`\\b${name}\\b`).test(text))]).toEqual([name, true])
+  expect(lost.find(({ name }) => name === 'agent_mtls_private_key_pw')!.reason).toMatch(
+    /^client_key_password of the verifier is as "private_key_pw" in \[cloud_verifier\] says \(.*keylime\.conf:3\)$/,
+  )
+  expect(stdout).not.toContain('hunter2')
+})
+test('an option that stands in another section of its file is told, and one that a template left empty has its default', () => {
+  const [out, place] = [fresh(), fresh()]
+  const [verifier, agent] = ['verifier.conf', 'agent.conf'].map((name) => path.join(place, name)) as [string, string]
+  fs.writeFileSync(verifier, '[verifier]\nversion = 2.5\nport = 8882\n[revocations]\nsession_lifetime = 300\nlog_destination = file\n')
+  fs.writeFileSync(agent, '[agent]\nversion = "2.5"\nexponential_backoff_max_retries =\n')
+  const { stdout } = upgrade(verifier, agent, '--out', out)
+  expect(stdout).toContain(
+    'session_lifetime = 300: "session_lifetime" is an option of [verifier]: upstream does not read it in [revocations] either',
+  )
+  expect(stdout).toContain('a service logs to standard error')
+  expect(stdout).toMatch(/exponential_backoff_max_retries = \d+ \(it was empty by a slip of upstream/)
+})
 test('a file with a password is for its owner alone', () => {
   const out = fresh()
   expect(upgrade(OF_6, '--out', out).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)

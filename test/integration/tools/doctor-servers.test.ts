@@ -216,7 +216,7 @@ test('a database that is whole is told so and left without a file beside it, a d
   remove()
 })
 
-test('a certificate of a CA that was made anew, one for another name, and a key that everybody may read are errors', async () => {
+test('a certificate of a CA that was made anew, and one for another name, are told', async () => {
   const { dir, env, remove } = temporaryKeylimeDir({
     KEYLIME_REGISTRAR_TLS_DIR: 'own',
     KEYLIME_REGISTRAR_TRUSTED_CLIENT_CA: "['cacert.crt']",
@@ -229,13 +229,18 @@ test('a certificate of a CA that was made anew, one for another name, and a key 
     'elsewhere.example',
   )
   fs.writeFileSync(path.join(own, 'server-cert.crt'), cert)
-  fs.writeFileSync(path.join(own, 'server-private.pem'), key, { mode: 0o644 })
+  const keyFile = path.join(own, 'server-private.pem')
+  fs.writeFileSync(keyFile, key, { mode: 0o600 })
   fs.writeFileSync(path.join(own, 'cacert.crt'), (await authority('the CA')).pem)
-  expect(told(await examined('registrar', { ...env, KEYLIME_REGISTRAR_IP: '10.0.0.7' }), 'certificates')).toEqual([
+  const examine = () => examined('registrar', { ...env, KEYLIME_REGISTRAR_IP: '10.0.0.7' })
+  expect(told(await examine(), 'certificates')).toEqual([
     expect.stringMatching(/^error: .*the CA "CN=the CA" of this host does not vouch for it/),
     expect.stringMatching(/^warning: .* is not for 10\.0\.0\.7, but for DNS:elsewhere\.example$/),
-    expect.stringMatching(/^error: .*server-private\.pem can be read by every user \(mode 644\)$/),
   ])
+  fs.chmodSync(keyFile, 0o644)
+  expect(told(await examine(), 'configuration')).toContainEqual(
+    expect.stringMatching(/^error: server_key: .*server-private\.pem can be read by every user of this machine \(mode 644\).*chmod o= /),
+  )
   remove()
 })
 

@@ -68,7 +68,7 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     reason: 'Which option, which file, and what is wrong with it, in place of the text of a Python exception. The exit status is the same.',
   },
   {
-    name: 'comments of an exclude list are no patterns',
+    name: 'comments of an exclude list are not patterns',
     call: /-e exclude\.txt/,
     difference: /excludes: theirs \["# a comment"/,
     reason: 'Upstream’s `keylime-policy` takes a line that begins with `#` for a pattern; its older tools do not.',

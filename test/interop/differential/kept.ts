@@ -17,7 +17,7 @@ export const KEPT: readonly Kept[] = [
     name: 'a quote has one form',
     stricter: true,
     reason:
-      'Upstream ignores bytes behind the signature and unused bytes among the PCR values, and characters that are no base64. Nothing that is not signed or checked is let in.',
+      'Upstream ignores bytes behind the signature and unused bytes among the PCR values, and characters that are not base64. Nothing that is not signed or checked is let in.',
     applies: says(/PCR blob|trailing bytes|is not base64/),
   },
   {
@@ -55,7 +55,7 @@ export const KEPT: readonly Kept[] = [
   {
     name: 'every line of the list must be readable',
     stricter: true,
-    reason: 'Upstream reads the fields of some templates loosely, and takes a template hash that is no hash.',
+    reason: 'Upstream reads the fields of some templates loosely, and takes a template hash that is not a hash.',
     applies: says(/of the IMA log cannot be read/),
   },
   {
@@ -87,7 +87,7 @@ export const KEPT: readonly Kept[] = [
     name: 'events with any data',
     stricter: false,
     reason:
-      'Upstream reads the log through YAML, where data with some bytes becomes an error: a file name that is no UTF-8 fails a machine whatever its policy is.',
+      'Upstream reads the log through YAML, where data with some bytes becomes an error: a file name that is not UTF-8 fails a machine whatever its policy is.',
     applies: ({ mutation, theirs }) =>
       mutation.evidence.mb_policy !== null &&
       ('raised' in theirs || ('events' in theirs && theirs.events.includes('measured_boot.parser.yaml'))),

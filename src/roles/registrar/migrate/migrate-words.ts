@@ -1,22 +1,15 @@
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import { withConfigFile } from '../../../config/files.ts'
+import { MIGRATE_OPTIONS, type MigrateArguments, withoutStartOptions } from '../../../core/cli/database-options.ts'
 import { systemClock } from '../../../io/clock.ts'
-import type { TableCount } from '../../../io/db/copy-tables.ts'
+import { rowsOf, type TableCount, tableLines } from '../../../io/db/copy-tables.ts'
 import { migrateRegistrar, type RegistrationsReport, registrationsFromUpstream } from '../../../io/db/migrate-registrar.ts'
 import { type MarkedPlace, requireFile } from '../../../io/db/migrate-verifier.ts'
 import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
 import { openUpstreamRegistrar } from '../../../io/db/upstream-source.ts'
 import { printJson, printLines } from '../../../io/terminal/print.ts'
 import { loadRegistrarSettings, type RegistrarSettings } from '../registrar-settings.ts'
-
-interface MigrateArguments {
-  from: string
-  to: string
-  dryRun?: boolean | undefined
-  json?: boolean | undefined
-  config?: string | undefined
-}
 
 /** `keylime registrar migrate`. @param choose has it run when the command line is read. */
 export const addMigrateWord = (yargs: Argv, choose: (run: () => Promise<number>) => void): Argv =>
@@ -25,19 +18,13 @@ export const addMigrateWord = (yargs: Argv, choose: (run: () => Promise<number>)
   )
 
 const options = (yargs: Argv): Argv<MigrateArguments> =>
-  yargs
+  withoutStartOptions(yargs)
     .usage(
       'Copies what the registrar has stored (registrations, revocations, expected TPMs, machines that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the registrar first, and set database_url afterwards. --from may also be the database of an upstream registrar (7.x), which is only read: its agents need not register again.\nThe first database is left as it is and counts as an older one from then on.\nExit codes: 0 copied, 1 something in the way or rows left out, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime registrar migrate --from URL --to URL [options]',
     )
     .example('keylime registrar migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
     .example('keylime registrar migrate --from sqlite:////srv/upstream/reg_data.sqlite --to sqlite', 'take over an upstream registrar')
-    .option('from', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database that is used now, as in database_url' })
-    .option('to', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database to copy into; it must be empty' })
-    .option('dry-run', { type: 'boolean', describe: 'Only say what would be copied' })
-    .option('json', { type: 'boolean', describe: 'Print one JSON object, for programs' })
-    .hide('check-config')
-    .hide('show-config')
-    .hide('verbose') as unknown as Argv<MigrateArguments>
+    .options(MIGRATE_OPTIONS) as unknown as Argv<MigrateArguments>
 
 async function migrate({ from, to, dryRun = false, json = false, config }: MigrateArguments): Promise<number> {
   const settings = loadRegistrarSettings(withConfigFile(process.env, 'registrar', config))
@@ -50,8 +37,8 @@ async function migrate({ from, to, dryRun = false, json = false, config }: Migra
   }
   const tables = await migrateRegistrar(source, target, dryRun)
   const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
-  if (json) printJson({ ...names, copied: !dryRun, tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])) })
-  else printLines([...tables.map(({ table, rows }) => `${table.padEnd(20)}  ${rows}`), outcome(tables, { ...names, dryRun })])
+  if (json) printJson({ ...names, copied: !dryRun, tables: rowsOf(tables) })
+  else printLines([...tableLines(tables), outcome(tables, { ...names, dryRun })])
   return 0
 }
 

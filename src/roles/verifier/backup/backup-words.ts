@@ -2,8 +2,10 @@ import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import { withConfigFile } from '../../../config/files.ts'
+import { type FileArguments, JSON_OPTION, withoutStartOptions } from '../../../core/cli/database-options.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { backupVerifier } from '../../../io/db/backup-verifier.ts'
+import { rowsOf } from '../../../io/db/copy-tables.ts'
 import { databasePlace, nameOfPlace } from '../../../io/db/open-database.ts'
 import { VERSION } from '../../../io/service/version.ts'
 import { printJson, printLine } from '../../../io/terminal/print.ts'
@@ -14,11 +16,8 @@ import { withProgress } from './progress.ts'
 import { countsOf } from './restore-lines.ts'
 import { addRestoreWord } from './restore-words.ts'
 
-interface BackupArguments {
-  file: string
+interface BackupArguments extends FileArguments {
   replace?: boolean | undefined
-  json?: boolean | undefined
-  config?: string | undefined
 }
 
 /** `keylime verifier backup` and `restore`. */
@@ -31,7 +30,7 @@ export const addBackupWords = (yargs: Argv, choose: Choose): Argv =>
   )
 
 const options = (yargs: Argv): Argv<BackupArguments> =>
-  yargs
+  withoutStartOptions(yargs)
     .usage(
       'Writes all that the verifier has stored (machines, policies, revocations, history) into one file, as it is at one moment; the verifier may run. Works with SQLite and PostgreSQL, and "keylime verifier restore" puts it back into either.\nThe file has no payload keys and no payloads: a restored verifier may not release them, so they are left out. It has the revocation keys of certificate packages: keep it as you keep the database. Its mode is 0600, and every table in it has a checksum.\nThe authority (cv_ca), the registrar and the configuration are not in it.\nExit codes: 0 written, 1 something in the way, 4 a server that cannot be reached, 6 no database.\n\nUsage: keylime verifier backup FILE [options]',
     )
@@ -39,10 +38,7 @@ const options = (yargs: Argv): Argv<BackupArguments> =>
     .example('keylime verifier backup --replace verifier.backup', 'the last one only; it stays until the new one is whole')
     .positional('file', { type: 'string', demandOption: true, describe: 'File to write' })
     .option('replace', { type: 'boolean', describe: 'Replace a backup of that name' })
-    .option('json', { type: 'boolean', describe: 'Print one JSON object, for programs' })
-    .hide('check-config')
-    .hide('show-config')
-    .hide('verbose') as unknown as Argv<BackupArguments>
+    .option('json', JSON_OPTION) as unknown as Argv<BackupArguments>
 
 async function backup({ file, replace = false, json = false, config }: BackupArguments): Promise<number> {
   const { values, keylimeDir } = loadVerifierSettings(withConfigFile(process.env, 'verifier', config))
@@ -50,10 +46,17 @@ async function backup({ file, replace = false, json = false, config }: BackupArg
   const facts = { verifier: values.uuid, program: VERSION, now: () => systemClock.now(), replace }
   const head = await withProgress(json, 'copying', (copied) => backupVerifier(place, file, { ...facts, copied }))
   const { size } = await stat(file)
-  const tables = Object.fromEntries(head.tables.map(({ table, rows }) => [table, rows]))
   const takenAt = new Date(head.takenAt).toISOString()
   if (json)
-    printJson({ file, of: nameOfPlace(place), verifier: head.verifier, taken_at: takenAt, schema: head.schema, bytes: size, tables })
+    printJson({
+      file,
+      of: nameOfPlace(place),
+      verifier: head.verifier,
+      taken_at: takenAt,
+      schema: head.schema,
+      bytes: size,
+      tables: rowsOf(head.tables),
+    })
   else printLine(`${file} has ${countsOf(head)} of ${nameOfPlace(place)} as of ${takenAt} (${byteSize(size)})`)
   return 0
 }

@@ -1,9 +1,11 @@
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import { withConfigFile } from '../../../config/files.ts'
+import { type FileArguments, JSON_OPTION, withoutStartOptions } from '../../../core/cli/database-options.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { systemClock } from '../../../io/clock.ts'
 import type { BackupHead } from '../../../io/db/backup-file.ts'
+import { rowsOf } from '../../../io/db/copy-tables.ts'
 import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
 import { checkBackup, type FoundDatabase, type RestoreReport, restoreVerifier } from '../../../io/db/restore-verifier.ts'
 import { askYes } from '../../../io/terminal/ask-yes.ts'
@@ -14,12 +16,9 @@ import { withProgress } from './progress.ts'
 import { readSince } from './read-since.ts'
 import { countsOf, machines, toDo, whatOf } from './restore-lines.ts'
 
-interface RestoreArguments {
-  file: string
+interface RestoreArguments extends FileArguments {
   yes?: boolean | undefined
   dryRun?: boolean | undefined
-  json?: boolean | undefined
-  config?: string | undefined
 }
 
 /** `keylime verifier restore`. */
@@ -27,7 +26,7 @@ export const addRestoreWord = (yargs: Argv, choose: Choose): Argv =>
   yargs.command('restore <file>', 'Replace the database with a backup', options as never, (argv) => choose(() => restore(argv as never)))
 
 const options = (yargs: Argv): Argv<RestoreArguments> =>
-  yargs
+  withoutStartOptions(yargs)
     .usage(
       'Replaces the database that verifier.conf names, SQLite or PostgreSQL, with a backup of either. Stop the verifier first. The database that was there is kept beside the new one. If anything goes wrong, it stays as it is.\nMachines that had not got their payload when the backup was taken may have got it since: their key is gone, and they get a payload when you deliver it again. The command lists them, and what the audit log has since the backup: machines that you added, deleted or updated, and policies.\nExit codes: 0 restored, 1 something in the way or a damaged backup, 4 a server that cannot be reached, 5 you said no, 6 no such file.\n\nUsage: keylime verifier restore FILE [options]',
     )
@@ -36,10 +35,7 @@ const options = (yargs: Argv): Argv<RestoreArguments> =>
     .positional('file', { type: 'string', demandOption: true, describe: 'Backup that "keylime verifier backup" has written' })
     .option('yes', { type: 'boolean', describe: 'Do not ask' })
     .option('dry-run', { type: 'boolean', describe: 'Only check the backup' })
-    .option('json', { type: 'boolean', describe: 'Print one JSON object, for programs' })
-    .hide('check-config')
-    .hide('show-config')
-    .hide('verbose') as unknown as Argv<RestoreArguments>
+    .option('json', JSON_OPTION) as unknown as Argv<RestoreArguments>
 
 async function restore({ file, yes = false, dryRun = false, json = false, config }: RestoreArguments): Promise<number> {
   const { values, keylimeDir } = loadVerifierSettings(withConfigFile(process.env, 'verifier', config))
@@ -89,7 +85,7 @@ async function ask(name: string, { machines: count }: FoundDatabase, backup: Bac
 
 const documentOf = ({ verifier, takenAt, schema, tables }: BackupHead) => ({
   ...{ verifier, taken_at: new Date(takenAt).toISOString(), schema },
-  tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])),
+  tables: rowsOf(tables),
 })
 
 const keptLine = (kept: string) =>

@@ -1,7 +1,8 @@
 import path from 'node:path'
 import type { Argv } from 'yargs'
 import { withConfigFile } from '../../../config/files.ts'
-import type { TableCount } from '../../../io/db/copy-tables.ts'
+import { MIGRATE_OPTIONS, type MigrateArguments, withoutStartOptions } from '../../../core/cli/database-options.ts'
+import { rowsOf, type TableCount, tableLines } from '../../../io/db/copy-tables.ts'
 import type { ImportReport } from '../../../io/db/import-upstream.ts'
 import { lookAtMigration, type MarkedPlace, migrateFromUpstream, migrateVerifier, requireFile } from '../../../io/db/migrate-verifier.ts'
 import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
@@ -10,14 +11,6 @@ import { printJson, printLines } from '../../../io/terminal/print.ts'
 import type { Choose } from '../audit/audit-words.ts'
 import { loadVerifierSettings, type VerifierSettings } from '../verifier-settings.ts'
 
-interface MigrateArguments {
-  from: string
-  to: string
-  dryRun?: boolean | undefined
-  json?: boolean | undefined
-  config?: string | undefined
-}
-
 /** `keylime verifier migrate`. */
 export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
   yargs.command('migrate', 'Copy what the verifier has stored into another database', options as never, (argv) =>
@@ -25,19 +18,13 @@ export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
   )
 
 const options = (yargs: Argv): Argv<MigrateArguments> =>
-  yargs
+  withoutStartOptions(yargs)
     .usage(
       'Copies all that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nThe first database is left as it is and counts as an older one from then on: a verifier that starts on it says so, and releases no key from it.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
     )
     .example('keylime verifier migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
     .example('keylime verifier migrate --from postgresql://keylime@db.example/keylime --to sqlite', 'back into KEYLIME_DIR')
-    .option('from', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database that is used now, as in database_url' })
-    .option('to', { type: 'string', demandOption: true, requiresArg: true, describe: 'Database to copy into; it must be empty' })
-    .option('dry-run', { type: 'boolean', describe: 'Only say what would be copied' })
-    .option('json', { type: 'boolean', describe: 'Print one JSON object, for programs' })
-    .hide('check-config')
-    .hide('show-config')
-    .hide('verbose') as unknown as Argv<MigrateArguments>
+    .options(MIGRATE_OPTIONS) as unknown as Argv<MigrateArguments>
 
 async function migrate({ from, to, dryRun = false, json = false, config }: MigrateArguments): Promise<number> {
   const settings = loadVerifierSettings(withConfigFile(process.env, 'verifier', config))
@@ -47,8 +34,8 @@ async function migrate({ from, to, dryRun = false, json = false, config }: Migra
   if (upstream) return takeOver(await migrateFromUpstream(upstream, target, dryRun).finally(upstream.close), { dryRun, json })
   const tables = await (dryRun ? lookAtMigration(source, target) : migrateVerifier(source, target))
   const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
-  if (json) printJson({ ...names, copied: !dryRun, tables: Object.fromEntries(tables.map(({ table, rows }) => [table, rows])) })
-  else printLines([...lines(tables), outcome(tables, { ...names, dryRun })])
+  if (json) printJson({ ...names, copied: !dryRun, tables: rowsOf(tables) })
+  else printLines([...tableLines(tables), outcome(tables, { ...names, dryRun })])
   return 0
 }
 
@@ -69,11 +56,6 @@ function placeOf(url: string, { values, keylimeDir }: VerifierSettings): MarkedP
   const file = path.join(keylimeDir, 'cv_data.sqlite')
   const place = databasePlace({ ...values, database_url: url }, file)
   return { place, marked: markPlace(place, file) }
-}
-
-function lines(tables: readonly TableCount[]): string[] {
-  const width = Math.max(...tables.map(({ table }) => table.length))
-  return tables.map(({ table, rows }) => `${table.padEnd(width)}  ${rows}`)
 }
 
 function outcome(tables: readonly TableCount[], { from, to, dryRun }: { from: string; to: string; dryRun: boolean }): string {

@@ -1,12 +1,12 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import fs from 'node:fs/promises'
 import path from 'node:path'
-import { KeylimeError } from '../../../core/errors.ts'
+import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { makeSelfSigned } from '../../../core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem, readPrivateKey, sameKey } from '../../../core/pki/keys.ts'
 import { parseSingleCertificate } from '../../../core/pki/single-certificate.ts'
 import { signRevocation } from '../../../core/revocation/signature.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
+import { readText } from '../../../io/files/read-file.ts'
 import { randomBytes } from '../../../io/random.ts'
 
 /** What a verifier signs its notices with, whatever came with an enrolment. */
@@ -41,7 +41,7 @@ export async function checkNotifierKey(keylimeDir: string): Promise<void> {
 }
 
 async function readKey(file: string): Promise<KeyObject | null> {
-  const pem = await readIfThere(file)
+  const pem = await readIfThere(file, true)
   if (pem === null) return null
   try {
     const key = readPrivateKey(pem)
@@ -90,11 +90,11 @@ async function newCertificate(file: string, { key, now }: { key: KeyObject; now:
   return pem
 }
 
-async function readIfThere(file: string): Promise<string | null> {
+async function readIfThere(file: string, isSecret = false): Promise<string | null> {
   try {
-    return await fs.readFile(file, 'utf8')
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw new KeylimeError('file_failed', `cannot read ${file}: ${(cause as Error).message}`, { cause })
+    return await readText(file, { isSecret })
+  } catch (error) {
+    if (isKeylimeError(error) && error.code === 'not_found') return null
+    throw error
   }
 }

@@ -13,7 +13,7 @@ import type { Identity } from '../whereabouts.ts'
 
 const { ok, note, warning, error } = findingsOf('certificates')
 
-/** A certificate of a role and what is known beside it. Dates that are over are told by the check of the configuration. */
+/** A certificate of a role and what is known beside it. The check of the configuration tells of dates that are over and of keys that every user may read. */
 export interface ShownCertificate {
   readonly identity: Pick<Identity, 'role' | 'service' | 'names' | 'isMade'> & { readonly side: 'server' | 'client' }
   readonly file: string
@@ -21,9 +21,6 @@ export interface ShownCertificate {
   readonly chain: readonly Certificate[]
   /** Certificates of authorities that this host knows: beside the leaf, and those that are trusted. */
   readonly authorities: readonly Certificate[]
-  readonly keyFile: string
-  /** Permission bits of the private key. */
-  readonly keyMode: number
 }
 
 /** Whose certificates they are, for which names, and whether the authority here has really signed them. */
@@ -50,8 +47,6 @@ async function readShown({ request, ...identity }: Identity): Promise<ShownCerti
       file: loaded.certFile,
       chain: parseCertificates(loaded.cert),
       authorities: texts.flatMap(parseCertificates),
-      keyFile: loaded.keyFile,
-      keyMode: fs.statSync(loaded.keyFile).mode & 0o777,
     }
   } catch (failure) {
     if (!isKeylimeError(failure)) throw failure
@@ -63,7 +58,7 @@ export function judgeCertificate(shown: ShownCertificate, now: number): Finding[
   const { identity, file, chain } = shown
   const [leaf] = chain
   if (!leaf) return [error(`${file} has no certificate`, `the ${identity.role} cannot serve`)]
-  const found = [...judgeChain(shown, leaf, now), ...judgeNames(shown, leaf), ...judgeKey(shown)]
+  const found = [...judgeChain(shown, leaf, now), ...judgeNames(shown, leaf)]
   if (found.length > 0 || isOver(leaf, now)) return found
   const until = new Date(leaf.notAfter).toISOString().slice(0, 10)
   return [
@@ -109,17 +104,6 @@ function judgeNames({ identity, file }: ShownCertificate, leaf: Certificate): Fi
     ),
   ]
 }
-
-const judgeKey = ({ identity, keyFile, keyMode }: ShownCertificate): Finding[] =>
-  (keyMode & 0o007) === 0
-    ? []
-    : [
-        error(
-          `${keyFile} can be read by every user (mode ${keyMode.toString(8)})`,
-          `every user of this host can pass for the ${identity.role}`,
-          `chmod o= ${keyFile}`,
-        ),
-      ]
 
 /** A service that makes its certificate makes another one, with its names of now. */
 const mend = ({ service, isMade }: ShownCertificate['identity'], file: string): string | null =>

@@ -117,6 +117,18 @@ describe('a password', () => {
     })
     expect(`${error.message}${error.hint}`).not.toContain('abracadabra')
   })
+
+  test('in a file that every user may read is refused at the start, and one that is opened later passes by', async () => {
+    const passwordFile = file('open-password', 'opensesame\n')
+    const db = await open(placeOf('secretive', { passwordFile }))
+    fs.chmodSync(passwordFile, 0o644)
+    await expect(open(placeOf('secretive', { passwordFile }))).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringMatching(/^database_password_file: .*open-password can be read by every user/),
+    })
+    fs.chmodSync(passwordFile, 0o600)
+    expect(await me(db)).toBe('secretive')
+  })
 })
 
 describe('TLS', () => {

@@ -73,3 +73,18 @@ test('what has no end is not read to its end', async () => {
     message: '/dev/zero has no end, 5000000 is the limit',
   })
 })
+
+test('a secret that every user may read or change is refused, and one for its owner and group is read', async () => {
+  fs.writeFileSync(file('secret'), 'of us')
+  for (const mode of [0o644, 0o602]) {
+    fs.chmodSync(file('secret'), mode)
+    expect(await failure('secret', { isSecret: true, option: 'server_key' })).toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringMatching(/^server_key: .*secret can be (read|changed) by every user of this machine \(mode 6/),
+      hint: expect.stringContaining(`chmod o= ${file('secret')}`),
+    })
+  }
+  fs.chmodSync(file('secret'), 0o640)
+  expect([await readText(file('secret'), { isSecret: true }), readTextSync(file('secret'), { isSecret: true })]).toEqual(['of us', 'of us'])
+  expect(readTextSync('/dev/null', { isSecret: true })).toBe('')
+})

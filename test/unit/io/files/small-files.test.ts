@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import os from 'node:os'
@@ -155,6 +156,23 @@ describe('writeFileAtomic', () => {
       [temporary, 'old'],
       [fs.realpathSync(directory), 'new'],
     ])
+  })
+  testAsRoot('writes to a device, and to where a link of /dev leads, and replaces neither', async () => {
+    const device = path.join(directory, 'null')
+    execFileSync('mknod', ['-m', '666', device, 'c', '1', '3'])
+    await writeFileAtomic(device, 'x', 0o600)
+    expect([fs.statSync(device).isCharacterDevice(), fs.statSync(device).mode & 0o777]).toEqual([true, 0o666])
+    const target = put('target', '')
+    const handle = await open(target, 'r+')
+    await writeFileAtomic(`/dev/fd/${handle.fd}`, 'new', 0o600).finally(() => handle.close())
+    expect(fs.readFileSync(target, 'utf8')).toBe('new')
+    const full = path.join(directory, 'full')
+    execFileSync('mknod', [full, 'c', '1', '7'])
+    await expect(writeFileAtomic(full, 'x', 0o600)).rejects.toMatchObject({
+      code: 'file_failed',
+      message: expect.stringContaining(`cannot write ${full}: ENOSPC`),
+    })
+    expect(fs.statSync(full).isCharacterDevice()).toBe(true)
   })
   test('replaces a link in place of following it', async () => {
     const target = put('target', 'kept')

@@ -23,26 +23,26 @@ test('it is made where there is none, and kept', async () => {
 })
 test('the RSA key of TLS of an older agent is taken over, and stays the one when that of TLS is replaced', async () => {
   const older = rsa()
-  fs.writeFileSync(server().file, privateKeyPem(older, 'server password'))
+  fs.writeFileSync(server().file, privateKeyPem(older, 'server password'), { mode: 0o600 })
   expect((await openTransportKey(payload('payload password'), server('server password'))).publicPem).toBe(publicOf(older))
-  fs.writeFileSync(server().file, privateKeyPem(rsa()))
+  fs.writeFileSync(server().file, privateKeyPem(rsa()), { mode: 0o600 })
   expect((await openTransportKey(payload('payload password'), server())).publicPem).toBe(publicOf(older))
 })
 test.each<[string, () => void]>([
-  ['there is a key of the payload', () => fs.writeFileSync(payload().file, privateKeyPem(rsa()))],
+  ['there is a key of the payload', () => fs.writeFileSync(payload().file, privateKeyPem(rsa()), { mode: 0o600 })],
   [
     'the key of TLS is elliptic',
-    () => fs.writeFileSync(server().file, privateKeyPem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)),
+    () => fs.writeFileSync(server().file, privateKeyPem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey), { mode: 0o600 }),
   ],
-  ['the key of TLS is short', () => fs.writeFileSync(server().file, privateKeyPem(rsa(1024)))],
+  ['the key of TLS is short', () => fs.writeFileSync(server().file, privateKeyPem(rsa(1024)), { mode: 0o600 })],
 ])('the key of TLS is not taken when %s', async (_why, prepare) => {
   const older = rsa()
-  fs.writeFileSync(server().file, privateKeyPem(older))
+  fs.writeFileSync(server().file, privateKeyPem(older), { mode: 0o600 })
   prepare()
   expect((await openTransportKey(payload(), server())).publicPem).not.toBe(publicOf(older))
 })
 test('nor when the operator has named the files', async () => {
   const older = rsa()
-  fs.writeFileSync(server().file, privateKeyPem(older))
+  fs.writeFileSync(server().file, privateKeyPem(older), { mode: 0o600 })
   expect((await openTransportKey(payload(), null)).publicPem).not.toBe(publicOf(older))
 })
