@@ -42,7 +42,8 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
     const { policy, attestationCount, ima } = known
     const isAsAsked = policy === askedBy && (!asked.imaOffset || asked.imaOffset === ima.nextEntry)
     if (!isAsAsked) return { later: 'what it must prove was changed since it was asked' }
-    const request = { nonce: challenge.toString('latin1'), evaluateBootAlways: options.evaluateBootAlways, unbound: true }
+    const nonce = Buffer.from(challenge, 'base64').toString('latin1')
+    const request = { nonce, evaluateBootAlways: options.evaluateBootAlways, unbound: true }
     const keep = keepRules(agent, options.maxEvidenceBytes, clock)
     const judged = judging.judgeRound({ answer: evidence.body, given: evidence.given, asked, request, known, keep })
     return whenThere(judged, (judged) =>

@@ -27,7 +27,12 @@ beforeEach(() => {
     progress: { attestationCount: 1, ima: { nextEntry: 0 }, imaJudgedBy: '' },
     evidenceStored: 0,
   } as never
-  attestation = { challenge: Buffer.alloc(16), chosen: { asked: { imaOffset: null } }, policy: POLICY, evaluation: 'pending' } as never
+  attestation = {
+    challenge: Buffer.alloc(16).toString('base64'),
+    chosen: { asked: { imaOffset: null } },
+    policy: POLICY,
+    evaluation: 'pending',
+  } as never
 })
 
 const judgeBrought = (take?: JudgeBroughtOptions['loop']['take']) =>
