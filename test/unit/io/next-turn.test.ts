@@ -32,3 +32,19 @@ test('work is done in the next turn, in its order; what it brings, in the one af
   await new Promise(setImmediate)
   expect(done).toEqual(['one', 'two', 'three'])
 })
+
+test('what throws keeps nobody else from his turn', () => {
+  const turns: (() => void)[] = []
+  const inNextTurn = createInNextTurn((next) => turns.push(next))
+  const done: string[] = []
+  inNextTurn(() => {
+    inNextTurn(() => done.push('three'))
+    throw new Error('a bug')
+  })
+  inNextTurn(() => done.push('one'))
+  inNextTurn(() => done.push('two'))
+  expect(turns.shift()).toThrow('a bug')
+  expect(done).toEqual([])
+  turns.shift()!()
+  expect([done, turns]).toEqual([['one', 'two', 'three'], []])
+})
