@@ -84,7 +84,7 @@ export const REMOVALS: readonly Removal[] = [
   ]),
   ...of(LOOP, 'unit/roles/verifier/rounds/attestation-loop', [
     'a database that is away does not fail a machine',
-    "if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))",
+    "if (isPassing(error)) return isStale(running) ? undefined : postpone(agent, causeChain(error).join(': '))",
     '',
   ]),
   ...of(
@@ -138,8 +138,12 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
-    ['an answer that a command overtook says nothing', 'outcome = isStale() ? null : outcomeOf(result)', 'outcome = outcomeOf(result)'],
-    ['a fault of a round that a command overtook says nothing', 'if (!isStale()) await failClosed', 'await failClosed'],
+    [
+      'an answer that a command overtook says nothing',
+      'running.outcome = isStale(running) ? null : outcomeOf(result)',
+      'running.outcome = outcomeOf(result)',
+    ],
+    ['a fault of a round that a command overtook says nothing', 'if (!isStale(running)) await failClosed', 'await failClosed'],
     ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
     ['what came of V is not put over a command', 'if (isStale() || event === null) return', 'if (event === null) return'],
   ),

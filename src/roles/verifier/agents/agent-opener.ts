@@ -68,7 +68,7 @@ export function createAgentOpener({
         authorityRefusal: null,
         removed: false,
       }
-      return { enrolment, ak, connection, policy, state, progress, delivery, ...memory }
+      return { enrolment, ak, akName: ak.name.toString('hex'), connection, policy, state, progress, delivery, ...memory }
     },
     close: () => client.close(),
   }

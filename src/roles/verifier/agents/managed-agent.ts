@@ -9,6 +9,8 @@ export interface ManagedAgent {
   /** Its address changes with `follow_address`; everything else by a new one in its place. */
   enrolment: Enrolment
   readonly ak: PublicArea
+  /** Name of this key, in hex: sessions are of one key, which each request is asked for. */
+  readonly akName: string
   /** Null for one that brings its evidence by itself: nobody can ask it anything. */
   connection: AgentConnection | null
   policy: BookedPolicy
