@@ -77,6 +77,8 @@ void return_freed_memory() {
   mallopt(M_ARENA_MAX, 2);
 }
 
+void trim_heap() { malloc_trim(0); }
+
 void forget_read_pages() {
   char executable[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", executable, sizeof executable);

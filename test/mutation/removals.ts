@@ -233,6 +233,16 @@ export const REMOVALS: readonly Removal[] = [
     ['a session is resumed with its own client certificate', 'kept.context === context && ', ''],
     ['a session ends', ' && now - kept.provenAt < MAX_AGE_MS', ''],
   ),
+  ...of(
+    'io/http/resuming-connector.ts',
+    'integration/http/resuming-connector',
+    ['an agent verifies its verifier again after an hour', 'isResumed ? offered.provenAt : performance.now()', 'performance.now()'],
+    [
+      'a connection that was cut is not made again at once',
+      'saysNo(error) ? connect(asked, callback) : callback(error, null)',
+      'connect(asked, callback)',
+    ],
+  ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
     'size of the answer that the verifier asks for',
     'maxBytes: maxQuoteBytes',

@@ -10,6 +10,7 @@ import { seamOf } from '../../io/db/seam.ts'
 import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
+import { giveBackFreedMemory } from '../../io/freed-memory.ts'
 import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import type { BodyRoomBytes } from '../../io/http/request-bounds.ts'
@@ -126,7 +127,7 @@ async function start(
   const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
-  onStop(guardLoopDelay(logger, figures.loopDelay).stop)
+  for (const { stop } of [guardLoopDelay(logger, figures.loopDelay), giveBackFreedMemory()]) onStop(stop)
   const watchdog = watchAgents(values, verifier.context, onStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
