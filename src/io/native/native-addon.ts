@@ -75,7 +75,7 @@ export interface NativeAddon {
   sendDatagram(socketPath: string, text: string): void
   findUser(name: string): { uid: number; gid: number } | null
   findGroup(name: string): number | null
-  /** For the whole process: what is freed goes back to the system at once (mallopt(3)). */
+  /** For the whole process: what is freed goes back to the system at once (mallopt(3)), and what was freed before goes now (malloc_trim(3)). */
   returnFreedMemory(): void
   /** Of the executable, what the start has read and nobody reads again: it is in the page cache, and counts no longer as memory of this process (madvise(2)). */
   forgetReadPages(): void
