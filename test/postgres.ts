@@ -27,6 +27,8 @@ const run = promisify(execFile)
 export interface TestPostgres {
   readonly port: number
   readonly directory: string
+  /** Of the first of its processes. */
+  pid(): number
   /** Of its one database; any user is let in. @param query parameters behind it. */
   url(query?: string): string
   place(query?: string): PostgresPlace
@@ -87,6 +89,7 @@ export async function startPostgres(given: PostgresSettings = {}): Promise<TestP
   return {
     port,
     directory,
+    pid: () => server!.pid!,
     url,
     place: (query) =>
       databasePlace({ database_url: url(query), database_password_file: '', database_pool_sz_ovfl: '5,10' }, '/unused') as PostgresPlace,

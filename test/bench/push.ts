@@ -5,7 +5,7 @@ import { KEYLIME } from '../e2e/deployment.ts'
 import { adminClient, until } from '../servers.ts'
 import { pushEnrolment } from '../simulated-push-agent.ts'
 import { softwareAk } from '../software-ak.ts'
-import { type BenchVerifier, startBenchVerifier, startFloorServer } from './push/bench-verifier.ts'
+import { type BenchVerifier, type BenchVerifierOptions, startBenchVerifier, startFloorServer } from './push/bench-verifier.ts'
 import { type Fleet, startFleet } from './push/fleet.ts'
 import type { FleetCount } from './push/fleet-process.ts'
 import { ms, printTable } from './table.ts'
@@ -28,31 +28,39 @@ export async function benchPush(args: readonly string[]): Promise<void> {
   const parts = given('--parts', PARTS).split(',')
   const intervalSeconds = Number(given('--interval', INTERVAL))
   const profile = args.includes('--profile') ? given('--profile', '.') : null
-  for (const count of given('--agents', SIZES).split(',').map(Number)) {
-    const verifier = await startBenchVerifier({
-      intervalSeconds,
-      executable: given('--executable', KEYLIME),
-      fromSources: args.includes('--sources'),
-      profile,
-    })
-    const fleet = startFleet()
-    const admin = adminClient(verifier.dir, verifier.port)
-    try {
-      await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
-      const run = { count, intervalSeconds, verifier, fleet, admin }
-      await enrolAll(run)
-      const proved = await fleet.ask('prove', {})
-      printTable(`${count} machines, ${SIDE_BY_SIDE} side by side`, ['connected and proved, s'], [[(proved / 1000).toFixed(1)]])
+  const options = { intervalSeconds, executable: given('--executable', KEYLIME), fromSources: args.includes('--sources'), profile }
+  for (const count of given('--agents', SIZES).split(',').map(Number))
+    await withPushFleet(count, options, async (run) => {
+      const proved = [(run.provedMs / 1000).toFixed(1)]
+      printTable(`${count} machines, ${SIDE_BY_SIDE} side by side`, ['connected and proved, s'], [proved])
       if (parts.includes('held')) await heldRequests(run)
       if (parts.includes('cost')) await costs(run)
       if (parts.includes('floor')) await floors(run)
       if (parts.includes('herd')) await herds(run)
-    } finally {
-      await admin.close()
-      await fleet.end()
-      await verifier.end()
-    }
+    })
+}
+
+/** A verifier, and a fleet whose machines are enrolled and have proved their keys. */
+export async function withPushFleet<T>(count: number, options: BenchVerifierOptions, use: (run: PushRun) => Promise<T>): Promise<T> {
+  const verifier = await startBenchVerifier(options)
+  const fleet = startFleet()
+  const admin = adminClient(verifier.dir, verifier.port)
+  try {
+    await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
+    const { intervalSeconds } = options
+    const enrolled = { count, intervalSeconds, verifier, fleet, admin }
+    await enrolAll(enrolled)
+    return await use({ ...enrolled, provedMs: await fleet.ask('prove', {}) })
+  } finally {
+    await admin.close()
+    await fleet.end()
+    await verifier.end()
   }
+}
+
+export interface PushRun extends Run {
+  /** Milliseconds in which all connected and proved their keys. */
+  provedMs: number
 }
 
 interface Run {
@@ -94,15 +102,28 @@ async function heldRequests({ count, verifier, fleet, admin }: Run): Promise<voi
 }
 
 /** In the steady state, with and without the long request in the pause. */
-async function costs({ count, intervalSeconds, verifier, fleet }: Run): Promise<void> {
-  const rows: string[][] = []
-  for (const waits of [false, true])
-    rows.push([
-      waits ? 'and a long request' : 'two requests',
-      ...(await steady({ fleet, server: verifier, intervalSeconds, waits })),
-      verifier.memoryMb().toFixed(0),
-    ])
-  printTable(`${count} machines, an attestation each ${intervalSeconds} s (load ${loadText()})`, ['verifier', ...STEADY, 'RSS, MB'], rows)
+async function costs(run: Run): Promise<void> {
+  const rows = await pushCosts(run)
+  const title = `${run.count} machines, an attestation each ${run.intervalSeconds} s (load ${loadText()})`
+  printTable(
+    title,
+    Object.keys(rows[0]!),
+    rows.map((row) => Object.values(row)),
+  )
+}
+
+/** The same, as lines with their columns. */
+export async function pushCosts({ intervalSeconds, verifier, fleet }: Run): Promise<Record<string, string>[]> {
+  const rows = []
+  for (const waits of [false, true]) {
+    const found = await steady({ fleet, server: verifier, intervalSeconds, waits })
+    rows.push({
+      verifier: waits ? 'and a long request' : 'two requests',
+      ...Object.fromEntries(STEADY.map((column, i) => [column, found[i]!])),
+      'RSS, MB': verifier.memoryMb().toFixed(0),
+    })
+  }
+  return rows
 }
 
 /** The same machines at servers that only answer. */

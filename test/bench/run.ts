@@ -1,15 +1,17 @@
 // `npm run bench [PART…]`: parts are quote, ima, signatures, judging, boot-log, start, deliver, revocation, fan-out, watch, and, only when it is asked for, hostile
-// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), push (10,000 machines that bring their evidence), and fleet (machines that are asked). Medians of one run; ratios, not milliseconds, can be compared between machines.
+// (of the built executable; `npm run bench hostile -- --attack NAME` for one attack), push (10,000 machines that bring their evidence), fleet (machines that are asked), soak (20 minutes of them) and flame (flame graphs). Medians of one run; ratios, not milliseconds, can be compared between machines.
 import { benchBootLog } from './boot-log.ts'
 import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchFileSignatures } from './file-signatures.ts'
+import { benchFlame } from './flame.ts'
 import { benchFleet } from './fleet.ts'
 import { benchHostile } from './hostile.ts'
 import { benchIma } from './ima.ts'
 import { benchJudging } from './judging.ts'
 import { benchPush } from './push.ts'
 import { benchRevocation } from './revocation.ts'
+import { benchSoak } from './soak.ts'
 import { benchStart } from './start.ts'
 import { benchSteady } from './steady.ts'
 import { benchVerifyQuote } from './verify-quote.ts'
@@ -31,5 +33,7 @@ const asked = process.argv.slice(2)
 if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
 else if (asked[0] === 'steady') await benchSteady(asked.slice(1))
 else if (asked[0] === 'fleet') await benchFleet(asked.slice(1))
+else if (asked[0] === 'soak') await benchSoak(asked.slice(1))
+else if (asked[0] === 'flame') await benchFlame(asked.slice(1))
 else if (asked[0] === 'push') await benchPush(asked.slice(1))
 else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()

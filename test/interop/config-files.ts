@@ -9,6 +9,10 @@ export interface Ports {
   zeromq: number | null
   /** Agents bring their evidence; absent: the verifier asks. */
   push?: boolean
+  /** Seconds between two questions of the verifier; half a second, unless it is said. */
+  quoteInterval?: number
+  /** Processes of upstream's verifier: 0 for one a processor; one, unless it is said. */
+  workers?: number
 }
 
 type Section = Record<string, string | number>
@@ -23,7 +27,7 @@ const CLIENT_TLS = { client_key: 'default', client_cert: 'default', trusted_serv
 const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: 60 }
 const DATABASE = { database_url: 'sqlite', database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' }
 
-const verifier = ({ verifier, registrarTls, zeromq, push }: Ports) =>
+const verifier = ({ verifier, registrarTls, zeromq, push, quoteInterval = 0.5, workers = 1 }: Ports) =>
   text('verifier', {
     version: '2.6',
     uuid: 'default',
@@ -37,9 +41,9 @@ const verifier = ({ verifier, registrarTls, zeromq, push }: Ports) =>
     ...CLIENT_TLS,
     ...DATABASE,
     ...RETRIES,
-    num_workers: 1,
-    max_workers: 1,
-    quote_interval: push ? 1 : 0.5, // upstream's push model reads whole numbers alone
+    num_workers: workers,
+    max_workers: workers,
+    quote_interval: push ? 1 : quoteInterval, // upstream's push model reads whole numbers alone
     max_upload_size: 104857600,
     measured_boot_policy_name: 'example',
     measured_boot_imports: '[]',

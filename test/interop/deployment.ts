@@ -30,6 +30,9 @@ export interface Variant {
   rustDirectory?: boolean
   /** Agents listen nowhere and bring their evidence. */
   push?: boolean
+  /** Of the verifier (`Ports`). */
+  quoteInterval?: number
+  workers?: number
 }
 
 /** What the verifier says of an agent. */
@@ -51,18 +54,18 @@ export class Deployment {
   readonly #release: string
   readonly #overZeromq: boolean
   readonly #rustDirectory: boolean
-  readonly #push: boolean
+  readonly #verifier: Pick<Ports, 'push' | 'quoteInterval' | 'workers'>
   readonly #services: Service[] = []
   ports!: Ports
   #env: Record<string, string> = {}
 
-  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false, rustDirectory = false, push = false }: Variant = {}) {
+  constructor(dir: string, sides: Sides, { release = CURRENT, overZeromq = false, rustDirectory = false, ...verifier }: Variant = {}) {
     this.dir = dir
     this.sides = sides
     this.#release = release
     this.#overZeromq = overZeromq
     this.#rustDirectory = rustDirectory
-    this.#push = push
+    this.#verifier = verifier
   }
 
   /** Of one role. */
@@ -74,7 +77,7 @@ export class Deployment {
     fs.rmSync(this.dir, { recursive: true, force: true })
     for (const role of ['verifier', 'registrar', 'tenant/cv_ca', 'tenant/tpm_cert_store']) fs.mkdirSync(this.at(role), { recursive: true })
     const [verifier, registrar, registrarTls, zeromq] = (await freePorts(4)) as [number, number, number, number]
-    this.ports = { verifier, registrar, registrarTls, zeromq: this.#overZeromq ? zeromq : null, push: this.#push }
+    this.ports = { verifier, registrar, registrarTls, zeromq: this.#overZeromq ? zeromq : null, ...this.#verifier }
     this.#env = { PATH: process.env['PATH'] ?? '', HOME: this.dir, LANG: 'C.UTF-8', ...writeServiceConfig(this.at('etc'), this.ports) }
     await this.#serve('verifier', verifier)
     fs.cpSync(this.at('verifier/cv_ca'), this.at('registrar/cv_ca'), { recursive: true })
@@ -88,6 +91,11 @@ export class Deployment {
     const service = startService([this.program(this.sides[role], `keylime_${role}`)], env, this.at('log', `${role}.log`))
     this.#services.push(service)
     await this.until(`the ${role} to answer`, 30, () => answers(port), service)
+  }
+
+  /** Of the first process of a service. */
+  pidOf(role: 'verifier' | 'registrar'): number {
+    return this.#services.find(({ name }) => name === role)!.pid()
   }
 
   /** The verifier ends and starts again. */
@@ -141,7 +149,7 @@ export class Deployment {
     const service = this.#startAgent(machine)
     this.#services.push(service)
     await this.until(`agent ${number} to register`, 40, () => this.#registered(machine), service)
-    if (!this.#push) await this.until(`agent ${number} to listen`, 10, () => answers(port), service)
+    if (!this.#verifier.push) await this.until(`agent ${number} to listen`, 10, () => answers(port), service)
     return machine
   }
 
@@ -150,7 +158,7 @@ export class Deployment {
     const facts = { id, dir, port, registrarPort: this.ports.registrar, zeromq: this.ports.zeromq, clientCa }
     // the oldest tenant asks in the agent's newest version, and does not know the names that 2.5 gave to keys
     const apiVersions = this.#release === OLDEST && this.sides.tenant === 'theirs' ? { apiVersions: '2.1, 2.2' } : {}
-    const verifierUrl = this.#push ? { verifierUrl: `https://127.0.0.1:${this.ports.verifier}` } : {}
+    const verifierUrl = this.#verifier.push ? { verifierUrl: `https://127.0.0.1:${this.ports.verifier}` } : {}
     const config = writeAgentConfig(this.sides.agent, { ...facts, ...apiVersions, ...verifierUrl })
     const env = {
       ...this.#env,
@@ -164,8 +172,8 @@ export class Deployment {
       RUST_LOG: 'keylime_agent=info,keylime_push_model_agent=info,keylime=info',
     }
     const python = [programOf(LAST_PYTHON_AGENT, 'python'), path.join(import.meta.dirname, 'python_agent.py')]
-    const rust = [(this.#push ? rustPushAgent() : rustAgent()) ?? '']
-    const commands = { ours: [this.program('ours', this.#push ? 'keylime_push_model_agent' : 'keylime_agent')], python, rust }
+    const rust = [(this.#verifier.push ? rustPushAgent() : rustAgent()) ?? '']
+    const commands = { ours: [this.program('ours', this.#verifier.push ? 'keylime_push_model_agent' : 'keylime_agent')], python, rust }
     return startService(commands[this.sides.agent], env, this.at('log', `${path.basename(dir)}.log`))
   }
 

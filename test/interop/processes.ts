@@ -12,6 +12,7 @@ export interface Finished {
 
 export interface Service {
   name: string
+  pid(): number
   log(): string
   running(): boolean
   /** Its whole process group. */
@@ -37,6 +38,7 @@ export function startService(command: readonly string[], env: Record<string, str
   child.on('error', (error) => (failure = error.message))
   return {
     name: path.basename(logFile, '.log'),
+    pid: () => child.pid!,
     log: () => `${fs.readFileSync(logFile, 'utf8')}${failure}`,
     running: () => child.exitCode === null && child.signalCode === null && !failure,
     stop: () => stop(child),

@@ -1,3 +1,4 @@
+import { ownCopy } from '../own-copy.ts'
 import { digestSize } from '../tpm/algorithms.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { type Failure, type FailureContext, failure } from '../verdict/failure.ts'
@@ -115,7 +116,8 @@ function judgeList({ list, progress, quoted, replay }: Log, judging: Judging): {
   if (failures.list.length > 0 || !atMatch) return refuse(failures.done())
   const { line, learned } = atMatch
   const next = { nextEntry: progress.nextEntry + line, lastMatch: { line, length: count } }
-  return { failures: [], progress: { bootTime: progress.bootTime, pcr10: Buffer.from(quoted), learned, ...next } }
+  const pcr10 = progress.pcr10?.equals(quoted) ? progress.pcr10 : ownCopy(quoted)
+  return { failures: [], progress: { bootTime: progress.bootTime, pcr10, learned, ...next } }
 }
 
 interface Line {

@@ -41,7 +41,8 @@ export function toPem(der: Uint8Array, label = 'CERTIFICATE'): string {
   return `-----BEGIN ${label}-----\n${lines.join('\n')}\n-----END ${label}-----\n`
 }
 
-function derOfText(text: string): Buffer {
+/** DER of the first PEM block of a text, or of base64. @throws KeylimeError `malformed`. */
+export function derOfText(text: string): Buffer {
   if (text.includes('-----BEGIN')) {
     PEM.lastIndex = 0
     const block = PEM.exec(text)

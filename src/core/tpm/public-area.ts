@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
+import { ownCopy } from '../own-copy.ts'
 import { type CurveName, curveOf, type HashName, hashNameOf, TPM_ALG } from './algorithms.ts'
 import { ByteReader } from './byte-reader.ts'
 
@@ -60,13 +61,6 @@ export function parsePublicArea(tpm2bPublic: Uint8Array): PublicArea {
   reader.end()
   const name = ownCopy(Buffer.concat([bytes.subarray(2, 4), createHash(nameAlg).update(bytes).digest()]))
   return { bytes, nameAlg, attributes, policy, symmetric, scheme, name, ...unique }
-}
-
-/** In memory of its own: a piece of Node's pool, which `Buffer.from` gives, keeps 64 KiB as long as a machine is attested. */
-function ownCopy(bytes: Uint8Array): Buffer {
-  const copy = Buffer.allocUnsafeSlow(bytes.length)
-  copy.set(bytes)
-  return copy
 }
 
 function readSymmetric(reader: ByteReader): PublicArea['symmetric'] {

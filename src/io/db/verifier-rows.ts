@@ -11,6 +11,7 @@ import {
   type VState,
 } from '../../core/attestation/stored-agent.ts'
 import { FRESH_IMA, type ImaProgress } from '../../core/ima/ima-policy.ts'
+import { ownCopy } from '../../core/own-copy.ts'
 import type { ClockInfo } from '../../core/tpm/attest.ts'
 
 export interface StateRow {
@@ -89,7 +90,7 @@ function decodeClock(text: string): ClockInfo {
 
 function decodeIma(text: string): Pick<AgentProgress, 'ima' | 'imaJudgedBy'> {
   const { judgedBy = '', pcr10, ...json } = JSON.parse(text) as Omit<ImaProgress, 'pcr10'> & { pcr10: string | null; judgedBy?: string }
-  return { ima: { ...json, pcr10: pcr10 === null ? null : Buffer.from(pcr10, 'hex') }, imaJudgedBy: judgedBy }
+  return { ima: { ...json, pcr10: pcr10 === null ? null : ownCopy(Buffer.from(pcr10, 'hex')) }, imaJudgedBy: judgedBy }
 }
 
 const texts = z.array(z.string())

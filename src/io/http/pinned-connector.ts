@@ -1,10 +1,11 @@
-import { X509Certificate } from 'node:crypto'
+import { createPublicKey, type KeyObject } from 'node:crypto'
 import net, { type OnReadOpts, type Socket } from 'node:net'
 import tls from 'node:tls'
 import type { buildConnector } from 'undici'
 import { hostPort } from '../../core/api/host-port.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { type DateProblem, dateProblem } from '../../core/pki/certificate-dates.ts'
+import { type PinnedCertificate, readPinned } from '../../core/pki/pinned-certificate.ts'
 import type { ProvenSession } from './proven-session.ts'
 
 export interface PinnedTarget {
@@ -24,21 +25,20 @@ export interface ClientContext {
 }
 
 /** The public key of a PEM certificate, DER. @throws KeylimeError `malformed`. */
-export function pinOf(pem: string): Buffer {
+export const pinOf = (pem: string): Buffer => readPin(pem).spki
+
+function readPin(pem: string): PinnedCertificate {
   try {
-    return keyOf(new X509Certificate(pem))
+    return readPinned(pem)
   } catch (cause) {
     throw new KeylimeError('malformed', 'the certificate to pin is not a PEM certificate', { cause })
   }
 }
 
-const keyOf = (certificate: X509Certificate): Buffer => certificate.publicKey.export({ format: 'der', type: 'spki' })
-
 /** What is wrong with the dates of a certificate to pin, or undefined; one that cannot be read is refused by who connects. @param now milliseconds since the epoch. */
 export function pinDates(pem: string, now: number): DateProblem | undefined {
   try {
-    const { validFromDate, validToDate } = new X509Certificate(pem)
-    return dateProblem({ notBefore: validFromDate.getTime(), notAfter: validToDate.getTime() }, now)
+    return dateProblem(readPinned(pem), now)
   } catch {
     return undefined
   }
@@ -157,8 +157,15 @@ const isAlert = (error: NodeJS.ErrnoException) => /^ERR_SSL_.*ALERT/.test(error.
 
 function showsKey(socket: tls.TLSSocket, pin: Buffer): boolean {
   const shown = socket.getPeerX509Certificate()
-  return shown !== undefined && keyOf(shown).equals(pin)
+  try {
+    return shown !== undefined && (readPinned(shown.raw).spki.equals(pin) || isSameKey(shown.publicKey, pin))
+  } catch {
+    return false // what cannot be read is not what was registered
+  }
 }
+
+/** Keys can be written in several ways: a renewed certificate may have another. */
+const isSameKey = (shown: KeyObject, pin: Buffer): boolean => shown.equals(createPublicKey({ key: pin, format: 'der', type: 'spki' }))
 
 const otherCertificate = ({ host, port }: PinnedTarget) =>
   new KeylimeError('tls_failed', `${hostPort(host, port)} shows another certificate than the one registered for this agent`, {

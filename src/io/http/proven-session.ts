@@ -1,4 +1,5 @@
 import type { SecureContext } from 'node:tls'
+import { ownCopy } from '../../core/own-copy.ts'
 
 /** So long after the handshake in which the machine proved its key a session of it counts; then it proves it again. */
 const MAX_AGE_MS = 3_600_000
@@ -36,7 +37,7 @@ export class ProvenSession {
 
   /** @param offered.provenAt of the handshake in which the key was proved: a session that comes of a resumed one is no younger. */
   keep(offered: OfferedSession, context: SecureContext | undefined): void {
-    this.#kept = { ...offered, context }
+    this.#kept = { provenAt: offered.provenAt, session: ownCopy(offered.session), context }
   }
 
   /** A connection was resumed by what was offered. */

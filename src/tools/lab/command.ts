@@ -52,7 +52,7 @@ export const command = {
       ...{
         count,
         shares,
-        executable: argv.executable ?? '',
+        command: argv.executable === undefined ? [] : [argv.executable],
         register: argv.register ?? false,
         told: (text: string) => noteLine(`lab: ${text}`),
       },

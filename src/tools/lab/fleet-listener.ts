@@ -13,6 +13,8 @@ export interface FleetListener {
   readonly port: number
   /** Handshakes so far, and how many of them resumed a session; connections that are open. */
   readonly figures: Readonly<{ handshakes: number; resumed: number; open: number }>
+  /** Bytes on the wire so far, to and from the machines. */
+  bytes(): number
   /** All connections end; for a while, or for good, nobody gets another. */
   cut(): void
   heal(): void
@@ -41,6 +43,9 @@ export async function listenForFleet(fleet: readonly Served[], clientCa: string)
   const contexts = new Map<number, SecureContext>()
   const sockets = new Set<Socket>()
   let isCut = false
+  /** Of connections that have ended. */
+  let bytes = 0
+  const bytesOf = (raw: Socket) => raw.bytesRead + raw.bytesWritten
 
   function contextOf(index: number): SecureContext {
     const { certificate, machine } = fleet[index]!
@@ -55,7 +60,10 @@ export async function listenForFleet(fleet: readonly Served[], clientCa: string)
     const index = indexOf(raw.localAddress ?? '')
     if (isCut || !fleet[index]) return void raw.destroy()
     sockets.add(raw)
-    raw.on('close', () => sockets.delete(raw))
+    raw.on('close', () => {
+      sockets.delete(raw)
+      bytes += bytesOf(raw)
+    })
     raw.on('error', () => undefined)
     const options = { isServer: true, secureContext: contextOf(index), requestCert: true, rejectUnauthorized: true }
     const socket = new tls.TLSSocket(raw, options)
@@ -76,6 +84,7 @@ export async function listenForFleet(fleet: readonly Served[], clientCa: string)
   return {
     port: (server.address() as AddressInfo).port,
     figures,
+    bytes: () => [...sockets].reduce((sum, raw) => sum + bytesOf(raw), bytes),
     cut() {
       isCut = true
       endAll()

@@ -3,7 +3,7 @@ import { KeylimeError } from '../../core/errors.ts'
 import { between, type Figure, figureOf, type Histogram, histogramIn, quantileMs, valueIn } from './figures.ts'
 import { addressOf, type FleetListener, listenForFleet } from './fleet-listener.ts'
 import { kindOf, type Shares } from './kinds.ts'
-import { LabMachine, type Surroundings } from './lab-machine.ts'
+import { LabMachine, SLOW_MS, type Surroundings } from './lab-machine.ts'
 import type { LabVerifier } from './lab-verifier.ts'
 import { machineCertificates, transportKey } from './machine-certificates.ts'
 import { measuredFiles } from './measured-files.ts'
@@ -39,6 +39,8 @@ export interface Steady {
   handshakes: number
   resumed: number
   failed: number
+  /** On the wire, both ways, for one attestation. */
+  bytesEach: number
 }
 
 const SIDE_BY_SIDE = 32
@@ -54,6 +56,7 @@ export class LabFleet {
   readonly #options: FleetOptions
   readonly #certificates: readonly string[]
   readonly #policy: string | null
+  readonly #around: Surroundings
   /** As the registrar has them, by their number. */
   readonly #registered = new Map<number, Registered>()
 
@@ -61,6 +64,7 @@ export class LabFleet {
     this.machines = made.fleet.served.map(({ machine }) => machine)
     this.#certificates = made.fleet.served.map(({ certificate }) => certificate.cert)
     this.#policy = made.fleet.policy
+    this.#around = made.fleet.around
     this.#listener = made.listener
     this.#verifier = made.verifier
     this.#options = made.options
@@ -75,10 +79,14 @@ export class LabFleet {
     return this.#listener.figures.open
   }
 
-  /** Enrols all of them. @returns enrolments a second. */
-  async enrol(): Promise<number> {
+  /** Stores the policy that all share, where there is one. */
+  async storePolicy(): Promise<void> {
     if (this.#policy !== null) await this.putPolicy(this.#policy, 'POST')
-    return this.#ofAll((index) => this.#enrolOne(index))
+  }
+
+  /** Enrols those from one number to before another, or all. @returns enrolments a second. */
+  enrol(from = 0, end = this.machines.length): Promise<number> {
+    return this.#ofAll((index) => this.#enrolOne(index), [from, end])
   }
 
   /** Registers all of them at the verifier's registrar, each with an endorsement key of its own. @returns registrations a second. */
@@ -91,14 +99,14 @@ export class LabFleet {
   }
 
   /** @returns how many a second. */
-  async #ofAll(work: (index: number) => Promise<void>): Promise<number> {
+  async #ofAll(work: (index: number) => Promise<void>, [from, end] = [0, this.machines.length]): Promise<number> {
     const began = performance.now()
-    const waiting = this.machines.keys()
+    const waiting = Array.from({ length: end - from }, (_, i) => from + i).values()
     const workOn = async () => {
       for (const index of waiting) await work(index)
     }
     await Promise.all(Array.from({ length: SIDE_BY_SIDE }, workOn))
-    return (this.machines.length * 1000) / (performance.now() - began)
+    return ((end - from) * 1000) / (performance.now() - began)
   }
 
   /** Changes the policy that all share. @returns milliseconds until it counts. */
@@ -110,7 +118,7 @@ export class LabFleet {
   }
 
   /** Waits until each of these was asked so often. @returns milliseconds. */
-  async asked(times: number, which: (machine: LabMachine) => boolean, limitMs: number): Promise<number> {
+  async asked(times: number, which: (machine: LabMachine, index: number) => boolean, limitMs: number): Promise<number> {
     const began = performance.now()
     const all = this.machines.filter(which)
     while (all.some(({ quotes }) => quotes < times)) {
@@ -122,9 +130,9 @@ export class LabFleet {
 
   /** Attestations a second from now on, for so long. */
   async rate(ms: number): Promise<number> {
-    const [count, began] = [this.#quotes(), performance.now()]
+    const [count, began] = [this.quotes(), performance.now()]
     await sleep(ms)
-    return ((this.#quotes() - count) * 1000) / (performance.now() - began)
+    return ((this.quotes() - count) * 1000) / (performance.now() - began)
   }
 
   /** @param windows of so many seconds: the figure is their median. */
@@ -132,6 +140,7 @@ export class LabFleet {
     for (const machine of this.machines) machine.longestGapMs = 0
     const before = await this.#verifier.metrics()
     const { handshakes, resumed } = this.#listener.figures
+    const [bytes, quotes] = [this.#listener.bytes(), this.quotes()]
     const parts = []
     for (let i = 0; i < windows; i++) parts.push(await this.#window(seconds * 1000))
     const after = await this.#verifier.metrics()
@@ -151,6 +160,7 @@ export class LabFleet {
       handshakes: this.#listener.figures.handshakes - handshakes,
       resumed: this.#listener.figures.resumed - resumed,
       failed: valueIn(after, 'keylime_verifier_attestations_total{way="pull",result="failed"}'),
+      bytesEach: (this.#listener.bytes() - bytes) / Math.max(1, this.quotes() - quotes),
     }
   }
 
@@ -161,18 +171,27 @@ export class LabFleet {
     this.#listener.heal()
   }
 
+  /** For so long all answer slowly; it ends with the last such answer. */
+  async slow(ms: number): Promise<void> {
+    this.#around.slowed = true
+    await sleep(ms)
+    this.#around.slowed = false
+    await sleep(SLOW_MS[1])
+  }
+
   close(): Promise<void> {
     return this.#listener.close()
   }
 
-  #quotes(): number {
+  /** Quotes that were given so far. */
+  quotes(): number {
     return this.machines.reduce((sum, { quotes }) => sum + quotes, 0)
   }
 
   async #window(ms: number): Promise<{ rate: number; cpuMs: number; machineCpuMs: number }> {
-    const before = { at: performance.now(), quotes: this.#quotes(), cpu: this.#verifier.cpuMs(), own: process.cpuUsage() }
+    const before = { at: performance.now(), quotes: this.quotes(), cpu: this.#verifier.cpuMs(), own: process.cpuUsage() }
     await sleep(ms)
-    const count = Math.max(1, this.#quotes() - before.quotes)
+    const count = Math.max(1, this.quotes() - before.quotes)
     const own = process.cpuUsage(before.own)
     return {
       rate: (count * 1000) / (performance.now() - before.at),
@@ -208,7 +227,7 @@ async function makeFleet({ count, shares, logLines, policyDigests }: FleetOption
     machine: new LabMachine(`lab-${String(i).padStart(6, '0')}`, kindOf(i, count, shares), around),
     certificate: certificate(),
   }))
-  return { served, policy: logLines > 0 ? files.policy(policyDigests) : null }
+  return { around, served, policy: logLines > 0 ? files.policy(policyDigests) : null }
 }
 
 function accepted(what: string, { status, message }: { status: number; message: string }): void {

@@ -16,11 +16,14 @@ export interface Surroundings {
   measuresEvery: number
   rebootsEvery: number
   liesAfter: number
+  /** All of them are as slow as the slow ones, for now. */
+  slowed?: boolean
   /** Monotonic milliseconds. */
   now(): number
 }
 
-const SLOW_MS = [200, 2000] as const
+/** How long slow machines take. */
+export const SLOW_MS = [200, 2000] as const
 const LOST = 0.2
 const UNKNOWN_PROGRAM = createHash('sha256').update('unknown program').digest()
 
@@ -34,7 +37,8 @@ export class LabMachine {
   /** The longest that it was not asked for, since the count was cleared. */
   longestGapMs = 0
   quotes = 0
-  notices = 0
+  /** Monotonic milliseconds of each notice of a revocation. */
+  readonly noticedAt: number[] = []
   readonly #around: Surroundings
   #lines: number
   #resets = 1
@@ -58,11 +62,11 @@ export class LabMachine {
   react(method: string, target: string): Reaction {
     if (this.kind === 'hanging') return 'hang'
     if (this.kind === 'lossy' && Math.random() < LOST) return 'cut'
-    const afterMs = this.kind === 'slow' ? SLOW_MS[0] + Math.random() * (SLOW_MS[1] - SLOW_MS[0]) : 0
+    const afterMs = this.kind === 'slow' || this.#around.slowed ? SLOW_MS[0] + Math.random() * (SLOW_MS[1] - SLOW_MS[0]) : 0
     const answer = (results: object) => ({ status: 200, body: JSON.stringify({ code: 200, status: 'Success', results }), afterMs })
     if (target.includes('/quotes/integrity?')) return { status: 200, body: this.#evidence(target), afterMs }
     if (target.startsWith('/version')) return answer({ supported_version: '2.6', supported_versions: ['2.5', '2.6'] })
-    if (method === 'POST' && target.includes('/notifications/revocation')) this.notices++
+    if (method === 'POST' && target.includes('/notifications/revocation')) this.noticedAt.push(this.#around.now())
     return answer({})
   }
 

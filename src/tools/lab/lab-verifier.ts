@@ -34,8 +34,8 @@ export interface LabVerifierOptions {
   directory: string
   /** Seconds. */
   interval: number
-  /** File of the program; empty for this one. */
-  executable: string
+  /** The program whose verifier it is, with its first words; empty for this one. */
+  command: readonly string[]
   /** Whether it hosts a registrar. */
   register: boolean
   /** Further settings, as variables. */
@@ -47,7 +47,7 @@ const TICK_MS = 10
 const START = { clock: systemClock, timeoutSeconds: 120, firstPauseMs: 20, longestPauseMs: 50 }
 
 /** It ends with this process, however that ends. */
-export async function startLabVerifier({ directory, interval, executable, register, env }: LabVerifierOptions): Promise<LabVerifier> {
+export async function startLabVerifier({ directory, interval, command: given, register, env }: LabVerifierOptions): Promise<LabVerifier> {
   const [port, metricsPort, registrarPort, registrarTlsPort] = await freePorts(4)
   const settings = {
     KEYLIME_DIR: directory,
@@ -61,7 +61,7 @@ export async function startLabVerifier({ directory, interval, executable, regist
     KEYLIME_VERIFIER_METRICS_PORT: String(metricsPort),
     ...env,
   }
-  const [command, ...args] = executable === '' ? ownCommand() : [executable]
+  const [command, ...args] = given.length === 0 ? ownCommand() : given
   const log = fs.openSync(path.join(directory, 'verifier.log'), 'a', 0o600)
   const start = () => {
     const started = spawn(command!, [...args, 'verifier'], { env: { PATH: process.env['PATH'], ...settings }, stdio: ['ignore', log, log] })

@@ -15,6 +15,7 @@ export function reportLines(report: FleetReport): string[] {
     `asked late                 p50 ${ms(lagMs.p50)}, p99 ${ms(lagMs.p99)} ms; an honest machine was not asked for ${report.longestGap.toFixed(2)} intervals at most`,
     `memory (PSS)               ${report.pssMb.toFixed(0)} MB`,
     `connections                ${report.connections} open, ${report.handshakes} new ones while measuring, ${report.resumed} of them resumed`,
+    `network                    ${(report.bytesEach / 1000).toFixed(1)} kB for each attestation, both ways`,
     `liars found out            ${report.distrusted} of ${report.liars}`,
   ]
 }

@@ -4,17 +4,21 @@ import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { valueIn } from './figures.ts'
 import { type FleetOptions, LabFleet, type Steady } from './lab-fleet.ts'
-import { type LabVerifier, startLabVerifier } from './lab-verifier.ts'
+import { type LabVerifier, type LabVerifierOptions, startLabVerifier } from './lab-verifier.ts'
 
 export interface RunOptions extends FleetOptions {
   /** Seconds of measuring. */
   seconds: number
-  /** File of the program whose verifier is measured; empty for this one. */
-  executable: string
+  /** The program whose verifier is measured, with its first words; empty for this one. */
+  command: readonly string[]
   /** Whether machines register first, at the registrar of that verifier. */
   register?: boolean
   /** Further settings of the verifier, as variables. */
   env?: Record<string, string>
+  /** So many machines are enrolled at the beginning; all, unless it is said. */
+  first?: number
+  /** Starts what is measured, where that is not one verifier of ours. */
+  start?: (options: LabVerifierOptions) => Promise<LabVerifier>
   /** Told what is being done, as a sentence. */
   told(text: string): void
 }
@@ -23,8 +27,12 @@ export interface RunOptions extends FleetOptions {
 export interface RunningFleet {
   fleet: LabFleet
   verifier: LabVerifier
+  /** What the verifier keeps is in it. */
+  directory: string
   /** Registrations a second; null where none was asked for. */
   registered: number | null
+  /** Processor time of the verifier for an enrolment, with the attestations meanwhile, in milliseconds. */
+  enrolCpuMs: number
   /** Enrolments a second, and seconds until each machine that answers was attested once. */
   enrolled: number
   firstRoundSeconds: number
@@ -43,12 +51,12 @@ const WINDOWS = 5
 
 /** Starts a verifier and a fleet in a directory of their own, which is gone at the end. */
 export async function withFleet<T>(options: RunOptions, use: (running: RunningFleet) => Promise<T>): Promise<T> {
-  const { count, interval, executable, register = false, env = {}, told } = options
+  const { count, interval, command, register = false, env = {}, first = count, start = startLabVerifier, told } = options
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-lab-'))
   const ends: (() => Promise<void>)[] = []
   try {
     told('a verifier is started')
-    const verifier = await startLabVerifier({ directory, interval, executable, register, env })
+    const verifier = await start({ directory, interval, command, register, env })
     ends.push(() => verifier.stop())
     told(`${count} machines are made`)
     const fleet = await LabFleet.open(options, verifier)
@@ -56,10 +64,15 @@ export async function withFleet<T>(options: RunOptions, use: (running: RunningFl
     if (verifier.registrar) told('they register')
     const registered = verifier.registrar ? await fleet.register(verifier.registrar) : null
     told('they are enrolled')
-    const began = performance.now()
-    const enrolled = await fleet.enrol()
-    await fleet.asked(1, ({ kind }) => kind !== 'hanging', firstRoundLimit(options))
-    return await use({ fleet, verifier, registered, enrolled, firstRoundSeconds: (performance.now() - began) / 1000 })
+    await fleet.storePolicy()
+    const [began, cpu] = [performance.now(), verifier.cpuMs()]
+    const enrolled = await fleet.enrol(0, first)
+    const enrolCpuMs = (verifier.cpuMs() - cpu) / first
+    await fleet.asked(1, ({ kind }, index) => kind !== 'hanging' && index < first, firstRoundLimit(options))
+    return await use({
+      ...{ fleet, verifier, directory, registered, enrolled, enrolCpuMs },
+      firstRoundSeconds: (performance.now() - began) / 1000,
+    })
   } finally {
     for (const end of ends.reverse()) await end()
     fs.rmSync(directory, { recursive: true, force: true })

@@ -23,6 +23,8 @@ export interface BenchVerifierOptions {
   fromSources: boolean
   /** Where its processor profile is written, from sources; null for none. */
   profile: string | null
+  /** Node.js with its options, from sources. */
+  node?: readonly string[]
 }
 
 /** Of USER_HZ, in which /proc counts processor time. */
@@ -33,6 +35,7 @@ export async function startBenchVerifier({
   executable,
   fromSources,
   profile,
+  node: given,
 }: BenchVerifierOptions): Promise<BenchVerifier> {
   const [port] = (await freePorts(1)) as [number]
   const home = temporaryKeylimeDir({
@@ -40,8 +43,8 @@ export async function startBenchVerifier({
     KEYLIME_VERIFIER_HOST_REGISTRAR: 'False',
     KEYLIME_VERIFIER_QUOTE_INTERVAL: String(intervalSeconds),
   })
-  const node = [process.execPath, ...(profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])]
-  const [command, ...args] = [...(fromSources ? [...node, ...execArgv(), path.resolve('src/main.ts')] : [executable]), 'verifier']
+  const node = given ?? [process.execPath, ...execArgv(), ...(profile === null ? [] : ['--cpu-prof', `--cpu-prof-dir=${profile}`])]
+  const [command, ...args] = [...(fromSources ? [...node, path.resolve('src/main.ts')] : [executable]), 'verifier']
   const start = () => spawn(command!, args, { env: { ...process.env, ...home.env }, stdio: 'ignore' })
   let child = start()
   await until('the verifier', () => fs.existsSync(`${home.dir}/cv_ca/client-cert.crt`), 60)
@@ -77,7 +80,7 @@ function cpuMs({ pid }: ChildProcess): number {
 }
 
 /** As the built executable has them. */
-const execArgv = (): string[] => JSON.parse(fs.readFileSync('pkg.config.json', 'utf8')).execArgv
+export const execArgv = (): string[] => JSON.parse(fs.readFileSync('pkg.config.json', 'utf8')).execArgv
 
 async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return

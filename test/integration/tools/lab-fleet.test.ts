@@ -33,7 +33,9 @@ afterAll(async () => {
 const of = (kind: Kind) => fleet.machines.filter((machine) => machine.kind === kind)
 
 test('a fleet is enrolled and attested by a real verifier; who hangs is unreachable, and nobody honest fails', async () => {
-  expect(await fleet.enrol()).toBeGreaterThan(1)
+  await fleet.storePolicy()
+  expect(await fleet.enrol(0, 10)).toBeGreaterThan(1)
+  expect(await fleet.enrol(10)).toBeGreaterThan(1)
   await fleet.asked(3, ({ kind }) => kind !== 'hanging', 30_000)
   expect(of('honest').length).toBeGreaterThan(10)
   for (const kind of ['honest', 'rebooting', 'foreign', 'slow'] as const)
@@ -43,6 +45,7 @@ test('a fleet is enrolled and attested by a real verifier; who hangs is unreacha
   expect(found.rate.median).toBeGreaterThan(10)
   expect(found).toMatchObject({ failed: 0, connections: expect.any(Number), askMs: { p50: expect.any(Number) } })
   expect(found.longestGap).toBeGreaterThan(0.5)
+  expect(found.bytesEach).toBeGreaterThan(1000)
 })
 
 test('after a cut of the network all come back', async () => {
@@ -50,6 +53,15 @@ test('after a cut of the network all come back', async () => {
   const before = new Map(fleet.machines.map((machine) => [machine, machine.quotes]))
   await until('all were asked again', () => of('honest').every((machine) => machine.quotes > before.get(machine)! + 1))
   expect(await fleet.rate(200)).toBeGreaterThan(0)
+})
+
+test('for a while all are slow, and then as before', async () => {
+  const slow = fleet.slow(100)
+  expect(of('honest')[0]!.react('GET', '/version')).toMatchObject({ afterMs: expect.any(Number) })
+  expect((of('honest')[0]!.react('GET', '/version') as { afterMs: number }).afterMs).toBeGreaterThan(0)
+  await until('the end of it', () => (of('honest')[0]!.react('GET', '/version') as { afterMs: number }).afterMs === 0)
+  await slow
+  expect(of('honest')[0]!.react('GET', '/version')).toMatchObject({ afterMs: 0 })
 })
 
 test('a policy that all share is changed for all', async () => {

@@ -3,19 +3,23 @@ import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 import { readPrivateKey } from '../../../core/pki/keys.ts'
 import { parseMetaData } from '../../../core/revocation/message.ts'
 import { akDefects } from '../../../core/tpm/key-defects.ts'
-import { parsePublicArea } from '../../../core/tpm/public-area.ts'
+import type { PublicArea } from '../../../core/tpm/public-area.ts'
 
 /**
- * What an enrolment says of keys and certificates is what it will be used for: an attestation key, a key share, a key that signs revocations, a JSON object.
+ * What an enrolment says of keys and certificates is what it will be used for: a key share, a key that signs revocations, a JSON object.
  * Found out now, and not when a revocation must be signed. Keys for signed files are read by a worker, with the policies. @throws KeylimeError `invalid_request`
  * that names the member and repeats no key.
  */
-export function checkEnrolmentParts({ ak_tpm, v, revocation_key: key, metadata }: EnrolmentUpdate): void {
-  const defects = ak_tpm === undefined ? [] : akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))
-  if (defects.length > 0) throw invalid(`ak_tpm is not an attestation key: ${defects.join(', ')}`)
+export function checkEnrolmentParts({ v, revocation_key: key, metadata }: EnrolmentUpdate): void {
   if (v && ![16, 32].includes(Buffer.from(v, 'base64').length)) throw invalid('v is not a key share of 16 or 32 bytes')
   if (key) checkRevocationKey(key)
   if (metadata) checkMetaData(metadata)
+}
+
+/** The same of the key that `ak_tpm` holds. */
+export function checkAk(ak: PublicArea): void {
+  const defects = akDefects(ak)
+  if (defects.length > 0) throw invalid(`ak_tpm is not an attestation key: ${defects.join(', ')}`)
 }
 
 const invalid = (message: string, cause?: unknown) => new KeylimeError('invalid_request', message, cause ? { cause } : {})

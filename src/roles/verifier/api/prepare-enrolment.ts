@@ -18,10 +18,9 @@ import type { StagedMailbox } from '../../../io/db/mailbox-store.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
 import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
-import { pinOf } from '../../../io/http/pinned-connector.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
-import { checkEnrolmentParts } from './check-enrolment-parts.ts'
+import { checkAk, checkEnrolmentParts } from './check-enrolment-parts.ts'
 import { type OrderedMailbox, orderedMailbox, refuseStrandedV } from './ordered-mailbox.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
@@ -87,6 +86,7 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
     { enrolment, state: stateOf(request, { version: undefined, sameTpm: null }), progress: FRESH_PROGRESS },
     policy,
   )
+  if (request.ak_tpm !== undefined) checkAk(agent.ak)
   return {
     agent,
     arrived: arrived.map(({ kind, name, body }) => ({ kind, name, digest: body.digest })),
@@ -123,10 +123,7 @@ export const orderedEvents = ({ ordered }: PreparedEnrolment, operator: Operator
 function agentCertificate(request: EnrolmentUpdate, required: boolean, before: StoredAgent | null): string | null {
   if (request.mtls_cert === undefined && before) return before.enrolment.mtlsCertificate
   const certificate = request.mtls_cert && request.mtls_cert !== 'disabled' ? request.mtls_cert : null
-  if (certificate) {
-    parseSingleCertificate(certificate, 'mtls_cert')
-    pinOf(certificate)
-  }
+  if (certificate) parseSingleCertificate(certificate, 'mtls_cert')
   if (!certificate && required && request.supported_version !== '1.0')
     throw new KeylimeError('invalid_request', 'mTLS certificate for agent is required!')
   return certificate

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
-import type { StoredRecord } from '../../../core/attestation/stored-agent.ts'
+import type { Enrolment, StoredRecord } from '../../../core/attestation/stored-agent.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, isKeylimeError, KeylimeError } from '../../../core/errors.ts'
 
 import type { EventStream } from '../../../core/events/event-stream.ts'
@@ -10,7 +11,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
-import type { PolicyBook } from '../policies/policy-book.ts'
+import type { BookedPolicy, PolicyBook } from '../policies/policy-book.ts'
 import type { StateKeeper } from '../verdicts/state-keeper.ts'
 import type { AttestationLoop } from './attestation-loop.ts'
 
@@ -56,6 +57,7 @@ const LATER_MS = 5000
 
 export function createTakeUp(options: TakeUpOptions): TakeUp {
   const { agents, store, policies, opener, keeper, loop, commands, events, logger } = options
+  const changes = createSerialQueue()
 
   async function open(record: StoredRecord): Promise<ManagedAgent> {
     const { agentId } = record
@@ -137,36 +139,60 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
     },
   }
 
-  async function policyChanged(kind: PolicyKind, name: string): Promise<number> {
-    const users = (await store.users(kind, name)).filter(options.isOurs)
-    const judgedBy = (agentId: string) => agents.get(agentId)?.policy.refs[kind]?.sha256
-    const changed: string[] = []
-    for (const [i, agentId] of users.entries()) {
-      const before = judgedBy(agentId)
-      await commands.take(agentId, () => takeAgain(agentId))
-      if (judgedBy(agentId) !== before) changed.push(agentId) // the news of this change may have been here first
-      if (i % PAGE === PAGE - 1) await turn()
-    }
-    options.wake(changed.flatMap((agentId) => agents.get(agentId) ?? []))
-    return users.length
+  /** One change after the other: each reads the store once for all agents of a page that must meet the same, and the last one counts. */
+  function policyChanged(kind: PolicyKind, name: string): Promise<number> {
+    return changes.run(async () => {
+      const users = (await store.users(kind, name)).filter(options.isOurs)
+      for (let i = 0; i < users.length; i += PAGE) {
+        await changePage(kind, users.slice(i, i + PAGE))
+        await turn()
+      }
+      return users.length
+    })
   }
 
-  async function takeAgain(agentId: string): Promise<void> {
+  async function changePage(kind: PolicyKind, agentIds: readonly string[]): Promise<void> {
+    const judgedBy = (agentId: string) => agents.get(agentId)?.policy.refs[kind]?.sha256
+    const policyOf = together(policies.policyOf)
+    const changed: string[] = []
+    for (const agentId of agentIds) {
+      const before = judgedBy(agentId)
+      await commands.take(agentId, () => takeAgain(agentId, policyOf))
+      if (judgedBy(agentId) !== before) changed.push(agentId) // the news of this change may have been here first
+    }
+    options.wake(changed.flatMap((agentId) => agents.get(agentId) ?? []))
+  }
+
+  async function takeAgain(agentId: string, policyOf = policies.policyOf): Promise<void> {
     const agent = agents.get(agentId)
-    if (agent) return changePolicy(agent)
+    if (agent) return changePolicy(agent, policyOf)
     const record = await store.find(agentId)
     if (record && 'agent' in record && record.agent.state.polled) await take(record, 0)
   }
 
   /** It must not be judged on by a policy that is withdrawn: where the new one cannot be had now, it is not attested until it can. */
-  async function changePolicy(agent: ManagedAgent): Promise<void> {
+  async function changePolicy(agent: ManagedAgent, policyOf: PolicyOf): Promise<void> {
     try {
-      agent.policy = await policies.policyOf(agent.enrolment)
+      agent.policy = await policyOf(agent.enrolment)
     } catch (error) {
       await loop.pause(agent)
       agents.remove(agent.enrolment.agentId)
       agent.connection?.close()
       postpone(agent.enrolment.agentId, causeChain(error).join(': '))
     }
+  }
+}
+
+type PolicyOf = (enrolment: Enrolment) => Promise<BookedPolicy>
+
+/** The same once for all who must meet the same. */
+function together(policyOf: PolicyOf): PolicyOf {
+  const found = new Map<string, Promise<BookedPolicy>>()
+  return (enrolment) => {
+    const { tpmPolicy, runtimePolicy, mbPolicy, imaKeys } = enrolment
+    const key = JSON.stringify([tpmPolicy, runtimePolicy, mbPolicy, imaKeys])
+    const known = found.get(key) ?? policyOf(enrolment)
+    found.set(key, known)
+    return known
   }
 }

@@ -1,0 +1,24 @@
+import fs from 'node:fs'
+import os from 'node:os'
+import path from 'node:path'
+import type { Given } from './given.ts'
+import type { Row } from './run.ts'
+
+const RESULTS = 'docs/performance'
+
+/** Results by date: one file for the runs of a day. @param about what was asked for. @returns the file. */
+export function keepResults(name: string, about: object, results: Record<string, Row[]>): string {
+  const date = new Date().toISOString().slice(0, 10)
+  const machine = { date, node: process.version, processors: os.cpus().map(({ model }) => model), load: os.loadavg() }
+  fs.mkdirSync(RESULTS, { recursive: true })
+  const file = path.join(RESULTS, `${date}-${name}.json`)
+  const earlier = fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, 'utf8')) as object[]) : []
+  fs.writeFileSync(file, `${JSON.stringify([...earlier, { about: { ...machine, ...about }, results }], null, 1)}\n`)
+  return file
+}
+
+/** Of a run, what does not follow from its rows. */
+export const aboutRun = ({ sizes, rate, interval, seconds, executable }: Given): object => ({
+  ...{ sizes, rate, interval, seconds },
+  executable: path.basename(executable),
+})

@@ -1,0 +1,31 @@
+import { largest } from './given.ts'
+import { each, type Part, steady } from './run.ts'
+
+/** What attestations cost: by the number of machines, by what they bring, and by how they behave. */
+export const STEADY_PARTS: Record<string, Part> = {
+  cost: async (given) => ['machines with a policy of 1,000 digests', await each(given.sizes, (count) => steady(given, { count }))],
+  policy: async (given) => [
+    `${largest(given)} machines that share a policy of so many digests`,
+    await each([0, 100_000, 500_000], (policyDigests) => steady(given, { policyDigests }, { first: { digests: policyDigests } })),
+  ],
+  log: async (given) => [
+    `${Math.min(largest(given), 1000)} machines with so many lines in their measurement lists`,
+    await each([1000, 10_000, 100_000], (logLines) =>
+      steady(given, { logLines, count: Math.min(largest(given), 1000) }, { first: { lines: logLines } }),
+    ),
+  ],
+  closing: async (given) => [
+    `${largest(given)} machines at an interval of 8 s, which keep their connections, close them after 5 s, or cannot resume sessions either`,
+    await each(['keep', 'closing', 'foreign'], (kind) =>
+      steady({ ...given, interval: 8 }, { shares: kind === 'keep' ? {} : { [kind]: 1 } }, { first: { kind } }),
+    ),
+  ],
+  hanging: async (given) => [
+    `${largest(given)} machines, some of which hang each request for a minute`,
+    await each([0, 0.2], (hanging) => steady(given, { shares: { hanging } }, { first: { hanging } })),
+  ],
+  lagging: async (given) => [
+    `${largest(given)} machines at an interval that is shorter than the verifier can do`,
+    [await steady(given, { interval: 0 })],
+  ],
+}
