@@ -75,6 +75,7 @@ void return_freed_memory() {
   mallopt(M_MMAP_THRESHOLD, large);
   mallopt(M_TRIM_THRESHOLD, large);
   mallopt(M_ARENA_MAX, 2);
+  malloc_trim(0);  // of all arenas, also in the middle
 }
 
 void trim_heap() { malloc_trim(0); }
