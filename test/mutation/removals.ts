@@ -160,8 +160,8 @@ export const REMOVALS: readonly Removal[] = [
   ),
   ...of('roles/verifier/api/check-enrolment-parts.ts', 'integration/verifier/enrolment-parts', [
     'attributes of the AK at the verifier',
-    "akDefects(parsePublicArea(Buffer.from(ak_tpm, 'base64')))",
-    '[]',
+    'akDefects(ak)',
+    '[] as string[]',
   ]),
   ...of('roles/tenant/enrol/judge-registered.ts', 'integration/tenant/judged-before-enrolment', [
     'attributes of the AK at the tenant',
