@@ -11,7 +11,10 @@ import type { FleetCount } from './push/fleet-process.ts'
 import { ms, printTable } from './table.ts'
 
 const INTERVAL = '4'
-const MEASURE_MS = 12_000
+/** Until what is run often is compiled, and what connecting left behind is collected. */
+const WARM_UP_MS = 20_000
+/** With a collection of the old generation or two. */
+const MEASURE_MS = 20_000
 const OUTAGE_MS = 5_000
 const SIDE_BY_SIDE = 64
 const SIZES = '100,1000,10000'
@@ -164,7 +167,7 @@ interface Steady extends Pick<Run, 'fleet' | 'intervalSeconds'> {
 
 async function steady({ fleet, server, intervalSeconds, waits }: Steady): Promise<string[]> {
   await fleet.ask('live', { intervalMs: intervalSeconds * 1000, waits })
-  await sleep(2 * intervalSeconds * 1000)
+  await sleep(Math.max(WARM_UP_MS, 2 * intervalSeconds * 1000))
   await fleet.ask('count', {})
   const before = { at: performance.now(), cpu: server.cpuMs() }
   await sleep(MEASURE_MS)

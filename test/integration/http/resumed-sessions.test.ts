@@ -6,8 +6,10 @@ import type { TLSSocket } from 'node:tls'
 import { Worker } from 'node:worker_threads'
 import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
-import { type AgentClient, type AgentConnection, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import { type AgentClient, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import type { AgentConnection } from '../../../src/io/http/agent-connection.ts'
 import { clientContext } from '../../../src/io/http/api-client.ts'
+import type { KeptConnection } from '../../../src/io/http/kept-connection.ts'
 import type { ClientContext } from '../../../src/io/http/pinned-connector.ts'
 import { until } from '../../servers.ts'
 import { groupsOf, INTERNAL_ERROR, tlsFront, X25519_ALONE } from '../../tls-front.ts'
@@ -65,6 +67,8 @@ const ask = async (connection: AgentConnection) => {
   await until('it is closed', () => client.figures.open === 0)
   return status
 }
+/** As the client replaces what keeps memory, without its rest. */
+const renew = (connection: AgentConnection) => (connection as KeptConnection).renew()
 const resumed = () => seen.map((connection) => connection.resumed)
 
 test('a machine that closes its connections proves its key once, and the next ones resume; it still sees who asks', async () => {
@@ -202,4 +206,23 @@ test('only a connection that is to resume agrees on its keys by X25519 alone', a
   for (let i = 0; i < 3; i++) await ask(connection)
   expect(hellos.map(groupsOf)).toEqual([expect.not.stringMatching(X25519_ALONE), X25519_ALONE, X25519_ALONE])
   expect(resumed()).toEqual([false, true, true])
+})
+
+test('an idle connection is replaced by one that resumes its session; a busy one, and one without a session, stay', async () => {
+  const answers: (() => void)[] = []
+  const server = await serve({}, true)
+  const connection = connect(server.port)
+  const get = () => connection.request({ method: 'GET', path: '/', maxBytes: 100 })
+  expect(renew(connection)).toBe('never') // nothing is proved yet
+  await get()
+  await until('a session is there', () => renew(connection) === 'done')
+  await until('it is closed', () => client.figures.open === 0)
+  server.removeAllListeners('request')
+  server.on('request', (_request, response) => answers.push(() => response.end('{}')))
+  const asked = get()
+  await until('it is asked', () => answers.length > 0)
+  expect(renew(connection)).toBe('busy')
+  answers[0]!()
+  expect((await asked).status).toBe(200)
+  expect(resumed()).toEqual([false, true])
 })
