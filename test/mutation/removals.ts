@@ -84,7 +84,7 @@ export const REMOVALS: readonly Removal[] = [
   ]),
   ...of(LOOP, 'unit/roles/verifier/rounds/attestation-loop', [
     'a database that is away does not fail a machine',
-    "if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))",
+    "if (isPassing(error)) return isStale(running) ? undefined : postpone(agent, causeChain(error).join(': '))",
     '',
   ]),
   ...of(
@@ -138,8 +138,12 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
-    ['an answer that a command overtook says nothing', 'outcome = isStale() ? null : outcomeOf(result)', 'outcome = outcomeOf(result)'],
-    ['a fault of a round that a command overtook says nothing', 'if (!isStale()) await failClosed', 'await failClosed'],
+    [
+      'an answer that a command overtook says nothing',
+      'running.outcome = isStale(running) ? null : outcomeOf(result)',
+      'running.outcome = outcomeOf(result)',
+    ],
+    ['a fault of a round that a command overtook says nothing', 'if (!isStale(running)) await failClosed', 'await failClosed'],
     ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
     ['what came of V is not put over a command', 'if (isStale() || event === null) return', 'if (event === null) return'],
   ),
@@ -203,12 +207,16 @@ export const REMOVALS: readonly Removal[] = [
     ['time of a request', 'requestTimeout: request', 'requestTimeout: 0'],
     ['time of an idle connection', 'server.keepAliveTimeout = (options.keepAliveSeconds ?? 120) * 1000', 'server.keepAliveTimeout = 0'],
   ),
-  ...of(
-    'io/http/agent-client.ts',
-    'integration/http/clients',
-    ['size of an agent’s answer', 'isLast }, { maxBytes, arrived', 'isLast }, { maxBytes: Number.MAX_SAFE_INTEGER, arrived'],
-    ['deadline of an agent’s answer', 'if (request.deadline < now)', 'if (now < 0)'],
-  ),
+  ...of('io/http/kept-connection.ts', 'integration/http/clients', [
+    'size of an agent’s answer',
+    'maxBytes: asked.maxBytes, arrived',
+    'maxBytes: Number.MAX_SAFE_INTEGER, arrived',
+  ]),
+  ...of('io/http/agent-client.ts', 'integration/http/clients', [
+    'deadline of an agent’s answer',
+    'if (request.deadline < now)',
+    'if (now < 0)',
+  ]),
   ...of(
     'io/http/pinned-connector.ts',
     'integration/http/resumed-sessions',
@@ -224,6 +232,16 @@ export const REMOVALS: readonly Removal[] = [
     'unit/io/http/proven-session',
     ['a session is resumed with its own client certificate', 'kept.context === context && ', ''],
     ['a session ends', ' && now - kept.provenAt < MAX_AGE_MS', ''],
+  ),
+  ...of(
+    'io/http/resuming-connector.ts',
+    'integration/http/resuming-connector',
+    ['an agent verifies its verifier again after an hour', 'isResumed ? offered.provenAt : performance.now()', 'performance.now()'],
+    [
+      'a connection that was cut is not made again at once',
+      'saysNo(error) ? connect(asked, callback) : callback(error, null)',
+      'connect(asked, callback)',
+    ],
   ),
   ...of('roles/verifier/rounds/attestation-round.ts', 'integration/verifier/hostile-agents', [
     'size of the answer that the verifier asks for',

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash as hashOf, timingSafeEqual } from 'node:crypto'
 import { isKeylimeError } from '../errors.ts'
 import { type HashName, hashAlgOf } from '../tpm/algorithms.ts'
 import type { ClockInfo } from '../tpm/attest.ts'
@@ -64,9 +64,8 @@ function firstDefect({ attestBytes, attest, signature, pcrs }: Quote, expected: 
   const asked = expected.pcrs?.join(',') ?? signed
   if (signed !== asked) return rejected('the quote covers other PCRs than were asked for', { got: signed, expected: asked })
   if (pcrs.values.size === 0) return rejected('the quote covers no PCR at all')
-  const digest = createHash(hash)
-  for (const value of pcrs.values.values()) digest.update(value)
-  if (!sameBytes(digest.digest(), attest.pcrDigest)) return rejected('the PCR values do not hash to the signed digest')
+  if (!sameBytes(hashOf(hash, Buffer.concat([...pcrs.values.values()]), 'buffer'), attest.pcrDigest))
+    return rejected('the PCR values do not hash to the signed digest')
   return undefined
 }
 

@@ -36,8 +36,11 @@ const SQLITE: DatabaseSeam = {
   clearing: (_db, work) => work(),
   jsonText: (column, path) => sql`case when json_valid(${sql.ref(column)}) then json_extract(${sql.ref(column)}, ${path}) end`,
   greatest: (a, b) => sql`max(${a}, ${b})`,
-  rows: (rows, columns) =>
-    sql`select ${sql.join(Object.keys(columns).map((name) => sql`value->>${sql.lit(name)}`))} from json_each(${JSON.stringify(rows)}) where true`,
+  rows(rows, columns) {
+    const names = Object.keys(columns)
+    const lists = rows.map((row) => names.map((name) => (row as Record<string, unknown>)[name] ?? null)) // found by their place: a row has its names for nothing
+    return sql`select ${sql.join(names.map((_, i) => sql`value->>${sql.lit(i)}`))} from json_each(${JSON.stringify(lists)}) where true`
+  },
   load: () => null,
 }
 

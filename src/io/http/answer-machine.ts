@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { pipeline, Readable } from 'node:stream'
+import type { NowOrLater } from '../../core/concurrency/now-or-later.ts'
 import { cutText } from '../../core/verdict/bounded-text.ts'
+import { createInNextTurn } from '../next-turn.ts'
 import type { ApplicationOptions } from './application-options.ts'
 import { answerAndCutOff, isCutOff } from './cut-off.ts'
 import type { failedRequests } from './failed-request.ts'
@@ -24,21 +26,26 @@ export function answerMachine(
   options: ApplicationOptions,
   { bounds, failed }: Ways,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  async function answer(routed: RoutedRequest): Promise<void> {
-    const { request, response } = routed
-    let reply: ApiReply
+  const inNextTurn = createInNextTurn()
+
+  function answer(routed: RoutedRequest): void {
+    let reply: NowOrLater<ApiReply>
     try {
-      reply = await replyToRequest(routed, options, bounds)
+      reply = replyToRequest(routed, options, bounds)
     } catch (error) {
-      const { route } = routed.match
-      const from = request.socket.remoteAddress ?? ''
-      const line = `${route.method} ${cutText(routed.path, MAX_MESSAGE)}`
-      const isCertified = routed.peer.kind === 'certificate'
-      reply = failed(error, { line, from, isCertified, isJsonApi: route.errors === 'json_api' })
+      reply = failure(routed, error)
     }
-    const ended = (reason: Error) => options.logger.debug('connection ended early', { reason: reason.message })
-    send(request, response, reply, ended)
+    if (reply instanceof Promise) void reply.catch((error) => failure(routed, error)).then((reply) => send(routed, reply, ended))
+    else send(routed, reply, ended)
   }
+
+  function failure({ request, match: { route }, path, peer }: RoutedRequest, error: unknown): ApiReply {
+    const from = request.socket.remoteAddress ?? ''
+    const line = `${route.method} ${cutText(path, MAX_MESSAGE)}`
+    return failed(error, { line, from, isCertified: peer.kind === 'certificate', isJsonApi: route.errors === 'json_api' })
+  }
+
+  const ended = (reason: Error) => options.logger.debug('connection ended early', { reason: reason.message })
 
   return (request, response) => {
     const path = pathOf(request.url!)
@@ -46,7 +53,8 @@ export function answerMachine(
     const routing = bounds.route(request.method!, path)
     if (routing.kind !== 'match' || routing.match.route.access !== 'agent') return false
     const peer = peerOf(request.socket, options.whyRefused)
-    void answer({ request, response, path, match: routing.match, peer })
+    const routed = { request, response, path, match: routing.match, peer }
+    inNextTurn(() => answer(routed)) // by then the parser has gone through all that came, and most bodies are whole
     return true
   }
 }
@@ -62,7 +70,7 @@ function pathOf(url: string): string | null {
 }
 
 /** @param ended told why a body that comes in pieces did not reach its end. */
-function send(request: IncomingMessage, response: ServerResponse, reply: ApiReply, ended: (reason: Error) => void): void {
+function send({ request, response }: RoutedRequest, reply: ApiReply, ended: (reason: Error) => void): void {
   if (response.destroyed || request.socket.destroyed) return
   const status = reply.status ?? 200
   const given = replyBody(reply, status)
@@ -74,8 +82,9 @@ function send(request: IncomingMessage, response: ServerResponse, reply: ApiRepl
     answerAndCutOff(request, response, body !== undefined && isWhole(body) ? body : '')
   } else if (body === undefined) response.writeHead(status, headers).end()
   else if (isWhole(body)) {
-    headers.push('Content-Length', String(Buffer.byteLength(body)))
-    response.writeHead(status, headers).end(body)
+    const length = Buffer.byteLength(body)
+    headers.push('Content-Length', String(length))
+    response.writeHead(status, headers).end(body, length === body.length ? 'latin1' : 'utf8') // ASCII is written as it is, with its head
   } else {
     response.writeHead(status, headers)
     pipeline(Readable.from(body, { objectMode: false }), response, (error) => error && ended(error))

@@ -23,13 +23,13 @@ export interface ReadBody {
  * then be closed. @param who has the body, where that is not the network that it comes from. @throws KeylimeError `payload_too_large`, `too_many_requests`, `unavailable`, `request_timeout` or `invalid_request`.
  */
 export async function readBody(request: IncomingMessage, rule: BodyRule, room: BodyRoom, who?: string): Promise<ReadBody> {
-  if (!hasBody(request)) return { body: rule.as === 'bytes' ? NO_BYTES : undefined, done: nothing }
-  await null // by now the parser has gone through all that came
   const { maxBytes } = rule
-  const small = Math.min(FREE_BYTES, maxBytes)
-  if (!request.complete && Number(request.headers['content-length'] ?? FREE_BYTES) < small) await nextTurn()
-  if (request.complete && request.readableLength <= small)
-    return { body: read((request.read() as Buffer | null) ?? NO_BYTES, rule), done: nothing }
+  if (hasBody(request)) {
+    await null // by now the parser has gone through all that came
+    if (!request.complete && Number(request.headers['content-length'] ?? FREE_BYTES) < smallOf(rule)) await nextTurn()
+  }
+  const whole = bodyAtHand(request, rule)
+  if (whole) return whole
   if (request.destroyed) throw endedEarly()
   const { bytes, done } = await readBytes(request, maxBytes, room.enter.bind(null, who ?? peerNetwork(request.socket.remoteAddress ?? '')))
   try {
@@ -40,8 +40,18 @@ export async function readBody(request: IncomingMessage, rule: BodyRule, room: B
   }
 }
 
+/** The same of a small body that is here as a whole, and of none; null for any other. @throws KeylimeError `invalid_request`. */
+export function bodyAtHand(request: IncomingMessage, rule: BodyRule): ReadBody | null {
+  if (!hasBody(request)) return rule.as === 'bytes' ? NOTHING_AS_BYTES : NOTHING
+  if (!request.complete || request.readableLength > smallOf(rule)) return null
+  return { body: read((request.read() as Buffer | null) ?? NO_BYTES, rule), done: nothing }
+}
+
+const smallOf = ({ maxBytes }: BodyRule): number => Math.min(FREE_BYTES, maxBytes)
 const NO_BYTES = Buffer.alloc(0)
 const nothing = () => undefined
+const NOTHING: ReadBody = { body: undefined, done: nothing }
+const NOTHING_AS_BYTES: ReadBody = { body: NO_BYTES, done: nothing }
 
 /** Most bodies are small and come with their headers, or in the same moment: what is whole in the next turn takes no place in the room. */
 const nextTurn = createNextTurn()

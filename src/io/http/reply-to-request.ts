@@ -1,9 +1,10 @@
 import type http from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { type NowOrLater, whenThere } from '../../core/concurrency/now-or-later.ts'
 import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
 import type { ApplicationOptions } from './application-options.ts'
-import { readBody, SMALL_BODY } from './read-body.ts'
+import { bodyAtHand, type ReadBody, readBody, SMALL_BODY } from './read-body.ts'
 import { refusedCall, tooOften, whyNot } from './refuse-request.ts'
 import { type RequestBounds, roomOf } from './request-bounds.ts'
 import type { ApiReply, ApiRequest, Peer } from './route.ts'
@@ -20,26 +21,40 @@ export interface RoutedRequest {
 
 const REFUSALS: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'forbidden', 'refused', 'payload_too_large', 'too_many_requests'])
 
-/** What a route says to a request. Who may not call it is answered before a body is read. @throws what the route throws, and what `readBody` does. */
-export async function replyToRequest(routed: RoutedRequest, options: ApplicationOptions, bounds: RequestBounds): Promise<ApiReply> {
+/**
+ * What a route says to a request. Who may not call it is answered before a body is read. Nothing waits where the body is here, and the route does not wait. @throws what the route throws, and what `readBody` does.
+ */
+export function replyToRequest(routed: RoutedRequest, options: ApplicationOptions, bounds: RequestBounds): NowOrLater<ApiReply> {
   const { request, match, peer } = routed
   const { route, params } = match
   const refusal = refusedBeforeBody(routed, options, bounds)
   if (refusal) return refusal
   if (route.access === 'agent') options.onToken?.(request.socket, params['id']!)
   if (request.headers.expect !== undefined) routed.response.writeContinue()
-  let done: (() => void) | undefined
-  try {
-    const read = await readBody(request, route.body ?? SMALL_BODY, roomOf(route, peer, bounds), bodyOwner(match))
-    done = read.done
-    const reply = await route.handle(new HandledRequest(routed, read.body))
-    if (reply.provedMachine !== undefined) options.onProvedMachine?.(request.socket, reply.provedMachine)
-    return reply
-  } catch (error) {
+  const rule = route.body ?? SMALL_BODY
+  const failed = (error: unknown) => {
     if (isKeylimeError(error) && REFUSALS.has(error.code)) tell(routed, options, causeChain(error).join(': '))
     throw error
+  }
+  try {
+    const body = bodyAtHand(request, rule) ?? readBody(request, rule, roomOf(route, peer, bounds), bodyOwner(match))
+    const reply = whenThere(body, (read) => replyTo(routed, options, read))
+    return reply instanceof Promise ? reply.catch(failed) : reply
+  } catch (error) {
+    return failed(error)
+  }
+}
+
+function replyTo(routed: RoutedRequest, { onProvedMachine }: ApplicationOptions, { body, done }: ReadBody): NowOrLater<ApiReply> {
+  let reply: NowOrLater<ApiReply> | undefined
+  try {
+    reply = whenThere(routed.match.route.handle(new HandledRequest(routed, body)), (reply) => {
+      if (reply.provedMachine !== undefined) onProvedMachine?.(routed.request.socket, reply.provedMachine)
+      return reply
+    })
+    return reply instanceof Promise ? reply.finally(done) : reply
   } finally {
-    done?.()
+    if (!(reply instanceof Promise)) done()
   }
 }
 

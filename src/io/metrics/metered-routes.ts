@@ -1,3 +1,4 @@
+import type { NowOrLater } from '../../core/concurrency/now-or-later.ts'
 import { httpStatusOf, isKeylimeError } from '../../core/errors.ts'
 import type { ApiReply, ApiRequest, Route } from '../http/route.ts'
 import { DURATIONS, type Metrics } from './metrics.ts'
@@ -18,16 +19,23 @@ export function meteredRoutes(routes: readonly Route[], metrics: Metrics): Route
 const labelsOf = ({ method, path }: Route) => ({ method, route: path })
 
 function metered({ handle }: Route, told: (code: number, seconds: number) => void): Route['handle'] {
-  return async (request: ApiRequest): Promise<ApiReply> => {
+  return (request: ApiRequest): NowOrLater<ApiReply> => {
     const began = performance.now()
     const tell = (code: number) => told(code, (performance.now() - began) / 1000)
-    try {
-      const reply = await handle(request)
+    const answered = (reply: ApiReply): ApiReply => {
       tell(reply.status ?? 200)
       return reply
-    } catch (error) {
+    }
+    const failed = (error: unknown): never => {
       tell(isKeylimeError(error) ? httpStatusOf(error.code) : 500)
       throw error
     }
+    let reply: NowOrLater<ApiReply>
+    try {
+      reply = handle(request)
+    } catch (error) {
+      return failed(error)
+    }
+    return reply instanceof Promise ? reply.then(answered, failed) : answered(reply)
   }
 }

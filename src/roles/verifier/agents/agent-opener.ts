@@ -3,7 +3,8 @@ import { comesBy, type Enrolment, type StoredAgent } from '../../../core/attesta
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
-import { type AgentClient, type AgentConnection, type ConnectionFigures, createAgentClient } from '../../../io/http/agent-client.ts'
+import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
+import type { AgentConnection, ConnectionFigures } from '../../../io/http/agent-connection.ts'
 import { type ClientContext, pinDates } from '../../../io/http/pinned-connector.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
@@ -67,7 +68,7 @@ export function createAgentOpener({
         authorityRefusal: null,
         removed: false,
       }
-      return { enrolment, ak, connection, policy, state, progress, delivery, ...memory }
+      return { enrolment, ak, akName: ak.name.toString('hex'), connection, policy, state, progress, delivery, ...memory }
     },
     close: () => client.close(),
   }

@@ -1,7 +1,7 @@
 import type { AgentProgress, Enrolment, StoredDelivery, StoredState } from '../../../core/attestation/stored-agent.ts'
 import type { SerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
-import type { AgentConnection } from '../../../io/http/agent-client.ts'
+import type { AgentConnection } from '../../../io/http/agent-connection.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 
 /** An agent that this process attests: what the store has of it, and what was parsed or opened once for it. */
@@ -9,6 +9,8 @@ export interface ManagedAgent {
   /** Its address changes with `follow_address`; everything else by a new one in its place. */
   enrolment: Enrolment
   readonly ak: PublicArea
+  /** Name of this key, in hex: sessions are of one key, which each request is asked for. */
+  readonly akName: string
   /** Null for one that brings its evidence by itself: nobody can ask it anything. */
   connection: AgentConnection | null
   policy: BookedPolicy

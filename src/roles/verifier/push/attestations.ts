@@ -12,7 +12,8 @@ import type { Offer } from './read-offer.ts'
 /** What one machine was asked, and how far it came with it. Times in milliseconds since the epoch. */
 export interface Attestation {
   readonly index: number
-  readonly challenge: Buffer
+  /** Base64. As bytes it would keep the memory of others of its moment, as long as it is kept. */
+  readonly challenge: string
   /** What it has to bring. */
   readonly chosen: Chosen
   /** By which it was asked: evidence for another one is not judged. */
@@ -73,7 +74,7 @@ export function createAttestations(
       const now = clock.now()
       const attestation: Attestation = {
         index: (before?.index ?? agent.progress.attestationCount - 1) + 1,
-        challenge: randomBytes(CHALLENGE_BYTES),
+        challenge: randomBytes(CHALLENGE_BYTES).toString('base64'),
         chosen,
         policy,
         epoch: agent.epoch,

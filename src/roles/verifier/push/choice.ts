@@ -34,9 +34,9 @@ export const isChosenFor = ({ offer, facts }: Chosen, other: OfferHead, now: Fac
   now.delivery?.enrolment === facts.delivery?.enrolment &&
   now.delivery?.generation === facts.delivery?.generation
 
-/** JSON of what is requested. */
-export const requestedText = ({ before, after }: Pick<Chosen, 'before' | 'after'>, challenge: Buffer): string =>
-  `${before}${challenge.toString('base64')}${after}`
+/** JSON of what is requested. @param challenge base64. */
+export const requestedText = ({ before, after }: Pick<Chosen, 'before' | 'after'>, challenge: string): string =>
+  `${before}${challenge}${after}`
 
 /** Stands for the challenge in what is kept. */
 const BLANK = Buffer.alloc(16)

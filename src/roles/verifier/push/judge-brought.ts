@@ -1,4 +1,5 @@
 import type { Submission } from '../../../core/api/push/attestation.ts'
+import { type NowOrLater, whenThere } from '../../../core/concurrency/now-or-later.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
@@ -12,7 +13,7 @@ import type { Attestation, Attestations } from './attestations.ts'
 import type { Sessions } from './sessions.ts'
 
 /** Judges evidence that a machine brought, as a round of the pull model is judged, and applies the verdict. Never throws. */
-export type JudgeBrought = (agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence) => Promise<void>
+export type JudgeBrought = (agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence) => NowOrLater<void>
 
 export interface BroughtEvidence {
   body: Buffer
@@ -34,18 +35,20 @@ export interface JudgeBroughtOptions extends Pick<RoundOptions, 'evaluateBootAlw
 export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
   const { judging, loop, attestations, sessions, clock, logger } = options
 
-  async function judge(agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence): Promise<RoundResult> {
+  function judge(agent: ManagedAgent, attestation: Attestation, evidence: BroughtEvidence): NowOrLater<RoundResult> {
     const { challenge, policy: askedBy } = attestation
     const { asked } = attestation.chosen
     const known = knownAgent(agent)
     const { policy, attestationCount, ima } = known
     const isAsAsked = policy === askedBy && (!asked.imaOffset || asked.imaOffset === ima.nextEntry)
     if (!isAsAsked) return { later: 'what it must prove was changed since it was asked' }
-    const request = { nonce: challenge.toString('latin1'), evaluateBootAlways: options.evaluateBootAlways, unbound: true }
+    const nonce = Buffer.from(challenge, 'base64').toString('latin1')
+    const request = { nonce, evaluateBootAlways: options.evaluateBootAlways, unbound: true }
     const keep = keepRules(agent, options.maxEvidenceBytes, clock)
-    const judged = await judging.judgeRound({ answer: evidence.body, given: evidence.given, asked, request, known, keep })
-    if (judged.kind === 'judged') return { round: { judged, policy, attestationCount } }
-    return { later: judged.reason }
+    const judged = judging.judgeRound({ answer: evidence.body, given: evidence.given, asked, request, known, keep })
+    return whenThere(judged, (judged) =>
+      judged.kind === 'judged' ? { round: { judged, policy, attestationCount } } : { later: judged.reason },
+    )
   }
 
   function note(agent: ManagedAgent, attestation: Attestation, result: RoundResult): void {
@@ -63,18 +66,31 @@ export function createJudgeBrought(options: JudgeBroughtOptions): JudgeBrought {
     }
   }
 
-  return async (agent, attestation, evidence) => {
-    let result: RoundResult | undefined
+  function end(agent: ManagedAgent, attestation: Attestation, result: RoundResult | undefined): void {
     try {
-      await loop.take(agent, async () => {
-        result = await judge(agent, attestation, evidence)
-        return result
-      })
       if (result) note(agent, attestation, result)
-    } catch (error) {
-      logger.error(`agent ${agent.enrolment.agentId}: what it brought was not judged: ${causeChain(error).join(': ')}`)
     } finally {
       attestations.settle(agent, attestation)
+    }
+  }
+
+  function wentWrong(agent: ManagedAgent, attestation: Attestation, error: unknown): void {
+    logger.error(`agent ${agent.enrolment.agentId}: what it brought was not judged: ${causeChain(error).join(': ')}`)
+    attestations.settle(agent, attestation)
+  }
+
+  return (agent, attestation, evidence) => {
+    let result: RoundResult | undefined
+    const round = () =>
+      whenThere(judge(agent, attestation, evidence), (judged) => {
+        result = judged
+        return judged
+      })
+    try {
+      const done = whenThere(loop.take(agent, round), () => end(agent, attestation, result))
+      return done instanceof Promise ? done.catch((error) => wentWrong(agent, attestation, error)) : done
+    } catch (error) {
+      wentWrong(agent, attestation, error)
     }
   }
 }

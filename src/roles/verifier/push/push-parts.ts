@@ -61,7 +61,7 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     clock,
     nonceLifetime: values.nonce_lifetime,
     sessionLifetime: values.session_lifetime,
-    keyOf: (agentId) => agents.get(agentId)?.ak.name.toString('hex'),
+    keyOf: (agentId) => agents.get(agentId)?.akName,
   })
   const held = createHeldRequests()
   const attestations = createAttestations(clock, values.challenge_lifetime, held.wake)

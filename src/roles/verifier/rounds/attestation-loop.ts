@@ -3,6 +3,7 @@ import type { AgentEffect, AgentEvent, AgentTiming } from '../../../core/attesta
 import { refusal } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { CONFIRMED, REFUSED } from '../../../core/attestation/release.ts'
+import { type NowOrLater, whenThere } from '../../../core/concurrency/now-or-later.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
 import type { Clock } from '../../../io/clock.ts'
@@ -55,7 +56,7 @@ export interface AttestationLoop {
   /** Takes a paused agent up again: it could not be deleted or replaced. */
   resume(agent: ManagedAgent): void
   /** The same for a round that did not begin by asking: of a machine that brings its evidence. @returns false, and nothing was done, while another is under way. */
-  take(agent: ManagedAgent, round: AttestationRound): Promise<boolean>
+  take(agent: ManagedAgent, round: AttestationRound): NowOrLater<boolean>
   /** Asks nobody any more. When it returns, each V that has left is confirmed, or its agent did not answer for some seconds. */
   stop(): Promise<void>
 }
@@ -70,65 +71,100 @@ export interface LoopLoad {
   lateMs: number
 }
 
+/** A round that is under way. */
+interface Running {
+  readonly agent: ManagedAgent
+  /** Of the agent, as it began. */
+  readonly epoch: number
+  readonly lateMs: number
+  /** Null where it says nothing any more. */
+  outcome: RoundOutcome | null
+}
+
+/** The operator said something else meanwhile. */
+const isStale = ({ agent, epoch }: Pick<Running, 'agent' | 'epoch'>): boolean => agent.removed || agent.epoch !== epoch
+
 const DRAIN_MS = 5000
 const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER } = options
-  const run = (agent: ManagedAgent, lateMs: number) => {
+  const run = async (agent: ManagedAgent, lateMs: number) => {
     meter.began(lateMs)
-    return runRound(agent, options.round, lateMs)
+    await runRound(agent, options.round, lateMs)
   }
   const scheduler = createScheduler<ManagedAgent>({ clock, run })
   /** Machines that did not answer the last time: however many of them hang, the others do not wait for their places. */
-  const silent = createScheduler<ManagedAgent>({ clock, run: (agent) => runRound(agent, options.round) })
+  const silent = createScheduler<ManagedAgent>({ clock, run: async (agent) => runRound(agent, options.round) })
   const releases = new Set<Promise<void>>()
   let stopping = false
   let inFlight = 0
 
-  /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). */
-  async function runRound(agent: ManagedAgent, round: AttestationRound, lateMs = 0): Promise<void> {
+  /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). Nothing of it waits where nothing has to. */
+  function runRound(agent: ManagedAgent, round: AttestationRound, lateMs = 0): NowOrLater<void> {
     if (agent.removed || agent.busy || stopping) return
-    const { epoch } = agent
-    const isStale = () => agent.removed || agent.epoch !== epoch
-    let outcome: RoundOutcome | null = 'error'
+    const running: Running = { agent, epoch: agent.epoch, lateMs, outcome: 'error' }
     agent.busy = true
     inFlight++
+    let rest: NowOrLater<void>
     try {
-      const began = clock.monotonic()
-      const asked = await round(agent)
-      if (agent.connection === null && 'round' in asked) meter.stage('judge', clock.monotonic() - began)
-      const result = 'event' in asked && agent.connection ? await options.seeTo(agent, asked) : asked
-      outcome = isStale() ? null : outcomeOf(result)
-      if (outcome === null) return
-      if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
-      if ('later' in result) return postpone(agent, result.later)
-      if ('round' in result && agent.connection) void options.introduce(agent) // says nothing to who knows all of it
-      const judged = clock.monotonic()
-      const effects = 'round' in result ? await applyVerdict(agent, result.round) : await keeper.apply(agent, result.event)
-      meter.stage('apply', clock.monotonic() - judged)
-      await perform(agent, effects)
+      rest = goThrough(running, round)
+      if (rest instanceof Promise) rest = rest.catch((error) => wentWrong(running, error))
     } catch (error) {
-      outcome = isLeaseLost(error) || isStale() ? null : isPassing(error) ? 'postponed' : 'error'
-      if (isLeaseLost(error)) return options.lost()
-      if (isPassing(error)) return isStale() ? undefined : postpone(agent, causeChain(error).join(': '))
-      logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
-      if (!isStale()) await failClosed(agent, error)
-    } finally {
-      if (outcome !== null) meter.ended(outcome, agent.connection === null)
-      inFlight--
-      agent.busy = false
-      const due = agent.dueMs
-      agent.dueMs = null
-      if (due !== null) schedule(agent, spread(due, lateMs) / 1000, agent.partial)
+      rest = wentWrong(running, error)
     }
+    return rest instanceof Promise ? rest.finally(() => ended(running)) : ended(running)
   }
 
-  async function perform(agent: ManagedAgent, effects: readonly AgentEffect[]): Promise<void> {
-    for (const effect of effects) {
+  function goThrough(running: Running, round: AttestationRound): NowOrLater<void> {
+    const { agent } = running
+    const began = clock.monotonic()
+    return whenThere(round(agent), (asked) => {
+      if (agent.connection === null && 'round' in asked) meter.stage('judge', clock.monotonic() - began)
+      if (!('event' in asked) || !agent.connection) return follow(running, asked)
+      return options.seeTo(agent, asked).then((result) => follow(running, result))
+    })
+  }
+
+  function follow(running: Running, result: RoundResult): NowOrLater<void> {
+    const { agent } = running
+    running.outcome = isStale(running) ? null : outcomeOf(result)
+    if (running.outcome === null) return
+    if (result.supportedVersion) agent.state = { ...agent.state, supportedVersion: result.supportedVersion }
+    if ('later' in result) return postpone(agent, result.later)
+    if ('round' in result && agent.connection) void options.introduce(agent) // says nothing to who knows all of it
+    const judged = clock.monotonic()
+    return whenThere('round' in result ? applyVerdict(agent, result.round) : keeper.apply(agent, result.event), (effects) => {
+      meter.stage('apply', clock.monotonic() - judged)
+      return perform(agent, effects)
+    })
+  }
+
+  async function wentWrong(running: Running, error: unknown): Promise<void> {
+    const { agent } = running
+    running.outcome = isLeaseLost(error) || isStale(running) ? null : isPassing(error) ? 'postponed' : 'error'
+    if (isLeaseLost(error)) return options.lost()
+    if (isPassing(error)) return isStale(running) ? undefined : postpone(agent, causeChain(error).join(': '))
+    logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
+    if (!isStale(running)) await failClosed(agent, error)
+  }
+
+  function ended({ agent, lateMs, outcome }: Running): void {
+    if (outcome !== null) meter.ended(outcome, agent.connection === null)
+    inFlight--
+    agent.busy = false
+    const due = agent.dueMs
+    agent.dueMs = null
+    if (due !== null) schedule(agent, spread(due, lateMs) / 1000, agent.partial)
+  }
+
+  /** One after the other. */
+  function perform(agent: ManagedAgent, effects: readonly AgentEffect[]): NowOrLater<void> {
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i]!
       if (effect.do === 'ask_quote') schedule(agent, effect.afterSeconds, effect.partial)
-      else if (effect.do === 'deliver_v') await tracked(release(agent))
+      else if (effect.do === 'deliver_v') return tracked(release(agent)).then(() => perform(agent, effects.slice(i + 1)))
     }
   }
 
@@ -230,10 +266,9 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       agent.removed = false
       if (agent.state.polled) schedule(agent, 0, false)
     },
-    async take(agent, round) {
+    take(agent, round) {
       if (agent.removed || agent.busy || stopping) return false
-      await runRound(agent, round)
-      return true
+      return whenThere(runRound(agent, round), () => true)
     },
     async stop() {
       stopping = true

@@ -3,12 +3,13 @@ import { type Envelope, type RawAnswer, readEnvelope, SHORT_ANSWER_BYTES } from 
 import { isAtLeast, negotiateVersion } from '../../../core/api/versions.ts'
 import type { AgentEvent } from '../../../core/attestation/agent-state.ts'
 import type { KnownAgent } from '../../../core/attestation/verify-evidence.ts'
+import type { NowOrLater } from '../../../core/concurrency/now-or-later.ts'
 import { isKeylimeError, type KeylimeError, rootCause } from '../../../core/errors.ts'
 import { FRESH_IMA } from '../../../core/ima/ima-policy.ts'
 import type { Judging } from '../../../core/judging/judging.ts'
 import { policyMask } from '../../../core/policy/agent-policy.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { AgentRequest } from '../../../io/http/agent-client.ts'
+import type { AgentRequest } from '../../../io/http/agent-connection.ts'
 import { randomAlphanumeric } from '../../../io/random.ts'
 import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -27,7 +28,7 @@ export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { l
 type Reachable = ManagedAgent & { connection: NonNullable<ManagedAgent['connection']> }
 
 /** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. */
-export type AttestationRound = (agent: ManagedAgent) => Promise<RoundResult>
+export type AttestationRound = (agent: ManagedAgent) => NowOrLater<RoundResult>
 
 export interface RoundOptions {
   judging: Pick<Judging, 'judgeRound'>

@@ -4,6 +4,7 @@ import { heard, provesKey } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import { CONFIRMED, fingerprint, prepareRelease, vIsDue } from '../../../core/attestation/release.ts'
 import type { EvidenceVerdict } from '../../../core/attestation/verify-evidence.ts'
+import type { NowOrLater } from '../../../core/concurrency/now-or-later.ts'
 import { TokenBucket } from '../../../core/concurrency/token-bucket.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { judge, type SeverityPolicy } from '../../../core/verdict/severity.ts'
@@ -25,7 +26,7 @@ export interface VerdictOptions {
 }
 
 /** Turns the verdict over one round into state: durable when it returns. @returns what to do now. */
-export type ApplyVerdict = (agent: ManagedAgent, round: RoundVerdict) => Promise<readonly AgentEffect[]>
+export type ApplyVerdict = (agent: ManagedAgent, round: RoundVerdict) => NowOrLater<readonly AgentEffect[]>
 
 /** A machine that was rebooted is asked for its whole log almost at once. */
 const AGAIN: readonly AgentEffect[] = [{ do: 'ask_quote', afterSeconds: 0.1, partial: false }]
@@ -71,7 +72,7 @@ export function createApplyVerdict(options: VerdictOptions): ApplyVerdict {
     )
   }
 
-  return async (agent, round) => {
+  return (agent, round) => {
     const { verdict } = round.judged
     const { imaJudgedBy } = round.policy
     const seconds = Math.floor(clock.now() / 1000)

@@ -2,7 +2,7 @@ import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { jest } from '@jest/globals'
 import { createBodyRoom } from '../../../../src/io/http/body-room.ts'
-import { readBody } from '../../../../src/io/http/read-body.ts'
+import { bodyAtHand, readBody } from '../../../../src/io/http/read-body.ts'
 
 const MINUTE = 60_000
 const room = () => createBodyRoom({ maxBytes: 1000, maxBytesOfPeer: 1000, maxOpen: 2, maxOpenOfPeer: 2 })
@@ -37,6 +37,21 @@ test('bytes are handed over as they are where the route says so', async () => {
 test('a request without a body is not waited for', async () => {
   expect((await readBody(request({}), { maxBytes: 1 }, room())).body).toBeUndefined()
   expect((await readBody(request({ 'content-length': '0' }), { maxBytes: 1, as: 'bytes' }, room())).body).toEqual(Buffer.alloc(0))
+})
+
+test('a small body that is whole is at hand; one that is large, or still comes, is not', () => {
+  const small = (complete: boolean) => {
+    const message = request({ 'content-length': '2' })
+    message.push('{}')
+    message.complete = complete
+    return message
+  }
+  expect(bodyAtHand(small(true), { maxBytes: 100 })?.body).toEqual({})
+  expect(bodyAtHand(small(true), { maxBytes: 100, as: 'bytes' })?.body).toEqual(Buffer.from('{}'))
+  expect(bodyAtHand(small(false), { maxBytes: 100 })).toBeNull()
+  expect(bodyAtHand(small(true), { maxBytes: 1 })).toBeNull()
+  expect(bodyAtHand(request({}), { maxBytes: 1 })?.body).toBeUndefined()
+  expect(bodyAtHand(request({}), { maxBytes: 1, as: 'bytes' })?.body).toEqual(Buffer.alloc(0))
 })
 
 test('a peer that is gone before its body is whole makes a failed request, and no other', async () => {

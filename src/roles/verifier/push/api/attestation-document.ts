@@ -5,10 +5,10 @@ import { jsonApiText, timeText } from './json-api-reply.ts'
 export const attestationPath = (agentId: string, index: number | string): string => `/v3.0/agents/${agentId}/attestations/${index}`
 
 /**
- * One attestation as a resource of JSON:API, as text: a fleet asks for thousands a second. @param more attributes that the request is about, as JSON: `"evidence":[],`.
+ * One attestation as a resource of JSON:API, as text: a fleet asks for thousands a second. @param more attributes that the request is about, as JSON: `"evidence":[],`. @param stage default: where it is.
  */
-export function attestationResource(agentId: string, attestation: Attestation, more = ''): string {
-  const { index, stage, received, chosen, openedAt, expiresAt } = attestation
+export function attestationResource(agentId: string, attestation: Attestation, more = '', stage = attestation.stage): string {
+  const { index, received, chosen, openedAt, expiresAt } = attestation
   const boot = JSON.stringify(chosen.offer.bootTime)
   const times = `"capabilities_received_at":"${timeText(openedAt)}","challenges_expire_at":"${timeText(expiresAt)}"`
   const receivedAt = received ? `,"evidence_received_at":"${timeText(received.at)}"` : ''

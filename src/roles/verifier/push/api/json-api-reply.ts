@@ -30,5 +30,20 @@ export const retryAfter = (error: JsonApiError, seconds: number): ApiReply =>
 export const askedTooOften = (seconds: number): ApiReply =>
   retryAfter({ status: 429, code: 'too_many_requests', detail: 'this agent asks too often' }, seconds)
 
-/** RFC 3339, with an offset. */
-export const timeText = (ms: number): string => `${new Date(ms).toISOString().slice(0, -1)}+00:00`
+/** RFC 3339, with an offset. @param ms since the epoch. */
+export function timeText(ms: number): string {
+  const second = Math.floor(ms / 1000)
+  const text = written.get(second) ?? write(second)
+  return `${text}.${String(Math.trunc(ms - second * 1000)).padStart(3, '0')}+00:00`
+}
+
+/** Seconds as texts without an end: the answers of a moment say the same few. */
+const written = new Map<number, string>()
+const MAX_WRITTEN = 8
+
+function write(second: number): string {
+  const text = new Date(second * 1000).toISOString().slice(0, -'.000Z'.length)
+  if (written.size === MAX_WRITTEN) written.delete(written.keys().next().value!)
+  written.set(second, text)
+  return text
+}

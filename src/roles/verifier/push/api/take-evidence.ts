@@ -5,7 +5,7 @@ import { type Submission, submission } from '../../../../core/api/push/attestati
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
 import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
-import { createNextTurn } from '../../../../io/next-turn.ts'
+import { createInNextTurn } from '../../../../io/next-turn.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
 import type { PushContext } from '../push-context.ts'
 import { notAdmitted } from './admission.ts'
@@ -23,7 +23,7 @@ const LOOKED_INTO_BYTES = 64 << 10
  * when the answer was lost. Takes bytes.
  */
 export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
-  const nextTurn = createNextTurn()
+  const inNextTurn = createInNextTurn()
   return ({ params, body }) => {
     const agent = agents.get(params['id']!)
     const refused = notAdmitted(agent, push)
@@ -49,7 +49,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     }
     push.attestations.receive(attestation, bytes)
     const reply = accepted()
-    void nextTurn().then(() => push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
+    inNextTurn(() => void push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
 }
@@ -62,6 +62,6 @@ const EXPIRED: JsonApiError = {
 }
 
 function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {
-  const resource = attestationResource(agentId, { ...attestation, stage: 'evaluating_evidence' }, '"evidence":[],')
+  const resource = attestationResource(agentId, attestation, '"evidence":[],', 'evaluating_evidence')
   return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext(quoteInterval)}}`)
 }

@@ -40,7 +40,7 @@ test('what is kept asks with each challenge for what would be chosen with it', (
     const challenge = Buffer.alloc(16, fill)
     const choice = chooseEvidence(offer().evidence(), { ...facts, challenge })
     if (!choice.ok) throw new Error('it is refused')
-    expect(JSON.parse(requestedText(kept, challenge))).toEqual(JSON.parse(JSON.stringify(choice.requested)))
+    expect(JSON.parse(requestedText(kept, challenge.toString('base64')))).toEqual(JSON.parse(JSON.stringify(choice.requested)))
     expect(kept.asked).toEqual(choice.asked)
   }
 })

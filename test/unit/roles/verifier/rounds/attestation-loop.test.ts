@@ -30,6 +30,8 @@ let along: unknown[]
 let beside: string[]
 /** What the keeper says to do after a quote that passed. */
 let effects: AgentEffect[]
+/** What is made of a verdict. */
+let verdicts: (verdict: unknown) => readonly AgentEffect[]
 /** What the keeper throws. */
 let unwritable: Error | null
 
@@ -41,6 +43,10 @@ beforeEach(() => {
   beside = []
   effects = [{ do: 'deliver_v' }]
   unwritable = null
+  verdicts = (verdict) => {
+    did.push(`judged ${verdict}`)
+    return []
+  }
   const options = {
     round: () => {
       did.push('asked')
@@ -54,10 +60,7 @@ beforeEach(() => {
         return event.type === 'quote_passed' ? effects : []
       },
     },
-    applyVerdict: async (_agent: unknown, verdict: unknown) => {
-      did.push(`judged ${verdict}`)
-      return []
-    },
+    applyVerdict: (_agent: unknown, verdict: unknown) => verdicts(verdict),
     seeTo: async (_agent: unknown, result: RoundResult) => {
       beside.push('seen to')
       return result
@@ -310,6 +313,50 @@ test('who brings his evidence when he is due is not asked beside it, nor who is 
   agent.removed = true
   await time.pass(200)
   expect(did).toEqual(['quote_passed'])
+})
+
+test('a round that waits for nothing is over when it was taken, and another may follow', () => {
+  agent.connection = null
+  effects = []
+  const taken = loop.take(agent, () => ({ round: { judged: { verdict: { outcome: 'passed' } } } }) as never)
+  expect(taken).not.toBeInstanceOf(Promise)
+  expect([taken, agent.busy, loop.load().inFlight]).toEqual([true, false, 0])
+})
+
+test.each([
+  ['throws', () => Promise.reject(new Error('a bug'))],
+  [
+    'throws at once',
+    () => {
+      throw new Error('a bug')
+    },
+  ],
+])('a round that %s has failed, and ends', async (_, work) => {
+  agent.connection = null
+  expect(await loop.take(agent, work)).toBe(true)
+  expect([did, agent.busy, loop.load().inFlight]).toEqual([['exception'], false, 0])
+})
+
+test('a verdict that cannot be applied at once has failed, too', async () => {
+  const judged = { verdict: { outcome: 'passed' } }
+  verdicts = () => {
+    throw new Error('a bug')
+  }
+  agent.connection = null
+  expect(await loop.take(agent, () => ({ round: { judged } }) as never)).toBe(true)
+  expect([did, agent.busy]).toEqual([['exception'], false])
+})
+
+test('effects are done one after the other: what follows V waits until it is confirmed', async () => {
+  effects = [{ do: 'deliver_v' }, { do: 'ask_quote', afterSeconds: 60, partial: true }]
+  await asked()
+  round.resolve({ event: PASSED })
+  await time.pass(100)
+  expect([did, loop.load().waiting]).toEqual([['quote_passed'], 0])
+  recorded.resolve()
+  carried.resolve({ type: 'v_delivered' })
+  await time.pass(100)
+  expect([did, agent.partial, loop.load().waiting]).toEqual([['quote_passed', 'V leaves', 'v_delivered'], true, 1])
 })
 
 test('what the verdict says is done: the next question, when and of what kind', async () => {

@@ -3,6 +3,7 @@ import type { AgentEvent } from '../../../../../src/core/attestation/agent-state
 import { OPERATIONAL_STATE } from '../../../../../src/core/attestation/operational-state.ts'
 import { type AgentTable, createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
+import type { AttestationRound } from '../../../../../src/roles/verifier/rounds/attestation-round.ts'
 import { startSilenceWatch } from '../../../../../src/roles/verifier/rounds/silence-watch.ts'
 import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
 
@@ -14,7 +15,7 @@ beforeEach(() => {
   time = simulatedTime()
   agents = createAgentTable()
   events = []
-  const take = async (agent: ManagedAgent, round: (agent: ManagedAgent) => Promise<unknown>) => {
+  const take = async (agent: ManagedAgent, round: AttestationRound) => {
     const { event } = (await round(agent)) as { event: AgentEvent }
     events.push({ ...event, of: agent.enrolment.agentId, retries: agent.retries })
     agent.retries++ // as the state machine counts
