@@ -244,6 +244,7 @@ Napi::Value memory_file(const Napi::CallbackInfo &info) {
 }
 
 void return_freed_memory(const Napi::CallbackInfo &) { system_calls::return_freed_memory(); }
+void trim_heap(const Napi::CallbackInfo &) { system_calls::trim_heap(); }
 void forget_read_pages(const Napi::CallbackInfo &) { system_calls::forget_read_pages(); }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -254,6 +255,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("findUser", Napi::Function::New(env, find_user));
   exports.Set("findGroup", Napi::Function::New(env, find_group));
   exports.Set("returnFreedMemory", Napi::Function::New(env, return_freed_memory));
+  exports.Set("trimHeap", Napi::Function::New(env, trim_heap));
   exports.Set("forgetReadPages", Napi::Function::New(env, forget_read_pages));
   exports.Set("memoryFile", Napi::Function::New(env, memory_file));
   exports.Set("tryLock", Napi::Function::New(env, try_lock));

@@ -71,11 +71,14 @@ bool find_group(const std::string &name, uint32_t &gid) {
 }
 
 void return_freed_memory() {
-  constexpr int large = 128 * 1024;  // glibc's first value; given here, it does not grow with the blocks that are freed
+  constexpr int large = 64 * 1024;  // of a connection's buffer too, of which only what was read is in memory; given here, it does not grow with the blocks that are freed
   mallopt(M_MMAP_THRESHOLD, large);
   mallopt(M_TRIM_THRESHOLD, large);
   mallopt(M_ARENA_MAX, 2);
+  malloc_trim(0);  // of all arenas, also in the middle
 }
+
+void trim_heap() { malloc_trim(0); }
 
 void forget_read_pages() {
   char executable[PATH_MAX];

@@ -23,6 +23,9 @@ bool find_group(const std::string &name, uint32_t &gid);
 // Large blocks go back to the system when they are freed, and threads that come and go leave no heaps of their own behind (mallopt(3)).
 void return_freed_memory();
 
+// Whole pages that lie free between blocks go back to the system (malloc_trim(3)).
+void trim_heap();
+
 // Pages of the executable that were read once leave this process; those that it goes on using come back from the page cache (madvise(2)).
 void forget_read_pages();
 

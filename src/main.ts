@@ -27,12 +27,17 @@ const DEPS = {
 const ROLES = Object.keys(COMMANDS).map((name) => name.split(' ')[0]!)
 const upstream = UPSTREAM[path.basename(process.argv0)]
 
-if (upstream) void finish(async () => (await upstream()).runUpstream(args))
-else if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) process.stdout.write(`${versionText()}\n`)
-else if (args[0] === 'run-js-action' && args.length === 3)
-  void finish(async () => (await import('./roles/agent/revocation/run-js-action.ts')).runJsAction(args[1]!, args[2]!))
-else if (args[0] === 'completion' && args[1] === 'values' && args.length === 3) void finish(() => showKnownNames(args[2]!))
-else void finish(runCommandLine)
+/** When the command has come to its end and `process.exitCode` says how. */
+export const ended: Promise<void> = finish(chosenWork())
+
+function chosenWork(): () => Promise<number> {
+  if (upstream) return async () => (await upstream()).runUpstream(args)
+  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) return async () => showVersion()
+  if (args[0] === 'run-js-action' && args.length === 3)
+    return async () => (await import('./roles/agent/revocation/run-js-action.ts')).runJsAction(args[1]!, args[2]!)
+  if (args[0] === 'completion' && args[1] === 'values' && args.length === 3) return () => showKnownNames(args[2]!)
+  return runCommandLine
+}
 
 async function finish(run: () => Promise<number>): Promise<void> {
   try {
@@ -41,6 +46,11 @@ async function finish(run: () => Promise<number>): Promise<void> {
     printFailure(error, { debug: args.includes('--debug'), json: args.includes('--json') })
     process.exitCode = isKeylimeError(error) ? exitCodeOf(error.code) : 1
   }
+}
+
+function showVersion(): number {
+  process.stdout.write(`${versionText()}\n`)
+  return 0
 }
 
 /** What completions ask for: a name a line. */

@@ -41,7 +41,8 @@ export interface AreaChanges {
 /** TPM2B_PUBLIC of a signing key as no TPM of ours makes one. */
 export function oddRsaArea({ attributes = 0x00050072, nameAlg = TPM_ALG.SHA256, bits = 2048, zeros = 0, ...changes }: AreaChanges): Buffer {
   const { exponent = 65_537, scheme = [TPM_ALG.RSASSA, TPM_ALG.SHA256] } = changes
-  const jwk = generateKeyPairSync('rsa', { modulusLength: bits, publicExponent: exponent }).publicKey.export({ format: 'jwk' })
+  const { publicKey } = bits === 2048 ? rsaKeyPair() : generateKeyPairSync('rsa', { modulusLength: bits })
+  const jwk = publicKey.export({ format: 'jwk' }) // of any exponent: nothing is signed with it
   const modulus = Buffer.concat([Buffer.alloc(zeros), Buffer.from(jwk.n!, 'base64url')])
   const schemeBytes = scheme ? Buffer.concat(scheme.map(u16)) : u16(TPM_ALG.NULL)
   const head = Buffer.concat([u16(TPM_ALG.RSA), u16(nameAlg), u32(attributes), sized(Buffer.alloc(0)), u16(TPM_ALG.NULL), schemeBytes])

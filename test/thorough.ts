@@ -1,5 +1,5 @@
 /** `npm run thorough`: every row of the long tables and all runs of the long properties, of which `npm test` does a sample. */
-const isThorough = process.env['KEYLIME_TESTS'] === 'thorough'
+export const isThorough = process.env['KEYLIME_TESTS'] === 'thorough'
 
 /** `npm test` with names of files has their walks too. */
 const isAsked = isThorough || process.env['KEYLIME_WALKS'] === 'asked'

@@ -14,6 +14,7 @@ import type { TenantCommand, TenantOptions } from '../src/roles/tenant/tenant-op
 import { loadTenantSettings } from '../src/roles/tenant/tenant-settings.ts'
 import { type RunningVerifier, startVerifier, type VerifierDependencies } from '../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from './rsa-keys.ts'
 import { adminClient, freePorts, temporaryKeylimeDir, testLogger, until } from './servers.ts'
 import { type Swtpm, startSwtpm } from './swtpm.ts'
 
@@ -60,6 +61,7 @@ export class WholeBed {
   }
 
   async start(dependencies: VerifierDependencies = {}): Promise<void> {
+    giveNotifierKey(this.home.dir)
     const [port] = (await freePorts(1)) as [number]
     Object.assign(this.home.env, { KEYLIME_VERIFIER_PORT: String(port), KEYLIME_TENANT_VERIFIER_PORT: String(port) })
     this.#dependencies = { lookMs: this.lookMs, ...dependencies }

@@ -23,6 +23,7 @@ const NAMES = { all: Object.keys(OURS), quick: ['cost', 'add', 'closing', 'hangi
 export async function benchFleet(args: readonly string[]): Promise<void> {
   const given = readGiven(args, NAMES, KEYLIME)
   const results: Record<string, Row[]> = {}
+  let file = ''
   for (const part of given.parts) {
     const [title, rows] = await PARTS[part]!(given)
     results[part] = rows
@@ -31,6 +32,7 @@ export async function benchFleet(args: readonly string[]): Promise<void> {
       Object.keys(rows[0]!),
       rows.map((row) => Object.values(row).map(String)),
     )
+    if (given.writes) file = keepResults('fleet', aboutRun(given), results) // also when it is ended before its last part
   }
-  if (given.writes) console.log(`written to ${keepResults('fleet', aboutRun(given), results)}`)
+  if (given.writes) console.log(`written to ${file}`)
 }

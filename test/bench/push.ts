@@ -24,14 +24,15 @@ const STOLEN = 'stolen'
 /**
  * Machines that bring their evidence, with real signatures over real TLS from one address, simulated in a process of their own: what an attestation costs the verifier, what the long requests
  * of all of them hold and how soon a revocation is with each, and how they come back together after an outage. `--agents 100,1000,10000`, `--interval 4` (seconds),
- * `--parts held,cost,floor,herd`; `--executable FILE` for another one than was built here, `--sources` for the program as it is here, with `--profile DIR` for where its processor profile goes.
+ * `--parts held,cost,floor,herd`; machines resume their TLS sessions as our agent does, with `--full-handshakes` none, as upstream's; `--executable FILE` for another one than was built here, `--sources` for the program as it is here, with `--profile DIR` for where its processor profile goes.
  */
 export async function benchPush(args: readonly string[]): Promise<void> {
   const given = (name: string, otherwise: string) => (args.includes(name) ? args[args.indexOf(name) + 1]! : otherwise)
   const parts = given('--parts', PARTS).split(',')
   const intervalSeconds = Number(given('--interval', INTERVAL))
   const profile = args.includes('--profile') ? given('--profile', '.') : null
-  const options = { intervalSeconds, executable: given('--executable', KEYLIME), fromSources: args.includes('--sources'), profile }
+  const resumes = !args.includes('--full-handshakes')
+  const options = { intervalSeconds, executable: given('--executable', KEYLIME), fromSources: args.includes('--sources'), profile, resumes }
   for (const count of given('--agents', SIZES).split(',').map(Number))
     await withPushFleet(count, options, async (run) => {
       const proved = [(run.provedMs / 1000).toFixed(1)]
@@ -44,14 +45,14 @@ export async function benchPush(args: readonly string[]): Promise<void> {
 }
 
 /** A verifier, and a fleet whose machines are enrolled and have proved their keys. */
-export async function withPushFleet<T>(count: number, options: BenchVerifierOptions, use: (run: PushRun) => Promise<T>): Promise<T> {
+export async function withPushFleet<T>(count: number, options: PushFleetOptions, use: (run: PushRun) => Promise<T>): Promise<T> {
   const verifier = await startBenchVerifier(options)
   const fleet = startFleet()
   const admin = adminClient(verifier.dir, verifier.port)
   try {
     await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
-    const { intervalSeconds } = options
-    const enrolled = { count, intervalSeconds, verifier, fleet, admin }
+    const { intervalSeconds, resumes = true } = options
+    const enrolled = { count, intervalSeconds, resumes, verifier, fleet, admin }
     await enrolAll(enrolled)
     return await use({ ...enrolled, provedMs: await fleet.ask('prove', {}) })
   } finally {
@@ -59,6 +60,11 @@ export async function withPushFleet<T>(count: number, options: BenchVerifierOpti
     await fleet.end()
     await verifier.end()
   }
+}
+
+export interface PushFleetOptions extends BenchVerifierOptions {
+  /** Whether machines resume their TLS sessions, as our agent does; upstream's does not. */
+  resumes?: boolean
 }
 
 export interface PushRun extends Run {
@@ -69,14 +75,15 @@ export interface PushRun extends Run {
 interface Run {
   count: number
   intervalSeconds: number
+  resumes: boolean
   verifier: BenchVerifier
   fleet: Fleet
   admin: ApiClient
 }
 
-async function enrolAll({ count, verifier, fleet, admin }: Run): Promise<void> {
+async function enrolAll({ count, resumes, verifier, fleet, admin }: Run): Promise<void> {
   const ca = fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8')
-  const keys = await fleet.ask('make', { count, port: verifier.port, ca })
+  const keys = await fleet.ask('make', { count, port: verifier.port, ca, resumes })
   const waiting = keys.entries()
   const work = async () => {
     for (const [i, key] of waiting) {

@@ -4,6 +4,8 @@ export interface BareServer {
   readonly port: number
   /** With the CA that the server is verified by. */
   readonly context: tls.SecureContext
+  /** The same for a connection that resumes the session of the one before, as our agent does; without one none does. */
+  readonly resuming?: tls.SecureContext
 }
 
 export interface BareAnswer {
@@ -36,6 +38,7 @@ export class BareConnection {
   #socket: tls.TLSSocket | null = null
   #asked: Asked | null = null
   #text = ''
+  #session: Buffer | null = null
 
   constructor(server: () => BareServer) {
     this.#server = server
@@ -59,11 +62,13 @@ export class BareConnection {
 
   #connect(): void {
     BareConnection.opened++
-    const { port, context } = this.#server()
+    const { port, context, resuming } = this.#server()
+    const session = resuming ? this.#session : null
     const socket = tls.connect({
       host: '127.0.0.1',
       port,
-      secureContext: context,
+      secureContext: session && resuming ? resuming : context,
+      ...(session ? { session } : {}),
       checkServerIdentity: () => undefined,
       onread: {
         buffer: shared,
@@ -76,6 +81,9 @@ export class BareConnection {
     this.#socket = socket
     socket.setNoDelay(true)
     socket.on('secureConnect', () => socket.write(this.#asked!.request, 'latin1'))
+    socket.on('session', (given) => {
+      this.#session = given
+    })
     socket.on('error', (error) => this.#socket === socket && this.#lost(error))
     socket.on('close', () => this.#socket === socket && this.#lost(new Error('closed by the server')))
   }

@@ -1,5 +1,5 @@
 import { SourceTree } from './source-tree.ts'
-import { type TestRun, WarmProcess } from './warm-process.ts'
+import { type Limits, type TimedRun, WarmProcess } from './warm-process.ts'
 
 /** A source with another text in its place, and the tests that are to notice. */
 export interface Question {
@@ -7,12 +7,12 @@ export interface Question {
   readonly text: string
   /** From the root. */
   readonly tests: readonly string[]
-  /** After which they count as failed. */
-  readonly seconds: number
+  /** Beyond which they count as failed. */
+  readonly limits: Limits
 }
 
 export interface TestRunner {
-  run(question: Question): Promise<TestRun>
+  run(question: Question): Promise<TimedRun>
   stop(): void
 }
 
@@ -26,7 +26,7 @@ export function quickRunner(): TestRunner {
     runs,
   })
   return {
-    run: ({ file, text, tests, seconds }) => process.run({ file, text, tests }, seconds),
+    run: ({ file, text, tests, limits }) => process.run({ file, text, tests }, limits),
     stop: () => process.stop(),
   }
 }
@@ -40,10 +40,10 @@ export function jestRunner(): TestRunner {
     return { tree, process: new WarmProcess({ script: 'jest-process.ts', directory: tree.directory, nodeOptions, runs: 25 }) }
   }
   return {
-    run({ file, text, tests, seconds }) {
+    run({ file, text, tests, limits }) {
       opened ??= open()
       const { tree, process } = opened
-      return tree.with(file, text, () => process.run({ root: tree.directory, tests }, seconds))
+      return tree.with(file, text, () => process.run({ root: tree.directory, tests }, limits))
     },
     stop: () => opened?.process.stop(),
   }

@@ -4,8 +4,8 @@ import { applied, type Mutant, mutantsOf } from './mutants.ts'
 import type { RelatedTests } from './related-tests.ts'
 import { type Room, sourcesOf } from './rooms.ts'
 import { survivorOf } from './survivors.ts'
-import type { Question, TestRunner } from './test-runners.ts'
-import type { TestRun } from './warm-process.ts'
+import type { TestRunner } from './test-runners.ts'
+import type { Limits } from './warm-process.ts'
 
 export type Outcome = 'killed' | 'time-out' | 'survived'
 
@@ -36,6 +36,7 @@ export interface Trial {
   tell(mutant: TriedMutant): void
 }
 
+// All of the processor: by the clock a machine under load leaves out tests that notice.
 const LONGEST_SECONDS = 300
 /** A test that takes longer is left to jest, with the slow ones. */
 const LONGEST_QUICK_SECONDS = 20
@@ -43,6 +44,17 @@ const LONGEST_QUICK_SECONDS = 20
 const LONGEST_INDIRECT_SECONDS = 3
 /** What tests may take with a fault, beyond four times what they take without. */
 const ALLOWANCE_SECONDS = 8
+/** A second of the processor may take so many of the clock, where others run. */
+const UNDER_LOAD = 6
+
+/** What tests may take of which nothing is known yet. */
+export const longest = (processor: number): Limits => ({ processor, clock: UNDER_LOAD * processor })
+
+/** @param taken without a fault. */
+export function limitsWithFault(taken: Limits): Limits {
+  const { processor, clock } = longest(ALLOWANCE_SECONDS + 4 * taken.processor)
+  return { processor, clock: clock + 4 * taken.clock }
+}
 
 const read = (file: string) => fs.readFileSync(path.join(import.meta.dirname, '../..', file), 'utf8')
 
@@ -66,11 +78,11 @@ export async function tryRoom(name: string, room: Room, trial: Trial): Promise<R
 interface TestGroup {
   readonly runner: TestRunner
   readonly tests: readonly string[]
-  readonly seconds: number
+  readonly limits: Limits
 }
 
 /** What a test took in the quick process without any fault; null when only jest can run it. Of all sources together. */
-const QUICK_SECONDS = new Map<string, number | null>()
+const QUICK = new Map<string, Limits | null>()
 
 /** The tests of a source, the quick ones first, with what they may take: each was run without any fault, and passed. */
 async function groupsOf(file: string, room: Room, { related, quick, jest }: Trial): Promise<TestGroup[]> {
@@ -78,35 +90,30 @@ async function groupsOf(file: string, room: Room, { related, quick, jest }: Tria
   const groups: TestGroup[] = []
   const slow: string[] = []
   for (const { test, isDirect } of related.of(file)) {
-    if (!QUICK_SECONDS.has(test)) {
-      const { seconds, passed } = await timed(quick, { file, text, tests: [test], seconds: LONGEST_QUICK_SECONDS })
-      QUICK_SECONDS.set(test, passed ? seconds : null)
+    if (!QUICK.has(test)) {
+      const run = await quick.run({ file, text, tests: [test], limits: longest(LONGEST_QUICK_SECONDS) })
+      QUICK.set(test, run.passed ? run : null)
     }
-    const seconds = QUICK_SECONDS.get(test) ?? null
-    if (seconds === null && isDirect) slow.push(test)
-    if (seconds !== null && (isDirect || seconds < LONGEST_INDIRECT_SECONDS))
-      groups.push({ runner: quick, tests: [test], seconds: ALLOWANCE_SECONDS + 4 * seconds })
+    const taken = QUICK.get(test) ?? null
+    if (taken === null && isDirect) slow.push(test)
+    if (taken !== null && (isDirect || taken.processor < LONGEST_INDIRECT_SECONDS))
+      groups.push({ runner: quick, tests: [test], limits: limitsWithFault(taken) })
   }
-  groups.sort((a, b) => Math.floor(a.seconds / ALLOWANCE_SECONDS) - Math.floor(b.seconds / ALLOWANCE_SECONDS))
+  const rank = ({ limits }: TestGroup) => Math.floor(limits.processor / ALLOWANCE_SECONDS)
+  groups.sort((a, b) => rank(a) - rank(b))
   for (const tests of [slow, room.integration.map((name) => `test/${name}.test.ts`)].filter(({ length }) => length > 0)) {
-    const { seconds, passed, failed } = await timed(jest, { file, text, tests, seconds: LONGEST_SECONDS })
-    if (!passed) throw new Error(`without any fault, tests of ${file} fail: ${failed.slice(0, 3).join('; ')}`)
-    groups.push({ runner: jest, tests, seconds: ALLOWANCE_SECONDS + 4 * seconds })
+    const run = await jest.run({ file, text, tests, limits: longest(LONGEST_SECONDS) })
+    if (!run.passed) throw new Error(`without any fault, tests of ${file} fail: ${run.failed.slice(0, 3).join('; ')}`)
+    groups.push({ runner: jest, tests, limits: limitsWithFault(run) })
   }
   return groups
-}
-
-async function timed(runner: TestRunner, question: Question): Promise<TestRun & { seconds: number }> {
-  const start = performance.now()
-  const run = await runner.run(question)
-  return { ...run, seconds: (performance.now() - start) / 1000 }
 }
 
 async function tryOne(file: string, mutant: Mutant, groups: readonly TestGroup[]): Promise<TriedMutant> {
   const { line, code, from, to, nth } = mutant
   const text = applied(read(file), mutant)
-  for (const { runner, tests, seconds } of groups) {
-    const { passed, failed } = await runner.run({ file, text, tests, seconds })
+  for (const { runner, tests, limits } of groups) {
+    const { passed, failed } = await runner.run({ file, text, tests, limits })
     if (!passed)
       return { file, line, code, from, to, nth, outcome: failed[0] === 'time-out' ? 'time-out' : 'killed', by: failed.slice(0, 3) }
   }

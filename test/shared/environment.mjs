@@ -1,6 +1,17 @@
-import { flushCompileCache } from 'node:module'
+import crypto from 'node:crypto'
+import { flushCompileCache, syncBuiltinESMExports } from 'node:module'
 import { ModernFakeTimers } from '@jest/fake-timers'
 import { ModuleMocker } from 'jest-mock'
+
+/** The password of a key store takes 17 ms each time that one is opened, on purpose. What was derived of the same words by the same file is not derived again. */
+const derived = new Map()
+const { pbkdf2Sync } = crypto
+crypto.pbkdf2Sync = (...given) => {
+  const words = given.map((one) => (typeof one === 'object' ? Buffer.from(one).toString('base64') : one)).join()
+  if (!derived.has(words)) derived.set(words, pbkdf2Sync(...given))
+  return Buffer.from(derived.get(words))
+}
+syncBuiltinESMExports()
 
 /** Jest's environment without a world of its own: test files of a worker have one, and what they change of the process is put back behind each of them. */
 export default class SharedEnvironment {
@@ -20,6 +31,7 @@ export default class SharedEnvironment {
 
   async teardown() {
     this.fakeTimersModern.dispose()
+    derived.clear()
     for (const one of Object.values(this.#putBack)) one()
     flushCompileCache() // at the end of a worker it would take longer than jest waits
   }

@@ -81,6 +81,13 @@ export class AgentLine {
     else this.#drop()
   }
 
+  /** The same, but only where nothing is under way. @returns whether it was done, or nothing was open. */
+  renewIfIdle(): boolean {
+    if (this.#current !== null || this.#isOpening) return false
+    this.#drop()
+    return true
+  }
+
   /** Ends it, and whatever is under way, also a connection that is being made. */
   destroy(reason: Error): void {
     this.#isOver = true

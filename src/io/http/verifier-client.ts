@@ -1,5 +1,5 @@
 import tls, { type PeerCertificate } from 'node:tls'
-import { Agent, buildConnector } from 'undici'
+import { Agent, type buildConnector } from 'undici'
 import { urlHostPort } from '../../core/api/host-port.ts'
 import { readRetryAfter } from '../../core/api/push/retry-after.ts'
 import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
@@ -9,6 +9,7 @@ import { cutText } from '../../core/verdict/bounded-text.ts'
 import type { Clock } from '../clock.ts'
 import { dateTrouble } from './date-trouble.ts'
 import { readAnswer } from './read-answer.ts'
+import { resumingConnector } from './resuming-connector.ts'
 import { transportError } from './transport-error.ts'
 
 export interface VerifierClientOptions {
@@ -73,7 +74,7 @@ export function openVerifierClient(options: VerifierClientOptions): VerifierClie
   const host = url.hostname.replace(/^\[|\]$/g, '')
   const port = Number(url.port || (url.protocol === 'https:' ? 443 : 80))
   const agent = new Agent({
-    connect: buildConnector(connectOptions(options, host, port)),
+    connect: resumingConnector(connectOptions(options, host, port)),
     connections: 1,
     pipelining: 1,
     keepAliveTimeout: KEEP_ALIVE_MS,

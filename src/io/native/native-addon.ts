@@ -75,8 +75,10 @@ export interface NativeAddon {
   sendDatagram(socketPath: string, text: string): void
   findUser(name: string): { uid: number; gid: number } | null
   findGroup(name: string): number | null
-  /** For the whole process: what is freed goes back to the system at once (mallopt(3)). */
+  /** For the whole process: what is freed goes back to the system at once (mallopt(3)), and what was freed before goes now (malloc_trim(3)). */
   returnFreedMemory(): void
+  /** For the whole process: pages that lie free between blocks that are in use go back to the system (malloc_trim(3)). Some milliseconds for a heap of 600 MB. */
+  trimHeap(): void
   /** Of the executable, what the start has read and nobody reads again: it is in the page cache, and counts no longer as memory of this process (madvise(2)). */
   forgetReadPages(): void
   /** Descriptor of a new file in memory, from which code may be mapped (memfd_create(2)). */

@@ -2,6 +2,7 @@ import { causeChain } from '../../core/errors.ts'
 import type { Logger } from '../log/logger.ts'
 import { nativeAddon } from '../native/native-addon.ts'
 import { outliveReader } from '../terminal/output-failure.ts'
+import { giveBack } from './give-back.ts'
 import { createNotifier } from './notify.ts'
 
 /** What runs until it is told to stop. */
@@ -11,6 +12,8 @@ export interface Service {
   reload?(): Promise<string>
   /** What its work hangs on, in words; null while it goes on. Looked at for each heartbeat of systemd's watchdog. */
   stuck?(): string | null
+  /** False while it has work for which a tenth of a second is late. */
+  isIdle?(): boolean
 }
 
 /** After the start: what only the start reads is half of what a role has in memory. */
@@ -22,6 +25,7 @@ const SETTLED_MS = 5000
  */
 export async function runService(logger: Logger, start: () => Promise<Service>): Promise<number> {
   outliveReader()
+  nativeAddon().returnFreedMemory() // few arenas from the start: threads of the start would leave theirs behind
   const notifier = createNotifier(process.env)
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
     process.once('SIGTERM', resolve)
@@ -35,7 +39,8 @@ export async function runService(logger: Logger, start: () => Promise<Service>):
     process.exit(0) // a start that waits (for a registrar, a TPM) must not hold the service manager up
   }
   notifier.ready(undefined, heartbeat(running, logger))
-  setTimeout(() => nativeAddon().forgetReadPages(), SETTLED_MS).unref()
+  const settled = running
+  setTimeout(() => giveBack(settled.isIdle?.() ?? true), SETTLED_MS).unref()
   const signal = await stopped
   logger.info(`stopping on ${signal}`)
   notifier.stopping()

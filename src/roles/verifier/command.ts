@@ -62,6 +62,7 @@ export const command = {
       return {
         stop: async () => void (await Promise.all([verifier.stop(), registrar.stop()])),
         stuck: verifier.stuck,
+        isIdle: verifier.isIdle,
         reload: async () => (await Promise.all([verifier.reload(), registrar.reload()]))[0],
       }
     })

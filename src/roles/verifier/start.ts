@@ -10,6 +10,7 @@ import { seamOf } from '../../io/db/seam.ts'
 import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
+import { giveBackFreedMemory } from '../../io/freed-memory.ts'
 import { clientContext } from '../../io/http/api-client.ts'
 import type { ClientContext } from '../../io/http/pinned-connector.ts'
 import type { BodyRoomBytes } from '../../io/http/request-bounds.ts'
@@ -45,6 +46,7 @@ export interface RunningVerifier extends Service {
   metricsPort: number | null
   reload(): Promise<string>
   stuck(): string | null
+  isIdle(): boolean
 }
 
 export interface VerifierDependencies {
@@ -114,19 +116,18 @@ async function start(
   const { figures } = metrics
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
-  await heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger })
   const recordMark = coalesced(() =>
     mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
   )
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
-  await run(verifier, onStop)
+  await run(verifier, onStop, () => heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger }))
   const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
   const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))
   onStop(push.stop) // before: what waits itself is not waited for
-  onStop(guardLoopDelay(logger, figures.loopDelay).stop)
+  for (const { stop } of [guardLoopDelay(logger, figures.loopDelay), giveBackFreedMemory()]) onStop(stop)
   const watchdog = watchAgents(values, verifier.context, onStop)
   const address = hostPort(values.ip, listening.port)
   events.stream.raise({ type: 'verifier_started', version: VERSION, verifier_id: values.uuid, address, agents: agents.size })
@@ -141,7 +142,8 @@ async function start(
     database: () => seamOf(database).load(),
   })
   onStop(metrics.stopping)
-  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck }
+  const isIdle = () => agents.size === 0
+  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck, isIdle }
 }
 
 const listenerOf = (
@@ -204,8 +206,8 @@ function keepVerifierCertificates(settings: VerifierSettings, used: UpkeepOption
   return keepCertificates(duties, used)
 }
 
-/** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. */
-async function run({ context, notifier, progress }: Assembled, onStop: OnStop): Promise<void> {
+/** Attests everything that is stored, and tells of what was left untold: before anybody can ask for more. @param heed looks at the database before it counts. */
+async function run({ context, notifier, progress }: Assembled, onStop: OnStop, heed: () => Promise<void>): Promise<void> {
   onStop(() => {
     for (const agent of context.agents.all()) agent.connection?.close()
     context.opener.close()
@@ -213,6 +215,8 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop): 
   onStop(notifier.stop)
   onStop(progress.stop)
   onStop(context.loop.stop)
+  onStop(context.push.stop) // again before the listener, once there is one
+  await heed()
   await context.policyStore.sweep()
   await context.mailboxes.sweep()
   await keepHistoryYoung(context, onStop)

@@ -31,6 +31,8 @@ export interface RunningFleet {
   directory: string
   /** Registrations a second; null where none was asked for. */
   registered: number | null
+  /** Processor time of the verifier for a registration, in milliseconds. */
+  registerCpuMs: number
   /** Processor time of the verifier for an enrolment, with the attestations meanwhile, in milliseconds. */
   enrolCpuMs: number
   /** Enrolments a second, and seconds until each machine that answers was attested once. */
@@ -62,7 +64,9 @@ export async function withFleet<T>(options: RunOptions, use: (running: RunningFl
     const fleet = await LabFleet.open(options, verifier)
     ends.push(() => fleet.close())
     if (verifier.registrar) told('they register')
+    const cpuBefore = verifier.cpuMs()
     const registered = verifier.registrar ? await fleet.register(verifier.registrar) : null
+    const registerCpuMs = (verifier.cpuMs() - cpuBefore) / count
     told('they are enrolled')
     await fleet.storePolicy()
     const [began, cpu] = [performance.now(), verifier.cpuMs()]
@@ -70,7 +74,7 @@ export async function withFleet<T>(options: RunOptions, use: (running: RunningFl
     const enrolCpuMs = (verifier.cpuMs() - cpu) / first
     await fleet.asked(1, ({ kind }, index) => kind !== 'hanging' && index < first, firstRoundLimit(options))
     return await use({
-      ...{ fleet, verifier, directory, registered, enrolled, enrolCpuMs },
+      ...{ fleet, verifier, directory, registered, registerCpuMs, enrolled, enrolCpuMs },
       firstRoundSeconds: (performance.now() - began) / 1000,
     })
   } finally {

@@ -45,7 +45,7 @@ export class RoffPage {
   /** Lines that begin with a bold word, one below the other. */
   synopsis(lines: readonly string[]): this {
     for (const [i, line] of lines.entries()) {
-      const [, command = line, rest = ''] = /^([^[<|A-Z…]*[^[<|A-Z…\s])(.*)$/.exec(line) ?? []
+      const [, command = line, rest = ''] = /^([^[<|A-Z\u2026]*[^[<|A-Z\u2026\s])(.*)$/.exec(line) ?? []
       this.#lines.push(...(i > 0 ? ['.br'] : []), `\\fB${escaped(command)}\\fR${escaped(rest)}`)
     }
     return this
@@ -60,7 +60,7 @@ export class RoffPage {
 const textLines = (text: string): string[] =>
   text
     .split('\n')
-    .flatMap((line) => line.split(/(?<=[.:?!]) (?=[A-Z`“(])/))
+    .flatMap((line) => line.split(/(?<=[.:?!]) (?=[A-Z`\u201c(])/))
     .filter((line) => line.trim() !== '')
     .flatMap((line) => wrapped(escaped(line.trim()).replace(/`([^`]+)`/g, '\\fB$1\\fR')))
 
@@ -97,6 +97,6 @@ const SPECIAL: Readonly<Record<string, string>> = {
 /** Text for any output device: what is not ASCII is named. */
 const escaped = (text: string): string =>
   text.replace(
-    /[\\\-’‘“”…–—~^']|[^\u0020-\u007e]/g,
+    /[\\\-\u2019\u2018\u201c\u201d\u2026\u2013\u2014~^']|[^\u0020-\u007e]/g,
     (found) => SPECIAL[found] ?? `\\[u${found.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0')}]`,
   )

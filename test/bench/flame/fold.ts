@@ -14,7 +14,7 @@ interface ProfileNode {
 }
 
 /** Whose code it is. */
-export type Origin = 'ours' | 'library' | 'node' | 'v8'
+export type Origin = 'ours' | 'library' | 'node' | 'native' | 'kernel'
 
 /** A function, and what it called. */
 export interface Frame {
@@ -46,13 +46,13 @@ export function foldProfile({ nodes, samples, timeDeltas }: CpuProfile): Frame {
     const micros = same.reduce((sum, { id }) => sum + (own.get(id) ?? 0), 0) + called.reduce((sum, frame) => sum + frame.micros, 0)
     return { ...described(same[0]!), micros, children: called.toSorted((a, b) => b.micros - a.micros) }
   }
-  return { ...fold([nodes[0]!]), name: 'all', place: '', origin: 'v8' }
+  return { ...fold([nodes[0]!]), name: 'all', place: '', origin: 'native' }
 }
 
 function described({ callFrame: { functionName, url, lineNumber } }: ProfileNode): Pick<Frame, 'name' | 'place' | 'origin'> {
   const name = functionName || '(anonymous)'
   const [, inside] = /\/((?:src|node_modules)\/.*)$/.exec(url) ?? []
-  if (inside === undefined) return { name, place: url, origin: url.startsWith('node:') ? 'node' : 'v8' }
+  if (inside === undefined) return { name, place: url, origin: url.startsWith('node:') ? 'node' : 'native' }
   return { name, place: `${inside}:${lineNumber + 1}`, origin: inside.startsWith('src/') ? 'ours' : 'library' }
 }
 
@@ -64,7 +64,7 @@ export function withoutSmall(frame: Frame, share: number, all = frame.micros): F
   ]
   const rest = small.reduce((sum, { micros }) => sum + micros, 0)
   const others: Frame[] =
-    rest >= share * all ? [{ name: `${small.length} others`, place: '', origin: 'v8', micros: rest, children: [] }] : []
+    rest >= share * all ? [{ name: `${small.length} others`, place: '', origin: 'native', micros: rest, children: [] }] : []
   return { ...frame, children: [...large.map((child) => withoutSmall(child, share, all)), ...others] }
 }
 

@@ -1,8 +1,14 @@
 import type { Frame, Origin } from './fold.ts'
 
 const [WIDTH, ROW, LETTER, TOP] = [1200, 16, 6.2, 60]
-const COLOURS: Record<Origin, string> = { ours: '#f4a259', library: '#8cb369', node: '#7fb7d6', v8: '#c9c9c9' }
-const LEGEND: Record<Origin, string> = { ours: 'this project', library: 'libraries', node: 'Node.js', v8: 'V8, OpenSSL, kernel' }
+const COLOURS: Record<Origin, string> = { ours: '#f4a259', library: '#8cb369', node: '#7fb7d6', native: '#c9c9c9', kernel: '#e08e8e' }
+const LEGEND: Record<Origin, string> = {
+  ours: 'this project',
+  library: 'libraries',
+  node: 'Node.js',
+  native: 'V8, OpenSSL, SQLite',
+  kernel: 'kernel',
+}
 
 /** A flame graph: what was called stands on who called it, as wide as the time that it took. It needs no script; a browser shows names and shares under the pointer. */
 export function flameGraph(root: Frame, title: string): string {

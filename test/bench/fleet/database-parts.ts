@@ -7,6 +7,9 @@ import { type Given, largest } from './given.ts'
 import { joinedVerifiers } from './joined-verifiers.ts'
 import { each, type Part, type Row, steady } from './run.ts'
 
+/** Without a pause there is no time to enrol thousands. */
+const FEW = 200
+
 /** SQLite and PostgreSQL, one verifier and two. */
 export const DATABASE_PARTS: Record<string, Part> = {
   databases: async (given) => [
@@ -14,9 +17,9 @@ export const DATABASE_PARTS: Record<string, Part> = {
     [await steady(given, {}, { first: { database: 'SQLite' } }), await onPostgres(given, 1, { database: 'PostgreSQL' })],
   ],
   verifiers: async (given) => [
-    `${Math.min(largest(given), 1000)} machines that are asked without a pause, by verifiers on one PostgreSQL`,
+    `${Math.min(largest(given), FEW)} machines that are asked without a pause, by verifiers on one PostgreSQL`,
     await each([1, 2], (verifiers) =>
-      onPostgres({ ...given, interval: 0, sizes: [Math.min(largest(given), 1000)] }, verifiers, { verifiers }),
+      onPostgres({ ...given, interval: 0, sizes: [Math.min(largest(given), FEW)] }, verifiers, { verifiers }),
     ),
   ],
 }

@@ -43,9 +43,10 @@ function add(given: Given, policyDigests: number): Promise<Row> {
 
 function register(given: Given): Promise<Row> {
   const options = optionsOf(given, { register: true })
-  return withFleet(options, async ({ registered, enrolled }) => ({
+  return withFleet(options, async ({ registered, registerCpuMs, enrolled }) => ({
     machines: options.count,
     'registered/s': registered!.toFixed(0),
+    'CPU ms of a registration': registerCpuMs.toFixed(2),
     'added/s': enrolled.toFixed(0),
   }))
 }

@@ -6,14 +6,22 @@ import type { Row } from './run.ts'
 
 const RESULTS = 'docs/performance'
 
-/** Results by date: one file for the runs of a day. @param about what was asked for. @returns the file. */
+interface Kept {
+  about: { started: string }
+}
+
+/** Of a run: when it began. */
+const started = new Date().toISOString()
+
+/** Results by date: one file for the runs of a day. What was kept of this run before is replaced. @param about what was asked for. @returns the file. */
 export function keepResults(name: string, about: object, results: Record<string, Row[]>): string {
-  const date = new Date().toISOString().slice(0, 10)
-  const machine = { date, node: process.version, processors: os.cpus().map(({ model }) => model), load: os.loadavg() }
+  const date = started.slice(0, 10)
+  const machine = { started, node: process.version, processors: os.cpus().map(({ model }) => model), load: os.loadavg() }
   fs.mkdirSync(RESULTS, { recursive: true })
   const file = path.join(RESULTS, `${date}-${name}.json`)
-  const earlier = fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, 'utf8')) as object[]) : []
-  fs.writeFileSync(file, `${JSON.stringify([...earlier, { about: { ...machine, ...about }, results }], null, 1)}\n`)
+  const earlier = fs.existsSync(file) ? (JSON.parse(fs.readFileSync(file, 'utf8')) as Kept[]) : []
+  const others = earlier.filter((run) => run.about.started !== started)
+  fs.writeFileSync(file, `${JSON.stringify([...others, { about: { ...machine, ...about }, results }], null, 1)}\n`)
   return file
 }
 

@@ -8,6 +8,7 @@ import { freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 export interface BenchVerifier {
   readonly dir: string
   readonly port: number
+  pid(): number
   /** Processor time of all its threads. */
   cpuMs(): number
   memoryMb(): number
@@ -51,6 +52,7 @@ export async function startBenchVerifier({
   return {
     dir: home.dir,
     port,
+    pid: () => child.pid!,
     cpuMs: () => cpuMs(child),
     memoryMb: () => Number(/VmRSS:\s+(\d+) kB/.exec(fs.readFileSync(`/proc/${child.pid}/status`, 'utf8'))![1]) / 1024,
     async restart() {

@@ -6,8 +6,8 @@ import { FleetMachine, Refused } from '../../fleet/fleet-machine.ts'
 
 /** What the machines of the fleet do when they are told to; each answer goes back as it is. */
 export interface FleetWork {
-  /** @returns their public keys, TPM2B_PUBLIC in base64. */
-  make(given: { count: number; port: number; ca: string }): string[]
+  /** @param given.resumes whether they resume TLS sessions as our agent does, or begin anew each time as upstream's. @returns their public keys, TPM2B_PUBLIC in base64. */
+  make(given: { count: number; port: number; ca: string; resumes?: boolean }): string[]
   /** All prove their keys. @returns milliseconds. */
   prove(given: object): Promise<number>
   /** All hold a long request of a minute, without what is told at once. @returns milliseconds of a clock of all processes, at which each was answered. */
@@ -117,8 +117,13 @@ async function sideBySide(run: (machine: FleetMachine) => Promise<unknown>): Pro
 }
 
 const work: FleetWork = {
-  make({ count, port, ca }) {
-    server = { port, context: tls.createSecureContext({ ca, minVersion: 'TLSv1.2' }) }
+  make({ count, port, ca, resumes = true }) {
+    const context = tls.createSecureContext({ ca, minVersion: 'TLSv1.2' })
+    server = {
+      port,
+      context,
+      ...(resumes ? { resuming: tls.createSecureContext({ ca, minVersion: 'TLSv1.2', ecdhCurve: 'X25519' }) } : {}),
+    }
     machines = Array.from({ length: count }, (_, i) => new FleetMachine(`push-${i}`, () => server))
     return machines.map(({ publicKey }) => publicKey)
   },

@@ -16,6 +16,7 @@ import { loadTenantSettings } from '../../../src/roles/tenant/tenant-settings.ts
 import { checkVerifier } from '../../../src/roles/verifier/check-verifier.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { openssl, recordingLogger } from '../ca/listener-bed.ts'
@@ -28,6 +29,7 @@ const verifierSettings = (env: object = {}) => loadVerifierSettings({ ...home.en
 
 beforeEach(() => {
   home = temporaryKeylimeDir()
+  giveNotifierKey(home.dir)
 })
 afterEach(() => home.remove())
 

@@ -23,6 +23,7 @@ import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-se
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
@@ -39,6 +40,7 @@ const of = (name: string): Caller => ({ cert: read(`${name}-cert.crt`), key: rea
 
 beforeEach(() => {
   home = temporaryKeylimeDir()
+  giveNotifierKey(home.dir)
   const settings = caSettings(loadConfig('ca', caOptions, { env: home.env }).values)
   const directory = path.join(home.dir, 'cv_ca')
   access = {

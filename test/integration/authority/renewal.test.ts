@@ -11,6 +11,7 @@ import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-se
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
@@ -39,6 +40,7 @@ const request = (changes: object = {}) => ({
 
 beforeEach(() => {
   home = temporaryKeylimeDir()
+  giveNotifierKey(home.dir)
   behind = 0
 })
 afterEach(() => home.remove())

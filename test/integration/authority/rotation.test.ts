@@ -15,6 +15,7 @@ import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-se
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, until } from '../../servers.ts'
 import { walk } from '../../thorough.ts'
 import { openssl, recordingLogger } from '../ca/listener-bed.ts'
@@ -42,6 +43,7 @@ const operator = (name: string) =>
 
 beforeEach(() => {
   home = temporaryKeylimeDir()
+  giveNotifierKey(home.dir)
   const settings = caSettings(loadConfig('ca', caOptions, { env: home.env }).values)
   access = { directory: path.join(home.dir, 'cv_ca'), password: 'default', settings, now: Date.now }
 })

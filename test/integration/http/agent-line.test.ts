@@ -1,5 +1,6 @@
 import net, { type AddressInfo, type Socket } from 'node:net'
-import { type AgentClient, type AgentConnection, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import { type AgentClient, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import type { AgentConnection } from '../../../src/io/http/agent-connection.ts'
 import { until } from '../../servers.ts'
 
 /** What the agent does with the requests of its connections, by number of the connection and of the request in it. */

@@ -12,6 +12,7 @@ import { type Listening, type ServerTls, serve } from '../../../src/io/http/serv
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
 
 const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'of this test' })
@@ -20,6 +21,7 @@ let server: Listening
 let identity: ServerTls
 
 beforeAll(async () => {
+  giveNotifierKey(home.dir)
   await (await startVerifier(loadVerifierSettings(home.env), silentLogger)).stop() // makes the certificates
   const settings = loadVerifierSettings(home.env)
   const access = { directory: path.join(home.dir, 'cv_ca'), password: settings.ca.password, settings: settings.ca.settings, now: Date.now }

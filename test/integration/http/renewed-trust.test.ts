@@ -8,6 +8,7 @@ import { openClientCheck } from '../../../src/io/http/client-check.ts'
 import { type Listening, type ServerTls, serve } from '../../../src/io/http/server.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir } from '../../servers.ts'
 import { issueAuthorityBelow } from '../access/authority-below.ts'
 import { recordingLogger } from '../ca/listener-bed.ts'
@@ -45,6 +46,7 @@ async function issueOperator(name: string) {
 }
 
 beforeAll(async () => {
+  giveNotifierKey(home.dir)
   await (await startVerifier(settings, log.logger)).stop() // makes the certificates
   fs.mkdirSync(copy(''))
   fs.copyFileSync(cvCa('cacert.crt'), copy('cacert.crt'))

@@ -1,14 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import https from 'node:https'
-import net, { type AddressInfo } from 'node:net'
+import type net from 'node:net'
+import type { AddressInfo } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Worker } from 'node:worker_threads'
 import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
-import { type AgentClient, type AgentConnection, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import { type AgentClient, createAgentClient } from '../../../src/io/http/agent-client.ts'
+import type { AgentConnection } from '../../../src/io/http/agent-connection.ts'
 import { clientContext } from '../../../src/io/http/api-client.ts'
+import type { KeptConnection } from '../../../src/io/http/kept-connection.ts'
 import type { ClientContext } from '../../../src/io/http/pinned-connector.ts'
 import { until } from '../../servers.ts'
+import { groupsOf, INTERNAL_ERROR, tlsFront, X25519_ALONE } from '../../tls-front.ts'
 
 async function identity(name: string) {
   const pair = await makeKeyPair({ type: 'ecdsa' })
@@ -63,6 +67,8 @@ const ask = async (connection: AgentConnection) => {
   await until('it is closed', () => client.figures.open === 0)
   return status
 }
+/** As the client replaces what keeps memory, without its rest. */
+const renew = (connection: AgentConnection) => (connection as KeptConnection).renew()
 const resumed = () => seen.map((connection) => connection.resumed)
 
 test('a machine that closes its connections proves its key once, and the next ones resume; it still sees who asks', async () => {
@@ -133,45 +139,10 @@ test('a machine that restarted knows no session any more, and proves its key', a
   expect(resumed()).toEqual([false, false, true])
 })
 
-const PRE_SHARED_KEY = 0x0029
-/** Alert of TLS: fatal, internal error. An OpenSSL server that asks for certificates and has no session id context ends a resumption with it, as the Rust agent's does. */
-const INTERNAL_ERROR = Buffer.from('15030300020250', 'hex')
-
-/** Extensions of a ClientHello, by their numbers (RFC 8446, section 4.1.2). */
-function extensionsOf(record: Buffer): Map<number, Buffer> {
-  let at = 5 + 4 + 2 + 32
-  at += 1 + record[at]!
-  at += 2 + record.readUInt16BE(at)
-  at += 1 + record[at]!
-  const end = Math.min(record.length, at + 2 + record.readUInt16BE(at))
-  const found = new Map<number, Buffer>()
-  for (at += 2; at + 4 <= end; at += 4 + record.readUInt16BE(at + 2))
-    found.set(record.readUInt16BE(at), record.subarray(at + 4, at + 4 + record.readUInt16BE(at + 2)))
-  return found
-}
-const offersSession = (hello: Buffer) => extensionsOf(hello).has(PRE_SHARED_KEY)
-
-/** Stands before an agent, and does `refuse` to whoever offers a session; null lets everything pass. */
 async function front(port: number, refuse: ((socket: net.Socket) => void) | null) {
-  let offered = 0
-  const hellos: Buffer[] = []
-  const server = net.createServer((socket) => {
-    socket.on('error', () => undefined)
-    socket.once('data', (hello) => {
-      hellos.push(hello as Buffer)
-      if (offersSession(hello as Buffer)) {
-        offered++
-        if (refuse) return refuse(socket)
-      }
-      const behind = net.connect(port, '127.0.0.1')
-      behind.on('error', () => socket.destroy())
-      behind.write(hello)
-      socket.pipe(behind).pipe(socket)
-    })
-  })
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
-  closers.push(() => server.close())
-  return { port: (server.address() as AddressInfo).port, offered: () => offered, hellos }
+  const before = await tlsFront(port, refuse)
+  closers.push(before.close)
+  return before
 }
 
 test('an agent that answers a resumption with an alert is asked on, and offered no other', async () => {
@@ -229,14 +200,29 @@ test('an answer that came while the verifier was held up for longer than a reque
   expect(await second).toMatchObject({ status: 200 })
 })
 
-const SUPPORTED_GROUPS = 0x000a
-const X25519_ALONE = '0002001d'
-
 test('only a connection that is to resume agrees on its keys by X25519 alone', async () => {
   const { port, hellos } = await front((await serve()).port, null)
   const connection = connect(port)
   for (let i = 0; i < 3; i++) await ask(connection)
-  const groups = hellos.map((hello) => extensionsOf(hello).get(SUPPORTED_GROUPS)?.toString('hex'))
-  expect(groups).toEqual([expect.not.stringMatching(X25519_ALONE), X25519_ALONE, X25519_ALONE])
+  expect(hellos.map(groupsOf)).toEqual([expect.not.stringMatching(X25519_ALONE), X25519_ALONE, X25519_ALONE])
   expect(resumed()).toEqual([false, true, true])
+})
+
+test('an idle connection is replaced by one that resumes its session; a busy one, and one without a session, stay', async () => {
+  const answers: (() => void)[] = []
+  const server = await serve({}, true)
+  const connection = connect(server.port)
+  const get = () => connection.request({ method: 'GET', path: '/', maxBytes: 100 })
+  expect(renew(connection)).toBe('never') // nothing is proved yet
+  await get()
+  await until('a session is there', () => renew(connection) === 'done')
+  await until('it is closed', () => client.figures.open === 0)
+  server.removeAllListeners('request')
+  server.on('request', (_request, response) => answers.push(() => response.end('{}')))
+  const asked = get()
+  await until('it is asked', () => answers.length > 0)
+  expect(renew(connection)).toBe('busy')
+  answers[0]!()
+  expect((await asked).status).toBe(200)
+  expect(resumed()).toEqual([false, true])
 })

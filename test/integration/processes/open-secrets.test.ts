@@ -1,5 +1,4 @@
 import { spawnSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { initCaDirectory } from '../../../src/authority/init-authority.ts'
@@ -7,10 +6,11 @@ import { servicePassword } from '../../../src/authority/service-password.ts'
 import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { openServerCertificate } from '../../../src/roles/agent/identity/server-certificate.ts'
 import { openTransportKey } from '../../../src/roles/agent/identity/transport-key.ts'
+import { keylime as run } from '../../command-line.ts'
 import { PROGRAM } from '../../program.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { temporaryKeylimeDir, testLogger } from '../../servers.ts'
 
 const place = temporaryKeylimeDir()
@@ -26,8 +26,7 @@ beforeAll(async () => {
   fs.writeFileSync(file('password'), 'of the file\n', { mode: 0o600 })
   fs.copyFileSync(file('cv_ca/client-private.pem'), file('server-private.pem'))
   fs.copyFileSync(file('cv_ca/client-private.pem'), file('payload-private.pem'))
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  fs.writeFileSync(file('notifier-private.pem'), privateKeyPem(privateKey), { mode: 0o600 })
+  giveNotifierKey(place.dir)
 })
 
 const env: NodeJS.ProcessEnv = {
@@ -38,7 +37,11 @@ const env: NodeJS.ProcessEnv = {
   KEYLIME_CA_LISTEN_PORT: '0',
   KEYLIME_VERIFIER_REVOCATIONS_ENABLED_REVOCATION_NOTIFICATIONS: "['agent']",
 }
-const keylime = (...args: string[]) => spawnSync(process.execPath, [PROGRAM, ...args], { env, encoding: 'utf8', timeout: 60_000 })
+/** A service that is not refused would go on in the process of the test. */
+const keylime = (...args: string[]) =>
+  args.includes('--check-config') || args.includes('list')
+    ? run(args, { env })
+    : spawnSync(process.execPath, [PROGRAM, ...args], { env, encoding: 'utf8', timeout: 60_000 })
 
 /** Names, sizes and modes of all that is there: a start that is refused leaves it alone. */
 const state = () =>

@@ -6,6 +6,7 @@ import { type RunningRegistrar, startRegistrar } from '../../../src/roles/regist
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { startPostgres, type TestPostgres } from '../../postgres.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger, until } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { activateCredential, softwareEk } from '../../software-ek.ts'
@@ -29,6 +30,7 @@ async function stop({ registrar, plain, admin }: (typeof sides)[number]): Promis
 
 beforeAll(async () => {
   server = await startPostgres()
+  giveNotifierKey(home.dir)
   await (await startVerifier(loadVerifierSettings(home.env), testLogger('verifier'))).stop() // makes cv_ca
   sides.push(await start(server.url()), await start(server.url()))
 })

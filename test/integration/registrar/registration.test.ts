@@ -14,6 +14,7 @@ import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-se
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { softwareAk } from '../../software-ak.ts'
 import { type Swtpm, startSwtpm } from '../../swtpm.ts'
@@ -34,6 +35,7 @@ interface Machine {
 const machines: Machine[] = []
 
 beforeAll(async () => {
+  giveNotifierKey(home.dir)
   const verifier = await startVerifier(loadVerifierSettings(home.env), testLogger('verifier')) // makes cv_ca
   await verifier.stop()
   registrar = await startRegistrar(loadRegistrarSettings(home.env), testLogger('registrar'))

@@ -157,6 +157,7 @@ describe('nothing is sent', () => {
       KEYLIME_TENANT_CLIENT_CERT: world.file('m.crt', certificate.pem),
       KEYLIME_TENANT_CLIENT_KEY: world.file('m.pem', privateKeyPem!),
     }
+    fs.chmodSync(world.path('m.pem'), 0o600)
     await expect(add('no-operator', {}, env)).rejects.toMatchObject({
       code: 'refused',
       message: expect.stringMatching(/not an operator's/),

@@ -1,9 +1,10 @@
-import { execFile, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
 import { knownNames } from '../../../src/roles/tenant/known-names.ts'
+import { keylime as run } from '../../command-line.ts'
 import { runtimePolicy } from '../../ima.ts'
 import { PROGRAM } from '../../program.ts'
 import { type Shell, ShellSession } from '../../shell-session.ts'
@@ -14,14 +15,7 @@ const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-completion-'))
 const bed = new VerifierBed()
 let env: NodeJS.ProcessEnv
 
-/** Beside the verifier, which runs in this process. */
-function keylime(...args: string[]): Promise<{ status: number; stdout: string; stderr: string }> {
-  return new Promise((resolve) =>
-    execFile(process.execPath, [PROGRAM, ...args], { env, maxBuffer: 1 << 20 }, (error, stdout, stderr) =>
-      resolve({ status: error ? Number(error.code) : 0, stdout, stderr }),
-    ),
-  )
-}
+const keylime = (...args: string[]) => run(args, { env })
 
 const POLICY = { body: { runtime_policy: Buffer.from(runtimePolicy()).toString('base64') } }
 /** What a verifier that lies would say beside the names that it has: a shell must not do it. */

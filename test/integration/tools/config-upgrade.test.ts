@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
@@ -6,7 +5,7 @@ import { loadConfig } from '../../../src/config/load.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole, TABLES } from '../../../src/config/tables.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import { planUpgrade } from '../../../src/tools/config/plan-upgrade.ts'
-import { PROGRAM } from '../../program.ts'
+import { keylime, keylimeProcess } from '../../command-line.ts'
 import { sampled } from '../../thorough.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
@@ -23,16 +22,8 @@ function fresh(): string {
   return root
 }
 
-function run(argv0: string, args: string[], cwd = dir) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], {
-    encoding: 'utf8',
-    argv0,
-    cwd,
-    env: { PATH: process.env['PATH'] },
-  })
-  return { status, stdout, stderr }
-}
-const upgrade = (...args: string[]) => run('keylime', ['config', 'upgrade', ...args])
+const surroundings = { cwd: dir, env: { PATH: process.env['PATH'] } }
+const upgrade = (...args: string[]) => keylime(['config', 'upgrade', ...args], surroundings)
 const load = (role: ConfiguredRole, file: string) => loadConfig(role, TABLES[role], { env: {}, files: [file], tolerant: true })
 const plain = (value: unknown) => (value instanceof Secret ? value.reveal() : value)
 
@@ -50,9 +41,9 @@ const OTHERWISE: Readonly<Record<string, unknown>> = {
   'verifier.mode': 'both', // upstream's own default
 }
 
-test('the file of Keylime 6 becomes what upstream’s program makes of it, but for what it gets wrong', () => {
+test('the file of Keylime 6 becomes what upstream’s program makes of it, but for what it gets wrong', async () => {
   const out = fresh()
-  const { status } = upgrade(OF_6, '--out', out)
+  const { status } = await upgrade(OF_6, '--out', out)
   const expected = JSON.parse(fs.readFileSync(path.join(VECTORS, '6.4/upstream.json'), 'utf8')) as Record<
     ConfiguredRole,
     Record<string, string>
@@ -71,8 +62,8 @@ test('the file of Keylime 6 becomes what upstream’s program makes of it, but f
   expect(load('verifier', path.join(out, 'verifier.conf')).values['fail_on_violations']).toBe(true)
 })
 
-test('what has no counterpart is named, with its place and the reason, and secrets are not shown', () => {
-  const { stdout } = upgrade(OF_6, '--out', fresh(), '--dry-run')
+test('what has no counterpart is named, with its place and the reason, and secrets are not shown', async () => {
+  const { stdout } = await upgrade(OF_6, '--out', fresh(), '--dry-run')
   const line =
     fs
       .readFileSync(OF_6, 'utf8')
@@ -88,11 +79,11 @@ test('what has no counterpart is named, with its place and the reason, and secre
 
 test.each(sampled(['privatekey', 'api_token', 'client_secret', 'admin_pw', 'hmac_key'], 5))(
   'nor the value of an unknown option named %s',
-  (name) => {
+  async (name) => {
     const file = path.join(fresh(), 'agent.conf')
     fs.writeFileSync(file, `[agent]\nversion = "2.0"\n${name} = "hush-hush"\n`)
     for (const extra of [[], ['--json']]) {
-      const { stdout } = upgrade(file, '--out', fresh(), '--dry-run', ...extra)
+      const { stdout } = await upgrade(file, '--out', fresh(), '--dry-run', ...extra)
       expect(stdout).toContain(name)
       expect(stdout).not.toContain('hush-hush')
     }
@@ -122,24 +113,24 @@ test.each(RELEASES.flatMap((release) => CONFIGURED_ROLES.map((role) => [role, re
   },
 )
 
-test('installed files are converted in place, with the ones before beside them, and then nothing is left to do', () => {
+test('installed files are converted in place, with the ones before beside them, and then nothing is left to do', async () => {
   const root = fresh()
   const file = path.join(root, 'etc/keylime/agent.conf')
   fs.writeFileSync(file, '# mine\n[agent]\nversion = "2.0"\nuuid = "hash_ek"\nlisten_notifications = true\n', { mode: 0o640 })
-  const dry = upgrade('--root', root, '--dry-run')
+  const dry = await upgrade('--root', root, '--dry-run')
   expect([dry.stdout.split('\n')[0], fs.readFileSync(file, 'utf8').startsWith('# mine')]).toEqual([`${file}: would be written`, true])
-  expect(upgrade('--root', root)).toMatchObject({ status: 0, stderr: 'next: keylime config check\n' })
+  expect(await upgrade('--root', root)).toMatchObject({ status: 0, stderr: 'next: keylime config check\n' })
   expect(fs.readFileSync(`${file}.bkp`, 'utf8')).toMatch(/^# mine/)
   expect(fs.statSync(file).mode & 0o777).toBe(0o640)
   expect(load('agent', file).values).toMatchObject({ uuid: 'hash_ek', enable_revocation_notifications: true })
-  expect(upgrade('--root', root).stdout).toBe(`${file}: up to date\n`)
+  expect((await upgrade('--root', root)).stdout).toBe(`${file}: up to date\n`)
   expect(fs.readdirSync(path.dirname(file)).toSorted()).toEqual(['agent.conf', 'agent.conf.bkp'])
 })
 
-test('the one file of Keylime 6 counts where no role has a file, and is told to be deleted', () => {
+test('the one file of Keylime 6 counts where no role has a file, and is told to be deleted', async () => {
   const root = fresh()
   fs.copyFileSync(OF_6, path.join(root, 'etc/keylime.conf'))
-  const { stderr } = upgrade('--root', root, '--only', 'verifier')
+  const { stderr } = await upgrade('--root', root, '--only', 'verifier')
   expect(stderr).toContain(`${path.join(root, 'etc/keylime.conf')} is not read any more: delete it when all is well`)
   expect(fs.readdirSync(path.join(root, 'etc/keylime'))).toEqual(['verifier.conf'])
 })
@@ -155,15 +146,15 @@ test.each(
     4,
     3,
   ),
-)('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', (switches, list) => {
+)('two switches of before 6.4.1 (%j) are one list of whom the verifier tells', async (switches, list) => {
   const file = path.join(fresh(), 'keylime.conf')
   fs.writeFileSync(file, `[cloud_verifier]\ncloudverifier_port = 8882\n${switches}`)
   const out = fresh()
-  expect(upgrade(file, '--out', out).stdout).not.toContain('counterpart')
+  expect((await upgrade(file, '--out', out)).stdout).not.toContain('counterpart')
   expect(fs.readFileSync(path.join(out, 'verifier.conf'), 'utf8')).toContain(`\nenabled_revocation_notifications = ${list}\n`)
 })
 
-test('every setting is in the report: what became of it, or what counts in its place', () => {
+test('every setting is in the report: what became of it, or what counts in its place', async () => {
   const out = fresh()
   const file = path.join(out, 'keylime.conf')
   const settings = {
@@ -183,7 +174,7 @@ test('every setting is in the report: what became of it, or what counts in its p
     ...Object.entries(options).map(([name, value]) => `${name} = ${value}`),
   ])
   fs.writeFileSync(file, `${lines.flat().join('\n')}\n`)
-  const { stdout } = upgrade(file, '--out', out, '--json')
+  const { stdout } = await upgrade(file, '--out', out, '--json')
   const { files, lost } = JSON.parse(stdout) as {
     files: { options: { from: { name: string }; note: string | null }[] }[]
     lost: { name: string; reason: string }[]
@@ -196,21 +187,21 @@ test('every setting is in the report: what became of it, or what counts in its p
   )
   expect(stdout).not.toContain('hunter2')
 })
-test('an option that stands in another section of its file is told, and one that a template left empty has its default', () => {
+test('an option that stands in another section of its file is told, and one that a template left empty has its default', async () => {
   const [out, place] = [fresh(), fresh()]
   const [verifier, agent] = ['verifier.conf', 'agent.conf'].map((name) => path.join(place, name)) as [string, string]
   fs.writeFileSync(verifier, '[verifier]\nversion = 2.5\nport = 8882\n[revocations]\nsession_lifetime = 300\nlog_destination = file\n')
   fs.writeFileSync(agent, '[agent]\nversion = "2.5"\nexponential_backoff_max_retries =\n')
-  const { stdout } = upgrade(verifier, agent, '--out', out)
+  const { stdout } = await upgrade(verifier, agent, '--out', out)
   expect(stdout).toContain(
     'session_lifetime = 300: "session_lifetime" is an option of [verifier]: upstream does not read it in [revocations] either',
   )
   expect(stdout).toContain('a service logs to standard error')
   expect(stdout).toMatch(/exponential_backoff_max_retries = \d+ \(it was empty by a slip of upstream/)
 })
-test('a file with a password is for its owner alone', () => {
+test('a file with a password is for its owner alone', async () => {
   const out = fresh()
-  expect(upgrade(OF_6, '--out', out).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)
+  expect((await upgrade(OF_6, '--out', out)).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)
   expect(fs.statSync(path.join(out, 'agent.conf')).mode & 0o777).toBe(0o600)
   expect(fs.statSync(path.join(out, 'ca.conf')).mode & 0o777).toBe(0o644)
 })
@@ -225,22 +216,22 @@ test.each<[string, string[], number, RegExp]>(
     ],
     2,
   ),
-)('%s is refused', (_, args, code, reason) => {
-  const { status, stderr } = upgrade(...args)
+)('%s is refused', async (_, args, code, reason) => {
+  const { status, stderr } = await upgrade(...args)
   expect([status, stderr]).toEqual([code, expect.stringMatching(reason)])
 })
 
-test('a value that cannot be used is named, and the default counts', () => {
+test('a value that cannot be used is named, and the default counts', async () => {
   const root = fresh()
   const file = path.join(root, 'etc/keylime/verifier.conf')
   fs.writeFileSync(file, '[verifier]\nquote_interval = soon\nport = 1\nnonsense = 2\n[other]\nx = 1\n')
-  expect(upgrade('--root', root).stdout).toMatch(
+  expect((await upgrade('--root', root)).stdout).toMatch(
     /port = 1[\s\S]*quote_interval = soon: must be a number of seconds.*: the default of quote_interval counts\n.*nonsense = 2: no role has an option "nonsense" in \[verifier\]\n.*\[other\] x = 1: no role/,
   )
 })
 
 describe('keylime_upgrade_config', () => {
-  const upstream = (...args: string[]) => run('keylime_upgrade_config', args)
+  const upstream = (...args: string[]) => keylimeProcess(args, { ...surroundings, argv0: 'keylime_upgrade_config' })
   test('writes the files of the components that it is asked for, from several inputs', () => {
     const out = fresh()
     const inputs = ['--input', path.join(VECTORS, '2.3/agent.conf'), '--input', path.join(VECTORS, '2.3/verifier.conf')]

@@ -1,4 +1,4 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import net from 'node:net'
@@ -10,7 +10,7 @@ import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { nativeAddon } from '../../../src/io/native/native-addon.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { startRegistrar } from '../../../src/roles/registrar/start.ts'
-import { PROGRAM } from '../../program.ts'
+import { keylime } from '../../command-line.ts'
 import { freePorts, temporaryKeylimeDir, testLogger } from '../../servers.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 import { examined, told } from './doctor-bed.ts'
@@ -272,8 +272,7 @@ describe('the program', () => {
   )
   afterAll(remove)
   const doctor = (...args: string[]) =>
-    spawnSync(process.execPath, [PROGRAM, 'doctor', ...args], {
-      encoding: 'utf8',
+    keylime(['doctor', ...args], {
       env: {
         PATH: process.env['PATH'],
         KEYLIME_DIR: dir,
@@ -284,7 +283,7 @@ describe('the program', () => {
 
   test('its report has findings, versions and configuration, and none of the secrets that were planted', async () => {
     const file = path.join(dir, 'report.zip')
-    const { stdout, stderr } = doctor('verifier', '--config', config, '--json', '--report', file)
+    const { stdout, stderr } = await doctor('verifier', '--config', config, '--json', '--report', file)
     expect(stderr).toContain('read it before you send it')
     const found = JSON.parse(stdout) as { role: string; findings: unknown[] }
     expect(found.role).toBe('verifier')
@@ -302,14 +301,14 @@ describe('the program', () => {
     expect(fs.statSync(file).mode & 0o777).toBe(0o600)
   })
 
-  test('its exit code is 4 when only servers are missing, and 2 for a file that is not there', () => {
-    const { status, stdout } = doctor('tenant')
+  test('its exit code is 4 when only servers are missing, and 2 for a file that is not there', async () => {
+    const { status, stdout } = await doctor('tenant')
     expect([status, stdout]).toEqual([
       4,
       expect.stringMatching(/ERROR {3}peers: verifier at .*\n +the tenant cannot reach it\n +\$ keylime config set tenant/),
     ])
-    expect(doctor('tenant', '--config', '/nowhere')).toMatchObject({ status: 2, stderr: expect.stringContaining('/nowhere') })
-    expect(doctor('tenant', '--timeout', '0')).toMatchObject({ status: 2, stderr: expect.stringContaining('from 1 to 600 seconds') })
+    expect(await doctor('tenant', '--config', '/nowhere')).toMatchObject({ status: 2, stderr: expect.stringContaining('/nowhere') })
+    expect(await doctor('tenant', '--timeout', '0')).toMatchObject({ status: 2, stderr: expect.stringContaining('from 1 to 600 seconds') })
   })
 })
 

@@ -5,6 +5,7 @@ import path from 'node:path'
 import { commandTree } from '../../../src/command-tree.ts'
 import { CONFIGURED_ROLES, TABLES } from '../../../src/config/tables.ts'
 import { allCommands } from '../../../src/core/cli/command-tree.ts'
+import { keylime as inProcess } from '../../command-line.ts'
 import { PROGRAM } from '../../program.ts'
 import { walk } from '../../thorough.ts'
 
@@ -14,8 +15,8 @@ const run = (file: string, args: string[], env: NodeJS.ProcessEnv = process.env)
   const { status, stdout, stderr } = spawnSync(file, args, { encoding: 'utf8', env })
   return { status, stdout, stderr }
 }
-const keylime = (...args: string[]) => run(process.execPath, [PROGRAM, ...args])
-const installed = keylime('man', '--install', path.join(dir, 'man'))
+const keylime = (...args: string[]) => inProcess(args)
+const installed = await keylime('man', '--install', path.join(dir, 'man'))
 const files = fs.readdirSync(path.join(dir, 'man'), { recursive: true, encoding: 'utf8' }).filter((file) => /\.\d$/.test(file))
 const tree = await commandTree()
 /** What a reader sees, without the breaks of lines and the marks of bold. */
@@ -24,7 +25,7 @@ const seen = (file: string) =>
     .stdout.replace(/.\u0008/g, '')
     .replaceAll('\u00a0', ' ')
 
-test('there is a page for the program, each role, each tool and each configuration file', () => {
+test('there is a page for the program, each role, each tool and each configuration file', async () => {
   expect(installed).toMatchObject({ status: 0, stderr: expect.stringMatching(/^\d+ pages written below/) })
   const expected = [
     'man1/keylime.1',
@@ -32,7 +33,9 @@ test('there is a page for the program, each role, each tool and each configurati
     ...CONFIGURED_ROLES.map((role) => `man5/keylime-${role}.conf.5`),
   ]
   expect(files.toSorted()).toEqual(expected.toSorted())
-  expect(keylime('man', '--list').stdout.trimEnd().split('\n').toSorted()).toEqual(expected.map((file) => path.basename(file)).toSorted())
+  expect((await keylime('man', '--list')).stdout.trimEnd().split('\n').toSorted()).toEqual(
+    expected.map((file) => path.basename(file)).toSorted(),
+  )
 })
 
 test('mandoc, groff and man have no complaint about any page', () => {
@@ -64,14 +67,17 @@ test.each(CONFIGURED_ROLES)('keylime-%s.conf(5) has each option with its default
   expect(missing).toEqual([])
 })
 
-walk('a page is found by several names, and one that is not there is asked about', () => {
-  const page = keylime('man', 'tenant')
+walk('a page is found by several names, and one that is not there is asked about', async () => {
+  const page = await keylime('man', 'tenant')
   expect(page).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\.TH KEYLIME-TENANT 1 /), stderr: '' })
-  for (const name of ['keylime-tenant', 'keylime-tenant.1']) expect(keylime('man', name)).toEqual(page)
-  expect(keylime('man', 'tenant.conf').stdout).toMatch(/^\.TH KEYLIME-TENANT\.CONF 5 /)
-  expect(keylime('man').stdout).toMatch(/^\.TH KEYLIME 1 /)
-  expect(keylime('man', 'tennant')).toMatchObject({ status: 6, stderr: expect.stringContaining('did you mean `keylime man tenant`?') })
-  expect(keylime('man', '--install', '/dev/null/x')).toMatchObject({
+  for (const name of ['keylime-tenant', 'keylime-tenant.1']) expect(await keylime('man', name)).toEqual(page)
+  expect((await keylime('man', 'tenant.conf')).stdout).toMatch(/^\.TH KEYLIME-TENANT\.CONF 5 /)
+  expect((await keylime('man')).stdout).toMatch(/^\.TH KEYLIME 1 /)
+  expect(await keylime('man', 'tennant')).toMatchObject({
+    status: 6,
+    stderr: expect.stringContaining('did you mean `keylime man tenant`?'),
+  })
+  expect(await keylime('man', '--install', '/dev/null/x')).toMatchObject({
     status: 1,
     stderr: expect.stringContaining('cannot write /dev/null/x'),
   })

@@ -1,4 +1,5 @@
 import { readIniFile } from '../../../src/config/ini-file.ts'
+import { runs } from '../../thorough.ts'
 
 const pairs = (text: string, dialect?: 'toml') =>
   readIniFile(text, dialect).entries.map((e) => `${e.section}.${e.key}=${e.value}@${e.line}`)
@@ -68,8 +69,8 @@ x = "\b\t\n\f\r\"\\\u00e9\U0001f600\UffffffffZ"`,
   })
 })
 
-test('a file of half a megabyte is read at once, whatever is in it: nothing is looked at again and again', () => {
-  const SIZE = 1 << 19
+test('a large file is read at once, whatever is in it: nothing is looked at again and again', () => {
+  const SIZE = runs(1 << 19, 1 << 17)
   const bodies = ['a = [', '"', "'", ' ', 'x =i\n', '"a" ', '[', '#', '\\'].map((piece) => piece.repeat(SIZE / piece.length))
   for (const body of bodies)
     for (const dialect of ['python', 'toml'] as const)

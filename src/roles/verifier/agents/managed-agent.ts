@@ -1,7 +1,7 @@
 import type { AgentProgress, Enrolment, StoredDelivery, StoredState } from '../../../core/attestation/stored-agent.ts'
 import type { SerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import type { PublicArea } from '../../../core/tpm/public-area.ts'
-import type { AgentConnection } from '../../../io/http/agent-client.ts'
+import type { AgentConnection } from '../../../io/http/agent-connection.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 
 /** An agent that this process attests: what the store has of it, and what was parsed or opened once for it. */

@@ -1,6 +1,6 @@
 import type { AuthorityIntroduction } from '../../../core/api/authority-introduction.ts'
 import { readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
-import type { AgentConnection } from '../../../io/http/agent-client.ts'
+import type { AgentConnection } from '../../../io/http/agent-connection.ts'
 
 /**
  * Hands an agent the authorities that count, over mutual TLS: agents of ours take the next one when the one before has vouched for it, others know no such thing.

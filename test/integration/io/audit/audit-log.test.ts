@@ -11,6 +11,7 @@ import { type AuditLog, type AuditLogOptions, openAuditLog } from '../../../../s
 import { readLines } from '../../../../src/io/audit/read-lines.ts'
 import { silentLogger } from '../../../../src/io/log/logger.ts'
 import { until } from '../../../servers.ts'
+import { runs } from '../../../thorough.ts'
 import { HOSTILE, oneOfEach } from '../../../verifier-events.ts'
 
 let directory: string
@@ -104,13 +105,13 @@ test('wherever a crash cuts the end, nothing is removed, the next line tells of 
         expect(await verify()).toMatchObject({ intact: true, breaks: [] })
       },
     ),
-    { numRuns: 60 },
+    { numRuns: runs(60, 20) },
   )
 })
 
 test('a process that is killed while it writes leaves a chain that goes on', async () => {
   const script = path.join(import.meta.dirname, 'write-audit-log.ts')
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < runs(4, 2); round++) {
     const child = spawn(process.execPath, [script, file], { stdio: ['ignore', 'pipe', 'inherit'] })
     let flushed = 0
     child.stdout.on('data', (chunk: Buffer) => {

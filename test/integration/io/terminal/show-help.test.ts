@@ -1,7 +1,10 @@
 import { spawn } from 'node:child_process'
+import path from 'node:path'
 import { PROGRAM } from '../../../program.ts'
 
-const help = `${process.execPath} --disable-warning=ExperimentalWarning ${PROGRAM} tenant --help`
+const node = `${process.execPath} --disable-warning=ExperimentalWarning`
+const ours = `${node} ${PROGRAM} tenant --help`
+const help = `${node} ${path.join(import.meta.dirname, 'long-help.ts')}`
 
 /** What a command shows on a terminal of so many rows. */
 function shown(rows: number, pager: string, command = help): Promise<string> {
@@ -17,7 +20,7 @@ function shown(rows: number, pager: string, command = help): Promise<string> {
 const MARK = 'sed -e s/^/paged:/'
 
 test('help that is longer than the terminal is shown by the pager', async () => {
-  expect(await shown(20, MARK)).toMatch(/^paged:Enrols machines[\s\S]*paged:.*--json/)
+  for (const command of [ours, help]) expect(await shown(20, MARK, command)).toMatch(/^paged:Enrols machines[\s\S]*paged:.*--json/)
 })
 
 test.each([
@@ -32,5 +35,5 @@ test.each([
 })
 
 test('a pager that is left before the end is no failure', async () => {
-  expect(await shown(20, 'head -n 1', `${help}; echo "status $?"`)).toMatch(/Enrols machines.*\r?\nstatus 0/)
+  expect(await shown(20, 'head -n 1', `${ours}; echo "status $?"`)).toMatch(/Enrols machines.*\r?\nstatus 0/)
 })

@@ -209,7 +209,7 @@ describe('whatever is done to the lines', () => {
     )
     fc.assert(
       fc.property(fc.nat(all.length - 1), line, (at, put) => found(all.toSpliced(at, 0, put))),
-      { numRuns: runs(300, 80) },
+      { numRuns: runs(300, 30) },
     )
   })
 

@@ -116,7 +116,7 @@ test('judged in any increments, the verdict is the same', () => {
         expect(progress.nextEntry).toBe(end)
       }
     }),
-    { numRuns: 20 },
+    { numRuns: runs(20, 8) },
   )
 })
 
@@ -171,7 +171,7 @@ test('random lines never crash and never pass', () => {
     fc.property(fc.array(fc.string({ unit: 'binary', maxLength: 60 }), { maxLength: 20 }), (lines) =>
       expect(judge(POLICY, lines.join('\n'), QUOTED).failures.length).toBeGreaterThan(0),
     ),
-    { numRuns: runs(200, 60) },
+    { numRuns: runs(200, 25) },
   )
 })
 

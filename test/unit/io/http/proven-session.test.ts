@@ -49,3 +49,9 @@ test('a connection that breaks costs one session; three in a row are a no', () =
   kept.resumed() // it can
   expect([breaks(2), breaks(3), breaks(4)]).toEqual([true, true, false])
 })
+
+test('the session is kept in memory of its own, and not in a piece that keeps 64 KiB', () => {
+  kept.keep({ session: Buffer.from('of the pool'), provenAt: 0 }, context)
+  const { session } = kept.offer(context, 0)!
+  expect([session.toString(), session.buffer.byteLength]).toEqual(['of the pool', session.length])
+})

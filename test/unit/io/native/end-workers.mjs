@@ -1,4 +1,4 @@
-// Argument: the addon. Ends 60 threads in the middle of calls into it, one after the other.
+// Arguments: the addon, and how many threads end in the middle of calls into it, one after the other.
 import { Worker } from 'node:worker_threads'
 
 const code = `
@@ -25,7 +25,7 @@ for (let i = 0; ; i++) {
   try { refused[i % 3]() } catch {}
 }
 `
-for (let i = 0; i < 60; i++) {
+for (let i = 0; i < Number(process.argv[3]); i++) {
   const worker = new Worker(code, { eval: true })
   await new Promise((done) => worker.once('message', done))
   await new Promise((done) => setTimeout(done, i % 8))

@@ -80,7 +80,23 @@ test('a key with a password is stored encrypted, and opens only with it', async 
 describe('a certificate that the configuration names', () => {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' })
   const make = (days: string) =>
-    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'cert.pem', '-subj', '/CN=rack 7', '-days', days)
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      'key.pem',
+      '-out',
+      'cert.pem',
+      '-subj',
+      '/CN=rack 7',
+      '-days',
+      days,
+    )
   const file = () => fs.readFileSync(path.join(directory, 'cert.pem'), 'utf8')
   const named = (now = Date.now()) => open(now, 'a-1', '', true)
 
@@ -97,7 +113,7 @@ describe('a certificate that the configuration names', () => {
     const before = file()
     const refused = (words: string) => ({ code: 'config_invalid', message: expect.stringContaining(words) })
     await expect(named(Date.now() + 91 * DAY)).rejects.toMatchObject(refused('it ended on'))
-    openssl('genrsa', '-out', 'key.pem', '2048')
+    openssl('genpkey', '-algorithm', 'EC', '-pkeyopt', 'ec_paramgen_curve:P-256', '-out', 'key.pem')
     await expect(named()).rejects.toMatchObject(refused('it belongs to another key'))
     fs.rmSync(path.join(directory, 'key.pem'))
     await expect(named()).rejects.toMatchObject(refused('is not there'))
@@ -112,8 +128,37 @@ describe('a certificate that the configuration names', () => {
   })
 
   test('one that an authority signed is the operator’s wherever it stands', async () => {
-    openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'ca.key', '-out', 'ca.pem', '-subj', '/CN=ca', '-days', '90')
-    openssl('req', '-newkey', 'rsa:2048', '-nodes', '-keyout', 'key.pem', '-out', 'csr.pem', '-subj', '/CN=rack 7')
+    openssl(
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.pem',
+      '-subj',
+      '/CN=ca',
+      '-days',
+      '90',
+    )
+    openssl(
+      'req',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-keyout',
+      'key.pem',
+      '-out',
+      'csr.pem',
+      '-subj',
+      '/CN=rack 7',
+    )
     openssl('x509', '-req', '-in', 'csr.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', 'cert.pem', '-days', '90')
     const before = file()
     expect((await open(Date.now())).certPem.trim()).toBe(before.trim())

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { privateKeyPem, publicKeyPem } from '../../../../../src/core/pki/keys.ts'
 import { openTransportKey } from '../../../../../src/roles/agent/identity/transport-key.ts'
+import { rsaKeyPair } from '../../../../rsa-keys.ts'
 
 let directory: string
 beforeEach(() => {
@@ -13,7 +14,7 @@ afterEach(() => fs.rmSync(directory, { recursive: true }))
 const file = (name: string) => path.join(directory, name)
 const payload = (password = '') => ({ file: file('payload-private.pem'), password })
 const server = (password = '') => ({ file: file('server-private.pem'), password })
-const rsa = (bits = 2048) => generateKeyPairSync('rsa', { modulusLength: bits }).privateKey
+const rsa = (bits = 2048) => rsaKeyPair(bits).privateKey
 const publicOf = (key: ReturnType<typeof rsa>) => publicKeyPem(createPublicKey(key))
 
 test('it is made where there is none, and kept', async () => {

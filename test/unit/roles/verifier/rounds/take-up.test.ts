@@ -74,3 +74,47 @@ test('what fails for another reason is a failed agent with that reason, at once 
   await jest.advanceTimersByTimeAsync(LATER_MS)
   expect([begun, refused]).toEqual([[], ['its policy is gone']])
 })
+
+/** So many agents that are attested by the policy `p`, and what was asked for them. */
+function users(
+  count: number,
+  { policyOf, commands = createKeyedLock() }: Pick<TakeUpOptions, 'commands'> & { policyOf(): Promise<object> },
+) {
+  const ids = Array.from({ length: count }, (_, i) => `agent-${i}`)
+  const agents = new Map<string, { enrolment: object; policy: object }>(
+    ids.map((agentId, i) => [
+      agentId,
+      { enrolment: { agentId, tpmPolicy: i % 2 ? 'odd' : '{}', runtimePolicy: 'p' }, policy: { refs: {} } },
+    ]),
+  )
+  const options = { agents, store: { users: async () => ids }, policies: { policyOf }, commands, isOurs: () => true, wake: () => undefined }
+  const takeUp = createTakeUp(options as never as TakeUpOptions)
+  return { takeUp, judgedBy: () => new Set([...agents.values()].map(({ policy }) => (policy as { digest?: string }).digest)) }
+}
+
+test('a changed policy is read once for the agents of a page that must meet the same, and counts for all of them', async () => {
+  jest.useRealTimers()
+  let reads = 0
+  const { takeUp, judgedBy } = users(1000, {
+    commands: createKeyedLock(),
+    policyOf: async () => ({ refs: {}, digest: `read ${reads++ % 2}` }),
+  })
+  expect(await takeUp.policyChanged('runtime', 'p')).toBe(1000)
+  expect([reads, judgedBy()]).toEqual([10, new Set(['read 0', 'read 1'])]) // five pages, two kinds of agents
+})
+
+test('of two changes the last one counts, also for an agent that a command held up meanwhile', async () => {
+  jest.useRealTimers()
+  let stored = 'first'
+  const commands = createKeyedLock()
+  const command = Promise.withResolvers<void>()
+  void commands.take('agent-0', () => command.promise)
+  const { takeUp, judgedBy } = users(3, { commands, policyOf: async () => ({ refs: {}, digest: stored }) })
+  const first = takeUp.policyChanged('runtime', 'p')
+  await new Promise((done) => setImmediate(done))
+  stored = 'second'
+  const second = takeUp.policyChanged('runtime', 'p')
+  command.resolve()
+  await Promise.all([first, second])
+  expect(judgedBy()).toEqual(new Set(['second']))
+})
