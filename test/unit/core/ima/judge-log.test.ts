@@ -198,3 +198,10 @@ test('an exclude that would hang a backtracking engine is judged in linear time'
   policy.isExcluded(`/${'a'.repeat(50_000)}`)
   expect(performance.now() - start).toBeLessThan(2000)
 })
+
+test('the value of PCR 10 is kept in memory of its own, and stays the same one while nothing is measured', () => {
+  const first = judge(POLICY, LOG, QUOTED).progress
+  expect(first.pcr10!.buffer.byteLength).toBe(32) // a piece of Node's pool keeps 64 KiB
+  const second = judge(POLICY, '', pcrsOf(Buffer.from(first.pcr10!)), first).progress
+  expect(second.pcr10).toBe(first.pcr10)
+})
