@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
 import { type ExpectedTpms, expectedTpms } from './expected-tpms.ts'
+import { groupedChanges } from './grouped-changes.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
 import { decodeRecord, ekKeyOf, encodeRecord, putFacts, type RegistrarTables } from './registrar-schema.ts'
 import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
@@ -38,7 +39,10 @@ export interface RegistrarStore extends Registrations {
   dropPending(agentId: string, answer: Buffer): Promise<void>
   /** Beside all others of the id; makes room at the cost of who has most. */
   putPending(pending: PendingRegistration, now: number): Promise<void>
-  /** What `work` looks up holds until what it changes is stored: no other registrar of the same database changes anything in between. */
+  /**
+   * What `work` looks up holds until what it changes is stored: nobody else, of this registrar or another of the same database, changes anything in between. Several that come in one moment
+   * are made one after the other and stored by one commit; one that fails takes back what it did, and nothing else.
+   */
   alone<T>(work: (registrations: Registrations) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -46,23 +50,44 @@ export interface RegistrarStore extends Registrations {
 export function registrarStore(database: Kysely<unknown>, limits: PendingLimits = PENDING_LIMITS): RegistrarStore {
   const db = database as Kysely<RegistrarTables>
   const pending = new PendingRegistrations(db, limits)
+  const change = pendingChanges(db, pending)
   return {
-    ...registrations(db, (agentId) => pending.drop(agentId)),
+    ...registrations(db, (agentId) => pending.drop(db, agentId)),
     findPending: (agentId, answer) => pending.find(agentId, answer),
     hasPending: (agentId, now) => pending.has(agentId, now),
-    dropPending: (agentId, answer) => pending.drop(agentId, answer),
-    putPending: (registration, now) => pending.put(registration, now),
-    async alone(work) {
-      const settled: string[] = []
-      const result = await changing(db, (transaction) => work(registrations(transaction, async (agentId) => void settled.push(agentId))))
-      for (const agentId of settled) await pending.drop(agentId)
-      return result
-    },
+    dropPending: (agentId, answer) => change(async (transaction, touch) => pending.drop(touch(transaction), agentId, answer)),
+    putPending: (registration, now) => change(async (transaction, touch) => pending.put(touch(transaction), registration, now)),
+    alone: (work) =>
+      change((transaction, touch) => work(registrations(transaction, (agentId) => pending.drop(touch(transaction), agentId)))),
     close: () => db.destroy(),
   }
 }
 
-/** @param settled drops all that waits for an id, behind the transaction: after a crash in between, what is left expires. */
+type PendingChange<T> = (
+  transaction: Kysely<RegistrarTables>,
+  /** To be said before anything that waits is changed. */
+  touch: (transaction: Kysely<RegistrarTables>) => Kysely<RegistrarTables>,
+) => Promise<T>
+
+/** Changes one after another, those of one moment in one commit. What waits is counted anew behind one that touched it and was taken back, and behind no other: whoever fails must not make it costly. */
+function pendingChanges(db: Kysely<RegistrarTables>, pending: PendingRegistrations): <T>(work: PendingChange<T>) => Promise<T> {
+  const grouped = groupedChanges(db, async () => undefined)
+  return async (work) => {
+    let isTouched = false
+    const touch = (transaction: Kysely<RegistrarTables>) => {
+      isTouched = true
+      return transaction
+    }
+    const recount = (error: unknown) => {
+      if (isTouched) pending.recount()
+      throw error
+    }
+    // Before the next one of the group counts on it, and again for a group that is lost as a whole.
+    return grouped((transaction) => work(transaction, touch).catch(recount)).catch(recount)
+  }
+}
+
+/** @param settled drops all that waits for an id: in the same transaction where `db` is one, and else behind it; after a crash in between, what is left expires. */
 function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) => Promise<void>): Registrations {
   return {
     expected: expectedTpms(db),

@@ -11,7 +11,7 @@ import type { PendingRegistration } from '../../../io/db/pending-registrations.t
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import { checkAdmission, vouchedFor } from './admission.ts'
-import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
+import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
 /**
@@ -36,9 +36,7 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
         )
       }
       // One after another, at this registrar and at others of its database, so that two ids of one TPM see each other, by whichever of its keys.
-      const outcome = await context.agentLock.take(ONE_TPM, () =>
-        store.alone((registrations) => activate({ ...context, store: registrations }, pending)),
-      )
+      const outcome = await store.alone((registrations) => activate({ ...context, store: registrations }, pending))
       if (outcome === 'admitted') logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
       else await tellWaiting(context, pending)
       return {}

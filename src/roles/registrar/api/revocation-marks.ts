@@ -3,7 +3,7 @@ import type { RevocationMarks, RevokedAtRegistrar } from '../../../core/api/revo
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
+import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 
 /** `PUT /v2.x/agents/:id/revoke`, our own: ends a registration and keeps id and TPM from registering again, also an id that is not registered now. */
 export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContext): Route['handle'] {
@@ -11,9 +11,8 @@ export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContex
     const agentId = parseAgentId(params['id']!)
     return agentLock.take(agentId, async () => {
       const known = await store.find(agentId)
-      const revoke = () => store.revoke({ agentId, revokedAt: clock.now() })
-      // With the TPM's lock: a registration of the same TPM under another id is either seen by the mark, or sees it.
-      const tpmKnown = known ? await agentLock.take(ONE_TPM, revoke) : await revoke()
+      // A change of its own: a registration of the same TPM under another id is either stored before it, or sees the mark.
+      const tpmKnown = await store.revoke({ agentId, revokedAt: clock.now() })
       const others = known ? await store.othersOfTpm(known) : []
       logger.warn(`agent ${agentId} was revoked by an operator: it cannot register until it is forgotten`, { tpm_known: tpmKnown })
       if (others.length > 0) logger.warn(`the TPM of agent ${agentId} is registered under other ids still`, { others: others.slice(0, 10) })

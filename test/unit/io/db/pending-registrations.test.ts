@@ -57,6 +57,38 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.findPending('b', answerOf(1))).toBeNull()
   })
 
+  test('activations of one moment are one commit, see each other, and one that fails takes back all that it did and nothing else', async () => {
+    const { store, put } = await open()
+    for (const [n, id] of ['a', 'b', 'c'].entries()) await put(n, { id })
+    const order: string[] = []
+    const activate = (id: string, isFailing = false) =>
+      store
+        .alone(async (registrations) => {
+          order.push(`${id} after ${(await registrations.list()).join()}`)
+          await registrations.activate(record(id))
+          if (isFailing) throw new Error('refused')
+        })
+        .finally(() => order.push(`${id} told`))
+    const results = await Promise.allSettled([activate('a'), activate('b', true), activate('c')])
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(order).toEqual(['a after ', 'b after a', 'c after a', 'a told', 'b told', 'c told'])
+    expect(await store.list()).toEqual(['a', 'c'])
+    expect(await Promise.all(['a', 'b', 'c'].map((id) => store.hasPending(id, 0)))).toEqual([false, true, false])
+  })
+
+  test('what waits still, because its activation was taken back, counts on', async () => {
+    const { store, put, held } = await open({ ofNetwork: 50_000, ofAll: 100_000 })
+    for (const n of [0, 1]) await put(n, { id: 'a', bytes: 20_000 })
+    const failing = store.alone(async (registrations) => {
+      await registrations.activate(record('a'))
+      throw new Error('refused')
+    })
+    await expect(failing).rejects.toThrow('refused')
+    await put(2, { id: 'b', bytes: 20_000 })
+    expect(await held()).toBeLessThanOrEqual(50_000)
+    expect(await store.findPending('a', answerOf(0))).toBeNull()
+  })
+
   test('when one is activated, no other of the id waits any more', async () => {
     const { store, put, held } = await open()
     await put(1)

@@ -89,6 +89,21 @@ describe.each(DATABASES)('%s', (kind) => {
     await expect(ask('c', softwareEk(), other, deviceOf('c', other, second(first)))).rejects.toMatchObject(REFUSED)
   })
 
+  test('two ids of one chip that answer in the same moment: one gets it, and nobody beside them is kept out', async () => {
+    const { ask, context } = await registrar()
+    const shared = chip('1234')
+    const asking = ['a', 'b', 'c'].map((id) => {
+      const ak = softwareAk('ecc')
+      return ask(id, softwareEk(), ak, deviceOf(id, ak, id === 'c' ? chip('another') : shared))
+    })
+    const asked = await Promise.all(asking)
+    const [first, second, other] = await Promise.allSettled(asked.map(({ answer }) => answer()))
+    expect(other).toMatchObject({ status: 'fulfilled' })
+    const refused = [first, second].filter((result) => result?.status === 'rejected')
+    expect(refused).toEqual([{ status: 'rejected', reason: expect.objectContaining(REFUSED) }])
+    expect(await context.store.list()).toEqual([first?.status === 'fulfilled' ? 'a' : 'b', 'c'])
+  })
+
   test('where an operator allows it, or the other registration has ended, it is taken', async () => {
     const [first, ak] = [chip('1234'), softwareAk('ecc')]
     const { enrol, context, warnings } = await registrar('allow')
