@@ -1,6 +1,7 @@
 import type { Kysely, Selectable } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { builtOnce } from './built-once.ts'
 import { decodeRecord, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
 import { seamOf } from './seam.ts'
 
@@ -47,12 +48,7 @@ export class PendingRegistrations {
 
   /** The one that this answer proves. */
   async find(agentId: string, answer: Buffer): Promise<PendingRegistration | null> {
-    const row = await this.#db
-      .selectFrom('pending_registrations')
-      .selectAll()
-      .where('agent_id', '=', agentId)
-      .where('answer', '=', answer)
-      .executeTakeFirst()
+    const [row] = (await ofAnswer(this.#db, agentId, answer)).rows
     return row ? pendingOf(row) : null
   }
 
@@ -74,16 +70,14 @@ export class PendingRegistrations {
       throw new KeylimeError('payload_too_large', `a registration of ${bytes} bytes is larger than any real one (${MAX_PENDING_BYTES})`)
     await this.#dropExpired(db, now)
     await this.#makeRoom(db, network, bytes)
-    const row = { agent_id: record.agentId, answer, record: text, bytes, network, expires_at: expiresAt }
-    await db.insertInto('pending_registrations').values(row).execute()
+    await putRow(db, record.agentId, answer, text, bytes, network, expiresAt)
     await this.#count(db, network, bytes)
   }
 
   /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. @param db or a transaction. @param answer drops only the one that it proves. */
   async drop(db: Kysely<RegistrarTables>, agentId: string, answer?: Buffer): Promise<void> {
-    const ofId = db.deleteFrom('pending_registrations').where('agent_id', '=', agentId)
-    const dropped = await (answer ? ofId.where('answer', '=', answer) : ofId).returning(['network', 'bytes']).execute()
-    for (const { network, bytes } of dropped) await this.#count(db, network, -bytes)
+    const { rows } = await (answer ? dropAnswer(db, agentId, answer) : dropId(db, agentId))
+    for (const { network, bytes } of rows) await this.#count(db, network, -bytes)
   }
 
   /** To be called when a change was taken back that `put` or `drop` was part of: what waits is added up anew. */
@@ -92,8 +86,8 @@ export class PendingRegistrations {
   }
 
   async #dropExpired(db: Kysely<RegistrarTables>, now: number): Promise<void> {
-    const dropped = await db.deleteFrom('pending_registrations').where('expires_at', '<=', now).returning(['network', 'bytes']).execute()
-    for (const { network, bytes } of dropped) await this.#count(db, network, -bytes)
+    const { rows } = await dropUntil(db, now)
+    for (const { network, bytes } of rows) await this.#count(db, network, -bytes)
   }
 
   async #makeRoom(db: Kysely<RegistrarTables>, network: string, bytes: number): Promise<void> {
@@ -134,6 +128,29 @@ export class PendingRegistrations {
     else held.delete(network)
   }
 }
+
+type Tables = Kysely<RegistrarTables>
+
+const ofAnswer = builtOnce((db: Tables, agentId: string, answer: Buffer) =>
+  db.selectFrom('pending_registrations').selectAll().where('agent_id', '=', agentId).where('answer', '=', answer),
+)
+
+const putRow = builtOnce(
+  (db: Tables, ...[agent_id, answer, record, bytes, network, expires_at]: [string, Buffer, string, number, string, number]) =>
+    db.insertInto('pending_registrations').values({ agent_id, answer, record, bytes, network, expires_at }),
+)
+
+const dropId = builtOnce((db: Tables, agentId: string) =>
+  db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).returning(['network', 'bytes']),
+)
+
+const dropAnswer = builtOnce((db: Tables, agentId: string, answer: Buffer) =>
+  db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).where('answer', '=', answer).returning(['network', 'bytes']),
+)
+
+const dropUntil = builtOnce((db: Tables, now: number) =>
+  db.deleteFrom('pending_registrations').where('expires_at', '<=', now).returning(['network', 'bytes']),
+)
 
 const pendingOf = ({ record, answer, network, expires_at: expiresAt }: Row): PendingRegistration => ({
   record: decodeRecord(record),

@@ -8,6 +8,7 @@ import {
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { ekHashes, MAX_SERIAL_DIGITS, parseEkHash, serialDigits } from '../../../core/identity/expected-tpm.ts'
+import { tpmOf } from '../../../core/identity/tpm-of-record.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { WaitingMachine } from '../../../io/db/waiting-machines.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
@@ -27,8 +28,9 @@ export function listWaiting({ store, rules }: RegistrarContext): Route['handle']
 export function approveMachine(context: RegistrarContext): Route['handle'] {
   return (request) =>
     decide(context, request, async (registrations, { record }) => {
-      await checkApprovable(registrations, record)
-      await register(registrations, record)
+      const tpm = tpmOf(record)
+      await checkApprovable(registrations, tpm)
+      await register(registrations, { record, tpm, known: await registrations.store.find(record.agentId) })
     })
 }
 

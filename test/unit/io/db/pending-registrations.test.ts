@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { AgentRecord } from '../../../../src/core/identity/agent-record.ts'
+import { tpmOf } from '../../../../src/core/identity/tpm-of-record.ts'
 import { migrate } from '../../../../src/io/db/migrate.ts'
 import { openDatabase } from '../../../../src/io/db/open-database.ts'
 import { PENDING_LIMITS, type PendingLimits } from '../../../../src/io/db/pending-registrations.ts'
@@ -150,6 +151,6 @@ test('a database of the release before is taken over: who is registered stays, a
   for (const id of ['a', 'b']) await sql`insert into registered_agents values(${id}, ${encodeRecord(record(id))}, 1)`.execute(db)
   await migrate(db as never, 'registrar', REGISTRAR_MIGRATIONS)
   const store = registrarStore(db as never)
-  expect([await store.list(), await store.othersOfTpm(record('a'))]).toEqual([['a', 'b'], ['b']])
+  expect([await store.list(), await store.othersOfTpm(tpmOf(record('a')))]).toEqual([['a', 'b'], ['b']])
   expect(await store.find('a')).toEqual(record('a'))
 })

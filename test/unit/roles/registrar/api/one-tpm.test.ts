@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
+import { tpmOf } from '../../../../../src/core/identity/tpm-of-record.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
 import { parsePublicArea } from '../../../../../src/core/tpm/public-area.ts'
 import { REGISTRAR_MIGRATIONS } from '../../../../../src/io/db/registrar-schema.ts'
@@ -111,7 +112,7 @@ describe.each(DATABASES)('%s', (kind) => {
     const other = softwareAk('ecc')
     await enrol('b', softwareEk(), other, deviceOf('b', other, first))
     expect(warnings.join()).toContain('the TPM of agent b is registered under other ids too')
-    expect(await context.store.othersOfTpm((await context.store.find('a'))!)).toEqual(['b'])
+    expect(await context.store.othersOfTpm(tpmOf((await context.store.find('a'))!))).toEqual(['b'])
     const strict = await registrar()
     await strict.enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
     await strict.context.store.delete('a')
