@@ -186,7 +186,7 @@ export const REMOVALS: readonly Removal[] = [
   ]),
   ...of('io/db/pending-registrations.ts', 'unit/io/db/pending-registrations', [
     'challenges that have expired are dropped',
-    'await this.#dropExpired(now)',
+    'await this.#dropExpired(db, now)',
     '',
   ]),
   ...of('roles/verifier/start.ts', 'integration/verifier/watchdog', [

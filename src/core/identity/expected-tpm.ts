@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
 import type { UnknownTpm } from '../api/unknown-tpm.ts'
 import { KeylimeError } from '../errors.ts'
-import { publicKeyPem, spkiOf } from '../pki/keys.ts'
+import { toPem } from '../pki/certificate.ts'
+import { spkiOf } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
-import { parsePublicArea } from '../tpm/public-area.ts'
+import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 
 /** What an operator knows of a TPM before it registers: a hash of its EK, or the serial of its EK certificate. In hex, without separators. */
 export interface TpmMark {
@@ -64,14 +65,17 @@ export const keyHash = (spki: Buffer): string => sha256(spki)
  * The hashes by which a TPM is known: of its EK's key as DER and as PEM (the id of `uuid = hash_ek`, protocol 2.3), and of its public area, as in the name that TPM tools show. Each of them stands for the
  * key alone, so that it does not matter which one an operator has. @param ek TPM2B_PUBLIC
  */
-export function ekHashes(ek: Buffer): string[] {
-  const { key } = parsePublicArea(ek)
-  return [keyHash(spkiOf(key)), sha256(publicKeyPem(key)), sha256(ek.subarray(2))]
+export const ekHashes = (ek: Buffer): string[] => hashesOfEk(parsePublicArea(ek))
+
+/** The same of an EK that was read. */
+export function hashesOfEk({ key, bytes }: PublicArea): string[] {
+  const spki = spkiOf(key)
+  return [keyHash(spki), sha256(toPem(spki, 'PUBLIC KEY')), sha256(bytes)]
 }
 
-/** All marks of a TPM. @param certificate of its EK: its serial stands for the TPM only when a maker whom we trust issued it. */
-export const marksOfTpm = (ek: Buffer, certificate: Certificate | null): TpmMark[] => [
-  ...ekHashes(ek).map((digits) => ({ kind: 'ek_hash', digits }) as const),
+/** All marks of a TPM. @param hashes of its EK. @param certificate of its EK: its serial stands for the TPM only when a maker whom we trust issued it. */
+export const marksOfTpm = (hashes: readonly string[], certificate: Certificate | null): TpmMark[] => [
+  ...hashes.map((digits) => ({ kind: 'ek_hash', digits }) as const),
   ...(certificate ? [{ kind: 'serial', digits: serialDigits(certificate) } as const] : []),
 ]
 

@@ -12,6 +12,7 @@ import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 import type { AgentRecord } from './agent-record.ts'
 import { deviceIdentityDefect } from './device-identity.ts'
 import { ekFromCertificate } from './ek-from-certificate.ts'
+import { type TpmOfRecord, tpmOf } from './tpm-of-record.ts'
 
 export interface RegistrationRules {
   /** `tpm_identity`: what an agent must show. */
@@ -26,6 +27,7 @@ export interface RegistrationRules {
 
 export interface JudgedRegistration {
   record: AgentRecord
+  tpm: TpmOfRecord
   ek: PublicArea
   ak: PublicArea
   /** Things worth a line in the log. */
@@ -63,7 +65,7 @@ export function judgeRegistration(
   checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
   checkDeviceIdentity(agentId, request, { ak, ...certificates }, rules)
   checkIdentityShown(request, rules)
-  return { record, ek, ak, warnings }
+  return { record, tpm: tpmOf(record, { ek, ak, ekCertificate: certificates.ekcert }), ek, ak, warnings }
 }
 
 const INVALID = 'Could not register agent with invalid data'
@@ -112,8 +114,9 @@ function checkStrict(field: string, certificate: Certificate, rules: Registratio
  */
 export function checkSameTpm(record: AgentRecord, known: AgentRecord | null): void {
   if (!known) return
-  const sameEk = sameKey(parsePublicArea(known.ek).key, parsePublicArea(record.ek).key)
-  const sameAk = parsePublicArea(known.ak).name.equals(parsePublicArea(record.ak).name)
+  // The same bytes are the same key.
+  const sameEk = known.ek.equals(record.ek) || sameKey(parsePublicArea(known.ek).key, parsePublicArea(record.ek).key)
+  const sameAk = known.ak.equals(record.ak) || parsePublicArea(known.ak).name.equals(parsePublicArea(record.ak).name)
   const sameCertificate =
     known.ekCertificate === null || (record.ekCertificate !== null && known.ekCertificate.equals(record.ekCertificate))
   if (!sameEk || !sameAk || !sameCertificate)

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { parseCertificate } from '../pki/certificate.ts'
 import { spkiOf } from '../pki/keys.ts'
-import { parsePublicArea } from '../tpm/public-area.ts'
+import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 import type { AgentRecord } from './agent-record.ts'
 import { moduleOf } from './device-identity.ts'
 
@@ -19,7 +19,10 @@ export function tpmFacts({ iak, idevid, iakCertificate }: AgentRecord): string[]
 }
 
 /** The same of the AK, where a maker vouches for the EK that activated it: with an EK of software anybody can answer for the AK of another. */
-export const akFact = ({ ak }: AgentRecord): string => `ak ${digestOf(parsePublicArea(ak).name)}`
+export const akFact = ({ ak }: AgentRecord): string => akFactOf(parsePublicArea(ak))
+
+/** The same of an AK that was read. */
+export const akFactOf = ({ name }: PublicArea): string => `ak ${digestOf(name)}`
 
 /** A serial is unique with its maker. */
 function deviceOf(der: Buffer): string | undefined {

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { tpmOf } from '../../core/identity/tpm-of-record.ts'
 import { upstreamRegistration } from '../../core/upstream/registrar-row.ts'
 import { type CopiedTable, copyTables, countRows, type TableCount } from './copy-tables.ts'
 import { leaveBehind, type MarkKeeper, openMark } from './database-mark.ts'
@@ -72,7 +73,7 @@ function importRegistrations(source: UpstreamRegistrar, target: Kysely<unknown>,
       await sql`savepoint one_registration`.execute(transaction)
       try {
         const record = upstreamRegistration(row, now)
-        const [other] = await store.othersOfTpm(record)
+        const [other] = await store.othersOfTpm(tpmOf(record))
         if (other !== undefined) throw new Error(`its TPM is that of ${other}, and one TPM has one id`)
         await store.activate(record)
         registrations++

@@ -1,6 +1,7 @@
 import type { Kysely, Selectable } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { builtOnce } from './built-once.ts'
 import { decodeRecord, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
 import { seamOf } from './seam.ts'
 
@@ -47,12 +48,7 @@ export class PendingRegistrations {
 
   /** The one that this answer proves. */
   async find(agentId: string, answer: Buffer): Promise<PendingRegistration | null> {
-    const row = await this.#db
-      .selectFrom('pending_registrations')
-      .selectAll()
-      .where('agent_id', '=', agentId)
-      .where('answer', '=', answer)
-      .executeTakeFirst()
+    const [row] = (await ofAnswer(this.#db, agentId, answer)).rows
     return row ? pendingOf(row) : null
   }
 
@@ -66,73 +62,95 @@ export class PendingRegistrations {
     return (await query.limit(1).executeTakeFirst()) !== undefined
   }
 
-  /** @throws KeylimeError `payload_too_large` */
-  async put({ record, answer, network, expiresAt }: PendingRegistration, now: number): Promise<void> {
+  /** @param db the transaction that it is part of. @throws KeylimeError `payload_too_large` */
+  async put(db: Kysely<RegistrarTables>, { record, answer, network, expiresAt }: PendingRegistration, now: number): Promise<void> {
     const text = encodeRecord(record)
     const bytes = text.length + ROW_BYTES
     if (bytes > MAX_PENDING_BYTES)
       throw new KeylimeError('payload_too_large', `a registration of ${bytes} bytes is larger than any real one (${MAX_PENDING_BYTES})`)
-    await this.#dropExpired(now)
-    await this.#makeRoom(network, bytes)
-    const row = { agent_id: record.agentId, answer, record: text, bytes, network, expires_at: expiresAt }
-    await this.#db.insertInto('pending_registrations').values(row).execute()
-    await this.#count(network, bytes)
+    await this.#dropExpired(db, now)
+    await this.#makeRoom(db, network, bytes)
+    await putRow(db, record.agentId, answer, text, bytes, network, expiresAt)
+    await this.#count(db, network, bytes)
   }
 
-  /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. @param answer drops only the one that it proves. */
-  async drop(agentId: string, answer?: Buffer): Promise<void> {
-    const ofId = this.#db.deleteFrom('pending_registrations').where('agent_id', '=', agentId)
-    const dropped = await (answer ? ofId.where('answer', '=', answer) : ofId).returning(['network', 'bytes']).execute()
-    for (const { network, bytes } of dropped) await this.#count(network, -bytes)
+  /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. @param db or a transaction. @param answer drops only the one that it proves. */
+  async drop(db: Kysely<RegistrarTables>, agentId: string, answer?: Buffer): Promise<void> {
+    const { rows } = await (answer ? dropAnswer(db, agentId, answer) : dropId(db, agentId))
+    for (const { network, bytes } of rows) await this.#count(db, network, -bytes)
   }
 
-  async #dropExpired(now: number): Promise<void> {
-    const dropped = await this.#db
-      .deleteFrom('pending_registrations')
-      .where('expires_at', '<=', now)
-      .returning(['network', 'bytes'])
-      .execute()
-    for (const { network, bytes } of dropped) await this.#count(network, -bytes)
+  /** To be called when a change was taken back that `put` or `drop` was part of: what waits is added up anew. */
+  recount(): void {
+    this.#held = null
   }
 
-  async #makeRoom(network: string, bytes: number): Promise<void> {
+  async #dropExpired(db: Kysely<RegistrarTables>, now: number): Promise<void> {
+    const { rows } = await dropUntil(db, now)
+    for (const { network, bytes } of rows) await this.#count(db, network, -bytes)
+  }
+
+  async #makeRoom(db: Kysely<RegistrarTables>, network: string, bytes: number): Promise<void> {
     const { ofNetwork, ofAll } = this.#limits
     const sumOf = (of: ReadonlyMap<string, number>) => [...of.values()].reduce((sum, one) => sum + one, 0)
     const isFull = (of: ReadonlyMap<string, number>) => (of.get(network) ?? 0) + bytes > ofNetwork || sumOf(of) + bytes > ofAll
-    if (isFull(await this.#heldBytes()) && seamOf(this.#db).name !== 'sqlite') this.#held = null // other registrars drop some, too
-    const held = await this.#heldBytes()
+    if (isFull(await this.#heldBytes(db)) && seamOf(db).name !== 'sqlite') this.#held = null // other registrars drop some, too
+    const held = await this.#heldBytes(db)
     const total = () => sumOf(held)
-    while ((held.get(network) ?? 0) + bytes > ofNetwork && (await this.#dropOldest(network)));
+    while ((held.get(network) ?? 0) + bytes > ofNetwork && (await this.#dropOldest(db, network)));
     while (total() + bytes > ofAll) {
       const [most] = [...held].sort(([, a], [, b]) => b - a)
-      if (!most || !(await this.#dropOldest(most[0]))) return
+      if (!most || !(await this.#dropOldest(db, most[0]))) return
     }
   }
 
   /** False when nothing of it was there. */
-  async #dropOldest(network: string): Promise<boolean> {
-    const oldest = this.#db.selectFrom('pending_registrations').select('seq').where('network', '=', network).orderBy('seq').limit(1)
-    const [dropped] = await this.#db.deleteFrom('pending_registrations').where('seq', '=', oldest).returning('bytes').execute()
-    if (dropped) await this.#count(network, -dropped.bytes)
+  async #dropOldest(db: Kysely<RegistrarTables>, network: string): Promise<boolean> {
+    const oldest = db.selectFrom('pending_registrations').select('seq').where('network', '=', network).orderBy('seq').limit(1)
+    const [dropped] = await db.deleteFrom('pending_registrations').where('seq', '=', oldest).returning('bytes').execute()
+    if (dropped) await this.#count(db, network, -dropped.bytes)
     else this.#held?.delete(network)
     return dropped !== undefined
   }
 
-  async #heldBytes(): Promise<Map<string, number>> {
+  async #heldBytes(db: Kysely<RegistrarTables>): Promise<Map<string, number>> {
     if (this.#held) return this.#held
-    const query = this.#db.selectFrom('pending_registrations').select(({ fn }) => ['network', fn.sum<number>('bytes').as('bytes')])
+    const query = db.selectFrom('pending_registrations').select(({ fn }) => ['network', fn.sum<number>('bytes').as('bytes')])
     const rows = await query.groupBy('network').execute()
     this.#held ??= new Map(rows.map(({ network, bytes }) => [network, Number(bytes)]))
     return this.#held
   }
 
-  async #count(network: string, change: number): Promise<void> {
-    const held = await this.#heldBytes()
+  async #count(db: Kysely<RegistrarTables>, network: string, change: number): Promise<void> {
+    const held = await this.#heldBytes(db)
     const bytes = (held.get(network) ?? 0) + change
     if (bytes > 0) held.set(network, bytes)
     else held.delete(network)
   }
 }
+
+type Tables = Kysely<RegistrarTables>
+
+const ofAnswer = builtOnce((db: Tables, agentId: string, answer: Buffer) =>
+  db.selectFrom('pending_registrations').selectAll().where('agent_id', '=', agentId).where('answer', '=', answer),
+)
+
+const putRow = builtOnce(
+  (db: Tables, ...[agent_id, answer, record, bytes, network, expires_at]: [string, Buffer, string, number, string, number]) =>
+    db.insertInto('pending_registrations').values({ agent_id, answer, record, bytes, network, expires_at }),
+)
+
+const dropId = builtOnce((db: Tables, agentId: string) =>
+  db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).returning(['network', 'bytes']),
+)
+
+const dropAnswer = builtOnce((db: Tables, agentId: string, answer: Buffer) =>
+  db.deleteFrom('pending_registrations').where('agent_id', '=', agentId).where('answer', '=', answer).returning(['network', 'bytes']),
+)
+
+const dropUntil = builtOnce((db: Tables, now: number) =>
+  db.deleteFrom('pending_registrations').where('expires_at', '<=', now).returning(['network', 'bytes']),
+)
 
 const pendingOf = ({ record, answer, network, expires_at: expiresAt }: Row): PendingRegistration => ({
   record: decodeRecord(record),

@@ -3,8 +3,10 @@ import { type Generated, type Kysely, sql } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
 import type { ExpectedTpm } from '../../core/identity/expected-tpm.ts'
 import { tpmFacts } from '../../core/identity/tpm-facts.ts'
+import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
 import { spkiOf } from '../../core/pki/keys.ts'
 import { parsePublicArea } from '../../core/tpm/public-area.ts'
+import { builtOnce } from './built-once.ts'
 import { markTable, markTables } from './database-mark.ts'
 import type { Migration } from './migrate.ts'
 
@@ -115,10 +117,14 @@ async function expectedTpms(db: Kysely<unknown>): Promise<void> {
 
 /** In place of those that the id had. */
 export async function putFacts(db: Kysely<RegistrarTables>, agentId: string, facts: readonly string[]): Promise<void> {
-  await db.deleteFrom('registered_facts').where('agent_id', '=', agentId).execute()
+  await dropFacts(db, agentId)
   const rows = facts.map((fact) => ({ fact, agent_id: agentId }))
   if (rows.length > 0) await db.insertInto('registered_facts').values(rows).execute()
 }
+
+const dropFacts = builtOnce((db: Kysely<RegistrarTables>, agentId: string) =>
+  db.deleteFrom('registered_facts').where('agent_id', '=', agentId),
+)
 
 /** SHA-256 of the EK's public key, hex: the same for one TPM whatever else the public area says. @param ek TPM2B_PUBLIC. */
 export const ekKeyOf = (ek: Buffer): string =>
@@ -127,6 +133,16 @@ export const ekKeyOf = (ek: Buffer): string =>
     .digest('hex')
 
 const BINARY = ['ek', 'ekCertificate', 'ak', 'iak', 'iakCertificate', 'idevid', 'idevidCertificate'] as const
+
+/** The same of a TPM that was read. */
+export const ekKeyOfTpm = ({ ekHashes }: TpmOfRecord): string => ekHashes[0]!
+
+/** As many as stand for one TPM at most, with its AK. */
+export type FourFacts = [string, string, string, string]
+
+/** What stands for a TPM beside its EK, its AK too, always as many: the same query then does for all. */
+export const fourFacts = ({ facts, akFact }: TpmOfRecord): FourFacts =>
+  [akFact, ...Array.from({ length: 3 }, (_, i) => facts[i] ?? akFact)] as FourFacts
 
 export const encodeRecord = (record: AgentRecord): string =>
   JSON.stringify(record, (key, value) =>

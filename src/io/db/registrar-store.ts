@@ -1,9 +1,21 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
+import { tpmFacts } from '../../core/identity/tpm-facts.ts'
+import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
+import { builtOnce } from './built-once.ts'
 import { type ExpectedTpms, expectedTpms } from './expected-tpms.ts'
+import { groupedChanges } from './grouped-changes.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
-import { decodeRecord, ekKeyOf, encodeRecord, putFacts, type RegistrarTables } from './registrar-schema.ts'
+import {
+  decodeRecord,
+  ekKeyOf,
+  ekKeyOfTpm,
+  encodeRecord,
+  type FourFacts,
+  fourFacts,
+  putFacts,
+  type RegistrarTables,
+} from './registrar-schema.ts'
 import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
 import { changing } from './seam.ts'
 import { type WaitingMachines, waitingMachines } from './waiting-machines.ts'
@@ -14,19 +26,26 @@ export interface Registrations {
   readonly waiting: WaitingMachines
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
-  /** Other ids under which the TPM of this record is registered: the same EK, or a fact that is known of both. */
-  othersOfTpm(record: AgentRecord): Promise<string[]>
-  /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. @param facts that stand for it beside its EK. */
-  activate(record: AgentRecord, facts?: readonly string[]): Promise<void>
+  /** Other ids under which this TPM is registered: the same EK, or a fact that is known of both. */
+  othersOfTpm(tpm: TpmOfRecord): Promise<string[]>
+  /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. @param proven what stands for it. */
+  activate(record: AgentRecord, proven?: ProvenTpm): Promise<void>
   /** Ends a registration and bars its id and its TPM. @returns whether the TPM is known; without a registration the id alone is barred. */
   revoke(mark: RevocationMark): Promise<boolean>
   /** The mark that keeps a registration out, by its id or its EK. */
-  revocationOf(record: AgentRecord): Promise<RevocationMark | null>
+  revocationOf(tpm: TpmOfRecord): Promise<RevocationMark | null>
   revocations(): Promise<RevocationMark[]>
   /** Lets id and TPM register again. @returns whether they were barred. */
   forgetRevocation(agentId: string): Promise<boolean>
   /** @returns whether there was one. */
   delete(agentId: string): Promise<boolean>
+}
+
+/** By what a TPM is found. */
+export interface ProvenTpm {
+  /** `ekKeyOf` */
+  readonly ekKey: string
+  readonly facts: readonly string[]
 }
 
 /** The same with registrations that have not proved themselves yet. */
@@ -38,7 +57,10 @@ export interface RegistrarStore extends Registrations {
   dropPending(agentId: string, answer: Buffer): Promise<void>
   /** Beside all others of the id; makes room at the cost of who has most. */
   putPending(pending: PendingRegistration, now: number): Promise<void>
-  /** What `work` looks up holds until what it changes is stored: no other registrar of the same database changes anything in between. */
+  /**
+   * What `work` looks up holds until what it changes is stored: nobody else, of this registrar or another of the same database, changes anything in between. Several that come in one moment
+   * are made one after the other and stored by one commit; one that fails takes back what it did, and nothing else.
+   */
   alone<T>(work: (registrations: Registrations) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
@@ -46,52 +68,66 @@ export interface RegistrarStore extends Registrations {
 export function registrarStore(database: Kysely<unknown>, limits: PendingLimits = PENDING_LIMITS): RegistrarStore {
   const db = database as Kysely<RegistrarTables>
   const pending = new PendingRegistrations(db, limits)
+  const change = pendingChanges(db, pending)
   return {
-    ...registrations(db, (agentId) => pending.drop(agentId)),
+    ...registrations(db, (agentId) => pending.drop(db, agentId)),
     findPending: (agentId, answer) => pending.find(agentId, answer),
     hasPending: (agentId, now) => pending.has(agentId, now),
-    dropPending: (agentId, answer) => pending.drop(agentId, answer),
-    putPending: (registration, now) => pending.put(registration, now),
-    async alone(work) {
-      const settled: string[] = []
-      const result = await changing(db, (transaction) => work(registrations(transaction, async (agentId) => void settled.push(agentId))))
-      for (const agentId of settled) await pending.drop(agentId)
-      return result
-    },
+    dropPending: (agentId, answer) => change(async (transaction, touch) => pending.drop(touch(transaction), agentId, answer)),
+    putPending: (registration, now) => change(async (transaction, touch) => pending.put(touch(transaction), registration, now)),
+    alone: (work) =>
+      change((transaction, touch) => work(registrations(transaction, (agentId) => pending.drop(touch(transaction), agentId)))),
     close: () => db.destroy(),
   }
 }
 
-/** @param settled drops all that waits for an id, behind the transaction: after a crash in between, what is left expires. */
+type PendingChange<T> = (
+  transaction: Kysely<RegistrarTables>,
+  /** To be said before anything that waits is changed. */
+  touch: (transaction: Kysely<RegistrarTables>) => Kysely<RegistrarTables>,
+) => Promise<T>
+
+/** Changes one after another, those of one moment in one commit. What waits is counted anew behind one that touched it and was taken back, and behind no other: whoever fails must not make it costly. */
+function pendingChanges(db: Kysely<RegistrarTables>, pending: PendingRegistrations): <T>(work: PendingChange<T>) => Promise<T> {
+  const grouped = groupedChanges(db, async () => undefined)
+  return async (work) => {
+    let isTouched = false
+    const touch = (transaction: Kysely<RegistrarTables>) => {
+      isTouched = true
+      return transaction
+    }
+    const recount = (error: unknown) => {
+      if (isTouched) pending.recount()
+      throw error
+    }
+    const run = (transaction: Kysely<RegistrarTables>) => {
+      if (isTouched) pending.recount() // a server has undone it all, and it is made again
+      return work(transaction, touch).catch(recount) // before the next one of the group counts on it
+    }
+    return grouped(run).catch(recount) // and where the group is lost as a whole
+  }
+}
+
+/** @param settled drops all that waits for an id: in the same transaction where `db` is one, and else behind it; after a crash in between, what is left expires. */
 function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) => Promise<void>): Registrations {
   return {
     expected: expectedTpms(db),
     waiting: waitingMachines(db),
     async find(agentId) {
-      const row = await db.selectFrom('registered_agents').selectAll().where('agent_id', '=', agentId).executeTakeFirst()
+      const [row] = (await recordOfId(db, agentId)).rows
       return row ? decodeRecord(row.record) : null
     },
     async list() {
       const rows = await db.selectFrom('registered_agents').select('agent_id').orderBy('agent_id').execute()
       return rows.map((row) => row.agent_id)
     },
-    async othersOfTpm(record) {
-      const byFact = db
-        .selectFrom('registered_facts')
-        .select('agent_id')
-        .where('fact', 'in', [...tpmFacts(record), akFact(record)])
-      const query = db
-        .selectFrom('registered_agents')
-        .select('agent_id')
-        .where((e) => e.or([e('ek_key', '=', ekKeyOf(record.ek)), e('agent_id', 'in', byFact)]))
-        .where('agent_id', '!=', record.agentId)
-      return (await query.orderBy('agent_id').limit(MAX_OTHERS).execute()).map((row) => row.agent_id)
+    async othersOfTpm(tpm) {
+      const { rows } = await idsOfTpm(db, tpm.agentId, ekKeyOfTpm(tpm), ...fourFacts(tpm))
+      return rows.map((row) => row.agent_id)
     },
-    async activate(record, facts = tpmFacts(record)) {
-      const row = { agent_id: record.agentId, record: encodeRecord(record), regcount: record.regcount, ek_key: ekKeyOf(record.ek) }
+    async activate(record, { ekKey, facts } = { ekKey: ekKeyOf(record.ek), facts: tpmFacts(record) }) {
       await changing(db, async (transaction) => {
-        const insert = transaction.insertInto('registered_agents').values(row)
-        await insert.onConflict((c) => c.column('agent_id').doUpdateSet(row)).execute()
+        await putRecord(transaction, record.agentId, encodeRecord(record), record.regcount, ekKey)
         await putFacts(transaction, record.agentId, facts)
         await waitingMachines(transaction).drop(record.agentId)
       })
@@ -136,3 +172,24 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
 
 /** That are told of. */
 const MAX_OTHERS = 100
+
+const recordOfId = builtOnce((db: Kysely<RegistrarTables>, agentId: string) =>
+  db.selectFrom('registered_agents').select('record').where('agent_id', '=', agentId),
+)
+
+const idsOfTpm = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey: string, ...facts: FourFacts) => {
+  const byFact = db.selectFrom('registered_facts').select('agent_id').where('fact', 'in', facts)
+  const ofTpm = db
+    .selectFrom('registered_agents')
+    .select('agent_id')
+    .where((e) => e.or([e('ek_key', '=', ekKey), e('agent_id', 'in', byFact)]))
+  return ofTpm.where('agent_id', '!=', agentId).orderBy('agent_id').limit(MAX_OTHERS)
+})
+
+const putRecord = builtOnce((db: Kysely<RegistrarTables>, agent_id: string, record: string, regcount: number, ek_key: string) => {
+  const row = { agent_id, record, regcount, ek_key }
+  return db
+    .insertInto('registered_agents')
+    .values(row)
+    .onConflict((c) => c.column('agent_id').doUpdateSet(row))
+})

@@ -1,7 +1,8 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import { akFact, tpmFacts } from '../../core/identity/tpm-facts.ts'
-import { ekKeyOf, type RegistrarTables } from './registrar-schema.ts'
+import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
+import { builtOnce } from './built-once.ts'
+import { ekKeyOf, ekKeyOfTpm, type FourFacts, fourFacts, type RegistrarTables } from './registrar-schema.ts'
 import { changing } from './seam.ts'
 
 /** Who may not register until it is forgotten: neither this machine under another id, nor another machine under this one. */
@@ -28,18 +29,20 @@ export async function putRevocationMark(db: Kysely<RegistrarTables>, mark: Revoc
 }
 
 /** The mark that keeps a registration out: of its id, or of its TPM. */
-export async function findRevocationMark(db: Kysely<RegistrarTables>, record: AgentRecord): Promise<RevocationMark | null> {
-  const byFact = db
-    .selectFrom('revoked_facts')
-    .select('agent_id')
-    .where('fact', 'in', [...tpmFacts(record), akFact(record)])
-  const query = db
-    .selectFrom('revoked_agents')
-    .selectAll()
-    .where((e) => e.or([e('agent_id', '=', record.agentId), e('ek_key', '=', ekKeyOf(record.ek)), e('agent_id', 'in', byFact)]))
-  const row = await query.limit(1).executeTakeFirst()
+export async function findRevocationMark(db: Kysely<RegistrarTables>, tpm: TpmOfRecord): Promise<RevocationMark | null> {
+  const { rows } = await markOfTpm(db, tpm.agentId, ekKeyOfTpm(tpm), ...fourFacts(tpm))
+  const [row] = rows
   return row ? { agentId: row.agent_id, revokedAt: row.revoked_at } : null
 }
+
+const markOfTpm = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey: string, ...facts: FourFacts) => {
+  const byFact = db.selectFrom('revoked_facts').select('agent_id').where('fact', 'in', facts)
+  const ofTpm = db
+    .selectFrom('revoked_agents')
+    .selectAll()
+    .where((e) => e.or([e('agent_id', '=', agentId), e('ek_key', '=', ekKey), e('agent_id', 'in', byFact)]))
+  return ofTpm.limit(1)
+})
 
 export async function listRevocationMarks(db: Kysely<RegistrarTables>): Promise<RevocationMark[]> {
   const rows = await db.selectFrom('revoked_agents').select(['agent_id', 'revoked_at']).orderBy('agent_id').execute()

@@ -1,6 +1,7 @@
 import { type Kysely, type Selectable, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import { builtOnce } from './built-once.ts'
 import { decodeRecord, ekKeyOf, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
 import { changing } from './seam.ts'
 
@@ -65,12 +66,18 @@ export function waitingMachines(db: Kysely<RegistrarTables>, limits: WaitingLimi
       }),
     drop: (agentId, ek) =>
       changing(db, async (transaction) => {
-        const ofId = transaction.deleteFrom('waiting_machines').where('agent_id', '=', agentId)
-        const removal = ek ? ofId.where('ek_key', '=', ekKeyOf(ek)) : ofId
-        return (await removal.executeTakeFirst()).numDeletedRows > 0n
+        const dropped = await (ek ? dropOne(transaction, agentId, ekKeyOf(ek)) : dropId(transaction, agentId))
+        return (dropped.numAffectedRows ?? 0n) > 0n
       }),
   }
 }
+
+const dropId = builtOnce((db: Kysely<RegistrarTables>, agentId: string) =>
+  db.deleteFrom('waiting_machines').where('agent_id', '=', agentId),
+)
+const dropOne = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey: string) =>
+  db.deleteFrom('waiting_machines').where('agent_id', '=', agentId).where('ek_key', '=', ekKey),
+)
 
 /** @param kept of the ids under which this TPM waits, the newest. */
 async function dropOlder(db: Kysely<RegistrarTables>, ekKey: string, kept: number): Promise<void> {

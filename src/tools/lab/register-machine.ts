@@ -1,7 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { KeylimeError } from '../../core/errors.ts'
 import { registrationTag } from '../../core/payload/auth-tag.ts'
 import type { ApiClient } from '../../io/http/api-client.ts'
 import { activateCredential, machineEk } from './machine-ek.ts'
+
+const ASKED_TOO_OFTEN = 429
+const MAX_WAITS = 60
 
 /** A machine as it registers. */
 export interface Registering {
@@ -29,15 +33,20 @@ export async function registerMachine({ id, ak, ...rest }: Registering, registra
   const path = `/v2.6/agents/${id}`
   const { ip, port, certificate: mtls_cert } = rest
   const body = { ek_tpm: ek.public.toString('base64'), aik_tpm: ak.toString('base64'), ip, port, mtls_cert }
-  const { blob } = (await taken(id, registrar.request('POST', path, { body }))) as { blob: string }
+  const { blob } = (await taken(id, () => registrar.request('POST', path, { body }))) as { blob: string }
   const auth_tag = registrationTag(activateCredential(ek, ak, Buffer.from(blob, 'base64')), id)
-  await taken(id, registrar.request('PUT', path, { body: { auth_tag } }))
-  const found = (await taken(id, admin.request('GET', path))) as { aik_tpm: string; mtls_cert: string }
+  await taken(id, () => registrar.request('PUT', path, { body: { auth_tag } }))
+  const found = (await taken(id, () => admin.request('GET', path))) as { aik_tpm: string; mtls_cert: string }
   return { ak: found.aik_tpm, certificate: found.mtls_cert }
 }
 
-async function taken(id: string, asking: ReturnType<ApiClient['request']>): Promise<unknown> {
-  const { status, message, results } = await asking
+/** A whole fleet asks from one address here, which a registrar bounds: it waits when it is told to, as agents do. */
+async function taken(id: string, ask: () => ReturnType<ApiClient['request']>): Promise<unknown> {
+  let { status, message, results } = await ask()
+  for (let waits = 0; status === ASKED_TOO_OFTEN && waits < MAX_WAITS; waits++) {
+    await sleep(1000)
+    ;({ status, message, results } = await ask())
+  }
   if (status < 300) return results
   throw new KeylimeError('unavailable', `the registrar did not take ${id}: ${status} ${message}`)
 }

@@ -6,12 +6,13 @@ import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import { ekHashes } from '../../../core/identity/expected-tpm.ts'
 import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
-import { akFact, tpmFacts } from '../../../core/identity/tpm-facts.ts'
+import { type TpmOfRecord, tpmOf } from '../../../core/identity/tpm-of-record.ts'
 import type { PendingRegistration } from '../../../io/db/pending-registrations.ts'
+import { ekKeyOfTpm } from '../../../io/db/registrar-schema.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import { checkAdmission, vouchedFor } from './admission.ts'
-import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
+import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 import { checkRevoked } from './revocation-marks.ts'
 
 /**
@@ -36,9 +37,7 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
         )
       }
       // One after another, at this registrar and at others of its database, so that two ids of one TPM see each other, by whichever of its keys.
-      const outcome = await context.agentLock.take(ONE_TPM, () =>
-        store.alone((registrations) => activate({ ...context, store: registrations }, pending)),
-      )
+      const outcome = await store.alone((registrations) => activate({ ...context, store: registrations }, pending))
       if (outcome === 'admitted') logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
       else await tellWaiting(context, pending)
       return {}
@@ -49,25 +48,34 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
 /** What operators expect may have changed since the challenge was made, too. */
 async function activate(context: RegistrationContext, { record, network }: PendingRegistration): Promise<'admitted' | 'waits'> {
   const { store, clock } = context
+  const tpm = tpmOf(record)
   const known = await store.find(record.agentId)
   checkSameTpm(record, known)
-  const admission = await checkAdmission(context, record, known !== null)
-  if (admission === 'admitted') await register(context, record)
+  const admission = await checkAdmission(context, tpm, known !== null)
+  if (admission === 'admitted') await register(context, { record, tpm, known })
   else {
-    await checkRevoked(context, record)
-    await checkOtherIds(context, record)
-    await store.waiting.put({ record, network, maker: vouchedFor(context, record), since: clock.now() })
+    await checkRevoked(context, tpm)
+    await checkOtherIds(context, tpm)
+    await store.waiting.put({ record, network, maker: vouchedFor(context, tpm), since: clock.now() })
   }
   return admission
 }
 
+/** A TPM that has proved itself. */
+export interface Proven {
+  readonly record: AgentRecord
+  readonly tpm: TpmOfRecord
+  /** Who has the id now, looked up in the same change. */
+  readonly known: AgentRecord | null
+}
+
 /** Gives an id to a TPM that has proved itself. Another TPM may have been activated under this id, or this TPM under another id, since then. */
-export async function register(context: RegistrationContext, record: AgentRecord): Promise<void> {
-  const known = await context.store.find(record.agentId)
+export async function register(context: RegistrationContext, { record, tpm, known }: Proven): Promise<void> {
   checkSameTpm(record, known)
-  await checkRevoked(context, record)
-  await checkOtherIds(context, record)
-  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, factsOf(context, record))
+  await checkRevoked(context, tpm)
+  await checkOtherIds(context, tpm)
+  const proven = { ekKey: ekKeyOfTpm(tpm), facts: factsOf(context, tpm) }
+  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, proven)
 }
 
 /** The agent is told nothing: those of upstream know of no such state. */
@@ -83,10 +91,10 @@ async function tellWaiting({ store, logger }: RegistrarContext, { record, answer
  * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
  * other id stands only in the log, because anybody may ask.
  */
-export async function checkOtherIds({ store, rules, logger }: RegistrationContext, record: AgentRecord): Promise<void> {
-  const others = await store.othersOfTpm(record)
+export async function checkOtherIds({ store, rules, logger }: RegistrationContext, tpm: TpmOfRecord): Promise<void> {
+  const others = await store.othersOfTpm(tpm)
   if (others.length === 0) return
-  const shared = `the TPM of agent ${record.agentId} is registered under other ids too`
+  const shared = `the TPM of agent ${tpm.agentId} is registered under other ids too`
   logger.warn(shared, { others: others.slice(0, 10), of: others.length, same_tpm_under_other_ids: rules.sameTpm })
   if (rules.sameTpm === 'allow') return
   throw new KeylimeError('forbidden', 'this TPM is registered under another agent id: one TPM may have one id', {
@@ -98,8 +106,8 @@ export async function checkOtherIds({ store, rules, logger }: RegistrationContex
  * What stands for the TPM of a record beside its EK. The AK does where a maker vouches that a TPM has the EK that activated it; an EK may be one of software, for which anybody can
  * answer with the AK of another: that must keep nobody out.
  */
-function factsOf(context: RegistrationContext, record: AgentRecord): string[] {
-  return [...tpmFacts(record), ...(vouchedFor(context, record) === null ? [] : [akFact(record)])]
+function factsOf(context: RegistrationContext, tpm: TpmOfRecord): string[] {
+  return [...tpm.facts, ...(vouchedFor(context, tpm) === null ? [] : [tpm.akFact])]
 }
 
 /** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */

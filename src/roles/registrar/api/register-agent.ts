@@ -28,14 +28,14 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
     const now = clock.now()
     return context.agentLock.take(agentId, async () => {
       const known = await store.find(agentId)
-      const { record, ek, ak, warnings } = judgeRegistration(agentId, request, known, {
+      const { record, tpm, ek, ak, warnings } = judgeRegistration(agentId, request, known, {
         ...context.rules,
         store: context.makerCertificates(),
         now,
       })
-      await checkRevoked(context, record)
-      await checkOtherIds(context, record)
-      await checkAdmission(context, record, known !== null)
+      await checkRevoked(context, tpm)
+      await checkOtherIds(context, tpm)
+      await checkAdmission(context, tpm, known !== null)
       for (const warning of warnings) logger.warn(`agent ${agentId}: ${warning}`)
       const secret = Buffer.from(randomAlphanumeric(SECRET_CHARACTERS), 'ascii')
       const answer = answerDigest(registrationTag(secret, agentId))

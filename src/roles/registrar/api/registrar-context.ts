@@ -7,9 +7,6 @@ import type { Clock } from '../../../io/clock.ts'
 import type { RegistrarStore, Registrations } from '../../../io/db/registrar-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
-/** Lock of whatever begins or ends that a TPM has an id. With a blank, no id is called so. */
-export const ONE_TPM = 'one tpm'
-
 /** What the handlers work with; made once by `start.ts`. */
 export interface RegistrarContext {
   store: RegistrarStore

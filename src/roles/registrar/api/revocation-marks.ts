@@ -1,9 +1,9 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
 import type { RevocationMarks, RevokedAtRegistrar } from '../../../core/api/revoked.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import type { AgentRecord } from '../../../core/identity/agent-record.ts'
+import { type TpmOfRecord, tpmOf } from '../../../core/identity/tpm-of-record.ts'
 import type { Route } from '../../../io/http/route.ts'
-import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
+import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 
 /** `PUT /v2.x/agents/:id/revoke`, our own: ends a registration and keeps id and TPM from registering again, also an id that is not registered now. */
 export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContext): Route['handle'] {
@@ -11,10 +11,9 @@ export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContex
     const agentId = parseAgentId(params['id']!)
     return agentLock.take(agentId, async () => {
       const known = await store.find(agentId)
-      const revoke = () => store.revoke({ agentId, revokedAt: clock.now() })
-      // With the TPM's lock: a registration of the same TPM under another id is either seen by the mark, or sees it.
-      const tpmKnown = known ? await agentLock.take(ONE_TPM, revoke) : await revoke()
-      const others = known ? await store.othersOfTpm(known) : []
+      // A change of its own: a registration of the same TPM under another id is either stored before it, or sees the mark.
+      const tpmKnown = await store.revoke({ agentId, revokedAt: clock.now() })
+      const others = known ? await store.othersOfTpm(tpmOf(known)) : []
       logger.warn(`agent ${agentId} was revoked by an operator: it cannot register until it is forgotten`, { tpm_known: tpmKnown })
       if (others.length > 0) logger.warn(`the TPM of agent ${agentId} is registered under other ids still`, { others: others.slice(0, 10) })
       return { results: { tpm_known: tpmKnown, other_ids: others } satisfies RevokedAtRegistrar }
@@ -43,15 +42,15 @@ export function forgetRevocation({ store, agentLock, logger }: RegistrarContext)
 }
 
 /** @throws KeylimeError `forbidden` for an id or a TPM that an operator has revoked; the other id of the TPM is not named, because anybody may ask. */
-export async function checkRevoked({ store, logger }: RegistrationContext, record: AgentRecord): Promise<void> {
-  const mark = await store.revocationOf(record)
+export async function checkRevoked({ store, logger }: RegistrationContext, tpm: TpmOfRecord): Promise<void> {
+  const mark = await store.revocationOf(tpm)
   if (!mark) return
-  const isThis = mark.agentId === record.agentId
+  const isThis = mark.agentId === tpm.agentId
   const on = new Date(mark.revokedAt).toISOString().slice(0, 10)
-  logger.warn(`agent ${record.agentId} asks to be registered, and was revoked by an operator on ${on}`, isThis ? {} : { as: mark.agentId })
+  logger.warn(`agent ${tpm.agentId} asks to be registered, and was revoked by an operator on ${on}`, isThis ? {} : { as: mark.agentId })
   throw new KeylimeError(
     'forbidden',
-    `${isThis ? `agent ${record.agentId}` : 'the TPM of this machine'} was revoked by an operator on ${on}`,
+    `${isThis ? `agent ${tpm.agentId}` : 'the TPM of this machine'} was revoked by an operator on ${on}`,
     {
       hint: '`keylime tenant forget ID` lets it register again',
     },

@@ -2,6 +2,7 @@ import { parseAgentId } from '../../../core/api/agent-id.ts'
 import type { FullRegisteredAgent } from '../../../core/api/registrar.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import type { AgentRecord } from '../../../core/identity/agent-record.ts'
+import { tpmOf } from '../../../core/identity/tpm-of-record.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { RegistrarContext } from './registrar-context.ts'
 
@@ -10,7 +11,7 @@ export function showAgent(context: RegistrarContext): Route['handle'] {
   return async ({ params }) => {
     const agentId = parseAgentId(params['id']!)
     const record = await context.store.find(agentId)
-    if (record) return { results: view(record, await context.store.othersOfTpm(record)) }
+    if (record) return { results: view(record, await context.store.othersOfTpm(tpmOf(record))) }
     const mark = (await context.store.revocations()).find((revoked) => revoked.agentId === agentId)
     if (mark) throw new KeylimeError('agent_not_found', `Agent with ID '${agentId}' was revoked by an operator`)
     if ((await context.store.waiting.ofId(agentId)).length > 0)

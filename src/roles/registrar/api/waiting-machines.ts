@@ -8,13 +8,14 @@ import {
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { ekHashes, MAX_SERIAL_DIGITS, parseEkHash, serialDigits } from '../../../core/identity/expected-tpm.ts'
+import { tpmOf } from '../../../core/identity/tpm-of-record.ts'
 import { parseCertificate } from '../../../core/pki/certificate.ts'
 import type { WaitingMachine } from '../../../io/db/waiting-machines.ts'
 import type { ApiRequest, Route } from '../../../io/http/route.ts'
 import { register } from './activate-agent.ts'
 import { checkApprovable } from './admission.ts'
 import { operatorOf } from './expected-tpms.ts'
-import { ONE_TPM, type RegistrarContext, type RegistrationContext } from './registrar-context.ts'
+import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 
 /** `GET /v2.x/waiting`, our own: machines whose TPM has proved itself, and that wait for an operator. */
 export function listWaiting({ store, rules }: RegistrarContext): Route['handle'] {
@@ -27,8 +28,9 @@ export function listWaiting({ store, rules }: RegistrarContext): Route['handle']
 export function approveMachine(context: RegistrarContext): Route['handle'] {
   return (request) =>
     decide(context, request, async (registrations, { record }) => {
-      await checkApprovable(registrations, record)
-      await register(registrations, record)
+      const tpm = tpmOf(record)
+      await checkApprovable(registrations, tpm)
+      await register(registrations, { record, tpm, known: await registrations.store.find(record.agentId) })
     })
 }
 
@@ -45,20 +47,18 @@ export function refuseMachine(context: RegistrarContext): Route['handle'] {
 
 type Decision = (context: RegistrationContext, machine: WaitingMachine) => Promise<void>
 
-/** With the lock of the TPM, and no other registrar in between, as an activation. */
+/** Nobody in between, as with an activation. */
 async function decide(context: RegistrarContext, request: ApiRequest, decision: Decision) {
   const { store, agentLock, logger } = context
   const agentId = parseAgentId(request.params['id']!)
   const asked = parseMessage(waitingDecision, request.body, 'the decision')?.ek_hash
   const ekHash = asked === undefined ? undefined : parseEkHash(asked)
   const machine = await agentLock.take(agentId, () =>
-    agentLock.take(ONE_TPM, () =>
-      store.alone(async (registrations) => {
-        const chosen = choose(agentId, await registrations.waiting.ofId(agentId), ekHash)
-        await decision({ ...context, store: registrations }, chosen)
-        return chosen
-      }),
-    ),
+    store.alone(async (registrations) => {
+      const chosen = choose(agentId, await registrations.waiting.ofId(agentId), ekHash)
+      await decision({ ...context, store: registrations }, chosen)
+      return chosen
+    }),
   )
   const results: DecidedMachine = { agent_id: agentId, ek_hash: ekHashes(machine.record.ek)[0]! }
   const isApproval = request.path.endsWith('/approve')

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { AgentRecord } from '../../../../src/core/identity/agent-record.ts'
+import { tpmOf } from '../../../../src/core/identity/tpm-of-record.ts'
 import { migrate } from '../../../../src/io/db/migrate.ts'
 import { openDatabase } from '../../../../src/io/db/open-database.ts'
 import { PENDING_LIMITS, type PendingLimits } from '../../../../src/io/db/pending-registrations.ts'
@@ -55,6 +56,38 @@ describe.each(DATABASES)('%s', (kind) => {
     for (let n = 0; n < 5; n++) expect(await store.findPending('a', answerOf(n))).not.toBeNull()
     expect(await store.findPending('a', answerOf(7))).toBeNull()
     expect(await store.findPending('b', answerOf(1))).toBeNull()
+  })
+
+  test('activations of one moment are one commit, see each other, and one that fails takes back all that it did and nothing else', async () => {
+    const { store, put } = await open()
+    for (const [n, id] of ['a', 'b', 'c'].entries()) await put(n, { id })
+    const order: string[] = []
+    const activate = (id: string, isFailing = false) =>
+      store
+        .alone(async (registrations) => {
+          order.push(`${id} after ${(await registrations.list()).join()}`)
+          await registrations.activate(record(id))
+          if (isFailing) throw new Error('refused')
+        })
+        .finally(() => order.push(`${id} told`))
+    const results = await Promise.allSettled([activate('a'), activate('b', true), activate('c')])
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(order).toEqual(['a after ', 'b after a', 'c after a', 'a told', 'b told', 'c told'])
+    expect(await store.list()).toEqual(['a', 'c'])
+    expect(await Promise.all(['a', 'b', 'c'].map((id) => store.hasPending(id, 0)))).toEqual([false, true, false])
+  })
+
+  test('what waits still, because its activation was taken back, counts on', async () => {
+    const { store, put, held } = await open({ ofNetwork: 50_000, ofAll: 100_000 })
+    for (const n of [0, 1]) await put(n, { id: 'a', bytes: 20_000 })
+    const failing = store.alone(async (registrations) => {
+      await registrations.activate(record('a'))
+      throw new Error('refused')
+    })
+    await expect(failing).rejects.toThrow('refused')
+    await put(2, { id: 'b', bytes: 20_000 })
+    expect(await held()).toBeLessThanOrEqual(50_000)
+    expect(await store.findPending('a', answerOf(0))).toBeNull()
   })
 
   test('when one is activated, no other of the id waits any more', async () => {
@@ -118,6 +151,6 @@ test('a database of the release before is taken over: who is registered stays, a
   for (const id of ['a', 'b']) await sql`insert into registered_agents values(${id}, ${encodeRecord(record(id))}, 1)`.execute(db)
   await migrate(db as never, 'registrar', REGISTRAR_MIGRATIONS)
   const store = registrarStore(db as never)
-  expect([await store.list(), await store.othersOfTpm(record('a'))]).toEqual([['a', 'b'], ['b']])
+  expect([await store.list(), await store.othersOfTpm(tpmOf(record('a')))]).toEqual([['a', 'b'], ['b']])
   expect(await store.find('a')).toEqual(record('a'))
 })

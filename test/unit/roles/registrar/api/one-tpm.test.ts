@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
+import { tpmOf } from '../../../../../src/core/identity/tpm-of-record.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
 import { parsePublicArea } from '../../../../../src/core/tpm/public-area.ts'
 import { REGISTRAR_MIGRATIONS } from '../../../../../src/io/db/registrar-schema.ts'
@@ -89,6 +90,21 @@ describe.each(DATABASES)('%s', (kind) => {
     await expect(ask('c', softwareEk(), other, deviceOf('c', other, second(first)))).rejects.toMatchObject(REFUSED)
   })
 
+  test('two ids of one chip that answer in the same moment: one gets it, and nobody beside them is kept out', async () => {
+    const { ask, context } = await registrar()
+    const shared = chip('1234')
+    const asking = ['a', 'b', 'c'].map((id) => {
+      const ak = softwareAk('ecc')
+      return ask(id, softwareEk(), ak, deviceOf(id, ak, id === 'c' ? chip('another') : shared))
+    })
+    const asked = await Promise.all(asking)
+    const [first, second, other] = await Promise.allSettled(asked.map(({ answer }) => answer()))
+    expect(other).toMatchObject({ status: 'fulfilled' })
+    const refused = [first, second].filter((result) => result?.status === 'rejected')
+    expect(refused).toEqual([{ status: 'rejected', reason: expect.objectContaining(REFUSED) }])
+    expect(await context.store.list()).toEqual([first?.status === 'fulfilled' ? 'a' : 'b', 'c'])
+  })
+
   test('where an operator allows it, or the other registration has ended, it is taken', async () => {
     const [first, ak] = [chip('1234'), softwareAk('ecc')]
     const { enrol, context, warnings } = await registrar('allow')
@@ -96,7 +112,7 @@ describe.each(DATABASES)('%s', (kind) => {
     const other = softwareAk('ecc')
     await enrol('b', softwareEk(), other, deviceOf('b', other, first))
     expect(warnings.join()).toContain('the TPM of agent b is registered under other ids too')
-    expect(await context.store.othersOfTpm((await context.store.find('a'))!)).toEqual(['b'])
+    expect(await context.store.othersOfTpm(tpmOf((await context.store.find('a'))!))).toEqual(['b'])
     const strict = await registrar()
     await strict.enrol('a', softwareEk(), ak, deviceOf('a', ak, first))
     await strict.context.store.delete('a')
