@@ -41,7 +41,9 @@ export class TaskBed {
       `[verifier]\nip = 0.0.0.0\ncert_subject_alternative_names = ["10.0.0.1"]\nquote_interval = 0.5\nretry_interval = 0.2\n`,
     )
     this.server.write('/etc/keylime/registrar.conf', '[registrar]\nip = 0.0.0.0\n')
-    this.server.write('/etc/keylime/ca.conf', '[ca]\npassword = of the test\n', 0o600)
+    await this.server.must('useradd --system --user-group --home-dir /var/lib/keylime --no-create-home --shell /usr/sbin/nologin keylime')
+    this.server.write('/etc/keylime/ca.conf', '[ca]\npassword = of the test\n', 0o640)
+    await this.server.must('chgrp keylime /etc/keylime/ca.conf')
     await this.server.must('keylime service install verifier --yes')
     await this.server.must('mkdir -p /var/lib/keylime/tpm_cert_store')
   }

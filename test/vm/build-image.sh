@@ -38,7 +38,7 @@ make_root() {
 fetch_boot_chain() {
   rm -rf "$CACHE/efi"; mkdir -p "$CACHE/efi"; cd "$CACHE/efi"
   local deb
-  apt-get -qq update >/dev/null || say "apt-get update failed; going on with the lists at hand"
+  apt-get -o DPkg::Lock::Timeout=120 -qq update >/dev/null || say "apt-get update failed; going on with the lists at hand"
   apt-get -qq download shim-signed shim-helpers-amd64-signed grub-efi-amd64-signed 2>/dev/null || die "cannot download shim and grub; hint: apt-get update"
   for deb in *.deb; do echo "$deb"; dpkg-deb -x "$deb" .; done >packages.txt
   cd - >/dev/null

@@ -41,8 +41,8 @@ need() {
   (( ${#missing[@]} )) || return 0
   (( EUID == 0 )) || die "missing packages; hint: apt-get install ${missing[*]}"
   say "installing ${missing[*]}"
-  apt-get -qq update >/dev/null || say "apt-get update failed; going on with the lists at hand"
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  apt-get -o DPkg::Lock::Timeout=120 -qq update >/dev/null || say "apt-get update failed; going on with the lists at hand"
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 # Seconds since the Unix epoch with milliseconds, for the timing lines.
