@@ -142,7 +142,7 @@ export function writeServiceConfig(dir: string, ports: Ports): Record<string, st
   return Object.fromEntries(
     Object.entries(files).map(([component, content]) => {
       const file = path.join(dir, `${component}.conf`)
-      fs.writeFileSync(file, content)
+      fs.writeFileSync(file, content, { mode: 0o600 }) // passwords stand there
       return [`KEYLIME_${component.toUpperCase()}_CONFIG`, file]
     }),
   )

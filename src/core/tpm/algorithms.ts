@@ -60,12 +60,32 @@ interface Curve {
   openssl: string
   /** Bytes of one coordinate. */
   size: number
+  /** What stands before the two coordinates in a SubjectPublicKeyInfo (RFC 5480, section 2), up to the 04 of an uncompressed point. */
+  head: Buffer
 }
 
 const CURVES: readonly Curve[] = [
-  { name: 'P-256', id: 0x0003, openssl: 'prime256v1', size: 32 },
-  { name: 'P-384', id: 0x0004, openssl: 'secp384r1', size: 48 },
-  { name: 'P-521', id: 0x0005, openssl: 'secp521r1', size: 66 },
+  {
+    name: 'P-256',
+    id: 0x0003,
+    openssl: 'prime256v1',
+    size: 32,
+    head: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703420004', 'hex'),
+  },
+  {
+    name: 'P-384',
+    id: 0x0004,
+    openssl: 'secp384r1',
+    size: 48,
+    head: Buffer.from('3076301006072a8648ce3d020106052b8104002203620004', 'hex'),
+  },
+  {
+    name: 'P-521',
+    id: 0x0005,
+    openssl: 'secp521r1',
+    size: 66,
+    head: Buffer.from('30819b301006072a8648ce3d020106052b810400230381860004', 'hex'),
+  },
 ]
 
 /** @throws KeylimeError `malformed` for curves without support (P-192, P-224, BN, SM2). */

@@ -23,6 +23,7 @@ export function fencedStore(db: Kysely<unknown>, storeOn: (db: Kysely<unknown>) 
         return leases.begin(transaction, agentId)
       })
       remember()
+      return null // another verifier may have changed a policy, and this one have heard of it, before the agent was known to be its own
     },
     replace: (enrolled) => ours(enrolled.enrolment.agentId, (store) => store.replace(enrolled)),
     saveState: (agentId, given) => ours(agentId, (store) => store.saveState(agentId, given)),

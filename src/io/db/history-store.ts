@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { type HistoryEvent, isHistory, keptEvent } from '../../core/events/history.ts'
 import { cleanEvent, type VerifierEvent } from '../../core/events/verifier-event.ts'
+import { builtOnceForRows } from './built-once.ts'
 import type { Migration } from './migrate.ts'
 
 interface Row {
@@ -81,15 +82,10 @@ export function historyStore(database: Kysely<unknown>, limits: HistoryLimits, n
   async function put(transaction: Kysely<HistoryTables>, event: HistoryEvent): Promise<void> {
     const agent_id = event.agent_id
     total = (total ?? (await count(transaction))) + 1
-    await transaction
-      .insertInto('history')
-      .values({ at: now(), agent_id, event: JSON.stringify(cleanEvent(keptEvent(event))) } as Row)
-      .execute()
+    await insertEntry(transaction, { at: now(), agent_id, event: JSON.stringify(cleanEvent(keptEvent(event))) })
     const written = (sinceLook.get(agent_id) ?? LOOK_EVERY) + 1
     sinceLook.set(agent_id, written > LOOK_EVERY ? 1 : written)
-    if (written > LOOK_EVERY)
-      await sql`delete from history where agent_id = ${agent_id} and id <= (select id from history
-      where agent_id = ${agent_id} order by id desc limit 1 offset ${limits.rowsPerAgent})`.execute(transaction)
+    if (written > LOOK_EVERY) await keepNewest(transaction, { agent_id, kept: limits.rowsPerAgent })
     if (total > limits.rows) await makeRoom(transaction)
   }
 
@@ -131,6 +127,18 @@ export function historyStore(database: Kysely<unknown>, limits: HistoryLimits, n
     },
   }
 }
+
+const insertEntry = builtOnceForRows<HistoryTables, Omit<Row, 'id'>>((db, entry) =>
+  db
+    .insertInto('history')
+    .values(entry as Row)
+    .compile(),
+)
+
+const keepNewest = builtOnceForRows<HistoryTables, { agent_id: string; kept: number }>((db, { agent_id, kept }) =>
+  sql`delete from history where agent_id = ${agent_id} and id <= (select id from history
+    where agent_id = ${agent_id} order by id desc limit 1 offset ${kept})`.compile(db),
+)
 
 async function count(db: Kysely<HistoryTables>): Promise<number> {
   const { n } = await db

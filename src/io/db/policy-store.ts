@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
+import { builtOnceForRows } from './built-once.ts'
 import type { Migration } from './migrate.ts'
 import { type PolicyBody, type PolicyBodyTables, policyBodies } from './policy-bodies.ts'
 import { changing, seamOf } from './seam.ts'
@@ -107,10 +108,15 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
   }
 }
 
-async function digestOf(db: Kysely<PolicyTables>, kind: PolicyKind, name: string): Promise<string | null> {
-  const row = await db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
-  return row?.digest ?? null
+/** Also part of a transaction. @returns null when there is no such policy. */
+export async function digestOf(db: Kysely<PolicyTables>, kind: PolicyKind, name: string): Promise<string | null> {
+  const { rows } = await digestsOf(db, { kind, name })
+  return rows[0]?.digest ?? null
 }
+
+const digestsOf = builtOnceForRows<PolicyTables, { kind: PolicyKind; name: string }, { digest: string }>((db, { kind, name }) =>
+  db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).compile(),
+)
 
 /** Part of a transaction: gives a stored body a name, in the place of another body. Agents that named it while it was missing use it from now on. */
 export async function putPolicy(transaction: Kysely<PolicyTables>, policy: NamedPolicy): Promise<void> {

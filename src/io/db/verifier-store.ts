@@ -5,35 +5,14 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
-import { type FailedRoundTables, failedRoundStore } from './failed-round-store.ts'
-import type { FollowerTables } from './follower-store.ts'
-import { DEFAULT_HISTORY, type HistoryStore, type HistoryTables, historyStore } from './history-store.ts'
-import {
-  type Change,
-  changesOf,
-  DEFAULT_MAILBOXES,
-  dropMailbox,
-  type MailboxTables,
-  putMailbox,
-  type StagedMailbox,
-  saveDelivery,
-} from './mailbox-store.ts'
-import { type NamedPolicy, POLICY_MEMBER, type PolicyTables, putPolicy } from './policy-store.ts'
-import { insertRevocation, type NewRevocation, type RevocationTables, type StoredRevocation } from './revocation-store.ts'
+import { failedRoundStore } from './failed-round-store.ts'
+import { DEFAULT_HISTORY, type HistoryStore, historyStore } from './history-store.ts'
+import { type Change, changesOf, DEFAULT_MAILBOXES, dropMailbox, putMailbox, type StagedMailbox, saveDelivery } from './mailbox-store.ts'
+import { digestOf, type NamedPolicy, POLICY_MEMBER, putPolicy } from './policy-store.ts'
+import { insertRevocation, type NewRevocation, type StoredRevocation } from './revocation-store.ts'
 import { changing, seamOf } from './seam.ts'
-import { encodeProgress, encodeState, type ProgressRow, readRecord, type StateRow } from './verifier-rows.ts'
-
-interface AgentTable extends StateRow {
-  agent_id: string
-  verifier_id: string
-  /** JSON: what the tenant enrolled. */
-  enrolment: string
-}
-
-interface Tables extends RevocationTables, FailedRoundTables, PolicyTables, HistoryTables, FollowerTables, MailboxTables {
-  agents: AgentTable
-  progress: ProgressRow
-}
+import { encodeProgress, encodeState, readRecord } from './verifier-rows.ts'
+import { type AgentTable, insertAgent, putProgress, putUse, type Tables, updateState, upsertProgress } from './verifier-statements.ts'
 
 /** A change of state, and what is stored in the same commit. */
 export interface StateChange {
@@ -61,6 +40,9 @@ export interface EnrolmentChange {
   events?: readonly VerifierEvent[]
 }
 
+/** Digests of the policies that an agent uses; null for none. */
+export type UsedPolicies = Readonly<Record<NamedPolicy['kind'], string | null>>
+
 type AgentAddress = Pick<Enrolment, 'ip' | 'port'>
 
 /** The verifier's agents: the truth, of which memory holds a part. Every method is durable when it returns, and each change is one transaction. */
@@ -72,8 +54,11 @@ export interface VerifierStore {
   find(agentId: string): Promise<StoredRecord | null>
   /** Ids of the agents that name a policy, whether it is there or not. */
   users(kind: NamedPolicy['kind'], name: string): Promise<string[]>
-  /** @throws KeylimeError `already_exists`, `conflict` for a policy name that is taken, `policy_not_found` for one that is not there (any more). */
-  insert(change: EnrolmentChange): Promise<void>
+  /**
+   * @returns what it uses as of this commit: who changes a policy after it finds the agent among its users. Null where that may be missed, and has to be looked up again.
+   * @throws KeylimeError `already_exists`, `conflict` for a policy name that is taken, `policy_not_found` for one that is not there (any more).
+   */
+  insert(change: EnrolmentChange): Promise<UsedPolicies | null>
   /** Puts an enrolment in the place of another. @throws KeylimeError as `insert`, and `agent_not_found`. */
   replace(change: EnrolmentChange): Promise<void>
   /** Writes a change in one commit: after it nothing of it can be lost. @returns the revocation with its number. */
@@ -135,8 +120,8 @@ export function verifierStore(
     ...enrolments(change, history, maxMailboxes),
     saveState: (agentId, { state, progress, revocation, failedRound, delivery, events = [] }) =>
       change(async (transaction) => {
-        await transaction.updateTable('agents').set(encodeState(state)).where('agent_id', '=', agentId).execute()
-        await upsertProgress(transaction, [encodeProgress(agentId, progress)])
+        await updateState(transaction, { agent_id: agentId, ...encodeState(state) })
+        await putProgress(transaction, encodeProgress(agentId, progress))
         if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
         if (delivery) await saveDelivery(transaction as never, agentId, delivery)
         await history.add(transaction as never, events)
@@ -187,17 +172,14 @@ const enrolments = (
     }),
   insert: (enrolled) =>
     change(async (transaction) => {
-      const result = await transaction
-        .insertInto('agents')
-        .values(agentRow(enrolled))
-        .onConflict((c) => c.doNothing())
-        .executeTakeFirst()
-      if (result.numInsertedOrUpdatedRows !== 1n)
+      const { numAffectedRows } = await insertAgent(transaction, agentRow(enrolled))
+      if (numAffectedRows !== 1n)
         throw new KeylimeError('already_exists', `Agent of uuid ${enrolled.enrolment.agentId} already exists`, {
           hint: 'use "keylime tenant update", or delete it first',
         })
-      await putDependents(transaction, enrolled, maxMailboxes)
+      const used = await putDependents(transaction, { ...enrolled, mailbox: enrolled.mailbox ?? undefined }, maxMailboxes) // a new one has none
       await history.add(transaction as never, enrolled.events ?? [])
+      return used
     }),
   replace: (enrolled) =>
     change(async (transaction) => {
@@ -234,32 +216,29 @@ const agentRow = ({ enrolment, state }: EnrolmentChange): AgentTable => ({
   ...encodeState(state),
 })
 
-/** Mailbox, policies that came along, and which ones the agent uses. A name that vanished since it was looked up is found here, by the foreign key. */
+/** Mailbox, policies that came along, and which ones the agent uses. @returns these. A name that vanished since it was looked up is found here, by the foreign key. */
 async function putDependents(
   transaction: Kysely<Tables>,
   { enrolment, progress, policies, mailbox }: EnrolmentChange,
   total: number,
-): Promise<void> {
+): Promise<UsedPolicies> {
   const { agentId, runtimePolicy, mbPolicy } = enrolment
   if (mailbox) await putMailbox(transaction as never, { agentId, mailbox, total })
   else if (mailbox === null) await dropMailbox(transaction as never, agentId)
-  const names = async (kind: NamedPolicy['kind'], name: string) =>
-    transaction.selectFrom('policies').select('name').where('kind', '=', kind).where('name', '=', name).executeTakeFirst()
   for (const policy of policies) {
-    if (!isOwnPolicyName(policy.name) && (await names(policy.kind, policy.name)))
+    if (!isOwnPolicyName(policy.name) && (await digestOf(transaction, policy.kind, policy.name)) !== null)
       throw new KeylimeError('conflict', `a policy named ${policy.name} exists already`)
     await putPolicy(transaction, policy)
   }
-  await upsertProgress(transaction, [encodeProgress(agentId, progress)])
+  await putProgress(transaction, encodeProgress(agentId, progress))
+  const used = { runtime: null as string | null, mb: null as string | null }
   for (const [kind, name] of [['runtime', runtimePolicy] as const, ['mb', mbPolicy] as const]) {
     if (name === null) continue
-    if (!(await names(kind, name))) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
-    await transaction
-      .insertInto('policy_uses')
-      .values({ agent_id: agentId, kind, name })
-      .onConflict((c) => c.columns(['agent_id', 'kind']).doUpdateSet({ name }))
-      .execute()
+    used[kind] = await digestOf(transaction, kind, name)
+    if (used[kind] === null) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
+    await putUse(transaction, { agent_id: agentId, kind, name })
   }
+  return used
 }
 
 /** Own policies that their agent uses no more, or that have no agent any more. */
@@ -268,18 +247,3 @@ async function dropOwnPolicies(transaction: Kysely<Tables>, agentId: string): Pr
   await sql`delete from policies where name = ${name}
     and not exists (select 1 from policy_uses as u where u.kind = policies.kind and u.name = policies.name)`.execute(transaction)
 }
-
-async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): Promise<void> {
-  await sql`insert into progress (${sql.join(Object.keys(PROGRESS).map((name) => sql.ref(name)))}) ${seamOf(db).rows(rows, PROGRESS)}
-    on conflict (agent_id) do update set attestation_count = excluded.attestation_count, last_received = excluded.last_received,
-      last_successful = excluded.last_successful, clock = excluded.clock, ima = excluded.ima`.execute(db)
-}
-
-const PROGRESS = {
-  agent_id: 'text',
-  attestation_count: 'integer',
-  last_received: 'integer',
-  last_successful: 'integer',
-  clock: 'text',
-  ima: 'text',
-} as const

@@ -2,7 +2,9 @@ import { parseAgentId } from '../../../core/api/agent-id.ts'
 import { enrolmentRequest } from '../../../core/api/verifier.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
+import type { UsedPolicies } from '../../../io/db/verifier-store.ts'
 import type { Route } from '../../../io/http/route.ts'
+import type { ManagedAgent } from '../agents/managed-agent.ts'
 import { operatorOf } from '../audit/operator-of.ts'
 import { continueFrom, type EnrolmentParts, orderedEvents, prepareEnrolment } from './prepare-enrolment.ts'
 import { readUpload } from './read-upload.ts'
@@ -17,16 +19,19 @@ export function enrolAgent(context: Used): Route['handle'] {
     const agentId = parseAgentId(request.params['id']!)
     const upload = await readUpload(judging, enrolmentRequest, { body: request.body, what: 'the enrolment' })
     return commands.take(agentId, async () => {
-      if (await store.find(agentId)) throw alreadyThere(agentId)
-      const prepared = await prepareEnrolment(context, { agentId, upload, before: null })
+      if (agents.get(agentId) && (await store.find(agentId))) throw alreadyThere(agentId)
+      const prepared = await prepareEnrolment(context, { agentId, upload, before: null }).catch(async (error) => {
+        throw (await store.find(agentId)) ? alreadyThere(agentId) : error // one that nobody attests, or another verifier
+      })
       const { agent, dangers } = prepared
       const operator = operatorOf(request)
       const told = () => [
         enrolmentEvent('agent_enrolled', { agent, refs: agent.policy.refs, warnings: dangers.length, operator }),
         ...orderedEvents(prepared, operator),
       ]
+      let used: UsedPolicies | null
       try {
-        await policyStore.withBodies(prepared.bodies, () =>
+        used = await policyStore.withBodies(prepared.bodies, () =>
           mailboxes.withStaged(prepared.ordered?.mailbox ?? null, (mailbox) =>
             store.insert({ ...continueFrom(prepared, { request: upload.message, mailbox }, null), events: told() }),
           ),
@@ -37,14 +42,17 @@ export function enrolAgent(context: Used): Route['handle'] {
         throw error
       }
       agents.add(agent)
-      // A policy that was updated meanwhile is found here, or by who updates it: the agent is in the table now.
-      agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
+      // A policy that was updated meanwhile is found here, or by who updates it, whose turn with this agent is next: the agent is in the table now.
+      if (!isJudgedBy(agent, used)) agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.begin(agent, 0)
       events.raise(...told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }
 }
+
+const isJudgedBy = ({ policy: { refs } }: ManagedAgent, used: UsedPolicies | null): boolean =>
+  used !== null && used.runtime === (refs.runtime?.sha256 ?? null) && used.mb === (refs.mb?.sha256 ?? null)
 
 const alreadyThere = (agentId: string) =>
   new KeylimeError('already_exists', `Agent of uuid ${agentId} already exists`, { hint: 'use "keylime tenant update", or delete it first' })

@@ -81,7 +81,7 @@ export async function prepareEnrolment(used: EnrolmentParts, { agentId, upload, 
     ? updated(before.enrolment, request, chosen)
     : { agentId, verifierId: used.settings.verifierId, ...fieldsOf(request as EnrolmentRequest), ...chosen }
   const arrived = [runtime, mb].flatMap((choice) => (choice.arrived ? [{ ...choice.arrived, name: choice.name! }] : []))
-  const policy = await used.policies.policyOf(enrolment, arrived)
+  const policy = await used.policies.policyOf(enrolment, { arrived, digests: { runtime: runtime.digest, mb: mb.digest } })
   const agent = used.opener.open(
     { enrolment, state: stateOf(request, { version: undefined, sameTpm: null }), progress: FRESH_PROGRESS },
     policy,
@@ -147,6 +147,8 @@ interface ChosenPolicy {
   /** The name under which it will be stored; null for none. */
   name: string | null
   arrived: ArrivedPolicy | null
+  /** What the name stands for; null where it was not looked up. */
+  digest: string | null
 }
 
 /** Upstream's four cases of name and content (protocol 3.6). */
@@ -154,16 +156,17 @@ async function choosePolicy(
   { policies, policyStore }: EnrolmentParts,
   { agentId, kind, name, content, key, before }: GivenPolicy,
 ): Promise<ChosenPolicy> {
-  if (content === undefined && name === undefined) return { name: before, arrived: null }
+  if (content === undefined && name === undefined) return { name: before, arrived: null, digest: null }
   if (name) parsePolicyName(name) // never that of another agent's own policy
-  const isThere = name ? (await policyStore.digestOf(kind, name)) !== null : false
+  const digest = name ? await policyStore.digestOf(kind, name) : null
   if (!content) {
-    if (name && !isThere) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
-    return { name: name || null, arrived: null }
+    if (name && digest === null) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
+    return { name: name || null, arrived: null, digest }
   }
-  if (isThere) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
+  if (digest !== null) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
   const encoding = kind === 'runtime' ? 'base64' : 'utf8'
-  return { name: name || ownPolicyName(agentId), arrived: await policies.check({ kind, bytes: content, encoding, key }) }
+  const arrived = await policies.check({ kind, bytes: content, encoding, key })
+  return { name: name || ownPolicyName(agentId), arrived, digest: null }
 }
 
 type Address = Pick<Enrolment, 'ip' | 'port'>

@@ -4,7 +4,7 @@ import type { PolicyRef } from '../../../core/explanation/failed-round.ts'
 import type { Judging, PolicyText, ReadPolicy } from '../../../core/judging/judging.ts'
 import { createPolicyShelf, type MachinePolicy, machinePolicy, type PolicyRules } from '../../../core/policy/machine-policy.ts'
 import type { PolicyDanger } from '../../../core/policy/policy-dangers.ts'
-import { policyNameText } from '../../../core/policy/policy-name.ts'
+import { isOwnPolicyName, policyNameText } from '../../../core/policy/policy-name.ts'
 import { parseTpmPolicy } from '../../../core/policy/tpm-policy.ts'
 import type { PolicyBody } from '../../../io/db/policy-bodies.ts'
 import type { PolicyKind, PolicyStore } from '../../../io/db/policy-store.ts'
@@ -43,10 +43,18 @@ export interface PolicyBook {
   ): Promise<{ before: string | null; after: string; dangers: readonly PolicyDanger[] }>
   /** @returns the digest that it had; null when there was none. @throws KeylimeError `conflict` when an agent uses it. */
   delete(kind: PolicyKind, name: string): Promise<string | null>
-  /** All that an agent must meet. @param arrived counts in the place of what is stored under its name. @throws KeylimeError `policy_not_found`, or why a stored policy cannot be judged by. */
-  policyOf(enrolment: Enrolment, arrived?: readonly (ArrivedPolicy & { name: string })[]): Promise<BookedPolicy>
+  /** All that an agent must meet, one object for all who must meet the same. @throws KeylimeError `policy_not_found`, or why a stored policy cannot be judged by. */
+  policyOf(enrolment: Enrolment, known?: KnownBefore): Promise<BookedPolicy>
   /** Drops what no name stands for any more; agents that are still judged by it hold it themselves. */
   forgetUnused(): Promise<void>
+}
+
+/** What need not be looked up. */
+export interface KnownBefore {
+  /** Count in the place of what is stored under their names. */
+  arrived?: readonly (ArrivedPolicy & { name: string })[]
+  /** What the names of the enrolment stood for a moment ago; null or missing where that is not known. */
+  digests?: Readonly<Partial<Record<PolicyKind, string | null>>>
 }
 
 export interface PolicyBookOptions {
@@ -64,7 +72,7 @@ const SHELF_SIZE = 64
 export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOptions): PolicyBook {
   const known: Record<PolicyKind, Map<string, Promise<KnownPolicy>>> = { runtime: new Map(), mb: new Map() }
   const shelf = createPolicyShelf(rules.bootPolicy, SHELF_SIZE)
-  const machines = new Map<string, { policy: MachinePolicy; digests: readonly string[] }>()
+  const machines = new Map<string, BookedMachine>()
   const warned = new Set<string>()
 
   function remember(kind: PolicyKind, policy: KnownPolicy, name: string): void {
@@ -89,9 +97,9 @@ export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOpti
   }
 
   /** The body is read only when it is not known yet, and once for all who ask meanwhile: thousands of agents share a policy. */
-  async function named(kind: PolicyKind, name: string | null): Promise<NamedPolicy | null> {
+  async function named(kind: PolicyKind, name: string | null, found: string | null = null): Promise<NamedPolicy | null> {
     if (name === null) return null
-    const digest = await store.digestOf(kind, name)
+    const digest = found !== null && known[kind].has(found) ? found : await store.digestOf(kind, name)
     if (digest === null) throw missing(kind, name)
     let policy = known[kind].get(digest)
     if (!policy) {
@@ -117,16 +125,22 @@ export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOpti
   }
 
   /** One for all agents that must meet the same. */
-  async function machineOf(tpmPolicy: string, imaKeys: string, runtime: KnownPolicy | null, boot: KnownPolicy | null) {
+  async function machineOf(
+    tpmPolicy: string,
+    imaKeys: string,
+    runtime: KnownPolicy | null,
+    boot: KnownPolicy | null,
+  ): Promise<BookedMachine> {
     const digests = [runtime?.digest, boot?.digest].filter((digest) => digest !== undefined)
     const key = JSON.stringify([tpmPolicy, imaKeys, runtime?.digest, boot?.digest])
     const ready = machines.get(key)
-    if (ready) return ready.policy
+    if (ready) return ready
     const keys = await judging.readKeys(imaKeys)
     const packed = { tpm: parseTpmPolicy(tpmPolicy), runtime: runtime?.runtime ?? null, boot: boot?.boot ?? null, imaKeys: keys }
     const policy = machinePolicy(packed, shelf, rules)
-    machines.set(key, { policy, digests })
-    return policy
+    const machine: BookedMachine = { policy, digests, booked: new Map() }
+    machines.set(key, machine)
+    return machine
   }
 
   return {
@@ -143,21 +157,43 @@ export function createPolicyBook({ store, judging, rules, warn }: PolicyBookOpti
       if (before !== null) await forgetUnused()
       return before
     },
-    async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }, arrived = []) {
+    async policyOf({ tpmPolicy, runtimePolicy, mbPolicy, imaKeys = '' }, { arrived = [], digests = {} } = {}) {
       for (const { kind, name, policy } of arrived) remember(kind, policy, name)
       const given = (kind: PolicyKind) => asNamed(arrived.find((policy) => policy.kind === kind))
-      const runtime = given('runtime') ?? (await named('runtime', runtimePolicy))
-      const boot = given('mb') ?? (await named('mb', mbPolicy))
+      const runtime = given('runtime') ?? (await named('runtime', runtimePolicy, digests.runtime))
+      const boot = given('mb') ?? (await named('mb', mbPolicy, digests.mb))
       const machine = await machineOf(tpmPolicy, imaKeys, runtime, boot)
-      return {
-        ...machine,
-        refs: { runtime: runtime?.ref ?? null, mb: boot?.ref ?? null },
-        imaJudgedBy: [runtime?.digest ?? '', machine.packed.imaKeys?.digest ?? ''].join('+'),
-        dangers: [...(runtime?.dangers ?? []), ...(boot?.dangers ?? [])],
-      }
+      return bookedOf(machine, runtime, boot)
     },
     forgetUnused,
   }
+}
+
+/** What a machine must meet, and what stands for it under the names that its policies have. */
+interface BookedMachine {
+  policy: MachinePolicy
+  digests: readonly string[]
+  booked: Map<string, BookedPolicy>
+}
+
+/** Names of one policy that are remembered: more are rare. */
+const MAX_NAMES = 100
+
+function bookedOf({ policy, booked }: BookedMachine, runtime: NamedPolicy | null, boot: NamedPolicy | null): BookedPolicy {
+  const names = [runtime?.ref.name ?? null, boot?.ref.name ?? null]
+  const key = JSON.stringify(names)
+  const known = booked.get(key)
+  if (known) return known
+  const made: BookedPolicy = {
+    ...policy,
+    refs: { runtime: runtime?.ref ?? null, mb: boot?.ref ?? null },
+    imaJudgedBy: [runtime?.digest ?? '', policy.packed.imaKeys?.digest ?? ''].join('+'),
+    dangers: [...(runtime?.dangers ?? []), ...(boot?.dangers ?? [])],
+  }
+  if (names.some((name) => name !== null && isOwnPolicyName(name))) return made // nobody shares it
+  if (booked.size >= MAX_NAMES) booked.clear()
+  booked.set(key, made)
+  return made
 }
 
 type NamedPolicy = KnownPolicy & { ref: PolicyRef }
