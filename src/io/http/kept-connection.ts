@@ -37,6 +37,8 @@ export interface KeptConnectionOptions {
 
 /** What a connection had to take at once stays with it. */
 const LARGE_ANSWER = 16 << 10
+/** So many times the one before: a machine whose answers are always large needs its buffer, and would have a new connection for each. */
+const MUCH_LARGER = 4
 /** Who is not believed is refused with these before anything of the request is looked at. */
 const REFUSALS: ReadonlySet<number> = new Set([401, 403])
 const PATH = /^\/[\x21-\x7e]*$/
@@ -51,6 +53,8 @@ export class KeptConnection implements AgentConnection, Renewable {
   /** Of the connection that is open, or is being opened; null for one that is not kept. */
   #place: Place | null = null
   #shown: string | undefined
+  /** Bytes of the answer before. */
+  #before = 0
 
   constructor(target: PinnedTarget, options: KeptConnectionOptions, together: Together) {
     this.#target = target
@@ -126,7 +130,9 @@ export class KeptConnection implements AgentConnection, Renewable {
     pending.add(entry)
     try {
       const answer = await sent.answer
-      if (answer.body.length > LARGE_ANSWER && this.#target.pin !== null) bulky.add(this, performance.now())
+      const { length } = answer.body
+      if (length > LARGE_ANSWER && length > MUCH_LARGER * this.#before && this.#target.pin !== null) bulky.add(this, performance.now())
+      this.#before = length
       return answer
     } catch (error) {
       throw await this.#errorOf(error)

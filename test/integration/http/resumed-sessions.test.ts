@@ -8,8 +8,11 @@ import { makeSelfSigned } from '../../../src/core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../../src/core/pki/keys.ts'
 import { type AgentClient, createAgentClient } from '../../../src/io/http/agent-client.ts'
 import type { AgentConnection } from '../../../src/io/http/agent-connection.ts'
+import { createAnswerRoom } from '../../../src/io/http/answer-room.ts'
 import { clientContext } from '../../../src/io/http/api-client.ts'
-import type { KeptConnection } from '../../../src/io/http/kept-connection.ts'
+import type { BulkyConnections } from '../../../src/io/http/bulky-connections.ts'
+import { ConnectionBudget } from '../../../src/io/http/connection-budget.ts'
+import { KeptConnection, type PendingRequest } from '../../../src/io/http/kept-connection.ts'
 import type { ClientContext } from '../../../src/io/http/pinned-connector.ts'
 import { until } from '../../servers.ts'
 import { groupsOf, INTERNAL_ERROR, tlsFront, X25519_ALONE } from '../../tls-front.ts'
@@ -225,4 +228,25 @@ test('an idle connection is replaced by one that resumes its session; a busy one
   answers[0]!()
   expect((await asked).status).toBe(200)
   expect(resumed()).toEqual([false, true])
+})
+
+test('a connection counts as bulky after a handshake and an answer that is much larger than the one before, not where all are large', async () => {
+  const server = await serve({}, true)
+  let size = 0
+  server.removeAllListeners('request')
+  server.on('request', (_request, response) => response.end('x'.repeat(size)))
+  const added: unknown[] = []
+  const bulky = { add: (connection: unknown) => added.push(connection), delete: () => undefined } as never as BulkyConnections
+  const together = {
+    ...{ pending: new Set<PendingRequest>(), room: createAnswerRoom(1 << 20), budget: new ConnectionBudget(1) },
+    ...{ figures: { open: 0, opened: 0, resumed: 0 }, bulky },
+  }
+  const connection = new KeptConnection({ host: '127.0.0.1', port: server.port, pin: agent!.cert }, { context, timeoutMs: 5000 }, together)
+  closers.push(() => connection.close())
+  const counts: number[] = []
+  for (size of [10, 40_000, 40_000, 50_000, 100, 40_000]) {
+    await connection.request({ method: 'GET', path: '/', maxBytes: 1 << 20 })
+    counts.push(added.length)
+  }
+  expect(counts).toEqual([1, 2, 2, 2, 2, 3])
 })

@@ -79,24 +79,10 @@ test('a key with a password is stored encrypted, and opens only with it', async 
 
 describe('a certificate that the configuration names', () => {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: directory, stdio: 'pipe' })
-  const make = (days: string) =>
-    openssl(
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      'key.pem',
-      '-out',
-      'cert.pem',
-      '-subj',
-      '/CN=rack 7',
-      '-days',
-      days,
-    )
+  const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const selfSigned = (name: string, [key, cert]: [string, string], days: string) =>
+    openssl('req', '-x509', ...KEY, '-keyout', key, '-out', cert, '-subj', `/CN=${name}`, '-days', days)
+  const make = (days: string) => selfSigned('rack 7', ['key.pem', 'cert.pem'], days)
   const file = () => fs.readFileSync(path.join(directory, 'cert.pem'), 'utf8')
   const named = (now = Date.now()) => open(now, 'a-1', '', true)
 
@@ -128,37 +114,8 @@ describe('a certificate that the configuration names', () => {
   })
 
   test('one that an authority signed is the operator’s wherever it stands', async () => {
-    openssl(
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.pem',
-      '-subj',
-      '/CN=ca',
-      '-days',
-      '90',
-    )
-    openssl(
-      'req',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-keyout',
-      'key.pem',
-      '-out',
-      'csr.pem',
-      '-subj',
-      '/CN=rack 7',
-    )
+    selfSigned('ca', ['ca.key', 'ca.pem'], '90')
+    openssl('req', ...KEY, '-keyout', 'key.pem', '-out', 'csr.pem', '-subj', '/CN=rack 7')
     openssl('x509', '-req', '-in', 'csr.pem', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-out', 'cert.pem', '-days', '90')
     const before = file()
     expect((await open(Date.now())).certPem.trim()).toBe(before.trim())
