@@ -140,7 +140,7 @@ export async function pushCosts({ intervalSeconds, verifier, fleet }: Run): Prom
 async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> {
   const rows: string[][] = []
   for (const kind of ['http', 'koa'] as const) {
-    const server = await startFloorServer(kind, verifier.dir)
+    const server = await startFloorServer(kind, verifier.dir, intervalSeconds)
     const fleet = startFleet()
     try {
       await fleet.ask('make', { count, port: server.port, ca: fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8') })
