@@ -165,14 +165,7 @@ const listenerOf = (
 function watchAgents(values: VerifierValues, { agents, events, loop, push, logger }: Assembled['context'], onStop: OnStop): Watchdog {
   const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })
   onStop(watchdog.stop)
-  const { attestations, crowd } = push
-  onStop(
-    startSilenceWatch({
-      ...{ agents, loop, clock: systemClock, timing: timingOf(values) },
-      stretch: () => crowd.stretch,
-      troubleOf: attestations.troubleOf,
-    }).stop,
-  )
+  onStop(startSilenceWatch({ agents, loop, clock: systemClock, timing: timingOf(values), troubleOf: push.attestations.troubleOf }).stop)
   onStop(startLagWatch({ load: loop.load, events, quoteInterval: values.quote_interval }).stop)
   return watchdog
 }

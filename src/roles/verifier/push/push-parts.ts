@@ -77,7 +77,7 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
   const tellsAgents = values.enabled_revocation_notifications.includes('agent')
   const longestWait = Math.min(values.push_wait_time, LONGEST_WAIT)
   const news = createNewsDesk({ agents, outbox, authorities, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
-  const crowd = createCrowd({ quoteInterval: values.quote_interval, logger: used.logger })
+  const crowd = createCrowd({ quoteInterval: values.quote_interval, clock, logger: used.logger })
   const wakeUps = createWakeUps({ ...used, wake: news.wake, quoteInterval: values.quote_interval })
   return {
     sessions,

@@ -13,8 +13,6 @@ export interface SilenceOptions {
   loop: Pick<AttestationLoop, 'take'>
   clock: Clock
   timing: Pick<AgentTiming, 'quoteInterval' | 'maxRetries'>
-  /** How many times as long as configured intervals are now. */
-  stretch(): number
   /** What went wrong with this machine last, as a sentence; undefined for nothing. */
   troubleOf(agent: ManagedAgent): string | undefined
 }
@@ -23,8 +21,9 @@ export interface SilenceOptions {
  * A machine that brings its evidence, and has brought none for five intervals, is unreachable: no distrust, and its next good evidence brings it back. One timer for all of them.
  * Time in which the verifier itself stood still is no silence of the machines.
  */
-export function startSilenceWatch({ agents, loop, clock, timing, stretch, troubleOf }: SilenceOptions): { stop(): void } {
-  async function fellSilent(agent: ManagedAgent, allowed: number): Promise<void> {
+export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: SilenceOptions): { stop(): void } {
+  const allowed = silenceMs(timing.quoteInterval)
+  async function fellSilent(agent: ManagedAgent): Promise<void> {
     agent.retries = timing.maxRetries // it is not tried again by anybody: what is said now is the last word of a pull agent
     const trouble = troubleOf(agent)
     const reason = `it brought no evidence for ${allowed / 1000} s${trouble ? `; the last that came of it: ${trouble}` : ''}`
@@ -35,7 +34,6 @@ export function startSilenceWatch({ agents, loop, clock, timing, stretch, troubl
   let judgesFrom = 0
   const timer = setInterval(() => {
     const now = clock.monotonic()
-    const allowed = silenceMs(timing.quoteInterval, stretch())
     if (now - looked > 2 * PERIOD_MS) judgesFrom = now + allowed // it was held up itself: nobody could bring anything
     looked = now
     if (now < judgesFrom) return
@@ -43,7 +41,7 @@ export function startSilenceWatch({ agents, loop, clock, timing, stretch, troubl
     for (const agent of agents.all()) {
       const isWaitedFor =
         agent.connection === null && agent.state.polled && !agent.busy && agent.state.operational !== OPERATIONAL_STATE.FAILED
-      if (isWaitedFor && agent.lastJudged < late) void fellSilent(agent, allowed)
+      if (isWaitedFor && agent.lastJudged < late) void fellSilent(agent)
     }
   }, PERIOD_MS)
   return { stop: () => clearInterval(timer) }

@@ -11,12 +11,10 @@ let time: SimulatedTime
 let agents: AgentTable
 let events: (AgentEvent & { of: string; retries: number })[]
 let watch: { stop(): void }
-let stretch: number
 beforeEach(() => {
   time = simulatedTime()
   agents = createAgentTable()
   events = []
-  stretch = 1
   const take = async (agent: ManagedAgent, round: AttestationRound) => {
     const { event } = (await round(agent)) as { event: AgentEvent }
     events.push({ ...event, of: agent.enrolment.agentId, retries: agent.retries })
@@ -25,10 +23,7 @@ beforeEach(() => {
     return true
   }
   const troubleOf = ({ enrolment }: ManagedAgent) => (enrolment.agentId === 'troubled' ? 'no bank' : undefined)
-  watch = startSilenceWatch({
-    ...{ agents, loop: { take }, clock: time.clock, timing: { quoteInterval: 2, maxRetries: 3 }, troubleOf },
-    stretch: () => stretch,
-  })
+  watch = startSilenceWatch({ agents, loop: { take }, clock: time.clock, timing: { quoteInterval: 2, maxRetries: 3 }, troubleOf })
 })
 afterEach(() => {
   watch.stop()
@@ -53,15 +48,6 @@ test('after five intervals without evidence a machine is unreachable, once, at t
   expect(events).toEqual([{ of: 'silent', type: 'unreachable', stage: 'quote', attestedBefore: false, reason, retries: 3 }])
   await time.pass(30_000)
   expect(events).toHaveLength(1)
-})
-
-test('machines that were told to come less often are waited for as much longer', async () => {
-  waiting('told')
-  stretch = 2.5
-  await time.pass(25_000)
-  expect(events).toEqual([])
-  await time.pass(1001)
-  expect(events).toMatchObject([{ of: 'told', reason: 'it brought no evidence for 25 s' }])
 })
 
 test('what went wrong last is in the reason; one that never proved itself is told of to nobody', async () => {
