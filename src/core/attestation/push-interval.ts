@@ -34,7 +34,7 @@ export function createSlots(quoteInterval: number): Slots {
   return {
     take(nowMs) {
       last = Math.min(Math.max(nowMs + usualMs, last + slotMs), nowMs + longestMs)
-      return Math.floor((last - nowMs) / 1000)
+      return usual + Math.max(0, Math.floor((last - nowMs - usualMs) / 1000)) // no second less because a fraction was rounded
     },
     learn(busyMs, taken, isFull) {
       slotMs = isFull ? Math.min(taken > 0 ? busyMs / taken : busyMs, MOST_MS_EACH) / PLANNED_SHARE : 0

@@ -21,6 +21,12 @@ test('an interval counts in whole seconds, and a verifier with time to spare nam
   }
 })
 
+test('fractions of the clock take no second away', () => {
+  const slots = createSlots(4)
+  const told = Array.from({ length: 1000 }, (_, i) => slots.take(i * 1234.5678901))
+  expect(told.filter((seconds) => seconds !== 4)).toEqual([])
+})
+
 test('more than there is time for comes later, all by the same, until it fits', () => {
   const slots = createSlots(4)
   slots.learn(1000, 2000, true)
