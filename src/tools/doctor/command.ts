@@ -89,7 +89,7 @@ async function writeReport(file: string, zip: Buffer): Promise<void> {
   try {
     await writeFileAtomic(file, zip, 0o600)
   } catch (cause) {
-    throw new KeylimeError('file_failed', `cannot write ${file}`, { cause, hint: 'name a file in a directory of yours' })
+    throw new KeylimeError('file_failed', `cannot write ${file}`, { cause, hint: 'name a file in a directory where you may write' })
   }
-  noteLine(`${file}: read it before you send it; names and addresses of machines are in it`)
+  noteLine(`${file}: read it before you send it; it contains names and addresses of machines`)
 }

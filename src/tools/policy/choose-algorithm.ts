@@ -35,7 +35,7 @@ export function chooseAlgorithm(asked: string | undefined, said: readonly Said[]
     const size = chosen === null ? null : KERNEL_HASHES.get(chosen)?.size
     if (size !== null && size !== undefined && 2 * size !== digits)
       throw conflict(
-        `${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no algorithm that is known here'})`,
+        `${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no known algorithm'})`,
         source,
         chosen!,
       )
@@ -43,7 +43,7 @@ export function chooseAlgorithm(asked: string | undefined, said: readonly Said[]
   }
   const node = KERNEL_HASHES.get(chosen ?? 'sha256')?.node ?? null
   if (node === null && isNeeded)
-    throw new KeylimeError('invalid_request', `${source} has digests of an algorithm by which no file can be hashed here (${chosen})`)
+    throw new KeylimeError('invalid_request', `${source} has digests of an algorithm that cannot hash files here (${chosen})`)
   return node ?? 'sha256'
 }
 

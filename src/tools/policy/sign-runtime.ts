@@ -26,9 +26,9 @@ const CERTIFICATE_NAME = 'dsse_lib'
 export async function signRuntimePolicy(policy: string | Buffer, options: SigningOptions, now: number): Promise<string> {
   const { backend, certOutfile } = options
   if (options.key && options.keypath)
-    throw new KeylimeError('usage', 'a key is read or made, not both', { hint: 'give --key FILE or --keypath FILE' })
+    throw new KeylimeError('usage', 'either read a key or make one', { hint: 'give --key FILE or --keypath FILE' })
   if (backend === 'x509' && !certOutfile)
-    throw new KeylimeError('usage', 'the back end x509 makes a certificate, and where is not said', { hint: 'give --cert-outfile FILE' })
+    throw new KeylimeError('usage', 'the back end x509 makes a certificate, but you have not said where', { hint: 'give --cert-outfile FILE' })
   const key = options.key ? readSigningKey(await readFile(options.key)) : await makeKey(options)
   if (backend === 'ecdsa') return signPolicy(policy, key, ecdsaKeyId(key))
   const { pem } = await makeSelfSigned({
@@ -50,7 +50,7 @@ export async function signRuntimePolicy(policy: string | Buffer, options: Signin
 async function makeKey({ keypath, upstream }: SigningOptions): Promise<KeyObject> {
   if (!keypath) throw new KeylimeError('usage', 'a key to sign with is needed', { hint: 'give --key FILE, or --keypath FILE to make one' })
   if (!upstream && fs.existsSync(keypath))
-    throw new KeylimeError('already_exists', `${keypath} is there already: a new key would replace it`, {
+    throw new KeylimeError('already_exists', `${keypath} already exists: a new key would replace it`, {
       hint: `give --key ${keypath} to sign with it, or another --keypath`,
     })
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
