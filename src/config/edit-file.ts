@@ -115,9 +115,13 @@ const isNamed = ({ section, key }: IniEntry, named: Named) => section === named.
 function requireOnly(before: readonly IniEntry[], after: ReturnType<typeof readIniFile>, change: Change): void {
   const own = after.entries.findLast((entry) => isNamed(entry, change))
   if (!own || !change.isMeant(own.value))
-    throw new KeylimeError('usage', `this value of ${change.option} cannot be written into a file, because it would be read as a different one`, {
-      hint: 'quotes and blanks around a value are not part of it',
-    })
+    throw new KeylimeError(
+      'usage',
+      `this value of ${change.option} cannot be written into a file, because it would be read as a different one`,
+      {
+        hint: 'quotes and blanks around a value are not part of it',
+      },
+    )
   requireOthers(before, after, change)
 }
 

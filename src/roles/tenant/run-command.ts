@@ -128,7 +128,11 @@ function enrolled({ agentId, attested, delivered, unchanged }: Enrolled): Tenant
 
 function tookOver({ agentId, enrolled: done }: { agentId: string; enrolled: Enrolled | undefined }, later: string): TenantResult {
   if (done) return enrolled(done)
-  return { type: 'done', agentId, summary: `agent ${agentId} is free for a new registration: nothing attests it until its machine ${later}` }
+  return {
+    type: 'done',
+    agentId,
+    summary: `agent ${agentId} is free for a new registration: nothing attests it until its machine ${later}`,
+  }
 }
 
 function trustText(attested: Enrolled['attested'], again = ''): string {

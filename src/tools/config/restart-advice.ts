@@ -8,7 +8,9 @@ const READERS: Readonly<Record<ConfiguredRole, readonly string[]>> = {
     'it takes effect after: sudo systemctl restart keylime-verifier, which hosts the registrar; if that runs alone: keylime-registrar',
   ],
   tenant: ['it takes effect with the next command'],
-  ca: ['it takes effect with the next command; for services that run: sudo systemctl restart keylime-verifier, and keylime-ca if that runs'],
+  ca: [
+    'it takes effect with the next command; for services that run: sudo systemctl restart keylime-verifier, and keylime-ca if that runs',
+  ],
 }
 
 /** What has to be restarted after a change, in words. */

@@ -26,7 +26,8 @@ async function writeRole({ role, file, text, options }: UpgradedRole): Promise<v
       hint: process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo, or with --out DIR',
     })
   }
-  if (hasSecret && !before) noteLine(`${file} contains a password, and only its owner can read it: give it to the user that the role runs as`)
+  if (hasSecret && !before)
+    noteLine(`${file} contains a password, and only its owner can read it: give it to the user that the role runs as`)
 }
 
 /** The file itself, with its owner: a copy would be whose the directory is, or the file that somebody had put there. */

@@ -34,11 +34,7 @@ export function chooseAlgorithm(asked: string | undefined, said: readonly Said[]
       throw new KeylimeError('invalid_request', `${other} has digests of ${digits} digits, which no kernel measures with`)
     const size = chosen === null ? null : KERNEL_HASHES.get(chosen)?.size
     if (size !== null && size !== undefined && 2 * size !== digits)
-      throw conflict(
-        `${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no known algorithm'})`,
-        source,
-        chosen!,
-      )
+      throw conflict(`${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no known algorithm'})`, source, chosen!)
     if (chosen === null) [source, chosen] = [other, BY_DIGITS[digits] ?? `${digits} digits`]
   }
   const node = KERNEL_HASHES.get(chosen ?? 'sha256')?.node ?? null

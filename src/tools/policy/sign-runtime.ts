@@ -28,7 +28,9 @@ export async function signRuntimePolicy(policy: string | Buffer, options: Signin
   if (options.key && options.keypath)
     throw new KeylimeError('usage', 'either read a key or make one', { hint: 'give --key FILE or --keypath FILE' })
   if (backend === 'x509' && !certOutfile)
-    throw new KeylimeError('usage', 'the back end x509 makes a certificate, but you have not said where', { hint: 'give --cert-outfile FILE' })
+    throw new KeylimeError('usage', 'the back end x509 makes a certificate, but you have not said where', {
+      hint: 'give --cert-outfile FILE',
+    })
   const key = options.key ? readSigningKey(await readFile(options.key)) : await makeKey(options)
   if (backend === 'ecdsa') return signPolicy(policy, key, ecdsaKeyId(key))
   const { pem } = await makeSelfSigned({

@@ -66,7 +66,9 @@ test('a port where nobody listens, a name that nobody knows, and what does not s
   const at = (plain.address() as net.AddressInfo).port
   const ask = async (settings: Record<string, string>) => told(await examined('tenant', tenant(settings)), 'peers')[0]
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(dead) })).toMatch(/^error: verifier .*nobody listens there/)
-  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe('error: no name server knows the name nobody.invalid of the verifier')
+  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe(
+    'error: no name server knows the name nobody.invalid of the verifier',
+  )
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(at) })).toMatch(/^error: verifier .*(does not speak TLS|expects TLS)/)
   plain.close()
 })
@@ -77,7 +79,7 @@ test('a server that takes the connection and says nothing is told by its name, b
   const { port } = mute.address() as net.AddressInfo
   const found = await examined('tenant', tenant({ KEYLIME_TENANT_VERIFIER_PORT: String(port) }), { limitMs: 4000 })
   expect(told(found, 'peers')).toEqual([
-    expect.stringMatching(/^error: verifier at 127\.0\.0\.1:\d+: no answer comes: /),
+    expect.stringMatching(/^error: verifier at 127\.0\.0\.1:\d+: there is no answer: /),
     expect.stringMatching(/^ok: registrar /),
   ])
   mute.close()

@@ -69,7 +69,7 @@ export const KEPT: readonly Kept[] = [
     stricter: true,
     reason:
       'Upstream judges the data of most events without hashing them: an attacker may write into the log what the policy wants to read, beside the true digest.',
-    applies: says(/does not fit its digest/),
+    applies: says(/does not match its digest/),
   },
   {
     name: 'the boot log must be readable to its end',

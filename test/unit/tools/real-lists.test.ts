@@ -117,9 +117,9 @@ test('what of a list is not in its policy is counted, named and explained', asyn
       told(/1 line: a digest of md5, with 32 digits; .*\("\/old", line 2\)$/),
       told(/1 line: not readable: it has fewer than four fields \(line 3\)$/),
       told(/2 lines: no digest, .*violation.*\(the first: "\/var\/log\/x", line 4\)$/),
-      told(/1 line: a template hash that does not fit the line; .*\("\/Altered", line 6\)$/),
+      told(/1 line: a template hash that does not match the line; .*\("\/Altered", line 6\)$/),
       told(
-        /1 line: refused by the very policy that is made of it \(ima\.validation\.ima_hash: the signature of NAME is malformed: it has 2 bytes, and its header alone has 9\)/,
+        /1 line: refused by the very policy that is made from it \(ima\.validation\.ima_hash: the signature of NAME is malformed: it has 2 bytes, and its header alone has 9\)/,
       ),
     ].sort((a, b) => (String(a.sample ?? a) < String(b.sample ?? b) ? -1 : 1)),
   )
@@ -173,9 +173,7 @@ test('diff tells what the verifier refuses of a list, and says "no change" only 
 test('files cannot be hashed by an algorithm of the kernel’s that is not here, and a list with it is taken all the same', async () => {
   const streebog = file('streebog.txt', `${[BOOT_AGGREGATE, imaLine(`ima-ng streebog256:${sha256('s')} /s`)].join('\n')}\n`)
   expect((await made(streebog)).policy.digests['/s']).toEqual([sha256('s')])
-  await expect(made(streebog, { rootfs: path.join(dir, 'root') })).rejects.toThrow(
-    /algorithm that cannot hash files here \(streebog256\)/,
-  )
+  await expect(made(streebog, { rootfs: path.join(dir, 'root') })).rejects.toThrow(/algorithm that cannot hash files here \(streebog256\)/)
 })
 test('another log_hash_alg is a setting, and diff says so', async () => {
   const { policy } = await made(list('column-sha256'))

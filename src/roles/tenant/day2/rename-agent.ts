@@ -26,7 +26,8 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
   const oldId = await chooseAgent(context, 'rename')
   if (newId === oldId) throw new KeylimeError('usage', `agent ${oldId} already has that id`)
   const [known, before, taken] = await Promise.all([verifier.agent(oldId), registrar.agent(oldId), registrar.agent(newId)])
-  if (!before) throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered, so nothing can prove which machine gets the new id`)
+  if (!before)
+    throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered, so nothing can prove which machine gets the new id`)
   if (taken || (await verifier.agent(newId))) throw alreadyTaken(newId)
   const demands = known ? demandsAsOptions(oldId, known, options) : {}
   if (known) await verifier.stop(oldId)

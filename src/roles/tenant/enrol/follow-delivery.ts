@@ -36,7 +36,10 @@ export function tellDelivery({ options, report }: Pick<Used, 'options' | 'report
   const { state, files, script, error } = ended
   if (state === 'failed') throw notTaken(agentId, error)
   if (state === 'not_allowed')
-    report({ type: 'warning', text: `agent ${agentId} does not accept payloads (enable_insecure_payload is off): only the key was derived` })
+    report({
+      type: 'warning',
+      text: `agent ${agentId} does not accept payloads (enable_insecure_payload is off): only the key was derived`,
+    })
   if (state === 'unpacked') report({ type: 'unpacked', agentId, files, script })
   if (script === 'failed' && options.waitScript) throw scriptFailed(agentId, ended.script_error)
 }

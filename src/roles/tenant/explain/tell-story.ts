@@ -89,9 +89,13 @@ async function refuseUnreachable(verifier: TenantContext['verifier'], agentId: s
         hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what the verifier answers',
       },
     )
-  throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it has not failed, but has not proved anything either`, {
-    hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
-  })
+  throw new KeylimeError(
+    'unreachable',
+    `the verifier cannot reach agent ${agentId}: it has not failed, but has not proved anything either`,
+    {
+      hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
+    },
+  )
 }
 
 const NO_STORY = /^agent id not found$|^nothing was kept of |^agent \S+ has failed no attestation/

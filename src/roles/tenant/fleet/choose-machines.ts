@@ -91,13 +91,9 @@ function requireForms(values: Readonly<Record<string, string>>, { file, line }: 
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
   if (Object.hasOwn(COLUMNS, name)) return COLUMNS[name as keyof typeof COLUMNS]
-  throw new KeylimeError(
-    'malformed',
-    `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not a column of a list of machines`,
-    {
-      hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
-    },
-  )
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not a column of a list of machines`, {
+    hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
+  })
 }
 
 /** What stands in a column, checked. */
@@ -140,7 +136,8 @@ interface Question {
 
 async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
   const fitting = selection.state === 'revoked' ? await revokedOnes(context, word) : await standing(context, { word, selection, enrolled })
-  if (fitting.length === 0) throw new KeylimeError('agent_not_found', 'no machine matches', { hint: '`keylime tenant list` shows them all' })
+  if (fitting.length === 0)
+    throw new KeylimeError('agent_not_found', 'no machine matches', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },

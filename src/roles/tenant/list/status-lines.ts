@@ -51,7 +51,9 @@ export function statusLines(result: Status, now: number): string[] {
   if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
-  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` shows all of it, and the change that would accept it`] : []
+  const hint = hasStory(status)
+    ? [`hint: \`keylime tenant explain -u ${agentId}\` shows all of it, and the change that would accept it`]
+    : []
   return [...lines, 'failures', ...failuresInShort(status).split('\n'), ...hint]
 }
 

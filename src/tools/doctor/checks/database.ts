@@ -32,8 +32,7 @@ async function lookAt(place: DatabasePlace): Promise<Finding> {
 
 /** @param damages what SQLite says is wrong; null where there is no file. */
 export function judgeDatabase(file: string, damages: readonly string[] | null): Finding[] {
-  if (damages === null)
-    return [note(`${file} is not there`, 'the first start makes it; if there was one before, its machines are lost')]
+  if (damages === null) return [note(`${file} is not there`, 'the first start makes it; if there was one before, its machines are lost')]
   if (damages.length === 0) return [ok(`${file} is whole`, 'SQLite finds no damage')]
   return [
     error(
