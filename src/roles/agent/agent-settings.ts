@@ -129,7 +129,7 @@ function togetherProblems(values: AgentValues, push: PushSettings | null): strin
       : []),
     ...(letsAnybodyRun
       ? [
-          'without TLS (enable_agent_mtls) anybody could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
+          'without TLS (enable_agent_mtls) anyone could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
         ]
       : []),
   ]
