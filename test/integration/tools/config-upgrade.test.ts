@@ -201,7 +201,7 @@ test('an option that stands in another section of its file is told, and one that
 })
 test('a file with a password is for its owner alone', async () => {
   const out = fresh()
-  expect((await upgrade(OF_6, '--out', out)).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)
+  expect((await upgrade(OF_6, '--out', out)).stderr).toContain(`${path.join(out, 'agent.conf')} contains a password`)
   expect(fs.statSync(path.join(out, 'agent.conf')).mode & 0o777).toBe(0o600)
   expect(fs.statSync(path.join(out, 'ca.conf')).mode & 0o777).toBe(0o644)
 })
