@@ -332,7 +332,9 @@ describe('root, in a directory of another user', () => {
     const { link, config, read, at } = service()
     link('other.conf', 'etc/keylime/verifier.conf')
     const { status, stderr } = await config(word, ...args)
-    expect(stderr).toMatch(/verifier\.conf is a link, made by the user with the id 65534, to a file that is not theirs; nothing was changed\nhint: /)
+    expect(stderr).toMatch(
+      /verifier\.conf is a link, made by the user with the id 65534, to a file that is not theirs; nothing was changed\nhint: /,
+    )
     expect(status).not.toBe(0)
     expect(read('other.conf')).toBe('[Interface]\nPrivateKey = hunter2\n')
     expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])

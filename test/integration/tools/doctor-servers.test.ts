@@ -66,7 +66,9 @@ test('a port where nobody listens, a name that nobody knows, and what does not s
   const at = (plain.address() as net.AddressInfo).port
   const ask = async (settings: Record<string, string>) => told(await examined('tenant', tenant(settings)), 'peers')[0]
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(dead) })).toMatch(/^error: verifier .*nobody listens there/)
-  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe('error: no name server knows the name nobody.invalid of the verifier')
+  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe(
+    'error: no name server knows the name nobody.invalid of the verifier',
+  )
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(at) })).toMatch(/^error: verifier .*(does not speak TLS|expects TLS)/)
   plain.close()
 })

@@ -173,9 +173,7 @@ test('diff tells what the verifier refuses of a list, and says "no change" only 
 test('files cannot be hashed by an algorithm of the kernel’s that is not here, and a list with it is taken all the same', async () => {
   const streebog = file('streebog.txt', `${[BOOT_AGGREGATE, imaLine(`ima-ng streebog256:${sha256('s')} /s`)].join('\n')}\n`)
   expect((await made(streebog)).policy.digests['/s']).toEqual([sha256('s')])
-  await expect(made(streebog, { rootfs: path.join(dir, 'root') })).rejects.toThrow(
-    /algorithm that cannot hash files here \(streebog256\)/,
-  )
+  await expect(made(streebog, { rootfs: path.join(dir, 'root') })).rejects.toThrow(/algorithm that cannot hash files here \(streebog256\)/)
 })
 test('another log_hash_alg is a setting, and diff says so', async () => {
   const { policy } = await made(list('column-sha256'))
