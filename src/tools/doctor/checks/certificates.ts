@@ -30,7 +30,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
     const shown = await readShown(identity)
     found.push(
       ...(typeof shown === 'string'
-        ? [note(shown, 'the check of the configuration says whether that is a fault')]
+        ? [note(shown, 'the first start makes what it needs; if it must be there, the finding on the configuration says so')]
         : judgeCertificate(shown, now())),
     )
   }
@@ -50,7 +50,7 @@ async function readShown({ request, ...identity }: Identity): Promise<ShownCerti
     }
   } catch (failure) {
     if (!isKeylimeError(failure)) throw failure
-    return `the ${request.side} certificate of the ${identity.role} cannot be looked at`
+    return `the ${request.side} certificate of the ${identity.role} is not there yet, or cannot be read`
   }
 }
 
