@@ -43,7 +43,8 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     sh('dpkg -i /packages/now/*.deb')
     contains(sh('keylime --version'), /^keylime \d/)
     contains(sh('keylime_tenant --help'), 'usage: keylime_tenant')
-    contains(sh('id keylime'), /uid=\d+\(keylime\)/)
+    contains(sh('id keylime'), /uid=\d+\(keylime\).*\(tss\)/)
+    contains(sh('keylime agent --check-config 2>&1 || test $? = 2'), /cannot be used:\n {2}trusted_client_ca: .*\nhint:/)
     equal(
       sh('stat -c "%a %U:%G" /var/lib/keylime /etc/keylime/agent.conf /usr/bin/keylime'),
       '750 keylime:keylime\n640 root:keylime\n755 root:root',
@@ -65,6 +66,7 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     )
     sh('test -s /var/lib/keylime/cv_ca/cacert.crt -a -s /var/lib/keylime/cv_data.sqlite')
     sh('touch /var/lib/keylime/agent_data.json')
+    sh('keylime config set agent ip 0.0.0.0 --drop-in; keylime config set tenant max_retries 3 --drop-in')
     sh('echo "[verifier]" > /etc/keylime/verifier.conf; echo "port = 4711" >> /etc/keylime/verifier.conf')
   })
   await report.step('an upgrade keeps state and configuration', async () => {
@@ -91,6 +93,7 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     sh('test ! -e /var/lib/keylime/agent_data.json -a ! -e /etc/keylime/agent.conf -a -s /var/lib/keylime/cv_data.sqlite')
   })
   await report.step('purge of all leaves nothing but the user', async () => {
+    sh('dpkg -P keylime-registrar && keylime config set registrar ip 0.0.0.0 && test -e /etc/keylime/registrar.conf')
     sh(`dpkg -P ${NAMES.join(' ')}`)
     const after = sh('dpkg-query -W | sort; find /etc /usr /var/lib -xdev -not -path "/var/lib/dpkg/*" | sort')
     const ofUser = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-$/

@@ -34,12 +34,12 @@ const WHAT: Record<PackageName, string> = {
   'keylime-agent': 'The agent runs on each machine with a TPM, and proves what the machine runs.',
   'keylime-verifier': 'The verifier attests machines and releases their payload keys. It includes a\nregistrar.',
   'keylime-registrar':
-    'The registrar binds the ids of machines to their TPMs. The verifier includes one:\nthis package is for a registrar on a machine of its own.',
+    'The registrar binds the ids of machines to their TPMs. The verifier includes\none: this package is for a registrar on a machine of its own.',
   'keylime-ca': 'The authority serves its revocation list and takes revocations.',
 }
 
 export const DESCRIPTION = (name: PackageName): string =>
-  `Keylime delivers secrets to machines that prove with their TPM what they run, and\ntakes them back from those that no longer can.\n\n${WHAT[name]}`
+  `Keylime delivers secrets to machines that prove with their TPM what they run,\nand takes them back from those that no longer can.\n\n${WHAT[name]}`
 
 /** Configuration files: an upgrade never overwrites what an administrator changed. */
 export const configurationOf = (role: ServiceRole): string => `/etc/keylime/${role}.conf`
