@@ -26,10 +26,10 @@ export async function checkTenant(settings: TenantSettings, problems: readonly s
   const { certificates, problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : NO_STORE
   const known = [
     ...settings.warnings,
-    ...(isEarly ? [`${made} is not there yet: the first start of the verifier makes it, with the certificate of the tenant`] : []),
+    ...(isEarly ? [`${made} is not there yet: the verifier makes it at its first start, with the tenant’s certificate`] : []),
     ...(config.require_ek_cert && certificates.length === 0
       ? [
-          `tpm_cert_store ${store} has no certificate of a TPM maker, so no TPM is believed and nothing is delivered; \`keylime tenant ekroots add FILE\` adds one`,
+          `tpm_cert_store ${store} has no certificate of a TPM maker, so no TPM is trusted and nothing is delivered; \`keylime tenant ekroots add FILE\` adds one`,
         ]
       : []),
     ...unusable,

@@ -109,7 +109,7 @@ const userFor = (role: ServiceRole): Action => ({
   tell:
     role === 'agent'
       ? `make the system user "${USER}", and the group "tss", which may use the TPM`
-      : `make the system user "${USER}", in group "tss" where there is one`,
+      : `make the system user "${USER}", in group "tss" if there is one`,
 })
 
 /** The memory for secrets, which the agent's unit wants. */
@@ -133,7 +133,7 @@ function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofOth
       do: 'own',
       path: file,
       owner: USER,
-      tell: `give ${file} to ${USER}: it is somebody else's, and the service could not open it`,
+      tell: `give ${file} to ${USER}: it belongs to someone else, and the service could not open it`,
     }))
 }
 
@@ -188,7 +188,7 @@ export function uninstallPlan(role: ServiceRole, place: ServicePlace, given: Uni
     role === 'agent' && place.root === ''
       ? ['secure', 'action-room'].map((name) => {
           const directory = path.join(place.keylimeDir, name)
-          return { do: 'unmount', path: directory, tell: `unmount ${directory}, when it is mounted: payloads in it are gone then` } as const
+          return { do: 'unmount', path: directory, tell: `unmount ${directory}, if it is mounted: payloads in it are gone then` } as const
         })
       : []
   const config = at(`/etc/keylime/${role}.conf`)

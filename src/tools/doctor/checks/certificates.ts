@@ -30,7 +30,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
     const shown = await readShown(identity)
     found.push(
       ...(typeof shown === 'string'
-        ? [note(shown, 'the first start makes what it needs; if it must be there, the finding on the configuration says so')]
+        ? [note(shown, 'the first start makes what it needs; if it must be there, the configuration check says so')]
         : judgeCertificate(shown, now())),
     )
   }
@@ -78,7 +78,7 @@ function judgeChain({ identity, file, chain, authorities }: ShownCertificate, le
     return [
       error(
         `${file}: the CA "${leaf.issuer}" of this host does not vouch for it: ${verdict.reason}`,
-        `nobody who trusts this CA believes the ${identity.role}`,
+        `nobody who trusts this CA will trust the ${identity.role}`,
         fix,
       ),
     ]
