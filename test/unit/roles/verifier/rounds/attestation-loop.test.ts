@@ -463,6 +463,24 @@ test('machines that did not answer have places of their own: a thousand that han
   expect(loop.load()).toEqual({ inFlight: 228, waiting: 872, lateMs: 0 })
 })
 
+test('while many are enrolled, few are asked for the first time, and all others as always; when the last was enrolled, all are', async () => {
+  const enrolled = fleet(500, 0)
+  for (let i = 0; i < 50; i++) {
+    for (const machine of enrolled.slice(i * 10, i * 10 + 10)) loop.beginNew(machine)
+    await time.pass(20)
+  }
+  const few = did.length
+  expect(few).toBeGreaterThan(20)
+  expect(few).toBeLessThan(40)
+  expect(loop.load()).toEqual({ inFlight: few, waiting: 500 - few, lateMs: 0 })
+  loop.hurry(enrolled[499]!) // an operator's command does not wait behind the others
+  await time.pass(20)
+  expect(did).toHaveLength(few + 1)
+  round.resolve({ event: PASSED } as never)
+  await time.pass(2000)
+  expect(did.filter((what) => what === 'asked').length).toBe(500)
+})
+
 test('what held up all of them leaves them spread again', async () => {
   effects = [{ do: 'ask_quote', afterSeconds: timing.quoteInterval, partial: true }]
   round.resolve({ event: PASSED } as never)
