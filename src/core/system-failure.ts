@@ -1,3 +1,5 @@
+import { isKeylimeError, KeylimeError } from './errors.ts'
+
 const FULL = 'make room on that file system (`df`, `df -i`), then try again'
 const READ_ONLY = 'the file system is mounted read-only. If nobody did that on purpose, `dmesg` says why. Mount it read-write again'
 const BROKEN = 'the disk is failing: `dmesg` has its errors. Replace it, and restore a backup'
@@ -26,4 +28,13 @@ export function systemHint(error: unknown): string | undefined {
     if (found) return found[1]
   }
   return undefined
+}
+
+/** The same failure with what to do about it: what its cause says, unless only rights are missing, or `otherwise`. @param also behind the message. */
+export function hinted(error: unknown, otherwise: string, also = ''): unknown {
+  if (!isKeylimeError(error) || error.hint !== undefined) return error
+  const ofSystem = systemHint(error)
+  const hint = ofSystem === undefined || ofSystem === NOT_ALLOWED ? otherwise : ofSystem
+  const { code, message, cause, details } = error
+  return new KeylimeError(code, `${message}${also}`, { hint, cause, ...(details ? { details } : {}) })
 }

@@ -1,5 +1,6 @@
 import { KEYLIME } from '../e2e/deployment.ts'
 import { DATABASE_PARTS } from './fleet/database-parts.ts'
+import { FLOOR_PARTS } from './fleet/floor-part.ts'
 import { readGiven } from './fleet/given.ts'
 import { ONCE_PARTS } from './fleet/once-parts.ts'
 import { PUSH_PARTS } from './fleet/push-part.ts'
@@ -11,14 +12,18 @@ import { UPSTREAM_PARTS } from './fleet/upstream-part.ts'
 import { printTable } from './table.ts'
 
 const OURS: Record<string, Part> = { ...STEADY_PARTS, ...ONCE_PARTS, ...DATABASE_PARTS, ...RECOVERY_PARTS, ...PUSH_PARTS }
-const PARTS: Record<string, Part> = { ...OURS, ...UPSTREAM_PARTS }
-const NAMES = { all: Object.keys(OURS), quick: ['cost', 'add', 'closing', 'hanging', 'stopped'], named: Object.keys(UPSTREAM_PARTS) }
+const PARTS: Record<string, Part> = { ...OURS, ...UPSTREAM_PARTS, ...FLOOR_PARTS }
+const NAMES = {
+  all: Object.keys(OURS),
+  quick: ['cost', 'add', 'closing', 'hanging', 'stopped'],
+  named: Object.keys({ ...UPSTREAM_PARTS, ...FLOOR_PARTS }),
+}
 
 /**
  * A fleet of simulated machines against the built verifier (`keylime lab fleet` has one run of it): what an attestation costs by the number of machines, with large policies and long lists, with machines that close their connections or
  * hang, on both databases and with two verifiers; adding, registering, starting, revoking; and how soon it is back after it was held up. `--agents 10,100,1000,10000` (sizes; the largest for what is done once), `--rate 2500`
  * (attestations a second that are asked for) or `--interval 4` (seconds), `--seconds 20` (of measuring, in five parts), `--parts cost,add,…`, `--quick` for some of them with few machines, `--vs-upstream` for the real verifier
- * of upstream beside ours; `--executable FILE` for another one, `--write` puts the results into docs/performance.
+ * of upstream beside ours, `--parts floor` for what this runtime costs at least; `--executable FILE` for another one, `--write` puts the results into docs/performance.
  */
 export async function benchFleet(args: readonly string[]): Promise<void> {
   const given = readGiven(args, NAMES, KEYLIME)

@@ -140,7 +140,7 @@ export async function pushCosts({ intervalSeconds, verifier, fleet }: Run): Prom
 async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> {
   const rows: string[][] = []
   for (const kind of ['http', 'koa'] as const) {
-    const server = await startFloorServer(kind, verifier.dir)
+    const server = await startFloorServer(kind, verifier.dir, intervalSeconds)
     const fleet = startFleet()
     try {
       await fleet.ask('make', { count, port: server.port, ca: fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8') })
@@ -158,7 +158,7 @@ async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> 
   )
 }
 
-const STEADY = ['attestations/s', 'CPU ms each', 'of the fleet', 'median of both answers, ms', 'trouble']
+const STEADY = ['attestations/s', 'CPU ms each', 'of the fleet', 'median of both answers, ms', 'told to come after, s', 'trouble']
 
 interface Steady extends Pick<Run, 'fleet' | 'intervalSeconds'> {
   server: Pick<BenchVerifier, 'cpuMs'>
@@ -173,10 +173,10 @@ async function steady({ fleet, server, intervalSeconds, waits }: Steady): Promis
   await sleep(MEASURE_MS)
   const cpu = server.cpuMs() - before.cpu
   const seconds = (performance.now() - before.at) / 1000
-  const { attestations, median, cpuMs, ...rest } = await fleet.ask('count', {})
+  const { attestations, median, longestToNext, cpuMs, ...rest } = await fleet.ask('count', {})
   await fleet.ask('rest', {})
   const each = (value: number) => (value / attestations).toFixed(3)
-  return [(attestations / seconds).toFixed(0), each(cpu), each(cpuMs), ms(median), troubleOf(rest)]
+  return [(attestations / seconds).toFixed(0), each(cpu), each(cpuMs), ms(median), String(longestToNext), troubleOf(rest)]
 }
 
 /** All connections are cut for a while, or the verifier is killed and starts anew; then all come in the same moment. */
@@ -194,7 +194,7 @@ async function herds(run: Run): Promise<void> {
     const cpu = verifier.cpuMs()
     const took = (await fleet.ask('back', {})).toSorted((a, b) => a - b)
     const used = verifier.cpuMs() - cpu
-    const { cpuMs, ...counted } = await fleet.ask('count', {})
+    const { cpuMs, longestToNext, ...counted } = await fleet.ask('count', {})
     const seconds = (value: number | undefined) => (value === undefined ? '-' : (value / 1000).toFixed(1))
     rows.push([
       outage,
@@ -202,13 +202,14 @@ async function herds(run: Run): Promise<void> {
       seconds(took[took.length >> 1]),
       seconds(took.at(-1)),
       `${seconds(used)} / ${seconds(cpuMs)}`,
+      String(longestToNext),
       verifier.memoryMb().toFixed(0),
       troubleOf(counted),
     ])
     await sleep(2 * intervalSeconds * 1000)
   }
   await fleet.ask('rest', {})
-  const head = ['outage', 'came back', 'half, s', 'all, s', 'CPU of verifier / fleet, s', 'RSS, MB', 'trouble']
+  const head = ['outage', 'came back', 'half, s', 'all, s', 'CPU of verifier / fleet, s', 'told to come after, s', 'RSS, MB', 'trouble']
   printTable(`${count} machines come back at once (load ${loadText()})`, head, rows)
 }
 

@@ -49,13 +49,15 @@ async function run(args: readonly string[], env: Environment, program = KEYLIME)
   return { code: code as number | null, stderr }
 }
 
-/** All that is in a directory, but logs, and the index that an authority begins when it is opened first. */
-const stateOf = (dir: string) =>
+/** All that is in a directory. */
+const filesOf = (dir: string) =>
   fs
     .readdirSync(dir, { recursive: true, encoding: 'utf8' })
     .toSorted()
-    .filter((name) => !/-(wal|shm)$|\.lock$|^secure|audit\.log|^ca\/issued/.test(name))
     .map((name) => [name, fs.lstatSync(path.join(dir, name)).isFile() ? fs.readFileSync(path.join(dir, name), 'base64') : 'directory'])
+
+/** The same, but logs, and the index that an authority begins when it is opened first. */
+const stateOf = (dir: string) => filesOf(dir).filter(([name]) => !/-(wal|shm)$|\.lock$|^secure|audit\.log|^ca\/issued/.test(name!))
 
 function copyOfGood(): string {
   const dir = fs.mkdtempSync(path.join(base, 'copy-'))
@@ -195,18 +197,29 @@ describe('a port that is in use', () => {
 })
 
 test.each([
-  ['verifier', 'cv_data.sqlite'],
-  ['registrar', 'reg_data.sqlite'],
-])('a database of a newer version is refused by the %s', async (role, name) => {
-  const { code, stderr } = await refusal(role, {}, (dir) => {
+  ['verifier', 'cv_data.sqlite', ''],
+  ['registrar', 'reg_data.sqlite', ''],
+  ['verifier', 'reg_data.sqlite', 'registrar: '],
+])('a database of a newer version is refused by the %s, and told by --check-config and `config check`: %s', async (role, name, of) => {
+  const spoil = (dir: string) => {
     const database = new BetterSqlite(path.join(dir, name))
     database.prepare('update keylime_schema set version = 999').run()
     database.close()
-  })
-  expect([code, stderr]).toEqual([
-    1,
-    expect.stringMatching(/has version 999, this program knows \d+\nhint: it was used by a newer keylime/),
+  }
+  const reason = /the \w+ database has version 999, this program knows \d+/.source
+  const hint = 'it was used by a newer keylime: install that one again, or restore a backup'
+  expect(await refusal(role, {}, spoil)).toEqual({ code: 1, stderr: expect.stringMatching(new RegExp(`${reason}\nhint: ${hint}`)) })
+  const dir = copyOfGood()
+  spoil(dir)
+  const before = filesOf(dir)
+  const told = { code: 2, stderr: expect.stringMatching(new RegExp(`^  ${of}${reason} \\(${hint}\\)[\\s\\S]*^hint: `, 'm')) }
+  for (const args of [
+    [role, '--check-config'],
+    ['config', 'check', role],
   ])
+    expect(await run(args, environment(dir))).toEqual(told)
+  expect((await run(['config', 'check'], environment(dir))).code).toBe(2)
+  expect(filesOf(dir)).toEqual(before)
 })
 
 testAsRoot.each(ROLES.filter((role) => role !== 'tenant'))('a full disk at the start of the %s is told', async (role) => {

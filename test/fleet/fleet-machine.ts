@@ -4,6 +4,7 @@ import { FleetKey } from './fleet-key.ts'
 
 const CHALLENGE = /"challenge":"([^"]+)"/
 const SELECTION = /"sha256":\[([\d,]*)\]/
+const TO_NEXT = /"seconds_to_next_attestation":(\d+)/
 const LOCATION = /\r\nlocation: *(\S+)/i
 
 /** What another answer than the expected one says. */
@@ -43,13 +44,14 @@ export class FleetMachine {
     return this.#rare.ak.public.toString('base64')
   }
 
-  /** Negotiation and evidence; before that a session where there is none. @throws Refused, or what the connection says. */
-  async attest(): Promise<void> {
+  /** Negotiation and evidence; before that a session where there is none. @returns in how many seconds it is to come again. @throws Refused, or what the connection says. */
+  async attest(): Promise<number> {
     if (this.#token === null) await this.prove()
     const opened = await this.#ask('negotiation', 201, ['POST', `/v3.0/agents/${this.id}/attestations`, this.#offer])
     if (SELECTION.exec(opened.body)?.[1] !== '16') throw new Error(`${this.id} is asked for other PCRs than it has: ${opened.body}`)
     const evidence = this.#key.evidence(CHALLENGE.exec(opened.body)![1]!)
-    await this.#ask('evidence', 202, ['PATCH', LOCATION.exec(opened.head)![1]!, evidence])
+    const taken = await this.#ask('evidence', 202, ['PATCH', LOCATION.exec(opened.head)![1]!, evidence])
+    return Number(TO_NEXT.exec(taken.body)![1])
   }
 
   /** A session and its proof. */

@@ -18,10 +18,7 @@ export async function migrate(db: Kysely<unknown>, name: string, migrations: rea
   await sql`create table if not exists keylime_schema(name text primary key, version integer not null)`.execute(db)
   const { rows } = await sql<{ version: number }>`select version from keylime_schema where name = ${name}`.execute(db)
   const version = rows[0]?.version ?? 0
-  if (version > migrations.length)
-    throw new KeylimeError('database_failed', `the ${name} database has version ${version}, this program knows ${migrations.length}`, {
-      hint: 'it was used by a newer keylime: install that one again, or restore a backup',
-    })
+  refuseNewer(name, version, migrations.length)
   for (let next = version; next < migrations.length; next++) {
     await db.transaction().execute(async (transaction) => {
       await migrations[next]!(transaction)
@@ -31,4 +28,12 @@ export async function migrate(db: Kysely<unknown>, name: string, migrations: rea
     })
   }
   return { from: version, to: migrations.length }
+}
+
+/** @param newest that this program knows. @throws KeylimeError `database_failed` for a schema of a newer program. */
+export function refuseNewer(name: string, version: number, newest: number): void {
+  if (version <= newest) return
+  throw new KeylimeError('database_failed', `the ${name} database has version ${version}, this program knows ${newest}`, {
+    hint: 'it was used by a newer keylime: install that one again, or restore a backup',
+  })
 }

@@ -4,6 +4,7 @@ import BetterSqlite from 'better-sqlite3'
 import { Kysely, SqliteDialect } from 'kysely'
 import { nameOfServer, readDatabaseUrl, withoutPassword } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { systemHint } from '../../core/system-failure.ts'
 import { loadAddon } from '../native/load-addon.ts'
 import { type Migration, migrate, type SchemaChange } from './migrate.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
@@ -106,7 +107,7 @@ function openSqlite(file: string): BetterSqlite.Database {
     if (cause instanceof KeylimeError) throw cause
     throw new KeylimeError('database_failed', `cannot open the database ${file}: ${(cause as Error).message}`, {
       cause,
-      hint: 'check that the directory exists and is writable for this user, and that the file is an SQLite database',
+      hint: systemHint(cause) ?? 'check that the directory exists and is writable for this user, and that the file is an SQLite database',
     })
   }
 }

@@ -1,6 +1,6 @@
 import { Kysely, PostgresAdapter, PostgresDialect, type PostgresPoolClient, sql } from 'kysely'
 import { nameOfServer } from '../../core/database-url.ts'
-import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
+import { isKeylimeError, KeylimeError, rootCause } from '../../core/errors.ts'
 import { openPool, type PostgresPlace } from './postgres-pool.ts'
 import { postgresSeam } from './postgres-seam.ts'
 
@@ -19,7 +19,7 @@ export async function openPostgres<Tables>(place: PostgresPlace, schema: string)
     return db
   } catch (error) {
     await db.destroy()
-    throw isKeylimeError(error) ? error : refused(error as Error, place, schema)
+    throw isKeylimeError(error) && error.code !== 'database_failed' ? error : refused(rootCause(error), place, schema)
   }
 }
 
@@ -45,13 +45,23 @@ export async function openServer<Tables>(place: PostgresPlace, schema: string): 
   return db
 }
 
-/** Looks whether a server takes us, and changes nothing. @throws KeylimeError as `openPostgres`. */
-export async function lookAtServer(place: PostgresPlace): Promise<{ version: string; name: string }> {
+/** What a look at a server shows. */
+export interface ServerLook {
+  readonly version: string
+  /** Of the user that we are there. */
+  readonly name: string
+  /** Of our schema, where one was asked for; 0 where there is none yet. */
+  readonly schemaVersion: number
+}
+
+/** Looks whether a server takes us, and changes nothing. @param asked whose schema is looked at. @throws KeylimeError as `openPostgres`. */
+export async function lookAtServer(place: PostgresPlace, asked?: { schema: string; role: string }): Promise<ServerLook> {
   const pool = await openPool({ ...place, poolSize: 1 }, 'pg_catalog')
   try {
     const client = await pool.connect()
     try {
-      return await versionOf(client)
+      const server = await versionOf(client)
+      return { ...server, schemaVersion: asked ? await schemaVersionOf(client, asked) : 0 }
     } finally {
       client.release()
     }
@@ -68,6 +78,17 @@ async function versionOf(client: PostgresPoolClient): Promise<{ version: string;
   const { number, version, name } = rows[0]!
   if (Number(number) >= OLDEST) return { version, name }
   throw new KeylimeError('database_failed', `the server has PostgreSQL ${version}, and at least ${OLDEST / 10_000} is needed`)
+}
+
+async function schemaVersionOf(client: PostgresPoolClient, { schema, role }: { schema: string; role: string }): Promise<number> {
+  const table = `${schema}.keylime_schema`
+  const { rows } = await client.query<{ found: boolean }>(
+    "select coalesce(has_table_privilege(to_regclass($1), 'select'), false) as found",
+    [table],
+  )
+  if (!rows[0]!.found) return 0
+  const versions = await client.query<{ version: number }>(`select version from ${table} where name = $1`, [role])
+  return Number(versions.rows[0]?.version ?? 0)
 }
 
 async function prepare(db: Kysely<unknown>, schema: string): Promise<void> {

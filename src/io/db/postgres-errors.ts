@@ -21,15 +21,23 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   ],
 ]
 
+/** insufficient_privilege, and invalid_schema_name for a schema that may not be used: the tables, or their schema, are another user's. */
+const NOT_OURS = /^(42501|3F000)$/
+
 /** A failure that passes by itself: what was to be stored can be stored later, and says nothing of a machine. */
 export const isPassing = (error: unknown): boolean => error instanceof KeylimeError && error.details?.['database'] === 'away'
 
-/** What a failed query means. @param name of the server, for people. @returns `unavailable` for what passes; what the query itself did wrong stays as it is. */
+/** What a failed query means. @param name of the server, for people. @returns `unavailable` for what passes, `database_failed` where the user has no right to it; what the query itself did wrong stays as it is. */
 export function asKeylimeError(error: unknown, name: string): unknown {
   if (error instanceof KeylimeError) return error
   const cause = rootCause(error)
   const code = String((cause as { code?: unknown }).code ?? '')
   const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
+  if (isState && NOT_OURS.test(code))
+    return new KeylimeError('database_failed', `the database ${name} refuses this user: ${cause.message}`, {
+      cause: error,
+      hint: 'let schema and tables belong to the user in database_url: "alter schema … owner to USER", "alter table … owner to USER", or "reassign owned by OTHER to USER"',
+    })
   if (isState && !PASSING.test(code)) return error
   const text = `${code} ${cause.message}`
   const hint = HINTS.find(([pattern]) => pattern.test(code) || pattern.test(text))?.[1]

@@ -9,9 +9,26 @@ import { KeylimeError } from '../../core/errors.ts'
  * is replaced, not followed; a device such as /dev/null, or a link of /dev such as /dev/stdout, is written to. What root replaces keeps its owner, and what root makes in another user's directory is that
  * user's: the service whose it is can go on. @throws KeylimeError `file_failed` naming the file.
  */
-export async function writeFileAtomic(file: string, data: string | Uint8Array | Iterable<string>, mode: number): Promise<void> {
-  if (await isDevice(file)) return writeTo(file, data)
+export async function writeFileAtomic(file: string, data: FileData, mode: number): Promise<void> {
+  await (await prepareFile(file, data, mode)).put()
+}
+
+export type FileData = string | Uint8Array | Iterable<string>
+
+/** A file that is on the disk, under a name of its own. */
+export interface PreparedFile {
+  /** Gives it its name. @throws KeylimeError `file_failed` naming the file. */
+  put(): Promise<void>
+  /** Removes it, if it has not got its name. */
+  drop(): Promise<void>
+}
+
+/** The first half of `writeFileAtomic`: all that needs room. Nothing is changed yet. @throws KeylimeError `file_failed` naming the file. */
+export async function prepareFile(file: string, data: FileData, mode: number): Promise<PreparedFile> {
+  if (await isDevice(file)) return { put: () => writeTo(file, data), drop: async () => undefined }
   const temporary = path.join(path.dirname(file), `.${path.basename(file)}.${randomBytes(6).toString('hex')}.tmp`)
+  const drop = () => fs.rm(temporary, { force: true }).catch(() => undefined)
+  const failed = (cause: unknown) => new KeylimeError('file_failed', `cannot write ${file}: ${(cause as Error).message}`, { cause })
   try {
     const handle = await fs.open(temporary, 'wx', mode)
     try {
@@ -22,11 +39,21 @@ export async function writeFileAtomic(file: string, data: string | Uint8Array | 
     } finally {
       await handle.close()
     }
-    await fs.rename(temporary, file)
-    await syncDirectory(path.dirname(file))
   } catch (cause) {
-    await fs.rm(temporary, { force: true }).catch(() => undefined)
-    throw new KeylimeError('file_failed', `cannot write ${file}: ${(cause as Error).message}`, { cause })
+    await drop()
+    throw failed(cause)
+  }
+  return {
+    drop,
+    async put() {
+      try {
+        await fs.rename(temporary, file)
+        await syncDirectory(path.dirname(file))
+      } catch (cause) {
+        await drop()
+        throw failed(cause)
+      }
+    },
   }
 }
 
@@ -38,7 +65,7 @@ async function isDevice(file: string): Promise<boolean> {
 
 const LINK_OF_DEVICES = /^\/(?:dev\/(?!shm\/)|proc\/)/
 
-async function writeTo(file: string, data: string | Uint8Array | Iterable<string>): Promise<void> {
+async function writeTo(file: string, data: FileData): Promise<void> {
   await fs.writeFile(file, data).catch((cause: Error) => {
     throw new KeylimeError('file_failed', `cannot write ${file}: ${cause.message}`, { cause })
   })
@@ -59,9 +86,9 @@ async function keepOwner(handle: fs.FileHandle, file: string): Promise<void> {
 
 /**
  * Makes a directory and those above it, with the owner of the one above when root makes it. Step by step: `recursive` of Node never
- * ends where no directory can be made, as below /proc. @throws what the system says.
+ * ends where no directory can be made, as below /proc. @param made gets those that were not there, the innermost last. @throws what the system says.
  */
-export async function makeDirectory(directory: string, mode: number): Promise<void> {
+export async function makeDirectory(directory: string, mode: number, made: string[] = []): Promise<void> {
   const above = path.dirname(path.resolve(directory))
   const isThere = (place: string) =>
     fs.stat(place).then(
@@ -69,10 +96,13 @@ export async function makeDirectory(directory: string, mode: number): Promise<vo
       () => false,
     )
   if (await isThere(directory)) return
-  if (above !== path.resolve(directory) && !(await isThere(above))) await makeDirectory(above, mode)
-  await fs.mkdir(directory, { mode }).catch(async (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EEXIST' || !(await isThere(directory))) throw error // somebody else just made it
-  })
+  if (above !== path.resolve(directory) && !(await isThere(above))) await makeDirectory(above, mode, made)
+  try {
+    await fs.mkdir(directory, { mode })
+    made.push(directory)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST' || !(await isThere(directory))) throw error // somebody else just made it
+  }
   if (process.geteuid?.() === 0) await giveDirectory(directory, above)
 }
 

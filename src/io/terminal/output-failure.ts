@@ -1,3 +1,5 @@
+import { systemHint } from '../../core/system-failure.ts'
+
 /** What a shell shows of a program that SIGPIPE ended: 128 + 13. */
 const PIPE_STATUS = 141
 
@@ -8,7 +10,8 @@ const PIPE_STATUS = 141
 export function endWithReader(): void {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(PIPE_STATUS)
-    process.stderr.write(`error: the result cannot be written: ${error.message}\n`)
+    const hint = systemHint(error)
+    process.stderr.write(`error: the result cannot be written: ${error.message}\n${hint ? `hint: ${hint}\n` : ''}`)
     process.exit(1)
   })
   process.stderr.on('error', () => undefined)

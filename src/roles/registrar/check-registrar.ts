@@ -3,6 +3,7 @@ import { checkTlsDirectory } from '../../authority/tls-directory.ts'
 import { collectFindings, type Findings } from '../../config/collect-findings.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databasePlace } from '../../io/db/open-database.ts'
+import { REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { type RegistrarSettings, readRegistrarSettings } from './registrar-settings.ts'
 import { checkTlsFiles } from './tls-identity.ts'
 
@@ -21,6 +22,11 @@ export function checkRegistrar(settings: RegistrarSettings, problems: readonly s
       const directory = await checkTlsDirectory({ role: 'registrar', keylimeDir, tlsDir: values.tls_dir })
       if (directory !== null) await checkTlsFiles(settings, directory, found)
     },
-    () => checkDatabase(databasePlace(values, path.join(keylimeDir, 'reg_data.sqlite')), keylimeDir),
+    () =>
+      checkDatabase(databasePlace(values, path.join(keylimeDir, 'reg_data.sqlite')), {
+        keylimeDir,
+        role: 'registrar',
+        newest: REGISTRAR_MIGRATIONS.length,
+      }),
   ])
 }

@@ -5,6 +5,7 @@ import { collectFindings, type Findings } from '../../config/collect-findings.ts
 import { KeylimeError } from '../../core/errors.ts'
 import { checkDatabase } from '../../io/db/check-database.ts'
 import { databasePlace } from '../../io/db/open-database.ts'
+import { VERIFIER_MIGRATIONS } from '../../io/db/verifier-schema.ts'
 import { checkNotifierKey } from './revocation/notifier-key.ts'
 import { checkTlsFiles } from './tls-identities.ts'
 import { checkTogether, readVerifierSettings, type VerifierSettings } from './verifier-settings.ts'
@@ -35,7 +36,12 @@ export function checkVerifier(settings: VerifierSettings, problems: readonly str
       const directory = await checkTlsDirectory({ role: 'verifier', keylimeDir, tlsDir: values.tls_dir })
       if (directory !== null) await checkTlsFiles(settings, directory, found)
     },
-    () => checkDatabase(databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')), keylimeDir),
+    () =>
+      checkDatabase(databasePlace(values, path.join(keylimeDir, 'cv_data.sqlite')), {
+        keylimeDir,
+        role: 'verifier',
+        newest: VERIFIER_MIGRATIONS.length,
+      }),
     () => checkAuditLog(values.audit_log, keylimeDir),
     () => checkNotifierKey(keylimeDir),
   ])

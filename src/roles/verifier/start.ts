@@ -136,8 +136,8 @@ async function start(
   const upkeep = keepVerifierCertificates(settings, used, running)
   onStop(upkeep.stop)
   metrics.watch({
-    ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures, overdue: () => watchdog.overdue },
-    certificates: () => running.tls.ends,
+    ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures },
+    ...{ overdue: () => watchdog.overdue, pushDelay: () => push.crowd.delay, certificates: () => running.tls.ends },
     leases: () => leasing.figures,
     database: () => seamOf(database).load(),
   })

@@ -1,8 +1,8 @@
-import path from 'node:path'
 import { effectiveSettings, originText } from '../../config/effective.ts'
 import { TABLES } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { hinted } from '../../core/system-failure.ts'
+import { writeTogether } from '../../io/files/write-together.ts'
 import type { ConfigPlace } from './config-word.ts'
 import { type FileToChange, readFollowed } from './followed-link.ts'
 import type { WantedOption } from './wanted-option.ts'
@@ -19,13 +19,13 @@ export function readToChange(file: string): FileToChange {
 
 /** Whole or not at all. @throws KeylimeError `file_failed`. */
 export async function writeChanged({ place, text, mode }: FileToChange): Promise<void> {
-  try {
-    await makeDirectory(path.dirname(place), 0o755)
-    await writeFileAtomic(place, text, mode)
-  } catch (cause) {
-    const hint = process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo'
-    throw new KeylimeError('file_failed', `cannot write ${place}; nothing was changed`, { cause, hint })
-  }
+  await writeTogether([{ file: place, data: text, mode }], true).catch((error) => {
+    throw hinted(
+      error,
+      process.getuid?.() === 0 ? 'look at the directory and the file system' : 'try again with sudo',
+      '; nothing was changed',
+    )
+  })
 }
 
 /** Who says what the option is now, where it is not this file (or, without one, the default): else null. */

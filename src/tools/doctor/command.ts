@@ -3,6 +3,7 @@ import type { Findings } from '../../config/collect-findings.ts'
 import { withConfigFile } from '../../config/files.ts'
 import { CONFIGURED_ROLES, type ConfiguredRole } from '../../config/tables.ts'
 import { KeylimeError } from '../../core/errors.ts'
+import { hinted } from '../../core/system-failure.ts'
 import { systemClock } from '../../io/clock.ts'
 import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { noteLine, printJson, printLines } from '../../io/terminal/print.ts'
@@ -86,10 +87,8 @@ function requireRoles(env: NodeJS.ProcessEnv): ConfiguredRole[] {
 }
 
 async function writeReport(file: string, zip: Buffer): Promise<void> {
-  try {
-    await writeFileAtomic(file, zip, 0o600)
-  } catch (cause) {
-    throw new KeylimeError('file_failed', `cannot write ${file}`, { cause, hint: 'name a file in a directory of yours' })
-  }
+  await writeFileAtomic(file, zip, 0o600).catch((error) => {
+    throw hinted(error, 'name a file in a directory of yours')
+  })
   noteLine(`${file}: read it before you send it; names and addresses of machines are in it`)
 }

@@ -6,7 +6,8 @@ import type { Argv } from 'yargs'
 import type { CommandNode } from '../../core/cli/command-tree.ts'
 import { nearestWord } from '../../core/cli/nearest-word.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { makeDirectory, writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { hinted } from '../../core/system-failure.ts'
+import { writeTogether } from '../../io/files/write-together.ts'
 import { RELEASE_DATE, VERSION } from '../../io/service/version.ts'
 import { noteLine, printDocument, printLines } from '../../io/terminal/print.ts'
 import { manualPages } from './pages.ts'
@@ -60,18 +61,10 @@ function pageOf(pages: ReadonlyMap<string, string>, word: string): [file: string
 }
 
 async function install(pages: ReadonlyMap<string, string>, directory: string): Promise<void> {
-  for (const [file, text] of pages) {
-    const place = path.join(directory, `man${file.at(-1)}`)
-    try {
-      await makeDirectory(place, 0o755)
-      await writeFileAtomic(path.join(place, file), text, 0o644)
-    } catch (cause) {
-      throw new KeylimeError('file_failed', `cannot write ${path.join(place, file)}`, {
-        cause,
-        hint: 'try again with sudo, or name another directory',
-      })
-    }
-  }
+  const files = [...pages].map(([file, text]) => ({ file: path.join(directory, `man${file.at(-1)}`, file), data: text, mode: 0o644 }))
+  await writeTogether(files, true).catch((error) => {
+    throw hinted(error, 'try again with sudo, or name another directory')
+  })
   noteLine(`${pages.size} pages written below ${directory}`)
 }
 

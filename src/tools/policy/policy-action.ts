@@ -1,5 +1,5 @@
 import type { Argv } from 'yargs'
-import { writeFileAtomic } from '../../io/files/atomic-file.ts'
+import { type FileToWrite, writeTogether } from '../../io/files/write-together.ts'
 import { noteLine, printDocument } from '../../io/terminal/print.ts'
 
 /** One word of `keylime policy`, with its own options and help. */
@@ -19,17 +19,25 @@ export const json = { type: 'boolean', describe: 'Print the result as JSON, for 
 /** False for what is standard output. */
 export const isFile = (to: string | undefined): to is string => Boolean(to) && to !== '-' && to !== '/dev/stdout'
 
-/** Writes a result whole or not at all, a large one in pieces, and says so when it is a file. */
-export async function writeResult(text: string | Iterable<string>, to: string | undefined): Promise<number> {
-  await writeQuietly(text, to)
+/** Writes a result whole or not at all, a large one in pieces, and says so when it is a file. @param beside what belongs to it: written with it, or not at all. */
+export async function writeResult(
+  text: string | Iterable<string>,
+  to: string | undefined,
+  beside: readonly FileToWrite[] = [],
+): Promise<number> {
+  await writeQuietly(text, to, beside)
   if (isFile(to)) tell(`${to} written`)
   return 0
 }
 
 /** The same without a word, as upstream's programs do. */
-export async function writeQuietly(text: string | Iterable<string>, to: string | undefined): Promise<number> {
-  if (isFile(to)) await writeFileAtomic(to, text, 0o644)
-  else await printDocument(text)
+export async function writeQuietly(
+  text: string | Iterable<string>,
+  to: string | undefined,
+  beside: readonly FileToWrite[] = [],
+): Promise<number> {
+  await writeTogether(isFile(to) ? [...beside, { file: to, data: text, mode: 0o644 }] : beside)
+  if (!isFile(to)) await printDocument(text)
   return 0
 }
 

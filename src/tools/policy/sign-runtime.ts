@@ -3,8 +3,8 @@ import fs from 'node:fs'
 import { KeylimeError } from '../../core/errors.ts'
 import { ecdsaKeyId, readSigningKey, signPolicy, x509KeyId } from '../../core/ima/sign-policy.ts'
 import { makeSelfSigned } from '../../core/pki/issue.ts'
-import { writeFileAtomic } from '../../io/files/atomic-file.ts'
 import { readFile } from '../../io/files/read-file.ts'
+import type { FileToWrite } from '../../io/files/write-together.ts'
 import { randomBytes } from '../../io/random.ts'
 
 export interface SigningOptions {
@@ -22,15 +22,21 @@ export interface SigningOptions {
 const DAY_MS = 86_400_000
 const CERTIFICATE_NAME = 'dsse_lib'
 
+export interface SignedPolicy {
+  readonly envelope: string
+  /** A new key and a certificate, which belong to it: to be written with it. */
+  readonly files: readonly FileToWrite[]
+}
+
 /** The envelope of a policy. @param now milliseconds since the epoch. @throws KeylimeError `usage`, `already_exists`, or what the key's file causes. */
-export async function signRuntimePolicy(policy: string | Buffer, options: SigningOptions, now: number): Promise<string> {
+export async function signRuntimePolicy(policy: string | Buffer, options: SigningOptions, now: number): Promise<SignedPolicy> {
   const { backend, certOutfile } = options
   if (options.key && options.keypath)
     throw new KeylimeError('usage', 'a key is read or made, not both', { hint: 'give --key FILE or --keypath FILE' })
   if (backend === 'x509' && !certOutfile)
     throw new KeylimeError('usage', 'the back end x509 makes a certificate, and where is not said', { hint: 'give --cert-outfile FILE' })
-  const key = options.key ? readSigningKey(await readFile(options.key)) : await makeKey(options)
-  if (backend === 'ecdsa') return signPolicy(policy, key, ecdsaKeyId(key))
+  const { key, files } = options.key ? { key: readSigningKey(await readFile(options.key)), files: [] } : makeKey(options)
+  if (backend === 'ecdsa') return { envelope: signPolicy(policy, key, ecdsaKeyId(key)), files }
   const { pem } = await makeSelfSigned({
     commonName: CERTIFICATE_NAME,
     publicKey: createPublicKey(key),
@@ -42,19 +48,18 @@ export async function signRuntimePolicy(policy: string | Buffer, options: Signin
     notAfter: now + 30 * DAY_MS,
   })
   const text = pem.endsWith('\n') ? pem : `${pem}\n`
-  await writeFileAtomic(certOutfile!, text, 0o644)
-  return signPolicy(policy, key, x509KeyId(text))
+  return { envelope: signPolicy(policy, key, x509KeyId(text)), files: [...files, { file: certOutfile!, data: text, mode: 0o644 }] }
 }
 
 /** A new key, for its owner alone; its public half beside it, which is what verifies. */
-async function makeKey({ keypath, upstream }: SigningOptions): Promise<KeyObject> {
+function makeKey({ keypath, upstream }: SigningOptions): { key: KeyObject; files: FileToWrite[] } {
   if (!keypath) throw new KeylimeError('usage', 'a key to sign with is needed', { hint: 'give --key FILE, or --keypath FILE to make one' })
   if (!upstream && fs.existsSync(keypath))
     throw new KeylimeError('already_exists', `${keypath} is there already: a new key would replace it`, {
       hint: `give --key ${keypath} to sign with it, or another --keypath`,
     })
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-  await writeFileAtomic(keypath, privateKey.export({ type: 'sec1', format: 'pem' }), 0o600)
-  if (!upstream) await writeFileAtomic(`${keypath}.pub`, publicKey.export({ type: 'spki', format: 'pem' }), 0o644)
-  return privateKey
+  const files = [{ file: keypath, data: privateKey.export({ type: 'sec1', format: 'pem' }), mode: 0o600 }]
+  if (!upstream) files.push({ file: `${keypath}.pub`, data: publicKey.export({ type: 'spki', format: 'pem' }), mode: 0o644 })
+  return { key: privateKey, files }
 }

@@ -12,6 +12,7 @@ import type { HashName } from '../../core/tpm/algorithms.ts'
 import { isHashName } from '../../core/tpm/algorithms.ts'
 import type { Failure } from '../../core/verdict/failure.ts'
 import { readFile, readText } from '../../io/files/read-file.ts'
+import { ofFile } from './of-file.ts'
 import { readPcrFile } from './pcr-files.ts'
 import { readImaList } from './read-ima-list.ts'
 
@@ -54,7 +55,8 @@ export async function testPolicies(options: TestOptions, tell: Tell = () => unde
   const judged = boot?.judge({ pcrs, log, systemdLog: options.systemdLog ? await readText(options.systemdLog) : null, evaluate: true })
   failures.push(...(judged?.failures ?? []))
   if (options.runtimePolicy) {
-    const policy = parseRuntimePolicy(plainPolicy(await readText(options.runtimePolicy), { key: null, required: false }))
+    const text = await readText(options.runtimePolicy)
+    const policy = ofFile(options.runtimePolicy, () => parseRuntimePolicy(plainPolicy(text, { key: null, required: false })))
     const list = await readImaList(options.log!)
     const bootAggregates = judged?.bootAggregates ?? []
     failures.push(

@@ -23,10 +23,7 @@ export async function applyAction(action: Action, live: boolean): Promise<void> 
       if (live) own(action.path, action.owner)
       break
     case 'copy':
-      fs.mkdirSync(path.dirname(action.path), { recursive: true })
-      fs.copyFileSync(action.from, `${action.path}.new`)
-      fs.chmodSync(`${action.path}.new`, action.mode)
-      fs.renameSync(`${action.path}.new`, action.path) // a running service keeps its file
+      copyWhole(action)
       break
     case 'own':
       if (live) run('chown', ['-hR', `${action.owner}:`, action.path])
@@ -46,6 +43,32 @@ export async function applyAction(action: Action, live: boolean): Promise<void> 
       break
     case 'systemctl':
       systemctl(action.args, action.mayFail ?? false)
+  }
+}
+
+/** A running service keeps the file that it has. */
+function copyWhole({ from, path: to, mode }: Extract<Action, { do: 'copy' }>): void {
+  const half = `${to}.new`
+  let made: string | undefined
+  try {
+    made = fs.mkdirSync(path.dirname(to), { recursive: true })
+    fs.copyFileSync(from, half)
+    fs.chmodSync(half, mode)
+    fs.renameSync(half, to)
+  } catch (cause) {
+    fs.rmSync(half, { force: true })
+    if (made) removeEmpty(path.dirname(to), made)
+    throw new KeylimeError('file_failed', `cannot write ${to}: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** A directory that was just made, and those above it up to the first that was. */
+function removeEmpty(directory: string, first: string): void {
+  try {
+    fs.rmdirSync(directory)
+    if (directory !== first) removeEmpty(path.dirname(directory), first)
+  } catch {
+    // others have put something into it
   }
 }
 

@@ -67,10 +67,17 @@ export async function startBenchVerifier({
 }
 
 /** A server that only answers (`floor-server.ts`), with the certificate of a verifier. */
-export async function startFloorServer(kind: 'http' | 'koa', verifierDir: string) {
+export async function startFloorServer(kind: 'http' | 'koa', verifierDir: string, intervalSeconds: number) {
   const [port] = (await freePorts(1)) as [number]
   const tls = ['server-cert.crt', 'server-private.pem'].map((name) => `${verifierDir}/cv_ca/${name}`)
-  const args = [...execArgv(), path.join(import.meta.dirname, 'floor-server.ts'), kind, String(port), ...tls]
+  const args = [
+    ...execArgv(),
+    path.join(import.meta.dirname, 'floor-server.ts'),
+    kind,
+    String(port),
+    ...tls,
+    String(Math.ceil(intervalSeconds)),
+  ]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data') // it listens
   return { port, cpuMs: () => cpuMs(child), end: () => ended(child, 'SIGKILL') }

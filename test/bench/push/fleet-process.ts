@@ -12,7 +12,7 @@ export interface FleetWork {
   prove(given: object): Promise<number>
   /** All hold a long request of a minute, without what is told at once. @returns milliseconds of a clock of all processes, at which each was answered. */
   hold(given: object): Promise<number[]>
-  /** Each attests once an interval from now on, spread over it; with the long request as the pause, or a pause. */
+  /** Each attests from now on when it is told to, the first time within the interval; with the long request as the pause, or a pause. */
   live(given: { intervalMs: number; waits: boolean }): void
   rest(given: object): Promise<void>
   /** What has been since the last time. */
@@ -27,6 +27,8 @@ export interface FleetCount {
   attestations: number
   /** Of both answers, milliseconds. */
   median: number
+  /** Seconds until the next attestation that the verifier named. */
+  longestToNext: number
   /** Texts with how often. */
   errors: Record<string, number>
   connections: number
@@ -57,6 +59,7 @@ function fresh() {
   return {
     attestations: 0,
     latencies: [] as number[],
+    longestToNext: 0,
     errors: new Map<string, number>(),
     connections: BareConnection.opened,
     cpu: process.cpuUsage(),
@@ -65,13 +68,14 @@ function fresh() {
 
 const clock = () => performance.timeOrigin + performance.now()
 
-async function life(machine: FleetMachine, { intervalMs, waits }: { intervalMs: number; waits: boolean }, startMs: number): Promise<void> {
+async function life(machine: FleetMachine, waits: boolean, startMs: number): Promise<void> {
   await sleep(startMs)
   for (let failures = 0; !stopped; ) {
     await way.promise
     const began = performance.now()
+    let toNext: number
     try {
-      await machine.attest()
+      toNext = await machine.attest()
     } catch (error) {
       if (isAway || tally(error) === 'again') continue
       await sleep(delayAfter(error, failures++))
@@ -79,8 +83,9 @@ async function life(machine: FleetMachine, { intervalMs, waits }: { intervalMs: 
     }
     failures = 0
     attested(machine, performance.now() - began)
-    const end = performance.now() + intervalMs + TIMER_MS
-    if (waits) await machine.wait(intervalMs / 1000).catch((error) => isAway || tally(error))
+    counted.longestToNext = Math.max(counted.longestToNext, toNext)
+    const end = performance.now() + toNext * 1000 + TIMER_MS
+    if (waits) await machine.wait(toNext).catch((error) => isAway || tally(error))
     if (!isAway) await sleep(Math.max(0, end - performance.now()))
   }
 }
@@ -140,20 +145,21 @@ const work: FleetWork = {
         return clock()
       }),
     ),
-  live(given) {
+  live({ intervalMs, waits }) {
     stopped = false
-    lives = machines.map((machine, i) => life(machine, given, (i / machines.length) * given.intervalMs))
+    lives = machines.map((machine, i) => life(machine, waits, (i / machines.length) * intervalMs))
   },
   async rest() {
     stopped = true
     await Promise.all(lives)
   },
   count() {
-    const { attestations, latencies, errors, connections, cpu } = counted
+    const { attestations, latencies, longestToNext, errors, connections, cpu } = counted
     const { user, system } = process.cpuUsage(cpu)
     counted = fresh()
     return {
       attestations,
+      longestToNext,
       median: latencies.toSorted((a, b) => a - b)[latencies.length >> 1] ?? 0,
       errors: Object.fromEntries(errors),
       connections: BareConnection.opened - connections,

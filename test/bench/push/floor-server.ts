@@ -1,4 +1,4 @@
-// What requests cost at least: a server that answers as the verifier does to the machines of `npm run bench push`, and knows nothing. Arguments: `http` or `koa`, port, certificate, key.
+// What requests cost at least: a server that answers as the verifier does to the machines of `npm run bench push`, and knows nothing. Arguments: `http` or `koa`, port, certificate, key, seconds between two attestations.
 import fs from 'node:fs'
 import type http from 'node:http'
 import https from 'node:https'
@@ -11,6 +11,8 @@ interface FloorAnswer {
   body: string
 }
 
+const [kind, port, cert, key, seconds] = process.argv.slice(2) as [string, string, string, string, string]
+const meta = { seconds_to_next_attestation: Number(seconds) }
 const time = new Date().toISOString()
 const challenge = Buffer.alloc(16).toString('base64')
 const requested = {
@@ -20,7 +22,7 @@ const requested = {
 }
 const times = { system_info: { boot_time: time }, capabilities_received_at: time, challenges_expire_at: time }
 const opened = JSON.stringify({ data: { type: 'attestation', id: '1', attributes: { evidence_requested: [requested], ...times } } })
-const accepted = JSON.stringify({ data: { type: 'attestation', id: '1', attributes: { evidence: [], ...times } } })
+const accepted = JSON.stringify({ data: { type: 'attestation', id: '1', attributes: { evidence: [], ...times } }, meta })
 const session = JSON.stringify({
   data: { type: 'session', id: '1', attributes: { chosen_parameters: { challenge }, token: 'x'.repeat(80) } },
 })
@@ -63,6 +65,5 @@ function withKoa(): http.RequestListener {
   return app.callback()
 }
 
-const [kind, port, cert, key] = process.argv.slice(2) as [string, string, string, string]
 const tls = { cert: fs.readFileSync(cert), key: fs.readFileSync(key), keepAliveTimeout: 600_000 }
 https.createServer(tls, kind === 'koa' ? withKoa() : bare).listen(Number(port), '127.0.0.1', () => console.log('listening'))

@@ -131,6 +131,7 @@ test('while it starts and while it stops it is alive and not ready, and says why
     ...{
       connections: () => ({ open: 0, opened: 0, resumed: 0 }),
       overdue: () => 0,
+      pushDelay: () => 0,
       database: () => null,
       leases: () => ({ verifiers: 1, held: 0, wanted: 0, free: 0, asked: 0, given: 0, lost: 0 }),
       certificates: () => [{ certificate: 'client', notAfter }],

@@ -79,7 +79,7 @@ walk('a page is found by several names, and one that is not there is asked about
   })
   expect(await keylime('man', '--install', '/dev/null/x')).toMatchObject({
     status: 1,
-    stderr: expect.stringContaining('cannot write /dev/null/x'),
+    stderr: expect.stringContaining('cannot make /dev/null/x'),
   })
 })
 

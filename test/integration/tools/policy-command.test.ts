@@ -171,3 +171,17 @@ test('a reader that stops early is no bug, and the change is written all the sam
   expect([stdout.split('\n').length, stderr]).toEqual([2, ''])
   expect(Object.keys(JSON.parse(fs.readFileSync(add, 'utf8')))).toEqual(['digests'])
 })
+
+test.each([
+  ['sign', ['-r', 'FILE', '--keypath', path.join(dir, 'unused.pem')]],
+  ['lint', ['FILE']],
+  ['diff', ['FILE', '--log', machine('ima.txt')]],
+  ['convert', ['FILE']],
+  ['test', ['--runtime-policy', 'FILE', ...test3]],
+])('a policy that cannot be read is named by `%s`, with what to do', (word, args) => {
+  const bad = path.join(dir, 'bad.json')
+  fs.writeFileSync(bad, JSON.stringify({ meta: { version: 1 }, digests: {} }))
+  const { status, stderr } = keylime(word, ...args.map((arg) => (arg === 'FILE' ? bad : arg)))
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/^error: \S+bad\.json: release: is missing\nhint: `keylime policy create`/)])
+  expect(fs.existsSync(path.join(dir, 'unused.pem'))).toBe(false)
+})

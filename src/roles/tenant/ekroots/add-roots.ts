@@ -1,17 +1,15 @@
-import fs from 'node:fs/promises'
 import path from 'node:path'
 import { KeylimeError } from '../../../core/errors.ts'
 import { describeRoot, fingerprint, rootDefect } from '../../../core/identity/maker-roots.ts'
 import { attributeOf } from '../../../core/pki/names.ts'
 import type { Certificate } from '../../../core/pki/types.ts'
-import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readCertificateFile, readCertificateFiles } from '../../../io/files/certificate-store.ts'
+import { writeTogether } from '../../../io/files/write-together.ts'
 import type { EkrootsAnswer } from './ekroots-answer.ts'
 import { rootJson } from './list-roots.ts'
 
 /** Everybody may read it: it is public, and services read it as users of their own. */
 const FILE_MODE = 0o644
-const DIRECTORY_MODE = 0o755
 
 /**
  * `keylime tenant ekroots add`: all certificates of the files, each into a file of its own, or none of them. @throws KeylimeError `usage`, `invalid_request` for one
@@ -36,11 +34,12 @@ export async function addRoots(directory: string, files: readonly string[], now:
         hint: '`keylime tenant ekroots list` shows them',
       },
     )
-  await fs.mkdir(directory, { recursive: true, mode: DIRECTORY_MODE }).catch((cause: Error) => {
-    throw new KeylimeError('file_failed', `cannot make ${directory}: ${cause.message}`, { cause })
-  })
-  for (const [digest, certificate] of added)
-    await writeFileAtomic(path.join(directory, fileName(certificate, digest)), `${certificate.pem.trim()}\n`, FILE_MODE)
+  const toWrite = added.map(([digest, certificate]) => ({
+    file: path.join(directory, fileName(certificate, digest)),
+    data: `${certificate.pem.trim()}\n`,
+    mode: FILE_MODE,
+  }))
+  await writeTogether(toWrite, true)
   const described = (of: typeof added) =>
     of.map(([digest, certificate]) => ({ file: fileName(certificate, digest), ...rootJson(describeRoot(certificate)) }))
   return {

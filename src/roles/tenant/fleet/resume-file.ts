@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import { KeylimeError } from '../../../core/errors.ts'
+import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import type { TenantOptions } from '../tenant-options.ts'
 
 /** Remembers which machines are done, over an interrupted run. */
@@ -24,7 +25,8 @@ export async function openResumeFile(file: string, options: TenantOptions): Prom
   const text = await read(file)
   const [first = '', ...names] = text.split('\n').filter((line) => line !== '')
   if (text !== '' && first !== head) throw otherCommand(file, first, options.command)
-  if (text === '') await append(file, `${head}\n`)
+  if (text === '')
+    await writeFileAtomic(file, `${head}\n`, 0o600) // half a first line would be another command's
   else if (!text.endsWith('\n')) names.pop() // cut off by a crash: that machine is done once more
   const known = new Set(names)
   const start = text !== '' && !text.endsWith('\n') ? '\n' : ''

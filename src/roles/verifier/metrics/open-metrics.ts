@@ -33,6 +33,8 @@ export interface Watched {
   certificates(): readonly CertificateEnd[]
   /** Machines that were not judged in time. */
   overdue(): number
+  /** Seconds by which machines that bring their evidence are told to come later than configured. */
+  pushDelay(): number
   leases(): LeaseFigures
   /** Connections to a database server; null for a file. */
   database(): PoolLoad | null
@@ -180,6 +182,9 @@ function addGauges(metrics: Metrics, state: State): void {
   gauge('lag_seconds', 'For how long the machine has been due that has waited longest.', ({ loop }) => loop().lateMs / 1000)
   gauge('attestations_in_flight', 'Attestations that are under way.', ({ loop }) => loop().inFlight)
   gauge('agents_overdue', 'Machines that were not judged in time, as the watchdog sees it.', ({ overdue }) => overdue())
+  gauge('push_delay_seconds', 'By how much later than the interval machines that bring their evidence are told to come.', ({ pushDelay }) =>
+    pushDelay(),
+  )
   gauge('agent_connections', 'Open connections to machines.', ({ connections }) => connections().open)
   gauge('judging_workers', 'Worker threads for what takes long.', ({ judging }) => judging().workers)
   gauge('judging_workers_busy', 'Of these, busy ones.', ({ judging }) => judging().busy)

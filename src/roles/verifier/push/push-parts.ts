@@ -9,6 +9,7 @@ import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import { createWakeUps, type WakeUps } from '../rounds/wake-ups.ts'
 import type { VerifierValues } from '../verifier-settings.ts'
 import { type Attestations, createAttestations } from './attestations.ts'
+import { type Crowd, createCrowd } from './crowd.ts'
 import { createHeldRequests, type HeldRequests } from './held-requests.ts'
 import { createJudgeBrought, type JudgeBrought } from './judge-brought.ts'
 import { createNewsDesk, type NewsDesk } from './news-desk.ts'
@@ -33,8 +34,8 @@ export interface PushParts {
   offers: Offers
   /** `auto_recover_attestation_failures`: a machine that failed may prove itself again. */
   autoRecover: boolean
-  /** Seconds. */
-  quoteInterval: number
+  /** When they come again. */
+  crowd: Crowd
   /** Answers all requests that are held, and wakes nobody any more. */
   stop(): void
 }
@@ -76,6 +77,7 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
   const tellsAgents = values.enabled_revocation_notifications.includes('agent')
   const longestWait = Math.min(values.push_wait_time, LONGEST_WAIT)
   const news = createNewsDesk({ agents, outbox, authorities, notifier: tellsAgents ? used.notifier : null, longest: longestWait, clock })
+  const crowd = createCrowd({ quoteInterval: values.quote_interval, clock, logger: used.logger })
   const wakeUps = createWakeUps({ ...used, wake: news.wake, quoteInterval: values.quote_interval })
   return {
     sessions,
@@ -89,8 +91,9 @@ export function pushParts(values: VerifierValues, used: Used): PushParts {
     held,
     offers: used.offers,
     autoRecover: values.auto_recover_attestation_failures,
-    quoteInterval: values.quote_interval,
+    crowd,
     stop() {
+      crowd.stop()
       news.stop()
       held.stop()
       wakeUps.stop()

@@ -3,6 +3,7 @@ import { expressionsOf } from '../../../core/ima/collect-digests.ts'
 import { convertLegacyPolicy } from '../../../core/ima/legacy-allow-list.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { ofFile } from '../of-file.ts'
 import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 import { readImaKeys } from '../read-ima-keys.ts'
 
@@ -39,13 +40,14 @@ export const convert: PolicyAction<Arguments> = {
   async run(argv) {
     const source = argv.file ?? argv.allowlist ?? argv.runtimePolicy
     if (!source) throw new KeylimeError('usage', 'there is nothing to convert', { hint: 'keylime policy convert FILE -o policy.json' })
-    const { policy, form, unread } = convertLegacyPolicy({
+    const given = {
       text: await readText(source),
       source,
       excludes: argv.excludeList ? expressionsOf(await readText(argv.excludeList)) : [],
       keys: await readImaKeys(argv.verificationKeys ?? []),
       timestamp: new Date(systemClock.now()).toISOString(),
-    })
+    }
+    const { policy, form, unread } = ofFile(source, () => convertLegacyPolicy(given))
     tell(`${source} is ${FORMS[form]}`)
     if (unread.length > 0) tell(`${source}: ${unread.length} lines cannot be read and are left out, the first is line ${unread[0]}`)
     return writeResult(policy, argv.output)

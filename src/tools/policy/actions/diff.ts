@@ -1,12 +1,13 @@
 import { KeylimeError } from '../../../core/errors.ts'
 import { compareLog } from '../../../core/ima/compare-log.ts'
-import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
+import { parseRuntimePolicy, type RuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { plainPolicy } from '../../../core/ima/signed-policy.ts'
 import { comparePolicies, type PolicyDifference } from '../../../core/policy/compare-policies.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { writeFileAtomic } from '../../../io/files/atomic-file.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { noteLine, printJson, printLines } from '../../../io/terminal/print.ts'
+import { ofFile } from '../of-file.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
 import { eachImaLine } from '../read-ima-list.ts'
 
@@ -38,7 +39,12 @@ export const diff: PolicyAction<Arguments> = {
 
   async run(argv) {
     const policy = await readPlain(argv.policy)
-    if (argv.log !== undefined && argv.other === undefined) return diffLog(policy, argv.log, argv)
+    if (argv.log !== undefined && argv.other === undefined)
+      return diffLog(
+        ofFile(argv.policy, () => parseRuntimePolicy(policy)),
+        argv.log,
+        argv,
+      )
     if (argv.other === undefined || argv.log !== undefined || argv.patch !== undefined)
       throw new KeylimeError('usage', 'a policy is compared with another one, or with a log', {
         hint: 'keylime policy diff POLICY OTHER, or keylime policy diff POLICY --log FILE [--patch FILE]',
@@ -50,10 +56,13 @@ export const diff: PolicyAction<Arguments> = {
   },
 }
 
-const readPlain = async (name: string) => plainPolicy(await readText(name), { key: null, required: false })
+async function readPlain(name: string): Promise<string> {
+  const text = await readText(name)
+  return ofFile(name, () => plainPolicy(text, { key: null, required: false }))
+}
 
-async function diffLog(policy: string, log: string, { patch, json: asJson }: Arguments): Promise<number> {
-  const { failures, accept, logHash, settings, hopeless } = compareLog(parseRuntimePolicy(policy), await imaLines(log))
+async function diffLog(policy: RuntimePolicy, log: string, { patch, json: asJson }: Arguments): Promise<number> {
+  const { failures, accept, logHash, settings, hopeless } = compareLog(policy, await imaLines(log))
   if (patch !== undefined && accept) await writeFileAtomic(patch, `${JSON.stringify(accept, null, 1)}\n`, 0o644)
   if (asJson) printJson({ equal: failures.length === 0, failures, accept, log_hash_alg: logHash, settings })
   else printLines(failures.flatMap(failureLines))

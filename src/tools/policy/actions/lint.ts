@@ -8,6 +8,7 @@ import { policyKind } from '../../../core/policy/merge-policies.ts'
 import type { PolicyWarning } from '../../../core/policy/policy-warning.ts'
 import { readText } from '../../../io/files/read-file.ts'
 import { printJson, printLines } from '../../../io/terminal/print.ts'
+import { ofFile } from '../of-file.ts'
 import { file, json, type PolicyAction } from '../policy-action.ts'
 
 interface Arguments {
@@ -30,8 +31,10 @@ export const lint: PolicyAction<Arguments> = {
   async run(argv) {
     const name = argv.file ?? argv.runtimePolicy
     if (!name) throw new KeylimeError('usage', 'there is no policy to check', { hint: 'keylime policy lint FILE' })
-    const text = plainPolicy(await readText(name), { key: null, required: false })
-    const warnings = lintText(text, argv.runtimePolicy === undefined ? null : 'runtime')
+    const text = await readText(name)
+    const warnings = ofFile(name, () =>
+      lintText(plainPolicy(text, { key: null, required: false }), argv.runtimePolicy === undefined ? null : 'runtime'),
+    )
     if (argv.json) printJson(warnings)
     else printLines(warnings.map(({ path, message }) => `${path}: ${message}`))
     return warnings.length === 0 ? 0 : 1

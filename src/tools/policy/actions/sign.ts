@@ -2,6 +2,7 @@ import { KeylimeError } from '../../../core/errors.ts'
 import { parseRuntimePolicy } from '../../../core/ima/runtime-policy.ts'
 import { systemClock } from '../../../io/clock.ts'
 import { readText } from '../../../io/files/read-file.ts'
+import { ofFile } from '../of-file.ts'
 import { file, output, type PolicyAction, tell, writeResult } from '../policy-action.ts'
 import { type SigningOptions, signRuntimePolicy } from '../sign-runtime.ts'
 
@@ -32,9 +33,10 @@ export const sign: PolicyAction<Arguments> = {
   async run({ runtimePolicy, output: to, ...options }) {
     if (!runtimePolicy) throw new KeylimeError('usage', 'there is no policy to sign', { hint: 'give --runtime-policy FILE and --key FILE' })
     const policy = await readText(runtimePolicy)
-    parseRuntimePolicy(policy)
-    const signed = await signRuntimePolicy(policy, options, systemClock.now())
+    ofFile(runtimePolicy, () => parseRuntimePolicy(policy))
+    const { envelope, files } = await signRuntimePolicy(policy, options, systemClock.now())
+    const status = await writeResult(`${envelope}\n`, to, files)
     if (options.keypath) tell(`key ${options.keypath} made; its public half, ${options.keypath}.pub, verifies what it signs`)
-    return writeResult(`${signed}\n`, to)
+    return status
   },
 }

@@ -73,12 +73,12 @@ const signRuntime: UpstreamProgram = {
     const text = await readText(policy)
     parseRuntimePolicy(text)
     const made = key ? keypath : (keypath ?? 'keylime-ecdsa-key.pem')
-    const signed = await signRuntimePolicy(
+    const { envelope, files } = await signRuntimePolicy(
       pythonJson(JSON.parse(text)),
       { key, keypath: made, certOutfile, backend, upstream: true },
       systemClock.now(),
     )
-    return writeQuietly(output === undefined || output === '/dev/stdout' ? `${signed}\n` : signed, output)
+    return writeQuietly(output === undefined || output === '/dev/stdout' ? `${envelope}\n` : envelope, output, files)
   },
 }
 

@@ -22,12 +22,12 @@ const signPolicy: UpstreamProgram = {
     if (!output) return told('An output file path (-o, --output_file) is required to write new policy!')
     const made = key ? undefined : keypath || 'keylime-ecdsa-key'
     // The bytes as they are: this program has never looked into them.
-    const signed = await signRuntimePolicy(
+    const { envelope, files } = await signRuntimePolicy(
       await readFile(policy),
       { key, keypath: made, certOutfile: certificate, backend, upstream: true },
       systemClock.now(),
     )
-    return writeQuietly(signed, output)
+    return writeQuietly(envelope, output, files)
   },
 }
 

@@ -3,8 +3,8 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import { type Kysely, sql } from 'kysely'
-import { checkDatabase } from '../../../../src/io/db/check-database.ts'
-import { databasePlace, openDatabase } from '../../../../src/io/db/open-database.ts'
+import { checkDatabase, type ExpectedDatabase } from '../../../../src/io/db/check-database.ts'
+import { databasePlace, openDatabase, openDatabaseIn } from '../../../../src/io/db/open-database.ts'
 import { passwordFromPassfile } from '../../../../src/io/db/postgres-passfile.ts'
 import type { PostgresPlace } from '../../../../src/io/db/postgres-pool.ts'
 import { changing } from '../../../../src/io/db/seam.ts'
@@ -20,6 +20,7 @@ const file = (name: string, text = '') => {
 const TABLE = [
   async (db: Kysely<unknown>) => void (await sql`create table notes(name text primary key, bytes blob, at integer)`.execute(db)),
 ]
+const EXPECTED: ExpectedDatabase = { keylimeDir: directory, role: 'verifier', newest: 1 }
 
 let server: TestPostgres
 const opened: Kysely<never>[] = []
@@ -169,8 +170,32 @@ test('a server that is not there is told soon, also by --check-config', async ()
   const nobody = { ...placeOf('keylime'), server: { ...placeOf('keylime').server, port: 1 } }
   const told = { code: 'unavailable', hint: expect.stringContaining('check that the server runs') }
   await expect(open(nobody)).rejects.toMatchObject(told)
-  await expect(checkDatabase(nobody, directory)).rejects.toMatchObject(told)
-  await checkDatabase(placeOf('keylime'), directory)
+  await expect(checkDatabase(nobody, EXPECTED)).rejects.toMatchObject(told)
+  await checkDatabase(placeOf('keylime'), EXPECTED)
+})
+
+test('a schema of a newer version is told by --check-config, which changes nothing; one of another user is refused', async () => {
+  const db = await openDatabaseIn<never>(placeOf('keylime'), { role: 'verifier', schema: 'keylime_verifier' }, TABLE)
+  await checkDatabase(placeOf('keylime'), EXPECTED)
+  await sql`update keylime_schema set version = 999`.execute(db)
+  await expect(checkDatabase(placeOf('keylime'), EXPECTED)).rejects.toMatchObject({
+    code: 'database_failed',
+    message: 'the verifier database has version 999, this program knows 1',
+    hint: expect.stringContaining('newer keylime'),
+  })
+  await checkDatabase(placeOf('keylime'), { ...EXPECTED, role: 'registrar' })
+  expect((await sql`select * from keylime_schema`.execute(db)).rows).toEqual([{ name: 'verifier', version: 999 }])
+  const told = {
+    code: 'database_failed',
+    message: expect.stringContaining('refuses this user'),
+    hint: expect.stringContaining('owner to USER'),
+  }
+  await expect(checkDatabase(placeOf('poor'), EXPECTED)).rejects.toMatchObject(told)
+  await expect(open(placeOf('poor'), 'verifier')).rejects.toMatchObject(told)
+  await sql`grant usage, create on schema keylime_verifier to poor`.execute(db)
+  await expect(open(placeOf('poor'), 'verifier')).rejects.toMatchObject(told)
+  await sql`drop schema keylime_verifier cascade`.execute(db)
+  await db.destroy()
 })
 
 test('a user without the right to make a schema is told which right; one that is his is enough', async () => {

@@ -3,7 +3,6 @@ import { parseMessage } from '../../../../core/api/parse-message.ts'
 import { plainSubmission } from '../../../../core/api/plain-evidence.ts'
 import { type Submission, submission } from '../../../../core/api/push/attestation.ts'
 import type { JsonApiError } from '../../../../core/api/push/json-api.ts'
-import { secondsToNext } from '../../../../core/attestation/push-interval.ts'
 import type { ApiReply, Route } from '../../../../io/http/route.ts'
 import { createInNextTurn } from '../../../../io/next-turn.ts'
 import { type Attestation, sha256 } from '../attestations.ts'
@@ -32,7 +31,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0)
     const other = notThis(attestation, params['index']!)
     if (other || !attestation) return refusal([other!])
-    const accepted = () => acceptedReply(agent.enrolment.agentId, attestation, push.quoteInterval)
+    const accepted = () => acceptedReply(agent.enrolment.agentId, attestation, push.crowd.secondsToNext())
     if (attestation.received) return attestation.received.sha256 === sha256(bytes) ? accepted() : refusal([IMMUTABLE])
     if (clock.now() >= attestation.expiresAt) return refusal([EXPIRED])
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
@@ -61,7 +60,7 @@ const EXPIRED: JsonApiError = {
   detail: 'the challenge of this attestation has expired: begin another',
 }
 
-function acceptedReply(agentId: string, attestation: Attestation, quoteInterval: number): ApiReply {
+function acceptedReply(agentId: string, attestation: Attestation, secondsToNext: number): ApiReply {
   const resource = attestationResource(agentId, attestation, '"evidence":[],', 'evaluating_evidence')
-  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext(quoteInterval)}}`)
+  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext}}`)
 }
