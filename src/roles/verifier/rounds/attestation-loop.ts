@@ -10,6 +10,7 @@ import type { Clock } from '../../../io/clock.ts'
 import { isLeaseLost } from '../../../io/db/lease-store.ts'
 import { isPassing } from '../../../io/db/postgres-errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { createLoopShare } from '../../../io/loop-share.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
@@ -34,6 +35,8 @@ export interface LoopOptions {
   lost(): void
   /** Default: nobody counts. */
   meter?: RoundMeter
+  /** The share of the last moment in which the event loop had something to do. Default: as the runtime says. */
+  busy?: () => number
   clock: Clock
   logger: Logger
   timing: AgentTiming
@@ -91,9 +94,9 @@ const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
-  const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER } = options
+  const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER, busy = createLoopShare() } = options
   const lanes = createLanes({
-    clock,
+    ...{ clock, busy },
     async run(agent, lateMs) {
       meter.began(lateMs)
       await runRound(agent, options.round, lateMs)

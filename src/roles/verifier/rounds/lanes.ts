@@ -7,7 +7,7 @@ import { createEnrolmentPace } from './enrolment-pace.ts'
 export interface Lanes {
   /** (Re)schedules; a machine has one due time. */
   schedule(agent: ManagedAgent, afterMs: number): void
-  /** The same for one that was just taken up: while many machines are enrolled, these have fewer places (decision 143). */
+  /** The same for one that was just taken up: while many machines are enrolled and there is no time left, few of these begin (decision 143). */
   scheduleFirst(agent: ManagedAgent, afterMs: number): void
   cancel(agent: ManagedAgent): void
   /** A machine was enrolled. */
@@ -24,10 +24,12 @@ export interface LaneOptions {
   run(agent: ManagedAgent, lateMs: number): Promise<void>
   /** The same for machines that did not answer the last time. */
   runSilent(agent: ManagedAgent): Promise<void>
+  /** The share of the last moment in which the event loop had something to do. */
+  busy(): number
 }
 
-export function createLanes({ clock, run, runSilent }: LaneOptions): Lanes {
-  const pace = createEnrolmentPace(clock)
+export function createLanes({ clock, run, runSilent, busy }: LaneOptions): Lanes {
+  const pace = createEnrolmentPace(clock, busy)
   const steady = createScheduler<ManagedAgent>({ clock, run })
   /** However many of them hang, the others do not wait for their places. */
   const silent = createScheduler<ManagedAgent>({ clock, run: runSilent })
