@@ -159,7 +159,7 @@ const SLIPS = ['verifier_url', 'certification_keys_server_identifier', 'uefi_log
 
 function translated(role: ConfiguredRole, name: string, { value }: Written): Translated {
   if (role !== 'agent' || value !== '' || (!SLIPS.includes(name) && canBe(TABLES.agent[name]!, value))) return { value }
-  return { value: String(TABLES[role][name]!.default), note: 'it was empty by a slip of upstream’s template' }
+  return { value: String(TABLES[role][name]!.default), note: 'upstream’s template left it empty by mistake' }
 }
 
 function canBe(option: Option<unknown>, text: string): boolean {

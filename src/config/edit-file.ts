@@ -29,7 +29,7 @@ export interface Changed {
  */
 export function changeFile(text: string, dialect: Dialect, change: Change): Changed {
   const before = readable(text, dialect)
-  if (/[\r\n\0]/.test(change.text)) throw new KeylimeError('usage', 'a value is one line', { hint: 'write it as a list in one line' })
+  if (/[\r\n\0]/.test(change.text)) throw new KeylimeError('usage', 'a value must be one line', { hint: 'write it as a list in one line' })
   const eol = text.includes('\r\n') ? '\r\n' : '\n'
   const lines = text.split(/\r?\n/)
   const place = placeIn(lines, before, change)
@@ -115,9 +115,13 @@ const isNamed = ({ section, key }: IniEntry, named: Named) => section === named.
 function requireOnly(before: readonly IniEntry[], after: ReturnType<typeof readIniFile>, change: Change): void {
   const own = after.entries.findLast((entry) => isNamed(entry, change))
   if (!own || !change.isMeant(own.value))
-    throw new KeylimeError('usage', `this value of ${change.option} cannot be written into a file: it would be read as another one`, {
-      hint: 'quotes and blanks around a value are not part of it',
-    })
+    throw new KeylimeError(
+      'usage',
+      `this value of ${change.option} cannot be written into a file, because it would be read as a different one`,
+      {
+        hint: 'quotes and blanks around a value are not part of it',
+      },
+    )
   requireOthers(before, after, change)
 }
 

@@ -114,8 +114,8 @@ function keylime6Files(env: Environment, roots: ConfigRoots): string[] {
   const file = nodePath.join(nodePath.dirname(roots.etc), 'keylime.conf')
   const named = env['KEYLIME_CONFIG']
   return [
-    ...(isFile(file) ? [`${file} is of Keylime 6 and is not read: each role has a file of its own in ${roots.etc}`] : []),
-    ...(named ? [`environment KEYLIME_CONFIG (${named}) is of Keylime 6 and is not read: name the file with --config`] : []),
+    ...(isFile(file) ? [`${file} belongs to Keylime 6 and is not read: each role has its own file in ${roots.etc}`] : []),
+    ...(named ? [`environment KEYLIME_CONFIG (${named}) belongs to Keylime 6 and is not read: name the file with --config`] : []),
   ]
 }
 

@@ -91,7 +91,7 @@ class IniReader {
       return
     }
     if (this.#section === undefined) {
-      this.#problems.push({ line: number, message: `option "${shorten(name)}" stands before any [section]` })
+      this.#problems.push({ line: number, message: `option "${shorten(name)}" comes before any [section]` })
       return
     }
     const key = this.#dialect === 'toml' ? name.toLowerCase().replace(/^"(.*)"$/, '$1') : name.toLowerCase()
@@ -114,7 +114,7 @@ class IniReader {
       this.#seen.set(name, number)
       return true
     }
-    this.#problems.push({ line: number, message: `${what} was given before, in line ${first}` })
+    this.#problems.push({ line: number, message: `${what} is already set in line ${first}` })
     return false
   }
 

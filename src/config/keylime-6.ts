@@ -108,7 +108,7 @@ export function keylime6Advice({ section, key, where }: Written): string | undef
   const found = successorsOf(section, key)
   if (found === undefined && !isOld(section)) return undefined
   if (/^log/.test(section)) return undefined
-  const what = `${where}: "${key}" in [${section}] is of Keylime 6 and is ignored`
+  const what = `${where}: "${key}" in [${section}] belongs to Keylime 6 and is ignored`
   if (typeof found === 'string') return `${what}: ${found}`
   const place = found?.map(({ role, option }) => `${option} of ${role}.conf`).join(' and ') ?? 'to be set in the file of each role'
   return `${what}: it is now ${place}. \`keylime config upgrade\` converts the file`

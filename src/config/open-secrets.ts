@@ -15,7 +15,7 @@ export function openSecrets(component: Component, table: OptionTable, settings: 
     const mode = modeOf(file)
     if ((mode & 0o004) === 0) return []
     return [
-      `${file} can be read by every user of this machine (mode ${mode.toString(8)}), and has a secret in it (${[...names].join(', ')}): run \`chmod o= ${file}\`, and change the secret if somebody may have read it`,
+      `${file} can be read by every user of this machine (mode ${mode.toString(8)}), and has a secret in it (${[...names].join(', ')}): run \`chmod o= ${file}\`, and change the secret if someone may have read it`,
     ]
   })
 }

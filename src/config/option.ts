@@ -105,7 +105,7 @@ export const optionalHost: Parse<string> = (value) => (value === '' ? '' : host(
 /** An address under which others reach this machine. */
 export const contactHost: Parse<string> = (value) => {
   const read = host(value)
-  if (isWildcard(read)) throw new Error('it stands for all addresses of a machine, and nobody else can reach it: give one of them')
+  if (isWildcard(read)) throw new Error('it means all addresses of a machine, and nobody else can reach it: give one of them')
   return read
 }
 
@@ -123,7 +123,7 @@ function namedHost(item: string): string {
 export const httpUrl: Parse<string> = (value) => {
   const url = URL.parse(value)
   if (value === '' || (url && ['http:', 'https:'].includes(url.protocol))) return value
-  throw new Error('must be an http or https URL, written whole, such as https://10.0.0.1:38080/revocations')
+  throw new Error('must be a complete http or https URL, such as https://10.0.0.1:38080/revocations')
 }
 
 /** A URL as anybody may see it: without user and password, and without what it asks, in which tokens stand. */

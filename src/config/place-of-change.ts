@@ -50,7 +50,7 @@ export function placeOfChange(
   const added = path.join(roots.etc, `${component}.conf.d`, DROP_IN)
   if (!dropIn && saying?.startsWith(`${roots.etc}/`)) return { file: saying, isNew: false }
   if (dropIn && saying !== undefined && path.dirname(saying) === path.dirname(added) && saying > added)
-    throw new KeylimeError('conflict', `${saying} is read after ${added}, and says ${name} too`, {
+    throw new KeylimeError('conflict', `${saying} is read after ${added}, and sets ${name} too`, {
       hint: 'without --drop-in its line is changed',
     })
   const isAgent = component === 'agent'

@@ -159,7 +159,7 @@ export const verifierOptions = options({
     parse: integerBetween(0, 10_000_000),
     default: 0,
     ours: true,
-    doc: 'How many connections to machines stay open from one attestation to the next. Each needs about 85 KB. Beyond that number, the verifier closes a connection after the answer and resumes its TLS session the next time, which makes an attestation cost about twice as much. With 0, as many as fit into half of the memory and into the limit of open files.',
+    doc: 'How many connections to machines stay open from one attestation to the next. Each needs about 85 KB. Beyond that number, the verifier closes a connection after the answer and resumes its TLS session the next time, which makes an attestation cost about twice as much. With 0, as many as fit into half of the memory and into the limit of open files; with a `quote_interval` of a minute or more, at most 20,000.',
   }),
   measured_boot_policy_name: option({
     parse: text,

@@ -191,7 +191,7 @@ function parse({ file, authorities }: Watched): AuthorityList[] {
   })
 }
 
-/** A file that cannot be looked at, by an agent that is no longer root perhaps, is one that changed, not a failed request. */
+/** A file that cannot be checked, by an agent that is no longer root perhaps, is one that changed, not a failed request. */
 function stampOf(file: string): string {
   try {
     const stat = fs.statSync(file, { bigint: true, throwIfNoEntry: false })

@@ -88,7 +88,7 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
     if (looking) return
     looking = true
     look()
-      .catch((error) => logger.error(`certificates cannot be looked at: ${causeChain(error).join(': ')}`))
+      .catch((error) => logger.error(`certificates cannot be checked: ${causeChain(error).join(': ')}`))
       .finally(() => {
         looking = false
       })
@@ -99,7 +99,7 @@ export function keepCertificates(duties: CertificateDuties, { clock, logger, loo
 /** Also when the clock was set back. */
 const hasPassed = (since: number, now: number, ms: number) => now - since >= ms || now < since
 
-/** Another text when one of the files is another. Those that cannot be looked at, by an agent that gave up root perhaps, stay what they are. */
+/** Another text when one of the files is another. Those that cannot be checked, by an agent that gave up root perhaps, stay what they are. */
 const stampOf = (files: readonly string[]): string => files.map(stampOfFile).join('\n')
 
 function stampOfFile(file: string): string {

@@ -24,9 +24,9 @@ export async function checkTenant(settings: TenantSettings, problems: readonly s
   const { problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : { problems: [] }
   const known = [
     ...settings.warnings,
-    ...(isEarly ? [`${made} is not there yet: the first start of the verifier makes it, with the certificate of the tenant`] : []),
+    ...(isEarly ? [`${made} is not there yet: the verifier makes it at its first start, with the tenant’s certificate`] : []),
     ...(config.require_ek_cert && !fs.existsSync(store)
-      ? [`tpm_cert_store ${store} is not there: no TPM would be believed; put the certificates of TPM makers into it`]
+      ? [`tpm_cert_store ${store} is not there: no TPM would be trusted; put the certificates of TPM makers into it`]
       : []),
     ...unusable,
   ]

@@ -119,7 +119,7 @@ async function deleteAgent(context: TenantContext): Promise<TenantResult> {
 }
 
 function enrolled({ agentId, attested, delivered, unchanged }: Enrolled): TenantResult {
-  if (unchanged) return { type: 'done', agentId, summary: `agent ${agentId} stays as it is: the update names nothing that would change` }
+  if (unchanged) return { type: 'done', agentId, summary: `agent ${agentId} stays as it is: the update changes nothing` }
   const later = `agent ${agentId} stays enrolled, and gets its payload when it comes: \`keylime tenant status -u ${agentId}\` shows it`
   if (delivered === 'interrupted') return { type: 'done', agentId, summary: `interrupted: ${later}`, interrupted: true }
   const proof = { proved: ', and its payload is delivered', waiting: ', and gets its payload when it comes' }
@@ -128,7 +128,11 @@ function enrolled({ agentId, attested, delivered, unchanged }: Enrolled): Tenant
 
 function tookOver({ agentId, enrolled: done }: { agentId: string; enrolled: Enrolled | undefined }, later: string): TenantResult {
   if (done) return enrolled(done)
-  return { type: 'done', agentId, summary: `the way is free for agent ${agentId}: nothing attests it until its machine ${later}` }
+  return {
+    type: 'done',
+    agentId,
+    summary: `agent ${agentId} is free for a new registration: nothing attests it until its machine ${later}`,
+  }
 }
 
 function trustText(attested: Enrolled['attested'], again = ''): string {

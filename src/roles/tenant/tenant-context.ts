@@ -97,8 +97,8 @@ function refuseEnded(identity: TlsIdentity, now: number): void {
   const isOfAuthority = ended.some(({ file }) => file !== identity.certFile)
   throw new KeylimeError('tls_failed', ended.map(({ text }) => text).join('; '), {
     hint: isOfAuthority
-      ? 'where the verifier runs, make the next authority with `keylime ca rotate`; where it was made already, take its cacert.crt and client certificate; or correct the clock'
-      : 'have another one made (`keylime ca operator NAME` where the verifier runs), or correct the clock',
+      ? 'on the verifier’s host, make the next authority with `keylime ca rotate`; if it was already made, copy its cacert.crt and client certificate; or correct the clock'
+      : 'make another one (`keylime ca operator NAME` on the verifier’s host), or correct the clock',
   })
 }
 

@@ -178,7 +178,7 @@ const openerOf = (values: VerifierValues, { context, logger }: Opened) =>
     context,
     timeoutSeconds: values.request_timeout,
     largestAnswer: values.max_quote_size,
-    maxConnections: values.agent_connections || affordableConnections(),
+    maxConnections: values.agent_connections || affordableConnections(values.quote_interval),
     clock: systemClock,
     logger,
   })

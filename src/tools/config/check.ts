@@ -23,7 +23,7 @@ export const check: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
       .usage(
-        'Checks the configuration as a start would, and starts nothing: unknown options, wrong values, files that cannot be read, certificates that end.\nWithout ROLE: all of them; the agent only where there is something of it.\nExit codes: 0 it can be used, 2 it cannot.\n\nUsage: keylime config check [ROLE] [options]',
+        'Checks the configuration as a start would, without starting anything: unknown options, wrong values, files that cannot be read, certificates that end.\nWithout ROLE, it checks all roles, and the agent only if it is set up on this machine.\nExit codes: 0 it can be used, 2 it cannot.\n\nUsage: keylime config check [ROLE] [options]',
       )
       .example('keylime config check', 'before the services are restarted')
       .example('keylime config check verifier --config new.conf', 'a file that is not installed yet')

@@ -11,9 +11,9 @@ interface Arguments extends PlaceArguments {
 export const diff: ConfigWord<Arguments> = {
   builder: (yargs) =>
     yargs
-      .usage('Shows what differs from the defaults, and who says so.\n\nUsage: keylime config diff [ROLE] [options]')
-      .example('keylime config diff', 'all that somebody changed on this machine')
-      .example('keylime config diff verifier --json', 'the same of one role, for a script')
+      .usage('Shows what differs from the defaults, and where it is set.\n\nUsage: keylime config diff [ROLE] [options]')
+      .example('keylime config diff', 'everything that was changed on this machine')
+      .example('keylime config diff verifier --json', 'the same for one role, for a script')
       .positional('role', role)
       .option('config', configFile)
       .option('root', rootOption)
@@ -35,7 +35,7 @@ const differing = (effective: Effective): Effective => ({
 
 function diffLines(all: readonly Effective[]): string[] {
   const changed = all.filter(({ settings }) => settings.length > 0)
-  if (changed.length === 0) return ['everything is as it comes: `keylime config set ROLE OPTION VALUE` changes something']
+  if (changed.length === 0) return ['nothing differs from the defaults: `keylime config set ROLE OPTION VALUE` changes an option']
   return changed.flatMap((effective, i) => [
     ...(i > 0 ? [''] : []),
     heading(effective),

@@ -54,9 +54,9 @@ function refuseForeign(file: string, link: fs.Stats, target: fs.Stats): void {
   if (link.uid === 0 || link.uid === process.geteuid?.() || link.uid === target.uid) return
   throw new KeylimeError(
     'refused',
-    `${file} is a link, made by the user with the id ${link.uid}, to what is not his; nothing was changed`,
+    `${file} is a link, made by the user with the id ${link.uid}, to a file that is not theirs; nothing was changed`,
     {
-      hint: 'if you want this, make the link yourself; otherwise someone is trying to have another file changed or read',
+      hint: 'if you want this, make the link yourself; otherwise someone is trying to make you change or read another file',
     },
   )
 }

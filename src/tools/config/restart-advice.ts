@@ -2,13 +2,15 @@ import type { ConfiguredRole } from '../../config/tables.ts'
 
 /** Who reads the file of a role only at its start. */
 const READERS: Readonly<Record<ConfiguredRole, readonly string[]>> = {
-  agent: ['it counts after: sudo systemctl restart keylime-agent'],
-  verifier: ['it counts after: sudo systemctl restart keylime-verifier'],
+  agent: ['it takes effect after: sudo systemctl restart keylime-agent'],
+  verifier: ['it takes effect after: sudo systemctl restart keylime-verifier'],
   registrar: [
-    'it counts after: sudo systemctl restart keylime-verifier, which hosts the registrar; where it runs alone: keylime-registrar',
+    'it takes effect after: sudo systemctl restart keylime-verifier, which hosts the registrar; if that runs alone: keylime-registrar',
   ],
-  tenant: ['it counts with the next command'],
-  ca: ['it counts with the next command; for services that run: sudo systemctl restart keylime-verifier, and keylime-ca where that runs'],
+  tenant: ['it takes effect with the next command'],
+  ca: [
+    'it takes effect with the next command; for services that run: sudo systemctl restart keylime-verifier, and keylime-ca if that runs',
+  ],
 }
 
 /** What has to be restarted after a change, in words. */

@@ -57,7 +57,7 @@ export const set: ConfigWord<Arguments> = {
     if (argv.json)
       printJson({ role: argv.role, option: wanted.name, value: shown, file, line, changed: after !== before, overridden, restart })
     else printLine(`${file}:${line}: ${wanted.name} = ${shown}${after === before ? ' (as before)' : ''}`)
-    if (overridden) noteLine(`warning: ${overridden} says otherwise, and wins`)
+    if (overridden) noteLine(`warning: ${overridden} sets it too, and wins`)
     if (wanted.option.unused) noteLine(`warning: ${wanted.name} has no effect here. ${wanted.option.doc}`)
     if (!argv.json) for (const advice of restart) noteLine(advice)
     return 0
@@ -80,5 +80,5 @@ const newFile = (file: string, isSecret: boolean): FileToChange => ({
 /** A file with a secret is not for everybody. */
 async function writeText(file: FileToChange, isSecret: boolean, isNew: boolean): Promise<void> {
   await writeChanged({ ...file, mode: file.mode & (isSecret ? 0o770 : 0o777) })
-  if (isSecret && isNew) noteLine(`${file.place} can be read by its owner only: give it to the user that the role runs as`)
+  if (isSecret && isNew) noteLine(`${file.place} can be read only by its owner: give it to the user that the role runs as`)
 }

@@ -63,6 +63,5 @@ export const upgrade: ConfigWord<Arguments> = {
 
 function tellNext({ roles, inputs }: Upgrade): void {
   if (roles.some(({ isNeeded }) => isNeeded)) noteLine('next: keylime config check')
-  for (const file of inputs)
-    if (path.basename(file) === 'keylime.conf') noteLine(`${file} is not read any more: delete it when all is well`)
+  for (const file of inputs) if (path.basename(file) === 'keylime.conf') noteLine(`${file} is no longer read: delete it when all is well`)
 }

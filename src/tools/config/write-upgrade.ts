@@ -18,7 +18,7 @@ export async function writeUpgrade({ roles }: Upgrade): Promise<void> {
   })
   for (const { file, mode, keptAs } of files)
     if (mode === SECRET && !keptAs)
-      noteLine(`${file} has a password, and can be read by its owner only: give it to the user that the role runs as`)
+      noteLine(`${file} contains a password, and only its owner can read it: give it to the user that the role runs as`)
 }
 
 const SECRET = 0o600

@@ -88,7 +88,7 @@ function requireRoles(env: NodeJS.ProcessEnv): ConfiguredRole[] {
 
 async function writeReport(file: string, zip: Buffer): Promise<void> {
   await writeFileAtomic(file, zip, 0o600).catch((error) => {
-    throw hinted(error, 'name a file in a directory of yours')
+    throw hinted(error, 'name a file in a directory where you may write')
   })
-  noteLine(`${file}: read it before you send it; names and addresses of machines are in it`)
+  noteLine(`${file}: read it before you send it; it contains names and addresses of machines`)
 }

@@ -40,7 +40,7 @@ async function runOne({ name, run }: NamedCheck, subject: Omit<Subject, 'signal'
 }
 
 const late = (name: CheckName, limitMs: number): Finding =>
-  findingsOf(name).error(`no answer within ${limitMs / 1000} seconds`, 'what it looks at hangs; everything else was looked at')
+  findingsOf(name).error(`no answer within ${limitMs / 1000} seconds`, 'what it checks hangs; everything else was checked')
 
 const failed = (name: CheckName, error: KeylimeError): Finding =>
-  findingsOf(name).error(error.message, error.hint ?? 'this could not be looked at')
+  findingsOf(name).error(error.message, error.hint ?? 'this could not be checked')

@@ -25,7 +25,7 @@ export const command = {
   builder(yargs: Argv): Argv<Arguments> {
     const cli = yargs
       .usage(
-        'Tries a verifier out with simulated machines on this host. Each has its own attestation key, certificate and measurement list, and signs each nonce. The verifier is the real one, in a directory that is removed at the end.\n\nUsage: keylime lab fleet [options]',
+        'Tries out a verifier with simulated machines on this host. Each has its own attestation key, certificate and measurement list, and signs each nonce. The verifier is the real one, in a directory that is removed at the end.\n\nUsage: keylime lab fleet [options]',
       )
       .example('keylime lab fleet --agents 1000', 'what attesting a thousand machines costs on this host')
       .example('keylime lab fleet --agents 2000 --hanging 0.1 --lying 0.01', 'whether bad machines disturb the others')
@@ -72,7 +72,7 @@ function sharesOf(argv: Arguments): Shares {
     KINDS.map(([kind]) => [kind, inRange(`--${kind}`, argv[kind], [0, 1])]).filter(([, share]) => share !== 0),
   )
   const sum = Object.values(shares).reduce((total: number, share) => total + Number(share), 0)
-  if (sum > 1) throw new KeylimeError('usage', `the shares of machines come to ${sum}: 1 is all of them`)
+  if (sum > 1) throw new KeylimeError('usage', `the shares of machines add up to ${sum}: 1 is all of them`)
   return shares
 }
 

@@ -8,7 +8,7 @@ export type Shares = Partial<Record<Exclude<Kind, 'honest'>, number>>
 export const KIND_TEXTS: Record<Exclude<Kind, 'honest'>, string> = {
   slow: 'answer after 0.2 to 2 seconds',
   lossy: 'cut one connection in five instead of answering',
-  lying: 'run a program that no policy lets in, some time after they were attested',
+  lying: 'run a program that no policy allows, some time after they were attested',
   hanging: 'take requests and never answer',
   rebooting: 'reboot now and then: their measurement list begins again',
   closing: 'close idle connections after five seconds',

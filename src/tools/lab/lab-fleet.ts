@@ -231,5 +231,5 @@ async function makeFleet({ count, shares, logLines, policyDigests }: FleetOption
 }
 
 function accepted(what: string, { status, message }: { status: number; message: string }): void {
-  if (status >= 300) throw new KeylimeError('unavailable', `the verifier did not take ${what}: ${status} ${message}`)
+  if (status >= 300) throw new KeylimeError('unavailable', `the verifier did not accept ${what}: ${status} ${message}`)
 }

@@ -48,5 +48,5 @@ async function taken(id: string, ask: () => ReturnType<ApiClient['request']>): P
     ;({ status, message, results } = await ask())
   }
   if (status < 300) return results
-  throw new KeylimeError('unavailable', `the registrar did not take ${id}: ${status} ${message}`)
+  throw new KeylimeError('unavailable', `the registrar did not accept ${id}: ${status} ${message}`)
 }

@@ -57,10 +57,10 @@ export async function withFleet<T>(options: RunOptions, use: (running: RunningFl
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-lab-'))
   const ends: (() => Promise<void>)[] = []
   try {
-    told('a verifier is started')
+    told('starting a verifier')
     const verifier = await start({ directory, interval, command, register, env })
     ends.push(() => verifier.stop())
-    told(`${count} machines are made`)
+    told(`${count} machines are set up`)
     const fleet = await LabFleet.open(options, verifier)
     ends.push(() => fleet.close())
     if (verifier.registrar) told('they register')
@@ -89,7 +89,7 @@ const firstRoundLimit = ({ count, interval }: FleetOptions) => 60_000 + 10 * cou
 export const runFleet = (options: RunOptions): Promise<FleetReport> =>
   withFleet(options, async ({ fleet, verifier, registered, enrolled, firstRoundSeconds }) => {
     const { interval, seconds, told } = options
-    told('they are attested once, and go on for two intervals')
+    told('they are attested once, and then for two more intervals')
     await sleep(Math.max(2000, 2 * interval * 1000))
     told(`they are attested for ${seconds} s`)
     const steady = await fleet.measure(WINDOWS, seconds / WINDOWS)

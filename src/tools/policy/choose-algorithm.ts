@@ -34,16 +34,12 @@ export function chooseAlgorithm(asked: string | undefined, said: readonly Said[]
       throw new KeylimeError('invalid_request', `${other} has digests of ${digits} digits, which no kernel measures with`)
     const size = chosen === null ? null : KERNEL_HASHES.get(chosen)?.size
     if (size !== null && size !== undefined && 2 * size !== digits)
-      throw conflict(
-        `${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no algorithm that is known here'})`,
-        source,
-        chosen!,
-      )
+      throw conflict(`${other} has digests of ${digits} digits (${BY_DIGITS[digits] ?? 'of no known algorithm'})`, source, chosen!)
     if (chosen === null) [source, chosen] = [other, BY_DIGITS[digits] ?? `${digits} digits`]
   }
   const node = KERNEL_HASHES.get(chosen ?? 'sha256')?.node ?? null
   if (node === null && isNeeded)
-    throw new KeylimeError('invalid_request', `${source} has digests of an algorithm by which no file can be hashed here (${chosen})`)
+    throw new KeylimeError('invalid_request', `${source} has digests of an algorithm that cannot hash files here (${chosen})`)
   return node ?? 'sha256'
 }
 

@@ -19,11 +19,11 @@ export interface BootCreateOptions {
 export async function createMeasuredBootPolicy(options: BootCreateOptions, tell: (note: string) => void): Promise<string> {
   const { eventLog, withoutSecureboot, bank } = options
   if (!eventLog)
-    throw new KeylimeError('usage', 'a reference state is made of a boot log', {
+    throw new KeylimeError('usage', 'a reference state is made from a boot log', {
       hint: 'give --event-log /sys/kernel/security/tpm0/binary_bios_measurements, or a copy of it',
     })
   if (bank !== undefined && !(KERNEL_BANKS as readonly string[]).includes(bank))
-    throw new KeylimeError('usage', `no reference state is made of bank ${bank}`, { hint: KERNEL_BANKS.join(', ') })
+    throw new KeylimeError('usage', `a reference state cannot use bank ${bank}`, { hint: KERNEL_BANKS.join(', ') })
   const { state, warnings } = createReferenceState(readLog(await readFile(eventLog), eventLog), {
     withoutSecureBoot: withoutSecureboot ?? false,
     bank: bank as HashName | undefined,
@@ -35,7 +35,7 @@ export async function createMeasuredBootPolicy(options: BootCreateOptions, tell:
 function readLog(bytes: Buffer, file: string): BootEventLog {
   if (bytes.length === 0)
     throw new KeylimeError('invalid_request', `${file} is empty`, {
-      hint: 'the kernel has no boot log when the machine was not booted by UEFI with a TPM',
+      hint: 'the kernel has no boot log if the machine was not booted by UEFI with a TPM',
     })
   try {
     return parseEventLog(bytes)

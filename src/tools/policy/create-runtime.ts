@@ -71,7 +71,7 @@ export type Notes = Pick<DigestSourceContext, 'tell' | 'progress'>
 export async function createRuntimePolicy(options: CreateOptions, notes: Notes): Promise<PolicyParts> {
   const sources = SOURCES.filter((source) => source.isWanted(options))
   if (!options.mayBeEmpty && options.log === undefined && !options.allowlist && !options.basePolicy && sources.length === 0)
-    throw new KeylimeError('usage', 'a policy is made of something', {
+    throw new KeylimeError('usage', 'there is nothing to make a policy from', {
       hint: `give --log, --allowlist, --base-policy, ${SOURCES.map((source) => source.flags).join(', ')}`,
     })
   const parts = emptyParts()
@@ -144,7 +144,7 @@ async function readLog(
   const unwanted = leftOut.filter(({ reason }) => !reason.endsWith(NOT_ASKED_FOR))
   for (const left of unwanted) tell(`${file}: ${leftOutText(left)}`)
   if (taken === 0 && unwanted.length > 0 && unwanted.length === leftOut.length)
-    throw new KeylimeError('invalid_request', `${file}: no line of it can be taken into a policy`, {
+    throw new KeylimeError('invalid_request', `${file}: no line of it can go into a policy`, {
       hint: `a list has lines like those of ${KERNEL_LOG}`,
     })
   if (logHash) addPolicy(parts, { ima: { log_hash_alg: logHash } }, file)

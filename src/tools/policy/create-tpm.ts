@@ -24,9 +24,10 @@ export async function createTpm(options: TpmCreateOptions, tell: (note: string) 
   const { bank, pcrs: file, quote, tcti } = options
   if (!isHashName(bank)) throw new KeylimeError('usage', `${bank} is not a PCR bank`, { hint: 'sha1, sha256, sha384 or sha512' })
   const given = [file, quote, tcti].filter((source) => source !== undefined)
-  if (given.length > 1) throw new KeylimeError('usage', 'PCRs come from one source', { hint: 'give one of --pcrs, --quote and --tcti' })
+  if (given.length > 1)
+    throw new KeylimeError('usage', 'PCRs can come from only one source', { hint: 'give one of --pcrs, --quote and --tcti' })
   if (options.ak !== undefined && quote === undefined)
-    throw new KeylimeError('usage', '--ak verifies a quote, and there is none', { hint: 'give --quote FILE' })
+    throw new KeylimeError('usage', '--ak verifies a quote, but there is none', { hint: 'give --quote FILE' })
   const pcrs = readPcrList(options.pcrsList, options.mask)
   const values = file
     ? await readPcrFile(file, bank, pcrs, tell)
@@ -34,7 +35,7 @@ export async function createTpm(options: TpmCreateOptions, tell: (note: string) 
       ? await quotedPcrs(quote, bank, options.ak, tell)
       : await ownPcrs(tcti, bank, pcrs)
   const { policy, unmeasured } = createTpmPolicy(values, pcrs)
-  if (unmeasured.length > 0) tell(`warning: nothing was measured into PCR ${unmeasured.join(', ')}: that holds for any machine`)
+  if (unmeasured.length > 0) tell(`warning: nothing was measured into PCR ${unmeasured.join(', ')}: this value matches any machine`)
   return policy
 }
 
@@ -49,7 +50,7 @@ async function quotedPcrs(
   if (quote.pcrs.hash !== bank)
     throw new KeylimeError('invalid_request', `${file}: is a quote of bank ${quote.pcrs.hash}`, { hint: `give --bank ${quote.pcrs.hash}` })
   if (ak === undefined) {
-    tell('warning: the quote’s signature was not checked (--ak FILE does): its values are what somebody says')
+    tell('warning: the quote’s signature was not checked (--ak FILE does): its values may be anyone’s')
     return quote.pcrs.values
   }
   const verdict = verifyQuote(text, { ak: await readAk(ak), nonce: quote.attest.extraData, hash: bank, pcrs: null })
@@ -81,7 +82,7 @@ async function ownPcrs(tcti: string | undefined, bank: HashName, pcrs: readonly 
       `the TPM has no PCRs of bank ${bank}${banks.length > 0 ? `, but of ${banks.join(', ')}` : ''}`,
       {
         hint:
-          banks.length > 0 ? `give --bank ${banks.at(-1)}, and have the agent quote it: tpm_hash_alg` : 'allocate it with tpm2_pcrallocate',
+          banks.length > 0 ? `give --bank ${banks.at(-1)}, and make the agent quote it: tpm_hash_alg` : 'allocate it with tpm2_pcrallocate',
       },
     )
   } finally {

@@ -25,7 +25,7 @@ export async function readPcrFile(
   const values = await naming(file, async () => (isText ? readPcrText(text, bank) : valuesOfBytes(bytes, bank, listed)))
   if (!isText && values.size > 0)
     tell(
-      `note: ${file} has bytes, which do not say what banks they come from: its ${bytes.length} bytes are taken as ${banksOf(bytes, bank, listed)}`,
+      `note: ${file} is binary, and does not say which banks it has: its ${bytes.length} bytes are read as ${banksOf(bytes, bank, listed)}`,
     )
   if (values.size > 0) return values
   const others = isText ? HASH_NAMES.filter((name) => name !== bank && readPcrText(text, name).size > 0) : []

@@ -72,7 +72,7 @@ async function eachLine(stream: ByteStream, target: Target): Promise<void> {
 async function eachBinary(stream: ByteStream, { file, use, tell }: Target): Promise<void> {
   const pieces: Buffer[] = []
   for await (const piece of stream.rest()) pieces.push(piece)
-  tell(`${file} is a list in binary form (binary_runtime_measurements): it is read as the text that ascii_runtime_measurements would be`)
+  tell(`${file} is a list in binary form (binary_runtime_measurements): it is read as the text of ascii_runtime_measurements`)
   for (const line of readBinaryList(Buffer.concat(pieces))) use(line)
 }
 

@@ -32,9 +32,11 @@ export interface SignedPolicy {
 export async function signRuntimePolicy(policy: string | Buffer, options: SigningOptions, now: number): Promise<SignedPolicy> {
   const { backend, certOutfile } = options
   if (options.key && options.keypath)
-    throw new KeylimeError('usage', 'a key is read or made, not both', { hint: 'give --key FILE or --keypath FILE' })
+    throw new KeylimeError('usage', 'either read a key or make one', { hint: 'give --key FILE or --keypath FILE' })
   if (backend === 'x509' && !certOutfile)
-    throw new KeylimeError('usage', 'the back end x509 makes a certificate, and where is not said', { hint: 'give --cert-outfile FILE' })
+    throw new KeylimeError('usage', 'the back end x509 makes a certificate, but you have not said where', {
+      hint: 'give --cert-outfile FILE',
+    })
   const { key, files } = options.key ? { key: readSigningKey(await readFile(options.key)), files: [] } : makeKey(options)
   if (backend === 'ecdsa') return { envelope: signPolicy(policy, key, ecdsaKeyId(key)), files }
   const { pem } = await makeSelfSigned({
@@ -55,7 +57,7 @@ export async function signRuntimePolicy(policy: string | Buffer, options: Signin
 function makeKey({ keypath, upstream }: SigningOptions): { key: KeyObject; files: FileToWrite[] } {
   if (!keypath) throw new KeylimeError('usage', 'a key to sign with is needed', { hint: 'give --key FILE, or --keypath FILE to make one' })
   if (!upstream && fs.existsSync(keypath))
-    throw new KeylimeError('already_exists', `${keypath} is there already: a new key would replace it`, {
+    throw new KeylimeError('already_exists', `${keypath} already exists: a new key would replace it`, {
       hint: `give --key ${keypath} to sign with it, or another --keypath`,
     })
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })

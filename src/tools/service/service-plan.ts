@@ -51,7 +51,7 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
   const owner = role === 'agent' ? 'root' : USER
   const unit = unitText(role, { executable: INSTALLED, keylimeDir: place.keylimeDir, user: USER })
   const actions: Action[] = []
-  if (live) actions.push({ do: 'user', name: USER, tell: `make the system user "${USER}", in group "tss" where there is one` })
+  if (live) actions.push({ do: 'user', name: USER, tell: `make the system user "${USER}", in group "tss" if there is one` })
   if (path.resolve(place.executable) !== at(INSTALLED))
     actions.push({ do: 'copy', from: place.executable, path: at(INSTALLED), mode: 0o755, tell: `copy this executable to ${at(INSTALLED)}` })
   actions.push(
@@ -121,7 +121,7 @@ function handedOver(role: ServiceRole, { keylimeDir, root }: ServicePlace, ofOth
       do: 'own',
       path: file,
       owner: USER,
-      tell: `give ${file} to ${USER}: it is somebody else's, and the service could not open it`,
+      tell: `give ${file} to ${USER}: it belongs to someone else, and the service could not open it`,
     }))
 }
 
@@ -176,7 +176,7 @@ export function uninstallPlan(role: ServiceRole, place: ServicePlace, given: Uni
     role === 'agent' && place.root === ''
       ? ['secure', 'action-room'].map((name) => {
           const directory = path.join(place.keylimeDir, name)
-          return { do: 'unmount', path: directory, tell: `unmount ${directory}, when it is mounted: payloads in it are gone then` } as const
+          return { do: 'unmount', path: directory, tell: `unmount ${directory}, if it is mounted: payloads in it are gone then` } as const
         })
       : []
   const config = at(`/etc/keylime/${role}.conf`)

@@ -367,7 +367,7 @@ describe('the last step of a delivery', () => {
     const agent = await world.machine('keyonly')
     agent.answer.set('/agent/info', info({ state: 'not_allowed' }))
     await world.run('add', { agentId: 'keyonly', file: world.file('s', 's') })
-    expect(world.events.at(-1)).toMatchObject({ type: 'warning', text: expect.stringContaining('takes no payload') })
+    expect(world.events.at(-1)).toMatchObject({ type: 'warning', text: expect.stringContaining('does not accept payloads') })
   })
 })
 

@@ -265,7 +265,7 @@ describe('forget: a machine is taken out of service', () => {
     const gone = await enrolled('gone', { cert: 'default', wait: false })
     const { summary } = await run('forget', { agentId: 'gone' })
     expect(summary).toMatch(/no longer enrolled, no longer registered, certificate \d+ is revoked/)
-    expect(warnings().join()).toContain('on the machine stay')
+    expect(warnings().join()).toContain('the machine still has the agent')
     expect(peer.notices.filter(({ agent_id }) => agent_id === 'gone')).toEqual([])
     expect(await registerMachine(registrar.port, 'gone', gone)).toMatchObject({ status: 200 })
     await expect(run('forget', { agentId: 'never-heard-of' })).rejects.toMatchObject({ code: 'agent_not_found' })
@@ -352,7 +352,7 @@ describe('the name of a machine', () => {
     expect(await run('delete', { agentId: 'Rack 7' })).toMatchObject({ agentId: 'named-1' })
     await expect(run('delete', { agentId: 'Rack 7' })).rejects.toMatchObject({
       code: 'usage',
-      message: '"Rack 7" cannot be the id of an agent, and no machine is named so',
+      message: '"Rack 7" cannot be the id of an agent, and no machine has that name',
     })
   })
 
@@ -402,7 +402,7 @@ describe('the beginning of an id', () => {
         message: expect.stringContaining('"lap" means agent laptop-7'),
       })
     expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
-    await expect(run('delete', { agentId: 'lap', yes: true })).rejects.toMatchObject({ code: 'usage', hint: 'give it whole: -u laptop-7' })
+    await expect(run('delete', { agentId: 'lap', yes: true })).rejects.toMatchObject({ code: 'usage', hint: 'run this with -u laptop-7' })
     expect(await bed.status('laptop-7')).toMatchObject({ operational_state: 3 })
   })
 
@@ -451,6 +451,6 @@ describe('where one TPM may have several ids', () => {
     const { ek } = await enrolled('twice-a')
     await enrolled('twice-b', {}, ek)
     await run('revoke', { agentId: 'twice-a' })
-    expect(warnings().join()).toContain('the same TPM is registered as twice-b still')
+    expect(warnings().join()).toContain('the same TPM is still registered as twice-b')
   })
 })

@@ -88,8 +88,8 @@ test('a list gives names', async () => {
 describe('what is wrong with payload or policy is told once, before a machine is asked', () => {
   const given = () => ({
     'a payload that is not there': [{ file: world.path('no-such') }, 'not_found', /-f: cannot read .*no-such/],
-    'a directory in the place of a payload': [{ file: world.home.dir }, 'usage', /can be read once only/],
-    'a pipe': [{ file: '/dev/stdin' }, 'usage', /can be read once only/],
+    'a directory in the place of a payload': [{ file: world.home.dir }, 'usage', /can be read only once/],
+    'a pipe': [{ file: '/dev/stdin' }, 'usage', /can be read only once/],
     'a key file that is none': [{ keyFile: world.file('k', 'nonsense') }, 'malformed', /is not a key file/],
     'a directory of --include that is not there': [
       { cert: world.path('fleet-ca'), include: [world.path('gone')] },
@@ -157,7 +157,7 @@ test('a list has no file sent that is not below its own directory, also by a lin
     { options: { command: 'add', wait: false, timeoutSeconds: 10 }, settings: loadTenantSettings(world.home.env), report: () => undefined },
     async (context) => {
       const machines = await chooseMachines(context, 'add', { ...NONE, from })
-      expect(filesText(machines)).toBe(`by the list are sent: ${fs.realpathSync(inside)} (2 machines)`)
+      expect(filesText(machines)).toBe(`the list sends: ${fs.realpathSync(inside)} (2 machines)`)
       expect(
         filesText([
           { options: {}, skip: undefined },
@@ -279,15 +279,15 @@ describe('a dry run', () => {
   test('asks the verifier whether it would take an enrolment, and says why not', async () => {
     expect(told(await dry('add', { ids: ['dry-1', 'dry-3', 'dry-nobody'] }, { tpmPolicy: pcr(15) }))).toEqual({
       'dry-1': expect.stringMatching(/^skipped : enrolled already/),
-      'dry-3': 'planned : agent dry-3 would be added: the verifier would take it',
+      'dry-3': 'planned : agent dry-3 would be added: the verifier would accept it',
       'dry-nobody': expect.stringMatching(/^failed agent_not_found: agent dry-nobody is not registered/),
     })
     expect(told(await dry('add', { ids: ['dry-3'] }, { runtimePolicyName: 'no-such' }))['dry-3']).toMatch(
       /^failed policy_not_found: .*no-such/,
     )
     expect(told(await dry('update', { ids: ['dry-1', 'dry-3'] }, { tpmPolicy: JSON.stringify({ 14: [zero], 15: [zero] }) }))).toEqual({
-      'dry-1': expect.stringMatching(/^planned : agent dry-1, attested, would be updated \(.*14.*\): the verifier would take it/),
-      'dry-3': 'planned : agent dry-3 would be added: the verifier would take it',
+      'dry-1': expect.stringMatching(/^planned : agent dry-1, attested, would be updated \(.*14.*\): the verifier would accept it/),
+      'dry-3': 'planned : agent dry-3 would be added: the verifier would accept it',
     })
     expect(told(await dry('update', { ids: ['dry-1'] }, { tpmPolicy: pcr(14) }))['dry-1']).toMatch(
       /^failed refused: .*take protection away/,

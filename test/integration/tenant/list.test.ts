@@ -69,7 +69,7 @@ test('failed machines come first, each state has its word, and the last line cou
   expect(code).toBe(3)
   expect((await list({ state: 'unreachable' })).code).toBe(4)
   expect((await list({ state: 'registered' })).code).toBe(0)
-  expect((await list({ policy: 'of-nobody' })).out).toMatch(/^no machine fits; there are \d in all\n$/)
+  expect((await list({ policy: 'of-nobody' })).out).toMatch(/^no machine matches; there are \d in all\n$/)
 })
 
 test('a name is given, kept by an update, found by, changed and taken away', async () => {

@@ -251,7 +251,7 @@ describe('while the machine is waited for', () => {
     await expect(wait()).rejects.toMatchObject({
       code: 'timeout',
       message: expect.stringMatching(/has not come.*last seen \d+ d ago/),
-      hint: expect.stringMatching(/the enrolment stands.*--no-wait/),
+      hint: expect.stringMatching(/the machine stays enrolled.*--no-wait/),
     })
     expect(world.events).toContainEqual({ type: 'waiting', agentId: 'awaited', lastSeen: 1000 })
   })

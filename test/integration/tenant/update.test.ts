@@ -70,7 +70,7 @@ describe('an update keeps what it does not name', () => {
     for (const options of [{}, { tpmPolicy }, { targetHost: '127.0.0.1', targetPort: agent.port }, { cvTargetHost: '127.0.0.1' }])
       expect(await world.run('update', { agentId: 'idle', ...options })).toMatchObject({
         type: 'done',
-        summary: 'agent idle stays as it is: the update names nothing that would change',
+        summary: 'agent idle stays as it is: the update changes nothing',
       })
     expect(world.happened()).not.toContain('enrolled')
     expect(agent.userKeys).toHaveLength(1)

@@ -38,7 +38,7 @@ test('`config set` changes the line that counts, keeps comments, mode and owner,
   expect(await config('set', 'verifier', 'quote_interval', '5')).toEqual({
     status: 0,
     stdout: `${at('etc/keylime/verifier.conf')}:3: quote_interval = 5\n`,
-    stderr: 'it counts after: sudo systemctl restart keylime-verifier\n',
+    stderr: 'it takes effect after: sudo systemctl restart keylime-verifier\n',
   })
   expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER.replace('= 2', '= 5'))
   expect(fs.statSync(at('etc/keylime/verifier.conf')).mode & 0o777).toBe(0o640)
@@ -108,7 +108,7 @@ test('what the environment says otherwise is told', async () => {
   const { stdout, stderr } = await keylime(env, 'config', 'set', 'verifier', 'port', '3', '--config', b.at('x.conf'))
   expect([stdout, stderr]).toEqual([
     `${b.at('x.conf')}:2: port = 3\n`,
-    expect.stringContaining('warning: environment KEYLIME_VERIFIER_PORT says otherwise, and wins'),
+    expect.stringContaining('warning: environment KEYLIME_VERIFIER_PORT sets it too, and wins'),
   ])
 })
 
@@ -130,7 +130,7 @@ test('`config unset` removes an option from every file of the administrator, kee
   expect(await config('unset', 'verifier', 'quote_interval')).toEqual({
     status: 0,
     stdout: `${at('etc/keylime/verifier.conf')}:3: removed quote_interval\n${at('etc/keylime/verifier.conf.d/50-x.conf')}:2: removed quote_interval\n`,
-    stderr: 'it counts after: sudo systemctl restart keylime-verifier\n',
+    stderr: 'it takes effect after: sudo systemctl restart keylime-verifier\n',
   })
   expect(read('etc/keylime/verifier.conf')).toBe(VERIFIER.replace('quote_interval = 2\n', ''))
   expect(read('etc/keylime/verifier.conf.d/50-x.conf')).toBe('[verifier]\nport = 1\n')
@@ -332,7 +332,9 @@ describe('root, in a directory of another user', () => {
     const { link, config, read, at } = service()
     link('other.conf', 'etc/keylime/verifier.conf')
     const { status, stderr } = await config(word, ...args)
-    expect(stderr).toMatch(/verifier\.conf is a link, made by the user with the id 65534, to what is not his; nothing was changed\nhint: /)
+    expect(stderr).toMatch(
+      /verifier\.conf is a link, made by the user with the id 65534, to a file that is not theirs; nothing was changed\nhint: /,
+    )
     expect(status).not.toBe(0)
     expect(read('other.conf')).toBe('[Interface]\nPrivateKey = hunter2\n')
     expect(fs.readdirSync(at('etc/keylime'))).toEqual(['verifier.conf'])

@@ -131,7 +131,7 @@ test('the one file of Keylime 6 counts where no role has a file, and is told to 
   const root = fresh()
   fs.copyFileSync(OF_6, path.join(root, 'etc/keylime.conf'))
   const { stderr } = await upgrade('--root', root, '--only', 'verifier')
-  expect(stderr).toContain(`${path.join(root, 'etc/keylime.conf')} is not read any more: delete it when all is well`)
+  expect(stderr).toContain(`${path.join(root, 'etc/keylime.conf')} is no longer read: delete it when all is well`)
   expect(fs.readdirSync(path.join(root, 'etc/keylime'))).toEqual(['verifier.conf'])
 })
 

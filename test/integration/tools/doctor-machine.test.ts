@@ -29,7 +29,7 @@ test('of a TPM maker, banks and certificate are told, and which maker’s certif
   expect(found).toEqual([
     expect.stringMatching(/^ok: a TPM 2\.0 answers: IBM /),
     'ok: PCR banks: sha256',
-    expect.stringMatching(/^note: the EK certificate of .* leads to no certificate in .*tpm_cert_store: /),
+    expect.stringMatching(/^note: the EK certificate of .* does not lead to a certificate in .*tpm_cert_store: /),
   ])
 })
 
@@ -102,7 +102,7 @@ test('a name server that hangs is told as that: getent is ended', async () => {
   fs.writeFileSync(path.join(bin, 'getent'), '#!/bin/sh\nexec sleep 600\n', { mode: 0o755 })
   const settings = { PATH: `${bin}:${process.env['PATH']}`, KEYLIME_AGENT_REGISTRAR_IP: 'registrar.example' }
   const found = await examined('agent', agent(settings), { limitMs: 1000 })
-  expect(told(found, 'peers')).toEqual(['error: no name server says who registrar.example is'])
+  expect(told(found, 'peers')).toEqual(['error: no name server answers for registrar.example'])
   fs.rmSync(bin, { recursive: true })
 })
 

@@ -66,7 +66,9 @@ test('a port where nobody listens, a name that nobody knows, and what does not s
   const at = (plain.address() as net.AddressInfo).port
   const ask = async (settings: Record<string, string>) => told(await examined('tenant', tenant(settings)), 'peers')[0]
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(dead) })).toMatch(/^error: verifier .*nobody listens there/)
-  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe('error: nobody knows the name nobody.invalid of the verifier')
+  expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe(
+    'error: no name server knows the name nobody.invalid of the verifier',
+  )
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(at) })).toMatch(/^error: verifier .*(does not speak TLS|expects TLS)/)
   plain.close()
 })
@@ -101,7 +103,7 @@ test('a tenant of another authority trusts the verifier no more than the verifie
   const distrusting = await examined('tenant', tenant({ ...foreign, KEYLIME_TENANT_TRUSTED_SERVER_CA: "['other.crt']" }))
   expect(told(distrusting, 'peers')[0]).toMatch(/^error: verifier .* shows ".*" of ".*", and .*other\.crt does not vouch for it/)
   const distrusted = await examined('tenant', tenant(foreign))
-  expect(told(distrusted, 'peers')).toContainEqual(expect.stringMatching(/^error: verifier .* does not take the certificate of this side$/))
+  expect(told(distrusted, 'peers')).toContainEqual(expect.stringMatching(/^error: verifier .* does not accept this side’s certificate$/))
 })
 
 test('a server whose certificate has ended is told with the date, whoever vouches for it', async () => {

@@ -60,12 +60,12 @@ test('a comment behind a value of TOML stays', () => {
 
 test.each<[string, string, Change, RegExp]>([
   ['a file with a fault', '[verifier]\nnonsense\n', change('ip', 'y'), /line 2: "nonsense" is neither/],
-  ['a value of two lines', '[verifier]\n', change('ip', 'a\nb'), /a value is one line/],
+  ['a value of two lines', '[verifier]\n', change('ip', 'a\nb'), /a value must be one line/],
   [
     'a value that is read as another one',
     '[verifier]\n',
     change('ip', '" y "', { isMeant: (value) => value === '" y "' }),
-    /would be read as another/,
+    /would be read as a different one/,
   ],
   [
     'a value that swallows the next line',

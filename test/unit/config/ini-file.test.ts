@@ -27,10 +27,10 @@ describe('readIniFile, Python dialect', () => {
   test('all faults are reported with their lines', () => {
     const { problems } = readIniFile('x = 1\n[a]\njunk\ny = 1\nY = 2\n[b]\n[a]\n= 3\n')
     expect(problems.map((p) => `${p.line}: ${p.message}`)).toEqual([
-      '1: option "x" stands before any [section]',
+      '1: option "x" comes before any [section]',
       '3: "junk" is neither a section nor an option (name = value)',
-      '5: option "y" in [a] was given before, in line 4',
-      '7: section [a] was given before, in line 2',
+      '5: option "y" in [a] is already set in line 4',
+      '7: section [a] is already set in line 2',
       '8: "= 3" is neither a section nor an option (name = value)',
     ])
   })

@@ -109,7 +109,7 @@ test.each([
   [
     'that runs until the next boot, after it has fallen over',
     'LoadState=loaded\nActiveState=active\nSubState=running\nNRestarts=3\nUnitFileState=disabled\n',
-    ['ok: u is active (running)', 'warning: u was restarted 3 times by itself', 'warning: u is not enabled'],
+    ['ok: u is active (running)', 'warning: u was restarted 3 times on its own', 'warning: u is not enabled'],
   ],
   [
     'that falls over again and again',

@@ -18,6 +18,6 @@ export async function awaitRegistration(context: TenantContext, agentId: string,
       hint: `\`keylime tenant approve -u ${agentId}\`, then \`${resume}\``,
     })
   throw new KeylimeError('timeout', `nobody has registered as ${agentId} within ${timeoutSeconds} s`, {
-    hint: `the way is free and nothing is alarmed: start the agent on the machine, then \`${resume}\`; or wait longer with --timeout`,
+    hint: `the id is free, and no notice was sent: start the agent on the machine, then \`${resume}\`; or wait longer with --timeout`,
   })
 }

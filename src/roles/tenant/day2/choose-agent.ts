@@ -20,8 +20,8 @@ export async function chooseAgent(context: TenantContext, doing: string): Promis
   if (by !== 'prefix') return agentId
   const answer = await askYes(`${doing} agent ${agentId}?`)
   if (answer === null)
-    throw new KeylimeError('usage', `"${options.agentId}" means agent ${agentId}: to ${doing} it takes the whole id`, {
-      hint: `give it whole: -u ${agentId}`,
+    throw new KeylimeError('usage', `"${options.agentId}" means agent ${agentId}: to ${doing} it, give the whole id`, {
+      hint: `run this with -u ${agentId}`,
     })
   if (!answer) throw new KeylimeError('refused', 'nothing was done')
   return agentId

@@ -45,10 +45,10 @@ export function certificateText(certificate: EndedCertificate): string {
 /** What to do about a certificate that is good still; undefined when there is none. */
 export function certificateAdvice(certificate: EndedCertificate): string | undefined {
   if (certificate.kind === 'elsewhere')
-    return `its certificate ${certificate.serial} is of an authority that is not here: \`keylime ca revoke\` there, or give its directory with --cert. A listening authority revokes by the verifier's notice`
+    return `its certificate ${certificate.serial} comes from an authority that is not on this host: run \`keylime ca revoke\` there, or give its directory with --cert. If that authority listens, it revokes the certificate when it gets the verifier's notice`
   if (certificate.kind === 'none') return undefined
   const { ended, other } = certificate
   if (other !== null)
-    return `it was enrolled with certificate ${other}, an earlier one or one of another authority, and that is good still: \`keylime ca revoke --serial ${other}\` where it was issued`
+    return `it was enrolled with certificate ${other}, which is an earlier one or comes from another authority, and is still good: run \`keylime ca revoke --serial ${other}\` where it was issued`
   return unknownSerialsText(ended.unknown)
 }

@@ -6,7 +6,7 @@ import { chooseAgent, type DoneWith } from './choose-agent.ts'
 import { certificateAdvice, certificateText, endCertificate } from './end-certificate.ts'
 
 const STAYS =
-  'on the machine stay the agent with its keys in KEYLIME_DIR, and the payload in its tmpfs until it is unmounted or the machine is off: `keylime service uninstall agent --purge` there removes them'
+  'the machine still has the agent with its keys in KEYLIME_DIR, and the payload in its tmpfs until that is unmounted or the machine is off: `keylime service uninstall agent --purge` there removes them'
 
 /**
  * `forget`: for a machine that is taken out of service, or found again after a theft. First the verifier, so that nothing is announced; then its certificate;

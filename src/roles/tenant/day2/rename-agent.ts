@@ -11,7 +11,7 @@ import { chooseAgent } from './choose-agent.ts'
 import { certificateAdvice, endCertificate } from './end-certificate.ts'
 
 const alreadyTaken = (newId: string) =>
-  new KeylimeError('already_exists', `there is an agent ${newId} already`, {
+  new KeylimeError('already_exists', `there is already an agent ${newId}`, {
     hint: `choose another id; if that machine is gone for good, \`keylime tenant forget ${newId}\` first`,
   })
 
@@ -24,22 +24,23 @@ export async function renameAgent(context: TenantContext): Promise<{ agentId: st
   const { newId = '' } = options
   if (newId === '') throw new KeylimeError('usage', 'rename takes two ids', { hint: '`keylime tenant rename OLD NEW`' })
   const oldId = await chooseAgent(context, 'rename')
-  if (newId === oldId) throw new KeylimeError('usage', `agent ${oldId} has that id already`)
+  if (newId === oldId) throw new KeylimeError('usage', `agent ${oldId} already has that id`)
   const [known, before, taken] = await Promise.all([verifier.agent(oldId), registrar.agent(oldId), registrar.agent(newId)])
-  if (!before) throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered: which machine gets the new id cannot be proved`)
+  if (!before)
+    throw new KeylimeError('agent_not_found', `agent ${oldId} is not registered, so nothing can prove which machine gets the new id`)
   if (taken || (await verifier.agent(newId))) throw alreadyTaken(newId)
   const demands = known ? demandsAsOptions(oldId, known, options) : {}
   if (known) await verifier.stop(oldId)
   await registrar.delete(oldId)
   const resume = `keylime tenant add -u ${newId}${optionsText({ ...options, ...demands })}`
   if (!options.wait) {
-    report({ type: 'warning', text: `what ${oldId} had to prove comes along only by: ${resume}` })
+    report({ type: 'warning', text: `what ${oldId} had to prove is kept only by: ${resume}` })
     return { agentId: newId, enrolled: undefined }
   }
   const now = await awaitRegistration(context, newId, resume)
   if (now.ek_tpm !== before.ek_tpm)
     throw new KeylimeError('refused', `another TPM has registered as ${newId}: that is not agent ${oldId}`, {
-      hint: `agent ${oldId} is stopped and not registered; look who took ${newId}, and \`keylime tenant forget ${newId}\``,
+      hint: `agent ${oldId} is stopped and not registered; find out who took ${newId}, then run \`keylime tenant forget ${newId}\``,
     })
   const enrolled = await addAgent({ ...context, options: { ...options, ...demands, agentId: newId, exactId: true } }, 'add')
   if (known) await deleteFromVerifier(context, oldId)

@@ -30,7 +30,7 @@ export async function replaceAgent(context: TenantContext): Promise<{ agentId: s
   if (known && !enrolled.delivered)
     report({
       type: 'warning',
-      text: `${agentId} has no payload: the key of the machine before is not handed on; deliver it with \`keylime tenant update -u ${agentId}\` and -f, or --cert and --include`,
+      text: `${agentId} has no payload: the old machine’s key is not handed on; deliver the payload with \`keylime tenant update -u ${agentId}\` and -f, or --cert and --include`,
     })
   return { agentId, enrolled }
 }
@@ -47,7 +47,7 @@ async function takeOver(context: TenantContext, agentId: string, { ip }: Registe
 
 async function refuseRevoked({ registrar }: TenantContext, agentId: string): Promise<void> {
   if (!(await registrar.revoked())?.some((mark) => mark.agent_id === agentId)) return
-  throw new KeylimeError('refused', `agent ${agentId} was revoked by an operator: nothing takes its place`, {
-    hint: `\`keylime tenant forget ${agentId}\` first, when that is over`,
+  throw new KeylimeError('refused', `agent ${agentId} was revoked by an operator: nothing can replace it`, {
+    hint: `\`keylime tenant forget ${agentId}\` first, if you have the machine back`,
   })
 }

@@ -24,7 +24,7 @@ export async function revokeAgent(context: TenantContext): Promise<DoneWith> {
   for (const other of barred?.other_ids ?? [])
     report({
       type: 'warning',
-      text: `the same TPM is registered as ${other} still, and is trusted under that id: \`keylime tenant revoke ${other}\``,
+      text: `the same TPM is still registered as ${other}, and trusted under that id: run \`keylime tenant revoke ${other}\``,
     })
   const certificate = await endCertificate(context, agentId, { serial: status ? serialOf(status) : null, reason: 'keyCompromise' })
   const advice = certificateAdvice(certificate)

@@ -46,7 +46,7 @@ export async function addRoots(directory: string, files: readonly string[], now:
     json: { result: 'ekroots_added', directory, added: described(added), present: present.map(([digest]) => digest) },
     lines: described(added).map(({ file, subject, sha256 }) => `added "${subject}" as ${file} (SHA-256 ${sha256})`),
     notes: [
-      ...present.map(([, { subject }]) => `"${subject}" is there already`),
+      ...present.map(([, { subject }]) => `"${subject}" is already there`),
       'compare the SHA-256 with the one that the maker publishes; a running registrar reads it after `systemctl reload`',
     ],
   }
@@ -59,8 +59,8 @@ function refuseUnfit(file: string, certificate: Certificate, now: number): void 
   const isEnded = now > certificate.notAfter
   throw new KeylimeError('invalid_request', `nothing was added: ${file}: ${defect}`, {
     hint: isEnded
-      ? 'ask the maker for a renewed certificate; with ek_cert_expiry = accept an ended one counts when you copy it into the directory yourself'
-      : 'a store of makers has certificates of their authorities, not those of TPMs: `keylime tenant ekroots check FILE` looks at the certificate of an EK',
+      ? 'ask the maker for a renewed certificate; with ek_cert_expiry = accept, one that has ended counts if you copy it into the directory yourself'
+      : 'tpm_cert_store is for certificates of makers’ authorities, not of TPMs: `keylime tenant ekroots check FILE` looks at the certificate of an EK',
   })
 }
 

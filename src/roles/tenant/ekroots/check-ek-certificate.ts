@@ -65,7 +65,7 @@ function rejected(
       details,
     })
   const from = urls[0] ? `the certificate itself says that it is at ${urls[0]}` : 'its maker publishes it'
-  return new KeylimeError('ek_rejected', `${what} leads to no root in ${directory}: the certificate of "${missing}" is missing`, {
+  return new KeylimeError('ek_rejected', `${what} does not lead to a root in ${directory}: the certificate of "${missing}" is missing`, {
     hint: `${from}; check where it comes from, then \`keylime tenant ekroots add FILE\``,
     details,
   })

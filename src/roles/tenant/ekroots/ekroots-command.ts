@@ -34,7 +34,7 @@ export async function runEkroots(start: TenantStart, asked: EkrootsAsked): Promi
 
   async function answer(): Promise<EkrootsAnswer> {
     const now = systemClock.now()
-    if (asked.agentId !== undefined && word !== 'check') throw new KeylimeError('usage', `ekroots ${word} has no use for -u`)
+    if (asked.agentId !== undefined && word !== 'check') throw new KeylimeError('usage', `ekroots ${word} does not take -u`)
     switch (word) {
       case 'list':
         if (files.length > 0) throw new KeylimeError('usage', 'ekroots list takes no file', { hint: '`ekroots check FILE` looks at one' })

@@ -28,7 +28,7 @@ export function agentTarget(used: Used, found: FoundAgent): AgentTarget {
   if (options.pushModel) return { found, host, port, pin: null }
   if (!host) {
     throw new KeylimeError('usage', `the registrar has no address for agent ${found.agentId}`, {
-      hint: 'for a machine that brings its evidence by itself add --push-model; else give the address with -t, or set contact_ip in its agent.conf',
+      hint: 'if the machine brings its evidence itself, add --push-model; otherwise give the address with -t, or set contact_ip in its agent.conf',
     })
   }
   return { found, host, port, pin: pinOf(used, found) }
@@ -39,7 +39,7 @@ function pinOf({ config, clock, report }: Used, { agentId, registered }: FoundAg
   if (certificate && certificate !== 'disabled') {
     const dates = pinDates(certificate, clock.now())
     if (dates?.level === 'error')
-      report({ type: 'warning', text: `the TLS certificate of agent ${agentId} ${dates.text}: start the agent again, which makes another` })
+      report({ type: 'warning', text: `the TLS certificate of agent ${agentId} ${dates.text}: restart the agent, which makes another one` })
     return certificate
   }
   if (config.enable_agent_mtls) {
@@ -47,6 +47,6 @@ function pinOf({ config, clock, report }: Used, { agentId, registered }: FoundAg
       hint: 'set enable_agent_mtls = true in its agent.conf (or, only for tests, enable_agent_mtls = False in tenant.conf)',
     })
   }
-  report({ type: 'warning', text: `agent ${agentId} is spoken to without TLS` })
+  report({ type: 'warning', text: `agent ${agentId} has a connection without TLS` })
   return null
 }

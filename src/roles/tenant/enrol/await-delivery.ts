@@ -131,7 +131,7 @@ class DeliveryWatch {
     const seen = this.#lastSeen()
     const when = seen === null ? 'never seen' : `last seen ${relativeTime(seen * 1000, clock.now())}`
     return new KeylimeError('timeout', `agent ${agentId} has not come for its payload within ${options.timeoutSeconds} s (${when})`, {
-      hint: `the enrolment stands, and it gets the payload when it comes: \`keylime tenant status -u ${agentId}\` shows it. Wait longer with --timeout, or not at all with --no-wait`,
+      hint: `the machine stays enrolled, and gets the payload when it comes: \`keylime tenant status -u ${agentId}\` shows it. Wait longer with --timeout, or not at all with --no-wait`,
     })
   }
 
@@ -173,5 +173,5 @@ const notDerived = (agentId: string, { error }: DeliveryReport) =>
 
 const refusedThere = (agentId: string, { error }: DeliveryReport) =>
   new KeylimeError('refused', `agent ${agentId} refuses the payload: ${error ?? 'see its log'}`, {
-    hint: 'its key is kept back at the verifier. A machine takes orders of the operators of its trusted_client_ca (agent.conf), and none that is older than its newest. Fix that, restart its agent, then deliver again with `keylime tenant update`',
+    hint: 'the verifier keeps back its key. A machine accepts only orders of operators of its trusted_client_ca (agent.conf), and none that is older than its newest. Fix that, restart its agent, then deliver again with `keylime tenant update`',
   })

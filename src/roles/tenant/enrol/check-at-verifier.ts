@@ -13,7 +13,7 @@ export async function checkAtVerifier(
   plan: EnrolmentPlan,
 ): Promise<Takes | undefined> {
   const { request, update } = plan
-  report({ type: 'working', text: 'asking the verifier whether it would take this' })
+  report({ type: 'working', text: 'asking the verifier whether it would accept this' })
   const takes = await verifier.check(agentId, update ?? request)
   if (takes) return takes
   const { runtime_policy_name: runtime, mb_policy_name: mb } = request
@@ -28,7 +28,7 @@ export async function checkAtVerifier(
         hint: 'nothing was sent; `keylime tenant listruntimepolicy` and `listmbpolicy` show the names',
       })
     if (status === 200 && !mustBeThere)
-      throw new KeylimeError('conflict', `the verifier has a policy named ${name} already`, {
+      throw new KeylimeError('conflict', `the verifier already has a policy named ${name}`, {
         hint: 'nothing was sent; give only the name to use it, or another name for this file',
       })
   }

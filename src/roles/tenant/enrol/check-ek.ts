@@ -11,7 +11,7 @@ import { readCertificateStore } from '../../../io/files/certificate-store.ts'
 import { exitReason, startFailure } from '../../../io/programs/start-failure.ts'
 import type { TenantContext } from '../tenant-context.ts'
 
-const UNREADABLE = 'register the agent again; if it stays so, its TPM needs ek_check_script'
+const UNREADABLE = 'register the agent again; if that does not help, its TPM needs ek_check_script'
 const MAX_OUTPUT = 1024 * 1024
 
 type Used = Pick<TenantContext, 'config' | 'clock' | 'env' | 'keylimeDir' | 'report'>

@@ -107,7 +107,7 @@ async function keyPayload(
   const sealed = payloadFile ? (await readPayload(payloadFile, '-p', config.max_payload_size)).toString('latin1').trim() : undefined
   if (sealed !== undefined && !/^[A-Za-z0-9+/]+={0,2}$/.test(sealed)) {
     throw new KeylimeError('malformed', `${payloadFile} is not an encrypted payload (base64)`, {
-      hint: '`keylime userdata-encrypt FILE` makes one; -f encrypts by itself',
+      hint: '`keylime userdata-encrypt FILE` makes one; -f encrypts the file for you',
     })
   }
   report({ type: 'payload_ready', kind: 'key', files: sealed ? 1 : 0, bytes: sealed?.length ?? 0 })

@@ -36,14 +36,17 @@ export function tellDelivery({ options, report }: Pick<Used, 'options' | 'report
   const { state, files, script, error } = ended
   if (state === 'failed') throw notTaken(agentId, error)
   if (state === 'not_allowed')
-    report({ type: 'warning', text: `agent ${agentId} takes no payload (enable_insecure_payload is off): only the key was derived` })
+    report({
+      type: 'warning',
+      text: `agent ${agentId} does not accept payloads (enable_insecure_payload is off): only the key was derived`,
+    })
   if (state === 'unpacked') report({ type: 'unpacked', agentId, files, script })
   if (script === 'failed' && options.waitScript) throw scriptFailed(agentId, ended.script_error)
 }
 
 export const stillAtIt = (agentId: string, seconds: number) =>
-  new KeylimeError('timeout', `agent ${agentId} has the payload, but is not done with it within ${seconds} s`, {
-    hint: `its script runs on; \`keylime tenant status -u ${agentId}\` shows how it ended. Wait longer with --timeout, or not at all with --no-wait-script`,
+  new KeylimeError('timeout', `agent ${agentId} has the payload, but was not done with it within ${seconds} s`, {
+    hint: `its script is still running; \`keylime tenant status -u ${agentId}\` shows how it ended. Wait longer with --timeout, or not at all with --no-wait-script`,
   })
 
 const scriptFailed = (agentId: string, reason: string | null | undefined) =>

@@ -66,7 +66,7 @@ function checkAlgorithms(ak: PublicArea, accepted: AcceptedAlgorithms): void {
 function check(option: string, name: string, accepted: readonly string[]): void {
   if (isAccepted(name, accepted)) return
   throw refused(
-    `the agent's AK is of ${name}, which ${option} does not allow (${accepted.join(', ')})`,
+    `the agent's AK uses ${name}, which ${option} does not allow (${accepted.join(', ')})`,
     `add ${name} to ${option} in tenant.conf, or change the agent's tpm_… options`,
   )
 }

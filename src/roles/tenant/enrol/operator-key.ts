@@ -29,9 +29,9 @@ export function operatorKey(identity: TlsIdentity): OperatorKey {
 
 function refused(reason: string, authorities: readonly Certificate[]): KeylimeError {
   const hasRoles = authorities.some(givesRoles)
-  return new KeylimeError('refused', `${reason}: a machine takes what lies at the verifier by the order of an operator alone`, {
+  return new KeylimeError('refused', `${reason}: a machine accepts what waits at the verifier only if an operator has ordered it`, {
     hint: hasRoles
-      ? 'nothing was sent; where the authority is, `keylime ca operator NAME` makes an operator: name its files in client_cert and client_key of tenant.conf'
-      : 'nothing was sent; `keylime ca reissue` has the authority give roles, then `keylime ca operator NAME` makes an operator for client_cert and client_key of tenant.conf',
+      ? 'nothing was sent; on the authority’s host, `keylime ca operator NAME` makes an operator’s certificate: name its files in client_cert and client_key of tenant.conf'
+      : 'nothing was sent; `keylime ca reissue` makes the authority give roles; then `keylime ca operator NAME` makes an operator’s certificate for client_cert and client_key of tenant.conf',
   })
 }

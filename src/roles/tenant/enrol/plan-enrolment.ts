@@ -140,7 +140,7 @@ function updateOf(used: Used, request: EnrolmentRequest, { before, after, known 
   if (!isPush && !namesAddress && (known.ip !== address.cloudagent_ip || known.port !== address.cloudagent_port))
     report({
       type: 'warning',
-      text: `the verifier asks this agent at ${known.ip}:${known.port}, as before; it registered with ${address.cloudagent_ip}:${address.cloudagent_port} (take that with --cv_targethost ${address.cloudagent_ip})`,
+      text: `the verifier asks this agent at ${known.ip}:${known.port}, as before; it registered with ${address.cloudagent_ip}:${address.cloudagent_port} (to use that, add --cv_targethost ${address.cloudagent_ip})`,
     })
   const tpmPolicy = tpmPolicyAfter(tpmPolicyOf(known), before, after)
   return {

@@ -16,7 +16,7 @@ type Used = Pick<TenantContext, 'verifier' | 'clock' | 'options' | 'report'>
  * @throws KeylimeError `timeout`; the verifier is then told to stop, as upstream does with `--verify`.
  */
 export async function proveKey({ verifier, clock, options, report }: Used, agent: AgentService, agentId: string, k: Buffer): Promise<void> {
-  report({ type: 'working', text: 'having the agent prove that it derived the key' })
+  report({ type: 'working', text: 'asking the agent to prove that it derived the key' })
   const { timeoutSeconds } = options
   const proved = await poll({ clock, timeoutSeconds, ...PAUSES }, async () => {
     const challenge = randomAlphanumeric(CHALLENGE_LENGTH)

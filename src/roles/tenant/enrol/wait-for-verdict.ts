@@ -43,7 +43,7 @@ export async function waitForVerdict(
     return good
   }
   throw new KeylimeError('timeout', `no verdict on agent ${agentId} within ${timeoutSeconds} s`, {
-    hint: `the verifier goes on trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
+    hint: `the verifier keeps trying; see \`keylime tenant status -u ${agentId}\`, or wait longer with --timeout`,
   })
 }
 
@@ -57,7 +57,7 @@ export async function waitUntilKnown(
     if (status) return status
     await sleep(RETRY_PAUSE_MS * attempt)
   }
-  throw new KeylimeError('agent_not_found', `the verifier took agent ${agentId} but does not know it`)
+  throw new KeylimeError('agent_not_found', `the verifier accepted agent ${agentId} but does not know it`)
 }
 
 /** A machine that is asked once more may never have answered since: then only a verdict that was not there before counts. */
@@ -77,7 +77,7 @@ export function failureOf(agentId: string, status: AgentStatus): KeylimeError {
   const details = { agent_id: agentId, failures: status.failures ?? [], last_event_id: event }
   if (event.startsWith('internal.verifier.not_reachable') && status.comes_by === 'push') {
     return new KeylimeError('unreachable', `agent ${agentId} has brought no evidence for too long`, {
-      hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
+      hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what the verifier answers',
       details,
     })
   }

@@ -67,7 +67,7 @@ async function askExplanation({ verifier }: Pick<TenantContext, 'verifier'>, age
   if (status === 404 && NO_STORY.test(message)) {
     await refuseUnreachable(verifier, agentId)
     if (message === 'agent id not found') throw notEnrolled(agentId)
-    throw new KeylimeError('not_found', message, { hint: `\`keylime tenant status -u ${agentId}\` shows how it is now` })
+    throw new KeylimeError('not_found', message, { hint: `\`keylime tenant status -u ${agentId}\` shows its present state` })
   }
   if (status !== 200 && !UNKNOWN_ROUTE.has(status)) expectSuccess(response)
   throw new KeylimeError('unsupported_version', 'this verifier does not keep why a machine failed', {
@@ -84,14 +84,18 @@ async function refuseUnreachable(verifier: TenantContext['verifier'], agentId: s
   if (status.comes_by === 'push')
     throw new KeylimeError(
       'unreachable',
-      `agent ${agentId} has brought no evidence ${seen}: it failed nothing, and proved nothing${payload}`,
+      `agent ${agentId} has brought no evidence ${seen}: it has not failed, but has not proved anything either${payload}`,
       {
-        hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what that answers',
+        hint: 'start the machine; the log of its agent says whether it reaches the verifier, and what the verifier answers',
       },
     )
-  throw new KeylimeError('unreachable', `the verifier cannot reach agent ${agentId}: it failed nothing, and proved nothing`, {
-    hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
-  })
+  throw new KeylimeError(
+    'unreachable',
+    `the verifier cannot reach agent ${agentId}: it has not failed, but has not proved anything either`,
+    {
+      hint: `start the machine; \`keylime tenant status -u ${agentId}\` shows where it is asked`,
+    },
+  )
 }
 
 const NO_STORY = /^agent id not found$|^nothing was kept of |^agent \S+ has failed no attestation/

@@ -35,7 +35,7 @@ export function fleetOf(argv: Arguments, word: TenantCommand): FleetOptions | nu
   const { 'dry-run': dryRun, parallel } = argv
   if (!isFleet(selection) && dryRun !== true && argv['resume'] === undefined) return null
   if (selection.ids.length + selection.hosts.length === 0 && !isFleet(selection))
-    throw new KeylimeError('usage', 'which machines?', { hint: 'name them with -u, -t or --from, or take --all, --policy or --state' })
+    throw new KeylimeError('usage', 'which machines?', { hint: 'name them with -u, -t or --from, or use --all, --policy or --state' })
   const ofOne = ['cv_targethost', 'targetport'].filter((name) => isFleet(selection) && argv[name] !== undefined)
   if (ofOne.length > 0)
     throw new KeylimeError('usage', `--${ofOne[0]} is of one machine`, { hint: 'name it for each machine in a list: --from' })

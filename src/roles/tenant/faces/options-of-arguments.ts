@@ -15,7 +15,7 @@ export function optionsOf(argv: Readonly<Record<string, unknown>>, action: Tenan
   })
   if (argv['push-model'] === true && argv['cv_targethost'])
     throw new KeylimeError('usage', '--push-model and --cv_targethost exclude each other', {
-      hint: 'a machine that brings its evidence by itself is asked nowhere: leave one of them out',
+      hint: 'the verifier does not connect to a machine that brings its evidence: leave out one of them',
     })
   const cert = typeof argv['cert'] === 'string' ? { cert: argv['cert'] || 'default' } : {}
   return {

@@ -35,7 +35,7 @@ const seenText = (seconds: number | null, now: number): string =>
 
 const FOUND_BY = {
   id: '',
-  prefix: ', the only id that begins so',
+  prefix: ', the only id that begins with that',
   name: ', the only one with that name',
   address: ', the only one with that address',
 }

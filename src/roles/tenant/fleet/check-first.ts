@@ -51,7 +51,7 @@ async function checkParts(context: TenantContext, forSeveral: boolean): Promise<
 /** A pipe would give the first machine everything, and the others nothing. */
 async function requireRereadable(file: string | undefined): Promise<void> {
   if (!file || (await fs.stat(file)).isFile()) return
-  throw new KeylimeError('usage', `${file} can be read once only, and several machines are to have it`, {
+  throw new KeylimeError('usage', `${file} can be read only once, but several machines should get it`, {
     hint: 'write it into a file first, for example below /dev/shm',
   })
 }

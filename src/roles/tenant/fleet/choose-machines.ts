@@ -91,13 +91,9 @@ function requireForms(values: Readonly<Record<string, string>>, { file, line }: 
 
 function columnOf(name: string, { file, line }: { file: string; line: number }): keyof TenantOptions {
   if (Object.hasOwn(COLUMNS, name)) return COLUMNS[name as keyof typeof COLUMNS]
-  throw new KeylimeError(
-    'malformed',
-    `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not something that a machine of a list has`,
-    {
-      hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
-    },
-  )
+  throw new KeylimeError('malformed', `line ${line} of ${file}: "${cutText(name, MAX_WORD)}" is not a column of a list of machines`, {
+    hint: `columns are address, id, ${Object.keys(COLUMNS).slice(2).join(', ')}`,
+  })
 }
 
 /** What stands in a column, checked. */
@@ -140,7 +136,8 @@ interface Question {
 
 async function chosen(context: TenantContext, { word, selection, enrolled }: Question): Promise<FleetMachine[]> {
   const fitting = selection.state === 'revoked' ? await revokedOnes(context, word) : await standing(context, { word, selection, enrolled })
-  if (fitting.length === 0) throw new KeylimeError('agent_not_found', 'no machine fits', { hint: '`keylime tenant list` shows them all' })
+  if (fitting.length === 0)
+    throw new KeylimeError('agent_not_found', 'no machine matches', { hint: '`keylime tenant list` shows them all' })
   return fitting.map((agentId) => ({
     name: agentId,
     options: { agentId, exactId: true },
@@ -192,10 +189,10 @@ interface Standing {
 function notMeant(options: TenantOptions, { word, selection, status }: Standing): string | undefined {
   if (!status || (word !== 'update' && word !== 'reactivate')) return undefined
   const state = stateWord(status)
-  if (state === 'stopped' && selection.state !== 'stopped') return 'stopped: it goes on when it is named with -u, or with --state stopped'
+  if (state === 'stopped' && selection.state !== 'stopped') return 'stopped: to continue it, name it with -u, or use --state stopped'
   const delivers = Boolean(options.file || options.cert || options.keyFile)
   if (!delivers || state !== 'failed') return undefined
-  return 'failed: it gets nothing new until it passes, unless it is named with -u'
+  return 'failed: it gets nothing new until it passes, unless you name it with -u'
 }
 
 /** Ids of machines that are named by their addresses alone, looked up once for all of them. What is not clear is left, and told when its turn comes. */

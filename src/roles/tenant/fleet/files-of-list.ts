@@ -28,7 +28,7 @@ export async function fileOfList(column: string, value: string, { file, line }: 
   })
   if (!real.startsWith(directory === '/' ? '/' : `${directory}/`))
     throw new KeylimeError('refused', `${where} "${cutText(value, MAX_NAME)}" is not below the directory of the list`, {
-      hint: 'copy it there if that is meant; one that is for all machines is named on the command line',
+      hint: 'if you want that, copy it there; name a file for all machines on the command line',
     })
   return real
 }
@@ -45,7 +45,7 @@ export function filesText(machines: readonly Chosen[]): string | undefined {
     if (skip === undefined) for (const file of sentBy(options)) counts.set(file, (counts.get(file) ?? 0) + 1)
   if (counts.size === 0) return undefined
   const files = [...counts].map(([file, count]) => `${file} (${count} ${count === 1 ? 'machine' : 'machines'})`)
-  return `by the list are sent: ${[...files.slice(0, SHOWN), ...(files.length > SHOWN ? [`and ${files.length - SHOWN} more`] : [])].join(', ')}`
+  return `the list sends: ${[...files.slice(0, SHOWN), ...(files.length > SHOWN ? [`and ${files.length - SHOWN} more`] : [])].join(', ')}`
 }
 
 const sentBy = ({ file, keyFile, payloadFile }: Partial<TenantOptions>): string[] =>

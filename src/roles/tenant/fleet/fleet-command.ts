@@ -35,7 +35,7 @@ export async function runFleetCommand(context: TenantContext, word: FleetWord, o
   const interrupt = () => {
     if (stopping.signal.aborted) process.exit(130)
     stopping.abort()
-    face.terminal.line('interrupted: what is under way ends first, nothing more is begun; Ctrl-C again ends at once')
+    face.terminal.line('interrupted: what is under way is finished first, and nothing more is begun; press Ctrl-C again to end at once')
   }
   process.on('SIGINT', interrupt)
   try {

@@ -18,11 +18,11 @@ export async function planMachine(context: TenantContext, word: FleetWord): Prom
 async function planEnrolling(context: TenantContext, word: 'add' | 'update'): Promise<string> {
   const { plan, target, unchanged } = await prepareEnrolment(context, word)
   const { agentId } = target.found
-  if (!plan.known) return `agent ${agentId} would be added: the verifier would take it`
-  if (unchanged) return `agent ${agentId}, attested, would stay as it is: nothing that is named is new`
+  if (!plan.known) return `agent ${agentId} would be added: the verifier would accept it`
+  if (unchanged) return `agent ${agentId}, attested, would stay as it is: nothing that you name is new`
   const changes = plan.changes.map(changeText)
   const what = changes.length > 0 ? changes.join(', ') : 'what it must prove stays as it is'
-  return `agent ${agentId}, ${stateWordText(stateWord(plan.known))}, would be updated (${what}): the verifier would take it`
+  return `agent ${agentId}, ${stateWordText(stateWord(plan.known))}, would be updated (${what}): the verifier would accept it`
 }
 
 const DONE: Record<Exclude<FleetWord, 'add' | 'update'>, string> = {

@@ -36,7 +36,7 @@ export async function showHistory(context: TenantContext, { since, until, form, 
     after = next
   }
   if (shown === 0 && agent && !(await verifier.agent(agent)) && from === undefined && before === undefined)
-    throw new KeylimeError('agent_not_found', `nothing is known of agent ${agent}: it was never enrolled, or its history is too old`, {
+    throw new KeylimeError('agent_not_found', `nothing is known about agent ${agent}: it was never enrolled, or its history is too old`, {
       hint: '`keylime tenant list` shows the machines; history_days and history_rows of verifier.conf say how much is kept',
     })
   if (shown === 0 && !quiet && form === 'text') noteLine('nothing happened in that time')

@@ -33,7 +33,7 @@ export interface MachineList {
 const MAX_LOOKUPS = 1000
 const AT_ONCE = 32
 
-/** Every machine that somebody knows, those that need somebody first. @throws KeylimeError `agent_not_found` when words are given and no machine fits one of them. */
+/** Every machine that somebody knows, those that need somebody first. @throws KeylimeError `agent_not_found` when words are given and no machine matches one of them. */
 export async function listMachines(context: TenantContext, filter: MachineFilter): Promise<MachineList> {
   const { verifier, registrar, options, report } = context
   const [agents, registeredIds, marks] = await Promise.all([

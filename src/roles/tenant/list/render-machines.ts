@@ -17,7 +17,7 @@ export interface ListLook {
 
 /** @param known how many there are, of which these were chosen. @returns the list with its summary in the last line; in a narrow terminal with fewer columns, none of them longer than a line. */
 export function machineLines(machines: readonly Machine[], { now, width }: ListLook, known = machines.length): string[] {
-  if (machines.length === 0 && known > 0) return [`no machine fits; there ${known === 1 ? 'is 1' : `are ${known}`} in all`]
+  if (machines.length === 0 && known > 0) return [`no machine matches; there ${known === 1 ? 'is 1' : `are ${known}`} in all`]
   if (machines.length === 0) return ['no machine is known; start `keylime agent` on one, then enrol it with `keylime tenant add -u ID …`']
   const ids = width === undefined ? undefined : shortIds(machines.map(({ agentId }) => agentId))
   const rows = width !== undefined && width < WIDE ? narrowRows(machines, now, ids!) : wideRows(machines, now, ids)

@@ -51,7 +51,9 @@ export function statusLines(result: Status, now: number): string[] {
   if (payload !== null) rows.push(['payload', payload])
   const lines = alignColumns(rows)
   if (!status.last_event_id) return lines
-  const hint = hasStory(status) ? [`hint: \`keylime tenant explain -u ${agentId}\` tells all of it, and which change would accept it`] : []
+  const hint = hasStory(status)
+    ? [`hint: \`keylime tenant explain -u ${agentId}\` shows all of it, and the change that would accept it`]
+    : []
   return [...lines, 'failures', ...failuresInShort(status).split('\n'), ...hint]
 }
 
@@ -66,8 +68,8 @@ function registeredRows({ registered }: Status): string[][] {
 }
 
 function followHint({ agentId, registered }: Status, { state }: Machine): string {
-  const follow = `\`keylime tenant update -u ${agentId} --cv_targethost ${registered?.ip ?? 'ADDRESS'}\` takes the new address, \`follow_address\` of the verifier does it by itself`
-  return state === 'unreachable' ? `${follow}, and is what makes it reachable again if it has moved` : follow
+  const follow = `\`keylime tenant update -u ${agentId} --cv_targethost ${registered?.ip ?? 'ADDRESS'}\` sets the new address; with \`follow_address\`, the verifier does it itself`
+  return state === 'unreachable' ? `${follow}: if it has moved, that makes it reachable again` : follow
 }
 
 function demandsText(status: AgentStatus): string {

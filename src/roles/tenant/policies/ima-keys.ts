@@ -88,7 +88,7 @@ async function checkSignature(
 ): Promise<void> {
   const refused = (reason: string) =>
     new KeylimeError('refused', `${source}: ${reason}`, {
-      hint: 'it is not the key that was signed, or the key beside the signature is another: do not use it',
+      hint: 'this is not the key that was signed, or the key for the signature is a different one: do not use it',
     })
   if (!signer.includes('-----BEGIN PUBLIC KEY-----')) {
     const verdict = await verifySignature({ data: bytes, signature, keys: [signer] }, process.env)
@@ -98,5 +98,5 @@ async function checkSignature(
   const key = createPublicKey(signer)
   if (key.asymmetricKeyType !== 'ec')
     throw refused(`its signature cannot be checked with a key of type ${key.asymmetricKeyType}: it must be EC or OpenPGP`)
-  if (!verify('sha256', bytes, key, signature)) throw refused('its signature does not fit')
+  if (!verify('sha256', bytes, key, signature)) throw refused('its signature does not match')
 }

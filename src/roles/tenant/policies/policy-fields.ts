@@ -129,7 +129,7 @@ function checkDigest(bytes: Buffer, expected: string): void {
   const got = createHash('sha256').update(bytes).digest('hex')
   if (got !== expected.toLowerCase()) {
     throw new KeylimeError('refused', `the runtime policy has SHA-256 ${got}, not ${expected}`, {
-      hint: 'the file is not the one that was meant',
+      hint: 'this is not the file that you meant',
     })
   }
 }
@@ -141,7 +141,7 @@ function expectJson(bytes: Buffer, file: string, what: string): void {
   } catch (cause) {
     throw new KeylimeError('invalid_request', `${file} is not a ${what}: it is not JSON`, {
       cause,
-      hint: 'lists of old form are converted with `keylime policy convert`',
+      hint: 'convert lists in an old format with `keylime policy convert`',
     })
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))

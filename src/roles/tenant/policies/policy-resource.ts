@@ -55,7 +55,7 @@ export function expectPolicy({ kind, action, name, response }: PolicyAnswer): vo
       hint: `${word('list')} shows the names${action === 'update' ? `; ${word('add')} makes a new one` : ''}`,
     })
   if (status === 409 && action === 'add')
-    throw new KeylimeError('conflict', `the verifier has a ${what} policy named ${name} already`, {
+    throw new KeylimeError('conflict', `the verifier already has a ${what} policy named ${name}`, {
       hint: `${word('update')} replaces it, for all its machines`,
     })
   if (status === 409)

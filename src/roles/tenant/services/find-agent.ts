@@ -98,7 +98,7 @@ function refuseBoth(text: string, named: readonly string[]): void {
     'usage',
     `"${text}" is the id of a machine that is registered and not enrolled, and the name of ${named.slice(0, 10).join(', ')}`,
     {
-      hint: 'give the id of the one that you have named; anybody may register under a name, and `keylime tenant list` shows both',
+      hint: 'give the id of the one that you mean; anyone may register under such an id, and `keylime tenant list` shows both',
     },
   )
 }
@@ -130,7 +130,7 @@ async function notRegistered(registrar: RegistrarService, agentId: string): Prom
       hint: `\`keylime tenant forget ${agentId}\` lets it register again`,
     })
   return new KeylimeError('agent_not_found', `agent ${agentId} is not registered at ${addressOf(registrar)}`, {
-    hint: 'start the agent and see its log; `keylime tenant reglist` shows who is registered',
+    hint: 'start the agent and look at its log; `keylime tenant reglist` shows who is registered',
   })
 }
 
@@ -169,7 +169,7 @@ const sameHost = (registered: string | null | undefined, host: string) =>
 
 function checkId(text: string): void {
   if (!isAgentId(text))
-    throw new KeylimeError('usage', `"${text}" cannot be the id of an agent, and no machine is named so`, {
+    throw new KeylimeError('usage', `"${text}" cannot be the id of an agent, and no machine has that name`, {
       hint: 'ids have 1 to 80 letters, digits, "_", "." or "-"; `keylime tenant list` shows ids and names',
     })
 }

@@ -113,7 +113,7 @@ export class RegistrarService {
 /** Upstream's registrar has no such route, and says so in one of these ways. */
 const isOfOurs = ({ status }: ApiResponse) => status !== 400 && status !== 404 && status !== 405
 
-const DECIDED_HINT = '`keylime tenant pending` shows who waits, `keylime tenant expect --list` what operators said of TPMs'
+const DECIDED_HINT = '`keylime tenant pending` shows who waits, `keylime tenant expect --list` what operators said about TPMs'
 
 /** @throws KeylimeError `unsupported_version` */
 function ours(response: ApiResponse): ApiResponse {
@@ -128,7 +128,7 @@ function succeeded(response: ApiResponse): ApiResponse {
   const code = response.status === 403 || response.status === 401 ? 'forbidden' : 'refused'
   throw new KeylimeError(code, `the registrar answered ${response.status}${response.message ? `: ${response.message}` : ''}`, {
     ...(code === 'forbidden'
-      ? { hint: 'client_cert must be an operator’s, of a CA that the registrar trusts: `keylime ca operator NAME` makes one' }
+      ? { hint: 'client_cert must be an operator’s, from a CA that the registrar trusts: `keylime ca operator NAME` makes one' }
       : {}),
   })
 }

@@ -98,7 +98,7 @@ export class VerifierService {
     const { refused, delivery } = parseMessage(enrolmentCheck, expectSuccess(response).results, 'the verifier’s answer')
     if (!refused) return { delivery: delivery === 1 }
     const code = isErrorCode(refused.code) ? refused.code : 'invalid_request'
-    throw new KeylimeError(code, `the verifier would not take it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
+    throw new KeylimeError(code, `the verifier would not accept it: ${refused.message}`, { hint: refused.hint ?? hintOf(code) })
   }
 
   /** Puts an enrolment in the place of the one that is there; what it does not name stays. @returns what it warns of; undefined when this verifier cannot. */
@@ -136,12 +136,12 @@ export class VerifierService {
     const response = await this.raw('PUT', `${agentPath(agentId)}/attest`, {})
     if (response.status === 404 && response.message === 'agent id not found') throw notEnrolled(agentId)
     if (response.status === 400 || response.status === 404 || response.status === 405)
-      throw new KeylimeError('unsupported_version', 'this verifier attests no machine before its time', {
+      throw new KeylimeError('unsupported_version', 'this verifier cannot attest a machine before its next interval', {
         hint: 'only `keylime verifier` does; upstream’s does not, nor do older ones of ours',
       })
     if (response.status === 409)
       throw new KeylimeError('conflict', response.message, {
-        hint: `\`keylime tenant explain -u ${agentId}\` says why it failed; \`keylime tenant reactivate -u ${agentId}\` begins its attestation again`,
+        hint: `\`keylime tenant explain -u ${agentId}\` says why it failed; \`keylime tenant reactivate -u ${agentId}\` starts attesting it again`,
       })
     return parseMessage(attestNow, expectSuccess(response).results, 'the verifier’s answer').told
   }
@@ -192,7 +192,7 @@ export function expectSuccess(response: ApiResponse): ApiResponse {
   if (response.status === 413) throw new KeylimeError('payload_too_large', text, { hint: 'raise max_upload_size in verifier.conf' })
   if (response.status === 401 || response.status === 403) {
     throw new KeylimeError('forbidden', text, {
-      hint: 'client_cert must be an operator’s, of a CA that the verifier trusts: `keylime ca operator NAME` makes one',
+      hint: 'client_cert must be an operator’s, from a CA that the verifier trusts: `keylime ca operator NAME` makes one',
     })
   }
   if (response.status === 503 || response.status === 504) throw new KeylimeError('unavailable', text, { hint: 'try again in a moment' })

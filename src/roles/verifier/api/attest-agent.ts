@@ -17,7 +17,7 @@ export function attestAgent({ agents, commands, events, push, store }: Used): Ro
     const isRefused = agent === undefined || (agent.connection ? !agent.state.polled : notAdmitted(agent, push) !== null)
     if (isRefused)
       throw new KeylimeError('conflict', `agent ${agentId} is not attested now: it failed, or was stopped`, {
-        hint: `\`keylime tenant explain -u ${agentId}\` says why; \`keylime tenant reactivate -u ${agentId}\` begins its attestation again`,
+        hint: `\`keylime tenant explain -u ${agentId}\` says why; \`keylime tenant reactivate -u ${agentId}\` starts attesting it again`,
       })
     const told: VerifierEvent = { type: 'attestation_asked', agent_id: agentId, operator: operatorOf(request) }
     events.raise(told)

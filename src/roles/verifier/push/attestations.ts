@@ -23,8 +23,8 @@ export interface Attestation {
   readonly openedAt: number
   readonly expiresAt: number
   stage: 'awaiting_evidence' | 'evaluating_evidence' | 'verification_complete'
-  /** Of the evidence that came. */
-  received: { at: number; monotonic: number; sha256: string } | null
+  /** Of the evidence that came; `toNext`: seconds after which the machine was told to come again. */
+  received: { at: number; monotonic: number; sha256: string; toNext: number } | null
   evaluation: 'pending' | 'pass' | 'fail'
   /** Upstream's word for why it failed. */
   failureReason: 'broken_evidence_chain' | 'policy_violation' | null
@@ -37,8 +37,8 @@ export interface Attestations {
   latest(agent: ManagedAgent): Attestation | undefined
   /** @returns what it shall bring; or why it cannot prove what it must. */
   open(agent: ManagedAgent, offer: Offer): Attestation | { errors: readonly JsonApiError[] }
-  /** The evidence for it is here, and is going to be judged. */
-  receive(attestation: Attestation, body: Buffer): void
+  /** The evidence for it is here, and is going to be judged. @param toNext seconds after which the machine is told to come again. */
+  receive(attestation: Attestation, body: Buffer, toNext: number): void
   /** It is judged, or cannot be. */
   settle(agent: ManagedAgent, attestation: Attestation): void
   /** What went wrong last with a machine, until it brings evidence that can be judged. */
@@ -90,9 +90,9 @@ export function createAttestations(
       changed(agent)
       return attestation
     },
-    receive(attestation, body) {
+    receive(attestation, body, toNext) {
       attestation.stage = 'evaluating_evidence'
-      attestation.received = { at: clock.now(), monotonic: clock.monotonic(), sha256: sha256(body) }
+      attestation.received = { at: clock.now(), monotonic: clock.monotonic(), sha256: sha256(body), toNext }
     },
     settle(agent, attestation) {
       attestation.stage = 'verification_complete'

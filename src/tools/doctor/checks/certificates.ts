@@ -30,7 +30,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
     const shown = await readShown(identity)
     found.push(
       ...(typeof shown === 'string'
-        ? [note(shown, 'the check of the configuration says whether that is a fault')]
+        ? [note(shown, 'the configuration check says whether that is an error')]
         : judgeCertificate(shown, now())),
     )
   }
@@ -50,7 +50,7 @@ async function readShown({ request, ...identity }: Identity): Promise<ShownCerti
     }
   } catch (failure) {
     if (!isKeylimeError(failure)) throw failure
-    return `the ${request.side} certificate of the ${identity.role} cannot be looked at`
+    return `the ${request.side} certificate of the ${identity.role} cannot be checked`
   }
 }
 
@@ -78,7 +78,7 @@ function judgeChain({ identity, file, chain, authorities }: ShownCertificate, le
     return [
       error(
         `${file}: the CA "${leaf.issuer}" of this host does not vouch for it: ${verdict.reason}`,
-        `nobody who trusts this CA believes the ${identity.role}`,
+        `nobody who trusts this CA will trust the ${identity.role}`,
         fix,
       ),
     ]

@@ -32,13 +32,12 @@ async function lookAt(place: DatabasePlace): Promise<Finding> {
 
 /** @param damages what SQLite says is wrong; null where there is no file. */
 export function judgeDatabase(file: string, damages: readonly string[] | null): Finding[] {
-  if (damages === null)
-    return [note(`${file} is not there`, 'the first start makes it; where there was one, its machines are gone with it')]
+  if (damages === null) return [note(`${file} is not there`, 'the first start makes it; if there was one before, its machines are lost')]
   if (damages.length === 0) return [ok(`${file} is whole`, 'SQLite finds no damage')]
   return [
     error(
       `${file} is damaged: ${damages.join('; ')}`,
-      'what is enrolled may be lost: stop the service, keep a copy of the file, and put a backup in its place',
+      'what is enrolled may be lost: stop the service, keep a copy of the file, and restore a backup',
       `sqlite3 ${file} ".recover" | sqlite3 ${file}.recovered`,
     ),
   ]

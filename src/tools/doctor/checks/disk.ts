@@ -21,7 +21,7 @@ export async function checkDisk({ where: { keylimeDir } }: Subject): Promise<Fin
     const { bavail, bsize, files, ffree } = await fs.statfs(keylimeDir)
     return judgeDisk({ directory: keylimeDir, freeBytes: bavail * bsize, freeFiles: files === 0 ? undefined : ffree })
   } catch (failure) {
-    return [note(`${keylimeDir} cannot be looked at: ${causeChain(failure).join(': ')}`, 'the first start makes it')]
+    return [note(`${keylimeDir} cannot be checked: ${causeChain(failure).join(': ')}`, 'the first start makes it')]
   }
 }
 
@@ -32,11 +32,11 @@ export function judgeDisk({ directory, freeBytes, freeFiles }: SeenDisk): Findin
     return [
       error(
         `${directory} has room for ${freeFiles} more files`,
-        'nothing can be written soon: enrolments and verdicts fail',
+        'soon nothing can be written, and enrolments and verdicts will fail',
         `df -i ${directory}`,
       ),
     ]
-  if (freeBytes < 20 * MIB) return [error(room, 'nothing can be written soon: enrolments and verdicts fail', look)]
+  if (freeBytes < 20 * MIB) return [error(room, 'soon nothing can be written, and enrolments and verdicts will fail', look)]
   if (freeBytes < 200 * MIB) return [warning(room, 'databases and logs grow', look)]
   return [ok(room, 'enough for databases and logs')]
 }

@@ -28,11 +28,11 @@ export function judgePeer(role: string, seen: SeenPeer): Finding[] {
   const { peer, reply } = seen
   const correct = `keylime config set ${role} ${peer.option} ${peer.option.endsWith('_url') ? 'URL' : 'ADDRESS'}`
   if (seen.addresses === null)
-    return [error(`no name server says who ${peer.host} is`, 'names are not resolved on this machine', 'resolvectl status')]
+    return [error(`no name server answers for ${peer.host}`, 'this machine cannot resolve names', 'resolvectl status')]
   if (reply === null)
     return [
       error(
-        `nobody knows the name ${peer.host} of the ${peer.name}`,
+        `no name server knows the name ${peer.host} of the ${peer.name}`,
         `the ${role} cannot find it: correct ${peer.option}, DNS or /etc/hosts`,
         correct,
       ),
@@ -51,10 +51,10 @@ function placeOf({ peer, addresses }: SeenPeer): string {
 
 const FAILURES: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'nobody listens there: it does not run, or has another port',
-  ECONNRESET: 'it ends the connection: perhaps it expects TLS, or none',
-  ETIMEDOUT: 'no answer comes: a firewall drops what is sent, or the server hangs',
-  EHOSTUNREACH: 'there is no way to this address',
-  ENETUNREACH: 'there is no way to this network',
+  ECONNRESET: 'it closes the connection: perhaps it expects TLS, or does not',
+  ETIMEDOUT: 'there is no answer: a firewall drops the packets, or the server hangs',
+  EHOSTUNREACH: 'there is no route to this address',
+  ENETUNREACH: 'there is no route to this network',
   HPE_INVALID_CONSTANT: 'what answers is not an HTTP server: perhaps it expects TLS',
   ERR_SSL_WRONG_VERSION_NUMBER: 'what answers does not speak TLS',
   EPROTO: 'what answers does not speak TLS as it should',
@@ -72,25 +72,25 @@ function judgeTrust(role: string, seen: SeenPeer, server: SeenServer | null): Fi
     return [
       error(
         `${who}, which ${dates.text}`,
-        `the ${role} does not believe it`,
+        `the ${role} does not trust it`,
         `systemctl restart keylime-${peer.name} # there: it makes another`,
       ),
     ]
-  const found = dates ? [warning(`${who}, which ${dates.text}`, `then the ${role} does not believe it any more`)] : []
+  const found = dates ? [warning(`${who}, which ${dates.text}`, `after that, the ${role} no longer trusts it`)] : []
   if (server.distrusted !== undefined)
     return [
       ...found,
       error(
         `${who}, and ${peer.tls.trusted.join(', ') || 'no CA'} does not vouch for it (${server.distrusted})`,
-        `the ${role} does not believe it: it needs the CA certificate of that ${peer.name}, or another machine answers`,
+        `the ${role} does not trust it: it needs the CA certificate of that ${peer.name}, or another machine answers`,
         peer.tls.trusted[0] ? `scp ${peer.host}:/var/lib/keylime/cv_ca/cacert.crt ${peer.tls.trusted[0]}` : null,
       ),
     ]
   if (taken === false)
     found.push(
       error(
-        `${placeOf(seen)} does not take the certificate of this side`,
-        `it is not of a CA that the ${peer.name} trusts, was revoked, or is not an operator's`,
+        `${placeOf(seen)} does not accept this side’s certificate`,
+        `it is not from a CA that the ${peer.name} trusts, was revoked, or is not an operator's`,
         'keylime ca operator NAME # where the verifier runs',
       ),
     )
@@ -104,7 +104,7 @@ function judgeName(role: string, seen: SeenPeer, pem: string): Finding[] {
   return [
     error(
       `the certificate of ${placeOf(seen)} is for ${x509.subjectAltName ?? 'no name'}, not for ${peer.host}`,
-      `the ${role} does not believe it under this name`,
+      `the ${role} does not trust it under this name`,
       `keylime config set ${role} ${peer.option} URL`,
     ),
   ]
@@ -116,14 +116,14 @@ function judgeVersion(seen: SeenPeer, reply: PeerReply): Finding[] {
     return [
       warning(
         `${placeOf(seen)} does not say its versions (HTTP status ${reply.status})`,
-        `perhaps something else than a ${seen.peer.name} answers`,
+        `perhaps something other than a ${seen.peer.name} answers`,
       ),
     ]
   if (negotiateVersion(versions, API_VERSIONS) !== null) return []
   return [
     error(
       `${placeOf(seen)} speaks only API ${versions.join(', ')}`,
-      `this program speaks ${API_VERSIONS.join(', ')}: one of both is too old`,
+      `this program speaks ${API_VERSIONS.join(', ')}: one of the two is too old`,
     ),
   ]
 }

@@ -76,12 +76,12 @@ function judgeLockout({ facts }: SeenTpm): Finding[] {
   const count = `${wrongPasswords} of ${mostWrongPasswords} wrong passwords are counted`
   const clear = 'tpm2_dictionarylockout --clear-lockout'
   if (inLockout)
-    return [error(`the TPM is in lockout: ${count}`, `its keys cannot be used; it forgets one each ${forgivenSeconds} seconds`, clear)]
+    return [error(`the TPM is in lockout: ${count}`, `its keys cannot be used; it forgets one every ${forgivenSeconds} seconds`, clear)]
   if (wrongPasswords === 0) return []
   return [
     warning(
       `the TPM is on the way to lockout: ${count}`,
-      `a wrong password, or a power cut while the agent works; one is forgotten each ${forgivenSeconds} seconds`,
+      `a wrong password, or a power cut while the agent works; one is forgotten every ${forgivenSeconds} seconds`,
       clear,
     ),
   ]
@@ -105,7 +105,7 @@ function judgeEk({ facts: { ek }, store, storeDirectory, now }: SeenTpm): Findin
     return [
       warning(
         'the TPM has no EK certificate for this kind of key',
-        'the tenant refuses this machine while require_ek_cert is on: ask the maker for it, try another tpm_encryption_alg, or judge the EK by ek_check_script',
+        'the tenant refuses this machine while require_ek_cert is on: ask the maker for it, try another tpm_encryption_alg, or judge the EK with ek_check_script',
       ),
     ]
   if ('unreadable' in ek)
@@ -117,8 +117,8 @@ function judgeEk({ facts: { ek }, store, storeDirectory, now }: SeenTpm): Findin
   const missing = missingIssuer(ek.certificate, ek.chain)
   return [
     note(
-      `the EK certificate of ${maker} leads to no certificate in ${storeDirectory}: ${verdict.reason}`,
-      `where the tenant runs, tpm_cert_store must have the certificate of "${missing}"; on this machine itself it need not be`,
+      `the EK certificate of ${maker} does not lead to a certificate in ${storeDirectory}: ${verdict.reason}`,
+      `on the tenant’s host, tpm_cert_store must have the certificate of "${missing}"; this machine itself does not need it`,
     ),
   ]
 }

@@ -88,7 +88,7 @@ function judgeList({ list, listFile }: SeenMeasurements): Finding[] {
     found.push(
       warning(
         'the kernel uses the template "ima", which has SHA-1 digests only',
-        'policies with SHA-256 digests do not fit',
+        'policies with SHA-256 digests do not match',
         'add ima_template=ima-ng to the kernel command line',
       ),
     )
@@ -101,12 +101,12 @@ function judgePolicy({ policy, commandLine, list }: SeenMeasurements): Finding[]
   const text = policy.is === 'there' ? policy.bytes.toString('utf8') : ''
   const rules = text.split('\n').filter((line) => line.startsWith('measure'))
   if (rules.length > 0)
-    return [ok(`the kernel measures by ${rules.length} rules, such as "${rules[0]}"`, 'what no rule names is not in the list')]
+    return [ok(`the kernel measures by ${rules.length} rules, such as "${rules[0]}"`, 'files that no rule names are not in the list')]
   if (asked.some((word) => word.startsWith('ima_policy=')))
     return [ok(`the kernel was started with ${asked.join(' ')}`, 'its built-in rules say what is measured')]
   return [
     note(
-      'nothing says what the kernel measures: no ima_policy= at its start, and its rules are not shown',
+      'nothing says what the kernel measures: it was started without ima_policy=, and does not show its rules',
       'perhaps only the boot is in the list, and programs that run are not',
       'add ima_policy=tcb to the kernel command line, or write rules to /etc/ima/ima-policy',
     ),

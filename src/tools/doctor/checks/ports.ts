@@ -35,7 +35,7 @@ export function judgePort({ listening, listeners, addresses }: SeenPort): Findin
     ]
   }
   if (first.pid === undefined)
-    return [...found, note(`somebody listens on port ${port}`, 'who it is, only root can see', `sudo keylime doctor ${role}`)]
+    return [...found, note(`something listens on port ${port}`, 'only root can see what it is', `sudo keylime doctor ${role}`)]
   return [...found, ok(`process ${first.pid} (${first.command}) listens on ${ip}:${port}`, `the ${role} runs`)]
 }
 

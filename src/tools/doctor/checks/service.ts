@@ -22,8 +22,8 @@ export function judgeService(role: string, unit: string, state: UnitState): Find
   if (ActiveState !== 'active')
     return [note(`${unit} is ${ActiveState} (${SubState})`, `the ${role} does not run`, `systemctl start ${unit}`)]
   const found = [ok(`${unit} is active (${SubState})`, `the ${role} runs`)]
-  if (NRestarts !== '0') found.push(warning(`${unit} was restarted ${NRestarts} times by itself`, 'its log says why it ended', log))
+  if (NRestarts !== '0') found.push(warning(`${unit} was restarted ${NRestarts} times on its own`, 'its log says why it ended', log))
   if (UnitFileState === 'disabled')
-    found.push(warning(`${unit} is not enabled`, `the ${role} is not there after a reboot`, `systemctl enable ${unit}`))
+    found.push(warning(`${unit} is not enabled`, `the ${role} will not run after a reboot`, `systemctl enable ${unit}`))
   return found
 }

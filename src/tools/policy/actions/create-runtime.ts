@@ -23,7 +23,7 @@ export const createRuntime: PolicyAction<Arguments> = {
       .example('keylime policy create runtime --rootfs /mnt/image -o policy.json', 'accept all files of an image')
       .example('keylime policy create runtime --deb-installed --initrd /boot/initrd.img -o policy.json', 'accept what Debian has installed')
       .example('keylime policy create runtime --remote-deb-repo URL --package openssh-server', 'one package, whose signature is checked')
-      .example('keylime policy create runtime --rpm-installed -o policy.json', 'the same of Fedora and its relatives')
+      .example('keylime policy create runtime --rpm-installed -o policy.json', 'the same for Fedora and its relatives')
       .option('log', {
         type: 'string',
         alias: ['m', 'ima-measurement-list'],

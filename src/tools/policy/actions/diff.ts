@@ -68,14 +68,14 @@ async function diffLog(policy: RuntimePolicy, log: string, { patch, json: asJson
   else printLines(failures.flatMap(failureLines))
   if (!asJson && logHash !== null)
     noteLine(
-      `the list has template hashes of ${logHash}: set ima.log_hash_alg of the policy to "${logHash}", no line has to be accepted for that`,
+      `the list has ${logHash} template hashes: set ima.log_hash_alg of the policy to "${logHash}"; no line has to be accepted for that`,
     )
   if (!asJson && settings.length > 0)
     noteLine(
-      `${settings.join(' and ')} of the policy decide about what no list accepts: change ${settings.length === 1 ? 'it' : 'them'} by hand`,
+      `${settings.join(' and ')} of the policy decide about what no list accepts, so change ${settings.length === 1 ? 'it' : 'them'} by hand`,
     )
   if (!asJson && hopeless > 0)
-    noteLine(`${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are bad in themselves: no change of the policy accepts them`)
+    noteLine(`${hopeless} ${hopeless === 1 ? 'line' : 'lines'} of the log are themselves bad: no change to the policy accepts them`)
   return failures.length === 0 ? 0 : 1
 }
 

@@ -72,7 +72,7 @@ export class RepositoryKeys {
       verifySignature({ data, signature: signature === 'inside' ? null : signature, keys }, process.env)
     const verdict = await judge(this.#keys)
     const own = verdict.outcome === 'unproved' && ownKey ? await judge([ownKey]) : verdict
-    if (own.outcome === 'bad') throw refused(name, own.reason, 'it is damaged, or somebody altered it: do not use it')
+    if (own.outcome === 'bad') throw refused(name, own.reason, 'it is damaged, or someone altered it: do not use it')
     return verdict.outcome === 'bad' ? own : verdict
   }
 

@@ -42,6 +42,6 @@ export const rpmInstalled: DigestSource<RpmInstalledOptions> = {
     if (status !== 0 || report.count === 0)
       throw new KeylimeError('file_failed', `rpm shows no packages below ${root}: ${words.trim() || `status ${status}`}`)
     report.end()
-    context.tell('the digests are those of the packages: `rpm -Va` tells which files are not what their packages brought')
+    context.tell('the digests are those of the packages: `rpm -Va` shows which files are not what their packages brought')
   },
 }

@@ -41,7 +41,7 @@ export const rpmRepository: DigestSource<RpmRepositoryOptions> = {
     )
     context.tell(
       repomd.signer === null
-        ? `${repomd.name}: ${repomd.reason}; its packages are asked for their own signatures`
+        ? `${repomd.name}: ${repomd.reason}; the packages’ own signatures are checked instead`
         : `${repomd.name}: signed by ${repomd.signer}`,
     )
     const report = rpmReport(context)
@@ -61,7 +61,7 @@ export const rpmRepository: DigestSource<RpmRepositoryOptions> = {
       context.progress(`${report.count} of ${packages.length} packages: ${listedPackage.path}`)
     })
     if (unproved > 0)
-      context.tell(`warning: ${unproved} of ${packages.length} packages are signed by nobody whose key is here, and taken as they are`)
+      context.tell(`warning: ${unproved} of ${packages.length} packages are not signed by any known key, and are taken as they are`)
     report.end()
   },
 }

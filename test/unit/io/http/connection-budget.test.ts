@@ -11,8 +11,9 @@ test('there are as many places as were given, and each is free again once', () =
 })
 
 test('what can be afforded is bounded by memory and by descriptors', () => {
-  const count = affordableConnections()
+  const count = affordableConnections(4)
   expect(count).toBeGreaterThanOrEqual(100)
+  expect(affordableConnections(60)).toBe(Math.min(count, 20_000))
   expect(count * 90 * 1024).toBeLessThanOrEqual(Math.max(os.totalmem() / 2, 100 * 90 * 1024))
 })
 

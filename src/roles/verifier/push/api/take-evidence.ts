@@ -31,8 +31,11 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     const bytes = Buffer.isBuffer(body) ? body : Buffer.alloc(0)
     const other = notThis(attestation, params['index']!)
     if (other || !attestation) return refusal([other!])
-    const accepted = () => acceptedReply(agent.enrolment.agentId, attestation, push.crowd.secondsToNext())
-    if (attestation.received) return attestation.received.sha256 === sha256(bytes) ? accepted() : refusal([IMMUTABLE])
+    const { agentId } = agent.enrolment
+    if (attestation.received)
+      return attestation.received.sha256 === sha256(bytes)
+        ? acceptedReply(agentId, attestation, attestation.received)
+        : refusal([IMMUTABLE])
     if (clock.now() >= attestation.expiresAt) return refusal([EXPIRED])
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
     let given: Submission | undefined
@@ -46,8 +49,9 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
         ])
       }
     }
-    push.attestations.receive(attestation, bytes)
-    const reply = accepted()
+    const toNext = push.crowd.secondsToNext() // one slot for each attestation, however often its evidence comes
+    push.attestations.receive(attestation, bytes, toNext)
+    const reply = acceptedReply(agentId, attestation, { toNext })
     inNextTurn(() => void push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
@@ -60,7 +64,7 @@ const EXPIRED: JsonApiError = {
   detail: 'the challenge of this attestation has expired: begin another',
 }
 
-function acceptedReply(agentId: string, attestation: Attestation, secondsToNext: number): ApiReply {
+function acceptedReply(agentId: string, attestation: Attestation, { toNext }: { toNext: number }): ApiReply {
   const resource = attestationResource(agentId, attestation, '"evidence":[],', 'evaluating_evidence')
-  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${secondsToNext}}`)
+  return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${toNext}}`)
 }

@@ -52,7 +52,7 @@ test('an empty list says what to do next', () => {
 })
 
 test('a list without any that fits does not say that there are none', () => {
-  expect(machineLines([], { now: NOW, width: 80 }, 3)).toEqual(['no machine fits; there are 3 in all'])
+  expect(machineLines([], { now: NOW, width: 80 }, 3)).toEqual(['no machine matches; there are 3 in all'])
 })
 
 test('a short id is the only one that begins so, and words that people gave stay whole', () => {

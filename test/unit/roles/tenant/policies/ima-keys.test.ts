@@ -62,7 +62,7 @@ test('a detached signature by an OpenPGP key or an EC key must fit; a key withou
   const crossed = { imaKeys: [EC, RSA], imaKeySigs: [pgpSignature(RSA)], imaKeySigKeys: [pgpKey('mine')] }
   await expect(imaKeyring(crossed)).rejects.toThrow(/secp256k1pub\.pem: the signature of mine .* does not fit/)
   await expect(imaKeyring({ imaKeys: [RSA], imaKeySigs: [ecSignature], imaKeySigKeys: [ecKey] })).rejects.toThrow(
-    'its signature does not fit',
+    'its signature does not match',
   )
 })
 
