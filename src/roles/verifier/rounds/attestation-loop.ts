@@ -35,8 +35,7 @@ export interface LoopOptions {
   lost(): void
   /** Default: nobody counts. */
   meter?: RoundMeter
-  /** The share of the last moment in which the event loop had something to do. Default: as the runtime says. */
-  busy?: () => number
+  busy?: () => number // see `LaneOptions`
   clock: Clock
   logger: Logger
   timing: AgentTiming
