@@ -39,9 +39,13 @@ export async function requireRoomForAuthority(directory: string): Promise<void> 
   const hasCertificate = names.includes(CERTIFICATE)
   if (hasKey !== hasCertificate) throw half(directory, hasKey)
   const shown = [...names.slice(0, SHOWN), ...(names.length > SHOWN ? [`and ${names.length - SHOWN} more`] : [])]
-  throw new KeylimeError('refused', `no new authority is made in ${directory}, because there is something already: ${shown.join(', ')}`, {
-    hint: 'nothing was changed; name another directory, one that is empty or not there yet, or that of the authority that you mean',
-  })
+  throw new KeylimeError(
+    'refused',
+    `no new authority is made in ${directory}, because there is already something there: ${shown.join(', ')}`,
+    {
+      hint: 'nothing was changed; name another directory: an empty one, one that does not exist yet, or that of the authority that you mean',
+    },
+  )
 }
 
 /** @throws KeylimeError `config_invalid` for a key without its certificate, or the reverse. */
@@ -100,6 +104,6 @@ function half(directory: string, hasKey: boolean): KeylimeError {
     ? ['key of an authority (private.yml)', CERTIFICATE]
     : ['certificate of an authority (cacert.crt)', KEY_STORE]
   return new KeylimeError('config_invalid', `${directory} has the ${there}, but no ${missing}`, {
-    hint: `put ${missing} back, from a backup or from under its other name: a new authority would lock out every machine that trusts this one${hasKey ? '' : '; a key in PEM is taken over with `keylime ca import-priv`'}`,
+    hint: `restore ${missing} from a backup, or give it its old name back: a new authority would lock out every machine that trusts this one${hasKey ? '' : '; a key in PEM is taken over with `keylime ca import-priv`'}`,
   })
 }

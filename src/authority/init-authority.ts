@@ -28,7 +28,7 @@ export async function initAuthority(
   await requireWholeAuthority(directory)
   if (!(await isCaDirectory(directory))) return initCaDirectory(access, givesRoles)
   if (!replace) {
-    throw new KeylimeError('already_exists', `${directory} holds an authority already`, {
+    throw new KeylimeError('already_exists', `${directory} already holds an authority`, {
       hint: 'choose another directory with -d, or add --yes to destroy it and everything that it has issued',
     })
   }

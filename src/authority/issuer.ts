@@ -25,7 +25,7 @@ export async function openIssuer(access: CaAccess): Promise<Issuer> {
   const certificate = certificateOf(store.authorityKey)
   if (!certificate)
     throw new KeylimeError('config_invalid', `cacert.crt in ${access.directory} is not the certificate of the key in private.yml`, {
-      hint: 'put the right one back, from a backup',
+      hint: 'restore the right one from a backup',
     })
   const { keyBefore } = store
   const before = keyBefore && certificateOf(keyBefore)

@@ -139,6 +139,6 @@ function derivedOnce(): KeyDerivation {
 
 async function hasAnother({ renewPassword }: CaAccess): Promise<boolean | undefined> {
   return renewPassword?.().catch((cause) => {
-    throw new KeylimeError('wrong_password', 'the password does not open the key store, and another one cannot be had', { cause })
+    throw new KeylimeError('wrong_password', 'the password does not open the key store, and there is no way to get another one', { cause })
   })
 }

@@ -72,7 +72,7 @@ export async function readCertificate(directory: string, name: string): Promise<
   const file = path.join(directory, `${name}-cert.crt`)
   if (!(await exists(file))) {
     throw new KeylimeError('not_found', `there is no certificate for ${name} in ${directory}`, {
-      hint: '`keylime ca list` shows what there is',
+      hint: '`keylime ca list` shows all of them',
     })
   }
   return parseCertificate(await readText(file))

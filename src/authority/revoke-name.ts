@@ -22,7 +22,7 @@ export async function revokeName(issuer: Issuer, name: string, reason: Revocatio
   const serials = await serialsOf(access.directory, name)
   if (serials.length === 0)
     throw new KeylimeError('not_found', `there is no certificate for ${name} of the authority in ${access.directory}`, {
-      hint: '`keylime ca list` shows what there is',
+      hint: '`keylime ca list` shows all of them',
     })
   const fresh = await revokeSerials(issuer, serials, reason)
   return { serials, fresh, unknown: await unknownSerials(access.directory, store.revokedSerials.map(BigInt)) }

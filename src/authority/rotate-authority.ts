@@ -38,8 +38,8 @@ export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
   return withIssuer(access, async (issuer) => {
     const { certificate: before, key, store } = issuer
     if (issuer.before)
-      throw new KeylimeError('already_exists', `${access.directory} is between two authorities already`, {
-        hint: 'end that first: `keylime ca rotate --finish`',
+      throw new KeylimeError('already_exists', `${access.directory} is already between two authorities`, {
+        hint: 'finish that first: `keylime ca rotate --finish`',
       })
     const { keyKind, crlUrl } = access.settings
     const pair = await makeKeyPair(keyKind)

@@ -42,7 +42,7 @@ async function whyTls(directory: string, { keylimeDir, trusted, now }: TlsUse): 
   for (const from of new Set([...trusted, ...believed])) {
     const anchors = await certificatesOf(from)
     const isBelieved = anchors.some(({ spki }) => spki.equals(leaf.spki)) || verifyChain({ leaf, intermediates: [], anchors, now }).ok
-    if (isBelieved) return `verifier and registrar are believed by its certificates (${from})`
+    if (isBelieved) return `verifier and registrar are trusted by its certificates (${from})`
   }
   const issued = await listAllCertificates(directory, now)
   const withRole = issued.find(({ certificate }) => roleOf(certificate) !== undefined)

@@ -98,7 +98,7 @@ function cannotRenew(directory: string, error: unknown): string {
   const isLocked = isWrongPassword(error)
   const next = isLocked
     ? 'set [ca] password in ca.conf to that of its key store'
-    : 'where the key of the authority is kept elsewhere, make the certificates there and copy them here'
+    : 'if the key of the authority is kept elsewhere, make the certificates there and copy them here'
   return `the certificates of tls_dir = generate in ${directory} are due, and cannot be renewed: ${why}; ${next}`
 }
 

@@ -80,7 +80,7 @@ function serverOf([, user, password, host, port, database, query]: readonly (str
   const given = parametersOf(query ?? '')
   const where = given.get('host') ?? decoded(host ?? '').replace(/^\[|\]$/g, '')
   if (where.includes(','))
-    throw new Error('several hosts are not supported: name one address that follows the server, or a proxy before them')
+    throw new Error('several hosts are not supported: name one address that follows the server, or a proxy in front of them')
   const name = given.get('dbname') ?? decoded(database ?? '')
   if (name === '') throw new Error('it names no database: end it with /DATABASE')
   const secret = given.get('password') ?? (password === undefined ? null : decoded(password))
@@ -108,7 +108,7 @@ function parametersOf(query: string): Map<string, string> {
     if (!PARAMETERS.includes(name!))
       throw new Error(
         given.has('password')
-          ? 'what stands behind its password is not a parameter that is known here: write a "&" of the password as %26'
+          ? 'what follows its password is not a known parameter: write a "&" in the password as %26'
           : `its parameter ${name} is not known here; known are ${PARAMETERS.join(', ')}`,
       )
     given.set(name!, decoded(value.join('=')))

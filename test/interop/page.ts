@@ -29,13 +29,13 @@ export function writePage(results: readonly Result[]): void {
     '## Another age',
     '',
     `The same story with one program of upstream ${OLDEST}, the oldest release whose services start with libraries that can still be installed. It has no measured boot policies with names.`,
-    'Its tenant asks an agent in the newest version that the agent has, and knows no key by the names of API 2.5 (`rsa2048`): the agents there have `api_versions = 2.1, 2.2`.',
+    'Its tenant asks an agent in the newest version that the agent has, and does not know the key names of API 2.5 (`rsa2048`), so the agents there have `api_versions = 2.1, 2.2`.',
     '',
     ...storyTable(of('skew')),
     '',
     '## Revocations over ZeroMQ',
     '',
-    `The same story, where the verifier publishes revocations over ZeroMQ and tells nobody otherwise. Upstream's verifier ${CURRENT} opens no publisher, so that theirs is of ${OLDEST}.`,
+    `The same story, where the verifier publishes revocations over ZeroMQ and in no other way. Upstream's verifier ${CURRENT} opens no publisher, so theirs is ${OLDEST}.`,
     '',
     ...storyTable(of('zeromq')),
     '',
@@ -47,7 +47,7 @@ export function writePage(results: readonly Result[]): void {
     '',
     '## The directory of an older agent in Rust',
     '',
-    'Such an agent had one RSA key, `server-private.pem`, for TLS and payload. Our agent on its directory binds the same key into PCR 16, so that a machine that is enrolled stays enrolled.',
+    'Such an agent had one RSA key, `server-private.pem`, for TLS and payload. Our agent on its directory binds the same key into PCR 16, so an enrolled machine stays enrolled.',
     '',
     ...storyTable(of('rust-directory')),
     '',
@@ -82,24 +82,24 @@ export function writePage(results: readonly Result[]): void {
   fs.renameSync(`${PAGE}.new`, PAGE)
 }
 
-const INTRODUCTION = `\`npm run interop\` installs upstream's real parts (services ${CURRENT}, the last agent in Python ${LAST_PYTHON_AGENT}, services of ${OLDEST}) and lets them
-work with this executable, on software TPMs. It writes this page. Run it as root. \`KEYLIME_RUST_AGENT=FILE\` adds the cells with upstream's agent in Rust, which no
-package registry has. What passed is not run again with the same executable, unless you say \`--fresh\`.`
+const INTRODUCTION = `\`npm run interop\` installs upstream's real parts (services ${CURRENT}, the last agent in Python ${LAST_PYTHON_AGENT}, services of ${OLDEST}) and makes them
+work with this executable, on software TPMs. It writes this page. Run it as root. \`KEYLIME_RUST_AGENT=FILE\` adds the cells with upstream's Rust agent, which no
+package registry has. With the same executable, it does not run again what passed, unless you give \`--fresh\`.`
 
-const CELLS = `Each cell has a registrar, a verifier, a tenant and two agents, each ours or theirs. All read upstream's configuration files and go by upstream's program names. The
-columns are the steps of one story, with the seconds that they took: a file; a payload that was encrypted beforehand; a certificate package whose authority the other
+const CELLS = `Each cell has a registrar, a verifier, a tenant and two agents, each ours or theirs. All read upstream's configuration files and use upstream's program names. The
+columns are the steps of one story, with the seconds that they took: a file; a payload that was encrypted beforehand; a certificate package from an authority that the other
 side's \`keylime_ca\` made; a runtime policy by name, with a file that it knows and one that it does not; a measured boot policy by name, over the log of a real machine, then
-a PCR that no longer fits; and a static policy with an own authority: five attestations, a PCR is extended, the machine fails, the revocation reaches the other machine, which acts.`
+a PCR that no longer matches; and a static policy with its own authority: five attestations, a PCR is extended, the machine fails, the revocation reaches the other machine, which acts.`
 
-const PUSH = `A machine that nobody can call, by API 3.0: a static policy, then a PCR that no longer fits; a runtime policy by name and a measurement list that grows (the verifier asks
-only for what is new); a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's push agent in Rust.`
+const PUSH = `A machine that nobody can call, with API 3.0: a static policy, then a PCR that no longer matches; a runtime policy by name and a measurement list that grows (the verifier asks
+only for what is new); a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's Rust push agent.`
 
-const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's run once against all of upstream's services and once against all of
-ours. Compared are the exit status, every member of every JSON that is printed, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
+const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's calls run once against all of upstream's services and once against all of
+ours. We compare the exit status, every member of all JSON output, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
 certificates by what they say). Values that no two runs share, such as quotes, must have the same type.`
 
-const EXPIRED = `Upstream does not look at the dates of an EK certificate. Here a certificate that is not valid yet is refused, and one that is past its end, or whose maker's is, is accepted and told:
-a TPM cannot renew its certificate, and machines with genuine TPMs would be lost. \`ek_cert_expiry = refuse\` of the tenant refuses them ([decision 80](decisions/0080-an-ek-certificate-past-its-end-counts.md)).`
+const EXPIRED = `Upstream does not look at the dates of an EK certificate. We refuse a certificate that is not valid yet. We accept one that has ended, or whose maker's has ended, and say so:
+a TPM cannot renew its certificate, and machines with genuine TPMs would be lost. \`ek_cert_expiry = refuse\` in tenant.conf refuses them ([decision 80](decisions/0080-an-ek-certificate-past-its-end-counts.md)).`
 
 function commandTable(results: readonly Result[]): string[] {
   if (results.length === 0) return ['Not run yet.']

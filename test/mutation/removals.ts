@@ -399,7 +399,7 @@ export const REMOVALS: readonly Removal[] = [
     'false',
   ]),
   ...of('tools/config/set.ts', 'integration/tools/config-command', [
-    'a file that gets a secret is not for everybody',
+    'a file that gets a secret is not for everyone',
     '(isSecret ? 0o770 : 0o777)',
     '0o777',
   ]),

@@ -21,7 +21,7 @@ export function readHost(text: string): HostReading {
   if (isIP(text) !== 0) return { host: text }
   if (/[/?#]/.test(text)) return { defect: 'has a path: give the address alone' }
   if (text.includes('@')) return { defect: 'has a user name: give the address alone' }
-  if (/^[^:]+:\d+$/.test(text)) return { defect: 'has a port: give the address alone, the port has a place of its own' }
+  if (/^[^:]+:\d+$/.test(text)) return { defect: 'has a port: give the address alone, the port has its own place' }
   if (isName(text)) return { host: text }
   if (/[\u0080-\uffff]/.test(text)) return { defect: 'has letters that a host name cannot have: write it in its ASCII form (xn--…)' }
   return { defect: 'is neither a host name nor an IP address' }
@@ -31,8 +31,8 @@ const isName = (text: string) => NAME.test(text) && !NUMERIC_END.test(text) && U
 
 function readBracketed(inside: string, behind: string): HostReading {
   if (isIP(inside) !== 6) return { defect: 'has brackets, and no IPv6 address in them' }
-  if (/^:\d+$/.test(behind)) return { defect: 'has a port: give the address alone, the port has a place of its own' }
-  return behind === '' ? { host: inside } : { defect: 'has something behind its brackets' }
+  if (/^:\d+$/.test(behind)) return { defect: 'has a port: give the address alone, the port has its own place' }
+  return behind === '' ? { host: inside } : { defect: 'has something after its brackets' }
 }
 
 export const isHost = (text: string): boolean => 'host' in readHost(text)

@@ -28,7 +28,7 @@ async function readLayer(
       const kind = compressionOf(magic)
       if (!kind)
         throw refused(
-          count === 0 ? 'is not an initial RAM disk' : 'has something behind its cpio archives that is neither cpio nor compressed',
+          count === 0 ? 'is not an initial RAM disk' : 'has something after its cpio archives that is neither cpio nor compressed',
         )
       if (nesting >= MAX_NESTING) throw refused('is compressed too many times')
       await readLayer(new ByteStream(reading.decompress(kind, stream.rest()), reading.limit), nesting + 1, reading)

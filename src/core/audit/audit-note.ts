@@ -29,9 +29,9 @@ export function noteText(note: AuditNote): string {
     case 'audit_begun':
       return `the audit log begins (chain ${note.chain})`
     case 'audit_continued':
-      return `the audit log goes on in a new file, after ${note.file}${note.incomplete ? `, which ends with ${incompleteText(note.incomplete)}` : ''}`
+      return `the audit log continues in a new file, after ${note.file}${note.incomplete ? `, which ends with ${incompleteText(note.incomplete)}` : ''}`
     case 'audit_incomplete':
-      return `before this line stand ${incompleteText(note.incomplete)}`
+      return `before this line there are ${incompleteText(note.incomplete)}`
     case 'audit_lost':
       return `${note.count} events between ${note.from} and ${note.to} could not be written and are lost`
   }

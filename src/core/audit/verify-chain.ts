@@ -16,7 +16,7 @@ export interface ChainReport {
   readonly follows: string | null
   /** The remembered head: lines that came after it; null when none was given, or it is not there. */
   readonly sinceRemembered: number | null
-  /** Events that could not be written, as the log says itself. */
+  /** Events that could not be written, as the log itself says. */
   readonly lost: number
   /** Places where a crash or a full disk left an incomplete line, which the log says itself. */
   readonly incomplete: number
@@ -95,8 +95,9 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
     garbage = null
     if (left && noted && isSame(left, noted)) sums.incomplete++
     else if (left)
-      broken('not_a_line', { at: left.at, seq: null }, 'this is not a line of an audit log, and the line behind does not know of it')
-    else if (noted) broken('lines_removed', line, `before this line stood ${noted.bytes} bytes of an incomplete line; they were removed`)
+      broken('not_a_line', { at: left.at, seq: null }, 'this is not a line of an audit log, and the next line does not know about it')
+    else if (noted)
+      broken('lines_removed', line, `before this line there were ${noted.bytes} bytes of an incomplete line; they were removed`)
   }
 
   function link(line: Seen, note: AuditNote | null): void {
@@ -121,7 +122,7 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
     else if (line.seq > before.seq + 1)
       broken('lines_removed', line, `${missingText(before.seq + 1, line.seq - 1)}: removed, or in a file that was not shown`)
     else if (line.seq <= before.seq) {
-      const text = `number ${line.seq} comes after ${before.seq}: a line was moved, repeated or put in, or files are in wrong order`
+      const text = `number ${line.seq} comes after ${before.seq}: a line was moved, repeated or inserted, or files are in the wrong order`
       broken('out_of_order', line, text)
     }
   }
@@ -132,12 +133,12 @@ export function createChainVerifier(remembered: string | null = null): ChainVeri
       broken(
         'beginning_removed',
         line,
-        `the log begins with number ${line.seq}: what stood before was removed, or is in a file that was not shown`,
+        `the log begins with number ${line.seq}: what was before it was removed, or is in a file that was not shown`,
       )
   }
 
   function settleUndecided(): void {
-    if (undecided) broken('line_changed', undecided, 'this line, or the one behind it, was changed after it was written')
+    if (undecided) broken('line_changed', undecided, 'this line, or the next one, was changed after it was written')
     undecided = null
   }
 

@@ -16,7 +16,7 @@ export function refuseSecondValues(values: Readonly<Record<string, unknown>>, { 
   const twice = Object.keys(values).filter((name) => name !== '_' && name !== '--' && Array.isArray(values[name]) && !several.has(name))
   if (twice.length === 0) return
   const name = twice.reduce((longest, other) => (other.length > longest.length ? other : longest))
-  throw new KeylimeError('usage', `--${name} was given ${(values[name] as unknown[]).length} times, and takes one value`, {
+  throw new KeylimeError('usage', `--${name} was given ${(values[name] as unknown[]).length} times, but takes only one value`, {
     hint: 'give it once',
   })
 }

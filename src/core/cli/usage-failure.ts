@@ -32,7 +32,7 @@ function inWords(message: string, known: UsageKnown): Words {
   if (kind.startsWith('Unknown')) return unknown(rest.split(', '), known)
   if (kind.startsWith('Not enough')) return { text: `${asTyped(rest, known.args) ?? flagOf(rest)} needs a value` }
   if (kind === 'Invalid values') return invalid(rest)
-  if (message.startsWith('Not enough non-option')) return { text: 'something is missing behind the command' }
+  if (message.startsWith('Not enough non-option')) return { text: 'something is missing after the command' }
   return { text: message === '' ? 'the command line cannot be read' : message }
 }
 

@@ -18,7 +18,7 @@ export function refuseWithoutEffect({ program, used, always }: CommandWords, wor
   const idle = given.filter((name) => all.includes(name) && !always.includes(name) && !used[word]?.includes(name))
   if (idle.length === 0) return
   const elsewhere = Object.entries(used).flatMap(([other, options]) => (options.includes(idle[0]!) ? [other] : []))
-  throw new KeylimeError('usage', `\`${program} ${word}\` has no use for ${idle.map((name) => `--${name}`).join(' and ')}`, {
+  throw new KeylimeError('usage', `\`${program} ${word}\` does not take ${idle.map((name) => `--${name}`).join(' and ')}`, {
     hint: `leave it out; --${idle[0]} belongs to: ${elsewhere.join(', ')}`,
   })
 }

@@ -4,7 +4,7 @@ import type { Operator, RefusedPeer, VerifierEvent } from './verifier-event.ts'
 export function eventText(event: VerifierEvent): string {
   const text = sentence(event)
   const suppressed = 'suppressed' in event ? (event.suppressed ?? 0) : 0
-  return suppressed > 0 ? `${text} (${suppressed} more like it were not told)` : text
+  return suppressed > 0 ? `${text} (${suppressed} more like it are not shown)` : text
 }
 
 function sentence(event: VerifierEvent): string {
@@ -17,7 +17,7 @@ function sentence(event: VerifierEvent): string {
     case 'verifier_stopped':
       return 'verifier stopped'
     case 'database_migrated':
-      return `the database was brought from version ${event.from_version} to ${event.to_version}`
+      return `the database was updated from version ${event.from_version} to ${event.to_version}`
     case 'database_put_back':
       return putBackSentence(event)
     case 'database_restored':
@@ -25,9 +25,9 @@ function sentence(event: VerifierEvent): string {
     case 'request_refused':
       return `${event.method} ${event.route} was refused to ${peerText(event.peer)}: ${event.why}`
     case 'attestations_late':
-      return `attestations come ${event.late_seconds} s late: every interval is longer by that much`
+      return `attestations are ${event.late_seconds} s late: every interval is longer by that much`
     case 'attestations_in_time':
-      return `attestations come in time again; they came up to ${event.longest_seconds} s late`
+      return `attestations are on time again; they were up to ${event.longest_seconds} s late`
     case 'judging_budget_exceeded':
       return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} took longer than ${event.budget_ms} ms and was ended`
     default:
@@ -73,7 +73,7 @@ function commandSentence(event: CommandEvent): string {
 
 function orderedSentence({ agent_id, enrolment, operator, payload_bytes: bytes, signer }: OrderedEvent): string {
   const what = bytes === null ? 'a key' : `a payload of ${bytes} bytes`
-  return `agent ${agent_id}: ${what} lies in its mailbox (delivery ${enrolment}), signed by "${signer}", brought by ${operatorText(operator)}`
+  return `agent ${agent_id}: ${what} is in its mailbox (delivery ${enrolment}), signed by "${signer}", brought by ${operatorText(operator)}`
 }
 
 function policySentence(event: PolicyEvent): string {
@@ -117,7 +117,7 @@ function agentSentence(event: AgentEvent): string {
     case 'revocation_acted':
       return `${event.target} acted upon the notice of agent ${event.agent_id}`
     case 'revocation_failed':
-      return `${event.target} believed the notice of agent ${event.agent_id}, but could not do all of it: ${event.reason}`
+      return `${event.target} accepted the notice of agent ${event.agent_id}, but could not act on all of it: ${event.reason}`
     case 'revocation_refused':
       return `${event.target} refused the notice of agent ${event.agent_id}: ${event.reason}`
     case 'revocation_given_up':
@@ -135,5 +135,5 @@ const operatorText = ({ common_name, address }: Operator) => `${common_name} (${
 
 function peerText({ kind, common_name, address }: RefusedPeer): string {
   if (kind === 'certificate' || kind === 'refused') return `${common_name ?? 'a certificate without a name'} (${address})`
-  return kind === 'untrusted' ? `a certificate of no trusted CA (${address})` : `somebody without a certificate (${address})`
+  return kind === 'untrusted' ? `a certificate of no trusted CA (${address})` : `someone without a certificate (${address})`
 }

@@ -5,7 +5,7 @@ export interface EventWords {
   lookAt: string
 }
 
-const LOG_ITSELF = 'the IMA log itself is not true or not whole: a policy says what may run, not what may be forged'
+const LOG_ITSELF = 'the IMA log itself is false or incomplete: a policy says what may run, not what may be forged'
 
 /** The first that matches decides. */
 const WORDS: readonly [RegExp, EventWords][] = [
@@ -13,7 +13,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     /^pcr_validation\.(invalid|missing)_pcr_16$/,
     {
       noChange: 'PCR 16 binds the key to which secrets are encrypted: a policy cannot make another key good',
-      lookAt: 'another program that extends PCR 16; otherwise somebody stands between agent and TPM: treat the machine as compromised',
+      lookAt: 'another program that extends PCR 16; otherwise someone is between agent and TPM: treat the machine as compromised',
     },
   ],
   [
@@ -23,7 +23,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
   [
     /^pcr_validation\.(missing_pcrs|missing_pcr_\d+|unused_pcr_10)$/,
     {
-      noChange: 'policy and quote do not fit together: what is judged must be asked for, and what is asked for must be judged',
+      noChange: 'policy and quote do not match: what is judged must be asked for, and what is asked for must be judged',
       lookAt:
         'whether the kernel measures (ima_policy=tcb) and the agent may read its IMA log; the mask of tpm_policy, and whether a runtime policy belongs to this machine',
     },
@@ -44,7 +44,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
     {
       noChange: `${LOG_ITSELF}. It does not lead to the PCR 10 that the TPM signed`,
       lookAt:
-        'whether entries were cut or altered on the way, or something else than the kernel extends PCR 10; otherwise treat the machine as compromised',
+        'whether entries were cut or altered on the way, or something other than the kernel extends PCR 10; otherwise treat the machine as compromised',
     },
   ],
   [
@@ -68,14 +68,14 @@ const WORDS: readonly [RegExp, EventWords][] = [
   [
     /^ima\.validation\.dm\./,
     {
-      noChange: 'rules of dm_policy decide on mapped devices, and nothing that is added beside a rule accepts more: change the rule',
+      noChange: 'rules of dm_policy decide about mapped devices, and nothing that is added to the policy accepts more: change the rule',
       lookAt: '`dmsetup table` on the machine, and the rule for the device in `ima.dm_policy` of the runtime policy',
     },
   ],
   [
     /^ima\.invalid_key$/,
     {
-      noChange: 'a key that cannot be read, or of this kind, verifies no file signature',
+      noChange: 'a key that cannot be read, or of this kind, cannot verify file signatures',
       lookAt: 'which key the machine loaded into that keyring, and what for',
     },
   ],
@@ -90,7 +90,7 @@ const WORDS: readonly [RegExp, EventWords][] = [
   [
     /^measured_boot\.invalid_pcr_\d+$/,
     {
-      noChange: 'the boot log does not lead to the PCR that the TPM signed: it was altered, or is of another boot',
+      noChange: 'the boot log does not lead to the PCR that the TPM signed: it was altered, or is from another boot',
       lookAt:
         'the event that is named, if one is; whether the agent reads the log of this very boot; otherwise treat the machine as compromised',
     },

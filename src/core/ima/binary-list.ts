@@ -19,7 +19,7 @@ export const isBinaryList = (head: Buffer): boolean =>
  * @throws KeylimeError `malformed` that names the entry, also for a list of a machine whose numbers are big-endian.
  */
 export function* readBinaryList(bytes: Buffer): Generator<string> {
-  if (bytes.readUInt32LE(0) > MAX_PCR) throw malformed('it is of a machine with big-endian numbers')
+  if (bytes.readUInt32LE(0) > MAX_PCR) throw malformed('it is from a machine with big-endian numbers')
   const hashSize = templateHashSize(bytes)
   const take = reader(bytes)
   for (let number = 1; !take.isDone(); number++) yield readEntry(take, hashSize, number)

@@ -42,7 +42,7 @@ export const NOT_ASKED_FOR = 'which was not asked for'
 /** Digits of a digest in a policy. */
 const [MIN_DIGITS, MAX_DIGITS] = [40, 128]
 const VIOLATION = 'no digest, because a file was written to while it was measured or used (a violation); the policy needs none'
-const MISFIT = 'a template hash that does not fit the line; the verifier refuses a list with such a line'
+const MISFIT = 'a template hash that does not match the line; the verifier refuses a list with such a line'
 
 /**
  * Gathers what a log shows, line by line, and judges each entry by the policy that is made of it, as the verifier will: what that policy does not accept is told, and
@@ -96,7 +96,7 @@ export class LogCollector {
   #takeEntry(entry: ImaEntry, number: number, { logHash, isViolation }: Pick<ReadLine, 'logHash' | 'isViolation'>): void {
     const leave = (reason: string) => this.#leave(reason, number, entry.name)
     if (number === 1 && entry.name !== 'boot_aggregate')
-      leave('first in place of boot_aggregate; this is not the list of a whole boot, and the verifier refuses it')
+      leave('first instead of boot_aggregate; this is not the list of a whole boot, and the verifier refuses it')
     if (!logHash && !isViolation) leave(MISFIT)
     if (entry.pcr !== '10') leave(`for PCR ${JSON.stringify(entry.pcr.slice(0, 20))}; the verifier refuses a list with such a line`)
     this.#count(entry, number)
@@ -153,5 +153,5 @@ const accepted = (get: (name: string) => readonly string[] | undefined): Accepte
 /** One sentence for all entries that fail in the same way. */
 function refusal({ eventId, context }: Failure): string {
   const words = context.message.replaceAll(JSON.stringify(String(context['path'] ?? '')).slice(1, -1), 'NAME')
-  return `refused by the very policy that is made of it (${eventId}: ${words})`
+  return `refused by the very policy that is made from it (${eventId}: ${words})`
 }

@@ -94,8 +94,8 @@ function misfit(entry: ImaEntry, line: number, logHash: HashName, expected: stri
       },
     )
   if (entry.name.includes('\ufffd'))
-    return said('does not fit its line: the name has bytes that are not UTF-8, and the agent sent something else in their place')
-  return said(`does not fit its line: the line was altered, or log_hash_alg is not ${logHash}`)
+    return said('does not match its line: the name has bytes that are not UTF-8, and the agent sent something else in their place')
+  return said(`does not match its line: the line was altered, or log_hash_alg is not ${logHash}`)
 }
 
 function* rings({ policy, learned }: Judging): Generator<KeyLookup> {
@@ -131,7 +131,7 @@ function judgeBuffer(entry: ImaEntry, line: number, judging: Judging): Failure |
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
   }
   if (found === 'unsupported') {
-    const message = `a key of keyring ${shown(entry.name)} is of a kind that verifies no file signature`
+    const message = `a key of keyring ${shown(entry.name)} is of a kind that cannot verify file signatures`
     return failure('ima', 'invalid_key', { message, line, path: entry.name })
   }
   if (!found && policy.deviceMapper && isDmEventName(entry.name)) return judgeDm(entry, entry.name, line, judging)

@@ -85,7 +85,7 @@ function addLogHash(parts: PolicyParts, logHash: unknown, source: string): void 
 function addDmPolicy(parts: PolicyParts, dmPolicy: unknown, source: string): void {
   if (dmPolicy === null) return
   if (parts.dmPolicy !== null && JSON.stringify(parts.dmPolicy) !== JSON.stringify(dmPolicy))
-    throw new KeylimeError('conflict', `${source}: ima.dm_policy is another one than in the policy so far`, {
+    throw new KeylimeError('conflict', `${source}: ima.dm_policy is a different one than in the policy so far`, {
       hint: 'put the rules of both into one of the files, in the order in which they should be tried',
     })
   parts.dmPolicy = dmPolicy

@@ -59,7 +59,7 @@ export const isUncertain = (expression: string, text: string): boolean => BOUNDA
 
 function translateEscape(text: string, at: number, inClass: boolean): { pattern: string; length: number } {
   const letter = text[at + 1]
-  if (letter === undefined) throw new Error('a backslash stands at the end')
+  if (letter === undefined) throw new Error('there is a backslash at the end')
   const unicode = /^(?:u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})/.exec(text.slice(at + 1, at + 10))?.[0]
   if (unicode) return { pattern: `\\x{${unicode.slice(1)}}`, length: unicode.length + 1 }
   if (/[1-9]/.test(letter))
@@ -80,7 +80,7 @@ const literal = (character: string) => (/[!-/:-@[-`{-~]/.test(character) ? `\\${
 function checkGroup(text: string): void {
   if (/^\(\?(?:[=!]|<[=!])/.test(text))
     throw new Error(
-      'lookahead and lookbehind cannot be matched in linear time: write what is meant, not what is not, such as /usr/(?:bin|lib)/ in place of /(?!opt)',
+      'lookahead and lookbehind cannot be matched in linear time: write what is meant, not what is not, such as /usr/(?:bin|lib)/ instead of /(?!opt)',
     )
   if (text.startsWith('(?P='))
     throw new Error('(?P=name) refers to a group, which cannot be matched in linear time: write what the group stands for')
@@ -99,7 +99,7 @@ const RE2_WORDS: readonly [said: RegExp, expression: RegExp, meaning: string][] 
     REPETITION,
     'possessive repetitions (*+, ++, ?+) cannot be matched in linear time: write * for *+, + for ++, ? for ?+',
   ],
-  [/repeat count/, /\{/, 'a part may be repeated at most 1000 times: write * or + in place of so large a bound'],
+  [/repeat count/, /\{/, 'a part may be repeated at most 1000 times: write * or + instead of such a large bound'],
 ]
 
 /** Why an expression that Python takes is refused here, with a way to write it otherwise. */

@@ -163,7 +163,7 @@ function laterEvents(text: string | null, effort: Effort | undefined): { events:
   if (text === null) return { events: [], words: 'the agent sent no log of systemd' }
   effort?.spend(text.length * COST.comparedByte)
   try {
-    return { events: parseSystemdLog(text), words: 'the log of systemd that came does not lead to it' }
+    return { events: parseSystemdLog(text), words: 'the log of systemd does not lead to it' }
   } catch (error) {
     if (!isKeylimeError(error)) throw error
     return { events: [], words: error.message }

@@ -20,13 +20,9 @@ export const escapePythonRegex = (text: string): string => text.replace(SPECIAL,
 export function compileCommandLine(expression: string, path: string): (text: string) => boolean {
   if (expression.length > MAX_LENGTH) throw new KeylimeError('invalid_request', `${path}: is longer than ${MAX_LENGTH} characters`)
   if (GLOBAL_FLAGS.test(expression))
-    throw new KeylimeError(
-      'invalid_request',
-      `${path}: flags such as (?i) must stand at the start, and there the prefix of the log stands`,
-      {
-        hint: 'write (?i:…) around what they are for',
-      },
-    )
+    throw new KeylimeError('invalid_request', `${path}: flags such as (?i) must be at the start, but the prefix of the log is there`, {
+      hint: 'write (?i:…) around what they are for',
+    })
   try {
     const compiled = RE2JS.compile(translatePythonRegex(COMMAND_LINE_PREFIX + expression))
     return (text) => text.length <= MAX_LENGTH && !isUncertain(expression, text) && compiled.matches(text)

@@ -45,7 +45,7 @@ export function createReferenceState(log: BootEventLog, options: StateOptions): 
   const events = seeEvents(log, bank)
   const warnings: string[] = []
   const secureBoot = secureBootOf(events)
-  if (secureBoot === null) warnings.push('the boot log does not say whether Secure Boot is on; it is taken as off')
+  if (secureBoot === null) warnings.push('the boot log does not say whether Secure Boot is on; it counts as off')
   if (!secureBoot && !withoutSecureBoot)
     throw new KeylimeError('invalid_request', 'Secure Boot is off in this boot log, and the state would not demand it', {
       hint: 'give --without-secureboot (-i) if that is what you want, or switch Secure Boot on and boot again',
@@ -71,7 +71,7 @@ export function createReferenceState(log: BootEventLog, options: StateOptions): 
 function ownRefusals(log: BootEventLog, { events, bank }: SeenBoot, state: Record<string, unknown>): string[] {
   const failures = judgeByExample(log, events, parseReferenceState(state), bank)
   if (failures.length === 0) return []
-  const what = `policy example refuses the very boot that this state is made of, for ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}`
+  const what = `policy example refuses the very boot that this state is made from, for ${failures.length} ${failures.length === 1 ? 'reason' : 'reasons'}`
   return [`${what}; the first: ${failures[0]!.context.message}`]
 }
 

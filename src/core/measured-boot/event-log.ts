@@ -44,7 +44,7 @@ export function parseEventLog(bytes: Buffer): BootEventLog {
   if (reader.remaining > 0)
     throw new KeylimeError(
       'malformed',
-      `the boot log is filled up with 0xff behind event ${events.length}: it is a copy of the firmware's memory`,
+      `the boot log is filled up with 0xff after event ${events.length}: it is a copy of the firmware's memory`,
     )
   const banks = sizes ? HASH_NAMES.filter((name) => sizes.has(hashAlgOf(name))) : (['sha1'] as HashName[])
   return { events, banks }

@@ -32,7 +32,7 @@ export function primaryOf(repomd: string): RpmListed {
   throw new KeylimeError(
     'invalid_request',
     isDatabaseOnly
-      ? 'repomd.xml has its list of packages as an SQLite database alone (primary_db), which is not read'
+      ? 'repomd.xml has its list of packages only as an SQLite database (primary_db), which cannot be read'
       : 'repomd.xml has no primary list with a location and a digest',
     isDatabaseOnly ? { hint: 'createrepo_c makes primary.xml beside it' } : {},
   )

@@ -61,9 +61,9 @@ export function nextGeneration(now: number, before: number | null): number {
   if (before !== null && before - now > DAY_MS)
     throw new KeylimeError(
       'conflict',
-      `the last delivery of this machine is of ${momentText(before)}, as the verifier says: more than a day ahead`,
+      `the verifier says that the last delivery of this machine is from ${momentText(before)}: more than a day ahead`,
       {
-        hint: 'nothing was sent. Look at the clock of this machine; when it is right, the verifier or its database says what is not true: delete the agent there, and add it again',
+        hint: 'nothing was sent. Look at the clock of this machine; if it is right, the verifier or its database does not tell the truth: delete the agent there, and add it again',
       },
     )
   return Math.max(now, (before ?? 0) + 1)
@@ -168,9 +168,9 @@ const keyWithPadding = (key: KeyObject) =>
 const CHANGED =
   'it was changed since an operator signed it, or put into the wrong mailbox: look who could at the verifier (`keylime verifier audit show`), and deliver again with `keylime tenant update`'
 const NOT_BELIEVED =
-  'the machine believes the authorities of trusted_client_ca in agent.conf: copy the cacert.crt of the operator’s there, or order again with a certificate that counts'
+  'the machine trusts the authorities of trusted_client_ca in agent.conf: copy the cacert.crt of the operator’s authority there, or order again with a certificate that counts'
 const NO_OPERATOR = 'order with an operator’s certificate: `keylime ca operator NAME` makes one'
-const AHEAD = 'the clock of who ordered it was wrong, or the one here is'
-const NO_ROLES = 'the authority gives no roles: `keylime ca reissue` has it give them, and `keylime ca operator NAME` makes an operator'
+const AHEAD = 'the clock of the operator who ordered it was wrong, or the one here is is'
+const NO_ROLES = 'the authority gives no roles: `keylime ca reissue` makes it give them, and `keylime ca operator NAME` makes an operator'
 
 const refused = (reason: string, hint: string) => new KeylimeError('refused', `the delivery order is refused: ${reason}`, { hint })

@@ -5,7 +5,7 @@ export const KEY_SIZE = 32
 
 /** U = K xor V: neither share says anything about K alone. @throws KeylimeError `malformed` when the lengths differ. */
 export function splitKey(k: Uint8Array, v: Uint8Array): Buffer {
-  if (k.length !== v.length) throw new KeylimeError('malformed', `key of ${k.length} bytes and share of ${v.length} bytes do not fit`)
+  if (k.length !== v.length) throw new KeylimeError('malformed', `key of ${k.length} bytes and share of ${v.length} bytes do not match`)
   return Buffer.from(k.map((byte, i) => byte ^ v[i]!))
 }
 

@@ -38,8 +38,8 @@ export function whyNotAuthorized(
   authorized: readonly AuthorizedClient[],
 ): string | undefined {
   if (authorized.some((entry) => meets(entry, certificate, authority))) return undefined
-  if (roleOf(certificate) === 'server') return 'its certificate is one of a server, and servers call nobody'
-  if (roleOf(certificate) === 'verifier') return 'its certificate is one of a verifier, which calls agents and reads at the registrar'
+  if (roleOf(certificate) === 'server') return 'its certificate is a server’s, and servers may call nobody'
+  if (roleOf(certificate) === 'verifier') return 'its certificate is a verifier’s, which may call agents and read at the registrar'
   if (givesRoles(authority) && roleOf(certificate) === undefined) return 'its certificate has no role'
   return 'its certificate is not among authorized_clients'
 }

@@ -99,7 +99,7 @@ function readExtensions(field: DerElement | undefined): Map<string, Extension> {
     const [oid, ...parts] = childrenOf(expectTag(element, TAG.sequence, 'an extension'))
     const critical = parts[0]?.tag === TAG.boolean && parts[0].content[0] !== 0
     const name = readOid(expectTag(oid, TAG.oid, 'the name of an extension'))
-    if (extensions.has(name)) throw new KeylimeError('malformed', `extension ${name} is there twice`)
+    if (extensions.has(name)) throw new KeylimeError('malformed', `extension ${name} appears twice`)
     extensions.set(name, { critical, value: expectTag(parts.at(-1), TAG.octetString, 'the value of an extension').content })
   }
   return extensions

@@ -10,7 +10,7 @@ export function derDefect(bytes: Buffer): string | undefined {
   const outer = readElement(bytes)
   const inner = defectOf(outer, 0) // first: what cannot be read is refused, whatever stands behind it
   const behind = bytes.length - outer.bytes.length
-  return behind > 0 ? `${behind} bytes stand behind the certificate` : inner
+  return behind > 0 ? `${behind} bytes follow the certificate` : inner
 }
 
 function defectOf(element: DerElement, depth: number): string | undefined {

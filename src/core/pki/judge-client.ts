@@ -58,7 +58,7 @@ function judgeAlone(client: Certificate, { authorities, lists, authorized }: Cli
   const [authority] = authorities
   const mayRevoke = lists.some((list) => authorities.some(({ spki }) => spki.equals(list.authority.spki)))
   if (!authority || mayRevoke || authorities.some(givesRoles)) {
-    return { ok: false, reason: `its certificate is of "${client.issuer}", which is not in trusted_client_ca itself` }
+    return { ok: false, reason: `its certificate comes from "${client.issuer}", which is not in trusted_client_ca itself` }
   }
   const problem = dateProblem(client, now)
   const why = problem?.level === 'error' ? `its certificate ${problem.text}` : whyNotAuthorized(client, authority, authorized)

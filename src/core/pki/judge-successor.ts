@@ -29,8 +29,8 @@ export function judgeSuccessor({ next, bridge, believed, now }: SuccessorQuestio
   const before = believed.find(
     (authority) => authority.subjectName.matchKey === bridge.issuerName.matchKey && isSignedBy(bridge, authority),
   )
-  if (!before) return refused('no authority that is believed here has signed the bridge')
-  if (givesRoles(before) && !givesRoles(next)) return refused('the next authority gives no roles, and the one before does')
+  if (!before) return refused('no authority that is trusted here has signed the bridge')
+  if (givesRoles(before) && !givesRoles(next)) return refused('the next authority gives no roles, but the previous one does')
   for (const [name, certificate] of [
     ['bridge', bridge],
     ['next authority', next],

@@ -39,7 +39,7 @@ const NONCE = '1.3.6.1.5.5.7.48.1.2'
 /** @throws KeylimeError `malformed`, also for over 64 certificates. A signature of the request is not looked at: anybody may ask. */
 export function parseOcspRequest(bytes: Buffer): OcspRequest {
   const outer = expectTag(readElement(bytes), TAG.sequence, 'the OCSP request')
-  if (outer.bytes.length !== bytes.length) throw new KeylimeError('malformed', 'bytes stand behind the OCSP request')
+  if (outer.bytes.length !== bytes.length) throw new KeylimeError('malformed', 'bytes follow the OCSP request')
   const fields = childrenOf(expectTag(childrenOf(outer)[0], TAG.sequence, 'the OCSP request'))
   const list = childrenOf(
     expectTag(

@@ -56,7 +56,7 @@ export function lintExclude(expression: string, path: string): PolicyWarning[] {
   const dropped = DROPPED.filter(excluded)
   if (dropped.length > 0) return danger(`excludes ${dropped.join(', ')}: every user can put a program there and run it unseen`)
   if (/^\/[\w/.-]*\w$/.test(expression) && excluded(`${expression}x`))
-    return warn(`also excludes names that go on, like ${expression}x: end it with "/" or "$"`)
+    return warn(`also excludes longer names, like ${expression}x: end it with "/" or "$"`)
   if (/^[\w.-]+$/.test(expression) && !PATHLESS.some(excluded))
     return warn('is matched from the beginning of a path, which begins with "/": it excludes no file that has a path')
   return []

@@ -31,7 +31,7 @@ export function lintBootPolicy(state: Record<string, unknown>): PolicyWarning[] 
     return [
       {
         path: 'mb_policy',
-        message: 'lists no firmware and no kernel: whatever boots is accepted when its log fits the quote',
+        message: 'lists no firmware and no kernel: whatever boots is accepted if its log matches the quote',
         dangerous: true,
       },
     ]

@@ -24,12 +24,13 @@ export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
   if (policy.digests.get('boot_aggregate')?.some(isEmptyAggregate))
     warnings.push({
       path: 'digests.boot_aggregate',
-      message: 'is of zeros, as the kernel writes it when the TPM has no bank of ima_hash=, SHA-256 or SHA-1: machines after any boot pass',
+      message:
+        'is all zeros, as the kernel writes it when the TPM has no bank for ima_hash=, SHA-256 or SHA-1: machines after any boot pass',
     })
   if (policy.isExcluded('boot_aggregate') && warnings.length === 0)
     warnings.push({
       path: 'excludes',
-      message: 'boot_aggregate is excluded: a log of any boot is taken; a measured boot policy gives its value',
+      message: 'boot_aggregate is excluded: a log of any boot is accepted; a measured boot policy gives its value',
     })
   warnings.push(...lintDigests(policy.digests))
   if (policy.ignoredKeyrings.has('*') && policy.keys.size > 0)
@@ -37,7 +38,7 @@ export function lintPolicy(policy: RuntimePolicy): PolicyWarning[] {
   else if (policy.ignoredKeyrings.has('*'))
     warnings.push({
       path: 'ima.ignored_keyrings',
-      message: '"*" ignores all keyrings: keys that somebody loads into the kernel stay unseen',
+      message: '"*" ignores all keyrings: keys that someone loads into the kernel stay unseen',
     })
   return warnings
 }
@@ -47,7 +48,7 @@ function lintDigests(digests: RuntimePolicy['digests']): PolicyWarning[] {
   let weak = 0
   for (const [name, list] of digests) {
     const path = `digests[${JSON.stringify(name)}]`
-    if (WORLD_WRITABLE.test(name)) warnings.push({ path, message: 'lies where every user may write' })
+    if (WORLD_WRITABLE.test(name)) warnings.push({ path, message: 'is where every user may write' })
     if (name.includes(' ')) warnings.push({ path, message: 'has a blank, which is "_" in the kernel’s log: it matches nothing' })
     if (!name.startsWith('/') && !NO_FILE.test(name)) warnings.push({ path, message: 'is not an absolute path' })
     if (list.some((digest) => digest.length === SHA1_DIGITS)) weak++

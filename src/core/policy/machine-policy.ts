@@ -93,7 +93,7 @@ export function unpackAgentPolicy(
 
 const ELSEWHERE = {
   judge(): never {
-    throw new Error('this policy is too large to be judged by in this thread')
+    throw new Error('this policy is too large to judge by it in this thread')
   },
 }
 

@@ -28,7 +28,7 @@ export function readPcrText(text: string, bank: HashName): Map<number, Buffer> {
     const value = Buffer.from(hex.replaceAll(' ', ''), 'hex')
     if (Number(pcr) >= PCR_COUNT) throw wrong('does not exist')
     if (value.length !== digestSize(bank)) throw wrong(`has ${value.length} bytes, and bank ${bank} has values of ${digestSize(bank)}`)
-    if (values.has(Number(pcr))) throw wrong(`is there twice in bank ${bank}`)
+    if (values.has(Number(pcr))) throw wrong(`appears twice in bank ${bank}`)
     values.set(Number(pcr), value)
   }
   return values

@@ -31,7 +31,7 @@ export function parseTpmPolicy(text: string): TpmPolicy {
   const { mask, ...entries } = json as Record<string, unknown>
   const allowed = new Map(Object.entries(entries).map(([key, value]) => [pcrNumber(key), digestList(key, value)] as const))
   if (allowed.size < Object.keys(entries).length)
-    throw new KeylimeError('invalid_request', 'tpm_policy: a PCR is there twice, such as "7" and "07"')
+    throw new KeylimeError('invalid_request', 'tpm_policy: a PCR appears twice, such as "7" and "07"')
   return { mask: mask === undefined ? pcrMask([...allowed.keys()]) : parseMask(mask), allowed }
 }
 

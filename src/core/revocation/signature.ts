@@ -78,12 +78,12 @@ export function verifyNotice(
   }
   const mayComeLater = !payload && !(verifier && verifierSignature !== undefined)
   if (mayComeLater) return null
-  throw refused ?? new KeylimeError('refused', 'no key that is known fits a signature of the notification')
+  throw refused ?? new KeylimeError('refused', 'no known key matches a signature of the notification')
 }
 
 const isSigned = (signature: string | undefined): signature is string => signature !== undefined && signature !== '' && signature !== 'none'
 
-const UNSIGNED = 'verifiers of upstream do not sign what concerns agents added without --cert'
+const UNSIGNED = 'upstream’s verifiers do not sign notices about agents that were added without --cert'
 
 function holds(key: KeyObject, bytes: Buffer, signature: Buffer): boolean {
   try {

@@ -39,7 +39,7 @@ const row = z.looseObject({
 export function upstreamRegistration(given: unknown, now: number): AgentRecord {
   const read = row.parse(given)
   const agentId = parseAgentId(read.agent_id)
-  if (!read.active) throw new Error('its TPM has not proved itself: the agent registers again by itself')
+  if (!read.active) throw new Error('its TPM has not proved itself: the agent registers again on its own')
   const { ek_tpm, ekcert, aik_tpm, ip, port } = read
   const shown = {
     ek_tpm,

@@ -74,7 +74,7 @@ export async function openAuditLog({ file, maxBytes, now, logger }: AuditLogOpti
     return running
   }
 
-  logger.info(`audit log ${file} goes on after line ${chainFile.head.seq}`, { hash: chainFile.head.hash })
+  logger.info(`audit log ${file} continues after line ${chainFile.head.seq}`, { hash: chainFile.head.hash })
   return {
     consume({ at, event }) {
       if (stopped) return

@@ -96,7 +96,7 @@ export async function openChainFile({ file, maxBytes, now, logger }: ChainFileOp
     const tail = await readTail(handle, size)
     if (!tail)
       throw new KeylimeError('file_failed', `${file} is not an audit log, or its end is damaged`, {
-        hint: 'look at it with `keylime verifier audit verify FILE`, then move it away: the log then goes on in a new file',
+        hint: 'look at it with `keylime verifier audit verify FILE`, then move it away: the log then continues in a new file',
       })
     chain = tail.chain
     head = tail.head
@@ -128,7 +128,7 @@ export async function openChainFile({ file, maxBytes, now, logger }: ChainFileOp
       logger.info(`audit log ${file}: a new file is begun`, { line: head.seq, previous: before })
     } catch (error) {
       const text = causeChain(error).join(': ')
-      if (text !== told) logger.error(`audit log ${file}: no new file can be begun, the old one is written on: ${text}`)
+      if (text !== told) logger.error(`audit log ${file}: cannot begin a new file, and keeps writing to the old one: ${text}`)
       told = text
     }
   }

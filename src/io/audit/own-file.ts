@@ -36,8 +36,8 @@ function defectOf(stat: { isFile(): boolean; uid: bigint; mode: bigint; nlink: b
   const user = process.geteuid?.() ?? 0
   if (!stat.isFile()) return ['it is not a plain file', 'name another file in audit_log']
   if (stat.uid !== BigInt(user)) return [`it belongs to user ${stat.uid}, the verifier runs as ${user}`, 'give it to that user with chown']
-  if ((stat.mode & 0o077n) !== 0n) return [`its mode is ${(stat.mode & 0o777n).toString(8)}`, 'take it from all others: chmod 600']
-  if (stat.nlink > 1n) return ['it has a second name (hard link)', 'move it away; the log then goes on in a new file']
+  if ((stat.mode & 0o077n) !== 0n) return [`its mode is ${(stat.mode & 0o777n).toString(8)}`, 'take all others’ rights away: chmod 600']
+  if (stat.nlink > 1n) return ['it has a second name (hard link)', 'move it away; the log then continues in a new file']
   return null
 }
 

@@ -72,12 +72,12 @@ async function readHead(database: Kysely<unknown>, file: string): Promise<Backup
     throw /not a database/.test(error.message) ? noBackup(file) : damaged(file, error.message)
   })
   const [row] = rows
-  if (!row || digestOf(row.head) !== row.digest) throw damaged(file, 'what it says of itself was changed')
+  if (!row || digestOf(row.head) !== row.digest) throw damaged(file, 'what it says about itself was changed')
   const { format, ...read } = head.parse(JSON.parse(row.head))
   if (format > FORMAT || read.schema > VERIFIER_MIGRATIONS.length)
     throw new KeylimeError(
       'database_failed',
-      `the backup ${file} is of a newer program (${read.program}): its schema has version ${read.schema}, this program knows ${VERIFIER_MIGRATIONS.length}`,
+      `the backup ${file} comes from a newer program (${read.program}): its schema has version ${read.schema}, this program knows ${VERIFIER_MIGRATIONS.length}`,
       { hint: 'restore it with that program or a newer one; nothing was changed' },
     )
   return read

@@ -131,5 +131,5 @@ async function sync(file: string): Promise<void> {
 const failed = (cause: Error, file: string) =>
   new KeylimeError('file_failed', `cannot write the backup ${file}: ${cause.message}`, {
     cause,
-    hint: 'look at the room and the rights of its directory; nothing was left there',
+    hint: 'check the free space and the permissions of its directory; nothing was left there',
   })

@@ -34,7 +34,7 @@ export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>
   return changing(target, async (transaction) => {
     const store = verifierStore(transaction, MAX_EVIDENCE)
     if ((await store.ids()).length > 0)
-      throw new KeylimeError('conflict', 'the database to copy into has machines already', { hint: 'name another one; nothing was copied' })
+      throw new KeylimeError('conflict', 'the database to copy into already has machines', { hint: 'name another one; nothing was copied' })
     const left: { what: string; why: string }[] = []
     const ids = new Set<string>()
     for await (const row of source.agents()) ids.add(String(row['agent_id']))

@@ -238,6 +238,6 @@ async function refuseFull(
 }
 
 const tooLarge = (size: number, each: number) =>
-  new KeylimeError('payload_too_large', `the sealed payload has ${size} bytes, and a mailbox here takes ${each} (mailbox_max_size)`, {
-    hint: 'raise mailbox_max_size at the verifier, or have the payload fetch what is large',
+  new KeylimeError('payload_too_large', `the sealed payload has ${size} bytes, and a mailbox here holds ${each} (mailbox_max_size)`, {
+    hint: 'raise mailbox_max_size at the verifier, or let the payload fetch large files itself',
   })

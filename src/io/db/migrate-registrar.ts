@@ -64,7 +64,7 @@ function importRegistrations(source: UpstreamRegistrar, target: Kysely<unknown>,
   return changing(target, async (transaction) => {
     const store = registrarStore(transaction)
     if ((await store.list()).length > 0)
-      throw new KeylimeError('conflict', 'the database to copy into has registrations already', {
+      throw new KeylimeError('conflict', 'the database to copy into already has registrations', {
         hint: 'name another one; nothing was copied',
       })
     const left: { what: string; why: string }[] = []

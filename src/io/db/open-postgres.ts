@@ -105,5 +105,5 @@ const MADE_MEANWHILE = '23505'
 const refused = (cause: Error, { server }: PostgresPlace, schema: string) =>
   new KeylimeError('database_failed', `cannot use the database ${nameOfServer(server)}: ${cause.message}`, {
     cause,
-    hint: `the user needs the right to make a schema ("grant create on database ${server.database} to USER"), or one that is his ("create schema ${schema} authorization USER")`,
+    hint: `the user needs the right to make a schema ("grant create on database ${server.database} to USER"), or a schema of its own ("create schema ${schema} authorization USER")`,
   })

@@ -8,9 +8,9 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/^28P01$|no password|password must be a string/i, 'check user and password: database_password_file, PGPASSFILE, or in database_url'],
   [/^28000$|pg_hba/i, 'the server’s pg_hba.conf must let this user in from this address, with this kind of TLS'],
   [/^3D000$/, 'make it first: createdb --owner=USER DATABASE'],
-  [/^25006$/, 'this server only takes reads now: let database_url name the one that takes writes'],
+  [/^25006$/, 'this server only accepts reads now: let database_url name the one that accepts writes'],
   [/^53300$/, 'raise max_connections of the server, or make database_pool_sz_ovfl smaller'],
-  [/does not support SSL/i, 'switch TLS on at the server, or say sslmode=disable in database_url'],
+  [/does not support SSL/i, 'switch TLS on at the server, or set sslmode=disable in database_url'],
   [
     /CERT|certificate|altname|self.signed|issuer/i,
     'sslrootcert= in database_url names the CA of the server; sslmode=verify-ca does not look at its name, sslmode=require at nothing',

@@ -65,7 +65,7 @@ async function refuseLiving(db: Kysely<unknown>, place: PostgresPlace): Promise<
   const { rows } = await sql<{ name: string }>`select name from verifiers where run in (${LIVING})`.execute(db)
   if (rows.length === 0) return
   throw new KeylimeError('conflict', `${rows.map(({ name }) => `verifier ${name}`).join(', ')} runs on ${nameOfPlace(place)}`, {
-    hint: 'stop all of them first; one that was killed is missed after six seconds',
+    hint: 'stop all of them first; one that was killed counts as gone after six seconds',
   })
 }
 
@@ -98,5 +98,5 @@ async function holdRestore(server: Kysely<unknown>, place: PostgresPlace): Promi
       .catch(reject)
   })
   if (await held) return { release: async () => end() }
-  throw new KeylimeError('conflict', `another restore is under way at ${nameOfPlace(place)}`, { hint: 'wait for its end' })
+  throw new KeylimeError('conflict', `another restore is under way at ${nameOfPlace(place)}`, { hint: 'wait until it ends' })
 }

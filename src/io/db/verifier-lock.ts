@@ -10,7 +10,7 @@ export async function lockVerifierFile(file: string): Promise<{ name: string; lo
   const lock = await holdLock(lockFile)
   if (lock) return { name, lock }
   throw new KeylimeError('conflict', `another verifier is running on ${file}`, {
-    hint: `stop it first ("fuser ${lockFile}" names the process), or give this one a KEYLIME_DIR and ports of its own`,
+    hint: `stop it first ("fuser ${lockFile}" names the process), or give this one its own KEYLIME_DIR and ports`,
   })
 }
 

@@ -227,7 +227,7 @@ async function putDependents(
   else if (mailbox === null) await dropMailbox(transaction as never, agentId)
   for (const policy of policies) {
     if (!isOwnPolicyName(policy.name) && (await digestOf(transaction, policy.kind, policy.name)) !== null)
-      throw new KeylimeError('conflict', `a policy named ${policy.name} exists already`)
+      throw new KeylimeError('conflict', `a policy named ${policy.name} already exists`)
     await putPolicy(transaction, policy)
   }
   await putProgress(transaction, encodeProgress(agentId, progress))

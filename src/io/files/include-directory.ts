@@ -21,7 +21,7 @@ export async function readIncludeDirectories(directories: readonly string[], max
       const other = from.get(name)
       if (other !== undefined)
         throw new KeylimeError('archive_refused', `${name} is in ${other} and in ${directory}`, {
-          hint: 'a payload has one file of a name: leave one of them out',
+          hint: 'a payload has only one file with a name: leave one of them out',
         })
       from.set(name, directory)
     }

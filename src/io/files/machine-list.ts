@@ -84,7 +84,7 @@ function rowsOf(text: string, file: string): Row[] {
   for (let at = 0, line = 1; at <= content.length; ) {
     pattern.lastIndex = at
     const match = pattern.exec(content)
-    if (!match) throw new KeylimeError('malformed', `line ${line} of ${file} is not CSV: a quote stands where none may be`)
+    if (!match) throw new KeylimeError('malformed', `line ${line} of ${file} is not CSV: there is a quote where none may be`)
     if (row.cells.length === 0 && match[2]?.trimStart().startsWith('#')) row.isRemark = true
     row.cells.push((match[1]?.replaceAll('""', '"') ?? match[2] ?? '').trim())
     line += match[0].split('\n').length - 1

@@ -90,7 +90,7 @@ export function openRevocationLists(options: RevocationListsOptions): Revocation
       kept = before.filter((known) => !all.some((fresh) => isOfSame(fresh, known) && !isOlder(fresh, known)))
       all = [...all, ...kept]
       for (const { authority, list } of kept.filter((known) => isTrustedStill(options.trusted, known))) // nobody of another may call
-        logger.error(`${OPTION}: no list of "${authority.subject}" is as new as the one before; what it said still counts`, {
+        logger.error(`${OPTION}: no list of "${authority.subject}" is as new as the previous one; what that said still counts`, {
           revoked: list.revoked.length,
         })
     },
@@ -158,7 +158,7 @@ function lookAgain(file: Watched, { stamp, waits, now, logger }: Look): void {
     if (stamp === 'missing') throw new KeylimeError('not_found', 'it is gone')
     const lists = parse(file)
     if (lists.some((fresh) => file.lists.some((known) => isOlder(fresh, known))))
-      throw new KeylimeError('conflict', 'it is older than the one before')
+      throw new KeylimeError('conflict', 'it is older than the previous one')
     file.lists = lists
     file.toldMs = Number.NEGATIVE_INFINITY
     logger.info(`the revocation list ${file.file} was read again`, {

@@ -12,6 +12,6 @@ export function requireSecret(file: string, stats: fs.Stats, option?: string): v
   throw new KeylimeError(
     'config_invalid',
     `${option ? `${option}: ` : ''}${file} can be ${verb} by every user of this machine (mode ${(stats.mode & 0o777).toString(8)}), so it is not used`,
-    { hint: `run \`chmod o= ${file}\`, and replace what is in it if somebody may have read it` },
+    { hint: `run \`chmod o= ${file}\`, and replace what is in it if someone may have read it` },
   )
 }

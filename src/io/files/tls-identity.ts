@@ -126,7 +126,7 @@ export const revocationListFiles = (items: readonly string[], directory: string)
 function trustedFile(item: string, request: TlsIdentityRequest, option: string): string {
   if (item === 'default') return path.join(request.keylimeDir, 'cv_ca', 'cacert.crt') // for every component, whatever tls_dir says
   if (item !== 'all') return path.resolve(request.directory, item)
-  throw new KeylimeError('config_invalid', `${option} = all would trust anybody, and is not supported`, {
+  throw new KeylimeError('config_invalid', `${option} = all would trust anyone, and is not supported`, {
     hint: `name the CA's certificate in ${option}`,
   })
 }

@@ -141,7 +141,7 @@ function serverCheck(name: string, ca: readonly string[]) {
     const why = whyNoServer(parseCertificate(raw), authorities)
     if (!why) return undefined
     return new KeylimeError('tls_failed', `${name}: ${why}`, {
-      hint: 'make it one with `keylime ca create --role server`; a machine may have taken its place',
+      hint: 'make it one with `keylime ca create --role server`; otherwise a machine may be posing as it',
     })
   }
 }

@@ -98,7 +98,7 @@ export function createBodyRoom(limits: BodyRoomLimits, now: () => number = () =>
       if (counted + bytes <= limits.maxBytes || now() - other.since < SHORT_WAY_MS) return
       if (other === held || other.bytes <= FREE_BYTES) continue
       close(other)
-      other.cutOff(new KeylimeError('unavailable', 'the requests of all have too many bytes together, and this one takes its time'))
+      other.cutOff(new KeylimeError('unavailable', 'the requests of all have too many bytes together, and this one is slow'))
     }
   }
 
@@ -119,7 +119,7 @@ export function createBodyRoom(limits: BodyRoomLimits, now: () => number = () =>
   function cutOffOldest([oldest]: Iterable<Held>, whose: string): void {
     if (!oldest) return
     close(oldest)
-    const text = `too many requests ${whose} have not sent all of their bodies yet, and this one has been at it for longest`
+    const text = `too many requests ${whose} have not sent all of their bodies yet, and this one has taken longest`
     oldest.cutOff(new KeylimeError('too_many_requests', text))
   }
 

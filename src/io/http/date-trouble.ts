@@ -20,7 +20,7 @@ const BY_DATE = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID'])
 /** What is seen of a server that ends a connection because of the client's certificate: an alert at best. */
 const ENDED_BY_SERVER = /^(UND_ERR_SOCKET|ECONNRESET|EPIPE|EPROTO|ERR_(TLS|SSL)_.*)$/
 const LOOK_MS = 3000
-const RENEW = 'have another one made, or correct the clock'
+const RENEW = 'make another one, or correct the clock'
 
 /**
  * Names the certificate whose dates made a connection fail, and its date: OpenSSL says "certificate has expired", and a server that refuses a client's closes
@@ -41,7 +41,7 @@ export async function dateTrouble(
   }
   if (!ENDED_BY_SERVER.test(code) || cert === undefined) return undefined
   const [own] = problemsOf(parseCertificates(cert).slice(0, 1), now)
-  return own && failed(`it does not take the client certificate "${own.subject}" of this side, which ${own.problem.text}`)
+  return own && failed(`it does not accept the client certificate "${own.subject}" of this side, which ${own.problem.text}`)
 }
 
 function problemsOf(certificates: readonly Certificate[], now: number): { subject: string; problem: DateProblem }[] {

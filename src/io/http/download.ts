@@ -26,10 +26,10 @@ export async function download(url: string, options: DownloadOptions = {}): Prom
       throw new KeylimeError('not_found', `${target}: the server answers ${statusCode}`, { details: { status: statusCode } })
     const next = httpUrl(new URL(location, target).href)
     if (target.startsWith('https:') && !next.startsWith('https:'))
-      throw new KeylimeError('refused', `${target}: leads on to ${next}, which is not encrypted`)
+      throw new KeylimeError('refused', `${target}: redirects to ${next}, which is not encrypted`)
     target = next
   }
-  throw new KeylimeError('unreachable', `${url}: leads on more than ${MAX_REDIRECTS} times`)
+  throw new KeylimeError('unreachable', `${url}: redirects more than ${MAX_REDIRECTS} times`)
 }
 
 /** A small file as a whole. @throws KeylimeError as `download`, `payload_too_large`. */

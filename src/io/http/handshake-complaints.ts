@@ -12,14 +12,14 @@ const WORDS: readonly [RegExp, string][] = [
   [/HTTP_REQUEST/, 'it spoke plain HTTP: this port is for TLS'],
   [
     /UNKNOWN_CA|unknown ca/i,
-    'it does not know the CA of this server: its trusted CA is another (trusted_server_ca, trusted_client_ca, registrar_tls_ca_cert)',
+    'it does not know the CA of this server: it trusts another CA (trusted_server_ca, trusted_client_ca, registrar_tls_ca_cert)',
   ],
   [/CERTIFICATE_EXPIRED|certificate expired/i, 'it says that the certificate of this server has ended, or is not valid yet'],
   [/BAD_CERTIFICATE|bad certificate/i, 'it does not accept the certificate of this server'],
   [/PEER_DID_NOT_RETURN_A_CERTIFICATE|peer did not return/i, 'it showed no client certificate'],
   [
     /UNABLE_TO|SELF_SIGNED|UNTRUSTED|CERT_HAS_EXPIRED|certificate verify failed/i,
-    'its certificate is not of a CA that is trusted here (trusted_client_ca)',
+    'its certificate is not from a CA that is trusted here (trusted_client_ca)',
   ],
   [/UNSUPPORTED_PROTOCOL|VERSION/i, 'it knows no version of TLS that is allowed here (1.2 and newer)'],
   [/WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL/i, 'it did not speak TLS'],

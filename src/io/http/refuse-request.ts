@@ -35,7 +35,7 @@ export function refusedCall({ match: { route, params }, peer, path, headers, isS
 }
 
 const ofOperators: ReadonlySet<Access> = new Set(['admin', 'operator'])
-const ONLY_A_VERIFIER = 'its certificate is one of a verifier, and this is for operators'
+const ONLY_A_VERIFIER = 'its certificate is a verifier’s, and this is for operators'
 
 /** Who has a certificate of ours is not counted: one address may be that of many operators. */
 export function tooOften({ rate }: Route, peer: Peer, address: string | undefined, rates: RequestBounds['rates']): ApiReply | null {
@@ -47,7 +47,7 @@ export function tooOften({ rate }: Route, peer: Peer, address: string | undefine
   return { status: 429, message: `asked too often: try again in ${seconds} s`, headers: { 'Retry-After': String(seconds) } }
 }
 
-export const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it takes a client certificate of a trusted CA')
+export const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it needs a client certificate from a trusted CA')
 
 export function forbidden(action: string, peer: Peer): ApiReply {
   const why = 'why' in peer ? `: ${peer.why}` : ''

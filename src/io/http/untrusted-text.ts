@@ -5,7 +5,7 @@ import { dateProblem } from '../../core/pki/certificate-dates.ts'
 export function untrustedText(socket: TLSSocket, now: number): string {
   const code = codeOf(socket)
   if (code === 'INVALID_PURPOSE') return 'its certificate is not for clients (extended key usage)'
-  if (!BY_DATE.has(code)) return 'its certificate is of no trusted CA'
+  if (!BY_DATE.has(code)) return 'its certificate is not from a trusted CA'
   const shown = socket.getPeerX509Certificate()
   const dates = shown && { notBefore: shown.validFromDate.getTime(), notAfter: shown.validToDate.getTime() }
   const problem = dates && dateProblem(dates, now)

@@ -166,7 +166,7 @@ function whyAnother(host: string, shown: PeerCertificate, acceptAnyName: boolean
     'tls_failed',
     `the certificate of the verifier at ${where} is not for ${host}, but for ${known || 'no name at all'}`,
     {
-      hint: `${known ? 'write one of its names into verifier_url, or ' : ''}have it made again for this one: add ${host} to cert_subject_alternative_names in verifier.conf, remove server-cert.crt in its tls_dir, and restart the verifier`,
+      hint: `${known ? 'write one of its names into verifier_url, or ' : ''}make it again for this one: add ${host} to cert_subject_alternative_names in verifier.conf, remove server-cert.crt in its tls_dir, and restart the verifier`,
     },
   )
 }
@@ -176,6 +176,6 @@ function whyNone(shown: PeerCertificate, authorities: ReturnType<typeof parseCer
   const why = whyNoServer(parseCertificate(shown.raw), authorities)
   if (!why) return undefined
   return new KeylimeError('tls_failed', `verifier: ${why}`, {
-    hint: 'make it one with `keylime ca create --role server`; a machine may have taken its place',
+    hint: 'make it one with `keylime ca create --role server`; otherwise a machine may be posing as it',
   })
 }

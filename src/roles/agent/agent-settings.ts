@@ -114,7 +114,7 @@ function settingsOf({ config, env, push }: Read, { versions, warnings }: Version
 /** What an agent that listens nowhere has no use for, and an operator may take for a protection less. */
 const idleOptions = (values: AgentValues, push: PushSettings | null): string[] =>
   push && !values.enable_agent_mtls
-    ? ['enable_agent_mtls = false changes nothing: this agent serves nobody, and speaks TLS to its verifier (remove the line)']
+    ? ['enable_agent_mtls = false changes nothing: this agent does not listen, and uses TLS to its verifier (remove the line)']
     : []
 
 function togetherProblems(values: AgentValues, push: PushSettings | null): string[] {
@@ -129,7 +129,7 @@ function togetherProblems(values: AgentValues, push: PushSettings | null): strin
       : []),
     ...(letsAnybodyRun
       ? [
-          'without TLS (enable_agent_mtls) anybody could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
+          'without TLS (enable_agent_mtls) anyone could send a payload with a script (switch enable_agent_mtls on; or set payload_script = "", or enable_insecure_payload = true if you accept that)',
         ]
       : []),
   ]
@@ -139,7 +139,7 @@ const PASSWORDS = ['tpm_ownerpassword', 'iak_password', 'idevid_password'] as co
 
 const passwordProblems = (values: AgentValues): string[] =>
   PASSWORDS.filter((name) => authBytes(values[name].reveal()) === undefined).map(
-    (name) => `${name} begins with "hex:", and must go on with pairs of hexadecimal digits`,
+    (name) => `${name} begins with "hex:", and must continue with pairs of hexadecimal digits`,
   )
 
 function apiVersions(option: string, wanted: readonly string[]): { versions: string[]; warnings: string[] } {

@@ -45,7 +45,7 @@ export function pushProblems({ values }: AgentConfig, given: PushArguments): str
       : []
   return values.verifier_url === ''
     ? [
-        'the agent listens nowhere, and no verifier_url says where it brings its evidence (such as https://verifier.example.com:8881; or set ip, for an agent that is asked)',
+        'the agent does not listen, and no verifier_url says where to bring its evidence (such as https://verifier.example.com:8881; or set ip, for an agent that is asked)',
       ]
     : []
 }

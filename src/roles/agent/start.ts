@@ -155,7 +155,7 @@ async function startListening({ settings, logger, given, onStop, machine, identi
   const { values } = settings
   const { agentId } = identity
   const certificate = values.enable_agent_mtls ? await ownCertificate(settings, agentId, { clock: systemClock, ...given, logger }) : null
-  if (!certificate) logger.warn('serving without TLS: everybody who reaches the port may ask for quotes')
+  if (!certificate) logger.warn('serving without TLS: anyone who can reach the port may ask for quotes')
   const inbox = await openInbox({ settings, logger, given, onStop, machine, identity, transport })
   const allowed = values.enable_agent_mtls || values.enable_insecure_payload
   const payloads = payloadReceiver(settings, machine, { agentId, inbox, allowed, logger })

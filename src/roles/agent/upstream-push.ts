@@ -103,6 +103,6 @@ export async function runUpstream(args: string[]): Promise<number> {
     return 0
   }
   const logger = createLogger({ name: 'agent', level: logLevel(process.env['RUST_LOG']) })
-  if (passedOver.length > 0) logger.warn('arguments without effect are passed over', { arguments: passedOver })
+  if (passedOver.length > 0) logger.warn('arguments without effect are ignored', { arguments: passedOver })
   return runService(logger, () => startAgent(loadAgentSettings({ ...process.env, ...env }, given), logger))
 }

@@ -26,13 +26,13 @@ export interface DatabaseMarking {
 export async function heedAge(mark: MarkKeeper, logger: Logger): Promise<DatabaseMarking> {
   const { age, inside, beside } = mark
   const logged = (work: Promise<void>) =>
-    work.catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`))
+    work.catch((error) => logger.error(`cannot tell whether this database is an older one: ${causeChain(error).join(': ')}`))
   const record = () => logged(mark.record())
   if (age === 'current') await record()
   else {
     logger.error(MEANING[age], {
       ...(age === 'older' && beside ? { missing: beside.changes - inside.changes } : {}),
-      hint: 'see `keylime tenant list`, and give `keylime tenant revoke` and `regdelete` once more for machines of that time',
+      hint: 'see `keylime tenant list`, and give `keylime tenant revoke` and `regdelete` again for machines from that time',
     })
     await logged(mark.settle())
   }

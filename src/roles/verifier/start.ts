@@ -117,7 +117,7 @@ async function start(
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
   const recordMark = coalesced(() =>
-    mark.record().catch((error) => logger.error(`an older database could not be told from this one: ${causeChain(error).join(': ')}`)),
+    mark.record().catch((error) => logger.error(`cannot tell whether this database is an older one: ${causeChain(error).join(': ')}`)),
   )
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))

@@ -44,7 +44,7 @@ export function readVerifierSettings(env: Environment): { settings: VerifierSett
 
 function leftAside({ measured_boot_imports: imports }: VerifierValues): string[] {
   if (imports.length === 0) return []
-  return [`measured_boot_imports is left aside: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`]
+  return [`measured_boot_imports is ignored: Python modules are not loaded; engines are ${BOOT_POLICY_NAMES.join(', ')}`]
 }
 
 /** What the values say together. @throws KeylimeError `config_invalid`. */

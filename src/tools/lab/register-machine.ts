@@ -26,7 +26,7 @@ export interface Registered {
 
 /**
  * Registers a machine as its agent does: with an endorsement key of its own, which answers the registrar's challenge. @param registrar its listener for agents. @param admin the one for tenants.
- * @returns what the registrar has of it. @throws KeylimeError `unavailable` when it does not take it.
+ * @returns what the registrar has of it. @throws KeylimeError `unavailable` when it does not accept it.
  */
 export async function registerMachine({ id, ak, ...rest }: Registering, registrar: ApiClient, admin: ApiClient): Promise<Registered> {
   const ek = machineEk()

@@ -21,7 +21,7 @@ export const ocsp: Target = {
     )
     const [status] = childrenOf(readElement(answer))
     const isGood = status!.content[0] === 0
-    demand(readElement(answer).bytes.equals(answer), 'bytes stand behind the answer')
+    demand(readElement(answer).bytes.equals(answer), 'bytes follow the answer')
     demand(request !== null || !isGood, 'a request that cannot be read gets a status')
     demand(isGood === asked.length > 0, 'a status is given that nobody looked up')
     if (request && !request.certificates.some(({ bytes }) => unlessRefused(['malformed'], () => derDefect(bytes) ?? 'strict') !== 'strict'))

@@ -130,7 +130,7 @@ test('what a verifier may ask with its own role is this, and it is told that the
   const ask = (port: number, method: string, asked: string) => call({ port, method, path: asked }, callers.verifier)
   expect((await ask(bed.agent.port, 'POST', '/v2.6/keys/ukey')).body).toContain('this is for operators')
   expect((await ask(bed.registrar.tlsPort!, 'GET', '/v2.6/agents')).body).toContain('this is for operators')
-  expect((await ask(verifier.port, 'GET', '/v2.6/agents/')).body).toContain('which calls agents and reads at the registrar')
+  expect((await ask(verifier.port, 'GET', '/v2.6/agents/')).body).toContain('which may call agents and read at the registrar')
 })
 
 test('an agent says nothing at all to who is no operator, and who is refused is told why', async () => {
@@ -142,7 +142,7 @@ test('an agent says nothing at all to who is no operator, and who is refused is 
     (await call({ port: verifier.port, method: 'GET', path: '/v2.6/agents/' }, callers[who])).body
   expect(await atVerifier('expired')).toMatch(/its certificate ended on \d{4}-/)
   expect(await atVerifier('wrongUsage')).toContain('not for clients')
-  expect(await atVerifier('wrongCa')).toContain('of no trusted CA')
+  expect(await atVerifier('wrongCa')).toContain('not from a trusted CA')
 })
 
 test('the plain ports: a registrar’s serves agents only, an authority’s what is public or signed', async () => {

@@ -137,7 +137,7 @@ walk('a list that is lost, faulty or older than the one before changes nothing w
   expect(await list(eve)).toBe(403)
   const good = fs.readFileSync(file('cacrl.der'))
   for (const [bytes, text] of [
-    [before, 'is older than the one before'],
+    [before, 'is older than the previous one'],
     [good.subarray(0, 100), 'cannot be used'],
     [Buffer.from('nothing'), 'holds no revocation list'],
     [null, 'it is gone'],

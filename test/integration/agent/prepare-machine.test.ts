@@ -166,7 +166,7 @@ asRoot('authorities that only root may read count on when the agent has given up
   }
   try {
     const output = execFileSync(process.execPath, ['--input-type=module', '-e', KEEPS], { env, encoding: 'utf8' })
-    const said = 'the CAs of who may call, and their revocation lists, are read again'
+    const said = 'the CAs of clients, and their revocation lists, are read again'
     expect(JSON.parse(output)).toEqual({ mayRead: false, shown: 1, said, believed: 1 })
   } finally {
     execFileSync('umount', [path.join(directory, 'secure')], { stdio: 'ignore' })

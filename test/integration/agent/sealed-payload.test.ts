@@ -87,7 +87,7 @@ describeAsRoot('payloads that an operator has signed, at an agent that is asked'
     expect((await bed.get(`/v2.6/keys/verify?challenge=${order.challenge}`)).results).toEqual({ hmac: challengeHmac(k, order.challenge) })
     expect(await post(verifier, 'sealed', mailbox)).toMatchObject({ status: 200 }) // its answer was lost
     await postV(verifier, v)
-    expect(bed.log.join('\n')).toContain('it is there already')
+    expect(bed.log.join('\n')).toContain('it is already there')
   })
 
   test('a verifier with its own role cannot bring a share of its own making', async () => {

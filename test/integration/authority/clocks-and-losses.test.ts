@@ -154,7 +154,7 @@ describe('an authority of TLS makes no certificates for machines', () => {
   })
   test('not one that the tenant believes, and none that has given a role', async () => {
     await expect(refuseTlsAuthority(access.directory, use({ trusted: [file('cacert.crt')] }))).rejects.toThrow(
-      'believed by its certificates',
+      'trusted by its certificates',
     )
     await expect(refuseTlsAuthority(access.directory, use({ trusted: ['/nonexistent'] }))).resolves.toBeUndefined()
     await withAuthority(access, (authority) => authority.issue({ name: 'alice', role: 'operator' }))

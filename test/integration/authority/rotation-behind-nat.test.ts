@@ -57,7 +57,7 @@ describeAsRoot('machines that nobody can call, while one authority takes the pla
       return behind.length === 2 && /copy cacert.crt/.test(JSON.stringify(behind))
     })
     expect((await bed.ask('authorities')).behind).toEqual([
-      { agent_id: alone!.id, reason: expect.stringMatching(/it follows nobody/) },
+      { agent_id: alone!.id, reason: expect.stringMatching(/it follows no authority/) },
       { agent_id: off!.id, reason: expect.stringMatching(/it is told when it comes/) },
     ])
     expect(await finish()).toMatch(/refused: 2 machines do not know the next authority/)

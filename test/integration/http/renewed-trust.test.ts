@@ -68,7 +68,7 @@ test('whoever was revoked stays so when trust is read again, although the list i
   fs.rmSync(copy('cacrl.der'))
   for (let times = 0; times < 2; times++) server.renewTls(readTls())
   expect([await status(ann), await status(bob)]).toEqual([403, 200])
-  expect(log.lines.filter((line) => line.includes('is as new as the one before; what it said still counts'))).toHaveLength(2)
+  expect(log.lines.filter((line) => line.includes('is as new as the previous one; what that said still counts'))).toHaveLength(2)
   await withAuthority(access, (authority) => authority.revoke(bob.serial))
   fs.copyFileSync(cvCa('cacrl.der'), copy('cacrl.der'))
   expect([await status(ann), await status(bob)]).toEqual([403, 403])

@@ -134,7 +134,7 @@ test.each([
   ['an id that is none', 'expect', { serial: '1', uuid: '../x' }, 'cannot be the id'],
   ['a long note', 'expect', { serial: '1', note: 'x'.repeat(201) }, '200 characters'],
   ['nobody', 'approve', {}, 'which machine?'],
-  ['an option of another word', 'approve', { list: true }, 'has no use for --list'],
+  ['an option of another word', 'approve', { list: true }, 'does not take --list'],
 ])('%s is a usage error', async (_what, word, argv, text) => {
   expect(await run(word, argv)).toMatchObject({ code: 2, err: expect.stringContaining(text) })
 })

@@ -197,11 +197,11 @@ test('an option that stands in another section of its file is told, and one that
     'session_lifetime = 300: "session_lifetime" is an option of [verifier]: upstream does not read it in [revocations] either',
   )
   expect(stdout).toContain('a service logs to standard error')
-  expect(stdout).toMatch(/exponential_backoff_max_retries = \d+ \(it was empty by a slip of upstream/)
+  expect(stdout).toMatch(/exponential_backoff_max_retries = \d+ \(upstream’s template left it empty/)
 })
 test('a file with a password is for its owner alone', async () => {
   const out = fresh()
-  expect((await upgrade(OF_6, '--out', out)).stderr).toContain(`${path.join(out, 'agent.conf')} has a password`)
+  expect((await upgrade(OF_6, '--out', out)).stderr).toContain(`${path.join(out, 'agent.conf')} contains a password`)
   expect(fs.statSync(path.join(out, 'agent.conf')).mode & 0o777).toBe(0o600)
   expect(fs.statSync(path.join(out, 'ca.conf')).mode & 0o777).toBe(0o644)
 })
@@ -211,7 +211,7 @@ test.each<[string, string[], number, RegExp]>(
     [
       ['nothing that is installed', ['--root', '/nowhere'], 6, /there is no configuration in .*\nhint: .*--defaults/],
       ['a file that is not there', ['/nowhere/keylime.conf'], 6, /cannot read \/nowhere\/keylime.conf/],
-      ['a file of another program', [path.join(ROOT, 'package.json')], 2, /neither a section|stands before any/],
+      ['a file of another program', [path.join(ROOT, 'package.json')], 2, /neither a section|comes before any/],
       ['--defaults and a file', ['--defaults', OF_6], 2, /--defaults reads no file/],
     ],
     2,

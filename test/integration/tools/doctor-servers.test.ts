@@ -79,7 +79,7 @@ test('a server that takes the connection and says nothing is told by its name, b
   const { port } = mute.address() as net.AddressInfo
   const found = await examined('tenant', tenant({ KEYLIME_TENANT_VERIFIER_PORT: String(port) }), { limitMs: 4000 })
   expect(told(found, 'peers')).toEqual([
-    expect.stringMatching(/^error: verifier at 127\.0\.0\.1:\d+: no answer comes: /),
+    expect.stringMatching(/^error: verifier at 127\.0\.0\.1:\d+: there is no answer: /),
     expect.stringMatching(/^ok: registrar /),
   ])
   mute.close()

@@ -132,7 +132,7 @@ walk.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
 
 walk.each([
   [['--agents', '0'], '--agents must be from 1 to'],
-  [['--hanging', '0.6', '--lying', '0.6'], 'come to 1.2'],
+  [['--hanging', '0.6', '--lying', '0.6'], 'add up to 1.2'],
   [['--hanging', '2'], '--hanging must be from 0 to 1'],
 ])('%j is refused before anything is started', (args, text) => {
   const run = lab(...args)

@@ -155,7 +155,7 @@ test('a key is made for signing, for its owner alone, and never in place of anot
   expect(keylime(...sign)).toMatchObject({ status: 0, stdout: '' })
   expect(fs.statSync(key).mode & 0o777).toBe(0o600)
   expect(keylime('verify', '-r', signed, '-k', `${key}.pub`)).toMatchObject({ status: 0 })
-  expect(keylime(...sign)).toMatchObject({ status: 1, stderr: expect.stringContaining('is there already') })
+  expect(keylime(...sign)).toMatchObject({ status: 1, stderr: expect.stringContaining('already exists') })
   expect(keylime(...sign, '--key', key)).toMatchObject({ status: 2 })
   expect(keylime('sign', '-r', path.join(dir, 'base.json'))).toMatchObject({ status: 2 })
   expect(keylime('sign', '-r', path.join(dir, 'base.json'), '-k', key, '-b', 'x509')).toMatchObject({ status: 2 })

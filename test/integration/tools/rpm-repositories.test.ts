@@ -167,5 +167,5 @@ test('lists of SHA-1, and a database alone, are refused by name', async () => {
       hint: expect.stringContaining('--checksum sha256'),
     })
   rewrite(repository('database', '--database'), (text) => text.replace(/<data type="primary">.*?<\/data>/s, ''))
-  await expect(digestsOf({ localRpmRepo: at('database') })).rejects.toThrow(/SQLite database alone/)
+  await expect(digestsOf({ localRpmRepo: at('database') })).rejects.toThrow(/only as an SQLite database/)
 })

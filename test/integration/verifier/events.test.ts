@@ -90,7 +90,7 @@ test('a command is in the audit log with the name of its operator before the ans
         type: 'request_refused',
         method: 'PUT',
         route: '/stop/:id',
-        why: 'it takes a client certificate of a trusted CA',
+        why: 'it needs a client certificate from a trusted CA',
         peer: { kind: 'anonymous', common_name: null, sha256: null, address: '127.0.0.1' },
       },
       {

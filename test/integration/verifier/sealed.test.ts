@@ -42,7 +42,7 @@ test('an agent that cannot take it now is tried again, and V waits', async () =>
 })
 
 test.each<[string, number, string]>([
-  ['does not know sealed shares', 404, 'takes no sealed key share'],
+  ['does not know sealed shares', 404, 'accepts no sealed key share'],
   ['refuses the order', 403, 'the order is of nobody'],
 ])('V does not go to an agent that %s; it is attested on, and nobody is told to distrust it', async (what, status, reason) => {
   const id = what.replaceAll(' ', '-')

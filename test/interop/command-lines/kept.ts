@@ -21,25 +21,25 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     call: ANY,
     difference: /\.(v_released|v_withheld|failures|runtime_policy_name|mb_policy_name|comes_by|accept_attestations|delivery): only ours$/,
     reason:
-      'Whether V was released or is withheld, every failure with its facts, the names of the policies, whether the machine brings its evidence and may do so, beside all of upstream’s members.',
+      'Besides all of upstream’s members: whether V was released or is withheld, every failure with its facts, the names of the policies, and whether the machine brings its evidence and may do so.',
   },
   {
     name: 'a measured boot policy that judges nothing is warned about',
     call: /-c (add|update)mbpolicy .*state\.json/,
     difference: /^(output\[0\]\.results\.warnings: only ours|outcome: theirs "", ours "mb_policy is empty: )/,
-    reason: 'The state `{}` compares nothing. It is taken, as upstream takes it, and the operator is told.',
+    reason: 'The state `{}` compares nothing. We accept it, as upstream does, and tell the operator.',
   },
   {
     name: 'the first quote comes sooner',
     call: /-c (add|update|reactivate|delete) /,
     difference: /\.(operational_state|hash_alg|enc_alg|sign_alg|attestation_status): theirs /,
-    reason: 'The state is asked for a moment after the agent was added. By then we have often attested it.',
+    reason: 'The tenant asks for the state a moment after it added the agent. By then, we have often attested it.',
   },
   {
     name: 'fractions of a second',
     call: ANY,
     difference: /\.(attestation_period|maximum_attestation_interval): /,
-    reason: 'Upstream cuts intervals to whole seconds, so that 0.5 s reads as `0s`.',
+    reason: 'Upstream cuts intervals to whole seconds, so 0.5 s reads as `0s`.',
   },
   {
     name: 'only policies that were given a name are listed',
@@ -52,20 +52,21 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     call: /-c add .*-u/,
     difference: /^(output: theirs \[\{"code":200|outcome: theirs "Verifier .* responded indicating a conflict)/,
     reason:
-      'The verifier is asked before the agent is, so that no quote is taken and printed, and the agent keeps the key shares that it has. Status and outcome are the same.',
+      'We ask the verifier before the agent, so no quote is taken and printed, and the agent keeps its key shares. Status and outcome are the same.',
   },
   {
     name: 'update does not delete first',
     call: /-c update /,
     difference: /^(output: theirs|outcome: theirs "Agent .* added to Verifier default)/,
     reason:
-      'Upstream deletes the agent and adds it again, and prints its state before each. When its check of the EK fails between the two, the agent is attested no more.',
+      'Upstream deletes the agent and adds it again, and prints its state before each. If its check of the EK fails between the two, the agent is no longer attested.',
   },
   {
     name: 'errors name the thing',
     call: ANY,
     difference: /^outcome: theirs "(\[Errno 2\] No such file|Expecting property name)/,
-    reason: 'Which option, which file, and what is wrong with it, in place of the text of a Python exception. The exit status is the same.',
+    reason:
+      'They say which option, which file, and what is wrong with it, instead of the text of a Python exception. The exit status is the same.',
   },
   {
     name: 'comments of an exclude list are not patterns',
@@ -78,13 +79,13 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     call: /^keylime_(create_policy|convert_runtime_policy) /,
     difference: /\.digests\.\/usr\/bin\/b[ _]c: only/,
     reason:
-      'IMA writes a blank in a name as an underscore, so that an entry with a blank never matches. Upstream’s `keylime-policy` does as we do.',
+      'IMA writes a blank in a name as an underscore, so an entry with a blank never matches. Upstream’s `keylime-policy` does as we do.',
   },
   {
     name: 'a path to skip is meant within the root',
     call: /--rootfs root -s /,
     difference: /\.digests\.\/skipped\/c: only theirs$/,
-    reason: 'Upstream compares it with the path on this machine, so that it must be given with the root in front.',
+    reason: 'Upstream compares it with the path on this machine, so you must give it with the root in front.',
   },
   {
     name: 'a keyring says its version',
@@ -102,7 +103,7 @@ export const KEPT_ANSWERS: readonly KeptAnswer[] = [
     name: 'what an authority has issued is kept',
     call: /^keylime_ca /,
     difference: /^wrote\.ca\/issued\/[\w.-]+: only ours$/,
-    reason: 'With every certificate that a name has had, `revoke` ends all of them, and not the last alone.',
+    reason: 'Because we keep every certificate that a name has had, `revoke` ends all of them, not only the last.',
   },
   {
     name: '-h is short',

@@ -17,13 +17,13 @@ export const KEPT: readonly Kept[] = [
     name: 'a quote has one form',
     stricter: true,
     reason:
-      'Upstream ignores bytes behind the signature and unused bytes among the PCR values, and characters that are not base64. Nothing that is not signed or checked is let in.',
+      'Upstream ignores bytes after the signature, unused bytes among the PCR values, and characters that are not base64. We let in nothing that is not signed or checked.',
     applies: says(/PCR blob|trailing bytes|is not base64/),
   },
   {
     name: 'a quote covers just the PCRs that were asked for',
     stricter: true,
-    reason: 'Upstream looks only for those that the policy has values for.',
+    reason: 'Upstream only looks for those that the policy has values for.',
     applies: says(/covers other PCRs than were asked for/),
   },
   {
@@ -36,32 +36,32 @@ export const KEPT: readonly Kept[] = [
     name: 'an attestation key is a whole TPM2B_PUBLIC',
     stricter: true,
     reason:
-      'Upstream takes a key with a wrong size in front or a name algorithm that does not exist. Such a key cannot be compared with what the registrar activated.',
+      'Upstream accepts a key with a wrong size in front or a name algorithm that does not exist. You cannot compare such a key with what the registrar activated.',
     applies: says(/TPMT?2?B?_PUBLIC|is not a hash algorithm/),
   },
   {
     name: 'a machine must have measured something',
     stricter: true,
     reason:
-      'With PCR 10 of zero upstream passes any list, even an empty one: a machine that was booted without IMA meets every runtime policy.',
+      'If PCR 10 is zero, upstream passes any list, even an empty one: a machine that was booted without IMA meets every runtime policy.',
     applies: says(/the machine measured nothing/),
   },
   {
     name: 'the list begins with boot_aggregate',
     stricter: true,
-    reason: 'A list that begins elsewhere is not that of a whole boot.',
+    reason: 'A list that begins elsewhere is not the list of a whole boot.',
     applies: says(/first entry of the IMA log is not boot_aggregate/),
   },
   {
     name: 'every line of the list must be readable',
     stricter: true,
-    reason: 'Upstream reads the fields of some templates loosely, and takes a template hash that is not a hash.',
+    reason: 'Upstream reads the fields of some templates loosely, and accepts a template hash that is not a hash.',
     applies: says(/of the IMA log cannot be read/),
   },
   {
     name: 'an exclude must be a regular expression',
     stricter: true,
-    reason: 'Upstream stores a policy with a broken pattern, and takes it for one without excludes.',
+    reason: 'Upstream stores a policy with a broken pattern, and treats it as one without excludes.',
     applies: says(/^excludes\[\d+\]: /),
   },
   {
@@ -69,7 +69,7 @@ export const KEPT: readonly Kept[] = [
     stricter: true,
     reason:
       'Upstream judges the data of most events without hashing them: an attacker may write into the log what the policy wants to read, beside the true digest.',
-    applies: says(/does not fit its digest/),
+    applies: says(/does not match its digest/),
   },
   {
     name: 'the boot log must be readable to its end',
@@ -80,7 +80,7 @@ export const KEPT: readonly Kept[] = [
   {
     name: 'the boot log must say whether Secure Boot is on',
     stricter: true,
-    reason: 'Upstream does not ask, when the reference state was made without it.',
+    reason: 'Upstream does not ask if the reference state was made without it.',
     applies: says(/does not say whether Secure Boot is on/),
   },
   {
@@ -95,14 +95,14 @@ export const KEPT: readonly Kept[] = [
   {
     name: 'PCR values in upper case',
     stricter: false,
-    reason: 'Upstream compares texts, so that a value in upper case never matches. It is the same value.',
+    reason: 'Upstream compares texts, so a value in upper case never matches. It is the same value.',
     applies: ({ mutation }) => mutation.what === 'upper case',
   },
   {
     name: 'an exclude that begins with (?i)',
     stricter: false,
     reason:
-      'Upstream joins all patterns into one, where such a flag is an error that switches all excludes off. We read each pattern alone.',
+      'Upstream joins all patterns into one, where such a flag is an error that switches off all excludes. We read each pattern separately.',
     applies: ({ mutation }) =>
       mutation.what === 'policy: exclude added' && /"excludes":\[[^\]]*\(\?i\)/.test(mutation.evidence.runtime_policy ?? ''),
   },
@@ -110,21 +110,21 @@ export const KEPT: readonly Kept[] = [
     name: 'a last field that is missing is empty',
     stricter: false,
     reason:
-      'An editor that cuts blanks at the ends of lines takes the field of an `ima-sig` line without a signature. An empty field has the template hash of the line; upstream does not read it.',
+      'An editor that cuts blanks at the ends of lines removes the field of an `ima-sig` line without a signature. An empty field has the template hash of the line; upstream does not read it.',
     applies: ({ mutation }) =>
       /^\d+ \w+ ima-(?:sig|sigv2|modsig|buf) \S+ \S+$/m.test(String(mutation.evidence.reply['ima_measurement_list'] ?? '')),
   },
   {
     name: 'every template of the kernel',
     stricter: false,
-    reason: "Upstream knows neither `evm-sig` nor templates of one's own (`ima_template_fmt=`), nor names that hold a newline.",
+    reason: 'Upstream does not know `evm-sig` or your own templates (`ima_template_fmt=`), or names that contain a newline.',
     applies: ({ mutation }) =>
       /^\d+ \w+ (?:evm-sig|[\w-]+\|\S+) |^(?!\d+ [0-9a-f]{40})./m.test(String(mutation.evidence.reply['ima_measurement_list'] ?? '')),
   },
   {
     name: 'a policy without dm_policy',
     stricter: false,
-    reason: 'Upstream demands the member, with null when there are no rules. Without it there are none either.',
+    reason: 'Upstream demands the member, with null if there are no rules. We treat a missing member the same way.',
     applies: ({ theirs }) => 'refused' in theirs && theirs.refused.includes("'dm_policy' is a required property"),
   },
 ]

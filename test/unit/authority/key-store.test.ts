@@ -84,7 +84,7 @@ describe('where the password was changed meanwhile', () => {
     [
       'what keeps it from being had is said',
       () => Promise.reject(new Error('x')),
-      'the password does not open the key store, and another one cannot be had',
+      'the password does not open the key store, and there is no way to get another one',
     ],
   ])('%s', async (_what, renew, expected) => expect(await opened(renew)).toBe(expected))
   test('a store that is missing asks for no password', async () => {

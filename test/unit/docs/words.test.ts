@@ -31,7 +31,11 @@ test.each([
   ['Whoever has the key can sign.', 'Whoever'],
   ['It does the contrary.', 'the contrary'],
   ['It takes the place of the old one.', 'takes the place of'],
+  ['A name in place of the id.', 'in place of'],
   ['It gets its payload all the same.', 'all the same'],
+  ['The machines are asked on, and pass.', 'asked on'],
+  ['The history shows what became of it.', 'what became of'],
+  ['Everybody may read it.', 'Everybody'],
   ['The command mends it.', 'mends'],
   ['Enroll it.', 'Enroll'],
 ])('%s', (text, found) => {
@@ -40,6 +44,7 @@ test.each([
 
 test.each([
   'There is no file, there are none, and it is no longer needed.',
+  'You are asked on the terminal; nobody else is.',
   'Run `keylime anew`.',
   '```\nwhoever shall\n```',
   '## A machine was installed anew\n', // pages link to it

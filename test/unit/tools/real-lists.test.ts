@@ -117,9 +117,9 @@ test('what of a list is not in its policy is counted, named and explained', asyn
       told(/1 line: a digest of md5, with 32 digits; .*\("\/old", line 2\)$/),
       told(/1 line: not readable: it has fewer than four fields \(line 3\)$/),
       told(/2 lines: no digest, .*violation.*\(the first: "\/var\/log\/x", line 4\)$/),
-      told(/1 line: a template hash that does not fit the line; .*\("\/Altered", line 6\)$/),
+      told(/1 line: a template hash that does not match the line; .*\("\/Altered", line 6\)$/),
       told(
-        /1 line: refused by the very policy that is made of it \(ima\.validation\.ima_hash: the signature of NAME is malformed: it has 2 bytes, and its header alone has 9\)/,
+        /1 line: refused by the very policy that is made from it \(ima\.validation\.ima_hash: the signature of NAME is malformed: it has 2 bytes, and its header alone has 9\)/,
       ),
     ].sort((a, b) => (String(a.sample ?? a) < String(b.sample ?? b) ? -1 : 1)),
   )

@@ -97,7 +97,7 @@ function judgeLoad({ policy, devices, event, digest, key }: Case): Verdict {
 }
 
 function judgeTarget(target: DmFields, wanted: ReadonlyMap<string, DmAttribute> | undefined, key: string): Verdict {
-  if (!wanted) return no('target_data_mismatch', `device ${shown(key)} has a target that its rule has not`)
+  if (!wanted) return no('target_data_mismatch', `device ${shown(key)} has a target that its rule does not have`)
   for (const [field, attribute] of wanted) {
     const got = target.get(field)
     if (attribute.accepts(got)) continue

@@ -41,7 +41,7 @@ function judgeEvent(seen: SeenEvent, run: Run): Finding[] {
     if (seen.digest === null)
       findings.push({ seen, reason: `has no ${run.bank} digest: it was not measured into the PCRs that were quoted` })
     else if (dataCoverage(seen.event, run.bank) === 'false')
-      findings.push({ seen, reason: 'has data that does not fit its digest: what the log shows is not what was measured' })
+      findings.push({ seen, reason: 'has data that does not match its digest: what the log shows is not what was measured' })
   }
   const finding = rule(seen, run)
   return finding ? [...findings, finding] : findings

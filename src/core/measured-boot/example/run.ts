@@ -35,5 +35,5 @@ export function unreadable(seen: SeenEvent): Finding {
   const { content } = seen
   const defect =
     content.kind === 'variable' && content.value.kind === 'unreadable' ? content.value.defect : content.kind === 'raw' && content.defect
-  return { seen, reason: `cannot be read: ${defect || 'it has not the form of its type'}` }
+  return { seen, reason: `cannot be read: ${defect || 'it does not have the form of its type'}` }
 }

@@ -13,7 +13,7 @@ export function postRevocation({ inbox }: AgentContext, request: ApiRequest): Ap
   if (acceptance === 'full')
     throw new KeylimeError('unavailable', 'too many revocation notifications are waiting, or the disk of the agent is full')
   if (acceptance === 'no_key')
-    throw new KeylimeError('unavailable', 'no key of this agent fits the notification, and as many of these wait as there is room for')
+    throw new KeylimeError('unavailable', 'no key of this agent matches the notification, and there is no room for more of these')
   if (acceptance === 'too_long') throw new KeylimeError('payload_too_large', 'the revocation notification is too long')
   return { results: inbox.outcomeOf(createHash('sha256').update(msg, 'utf8').digest('hex')) satisfies NoticeOutcome }
 }
@@ -33,7 +33,7 @@ export async function postNotifier({ inbox }: AgentContext, request: ApiRequest)
   if (request.peer.kind !== 'certificate')
     throw new KeylimeError(
       'forbidden',
-      'without TLS this agent takes the certificate of a notifier only with a payload, or from revocation_cert',
+      'without TLS this agent accepts the certificate of a notifier only with a payload, or from revocation_cert',
     )
   await inbox.introduce(parseMessage(notifierIntroduction, request.body, 'the introduction of the notifier').certificate)
   return {}

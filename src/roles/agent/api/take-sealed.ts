@@ -24,9 +24,13 @@ export async function orderOf({ sealed, requireSigned }: AgentContext, carried: 
   const { encrypted_key: share, auth_tag: tag, payload, order, signature, certificate } = carried
   if (!order) {
     if (!requireSigned) return undefined
-    throw new KeylimeError('refused', 'this agent takes no payload without an order that an operator has signed (require_signed_payload)', {
-      hint: 'a tenant of this version signs, with the certificate of an operator, where the authority gives roles; `keylime tenant add --sealed` does always',
-    })
+    throw new KeylimeError(
+      'refused',
+      'this agent accepts no payload without an order that an operator has signed (require_signed_payload)',
+      {
+        hint: 'a tenant of this version signs with an operator’s certificate, if the authority gives roles; `keylime tenant add --sealed` always does',
+      },
+    )
   }
   const accepted = await sealed.accept(
     { order, signature: signature ?? '', certificate: certificate ?? '' },

@@ -81,7 +81,7 @@ export const isCalledBy =
 
 /** For the log; null where nothing changed. */
 export function followedText(followed: Followed): string | null {
-  if (followed.kind === 'added') return `the authority "${followed.subject}" is trusted from now on: the one before has vouched for it`
+  if (followed.kind === 'added') return `the authority "${followed.subject}" is trusted from now on: the previous one has vouched for it`
   if (followed.kind === 'dropped') return `the authority "${followed.subject}" is no longer trusted: the next one replaces it`
   return null
 }

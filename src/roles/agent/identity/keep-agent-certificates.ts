@@ -85,7 +85,7 @@ export function keepAgentCertificates(settings: AgentSettings, used: UpkeepOptio
     running.operators.renew(clients.check)
     const isAnother = current.certPem !== registered
     void register()
-    return `the CAs of who may call, and their revocation lists, are read again${isAnother ? '; another certificate is shown, and registered' : ''}`
+    return `the CAs of clients, and their revocation lists, are read again${isAnother ? '; another certificate is shown, and registered' : ''}`
   }
 
   async function renew(): Promise<void> {

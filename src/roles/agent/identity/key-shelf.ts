@@ -42,9 +42,9 @@ export async function openKeyShelf(file: string, place: KeyPlace, logger: Logger
 }
 
 function differenceOf(data: KeyPlace, place: KeyPlace): string {
-  if (data.hash !== place.hash) return `for tpm_hash_alg = ${data.hash}, and not ${place.hash}`
-  if (data.signing !== place.signing) return `for tpm_signing_alg = ${data.signing}, and not ${place.signing}`
-  return 'of another TPM, or of another endorsement key of this one (is the TCTI right, and tpm_encryption_alg?)'
+  if (data.hash !== place.hash) return `for tpm_hash_alg = ${data.hash} and not ${place.hash}`
+  if (data.signing !== place.signing) return `for tpm_signing_alg = ${data.signing} and not ${place.signing}`
+  return 'for another TPM, or for another endorsement key of this one (are the TCTI and tpm_encryption_alg right?)'
 }
 
 const besideFile = (file: string, { ekHash, hash, signing }: KeyPlace) =>

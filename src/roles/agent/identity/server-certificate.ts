@@ -83,7 +83,7 @@ function isOperators(certificate: X509Certificate, { isNamed }: Pick<ServerCerti
 
 function operators(certificate: X509Certificate, keyPem: string, { certFile, now, logger }: ServerCertificateRequest): ServerCertificate {
   const end = certificate.validToDate
-  if (end.getTime() - now < WARN_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: it is yours to renew`)
+  if (end.getTime() - now < WARN_DAYS * DAY) logger.warn(`${certFile} ends on ${end.toISOString()}: you have to renew it yourself`)
   return { certPem: certificate.toString(), keyPem }
 }
 

@@ -80,7 +80,7 @@ const isNotAllowed = (error: unknown): boolean =>
   isKeylimeError(error) && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'EACCES'
 
 /** Of an agent that brings its evidence: it is attested, and takes no payload. */
-export const NO_OPERATORS = 'trusted_client_ca: no CA of operators is there, so payloads will be refused'
+export const NO_OPERATORS = 'trusted_client_ca: there is no CA of operators, so payloads will be refused'
 export const NO_OPERATORS_HINT = 'copy cv_ca/cacert.crt from the verifier’s machine to this one, or name it in trusted_client_ca'
 
 /** For `--check-config`: what is to be said of CAs and revocation lists. @throws KeylimeError `config_invalid` for what the start would refuse. */

@@ -20,7 +20,7 @@ export function readAcceptedOrder(file: string): AcceptedOrder | null {
     return shape.parse(JSON.parse(readTextSync(file)))
   } catch (cause) {
     if (isKeylimeError(cause) && cause.code === 'not_found') return null
-    throw new KeylimeError('file_failed', `${file} does not say which delivery was the newest: none is taken`, {
+    throw new KeylimeError('file_failed', `${file} does not say which delivery was the newest: none is accepted`, {
       cause,
       hint: 'if you know that nobody has put an older one back, remove the file, and deliver again with `keylime tenant update`',
     })

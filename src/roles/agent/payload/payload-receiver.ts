@@ -78,7 +78,7 @@ export class PayloadReceiver {
       const directory = path.join(secure.directory, 'unzipped')
       if (record) this.#tell(progressOf(record), record.delivery)
       if (record) inbox.payloadUnpacked(directory)
-      if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it is not run again')
+      if (record?.script === 'started') logger.warn('the script of the payload was running when the agent ended: it does not run again')
       if (record?.script === 'pending')
         await this.#runScript(
           { isArchive: true, directory, script: path.join(directory, names.script), files: record.files ?? 0 },
@@ -111,14 +111,14 @@ export class PayloadReceiver {
   #perform(effect: ShareEffect): void {
     const { logger, allowed } = this.#options
     if (effect.do === 'no_match') logger.warn('HMAC check failed for all U and V key combinations')
-    else if (effect.do === 'already_delivered') logger.info('the same delivery came again: it is there already')
+    else if (effect.do === 'already_delivered') logger.info('the same delivery came again: it is already there')
     else if (effect.do === 'dropped_oldest') logger.warn(`too many ${effect.which.toUpperCase()} shares wait: the oldest is dropped`)
     else if (effect.do === 'forget') for (const buffer of effect.buffers) buffer.fill(0)
     else {
       logger.info('derived the key of a payload', { payload: effect.payload !== null })
       this.#newest = effect.delivery
       this.#tell({ ...NO_DELIVERY, state: allowed ? 'unpacking' : 'not_allowed' }, effect.delivery)
-      if (!allowed) logger.warn('without TLS payloads are not taken: switch enable_agent_mtls on, or enable_insecure_payload')
+      if (!allowed) logger.warn('without TLS payloads are not accepted: switch enable_agent_mtls on, or enable_insecure_payload')
       else this.#startDelivery(Buffer.from(effect.k), effect.payload, effect.delivery)
     }
   }
@@ -170,7 +170,7 @@ export class PayloadReceiver {
   /** A run of the agent before this one has unpacked it; `resume` has seen to its script. */
   #again(record: DeliveryRecord): void {
     this.#tell(progressOf(record), record.delivery)
-    this.#options.logger.info('the same delivery came again after a restart: it is there already, and its script is not run again')
+    this.#options.logger.info('the same delivery came again after a restart: it is already there, and its script does not run again')
   }
 
   async #runScript({ directory, script, files }: Unpacked, delivery: string): Promise<void> {

@@ -72,5 +72,5 @@ function firstLines(text: string, count: number): string {
 
 const missing = (what: string, option: string) =>
   new KeylimeError('not_found', `the verifier asks for ${what}, and this machine has none`, {
-    hint: `the enrolment has a policy for it: take that away, have the machine measure, or correct ${option}`,
+    hint: `the enrolment has a policy for it: remove that, make the machine measure, or correct ${option}`,
   })

@@ -30,7 +30,7 @@ export class DeliveryClient {
     if (document === null)
       throw new KeylimeError(
         'payload_too_large',
-        'the payload that waits at the verifier is larger than this machine takes, or took too long',
+        'the payload that waits at the verifier is larger than this machine accepts, or took too long',
         {
           hint: 'raise secure_size in agent.conf, or send less',
         },

@@ -115,7 +115,9 @@ export class NewsFetcher {
     if (!this.#taken.has(digest) && this.#taken.size >= MAX_TAKEN) return false
     const acceptance = this.#inbox.accept(received)
     if (acceptance !== 'taken' && acceptance !== 'too_long') {
-      this.#logger[this.#isFull ? 'debug' : 'warn']('a revocation cannot be taken now, and is left at the verifier', { reason: acceptance })
+      this.#logger[this.#isFull ? 'debug' : 'warn']('a revocation cannot be accepted now, and stays at the verifier', {
+        reason: acceptance,
+      })
       this.#isFull = true
       return false
     }
@@ -130,7 +132,7 @@ export class NewsFetcher {
       await this.#inbox.introduce(certificate)
     } catch (error) {
       if (!isKeylimeError(error)) throw error
-      this.#logger.debug(`the notifier of the verifier is not taken: ${error.message}`)
+      this.#logger.debug(`the verifier’s notifier is not accepted: ${error.message}`)
     }
     this.#notifier = digestOf(certificate)
   }

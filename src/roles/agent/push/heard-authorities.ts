@@ -41,7 +41,7 @@ export class HeardAuthorities {
     const { follow, holdsWithout, logger } = this.#options
     try {
       const followed = await follow(introduction, holdsWithout)
-      if (followed.kind === 'again') return logger.debug('the authority before is kept: the verifier cannot be reached without it yet')
+      if (followed.kind === 'again') return logger.debug('the previous authority is kept: the verifier cannot be reached without it yet')
       const told = followedText(followed)
       if (told) logger.warn(told)
       this.#isRefused = false
@@ -71,7 +71,7 @@ export class HeardAuthorities {
 }
 
 const NOBODY_VOUCHES =
-  'when the authority was changed, copy the verifier’s cacert.crt to this machine; otherwise somebody has put another one there'
+  'if the authority was changed, copy the verifier’s cacert.crt to this machine; otherwise someone has put another one there'
 
 /** Another telling of the same would end in the same way. */
 const SETTLED: ReadonlySet<string> = new Set(['refused', 'invalid_request', 'malformed'])

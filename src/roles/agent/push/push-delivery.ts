@@ -218,7 +218,7 @@ export class PushDelivery {
     if (current !== this.#current) return
     const newest = error.details?.['newest']
     current.stage = { at, why: error.message, newest: typeof newest === 'number' ? newest : null, since: clock.monotonic() }
-    logger.error(`the payload at the verifier is not taken: ${causeChain(error).join(': ')}`, error.hint ? { hint: error.hint } : {})
+    logger.error(`the payload at the verifier is not accepted: ${causeChain(error).join(': ')}`, error.hint ? { hint: error.hint } : {})
     hurry()
   }
 }

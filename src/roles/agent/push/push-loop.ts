@@ -91,7 +91,7 @@ export class PushLoop {
 
   /** A step that takes longer than any request, command of the TPM or pause may take; null while it goes on. */
   stuck(): string | null {
-    return performance.now() > this.#due ? 'the attestation of this machine does not go on' : null
+    return performance.now() > this.#due ? 'the attestation of this machine does not continue' : null
   }
 
   get #isOurs(): boolean {
@@ -191,7 +191,8 @@ export class PushLoop {
     this.#early = null
     try {
       const asked = readAsked(opened.document, offered)
-      if (asked.unknown.length > 0) logger.debug('the verifier also asks for what this agent does not know', { types: asked.unknown })
+      if (asked.unknown.length > 0)
+        logger.debug('the verifier also asks for something that this agent does not know', { types: asked.unknown })
       this.#pending = { path: opened.path, ...(await this.#collect(asked)), sent: false }
       return { kind: 'collected' }
     } catch (error) {
@@ -219,7 +220,7 @@ export class PushLoop {
     this.#pending = null
     if (pending.showsKey) this.#options.delivery.submitted(pending.path, this.#token)
     const seconds = reply.kind === 'good' ? reply.seconds : null
-    this.#options.reporter.tell({ state: 'attesting', text: 'the verifier takes the evidence of this machine' })
+    this.#options.reporter.tell({ state: 'attesting', text: 'the verifier accepts the evidence of this machine' })
     return { kind: 'accepted', seconds }
   }
 

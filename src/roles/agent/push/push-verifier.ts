@@ -160,5 +160,5 @@ function secondsOf(answer: VerifierAnswer): number | null {
 
 const unreadable = (what: string) =>
   new KeylimeError('malformed', `the verifier’s answer to ${what} cannot be read`, {
-    hint: 'is it a Keylime verifier that takes evidence (API 3.0; mode = push at upstream’s) that answers at verifier_url?',
+    hint: 'does a Keylime verifier that accepts evidence answer at verifier_url (API 3.0; upstream’s needs mode = push)?',
   })

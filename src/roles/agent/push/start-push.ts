@@ -84,7 +84,7 @@ export async function startPush(start: PushStart): Promise<Pick<CertificateUpkee
   watch?.start()
   onStop(() => watch?.stop())
   onStop(() => Promise.race([loop.stop(), sleep(STOP_PATIENCE_MS, undefined, { ref: false })]))
-  logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and listens nowhere`)
+  logger.info(`agent ${identity.agentId} brings its evidence to ${push.verifierUrl}, and does not listen`)
   const dates = () => trustDates(settings, used.clock.now(), trust.texts)
   const reload = async () => {
     believed = readTrust(settings, logger, trust.texts)
@@ -174,5 +174,5 @@ function warnOfInsecurity({ values }: AgentSettings, logger: Logger): void {
   if (values.tls_accept_invalid_certs)
     logger.warn('INSECURE: the evidence goes to whatever answers at verifier_url (tls_accept_invalid_certs)')
   else if (values.tls_accept_invalid_hostnames)
-    logger.warn('INSECURE: any server with a certificate of the verifier’s CA can take its place (tls_accept_invalid_hostnames)')
+    logger.warn('INSECURE: any server with a certificate of the verifier’s CA can pose as it (tls_accept_invalid_hostnames)')
 }

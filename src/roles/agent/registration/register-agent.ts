@@ -128,17 +128,17 @@ export function refusalHint(said: string): string {
     return 'nothing on this machine can change that; when it is back in good hands, `keylime tenant forget ID` lets it register again'
   const hash = /EK hash ([0-9a-f]{64})/.exec(said)?.[1]
   if (hash !== undefined)
-    return `nothing on this machine can change that. An operator lets this TPM in with \`keylime tenant expect --ek-hash ${hash}\`; then start the agent again`
+    return `nothing on this machine can change that. An operator can let this TPM in with \`keylime tenant expect --ek-hash ${hash}\`; then restart the agent`
   if (said.includes('default of every agent'))
-    return 'set uuid = "hash_ek" in agent.conf: then each machine has an id of its own, made from its TPM'
+    return 'set uuid = "hash_ek" in agent.conf: then each machine has its own id, made from its TPM'
   if (said.includes('another attestation key'))
-    return 'this TPM made another key, as after a new installation: `keylime tenant replace ID` lets it take over its id, and nobody is alarmed'
+    return 'this TPM made another key, as after a new installation: `keylime tenant replace ID` lets it keep its id, and no notice is sent'
   if (said.includes('the EK certificate is another'))
-    return 'if the TPM really got another certificate, `keylime tenant replace ID` takes it'
+    return 'if the TPM really got another certificate, `keylime tenant replace ID` accepts it'
   if (said.includes('another TPM'))
-    return 'after a new mainboard: `keylime tenant replace ID` lets this machine take over the id; else another machine has this id: set another uuid in agent.conf'
+    return 'after a new mainboard: `keylime tenant replace ID` lets this machine take over the id; otherwise another machine has this id: set another uuid in agent.conf'
   if (said.includes('under another agent id'))
-    return 'set the uuid back that this machine had (the registrar’s log names it), or give that up: `keylime tenant rename OLD NEW`, or `keylime tenant forget OLD`'
+    return 'set back the uuid that this machine had (the registrar’s log names it), or give it up: `keylime tenant rename OLD NEW`, or `keylime tenant forget OLD`'
   return 'this id belongs to another TPM, or this TPM to another id: `keylime tenant replace ID` lets this machine take over the id, or set the right uuid in agent.conf'
 }
 

@@ -51,7 +51,7 @@ export async function registerAtRegistrar({ settings, identity, certificate, reg
     if (identity.keyMismatch === null || !isKeylimeError(error) || error.code !== 'refused') throw error
     throw new KeylimeError('refused', error.message, {
       cause: error.cause,
-      hint: `this start uses another attestation key than the last one: the saved key is ${identity.keyMismatch}. Set that back and nothing is lost; if the change is meant, \`keylime tenant replace ${identity.agentId}\` first`,
+      hint: `this start uses another attestation key than the last one: the saved key is ${identity.keyMismatch}. If you set that back, nothing is lost; if you want the change, run \`keylime tenant replace ${identity.agentId}\` first`,
     })
   } finally {
     await client.close()

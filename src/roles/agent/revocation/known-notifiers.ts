@@ -32,7 +32,7 @@ export class KnownNotifiers {
   async introduce(pem: string): Promise<boolean> {
     const { verifierFile, logger } = this.#options
     if (verifierFile === null)
-      throw new KeylimeError('forbidden', 'this agent takes notices only of the notifier that revocation_cert names')
+      throw new KeylimeError('forbidden', 'this agent accepts notices only from the notifier that revocation_cert names')
     const { publicKey } = parseSingleCertificate(pem, 'certificate')
     if (publicKey.asymmetricKeyType !== 'rsa' || (publicKey.asymmetricKeyDetails?.modulusLength ?? 0) < 2048)
       throw new KeylimeError('invalid_request', 'certificate is not one of an RSA key of 2048 bits or more')

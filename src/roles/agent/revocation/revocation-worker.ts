@@ -74,8 +74,8 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
 
   function dropOld(): void {
     const over = waiting.dropKeyless(clock.now())
-    for (const { msg } of over) outcomes.set(digestOf(msg), 'failed', 'no key has fitted it for a day')
-    if (over.length > 0) logger.warn('revocations that no key has fitted for a day are dropped', { dropped: over.length })
+    for (const { msg } of over) outcomes.set(digestOf(msg), 'failed', 'no key has matched it for a day')
+    if (over.length > 0) logger.warn('revocations that no key has matched for a day are dropped', { dropped: over.length })
   }
 
   /** Once, until none waits any more: anybody on the way of ZeroMQ can send them. */
@@ -124,7 +124,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
     for (const keyless of isFitting ? waiting.keyless() : []) {
       if (acceptance !== 'full' || waiting.hasRoomFor(received)) break // there is room: the disk does not take it
       waiting.drop(keyless)
-      outcomes.set(digestOf(keyless.msg), 'failed', 'the queue was full, and no key fitted it')
+      outcomes.set(digestOf(keyless.msg), 'failed', 'the queue was full, and no key matched it')
       acceptance = add()
     }
     return acceptance
@@ -134,7 +134,7 @@ export function createRevocationWorker(options: RevocationWorkerOptions): Revoca
   async function handle(revocation: VerifiedRevocation): Promise<string | null> {
     const { message, digest } = revocation
     if (handled.has(digest)) {
-      logger.info('a revocation that was handled before is left', { agent: message.agent_id })
+      logger.info('a revocation that was handled before is ignored', { agent: message.agent_id })
       return null
     }
     if (message.type !== 'revocation') {

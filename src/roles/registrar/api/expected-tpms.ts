@@ -30,7 +30,7 @@ export function forgetExpected({ store, logger }: RegistrarContext): Route['hand
     const mark = markOf(request.params['name']!)
     if (!(await store.expected.drop(mark)))
       throw new KeylimeError('not_found', `no TPM with the ${NAMES[mark.kind]} ${mark.digits} is expected or refused`)
-    logger.info('an operator forgot what was said of a TPM', { [mark.kind]: mark.digits, operator: operatorOf(request) })
+    logger.info('an operator removed what was said about a TPM', { [mark.kind]: mark.digits, operator: operatorOf(request) })
     return {}
   }
 }

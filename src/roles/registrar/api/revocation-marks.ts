@@ -15,7 +15,7 @@ export function revokeAgent({ store, agentLock, clock, logger }: RegistrarContex
       const tpmKnown = await store.revoke({ agentId, revokedAt: clock.now() })
       const others = known ? await store.othersOfTpm(tpmOf(known)) : []
       logger.warn(`agent ${agentId} was revoked by an operator: it cannot register until it is forgotten`, { tpm_known: tpmKnown })
-      if (others.length > 0) logger.warn(`the TPM of agent ${agentId} is registered under other ids still`, { others: others.slice(0, 10) })
+      if (others.length > 0) logger.warn(`the TPM of agent ${agentId} is still registered under other ids`, { others: others.slice(0, 10) })
       return { results: { tpm_known: tpmKnown, other_ids: others } satisfies RevokedAtRegistrar }
     })
   }
@@ -47,7 +47,7 @@ export async function checkRevoked({ store, logger }: RegistrationContext, tpm: 
   if (!mark) return
   const isThis = mark.agentId === tpm.agentId
   const on = new Date(mark.revokedAt).toISOString().slice(0, 10)
-  logger.warn(`agent ${tpm.agentId} asks to be registered, and was revoked by an operator on ${on}`, isThis ? {} : { as: mark.agentId })
+  logger.warn(`agent ${tpm.agentId} asks to be registered, but was revoked by an operator on ${on}`, isThis ? {} : { as: mark.agentId })
   throw new KeylimeError(
     'forbidden',
     `${isThis ? `agent ${tpm.agentId}` : 'the TPM of this machine'} was revoked by an operator on ${on}`,

@@ -53,7 +53,7 @@ export function refuseStrandedV({ agentId, upload, before }: Omit<Given, 'now'>,
   if (after === 'pull' || !waits || upload.message.v !== undefined) return
   throw new KeylimeError(
     'conflict',
-    `agent ${agentId} has not taken its payload yet, and a machine that brings its evidence takes sealed ones alone`,
+    `agent ${agentId} has not taken its payload yet, and a machine that brings its evidence accepts only sealed ones`,
     {
       hint: 'name the payload again with --push-model, which seals it; or let the machine take it first',
     },
@@ -73,5 +73,5 @@ export const DROPPED_WARNING = {
   policy: 'delivery',
   path: 'delivery',
   message:
-    'that waited for the machine is erased: it was for the attestation key before, and this one cannot open it (name the payload again with `keylime tenant update`)',
+    'that waited for the machine is erased: it was for the previous attestation key, and the new one cannot open it (name the payload again with `keylime tenant update`)',
 }

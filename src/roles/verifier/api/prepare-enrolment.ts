@@ -163,7 +163,7 @@ async function choosePolicy(
     if (name && digest === null) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
     return { name: name || null, arrived: null, digest }
   }
-  if (digest !== null) throw new KeylimeError('conflict', `a policy named ${name} exists already`)
+  if (digest !== null) throw new KeylimeError('conflict', `a policy named ${name} already exists`)
   const encoding = kind === 'runtime' ? 'base64' : 'utf8'
   const arrived = await policies.check({ kind, bytes: content, encoding, key })
   return { name: name || ownPolicyName(agentId), arrived, digest: null }

@@ -18,9 +18,9 @@ export function reportLines(report: ChainReport, remembered: string | null): str
 function notes({ follows, lost, incomplete, clockSetBack }: ChainReport): string[] {
   return [
     ...(follows ? [`the first line follows one in an older file, which was not shown: ${follows}`] : []),
-    ...(lost > 0 ? [`${counted(lost, 'event')} could not be written, as the log says itself`] : []),
+    ...(lost > 0 ? [`${counted(lost, 'event')} could not be written, as the log itself says`] : []),
     ...(incomplete > 0
-      ? [`a crash or a full disk left an incomplete line in ${counted(incomplete, 'place')}, as the log says itself`]
+      ? [`a crash or a full disk left an incomplete line in ${counted(incomplete, 'place')}, as the log itself says`]
       : []),
     ...(clockSetBack > 0 ? [`the clock was set back before ${counted(clockSetBack, 'line')}`] : []),
   ]

@@ -34,7 +34,7 @@ export async function showAudit(argv: ShowArguments): Promise<number> {
       await printDocument(`${printable(argv.json ? asciiJson(line) : `${line.time.replace(/\.\d+Z$/, 'Z')}  ${lineText(line)}`)}\n`) // waits for a slow reader: a log may be larger than memory
     }
   }
-  if (shown === 0 && !argv.json) noteLine('no event fits; without --agent and --since all are shown')
+  if (shown === 0 && !argv.json) noteLine('no event matches; without --agent and --since all are shown')
   return 0
 }
 

@@ -25,8 +25,8 @@ interface Used {
   logger: Logger
 }
 
-const FOLLOWS_NOBODY = 'it follows nobody, or is of an earlier version: copy cacert.crt to it'
-const DOES_NOT_TAKE_IT = 'it does not believe who vouches for it: copy cacert.crt to it'
+const FOLLOWS_NOBODY = 'it follows no authority, or has an earlier version: copy cacert.crt to it'
+const DOES_NOT_TAKE_IT = 'it does not trust the authority that vouches for it: copy cacert.crt to it'
 
 export function createAuthorityNews({ authorities, store, clock, logger }: Used): AuthorityNews {
   const digests = new WeakMap<AuthorityIntroduction, string>()

@@ -102,7 +102,7 @@ export function createFollowers({ authorities, store, opener, round, clock, logg
   }
 }
 
-const refusalText = (code: number): string => `it does not take it (it answered ${code})`
+const refusalText = (code: number): string => `it does not accept it (it answered ${code})`
 
 function asUnreachable(
   { progress }: ManagedAgent,

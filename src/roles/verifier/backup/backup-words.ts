@@ -32,10 +32,10 @@ export const addBackupWords = (yargs: Argv, choose: Choose): Argv =>
 const options = (yargs: Argv): Argv<BackupArguments> =>
   withoutStartOptions(yargs)
     .usage(
-      'Writes all that the verifier has stored (machines, policies, revocations, history) into one file, as it is at one moment; the verifier may run. Works with SQLite and PostgreSQL, and "keylime verifier restore" puts it back into either.\nThe file has no payload keys and no payloads: a restored verifier may not release them, so they are left out. It has the revocation keys of certificate packages: keep it as you keep the database. Its mode is 0600, and every table in it has a checksum.\nThe authority (cv_ca), the registrar and the configuration are not in it.\nExit codes: 0 written, 1 something in the way, 4 a server that cannot be reached, 6 no database.\n\nUsage: keylime verifier backup FILE [options]',
+      'Writes everything that the verifier has stored (machines, policies, revocations, history) into one file, as it is at one moment; the verifier may run. Works with SQLite and PostgreSQL, and "keylime verifier restore" puts it back into either.\nThe file has no payload keys and no payloads: a restored verifier may not release them, so they are left out. It has the revocation keys of certificate packages: keep it as you keep the database. Its mode is 0600, and every table in it has a checksum.\nThe authority (cv_ca), the registrar and the configuration are not in it.\nExit codes: 0 written, 1 something in the way, 4 a server that cannot be reached, 6 no database.\n\nUsage: keylime verifier backup FILE [options]',
     )
     .example('keylime verifier backup /var/backups/keylime/$(date +%F).backup', 'one file a day')
-    .example('keylime verifier backup --replace verifier.backup', 'the last one only; it stays until the new one is whole')
+    .example('keylime verifier backup --replace verifier.backup', 'only the last one; it stays until the new one is complete')
     .positional('file', { type: 'string', demandOption: true, describe: 'File to write' })
     .option('replace', { type: 'boolean', describe: 'Replace a backup of that name' })
     .option('json', JSON_OPTION) as unknown as Argv<BackupArguments>

@@ -23,7 +23,7 @@ export function toDo({ withheld, lost }: Pick<RestoreReport, 'withheld' | 'lost'
     listed('not in the backup', added, 'add again: keylime tenant add'),
     listed('deleted or revoked since, and back', since?.removed ?? [], 'keylime tenant delete -u ID'),
     listed('updated since, and as before', since?.updated ?? [], 'update again: keylime tenant update -u ID'),
-    listed('failed since, and attested on', since?.failed ?? [], 'see why: keylime verifier audit show --agent ID'),
+    listed('failed since, and attested again', since?.failed ?? [], 'see why: keylime verifier audit show --agent ID'),
     listed('policies changed since, and as before', since?.policies ?? [], 'store or delete them again'),
     since === null ? 'there is no audit log here: what else was done since the backup is not known' : null,
   ]

@@ -76,11 +76,7 @@ async function ask(name: string, { machines: count }: FoundDatabase, backup: Bac
   const there = count === null ? 'which cannot be read' : machines(count)
   const answer = await askYes(`Replace the database ${name} (${there}) by ${whatOf(backup)} (${countsOf(backup)})?`)
   if (answer) return
-  throw new KeylimeError(
-    'refused',
-    'nothing was changed',
-    answer === null ? { hint: 'say --yes where there is no terminal to ask on' } : {},
-  )
+  throw new KeylimeError('refused', 'nothing was changed', answer === null ? { hint: 'add --yes if there is no terminal to ask on' } : {})
 }
 
 const documentOf = ({ verifier, takenAt, schema, tables }: BackupHead) => ({
@@ -88,7 +84,6 @@ const documentOf = ({ verifier, takenAt, schema, tables }: BackupHead) => ({
   tables: rowsOf(tables),
 })
 
-const keptLine = (kept: string) =>
-  `the database that was there is kept: ${kept}. It has payload keys: remove it when you do not need it any more`
+const keptLine = (kept: string) => `the old database is kept: ${kept}. It has payload keys: remove it when you no longer need it`
 
 const outcome = ({ backup }: RestoreReport, name: string) => `${name} is ${whatOf(backup)}: ${countsOf(backup)}; start the verifier`

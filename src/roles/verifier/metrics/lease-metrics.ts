@@ -8,13 +8,13 @@ export function addLeases(metrics: Metrics, figures: () => LeaseFigures | null):
       const now = figures()
       if (now) own.set(now[of])
     })
-  gauge('verifiers', 'Verifiers that share the database and live, this one among them.', 'verifiers')
+  gauge('verifiers', 'Live verifiers that share the database, including this one.', 'verifiers')
   gauge('leases_held', 'Machines that this verifier attests.', 'held')
   gauge('leases_wanted', 'Machines that are its share.', 'wanted')
   metrics.total(
     {
       name: 'leases_taken_total',
-      help: 'Machines taken over: free ones, as after the death of a verifier, and asked for, from one that lives.',
+      help: 'Machines taken over: free ones, as after a verifier died, and asked for, from a live verifier.',
       labels: ['why'],
     },
     (total) => {

@@ -135,7 +135,7 @@ function roundMeter(metrics: Metrics): RoundMeter {
   const fresh = () => Object.fromEntries(ROUND_OUTCOMES.map((result) => [result, 0])) as Record<RoundOutcome, number>
   const counts = { pull: fresh(), push: fresh() }
   metrics.total(
-    { name: 'attestations_total', help: 'Attestations, by what came of them and who began.', labels: ['way', 'result'] },
+    { name: 'attestations_total', help: 'Attestations, by result and by who began them.', labels: ['way', 'result'] },
     (total) => {
       for (const way of WAYS) for (const result of ROUND_OUTCOMES) total.inc({ way, result }, counts[way][result])
     },
@@ -175,11 +175,11 @@ function addGauges(metrics: Metrics, state: State): void {
   metrics.gauge({ name: 'build_info', help: 'Always 1; the label has the version.', labels: ['version'] }, (own) =>
     own.set({ version: VERSION }, 1),
   )
-  metrics.gauge({ name: 'agents', help: 'Machines, by how they stand and who begins an attestation.', labels: ['state', 'way'] }, (own) => {
+  metrics.gauge({ name: 'agents', help: 'Machines, by state and by who begins an attestation.', labels: ['state', 'way'] }, (own) => {
     for (const word of SHOWN) for (const way of WAYS) own.set({ state: word, way }, 0)
     for (const agent of state.watched?.agents.all() ?? []) own.inc({ state: wordOf(agent), way: comesBy(agent.enrolment) })
   })
-  gauge('lag_seconds', 'For how long the machine has been due that has waited longest.', ({ loop }) => loop().lateMs / 1000)
+  gauge('lag_seconds', 'How long the machine that has waited longest has been due.', ({ loop }) => loop().lateMs / 1000)
   gauge('attestations_in_flight', 'Attestations that are under way.', ({ loop }) => loop().inFlight)
   gauge('agents_overdue', 'Machines that were not judged in time, as the watchdog sees it.', ({ overdue }) => overdue())
   gauge('push_delay_seconds', 'By how much later than the interval machines that bring their evidence are told to come.', ({ pushDelay }) =>

@@ -6,7 +6,7 @@ export interface Standing {
   serves: boolean | null
   /** Machines that were not judged in time. */
   overdue: number
-  /** For how long the machine has been due that has waited longest. */
+  /** How long the machine that has waited longest has been due. */
   lateSeconds: number
   /** Seconds between two attestations. */
   quoteInterval: number
@@ -22,14 +22,14 @@ const MIN_LATE_SECONDS = 10
 
 /** Why a verifier cannot do its work now, each reason as a sentence for an operator; empty when it can. No reason names a machine. */
 export function whyNotReady({ serves, overdue, lateSeconds, quoteInterval, unwritable, ended }: Standing): string[] {
-  if (serves === null) return ['it starts: the machines that are stored are being taken up']
+  if (serves === null) return ['it is starting: the stored machines are being loaded']
   const isLate = lateSeconds > Math.max(MIN_LATE_SECONDS, LATE_INTERVALS * quoteInterval)
   return [
     ...(serves ? [] : ['it is stopping']),
     ...(unwritable === null ? [] : [`the database cannot be written: ${unwritable}`]),
     ...ended.map((name) => `the ${name} certificate has ended`),
     ...(overdue > 0 ? [`${overdue} machines have not been judged in time: the log names them`] : []),
-    ...(isLate ? [`attestations come ${lateSeconds.toFixed(0)} s late: there are more than this verifier can ask`] : []),
+    ...(isLate ? [`attestations are ${lateSeconds.toFixed(0)} s late: there are more machines than this verifier can ask`] : []),
   ]
 }
 

@@ -20,7 +20,7 @@ export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
 const options = (yargs: Argv): Argv<MigrateArguments> =>
   withoutStartOptions(yargs)
     .usage(
-      'Copies all that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nThe first database is left as it is and counts as an older one from then on: a verifier that starts on it says so, and releases no key from it.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
+      'Copies everything that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nThe first database is left as it is and counts as an older one from then on: a verifier that starts on it says so, and releases no key from it.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
     )
     .example('keylime verifier migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
     .example('keylime verifier migrate --from postgresql://keylime@db.example/keylime --to sqlite', 'back into KEYLIME_DIR')

@@ -36,7 +36,7 @@ export const postV =
   }
 
 const NO_MAILBOX =
-  'this agent takes no sealed key share: it is upstream’s, or an older one of ours; add it again without --sealed, or update the agent'
+  'this agent accepts no sealed key share: it is upstream’s, or an older one of ours; add it again without --sealed, or update the agent'
 
 /** A slip of an operator's, his clock or his certificate, is no distrust of the machine, which is told to all. */
 const notTaken = (event: AgentEvent, answer: Envelope): AgentEvent =>

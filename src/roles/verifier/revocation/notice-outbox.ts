@@ -53,7 +53,7 @@ export class NoticeOutbox {
     const box = this.#boxes.get(agentId) ?? new Map<string, Ready>()
     const digest = digestOf(revocation)
     if (box.has(digest)) return
-    if (box.size >= MAX_READY) throw new Error('many notices lie ready that it has not fetched')
+    if (box.size >= MAX_READY) throw new Error('many notices are waiting that it has not fetched')
     this.#boxes.set(agentId, box)
     box.set(digest, { revocation, onOutcome, offers: 0, offerAt: 0, isTaken: false })
     this.#tell(agentId)

@@ -13,7 +13,7 @@ export interface PastOptions {
 }
 
 const ASK = 'what was changed since is in the audit log (`keylime verifier audit show`): do it again'
-const DELIVER = 'machines whose key is withheld get a new one by `keylime tenant update` with their payload'
+const DELIVER = 'machines whose key is withheld get a new one with `keylime tenant update` and their payload'
 
 /** What became of the database while no verifier ran. To be called before the first machine is asked. */
 export async function heedPast(options: PastOptions): Promise<void> {

@@ -26,7 +26,7 @@ export function startSilenceWatch({ agents, loop, clock, timing, troubleOf }: Si
   async function fellSilent(agent: ManagedAgent): Promise<void> {
     agent.retries = timing.maxRetries // it is not tried again by anybody: what is said now is the last word of a pull agent
     const trouble = troubleOf(agent)
-    const reason = `it brought no evidence for ${allowed / 1000} s${trouble ? `; the last that came of it: ${trouble}` : ''}`
+    const reason = `it brought no evidence for ${allowed / 1000} s${trouble ? `; its last problem: ${trouble}` : ''}`
     const attestedBefore = false // a closed lid is no news for the others: it would be told of to each of them, by each of them
     await loop.take(agent, async () => ({ event: { type: 'unreachable', stage: 'quote', attestedBefore, reason } }))
   }

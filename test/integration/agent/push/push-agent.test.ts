@@ -52,7 +52,7 @@ describeAsRoot('an agent that brings its evidence', () => {
     const { results } = await registrar.request('GET', `/v2.6/agents/${AGENT_ID}`)
     await registrar.close()
     expect(results).toMatchObject({ ip: null, port: null, mtls_cert: null })
-    expect(bed.told(/takes the evidence/)).toHaveLength(1)
+    expect(bed.told(/accepts the evidence/)).toHaveLength(1)
   })
 
   test('names in the list that are not UTF-8 arrive as they are', async () => {
@@ -159,7 +159,7 @@ describeAsRoot('an agent that brings its evidence', () => {
     expect(bed.told(/refuses a new attestation of this machine \(403\): attestations of this machine were stopped/)).toHaveLength(1)
     bed.verifier.lie = () => undefined
     await accepted(1)
-    expect(bed.told(/takes the evidence of this machine, after \d+ s without/)).toHaveLength(1)
+    expect(bed.told(/accepts the evidence of this machine, after \d+ s without/)).toHaveLength(1)
   })
 
   test('Retry-After is waited for', async () => {
@@ -269,7 +269,7 @@ describeAsRoot('an agent that brings its evidence', () => {
     await until('it to be missed', () => bed.told(/cannot reach/).length > 0)
     await bed.verifier.start()
     await accepted(bed.verifier.accepted.length + 1)
-    await until('it to be told', () => bed.told(/takes the evidence of this machine, after/).length === 1)
+    await until('it to be told', () => bed.told(/accepts the evidence of this machine, after/).length === 1)
   })
 
   test('a TPM that was reset brings evidence again, with the same key', async () => {

@@ -57,7 +57,7 @@ test('machines that bring their evidence are told of each step until they have h
   expect(await behind()).toEqual({
     silent: expect.stringMatching(/has not come since/),
     older: expect.stringMatching(/follows nobody.*copy cacert.crt/),
-    doubts: expect.stringMatching(/does not believe who vouches.*copy cacert.crt/),
+    doubts: expect.stringMatching(/does not trust the authority that vouches.*copy cacert.crt/),
     late: expect.stringMatching(/has not come since/),
   })
 

@@ -24,7 +24,7 @@ test.each([
   ['[::1]:9002', 'has a port'],
   ['[::1', 'is neither'],
   ['[10.0.0.7]', 'has brackets, and no IPv6 address in them'],
-  ['[::1]x', 'has something behind its brackets'],
+  ['[::1]x', 'has something after its brackets'],
   ['10.0.0.7/24', 'has a path'],
   ['user@web1', 'has a user name'],
   ['10.0.0', 'is neither'],

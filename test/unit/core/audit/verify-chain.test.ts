@@ -72,7 +72,7 @@ test('a line whose own `previous` or number was changed is named', () => {
 
 test('where only the line before the last does not fit, either of them was changed', () => {
   const report = verify(lines.with(4, lines[4]!.replace('T12', 'T13')))
-  expect(report.breaks[0]!.text).toBe('this line, or the one behind it, was changed after it was written')
+  expect(report.breaks[0]!.text).toBe('this line, or the next one, was changed after it was written')
 })
 
 test('removed lines are counted', () => {

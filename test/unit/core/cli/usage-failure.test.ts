@@ -33,7 +33,7 @@ test.each([
     'role "servr": it is one of operator, server',
     'did you mean server?',
   ],
-  ['Not enough non-option arguments: got 0, need at least 1', 'something is missing behind the command', '"keylime policy lin --help"'],
+  ['Not enough non-option arguments: got 0, need at least 1', 'something is missing after the command', '"keylime policy lin --help"'],
   ['say what to do', 'say what to do', '"keylime policy lin --help"'],
   ['', 'the command line cannot be read', '"keylime policy lin --help"'],
 ])('%j is a usage error in words', (message, text, hint) =>

@@ -124,7 +124,7 @@ test('sentences name machine, operator and reason', () => {
   expect(of('policy_changed')).toBe('runtime policy it was changed by it (it)')
   expect(of('request_refused')).toBe('DELETE /v:version/agents/:id was refused to it (it): it')
   expect(eventText({ type: 'agent_back', agent_id: 'it', suppressed: 4 })).toBe(
-    'agent it answers again and is attested (4 more like it were not told)',
+    'agent it answers again and is attested (4 more like it are not shown)',
   )
 })
 

@@ -40,7 +40,11 @@ describe('a file', () => {
   test('with another content: the first of the digests that are allowed, and their number', () => {
     const digests = Array.from({ length: 50 }, (_, i) => i.toString(16).padStart(64, '0'))
     const said = ofLine(`ima-ng sha256:${A} /usr/bin/x`, { digests: { '/usr/bin/x': digests } })
-    expect(said).toMatchObject({ expected: digests.slice(0, 20), expectedCount: 50, meaning: expect.stringContaining('run too, beside') })
+    expect(said).toMatchObject({
+      expected: digests.slice(0, 20),
+      expectedCount: 50,
+      meaning: expect.stringContaining('run too, in addition'),
+    })
   })
   test('with a signature: the id of the key that is not trusted', () =>
     expect(ofLine(`ima-sig sha256:${A} /usr/bin/x 030204a1b2c3d40002ffff`).signedBy).toBe('a1b2c3d4'))
@@ -86,18 +90,18 @@ test('a PCR is told with what it stands for, its bank, and the part of tpm_polic
 test.each([
   ['ima.pcr_mismatch', 'IMA log and PCR 10', 'does not lead to the PCR 10'],
   ['ima.validation.ima_hash', 'IMA log and PCR 10', 'its own template hash'],
-  ['ima.parser.entry', 'IMA log and PCR 10', 'not true or not whole'],
-  ['ima.invalid_key', 'IMA log and PCR 10', 'verifies no file signature'],
+  ['ima.parser.entry', 'IMA log and PCR 10', 'is false or incomplete'],
+  ['ima.invalid_key', 'IMA log and PCR 10', 'cannot verify file signatures'],
   ['ima.validation.dm.dm_table_load.no_matching_policy', 'IMA log and PCR 10', 'rules of dm_policy decide'],
-  ['ima.quote_progress', 'IMA log and PCR 10', 'not true or not whole'],
+  ['ima.quote_progress', 'IMA log and PCR 10', 'is false or incomplete'],
   ['measured_boot.invalid_pcr_4', 'boot log', 'does not lead to the PCR'],
   ['measured_boot.missing_pcrs', 'boot log', 'the quote lacks PCRs'],
   ['measured_boot.policy_reject-all', 'boot log', '"reject-all"'],
   ['measured_boot.parser.tpm2_eventlog.error', 'boot log', 'cannot be read'],
   ['measured_boot.policy_example', 'boot log', 'nothing that could be added'],
   ['pcr_validation.invalid_pcr_16', 'quoted PCRs', 'cannot make another key good'],
-  ['pcr_validation.missing_pcrs', 'quoted PCRs', 'do not fit together'],
-  ['pcr_validation.unused_pcr_10', 'quoted PCRs', 'do not fit together'],
+  ['pcr_validation.missing_pcrs', 'quoted PCRs', 'do not match'],
+  ['pcr_validation.unused_pcr_10', 'quoted PCRs', 'do not match'],
   ['pcr_validation.unused_pcr_0', 'quoted PCRs', 'without a boot log'],
   ['qoute_validation.quote_validation', 'quote of the TPM', 'no policy can make it genuine'],
   ['qoute_validation.invalid_enc_alg', 'quote of the TPM', 'when a machine is enrolled'],

@@ -240,7 +240,7 @@ test('a boot_aggregate of zeros, of a TPM without the bank of the kernel, is tol
   const line = imaLine(`ima-ng sha256:${'0'.repeat(64)} boot_aggregate`)
   const policy = imaPolicy(parseRuntimePolicy(runtimePolicy()), false)
   const { failures } = policy.judge({ pcrs: quotedPcr10(pcr10After([line])), list: line, progress: FRESH_IMA, bootAggregates: [] })
-  expect(failures.map(({ context }) => context['meaning'])).toEqual([expect.stringContaining('found no PCR bank to make it of')])
+  expect(failures.map(({ context }) => context['meaning'])).toEqual([expect.stringContaining('found no PCR bank to make it from')])
 })
 
 describe('what is written in another way', () => {

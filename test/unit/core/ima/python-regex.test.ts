@@ -23,7 +23,7 @@ test.each([
 })
 
 test.each([
-  ['a\\', /a backslash stands at the end/],
+  ['a\\', /there is a backslash at the end/],
   ['(a)\\1', /refers to a group/],
   ['(?P<a>b)(?P=a)', /refers to a group/],
   ['[\\W]', /not supported/],

@@ -190,21 +190,21 @@ describe('data that is not what was measured', () => {
     const off = measured(machineEvents(SECURE)[3]!, Buffer.concat([machineEvents(SECURE)[3]!.data.subarray(0, -1), Buffer.from([0])]))
     const lie = edited(SECURE, is(7, EV.config, 'SecureBoot'), (e) => [{ ...off, data: e.data }])
     expect(messages(lie, state)).toEqual([
-      'Secure Boot state (event 4, PCR 7) has data that does not fit its digest: what the log shows is not what was measured',
+      'Secure Boot state (event 4, PCR 7) has data that does not match its digest: what the log shows is not what was measured',
     ])
     expect(altered(is(2, EV.separator), () => u32(1))).toEqual([
-      expect.stringContaining('does not fit its digest'),
+      expect.stringContaining('does not match its digest'),
       expect.stringContaining('without errors'),
     ])
     expect(altered(is(5, EV.action), () => Buffer.from('Exit'))).toHaveLength(2)
     expect(altered(is(8, EV.ipl, 'grub_cmd: boot'), () => Buffer.from('grub_cmd: halt\0'))).toEqual([
-      expect.stringContaining('does not fit its digest'),
+      expect.stringContaining('does not match its digest'),
     ])
   })
   test('is refused: an extended MOK list that is called MokListTrusted', () => {
     const renamed = edited(SECURE, is(14, EV.ipl, 'MokList\0'), (e) => [changed({ ...e, data: Buffer.from('MokListTrusted\0') })])
     expect(messages(renamed, state)).toContainEqual(
-      expect.stringMatching(/^trust in MOKs \(event \d+, PCR 14\) has data that does not fit its digest/),
+      expect.stringMatching(/^trust in MOKs \(event \d+, PCR 14\) has data that does not match its digest/),
     )
   })
   test('is refused: a typed command in the place of the command line that was used', () => {

@@ -74,13 +74,13 @@ test('bytes behind a variable excuse no variable that was not measured', () => {
     return measured(event, Buffer.concat([event.data, Buffer.alloc(6)]), off)
   })
   expect(judgeExample(forged, machineState(SECURE))).toMatchObject([
-    { context: { message: expect.stringContaining('does not fit its digest') } },
+    { context: { message: expect.stringContaining('does not match its digest') } },
   ])
   const short = machineEvents(SECURE).map((event) =>
     isSecureBoot(event.data) ? measured(event, event.data, event.data.subarray(0, -1)) : event,
   )
   expect(judgeExample(short, machineState(SECURE))).toMatchObject([
-    { context: { message: expect.stringContaining('does not fit its digest') } },
+    { context: { message: expect.stringContaining('does not match its digest') } },
   ])
 })
 
@@ -129,7 +129,7 @@ test('without its log PCR 11 and 15 fail only where the policy names them, and t
   expect(ids(named)).toEqual(alike('measured_boot.invalid_pcr_11', 'measured_boot.invalid_pcr_15'))
   expect(named.tool[0]!.context.message).toMatch(/systemd extends it after the boot \(phases.*\), and the agent sent no log of systemd$/)
   const altered = await later('{"pcrs": [11]}', pcrs, log.replace(/[0-9a-f]{64}/, 'ab'.repeat(32)))
-  expect(altered.tool[0]!.context.message).toMatch(/the log of systemd that came does not lead to it$/)
+  expect(altered.tool[0]!.context.message).toMatch(/the log of systemd does not lead to it$/)
   expect(ids(await later('{"pcrs": [11, 15]}', pcrs, `${log}\x1e{"pcr": 11, "dig`))).toEqual(alike())
   const broken = await later('{"pcrs": [11]}', pcrs, `${log}\x1e{}}\n`)
   expect(broken.tool[0]!.context.message).toMatch(/the log of systemd cannot be read: record 5 is not JSON$/)
@@ -221,6 +221,6 @@ test('the log of a confidential virtual machine is refused by name, also as a co
       /confidential virtual machine \(CCEL\)/,
     )
   expect(() => parseEventLog(Buffer.concat([serialize(machineEvents(SECURE)), Buffer.alloc(64, 0xff)]))).toThrow(
-    /filled up with 0xff behind event 46/,
+    /filled up with 0xff after event 46/,
   )
 })

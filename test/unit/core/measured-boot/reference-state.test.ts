@@ -115,7 +115,7 @@ describe('a state that is made of a boot log', () => {
       expect.stringContaining('no initrd'),
     ])
     expect(made((e) => e.type !== 8).warnings).toEqual([expect.stringContaining('EV_S_CRTM_VERSION')])
-    expect(made((e) => e.pcr !== 7).warnings).toContainEqual(expect.stringContaining('taken as off'))
+    expect(made((e) => e.pcr !== 7).warnings).toContainEqual(expect.stringContaining('counts as off'))
   })
   test('leaves applications of the firmware out of the boot, and warns that policy example does not', () => {
     const [shim] = machineEvents(SECURE).filter((e) => e.pcr === 4 && e.type === 0x80000003)
@@ -126,7 +126,7 @@ describe('a state that is made of a boot log', () => {
     const { state, warnings } = create(serialize(machineEvents(SECURE).flatMap((e) => (e.number === shim!.number ? [menu, e] : [e]))))
     expect(state['kernels']).toEqual(machineState(SECURE).kernels)
     expect(warnings).toEqual([
-      expect.stringMatching(/^policy example refuses the very boot that this state is made of, for \d reasons; the first: /),
+      expect.stringMatching(/^policy example refuses the very boot that this state is made from, for \d reasons; the first: /),
     ])
   })
   test('needs SHA-256 digests', () => {

@@ -35,7 +35,7 @@ describe('parseCertificate', () => {
     const certificate = await leaf(authority, 'agent')
     const padded = parseCertificate(Buffer.concat([certificate.der, Buffer.alloc(20, 0xff)]))
     expect(padded.strict).toBe(false)
-    expect(padded.defect).toContain('20 bytes stand behind')
+    expect(padded.defect).toContain('20 bytes follow')
     expect(padded.der.length).toBe(certificate.der.length + 20)
     expect(padded.pem).toBe(certificate.pem)
     expect(verifyChain({ leaf: padded, intermediates: [], anchors: [authority.certificate], now: NOW }).ok).toBe(true)
@@ -100,7 +100,7 @@ describe('parseCertificate', () => {
       publicKey,
       extensions: [twice, twice],
     })
-    expect(() => parseCertificate(bytes)).toThrow('is there twice')
+    expect(() => parseCertificate(bytes)).toThrow('appears twice')
   })
   test.each([
     ['nothing', ''],

@@ -14,7 +14,7 @@ test.each([
   ['3106 020101 020102', undefined],
   ['3106 020101 020101', undefined],
   [`3082 0100 0481fd ${'00'.repeat(253)}`, undefined],
-  ['3000 00', /1 bytes stand behind/],
+  ['3000 00', /1 bytes follow/],
   ['308100', /a length is longer/],
   ['3082 0003 020100', /a length is longer/],
   ['3004 028101 00', /a length is longer/],
@@ -27,7 +27,7 @@ test.each([
   ['3004 0102 ffff', /a boolean is neither/],
   ['3106 020102 020101', /SET are out of order/],
   ['3008 3106 020102 020101', /SET are out of order/],
-  ['3003 0201 01 0000', /2 bytes stand behind/],
+  ['3003 0201 01 0000', /2 bytes follow/],
 ])('%s', (text, defect) => {
   if (defect === undefined) expect(derDefect(hex(text))).toBeUndefined()
   else expect(derDefect(hex(text))).toMatch(defect)

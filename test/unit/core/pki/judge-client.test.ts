@@ -74,8 +74,8 @@ test.each([
 test('a verifier’s certificate is no operator’s, and counts only where verifiers are let in beside operators', async () => {
   const client = await leaf(ours, 'verifier', { role: 'verifier' })
   const reason = (...authorized: AuthorizedClient[]) => reasonFor(client, { authorized })
-  expect(await reason({ kind: 'default' })).toBe('its certificate is one of a verifier, which calls agents and reads at the registrar')
-  expect(await reason({ kind: 'name', name: 'verifier' })).toContain('one of a verifier')
+  expect(await reason({ kind: 'default' })).toBe('its certificate is a verifier’s, which may call agents and read at the registrar')
+  expect(await reason({ kind: 'name', name: 'verifier' })).toContain('a verifier’s')
   expect(await reason(...withVerifiers([{ kind: 'default' }]))).toBeUndefined()
   expect(withVerifiers([{ kind: 'name', name: 'alice' }])).toEqual([{ kind: 'name', name: 'alice' }])
 })
@@ -98,7 +98,7 @@ test('of an authority in between only the dates and the entries decide, where no
   expect(alone(client.notAfter + 1, 'any')).toEqual({ ok: false, reason: 'its certificate ended on 2026-06-02' })
   expect(alone(client.notBefore - 1, 'any')).toMatchObject({ ok: false, reason: expect.stringContaining('is not valid before') })
   const nobody = judgeClient(client, trust({ authorities: [] }), NOW)
-  expect(nobody).toEqual({ ok: false, reason: 'its certificate is of "CN=Between", which is not in trusted_client_ca itself' })
+  expect(nobody).toEqual({ ok: false, reason: 'its certificate comes from "CN=Between", which is not in trusted_client_ca itself' })
 })
 
 test('where something can be revoked, of an authority in between nobody counts: what it has revoked is not known', async () => {

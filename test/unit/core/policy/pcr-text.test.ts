@@ -33,11 +33,11 @@ test.each([
 ])('the values of a bank are read from what is printed by %s', (_what, text) => expect(read(text)).toEqual({ 0: A, 10: B }))
 
 test.each([
-  ['a PCR twice', `sha256:\n 0 : 0x${A}\n 0 : 0x${A}\n`, /line 3: PCR 0 is there twice in bank sha256/],
+  ['a PCR twice', `sha256:\n 0 : 0x${A}\n 0 : 0x${A}\n`, /line 3: PCR 0 appears twice in bank sha256/],
   [
     'a PCR twice in two sections of one bank',
     `sha256:\n 0 : 0x${A}\nsha1:\n 0: 0x${C}\nsha256:\n 0 : 0x${B}\n`,
-    /line 6: PCR 0 is there twice/,
+    /line 6: PCR 0 appears twice/,
   ],
   ['a value without a bank', ` 0 : 0x${A}\n`, /line 1: PCR 0 belongs to no bank/],
   ['a value behind a line that is nothing', `sha256:\n 0 : 0x${A}\n$ \n 1 : 0x${A}\n`, /line 4: PCR 1 belongs to no bank/],

@@ -37,7 +37,7 @@ test.each([
   ['{"24":"x"}', /"24" is not a PCR number/],
   ['{"-1":"x"}', /"-1" is not a PCR number/],
   [`{"${'9'.repeat(5000)}":"x"}`, /^.{50,200}$/s],
-  [`{"7":"${'1'.repeat(64)}","07":"${'2'.repeat(64)}"}`, /a PCR is there twice/],
+  [`{"7":"${'1'.repeat(64)}","07":"${'2'.repeat(64)}"}`, /a PCR appears twice/],
   ['{"1.5":"x"}', /"1.5" is not a PCR number/],
   ['{"":"x"}', /"" is not a PCR number/],
   ['{"0x1":"x"}', /"0x1" is not a PCR number/],

@@ -151,7 +151,7 @@ describe('a notice', () => {
     }
   }
   const WRONG = 'refused: the signature of the notification does not hold'
-  const UNKNOWN = 'refused: no key that is known fits a signature of the notification'
+  const UNKNOWN = 'refused: no known key matches a signature of the notification'
   const UNSIGNED = 'refused: the notification is not signed'
   test.each<[string, Parameters<typeof outcome>, string]>([
     ['the key of the payload', [both, byPayload], 'holds'],

@@ -130,7 +130,7 @@ describe('afterwards', () => {
   test.each<[string, () => Promise<unknown>, string]>([
     ['is gone', async () => fs.rmSync(at('cacrl.der')), 'it is gone'],
     ['is none any more', async () => put('cacrl.der', 'text'), 'it holds no revocation list'],
-    ['is older', async () => put('cacrl.der', await list(4n)), 'it is older than the one before'],
+    ['is older', async () => put('cacrl.der', await list(4n)), 'it is older than the previous one'],
     [
       'is of nobody who is trusted',
       async () => put('cacrl.der', await list(6n, [], { by: namesake })),
@@ -150,7 +150,7 @@ describe('afterwards', () => {
     put('cacrl.pem', await both(5n, 6n))
     const { serials, news } = opened({ files: [at('cacrl.pem')] })
     put('cacrl.pem', await both(4n, 7n))
-    expect([serials(), news()]).toEqual([[5, 6], [expect.stringContaining('it is older than the one before')]])
+    expect([serials(), news()]).toEqual([[5, 6], [expect.stringContaining('it is older than the previous one')]])
     put('cacrl.pem', await both(5n, 7n))
     expect(serials()).toEqual([5, 7])
   })
@@ -198,7 +198,7 @@ describe('afterwards', () => {
   })
 })
 
-const TOLD = ['error: trusted_client_crl: no list of "CN=Ours" is as new as the one before; what it said still counts']
+const TOLD = ['error: trusted_client_crl: no list of "CN=Ours" is as new as the previous one; what that said still counts']
 test.each<[string, bigint, number[], number[], string[]]>([
   ['is as new', 1n, [6], [7], []],
   ['is newer', 2n, [5, 6], [5, 7], TOLD],

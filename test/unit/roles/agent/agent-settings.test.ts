@@ -104,7 +104,7 @@ describe('an agent that brings its evidence', () => {
     const { warnings, push } = load('[agent]\nip = ""\nenable_agent_mtls = false\n')
     expect([push !== null, warnings.filter((text) => text.includes('enable_agent_mtls'))]).toEqual([
       true,
-      [expect.stringMatching(/changes nothing: this agent serves nobody/)],
+      [expect.stringMatching(/changes nothing: this agent does not listen/)],
     ])
     expect(load('[agent]\nip = ""\n').warnings).toEqual([])
   })

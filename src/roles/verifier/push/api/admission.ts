@@ -19,7 +19,7 @@ export function notAdmitted(agent: ManagedAgent | undefined, { autoRecover }: Pi
   if (agent.connection) return disabled(isAsked(enrolment))
   if (state.polled) return null
   if (state.operational === TENANT_FAILED || state.operational === TERMINATED)
-    return disabled('an operator stopped the attestation of this agent; `keylime tenant reactivate` begins it again')
+    return disabled('an operator stopped the attestation of this agent; `keylime tenant reactivate` starts it again')
   if (autoRecover) return null
   const [worst] = state.failures
   const why = worst ? ` (${worst.eventId}: ${String(worst.context?.['message'] ?? '')})` : ''

@@ -26,7 +26,9 @@ export function giveMailbox({ agents, mailboxes, push }: Used): Route['handle'] 
     reading.set(agent, turn)
     const mailbox = agent.delivery?.isKept ? await mailboxes.open(agent.enrolment.agentId) : null
     if (!mailbox || agent.removed)
-      return refusal([{ status: 404, code: 'not_found', detail: 'nothing lies here for this machine: nothing was ordered, or it has it' }])
+      return refusal([
+        { status: 404, code: 'not_found', detail: 'nothing waits here for this machine: nothing was ordered, or it already has it' },
+      ])
     return { raw: { type: JSON_API_TYPE, body: documentPieces(mailbox, () => reading.get(agent) === turn && !agent.removed) } }
   }
 }

@@ -31,11 +31,11 @@ export function negotiate({ agents, push }: Used): Route['handle'] {
 function tooEarly(agent: ManagedAgent, { attestations, news, pace }: PushContext['push'], saysSo: boolean): ApiReply | null {
   const last = attestations.latest(agent)
   if (agent.busy || last?.stage === 'evaluating_evidence')
-    return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'the evidence before is still being judged' }, 1)
+    return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'the previous evidence is still being judged' }, 1)
   const left = pace.left(last, saysSo || news.isWoken(agent))
   if (left > 0) return retryAfter({ status: 429, code: 'premature_attestation', detail: 'the next attestation is not due yet' }, left)
   const tooMany = pace.take(agent, 'attestation')
   return tooMany > 0
-    ? retryAfter({ status: 429, code: 'premature_attestation', detail: 'this agent began too many of late' }, tooMany)
+    ? retryAfter({ status: 429, code: 'premature_attestation', detail: 'this agent has begun too many lately' }, tooMany)
     : null
 }

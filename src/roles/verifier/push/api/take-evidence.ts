@@ -57,7 +57,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
   }
 }
 
-const IMMUTABLE: JsonApiError = { status: 403, code: 'evidence_immutable', detail: 'other evidence came for this attestation before' }
+const IMMUTABLE: JsonApiError = { status: 403, code: 'evidence_immutable', detail: 'this attestation already has other evidence' }
 const EXPIRED: JsonApiError = {
   status: 403,
   code: 'challenges_expired',

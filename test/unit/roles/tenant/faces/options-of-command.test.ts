@@ -1,7 +1,7 @@
 import { refuseIdleOptions } from '../../../../../src/roles/tenant/faces/options-of-command.ts'
 
 test.each([
-  ['list', ['since'], '`keylime tenant list` has no use for --since'],
+  ['list', ['since'], '`keylime tenant list` does not take --since'],
   ['reglist', ['targethost', 'json'], '--targethost'],
   ['revocations', ['targethost'], '--targethost'],
   ['revocations', ['uuid'], '--uuid'],

@@ -75,7 +75,7 @@ describe('failures in words', () => {
         '    found:    a, b',
         '    expected: {"x":1}',
         '    change:   none: PCR 16 binds the key to which secrets are encrypted: a policy cannot make another key good',
-        '    look at:  another program that extends PCR 16; otherwise somebody stands between agent and TPM: treat the machine as compromised',
+        '    look at:  another program that extends PCR 16; otherwise someone is between agent and TPM: treat the machine as compromised',
         '  ima.validation.ima-ng.not_in_allowlist [ima.validation.ima-ng.not_in_allowlist]',
         '    change:   none: nothing that could be added to the policy accepts it',
         '    look at:  the file and its package on the machine: where it came from, and when it changed',

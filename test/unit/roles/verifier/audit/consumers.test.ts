@@ -84,7 +84,7 @@ describe('who it was', () => {
   })
 
   test('who is refused has a name only with a trusted certificate', () => {
-    expect(refusedPeer({ peer: { kind: 'untrusted', why: 'its certificate is of no trusted CA' }, remoteAddress: '::1' })).toEqual({
+    expect(refusedPeer({ peer: { kind: 'untrusted', why: 'its certificate is not from a trusted CA' }, remoteAddress: '::1' })).toEqual({
       kind: 'untrusted',
       common_name: null,
       sha256: null,

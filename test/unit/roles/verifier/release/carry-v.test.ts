@@ -83,7 +83,7 @@ test('of a mailbox that was emptied only V is posted', async () => {
 
 const gone = new KeylimeError('unreachable', 'nobody answers')
 const unreachable = (reason: string, attestedBefore = false) => ({ type: 'unreachable', stage: 'v', attestedBefore, reason })
-const NO_MAILBOX = { type: 'delivery_refused', reason: expect.stringContaining('takes no sealed key share') }
+const NO_MAILBOX = { type: 'delivery_refused', reason: expect.stringContaining('accepts no sealed key share') }
 const refused = (reason: string) => ({ type: 'refused', stage: 'v', reason })
 
 test.each<[string, Machine, object]>([
