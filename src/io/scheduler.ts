@@ -18,6 +18,8 @@ export interface SchedulerOptions<T> {
   run(item: T, lateMs: number): Promise<void>
   /** How many may be in their first phase at once; the rest wait. */
   maxStarting?: number
+  /** Asked before one begins; where it may not, it is looked at again a tick later. Default: each may. @param lateMs of the one that has waited longest. */
+  mayBegin?(lateMs: number): boolean
 }
 
 const TICK_MS = 20
@@ -30,7 +32,7 @@ interface Entry<T> {
   item: T
 }
 
-export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: SchedulerOptions<T>): Scheduler<T> {
+export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, mayBegin }: SchedulerOptions<T>): Scheduler<T> {
   const heap: Entry<T>[] = []
   const current = new Map<T, Entry<T>>()
   const starting: { since: number; open: boolean }[] = []
@@ -45,6 +47,10 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING }: S
     while (places > 0 && heap.length > 0 && heap[0]!.due <= now) {
       const entry = pop(heap)
       if (current.get(entry.item) !== entry) continue // rescheduled or cancelled meanwhile
+      if (mayBegin && !mayBegin(now - entry.due)) {
+        push(heap, entry)
+        break
+      }
       current.delete(entry.item)
       start(entry, now)
     }

@@ -46,7 +46,7 @@ function attributeDefects({ attributes }: PublicArea, needed: readonly Attribute
 
 /** Keys that can be broken, or whose name can belong to two. ECC keys have at least P-256: no weaker curve is read at all. */
 function weaknesses({ type, key, exponent, nameAlg }: PublicArea): string[] {
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0 // of the number itself: zeros in front of it make no strength
+  const bits = type === 'rsa' ? (key.asymmetricKeyDetails?.modulusLength ?? 0) : 0 // of the number itself: zeros in front of it make no strength
   return [
     ...(type === 'rsa' && bits < MIN_RSA_BITS ? [`its RSA key has ${bits} bits, at least ${MIN_RSA_BITS} are needed`] : []),
     ...(exponent !== null && exponent !== USUAL_EXPONENT ? [`its RSA exponent is ${exponent}, not ${USUAL_EXPONENT}`] : []),

@@ -1,3 +1,4 @@
+import { type BigIntStats, lstatSync } from 'node:fs'
 import fs from 'node:fs/promises'
 import path from 'node:path'
 import { asciiJson, BEFORE_THE_FIRST, type ChainHead, nextLine } from '../../core/audit/audit-line.ts'
@@ -32,6 +33,15 @@ export interface ChainFileOptions {
   maxBytes: number
   now(): number
   logger: Logger
+}
+
+/** Before each write, on this thread: it is one short call of the system, and a turn of the event loop for it would be a turn that every answer waits for. */
+function lookAt(file: string): BigIntStats | null {
+  try {
+    return lstatSync(file, { bigint: true })
+  } catch {
+    return null
+  }
 }
 
 const noteEntry = (at: number, note: AuditNote): AuditEntry => ({ at, json: asciiJson(note) })
@@ -98,7 +108,7 @@ export async function openChainFile({ file, maxBytes, now, logger }: ChainFileOp
   async function changeFile(): Promise<void> {
     let before = 'the file that was renamed'
     try {
-      const found = await fs.lstat(file, { bigint: true }).catch(() => null)
+      const found = lookAt(file)
       const isOurs = found?.ino === inode
       if (isOurs && (maxBytes === 0 || size < maxBytes)) return
       if (isOurs) {

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
-import { z } from 'zod'
 import { type DatabaseAge, type DatabaseMark, judgeAge } from '../../core/attestation/database-age.ts'
 import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
-import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
-import { writeFileAtomic } from '../files/atomic-file.ts'
-import { readText } from '../files/read-file.ts'
+import { KeylimeError } from '../../core/errors.ts'
+import { builtOnce } from './built-once.ts'
+import { markBeside, markFile, markShape, writeMark } from './mark-file.ts'
 import type { Migration } from './migrate.ts'
 import { seamOf } from './seam.ts'
 
@@ -41,8 +40,6 @@ export async function markTable(db: Kysely<unknown>, table: string): Promise<voi
       .execute(db)
 }
 
-const shape = z.object({ database: z.string(), changes: z.number().int().min(0), at: z.number().int().min(0) })
-
 /**
  * Compares a database with the mark beside it (`FILE.mark`). @param known `isMarked` false for one that had no mark before: then there is none beside it either. `isVouched` for one that
  * others use now: where there is no mark yet, theirs count.
@@ -57,8 +54,9 @@ export async function openMark(
   const beside = await markBeside(file)
   let written = beside?.changes ?? -1
   const records = createSerialQueue()
+  const kept = markFile(file)
   async function write(mark: DatabaseMark): Promise<void> {
-    await writeMark(file, mark)
+    await kept.write(mark)
     written = mark.changes
   }
   return {
@@ -89,20 +87,13 @@ export const leaveBehind = (file: string, { inside, beside }: Pick<MarkKeeper, '
 
 /**
  * A database that is to take the place of another goes on under the mark of `from`, with a count beyond all that are known: each of those is an older one from then on. To be written
- * beside it (`writeMark`) once it is in its place: what a crash leaves before is a mark that is behind.
+ * beside it (`mark-file.ts`) once it is in its place: what a crash leaves before is a mark that is behind.
  */
 export async function overtake(db: Kysely<unknown>, from: DatabaseMark, known: readonly (DatabaseMark | null)[]): Promise<DatabaseMark> {
   const changes = Math.max(from.changes, ...known.map((mark) => mark?.changes ?? 0)) + 1
   await sql`update database_mark set database = ${from.database}, changes = ${changes}, at = ${from.at}`.execute(db)
   return { ...from, changes }
 }
-
-/** @param file as for `openMark`. @throws KeylimeError `file_failed`. */
-export const writeMark = (file: string, mark: DatabaseMark): Promise<void> =>
-  writeFileAtomic(`${file}.mark`, `${JSON.stringify(mark)}\n`, 0o600)
-
-/** Null for none. @param file as for `openMark`. @throws KeylimeError `file_failed`. */
-export const markBeside = (file: string): Promise<DatabaseMark | null> => readMark(`${file}.mark`)
 
 /** A server that takes over for another may not have all that the other had. */
 const wentBack = (missing: number) =>
@@ -112,19 +103,10 @@ const wentBack = (missing: number) =>
 
 /** The mark in a database. */
 export async function markOf(db: Kysely<unknown>): Promise<DatabaseMark> {
-  const { rows } = await sql<DatabaseMark>`select database, changes, at from database_mark`.execute(db)
-  return shape.parse(rows[0])
+  const { rows } = await readMark(db)
+  return markShape.parse(rows[0])
 }
 
-/** Null for none. What is there and is no mark was damaged, and is as good as none. */
-async function readMark(file: string): Promise<DatabaseMark | null> {
-  const text = await readText(file).catch((error) => {
-    if (isKeylimeError(error) && error.code === 'not_found') return null
-    throw error
-  })
-  try {
-    return text === null ? null : shape.parse(JSON.parse(text))
-  } catch {
-    return null
-  }
-}
+const readMark = builtOnce<unknown, [], DatabaseMark>((db) => ({
+  compile: () => sql<DatabaseMark>`select database, changes, at from database_mark`.compile(db),
+}))

@@ -122,7 +122,7 @@ async function start(
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop, () => heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger }))
-  const routes = durableAnswers(verifierRoutes(verifier.context), () => recordMark().then(events.flush))
+  const routes = durableAnswers(verifierRoutes(verifier.context), () => Promise.all([recordMark(), events.flush()]))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
   const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import path from 'node:path'
+import { markBeside } from '../../../src/io/db/mark-file.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
@@ -79,8 +80,8 @@ test('a database of before a revocation is told, once; so is one that is another
 })
 
 test('what an operator changed is in the mark when he is answered', async () => {
-  const marked = () => JSON.parse(fs.readFileSync(`${file}.mark`, 'utf8')).changes as number
-  const before = marked()
+  const marked = async () => (await markBeside(file))!.changes
+  const before = await marked()
   await revoke('nobody')
-  expect(marked()).toBe(before + 1)
+  expect(await marked()).toBe(before + 1)
 })

@@ -2,8 +2,8 @@ import { jest } from '@jest/globals'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
-/** Ten seconds, some intervals, and a look of the watchdog. */
-const OVERDUE_MS = 20_000
+/** Ten seconds, some intervals, half a minute more for one that was enrolled and not attested yet, and a look of the watchdog. */
+const OVERDUE_MS = 50_000
 const GOES_ON = ['Date', 'setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'hrtime'] as const
 
 test('a verifier reports an agent that it asked and never judged', async () => {

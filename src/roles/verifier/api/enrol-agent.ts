@@ -44,7 +44,7 @@ export function enrolAgent(context: Used): Route['handle'] {
       agents.add(agent)
       // A policy that was updated meanwhile is found here, or by who updates it, whose turn with this agent is next: the agent is in the table now.
       if (!isJudgedBy(agent, used)) agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
-      loop.begin(agent, 0)
+      loop.beginNew(agent)
       events.raise(...told())
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })

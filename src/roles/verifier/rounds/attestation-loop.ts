@@ -10,12 +10,13 @@ import type { Clock } from '../../../io/clock.ts'
 import { isLeaseLost } from '../../../io/db/lease-store.ts'
 import { isPassing } from '../../../io/db/postgres-errors.ts'
 import type { Logger } from '../../../io/log/logger.ts'
-import { createScheduler } from '../../../io/scheduler.ts'
+import { createLoopShare } from '../../../io/loop-share.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
 import type { Along, StateKeeper } from '../verdicts/state-keeper.ts'
 import type { AttestationRound, RoundResult } from './attestation-round.ts'
+import { createLanes } from './lanes.ts'
 import { NO_METER, type RoundMeter, type RoundOutcome } from './round-meter.ts'
 
 export interface LoopOptions {
@@ -34,6 +35,7 @@ export interface LoopOptions {
   lost(): void
   /** Default: nobody counts. */
   meter?: RoundMeter
+  busy?: () => number // see `LaneOptions`
   clock: Clock
   logger: Logger
   timing: AgentTiming
@@ -47,6 +49,8 @@ export interface AttestationLoop {
   load(): LoopLoad
   /** Takes up an agent. @param afterMs spreads the first requests of many. */
   begin(agent: ManagedAgent, afterMs: number): void
+  /** The same for one that was just enrolled: while many are, their enrolments have precedence over first rounds, within bounds. */
+  beginNew(agent: ManagedAgent): void
   /** Asks an agent at once that is waiting for its time. */
   hurry(agent: ManagedAgent): void
   /** A command of the operator; durable when it returns. */
@@ -89,14 +93,15 @@ const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
 
 export function createAttestationLoop(options: LoopOptions): AttestationLoop {
-  const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER } = options
-  const run = async (agent: ManagedAgent, lateMs: number) => {
-    meter.began(lateMs)
-    await runRound(agent, options.round, lateMs)
-  }
-  const scheduler = createScheduler<ManagedAgent>({ clock, run })
-  /** Machines that did not answer the last time: however many of them hang, the others do not wait for their places. */
-  const silent = createScheduler<ManagedAgent>({ clock, run: async (agent) => runRound(agent, options.round) })
+  const { keeper, applyVerdict, clock, logger, timing, meter = NO_METER, busy = createLoopShare() } = options
+  const lanes = createLanes({
+    ...{ clock, busy },
+    async run(agent, lateMs) {
+      meter.began(lateMs)
+      await runRound(agent, options.round, lateMs)
+    },
+    runSilent: async (agent) => runRound(agent, options.round),
+  })
   const releases = new Set<Promise<void>>()
   let stopping = false
   let inFlight = 0
@@ -206,17 +211,21 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     if (!agent.connection) return // it comes by itself
     if (agent.busy)
       agent.dueMs = afterSeconds * 1000 // when this round has ended: one at a time for each agent
-    else if (!agent.removed && !stopping) {
-      const [lane, other] = agent.retries > 0 ? [silent, scheduler] : [scheduler, silent]
-      other.cancel(agent)
-      lane.schedule(agent, afterSeconds * 1000)
-    }
+    else if (!agent.removed && !stopping) lanes.schedule(agent, afterSeconds * 1000)
+  }
+
+  function begin(agent: ManagedAgent, afterMs: number): void {
+    agent.lastJudged = clock.monotonic()
+    agent.partial = false
+    // An unreachable machine was told of already: it is asked on, at the longest delay if it stays silent.
+    agent.retries = agent.state.operational === OPERATIONAL_STATE.FAILED ? timing.maxRetries + 1 : 0
+    if (agent.busy) schedule(agent, afterMs / 1000, false)
+    else if (agent.connection && !agent.removed && !stopping) lanes.scheduleFirst(agent, afterMs)
   }
 
   function unschedule(agent: ManagedAgent): void {
     agent.dueMs = null
-    scheduler.cancel(agent)
-    silent.cancel(agent)
+    lanes.cancel(agent)
   }
 
   /**
@@ -234,13 +243,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   }
 
   return {
-    load: () => ({ inFlight, waiting: scheduler.waiting + silent.waiting, lateMs: scheduler.lateMs() }),
-    begin(agent, afterMs) {
-      agent.lastJudged = clock.monotonic()
-      agent.partial = false
-      // An unreachable machine was told of already: it is asked on, at the longest delay if it stays silent.
-      agent.retries = agent.state.operational === OPERATIONAL_STATE.FAILED ? timing.maxRetries + 1 : 0
-      schedule(agent, afterMs / 1000, false)
+    load: () => ({ inFlight, waiting: lanes.waiting, lateMs: lanes.lateMs() }),
+    begin,
+    beginNew(agent) {
+      lanes.enrolled()
+      begin(agent, 0)
     },
     hurry(agent) {
       if (agent.state.polled) schedule(agent, 0, agent.partial)
@@ -272,8 +279,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     },
     async stop() {
       stopping = true
-      scheduler.stop()
-      silent.stop()
+      lanes.stop()
       // A V whose confirmation nobody waits for would leave once more after the restart.
       await Promise.race([Promise.allSettled(releases), sleep(DRAIN_MS, undefined, { ref: false })])
     },

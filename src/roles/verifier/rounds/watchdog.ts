@@ -1,4 +1,4 @@
-import { isPolled } from '../../../core/attestation/operational-state.ts'
+import { isPolled, OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
@@ -8,6 +8,8 @@ const PERIOD_MS = 5000
 /** Intervals without a verdict, beyond the time of one request, after which an agent is overdue. */
 const LATE_AFTER_INTERVALS = 5
 const GRACE_MS = 10_000
+/** More, for one that was enrolled and not attested yet: the enrolments of others have precedence for so long at most (decision 143). */
+const FIRST_MS = 30_000
 /** In one look: when all are late, a line for each would hold them up even more. */
 const MAX_NAMED = 50
 
@@ -31,7 +33,9 @@ export interface Watchdog {
 export function startWatchdog({ agents, clock, logger, quoteInterval }: WatchdogOptions): Watchdog {
   const reported = new Set<string>()
   const isAsked = ({ state, retries }: ManagedAgent) => isPolled(state.operational) && retries === 0
-  const isLate = ({ lastJudged }: ManagedAgent) => lastJudged < clock.monotonic() - LATE_AFTER_INTERVALS * quoteInterval * 1000 - GRACE_MS
+  const allowedMs = ({ state: { operational } }: ManagedAgent) =>
+    LATE_AFTER_INTERVALS * quoteInterval * 1000 + GRACE_MS + (operational === OPERATIONAL_STATE.START ? FIRST_MS : 0)
+  const isLate = (agent: ManagedAgent) => agent.lastJudged < clock.monotonic() - allowedMs(agent)
   const timer = setInterval(() => {
     let named = 0
     let unnamed = 0

@@ -29,6 +29,8 @@ let along: unknown[]
 /** What else it did. */
 let beside: string[]
 /** What the keeper says to do after a quote that passed. */
+/** Share of its time in which the event loop has something to do. */
+let busy = 0
 let effects: AgentEffect[]
 /** What is made of a verdict. */
 let verdicts: (verdict: unknown) => readonly AgentEffect[]
@@ -72,6 +74,7 @@ beforeEach(() => {
       did.push('V leaves')
       return carried.promise
     },
+    busy: () => busy,
     clock: time.clock,
     logger: silentLogger,
     timing,
@@ -461,6 +464,25 @@ test('machines that did not answer have places of their own: a thousand that han
   await time.pass(20)
   expect(did).toHaveLength(228)
   expect(loop.load()).toEqual({ inFlight: 228, waiting: 872, lateMs: 0 })
+})
+
+test('while many are enrolled and no time is left, few are asked for the first time; when the last was enrolled, all are', async () => {
+  busy = 1
+  const enrolled = fleet(500, 0)
+  for (let i = 0; i < 50; i++) {
+    for (const machine of enrolled.slice(i * 10, i * 10 + 10)) loop.beginNew(machine)
+    await time.pass(20)
+  }
+  const few = did.length
+  expect(few).toBeGreaterThan(20)
+  expect(few).toBeLessThan(40)
+  expect(loop.load()).toEqual({ inFlight: few, waiting: 500 - few, lateMs: 0 })
+  loop.hurry(enrolled[499]!) // an operator's command does not wait behind the others
+  await time.pass(20)
+  expect(did).toHaveLength(few + 1)
+  round.resolve({ event: PASSED } as never)
+  await time.pass(2000)
+  expect(did.filter((what) => what === 'asked').length).toBe(500)
 })
 
 test('what held up all of them leaves them spread again', async () => {

@@ -10,6 +10,8 @@ const { START, GET_QUOTE, PROVIDE_V, FAILED, TERMINATED, INVALID_QUOTE, TENANT_F
 const INTERVAL = 2
 /** Five intervals and ten seconds after its last verdict an agent is overdue; the watchdog looks every five seconds. */
 const ALLOWED = 5 * INTERVAL * 1000 + 10_000
+/** More, before the first verdict. */
+const FIRST = 30_000
 const PERIOD = 5000
 
 let time: SimulatedTime
@@ -63,6 +65,15 @@ test('an agent without a verdict is reported when it is overdue, not before, and
   expect(reports).toHaveLength(1)
 })
 
+test('one that was enrolled and not attested yet is reported later: the enrolments of others have precedence for half a minute', async () => {
+  watched('new', START)
+  await time.pass(ALLOWED + FIRST)
+  expect([reports, watchdog.stuck()]).toEqual([[], null])
+  await time.pass(PERIOD)
+  expect(reports).toHaveLength(1)
+  expect(watchdog.stuck()).not.toBeNull()
+})
+
 test('the report says when a round is running and has no answer', async () => {
   watched('slow').busy = true
   await time.pass(ALLOWED + PERIOD)
@@ -85,7 +96,7 @@ test.each([
   ['PROVIDE_V', PROVIDE_V],
 ])('an agent in state %s is watched', async (_name, state) => {
   watched('a', state)
-  await time.pass(ALLOWED + PERIOD)
+  await time.pass(ALLOWED + FIRST + PERIOD)
   expect(reports).toMatchObject([{ fields: { state } }])
 })
 
