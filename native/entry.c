@@ -59,7 +59,7 @@ static int begins(const char *text, const char *with) {
 }
 
 static int is_foreign(const char *entry) {
-  static const char list[] = "NODE_\0OPENSSL_\0UV_\0FORCE_COLOR=\0WATCH_REPORT_DEPENDENCIES=\0";
+  static const char list[] = "NODE_\0OPENSSL_\0UV_\0ICU_\0FORCE_COLOR=\0LOG_STREAM=\0LOG_TOKENS=\0WATCH_REPORT_DEPENDENCIES=\0";
   for (const char *name = list; *name;) {
     if (begins(entry, name)) return 1;
     while (*name++) {

@@ -151,6 +151,9 @@ function unknownSettings(component: Component, table: OptionTable, found: FoundS
       if (advice) return advice
       if (!sections.has(setting.section))
         return `${setting.where}: [${setting.section}] is not a section of the ${component}: "${setting.key}" is ignored`
+      const elsewhere = Object.hasOwn(table, setting.key) ? (table[setting.key]!.section ?? component) : undefined
+      if (elsewhere !== undefined)
+        return `${setting.where}: "${setting.key}" belongs in [${elsewhere}], not in [${setting.section}]: it is ignored`
       return `${setting.where}: "${setting.key}" is not an option of the ${component}: it is ignored${suggestion(setting.key, Object.keys(table))}`
     })
 }

@@ -167,7 +167,7 @@ describeWithNamespaces('a machine that nobody can call', () => {
     const left = await d.tenant('update', '-u', ID, '-f', 'first.txt', '--timeout', '8')
     expect([left.code, left.stderr]).toEqual([
       4,
-      expect.stringMatching(/has not come for its payload within 8 s \((last|never) seen[\s\S]*the enrolment stands/),
+      expect.stringMatching(/has not come for its payload within 8 s \((last|never) seen[\s\S]*the machine stays enrolled/),
     ])
     fs.writeFileSync(path.join(d.dir, 'new-secret.txt'), 'the second secret\n')
     const [update, show, list] = commandsOf('behind-nat.md', 'A machine that is off') as [string, string, string]

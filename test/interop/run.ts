@@ -2,7 +2,7 @@
 //   --cells NAME,…   only these cells (registrar-verifier-tenant-agent, such as ours-theirs-ours-python)
 //   --long           the differential part with 10,000 mutations and more
 //   --fresh          also what passed before with these very executables
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { KEYLIME } from '../e2e/deployment.ts'
 import { cells, push, rustDirectory, skew, zeromq } from './cells.ts'
@@ -15,8 +15,19 @@ import { CURRENT, installRelease, LAST_PYTHON_AGENT, OLDEST } from './upstream.t
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { cells: { type: 'string' }, long: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false } },
+  options: {
+    cells: { type: 'string' },
+    ...{ long: { type: 'boolean', default: false }, fresh: { type: 'boolean', default: false }, help: { type: 'boolean', default: false } },
+  },
 })
+if (values.help) {
+  console.log(
+    readFileSync(import.meta.filename, 'utf8')
+      .split('\nimport ')[0]!
+      .replace(/^\/\/ ?/gm, ''),
+  )
+  process.exit()
+}
 const PARTS: Record<string, () => Case[]> = {
   cells,
   'command-lines': commandLines,
@@ -28,7 +39,7 @@ const PARTS: Record<string, () => Case[]> = {
 }
 for (const part of positionals) if (!PARTS[part]) fail(`no part ${part}; there are ${Object.keys(PARTS).join(', ')}`)
 if (process.getuid?.() !== 0) fail('agents mount a tmpfs for their secrets: run as root')
-if (!existsSync(KEYLIME)) fail('bin/keylime is not built\nhint: npm run build')
+if (!existsSync(KEYLIME) || !existsSync(`${KEYLIME}_verifier`)) fail('bin/keylime is not built\nhint: npm run build')
 
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => void stopAll().finally(() => process.exit(130)))
 

@@ -43,7 +43,8 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     sh('dpkg -i /packages/now/*.deb')
     contains(sh('keylime --version'), /^keylime \d/)
     contains(sh('keylime_tenant --help'), 'usage: keylime_tenant')
-    contains(sh('id keylime'), /uid=\d+\(keylime\)/)
+    contains(sh('id keylime'), /uid=\d+\(keylime\).*\(tss\)/)
+    contains(sh('keylime agent --check-config 2>&1 || test $? = 2'), /cannot be used:\n {2}trusted_client_ca: .*\nhint:/)
     equal(
       sh('stat -c "%a %U:%G" /var/lib/keylime /etc/keylime/agent.conf /usr/bin/keylime'),
       '750 keylime:keylime\n640 root:keylime\n755 root:root',
@@ -51,6 +52,9 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     sh('test -e /usr/lib/systemd/system/keylime-agent.service -a -e /usr/share/man/man1/keylime-agent.1.gz')
     sh('test -e /usr/share/man/man1/keylime_tenant.1.gz -a -e /usr/share/bash-completion/completions/keylime')
     equal(sh('ls /etc/systemd/system/multi-user.target.wants 2> /dev/null | grep -c keylime || true'), '0', 'units that are enabled')
+    contains(sh('cat /usr/share/doc/keylime/html/guide/install.html'), 'keylime-verifier')
+    contains(sh('zcat /usr/share/doc/keylime/third-party-licences.gz'), /^minisearch /m)
+    equal(debian.inside('keylime', 'service', 'install', 'verifier', '--yes').status, 5, 'the status of a second service')
     sh('for role in verifier registrar tenant ca; do keylime $role --check-config || test $? = 2; done')
     sh('dpkg --verify')
   })
@@ -62,6 +66,7 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     )
     sh('test -s /var/lib/keylime/cv_ca/cacert.crt -a -s /var/lib/keylime/cv_data.sqlite')
     sh('touch /var/lib/keylime/agent_data.json')
+    sh('keylime config set agent ip 0.0.0.0 --drop-in; keylime config set tenant max_retries 3 --drop-in')
     sh('echo "[verifier]" > /etc/keylime/verifier.conf; echo "port = 4711" >> /etc/keylime/verifier.conf')
   })
   await report.step('an upgrade keeps state and configuration', async () => {
@@ -88,6 +93,7 @@ export async function debianLife(report: Report, place: Place): Promise<void> {
     sh('test ! -e /var/lib/keylime/agent_data.json -a ! -e /etc/keylime/agent.conf -a -s /var/lib/keylime/cv_data.sqlite')
   })
   await report.step('purge of all leaves nothing but the user', async () => {
+    sh('dpkg -P keylime-registrar && keylime config set registrar ip 0.0.0.0 && test -e /etc/keylime/registrar.conf')
     sh(`dpkg -P ${NAMES.join(' ')}`)
     const after = sh('dpkg-query -W | sort; find /etc /usr /var/lib -xdev -not -path "/var/lib/dpkg/*" | sort')
     const ofUser = /^\/etc\/(passwd|group|shadow|gshadow|subuid|subgid)-$/

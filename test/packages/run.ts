@@ -9,10 +9,12 @@ import { otherForms } from './other-forms.ts'
 import { Place } from './place.ts'
 import { reproducible } from './reproducible.ts'
 import { rpmLife } from './rpm-life.ts'
+import { underSystemd } from './under-systemd.ts'
 
 const PARTS = {
   reproducible: ['two builds are the same', reproducible],
   debian: ['a life in a bare Debian', debianLife],
+  systemd: ['a life under systemd', underSystemd],
   arm64: ['another machine: arm64', arm64],
   rpm: ['a life in a database of RPM', rpmLife],
   others: ['RPM, image, archive, signature', otherForms],

@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import os from 'node:os'
 import path from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { describeAsFile } from '../../config/describe.ts'
@@ -6,7 +7,7 @@ import { TABLES } from '../../config/tables.ts'
 import { SERVICE_ROLES, type ServiceRole } from '../../tools/service/service-role.ts'
 import { mountText, mountUnitName, unitText } from '../../tools/service/unit-text.ts'
 import { licenceTexts } from './licences.ts'
-import { ask, makeDirectory, put, type Release } from './release.ts'
+import { ask, filesBelow, makeDirectory, put, type Release, run } from './release.ts'
 import { billOfMaterials } from './sbom.ts'
 
 export const PACKAGES = ['keylime', ...SERVICE_ROLES.map((role) => `keylime-${role}` as const)] as const
@@ -33,12 +34,12 @@ const WHAT: Record<PackageName, string> = {
   'keylime-agent': 'The agent runs on each machine with a TPM, and proves what the machine runs.',
   'keylime-verifier': 'The verifier attests machines and releases their payload keys. It includes a\nregistrar.',
   'keylime-registrar':
-    'The registrar binds the ids of machines to their TPMs. The verifier includes one:\nthis package is for a registrar on a machine of its own.',
+    'The registrar binds the ids of machines to their TPMs. The verifier includes\none: this package is for a registrar on a machine of its own.',
   'keylime-ca': 'The authority serves its revocation list and takes revocations.',
 }
 
 export const DESCRIPTION = (name: PackageName): string =>
-  `Keylime delivers secrets to machines that prove with their TPM what they run, and\ntakes them back from those that no longer can.\n\n${WHAT[name]}`
+  `Keylime delivers secrets to machines that prove with their TPM what they run,\nand takes them back from those that no longer can.\n\n${WHAT[name]}`
 
 /** Configuration files: an upgrade never overwrites what an administrator changed. */
 export const configurationOf = (role: ServiceRole): string => `/etc/keylime/${role}.conf`
@@ -101,6 +102,18 @@ function documentation(name: PackageName, at: (file: string) => string, release:
   put(at(`${doc}/changelog.gz`), gzip(fs.readFileSync(path.join(release.root, 'CHANGELOG.md'))))
   put(at(`${doc}/third-party-licences.gz`), gzip(Buffer.from(licenceTexts(release.root))))
   put(at(`${doc}/sbom.cdx.json`), `${JSON.stringify(billOfMaterials(release), null, 1)}\n`)
+  documentationSite(at(`${doc}/html`), release)
+}
+
+/** All pages, the manual and a search, for a browser without a network. */
+function documentationSite(directory: string, release: Release): void {
+  const built = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-site-'))
+  try {
+    run(release, process.execPath, [path.join(release.root, 'docs/site/build.ts'), built])
+    for (const file of filesBelow(built)) put(path.join(directory, file), fs.readFileSync(path.join(built, file)))
+  } finally {
+    fs.rmSync(built, { recursive: true, force: true })
+  }
 }
 
 /** As `gzip -9n`: neither name nor date. */

@@ -39,7 +39,7 @@ export function debianPackage(name: PackageName, release: Release, { work, out }
 function controlFile(name: PackageName, release: Release, size: number): string {
   const version = debianVersion(release)
   const depends = name === 'keylime' ? `${LIBRARIES}, passwd` : `keylime (= ${version})`
-  const recommends = name === 'keylime' ? '' : 'Recommends: systemd\n'
+  const recommends = name === 'keylime' ? '' : `Recommends: systemd${name === 'keylime-agent' ? ', tpm-udev' : ''}\n`
   const description = DESCRIPTION(name)
     .split('\n')
     .map((line) => ` ${line === '' ? '.' : line}`)
@@ -74,9 +74,13 @@ const overridesOf = (name: PackageName): string =>
 keylime: embedded-library
 # Node is built at fixed addresses.
 keylime: hardening-no-pie
+# "keylime policy create" reads the database of packages of an image, which no dpkg of this system knows.
+keylime: uses-dpkg-database-directly
 `
     : `# It is not started before it has been configured, and says how.
 ${name}: maintainer-script-calls-systemctl
+# Passwords may be in it: the service's group reads it, and nobody else.
+${name}: non-standard-file-perm 0640 != 0644 [etc/keylime/${roleOf(name)}.conf]
 `
 
 const sizeOf = (tree: string, files: readonly string[]): number =>

@@ -14,9 +14,14 @@ export function shippedPackages(root: string): string[] {
     .toSorted()
 }
 
-/** The licence texts of all that is in the executable, each under the name of what it is for. @throws Error for a package that has none. */
+/** Beside the executable, in the documentation: its search. */
+const IN_DOCUMENTATION = ['node_modules/minisearch']
+
+/** The licence texts of all that is in the executable and the documentation, each under the name of what it is for. @throws Error for a package that has none. */
 export function licenceTexts(root: string): string {
-  const texts = shippedPackages(root).map((place) => section(describe(root, place), textOf(path.join(root, place))))
+  const texts = [...shippedPackages(root), ...IN_DOCUMENTATION].map((place) =>
+    section(describe(root, place), textOf(path.join(root, place))),
+  )
   const tss2 = fs.readdirSync(LIBTSS2).find((name) => /^libtss2-esys/.test(name))
   if (!tss2) throw new Error('the licence of libtss2 is not there: is libtss2-dev installed?')
   return [...texts, section('libtss2', fs.readFileSync(path.join(LIBTSS2, tss2, 'copyright'), 'utf8'))].join('\n')

@@ -1,3 +1,4 @@
+import { CONFIGURED_ROLES } from '../../config/tables.ts'
 import { type ServiceRole, STATE } from '../../tools/service/service-role.ts'
 import { knowsNoswap, mountUnitName } from '../../tools/service/unit-text.ts'
 import { configurationOf, KEYLIME_DIR, type PackageName, roleOf, USER } from './contents.ts'
@@ -22,6 +23,12 @@ fi
 if [ ! -d ${KEYLIME_DIR} ]; then
   install -d -m 0750 -o ${USER} -g ${USER} ${KEYLIME_DIR}
 fi`
+
+/** Who may use the TPM, and what the agent becomes (`run_as`): packages of the TPM's software make the same, and few machines need them otherwise. */
+export const MAKE_TPM_GROUP = `if ! getent group tss > /dev/null; then
+  groupadd --system tss
+fi
+usermod --append --groups tss ${USER}`
 
 /**
  * A database of a newer version is refused by an older program: better before anything is replaced. Each package looks for itself, as the package managers would
@@ -54,6 +61,11 @@ export const refuseOlderRpm = (name: PackageName, version: string): string => `i
   ${indented(refuseDowngrade('is_older', version))}
 fi`
 
+/** What `keylime config` has made, and no package knows: such as that of the registrar that a verifier includes. */
+const REMOVE_CONFIGURATION = `for role in ${CONFIGURED_ROLES.join(' ')}; do
+  dpkg-query --search /etc/keylime/$role.conf > /dev/null 2>&1 || rm -rf /etc/keylime/$role.conf /etc/keylime/$role.conf.d /etc/keylime/$role.conf.bkp
+done`
+
 const ofProgram = (version: string): Scripts => ({
   preinst: refuseOlderDebian(version),
   postinst: `if [ "$1" = configure ]; then
@@ -61,6 +73,7 @@ const ofProgram = (version: string): Scripts => ({
 fi`,
   postrm: `if [ "$1" = purge ]; then
   rm -rf ${KEYLIME_DIR}
+  ${indented(REMOVE_CONFIGURATION)}
   rmdir --ignore-fail-on-non-empty /etc/keylime 2> /dev/null || true
 fi`,
 })
@@ -107,7 +120,7 @@ function ofRole(role: ServiceRole, version: string): Scripts {
     ${indented(OWN_CONFIGURATION(role))}
     ${HOW_TO_BEGIN(role)}
   fi
-  ${isAgent ? `${indented(WRITE_DROP_IN)}\n  ` : ''}${indented(restartRunning(role))}
+  ${isAgent ? `${indented(MAKE_TPM_GROUP)}\n  ${indented(WRITE_DROP_IN)}\n  ` : ''}${indented(restartRunning(role))}
 fi`,
     prerm: `if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
   systemctl stop keylime-${role}.service || true${isAgent ? `\n  systemctl stop '${mountUnitName(KEYLIME_DIR)}' || true` : ''}
@@ -115,7 +128,7 @@ fi`,
 fi`,
     postrm: `if [ "$1" = purge ]; then
   ${removeState(role)}
-  ${isAgent ? `rm -rf ${escaped(MOUNT_DROP_IN)}\n  ` : ''}rm -rf /etc/keylime/${role}.conf.d
+  ${isAgent ? `rm -rf ${escaped(MOUNT_DROP_IN)}\n  ` : ''}rm -rf /etc/keylime/${role}.conf.d /etc/keylime/${role}.conf.bkp
   rmdir --ignore-fail-on-non-empty /etc/keylime 2> /dev/null || true
 fi
 ${RELOAD}`,

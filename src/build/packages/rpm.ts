@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { configurationOf, DESCRIPTION, layOut, PACKAGES, type PackageName, roleOf, SUMMARY } from './contents.ts'
-import { HOW_TO_BEGIN, MAKE_USER, refuseOlderRpm, restartRunning } from './maintainer-scripts.ts'
+import { HOW_TO_BEGIN, MAKE_TPM_GROUP, MAKE_USER, refuseOlderRpm, restartRunning } from './maintainer-scripts.ts'
 import { filesBelow, makeDirectory, put, type Release, RPM_ARCH, run } from './release.ts'
 
 /** Makes an RPM of each package, with the same files. @returns the files. */
@@ -69,7 +69,7 @@ const packageSection = (name: PackageName): string => `%package -n ${name}
 Summary: ${SUMMARY[name]}
 AutoReqProv: no
 Requires: keylime = %{version}-%{release}
-
+${name === 'keylime-agent' ? 'Recommends: tpm2-tss\n' : ''}
 %description -n ${name}
 ${DESCRIPTION(name)}
 `
@@ -90,7 +90,9 @@ function scriptlets(version: string): string {
   const roles = PACKAGES.flatMap((name) => roleOf(name) ?? [])
   return [
     `%pre -n keylime\n${refuseOlderRpm('keylime', version)}\n${MAKE_USER}\n`,
-    ...roles.map((role) => `%pre -n keylime-${role}\n${refuseOlderRpm(`keylime-${role}`, version)}\n`),
+    ...roles.map(
+      (role) => `%pre -n keylime-${role}\n${refuseOlderRpm(`keylime-${role}`, version)}\n${role === 'agent' ? `${MAKE_TPM_GROUP}\n` : ''}`,
+    ),
     ...roles.map((role) => `%post -n keylime-${role}\nif [ "$1" = 1 ]; then ${HOW_TO_BEGIN(role)}; fi\n${restartRunning(role)}\n`),
     ...roles.map(
       (role) =>

@@ -63,7 +63,7 @@ function versionInFile(file: string, role: string): number {
       sqlite.close()
     }
   } catch (cause) {
-    throw failed((cause as Error).message, file, '`keylime doctor` looks into it; put a backup in its place where it is damaged')
+    throw failed((cause as Error).message, file, '`keylime doctor` checks it; if it is damaged, restore a backup')
   }
 }
 

@@ -9,6 +9,8 @@ import { checkDates, identityDates } from '../../io/files/identity-dates.ts'
 import { clientIdentity } from './tenant-context.ts'
 import { readTenantSettings, type TenantSettings } from './tenant-settings.ts'
 
+const NO_STORE = { certificates: [], problems: [] }
+
 /** `--check-config`: what a command would refuse, without one. What the verifier's first start makes may be missing still: that is a warning. */
 export function checkTenantOf(env: NodeJS.ProcessEnv): Promise<Findings> {
   const { settings, problems } = readTenantSettings(env)
@@ -21,12 +23,14 @@ export async function checkTenant(settings: TenantSettings, problems: readonly s
   const made = path.join(keylimeDir, 'cv_ca')
   const isEarly = config.tls_dir === 'default' && !fs.existsSync(made)
   const store = path.resolve(keylimeDir, config.tpm_cert_store)
-  const { problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : { problems: [] }
+  const { certificates, problems: unusable } = fs.existsSync(store) ? await readCertificateStore(store) : NO_STORE
   const known = [
     ...settings.warnings,
     ...(isEarly ? [`${made} is not there yet: the verifier makes it at its first start, with the tenant’s certificate`] : []),
-    ...(config.require_ek_cert && !fs.existsSync(store)
-      ? [`tpm_cert_store ${store} is not there: no TPM would be trusted; put the certificates of TPM makers into it`]
+    ...(config.require_ek_cert && certificates.length === 0
+      ? [
+          `tpm_cert_store ${store} has no certificate of a TPM maker, so no TPM is trusted and nothing is delivered; \`keylime tenant ekroots add FILE\` adds one`,
+        ]
       : []),
     ...unusable,
   ]

@@ -10,7 +10,7 @@ import type { Action } from './service-plan.ts'
 export async function applyAction(action: Action, live: boolean): Promise<void> {
   switch (action.do) {
     case 'user':
-      makeUser(action.name)
+      makeUser(action)
       break
     case 'directory':
       if (fs.mkdirSync(action.path, { recursive: true })) fs.chmodSync(action.path, action.mode) // whatever the umask; one that is there keeps its mode
@@ -72,10 +72,13 @@ function removeEmpty(directory: string, first: string): void {
   }
 }
 
-function makeUser(name: string): void {
-  if (succeeds('id', [name])) return
-  run('useradd', ['--system', '--user-group', '--home-dir', '/var/lib/keylime', '--no-create-home', '--shell', '/usr/sbin/nologin', name])
-  if (succeeds('getent', ['group', 'tss'])) run('usermod', ['--append', '--groups', 'tss', name])
+function makeUser({ name, makesGroup }: Extract<Action, { do: 'user' }>): void {
+  const isThere = succeeds('id', [name])
+  if (!isThere)
+    run('useradd', ['--system', '--user-group', '--home-dir', '/var/lib/keylime', '--no-create-home', '--shell', '/usr/sbin/nologin', name])
+  const hasGroup = succeeds('getent', ['group', 'tss'])
+  if (makesGroup && !hasGroup) run('groupadd', ['--system', 'tss'])
+  if ((makesGroup && !hasGroup) || (hasGroup && !isThere)) run('usermod', ['--append', '--groups', 'tss', name])
 }
 
 const own = (file: string, owner: string) => run('chown', [owner.includes(':') ? owner : `${owner}:`, file])

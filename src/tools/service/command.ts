@@ -52,6 +52,7 @@ export const command = {
     const role = argv.role as ServiceRole
     if (argv.action === 'status') return showStatus(role)
     const place = placeOf(argv)
+    refusePackaged(role, place, String(argv.action))
     const plan =
       argv.action === 'install'
         ? installPlan(role, place, {
@@ -82,6 +83,17 @@ function placeOf({ root = '', keylimeDir }: Arguments): ServicePlace {
       `warning: KEYLIME_DIR=${exported} of this shell has no effect here; --keylime-dir names another directory than ${keylimeDirectory({})}`,
     )
   return { root, executable: process.execPath, keylimeDir: path.resolve(keylimeDir ?? keylimeDirectory({})) }
+}
+
+/** A second unit and executable would hide those of the package, and outlive its upgrades. @throws KeylimeError `refused` */
+function refusePackaged(role: ServiceRole, { root }: ServicePlace, action: string): void {
+  const at = (file: string) => path.join(root || '/', file)
+  const packaged = ['/usr/lib/systemd/system', '/lib/systemd/system'].map((place) => at(`${place}/${unitName(role)}`)).find(fs.existsSync)
+  if (packaged === undefined || (action === 'uninstall' && fs.existsSync(at(`/etc/systemd/system/${unitName(role)}`)))) return
+  const remove = fs.existsSync(at('/var/lib/dpkg')) ? 'apt purge' : 'dnf remove'
+  throw new KeylimeError('refused', `a package has installed ${packaged}, the ${role} as a service`, {
+    hint: action === 'install' ? `start it: sudo systemctl enable --now keylime-${role}` : `sudo ${remove} keylime-${role}`,
+  })
 }
 
 function whatIsThere(role: ServiceRole, { root, keylimeDir }: ServicePlace, { purge = false }: Arguments): Uninstall {

@@ -12,7 +12,8 @@ export interface ServicePlace {
 
 /** One thing to be done, told before it is done. */
 export type Action =
-  | { do: 'user'; name: string; tell: string }
+  /** `makesGroup`: the group that may use the TPM is made where there is none; otherwise the user only joins it. */
+  | { do: 'user'; name: string; makesGroup: boolean; tell: string }
   | { do: 'directory'; path: string; mode: number; owner: string; tell: string }
   /** `keep`: a file that is there is the administrator's, and stays. */
   | { do: 'file'; path: string; content: string; mode: number; owner: string; keep: boolean; tell: string }
@@ -51,7 +52,7 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
   const owner = role === 'agent' ? 'root' : USER
   const unit = unitText(role, { executable: INSTALLED, keylimeDir: place.keylimeDir, user: USER })
   const actions: Action[] = []
-  if (live) actions.push({ do: 'user', name: USER, tell: `make the system user "${USER}", in group "tss" if there is one` })
+  if (live) actions.push(userFor(role))
   if (path.resolve(place.executable) !== at(INSTALLED))
     actions.push({ do: 'copy', from: place.executable, path: at(INSTALLED), mode: 0o755, tell: `copy this executable to ${at(INSTALLED)}` })
   actions.push(
@@ -99,6 +100,17 @@ export function installPlan(role: ServiceRole, place: ServicePlace, { configText
   }
   return actions
 }
+
+/** The agent becomes this user in this group once it has the TPM. */
+const userFor = (role: ServiceRole): Action => ({
+  do: 'user',
+  name: USER,
+  makesGroup: role === 'agent',
+  tell:
+    role === 'agent'
+      ? `make the system user "${USER}", and the group "tss", which may use the TPM`
+      : `make the system user "${USER}", in group "tss" if there is one`,
+})
 
 /** The memory for secrets, which the agent's unit wants. */
 function secretsMount({ root, keylimeDir }: ServicePlace, noswap: boolean): Action {

@@ -26,13 +26,13 @@ describeAsRoot('agent_data.json', () => {
 
   describe('the attestation key survives a start with wrong settings', () => {
     const wrong: [string, () => Record<string, string>, RegExp][] = [
-      ['another hash', () => ({ KEYLIME_AGENT_TPM_HASH_ALG: 'sha384' }), /the saved key is for tpm_hash_alg = sha256, and not sha384/],
+      ['another hash', () => ({ KEYLIME_AGENT_TPM_HASH_ALG: 'sha384' }), /the saved key is for tpm_hash_alg = sha256, not sha384/],
       [
         'another kind of key',
         () => ({ KEYLIME_AGENT_TPM_ENCRYPTION_ALG: 'rsa', KEYLIME_AGENT_TPM_SIGNING_ALG: 'rsassa' }),
-        /the saved key is for tpm_signing_alg = ecdsa, and not rsassa/,
+        /the saved key is for tpm_signing_alg = ecdsa, not rsassa/,
       ],
-      ['another TPM', () => ({ TCTI: other.tcti }), /the saved key is of another TPM/],
+      ['another TPM', () => ({ TCTI: other.tcti }), /the saved key is for another TPM/],
     ]
     test.each(wrong)('%s: refused by the registrar, told why, and nothing is lost', async (_, settings, hint) => {
       const before = file()

@@ -559,7 +559,7 @@ describe('the verifier’s own notifier key', () => {
     now += 2000
     inbox = worker({ clock })
     await idle()
-    expect(told('revocations that no key has fitted')).toBe(1)
+    expect(told('revocations that no key has matched')).toBe(1)
     expect(inbox.outcomeOf(createHash('sha256').update('one more').digest('hex'))).toMatchObject({ outcome: 'failed' })
     await inbox.close()
   })

@@ -94,7 +94,7 @@ describeAsRoot('payloads that an operator has signed, at an agent that is asked'
     const { body } = await withOrder()
     expect(await post(verifier, 'ukey', body)).toMatchObject({ status: 403, message: expect.stringContaining('for operators') })
     for (const [who, reason] of [
-      ['verifier', /one of a verifier/],
+      ['verifier', /a verifier’s/],
       ['wrongUsage', /not for clients/],
       ['wrongRole', /no role|not among/],
       ['wrongCa', /refused/],

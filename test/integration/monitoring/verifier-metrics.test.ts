@@ -123,7 +123,7 @@ test('while it starts and while it stops it is alive and not ready, and says why
     logger: testLogger('verifier'),
   })
   expect(await get(metrics.port, '/healthz')).toMatchObject({ status: 200 })
-  expect(await get(metrics.port, '/readyz')).toMatchObject({ status: 503, text: expect.stringMatching(/^it starts: .*\n$/) })
+  expect(await get(metrics.port, '/readyz')).toMatchObject({ status: 503, text: expect.stringMatching(/^it is starting: .*\n$/) })
   const load = { inFlight: 0, waiting: 0, lateMs: 0 }
   const notAfter = Date.now() - 1000
   metrics.watch({

@@ -66,6 +66,10 @@ test('a port where nobody listens, a name that nobody knows, and what does not s
   const at = (plain.address() as net.AddressInfo).port
   const ask = async (settings: Record<string, string>) => told(await examined('tenant', tenant(settings)), 'peers')[0]
   expect(await ask({ KEYLIME_TENANT_VERIFIER_PORT: String(dead) })).toMatch(/^error: verifier .*nobody listens there/)
+  const [silent] = (await examined('tenant', tenant({ KEYLIME_TENANT_VERIFIER_PORT: String(dead) }))).filter(
+    ({ level }) => level === 'error',
+  )
+  expect(silent).toMatchObject({ means: expect.stringContaining('verifier_ip'), fix: 'systemctl start keylime-verifier' })
   expect(await ask({ KEYLIME_TENANT_VERIFIER_IP: 'nobody.invalid' })).toBe(
     'error: no name server knows the name nobody.invalid of the verifier',
   )
@@ -307,7 +311,9 @@ describe('the program', () => {
     const { status, stdout } = await doctor('tenant')
     expect([status, stdout]).toEqual([
       4,
-      expect.stringMatching(/ERROR {3}peers: verifier at .*\n +the tenant cannot reach it\n +\$ keylime config set tenant/),
+      expect.stringMatching(
+        /ERROR {3}peers: verifier at .*\n +start it on this host, .*verifier_ip.*\n +\$ systemctl start keylime-verifier/,
+      ),
     ])
     expect(await doctor('tenant', '--config', '/nowhere')).toMatchObject({ status: 2, stderr: expect.stringContaining('/nowhere') })
     expect(await doctor('tenant', '--timeout', '0')).toMatchObject({ status: 2, stderr: expect.stringContaining('from 1 to 600 seconds') })

@@ -59,6 +59,22 @@ describe('keylime service', () => {
     expect(said.join('')).toContain(`${at('/etc/keylime/agent.conf')} stays (--purge removes it)`)
   })
 
+  test('what a package has installed is neither hidden by a second unit nor removed beside it', async () => {
+    const packaged = at('/usr/lib/systemd/system/keylime-agent.service')
+    fs.mkdirSync(path.dirname(packaged), { recursive: true })
+    fs.writeFileSync(packaged, 'of the package')
+    const refused = (hint: string) => ({ code: 'refused', message: expect.stringContaining(packaged), hint })
+    await expect(service('install')).rejects.toMatchObject(refused('start it: sudo systemctl enable --now keylime-agent'))
+    await expect(service('uninstall')).rejects.toMatchObject(refused('sudo dnf remove keylime-agent'))
+    fs.mkdirSync(at('/var/lib/dpkg'))
+    await expect(service('uninstall', { purge: true })).rejects.toMatchObject(refused('sudo apt purge keylime-agent'))
+    expect(fs.existsSync(at(unit))).toBe(false)
+    fs.writeFileSync(at(unit), 'made before the package came')
+    expect(await service('uninstall')).toBe(0)
+    expect([fs.existsSync(at(unit)), fs.existsSync(packaged)]).toEqual([false, true])
+    fs.rmSync(packaged)
+  })
+
   test('uninstall --purge takes what is of the role alone, and the last one takes all', async () => {
     for (const role of ['verifier', 'agent', 'ca']) await service('install', { role })
     expect(fs.readFileSync(at('/etc/systemd/system/keylime-ca.service'), 'utf8')).toContain('ExecStart=/usr/local/bin/keylime ca listen')

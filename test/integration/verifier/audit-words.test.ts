@@ -167,7 +167,7 @@ describe('show', () => {
     expect(await audit('show', file, '--since', '1s')).toMatchObject({
       status: 0,
       stdout: '',
-      stderr: expect.stringContaining('no event fits'),
+      stderr: expect.stringContaining('no event matches'),
     })
     expect(await audit('show', '--since', 'yesterday')).toMatchObject({
       status: 2,

@@ -161,7 +161,7 @@ describe.each(DATABASES)('on %s', (kind) => {
       [put('changed', changed), 1, /is damaged: table \w+ is not what was written/],
       [put('cut', whole.subarray(0, whole.length / 2)), 1, /is damaged/],
       [put('text', Buffer.from('no backup')), 1, /is not a backup/],
-      [put('newer', fs.readFileSync(at('newer'))), 1, /is of a newer program/],
+      [put('newer', fs.readFileSync(at('newer'))), 1, /comes from a newer program/],
       [at('nowhere'), 6, /there is no backup/],
     ]
     for (const [file, code, text] of refused)

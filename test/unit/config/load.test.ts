@@ -105,6 +105,11 @@ describe('loadConfig for a Python component', () => {
   test('a bad value in the environment names the variable', () => {
     expect(failure(() => load({ KEYLIME_VERIFIER_MTLS: 'maybe' })).message).toContain('environment KEYLIME_VERIFIER_MTLS: mtls = "maybe"')
   })
+  test('an option in a section of another option is told where it belongs', () => {
+    put('etc/verifier.conf', '[verifier]\n[revocations]\nport = 3\n')
+    const { warnings } = load()
+    expect(warnings).toEqual([expect.stringMatching(/:3: "port" belongs in \[verifier\], not in \[revocations\]: it is ignored$/)])
+  })
   test('unknown options, sections and variables warn', () => {
     put('etc/verifier.conf', '[verifier]\nquoteinterval = 3\n[other]\nx = 1\n')
     const { warnings } = load({ KEYLIME_VERIFIER_PROT: '1' })

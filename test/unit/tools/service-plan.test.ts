@@ -12,6 +12,12 @@ test('an installation on a running machine ends with a service that runs this ex
   )
 })
 
+test('the agent gets the group that may use the TPM where there is none; others only join it', () => {
+  const user = (role: 'agent' | 'verifier') => installPlan(role, place, { configText: '' }).find((action) => action.do === 'user')
+  expect(user('agent')).toMatchObject({ makesGroup: true, tell: expect.stringContaining('the group "tss"') })
+  expect(user('verifier')).toMatchObject({ makesGroup: false, tell: expect.stringContaining('if there is one') })
+})
+
 test('an executable that is at its place already is not copied', () => {
   const plan = installPlan('agent', { ...place, executable: '/usr/local/bin/keylime' }, { configText: '' })
   expect(plan.filter((action) => action.do === 'copy')).toEqual([])

@@ -42,8 +42,8 @@ export async function openKeyShelf(file: string, place: KeyPlace, logger: Logger
 }
 
 function differenceOf(data: KeyPlace, place: KeyPlace): string {
-  if (data.hash !== place.hash) return `for tpm_hash_alg = ${data.hash} and not ${place.hash}`
-  if (data.signing !== place.signing) return `for tpm_signing_alg = ${data.signing} and not ${place.signing}`
+  if (data.hash !== place.hash) return `for tpm_hash_alg = ${data.hash}, not ${place.hash}`
+  if (data.signing !== place.signing) return `for tpm_signing_alg = ${data.signing}, not ${place.signing}`
   return 'for another TPM, or for another endorsement key of this one (are the TCTI and tpm_encryption_alg right?)'
 }
 

@@ -27,9 +27,14 @@ export function accountOf(runAs: string, chosen: boolean, logger: Logger): Accou
     return null
   }
   throw new KeylimeError('config_invalid', `run_as = ${runAs}: there is no ${found.missing}`, {
-    hint: '`keylime service install agent` makes them; run_as = "" stays root',
+    hint: `${hintFor(found.missing)}; run_as = "" stays root`,
   })
 }
+
+const hintFor = (missing: string): string =>
+  missing.startsWith('group ')
+    ? `\`sudo groupadd --system ${missing.slice('group '.length)}\` makes it`
+    : '`keylime service install agent` makes it'
 
 /**
  * Who revocation actions are run by (`revocation_actions_run_as`), or null for the agent's own user.

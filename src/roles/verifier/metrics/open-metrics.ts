@@ -182,7 +182,7 @@ function addGauges(metrics: Metrics, state: State): void {
   gauge('lag_seconds', 'How long the machine that has waited longest has been due.', ({ loop }) => loop().lateMs / 1000)
   gauge('attestations_in_flight', 'Attestations that are under way.', ({ loop }) => loop().inFlight)
   gauge('agents_overdue', 'Machines that were not judged in time, as the watchdog sees it.', ({ overdue }) => overdue())
-  gauge('push_delay_seconds', 'By how much later than the interval machines that bring their evidence are told to come.', ({ pushDelay }) =>
+  gauge('push_delay_seconds', 'How much later than the interval machines that bring their evidence are told to come.', ({ pushDelay }) =>
     pushDelay(),
   )
   gauge('agent_connections', 'Open connections to machines.', ({ connections }) => connections().open)

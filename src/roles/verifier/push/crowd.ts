@@ -54,7 +54,7 @@ export function createCrowd({ quoteInterval, clock, logger, load = createLoad() 
     delay = 0
     quiet = shown > 0 ? 0 : quiet + 1
     if (shown > 0 && longest === 0)
-      logger.info('there is more to do than time for it: machines that bring their evidence are told to come later', {
+      logger.info('there is more work than time: machines that bring their evidence are told to come later', {
         intervalSeconds: usual + shown,
         insteadOf: usual,
       })

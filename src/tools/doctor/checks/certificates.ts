@@ -30,7 +30,7 @@ export async function checkCertificates({ where, now }: Subject): Promise<Findin
     const shown = await readShown(identity)
     found.push(
       ...(typeof shown === 'string'
-        ? [note(shown, 'the configuration check says whether that is an error')]
+        ? [note(shown, 'the first start makes what it needs; if it must be there, the configuration check says so')]
         : judgeCertificate(shown, now())),
     )
   }
@@ -50,7 +50,7 @@ async function readShown({ request, ...identity }: Identity): Promise<ShownCerti
     }
   } catch (failure) {
     if (!isKeylimeError(failure)) throw failure
-    return `the ${request.side} certificate of the ${identity.role} cannot be checked`
+    return `the ${request.side} certificate of the ${identity.role} is not there yet, or cannot be read`
   }
 }
 

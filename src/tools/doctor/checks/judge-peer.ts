@@ -37,12 +37,20 @@ export function judgePeer(role: string, seen: SeenPeer): Finding[] {
         correct,
       ),
     ]
-  if ('failed' in reply) return [error(`${placeOf(seen)}: ${failureText(reply.failed)}`, `the ${role} cannot reach it`, correct)]
+  if ('failed' in reply) {
+    const failed = `${placeOf(seen)}: ${failureText(reply.failed)}`
+    if (role !== 'agent' && reply.failed === 'ECONNREFUSED' && isHere(seen))
+      return [error(failed, `start it on this host, or say in ${peer.option} where it runs`, 'systemctl start keylime-verifier')]
+    return [error(failed, `the ${role} cannot reach it`, correct)]
+  }
   const found = [...judgeTrust(role, seen, reply.tls), ...judgeVersion(seen, reply), ...judgeClock(seen, reply.date)]
   if (found.some(({ level }) => level === 'error')) return found
   const versions = versionsOf(reply)?.join(', ')
   return [ok(`${placeOf(seen)} answers${versions ? `, with API ${versions}` : ''}`, `the ${role} can reach it`), ...found]
 }
+
+/** A loopback address is the default: on an operator's host the service is meant to run beside. */
+const isHere = ({ addresses }: SeenPeer): boolean => addresses?.some((address) => /^(127\.|::1$)/.test(address)) ?? false
 
 function placeOf({ peer, addresses }: SeenPeer): string {
   const host = peer.host.includes(':') ? `[${peer.host}]` : peer.host

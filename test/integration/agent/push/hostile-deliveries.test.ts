@@ -62,7 +62,7 @@ describeAsRoot('a verifier that lies about payloads', () => {
   const signers = [
     ['a server', 'wrongUsage', /not for clients/],
     ['a machine', 'wrongRole', /not among authorized_clients|no role/],
-    ['a verifier', 'verifier', /one of a verifier/],
+    ['a verifier', 'verifier', /a verifier’s/],
     ['an operator of another authority', 'wrongCa', /refused/],
     ['an operator who was revoked', 'revoked', /was revoked on/],
     ['an operator whose certificate has ended', 'expired', /expired on/],

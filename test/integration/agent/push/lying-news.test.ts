@@ -107,6 +107,6 @@ describeAsRoot('an agent that waits for news', () => {
     await until('all that there is room for', () => acknowledged.size === 32, 20) // no key fits them: they wait for one
     await until('the next request', () => asked.at(-1)!.acknowledged.length === 0)
     expect([...acknowledged]).toEqual(digests.slice(0, 32))
-    expect(bed.told(/cannot be taken now/)).toHaveLength(1)
+    expect(bed.told(/cannot be accepted now/)).toHaveLength(1)
   })
 })

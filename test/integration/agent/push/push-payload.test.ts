@@ -132,7 +132,7 @@ describeAsRoot('a payload for a machine that nobody can call', () => {
     const whole = bed.delivery!.mailbox
     bed.mailbox = { ...whole, payload: 'A'.repeat(3 << 20) }
     await bed.startAgent({ KEYLIME_AGENT_SECURE_SIZE: '1m' })
-    expect(await bed.reported('refused')).toMatchObject({ error: expect.stringContaining('larger than this machine takes') })
+    expect(await bed.reported('refused')).toMatchObject({ error: expect.stringContaining('larger than this machine accepts') })
     const count = bed.verifier.accepted.length
     await until('more evidence', () => bed.verifier.accepted.length > count + 2)
     expect(bed.mailboxes).toBe(1)

@@ -56,7 +56,7 @@ test('machines that bring their evidence are told of each step until they have h
   expect(await told(doubts!, { authority: { ...heard, believes: null } })).toBeUndefined()
   expect(await behind()).toEqual({
     silent: expect.stringMatching(/has not come since/),
-    older: expect.stringMatching(/follows nobody.*copy cacert.crt/),
+    older: expect.stringMatching(/follows no authority.*copy cacert.crt/),
     doubts: expect.stringMatching(/does not trust the authority that vouches.*copy cacert.crt/),
     late: expect.stringMatching(/has not come since/),
   })

@@ -21,7 +21,7 @@ test('an attestation is a resource of JSON:API, whatever the machine says', () =
 })
 
 test('an answer with more to say has it in its places', () => {
-  const received = { at: Date.UTC(2026, 0, 2), monotonic: 1, sha256: '' }
+  const received = { at: Date.UTC(2026, 0, 2), monotonic: 1, sha256: '', toNext: 4 }
   const resource = attestationResource('agent', { ...attestation, received }, '"evidence":[],')
   const { status, headers, raw } = attestationReply(202, resource, ',"meta":{"seconds":4}', { Location: '/x' })
   expect({ status, headers }).toEqual({ status: 202, headers: { Location: '/x' } })
