@@ -14,6 +14,23 @@ export function createNextTurn(): NextTurn {
   }
 }
 
+/** Work in slices: a turn of a busy event loop is long, so who gives way after each small step waits much longer than he works. */
+export type GiveWay = () => Promise<void> | undefined
+
+/** @param longestMs of one slice. @returns what is called between two steps: it gives way when the slice is used up. */
+export function createGiveWay(longestMs: number, monotonic: () => number = () => performance.now()): GiveWay {
+  let began = monotonic()
+  return () =>
+    monotonic() - began < longestMs
+      ? undefined
+      : new Promise((resolve) =>
+          setImmediate(() => {
+            began = monotonic()
+            resolve()
+          }),
+        )
+}
+
 /** Has work done in the next turn of the event loop, one after the other. */
 export type InNextTurn = (work: () => void) => void
 

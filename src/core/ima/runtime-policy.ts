@@ -45,9 +45,17 @@ const PLAIN_NAME = /^[\w-]+$/
  * @throws KeylimeError `invalid_request` whose message begins with the JSON path: `digests["/bin/x"][0]: …`.
  */
 export function parseRuntimePolicy(text: string): RuntimePolicy {
-  if (text.length > MAX_POLICY_TEXT)
-    throw bad('the runtime policy', `has ${text.length} characters, at most ${MAX_POLICY_TEXT} are accepted`)
-  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
+  demandLength(text.length)
+  return runtimePolicyOf(parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length)), text.length)
+}
+
+function demandLength(length: number): void {
+  if (length > MAX_POLICY_TEXT) throw bad('the runtime policy', `has ${length} characters, at most ${MAX_POLICY_TEXT} are accepted`)
+}
+
+/** The same of a text that was parsed. @param length of the text. @throws as `parseRuntimePolicy`. */
+export function runtimePolicyOf(json: unknown, length: number): RuntimePolicy {
+  demandLength(length)
   const policy = object(json, 'the runtime policy')
   const meta = object(policy['meta'], 'meta')
   natural(meta['version'], 'meta.version', Number.MAX_SAFE_INTEGER)

@@ -1,6 +1,7 @@
 import { createPublicKey, type KeyObject, verify } from 'node:crypto'
 import { parseBoundedJsonText, policyJson } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
+import { parseRuntimePolicy, type RuntimePolicy, runtimePolicyOf } from './runtime-policy.ts'
 
 /** A DSSE envelope around a runtime policy (policies A.16). */
 export interface PolicyEnvelope {
@@ -12,8 +13,12 @@ export interface PolicyEnvelope {
 const MAX_SIGNATURES = 100
 
 /** The envelope, or null when the text is a plain policy. @throws KeylimeError `invalid_request` for an envelope with missing parts. */
-export function parseEnvelope(text: string): PolicyEnvelope | null {
-  const json = parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
+export const parseEnvelope = (text: string): PolicyEnvelope | null => envelopeOf(parsePolicyText(text))
+
+/** @throws KeylimeError `invalid_request` for what is no JSON, or too much of it. */
+const parsePolicyText = (text: string): unknown => parseBoundedJsonText(text, 'the runtime policy', policyJson(text.length))
+
+function envelopeOf(json: unknown): PolicyEnvelope | null {
   if (typeof json !== 'object' || json === null || !('payload' in json) || !json.payload) return null
   const { payload, payloadType, signatures } = json as Record<string, unknown>
   if (typeof payload !== 'string' || typeof payloadType !== 'string' || !Array.isArray(signatures) || signatures.length > MAX_SIGNATURES)
@@ -63,13 +68,27 @@ function readKey(key: string | Buffer): KeyObject {
  * The plain policy in `text`. @param trust `key`: PEM that came along; `required`: unsigned policies are refused (`require_allow_list_signatures`).
  * An envelope is verified whenever there is a key. @throws KeylimeError 400 or 401 as upstream.
  */
-export function plainPolicy(text: string, trust: { key: string | Buffer | null; required: boolean }): string {
-  const envelope = parseEnvelope(text)
+export const plainPolicy = (text: string, trust: PolicyTrust): string => textInside(parseEnvelope(text), trust) ?? text
+
+/** What `plainPolicy` and `parseRuntimePolicy` do, with a text that is plain parsed once: of a large one that is most of the work. @throws as both. */
+export function readRuntimePolicy(text: string, trust: PolicyTrust): RuntimePolicy {
+  const json = parsePolicyText(text)
+  const inside = textInside(envelopeOf(json), trust)
+  return inside === null ? runtimePolicyOf(json, text.length) : parseRuntimePolicy(inside)
+}
+
+export interface PolicyTrust {
+  key: string | Buffer | null
+  required: boolean
+}
+
+/** Null where there is no envelope. */
+function textInside(envelope: PolicyEnvelope | null, trust: PolicyTrust): string | null {
   if (trust.required && !trust.key)
     throw new KeylimeError('unauthorized', 'runtime policies must be signed here, and no key to verify with was sent')
   if (!envelope) {
     if (trust.required) throw new KeylimeError('invalid_request', 'Runtime policy is not signed!')
-    return text
+    return null
   }
   return trust.key ? openEnvelope(envelope, trust.key) : envelope.payload.toString('utf8')
 }

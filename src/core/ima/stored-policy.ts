@@ -3,7 +3,7 @@ import { imaPolicy } from './judge-log.ts'
 import { type KeyLookup, parseKeyring } from './keyring.ts'
 import type { MakePcrReplay } from './pcr-replay.ts'
 import { parseRuntimePolicy, type RuntimePolicy } from './runtime-policy.ts'
-import { plainPolicy } from './signed-policy.ts'
+import { readRuntimePolicy } from './signed-policy.ts'
 import type { VerifyDigest } from './verify-digest.ts'
 
 /** How logs are judged, whatever the policy says. */
@@ -27,7 +27,7 @@ export interface StoredImaPolicy {
 
 /** A signature was checked when the policy arrived. @throws KeylimeError `invalid_request` that names the place of the fault. */
 export function parseStoredPolicy(body: string, judging: ImaJudging): StoredImaPolicy {
-  const policy = parseRuntimePolicy(plainPolicy(body, { key: null, required: false }))
+  const policy = readRuntimePolicy(body, { key: null, required: false })
   return { policy, ima: policy.isEmpty ? null : judgeOf(policy, judging) }
 }
 

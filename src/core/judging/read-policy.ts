@@ -3,8 +3,7 @@ import { type JsonLimits, jsonExcess } from '../api/bounded-json.ts'
 import { KeylimeError } from '../errors.ts'
 import { sharedBytes } from '../ima/build-digest-table.ts'
 import { packPolicy } from '../ima/packed-policy.ts'
-import { parseRuntimePolicy } from '../ima/runtime-policy.ts'
-import { plainPolicy } from '../ima/signed-policy.ts'
+import { readRuntimePolicy } from '../ima/signed-policy.ts'
 import { type BootPolicyName, parseBootPolicy } from '../measured-boot/boot-policy.ts'
 import { bootDangers, runtimeDangers } from '../policy/policy-dangers.ts'
 import type { PolicyText, ReadPolicy } from './judging.ts'
@@ -37,7 +36,7 @@ export function readPolicy({ kind, bytes: given, encoding = 'utf8', arrives }: P
     }
   }
   const trust = arrives ? { key: arrives.key, required: rules.requireSigned } : { key: null, required: false }
-  const policy = parseRuntimePolicy(plainPolicy(text, trust))
+  const policy = readRuntimePolicy(text, trust)
   return { digest, bytes, runtime: { digest, packed: packPolicy(policy) }, boot: null, dangers: runtimeDangers(policy) }
 }
 

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
+import { createGiveWay } from '../next-turn.ts'
 import type { Migration } from './migrate.ts'
 import { seamOf } from './seam.ts'
 
@@ -17,8 +18,10 @@ export interface PolicyBodyTables {
 
 /** A commit of so many bytes takes some milliseconds: a policy of 100 MB must not hold up the attestation of anybody. */
 const PIECE_BYTES = 1 << 20
+/** After so long, the piece that is under way is the last one of this turn. */
+const SLICE_MS = 8
 
-/** Texts of policies. They are written and read in pieces, with a turn of the event loop between two. */
+/** Texts of policies. They are written and read in pieces, with turns of the event loop between them. */
 export interface PolicyBodies {
   /** Stores what is missing of a body, before the transaction that gives it a name. Until then `sweep` leaves it alone. */
   stage(body: PolicyBody): Promise<void>
@@ -42,13 +45,14 @@ export function policyBodies(db: Kysely<PolicyBodyTables>): PolicyBodies {
     async stage({ digest, bytes }) {
       staged.set(digest, (staged.get(digest) ?? 0) + 1)
       if ((await stored(digest)) !== null) return
+      const giveWay = createGiveWay(SLICE_MS)
       for (const [seq, piece] of piecesOf(bytes).entries()) {
         await db
           .insertInto('policy_pieces')
           .values({ digest, seq, bytes: piece })
           .onConflict((c) => c.doNothing())
           .execute()
-        await turn()
+        await giveWay()
       }
       await db
         .insertInto('policy_bodies')

@@ -45,11 +45,15 @@ export interface PolicyStore {
   sweep(): Promise<void>
 }
 
+/** Whoever changed a policy is answered by then, and its machines are judged by it. */
+const SWEEP_AFTER_MS = 1000
+
 const WHAT: Record<PolicyKind, string> = { runtime: 'runtime policy', mb: 'measured boot policy' }
 
 export function policyStore(database: Kysely<unknown>): PolicyStore {
   const db = database as Kysely<PolicyTables>
   const bodies = policyBodies(database as Kysely<PolicyBodyTables>)
+  let isSwept = false
 
   async function withBodies<T>(given: readonly PolicyBody[], work: () => Promise<T>): Promise<T> {
     if (given.length === 0) return work()
@@ -61,6 +65,16 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
         for (const { digest } of given) bodies.release(digest)
       }
     })
+  }
+
+  /** Nobody waits for it: what is left is swept after the next change, and at the next start. */
+  function sweepSoon(): void {
+    if (isSwept) return
+    isSwept = true
+    setTimeout(() => {
+      isSwept = false
+      bodies.sweep().catch(() => undefined)
+    }, SWEEP_AFTER_MS).unref()
   }
 
   return {
@@ -84,7 +98,7 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
           return old
         }),
       )
-      await bodies.sweep()
+      sweepSoon()
       return before
     },
     async delete(kind, name) {
@@ -100,7 +114,7 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
         await transaction.deleteFrom('policies').where('kind', '=', kind).where('name', '=', name).execute()
         return old
       })
-      await bodies.sweep()
+      sweepSoon()
       return before
     },
     withBodies,

@@ -47,6 +47,22 @@ export function tooOften({ rate }: Route, peer: Peer, address: string | undefine
   return { status: 429, message: `asked too often: try again in ${seconds} s`, headers: { 'Retry-After': String(seconds) } }
 }
 
+/** The one that asked, and the one that answered. */
+const REQUESTS_OF_PROOF = 2
+
+/** The requests by which a TPM has proved itself do not count, a few times: thousands of machines behind one address register as fast as they are served, and a flood of strangers does not. */
+export function provedTpm({ rate }: Route, { tpm, peer, address }: Proof, { rates, ofTpm }: RequestBounds): void {
+  const limiter = rate && rates.get(rate)
+  if (!limiter || peer.kind === 'certificate' || ofTpm.take(tpm, performance.now()) > 0) return
+  for (let i = 0; i < REQUESTS_OF_PROOF; i++) limiter.giveBack(peerNetwork(address ?? ''))
+}
+
+interface Proof {
+  readonly tpm: string
+  readonly peer: Peer
+  readonly address: string | undefined
+}
+
 export const whyNot = (peer: Peer): string => ('why' in peer ? peer.why : 'it needs a client certificate from a trusted CA')
 
 export function forbidden(action: string, peer: Peer): ApiReply {

@@ -5,7 +5,7 @@ import { type NowOrLater, whenThere } from '../../core/concurrency/now-or-later.
 import { causeChain, type ErrorCode, isKeylimeError } from '../../core/errors.ts'
 import type { ApplicationOptions } from './application-options.ts'
 import { bodyAtHand, type ReadBody, readBody, SMALL_BODY } from './read-body.ts'
-import { refusedCall, tooOften, whyNot } from './refuse-request.ts'
+import { provedTpm, refusedCall, tooOften, whyNot } from './refuse-request.ts'
 import { type RequestBounds, roomOf } from './request-bounds.ts'
 import type { ApiReply, ApiRequest, Peer } from './route.ts'
 import type { Match } from './router.ts'
@@ -38,18 +38,21 @@ export function replyToRequest(routed: RoutedRequest, options: ApplicationOption
   }
   try {
     const body = bodyAtHand(request, rule) ?? readBody(request, rule, roomOf(route, peer, bounds), bodyOwner(match))
-    const reply = whenThere(body, (read) => replyTo(routed, options, read))
+    const reply = whenThere(body, (read) => replyTo(routed, { ...read, options, bounds }))
     return reply instanceof Promise ? reply.catch(failed) : reply
   } catch (error) {
     return failed(error)
   }
 }
 
-function replyTo(routed: RoutedRequest, { onProvedMachine }: ApplicationOptions, { body, done }: ReadBody): NowOrLater<ApiReply> {
+type Reading = ReadBody & { options: ApplicationOptions; bounds: RequestBounds }
+
+function replyTo(routed: RoutedRequest, { body, done, options: { onProvedMachine }, bounds }: Reading): NowOrLater<ApiReply> {
   let reply: NowOrLater<ApiReply> | undefined
   try {
     reply = whenThere(routed.match.route.handle(new HandledRequest(routed, body)), (reply) => {
       if (reply.provedMachine !== undefined) onProvedMachine?.(routed.request.socket, reply.provedMachine)
+      if (reply.provedTpm !== undefined) giveBack(routed, reply.provedTpm, bounds)
       return reply
     })
     return reply instanceof Promise ? reply.finally(done) : reply
@@ -57,6 +60,9 @@ function replyTo(routed: RoutedRequest, { onProvedMachine }: ApplicationOptions,
     if (!(reply instanceof Promise)) done()
   }
 }
+
+const giveBack = ({ match: { route }, peer, request: { socket } }: RoutedRequest, tpm: string, bounds: RequestBounds) =>
+  provedTpm(route, { tpm, peer, address: socket.remoteAddress }, bounds)
 
 /** Whose the body is, where that is not the network that it comes from. */
 const bodyOwner = ({ route, params }: Match): string | undefined => (route.access === 'agent' ? params['id'] : undefined)

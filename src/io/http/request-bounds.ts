@@ -1,4 +1,4 @@
-import type { RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
+import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { type BodyRoom, createBodyRoom } from './body-room.ts'
 import type { Peer, Route } from './route.ts'
 import { createRouter } from './router.ts'
@@ -24,6 +24,10 @@ const MAX_OPEN_BODIES_OF_PEER = 32
 /** Agents come all at once after an outage. */
 const MAX_OPEN_BODIES_OF_AGENTS = 4096
 
+/** A machine registers when it starts, and a few times more when something goes wrong: whoever has one TPM, and comes again and again with it, gives back no more. */
+const OF_TPM: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 4 }, ofAll: { perSecond: 1000, burst: 20_000 } }
+const MAX_TPMS = 65_536
+
 /** What requests of one listener share. */
 export interface RequestBounds {
   route: ReturnType<typeof createRouter>
@@ -31,6 +35,8 @@ export interface RequestBounds {
   certified: BodyRoom
   agents: BodyRoom
   rates: Map<RateLimit, RateLimiter>
+  /** What a TPM gives back of its requests. */
+  ofTpm: RateLimiter
 }
 
 export const requestBounds = ({ routes, versions, bodyRoomBytes = SMALL_ROOM }: BoundsOptions): RequestBounds => ({
@@ -54,6 +60,7 @@ export const requestBounds = ({ routes, versions, bodyRoomBytes = SMALL_ROOM }: 
     maxOpenOfPeer: 2,
   }),
   rates: new Map(),
+  ofTpm: new RateLimiter(OF_TPM, MAX_TPMS),
 })
 
 export const roomOf = ({ access }: Route, peer: Peer, bounds: RequestBounds): BodyRoom =>

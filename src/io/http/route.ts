@@ -53,6 +53,8 @@ export interface ApiReply {
   headers?: Record<string, string>
   /** Id of a machine that has proved its key by this request. */
   provedMachine?: string
+  /** What stands for a TPM that has proved itself by this request and the one before, and that a maker or an operator vouches for: the two do not count (`Route.rate`). */
+  provedTpm?: string
 }
 
 /** What a route reads, after it was found out that the peer may call it. */

@@ -12,7 +12,8 @@ import type { WorkerPool } from '../workers/worker-pool.ts'
 import { judgedRound } from './judged-round.ts'
 import type { JudgingJobs } from './judging-jobs.ts'
 import type { JudgingRules } from './judging-rules.ts'
-import { splitLargeTexts } from './split-large-texts.ts'
+import { splitAtOnce } from './split-at-once.ts'
+import { type SplitTexts, splitLargeTexts } from './split-large-texts.ts'
 
 export interface JudgingOptions {
   pool: WorkerPool<JudgingJobs>
@@ -73,6 +74,13 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
     }
   }
 
+  async function splitLarge(body: Buffer): Promise<SplitTexts> {
+    const atOnce = splitAtOnce(body)
+    if (atOnce) return atOnce
+    const { bytes, memory } = movable(body)
+    return pool.run('readJson', bytes, terms('operator', bytes, [memory]))
+  }
+
   return {
     judgeRound(round) {
       const { answer, known, request, keep } = round
@@ -111,11 +119,8 @@ export function createJudging({ pool, rules, budgetSeconds }: JudgingOptions): J
     },
 
     async readJson(body) {
-      const { bytes, memory } = movable(body)
       const { value, large } =
-        body.length <= INLINE_JSON_BYTES
-          ? splitLargeTexts(parseBoundedJson(body, 'the body', SMALL_JSON))
-          : await pool.run('readJson', bytes, terms('operator', bytes, [memory]))
+        body.length <= INLINE_JSON_BYTES ? splitLargeTexts(parseBoundedJson(body, 'the body', SMALL_JSON)) : await splitLarge(body)
       return { value, large: new Map([...large].map(([name, text]) => [name, asBuffer(text)])) }
     },
 

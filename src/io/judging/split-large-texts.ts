@@ -1,8 +1,14 @@
-const LARGE = 64 << 10
+/** Bytes. */
+export const LARGE = 64 << 10
+
+export interface SplitTexts {
+  value: unknown
+  large: Map<string, Uint8Array>
+}
 
 /** What `JsonBody` is made of: large texts directly in an object, or in an object that is its member, are taken out of it as bytes. */
-export function splitLargeTexts(value: unknown): { value: unknown; large: Map<string, Uint8Array<ArrayBuffer>> } {
-  const large = new Map<string, Uint8Array<ArrayBuffer>>()
+export function splitLargeTexts(value: unknown): SplitTexts {
+  const large = new Map<string, Uint8Array>()
   const encoder = new TextEncoder()
   function split(object: object, prefix: string): object {
     const rest = Object.entries(object).map(([name, member]) => {

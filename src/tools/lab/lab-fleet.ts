@@ -7,7 +7,7 @@ import { LabMachine, SLOW_MS, type Surroundings } from './lab-machine.ts'
 import type { LabVerifier } from './lab-verifier.ts'
 import { machineCertificates, transportKey } from './machine-certificates.ts'
 import { measuredFiles } from './measured-files.ts'
-import { type Registered, registerMachine } from './register-machine.ts'
+import { type LabRegistrar, type Registered, registerMachine } from './register-machine.ts'
 
 export interface FleetOptions {
   count: number
@@ -90,11 +90,11 @@ export class LabFleet {
   }
 
   /** Registers all of them at the verifier's registrar, each with an endorsement key of its own. @returns registrations a second. */
-  register({ agents, tenants }: NonNullable<LabVerifier['registrar']>): Promise<number> {
+  register(registrar: LabRegistrar): Promise<number> {
     return this.#ofAll(async (index) => {
       const { id, key } = this.machines[index]!
       const shown = { ip: addressOf(index), port: this.#listener.port, certificate: this.#certificates[index]! }
-      this.#registered.set(index, await registerMachine({ id, ak: Buffer.from(key.publicArea, 'base64'), ...shown }, agents, tenants))
+      this.#registered.set(index, await registerMachine({ id, ak: Buffer.from(key.publicArea, 'base64'), ...shown }, registrar))
     })
   }
 

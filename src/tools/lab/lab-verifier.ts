@@ -9,6 +9,8 @@ import { systemClock } from '../../io/clock.ts'
 import { type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import { poll } from '../../io/poll.ts'
 import { endWithUs } from './end-with-us.ts'
+import { labMaker } from './machine-certificates.ts'
+import type { LabRegistrar } from './register-machine.ts'
 
 /** A verifier as a process of its own, measured from outside: nothing of it is patched. */
 export interface LabVerifier {
@@ -16,8 +18,8 @@ export interface LabVerifier {
   /** PEM of the authority that vouches for it. */
   readonly ca: string
   readonly admin: ApiClient
-  /** Its registrar, for agents and for tenants; null where there is none. */
-  readonly registrar: { readonly agents: ApiClient; readonly tenants: ApiClient } | null
+  /** Null where there is none. */
+  readonly registrar: LabRegistrar | null
   /** Text of `/metrics`. */
   metrics(): Promise<string>
   /** Processor time of all its threads, in milliseconds. */
@@ -61,6 +63,9 @@ export async function startLabVerifier({ directory, interval, command: given, re
     KEYLIME_VERIFIER_METRICS_PORT: String(metricsPort),
     ...env,
   }
+  const maker = await labMaker(Date.now())
+  fs.mkdirSync(path.join(directory, 'tpm_cert_store'), { recursive: true })
+  fs.writeFileSync(path.join(directory, 'tpm_cert_store', 'lab-maker.pem'), maker.certificate)
   const [command, ...args] = given.length === 0 ? ownCommand() : given
   const log = fs.openSync(path.join(directory, 'verifier.log'), 'a', 0o600)
   const start = () => {
@@ -98,6 +103,7 @@ export async function startLabVerifier({ directory, interval, command: given, re
     ? {
         agents: openApiClient({ url: `http://127.0.0.1:${registrarPort}`, name: 'registrar', timeoutSeconds: 120 }),
         tenants: open(registrarTlsPort, 'registrar'),
+        maker,
       }
     : null
   return {

@@ -1,7 +1,8 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
-import { parseCertificate, toPem } from '../../core/pki/certificate.ts'
-import { makeSelfSigned } from '../../core/pki/issue.ts'
+import { toPem } from '../../core/pki/certificate.ts'
+import { makeAuthority, makeSelfSigned } from '../../core/pki/issue.ts'
 import { makeKeyPair, privateKeyPem } from '../../core/pki/keys.ts'
+import type { Certificate } from '../../core/pki/types.ts'
 
 /** PEM texts. */
 export interface MachineCertificate {
@@ -17,18 +18,50 @@ const DAY_MS = 86_400_000
  */
 export async function machineCertificates(now: number): Promise<() => MachineCertificate> {
   const pair = await makeKeyPair({ type: 'ecdsa' })
-  const times = { notBefore: now - DAY_MS, notAfter: now + 30 * DAY_MS }
-  const made = await makeSelfSigned({ commonName: 'lab machine', ...pair, serial: 1n, ...times, alternativeNames: [] })
-  const { tbs, spki, der, signature } = parseCertificate(made.pem)
-  const keyAt = tbs.indexOf(spki)
-  const algorithm = algorithmBetween(der, tbs, signature)
+  const made = await makeSelfSigned({ commonName: 'lab machine', ...pair, serial: 1n, ...timesAt(now), alternativeNames: [] })
+  const copy = copiesOf(made)
   return () => {
     const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    return { cert: toPem(copy(publicKey, privateKey)), key: privateKeyPem(privateKey) }
+  }
+}
+
+/** A maker of TPMs. */
+export interface LabMaker {
+  /** PEM, for `tpm_cert_store`. */
+  readonly certificate: string
+  /** @returns DER of a certificate for an endorsement key of a P-256 TPM. */
+  certify(ek: KeyObject): Buffer
+}
+
+/** @param now milliseconds since the epoch. */
+export async function labMaker(now: number): Promise<LabMaker> {
+  const pair = await makeKeyPair({ type: 'ecdsa' })
+  const subject = [{ oid: '2.5.4.3', value: 'lab maker' }]
+  const maker = await makeAuthority({ subject, ...pair, serial: 1n, ...timesAt(now), crlUrl: '', givesRoles: false })
+  const made = await makeSelfSigned({
+    commonName: 'lab maker',
+    ...pair,
+    serial: 2n,
+    ...timesAt(now),
+    alternativeNames: [],
+    endEntity: true,
+  })
+  const copy = copiesOf(made)
+  return { certificate: maker.pem, certify: (ek) => copy(ek, pair.privateKey) }
+}
+
+const timesAt = (now: number) => ({ notBefore: now - DAY_MS, notAfter: now + 30 * DAY_MS })
+
+/** The same certificate for other keys of its kind. */
+function copiesOf({ tbs, spki, der, signature }: Certificate): (publicKey: KeyObject, signer: KeyObject) => Buffer {
+  const keyAt = tbs.indexOf(spki)
+  const algorithm = algorithmBetween(der, tbs, signature)
+  return (publicKey, signer) => {
     const signed = Buffer.from(tbs)
     publicKey.export({ format: 'der', type: 'spki' }).copy(signed, keyAt)
-    const value = sign('sha256', signed, privateKey)
-    const certificate = element(0x30, Buffer.concat([signed, algorithm, element(0x03, Buffer.concat([Buffer.alloc(1), value]))]))
-    return { cert: toPem(certificate), key: privateKeyPem(privateKey) }
+    const value = sign('sha256', signed, signer)
+    return element(0x30, Buffer.concat([signed, algorithm, element(0x03, Buffer.concat([Buffer.alloc(1), value]))]))
   }
 }
 

@@ -9,6 +9,7 @@ import { ekTemplate } from '../../core/tpm/templates.ts'
 export interface MachineEk {
   /** TPM2B_PUBLIC */
   readonly public: Buffer
+  readonly publicKey: KeyObject
   readonly privateKey: KeyObject
 }
 
@@ -16,7 +17,7 @@ export function machineEk(): MachineEk {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const area = ekTemplate('ecc256')!.public.subarray(2)
   const unique = Buffer.concat(pointOf(publicKey).map(sized))
-  return { public: sized(Buffer.concat([area.subarray(0, area.length - unique.length), unique])), privateKey }
+  return { public: sized(Buffer.concat([area.subarray(0, area.length - unique.length), unique])), publicKey, privateKey }
 }
 
 /** TPM2_ActivateCredential (Part 1, section 24). @param ak TPM2B_PUBLIC of the key that is loaded beside the EK. @returns the secret of a challenge. */

@@ -1,4 +1,4 @@
-import { createInNextTurn, createNextTurn } from '../../../src/io/next-turn.ts'
+import { createGiveWay, createInNextTurn, createNextTurn } from '../../../src/io/next-turn.ts'
 
 test('all who wait in one turn go on in the next, by one promise; who waits then has to wait for the one after it', async () => {
   const nextTurn = createNextTurn()
@@ -47,4 +47,21 @@ test('what throws keeps nobody else from his turn', () => {
   expect(done).toEqual([])
   turns.shift()!()
   expect([done, turns]).toEqual([['one', 'two', 'three'], []])
+})
+
+test('who works in slices gives way when a slice is used up, and then has a whole one again', async () => {
+  let nowMs = 0
+  const giveWay = createGiveWay(10, () => nowMs)
+  nowMs = 9.9
+  expect(giveWay()).toBeUndefined()
+  nowMs = 10
+  let turned = false
+  setImmediate(() => {
+    turned = true
+    nowMs = 100 // what others did meanwhile is not its own
+  })
+  await giveWay()
+  expect(turned).toBe(true)
+  nowMs = 109
+  expect(giveWay()).toBeUndefined()
 })

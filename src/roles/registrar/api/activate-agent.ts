@@ -37,28 +37,36 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
         )
       }
       // One after another, at this registrar and at others of its database, so that two ids of one TPM see each other, by whichever of its keys.
-      const outcome = await store.alone((registrations) => activate({ ...context, store: registrations }, pending))
-      if (outcome === 'admitted') logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
-      else await tellWaiting(context, pending)
-      return {}
+      const registered = await store.alone((registrations) => activate({ ...context, store: registrations }, pending))
+      if (registered === null) {
+        await tellWaiting(context, pending)
+        return {}
+      }
+      logger.info(`agent ${agentId} is registered: its TPM holds EK and AK`)
+      return registered.isVouched ? { provedTpm: registered.ekKey } : {}
     })
   }
 }
 
-/** What operators expect may have changed since the challenge was made, too. */
-async function activate(context: RegistrationContext, { record, network }: PendingRegistration): Promise<'admitted' | 'waits'> {
+/** What operators expect may have changed since the challenge was made, too. @returns null for one that waits. */
+async function activate(context: RegistrationContext, { record, network }: PendingRegistration): Promise<Registered | null> {
   const { store, clock } = context
   const tpm = tpmOf(record)
   const known = await store.find(record.agentId)
   checkSameTpm(record, known)
   const admission = await checkAdmission(context, tpm, known !== null)
-  if (admission === 'admitted') await register(context, { record, tpm, known })
-  else {
-    await checkRevoked(context, tpm)
-    await checkOtherIds(context, tpm)
-    await store.waiting.put({ record, network, maker: vouchedFor(context, tpm), since: clock.now() })
-  }
-  return admission
+  if (admission === 'admitted') return register(context, { record, tpm, known })
+  await checkRevoked(context, tpm)
+  await checkOtherIds(context, tpm)
+  await store.waiting.put({ record, network, maker: vouchedFor(context, tpm), since: clock.now() })
+  return null
+}
+
+export interface Registered {
+  /** What stands for its EK. */
+  readonly ekKey: string
+  /** A maker says that the EK is a TPM's, or operators say who may register. An EK of software proves nothing: anybody can make as many as he likes. */
+  readonly isVouched: boolean
 }
 
 /** A TPM that has proved itself. */
@@ -70,12 +78,14 @@ export interface Proven {
 }
 
 /** Gives an id to a TPM that has proved itself. Another TPM may have been activated under this id, or this TPM under another id, since then. */
-export async function register(context: RegistrationContext, { record, tpm, known }: Proven): Promise<void> {
+export async function register(context: RegistrationContext, { record, tpm, known }: Proven): Promise<Registered> {
   checkSameTpm(record, known)
   await checkRevoked(context, tpm)
   await checkOtherIds(context, tpm)
-  const proven = { ekKey: ekKeyOfTpm(tpm), facts: factsOf(context, tpm) }
+  const isOfMaker = vouchedFor(context, tpm) !== null
+  const proven = { ekKey: ekKeyOfTpm(tpm), facts: factsOf(tpm, isOfMaker) }
   await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, proven)
+  return { ekKey: proven.ekKey, isVouched: isOfMaker || context.rules.unknownTpm !== 'accept' }
 }
 
 /** The agent is told nothing: those of upstream know of no such state. */
@@ -106,9 +116,7 @@ export async function checkOtherIds({ store, rules, logger }: RegistrationContex
  * What stands for the TPM of a record beside its EK. The AK does where a maker vouches that a TPM has the EK that activated it; an EK may be one of software, for which anybody can
  * answer with the AK of another: that must keep nobody out.
  */
-function factsOf(context: RegistrationContext, tpm: TpmOfRecord): string[] {
-  return [...tpm.facts, ...(vouchedFor(context, tpm) === null ? [] : [tpm.akFact])]
-}
+const factsOf = (tpm: TpmOfRecord, isOfMaker: boolean): string[] => [...tpm.facts, ...(isOfMaker ? [tpm.akFact] : [])]
 
 /** What stands in the database for an answer: it is looked up by it, and what a look-up's time tells of a digest tells nothing of the answer (invariant 9). */
 export const answerDigest = (tag: string): Buffer => createHash('sha256').update(tag.toLowerCase(), 'ascii').digest()

@@ -8,6 +8,7 @@ import type { EventStream } from '../../../core/events/event-stream.ts'
 import type { PolicyKind } from '../../../io/db/policy-store.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { createGiveWay } from '../../../io/next-turn.ts'
 import type { AgentOpener } from '../agents/agent-opener.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -51,6 +52,8 @@ export interface TakeUpOptions {
 }
 
 const PAGE = 200
+/** Pages of so long are done in one turn of the event loop. */
+const SLICE_MS = 10
 /** Between the first requests of two agents at the start, at most: no thundering herd. */
 const SPREAD_MS = 2
 const LATER_MS = 5000
@@ -143,9 +146,10 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
   function policyChanged(kind: PolicyKind, name: string): Promise<number> {
     return changes.run(async () => {
       const users = (await store.users(kind, name)).filter(options.isOurs)
+      const giveWay = createGiveWay(SLICE_MS)
       for (let i = 0; i < users.length; i += PAGE) {
         await changePage(kind, users.slice(i, i + PAGE))
-        await turn()
+        await giveWay()
       }
       return users.length
     })

@@ -1,4 +1,4 @@
-import { createPrivateKey, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { sha256, signOrder, soundOrder, verifyOrder } from '../../../../src/core/payload/delivery-order.ts'
@@ -17,7 +17,8 @@ test('an order of the first version is believed for ever', () => {
 
 test('a share of the first version opens for ever', () => {
   const old = vector('sealed-share-1.json')
-  const ek = { public: Buffer.from(old.ek, 'base64'), privateKey: createPrivateKey(old.ek_private) }
+  const privateKey = createPrivateKey(old.ek_private)
+  const ek = { public: Buffer.from(old.ek, 'base64'), publicKey: createPublicKey(privateKey), privateKey }
   const gave = activateCredential(ek, Buffer.from(old.ak, 'base64'), credentialOf(old.sealed))
   expect(openSealedShare(old.sealed, gave, old.context).toString('hex')).toBe(old.share)
 })

@@ -1,4 +1,5 @@
 import type { ApiClient } from '../../../../src/io/http/api-client.ts'
+import { labMaker } from '../../../../src/tools/lab/machine-certificates.ts'
 import { registerMachine } from '../../../../src/tools/lab/register-machine.ts'
 import { softwareAk } from '../../../software-ak.ts'
 
@@ -15,7 +16,7 @@ function registrarThatSays(...statuses: number[]) {
 test('a machine that the registrar tells to wait asks again, and one that is refused does not', async () => {
   const { client, asked } = registrarThatSays(429, 403)
   const machine = { id: 'lab-1', ak: softwareAk('ecc').public, ip: '127.0.0.1', port: 1, certificate: 'disabled' }
-  await expect(registerMachine(machine, client, client)).rejects.toMatchObject({
+  await expect(registerMachine(machine, { agents: client, tenants: client, maker: await labMaker(Date.now()) })).rejects.toMatchObject({
     code: 'unavailable',
     message: expect.stringContaining('403'),
   })
