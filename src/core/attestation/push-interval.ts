@@ -13,6 +13,8 @@ const LONGEST_INTERVALS = 3
 const PLANNED_SHARE = 0.9
 /** Milliseconds: what an attestation is taken to cost at most. With few of them most of the time goes into something else. */
 const MOST_MS_EACH = 5
+/** When the load ends, what machines were told to come later by shrinks: of the time between two of them so much stays between them when they come again. Without that all of them would come in one second. */
+const LEAST_SHARE = 0.5
 
 /** When machines that bring their evidence come next. */
 export interface Slots {
@@ -30,10 +32,12 @@ export function createSlots(quoteInterval: number): Slots {
   const usual = secondsToNext(quoteInterval)
   const [usualMs, longestMs] = [usual * 1000, LONGEST_INTERVALS * usual * 1000]
   let last = Number.NEGATIVE_INFINITY
+  let takenAt = Number.POSITIVE_INFINITY
   let slotMs = 0
   return {
     take(nowMs) {
-      last = Math.min(Math.max(nowMs + usualMs, last + slotMs), nowMs + longestMs)
+      last = Math.min(Math.max(nowMs + usualMs, last + Math.max(slotMs, LEAST_SHARE * (nowMs - takenAt))), nowMs + longestMs)
+      takenAt = nowMs
       return usual + Math.max(0, Math.floor((last - nowMs - usualMs) / 1000)) // no second less because a fraction was rounded
     },
     learn(busyMs, taken, isFull) {

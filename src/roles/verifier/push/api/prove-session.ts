@@ -40,7 +40,8 @@ export function proveSession({ agents, clock, commands, leasing, logger, push }:
     }
     // Only who proved himself is taken from the verifier that attested him before.
     const agent = agents.get(agentId) ?? (await commands.take(agentId, async () => agents.get(agentId)))
-    if (!agent) return failedProof(echo, 200)
+    // An operator may have enrolled another key meanwhile: a token speaks for the one that was proved.
+    if (!agent?.ak.name.equals(ak.name)) return failedProof(echo, 200)
     if (agent.connection) return refusal([{ status: 403, code: 'agent_attestations_disabled', detail: isAsked(agent.enrolment) }])
     const { token, expiresAt } = push.sessions.grant(session.id, agentId)
     const good = { evaluation: 'pass', token, token_expires_at: timeText(expiresAt), extensions: extensionsOf(push) }

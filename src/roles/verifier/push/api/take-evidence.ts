@@ -34,7 +34,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     const { agentId } = agent.enrolment
     if (attestation.received)
       return attestation.received.sha256 === sha256(bytes)
-        ? acceptedReply(agentId, attestation, attestation.received)
+        ? acceptedReply(agentId, attestation, stillToNext(attestation.received, clock.monotonic()))
         : refusal([IMMUTABLE])
     if (clock.now() >= attestation.expiresAt) return refusal([EXPIRED])
     if (agent.busy) return retryAfter({ status: 503, code: 'verification_in_progress', detail: 'this agent is being judged' }, 1)
@@ -51,7 +51,7 @@ export function takeEvidence({ agents, clock, push }: Used): Route['handle'] {
     }
     const toNext = push.crowd.secondsToNext() // one slot for each attestation, however often its evidence comes
     push.attestations.receive(attestation, bytes, toNext)
-    const reply = acceptedReply(agentId, attestation, { toNext })
+    const reply = acceptedReply(agentId, attestation, toNext)
     inNextTurn(() => void push.judge(agent, attestation, { body: bytes, given })) // the answer goes first
     return reply
   }
@@ -64,7 +64,11 @@ const EXPIRED: JsonApiError = {
   detail: 'the challenge of this attestation has expired: begin another',
 }
 
-function acceptedReply(agentId: string, attestation: Attestation, { toNext }: { toNext: number }): ApiReply {
+/** Of what was said when it came first: a machine that was told to come late and lost the answer would fall silent otherwise. */
+const stillToNext = ({ toNext, monotonic }: NonNullable<Attestation['received']>, now: number): number =>
+  Math.max(1, toNext - Math.floor((now - monotonic) / 1000))
+
+function acceptedReply(agentId: string, attestation: Attestation, toNext: number): ApiReply {
   const resource = attestationResource(agentId, attestation, '"evidence":[],', 'evaluating_evidence')
   return attestationReply(202, resource, `,"meta":{"seconds_to_next_attestation":${toNext}}`)
 }

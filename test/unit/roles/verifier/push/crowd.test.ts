@@ -41,7 +41,7 @@ test('with too much to do they are told to come later; both is said once, and th
   expect(crowd.delay).toBeGreaterThan(0)
   expect(said).toEqual([[expect.stringContaining('come later'), { intervalSeconds: 5, insteadOf: 4 }]])
   busyMs = 100
-  expect(await come(500, 9)).toBe(4)
+  expect(await come(500, 18)).toBe(4)
   expect(said).toHaveLength(1)
   await come(500, 30)
   expect(crowd.delay).toBe(0)
