@@ -12,7 +12,7 @@ const LONGEST_INTERVALS = 3
 /** Of the time there is; the rest is for what nobody could plan. */
 const PLANNED_SHARE = 0.9
 /** Milliseconds: what an attestation is taken to cost at most. With few of them most of the time goes into something else. */
-const MOST_MS_EACH = 2
+const MOST_MS_EACH = 5
 
 /** When machines that bring their evidence come next. */
 export interface Slots {

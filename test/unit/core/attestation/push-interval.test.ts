@@ -53,5 +53,5 @@ test('a fleet that is back at once comes again a few at a time, within three int
 test('few machines are never told to come later, whatever keeps the verifier busy', () => {
   const slots = createSlots(4)
   slots.learn(1000, 1, true)
-  expect([...comeAgain(slots, 400, 0, 1)]).toEqual([[4, 400]])
+  expect([...comeAgain(slots, 150, 0, 1)]).toEqual([[4, 150]])
 })

@@ -56,6 +56,6 @@ test('its own measure: a loop that is busy', async () => {
   const until = performance.now() + 1100
   while (performance.now() < until);
   await new Promise((resolve) => setTimeout(resolve, 20))
-  for (let i = 0; i < 2000; i++) crowd.secondsToNext() // of 2 ms each, as none was taken in that second
+  for (let i = 0; i < 2000; i++) crowd.secondsToNext() // of 5 ms each, as none was taken in that second
   expect(crowd.delay).toBeGreaterThanOrEqual(3)
 })
