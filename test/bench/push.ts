@@ -139,13 +139,19 @@ export async function pushCosts({ intervalSeconds, verifier, fleet }: Run): Prom
 /** The same machines at servers that only answer. */
 async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> {
   const rows: string[][] = []
+  const back: string[][] = []
   for (const kind of ['http', 'koa'] as const) {
     const server = await startFloorServer(kind, verifier.dir, intervalSeconds)
     const fleet = startFleet()
     try {
       await fleet.ask('make', { count, port: server.port, ca: fs.readFileSync(`${verifier.dir}/cv_ca/cacert.crt`, 'utf8') })
-      for (const waits of [false, true])
-        rows.push([`node:https${kind === 'koa' ? ' with koa' : ''}`, ...(await steady({ fleet, server, intervalSeconds, waits }))])
+      const name = `node:https${kind === 'koa' ? ' with koa' : ''}`
+      for (const waits of [false, true]) rows.push([name, ...(await steady({ fleet, server, intervalSeconds, waits }))])
+      await fleet.ask('live', { intervalMs: intervalSeconds * 1000, waits: true })
+      await sleep(2 * intervalSeconds * 1000)
+      await fleet.ask('away', {})
+      await sleep(OUTAGE_MS)
+      back.push([name, ...(await comeBack(fleet, server))])
     } finally {
       await fleet.end()
       await server.end()
@@ -156,6 +162,7 @@ async function floors({ count, intervalSeconds, verifier }: Run): Promise<void> 
     ['server', ...STEADY],
     rows,
   )
+  printTable(`${count} machines come back to it at once, connections cut (load ${loadText()})`, ['server', ...BACK], back)
 }
 
 const STEADY = ['attestations/s', 'CPU ms each', 'of the fleet', 'median of both answers, ms', 'told to come after, s', 'trouble']
@@ -190,27 +197,24 @@ async function herds(run: Run): Promise<void> {
     if (outage === 'connections are cut') await sleep(OUTAGE_MS)
     else await verifier.restart()
     await until('its API', () => admin.request('GET', '/version').catch(() => null), 60)
-    await fleet.ask('count', {})
-    const cpu = verifier.cpuMs()
-    const took = (await fleet.ask('back', {})).toSorted((a, b) => a - b)
-    const used = verifier.cpuMs() - cpu
-    const { cpuMs, longestToNext, ...counted } = await fleet.ask('count', {})
-    const seconds = (value: number | undefined) => (value === undefined ? '-' : (value / 1000).toFixed(1))
-    rows.push([
-      outage,
-      String(took.length),
-      seconds(took[took.length >> 1]),
-      seconds(took.at(-1)),
-      `${seconds(used)} / ${seconds(cpuMs)}`,
-      String(longestToNext),
-      verifier.memoryMb().toFixed(0),
-      troubleOf(counted),
-    ])
+    rows.push([outage, ...(await comeBack(fleet, verifier)), verifier.memoryMb().toFixed(0)])
     await sleep(2 * intervalSeconds * 1000)
   }
   await fleet.ask('rest', {})
-  const head = ['outage', 'came back', 'half, s', 'all, s', 'CPU of verifier / fleet, s', 'told to come after, s', 'RSS, MB', 'trouble']
-  printTable(`${count} machines come back at once (load ${loadText()})`, head, rows)
+  printTable(`${count} machines come back at once (load ${loadText()})`, ['outage', ...BACK, 'RSS, MB'], rows)
+}
+
+const BACK = ['came back', 'half, s', 'all, s', 'CPU of server / fleet, s', 'told to come after, s', 'trouble']
+
+async function comeBack(fleet: Fleet, server: Pick<BenchVerifier, 'cpuMs'>): Promise<string[]> {
+  await fleet.ask('count', {})
+  const cpu = server.cpuMs()
+  const took = (await fleet.ask('back', {})).toSorted((a, b) => a - b)
+  const used = server.cpuMs() - cpu
+  const { cpuMs, longestToNext, ...counted } = await fleet.ask('count', {})
+  const seconds = (value: number | undefined) => (value === undefined ? '-' : (value / 1000).toFixed(1))
+  const times = [seconds(took[took.length >> 1]), seconds(took.at(-1)), `${seconds(used)} / ${seconds(cpuMs)}`]
+  return [String(took.length), ...times, String(longestToNext), troubleOf(counted)]
 }
 
 function troubleOf({ errors, connections }: Pick<FleetCount, 'errors' | 'connections'>): string {

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import path from 'node:path'
-import { spkiOf } from '../../src/core/pki/keys.ts'
+import { spkiOf } from '../../src/core/spki.ts'
 import { parsePublicArea } from '../../src/core/tpm/public-area.ts'
 import { machineFile } from '../machines.ts'
 import { corpusOf, findingsOf, inputsIn, packCorpus, unpackInputs } from './corpus.ts'

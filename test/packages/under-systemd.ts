@@ -80,12 +80,20 @@ export async function underSystemd(report: Report, place: Place): Promise<void> 
       contains(doctor(), 'ERROR   service: systemd cannot read keylime-verifier.service (masked)')
       sh('systemctl unmask keylime-verifier; systemctl reset-failed; systemctl enable --now keylime-verifier')
     })
+    await report.step('the units are as closed as the guide says, to systemd of this Debian', async () => {
+      sh('dpkg -i /packages/now/keylime-registrar_*.deb /packages/now/keylime-agent_*.deb /packages/now/keylime-ca_*.deb')
+      const exposure = (role: string) =>
+        Number(/level for .*: ([\d.]+)/.exec(sh(`systemd-analyze security --no-pager keylime-${role}`))![1])
+      const found = ['verifier', 'registrar', 'ca', 'agent'].map((role) => [role, exposure(role)] as const)
+      const tooOpen = found.filter(([role, level]) => level > (role === 'agent' ? 5 : 3))
+      equal(tooOpen, [], 'what is too open')
+      sh('dpkg -P keylime-agent keylime-ca')
+      return found.map(([role, level]) => `${role} ${level}`).join(', ')
+    })
     await report.step('an upgrade restarts a service that runs with the new executable and its state, and starts none', async () => {
       const state = () => sh('cd /var/lib/keylime; sha256sum cv_ca/cacert.crt cv_ca/private.yml notifier-private.pem')
       const [before, kept] = [pid(), state()]
-      sh(
-        'dpkg -i /packages/now/keylime-registrar_*.deb; dpkg -i /packages/next/keylime_*.deb /packages/next/keylime-verifier_*.deb /packages/next/keylime-registrar_*.deb < /dev/null',
-      )
+      sh('dpkg -i /packages/next/keylime_*.deb /packages/next/keylime-verifier_*.deb /packages/next/keylime-registrar_*.deb < /dev/null')
       sh('for i in $(seq 60); do keylime tenant list > /dev/null 2>&1 && break; sleep 1; done')
       contains(sh('keylime tenant list'), 'no machine is known')
       equal(pid() === before, false, 'the same process')

@@ -41,7 +41,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { record: { type: 'string' }, help: { type: 'boolean' } },
 })
-const chosen = positionals.length > 0 ? positionals.map(Number) : PARTS.map((_, index) => index + 1)
+/** In their order, whatever was said: the last leaves a machine registered as one that nobody can call. */
+const chosen = positionals.length > 0 ? positionals.map(Number).toSorted((a, b) => a - b) : PARTS.map((_, index) => index + 1)
 if (values.help || chosen.some((number) => !PARTS[number - 1])) {
   process.stdout.write(usage)
   process.exit(values.help ? 0 : 2)

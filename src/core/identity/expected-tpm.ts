@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import type { UnknownTpm } from '../api/unknown-tpm.ts'
 import { KeylimeError } from '../errors.ts'
 import { toPem } from '../pki/certificate.ts'
-import { spkiOf } from '../pki/keys.ts'
 import type { Certificate } from '../pki/types.ts'
+import { spkiOf } from '../spki.ts'
 import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 
 /** What an operator knows of a TPM before it registers: a hash of its EK, or the serial of its EK certificate. In hex, without separators. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { parseCertificate } from '../pki/certificate.ts'
-import { spkiOf } from '../pki/keys.ts'
+import { spkiOf } from '../spki.ts'
 import { type PublicArea, parsePublicArea } from '../tpm/public-area.ts'
 import type { AgentRecord } from './agent-record.ts'
 import { moduleOf } from './device-identity.ts'

@@ -1,5 +1,6 @@
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
+import { spkiOf } from '../spki.ts'
 
 export interface KeyPair {
   readonly privateKey: KeyObject
@@ -33,17 +34,6 @@ export const publicKeyPem = (key: KeyObject): string => key.export({ format: 'pe
  * OpenSSL's queue, and the next private key that this thread reads is refused for it.
  */
 export const sameKey = (a: KeyObject, b: KeyObject): boolean => spkiOf(a).equals(spkiOf(b))
-
-/** A public key as SubjectPublicKeyInfo DER (RFC 5280, 4.1.2.7); never to be changed. Of one key object it is made once: OpenSSL takes longer for it than for a hash. */
-export function spkiOf(key: KeyObject): Buffer {
-  const known = made.get(key)
-  if (known) return known
-  const spki = key.export({ type: 'spki', format: 'der' }) as Buffer
-  made.set(key, spki)
-  return spki
-}
-
-const made = new WeakMap<KeyObject, Buffer>()
 
 /** The key of a PEM text. @throws KeylimeError `wrong_password` when it is encrypted and the password does not open it, else `malformed`. */
 export function readPrivateKey(pem: string, password = ''): KeyObject {

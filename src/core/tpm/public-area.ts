@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
 import { ownCopy } from '../own-copy.ts'
+import { rememberSpki } from '../spki.ts'
 import { type CurveName, curveOf, type HashName, hashNameOf, TPM_ALG } from './algorithms.ts'
 import { ByteReader } from './byte-reader.ts'
 
@@ -94,7 +95,9 @@ function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' |
     readScheme(reader) // kdf
     const x = coordinate(reader.sized(), curve.size)
     const y = coordinate(reader.sized(), curve.size)
-    const key = publicKey(pemOf(Buffer.concat([curve.head, x, y])))
+    const spki = Buffer.concat([curve.head, x, y])
+    const key = publicKey(pemOf(spki))
+    rememberSpki(key, spki)
     return { type: 'ecc', keyBits: curve.name === 'P-521' ? 521 : curve.size * 8, exponent: null, curve: curve.name, key }
   }
   throw new KeylimeError('malformed', `TPMT_PUBLIC of type 0x${type.toString(16).padStart(4, '0')} is neither RSA nor ECC`)

@@ -36,12 +36,11 @@ export async function findRevocationMark(db: Kysely<RegistrarTables>, tpm: TpmOf
 }
 
 const markOfTpm = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey: string, ...facts: FourFacts) => {
-  const byFact = db.selectFrom('revoked_facts').select('agent_id').where('fact', 'in', facts)
-  const marks = db.selectFrom('revoked_agents').selectAll()
-  // Look-ups by their indexes: see `idsOfTpm` of the registrar's store.
-  const ofEk = marks.where('ek_key', '=', ekKey)
-  const ofFacts = marks.where('agent_id', 'in', byFact)
-  return marks.where('agent_id', '=', agentId).union(ofEk).union(ofFacts).limit(1)
+  const marks = db.selectFrom('revoked_agents as a').selectAll('a')
+  // Look-ups by one index each: see `idsOfTpm` of the registrar's store.
+  const ofEk = marks.where('a.ek_key', '=', ekKey)
+  const ofFacts = marks.innerJoin('revoked_facts as f', 'f.agent_id', 'a.agent_id').where('f.fact', 'in', facts)
+  return marks.where('a.agent_id', '=', agentId).unionAll(ofEk).unionAll(ofFacts).limit(1)
 })
 
 export async function listRevocationMarks(db: Kysely<RegistrarTables>): Promise<RevocationMark[]> {

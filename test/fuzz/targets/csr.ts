@@ -1,5 +1,5 @@
 import { parseSigningRequest } from '../../../src/core/pki/csr.ts'
-import { spkiOf } from '../../../src/core/pki/keys.ts'
+import { spkiOf } from '../../../src/core/spki.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'
 import { CSR } from './authority.ts'
 

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { computedKeyId, keyringText, LazyKeys, parseKeyring, readImaKey } from '../../../src/core/ima/keyring.ts'
-import { spkiOf } from '../../../src/core/pki/keys.ts'
+import { spkiOf } from '../../../src/core/spki.ts'
 import { imaVector } from '../../ima.ts'
 import { machineFile } from '../../machines.ts'
 import { demand, type Target } from '../target.ts'

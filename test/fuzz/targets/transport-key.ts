@@ -1,6 +1,6 @@
 import { createPublicKey } from 'node:crypto'
 import { encryptShare } from '../../../src/core/payload/transport.ts'
-import { spkiOf } from '../../../src/core/pki/keys.ts'
+import { spkiOf } from '../../../src/core/spki.ts'
 import { parsePublicArea } from '../../../src/core/tpm/public-area.ts'
 import { machineFile } from '../../machines.ts'
 import { demand, type Target, unlessRefused } from '../target.ts'

@@ -16,8 +16,8 @@ const LEAST_A_SECOND = 20
 const DOUBLES_MS = 5000
 const MAX_DOUBLED = 6
 /** With this share of its time left nothing is held back; between that and none, what is left is given to them. */
-const ENOUGH_LEFT = 0.1
-const OF_ENOUGH_A_SECOND = 400
+const ENOUGH_LEFT = 0.3
+const OF_ENOUGH_A_SECOND = 250
 /** Of which so many at once, besides those of a twentieth of a second: it is not looked more often. */
 const BURST = 8
 

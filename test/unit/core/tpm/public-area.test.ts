@@ -1,5 +1,6 @@
 import { createHash, createPublicKey, generateKeyPairSync } from 'node:crypto'
 import { sameKey } from '../../../../src/core/pki/keys.ts'
+import { spkiOf } from '../../../../src/core/spki.ts'
 import { hashAlgOf, TPM_ALG } from '../../../../src/core/tpm/algorithms.ts'
 import { sized, u16, u32 } from '../../../../src/core/tpm/byte-writer.ts'
 import { parsePublicArea } from '../../../../src/core/tpm/public-area.ts'
@@ -47,6 +48,7 @@ test.each(['P-256', 'P-384', 'P-521'] as const)('a key on %s is read, with what 
     true,
     `000b${createHash('sha256').update(area.bytes).digest('hex')}`,
   ])
+  expect(spkiOf(area.key)).toEqual(area.key.export({ type: 'spki', format: 'der' }))
 })
 
 test('coordinates whose leading zero bytes a TPM dropped are the same', () => {

@@ -35,14 +35,14 @@ test('while many are enrolled and the event loop has no time left, some twenty b
   expect(secondWith(500, 0)).toBeLessThanOrEqual(21)
 })
 
-test('what is left of its time is given to first rounds: with more than a tenth of it, nothing is held back', () => {
+test('what is left of its time is given to first rounds: with more than three tenths of it, nothing is held back', () => {
   secondWith(500, 0)
-  const begun = [1, 0.975, 0.95, 0.925, 0.89].map((share) => {
+  const begun = [1, 0.925, 0.85, 0.775, 0.69].map((share) => {
     busy = share
     secondWith(500, 0)
     return Math.round(secondWith(500, 0) / 20)
   })
-  expect(begun).toEqual([1, 6, 11, 16, 100])
+  expect(begun).toEqual([1, 4, 7, 10, 100])
 })
 
 test('a moment after the last enrolment they begin at once again', () => {
