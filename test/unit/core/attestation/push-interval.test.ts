@@ -56,17 +56,20 @@ test('few machines are never told to come later, whatever keeps the verifier bus
   expect([...comeAgain(slots, 150, 0, 1)]).toEqual([[4, 150]])
 })
 
-test.each([4, 60])('when the load ends, machines that were told to come later do not all come at the end of it (interval of %i s)', (interval) => {
-  const slots = createSlots(interval)
-  slots.learn(1000, 1000, true)
-  const perSecond = 1000
-  let second = 0
-  for (; second < 3 * interval; second++) comeAgain(slots, 3 * perSecond, second * 1000, 1000)
-  expect(slots.take(second * 1000)).toBeGreaterThan(2 * interval)
-  slots.learn(0, 0, false)
-  const back = new Map<number, number>()
-  for (const until = second + 5 * interval; second < until; second++)
-    for (const [at, count] of comeAgain(slots, perSecond, second * 1000, 1000)) back.set(at, (back.get(at) ?? 0) + count)
-  expect(Math.max(...back.values())).toBeLessThanOrEqual(3 * perSecond)
-  expect(slots.take(second * 1000)).toBe(interval)
-})
+test.each([4, 60])(
+  'when the load ends, machines that were told to come later do not all come at the end of it (interval of %i s)',
+  (interval) => {
+    const slots = createSlots(interval)
+    slots.learn(1000, 1000, true)
+    const perSecond = 1000
+    let second = 0
+    for (; second < 3 * interval; second++) comeAgain(slots, 3 * perSecond, second * 1000, 1000)
+    expect(slots.take(second * 1000)).toBeGreaterThan(2 * interval)
+    slots.learn(0, 0, false)
+    const back = new Map<number, number>()
+    for (const until = second + 5 * interval; second < until; second++)
+      for (const [at, count] of comeAgain(slots, perSecond, second * 1000, 1000)) back.set(at, (back.get(at) ?? 0) + count)
+    expect(Math.max(...back.values())).toBeLessThanOrEqual(3 * perSecond)
+    expect(slots.take(second * 1000)).toBe(interval)
+  },
+)
