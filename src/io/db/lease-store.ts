@@ -12,8 +12,8 @@ export interface LeaseStore {
   beat(): Promise<number>
   /** Takes machines that nobody has who lives. @returns their ids, at most `limit`. */
   claim(limit: number): Promise<string[]>
-  /** Takes one machine from whoever has it. @returns whether it was another's; null when it is not enrolled. */
-  take(agentId: string): Promise<'ours' | 'taken' | null>
+  /** Takes one machine from whoever has it. @returns whether it was that of another who lives (`taken`), or nobody's; null when it is not enrolled. */
+  take(agentId: string): Promise<'ours' | 'taken' | 'free' | null>
   /** Asks the server. */
   isOurs(agentId: string): Promise<boolean>
   /** Lets machines go, for others to take. */
@@ -100,14 +100,16 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     async take(agentId) {
       if (await isOurs(agentId)) return 'ours'
       const [taken] = await changing(db, async (transaction) => {
-        const { rows } = await sql<Lease>`insert into leases(agent_id, run, token)
+        const { rows } = await sql<Lease & { lives: boolean }>`with before as (select run from leases where agent_id = ${agentId})
+          insert into leases(agent_id, run, token)
           select agent_id, ${run}, nextval('lease_tokens') from agents where agent_id = ${agentId}
-          on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
+          on conflict (agent_id) do update set run = excluded.run, token = excluded.token
+          returning agent_id, token, exists(select 1 from before where run in (${LIVING})) as lives`.execute(transaction)
         return rows
       })
       if (taken) tokens.set(agentId, taken.token)
       else tokens.delete(agentId)
-      return taken ? 'taken' : null
+      return taken ? (taken.lives ? 'taken' : 'free') : null
     },
     async give(agentIds) {
       if (agentIds.length === 0) return

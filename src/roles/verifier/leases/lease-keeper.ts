@@ -137,6 +137,12 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     options.held.wake(agent)
   }
 
+  /** One that went to and fro between verifiers, and proved its key alone, would never count as unreachable otherwise. Where nobody lived who had it, it could bring nothing. */
+  function isSilentStill(agent: ManagedAgent): void {
+    const { lastReceivedQuote } = agent.progress
+    if (agent.connection === null && lastReceivedQuote > 0) agent.lastJudged -= Math.max(0, clock.now() - lastReceivedQuote * 1000)
+  }
+
   async function hear(item: News): Promise<void> {
     if (item.what === 'policy') await takeUp.policyHeard(item.kind, item.name, await options.policies.digestOf(item.kind, item.name))
     else await notifier.adopt({ revocation: item.revocation })
@@ -178,8 +184,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       return { verifiers: seen, held: leases.size, wanted, ...counts }
     },
     async own(agentId) {
-      if ((await leases.take(agentId)) !== 'taken') return
-      counts.asked++
+      const took = await leases.take(agentId)
+      if (took !== 'taken' && took !== 'free') return
+      counts[took === 'taken' ? 'asked' : 'free']++
       const stale = agents.get(agentId)
       if (stale) {
         await loop.pause(stale)
@@ -187,6 +194,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       }
       untaken.add(agentId)
       await takeUp.one(agentId)
+      const agent = agents.get(agentId)
+      if (agent && took === 'taken') isSilentStill(agent)
       await notifier.adopt({ agent: agentId })
       untaken.delete(agentId)
     },
