@@ -140,13 +140,15 @@ function connectPinned(asked: Pinned, finish: Finish): void {
     connectPinned(asked, finish)
   })
   socket.on('session', (session) => {
-    if (provenAt !== null && socket.getProtocol() === 'TLSv1.3') sessions?.keep({ session, provenAt }, context)
+    const isSafe = offered === null || socket.isSessionReused() // its secret is not of a handshake by X25519 alone
+    if (provenAt !== null && isSafe && socket.getProtocol() === 'TLSv1.3') sessions?.keep({ session, provenAt }, context)
   })
   socket.once('secureConnect', () => {
     const isResumed = offered !== null && socket.isSessionReused()
     if (!isResumed && !showsKey(socket, pin)) return fail(socket, otherCertificate(target), done)
     provenAt = isResumed ? offered.provenAt : performance.now()
     if (isResumed) sessions?.resumed()
+    else if (offered !== null) sessions?.notResumed()
     if (isResumed) terms.resumed?.()
     done(null, socket)
   })

@@ -40,6 +40,11 @@ export class ProvenSession {
     this.#kept = { provenAt: offered.provenAt, session: ownCopy(offered.session), context }
   }
 
+  /** A connection began without the session that was offered. Its keys come of X25519 alone, so no session of it is kept: the next connection agrees on a secret that is safe from quantum computers. */
+  notResumed(): void {
+    this.#kept = null
+  }
+
   /** A connection was resumed by what was offered. */
   resumed(): void {
     this.#failures = 0

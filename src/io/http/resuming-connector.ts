@@ -22,6 +22,10 @@ export function resumingConnector(options: buildConnector.BuildOptions): buildCo
       const isResumed = offered !== null && connection.isSessionReused()
       const provenAt = isResumed ? offered.provenAt : performance.now()
       if (isResumed) sessions.resumed()
+      else if (offered !== null) {
+        sessions.notResumed()
+        return callback(null, connection)
+      }
       connection.on('session', (session) => {
         if (connection.getProtocol() === 'TLSv1.3') sessions.keep({ session, provenAt }, undefined)
       })

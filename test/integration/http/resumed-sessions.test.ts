@@ -132,14 +132,16 @@ test('sessions of TLS 1.2 are not resumed', async () => {
   expect(resumed()).toEqual([false, false, false])
 })
 
-test('a machine that restarted knows no session any more, and proves its key', async () => {
+test('a machine that restarted knows no session any more, and proves its key; the next session is of a handshake that is safe from quantum computers', async () => {
   const server = await serve()
-  const connection = connect(server.port)
+  const { port, hellos } = await front(server.port, null)
+  const connection = connect(port)
   await ask(connection)
   server.setTicketKeys(randomBytes(48))
-  await ask(connection)
-  await ask(connection)
-  expect(resumed()).toEqual([false, false, true])
+  for (let i = 0; i < 3; i++) await ask(connection)
+  expect(resumed()).toEqual([false, false, false, true])
+  const hybrid = expect.not.stringMatching(X25519_ALONE)
+  expect(hellos.map(groupsOf)).toEqual([hybrid, X25519_ALONE, hybrid, X25519_ALONE])
 })
 
 async function front(port: number, refuse: ((socket: net.Socket) => void) | null) {

@@ -84,14 +84,16 @@ test('a new trust verifies anew: a session belongs to one client', async () => {
   expect(resumed).toEqual([false, false])
 })
 
-test('a verifier that was started anew is verified again, and resumed after that', async () => {
+test('a verifier that was started anew is verified again, and resumed after a handshake that is safe from quantum computers', async () => {
   const server = await serve()
-  const client = clientOf(portOf(server))
+  const { port, hellos } = await front(portOf(server), null)
+  const client = clientOf(port)
   await ask(client)
   server.setTicketKeys(randomBytes(48))
-  await ask(client)
-  await ask(client)
-  expect(resumed).toEqual([false, false, true])
+  for (let i = 0; i < 3; i++) await ask(client)
+  expect(resumed).toEqual([false, false, false, true])
+  const [alone, hybrid] = [expect.stringMatching(X25519_ALONE), expect.not.stringMatching(X25519_ALONE)]
+  expect(hellos.map(groupsOf)).toEqual([hybrid, alone, hybrid, alone])
 })
 
 test('who took the place of the verifier has no session secret, and is verified', async () => {
