@@ -35,7 +35,7 @@ test('keylime alone shows its help; words that do not exist are usage errors wit
     [['fnord'], 'one of: tenant, agent'],
     [['tennant'], 'did you mean `keylime tenant`?'],
     [['tenant', 'statsu'], 'did you mean `keylime tenant status`?'],
-    [['verifier', '--fnord'], '"keylime verifier --help" shows all of them'],
+    [['verifier', '--fnord'], '"keylime verifier --help" shows what there is'],
   ] as const)
     expect(await run(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(`\nhint: ${hint}`) })
 })
