@@ -19,16 +19,8 @@ import { registrarRoutes } from '../../../../../src/roles/registrar/api/routes.t
 import { DATABASES, type DatabaseName, testDatabases } from '../../../../databases.ts'
 import { softwareAk } from '../../../../software-ak.ts'
 import { activateCredential, type SoftwareEk, softwareEk } from '../../../../software-ek.ts'
-import { der, handMade, NOW, root } from '../../../core/pki/fixtures.ts'
-
-const MAKER = await root('Maker')
-const LIAR = await root('Maker')
-/** Its serial is 9. */
-const certified = (ek: SoftwareEk, by: Authority = MAKER, serial = Buffer.from([9])): string =>
-  handMade({
-    serial,
-    ...{ subject: der(0x30), issuer: by.certificate.subjectName.der, key: by.key, publicKey: createPublicKey(ek.privateKey) },
-  }).toString('base64')
+import { NOW } from '../../../core/pki/fixtures.ts'
+import { certified, LIAR, MAKER } from './ek-makers.ts'
 
 const databases = testDatabases()
 

@@ -1,10 +1,8 @@
-import { createPublicKey } from 'node:crypto'
 import type { UnknownTpm } from '../../../../../src/core/api/unknown-tpm.ts'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import { RateLimiter } from '../../../../../src/core/concurrency/rate-limiter.ts'
 import { ekHashes } from '../../../../../src/core/identity/expected-tpm.ts'
 import { registrationTag } from '../../../../../src/core/payload/auth-tag.ts'
-import type { Authority } from '../../../../../src/core/pki/issue.ts'
 import { REGISTRAR_MIGRATIONS, type RegistrarTables } from '../../../../../src/io/db/registrar-schema.ts'
 import { registrarStore } from '../../../../../src/io/db/registrar-store.ts'
 import type { Route } from '../../../../../src/io/http/route.ts'
@@ -14,16 +12,8 @@ import { registrarRoutes } from '../../../../../src/roles/registrar/api/routes.t
 import { testDatabases } from '../../../../databases.ts'
 import { softwareAk } from '../../../../software-ak.ts'
 import { activateCredential, type SoftwareEk, softwareEk } from '../../../../software-ek.ts'
-import { der, handMade, NOW, root } from '../../../core/pki/fixtures.ts'
-
-const MAKER = await root('Maker')
-const LIAR = await root('Maker')
-/** Its serial is 9. */
-const certified = (ek: SoftwareEk, by: Authority = MAKER, serial = Buffer.from([9])): string =>
-  handMade({
-    serial,
-    ...{ subject: der(0x30), issuer: by.certificate.subjectName.der, key: by.key, publicKey: createPublicKey(ek.privateKey) },
-  }).toString('base64')
+import { NOW } from '../../../core/pki/fixtures.ts'
+import { certified, LIAR, MAKER } from './ek-makers.ts'
 
 const databases = testDatabases()
 
