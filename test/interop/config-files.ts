@@ -13,6 +13,13 @@ export interface Ports {
   quoteInterval?: number
   /** Processes of upstream's verifier: 0 for one a processor; one, unless it is said. */
   workers?: number
+  /** `database_url` of each service; SQLite, unless it is said. */
+  databases?: Databases
+}
+
+export interface Databases {
+  verifier: string
+  registrar: string
 }
 
 type Section = Record<string, string | number>
@@ -25,9 +32,9 @@ const text = (name: string, section: Section) =>
 const SERVER_TLS = { server_key: 'default', server_cert: 'default', trusted_client_ca: 'default' }
 const CLIENT_TLS = { client_key: 'default', client_cert: 'default', trusted_server_ca: 'default' }
 const RETRIES = { exponential_backoff: 'False', retry_interval: 0.5, max_retries: 10, request_timeout: 60 }
-const DATABASE = { database_url: 'sqlite', database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' }
+const database = (url = 'sqlite') => ({ database_url: url, database_pool_sz_ovfl: '5,10', auto_migrate_db: 'True' })
 
-const verifier = ({ verifier, registrarTls, zeromq, push, quoteInterval = 0.5, workers = 1 }: Ports) =>
+const verifier = ({ verifier, registrarTls, zeromq, push, quoteInterval = 0.5, workers = 1, databases }: Ports) =>
   text('verifier', {
     version: '2.6',
     uuid: 'default',
@@ -39,7 +46,7 @@ const verifier = ({ verifier, registrarTls, zeromq, push, quoteInterval = 0.5, w
     tls_dir: 'generate',
     ...SERVER_TLS,
     ...CLIENT_TLS,
-    ...DATABASE,
+    ...database(databases?.verifier),
     ...RETRIES,
     num_workers: workers,
     max_workers: workers,
@@ -61,7 +68,7 @@ const verifier = ({ verifier, registrarTls, zeromq, push, quoteInterval = 0.5, w
     webhook_url: '',
   })
 
-const registrar = ({ registrar, registrarTls }: Ports) =>
+const registrar = ({ registrar, registrarTls, databases }: Ports) =>
   text('registrar', {
     version: '2.6',
     ip: '127.0.0.1',
@@ -69,7 +76,7 @@ const registrar = ({ registrar, registrarTls }: Ports) =>
     tls_port: registrarTls,
     tls_dir: 'default',
     ...SERVER_TLS,
-    ...DATABASE,
+    ...database(databases?.registrar),
     num_workers: 1,
     max_workers: 1,
     tpm_identity: 'default',

@@ -7,7 +7,7 @@ import { privateKeyPem } from '../../src/core/pki/keys.ts'
 import { KEYLIME, unmount } from '../e2e/deployment.ts'
 import { adminClient, freePortPair, freePorts } from '../servers.ts'
 import { startSwtpm } from '../swtpm.ts'
-import { type AgentKind, type Ports, writeAgentConfig, writeServiceConfig } from './config-files.ts'
+import { type AgentKind, type Databases, type Ports, writeAgentConfig, writeServiceConfig } from './config-files.ts'
 import { Machine } from './machine.ts'
 import { atStop, type Finished, runCommand, type Service, startService } from './processes.ts'
 import { CURRENT, LAST_PYTHON_AGENT, OLDEST, programOf, rustAgent, rustPushAgent } from './upstream.ts'
@@ -33,6 +33,7 @@ export interface Variant {
   /** Of the verifier (`Ports`). */
   quoteInterval?: number
   workers?: number
+  databases?: Databases
 }
 
 /** What the verifier says of an agent. */
@@ -54,7 +55,7 @@ export class Deployment {
   readonly #release: string
   readonly #overZeromq: boolean
   readonly #rustDirectory: boolean
-  readonly #verifier: Pick<Ports, 'push' | 'quoteInterval' | 'workers'>
+  readonly #verifier: Pick<Ports, 'push' | 'quoteInterval' | 'workers' | 'databases'>
   readonly #services: Service[] = []
   ports!: Ports
   #env: Record<string, string> = {}
@@ -105,20 +106,26 @@ export class Deployment {
     await this.#serve('verifier', this.ports.verifier)
   }
 
-  /** Ours in the place of upstream's, on what that has stored. @returns what `keylime ROLE migrate` says. */
-  async takeOver(role: 'verifier' | 'registrar'): Promise<string> {
+  /** Ours in the place of upstream's, on what that has stored. @param to `database_url` of ours. @returns what `keylime ROLE migrate` says. */
+  async takeOver(role: 'verifier' | 'registrar', to = 'sqlite'): Promise<string> {
     const service = this.#services.find(({ name }) => name === role)!
     await service.stop()
     this.#services.splice(this.#services.indexOf(service), 1)
-    const [file, theirs] = [this.at(role, role === 'verifier' ? 'cv_data.sqlite' : 'reg_data.sqlite'), this.at(role, 'upstream.sqlite')]
-    fs.renameSync(file, theirs)
     const env = { ...this.#env, KEYLIME_DIR: this.at(role) }
-    const words = [KEYLIME, role, 'migrate', '--from', `sqlite:///${theirs}`, '--to', 'sqlite']
+    const words = [KEYLIME, role, 'migrate', '--from', this.#verifier.databases?.[role] ?? this.#putAside(role), '--to', to]
     const { code, stdout, stderr } = await runCommand(words, { env, cwd: this.at(role) })
     if (code !== 0) throw new Error(`${words.join(' ')}: exit ${code}\n${stdout}${stderr}`)
     this.sides[role] = 'ours'
+    this.#env[`KEYLIME_${role.toUpperCase()}_DATABASE_URL`] = to
     await this.#serve(role, role === 'verifier' ? this.ports.verifier : this.ports.registrarTls)
     return stdout
+  }
+
+  /** Ours would have a file of the same name. @returns the URL of theirs. */
+  #putAside(role: 'verifier' | 'registrar'): string {
+    const theirs = this.at(role, 'upstream.sqlite')
+    fs.renameSync(this.at(role, role === 'verifier' ? 'cv_data.sqlite' : 'reg_data.sqlite'), theirs)
+    return `sqlite:///${theirs}`
   }
 
   program(side: Side, name: string): string {

@@ -45,6 +45,12 @@ export function writePage(results: readonly Result[]): void {
     '',
     ...storyTable(of('push'), PUSH_STORY),
     '',
+    '## A fleet that moves to ours',
+    '',
+    TAKE_OVER,
+    '',
+    ...takeOverTable(of('take-over')),
+    '',
     '## The directory of an older agent in Rust',
     '',
     'Such an agent had one RSA key, `server-private.pem`, for TLS and payload. Our agent on its directory binds the same key into PCR 16, so an enrolled machine stays enrolled.',
@@ -94,12 +100,27 @@ a PCR that no longer matches; and a static policy with its own authority: five a
 const PUSH = `A machine that nobody can call, with API 3.0: a static policy, then a PCR that no longer matches; a runtime policy by name and a measurement list that grows (the verifier asks
 only for what is new); a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's Rust push agent.`
 
+const TAKE_OVER = `Upstream's verifier and registrar, with their database in SQLite or PostgreSQL, attest two machines: one with a runtime policy, one with a static PCR. Then ours takes the place of the
+registrar and of the verifier (\`keylime registrar migrate\`, \`keylime verifier migrate\`), and no agent is touched. Both machines are attested on, their counters go on, and each fails when it should.`
+
 const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's calls run once against all of upstream's services and once against all of
 ours. We compare the exit status, every member of all JSON output, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
 certificates by what they say). Values that no two runs share, such as quotes, must have the same type.`
 
 const EXPIRED = `Upstream does not look at the dates of an EK certificate. We refuse a certificate that is not valid yet. We accept one that has ended, or whose maker's has ended, and say so:
 a TPM cannot renew its certificate, and machines with genuine TPMs would be lost. \`ek_cert_expiry = refuse\` in tenant.conf refuses them ([decision 80](decisions/0080-an-ek-certificate-past-its-end-counts.md)).`
+
+function takeOverTable(results: readonly Result[]): string[] {
+  if (results.length === 0) return ['Not run yet.']
+  return [
+    '| database and agents | moved and serving again: registrar, s | verifier, s | | date |',
+    '| --- | --- | --- | --- | --- |',
+    ...results.map(({ name, facts, failed, at }) => {
+      const [registrar, verifier] = ['registrar', 'verifier'].map((role) => facts[role] ?? 'not reached')
+      return `| ${name} | ${registrar} | ${verifier} | ${failed > 0 ? 'failed' : 'passed'} | ${at} |`
+    }),
+  ]
+}
 
 function commandTable(results: readonly Result[]): string[] {
   if (results.length === 0) return ['Not run yet.']

@@ -1,4 +1,4 @@
-// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential, push, rust-directory, skew and zeromq.
+// `npm run interop [-- PART…]`: our executable and upstream's real parts, together and side by side. Parts are cells, command-lines, differential, push, rust-directory, skew, take-over and zeromq.
 //   --cells NAME,…   only these cells (registrar-verifier-tenant-agent, such as ours-theirs-ours-python)
 //   --long           the differential part with 10,000 mutations and more
 //   --fresh          also what passed before with these very executables
@@ -11,6 +11,7 @@ import { differential } from './differential/compare.ts'
 import { writePage } from './page.ts'
 import { stopAll } from './processes.ts'
 import { type Case, type Outcome, type Result, Results } from './results.ts'
+import { takeOver } from './take-over.ts'
 import { CURRENT, installRelease, LAST_PYTHON_AGENT, OLDEST } from './upstream.ts'
 
 const { values, positionals } = parseArgs({
@@ -35,6 +36,7 @@ const PARTS: Record<string, () => Case[]> = {
   push,
   'rust-directory': rustDirectory,
   skew,
+  'take-over': takeOver,
   zeromq,
 }
 for (const part of positionals) if (!PARTS[part]) fail(`no part ${part}; there are ${Object.keys(PARTS).join(', ')}`)

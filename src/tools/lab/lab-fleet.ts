@@ -16,6 +16,8 @@ export interface FleetOptions {
   logLines: number
   /** Digests of the policy that all share, besides those that are measured. */
   policyDigests: number
+  /** Expressions in it that exclude nothing that is measured; none, unless it is said. */
+  policyExcludes?: number
   /** Seconds between two attestations. */
   interval: number
 }
@@ -216,7 +218,7 @@ export class LabFleet {
 
 type Made = Awaited<ReturnType<typeof makeFleet>>
 
-async function makeFleet({ count, shares, logLines, policyDigests }: FleetOptions) {
+async function makeFleet({ count, shares, logLines, policyDigests, policyExcludes }: FleetOptions) {
   const files = measuredFiles(Math.max(1, logLines) + GROWTH)
   const around: Surroundings = {
     ...{ files, bootLines: logLines, transportKey: transportKey(), now: () => performance.now() },
@@ -227,7 +229,7 @@ async function makeFleet({ count, shares, logLines, policyDigests }: FleetOption
     machine: new LabMachine(`lab-${String(i).padStart(6, '0')}`, kindOf(i, count, shares), around),
     certificate: certificate(),
   }))
-  return { around, served, policy: logLines > 0 ? files.policy(policyDigests) : null }
+  return { around, served, policy: logLines > 0 ? files.policy(policyDigests, policyExcludes) : null }
 }
 
 function accepted(what: string, { status, message }: { status: number; message: string }): void {

@@ -8,8 +8,8 @@ export interface MeasuredFiles {
   /** PCR 10 after so many lines. */
   pcr10(count: number): Buffer
   readonly length: number
-  /** A runtime policy that lets in all of it, and so many digests more. */
-  policy(digests: number): string
+  /** A runtime policy that lets in all of it, and so many digests more. @param excludes expressions of which none fits. */
+  policy(digests: number, excludes?: number): string
 }
 
 const sha256 = (...parts: Buffer[]) => createHash('sha256').update(Buffer.concat(parts)).digest()
@@ -29,7 +29,7 @@ export function measuredFiles(count: number): MeasuredFiles {
     length: count,
     lines: (first, end) => lines.slice(first, end).join(''),
     pcr10: (at) => values[at]!,
-    policy: (more) =>
+    policy: (more, excludes = 0) =>
       JSON.stringify({
         meta: { version: 1, generator: 3 },
         release: 0,
@@ -37,7 +37,7 @@ export function measuredFiles(count: number): MeasuredFiles {
           ...names.map((name, i) => [name, [digests[i]]]),
           ...Array.from({ length: more }, (_, i) => [`/usr/share/lab/other-${i}`, [sha256(Buffer.from(`other ${i}`)).toString('hex')]]),
         ]),
-        excludes: [],
+        excludes: Array.from({ length: excludes }, (_, i) => `/srv/lab/no-such-directory-${i}/.*`),
         keyrings: {},
         ima: { ignored_keyrings: [], log_hash_alg: 'sha1', dm_policy: null },
         'ima-buf': {},

@@ -1,6 +1,11 @@
 import { largest } from './given.ts'
 import { each, type Part, steady } from './run.ts'
 
+/** Enough to keep a verifier busy. */
+const FEW = 100
+/** So many that a policy is judged by in worker threads alone (`isLight`). */
+const HEAVY_EXCLUDES = 1000
+
 /** What attestations cost: by the number of machines, by what they bring, and by how they behave. */
 export const STEADY_PARTS: Record<string, Part> = {
   cost: async (given) => ['machines with a policy of 1,000 digests', await each(given.sizes, (count) => steady(given, { count }))],
@@ -23,6 +28,16 @@ export const STEADY_PARTS: Record<string, Part> = {
   hanging: async (given) => [
     `${largest(given)} machines, some of which hang each request for a minute`,
     await each([0, 0.2], (hanging) => steady(given, { shares: { hanging } }, { first: { hanging } })),
+  ],
+  workers: async (given) => [
+    'machines that are asked without a pause, judged where their answers arrive, or in worker threads because of their policy’s expressions',
+    await each([0, HEAVY_EXCLUDES], (policyExcludes) =>
+      steady(
+        { ...given, interval: 0 },
+        { count: FEW, policyExcludes },
+        { first: { 'judged in': policyExcludes === 0 ? 'the main thread' : 'workers' } },
+      ),
+    ),
   ],
   lagging: async (given) => [
     `${largest(given)} machines at an interval that is shorter than the verifier can do`,

@@ -31,6 +31,9 @@ test('PCR 10 is what a TPM has after the lines that are sent', () => {
   for (let i = 0; i <= 5; i++) expect(files.pcr10(i)).toEqual(pcr10After(lines.slice(0, i)))
   expect(files.lines(3, 4)).toBe(`${lines[3]}\n`)
   expect(Object.keys(JSON.parse(files.policy(10)).digests)).toHaveLength(15)
+  const excludes: string[] = JSON.parse(files.policy(0, 3)).excludes
+  expect(excludes).toHaveLength(3)
+  expect(excludes.some((each) => new RegExp(each).test('/usr/lib/lab/file-1'))).toBe(false)
 })
 
 test('certificates are sound, and each has a key of its own', async () => {
