@@ -69,6 +69,7 @@ export function oneOfEach(text = 'x'): VerifierEvent[] {
     policy_changed: { type: 'policy_changed', ...policy, sha256: 'aa', previous_sha256: 'bb', agents: 2, warnings: 0 },
     policy_deleted: { type: 'policy_deleted', ...policy, sha256: 'aa' },
     request_refused: { type: 'request_refused', method: 'DELETE', route: '/v:version/agents/:id', why: text, peer },
+    agents_unreachable: { type: 'agents_unreachable', machines: 7, agent_ids: [text] },
     attestations_late: { type: 'attestations_late', late_seconds: 4.2, waiting: 100 },
     attestations_in_time: { type: 'attestations_in_time', longest_seconds: 31 },
     judging_budget_exceeded: { type: 'judging_budget_exceeded', agent_id: null, job: text, budget_ms: 500 },

@@ -28,11 +28,18 @@ function sentence(event: VerifierEvent): string {
       return `attestations are ${event.late_seconds} s late: every interval is longer by that much`
     case 'attestations_in_time':
       return `attestations are on time again; they were up to ${event.longest_seconds} s late`
+    case 'agents_unreachable':
+      return silenceSentence(event)
     case 'judging_budget_exceeded':
       return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} took longer than ${event.budget_ms} ms and was ended`
     default:
       return agentSentence(event as AgentEvent)
   }
+}
+
+function silenceSentence({ machines, agent_ids }: Extract<VerifierEvent, { type: 'agents_unreachable' }>): string {
+  const more = machines > agent_ids.length ? ` and ${machines - agent_ids.length} more` : ''
+  return `${machines} machines fell silent at about the same time (${agent_ids.join(', ')}${more}): look at the network and at this verifier first; the other agents are not told of each`
 }
 
 function putBackSentence({

@@ -3,6 +3,7 @@ import { boundedText } from './bounded-text.ts'
 
 const MAX_FAILURES = 10
 const MAX_EXPECTED = 3
+const MAX_NAMED = 20
 
 const text = z.string().transform(boundedText)
 const count = z.number()
@@ -93,6 +94,8 @@ const verifierEvent = z.discriminatedUnion('type', [
     suppressed,
   }),
   event('agent_unreachable', { agent_id, stage: z.enum(['quote', 'v']), reason: text, suppressed }),
+  /** Besides what is told of each: so many fell silent at once that it is no matter of theirs. `agent_ids`: of some of them. */
+  event('agents_unreachable', { machines: count, agent_ids: z.array(text).transform((ids) => ids.slice(0, MAX_NAMED)) }),
   /** Good again after it could not be reached. */
   event('agent_back', { agent_id, suppressed }),
   /** Asked at its new address from now on (`follow_address`): a good quote came from there, over TLS with its key. */

@@ -83,6 +83,8 @@ export interface DeliveryResult {
 export interface RevocationStore {
   /** Deliveries that are not done, oldest revocation first; of one revocation, to one target, or all. */
   pending(of?: { revocation?: number; target?: string }): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  /** Stores what is told of no verdict of its own. */
+  add(revocation: NewRevocation): Promise<StoredRevocation>
   /** Who was told stays so: a verifier that was paused may come later with a word of before. */
   record(results: readonly DeliveryResult[]): Promise<void>
   newest(limit: number): Promise<RevocationSummary[]>
@@ -145,6 +147,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
         return { revocation, target: row.target, attempts: row.attempts }
       })
     },
+    add: (revocation) => changing(db, (transaction) => insertRevocation(transaction, revocation)),
     record: (results) =>
       changing(db, async (transaction) => {
         for (let at = 0; at < results.length; at += ROWS_A_STATEMENT) {

@@ -23,6 +23,7 @@ const LEVELS: Record<VerifierEvent['type'], Level> = {
   agent_recovered: 'info',
   agent_failed: 'error',
   agent_unreachable: 'warn',
+  agents_unreachable: 'error',
   agent_back: 'info',
   agent_address_followed: 'warn',
   v_released: 'info',

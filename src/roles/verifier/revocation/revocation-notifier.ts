@@ -1,26 +1,25 @@
-import { createPrivateKey, type KeyObject } from 'node:crypto'
 import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
-import { revocationMessage } from '../../../core/revocation/message.ts'
-import { signRevocation } from '../../../core/revocation/signature.ts'
 import { cutText } from '../../../core/verdict/bounded-text.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
-import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
+import type { JudgedFailure } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
+import { collectSilence, type SilentMachines } from './collected-silence.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
+import { prepareNotice } from './prepare-notice.ts'
 import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
 export interface RevocationNotifier {
-  /** The signed message and whom to tell; null when nobody is configured to be told. */
+  /** The signed message and whom to tell; null when nobody is configured to be told, and for a machine that fell silent with many others, which are told of together. */
   prepare(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
   deliver(revocation: StoredRevocation): void
   /** Takes up what an earlier run left undone. */
@@ -197,32 +196,34 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (state === 'given_up') options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
   }
 
+  function deliver(revocation: StoredRevocation): void {
+    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
+    const { id, agentId, type, targets } = revocation
+    options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
+  }
+
+  /** Many that fell silent for one cause: agents, which could do nothing about it, are not told. */
+  async function tellOfSilence({ count, enrolment, failure, agentIds }: SilentMachines): Promise<void> {
+    if (count > 1) options.events.raise({ type: 'agents_unreachable', machines: count, agent_ids: [...agentIds] })
+    const context = count > 1 ? { ...failure.context, machines: count, agent_ids: [...agentIds] } : failure.context
+    const notice = prepareNotice(options, enrolment, { type: 'comm_error', failure: { ...failure, context }, toAgents: false })
+    try {
+      if (notice) deliver(await options.store.add(notice))
+    } catch (error) {
+      logger.error(`that ${count} machines fell silent cannot be told: ${causeChain(error).join(': ')}`)
+    }
+  }
+
+  const silence = collectSilence(clock, tellOfSilence)
   const flush = () => records.run(record)
   const timer = setInterval(flush, RECORD_MS)
 
   return {
     prepare(enrolment, type, failure) {
-      const targets = [...options.senders.keys()]
-      if (targets.length === 0 && !options.tellAgents) return null
-      const text = messageOf(enrolment, type, failure, new Date(clock.now()))
-      const verifierSignature = options.key.sign(text)
-      const signature = signatureOf(enrolment, text, logger) || verifierSignature
-      return {
-        agentId: enrolment.agentId,
-        type,
-        text,
-        signature,
-        verifierSignature,
-        createdAt: clock.now(),
-        targets,
-        toAgents: options.tellAgents,
-      }
+      if (type === 'comm_error' && !silence.isSingle(enrolment, failure)) return null
+      return prepareNotice(options, enrolment, { type, failure, toAgents: options.tellAgents })
     },
-    deliver(revocation) {
-      for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
-      const { id, agentId, type, targets } = revocation
-      options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
-    },
+    deliver,
     async resume() {
       const undone = (await options.store.pending()).filter(({ target }) => isFor(target, options.isOurs, options.isAlone()))
       for (const delivery of undone) begin({ ...delivery })
@@ -236,6 +237,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       for (const delivery of undone) if (isFor(delivery.target, isMine, 'others' in what && what.others)) begin({ ...delivery })
     },
     async stop() {
+      await silence.stop()
       scheduler.stop()
       clearInterval(timer)
       await flush()
@@ -262,33 +264,5 @@ function createComplaints(logger: Logger) {
     told(target: string) {
       if (failing.delete(target)) logger.info(`${target} can be told of revocations again`)
     },
-  }
-}
-
-function messageOf(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure, eventTime: Date): string {
-  const severityLabel = 'severityLabel' in failure ? failure.severityLabel : judge([failure], DEFAULT_SEVERITY).worst.severityLabel
-  return revocationMessage({
-    type,
-    ip: enrolment.ip,
-    agentId: enrolment.agentId,
-    port: enrolment.port,
-    tpmPolicy: enrolment.tpmPolicy,
-    metaData: enrolment.metaData,
-    eventTime,
-    eventId: failure.eventId,
-    severityLabel,
-    context: JSON.stringify(failure.context),
-  })
-}
-
-/** By the key that came with the certificate of the machine; empty without one. A key that cannot be used must not keep the failure itself from being stored. */
-function signatureOf(enrolment: Enrolment, text: string, logger: Logger): string {
-  if (enrolment.revocationKey === '') return ''
-  try {
-    const key: KeyObject = createPrivateKey(enrolment.revocationKey)
-    return signRevocation(key, text)
-  } catch (error) {
-    logger.error(`agent ${enrolment.agentId}: its revocation is signed by the verifier alone: ${(error as Error).message}`)
-    return ''
   }
 }

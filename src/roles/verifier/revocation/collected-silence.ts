@@ -1,0 +1,64 @@
+import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
+import type { Rate } from '../../../core/concurrency/rate-limiter.ts'
+import { TokenBucket } from '../../../core/concurrency/token-bucket.ts'
+import type { Failure } from '../../../core/verdict/failure.ts'
+import type { JudgedFailure } from '../../../core/verdict/severity.ts'
+import type { Clock } from '../../../io/clock.ts'
+
+/** Machines that fell silent at about the same time, and are told of together. */
+export interface SilentMachines {
+  count: number
+  /** The first of them, and why. */
+  enrolment: Enrolment
+  failure: Failure | JudgedFailure
+  /** Some of their ids, the first among them. */
+  agentIds: readonly string[]
+}
+
+export interface CollectedSilence {
+  /** Whether this machine is told of alone; otherwise it is among those that are told of together, soon. */
+  isSingle(enrolment: Enrolment, failure: Failure | JudgedFailure): boolean
+  /** Tells of those that were collected so far. */
+  stop(): Promise<void>
+}
+
+/** Machines that are told of alone, each to all others. More than that are silent for one cause, which is none of theirs. */
+const SINGLE: Rate = { perSecond: 1 / 300, burst: 5 }
+/** Those of one cause fall silent within an interval. */
+const FIRST_MS = 5000
+const AGAIN_MS = 60_000
+const MAX_NAMED = 20
+
+/**
+ * Decides who is told of a machine that fell silent: what one cut cable makes of a fleet must not grow with the square of it (decision 150). It holds no more of them than a few ids and
+ * how many they are. @param tell of those that were collected; must not throw.
+ */
+export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines: SilentMachines) => Promise<void>): CollectedSilence {
+  const single = new TokenBucket(SINGLE)
+  let collected: (Omit<SilentMachines, 'agentIds'> & { agentIds: string[] }) | null = null
+  let timer: NodeJS.Timeout | undefined
+  let toldAt = Number.NEGATIVE_INFINITY
+
+  async function tellNow(): Promise<void> {
+    clearTimeout(timer)
+    const machines = collected
+    collected = null
+    toldAt = clock.monotonic()
+    if (machines) await tell(machines)
+  }
+
+  return {
+    isSingle(enrolment, failure) {
+      const now = clock.monotonic()
+      if (!collected && single.take(now) === 0) return true
+      if (collected) collected.count++
+      else {
+        collected = { count: 1, enrolment, failure, agentIds: [] }
+        timer = setTimeout(() => void tellNow(), Math.max(FIRST_MS, toldAt + AGAIN_MS - now)).unref()
+      }
+      if (collected.agentIds.length < MAX_NAMED) collected.agentIds.push(enrolment.agentId)
+      return false
+    },
+    stop: tellNow,
+  }
+}

@@ -1,0 +1,61 @@
+import { jest } from '@jest/globals'
+import type { Enrolment } from '../../../../../src/core/attestation/stored-agent.ts'
+import { irrecoverable } from '../../../../../src/core/verdict/failure.ts'
+import {
+  type CollectedSilence,
+  collectSilence,
+  type SilentMachines,
+} from '../../../../../src/roles/verifier/revocation/collected-silence.ts'
+import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
+
+let time: SimulatedTime
+let told: SilentMachines[]
+let silence: CollectedSilence
+beforeEach(() => {
+  time = simulatedTime()
+  told = []
+  silence = collectSilence(time.clock, async (machines) => void told.push(machines))
+})
+afterEach(() => {
+  jest.useRealTimers()
+})
+
+const FAILURE = irrecoverable('internal', 'verifier.not_reachable', { message: 'EHOSTUNREACH' })
+const fallsSilent = (agentId: string) => silence.isSingle({ agentId } as Enrolment, FAILURE)
+const many = (count: number) => Array.from({ length: count }, (_, i) => fallsSilent(`m-${i}`))
+const counts = () => told.map(({ count }) => count)
+
+test('a few machines are told of one by one; those that follow at once, together after some seconds', async () => {
+  expect(many(1000).filter(Boolean)).toHaveLength(5)
+  expect(told).toEqual([])
+  await time.pass(5000)
+  expect(counts()).toEqual([995])
+  expect(told[0]).toMatchObject({ enrolment: { agentId: 'm-5' }, failure: FAILURE })
+  expect(told[0]!.agentIds).toEqual(Array.from({ length: 20 }, (_, i) => `m-${i + 5}`))
+})
+
+test('however long it goes on, it is told of once a minute', async () => {
+  for (let second = 0; second < 180; second++) {
+    many(10)
+    await time.pass(1000)
+  }
+  expect(counts()).toEqual([45, 600, 600])
+  await time.pass(60_000)
+  expect(counts().reduce((sum, count) => sum + count)).toBe(1795)
+})
+
+test('a machine that falls silent long after others is told of alone again', async () => {
+  many(6)
+  await time.pass(5000)
+  expect(counts()).toEqual([1])
+  await time.pass(300_000)
+  expect(fallsSilent('late')).toBe(true)
+})
+
+test('the end tells of those that were collected', async () => {
+  many(7)
+  await silence.stop()
+  expect(counts()).toEqual([2])
+  await time.pass(120_000)
+  expect(counts()).toEqual([2])
+})
