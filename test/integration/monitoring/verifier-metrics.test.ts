@@ -160,6 +160,8 @@ test('while it starts and while it stops it is alive and not ready, and says why
       overdue: () => 0,
       pushDelay: () => 0,
       database: () => null,
+      probe: { isServer: false, tryWriting: async () => undefined },
+      isDown: () => false,
       leases: () => ({ verifiers: 1, held: 0, wanted: 0, free: 0, asked: 0, given: 0, lost: 0 }),
       certificates: () => [{ certificate: 'client', notAfter }],
     },
