@@ -2,6 +2,7 @@ import type { AgentEvent } from '../attestation/agent-state.ts'
 import { OPERATIONAL_STATE } from '../attestation/operational-state.ts'
 import type { StoredState } from '../attestation/stored-agent.ts'
 import { explainFailure } from '../explanation/explain-failure.ts'
+import { budgetMsOf } from '../judging/over-budget.ts'
 import type { Failure } from '../verdict/failure.ts'
 import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../verdict/severity.ts'
 import type { FailureInEvent, VerifierEvent } from './verifier-event.ts'
@@ -28,7 +29,9 @@ export function attestationEvents({ agentId, event, before, after }: StateChange
       return [{ type: 'v_delivered', agent_id, transport_key_sha256: before.vReleasedTo ?? '' }]
     case 'quote_failed': {
       const same = before.operational === OPERATIONAL_STATE.INVALID_QUOTE && idsOf(before) === idsOf(after)
-      return same && (event.judgement.recoverable || !before.polled) ? [] : [failed(agentId, after, event.judgement.recoverable)]
+      return same && (event.judgement.recoverable || !before.polled)
+        ? []
+        : [failed(agentId, after, event.judgement.recoverable), ...overBudget(agentId, event.judgement.failures)]
     }
     case 'unreachable': {
       const isNew = after.operational === OPERATIONAL_STATE.FAILED && before.operational !== OPERATIONAL_STATE.FAILED
@@ -75,6 +78,13 @@ function failed(agent_id: string, { failures }: StoredState, recoverable: boolea
     failure_count: failures.length,
   }
 }
+
+/** Why it could not be judged is counted as what it is, besides: others could not be judged meanwhile. */
+const overBudget = (agent_id: string, failures: readonly Failure[]): VerifierEvent[] =>
+  failures
+    .map(budgetMsOf)
+    .filter((budget_ms) => budget_ms !== null)
+    .map((budget_ms) => ({ type: 'judging_budget_exceeded', agent_id, job: 'judging evidence', budget_ms }))
 
 /** One failure for an event: its id, and in words what was found and what would have been accepted. */
 function told({ eventId, severityLabel, recoverable, context }: JudgedFailure): FailureInEvent {

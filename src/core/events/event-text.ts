@@ -31,7 +31,7 @@ function sentence(event: VerifierEvent): string {
     case 'agents_unreachable':
       return silenceSentence(event)
     case 'judging_budget_exceeded':
-      return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} took longer than ${event.budget_ms} ms and was ended`
+      return `${event.job} for ${event.agent_id === null ? 'a public request' : `agent ${event.agent_id}`} ${event.budget_ms > 0 ? `took longer than ${event.budget_ms} ms` : 'needed more memory than it may'} and was ended`
     default:
       return agentSentence(event as AgentEvent)
   }

@@ -134,6 +134,7 @@ const verifierEvent = z.discriminatedUnion('type', [
   event('attestations_in_time', { longest_seconds: count, suppressed }),
 
   event('request_refused', { method: text, route: text, why: text, peer, suppressed }),
+  /** `agent_id`: of the machine that failed by it; null for a public request. `budget_ms`: of processor time; 0 where it was memory that did not suffice. */
   event('judging_budget_exceeded', { agent_id: agent_id.nullable(), job: text, budget_ms: count, suppressed }),
 ])
 

@@ -1,6 +1,6 @@
 import type { EvidenceVerdict } from '../attestation/verify-evidence.ts'
 import { FRESH_IMA } from '../ima/ima-policy.ts'
-import { irrecoverable } from '../verdict/failure.ts'
+import { type Failure, irrecoverable } from '../verdict/failure.ts'
 
 export interface Excess {
   what: 'time' | 'memory'
@@ -8,6 +8,14 @@ export interface Excess {
   bytes: number
   /** Processor time that it may take. */
   seconds: number
+}
+
+const OVER_BUDGET = 'verifier.judging_budget'
+
+/** Of what is judged in time, milliseconds; 0 where it was memory that did not suffice, null for any other failure. */
+export function budgetMsOf({ eventId, context }: Failure): number | null {
+  if (eventId !== `internal.${OVER_BUDGET}`) return null
+  return typeof context['seconds'] === 'number' ? context['seconds'] * 1000 : 0
 }
 
 /**
@@ -22,7 +30,7 @@ export function overBudget({ what, bytes, seconds }: Excess): EvidenceVerdict {
       : `the evidence, ${size}, needs more memory to be judged than any honest machine's`
   return {
     outcome: 'failed',
-    failures: [irrecoverable('internal', 'verifier.judging_budget', { message, bytes, ...(what === 'time' ? { seconds } : {}) })],
+    failures: [irrecoverable('internal', OVER_BUDGET, { message, bytes, ...(what === 'time' ? { seconds } : {}) })],
     ima: FRESH_IMA,
   }
 }

@@ -1,3 +1,4 @@
+import type { NowOrLater } from '../../core/concurrency/now-or-later.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
 import type { ApiReply, Route } from '../http/route.ts'
 import { type Listening, serve } from '../http/server.ts'
@@ -9,7 +10,7 @@ export interface MetricsListenerOptions {
   port: number
   metrics: Pick<Metrics, 'text'>
   /** Why the service cannot do its work now, each as a sentence; empty when it can. */
-  notReady(): readonly string[]
+  notReady(): NowOrLater<readonly string[]>
   logger: Logger
 }
 
@@ -26,8 +27,8 @@ export function metricsRoutes({ metrics, notReady }: Pick<MetricsListenerOptions
     {
       ...open,
       path: '/readyz',
-      handle() {
-        const reasons = notReady()
+      async handle() {
+        const reasons = await notReady()
         return reasons.length === 0 ? plain(200, ['ready']) : plain(503, reasons)
       },
     },

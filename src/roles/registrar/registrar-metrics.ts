@@ -1,7 +1,9 @@
 import type { PoolLoad } from '../../io/db/postgres-pool-load.ts'
+import type { RegistrarStore } from '../../io/db/registrar-store.ts'
 import type { CertificateEnd } from '../../io/files/identity-dates.ts'
 import type { Route } from '../../io/http/route.ts'
 import type { Logger } from '../../io/log/logger.ts'
+import { addCommitMetrics, type CommitMeter, type Probe } from '../../io/metrics/commit-metrics.ts'
 import { addDatabaseMetrics } from '../../io/metrics/database-metrics.ts'
 import { meteredRoutes } from '../../io/metrics/metered-routes.ts'
 import { createMetrics } from '../../io/metrics/metrics.ts'
@@ -17,15 +19,20 @@ export interface RegistrarMetrics {
   metered(routes: readonly Route[]): readonly Route[]
   /** It serves; undefined when it is stopping. */
   ready(certificates: (() => readonly CertificateEnd[]) | undefined): void
+  /** The same store, whose commits are timed. */
+  timed(store: RegistrarStore): RegistrarStore
   stop(): Promise<void>
 }
 
-const OFF: RegistrarMetrics = { port: null, metered: (routes) => routes, ready() {}, async stop() {} }
+/** What is written: what machines ask for, and what operators do. */
+const COMMITS = ['registration', 'command'] as const
 
-/** Serves `/metrics`, `/healthz` and `/readyz` where `metrics_ip` says so; otherwise nothing is counted. @param `database`: connections to its server, null for a file. @throws KeylimeError `address_in_use`. */
+const OFF: RegistrarMetrics = { port: null, metered: (routes) => routes, timed: (store) => store, ready() {}, async stop() {} }
+
+/** Serves `/metrics`, `/healthz` and `/readyz` where `metrics_ip` says so; otherwise nothing is counted. @param looked `database`: connections to its server, null for a file. @throws KeylimeError `address_in_use`. */
 export async function openRegistrarMetrics(
   { metrics_ip: host, metrics_port: port }: { metrics_ip: string; metrics_port: number },
-  { now, database }: { now: () => number; database: () => PoolLoad | null },
+  { now, database, probe }: { now: () => number; database: () => PoolLoad | null; probe: Probe },
   logger: Logger,
 ): Promise<RegistrarMetrics> {
   if (host === '') return OFF
@@ -42,20 +49,34 @@ export async function openRegistrarMetrics(
       for (const { certificate, notAfter } of certificates?.() ?? []) own.set({ certificate }, notAfter / 1000)
     },
   )
-  const notReady = () => {
+  const commits = addCommitMetrics(metrics, COMMITS, 'what machines ask for, and what operators do')
+  const notReady = async () => {
     if (certificates === null) return ['it starts']
     if (certificates === undefined) return ['it is stopping']
-    return certificates()
+    const unwritable = await commits.unwritable(probe)
+    const ended = certificates()
       .filter(({ notAfter }) => notAfter < now())
       .map(({ certificate }) => `the ${certificate} certificate has ended`)
+    return [...(unwritable === null ? [] : [`the database cannot be written: ${unwritable}`]), ...ended]
   }
   const listening = await serveMetrics({ host, port, metrics, notReady, logger })
   return {
     port: listening.port,
     metered: (routes) => meteredRoutes(routes, metrics),
+    timed: (store) => timedStore(store, commits.timed),
     ready(found) {
       certificates = found
     },
     stop: () => listening.close(0),
   }
 }
+
+const timedStore = (store: RegistrarStore, timed: CommitMeter<(typeof COMMITS)[number]>['timed']): RegistrarStore => ({
+  ...store,
+  putPending: (pending, at) => timed('registration', store.putPending(pending, at)),
+  dropPending: (agentId, answer) => timed('registration', store.dropPending(agentId, answer)),
+  alone: (work) => timed('registration', store.alone(work)),
+  revoke: (mark) => timed('command', store.revoke(mark)),
+  delete: (agentId) => timed('command', store.delete(agentId)),
+  forgetRevocation: (agentId) => timed('command', store.forgetRevocation(agentId)),
+})

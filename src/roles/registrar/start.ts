@@ -9,6 +9,7 @@ import { type DatabasePlace, databasePlace, markPlace, openDatabase } from '../.
 import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { seamOf } from '../../io/db/seam.ts'
+import { tryWriting } from '../../io/db/try-writing.ts'
 import { readCertificateStore } from '../../io/files/certificate-store.ts'
 import { serve } from '../../io/http/server.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -69,8 +70,10 @@ export async function startRegistrar(
   }
   let metrics: RegistrarMetrics | undefined
   try {
-    metrics = await openRegistrarMetrics(values, { now: used.clock.now, database: () => seamOf(database).load() }, logger)
-    const routes = metrics.metered(marking.marked(registrarRoutes(context)))
+    const load = () => seamOf(database).load()
+    const probe = { isServer: load() !== null, tryWriting: () => tryWriting(database) }
+    metrics = await openRegistrarMetrics(values, { now: used.clock.now, database: load, probe }, logger)
+    const routes = metrics.metered(marking.marked(registrarRoutes({ ...context, store: metrics.timed(store) })))
     const shared = { host: values.ip, routes, versions: API_VERSIONS, logger }
     const plain = await serve({ ...shared, port: values.port })
     const secure = await serve({ ...shared, port: values.tls_port, tls: tls.server }).catch(async (error) => {

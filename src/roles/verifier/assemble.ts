@@ -83,9 +83,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const { judging, logger } = opened
   const { stream: events } = opened.events
   const agents = createAgentTable()
-  const stores = openStores(values, opened.database, opened.shared)
-  const { revocations, policyStore, mailboxes, followers } = stores
-  const store = opened.figures.timed(stores.store)
+  const stores = opened.figures.timed(openStores(values, opened.database, opened.shared))
+  const { store, revocations, policyStore, mailboxes, followers } = stores
   const book = bookOf(values, opened, policyStore)
   const opener = openerOf(values, opened)
   const outbox = new NoticeOutbox(systemClock)
@@ -111,7 +110,6 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   const leasing = leasingOf(opened, { ...shared, policies: policyStore, takeUp, progress, notifier, held: push.held, commands: lock })
   const context: VerifierContext = {
     ...stores,
-    store,
     agents,
     leasing,
     notifier,

@@ -7,6 +7,7 @@ import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
 import { seamOf } from '../../io/db/seam.ts'
+import { tryWriting } from '../../io/db/try-writing.ts'
 import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
 import type { TlsIdentity } from '../../io/files/tls-identity.ts'
@@ -138,8 +139,8 @@ async function start(
   metrics.watch({
     ...{ agents, loop: loop.load, judging: judging.load, connections: () => opener.figures },
     ...{ overdue: () => watchdog.overdue, pushDelay: () => push.crowd.delay, certificates: () => running.tls.ends },
-    leases: () => leasing.figures,
-    database: () => seamOf(database).load(),
+    ...{ leases: () => leasing.figures, isDown: () => leasing.isDown, database: () => seamOf(database).load() },
+    probe: { isServer: shared !== null, tryWriting: () => tryWriting(database) },
   })
   onStop(metrics.stopping)
   const isIdle = () => agents.size === 0

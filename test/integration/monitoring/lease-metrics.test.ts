@@ -18,6 +18,13 @@ async function figures(side: Side): Promise<(name: string) => number> {
   return (name) => lines.get(`keylime_verifier_${name}`) ?? Number.NaN
 }
 
+/** One at a time, as only some a second are answered. */
+const readiness = async (port: number | null) => {
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  const answer = await fetch(`http://127.0.0.1:${port}/readyz`)
+  return [answer.status, await answer.text()] as const
+}
+
 /** Waits for a figure: one scrape at a time, as only some a second are answered. */
 const shows = (side: Side, name: string, is: (value: number) => boolean) =>
   until(`${name}`, async () => {
@@ -44,6 +51,34 @@ test('a machine that a command moved is asked for at one, and lost at the other'
   await shows(left(), 'leases_lost_total', (count) => count >= before + 3)
   expect((await figures(right()))('leases_taken_total{why="asked"}')).toBeGreaterThanOrEqual(3)
   for (const id of IDS) expect((await right().admin.request('PUT', `/v2.6/agents/${id}/reactivate`, { body: {} })).status).toBe(200)
+})
+
+test('who adds a machine that is there, or names a policy that is not, hears so, and no commit has failed', async () => {
+  await bed.machine('twin')
+  const statuses = await Promise.all(bed.sides.map((side) => bed.add('twin', side)))
+  expect(statuses.toSorted()).toEqual([200, 409])
+  expect(await bed.add('other', left(), { runtime_policy_name: 'missing' })).toBe(404)
+  for (const side of bed.sides) {
+    const now = await figures(side)
+    for (const commit of ['enrolment', 'state', 'progress']) expect(now(`commit_failures_total{commit="${commit}"}`)).toBe(0)
+  }
+  expect((await left().admin.request('DELETE', '/v2.6/agents/twin')).status).toBe(200)
+})
+
+test('while the server is away a verifier is not ready and says why, also when it has nothing to store; then it is', async () => {
+  for (const side of bed.sides) expect(await readiness(side.verifier.metricsPort)).toEqual([200, 'ready\n'])
+  left().proxy.cut()
+  const [status, text] = await until('it to say so', async () => {
+    const answer = await readiness(left().verifier.metricsPort)
+    return answer[0] === 503 && answer[1].includes('other verifiers') ? answer : undefined
+  })
+  expect(status).toBe(503)
+  expect(text).toMatch(/^the database cannot be written: [A-Za-z0-9 ]+$/m)
+  expect(text).toMatch(/^what other verifiers do is not known: the log says why$/m)
+  expect(text).not.toMatch(/127\.0\.0\.1/)
+  expect(await readiness(right().verifier.metricsPort)).toEqual([200, 'ready\n'])
+  left().proxy.heal()
+  await until('it to be ready', async () => (await readiness(left().verifier.metricsPort))[0] === 200)
 })
 
 test('connections to the server, and those that failed', async () => {

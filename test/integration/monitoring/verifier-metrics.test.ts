@@ -1,12 +1,15 @@
 import { execFileSync } from 'node:child_process'
+import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { computedKeyId, keyringText } from '../../../src/core/ima/keyring.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { openVerifierMetrics } from '../../../src/roles/verifier/metrics/open-metrics.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
+import { BOOT_AGGREGATE, pcr10After, runtimePolicy, signedLine } from '../../ima.ts'
 import { testLogger, until } from '../../servers.ts'
 import { registerMachine, softwareEk } from '../../software-ek.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
@@ -16,7 +19,12 @@ const read = (file: string) => fs.readFileSync(path.join(docs, file), 'utf8')
 const RULES = path.join(docs, 'monitoring/keylime.rules.yml')
 
 const listener = { KEYLIME_VERIFIER_METRICS_IP: '127.0.0.1', KEYLIME_VERIFIER_METRICS_PORT: '0' }
-const bed = new VerifierBed({ ...listener, KEYLIME_REGISTRAR_METRICS_IP: '127.0.0.1', KEYLIME_REGISTRAR_METRICS_PORT: '0' })
+const bed = new VerifierBed({
+  ...listener,
+  KEYLIME_VERIFIER_JUDGING_TIMEOUT: '1',
+  KEYLIME_REGISTRAR_METRICS_IP: '127.0.0.1',
+  KEYLIME_REGISTRAR_METRICS_PORT: '0',
+})
 let registrar: RunningRegistrar
 beforeAll(async () => {
   await bed.start()
@@ -85,6 +93,25 @@ test('attestations are counted by their results, with stages, commits, connectio
   expect(text).not.toMatch(/good|liar|gone|127\.0\.0\.1/) // no machine is named
 })
 
+test('a machine whose evidence takes longer than its budget is counted as one, and named in the audit log', async () => {
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-521' })
+  const lines = [BOOT_AGGREGATE, ...new Array<string>(3000).fill(signedLine(privateKey, publicKey))]
+  const slow = await bed.machine()
+  slow.pcrs.set(10, pcr10After(lines))
+  slow.extra = { ima_measurement_list: lines.map((line) => `${line}\n`).join(''), ima_measurement_list_entry: 0 }
+  const policy = runtimePolicy({ 'verification-keys': keyringText(new Map([[computedKeyId(publicKey), publicKey]])) })
+  await bed.add('slow', slow, {
+    tpm_policy: '{"mask":"0x400"}',
+    runtime_policy: Buffer.from(policy).toString('base64'),
+  })
+  await bed.inState('slow', 9)
+  expect((await bed.status('slow')).last_event_id).toBe('internal.verifier.judging_budget')
+  expect(numberOf(await figures(), 'keylime_verifier_events_total{event="judging_budget_exceeded"}')).toBe(1)
+  const audit = fs.readFileSync(path.join(bed.home.dir, 'audit.log'), 'utf8')
+  const told = audit.split('\n').filter((line) => line.includes('"judging_budget_exceeded"'))
+  expect(told.map((line) => JSON.parse(line))).toMatchObject([{ event: { agent_id: 'slow', budget_ms: 1000 } }])
+})
+
 test('the registrar counts what it answers', async () => {
   const machine = await bed.machine()
   expect(await registerMachine(registrar.port, 'counted', { machine, ek: softwareEk() })).toMatchObject({ status: 200 })
@@ -133,6 +160,8 @@ test('while it starts and while it stops it is alive and not ready, and says why
       overdue: () => 0,
       pushDelay: () => 0,
       database: () => null,
+      probe: { isServer: false, tryWriting: async () => undefined },
+      isDown: () => false,
       leases: () => ({ verifiers: 1, held: 0, wanted: 0, free: 0, asked: 0, given: 0, lost: 0 }),
       certificates: () => [{ certificate: 'client', notAfter }],
     },

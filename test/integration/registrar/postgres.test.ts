@@ -12,7 +12,11 @@ import { softwareAk } from '../../software-ak.ts'
 import { activateCredential, softwareEk } from '../../software-ek.ts'
 
 /** Two registrars on one database. */
-const home = temporaryKeylimeDir({ KEYLIME_REGISTRAR_TPM_IDENTITY: 'default' })
+const home = temporaryKeylimeDir({
+  KEYLIME_REGISTRAR_TPM_IDENTITY: 'default',
+  KEYLIME_REGISTRAR_METRICS_IP: '127.0.0.1',
+  KEYLIME_REGISTRAR_METRICS_PORT: '0',
+})
 let server: TestPostgres
 const sides: { registrar: RunningRegistrar; plain: ApiClient; admin: ApiClient }[] = []
 const [left, right] = [() => sides[0]!, () => sides[1]!]
@@ -102,6 +106,41 @@ test('while the server is away machines are told to come again, and nothing is r
   await server.start()
   expect(await until('the registrar', async () => (await one.answer('later', tag, left())) === 200)).toBe(true)
   expect(await machine().enrol('new', right())).toBe(200)
+})
+
+test('while the server is away a registrar that nobody asks for anything is not ready and says why; then it is', async () => {
+  const readiness = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 200)) // only some a second are answered
+    const answer = await fetch(`http://127.0.0.1:${left().registrar.metricsPort}/readyz`)
+    return `${answer.status} ${await answer.text()}`
+  }
+  expect(await readiness()).toBe('200 ready\n')
+  await server.stop('immediate')
+  expect(await until('it to say so', async () => ((await readiness()).startsWith('503') ? readiness() : undefined))).toMatch(
+    /^503 the database cannot be written: [A-Za-z0-9 ]+\n$/,
+  )
+  await server.start()
+  expect(await until('it to be ready', async () => (await readiness()) === '200 ready\n')).toBe(true)
+})
+
+test('commits of a registrar are timed, and what it refuses has not failed', async () => {
+  const figures = async () => (await fetch(`http://127.0.0.1:${left().registrar.metricsPort}/metrics`)).text()
+  const of = (text: string, line: string) =>
+    Number(
+      text
+        .split('\n')
+        .find((found) => found.startsWith(`keylime_registrar_${line} `))
+        ?.split(' ')
+        .at(-1),
+    )
+  const before = await figures()
+  const one = machine()
+  expect(await one.enrol('timed', left())).toBe(200)
+  expect(await one.enrol('timed-too', left())).toBe(403) // one TPM has one id
+  const now = await figures()
+  const commits = 'commit_duration_seconds_count{commit="registration"}'
+  expect(of(now, commits)).toBeGreaterThanOrEqual(of(before, commits) + 2)
+  expect(of(now, 'commit_failures_total{commit="registration"}')).toBe(of(before, 'commit_failures_total{commit="registration"}'))
 })
 
 test('an older database, put back, is told', async () => {

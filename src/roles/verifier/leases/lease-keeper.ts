@@ -180,6 +180,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     get isAlone() {
       return seen === 1
     },
+    get isDown() {
+      return isDown
+    },
     get figures() {
       return { verifiers: seen, held: leases.size, wanted, ...counts }
     },

@@ -33,6 +33,8 @@ export interface Leasing {
   /** This verifier alone uses the database, as far as is known. */
   readonly isAlone: boolean
   readonly figures: LeaseFigures
+  /** What other verifiers do is not known now. */
+  readonly isDown: boolean
   /** Takes its share, and keeps it. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -46,6 +48,7 @@ export const soleLeasing = (takeUp: () => Promise<unknown>, count: () => number)
   assure: async () => undefined,
   lost: () => undefined,
   isAlone: true,
+  isDown: false,
   get figures() {
     return { verifiers: 1, held: count(), wanted: count(), free: 0, asked: 0, given: 0, lost: 0 }
   },

@@ -7,6 +7,7 @@ import type { PoolLoad } from '../../../io/db/postgres-pool-load.ts'
 import type { CertificateEnd } from '../../../io/files/identity-dates.ts'
 import type { ConnectionFigures } from '../../../io/http/agent-connection.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { addCommitMetrics, type CommitMeter, type Probe } from '../../../io/metrics/commit-metrics.ts'
 import { addDatabaseMetrics } from '../../../io/metrics/database-metrics.ts'
 import { meteredRoutes } from '../../../io/metrics/metered-routes.ts'
 import { createMetrics, DURATIONS, type Metrics } from '../../../io/metrics/metrics.ts'
@@ -20,8 +21,8 @@ import type { LeaseFigures } from '../leases/leasing.ts'
 import type { LoopLoad } from '../rounds/attestation-loop.ts'
 import { ROUND_OUTCOMES, ROUND_STAGES, type RoundMeter, type RoundOutcome } from '../rounds/round-meter.ts'
 import { addLeases } from './lease-metrics.ts'
-import { unwritableBy, whyNotReady } from './readiness.ts'
-import { COMMITS, NO_FIGURES, timedStore, type VerifierFigures } from './verifier-figures.ts'
+import { whyNotReady } from './readiness.ts'
+import { COMMITS, type Commit, NO_FIGURES, timedStores, type VerifierFigures } from './verifier-figures.ts'
 
 /** What is looked at when somebody asks. */
 export interface Watched {
@@ -38,6 +39,9 @@ export interface Watched {
   leases(): LeaseFigures
   /** Connections to a database server; null for a file. */
   database(): PoolLoad | null
+  probe: Probe
+  /** See `Leasing`. */
+  isDown(): boolean
 }
 
 /** Figures of a running verifier, and the listener that shows them. */
@@ -66,20 +70,23 @@ export async function openVerifierMetrics({ values, events, now, logger }: Metri
   const { metrics_ip: host, metrics_port: port, quote_interval: quoteInterval } = values
   if (host === '') return OFF
   const metrics = await createMetrics('keylime_verifier')
-  const state: State = { watched: null, isStopping: false, unwritable: null }
+  const state: State = { watched: null, isStopping: false }
   addProcessMetrics(metrics)
-  const figures = figuresOf(metrics, state)
+  const help = 'counters of many machines, a state, an enrolment, a policy, who knows of a revocation'
+  const commits = addCommitMetrics(metrics, COMMITS, help)
+  const figures = figuresOf(metrics, commits)
   countEvents(metrics, events)
   addGauges(metrics, state)
   addLeases(metrics, () => state.watched?.leases() ?? null)
   addDatabaseMetrics(metrics, () => state.watched?.database() ?? null)
-  const notReady = () =>
+  const notReady = async () =>
     whyNotReady({
       serves: state.watched === null ? null : !state.isStopping,
       overdue: state.watched?.overdue() ?? 0,
       lateSeconds: (state.watched?.loop().lateMs ?? 0) / 1000,
       quoteInterval,
-      unwritable: state.unwritable,
+      unwritable: await commits.unwritable(state.watched?.probe ?? null),
+      isDown: state.watched?.isDown() ?? false,
       ended: (state.watched?.certificates() ?? []).filter(({ notAfter }) => notAfter < now()).map(({ certificate }) => certificate),
     })
   const listening = await serveMetrics({ host, port, metrics, notReady, logger })
@@ -100,30 +107,17 @@ interface State {
   /** Null until it attests. */
   watched: Watched | null
   isStopping: boolean
-  unwritable: string | null
 }
 
-function figuresOf(metrics: Metrics, state: State): VerifierFigures {
+function figuresOf(metrics: Metrics, commits: CommitMeter<Commit>): VerifierFigures {
   const loopDelay = metrics.tallies(
     { name: 'event_loop_delay_seconds', help: 'How long the event loop was held up, the worst of each tenth of a second.' },
     ['all'],
     DURATIONS,
   )
-  const commits = metrics.tallies(
-    { name: 'commit_duration_seconds', help: 'Time of a commit: counters of many machines, a state, an enrolment.', labels: ['commit'] },
-    COMMITS,
-    DURATIONS,
-  )
-  const failures = metrics.counter({ name: 'commit_failures_total', help: 'Commits that failed.', labels: ['commit'] })
-  for (const commit of COMMITS) failures.inc({ commit }, 0)
   return {
     meter: roundMeter(metrics),
-    timed: (store) =>
-      timedStore(store, (commit, ms, error) => {
-        commits[commit].add(ms / 1000)
-        state.unwritable = unwritableBy(error)
-        if (error !== null) failures.inc({ commit })
-      }),
+    timed: (stores) => timedStores(stores, commits.timed),
     metered: (routes) => meteredRoutes(routes, metrics),
     loopDelay: (ms) => loopDelay.all.add(ms / 1000),
   }

@@ -1,5 +1,3 @@
-import { isKeylimeError } from '../../../core/errors.ts'
-
 /** How it stands with what a verifier needs to do its work. */
 export interface Standing {
   /** Null while it starts. */
@@ -12,6 +10,8 @@ export interface Standing {
   quoteInterval: number
   /** Why the last commit failed; null when it did not. */
   unwritable: string | null
+  /** What other verifiers of the same database do is not known. */
+  isDown: boolean
   /** Certificates that have ended, by their names. */
   ended: readonly string[]
 }
@@ -21,18 +21,15 @@ const LATE_INTERVALS = 3
 const MIN_LATE_SECONDS = 10
 
 /** Why a verifier cannot do its work now, each reason as a sentence for an operator; empty when it can. No reason names a machine. */
-export function whyNotReady({ serves, overdue, lateSeconds, quoteInterval, unwritable, ended }: Standing): string[] {
+export function whyNotReady({ serves, overdue, lateSeconds, quoteInterval, unwritable, isDown, ended }: Standing): string[] {
   if (serves === null) return ['it is starting: the stored machines are being loaded']
   const isLate = lateSeconds > Math.max(MIN_LATE_SECONDS, LATE_INTERVALS * quoteInterval)
   return [
     ...(serves ? [] : ['it is stopping']),
     ...(unwritable === null ? [] : [`the database cannot be written: ${unwritable}`]),
+    ...(isDown ? ['what other verifiers do is not known: the log says why'] : []),
     ...ended.map((name) => `the ${name} certificate has ended`),
     ...(overdue > 0 ? [`${overdue} machines have not been judged in time: the log names them`] : []),
     ...(isLate ? [`attestations are ${lateSeconds.toFixed(0)} s late: there are more machines than this verifier can ask`] : []),
   ]
 }
-
-/** Of an error of the database: a machine's id may be in the message of a refusal, and then the database is well. */
-export const unwritableBy = (error: unknown): string | null =>
-  error === null || isKeylimeError(error) ? null : ((error as NodeJS.ErrnoException).code ?? 'unknown reason')

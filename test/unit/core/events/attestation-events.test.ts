@@ -2,6 +2,8 @@ import type { AgentEvent } from '../../../../src/core/attestation/agent-state.ts
 import { newState, type StoredState } from '../../../../src/core/attestation/stored-agent.ts'
 import { attestationEvents } from '../../../../src/core/events/attestation-events.ts'
 import { enrolmentEvent } from '../../../../src/core/events/enrolment-event.ts'
+import { eventText } from '../../../../src/core/events/event-text.ts'
+import { overBudget } from '../../../../src/core/judging/over-budget.ts'
 import { failure, irrecoverable } from '../../../../src/core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, judge } from '../../../../src/core/verdict/severity.ts'
 import { OPERATOR } from '../../../verifier-events.ts'
@@ -67,6 +69,19 @@ test('a failure tells what failed, worst first, and how many there are', () => {
     expected: ['bb'],
     expected_count: 1,
   })
+})
+
+test.each([
+  ['time', 60_000, 'judging evidence for agent a took longer than 60000 ms and was ended'],
+  ['memory', 0, 'judging evidence for agent a needed more memory than it may and was ended'],
+] as const)('evidence that cannot be judged within the budget of %s tells that too, once', (what, budget_ms, text) => {
+  const verdict = overBudget({ what, bytes: 1 << 20, seconds: 60 })
+  const judgement = judge('failures' in verdict ? verdict.failures : [], DEFAULT_SEVERITY)
+  const after = { operational: 9, failures: judgement.failures, polled: false } as const
+  const told = events({ type: 'quote_failed', judgement }, ATTESTED, after)
+  expect(told).toMatchObject([{ type: 'agent_failed' }, { type: 'judging_budget_exceeded', agent_id: 'a', budget_ms }])
+  expect(eventText(told[1]!)).toBe(text)
+  expect(events({ type: 'quote_failed', judgement }, { ...ATTESTED, ...after }, after)).toEqual([])
 })
 
 test('a machine that goes on failing in the same way tells nothing new; in another way it does', () => {

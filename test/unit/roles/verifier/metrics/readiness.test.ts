@@ -1,13 +1,13 @@
-import { KeylimeError } from '../../../../../src/core/errors.ts'
-import { type Standing, unwritableBy, whyNotReady } from '../../../../../src/roles/verifier/metrics/readiness.ts'
+import { type Standing, whyNotReady } from '../../../../../src/roles/verifier/metrics/readiness.ts'
 
-const WELL: Standing = { serves: true, overdue: 0, lateSeconds: 0, quoteInterval: 2, unwritable: null, ended: [] }
+const WELL: Standing = { serves: true, overdue: 0, lateSeconds: 0, quoteInterval: 2, unwritable: null, isDown: false, ended: [] }
 
 test.each<[string, Partial<Standing>, string[]]>([
   ['serves and is well', {}, []],
   ['starts', { serves: null, overdue: 3 }, ['it is starting: the stored machines are being loaded']],
   ['is stopping', { serves: false }, ['it is stopping']],
   ['cannot write', { unwritable: 'SQLITE_FULL' }, ['the database cannot be written: SQLITE_FULL']],
+  ['hears nothing of the others', { isDown: true }, ['what other verifiers do is not known: the log says why']],
   ['has an ended certificate', { ended: ['server'] }, ['the server certificate has ended']],
   ['forgot machines', { overdue: 2 }, ['2 machines have not been judged in time: the log names them']],
   ['is a little late', { lateSeconds: 10 }, []],
@@ -20,11 +20,4 @@ test.each<[string, Partial<Standing>, string[]]>([
   ],
 ])('a verifier that %s', (_what, standing, reasons) => {
   expect(whyNotReady({ ...WELL, ...standing })).toEqual(reasons)
-})
-
-test('a refusal is no failure of the database, and its text, which may name a machine, is not shown', () => {
-  expect(unwritableBy(null)).toBe(null)
-  expect(unwritableBy(new KeylimeError('already_exists', 'agent secret-id exists'))).toBe(null)
-  expect(unwritableBy(Object.assign(new Error('disk full at secret-id'), { code: 'SQLITE_FULL' }))).toBe('SQLITE_FULL')
-  expect(unwritableBy(new Error('secret-id'))).toBe('unknown reason')
 })
