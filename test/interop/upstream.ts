@@ -32,7 +32,7 @@ export async function installRelease(release: string): Promise<void> {
   const venv = path.join(cacheDirectory(), `venv-${release}`)
   const python = path.join(venv, 'bin/python')
   const env = { PATH: process.env['PATH'] ?? '', HOME: os.homedir() }
-  const probe = `import importlib.metadata as m; assert m.version('keylime') == '${release}'; import gpg, sqlalchemy, psycopg2, tornado, lark`
+  const probe = `import importlib.metadata as m; assert m.version('keylime') == '${release}'; import gpg, sqlalchemy, psycopg, tornado, lark`
   const run = (command: string[], seconds = 60) => runCommand(command, { env, cwd: cacheDirectory(), seconds })
   fs.mkdirSync(cacheDirectory(), { recursive: true })
   if (fs.existsSync(python) && (await run([python, '-c', probe])).code === 0) return
