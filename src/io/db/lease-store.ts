@@ -140,7 +140,9 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       return rows[0]!.n
     },
     async movable(share) {
-      const { rows } = await sql<{ n: number }>`with living as (select v.run, v.pulls, (select count(*) from leases as l where l.run = v.run) as held
+      const { rows } = await sql<{
+        n: number
+      }>`with living as (select v.run, v.pulls, (select count(*) from leases as l where l.run = v.run) as held
           from verifiers as v where v.run in (${LIVING}))
         select (select count(*) from agents) - coalesce(sum(held), 0)
           + coalesce(sum(least(pulls, greatest(0, held - ${share}))) filter (where run <> ${run}), 0) as n from living`.execute(db)
