@@ -1,8 +1,7 @@
-import { createHash, type KeyObject, sign } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import fs from 'node:fs'
 import path from 'node:path'
 import { isViolation, parseEntry } from '../src/core/ima/entry.ts'
-import { computedKeyId } from '../src/core/ima/keyring.ts'
 import type { VerifiedPcrs } from '../src/core/quote/verify-quote.ts'
 import { digestSize, type HashName } from '../src/core/tpm/algorithms.ts'
 
@@ -49,15 +48,3 @@ export const runtimePolicy = (changes: Record<string, unknown> = {}): string =>
     'verification-keys': '',
     ...changes,
   })
-
-/** A line of a file that only its signature makes good, as often as wanted. */
-export function signedLine(privateKey: KeyObject, publicKey: KeyObject): string {
-  const signature = sign('sha256', Buffer.from('content'), privateKey)
-  const head = Buffer.alloc(9)
-  head.set([3, 2, 4])
-  head.writeUInt32BE(computedKeyId(publicKey), 3)
-  head.writeUInt16BE(signature.length, 7)
-  return imaLine(
-    `ima-sig sha256:${createHash('sha256').update('content').digest('hex')} /usr/bin/signed ${Buffer.concat([head, signature]).toString('hex')}`,
-  )
-}

@@ -8,8 +8,8 @@ import { changing } from './seam.ts'
  * machine is stored only under its present token (fencing). A verifier lives as long as it says so, by the server's clock; of one that does not, others may take the machines.
  */
 export interface LeaseStore {
-  /** Says that this verifier lives. @returns how many do, this one among them. */
-  beat(): Promise<number>
+  /** Says that this verifier lives. @param pulls how many of its machines it asks itself, and so could let go. @returns how many live, this one among them. */
+  beat(pulls?: number): Promise<number>
   /** Takes machines that nobody has who lives. @returns their ids, at most `limit`. */
   claim(limit: number): Promise<string[]>
   /** Takes one machine from whoever has it. @returns whether it was that of another who lives (`taken`), or nobody's; null when it is not enrolled. */
@@ -25,6 +25,8 @@ export interface LeaseStore {
   readonly size: number
   /** Of all verifiers together. */
   enrolled(): Promise<number>
+  /** Machines that this verifier can get: nobody has them who lives, or who does has more than its share and could let them go. @param share of each. */
+  movable(share: number): Promise<number>
   /** Part of a transaction. @throws KeylimeError `conflict` when another verifier attests the machine by now. */
   check(transaction: Kysely<unknown>, agentId: string): Promise<void>
   /** Part of a transaction: those of the machines that are this verifier's still. */
@@ -41,6 +43,8 @@ export const LEASE_MS = 6000
 /** On a server only: SQLite's file is one verifier's. They are of this moment, and no part of what is enrolled. */
 export const LEASE_TABLES = [
   sql`create table if not exists verifiers(run text primary key, name text not null, seen_at timestamptz not null)`,
+  // Without it: a verifier of an earlier version, which could let none go as far as others know.
+  sql`alter table verifiers add column if not exists pulls integer not null default 0`,
   sql`create table if not exists leases(agent_id text primary key references agents(agent_id) on delete cascade,
     run text not null, token integer not null)`,
   sql`create index if not exists leases_by_run on leases(run)`,
@@ -78,9 +82,9 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
   }
 
   return {
-    async beat() {
-      await sql`insert into verifiers values(${run}, ${name}, clock_timestamp())
-        on conflict (run) do update set seen_at = excluded.seen_at`.execute(db)
+    async beat(pulls = 0) {
+      await sql`insert into verifiers(run, name, seen_at, pulls) values(${run}, ${name}, clock_timestamp(), ${pulls})
+        on conflict (run) do update set seen_at = excluded.seen_at, pulls = excluded.pulls`.execute(db)
       const { rows } = await sql<{ n: number }>`select count(*) as n from (${LIVING}) as l`.execute(db)
       return Math.max(1, rows[0]!.n)
     },
@@ -134,6 +138,15 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     async enrolled() {
       const { rows } = await sql<{ n: number }>`select count(*) as n from agents`.execute(db)
       return rows[0]!.n
+    },
+    async movable(share) {
+      const { rows } = await sql<{
+        n: number
+      }>`with living as (select v.run, v.pulls, (select count(*) from leases as l where l.run = v.run) as held
+          from verifiers as v where v.run in (${LIVING}))
+        select (select count(*) from agents) - coalesce(sum(held), 0)
+          + coalesce(sum(least(pulls, greatest(0, held - ${share}))) filter (where run <> ${run}), 0) as n from living`.execute(db)
+      return Math.max(0, Number(rows[0]!.n))
     },
     async check(transaction, agentId) {
       const token = tokens.get(agentId) ?? null

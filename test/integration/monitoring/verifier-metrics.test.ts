@@ -1,15 +1,17 @@
 import { execFileSync } from 'node:child_process'
-import { generateKeyPairSync } from 'node:crypto'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
-import { computedKeyId, keyringText } from '../../../src/core/ima/keyring.ts'
+import { newState } from '../../../src/core/attestation/stored-agent.ts'
+import { attestationEvents } from '../../../src/core/events/attestation-events.ts'
+import { createEventStream } from '../../../src/core/events/event-stream.ts'
+import { overBudget } from '../../../src/core/judging/over-budget.ts'
+import { DEFAULT_SEVERITY, judge } from '../../../src/core/verdict/severity.ts'
 import { loadRegistrarSettings } from '../../../src/roles/registrar/registrar-settings.ts'
 import { type RunningRegistrar, startRegistrar } from '../../../src/roles/registrar/start.ts'
 import { openVerifierMetrics } from '../../../src/roles/verifier/metrics/open-metrics.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
-import { BOOT_AGGREGATE, pcr10After, runtimePolicy, signedLine } from '../../ima.ts'
 import { testLogger, until } from '../../servers.ts'
 import { registerMachine, softwareEk } from '../../software-ek.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
@@ -21,7 +23,6 @@ const RULES = path.join(docs, 'monitoring/keylime.rules.yml')
 const listener = { KEYLIME_VERIFIER_METRICS_IP: '127.0.0.1', KEYLIME_VERIFIER_METRICS_PORT: '0' }
 const bed = new VerifierBed({
   ...listener,
-  KEYLIME_VERIFIER_JUDGING_TIMEOUT: '1',
   KEYLIME_REGISTRAR_METRICS_IP: '127.0.0.1',
   KEYLIME_REGISTRAR_METRICS_PORT: '0',
 })
@@ -93,23 +94,19 @@ test('attestations are counted by their results, with stages, commits, connectio
   expect(text).not.toMatch(/good|liar|gone|127\.0\.0\.1/) // no machine is named
 })
 
-test('a machine whose evidence takes longer than its budget is counted as one, and named in the audit log', async () => {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-521' })
-  const lines = [BOOT_AGGREGATE, ...new Array<string>(3000).fill(signedLine(privateKey, publicKey))]
-  const slow = await bed.machine()
-  slow.pcrs.set(10, pcr10After(lines))
-  slow.extra = { ima_measurement_list: lines.map((line) => `${line}\n`).join(''), ima_measurement_list_entry: 0 }
-  const policy = runtimePolicy({ 'verification-keys': keyringText(new Map([[computedKeyId(publicKey), publicKey]])) })
-  await bed.add('slow', slow, {
-    tpm_policy: '{"mask":"0x400"}',
-    runtime_policy: Buffer.from(policy).toString('base64'),
-  })
-  await bed.inState('slow', 9)
-  expect((await bed.status('slow')).last_event_id).toBe('internal.verifier.judging_budget')
-  expect(numberOf(await figures(), 'keylime_verifier_events_total{event="judging_budget_exceeded"}')).toBe(1)
-  const audit = fs.readFileSync(path.join(bed.home.dir, 'audit.log'), 'utf8')
-  const told = audit.split('\n').filter((line) => line.includes('"judging_budget_exceeded"'))
-  expect(told.map((line) => JSON.parse(line))).toMatchObject([{ event: { agent_id: 'slow', budget_ms: 1000 } }])
+test('a machine whose evidence takes longer to judge than it may is counted as one', async () => {
+  const events = createEventStream({ now: Date.now, failed: () => undefined })
+  const values = { metrics_ip: '127.0.0.1', metrics_port: 0, quote_interval: 2 }
+  const metrics = await openVerifierMetrics({ values, events, now: Date.now, logger: testLogger('verifier') })
+  const before = newState(null, '2.6')
+  const verdict = overBudget({ what: 'time', bytes: 1 << 20, seconds: 60 })
+  const judgement = judge('failures' in verdict ? verdict.failures : [], DEFAULT_SEVERITY)
+  const after = { ...before, operational: 9, failures: judgement.failures } as const
+  events.raise(...attestationEvents({ agentId: 'slow', event: { type: 'quote_failed', judgement }, before, after }))
+  const text = await figures(metrics.port)
+  for (const event of ['agent_failed', 'judging_budget_exceeded'])
+    expect(numberOf(text, `keylime_verifier_events_total{event="${event}"}`)).toBe(1)
+  await metrics.stop()
 })
 
 test('the registrar counts what it answers', async () => {

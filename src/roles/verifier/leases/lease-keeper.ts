@@ -1,3 +1,4 @@
+import { comesBy } from '../../../core/attestation/stored-agent.ts'
 import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
@@ -76,9 +77,9 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function share(isMissed: boolean): Promise<void> {
     const all = await leases.enrolled()
     const fair = Math.ceil(all / seen)
-    wanted = fair
     if (leases.size < fair) await claim(fair - leases.size, isMissed)
     else if (leases.size > fair * (1 + SLACK) + 1) await give(Math.min(leases.size - fair, STEP))
+    wanted = leases.size < fair ? Math.min(fair, leases.size + (await leases.movable(fair))) : fair
   }
 
   async function claim(count: number, isMissed: boolean): Promise<void> {
@@ -149,9 +150,15 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     last = item.id
   }
 
+  function pulls(): number {
+    let count = 0
+    for (const { enrolment } of agents.all()) if (comesBy(enrolment) === 'pull') count++
+    return count
+  }
+
   /** For itself: to take up thousands of machines takes longer than a lease. */
   async function beat(): Promise<void> {
-    living = await leases.beat().catch(() => living) // told by the turn that fails, too
+    living = await leases.beat(pulls()).catch(() => living) // told by the turn that fails, too
   }
 
   /** What cannot be done now, because the server is away, is done at the next turn; until then the machines that are known are attested on. */

@@ -6,7 +6,7 @@ export interface LeaseFigures {
   /** Verifiers that live, this one among them. */
   readonly verifiers: number
   readonly held: number
-  /** This verifier's share. */
+  /** This verifier's share, as far as others can let machines go. */
   readonly wanted: number
   /** Taken, as nobody attested them who lives. */
   readonly free: number

@@ -10,7 +10,7 @@ export function addLeases(metrics: Metrics, figures: () => LeaseFigures | null):
     })
   gauge('verifiers', 'Live verifiers that share the database, including this one.', 'verifiers')
   gauge('leases_held', 'Machines that this verifier attests.', 'held')
-  gauge('leases_wanted', 'Machines that are its share.', 'wanted')
+  gauge('leases_wanted', 'Machines that are its share, as far as others can let machines go.', 'wanted')
   metrics.total(
     {
       name: 'leases_taken_total',

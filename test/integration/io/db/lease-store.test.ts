@@ -71,6 +71,20 @@ test('a machine is of the verifier that enrolled it; another takes it only when 
   expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, await b.leases.beat()]).toEqual([2, 1, 1])
 })
 
+test('what others can let go is what nobody has, and what those who live have beyond their share and can ask themselves', async () => {
+  const [a, b, c] = [await run('a'), await run('b'), await run('c')]
+  for (const id of ['m1', 'm2', 'm3', 'm4']) await a.store.insert(change(id))
+  for (const id of ['n1', 'n2', 'n3']) await b.store.insert(change(id))
+  await a.leases.beat(3)
+  await b.leases.beat(0)
+  expect([await c.leases.movable(2), await c.leases.movable(3), await c.leases.movable(4)]).toEqual([2, 1, 0])
+  expect(await a.leases.movable(0)).toBe(0) // its own are not those of others
+  await a.leases.beat(1)
+  expect(await c.leases.movable(2)).toBe(1)
+  await missed('b')
+  expect(await c.leases.movable(2)).toBe(4)
+})
+
 test.each<[string, (store: VerifierStore) => Promise<unknown>]>([
   ['a verdict', (store) => store.saveState('m', state())],
   ['another enrolment', (store) => store.replace(change('m', 'dg=='))],

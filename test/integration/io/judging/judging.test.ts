@@ -1,4 +1,4 @@
-import { generateKeyPairSync } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { httpStatusOf, KeylimeError } from '../../../../src/core/errors.ts'
 import { judgeAgain } from '../../../../src/core/explanation/stored-evidence.ts'
@@ -12,7 +12,7 @@ import { openJudging } from '../../../../src/io/judging/open-judging.ts'
 import { unpackEvidence } from '../../../../src/io/judging/pack-evidence.ts'
 import { createWorkerPool, type PoolOptions } from '../../../../src/io/workers/worker-pool.ts'
 import { machineLog, machineState } from '../../../boot-log.ts'
-import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy, signedLine } from '../../../ima.ts'
+import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy } from '../../../ima.ts'
 import { digestOf, JudgedMachine, RULES } from '../../../judged-machine.ts'
 import { machineFile } from '../../../machines.ts'
 import { oddRsaArea, softwareAk } from '../../../software-ak.ts'
@@ -127,6 +127,15 @@ test.each(['{}', '{"results":null}', '{"results":[1]}'])('the answer %s is no ev
   expect(ids(judged)).toEqual(['qoute_validation.invalid_data'])
 })
 
+/** A line of a file that only its signature makes good, as often as wanted. */
+function signedLine(privateKey: KeyObject, publicKey: KeyObject): string {
+  const signature = sign('sha256', Buffer.from('content'), privateKey)
+  const head = Buffer.alloc(9)
+  head.set([3, 2, 4])
+  head.writeUInt32BE(computedKeyId(publicKey), 3)
+  head.writeUInt16BE(signature.length, 7)
+  return imaLine(`ima-sig sha256:${digestOf('content')} /usr/bin/signed ${Buffer.concat([head, signature]).toString('hex')}`)
+}
 function signedLog(count: number): { bed: JudgedMachine; round: RoundToJudge } {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-521' })
   const line = signedLine(privateKey, publicKey)
