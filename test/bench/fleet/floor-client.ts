@@ -1,4 +1,4 @@
-// What attestations cost at least in this runtime: asks machines for quotes over kept connections with `node:tls`, and verifies nothing but their signatures. It keeps no state, judges nothing
+// What attestations cost at least in this runtime: asks machines for quotes with `node:tls`, over connections that it keeps or resumes, and verifies nothing but their signatures. It keeps no state, judges nothing
 // and stores nothing. Told of its machines by its parent (`floor-part.ts`).
 import { randomBytes } from 'node:crypto'
 import tls, { type TLSSocket } from 'node:tls'
@@ -37,10 +37,11 @@ function openNext(): void {
   }
 }
 
-function open({ host, port, ak }: FloorMachine): void {
-  const signer = parsePublicArea(Buffer.from(ak, 'base64'))
+function open(machine: FloorMachine): void {
+  const signer = parsePublicArea(Buffer.from(machine.ak, 'base64'))
   let text = ''
   let isOpen = false
+  let session: Buffer | undefined
   const came = (part: string) => {
     text += part
     const head = text.indexOf('\r\n\r\n')
@@ -54,25 +55,33 @@ function open({ host, port, ak }: FloorMachine): void {
       opening--
       openNext()
     }
-    setTimeout(() => ask(socket), intervalMs)
+    setTimeout(askAgain, intervalMs)
   }
-  const onread = {
-    buffer: shared,
-    callback: (length: number) => {
-      came(shared.toString('latin1', 0, length))
-      return true
-    },
+  const reads = (length: number) => {
+    came(shared.toString('latin1', 0, length))
+    return true
   }
-  const socket = tls.connect({
-    host,
-    port,
-    secureContext: context,
-    rejectUnauthorized: false,
-    servername: '',
-    onread,
-  } as tls.ConnectionOptions)
-  socket.setNoDelay(true)
-  socket.once('secureConnect', () => ask(socket))
+
+  let socket = connect()
+
+  /** Resumes its session where it has one. */
+  function connect(): TLSSocket {
+    const { host, port } = machine
+    const to = { host, port, secureContext: context, rejectUnauthorized: false, servername: '', session }
+    const made = tls.connect({ ...to, onread: { buffer: shared, callback: reads } } as tls.ConnectionOptions)
+    made.setNoDelay(true)
+    made.on('error', () => undefined)
+    made.once('session', (kept: Buffer) => {
+      session = kept
+    })
+    made.once('secureConnect', () => ask(made))
+    return made
+  }
+
+  function askAgain(): void {
+    if (socket.destroyed || socket.readableEnded) socket = connect()
+    else ask(socket)
+  }
 }
 
 function ask(socket: TLSSocket): void {

@@ -18,6 +18,12 @@ export const FLOOR_PARTS: Record<string, Part> = {
     'machines that are only asked, and whose signatures are verified: what this runtime costs at least',
     await each(given.sizes, (count) => steady(given, { count, start: startFloor })),
   ],
+  'floor-closing': async (given) => [
+    'the same at an interval of 8 s, with machines that keep their connections, or close them after 5 s and resume their sessions',
+    await each(['keep', 'closing'], (kind) =>
+      steady({ ...given, interval: 8 }, { shares: kind === 'keep' ? {} : { [kind]: 1 }, start: startFloor }, { first: { kind } }),
+    ),
+  ],
 }
 
 async function startFloor({ interval }: LabVerifierOptions): Promise<LabVerifier> {
