@@ -25,6 +25,9 @@ export interface ExpectedTpm extends TpmMark {
   readonly addedBy: string
 }
 
+/** As much of it as counts when its TPM asks. */
+export type Decision = Pick<ExpectedTpm, 'kind' | 'verdict' | 'agentId'>
+
 /** `refused`, for people. */
 export type Admission = { readonly outcome: 'admitted' | 'waits' } | { readonly outcome: 'refused'; readonly reason: string }
 
@@ -33,19 +36,19 @@ export interface AdmissionQuestion {
   /** This TPM is registered under this id already. */
   readonly isRegistered: boolean
   /** Decisions about this TPM, by whichever of its marks. */
-  readonly ofTpm: readonly ExpectedTpm[]
-  /** Decisions that name this id. */
-  readonly ofId: readonly ExpectedTpm[]
+  readonly ofTpm: readonly Decision[]
+  /** A TPM is expected under this id. */
+  readonly isIdExpected: boolean
   readonly unknown: UnknownTpm
 }
 
 /** Whether a TPM may register under an id. An id that is expected of one TPM is never given to another, whatever `unknown_tpm` says. */
-export function judgeAdmission({ agentId, isRegistered, ofTpm, ofId, unknown }: AdmissionQuestion): Admission {
+export function judgeAdmission({ agentId, isRegistered, ofTpm, isIdExpected, unknown }: AdmissionQuestion): Admission {
   if (ofTpm.some(({ verdict }) => verdict === 'refused')) return refused('an operator refused this TPM')
   if (isRegistered) return { outcome: 'admitted' }
   const expected = ofTpm.filter(({ verdict }) => verdict === 'expected')
   if (expected.some((one) => one.agentId === agentId)) return { outcome: 'admitted' }
-  if (ofId.some(({ verdict }) => verdict === 'expected')) return refused(`another TPM is expected under the id ${agentId}`)
+  if (isIdExpected) return refused(`another TPM is expected under the id ${agentId}`)
   if (expected.some((one) => one.agentId === null)) return { outcome: 'admitted' }
   if (unknown === 'approve') return { outcome: 'waits' }
   if (expected.length > 0) return refused('this TPM is expected under another id')

@@ -56,7 +56,7 @@ export function judgeRegistration(
   if (request.mtls_cert && request.mtls_cert !== 'disabled') checkTlsCertificate(request.mtls_cert, rules, warnings)
   const ekBytes = request.ek_tpm ?? (certificates.ekcert ? ekFromCertificate(certificates.ekcert) : undefined)
   if (!ekBytes) throw invalid('ek_tpm is missing, and there is no EK certificate to take it from: without an EK no challenge can be made')
-  const ek = parsePublicArea(ekBytes)
+  const ek = parsePublicArea(ekBytes, certificates.ekcert)
   const ak = parsePublicArea(request.aik_tpm)
   refuse('ek_tpm is not an endorsement key', ekDefects(ek))
   refuse('aik_tpm is not an attestation key', akDefects(ak))

@@ -33,7 +33,7 @@ export const publicKeyPem = (key: KeyObject): string => key.export({ format: 'pe
  * Whether two public keys are one and the same. Not by `KeyObject.equals`: for keys of different types that leaves an error in
  * OpenSSL's queue, and the next private key that this thread reads is refused for it.
  */
-export const sameKey = (a: KeyObject, b: KeyObject): boolean => spkiOf(a).equals(spkiOf(b))
+export const sameKey = (a: KeyObject, b: KeyObject): boolean => a === b || spkiOf(a).equals(spkiOf(b))
 
 /** The key of a PEM text. @throws KeylimeError `wrong_password` when it is encrypted and the password does not open it, else `malformed`. */
 export function readPrivateKey(pem: string, password = ''): KeyObject {

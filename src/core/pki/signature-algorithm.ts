@@ -42,12 +42,9 @@ export function isSignatureRight(algorithm: SignatureAlgorithm, key: KeyObject, 
   const kind = key.asymmetricKeyType
   const fits = { rsassa: kind === 'rsa', rsapss: kind === 'rsa' || kind === 'rsa-pss', ecdsa: kind === 'ec', eddsa: kind === 'ed25519' }
   if (!fits[algorithm.scheme]) return false
-  const padding =
-    algorithm.scheme === 'rsapss'
-      ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: algorithm.saltLength ?? constants.RSA_PSS_SALTLEN_AUTO }
-      : {}
+  const padding = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: algorithm.saltLength ?? constants.RSA_PSS_SALTLEN_AUTO }
   try {
-    return verify(algorithm.hash, data, { key, ...padding }, signature)
+    return verify(algorithm.hash, data, algorithm.scheme === 'rsapss' ? { key, ...padding } : key, signature) // a key alone is taken as one at once
   } catch {
     return false // OpenSSL throws for signatures that cannot be of this key
   }

@@ -1,5 +1,6 @@
-import { constants, createCipheriv, createECDH, createHash, createHmac, type ECDH, publicEncrypt } from 'node:crypto'
+import { constants, createCipheriv, createECDH, createHash, createHmac, createSecretKey, type ECDH, publicEncrypt } from 'node:crypto'
 import { KeylimeError } from '../errors.ts'
+import { spkiOf } from '../spki.ts'
 import { curveNamed, digestSize, type HashName, TPM_ALG } from './algorithms.ts'
 import { ByteReader } from './byte-reader.ts'
 import { sized, u32 } from './byte-writer.ts'
@@ -35,10 +36,10 @@ export function makeCredential({ ek, akName, secret, random }: CredentialRequest
     throw new KeylimeError('invalid_request', `the secret of ${secret.length} bytes is longer than the EK's name digest`)
   const { seed, encryptedSecret } = ek.type === 'rsa' ? rsaSeed(ek, random(size)) : eccSeed(ek, random)
   const storageKey = kdfa(hash, seed, { label: 'STORAGE', context: akName, bits: ek.symmetric.keyBits })
-  const cipher = createCipheriv(`aes-${ek.symmetric.keyBits}-cfb`, storageKey, Buffer.alloc(16))
+  const cipher = createCipheriv(`aes-${ek.symmetric.keyBits}-cfb`, createSecretKey(storageKey), Buffer.alloc(16))
   const encIdentity = Buffer.concat([cipher.update(sized(secret)), cipher.final()])
   const integrityKey = kdfa(hash, seed, { label: 'INTEGRITY', context: EMPTY, bits: size * 8 })
-  const integrity = createHmac(hash, integrityKey).update(encIdentity).update(akName).digest()
+  const integrity = createHmac(hash, createSecretKey(integrityKey)).update(encIdentity).update(akName).digest()
   return Buffer.concat([u32(BLOB_MAGIC), u32(BLOB_VERSION), sized(Buffer.concat([sized(integrity), encIdentity])), sized(encryptedSecret)])
 }
 
@@ -65,12 +66,13 @@ function rsaSeed(ek: PublicArea, seed: Buffer) {
 
 function eccSeed(ek: PublicArea, random: (count: number) => Buffer) {
   const curve = curveNamed(ek.curve!)
-  const { x: ekX, y: ekY } = coordinates(ek)
+  const ekPoint = spkiOf(ek.key).subarray(-1 - 2 * curve.size) // 04, x and y: a public area has no compressed points
+  const ekX = ekPoint.subarray(1, 1 + curve.size)
   const ephemeral = ephemeralKey(curve.openssl, curve.size, random)
   const point = ephemeral.getPublicKey()
   const x = point.subarray(1, 1 + curve.size)
   const y = point.subarray(1 + curve.size)
-  const z = ephemeral.computeSecret(Buffer.concat([Buffer.from([4]), ekX, ekY]))
+  const z = ephemeral.computeSecret(ekPoint)
   const shared = Buffer.concat([Buffer.alloc(curve.size - z.length), z])
   return { seed: kdfe(ek.nameAlg, shared, x, ekX), encryptedSecret: Buffer.concat([sized(x), sized(y)]) }
 }
@@ -89,16 +91,12 @@ function ephemeralKey(name: string, size: number, random: (count: number) => Buf
   throw new KeylimeError('tpm_failed', 'the source of randomness gave no usable ECC key')
 }
 
-function coordinates(area: PublicArea): { x: Buffer; y: Buffer } {
-  const jwk = area.key.export({ format: 'jwk' })
-  return { x: Buffer.from(jwk.x!, 'base64url'), y: Buffer.from(jwk.y!, 'base64url') }
-}
-
 /** KDFa (Part 1, section 11.4.10.2): SP 800-108 in counter mode with HMAC; contextV is always empty here. */
 function kdfa(hash: HashName, key: Buffer, { label, context, bits }: { label: string; context: Buffer; bits: number }): Buffer {
   const blocks: Buffer[] = []
+  const secret = createSecretKey(key) // of bytes Node finds out first, by an exception, that they are no key
   for (let i = 1, length = 0; length * 8 < bits; i++, length += digestSize(hash))
-    blocks.push(createHmac(hash, key).update(u32(i)).update(`${label}\0`).update(context).update(u32(bits)).digest())
+    blocks.push(createHmac(hash, secret).update(u32(i)).update(`${label}\0`).update(context).update(u32(bits)).digest())
   return Buffer.concat(blocks).subarray(0, bits / 8)
 }
 

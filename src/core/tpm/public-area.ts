@@ -43,11 +43,17 @@ export interface PublicArea {
   name: Buffer
 }
 
+/** A key that was read, and the DER that it was read from. */
+export interface ReadKey {
+  readonly publicKey: KeyObject
+  readonly spki: Buffer
+}
+
 /**
- * Parses a whole TPM2B_PUBLIC (Part 2, section 12.2.5), exactly.
+ * Parses a whole TPM2B_PUBLIC (Part 2, section 12.2.5), exactly. @param read such as the certificate of it: where that is the key, it is not read again, which takes longer than all else.
  * @throws KeylimeError `malformed`: truncated, trailing bytes, unsupported type, curve or hash, point not on the curve.
  */
-export function parsePublicArea(tpm2bPublic: Uint8Array): PublicArea {
+export function parsePublicArea(tpm2bPublic: Uint8Array, read?: ReadKey | null): PublicArea {
   const outer = new ByteReader(tpm2bPublic, 'TPM2B_PUBLIC')
   const bytes = ownCopy(outer.sized())
   outer.end()
@@ -58,7 +64,7 @@ export function parsePublicArea(tpm2bPublic: Uint8Array): PublicArea {
   const policy = ownCopy(reader.sized())
   const symmetric = readSymmetric(reader)
   const scheme = readScheme(reader)
-  const unique = readUnique(reader, type)
+  const unique = readUnique(reader, type, read)
   reader.end()
   const name = ownCopy(Buffer.concat([bytes.subarray(2, 4), createHash(nameAlg).update(bytes).digest()]))
   return { bytes, nameAlg, attributes, policy, symmetric, scheme, name, ...unique }
@@ -80,7 +86,11 @@ function readScheme(reader: ByteReader): Scheme | null {
   return scheme
 }
 
-function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' | 'keyBits' | 'exponent' | 'curve' | 'key'> {
+function readUnique(
+  reader: ByteReader,
+  type: number,
+  read?: ReadKey | null,
+): Pick<PublicArea, 'type' | 'keyBits' | 'exponent' | 'curve' | 'key'> {
   if (type === TPM_ALG.RSA) {
     const keyBits = reader.u16()
     const exponent = reader.u32() || 65537
@@ -96,7 +106,7 @@ function readUnique(reader: ByteReader, type: number): Pick<PublicArea, 'type' |
     const x = coordinate(reader.sized(), curve.size)
     const y = coordinate(reader.sized(), curve.size)
     const spki = Buffer.concat([curve.head, x, y])
-    const key = publicKey(pemOf(spki))
+    const key = read?.spki.equals(spki) ? read.publicKey : publicKey(pemOf(spki))
     rememberSpki(key, spki)
     return { type: 'ecc', keyBits: curve.name === 'P-521' ? 521 : curve.size * 8, exponent: null, curve: curve.name, key }
   }
@@ -113,9 +123,8 @@ function coordinate(bytes: Buffer, size: number): Buffer {
 const trimmed = (exponent: number) =>
   Buffer.from(exponent.toString(16).padStart(exponent > 0xffffff ? 8 : 6, '0'), 'hex').toString('base64url')
 
-/** A text is read in a third of the time of a JWK: of an object Node finds out first, by an exception, that it is no key. */
-const pemOf = (spki: Buffer): string =>
-  `-----BEGIN PUBLIC KEY-----\n${spki.toString('base64').replace(/.{64}/g, '$&\n')}\n-----END PUBLIC KEY-----\n`
+/** A text is read in a third of the time of a JWK: of an object Node finds out first, by an exception, that it is no key. It may be one line: OpenSSL reads them of any length. */
+const pemOf = (spki: Buffer): string => `-----BEGIN PUBLIC KEY-----\n${spki.toString('base64')}\n-----END PUBLIC KEY-----\n`
 
 function publicKey(given: string | Record<string, string>): KeyObject {
   try {

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
+import { builtOnce } from './built-once.ts'
 import { changing } from './seam.ts'
 
 /** Changes in one commit: more would keep those who only read waiting. */
@@ -52,14 +53,20 @@ export function groupedChanges<Tables>(
 
 /** @returns what is told when all of it is durable. @throws when the transaction is lost: then nothing more can be made in it. */
 async function makeOne<Tables>(transaction: Kysely<Tables>, { work, resolve, reject }: Waiting<Tables>): Promise<() => void> {
-  await sql`savepoint one`.execute(transaction)
+  const db = transaction as Kysely<unknown>
+  await begin(db)
   try {
     const result = await work(transaction)
-    await sql`release one`.execute(transaction)
+    await keep(db)
     return () => resolve(result)
   } catch (error) {
-    await sql`rollback to one`.execute(transaction)
-    await sql`release one`.execute(transaction)
+    await takeBack(db)
+    await keep(db)
     return () => reject(error)
   }
 }
+
+const statement = (text: string) => builtOnce((db: Kysely<unknown>) => ({ compile: () => sql.raw(text).compile(db) }))
+const begin = statement('savepoint one')
+const keep = statement('release one')
+const takeBack = statement('rollback to one')

@@ -1,13 +1,17 @@
 import type { Kysely, Selectable } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
+import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
 import { builtOnce } from './built-once.ts'
+import { ReadBefore } from './read-before.ts'
 import { decodeRecord, encodeRecord, type RegistrarTables } from './registrar-schema.ts'
 import { seamOf } from './seam.ts'
 
 /** A registration that waits for the proof of its TPM. */
 export interface PendingRegistration {
   record: AgentRecord
+  /** The TPM of the record, where it was read before. */
+  tpm?: TpmOfRecord
   /** SHA-256 of the only right answer. */
   answer: Buffer
   /** Who asked: see `peerNetwork`. */
@@ -40,6 +44,7 @@ export class PendingRegistrations {
   readonly #limits: PendingLimits
   /** Bytes that wait, by network; read once, because adding them up costs more than all else, and again where others may have dropped some before anything is. */
   #held: Map<string, number> | null = null
+  readonly #readBefore = new ReadBefore()
 
   constructor(db: Kysely<RegistrarTables>, limits: PendingLimits) {
     this.#db = db
@@ -49,7 +54,7 @@ export class PendingRegistrations {
   /** The one that this answer proves. */
   async find(agentId: string, answer: Buffer): Promise<PendingRegistration | null> {
     const [row] = (await ofAnswer(this.#db, agentId, answer)).rows
-    return row ? pendingOf(row) : null
+    return row ? { ...pendingOf(row), ...(this.#readBefore.take(answer, row.record) ?? { record: decodeRecord(row.record) }) } : null
   }
 
   /** Whether anything waits for the id at this time. */
@@ -63,7 +68,7 @@ export class PendingRegistrations {
   }
 
   /** @param db the transaction that it is part of. @throws KeylimeError `payload_too_large` */
-  async put(db: Kysely<RegistrarTables>, { record, answer, network, expiresAt }: PendingRegistration, now: number): Promise<void> {
+  async put(db: Kysely<RegistrarTables>, { record, tpm, answer, network, expiresAt }: PendingRegistration, now: number): Promise<void> {
     const text = encodeRecord(record)
     const bytes = text.length + ROW_BYTES
     if (bytes > MAX_PENDING_BYTES)
@@ -72,6 +77,7 @@ export class PendingRegistrations {
     await this.#makeRoom(db, network, bytes)
     await putRow(db, record.agentId, answer, text, bytes, network, expiresAt)
     await this.#count(db, network, bytes)
+    if (tpm) this.#readBefore.keep(answer, text, { record, tpm })
   }
 
   /** Drops all that wait for the id: it belongs to a TPM now, or to nobody. @param db or a transaction. @param answer drops only the one that it proves. */
@@ -152,8 +158,7 @@ const dropUntil = builtOnce((db: Tables, now: number) =>
   db.deleteFrom('pending_registrations').where('expires_at', '<=', now).returning(['network', 'bytes']),
 )
 
-const pendingOf = ({ record, answer, network, expires_at: expiresAt }: Row): PendingRegistration => ({
-  record: decodeRecord(record),
+const pendingOf = ({ answer, network, expires_at: expiresAt }: Row): Omit<PendingRegistration, 'record'> => ({
   answer: Buffer.from(answer),
   network,
   expiresAt,

@@ -118,9 +118,12 @@ async function expectedTpms(db: Kysely<unknown>): Promise<void> {
 /** In place of those that the id had. */
 export async function putFacts(db: Kysely<RegistrarTables>, agentId: string, facts: readonly string[]): Promise<void> {
   await dropFacts(db, agentId)
-  const rows = facts.map((fact) => ({ fact, agent_id: agentId }))
-  if (rows.length > 0) await db.insertInto('registered_facts').values(rows).execute()
+  for (const fact of facts) await putFact(db, fact, agentId)
 }
+
+const putFact = builtOnce((db: Kysely<RegistrarTables>, fact: string, agent_id: string) =>
+  db.insertInto('registered_facts').values({ fact, agent_id }),
+)
 
 const dropFacts = builtOnce((db: Kysely<RegistrarTables>, agentId: string) =>
   db.deleteFrom('registered_facts').where('agent_id', '=', agentId),

@@ -5,6 +5,7 @@ import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
 import { builtOnce } from './built-once.ts'
 import { type ExpectedTpms, expectedTpms } from './expected-tpms.ts'
 import { groupedChanges } from './grouped-changes.ts'
+import { inOrder, type KnownOfTpm, lookUpTpm, MAX_OTHERS } from './look-up-tpm.ts'
 import { PENDING_LIMITS, type PendingLimits, type PendingRegistration, PendingRegistrations } from './pending-registrations.ts'
 import {
   decodeRecord,
@@ -16,7 +17,7 @@ import {
   putFacts,
   type RegistrarTables,
 } from './registrar-schema.ts'
-import { dropRevocationMark, findRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
+import { dropRevocationMark, listRevocationMarks, putRevocationMark, type RevocationMark } from './revocation-marks.ts'
 import { changing } from './seam.ts'
 import { type WaitingMachines, waitingMachines } from './waiting-machines.ts'
 
@@ -26,14 +27,14 @@ export interface Registrations {
   readonly waiting: WaitingMachines
   find(agentId: string): Promise<AgentRecord | null>
   list(): Promise<string[]>
+  /** All that counts when this TPM asks for its id. @throws KeylimeError `malformed` for an EK certificate that cannot be read. */
+  lookUp(tpm: TpmOfRecord): Promise<KnownOfTpm>
   /** Other ids under which this TPM is registered: the same EK, or a fact that is known of both. */
   othersOfTpm(tpm: TpmOfRecord): Promise<string[]>
   /** Puts a record into its place, and drops all that waits for its id: from now on the id belongs to this TPM. @param proven what stands for it. */
   activate(record: AgentRecord, proven?: ProvenTpm): Promise<void>
   /** Ends a registration and bars its id and its TPM. @returns whether the TPM is known; without a registration the id alone is barred. */
   revoke(mark: RevocationMark): Promise<boolean>
-  /** The mark that keeps a registration out, by its id or its EK. */
-  revocationOf(tpm: TpmOfRecord): Promise<RevocationMark | null>
   revocations(): Promise<RevocationMark[]>
   /** Lets id and TPM register again. @returns whether they were barred. */
   forgetRevocation(agentId: string): Promise<boolean>
@@ -121,9 +122,10 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
       const rows = await db.selectFrom('registered_agents').select('agent_id').orderBy('agent_id').execute()
       return rows.map((row) => row.agent_id)
     },
+    lookUp: (tpm) => lookUpTpm(db, tpm),
     async othersOfTpm(tpm) {
       const { rows } = await idsOfTpm(db, tpm.agentId, ekKeyOfTpm(tpm), ...fourFacts(tpm))
-      return rows.map((row) => row.agent_id)
+      return inOrder(rows)
     },
     async activate(record, { ekKey, facts } = { ekKey: ekKeyOf(record.ek), facts: tpmFacts(record) }) {
       await changing(db, async (transaction) => {
@@ -154,7 +156,6 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
       await settled(mark.agentId)
       return isKnown
     },
-    revocationOf: (record) => findRevocationMark(db, record),
     revocations: () => listRevocationMarks(db),
     forgetRevocation: (agentId) => dropRevocationMark(db, agentId),
     async delete(agentId) {
@@ -170,9 +171,6 @@ function registrations(db: Kysely<RegistrarTables>, settled: (agentId: string) =
   }
 }
 
-/** That are told of. */
-const MAX_OTHERS = 100
-
 const recordOfId = builtOnce((db: Kysely<RegistrarTables>, agentId: string) =>
   db.selectFrom('registered_agents').select('record').where('agent_id', '=', agentId),
 )
@@ -181,7 +179,7 @@ const idsOfTpm = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey:
   const others = db.selectFrom('registered_agents as a').select('a.agent_id').where('a.agent_id', '!=', agentId)
   const byFact = others.innerJoin('registered_facts as f', 'f.agent_id', 'a.agent_id').where('f.fact', 'in', facts)
   // Look-ups by one index each: one look-up with "or" and a list of lists takes longer.
-  return others.where('a.ek_key', '=', ekKey).union(byFact).orderBy('agent_id').limit(MAX_OTHERS)
+  return others.where('a.ek_key', '=', ekKey).unionAll(byFact).limit(MAX_OTHERS)
 })
 
 const putRecord = builtOnce((db: Kysely<RegistrarTables>, agent_id: string, record: string, regcount: number, ek_key: string) => {

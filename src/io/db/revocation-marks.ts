@@ -1,8 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { AgentRecord } from '../../core/identity/agent-record.ts'
-import type { TpmOfRecord } from '../../core/identity/tpm-of-record.ts'
-import { builtOnce } from './built-once.ts'
-import { ekKeyOf, ekKeyOfTpm, type FourFacts, fourFacts, type RegistrarTables } from './registrar-schema.ts'
+import { ekKeyOf, type RegistrarTables } from './registrar-schema.ts'
 import { changing } from './seam.ts'
 
 /** Who may not register until it is forgotten: neither this machine under another id, nor another machine under this one. */
@@ -27,21 +25,6 @@ export async function putRevocationMark(db: Kysely<RegistrarTables>, mark: Revoc
       .onConflict((c) => c.doNothing())
       .execute()
 }
-
-/** The mark that keeps a registration out: of its id, or of its TPM. */
-export async function findRevocationMark(db: Kysely<RegistrarTables>, tpm: TpmOfRecord): Promise<RevocationMark | null> {
-  const { rows } = await markOfTpm(db, tpm.agentId, ekKeyOfTpm(tpm), ...fourFacts(tpm))
-  const [row] = rows
-  return row ? { agentId: row.agent_id, revokedAt: row.revoked_at } : null
-}
-
-const markOfTpm = builtOnce((db: Kysely<RegistrarTables>, agentId: string, ekKey: string, ...facts: FourFacts) => {
-  const marks = db.selectFrom('revoked_agents as a').selectAll('a')
-  // Look-ups by one index each: see `idsOfTpm` of the registrar's store.
-  const ofEk = marks.where('a.ek_key', '=', ekKey)
-  const ofFacts = marks.innerJoin('revoked_facts as f', 'f.agent_id', 'a.agent_id').where('f.fact', 'in', facts)
-  return marks.where('a.agent_id', '=', agentId).unionAll(ofEk).unionAll(ofFacts).limit(1)
-})
 
 export async function listRevocationMarks(db: Kysely<RegistrarTables>): Promise<RevocationMark[]> {
   const rows = await db.selectFrom('revoked_agents').select(['agent_id', 'revoked_at']).orderBy('agent_id').execute()

@@ -11,7 +11,7 @@ import { MAX_MESSAGE } from './refuse-request.ts'
 import { isWhole, replyBody } from './reply-body.ts'
 import { type RoutedRequest, replyToRequest } from './reply-to-request.ts'
 import type { RequestBounds } from './request-bounds.ts'
-import type { ApiReply } from './route.ts'
+import type { ApiReply, Route } from './route.ts'
 
 interface Ways {
   bounds: RequestBounds
@@ -19,7 +19,7 @@ interface Ways {
 }
 
 /**
- * Answers a request for a route of machines with a token (`access: 'agent'`), and nothing else, with no more than Node.js itself needs for it: a fleet asks thousands of times a second, and holds as many requests.
+ * Answers a request for a route of machines (with a token: `access: 'agent'`, or as they register: `fleet`), and nothing else, with no more than Node.js itself needs for it: a fleet asks thousands of times a second, and holds as many requests.
  * @returns false, and has done nothing, for any other request.
  */
 export function answerMachine(
@@ -51,13 +51,15 @@ export function answerMachine(
     const path = pathOf(request.url!)
     if (path === null) return false
     const routing = bounds.route(request.method!, path)
-    if (routing.kind !== 'match' || routing.match.route.access !== 'agent') return false
+    if (routing.kind !== 'match' || !isOfMachines(routing.match.route)) return false
     const peer = peerOf(request.socket, options.whyRefused)
     const routed = { request, response, path, match: routing.match, peer }
     inNextTurn(() => answer(routed)) // by then the parser has gone through all that came, and most bodies are whole
     return true
   }
 }
+
+const isOfMachines = ({ access, fleet }: Route): boolean => access === 'agent' || fleet === true
 
 /** A path of ASCII without a fragment, with or without a query (RFC 9112, section 3.2.1). */
 const ORIGIN_FORM = /^\/[!-"$-~]*$/

@@ -15,7 +15,7 @@ import { type RequestBounds, requestBounds } from './request-bounds.ts'
 import type { ApiReply, Peer } from './route.ts'
 
 /**
- * Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. Requests of machines with a token, of which there are thousands a second, go past koa;
+ * Answers requests by their routes: who may not call one, or asks for what is not there, is answered before a body is read. Requests of machines with a token, and of those that register, of which there are thousands a second, go past koa;
  * both ways ask `replyToRequest` what to say.
  */
 export function requestListener(options: ApplicationOptions): http.RequestListener {

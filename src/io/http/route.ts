@@ -73,6 +73,8 @@ export interface Route {
   access: Access
   /** Also served on a listener without TLS. */
   plainHttp?: boolean
+  /** Whole fleets ask at once, as they do with tokens (`agent`): answered with no more than Node.js needs (`answer-machine.ts`). */
+  fleet?: boolean
   /** Default `SMALL_BODY`. */
   body?: BodyRule
   /** How often peers without a certificate of ours may ask. Routes that have the same object are counted together. */

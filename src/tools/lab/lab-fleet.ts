@@ -7,7 +7,7 @@ import { LabMachine, SLOW_MS, type Surroundings } from './lab-machine.ts'
 import type { LabVerifier } from './lab-verifier.ts'
 import { machineCertificates, transportKey } from './machine-certificates.ts'
 import { measuredFiles } from './measured-files.ts'
-import { type LabRegistrar, type Registered, registerMachine } from './register-machine.ts'
+import { type LabRegistrar, readyToRegister, registeredMachine, registerMachine } from './register-machine.ts'
 
 export interface FleetOptions {
   count: number
@@ -59,8 +59,8 @@ export class LabFleet {
   readonly #certificates: readonly string[]
   readonly #policy: string | null
   readonly #around: Surroundings
-  /** As the registrar has them, by their number. */
-  readonly #registered = new Map<number, Registered>()
+  /** Where they have registered. */
+  #registrar: LabRegistrar | null = null
 
   private constructor(made: { fleet: Made; listener: FleetListener; verifier: LabVerifier; options: FleetOptions }) {
     this.machines = made.fleet.served.map(({ machine }) => machine)
@@ -86,18 +86,20 @@ export class LabFleet {
     if (this.#policy !== null) await this.putPolicy(this.#policy, 'POST')
   }
 
-  /** Enrols those from one number to before another, or all. @returns enrolments a second. */
+  /** Enrols those from one number to before another, or all; those that have registered with what the registrar has of them. @returns enrolments a second. */
   enrol(from = 0, end = this.machines.length): Promise<number> {
     return this.#ofAll((index) => this.#enrolOne(index), [from, end])
   }
 
-  /** Registers all of them at the verifier's registrar, each with an endorsement key of its own. @returns registrations a second. */
-  register(registrar: LabRegistrar): Promise<number> {
-    return this.#ofAll(async (index) => {
-      const { id, key } = this.machines[index]!
-      const shown = { ip: addressOf(index), port: this.#listener.port, certificate: this.#certificates[index]! }
-      this.#registered.set(index, await registerMachine({ id, ak: Buffer.from(key.publicArea, 'base64'), ...shown }, registrar))
+  /** Registers all of them at the verifier's registrar, each with an endorsement key of its own, which is made before. @returns registrations a second. */
+  async register(registrar: LabRegistrar): Promise<number> {
+    this.#registrar = registrar
+    const { port } = this.#listener
+    const ready = this.machines.map(({ id, key }, index) => {
+      const shown = { ip: addressOf(index), port, certificate: this.#certificates[index]! }
+      return readyToRegister({ id, ak: Buffer.from(key.publicArea, 'base64'), ...shown }, registrar.maker)
     })
+    return this.#ofAll((index) => registerMachine(ready[index]!, registrar.agents))
   }
 
   /** @returns how many a second. */
@@ -204,7 +206,9 @@ export class LabFleet {
 
   async #enrolOne(index: number): Promise<void> {
     const machine = this.machines[index]!
-    const { ak, certificate } = this.#registered.get(index) ?? { ak: machine.key.publicArea, certificate: this.#certificates[index] }
+    const { ak, certificate } = this.#registrar
+      ? await registeredMachine(machine.id, this.#registrar.tenants)
+      : { ak: machine.key.publicArea, certificate: this.#certificates[index] }
     const body = {
       ...{ v: null, cloudagent_ip: addressOf(index), cloudagent_port: this.#listener.port, tpm_policy: '{"mask":"0x0"}' },
       ...{ runtime_policy: '', runtime_policy_name: this.#policy === null ? null : POLICY, runtime_policy_key: '', mb_policy: null },

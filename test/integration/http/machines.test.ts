@@ -4,7 +4,7 @@ import type { ApiReply, ApiRequest, Route } from '../../../src/io/http/route.ts'
 import { type Listening, serve } from '../../../src/io/http/server.ts'
 import { silentLogger } from '../../../src/io/log/logger.ts'
 
-/** Each is served twice: to anybody, by way of koa, and to a machine with a token, past it. */
+/** Each is served three times: to anybody, by way of koa, and past it to a machine with a token, and to a fleet that registers. */
 const served: Record<string, (request: ApiRequest) => ApiReply | Promise<ApiReply>> = {
   envelope: () => ({ results: { one: 1 } }),
   message: () => ({ status: 409, message: 'it is there already' }),
@@ -20,7 +20,7 @@ const served: Record<string, (request: ApiRequest) => ApiReply | Promise<ApiRepl
   tells: ({ method, path, version, body, headers, remoteAddress, query, peer }) => ({
     results: {
       method,
-      path: path.replace('/machine', '').replace('/anybody', ''),
+      path: path.replace(/\/(machine|anybody|fleet)/, ''),
       version,
       body,
       remoteAddress,
@@ -37,6 +37,7 @@ async function* pieces(): AsyncGenerator<Buffer> {
 
 const routes: Route[] = Object.entries(served).flatMap(([name, handle]) => [
   { method: 'POST', path: `/anybody/:id/${name}`, access: 'public', plainHttp: true, body: { maxBytes: 1000 }, handle },
+  { method: 'POST', path: `/fleet/:id/${name}`, access: 'public', plainHttp: true, fleet: true, body: { maxBytes: 1000 }, handle },
   { method: 'POST', path: `/machine/:id/${name}`, access: 'agent', plainHttp: true, body: { maxBytes: 1000 }, handle },
 ])
 let server: Listening
@@ -70,7 +71,11 @@ const withLength = (target: string, body: string, ...headers: string[]) =>
 function partsOf(answer: string) {
   const [head = '', ...body] = answer.split('\r\n\r\n')
   const [status, ...headers] = head.split('\r\n')
-  return { status, headers: headers.map((line) => line.toLowerCase()).sort(), body: body.join('\r\n\r\n').replaceAll('machine', 'anybody') }
+  return {
+    status,
+    headers: headers.map((line) => line.toLowerCase()).sort(),
+    body: body.join('\r\n\r\n').replaceAll(/machine|fleet/g, 'anybody'),
+  }
 }
 
 test.each<[string, (way: string) => string]>([
@@ -86,14 +91,15 @@ test.each<[string, (way: string) => string]>([
   ['a body that is too large', (way) => withLength(`/${way}/a%25b/tells`, 'x'.repeat(1001))],
   ['one that announces too much', (way) => request(`/${way}/a%25b/tells`, '', `content-length: ${1 << 20}`)],
   ['one that asks before it sends', (way) => withLength(`/${way}/a%25b/tells`, '{}', 'expect: 100-continue')],
-])('what is answered is the same to a machine and to anybody: %s', async (_, ask) => {
-  const [machine, anybody] = await Promise.all([answered(ask('machine')), answered(ask('anybody'))])
+])('what is answered is the same to a machine, to a fleet and to anybody: %s', async (_, ask) => {
+  const [machine, fleet, anybody] = await Promise.all(['machine', 'fleet', 'anybody'].map((way) => answered(ask(way))))
   expect(machine).toMatch(/^HTTP\/1\.1 \d{3} /)
-  expect(partsOf(machine)).toEqual(partsOf(anybody))
+  expect(partsOf(machine!)).toEqual(partsOf(anybody!))
+  expect(partsOf(fleet!)).toEqual(partsOf(anybody!))
 })
 
 test('a bug is told in the log alone', () => {
-  expect(errors.filter((text) => /unexpected error/.test(text))).toHaveLength(2)
+  expect(errors.filter((text) => /unexpected error/.test(text))).toHaveLength(3)
 })
 
 test.each([

@@ -7,6 +7,7 @@ import type { AgentRecord } from '../../../core/identity/agent-record.ts'
 import { ekHashes } from '../../../core/identity/expected-tpm.ts'
 import { checkSameTpm } from '../../../core/identity/judge-registration.ts'
 import { type TpmOfRecord, tpmOf } from '../../../core/identity/tpm-of-record.ts'
+import type { KnownOfTpm } from '../../../io/db/look-up-tpm.ts'
 import type { PendingRegistration } from '../../../io/db/pending-registrations.ts'
 import { ekKeyOfTpm } from '../../../io/db/registrar-schema.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
@@ -49,15 +50,15 @@ export function activateAgent(context: RegistrarContext): Route['handle'] {
 }
 
 /** What operators expect may have changed since the challenge was made, too. @returns null for one that waits. */
-async function activate(context: RegistrationContext, { record, network }: PendingRegistration): Promise<Registered | null> {
+async function activate(context: RegistrationContext, pending: PendingRegistration): Promise<Registered | null> {
   const { store, clock } = context
-  const tpm = tpmOf(record)
-  const known = await store.find(record.agentId)
-  checkSameTpm(record, known)
-  const admission = await checkAdmission(context, tpm, known !== null)
+  const { record, network, tpm = tpmOf(record) } = pending
+  const known = await store.lookUp(tpm)
+  checkSameTpm(record, known.record)
+  const admission = checkAdmission(context, { tpm, known, isRegistered: known.record !== null })
   if (admission === 'admitted') return register(context, { record, tpm, known })
-  await checkRevoked(context, tpm)
-  await checkOtherIds(context, tpm)
+  checkRevoked(context, tpm, known)
+  checkOtherIds(context, tpm, known)
   await store.waiting.put({ record, network, maker: vouchedFor(context, tpm), since: clock.now() })
   return null
 }
@@ -73,18 +74,18 @@ export interface Registered {
 export interface Proven {
   readonly record: AgentRecord
   readonly tpm: TpmOfRecord
-  /** Who has the id now, looked up in the same change. */
-  readonly known: AgentRecord | null
+  /** Looked up in the same change. */
+  readonly known: KnownOfTpm
 }
 
 /** Gives an id to a TPM that has proved itself. Another TPM may have been activated under this id, or this TPM under another id, since then. */
 export async function register(context: RegistrationContext, { record, tpm, known }: Proven): Promise<Registered> {
-  checkSameTpm(record, known)
-  await checkRevoked(context, tpm)
-  await checkOtherIds(context, tpm)
+  checkSameTpm(record, known.record)
+  checkRevoked(context, tpm, known)
+  checkOtherIds(context, tpm, known)
   const isOfMaker = vouchedFor(context, tpm) !== null
   const proven = { ekKey: ekKeyOfTpm(tpm), facts: factsOf(tpm, isOfMaker) }
-  await context.store.activate({ ...record, regcount: (known?.regcount ?? 0) + 1 }, proven)
+  await context.store.activate({ ...record, regcount: (known.record?.regcount ?? 0) + 1 }, proven)
   return { ekKey: proven.ekKey, isVouched: isOfMaker || context.rules.unknownTpm !== 'accept' }
 }
 
@@ -101,8 +102,7 @@ async function tellWaiting({ store, logger }: RegistrarContext, { record, answer
  * One TPM, one id, unless `same_tpm_under_other_ids = allow`: who is root on one machine could otherwise be many machines. @throws KeylimeError `forbidden`; the
  * other id stands only in the log, because anybody may ask.
  */
-export async function checkOtherIds({ store, rules, logger }: RegistrationContext, tpm: TpmOfRecord): Promise<void> {
-  const others = await store.othersOfTpm(tpm)
+export function checkOtherIds({ rules, logger }: RegistrationContext, tpm: TpmOfRecord, { others }: KnownOfTpm): void {
   if (others.length === 0) return
   const shared = `the TPM of agent ${tpm.agentId} is registered under other ids too`
   logger.warn(shared, { others: others.slice(0, 10), of: others.length, same_tpm_under_other_ids: rules.sameTpm })

@@ -27,20 +27,21 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
     const request = parseRequest(body)
     const now = clock.now()
     return context.agentLock.take(agentId, async () => {
-      const known = await store.find(agentId)
-      const { record, tpm, ek, ak, warnings } = judgeRegistration(agentId, request, known, {
+      const active = await store.find(agentId)
+      const { record, tpm, ek, ak, warnings } = judgeRegistration(agentId, request, active, {
         ...context.rules,
         store: context.makerCertificates(),
         now,
       })
-      await checkRevoked(context, tpm)
-      await checkOtherIds(context, tpm)
-      await checkAdmission(context, tpm, known !== null)
+      const known = await store.lookUp(tpm)
+      checkRevoked(context, tpm, known)
+      checkOtherIds(context, tpm, known)
+      checkAdmission(context, { tpm, known, isRegistered: active !== null })
       for (const warning of warnings) logger.warn(`agent ${agentId}: ${warning}`)
       const secret = Buffer.from(randomAlphanumeric(SECRET_CHARACTERS), 'ascii')
       const answer = answerDigest(registrationTag(secret, agentId))
       const blob = makeCredential({ ek, akName: ak.name, secret, random: randomBytes })
-      await store.putPending({ record, answer, network: peerNetwork(remoteAddress), expiresAt: now + CHALLENGE_LIFETIME_MS }, now)
+      await store.putPending({ record, tpm, answer, network: peerNetwork(remoteAddress), expiresAt: now + CHALLENGE_LIFETIME_MS }, now)
       logger.info(`agent ${agentId} asks to be registered`, { from: remoteAddress, regcount: record.regcount })
       return { results: { blob: blob.toString('base64') } satisfies RegistrationChallenge }
     })

@@ -2,6 +2,7 @@ import { parseAgentId } from '../../../core/api/agent-id.ts'
 import type { RevocationMarks, RevokedAtRegistrar } from '../../../core/api/revoked.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { type TpmOfRecord, tpmOf } from '../../../core/identity/tpm-of-record.ts'
+import type { KnownOfTpm } from '../../../io/db/look-up-tpm.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { RegistrarContext, RegistrationContext } from './registrar-context.ts'
 
@@ -42,8 +43,7 @@ export function forgetRevocation({ store, agentLock, logger }: RegistrarContext)
 }
 
 /** @throws KeylimeError `forbidden` for an id or a TPM that an operator has revoked; the other id of the TPM is not named, because anybody may ask. */
-export async function checkRevoked({ store, logger }: RegistrationContext, tpm: TpmOfRecord): Promise<void> {
-  const mark = await store.revocationOf(tpm)
+export function checkRevoked({ logger }: RegistrationContext, tpm: TpmOfRecord, { mark }: KnownOfTpm): void {
   if (!mark) return
   const isThis = mark.agentId === tpm.agentId
   const on = new Date(mark.revokedAt).toISOString().slice(0, 10)

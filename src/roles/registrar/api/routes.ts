@@ -21,7 +21,7 @@ const REGISTRATION_RATE: RateLimit = { ofPeer: { perSecond: 50, burst: 1000 }, o
 export function registrarRoutes(context: RegistrarContext): Route[] {
   const register = registerAgent(context)
   const activate = activateAgent(context)
-  const open = { access: 'public', plainHttp: true, rate: REGISTRATION_RATE } as const
+  const open = { access: 'public', plainHttp: true, fleet: true, rate: REGISTRATION_RATE } as const
   return [
     { method: 'GET', path: '/version', access: 'public', plainHttp: true, handle: showVersion },
     { method: 'GET', path: '/versions', access: 'public', plainHttp: true, handle: showVersion },

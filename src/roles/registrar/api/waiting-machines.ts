@@ -29,8 +29,9 @@ export function approveMachine(context: RegistrarContext): Route['handle'] {
   return (request) =>
     decide(context, request, async (registrations, { record }) => {
       const tpm = tpmOf(record)
-      await checkApprovable(registrations, tpm)
-      await register(registrations, { record, tpm, known: await registrations.store.find(record.agentId) })
+      const known = await registrations.store.lookUp(tpm)
+      checkApprovable(registrations, { tpm, known })
+      await register(registrations, { record, tpm, known })
     })
 }
 

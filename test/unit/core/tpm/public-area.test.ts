@@ -105,3 +105,14 @@ test('what is kept of a key is in memory of its own, not a piece of a pool that 
   const { bytes, name } = parsePublicArea(softwareAk('ecc').public)
   expect([bytes.buffer.byteLength, name.buffer.byteLength]).toEqual([bytes.length, name.length])
 })
+
+test('a key that was read before is taken as it is, and no other', () => {
+  const area = eccArea(P256.export({ format: 'jwk' }), 'P-256')
+  const readAs = (key: typeof P256) => ({ publicKey: key, spki: spkiOf(key) })
+  expect(parsePublicArea(area, readAs(P256)).key).toBe(P256)
+  const another = parsePublicArea(area, readAs(pairOf('P-256'))).key
+  expect([another === P256, sameKey(another, P256)]).toEqual([false, true])
+  expect(() => parsePublicArea(eccArea({}, 'P-256', { x: Buffer.alloc(32, 1), y: Buffer.alloc(32, 1) }), readAs(P256))).toThrow(
+    'does not hold a valid key',
+  )
+})

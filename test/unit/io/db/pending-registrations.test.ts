@@ -44,11 +44,33 @@ async function opened(kind: DatabaseName, limits: PendingLimits = PENDING_LIMITS
       .executeTakeFirstOrThrow()
     return Number(bytes ?? 0)
   }
-  return { store, put, held }
+  return { db, store, put, held }
 }
 
 describe.each(DATABASES)('%s', (kind) => {
   const open = (limits?: PendingLimits) => opened(kind, limits)
+
+  test('what was read of a registration is taken for exactly what is stored, once, and for nothing else', async () => {
+    const { db, store } = await open()
+    const tpm = tpmOf(record('a'))
+    const put = (n: number) => store.putPending({ record: record('a'), tpm, answer: answerOf(n), network: 'n', expiresAt: LATER }, 0)
+    for (let n = 0; n < 2; n++) await put(n)
+    expect((await store.findPending('a', answerOf(0)))?.tpm).toBe(tpm)
+    expect(await store.findPending('a', answerOf(0))).toMatchObject({ record: { agentId: 'a', ek: KEY }, network: 'n', expiresAt: LATER })
+    expect((await store.findPending('a', answerOf(0)))?.tpm).toBeUndefined()
+    const other = encodeRecord({ ...record('a'), ip: '10.0.0.1' })
+    await db.updateTable('pending_registrations').set({ record: other }).where('answer', '=', answerOf(1)).execute()
+    const changed = await store.findPending('a', answerOf(1))
+    expect([changed?.tpm, changed?.record.ip]).toEqual([undefined, '10.0.0.1'])
+  })
+
+  test('another registrar of the same database reads what is stored', async () => {
+    const { db, store } = await open()
+    const tpm = tpmOf(record('a'))
+    await store.putPending({ record: record('a'), tpm, answer: answerOf(1), network: 'n', expiresAt: LATER }, 0)
+    const found = await registrarStore(db as never).findPending('a', answerOf(1))
+    expect([found?.tpm, found?.record]).toEqual([undefined, record('a')])
+  })
 
   test('registrations of one id, by one TPM or by many, wait side by side; each has its own answer', async () => {
     const { store, put } = await open()

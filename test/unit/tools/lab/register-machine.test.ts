@@ -1,6 +1,6 @@
 import type { ApiClient } from '../../../../src/io/http/api-client.ts'
 import { labMaker } from '../../../../src/tools/lab/machine-certificates.ts'
-import { registerMachine } from '../../../../src/tools/lab/register-machine.ts'
+import { readyToRegister, registerMachine } from '../../../../src/tools/lab/register-machine.ts'
 import { softwareAk } from '../../../software-ak.ts'
 
 /** Says one thing after the other. */
@@ -16,7 +16,7 @@ function registrarThatSays(...statuses: number[]) {
 test('a machine that the registrar tells to wait asks again, and one that is refused does not', async () => {
   const { client, asked } = registrarThatSays(429, 403)
   const machine = { id: 'lab-1', ak: softwareAk('ecc').public, ip: '127.0.0.1', port: 1, certificate: 'disabled' }
-  await expect(registerMachine(machine, { agents: client, tenants: client, maker: await labMaker(Date.now()) })).rejects.toMatchObject({
+  await expect(registerMachine(readyToRegister(machine, await labMaker(Date.now())), client)).rejects.toMatchObject({
     code: 'unavailable',
     message: expect.stringContaining('403'),
   })
