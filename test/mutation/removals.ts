@@ -189,6 +189,11 @@ export const REMOVALS: readonly Removal[] = [
     'await this.#dropExpired(db, now)',
     '',
   ]),
+  ...of('io/db/read-before.ts', 'unit/io/db/read-before', [
+    'what was read before counts for the stored text alone',
+    'kept?.text === text ? kept : null',
+    'kept ?? null',
+  ]),
   ...of('roles/verifier/start.ts', 'integration/verifier/watchdog', [
     'the watchdog is started',
     'const watchdog = startWatchdog({ agents, clock: systemClock, logger, quoteInterval: values.quote_interval })',
