@@ -1,6 +1,8 @@
 import type { Kysely } from 'kysely'
+import { type FollowerStore, followerStore } from './follower-store.ts'
 import { groupedChanges } from './grouped-changes.ts'
 import type { LeaseStore } from './lease-store.ts'
+import { changing } from './seam.ts'
 import type { VerifierStore } from './verifier-store.ts'
 
 /**
@@ -40,3 +42,13 @@ export function fencedStore(db: Kysely<unknown>, storeOn: (db: Kysely<unknown>) 
     delete: (agentId, event) => ours(agentId, (store) => store.delete(agentId, event)),
   }
 }
+
+/** The same for what machines are known to believe. */
+export const fencedFollowers = (db: Kysely<unknown>, leases: LeaseStore): FollowerStore => ({
+  ...followerStore(db),
+  add: (agentId, authority) =>
+    changing(db, async (transaction) => {
+      await leases.check(transaction, agentId)
+      await followerStore(transaction).add(agentId, authority)
+    }),
+})

@@ -14,7 +14,7 @@ export type FollowerTables = Tables
 
 /** Durable when a method returns. Authorities are told apart by `keyHash`. */
 export interface FollowerStore {
-  /** Nothing for an agent that is not enrolled any more. */
+  /** Nothing for an agent that is not enrolled any more; of one that another verifier attests, nothing is said either. */
   add(agentId: string, authority: string): Promise<void>
   has(agentId: string, authority: string): Promise<boolean>
   /** Ids of all that believe it. */

@@ -10,8 +10,10 @@ export type News =
 export interface NewsStore {
   /** The number of the last. */
   last(): Promise<number>
-  /** Behind a number. */
-  since(id: number): Promise<News[]>
+  /** Behind a number, the first ones. */
+  since(id: number, limit: number): Promise<News[]>
+  /** What is too old to be new to anybody. */
+  forget(): Promise<void>
 }
 
 /** Verifiers are woken by it; what is new they read. */
@@ -39,12 +41,14 @@ const KEPT = "interval '1 day'"
 export function newsStore(db: Kysely<unknown>): NewsStore {
   return {
     async last() {
-      await sql`delete from news where at < now() - ${sql.raw(KEPT)}`.execute(db)
       const { rows } = await sql<{ last: number | null }>`select max(id) as last from news`.execute(db)
       return rows[0]?.last ?? 0
     },
-    async since(id) {
-      const { rows } = await sql<Row>`select id, what, kind, name from news where id > ${id} order by id`.execute(db)
+    async forget() {
+      await sql`delete from news where at < now() - ${sql.raw(KEPT)}`.execute(db)
+    },
+    async since(id, limit) {
+      const { rows } = await sql<Row>`select id, what, kind, name from news where id > ${id} order by id limit ${limit}`.execute(db)
       return rows.map(({ id, what, kind, name }) =>
         what === 'policy' ? { id, what, kind: kind as PolicyKind, name } : { id, what: 'revocation', revocation: Number(name) },
       )

@@ -1,5 +1,5 @@
 import { systemClock } from '../../io/clock.ts'
-import { fencedStore } from '../../io/db/fenced-store.ts'
+import { fencedFollowers, fencedStore } from '../../io/db/fenced-store.ts'
 import { followerStore } from '../../io/db/follower-store.ts'
 import { historyStore } from '../../io/db/history-store.ts'
 import { mailboxStore } from '../../io/db/mailbox-store.ts'
@@ -23,6 +23,6 @@ export function openStores(values: VerifierValues, database: VerifierDatabase, s
     revocations: revocationStore(database),
     policyStore: policyStore(database),
     mailboxes: mailboxStore(database, { each: values.mailbox_max_size, total: values.mailbox_total_size }, randomBytes),
-    followers: followerStore(database),
+    followers: shared ? fencedFollowers(database, shared.leases) : followerStore(database),
   }
 }

@@ -30,7 +30,7 @@ test('a command works at each verifier, whichever attests the machine', async ()
     const [one, other] = i % 2 ? [left(), right()] : [right(), left()]
     expect((await one.admin.request('PUT', `/v2.6/agents/${id}/stop`, { body: {} })).status).toBe(200)
     const before = bed.machines.get(id)!.quotes.length
-    expect((await bed.status(id, other)).operational_state).toBe(10)
+    await bed.inState(id, 10, other) // as soon as it has heard that it has lost the machine
     expect((await other.admin.request('PUT', `/v2.6/agents/${id}/reactivate`, { body: {} })).status).toBe(200)
     await bed.inState(id, 3, one)
     expect(bed.machines.get(id)!.quotes.length).toBeGreaterThan(before)

@@ -35,7 +35,7 @@ export async function endEnrolment<T>(
   try {
     value = await end(stood)
   } catch (error) {
-    if (agent) loop.resume(agent)
+    if (agent && agents.get(agentId) === agent) loop.resume(agent)
     throw error
   }
   agents.remove(agentId)

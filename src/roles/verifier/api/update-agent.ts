@@ -48,7 +48,7 @@ export function updateAgent(context: Used): Route['handle'] {
         )
       } catch (error) {
         agent.connection?.close()
-        if (old) loop.resume(old)
+        if (old && agents.get(agentId) === old) loop.resume(old)
         await policies.forgetUnused()
         throw error
       }

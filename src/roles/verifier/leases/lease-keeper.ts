@@ -1,5 +1,5 @@
 import { comesBy } from '../../../core/attestation/stored-agent.ts'
-import type { KeyedLock } from '../../../core/concurrency/keyed-lock.ts'
+import { type KeyedLock, takeAll } from '../../../core/concurrency/keyed-lock.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
@@ -16,6 +16,7 @@ import type { ProgressWriter } from '../agents/progress-writer.ts'
 import type { RevocationNotifier } from '../revocation/revocation-notifier.ts'
 import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
+import { createHearing } from './hearing.ts'
 import type { Leasing } from './leasing.ts'
 
 export interface LeaseKeeperOptions {
@@ -38,6 +39,8 @@ export interface LeaseKeeperOptions {
 const BEAT_MS = 1500
 /** A share moves in steps: what is let go is not attested until another takes it. */
 const STEP = 2000
+/** What others have said need not be kept for long. */
+const FORGET_MS = 3_600_000
 /** More than the share that is not worth to be moved. */
 const SLACK = 0.02
 /** An answer that took longer may be of a time that is over. */
@@ -52,7 +55,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   /** At the last sign of life, and at the last turn. */
   let living = 1
   let seen = 1
-  let last = 0
+  const hearing = createHearing({ news, hear, logger })
   let timers: NodeJS.Timeout[] = []
   let isDown = false
   /** Leased, and not taken up yet: when the server goes away in between, that is done later. */
@@ -69,8 +72,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     for (const { enrolment } of agents.all())
       if (!leases.has(enrolment.agentId)) await commands.take(enrolment.agentId, () => drop(enrolment.agentId))
     await takeUpLeased()
-    for (const item of await news.since(last)) await hear(item)
     await share(seen < before)
+    hearing.begin()
     await listener.ensure()
   }
 
@@ -106,10 +109,16 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     const given: ManagedAgent[] = []
     for (const agent of agents.all()) {
       if (given.length === count) break
-      if (agent.connection && !agent.busy && agent.state.vState !== 'releasing') given.push(agent)
+      const isUsed = agent.busy || agent.state.vState === 'releasing' || commands.isTaken(agent.enrolment.agentId)
+      if (agent.connection && !isUsed) given.push(agent)
     }
     if (given.length === 0) return
     logger.info(`${given.length} agents are left to other verifiers`)
+    const ids = given.map(({ enrolment }) => enrolment.agentId)
+    await takeAll(commands, ids, () => giveHeld(given)) // a command that comes now would go on with a machine that is gone
+  }
+
+  async function giveHeld(given: readonly ManagedAgent[]): Promise<void> {
     for (const agent of given) await loop.pause(agent)
     try {
       const rows = given.map(({ enrolment, progress }) => ({ agentId: enrolment.agentId, progress }))
@@ -147,7 +156,6 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function hear(item: News): Promise<void> {
     if (item.what === 'policy') await takeUp.policyHeard(item.kind, item.name, await options.policies.digestOf(item.kind, item.name))
     else await notifier.adopt({ revocation: item.revocation })
-    last = item.id
   }
 
   function pulls(): number {
@@ -188,7 +196,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       return seen === 1
     },
     get isDown() {
-      return isDown
+      return isDown || hearing.isDeaf
     },
     get figures() {
       return { verifiers: seen, held: leases.size, wanted, ...counts }
@@ -221,15 +229,18 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     },
     lost: () => void soon(),
     async start() {
-      last = await news.last()
+      await news.forget()
+      await hearing.start()
       living = await leases.beat()
       timers = [beat, soon].map((work) => setInterval(() => void work(), BEAT_MS).unref())
+      timers.push(setInterval(() => void news.forget().catch(() => undefined), FORGET_MS).unref()) // what is left is forgotten the next time
       await turns.run(turn)
     },
     async stop() {
       for (const timer of timers.splice(0)) clearInterval(timer)
       await listener.close()
       await turns.idle()
+      await hearing.stop()
     },
   }
 }

@@ -61,4 +61,5 @@ export const soleLeasing = (takeUp: () => Promise<unknown>, count: () => number)
 /** The same lock for commands of operators: this verifier attests a machine before it does something with it. */
 export const owning = (lock: KeyedLock, own: (agentId: string) => Promise<void>): KeyedLock => ({
   take: (agentId, work) => lock.take(agentId, () => own(agentId).then(work)),
+  isTaken: lock.isTaken,
 })

@@ -170,6 +170,7 @@ export function createTakeUp(options: TakeUpOptions): TakeUp {
   async function takeAgain(agentId: string, policyOf = policies.policyOf): Promise<void> {
     const agent = agents.get(agentId)
     if (agent) return changePolicy(agent, policyOf)
+    if (!options.isOurs(agentId)) return // any more
     const record = await store.find(agentId)
     if (record && 'agent' in record && record.agent.state.polled) await take(record, 0)
   }

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import { type Enrolment, FRESH_PROGRESS, newState } from '../../../../src/core/attestation/stored-agent.ts'
-import { fencedStore } from '../../../../src/io/db/fenced-store.ts'
+import { fencedFollowers, fencedStore } from '../../../../src/io/db/fenced-store.ts'
+import type { FollowerStore } from '../../../../src/io/db/follower-store.ts'
 import { isLeaseLost } from '../../../../src/io/db/lease-store.ts'
 import { openVerifierDatabase, type SharedDatabase } from '../../../../src/io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
@@ -12,6 +13,7 @@ const opened: { close(): Promise<void> }[] = []
 /** A verifier, as far as the database knows it. */
 interface Run extends SharedDatabase {
   store: VerifierStore
+  followers: FollowerStore
   database: Kysely<unknown>
 }
 
@@ -31,7 +33,8 @@ async function run(name: string): Promise<Run> {
   const verifier = await openVerifierDatabase(at)
   opened.push(verifier)
   const { database, shared } = verifier
-  return { ...shared!, database, store: fencedStore(database, (db) => verifierStore(db, 1 << 20), shared!.leases) }
+  const followers = fencedFollowers(database, shared!.leases)
+  return { ...shared!, database, followers, store: fencedStore(database, (db) => verifierStore(db, 1 << 20), shared!.leases) }
 }
 
 const enrolment = (agentId: string): Enrolment => ({
@@ -108,6 +111,16 @@ test.each<[string, (store: VerifierStore) => Promise<unknown>]>([
   await write(b.store)
 })
 
+test('who lost a machine says nothing of what it believes', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  await a.store.insert(change('m'))
+  await a.followers.add('m', 'before')
+  await b.leases.take('m')
+  await b.followers.add('m', 'next')
+  expect(isLeaseLost(await a.followers.add('m', 'before').catch((error) => error))).toBe(true)
+  expect([await a.followers.has('m', 'next'), [...(await b.followers.of('before'))]]).toEqual([true, []])
+})
+
 test('counters of machines that were lost are left out, the others are written', async () => {
   const [a, b] = [await run('a'), await run('b')]
   for (const id of ['kept', 'lost']) await a.store.insert(change(id))
@@ -168,7 +181,13 @@ test('news of policies and revocations are written by whoever makes them, in ord
   }
   await a.store.insert(change('m'))
   const stored = await a.store.revoke('m', notice)
-  const news = await b.news.since(last)
+  const news = await b.news.since(last, 10)
   expect(news).toMatchObject([{ what: 'revocation', revocation: stored!.id }])
-  expect(await b.news.since(news[0]!.id)).toEqual([])
+  expect(await b.news.since(news[0]!.id, 10)).toEqual([])
+  await a.store.insert(change('n'))
+  const second = await a.store.revoke('n', { ...notice, agentId: 'n' })
+  expect(await b.news.since(last, 1)).toMatchObject([{ revocation: stored!.id }])
+  await server.query(`update keylime_verifier.news set at = now() - interval '2 days' where id = ${news[0]!.id}`)
+  await b.news.forget()
+  expect(await b.news.since(last, 10)).toMatchObject([{ revocation: second!.id }])
 })

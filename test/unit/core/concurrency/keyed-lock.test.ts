@@ -1,4 +1,4 @@
-import { createKeyedLock } from '../../../../src/core/concurrency/keyed-lock.ts'
+import { createKeyedLock, takeAll } from '../../../../src/core/concurrency/keyed-lock.ts'
 
 test('work of one key is done in turn, work of another beside it', async () => {
   const lock = createKeyedLock()
@@ -23,4 +23,35 @@ test('a failure is for who asked, and frees the key', async () => {
   const next = lock.take('a', async () => 'next')
   await expect(failing).rejects.toThrow('no')
   expect(await next).toBe('next')
+})
+
+test('a key is taken while work for it is under way or waits', async () => {
+  const lock = createKeyedLock()
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const all = [lock.take('a', () => promise), lock.take('a', async () => undefined)]
+  expect([lock.isTaken('a'), lock.isTaken('b')]).toEqual([true, false])
+  resolve()
+  await Promise.all(all)
+  expect(lock.isTaken('a')).toBe(false)
+})
+
+test('of several keys at once, work waits until all are free, and keeps others waiting until it ends, however it ends', async () => {
+  const lock = createKeyedLock()
+  const order: string[] = []
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const note = (what: string) => async () => void order.push(what)
+  const all = [
+    lock.take('b', () => promise.then(note('before'))),
+    takeAll(lock, ['a', 'b'], async () => {
+      order.push('all')
+      throw new Error('no')
+    }).catch(note('failed')),
+    lock.take('a', note('behind a')),
+    lock.take('c', note('beside')),
+  ]
+  await all[3]
+  resolve()
+  await Promise.all(all)
+  expect(order.slice(0, 3)).toEqual(['beside', 'before', 'all'])
+  expect(order.slice(3).toSorted()).toEqual(['behind a', 'failed'])
 })

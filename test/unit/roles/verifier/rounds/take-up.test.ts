@@ -118,3 +118,20 @@ test('of two changes the last one counts, also for an agent that a command held 
   await Promise.all([first, second])
   expect(judgedBy()).toEqual(new Set(['second']))
 })
+
+test('a machine that went to another verifier meanwhile is not taken up for a changed policy', async () => {
+  jest.useRealTimers()
+  const commands = createKeyedLock()
+  const command = Promise.withResolvers<void>()
+  void commands.take('agent-0', () => command.promise)
+  let isOurs = true
+  const found: string[] = []
+  const store = { users: async () => ['agent-0'], find: async (id: string) => void found.push(id) }
+  const options = { agents: new Map(), store, policies: {}, commands, isOurs: () => isOurs, wake: () => undefined }
+  const changed = createTakeUp(options as never as TakeUpOptions).policyChanged('runtime', 'p')
+  await new Promise((done) => setImmediate(done))
+  isOurs = false
+  command.resolve()
+  await changed
+  expect(found).toEqual([])
+})
