@@ -49,7 +49,7 @@ export function copyTables(
   copied: (table: string, rows: number) => void = () => undefined,
 ): Promise<CopiedCount[]> {
   return changing(target, async (transaction) => {
-    for (const { table, rows } of await countRows(transaction, tables)) if (rows > 0) throw notEmpty(table, rows)
+    await refuseRows(transaction, tables)
     const counts: CopiedCount[] = []
     for (const table of tables) {
       const read = fingerprint()
@@ -99,12 +99,27 @@ export async function tablesIn(db: Kysely<unknown>, tables: readonly CopiedTable
   return found
 }
 
-async function hasTable(db: Kysely<unknown>, name: string): Promise<boolean> {
+/** @param schema of a server; that in which names are looked up where it is missing. */
+export async function hasTable(db: Kysely<unknown>, name: string, schema?: string): Promise<boolean> {
   const { rows } = await (seamOf(db).name === 'sqlite'
     ? sql`select 1 from sqlite_master where type = 'table' and name = ${name}`
-    : sql`select 1 from pg_tables where schemaname = current_schema() and tablename = ${name}`
+    : sql`select 1 from pg_tables where schemaname = ${schema ?? sql`current_schema()`} and tablename = ${name}`
   ).execute(db)
   return rows.length > 0
+}
+
+/** @throws KeylimeError `conflict` where there is something. */
+export async function refuseRows(db: Kysely<unknown>, tables: readonly CopiedTable[]): Promise<void> {
+  for (const { table, rows } of await countRows(db, tables)) if (rows > 0) throw notEmpty(table, rows)
+}
+
+/** Milliseconds: while one of two databases is written or read, the other one waits. */
+const COPYING_MS = 600_000
+
+/** Part of a transaction, before its first look: a server does not end it because the other database takes its time. */
+export async function awaitCopy(transaction: Kysely<unknown>): Promise<void> {
+  if (seamOf(transaction).name === 'postgresql')
+    await sql`set local idle_in_transaction_session_timeout = ${sql.lit(COPYING_MS)}`.execute(transaction)
 }
 
 export async function countRows(db: Kysely<unknown>, tables: readonly CopiedTable[]): Promise<TableCount[]> {

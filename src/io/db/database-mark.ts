@@ -15,9 +15,11 @@ export interface MarkKeeper {
   readonly beside: DatabaseMark | null
   /** What was found was acted upon: from now on this database counts, and no older copy of any. */
   settle(): Promise<void>
-  /** Brings the mark beside the database up to it, if it is not. @throws KeylimeError `file_failed`. */
+  /** Brings the mark beside the database up to it, if it is not; what was found is acted upon first. @throws KeylimeError `file_failed`. */
   record(): Promise<void>
 }
+
+const newName = () => randomUUID().replaceAll('-', '')
 
 /** Counts every change of the tables, in the transaction that makes it. */
 export const markTables =
@@ -26,7 +28,7 @@ export const markTables =
     await sql`create table database_mark(one integer primary key check(one = 1), database text not null, changes integer not null, at integer not null)`.execute(
       db,
     )
-    await sql`insert into database_mark values(1, ${randomUUID().replaceAll('-', '')}, 0, 0)`.execute(db)
+    await sql`insert into database_mark values(1, ${newName()}, 0, 0)`.execute(db)
     for (const table of tables) await markTable(db, table)
   }
 
@@ -42,7 +44,7 @@ export async function markTable(db: Kysely<unknown>, table: string): Promise<voi
 
 /**
  * Compares a database with the mark beside it (`FILE.mark`). @param known `isMarked` false for one that had no mark before: then there is none beside it either. `isVouched` for one that
- * others use now: where there is no mark yet, theirs count.
+ * others use now: where there is no mark of it here yet, theirs count.
  * @throws KeylimeError `file_failed` for a mark that cannot be read.
  */
 export async function openMark(
@@ -52,18 +54,23 @@ export async function openMark(
 ): Promise<MarkKeeper> {
   const inside = await markOf(db)
   const beside = await markBeside(file)
-  let written = beside?.changes ?? -1
+  const isOurs = beside?.database === inside.database
+  let written = isOurs ? beside.changes : -1
   const records = createSerialQueue()
   const kept = markFile(file)
   async function write(mark: DatabaseMark): Promise<void> {
     await kept.write(mark)
     written = mark.changes
   }
+  const age = isMarked && !(isVouched && !isOurs) ? judgeAge(inside, beside) : 'current'
+  /** Until then the mark stays what it is: the next run would be told that all is well. */
+  let isHeeded = age === 'current'
   return {
-    age: isMarked && !(isVouched && beside === null) ? judgeAge(inside, beside) : 'current',
+    age,
     inside,
     beside,
     async settle() {
+      isHeeded = true
       const changes = Math.max(inside.changes, beside?.changes ?? 0) + 1
       await sql`update database_mark set changes = ${seamOf(db).greatest(sql.ref('changes'), changes)}`.execute(db)
       await write(await markOf(db))
@@ -71,6 +78,7 @@ export async function openMark(
     // One after the other: a mark that was read before another was written is not an older one.
     record: () =>
       records.run(async () => {
+        if (!isHeeded) return
         const mark = await markOf(db)
         if (mark.changes < written) throw wentBack(written - mark.changes)
         if (mark.changes !== written) await write(mark)
@@ -79,11 +87,17 @@ export async function openMark(
 }
 
 /**
- * What was in a database is kept in another one from now on: whoever starts on it again is told that it is an older one, and each V in it is withheld. @param file as for `openMark`.
- * @throws KeylimeError `file_failed`.
+ * What was in a database is kept in another one from now on: it has another name, so that it is not the one that any host knows. Part of the transaction that takes it away.
+ * @returns its mark.
  */
-export const leaveBehind = (file: string, { inside, beside }: Pick<MarkKeeper, 'inside' | 'beside'>): Promise<void> =>
-  writeMark(file, { ...inside, changes: Math.max(inside.changes, beside?.changes ?? 0) + 1 })
+export async function disown(db: Kysely<unknown>): Promise<DatabaseMark> {
+  await sql`update database_mark set database = ${newName()}`.execute(db)
+  return markOf(db)
+}
+
+/** Whoever starts on it again is told that it is an older one, and each V in it is withheld. @param file as for `openMark`. @throws KeylimeError `file_failed`. */
+export const leaveBehind = (file: string, inside: DatabaseMark): Promise<void> =>
+  writeMark(file, { ...inside, changes: inside.changes + 1 })
 
 /**
  * A database that is to take the place of another goes on under the mark of `from`, with a count beyond all that are known: each of those is an older one from then on. To be written

@@ -30,6 +30,13 @@ export function fencedStore(db: Kysely<unknown>, storeOn: (db: Kysely<unknown>) 
     replace: (enrolled) => ours(enrolled.enrolment.agentId, (store) => store.replace(enrolled)),
     saveState: (agentId, given) => ours(agentId, (store) => store.saveState(agentId, given)),
     move: (agentId, address, event) => ours(agentId, (store) => store.move(agentId, address, event)),
+    // Those whom others attest are taken from them first: what they know in memory would be released, and stored over this. They are taken up as what was leased and is not known (`reconcile`).
+    withholdAll: () =>
+      change(async (transaction) => {
+        const withheld = await storeOn(transaction).withholdAll()
+        for (const agentId of withheld) await leases.begin(transaction, agentId)
+        return withheld
+      }),
     saveProgress: (rows) =>
       change(async (transaction) => {
         const held = await leases.held(

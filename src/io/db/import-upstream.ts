@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
-import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { causeChain } from '../../core/errors.ts'
 import { ownPolicyName, parsePolicyName } from '../../core/policy/policy-name.ts'
 import { isEmptyRuntimePolicy, isJudgedByIma, type PolicyNames, upstreamAgent } from '../../core/upstream/verifier-row.ts'
 import { policyBodies } from './policy-bodies.ts'
@@ -26,15 +26,10 @@ interface Known {
   readonly isEmpty: boolean
 }
 
-/**
- * Takes over what upstream's verifier has stored, all of it in one change, or nothing. What cannot be used is left out and told, never fatal. @throws KeylimeError `conflict` for a database
- * that has machines already.
- */
+/** Takes over what upstream's verifier has stored into an empty database, all of it in one change, or nothing. What cannot be used is left out and told, never fatal. */
 export function importUpstream(source: UpstreamVerifier, target: Kysely<unknown>): Promise<ImportReport> {
   return changing(target, async (transaction) => {
     const store = verifierStore(transaction, MAX_EVIDENCE)
-    if ((await store.ids()).length > 0)
-      throw new KeylimeError('conflict', 'the database to copy into already has machines', { hint: 'name another one; nothing was copied' })
     const left: { what: string; why: string }[] = []
     const ids = new Set<string>()
     for await (const row of source.agents()) ids.add(String(row['agent_id']))

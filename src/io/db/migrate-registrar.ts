@@ -1,11 +1,12 @@
 import { type Kysely, sql } from 'kysely'
-import { causeChain, KeylimeError } from '../../core/errors.ts'
+import { causeChain } from '../../core/errors.ts'
 import { tpmOf } from '../../core/identity/tpm-of-record.ts'
 import { upstreamRegistration } from '../../core/upstream/registrar-row.ts'
-import { type CopiedTable, copyTables, countRows, type TableCount } from './copy-tables.ts'
-import { leaveBehind, type MarkKeeper, openMark } from './database-mark.ts'
-import type { MarkedPlace } from './migrate-verifier.ts'
-import { nameOfPlace, openDatabase } from './open-database.ts'
+import { type CopiedTable, refuseRows, type TableCount } from './copy-tables.ts'
+import { refuseServing } from './living-registrars.ts'
+import { lookAtMove, lookAtTarget, moveDatabase, openTarget } from './move-database.ts'
+import type { MarkedPlace, MovedRole } from './move-role.ts'
+import { openDatabase } from './open-database.ts'
 import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from './registrar-schema.ts'
 import { registrarStore } from './registrar-store.ts'
 import { changing } from './seam.ts'
@@ -27,46 +28,54 @@ export interface RegistrationsReport {
   readonly left: readonly { readonly what: string; readonly why: string }[]
 }
 
-/**
- * Copies all that a registrar has stored into another database, and leaves the first one behind as an older one. @param dryRun copies nothing.
- * @returns how many rows each table has. @throws KeylimeError `conflict` for one that was put back and not looked at yet, or a target that is not empty.
- */
-export async function migrateRegistrar(from: MarkedPlace, to: MarkedPlace, dryRun: boolean): Promise<TableCount[]> {
-  if (nameOfPlace(from.place) === nameOfPlace(to.place)) throw new KeylimeError('usage', 'from and to name the same database')
-  const source = await openMarked(from)
-  try {
-    if (dryRun) return await countRows(source.database, REGISTRAR_TABLES)
-    const target = await openMarked(to)
-    const counts = await copyTables(source.database, target.database, REGISTRAR_TABLES).finally(target.close)
-    await leaveBehind(from.marked, source.mark)
-    return counts
-  } finally {
-    await source.database.destroy()
-  }
+const REGISTRAR: MovedRole = {
+  name: 'registrar',
+  tables: REGISTRAR_TABLES,
+  migrations: REGISTRAR_MIGRATIONS,
+  marked: MARKED_REGISTRAR,
+  share: async () => undefined,
+  refuseRunning: refuseServing,
+  hold: refuseServing,
 }
+
+/**
+ * Moves all that a registrar has stored into another database (`moveDatabase`). @param dryRun only looks, and changes nothing. @param now milliseconds since the epoch.
+ * @returns how many rows each table has. @throws KeylimeError as `lookAtMove`.
+ */
+export const migrateRegistrar = (
+  from: MarkedPlace,
+  to: MarkedPlace,
+  { dryRun, now }: { dryRun: boolean; now: number },
+): Promise<TableCount[]> => (dryRun ? lookAtMove(REGISTRAR, from, to) : moveDatabase(REGISTRAR, from, to, now))
 
 /** Takes over what upstream's registrar has stored; its own database is only read. @param dryRun finds out what would be taken over, and keeps nothing. */
 export async function registrationsFromUpstream(
   source: UpstreamRegistrar,
   to: MarkedPlace,
   { dryRun, now }: { dryRun: boolean; now: number },
-) {
+): Promise<RegistrationsReport> {
+  await lookAtTarget(REGISTRAR, to.place)
   if (dryRun) {
     const nowhere = await openDatabase<unknown>(':memory:', 'registrar', REGISTRAR_MIGRATIONS)
     return importRegistrations(source, nowhere, now).finally(() => nowhere.destroy())
   }
-  const target = await openMarked(to)
-  return importRegistrations(source, target.database, now).finally(target.close)
+  const target = await openTarget(REGISTRAR, to)
+  try {
+    const report = await target.fill(async (transaction) => {
+      await refuseRows(transaction, REGISTRAR_TABLES)
+      return importRegistrations(source, transaction, now)
+    })
+    await target.take(null)
+    return report
+  } finally {
+    await target.close()
+  }
 }
 
-/** All of it in one change, or nothing. What cannot be used is left out and told, never fatal. @throws KeylimeError `conflict` for a database that has registrations already. */
+/** All of it in one change, or nothing. What cannot be used is left out and told, never fatal. */
 function importRegistrations(source: UpstreamRegistrar, target: Kysely<unknown>, now: number): Promise<RegistrationsReport> {
   return changing(target, async (transaction) => {
     const store = registrarStore(transaction)
-    if ((await store.list()).length > 0)
-      throw new KeylimeError('conflict', 'the database to copy into already has registrations', {
-        hint: 'name another one; nothing was copied',
-      })
     const left: { what: string; why: string }[] = []
     let registrations = 0
     for await (const row of source.registrations()) {
@@ -87,35 +96,3 @@ function importRegistrations(source: UpstreamRegistrar, target: Kysely<unknown>,
 }
 
 const MAX_WHY = 300
-
-interface Opened {
-  readonly database: Kysely<unknown>
-  readonly mark: MarkKeeper
-  /** With its mark up to it. */
-  close(): Promise<void>
-}
-
-async function openMarked({ place, marked }: MarkedPlace): Promise<Opened> {
-  let from = 0
-  const database = await openDatabase<unknown>(place, 'registrar', REGISTRAR_MIGRATIONS, (change) => {
-    from = change.from
-  })
-  try {
-    const mark = await openMark(database, marked, { isMarked: from === 0 || from >= MARKED_REGISTRAR })
-    if (mark.age !== 'current' && mark.inside.changes > 0)
-      throw new KeylimeError('conflict', `${nameOfPlace(place)} is not the database that was here last, or an older one`, {
-        hint: 'start the registrar on it once: it says what that means',
-      })
-    return {
-      database,
-      mark,
-      async close() {
-        await mark.record().catch(() => undefined) // one that is behind is that of a run that was killed
-        await database.destroy()
-      },
-    }
-  } catch (error) {
-    await database.destroy()
-    throw error
-  }
-}

@@ -1,6 +1,7 @@
 import { Kysely, PostgresAdapter, PostgresDialect, type PostgresPoolClient, sql } from 'kysely'
 import { nameOfServer } from '../../core/database-url.ts'
 import { isKeylimeError, KeylimeError, rootCause } from '../../core/errors.ts'
+import { hasSchema } from './moved-schema.ts'
 import { openPool, type PostgresPlace } from './postgres-pool.ts'
 import { postgresSeam } from './postgres-seam.ts'
 
@@ -9,17 +10,30 @@ const OLDEST = 120_000
 
 /**
  * Opens the schema of one role on a server, and makes it where it is missing: roles and other programs may share a database. @param schema a plain name.
- * @throws KeylimeError `unavailable` for a server that cannot be used now, `database_failed` for one that is too old or does not let this user make the schema.
+ * @throws KeylimeError `unavailable` for a server that cannot be used now, `database_failed` for one that is too old or does not let this user make the schema, `conflict` where it was moved.
  */
 export async function openPostgres<Tables>(place: PostgresPlace, schema: string): Promise<Kysely<Tables>> {
   await lookAtServer(place)
   const db = await openServer<Tables>(place, schema)
   try {
-    await prepare(db as Kysely<unknown>, schema)
+    if (!(await hasSchema(db as Kysely<unknown>, schema, nameOfServer(place.server)))) await prepare(db as Kysely<unknown>, schema)
     return db
   } catch (error) {
     await db.destroy()
     throw isKeylimeError(error) && error.code !== 'database_failed' ? error : refused(rootCause(error), place, schema)
+  }
+}
+
+/** Makes a schema where it is missing, also where one was moved away. @throws KeylimeError as `openPostgres`. */
+export async function makeSchema(place: PostgresPlace, schema: string): Promise<void> {
+  const db = await openServer<unknown>({ ...place, poolSize: 1 }, schema)
+  try {
+    const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(db)
+    if (rows.length === 0) await prepare(db, schema)
+  } catch (error) {
+    throw isKeylimeError(error) && error.code !== 'database_failed' ? error : refused(rootCause(error), place, schema)
+  } finally {
+    await db.destroy()
   }
 }
 
@@ -92,8 +106,6 @@ async function schemaVersionOf(client: PostgresPoolClient, { schema, role }: { s
 }
 
 async function prepare(db: Kysely<unknown>, schema: string): Promise<void> {
-  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema}`.execute(db)
-  if (rows.length > 0) return
   await sql`create schema if not exists ${sql.id(schema)}`.execute(db).catch((error: { code?: string }) => {
     if (error.code !== MADE_MEANWHILE) throw error
   })

@@ -1,8 +1,9 @@
 import fs from 'node:fs'
 import BetterSqlite from 'better-sqlite3'
-import { Kysely, SqliteDialect } from 'kysely'
-import { KeylimeError } from '../../core/errors.ts'
+import { Kysely, SqliteDialect, sql } from 'kysely'
+import { isKeylimeError, KeylimeError } from '../../core/errors.ts'
 import { loadAddon } from '../native/load-addon.ts'
+import { awaitCopy, hasTable } from './copy-tables.ts'
 import type { DatabasePlace } from './open-database.ts'
 
 /**
@@ -19,8 +20,32 @@ export async function openToRead(place: DatabasePlace, schema: string): Promise<
  * All that `work` reads is of one moment, whatever others change meanwhile: a reader of SQLite's journal, a snapshot of the server. @param db of `openToRead`.
  */
 export function asOfNow<T>(db: Kysely<unknown>, work: (snapshot: Kysely<unknown>) => Promise<T>): Promise<T> {
-  return db.transaction().setIsolationLevel('repeatable read').execute(work)
+  return db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (snapshot) => {
+      await awaitCopy(snapshot)
+      return work(snapshot)
+    })
 }
+
+/** Whether there is such a table, as far as this user may look. @param of the database, for people. @throws KeylimeError `database_failed` for what is not a database, `unavailable`. */
+export const tableIsIn = (db: Kysely<unknown>, { table, schema }: { table: string; schema?: string }, of: string): Promise<boolean> =>
+  readable(of, hasTable(db, table, schema))
+
+/** The version of a role's schema; 0 where there is none. @throws KeylimeError as `tableIsIn`. */
+export async function schemaVersionIn(db: Kysely<unknown>, role: string, of: string): Promise<number> {
+  if (!(await tableIsIn(db, { table: 'keylime_schema' }, of))) return 0
+  const { rows } = await readable(of, sql<{ version: number }>`select version from keylime_schema where name = ${role}`.execute(db))
+  return Number(rows[0]?.version ?? 0)
+}
+
+const readable = <T>(of: string, look: Promise<T>): Promise<T> =>
+  look.catch((cause) => {
+    throw isKeylimeError(cause)
+      ? cause
+      : new KeylimeError('database_failed', `cannot read the database ${of}: ${(cause as Error).message}`, { cause })
+  })
 
 /** One that nobody has open has no journal, or one of a crash, which SQLite first has to bring in. */
 function openFile(file: string): BetterSqlite.Database {

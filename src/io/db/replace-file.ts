@@ -9,12 +9,12 @@ import { loadAddon } from '../native/load-addon.ts'
 import { openDatabase } from './open-database.ts'
 import { openToRead } from './open-to-read.ts'
 import { type BeforeReplacement, type Replacement, readBefore } from './replacement.ts'
-import { lockVerifierFile } from './verifier-lock.ts'
+import { lockRoleFile } from './role-lock.ts'
 import { VERIFIER_MIGRATIONS } from './verifier-schema.ts'
 
 /** A file of SQLite beside another one. See `beginReplacement`. */
 export async function replaceFile(file: string, schema: number, stamp: string): Promise<Replacement> {
-  const { name, lock } = await lockVerifierFile(file)
+  const { name, lock } = await lockRoleFile('verifier', file)
   const temporary = path.join(path.dirname(name), `.${path.basename(name)}.${randomBytes(6).toString('hex')}.tmp`)
   let database: Kysely<unknown> | null = null
   async function close(): Promise<void> {

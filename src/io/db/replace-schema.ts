@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
-import { LIVING } from './lease-store.ts'
+import { refuseLiving } from './living-verifiers.ts'
 import { nameOfPlace, openDatabaseIn } from './open-database.ts'
 import { openServer } from './open-postgres.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
@@ -59,15 +59,6 @@ const exchange = (server: Kysely<unknown>, place: PostgresPlace, kept: string | 
     }
     await sql.raw(`alter schema ${MAKING} rename to ${SCHEMA}`).execute(transaction)
   })
-
-async function refuseLiving(db: Kysely<unknown>, place: PostgresPlace): Promise<void> {
-  if (!(await hasTable(db, 'verifiers'))) return
-  const { rows } = await sql<{ name: string }>`select name from verifiers where run in (${LIVING})`.execute(db)
-  if (rows.length === 0) return
-  throw new KeylimeError('conflict', `${rows.map(({ name }) => `verifier ${name}`).join(', ')} runs on ${nameOfPlace(place)}`, {
-    hint: 'stop all of them first; one that was killed counts as gone after six seconds',
-  })
-}
 
 async function hasSchema(db: Kysely<unknown>): Promise<boolean> {
   const { rows } = await sql`select 1 from pg_namespace where nspname = ${SCHEMA}`.execute(db)

@@ -5,7 +5,7 @@ import { type CopiedCount, copyTables, digestTables, tablesIn } from './copy-tab
 import { overtake } from './database-mark.ts'
 import { markBeside, writeMark } from './mark-file.ts'
 import { migrate } from './migrate.ts'
-import type { MarkedPlace } from './migrate-verifier.ts'
+import type { MarkedPlace } from './move-role.ts'
 import { beginReplacement } from './replace-database.ts'
 import type { Replacement } from './replacement.ts'
 import { changing, seamOf } from './seam.ts'

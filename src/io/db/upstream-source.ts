@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
-import type { DatabasePlace } from './open-database.ts'
-import { openToRead } from './open-to-read.ts'
+import { hasTable } from './copy-tables.ts'
+import { type DatabasePlace, nameOfPlace } from './open-database.ts'
+import { openToRead, tableIsIn } from './open-to-read.ts'
 
 /** Rows of upstream's verifier, as they are. */
 export interface UpstreamVerifier {
@@ -12,19 +13,18 @@ export interface UpstreamVerifier {
 
 const TABLES = { runtime: { table: 'allowlists', column: 'ima_policy' }, mb: { table: 'mbpolicies', column: 'mb_policy' } } as const
 const PAGE = 200
+/** Where upstream's tables are on a server. */
+const SCHEMA = 'public'
 
 /** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
 export async function openUpstreamVerifier(place: DatabasePlace): Promise<UpstreamVerifier | null> {
-  const db = await openToRead(place, 'public')
-  if (!(await has(db, 'verifiermain'))) {
-    await db.destroy()
-    return null
-  }
+  const db = await openUpstream(place, 'verifiermain')
+  if (db === null) return null
   return {
     agents: () => byAgent(db, 'verifiermain'),
     async *policies(kind) {
       const { table, column } = TABLES[kind]
-      if (!(await has(db, table))) return
+      if (!(await hasTable(db, table, SCHEMA))) return
       const { rows: ids } = await sql<{ id: number }>`select id from ${sql.table(table)} order by id`.execute(db)
       for (const { id } of ids) {
         const { rows } = await sql<{
@@ -46,12 +46,22 @@ export interface UpstreamRegistrar {
 
 /** Opens a database to read it, and changes nothing. @returns null for one that is not upstream's. */
 export async function openUpstreamRegistrar(place: DatabasePlace): Promise<UpstreamRegistrar | null> {
-  const db = await openToRead(place, 'public')
-  if (!(await has(db, 'registrarmain'))) {
-    await db.destroy()
-    return null
-  }
+  const db = await openUpstream(place, 'registrarmain')
+  if (db === null) return null
   return { registrations: () => byAgent(db, 'registrarmain'), close: () => db.destroy() }
+}
+
+/** @returns null for a database that has not got this table. That it may not be read says nothing of whose it is. */
+async function openUpstream(place: DatabasePlace, table: string): Promise<Kysely<unknown> | null> {
+  const db = await openToRead(place, SCHEMA)
+  try {
+    if (await tableIsIn(db, { table, schema: SCHEMA }, nameOfPlace(place))) return db
+  } catch (error) {
+    await db.destroy()
+    throw error
+  }
+  await db.destroy()
+  return null
 }
 
 async function* byAgent(db: Kysely<unknown>, table: string): AsyncGenerator<Readonly<Record<string, unknown>>> {
@@ -64,9 +74,3 @@ async function* byAgent(db: Kysely<unknown>, table: string): AsyncGenerator<Read
     after = rows.at(-1)!.agent_id
   }
 }
-
-const has = (db: Kysely<unknown>, table: string): Promise<boolean> =>
-  sql`select 1 from ${sql.table(table)} limit 1`.execute(db).then(
-    () => true,
-    () => false,
-  )

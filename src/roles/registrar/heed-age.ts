@@ -1,5 +1,5 @@
 import { causeChain } from '../../core/errors.ts'
-import type { MarkKeeper } from '../../io/db/database-mark.ts'
+import type { RegistrarDatabase } from '../../io/db/registrar-database.ts'
 import type { Route } from '../../io/http/route.ts'
 import type { Logger } from '../../io/log/logger.ts'
 
@@ -23,7 +23,7 @@ export interface DatabaseMarking {
  * Tells of a database that was put back, which gives revoked machines the way free again, and keeps the mark beside it (decision 100). To be called before
  * anybody is served. Where the mark cannot be written that is logged, and machines register all the same.
  */
-export async function heedAge(mark: MarkKeeper, logger: Logger): Promise<DatabaseMarking> {
+export async function heedAge({ mark, ensure }: Pick<RegistrarDatabase, 'mark' | 'ensure'>, logger: Logger): Promise<DatabaseMarking> {
   const { age, inside, beside } = mark
   const logged = (work: Promise<void>) =>
     work.catch((error) => logger.error(`cannot tell whether this database is an older one: ${causeChain(error).join(': ')}`))
@@ -36,7 +36,7 @@ export async function heedAge(mark: MarkKeeper, logger: Logger): Promise<Databas
     })
     await logged(mark.settle())
   }
-  const marking = setInterval(() => void record(), MARK_MS).unref()
+  const marking = setInterval(() => void Promise.all([record(), ensure()]), MARK_MS).unref()
   return {
     marked: (routes) => routes.map((route) => (changes(route) ? { ...route, handle: recorded(route.handle, record) } : route)),
     async stop() {

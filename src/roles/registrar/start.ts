@@ -4,9 +4,8 @@ import { API_VERSIONS } from '../../core/api/versions.ts'
 import { createKeyedLock } from '../../core/concurrency/keyed-lock.ts'
 import { type RateLimit, RateLimiter } from '../../core/concurrency/rate-limiter.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
-import { openMark } from '../../io/db/database-mark.ts'
-import { type DatabasePlace, databasePlace, markPlace, openDatabase } from '../../io/db/open-database.ts'
-import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from '../../io/db/registrar-schema.ts'
+import { databasePlace, markPlace } from '../../io/db/open-database.ts'
+import { openRegistrarDatabase } from '../../io/db/registrar-database.ts'
 import { registrarStore } from '../../io/db/registrar-store.ts'
 import { seamOf } from '../../io/db/seam.ts'
 import { tryWriting } from '../../io/db/try-writing.ts'
@@ -51,7 +50,9 @@ export async function startRegistrar(
   let tls = await registrarTls(settings, used)
   const file = path.join(keylimeDir, 'reg_data.sqlite')
   const place = databasePlace(values, file)
-  const { database, marking } = await openMarkedDatabase(place, markPlace(place, file), logger)
+  const opened = await openRegistrarDatabase(place, markPlace(place, file))
+  const { database } = opened
+  const marking = await heedAge(opened, logger)
   const store = registrarStore(database)
   let makers = await makerCertificates(settings, logger)
   const context: RegistrarContext = {
@@ -103,30 +104,13 @@ export async function startRegistrar(
         await Promise.all([plain.close(), secure.close()])
         await stopMetrics()
         await marking.stop()
-        await store.close()
+        await opened.close()
       },
     }
   } catch (error) {
     await metrics?.stop()
     await marking.stop()
-    await store.close()
-    throw error
-  }
-}
-
-/** @param marked what the mark stands beside. */
-async function openMarkedDatabase(place: DatabasePlace, marked: string, logger: Logger) {
-  let from = 0
-  const database = await openDatabase<unknown>(place, 'registrar', REGISTRAR_MIGRATIONS, (change) => {
-    from = change.from
-  })
-  try {
-    return {
-      database,
-      marking: await heedAge(await openMark(database, marked, { isMarked: from === 0 || from >= MARKED_REGISTRAR }), logger),
-    }
-  } catch (error) {
-    await database.destroy()
+    await opened.close()
     throw error
   }
 }

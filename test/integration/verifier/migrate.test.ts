@@ -84,7 +84,7 @@ test('a verifier moves to PostgreSQL and back: machines are attested on, nothing
   held.answer.clear()
   await until('V', async () => (await bed.status('held')).v_released)
   const received = held.received.length // its answers were lost before
-  expect((await migrate('--from', server.url(), '--to', 'sqlite:////tmp/never.sqlite')).err).toContain('a verifier uses')
+  expect((await migrate('--from', server.url(), '--to', 'sqlite:////tmp/never.sqlite')).err).toContain('verifier default runs on')
   await stop()
 
   const back = path.join(bed.home.dir, 'back.sqlite')
@@ -106,7 +106,7 @@ test.each([
   ['a source that is not there', ['--from', 'sqlite:////nowhere/x.sqlite', '--to', 'sqlite'], 6, 'there is no database /nowhere/x.sqlite'],
   ['one database twice', ['--from', 'sqlite', '--to', 'sqlite'], 2, 'the same database'],
   ['a form that is none', ['--from', 'sqlite', '--to', 'mysql://u:secret@h/d'], 2, 'mysql://u:[secret]@h/d'],
-  ['a server that is not there', ['--from', 'sqlite', '--to', 'postgresql://u@127.0.0.1:1/d', '--dry-run'], 4, 'cannot be used now'],
+  ['a server that is not there', ['--from', 'postgresql://u@127.0.0.1:1/d', '--to', 'sqlite', '--dry-run'], 4, 'cannot be used now'],
 ])('%s is refused', async (_what, args, code, text) => {
   const { code: ended, err } = await migrate(...args)
   expect([ended, err]).toEqual([code, expect.stringContaining(text)])

@@ -5,7 +5,8 @@ import { MIGRATE_OPTIONS, type MigrateArguments, withoutStartOptions } from '../
 import { systemClock } from '../../../io/clock.ts'
 import { rowsOf, type TableCount, tableLines } from '../../../io/db/copy-tables.ts'
 import { migrateRegistrar, type RegistrationsReport, registrationsFromUpstream } from '../../../io/db/migrate-registrar.ts'
-import { type MarkedPlace, requireFile } from '../../../io/db/migrate-verifier.ts'
+import { requireFile } from '../../../io/db/migrate-verifier.ts'
+import type { MarkedPlace } from '../../../io/db/move-role.ts'
 import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
 import { openUpstreamRegistrar } from '../../../io/db/upstream-source.ts'
 import { printJson, printLines } from '../../../io/terminal/print.ts'
@@ -20,7 +21,7 @@ export const addMigrateWord = (yargs: Argv, choose: (run: () => Promise<number>)
 const options = (yargs: Argv): Argv<MigrateArguments> =>
   withoutStartOptions(yargs)
     .usage(
-      'Copies what the registrar has stored (registrations, revocations, expected TPMs, machines that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the registrar first, and set database_url afterwards. --from may also be the database of an upstream registrar (7.x), which is only read: its agents need not register again.\nThe first database is left as it is and counts as an older one from then on.\nExit codes: 0 copied, 1 something in the way or rows left out, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime registrar migrate --from URL --to URL [options]',
+      'Copies what the registrar has stored (registrations, revocations, expected TPMs, machines that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the registrar first, and set database_url afterwards. --from may also be the database of an upstream registrar (7.x), which is only read: its agents need not register again.\nNo registrar uses the first database from then on: a file stays, and counts as an older one; on PostgreSQL its schema is renamed (keylime_registrar_moved_…), and a registrar that still has that URL does not start.\nExit codes: 0 copied, 1 something in the way or rows left out, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime registrar migrate --from URL --to URL [options]',
     )
     .example('keylime registrar migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
     .example('keylime registrar migrate --from sqlite:////srv/upstream/reg_data.sqlite --to sqlite', 'take over an upstream registrar')
@@ -35,7 +36,7 @@ async function migrate({ from, to, dryRun = false, json = false, config }: Migra
     const taking = registrationsFromUpstream(upstream, target, { dryRun, now: systemClock.now() })
     return takeOver(await taking.finally(upstream.close), { dryRun, json })
   }
-  const tables = await migrateRegistrar(source, target, dryRun)
+  const tables = await migrateRegistrar(source, target, { dryRun, now: systemClock.now() })
   const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
   if (json) printJson({ ...names, copied: !dryRun, tables: rowsOf(tables) })
   else printLines([...tableLines(tables), outcome(tables, { ...names, dryRun })])

@@ -2,9 +2,11 @@ import path from 'node:path'
 import type { Argv } from 'yargs'
 import { withConfigFile } from '../../../config/files.ts'
 import { MIGRATE_OPTIONS, type MigrateArguments, withoutStartOptions } from '../../../core/cli/database-options.ts'
+import { systemClock } from '../../../io/clock.ts'
 import { rowsOf, type TableCount, tableLines } from '../../../io/db/copy-tables.ts'
 import type { ImportReport } from '../../../io/db/import-upstream.ts'
-import { lookAtMigration, type MarkedPlace, migrateFromUpstream, migrateVerifier, requireFile } from '../../../io/db/migrate-verifier.ts'
+import { lookAtMigration, migrateFromUpstream, migrateVerifier, requireFile } from '../../../io/db/migrate-verifier.ts'
+import type { MarkedPlace } from '../../../io/db/move-role.ts'
 import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-database.ts'
 import { openUpstreamVerifier } from '../../../io/db/upstream-source.ts'
 import { printJson, printLines } from '../../../io/terminal/print.ts'
@@ -20,7 +22,7 @@ export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
 const options = (yargs: Argv): Argv<MigrateArguments> =>
   withoutStartOptions(yargs)
     .usage(
-      'Copies everything that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nThe first database is left as it is and counts as an older one from then on: a verifier that starts on it says so, and releases no key from it.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
+      'Copies everything that the verifier has stored (machines, policies, revocations, history, payloads that wait) from one database to another, both ways between SQLite and PostgreSQL, and reads it back before it counts. Stop the verifier first, and set database_url afterwards. --from may also be the database of an upstream verifier (7.x), which is only read.\nNo verifier uses the first database from then on: a file stays, and counts as an older one; on PostgreSQL its schema is renamed (keylime_verifier_moved_…), and a verifier that still has that URL does not start.\nExit codes: 0 copied, 1 something in the way, 4 a server that cannot be reached, 6 no such file.\n\nUsage: keylime verifier migrate --from URL --to URL [options]',
     )
     .example('keylime verifier migrate --from sqlite --to postgresql://keylime@db.example/keylime --dry-run', 'only look')
     .example('keylime verifier migrate --from postgresql://keylime@db.example/keylime --to sqlite', 'back into KEYLIME_DIR')
@@ -32,7 +34,7 @@ async function migrate({ from, to, dryRun = false, json = false, config }: Migra
   await requireFile(source.place)
   const upstream = await openUpstreamVerifier(source.place)
   if (upstream) return takeOver(await migrateFromUpstream(upstream, target, dryRun).finally(upstream.close), { dryRun, json })
-  const tables = await (dryRun ? lookAtMigration(source, target) : migrateVerifier(source, target))
+  const tables = await (dryRun ? lookAtMigration(source, target) : migrateVerifier(source, target, { now: systemClock.now() }))
   const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
   if (json) printJson({ ...names, copied: !dryRun, tables: rowsOf(tables) })
   else printLines([...tableLines(tables), outcome(tables, { ...names, dryRun })])

@@ -3,6 +3,7 @@ import { type Enrolment, FRESH_PROGRESS, newState } from '../../../../src/core/a
 import { fencedFollowers, fencedStore } from '../../../../src/io/db/fenced-store.ts'
 import type { FollowerStore } from '../../../../src/io/db/follower-store.ts'
 import { isLeaseLost } from '../../../../src/io/db/lease-store.ts'
+import { markBeside, writeMark } from '../../../../src/io/db/mark-file.ts'
 import { openVerifierDatabase, type SharedDatabase } from '../../../../src/io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
 import { startPostgres, type TestPostgres } from '../../../postgres.ts'
@@ -190,4 +191,31 @@ test('news of policies and revocations are written by whoever makes them, in ord
   await server.query(`update keylime_verifier.news set at = now() - interval '2 days' where id = ${news[0]!.id}`)
   await b.news.forget()
   expect(await b.news.since(last, 10)).toMatchObject([{ revocation: second!.id }])
+})
+
+test('a verifier that comes to others with the mark of another database takes their word for it, and keeps the mark of this one', async () => {
+  const a = await run('a')
+  await a.store.insert(change('m1', 'v'))
+  const file = `${server.directory}/moved-here`
+  await writeMark(file, { database: 'another', changes: 1_000_000, at: 1 })
+  const open = () => openVerifierDatabase({ place: { ...server.place(), poolSize: 4 }, marked: file, name: 'b' })
+  const b = await open()
+  opened.push(b)
+  expect(b.mark.age).toBe('current')
+  await b.mark.record()
+  expect(await markBeside(file)).toMatchObject({ database: b.mark.inside.database })
+  await writeMark(file, { ...b.mark.inside, changes: 1_000_000 })
+  const again = await open()
+  opened.push(again)
+  expect(again.mark.age).toBe('older') // it knows this database
+})
+
+test('who withholds what others attest takes it from them first: none of them releases it, or stores over it', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  for (const [id, v] of [['held', 'v'], ['none', null]] as const) await a.store.insert(change(id, v))
+  expect(await b.store.withholdAll()).toEqual(['held'])
+  await expect(a.store.saveState('held', state() as never)).rejects.toMatchObject({ code: 'conflict' })
+  expect([await a.leases.isOurs('held'), await a.leases.isOurs('none')]).toEqual([false, true])
+  expect(await b.store.find('held')).toMatchObject({ agent: { state: { v: null, vState: 'withheld' } } })
+  expect(await b.leases.reconcile()).toEqual(['held']) // it attests the machine from now on
 })
