@@ -28,6 +28,10 @@ let carried: PromiseWithResolvers<AgentEvent>
 let did: string[]
 let along: unknown[]
 let events: AgentEvent[]
+/** What machines answer, where that is not one gate for all. */
+let answers: ((asked: ManagedAgent) => RoundResult | Promise<RoundResult>) | null
+/** When each machine was asked. */
+let askedAt: Map<ManagedAgent, number[]>
 /** What is done where a round brought no quote. */
 let seesTo: (result: RoundResult) => Promise<RoundResult>
 /** What else it did. */
@@ -49,6 +53,8 @@ beforeEach(() => {
   beside = []
   effects = [{ do: 'deliver_v' }]
   unwritable = null
+  answers = null
+  askedAt = new Map()
   events = []
   seesTo = async (result) => result
   verdicts = (verdict) => {
@@ -56,9 +62,10 @@ beforeEach(() => {
     return []
   }
   const options = {
-    round: () => {
+    round: (asked: ManagedAgent) => {
       did.push('asked')
-      return round.promise
+      askedAt.set(asked, [...(askedAt.get(asked) ?? []), time.clock.monotonic()])
+      return answers ? answers(asked) : round.promise
     },
     keeper: {
       apply: async (_agent: unknown, event: AgentEvent, changes: unknown): Promise<readonly AgentEffect[]> => {
@@ -532,6 +539,21 @@ test('machines that did not answer have places of their own: a thousand that han
   await time.pass(20)
   expect(did).toHaveLength(228)
   expect(loop.load()).toEqual({ inFlight: 228, waiting: 872, lateMs: 0 })
+})
+
+test('a thousand that begin to hang at once, after they were attested again and again, hold up the others for less than an interval', async () => {
+  effects = [{ do: 'ask_quote', afterSeconds: timing.quoteInterval, partial: true }]
+  const hanging = fleet(1000, 0)
+  const well = fleet(100, 0)
+  answers = (machine) => (hanging.includes(machine) && time.clock.monotonic() > 3000 ? new Promise(() => {}) : { event: PASSED })
+  for (const machine of [...hanging, ...well]) loop.begin(machine, 0)
+  await time.pass(20_000)
+  const gaps = well.flatMap((machine) => {
+    const at = askedAt.get(machine)!
+    return at.slice(1).map((ms, i) => ms - at[i]!)
+  })
+  expect(gaps.length).toBeGreaterThan(700)
+  expect(Math.max(...gaps)).toBeLessThan(2 * timing.quoteInterval * 1000)
 })
 
 test('while many are enrolled and no time is left, few are asked for the first time; when the last was enrolled, all are', async () => {
