@@ -18,6 +18,8 @@ export interface SchedulerOptions<T> {
   run(item: T, lateMs: number): Promise<void>
   /** How many may be in their first phase at once; the rest wait. */
   maxStarting?: number
+  /** The share of the last moment in which the event loop had something to do, 0 to 1: who only waits gives its place away sooner. Default: 1. */
+  busy?(): number
   /** Asked before one begins; where it may not, it is looked at again a tick later. Default: each may. @param lateMs of the one that has waited longest. */
   mayBegin?(lateMs: number): boolean
 }
@@ -25,6 +27,9 @@ export interface SchedulerOptions<T> {
 const TICK_MS = 20
 /** An item that takes longer gives its place away: a thousand machines that hang hold up nobody. */
 const STARTING_MS = 500
+/** The same while there is time to begin more, and from which share of a busy event loop on there is less, and none. */
+const IDLE_STARTING_MS = 50
+const [BUSY, FULL] = [0.5, 0.9]
 const MAX_STARTING = 128
 
 interface Entry<T> {
@@ -32,7 +37,7 @@ interface Entry<T> {
   item: T
 }
 
-export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, mayBegin }: SchedulerOptions<T>): Scheduler<T> {
+export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, busy, mayBegin }: SchedulerOptions<T>): Scheduler<T> {
   const heap: Entry<T>[] = []
   const current = new Map<T, Entry<T>>()
   const starting: { since: number; open: boolean }[] = []
@@ -72,7 +77,7 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, may
   }
 
   const tick = setInterval(() => {
-    const old = clock.monotonic() - STARTING_MS
+    const old = clock.monotonic() - (starting.length > 0 ? startingMs(busy) : 0)
     while (starting.length > 0 && (starting[0]!.since < old || !starting[0]!.open)) {
       const place = starting.shift()!
       if (place.open) places++
@@ -101,6 +106,12 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, may
       clearInterval(tick)
     },
   }
+}
+
+/** How long an item may keep its place. */
+function startingMs(busy: (() => number) | undefined): number {
+  const share = busy ? Math.min(1, Math.max(0, (busy() - BUSY) / (FULL - BUSY))) : 1
+  return IDLE_STARTING_MS + (STARTING_MS - IDLE_STARTING_MS) * share
 }
 
 /** A binary heap by due time. */

@@ -68,9 +68,14 @@ export const REMOVALS: readonly Removal[] = [
   ...of(
     LOOP,
     'unit/roles/verifier/rounds/attestation-loop',
-    ['the loop has V erased', '{ changes: CONFIRMED }', '{}'],
     ['V waits until its release is in the audit log', 'await options.recorded(agent)', ''],
+    ['our own trouble revokes nobody', 'error instanceof OwnTrouble || !running.isAgainst', 'false'],
   ),
+  ...of('roles/verifier/rounds/running-round.ts', 'unit/roles/verifier/rounds/attestation-loop', [
+    'the loop has V erased',
+    '{ changes: CONFIRMED }',
+    '{}',
+  ]),
 
   ...of('io/db/fenced-store.ts', 'integration/io/db/lease-store', [
     'who lost a machine stores nothing of it',
@@ -143,7 +148,7 @@ export const REMOVALS: readonly Removal[] = [
       'running.outcome = isStale(running) ? null : outcomeOf(result)',
       'running.outcome = outcomeOf(result)',
     ],
-    ['a fault of a round that a command overtook says nothing', 'if (!isStale(running)) await failClosed', 'await failClosed'],
+    ['a fault of a round that a command overtook says nothing', 'if (!isStale(running)) await settle(', 'await settle('],
     ['V does not leave after a command', 'if (isStale()) return // the operator', '// the operator'],
     ['what came of V is not put over a command', 'if (isStale() || event === null) return', 'if (event === null) return'],
   ),

@@ -26,7 +26,7 @@ export type AgentEvent =
   | { type: 'v_delivered' }
   /** It does not take what an operator sealed for it, and V did not leave: of the machine that says nothing, and it is attested on. */
   | { type: 'delivery_refused'; reason: string }
-  /** A bug or a failing disk while judging: fail closed. */
+  /** A bug while judging, or a failing disk behind a verdict against it: fail closed (decision 151). */
   | { type: 'exception'; reason: string }
   /** What is stored cannot be worked with: a policy that is gone or not understood, an address that is none. */
   | { type: 'not_taken_up'; reason: string }

@@ -79,18 +79,36 @@ export interface DeliveryResult {
   lastError: string | null
 }
 
+/** Which deliveries: of one revocation, or to these targets; all that are missing. */
+export interface PendingQuestion {
+  revocation?: number
+  targets?: readonly string[]
+  /** Those behind this one. */
+  after?: { revocation: { id: number }; target: string } | undefined
+  limit: number
+}
+
+export interface PendingDelivery {
+  revocation: StoredRevocation
+  target: string
+  attempts: number
+}
+
 /** What was decided and who knows it. Every method is durable when it returns. */
 export interface RevocationStore {
-  /** Deliveries that are not done, oldest revocation first; of one revocation, to one target, or all. */
-  pending(of?: { revocation?: number; target?: string }): Promise<{ revocation: StoredRevocation; target: string; attempts: number }[]>
+  /** A page of the deliveries that are not done, oldest revocation first. @param known one for all of its receivers, also of other pages: what is not in it is put there. */
+  pending(question: PendingQuestion, known: Map<number, StoredRevocation>): Promise<PendingDelivery[]>
   /** Stores what is told of no verdict of its own. */
   add(revocation: NewRevocation): Promise<StoredRevocation>
-  /** Who was told stays so: a verifier that was paused may come later with a word of before. */
+  /** Who was told stays so: a verifier that was paused may come later with a word of before. What was erased meanwhile is passed over. */
   record(results: readonly DeliveryResult[]): Promise<void>
   newest(limit: number): Promise<RevocationSummary[]>
   /** Of one revocation, behind a target, in the order of their names. */
   deliveries(revocationId: number, after: string, limit: number): Promise<DeliveryState[]>
 }
+
+/** Revocations that are shown; what is not shown is kept only until it is done. */
+export const SHOWN_REVOCATIONS = 100
 
 const ROWS_A_STATEMENT = 400
 /** Unless it was told, or is now. */
@@ -119,39 +137,45 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
 
 export function revocationStore(database: Kysely<unknown>): RevocationStore {
   const db = database as Kysely<RevocationTables>
+
+  async function learn(ids: readonly number[], known: Map<number, StoredRevocation>): Promise<void> {
+    const missing = [...new Set(ids)].filter((id) => !known.has(id))
+    if (missing.length === 0) return
+    for (const row of await db.selectFrom('revocations').selectAll().where('id', 'in', missing).execute())
+      known.set(row.id!, {
+        id: row.id!,
+        agentId: row.agent_id,
+        type: row.type as NewRevocation['type'],
+        text: row.text,
+        signature: row.signature,
+        verifierSignature: row.verifier_signature,
+        createdAt: row.created_at,
+        targets: [],
+      })
+  }
+
   return {
-    async pending({ revocation: revocationId, target } = {}) {
-      let query = db
-        .selectFrom('deliveries')
-        .innerJoin('revocations', 'revocations.id', 'deliveries.revocation_id')
-        .selectAll('revocations')
-        .select(['target', 'attempts'])
-        .where('state', '=', 'pending')
-        .orderBy('revocations.id')
-      if (revocationId !== undefined) query = query.where('revocations.id', '=', revocationId)
-      if (target !== undefined) query = query.where('target', '=', target)
-      const rows = await query.execute()
-      const revocations = new Map<number, StoredRevocation>() // one for all of its receivers
-      return rows.map((row) => {
-        const revocation = revocations.get(row.id!) ?? {
-          id: row.id!,
-          agentId: row.agent_id,
-          type: row.type as NewRevocation['type'],
-          text: row.text,
-          signature: row.signature,
-          verifierSignature: row.verifier_signature,
-          createdAt: row.created_at,
-          targets: [],
-        }
-        revocations.set(revocation.id, revocation)
-        return { revocation, target: row.target, attempts: row.attempts }
+    async pending({ revocation, targets, after, limit }, known) {
+      let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
+      if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
+      if (targets !== undefined) query = query.where('target', 'in', targets)
+      if (after) query = query.where(sql<boolean>`(revocation_id, target) > (${after.revocation.id}, ${after.target})`)
+      const rows = await query.orderBy('revocation_id').orderBy('target').limit(limit).execute()
+      await learn(
+        rows.map((row) => row.revocation_id),
+        known,
+      )
+      // one that was erased in between has nothing to tell any more
+      return rows.flatMap(({ revocation_id, target, attempts }) => {
+        const revocation = known.get(revocation_id)
+        return revocation ? [{ revocation, target, attempts }] : []
       })
     },
     add: (revocation) => changing(db, (transaction) => insertRevocation(transaction, revocation)),
     record: (results) =>
       changing(db, async (transaction) => {
         for (let at = 0; at < results.length; at += ROWS_A_STATEMENT) {
-          const rows = results.slice(at, at + ROWS_A_STATEMENT).map((r) => ({
+          const rows = (await stored(transaction, results.slice(at, at + ROWS_A_STATEMENT))).map((r) => ({
             revocation_id: r.revocationId,
             target: r.target,
             state: r.state,
@@ -159,6 +183,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
             at: r.at,
             last_error: r.lastError,
           }))
+          if (rows.length === 0) continue
           await transaction
             .insertInto('deliveries')
             .values(rows)
@@ -192,4 +217,12 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
       return rows.map(({ target, state, attempts, at, last_error }) => ({ target, state, attempts, at, lastError: last_error }))
     },
   }
+}
+
+/** Of revocations that are still there. */
+async function stored(db: Kysely<RevocationTables>, results: readonly DeliveryResult[]): Promise<DeliveryResult[]> {
+  const ids = [...new Set(results.map(({ revocationId }) => revocationId))]
+  const rows = await db.selectFrom('revocations').select('id').where('id', 'in', ids).execute()
+  const there = new Set(rows.map(({ id }) => id))
+  return results.filter(({ revocationId }) => there.has(revocationId))
 }

@@ -7,6 +7,7 @@ import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
 import { seamOf } from '../../io/db/seam.ts'
+import { sweepRevocations } from '../../io/db/sweep-revocations.ts'
 import { tryWriting } from '../../io/db/try-writing.ts'
 import { untoldEvents } from '../../io/db/untold-events.ts'
 import { openVerifierDatabase } from '../../io/db/verifier-database.ts'
@@ -26,11 +27,12 @@ import { tellForeignDirectory } from '../../io/service/tell-foreign-directory.ts
 import { VERSION } from '../../io/service/version.ts'
 import { openPublisher } from '../../io/zeromq/publisher.ts'
 import { MAX_EVIDENCE_BODY, verifierRoutes } from './api/routes.ts'
-import { type Assembled, assemble } from './assemble.ts'
+import { type Assembled, assemble, type Opened } from './assemble.ts'
 import { durableAnswers } from './audit/durable-answers.ts'
 import { refusedPeer } from './audit/operator-of.ts'
 import { startEvents } from './audit/start-events.ts'
 import { type AuthorityHolder, isSameAuthorities } from './authorities/authorities.ts'
+import { type Aging, keepYoung } from './keep-young.ts'
 import { openVerifierMetrics } from './metrics/open-metrics.ts'
 import { openNotifierKey } from './revocation/notifier-key.ts'
 import type { Sender } from './revocation/revocation-notifier.ts'
@@ -63,7 +65,6 @@ export interface VerifierDependencies {
 const MARK_MS = 10_000
 /** Of one machine once a minute, of all together two a second. */
 const ASK_ADDRESSES: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 1 }, ofAll: { perSecond: 2, burst: 20 } }
-const SWEEP_MS = 3_600_000
 
 /** Starts the verifier: opens its state, takes up every stored agent, serves the API. Serves when it returns; when it throws, nothing is left open. */
 export async function startVerifier(
@@ -123,6 +124,7 @@ async function start(
   const marking = setInterval(() => void recordMark(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop, () => heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger }))
+  onStop(keepYoung(agingOf(values, opened, verifier.context.history)))
   const routes = durableAnswers(verifierRoutes(verifier.context), () => Promise.all([recordMark(), events.flush()]))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
   const { agents, leasing, loop, opener, push } = verifier.context
@@ -143,8 +145,7 @@ async function start(
     probe: { isServer: shared !== null, tryWriting: () => tryWriting(database) },
   })
   onStop(metrics.stopping)
-  const isIdle = () => agents.size === 0
-  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck, isIdle }
+  return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck, isIdle: () => agents.size === 0 }
 }
 
 const listenerOf = (
@@ -171,13 +172,11 @@ function watchAgents(values: VerifierValues, { agents, events, loop, push, logge
   return watchdog
 }
 
-async function keepHistoryYoung({ history, logger }: Assembled['context'], onStop: OnStop): Promise<void> {
-  await history.sweep()
-  const sweep = () =>
-    history.sweep().catch((error) => logger.error(`what is too old in the history stays: ${causeChain(error).join(': ')}`))
-  const sweeping = setInterval(() => void sweep(), SWEEP_MS).unref()
-  onStop(() => clearInterval(sweeping))
-}
+const agingOf = (values: VerifierValues, { database, logger }: Pick<Opened, 'database' | 'logger'>, history: Aging['history']): Aging => ({
+  ...{ history, clock: systemClock, logger },
+  retrySeconds: values.revocation_retry_seconds,
+  sweepRevocations: (endedBy, signal) => sweepRevocations(database, endedBy, signal),
+})
 
 interface Renewable {
   /** The last that was taken. */
@@ -220,7 +219,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop, h
   await heed()
   await context.policyStore.sweep()
   await context.mailboxes.sweep()
-  await keepHistoryYoung(context, onStop)
+  await context.history.sweep()
   onStop(context.leasing.stop)
   await context.leasing.start()
   await notifier.resume()

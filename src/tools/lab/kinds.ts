@@ -1,5 +1,5 @@
 /** How machines of a fleet do. All but the liars are honest. */
-export const KINDS = ['honest', 'slow', 'lossy', 'lying', 'hanging', 'rebooting', 'closing', 'foreign'] as const
+export const KINDS = ['honest', 'slow', 'lossy', 'lying', 'hanging', 'freezing', 'rebooting', 'closing', 'foreign'] as const
 export type Kind = (typeof KINDS)[number]
 
 /** Part of the fleet by kind, from 0 to 1; the rest is honest. */
@@ -10,6 +10,7 @@ export const KIND_TEXTS: Record<Exclude<Kind, 'honest'>, string> = {
   lossy: 'cut one connection in five instead of answering',
   lying: 'run a program that no policy allows, some time after they were attested',
   hanging: 'take requests and never answer',
+  freezing: 'do the same, but only some time after they were attested',
   rebooting: 'reboot now and then: their measurement list begins again',
   closing: 'close idle connections after five seconds',
   foreign: 'close them too, and cannot resume TLS sessions: as the Rust agent does',

@@ -12,7 +12,7 @@ export interface Surroundings {
   bootLines: number
   /** PEM, of all machines. */
   transportKey: string
-  /** Seconds of life between two measurements of a machine, between two reboots, and until a liar lies; about. */
+  /** Seconds of life between two measurements of a machine, between two reboots, and until a liar lies or a machine freezes; about. */
   measuresEvery: number
   rebootsEvery: number
   liesAfter: number
@@ -45,6 +45,7 @@ export class LabMachine {
   #measuredAt: number
   #rebootedAt: number
   readonly #liesAt: number
+  readonly #freezesAt: number
   #state: { mask: number; lines: number; quoted: QuotedState } | null = null
 
   constructor(id: string, kind: Kind, around: Surroundings) {
@@ -55,12 +56,14 @@ export class LabMachine {
     const now = around.now()
     this.#measuredAt = now + Math.random() * around.measuresEvery * 1000
     this.#rebootedAt = now + Math.random() * around.rebootsEvery * 1000
-    this.#liesAt = kind === 'lying' ? now + (0.5 + Math.random()) * around.liesAfter * 1000 : Number.POSITIVE_INFINITY
+    const later = now + (0.5 + Math.random()) * around.liesAfter * 1000
+    this.#liesAt = kind === 'lying' ? later : Number.POSITIVE_INFINITY
+    this.#freezesAt = kind === 'freezing' ? later : Number.POSITIVE_INFINITY
   }
 
   /** @param target path and query of a request. */
   react(method: string, target: string): Reaction {
-    if (this.kind === 'hanging') return 'hang'
+    if (this.kind === 'hanging' || this.isFrozen) return 'hang'
     if (this.kind === 'lossy' && Math.random() < LOST) return 'cut'
     const afterMs = this.kind === 'slow' || this.#around.slowed ? SLOW_MS[0] + Math.random() * (SLOW_MS[1] - SLOW_MS[0]) : 0
     const answer = (results: object) => ({ status: 200, body: JSON.stringify({ code: 200, status: 'Success', results }), afterMs })
@@ -73,6 +76,11 @@ export class LabMachine {
   /** It lies, and should be found out. */
   get isLying(): boolean {
     return this.#around.now() >= this.#liesAt
+  }
+
+  /** It answers no more, after it did. */
+  get isFrozen(): boolean {
+    return this.quotes > 0 && this.#around.now() >= this.#freezesAt
   }
 
   #evidence(target: string): string {

@@ -26,8 +26,14 @@ export const STEADY_PARTS: Record<string, Part> = {
     ),
   ],
   hanging: async (given) => [
-    `${largest(given)} machines, some of which hang each request for a minute`,
-    await each([0, 0.2], (hanging) => steady(given, { shares: { hanging } }, { first: { hanging } })),
+    `${largest(given)} machines, some of which hang each request for a minute: from the start, or some time after they were attested`,
+    await each([{}, { hanging: 0.2 }, { freezing: 0.2 }], ({ hanging = 0, freezing = 0 }: { hanging?: number; freezing?: number }) =>
+      steady(
+        given,
+        { shares: { hanging, freezing }, ...(freezing ? { seconds: Math.max(given.seconds, 60) } : {}) },
+        { first: { hanging, freezing } },
+      ),
+    ),
   ],
   workers: async (given) => [
     'machines that are asked without a pause, judged where their answers arrive, or in worker threads because of their policy’s expressions',

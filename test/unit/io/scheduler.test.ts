@@ -119,6 +119,24 @@ test('no more items start at once than there are places; the others wait and are
   expect(scheduler.waiting).toBe(0)
 })
 
+test.each([
+  [0, 50],
+  [0.5, 50],
+  [0.7, 275],
+  [1, 500],
+])('at a share of %d of a busy event loop, an item that hangs gives its place away after %d ms', async (share, heldMs) => {
+  const started: string[] = []
+  scheduler = createScheduler<string>({
+    ...{ clock: time.clock, maxStarting: 1, busy: () => share },
+    run: (item) => new Promise<void>(() => void started.push(item)),
+  })
+  for (const item of ['a', 'b']) scheduler.schedule(item, 0)
+  await time.pass(heldMs)
+  expect(started).toEqual(['a'])
+  await time.pass(2 * TICK)
+  expect(started).toEqual(['a', 'b'])
+})
+
 test('an item that hangs gives its place away after 500 ms, and not twice when it ends after all', async () => {
   const { started, finish } = lasting(1)
   scheduler.schedule('hangs', 0)

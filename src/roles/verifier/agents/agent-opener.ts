@@ -1,6 +1,8 @@
 import { parseHost } from '../../../core/api/host.ts'
+import { portNumber } from '../../../core/api/port-number.ts'
 import { comesBy, type Enrolment, type StoredAgent } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
+import { KeylimeError } from '../../../core/errors.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
 import { type AgentClient, createAgentClient } from '../../../io/http/agent-client.ts'
@@ -42,7 +44,7 @@ export function createAgentOpener({
 }: AgentOpenerOptions): AgentOpener {
   const client: AgentClient = createAgentClient({ context, timeoutSeconds, largestAnswer, maxConnections })
   const connect: AgentOpener['connect'] = ({ ip, port, mtlsCertificate: pin }, ...context) =>
-    client.connect({ host: parseHost(ip, 'cloudagent_ip'), port, pin }, ...context)
+    client.connect({ host: parseHost(ip, 'cloudagent_ip'), port: readPort(port), pin }, ...context)
   return {
     connect,
     figures: client.figures,
@@ -72,4 +74,13 @@ export function createAgentOpener({
     },
     close: () => client.close(),
   }
+}
+
+/** Of a row that another program may have written. */
+function readPort(port: number): number {
+  const read = portNumber.safeParse(port)
+  if (read.success) return read.data
+  throw new KeylimeError('invalid_request', `cloudagent_port ${String(port).slice(0, 20)}: it is not a port number`, {
+    hint: 'give a number from 0 to 65535',
+  })
 }

@@ -1,10 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { ReportedRevocation } from '../../../core/api/revocation-report.ts'
-import type { DeliveryState, RevocationStore, RevocationSummary } from '../../../io/db/revocation-store.ts'
+import { type DeliveryState, type RevocationStore, type RevocationSummary, SHOWN_REVOCATIONS } from '../../../io/db/revocation-store.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-const LIMIT = 100
 /** Deliveries that are read and printed in one turn of the event loop. */
 const PAGE = 500
 
@@ -16,7 +15,7 @@ export function listRevocations({ revocations }: Pick<VerifierContext, 'revocati
 async function* pieces(store: RevocationStore): AsyncGenerator<Buffer> {
   yield Buffer.from('{"code":200,"status":"Success","results":{"revocations":[')
   let first = true
-  for (const summary of await store.newest(LIMIT)) {
+  for (const summary of await store.newest(SHOWN_REVOCATIONS)) {
     yield Buffer.from(`${first ? '' : ','}${JSON.stringify(await reported(store, summary))}`)
     first = false
   }

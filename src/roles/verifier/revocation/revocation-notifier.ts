@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
@@ -7,7 +8,7 @@ import { cutText } from '../../../core/verdict/bounded-text.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import type { JudgedFailure } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { DeliveryResult, NewRevocation, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
+import type { DeliveryResult, NewRevocation, PendingQuestion, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
@@ -72,6 +73,8 @@ type Told = DeliveryResult & { agentId: string }
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
+/** Deliveries that are taken up in one turn. */
+const PAGE = 500
 /** Characters of what is stored of one receiver. */
 const MAX_REASON = 500
 /** How long an agent is asked what became of a notice: actions may take some minutes. */
@@ -79,15 +82,16 @@ const FOLLOW_MS = 15 * 60_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, outbox, clock, logger } = options
-  const results: Told[] = []
+  /** What is not stored yet; the last word of each delivery. */
+  let results = new Map<string, Told>()
   const complaints = createComplaints(logger)
   const records = createSerialQueue()
   const scheduler = createScheduler<Delivery>({ clock, run })
-  /** Deliveries that were begun here. */
+  /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
 
   function begin(delivery: Delivery): boolean {
-    const key = `${delivery.revocation.id} ${delivery.target}`
+    const key = keyOf(delivery.revocation.id, delivery.target)
     if (begun.has(key)) return false
     begun.add(key)
     scheduler.schedule(delivery, 0)
@@ -96,7 +100,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   async function run(delivery: Delivery): Promise<void> {
     const { revocation, target } = delivery
-    if (!isFor(target, options.isOurs)) return void begun.delete(`${revocation.id} ${target}`)
+    if (!isFor(target, options.isOurs)) return void begun.delete(keyOf(revocation.id, target))
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     delivery.attempts++
     const agentId = target.replace(/^agent:/, '')
@@ -172,17 +176,22 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 
   function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
-    results.push({ revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError })
+    const told = { revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError }
+    results.set(keyOf(revocation.id, target), told)
   }
 
   async function record(): Promise<void> {
-    const batch = results.splice(0)
-    if (batch.length === 0) return
+    const batch = results
+    if (batch.size === 0) return
+    results = new Map()
     try {
-      await options.store.record(batch)
-      for (const result of batch) tell(result)
+      await options.store.record([...batch.values()])
+      for (const [key, result] of batch) {
+        if (result.state !== 'pending') begun.delete(key)
+        tell(result)
+      }
     } catch (error) {
-      results.unshift(...batch)
+      results = new Map([...batch, ...results])
       logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
     }
   }
@@ -215,6 +224,22 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 
   const silence = collectSilence(clock, tellOfSilence)
+  /** Page by page. What was done meanwhile is not done once more: nothing is recorded between the look at a page and its begin. */
+  async function takeUp(of: Omit<PendingQuestion, 'after' | 'limit'>, isMine: (target: string) => boolean): Promise<number> {
+    const known = new Map<number, StoredRevocation>()
+    let count = 0
+    for (let after: PendingQuestion['after']; ; ) {
+      const page = await records.run(async () => {
+        const found = await options.store.pending({ ...of, after, limit: PAGE }, known)
+        for (const delivery of found) if (isMine(delivery.target) && begin(delivery)) count++
+        return found
+      })
+      if (page.length === 0) return count
+      after = page.at(-1)
+      await turn()
+    }
+  }
+
   const flush = () => records.run(record)
   const timer = setInterval(flush, RECORD_MS)
 
@@ -225,16 +250,18 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
     deliver,
     async resume() {
-      const undone = (await options.store.pending()).filter(({ target }) => isFor(target, options.isOurs, options.isAlone()))
-      for (const delivery of undone) begin({ ...delivery })
-      if (undone.length > 0) logger.info(`${undone.length} notifications of earlier revocations are still to be delivered`)
+      const count = await takeUp({}, (target) => isFor(target, options.isOurs, options.isAlone()))
+      if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
     },
     async adopt(what) {
-      const undone = await options.store.pending(
-        'agent' in what ? { target: `agent:${what.agent}` } : 'revocation' in what ? { revocation: what.revocation } : {},
-      )
-      const isMine = (agentId: string) => options.isOurs(agentId) && (!('agents' in what) || what.agents.has(agentId))
-      for (const delivery of undone) if (isFor(delivery.target, isMine, 'others' in what && what.others)) begin({ ...delivery })
+      if ('revocation' in what) await takeUp(what, (target) => isFor(target, options.isOurs, false))
+      else if ('agent' in what) await takeUp({ targets: [`agent:${what.agent}`] }, (target) => isFor(target, options.isOurs))
+      else {
+        const ids = [...what.agents].filter(options.isOurs)
+        for (let at = 0; at < ids.length; at += PAGE)
+          await takeUp({ targets: ids.slice(at, at + PAGE).map((id) => `agent:${id}`) }, (target) => isFor(target, options.isOurs))
+        if (what.others && options.senders.size > 0) await takeUp({ targets: [...options.senders.keys()] }, () => true)
+      }
     },
     async stop() {
       await silence.stop()
@@ -244,6 +271,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
   }
 }
+
+const keyOf = (revocation: number, target: string): string => `${revocation} ${target}`
 
 /** @param isOurs of an agent. @param others what counts for receivers that are none. */
 const isFor = (target: string, isOurs: (agentId: string) => boolean, others = true): boolean =>

@@ -1,8 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { AgentEffect, AgentEvent, AgentTiming } from '../../../core/attestation/agent-state.ts'
-import { refusal } from '../../../core/attestation/delivery.ts'
 import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
-import { CONFIRMED, REFUSED } from '../../../core/attestation/release.ts'
 import { type NowOrLater, whenThere } from '../../../core/concurrency/now-or-later.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { VerifierEvent } from '../../../core/events/verifier-event.ts'
@@ -14,10 +12,12 @@ import { createLoopShare } from '../../../io/loop-share.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { CarryV } from '../release/carry-v.ts'
 import type { ApplyVerdict } from '../verdicts/apply-verdict.ts'
-import type { Along, StateKeeper } from '../verdicts/state-keeper.ts'
+import type { StateKeeper } from '../verdicts/state-keeper.ts'
 import type { AttestationRound, RoundResult } from './attestation-round.ts'
 import { createLanes } from './lanes.ts'
-import { NO_METER, type RoundMeter, type RoundOutcome } from './round-meter.ts'
+import { OwnTrouble } from './own-trouble.ts'
+import { NO_METER, type RoundMeter } from './round-meter.ts'
+import { alongOf, isStale, outcomeOf, ownTrouble, type Running, reasonOf, speaksAgainst } from './running-round.ts'
 
 export interface LoopOptions {
   /** Asks one agent and judges its answer. */
@@ -75,19 +75,6 @@ export interface LoopLoad {
   lateMs: number
 }
 
-/** A round that is under way. */
-interface Running {
-  readonly agent: ManagedAgent
-  /** Of the agent, as it began. */
-  readonly epoch: number
-  readonly lateMs: number
-  /** Null where it says nothing any more. */
-  outcome: RoundOutcome | null
-}
-
-/** The operator said something else meanwhile. */
-const isStale = ({ agent, epoch }: Pick<Running, 'agent' | 'epoch'>): boolean => agent.removed || agent.epoch !== epoch
-
 const DRAIN_MS = 5000
 const UNSTORED_SECONDS = 2
 const MIN_LATER_SECONDS = 1
@@ -106,10 +93,10 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   let stopping = false
   let inFlight = 0
 
-  /** One round. Whatever goes wrong in here is a failed round: fail closed (invariant 4). Nothing of it waits where nothing has to. */
+  /** One round. What goes wrong while evidence is judged is a failed round: fail closed (invariant 4). Nothing of it waits where nothing has to. */
   function runRound(agent: ManagedAgent, round: AttestationRound, lateMs = 0): NowOrLater<void> {
     if (agent.removed || agent.busy || stopping) return
-    const running: Running = { agent, epoch: agent.epoch, lateMs, outcome: 'error' }
+    const running: Running = { agent, epoch: agent.epoch, lateMs, outcome: 'error', isAgainst: true }
     agent.busy = true
     inFlight++
     let rest: NowOrLater<void>
@@ -126,6 +113,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     const { agent } = running
     const began = clock.monotonic()
     return whenThere(round(agent), (asked) => {
+      running.isAgainst = speaksAgainst(asked)
       if (agent.connection === null && 'round' in asked) meter.stage('judge', clock.monotonic() - began)
       if (!('event' in asked) || !agent.connection) return follow(running, asked)
       return options.seeTo(agent, asked).then((result) => follow(running, result))
@@ -151,8 +139,11 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     running.outcome = isLeaseLost(error) || isStale(running) ? null : isPassing(error) ? 'postponed' : 'error'
     if (isLeaseLost(error)) return options.lost()
     if (isPassing(error)) return isStale(running) ? undefined : postpone(agent, causeChain(error).join(': '))
-    logger.error(`agent ${agent.enrolment.agentId}: the round failed`, { stack: error instanceof Error ? error.stack : String(error) })
-    if (!isStale(running)) await failClosed(agent, error)
+    const cause = error instanceof OwnTrouble ? error.cause : error
+    const isOurs = error instanceof OwnTrouble || !running.isAgainst
+    const level = isOurs && agent.retries > 0 ? 'debug' : 'error' // it is tried again and again
+    logger[level](`agent ${agent.enrolment.agentId}: the round failed`, { stack: cause instanceof Error ? cause.stack : String(cause) })
+    if (!isStale(running)) await settle(agent, isOurs ? ownTrouble(cause) : { type: 'exception', reason: reasonOf(cause) }, reasonOf(cause))
   }
 
   function ended({ agent, lateMs, outcome }: Running): void {
@@ -229,15 +220,15 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
   }
 
   /**
-   * A bug or a disk that cannot be written: the agent is not trusted, and the others go on. When not even that can be stored, the agent is judged
+   * A bug or a disk that cannot be written: the agent is not good, and the others go on. When not even that can be stored, the agent is judged
    * again later: a machine that failed must not stay unannounced because the disk was full.
    */
-  async function failClosed(agent: ManagedAgent, error: unknown): Promise<void> {
+  async function settle(agent: ManagedAgent, event: AgentEvent, reason: string): Promise<void> {
     try {
-      await perform(agent, await keeper.apply(agent, { type: 'exception', reason: causeChain(error).join(': ') }))
+      await perform(agent, await keeper.apply(agent, event))
     } catch (second) {
       logger.error(`agent ${agent.enrolment.agentId}: its failure cannot be stored: ${causeChain(second).join(': ')}`)
-      agent.unstored = causeChain(error).join(': ')
+      agent.unstored = reason
       schedule(agent, UNSTORED_SECONDS, false)
     }
   }
@@ -284,16 +275,4 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
       await Promise.race([Promise.allSettled(releases), sleep(DRAIN_MS, undefined, { ref: false })])
     },
   }
-}
-
-/** What is stored with the end of a release. */
-function alongOf({ delivery }: ManagedAgent, event: AgentEvent): Along {
-  if (event.type === 'v_delivered') return { changes: CONFIRMED }
-  return event.type === 'delivery_refused' && delivery ? { changes: REFUSED, report: refusal(delivery, event.reason) } : {}
-}
-
-function outcomeOf(result: RoundResult): RoundOutcome {
-  if ('later' in result) return 'postponed'
-  if ('round' in result) return result.round.judged.verdict.outcome
-  return result.event.type === 'unreachable' ? 'unreachable' : 'refused'
 }

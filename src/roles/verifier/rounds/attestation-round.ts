@@ -15,6 +15,7 @@ import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { BookedPolicy } from '../policies/policy-book.ts'
 import { keepRules, type RoundVerdict } from '../verdicts/keep-failed-round.ts'
+import { OwnTrouble } from './own-trouble.ts'
 import { NO_METER, type RoundMeter } from './round-meter.ts'
 
 /** What one request for evidence led to: a verdict, or what happened instead. `later`: there was no room to judge it, which says nothing of the machine. */
@@ -27,7 +28,7 @@ export type RoundResult = ({ event: AgentEvent } | { round: RoundVerdict } | { l
 /** An agent that can be asked. */
 type Reachable = ManagedAgent & { connection: NonNullable<ManagedAgent['connection']> }
 
-/** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. */
+/** Asks one agent for a quote with a fresh nonce and has the answer judged. Never throws for what an agent does, and never says nothing. @throws OwnTrouble where that has nothing to do with the agent. */
 export type AttestationRound = (agent: ManagedAgent) => NowOrLater<RoundResult>
 
 export interface RoundOptions {
@@ -49,6 +50,15 @@ const NONCE_CHARACTERS = 20
 export function createAttestationRound(options: RoundOptions): AttestationRound {
   const { judging, evaluateBootAlways, maxQuoteBytes, clock, meter = NO_METER } = options
 
+  /** @throws KeylimeError of a machine that does not answer; OwnTrouble. */
+  async function quoteOf(agent: Reachable, nonce: string, nextEntry: number): Promise<RawAnswer> {
+    try {
+      return await agent.connection.request({ ...quoteRequest(agent, nonce, nextEntry), maxBytes: maxQuoteBytes })
+    } catch (error) {
+      throw isKeylimeError(error) ? error : new OwnTrouble(error)
+    }
+  }
+
   async function askOnce(agent: Reachable): Promise<RoundResult & { stale?: boolean }> {
     const nonce = randomAlphanumeric(NONCE_CHARACTERS)
     const known = knownAgent(agent)
@@ -57,7 +67,7 @@ export function createAttestationRound(options: RoundOptions): AttestationRound 
     let answer: RawAnswer
     const began = clock.monotonic()
     try {
-      answer = await agent.connection.request({ ...quoteRequest(agent, nonce, known.ima.nextEntry), maxBytes: maxQuoteBytes })
+      answer = await quoteOf(agent, nonce, known.ima.nextEntry)
       if (answer.status !== 200) return await answerWithoutQuote(agent, readEnvelope(answer), attestedBefore)
     } catch (error) {
       if (!isKeylimeError(error)) throw error

@@ -30,10 +30,10 @@ export interface LaneOptions {
 
 export function createLanes({ clock, run, runSilent, busy }: LaneOptions): Lanes {
   const pace = createEnrolmentPace(clock, busy)
-  const steady = createScheduler<ManagedAgent>({ clock, run })
+  const steady = createScheduler<ManagedAgent>({ clock, run, busy })
   /** However many of them hang, the others do not wait for their places. */
-  const silent = createScheduler<ManagedAgent>({ clock, run: runSilent })
-  const first = createScheduler<ManagedAgent>({ clock, run, mayBegin: pace.mayBegin })
+  const silent = createScheduler<ManagedAgent>({ clock, run: runSilent, busy })
+  const first = createScheduler<ManagedAgent>({ clock, run, busy, mayBegin: pace.mayBegin })
   const all = [steady, silent, first]
 
   function schedule(lane: typeof steady, agent: ManagedAgent, afterMs: number): void {

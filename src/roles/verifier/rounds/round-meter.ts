@@ -1,6 +1,6 @@
 /**
  * What one round led to. `again`: the machine was rebooted, and is asked for its whole log; `postponed`: there was no room to judge, which says nothing of the machine; `error`: a
- * bug or a disk that cannot be written, which counts as failed.
+ * bug or a disk that cannot be written.
  */
 export const ROUND_OUTCOMES = ['passed', 'failed', 'again', 'unreachable', 'refused', 'postponed', 'error'] as const
 export type RoundOutcome = (typeof ROUND_OUTCOMES)[number]

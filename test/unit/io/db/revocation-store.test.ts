@@ -1,5 +1,6 @@
-import type { Kysely } from 'kysely'
-import { insertRevocation, type RevocationTables, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import { type Kysely, sql } from 'kysely'
+import { insertRevocation, type PendingQuestion, type RevocationTables, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import { sweepRevocations } from '../../../../src/io/db/sweep-revocations.ts'
 import { VERIFIER_MIGRATIONS } from '../../../../src/io/db/verifier-schema.ts'
 import { DATABASES, testDatabases } from '../../../databases.ts'
 
@@ -27,19 +28,98 @@ describe.each(DATABASES)('%s', (kind) => {
     await say('acted')
     await say('pending')
     expect(await states()).toEqual(['acted', 'told'])
-    expect(await store.pending()).toEqual([])
+    expect(await store.pending({ limit: 10 }, new Map())).toEqual([])
   })
 
   test('what is not done is found by its revocation, and by its target', async () => {
     const { db, store, id } = await open()
     const other = await insertRevocation(db, { ...NOTICE, targets: ['webhook'], toAgents: false })
-    const found = async (of?: Parameters<typeof store.pending>[0]) =>
-      (await store.pending(of)).map(({ revocation, target }) => [revocation.id, target])
-    expect(await found({ target: 'webhook' })).toEqual([
+    const found = async (of: Partial<PendingQuestion> = {}) =>
+      (await store.pending({ limit: 10, ...of }, new Map())).map(({ revocation, target }) => [revocation.id, target])
+    expect(await found({ targets: ['webhook'] })).toEqual([
       [id, 'webhook'],
       [other.id, 'webhook'],
     ])
     expect(await found({ revocation: other.id })).toEqual([[other.id, 'webhook']])
     expect(await found()).toHaveLength(3)
+  })
+
+  test('what is not done comes in pages, and the text of a revocation once for all of them', async () => {
+    const { db, store, id } = await open()
+    const targets = Array.from({ length: 7 }, (_, i) => `agent:${i}`)
+    const other = await insertRevocation(db, { ...NOTICE, targets, toAgents: false })
+    const known = new Map()
+    const found: [number, string][] = []
+    for (let after: PendingQuestion['after']; ; ) {
+      const page = await store.pending({ after, limit: 3 }, known)
+      if (page.length === 0) break
+      for (const { revocation, target } of page) {
+        expect(revocation).toBe(known.get(revocation.id))
+        found.push([revocation.id, target])
+      }
+      after = page.at(-1)
+    }
+    expect(found).toEqual([[id, 'webhook'], [id, 'zeromq'], ...targets.map((target) => [other.id, target])])
+  })
+
+  describe('the sweep', () => {
+    const DAY = 86_400_000
+    /** Older ones than are shown, and as many as are. */
+    async function old(deliveries: Record<string, 'told' | 'given_up' | 'pending'>, createdAt = 5) {
+      const opened = await open()
+      const { db, store } = opened
+      await sql`delete from revocations`.execute(db)
+      const of = async () => insertRevocation(db, { ...NOTICE, createdAt, targets: Object.keys(deliveries), toAgents: false })
+      const { id } = await of()
+      const results = Object.entries(deliveries).map(([target, state]) => ({
+        ...{ revocationId: id, target, state, attempts: 1, at: 6, lastError: null },
+      }))
+      await store.record(results)
+      for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
+      const left = async () => (await store.newest(200)).length
+      const sweep = (signal?: AbortSignal) => sweepRevocations(db as Kysely<unknown>, DAY, signal)
+      return { ...opened, id, left, sweep }
+    }
+    const enrol = (db: Kysely<RevocationTables>) =>
+      sql`insert into agents(agent_id, verifier_id, enrolment, operational_state, failures, v_state, supported_version, polled)
+        values('a', 'default', '{}', 3, '[]', 'none', '2.6', 1)`.execute(db)
+
+    test('erases what is done with and not shown any more, however many were told; a late word of it is passed over', async () => {
+      const many = Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`agent:${i}`, 'told' as const]))
+      const { store, id, left, sweep } = await old({ ...many, webhook: 'given_up' })
+      expect(await left()).toBe(101)
+      expect(await sweep()).toBe(1)
+      expect([await left(), await store.deliveries(id, '', 10)]).toEqual([100, []])
+      const kept = (await store.newest(1))[0]!.id
+      const word = { state: 'acted', attempts: 1, at: 6, lastError: null } as const
+      await store.record([
+        { ...word, revocationId: id, target: 'agent:1' },
+        { ...word, revocationId: kept, target: 'agent:1' },
+      ])
+      expect([await store.deliveries(id, '', 10), (await store.deliveries(kept, '', 10)).length]).toEqual([[], 1])
+      expect(await sweep()).toBe(0)
+    })
+
+    test('keeps what an enrolled machine is still to be told, however old it is', async () => {
+      const { db, store, id, left, sweep } = await old({ 'agent:a': 'pending', webhook: 'told' })
+      await enrol(db)
+      expect([await sweep(), await left()]).toEqual([0, 101])
+      expect(await store.pending({ limit: 9 }, new Map())).toMatchObject([{ revocation: { id }, target: 'agent:a' }])
+      await store.record([{ revocationId: id, target: 'agent:a', state: 'told', attempts: 1, at: 6, lastError: null }])
+      expect([await sweep(), await left()]).toEqual([1, 100])
+    })
+
+    test('gives up on a machine that is enrolled no more, and that nobody would ever tell', async () => {
+      const { left, sweep } = await old({ 'agent:gone': 'pending' })
+      expect([await sweep(), await left()]).toEqual([1, 100])
+    })
+
+    test('leaves alone what is young, and ends when it is told to', async () => {
+      const young = await old({ 'agent:gone': 'pending', webhook: 'told' }, DAY)
+      expect([await young.sweep(), await young.left()]).toEqual([0, 101])
+      expect((await young.store.deliveries(young.id, '', 9)).map(({ state }) => state)).toEqual(['pending', 'told'])
+      const ended = await old({ webhook: 'told' })
+      expect([await ended.sweep(AbortSignal.abort()), await ended.left()]).toEqual([0, 101])
+    })
   })
 })

@@ -95,6 +95,19 @@ test('a liar lies after a while, and a rebooted machine begins its list again', 
   expect(evidence(rebooting, 8)).toMatchObject({ ima_measurement_list_entry: 0 })
 })
 
+test('a machine that freezes answers first, and then never again', () => {
+  let now = 0
+  const freezing = machine('freezing', () => now)
+  const ask = () => freezing.react('GET', target(0))
+  expect([typeof ask(), freezing.isFrozen]).toEqual(['object', false])
+  now = 60_000
+  expect([ask(), freezing.react('GET', '/version'), freezing.quotes]).toEqual(['hang', 'hang', 1])
+  const late = machine('freezing', () => now)
+  now = 120_000
+  expect(typeof late.react('GET', target(0))).toBe('object') // attested at least once
+  expect(late.react('GET', target(0))).toBe('hang')
+})
+
 test('others hang, cut or are slow', () => {
   expect(machine('hanging').react('GET', target(0))).toBe('hang')
   const lossy = machine('lossy')

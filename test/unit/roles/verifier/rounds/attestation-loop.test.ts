@@ -9,6 +9,7 @@ import { silentLogger } from '../../../../../src/io/log/logger.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { type AttestationLoop, createAttestationLoop, type LoopOptions } from '../../../../../src/roles/verifier/rounds/attestation-loop.ts'
 import type { RoundResult } from '../../../../../src/roles/verifier/rounds/attestation-round.ts'
+import { OwnTrouble } from '../../../../../src/roles/verifier/rounds/own-trouble.ts'
 import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
 import { OPERATOR } from '../../../../verifier-events.ts'
 
@@ -26,6 +27,13 @@ let carried: PromiseWithResolvers<AgentEvent>
 /** What the loop did, in order. */
 let did: string[]
 let along: unknown[]
+let events: AgentEvent[]
+/** What machines answer, where that is not one gate for all. */
+let answers: ((asked: ManagedAgent) => RoundResult | Promise<RoundResult>) | null
+/** When each machine was asked. */
+let askedAt: Map<ManagedAgent, number[]>
+/** What is done where a round brought no quote. */
+let seesTo: (result: RoundResult) => Promise<RoundResult>
 /** What else it did. */
 let beside: string[]
 /** What the keeper says to do after a quote that passed. */
@@ -45,27 +53,34 @@ beforeEach(() => {
   beside = []
   effects = [{ do: 'deliver_v' }]
   unwritable = null
+  answers = null
+  askedAt = new Map()
+  events = []
+  seesTo = async (result) => result
   verdicts = (verdict) => {
     did.push(`judged ${verdict}`)
     return []
   }
   const options = {
-    round: () => {
+    round: (asked: ManagedAgent) => {
       did.push('asked')
-      return round.promise
+      askedAt.set(asked, [...(askedAt.get(asked) ?? []), time.clock.monotonic()])
+      return answers ? answers(asked) : round.promise
     },
     keeper: {
       apply: async (_agent: unknown, event: AgentEvent, changes: unknown): Promise<readonly AgentEffect[]> => {
         did.push(event.type)
+        events.push(event)
         along.push(changes)
         if (unwritable) throw unwritable
+        if (event.type === 'unreachable') return effects.filter((effect) => effect.do === 'ask_quote')
         return event.type === 'quote_passed' ? effects : []
       },
     },
     applyVerdict: (_agent: unknown, verdict: unknown) => verdicts(verdict),
     seeTo: async (_agent: unknown, result: RoundResult) => {
       beside.push('seen to')
-      return result
+      return seesTo(result)
     },
     introduce: async () => void beside.push('introduced'),
     recorded: () => recorded.promise,
@@ -340,14 +355,74 @@ test.each([
   expect([did, agent.busy, loop.load().inFlight]).toEqual([['exception'], false, 0])
 })
 
-test('a verdict that cannot be applied at once has failed, too', async () => {
-  const judged = { verdict: { outcome: 'passed' } }
+test.each([
+  ['failed', 'exception'],
+  ['passed', 'unreachable'],
+  ['again', 'unreachable'],
+])('that a verdict cannot be stored is held against a machine only if the verdict is: %s', async (outcome, event) => {
+  const judged = { verdict: { outcome } }
   verdicts = () => {
     throw new Error('a bug')
   }
   agent.connection = null
   expect(await loop.take(agent, () => ({ round: { judged } }) as never)).toBe(true)
-  expect([did, agent.busy]).toEqual([['exception'], false])
+  expect([did, agent.busy]).toEqual([[event], false])
+})
+
+describe('our own trouble is no evidence against a machine', () => {
+  const OURS = { type: 'unreachable', stage: 'quote', attestedBefore: false }
+  const silent: RoundResult = { event: { type: 'unreachable', stage: 'quote', attestedBefore: true, reason: 'ECONNREFUSED' } }
+
+  test('before it said anything: it counts as unreachable, nobody is told, and it is asked again', async () => {
+    effects = [{ do: 'ask_quote', afterSeconds: 2, partial: false }]
+    await asked()
+    round.reject(new OwnTrouble(new RangeError('Port should be >= 0 and < 65536')))
+    await time.settle()
+    expect(events).toMatchObject([
+      { ...OURS, reason: 'the verifier cannot ask it, which is its own fault: Port should be >= 0 and < 65536' },
+    ])
+    await time.pass(2100)
+    expect(did.slice(0, 2)).toEqual(['unreachable', 'asked'])
+  })
+
+  test('after it fell silent', async () => {
+    seesTo = async () => {
+      throw new Error('a bug')
+    }
+    await asked()
+    round.resolve(silent)
+    await time.settle()
+    expect(events).toMatchObject([OURS])
+  })
+
+  test('while V leaves', async () => {
+    await asked()
+    round.resolve({ event: PASSED })
+    recorded.resolve()
+    carried.reject(new RangeError('a port'))
+    await time.settle()
+    expect(did).toEqual(['quote_passed', 'V leaves', 'unreachable'])
+  })
+
+  test('a refusal stays one, whatever goes wrong after it', async () => {
+    seesTo = async () => {
+      throw new Error('a bug')
+    }
+    await asked()
+    round.resolve({ event: { type: 'refused', stage: 'quote', reason: 'no' } })
+    await time.settle()
+    expect(did).toEqual(['exception'])
+  })
+
+  test('where not even that can be stored, it is not called good, and asked again', async () => {
+    unwritable = new Error('the disk is full')
+    await asked()
+    round.reject(new OwnTrouble(new Error('a bug')))
+    await time.pass(1900)
+    expect([did, agent.unstored]).toEqual([['unreachable'], 'a bug'])
+    await time.pass(150)
+    expect(did.slice(0, 2)).toEqual(['unreachable', 'asked'])
+  })
 })
 
 test('effects are done one after the other: what follows V waits until it is confirmed', async () => {
@@ -464,6 +539,21 @@ test('machines that did not answer have places of their own: a thousand that han
   await time.pass(20)
   expect(did).toHaveLength(228)
   expect(loop.load()).toEqual({ inFlight: 228, waiting: 872, lateMs: 0 })
+})
+
+test('a thousand that begin to hang at once, after they were attested again and again, hold up the others for less than an interval', async () => {
+  effects = [{ do: 'ask_quote', afterSeconds: timing.quoteInterval, partial: true }]
+  const hanging = fleet(1000, 0)
+  const well = fleet(100, 0)
+  answers = (machine) => (hanging.includes(machine) && time.clock.monotonic() > 3000 ? new Promise(() => {}) : { event: PASSED })
+  for (const machine of [...hanging, ...well]) loop.begin(machine, 0)
+  await time.pass(20_000)
+  const gaps = well.flatMap((machine) => {
+    const at = askedAt.get(machine)!
+    return at.slice(1).map((ms, i) => ms - at[i]!)
+  })
+  expect(gaps.length).toBeGreaterThan(700)
+  expect(Math.max(...gaps)).toBeLessThan(2 * timing.quoteInterval * 1000)
 })
 
 test('while many are enrolled and no time is left, few are asked for the first time; when the last was enrolled, all are', async () => {

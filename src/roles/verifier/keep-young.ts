@@ -1,0 +1,40 @@
+import { causeChain } from '../../core/errors.ts'
+import type { Clock } from '../../io/clock.ts'
+import type { HistoryStore } from '../../io/db/history-store.ts'
+import type { Logger } from '../../io/log/logger.ts'
+
+export interface Aging {
+  history: Pick<HistoryStore, 'sweep'>
+  /** `sweepRevocations` */
+  sweepRevocations(endedBy: number, signal: AbortSignal): Promise<number>
+  /** `revocation_retry_seconds` */
+  retrySeconds: number
+  clock: Pick<Clock, 'now'>
+  logger: Logger
+}
+
+const HOUR_MS = 3_600_000
+
+/** Erases what is too old, each hour: nothing that is stored of what happens may grow for ever. @returns what ends it; when that returns, nothing is being erased any more. */
+export function keepYoung({ history, sweepRevocations, retrySeconds, clock, logger }: Aging): () => Promise<void> {
+  const end = new AbortController()
+  const kept = (what: string) => (error: unknown) => logger.error(`what is too old in ${what} stays: ${causeChain(error).join(': ')}`)
+  let sweeping = Promise.resolve()
+
+  /** An agent is given up on when its time is over, and some time later says what became of what it was told before. */
+  async function sweep(): Promise<void> {
+    await history.sweep().catch(kept('the history'))
+    await sweepRevocations(clock.now() - retrySeconds * 1000 - HOUR_MS, end.signal).catch(kept('the revocations'))
+  }
+
+  const begin = () => {
+    sweeping = sweeping.then(() => (end.signal.aborted ? undefined : sweep()))
+  }
+  const timer = setInterval(begin, HOUR_MS).unref()
+  begin()
+  return async () => {
+    clearInterval(timer)
+    end.abort()
+    await sweeping
+  }
+}

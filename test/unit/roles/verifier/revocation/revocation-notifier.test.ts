@@ -1,0 +1,128 @@
+import { jest } from '@jest/globals'
+import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
+import type { DeliveryResult, PendingDelivery, PendingQuestion, StoredRevocation } from '../../../../../src/io/db/revocation-store.ts'
+import {
+  createRevocationNotifier,
+  type RevocationNotifier,
+  type RevocationNotifierOptions,
+} from '../../../../../src/roles/verifier/revocation/revocation-notifier.ts'
+import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts'
+
+let time: SimulatedTime
+let notifier: RevocationNotifier
+/** What the store says is not done. */
+let pending: PendingDelivery[]
+let looks: number[]
+let posted: number[]
+let stored: DeliveryResult[][]
+let raised: string[]
+let isFull: boolean
+let hook: () => Promise<void>
+let look: Promise<void>
+
+const revocation = (id: number): StoredRevocation =>
+  ({
+    id,
+    agentId: 'liar',
+    type: 'revocation',
+    text: '{}',
+    signature: 's',
+    verifierSignature: '',
+    createdAt: time.clock.now(),
+    targets: ['webhook'],
+  }) as const
+
+beforeEach(() => {
+  time = simulatedTime()
+  ;[pending, looks, posted, stored, raised, isFull] = [[], [], [], [], [], false]
+  hook = async () => undefined
+  look = Promise.resolve()
+  notifier = createRevocationNotifier({
+    store: {
+      async pending({ after, limit }: PendingQuestion) {
+        const behind = pending.filter((delivery) => !after || delivery.revocation.id > after.revocation.id).slice(0, limit)
+        looks.push(behind.length)
+        await look
+        return behind
+      },
+      async record(results: DeliveryResult[]) {
+        if (isFull) throw new Error('the disk is full')
+        stored.push(results)
+        pending = pending.filter(({ revocation: { id } }) => !results.some((r) => r.revocationId === id && r.state !== 'pending'))
+      },
+    },
+    senders: new Map([
+      [
+        'webhook',
+        async () => {
+          posted.push(time.clock.monotonic())
+          await hook()
+        },
+      ],
+    ]),
+    ...{ agents: { get: () => undefined }, outbox: { drop: () => undefined }, retrySeconds: 3600, clock: time.clock },
+    ...{ isOurs: () => true, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
+    events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
+  } as unknown as RevocationNotifierOptions)
+})
+afterEach(async () => {
+  await notifier.stop()
+  jest.useRealTimers()
+})
+
+const undone = (id: number): PendingDelivery => ({ revocation: revocation(id), target: 'webhook', attempts: 0 })
+
+test('what is done and stored is not held any more', async () => {
+  notifier.deliver(revocation(1))
+  await time.pass(200)
+  expect(stored.flat()).toMatchObject([{ revocationId: 1, state: 'told' }])
+  pending = [undone(1)] // which nothing but a store that was put back would say
+  await notifier.resume()
+  await time.pass(200)
+  expect(posted).toHaveLength(2)
+})
+
+test('what is under way is not begun once more, nor what was done while the store was looked into', async () => {
+  const taken = Promise.withResolvers<void>()
+  hook = () => taken.promise
+  pending = [undone(1)]
+  notifier.deliver(revocation(1))
+  await time.pass(10)
+  await notifier.resume()
+  const looked = Promise.withResolvers<void>()
+  look = looked.promise
+  const adopting = notifier.resume()
+  await time.settle()
+  taken.resolve()
+  await time.pass(1000)
+  looked.resolve()
+  await adopting
+  await time.pass(1000)
+  expect(posted).toHaveLength(1)
+  expect(stored.flat()).toHaveLength(1)
+})
+
+test('what earlier runs left undone is taken up in pages, each once', async () => {
+  pending = Array.from({ length: 1200 }, (_, i) => undone(i + 1))
+  const resumed = notifier.resume()
+  await time.pass(100)
+  await resumed
+  await time.pass(1000)
+  expect(Math.max(...looks)).toBe(500)
+  expect(posted).toHaveLength(1200)
+})
+
+test('while nothing can be stored, the last word of each delivery is kept, and no more', async () => {
+  isFull = true
+  let tries = 0
+  hook = async () => {
+    if (++tries < 8) throw new Error('503')
+  }
+  notifier.deliver(revocation(1))
+  await time.pass(120_000)
+  expect(stored).toEqual([])
+  isFull = false
+  await time.pass(200)
+  expect(stored).toMatchObject([[{ state: 'told', attempts: 8 }]])
+  expect(raised).toEqual(['revocation_announced', 'revocation_told'])
+})
