@@ -167,7 +167,7 @@ export const REMOVALS: readonly Removal[] = [
     ['another AK does not take an id over', 'if (!sameEk || !sameAk ||', 'if (!sameEk ||'],
     ['attributes of the AK at the registrar', "refuse('aik_tpm is not an attestation key', akDefects(ak))", ''],
   ),
-  ...of('roles/verifier/api/check-enrolment-parts.ts', 'integration/verifier/enrolment-parts', [
+  ...of('core/enrolment/check-enrolment-parts.ts', 'integration/verifier/enrolment-parts', [
     'attributes of the AK at the verifier',
     'akDefects(ak)',
     '[] as string[]',

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { parseAgentId } from '../api/agent-id.ts'
 import { parseHost } from '../api/host.ts'
+import { portNumber } from '../api/port-number.ts'
 import { isOperationalState, isPolled, OPERATIONAL_STATE } from '../attestation/operational-state.ts'
 import {
   type AgentProgress,
@@ -10,7 +11,9 @@ import {
   type StoredAgent,
   type StoredState,
 } from '../attestation/stored-agent.ts'
-import { parseCertificate } from '../pki/certificate.ts'
+import { checkAk, checkEnrolmentParts } from '../enrolment/check-enrolment-parts.ts'
+import { parseKeyring } from '../ima/keyring.ts'
+import { parseSingleCertificate } from '../pki/single-certificate.ts'
 import { parseTpmPolicy } from '../policy/tpm-policy.ts'
 import { IMA_PCR } from '../tpm/pcr-selection.ts'
 import { parsePublicArea } from '../tpm/public-area.ts'
@@ -34,6 +37,7 @@ const number = z.coerce
   .min(0)
   .nullish()
   .transform((value) => value ?? 0)
+const port = portNumber.nullish().transform((value) => value ?? 0)
 const names = json(z.array(z.string()).nullable()).transform((value) => value ?? [])
 
 /** Columns of `verifiermain` (protocol 4.11) that mean something here; releases before lack some. */
@@ -41,10 +45,10 @@ const row = z.looseObject({
   agent_id: z.string(),
   v: text,
   ip: text,
-  port: number,
+  port,
   verifier_id: text,
   verifier_ip: text,
-  verifier_port: number,
+  verifier_port: port,
   operational_state: z.coerce.number().int(),
   tpm_policy: jsonText,
   meta_data: text,
@@ -83,11 +87,14 @@ export function upstreamAgent(given: unknown, policies: PolicyNames): UpstreamAg
   const read = row.parse(given)
   parseAgentId(read.agent_id)
   if (!isOperationalState(read.operational_state)) throw new Error(`its state ${read.operational_state} is not known`)
-  parsePublicArea(Buffer.from(read.ak_tpm, 'base64'))
+  checkAk(parsePublicArea(Buffer.from(read.ak_tpm, 'base64')))
   if (read.ip !== '') parseHost(read.ip, 'ip')
+  if (read.ip !== '' && read.port === 0) throw new Error('it has an address and no port')
   parseTpmPolicy(read.tpm_policy || '{}')
   const enrolment = enrolmentOf(read, policies)
   const state = stateOf(read)
+  checkEnrolmentParts({ v: state.v, revocation_key: read.revocation_key, metadata: read.meta_data })
+  if (read.ima_sign_verification_keys !== '') parseKeyring(read.ima_sign_verification_keys, 'ima_sign_verification_keys')
   return { agent: { enrolment, state, progress: progressOf(read) }, isWithheld: state.polled && state.vState === 'withheld' }
 }
 
@@ -110,7 +117,7 @@ export function isEmptyRuntimePolicy(text: string): boolean {
 
 function enrolmentOf(read: Row, { runtime, mb }: PolicyNames): Enrolment {
   const certificate = ['', 'disabled'].includes(read.mtls_cert) ? null : read.mtls_cert
-  if (certificate !== null) parseCertificate(certificate)
+  if (certificate !== null) parseSingleCertificate(certificate, 'mtls_cert')
   return {
     ...{ agentId: read.agent_id, verifierId: read.verifier_id, ip: read.ip, port: read.ip === '' ? 0 : read.port },
     ...{ verifierIp: read.verifier_ip, verifierPort: read.verifier_port },

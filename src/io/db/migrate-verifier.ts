@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
 import { sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
+import type { ReadingRules } from '../../core/judging/read-policy.ts'
 import { refuseRows, type TableCount } from './copy-tables.ts'
 import { type ImportReport, importUpstream } from './import-upstream.ts'
 import { refuseLiving } from './living-verifiers.ts'
@@ -42,18 +43,29 @@ export const migrateVerifier = async (from: MarkedPlace, to: MarkedPlace, { now 
 export const lookAtMigration = async (from: MarkedPlace, to: MarkedPlace): Promise<TableCount[]> =>
   lookAtMove(VERIFIER, await canonical(from), await canonical(to))
 
-/** Takes over what upstream's verifier has stored; its own database is only read. @param dryRun finds out what would be taken over, and keeps nothing. */
-export async function migrateFromUpstream(source: UpstreamVerifier, to: MarkedPlace, dryRun: boolean): Promise<ImportReport> {
+export interface TakeOverOptions {
+  /** Finds out what would be taken over, and keeps nothing. */
+  readonly dryRun: boolean
+  /** By which policies are read. */
+  readonly rules: ReadingRules
+}
+
+/** Takes over what upstream's verifier has stored; its own database is only read. */
+export async function migrateFromUpstream(
+  source: UpstreamVerifier,
+  to: MarkedPlace,
+  { dryRun, rules }: TakeOverOptions,
+): Promise<ImportReport> {
   await lookAtTarget(VERIFIER, to.place)
   if (dryRun) {
     const nowhere = await openDatabase<unknown>(':memory:', 'verifier', VERIFIER_MIGRATIONS)
-    return importUpstream(source, nowhere).finally(() => nowhere.destroy())
+    return importUpstream(source, nowhere, rules).finally(() => nowhere.destroy())
   }
   const target = await openTarget(VERIFIER, await canonical(to))
   try {
     const report = await target.fill(async (transaction) => {
       await refuseRows(transaction, VERIFIER_TABLES)
-      return importUpstream(source, transaction)
+      return importUpstream(source, transaction, rules)
     })
     await target.take(null)
     return report

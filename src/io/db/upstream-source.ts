@@ -28,10 +28,10 @@ export async function openUpstreamVerifier(place: DatabasePlace): Promise<Upstre
       const { rows: ids } = await sql<{ id: number }>`select id from ${sql.table(table)} order by id`.execute(db)
       for (const { id } of ids) {
         const { rows } = await sql<{
-          name: string
-          text: string | null
+          name: unknown
+          text: unknown
         }>`select name, ${sql.ref(column)} as text from ${sql.table(table)} where id = ${id}`.execute(db)
-        yield { id: Number(id), name: rows[0]!.name, text: rows[0]!.text ?? '' }
+        if (rows[0]) yield { id: Number(id), name: String(rows[0].name ?? ''), text: String(rows[0].text ?? '') }
       }
     },
     close: () => db.destroy(),

@@ -115,7 +115,15 @@ describe.each(DATABASES)('on %s', (kind) => {
     const report = JSON.parse(restored.out)
     expect(report).toMatchObject({
       ...{ restored: true, withheld: ['held', 'pushed', 'waiting'], lost: ['since'] },
-      since: { added: ['since'], removed: ['gone'], updated: [], failed: ['liar'], policies: ['runtime fresh'] },
+      since: {
+        added: ['since'],
+        removed: ['gone'],
+        updated: [],
+        failed: ['liar'],
+        stopped: [],
+        reactivated: [],
+        policies: ['runtime fresh'],
+      },
     })
     expect(fs.readdirSync(bed.home.dir).filter((name) => name.endsWith('.tmp'))).toEqual([])
 

@@ -9,6 +9,7 @@ import { BOOT_AGGREGATE, pcr10After, runtimePolicy } from '../../ima.ts'
 import { startPostgres, type TestPostgres } from '../../postgres.ts'
 import { until } from '../../servers.ts'
 import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { softwareEk } from '../../software-ek.ts'
 import { VerifierBed } from '../../verifier-bed.ts'
 
 /** The tables of an upstream verifier 7.x (protocol 4.11), in the words of each database. */
@@ -25,6 +26,8 @@ const V = Buffer.alloc(32, 'v').toString('base64')
 const bed = new VerifierBed()
 let server: TestPostgres
 const machines: Record<string, SimulatedAgent> = {}
+
+const rules = { bootPolicy: 'accept-all', requireSigned: false } as const
 
 type Row = Record<string, string | number | null>
 const row = (id: string, machine: SimulatedAgent, changes: Row = {}): Row => ({
@@ -84,12 +87,30 @@ function content(): { table: string; row: Row }[] {
     row('broken id', machines['good']!),
     row('broken-policy', machines['good']!, { tpm_policy: '"{\\"10\\": []}"' }),
     row('broken-cert', machines['good']!, { mtls_cert: 'no certificate' }),
+    row('broken-chain', machines['good']!, { mtls_cert: machines['good']!.certificate.repeat(2) }),
+    row('broken-port', machines['good']!, { port: 99_999 }),
+    row('no-port', machines['good']!, { port: 0 }),
+    row('broken-v', machines['good']!, { operational_state: 1, v: 'AAAA' }),
+    row('broken-keys', machines['good']!, { ima_sign_verification_keys: '{"keyids": [1' }),
+    row('broken-revocation', machines['good']!, { revocation_key: 'no key' }),
+    row('weak-ak', machines['good']!, { ak_tpm: softwareEk().public.toString('base64') }),
+    row('uses-broken', machines['good']!, { ima_policy_id: 4 }),
+    row('own-broken', machines['good']!, { ima_policy_id: 5 }),
+    row('uses-none', machines['good']!, { ima_policy_id: 99 }),
+    row('boots-broken', machines['good']!, { mb_policy_id: 2 }),
   ]
   return [
     { table: 'allowlists', row: { id: 1, name: 'fleet', checksum: null, generator: 1, tpm_policy: null, ima_policy: policy } },
     { table: 'allowlists', row: { id: 2, name: 'own', checksum: null, generator: 1, tpm_policy: null, ima_policy: policy } },
     { table: 'allowlists', row: { id: 3, name: 'new', checksum: null, generator: 1, tpm_policy: null, ima_policy: NONE } },
+    { table: 'allowlists', row: { id: 4, name: 'torn', checksum: null, generator: 1, tpm_policy: null, ima_policy: '{broken' } },
+    {
+      table: 'allowlists',
+      row: { id: 5, name: 'own-broken', checksum: null, generator: 1, tpm_policy: null, ima_policy: '{"digests": 5}' },
+    },
+    { table: 'allowlists', row: { id: 6, name: null, checksum: null, generator: 1, tpm_policy: null, ima_policy: policy } },
     { table: 'mbpolicies', row: { id: 1, name: 'own', mb_policy: '{}' } },
+    { table: 'mbpolicies', row: { id: 2, name: 'boot', mb_policy: '{"broken' } },
     ...agents.map((agent) => ({ table: 'verifiermain', row: agent })),
   ]
 }
@@ -120,7 +141,23 @@ async function source(kind: 'SQLite' | 'PostgreSQL'): Promise<DatabasePlace> {
   return server.place()
 }
 
-const LEFT = ['agent broken id', 'agent broken-ak', 'agent broken-cert', 'agent broken-json', 'agent broken-policy', 'agent broken-state']
+const LEFT = [
+  ...[
+    'broken id',
+    'broken-ak',
+    'broken-cert',
+    'broken-chain',
+    'broken-json',
+    'broken-keys',
+    'broken-policy',
+    'broken-port',
+    'broken-revocation',
+  ],
+  ...['broken-state', 'broken-v', 'boots-broken', 'no-port', 'own-broken', 'uses-broken', 'uses-none', 'weak-ak'],
+]
+  .map((id) => `agent ${id}`)
+  .concat(['measured boot policy boot', 'runtime policy own-broken', 'runtime policy torn'])
+  .toSorted()
 
 test.each(['SQLite', 'PostgreSQL'] as const)(
   'a fleet of an upstream verifier on %s is taken over as it stands, and attested on; broken rows are told',
@@ -130,13 +167,19 @@ test.each(['SQLite', 'PostgreSQL'] as const)(
     const to = { place: databasePlace({ ...options, database_url: `sqlite:///${file}` }, '/unused'), marked: file }
     const place = await source(kind)
     const upstream = async () => (await openUpstreamVerifier(place))!
-    const dry = await migrateFromUpstream(await upstream(), to, true)
-    const report = await migrateFromUpstream(await upstream(), to, false)
+    const dry = await migrateFromUpstream(await upstream(), to, { dryRun: true, rules })
+    const report = await migrateFromUpstream(await upstream(), to, { dryRun: false, rules })
     expect(report).toEqual(dry)
     expect(report).toMatchObject({ agents: 5, policies: 3, withheld: ['midway'] })
     expect(report.left.map(({ what }) => what).toSorted()).toEqual(LEFT)
-    for (const { why } of report.left) expect(why).not.toBe('')
-    await expect(upstream().then((again) => migrateFromUpstream(again, to, false))).rejects.toMatchObject({ code: 'conflict' })
+    const why = Object.fromEntries(report.left.map((each) => [each.what, each.why]))
+    for (const text of Object.values(why)) expect(text).not.toBe('')
+    expect(why['agent uses-broken']).toContain('its runtime policy torn')
+    expect(why['agent uses-none']).toContain('its runtime policy 99 is not there')
+    expect(why['agent broken-port']).toMatch(/port/)
+    await expect(upstream().then((again) => migrateFromUpstream(again, to, { dryRun: false, rules }))).rejects.toMatchObject({
+      code: 'conflict',
+    })
 
     bed.home.env['KEYLIME_VERIFIER_DATABASE_URL'] = `sqlite:///${file}`
     await bed.start()
@@ -160,7 +203,7 @@ test.each(['SQLite', 'PostgreSQL'] as const)(
 test('a database of the real upstream verifier 7.14.3: nothing is left out, and each machine is as it was there', async () => {
   const file = path.join(bed.home.dir, 'from-real.sqlite')
   const real = path.resolve(import.meta.dirname, '../../vectors/upstream-databases/cv_data-7.14.3.sqlite')
-  const report = await migrateFromUpstream((await openUpstreamVerifier(real))!, { place: file, marked: file }, false)
+  const report = await migrateFromUpstream((await openUpstreamVerifier(real))!, { place: file, marked: file }, { dryRun: false, rules })
   expect(report).toEqual({ agents: 3, policies: 2, withheld: [], left: [] })
   bed.home.env['KEYLIME_VERIFIER_DATABASE_URL'] = `sqlite:///${file}`
   await bed.start()

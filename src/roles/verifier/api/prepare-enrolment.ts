@@ -8,6 +8,7 @@ import {
   type StoredState,
   type VerifierMode,
 } from '../../../core/attestation/stored-agent.ts'
+import { checkAk, checkEnrolmentParts } from '../../../core/enrolment/check-enrolment-parts.ts'
 import { KeylimeError } from '../../../core/errors.ts'
 import { deliveryOrdered } from '../../../core/events/delivery-events.ts'
 import type { Operator, VerifierEvent } from '../../../core/events/verifier-event.ts'
@@ -20,7 +21,6 @@ import type { NamedPolicy, PolicyKind } from '../../../io/db/policy-store.ts'
 import type { EnrolmentChange } from '../../../io/db/verifier-store.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 import type { ArrivedPolicy } from '../policies/policy-book.ts'
-import { checkAk, checkEnrolmentParts } from './check-enrolment-parts.ts'
 import { type OrderedMailbox, orderedMailbox, refuseStrandedV } from './ordered-mailbox.ts'
 import type { Upload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'

@@ -24,6 +24,8 @@ export function toDo({ withheld, lost }: Pick<RestoreReport, 'withheld' | 'lost'
     listed('deleted or revoked since, and back', since?.removed ?? [], 'keylime tenant delete -u ID'),
     listed('updated since, and as before', since?.updated ?? [], 'update again: keylime tenant update -u ID'),
     listed('failed since, and attested again', since?.failed ?? [], 'see why: keylime verifier audit show --agent ID'),
+    listed('stopped since, and attested again', since?.stopped ?? [], 'finish what you stopped them for, or keylime tenant delete -u ID'),
+    listed('reactivated since, and as before', since?.reactivated ?? [], 'reactivate again: keylime tenant reactivate -u ID'),
     listed('policies changed since, and as before', since?.policies ?? [], 'store or delete them again'),
     since === null ? 'there is no audit log here: what else was done since the backup is not known' : null,
   ]

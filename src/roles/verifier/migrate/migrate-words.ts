@@ -11,7 +11,7 @@ import { databasePlace, markPlace, nameOfPlace } from '../../../io/db/open-datab
 import { openUpstreamVerifier } from '../../../io/db/upstream-source.ts'
 import { printJson, printLines } from '../../../io/terminal/print.ts'
 import type { Choose } from '../audit/audit-words.ts'
-import { loadVerifierSettings, type VerifierSettings } from '../verifier-settings.ts'
+import { judgingRulesOf, loadVerifierSettings, type VerifierSettings } from '../verifier-settings.ts'
 
 /** `keylime verifier migrate`. */
 export const addMigrateWord = (yargs: Argv, choose: Choose): Argv =>
@@ -33,7 +33,10 @@ async function migrate({ from, to, dryRun = false, json = false, config }: Migra
   const [source, target] = [placeOf(from, settings), placeOf(to, settings)]
   await requireFile(source.place)
   const upstream = await openUpstreamVerifier(source.place)
-  if (upstream) return takeOver(await migrateFromUpstream(upstream, target, dryRun).finally(upstream.close), { dryRun, json })
+  if (upstream) {
+    const taking = migrateFromUpstream(upstream, target, { dryRun, rules: judgingRulesOf(settings.values) })
+    return takeOver(await taking.finally(upstream.close), { dryRun, json })
+  }
   const tables = await (dryRun ? lookAtMigration(source, target) : migrateVerifier(source, target, { now: systemClock.now() }))
   const names = { from: nameOfPlace(source.place), to: nameOfPlace(target.place) }
   if (json) printJson({ ...names, copied: !dryRun, tables: rowsOf(tables) })

@@ -212,7 +212,11 @@ test('a verifier that comes to others with the mark of another database takes th
 
 test('who withholds what others attest takes it from them first: none of them releases it, or stores over it', async () => {
   const [a, b] = [await run('a'), await run('b')]
-  for (const [id, v] of [['held', 'v'], ['none', null]] as const) await a.store.insert(change(id, v))
+  for (const [id, v] of [
+    ['held', 'v'],
+    ['none', null],
+  ] as const)
+    await a.store.insert(change(id, v))
   expect(await b.store.withholdAll()).toEqual(['held'])
   await expect(a.store.saveState('held', state() as never)).rejects.toMatchObject({ code: 'conflict' })
   expect([await a.leases.isOurs('held'), await a.leases.isOurs('none')]).toEqual([false, true])

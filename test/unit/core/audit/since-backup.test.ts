@@ -12,7 +12,7 @@ function since(given: readonly Given[]) {
   return found.result()
 }
 
-const NOTHING = { added: [], removed: [], updated: [], failed: [], policies: [] }
+const NOTHING = { added: [], removed: [], updated: [], failed: [], stopped: [], reactivated: [], policies: [] }
 
 test.each<[string, Given[], object]>([
   ['nothing', [], {}],
@@ -87,6 +87,41 @@ test.each<[string, Given[], object]>([
       ['agent_failed', 'new'],
     ],
     { added: ['new'] },
+  ],
+  ['one that an operator stopped', [['agent_stopped', 'old']], { stopped: ['old'] }],
+  [
+    'one that failed and was stopped',
+    [
+      ['agent_failed', 'old'],
+      ['agent_stopped', 'old'],
+    ],
+    { stopped: ['old'] },
+  ],
+  [
+    'one that was stopped, and goes on or was deleted, is not told as that',
+    [
+      ['agent_stopped', 'old'],
+      ['agent_reactivated', 'old'],
+      ['agent_stopped', 'older'],
+      ['agent_updated', 'older'],
+    ],
+    { updated: ['older'] },
+  ],
+  ['one that is stopped and in no backup is missing', [['agent_stopped', 'new']], {}],
+  [
+    'one that had failed or was stopped before, and goes on since, stands still again',
+    [['agent_reactivated', 'old']],
+    { reactivated: ['old'] },
+  ],
+  [
+    'until it failed or was stopped once more, as it is in the backup',
+    [
+      ['agent_reactivated', 'old'],
+      ['agent_failed', 'old'],
+      ['agent_reactivated', 'older'],
+      ['agent_stopped', 'older'],
+    ],
+    {},
   ],
   [
     'policies, each once',

@@ -1,16 +1,20 @@
-import type { EnrolmentUpdate } from '../../../core/api/verifier.ts'
-import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import { readPrivateKey } from '../../../core/pki/keys.ts'
-import { parseMetaData } from '../../../core/revocation/message.ts'
-import { akDefects } from '../../../core/tpm/key-defects.ts'
-import type { PublicArea } from '../../../core/tpm/public-area.ts'
+import type { EnrolmentUpdate } from '../api/verifier.ts'
+import { isKeylimeError, KeylimeError } from '../errors.ts'
+import { readPrivateKey } from '../pki/keys.ts'
+import { parseMetaData } from '../revocation/message.ts'
+import { akDefects } from '../tpm/key-defects.ts'
+import type { PublicArea } from '../tpm/public-area.ts'
 
 /**
  * What an enrolment says of keys and certificates is what it will be used for: a key share, a key that signs revocations, a JSON object.
  * Found out now, and not when a revocation must be signed. Keys for signed files are read by a worker, with the policies. @throws KeylimeError `invalid_request`
  * that names the member and repeats no key.
  */
-export function checkEnrolmentParts({ v, revocation_key: key, metadata }: EnrolmentUpdate): void {
+export function checkEnrolmentParts({
+  v,
+  revocation_key: key,
+  metadata,
+}: Pick<EnrolmentUpdate, 'v' | 'revocation_key' | 'metadata'>): void {
   if (v && ![16, 32].includes(Buffer.from(v, 'base64').length)) throw invalid('v is not a key share of 16 or 32 bytes')
   if (key) checkRevocationKey(key)
   if (metadata) checkMetaData(metadata)
