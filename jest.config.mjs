@@ -58,6 +58,7 @@ const WALKS = [
   'integration/verifier/migrate',
   'integration/verifier/migrate-upstream',
   'integration/verifier/several',
+  'integration/verifier/several-changed',
   'integration/verifier/several-killed',
   'integration/verifier/store-property',
   'unit/build/prepare-node',

@@ -17,7 +17,11 @@ interface Arguments extends Record<Exclude<Kind, 'honest'>, number> {
   json?: boolean | undefined
 }
 
-const MAX_AGENTS = 16_000
+/**
+ * Each machine has an address of its own, from 127.10.0.0 on: fifteen million are left. Connections are told apart by it, so ports do not bound them, and the verifier keeps no more of them
+ * than the descriptors of a process allow. More than these machines would try out the memory of the host.
+ */
+const MAX_AGENTS = 100_000
 const KINDS = Object.entries(KIND_TEXTS) as [Exclude<Kind, 'honest'>, string][]
 
 /** `keylime lab`. */

@@ -1,6 +1,7 @@
 import fs from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
 import { LEASE_MS } from '../../../src/io/db/lease-store.ts'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { endAll, listens, type RoleProcess, startRole } from '../../chaos/role-process.ts'
@@ -8,6 +9,7 @@ import { startPostgres, type TestPostgres } from '../../postgres.ts'
 import { giveNotifierKey } from '../../rsa-keys.ts'
 import { adminClient, freePorts, temporaryKeylimeDir, until } from '../../servers.ts'
 import { enrolmentBody, type SimulatedAgent, simulatedAgent } from '../../simulated-agent.ts'
+import { runs } from '../../thorough.ts'
 
 /** Verifiers as processes, which are killed, stopped, and have clocks of their own. */
 const TAKEN_OVER_MS = 10_000
@@ -52,7 +54,7 @@ async function again(of: Side): Promise<void> {
   of.role = await started_(of.home.env, Number(of.home.env['KEYLIME_VERIFIER_PORT']))
 }
 
-async function machine(id: string, at: Side, changes: Record<string, unknown> = { v: V }): Promise<SimulatedAgent> {
+async function machineOf(id: string): Promise<SimulatedAgent> {
   const made = await simulatedAgent(fs.readFileSync(path.join(sides[0]!.home.dir, 'cv_ca/cacert.crt'), 'utf8'))
   machines.set(id, made)
   made.onQuote = () => {
@@ -60,6 +62,11 @@ async function machine(id: string, at: Side, changes: Record<string, unknown> = 
     const gap = gaps.get(id) ?? { last: now, longest: 0 }
     gaps.set(id, { last: now, longest: Math.max(gap.longest, now - gap.last) })
   }
+  return made
+}
+
+async function machine(id: string, at: Side, changes: Record<string, unknown> = { v: V }): Promise<SimulatedAgent> {
+  const made = await machineOf(id)
   expect((await at.admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(made, changes) })).status).toBe(200)
   return made
 }
@@ -150,62 +157,151 @@ test.each([0, 1])(
   },
 )
 
-test('clocks of verifiers do not count: one that is a minute ahead has its share, and keeps it', async () => {
+/** When it began to serve, by its own clock, each time. */
+const starts = ({ home }: Side) => {
+  const lines = fs.readFileSync(path.join(home.dir, 'audit.log'), 'utf8').split('\n')
+  return lines.filter((line) => line.includes('"verifier_started"')).map((line) => Date.parse(JSON.parse(line).time))
+}
+
+test.each([60, -60])('clocks of verifiers do not count: one that is %i s ahead has its share, and keeps it', async (seconds) => {
   await sides[1]!.role.kill('SIGKILL')
-  Object.assign(sides[1]!.home.env, { LD_PRELOAD: FAKETIME, FAKETIME: '+60s', FAKETIME_DONT_FAKE_MONOTONIC: '1' })
+  Object.assign(sides[1]!.home.env, {
+    LD_PRELOAD: FAKETIME,
+    FAKETIME: `${seconds > 0 ? '+' : ''}${seconds}s`,
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  })
+  const count = starts(sides[1]!).length
+  const before = Date.now()
   await again(sides[1]!)
+  const start = await until('its start', () => starts(sides[1]!)[count])
+  expect(start - seconds * 1000).toBeGreaterThanOrEqual(before - 1000) // it has another time indeed
+  expect(start - seconds * 1000).toBeLessThanOrEqual(Date.now() + 1000)
   await sleep(LEASE_MS) // until then the one that was killed has its half
   await inHalf(6)
-  const before = JSON.stringify((await leased()).toSorted())
+  const shares = JSON.stringify((await leased()).toSorted())
   await sleep(4000)
-  expect(JSON.stringify((await leased()).toSorted())).toBe(before)
+  expect(JSON.stringify((await leased()).toSorted())).toBe(shares)
   await askedSince(machines.keys())
   for (const id of machines.keys()) expect((await historyOf(id)).filter((type) => type === 'agent_failed')).toEqual([])
   await sides[1]!.role.kill('SIGKILL')
   for (const name of ['LD_PRELOAD', 'FAKETIME', 'FAKETIME_DONT_FAKE_MONOTONIC']) delete sides[1]!.home.env[name]
   await again(sides[1]!)
+  await sleep(LEASE_MS)
+  await inHalf(6)
 })
 
-test('whatever happens to verifiers and server: each V leaves once, each verdict is stored once, nobody is forgotten', async () => {
-  let seed = 20_261_130
-  const random = (below: number) => {
-    seed = (seed * 1_103_515_245 + 12_345) & 0x7fffffff
-    return seed % below
-  }
-  for (const gap of gaps.values()) gap.longest = 0
-  const steps: string[] = []
-  for (let step = 0; step < 10; step++) {
-    const which = sides[random(2)]!
-    const what = random(4)
-    steps.push(`${what} at ${sides.indexOf(which)}`)
-    if (what === 0) {
+/** What happens to a verifier, or to the server, and whether the next thing waits until all machines are asked again. */
+const trouble = fc.record({
+  what: fc.oneof(
+    { weight: 2, arbitrary: fc.constant({ do: 'kill' as const, ms: 0 }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('stop' as const), ms: fc.integer({ min: 1000, max: 9000 }) }) },
+    {
+      weight: 1,
+      arbitrary: fc.record({ do: fc.constantFrom('fast' as const, 'immediate' as const), ms: fc.integer({ min: 0, max: 1500 }) }),
+    },
+    { weight: 1, arbitrary: fc.constant({ do: 'add' as const, ms: 0 }) },
+    { weight: 1, arbitrary: fc.constant({ do: 'lie' as const, ms: 0 }) },
+  ),
+  at: fc.constantFrom(0, 1),
+  settles: fc.boolean(),
+})
+type Trouble = typeof trouble extends fc.Arbitrary<infer T> ? T : never
+
+/** Between two looks of a verifier at its share, and what the machine of a test is slower than that. */
+const [TURN_MS, SLOW_MS] = [1500, 1500]
+const INTERVAL_MS = 200
+let made = 0
+
+async function happens({ what, at }: Trouble): Promise<void> {
+  const which = sides[at]!
+  switch (what.do) {
+    case 'kill':
       await which.role.kill('SIGKILL')
-      await again(which)
-    } else if (what === 1) {
+      return again(which)
+    case 'stop':
       which.role.child.kill('SIGSTOP')
-      await sleep(1000 + random(8000))
-      which.role.child.kill('SIGCONT')
-    } else if (what === 2) {
-      await server.stop(random(2) ? 'fast' : 'immediate')
-      await sleep(random(1500))
-      await server.start()
-    } else {
-      const id = `r${step}`
-      const add = () =>
-        machine(id, which).then(
-          () => true,
-          () => false,
-        )
-      await until('an enrolment', async () => machines.has(id) || (await add()), 30)
-    }
+      await sleep(what.ms)
+      return void which.role.child.kill('SIGCONT')
+    case 'fast':
+    case 'immediate':
+      await server.stop(what.do)
+      await sleep(what.ms)
+      return server.start()
+    case 'add':
+      return enrols(`r${++made}`, which)
+    case 'lie':
+      return lies(which)
   }
-  await askedSince(machines.keys())
-  for (const [id, made] of machines) {
-    await until(`V of ${id} (${steps})`, async () => (await historyOf(id)).includes('v_delivered'), 40)
+}
+
+/** Whatever became of the answer: it is enrolled. */
+async function enrols(id: string, which: Side): Promise<void> {
+  const own = await machineOf(id)
+  await until(
+    `enrolment of ${id}`,
+    async () => {
+      const answer = await which.admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(own, { v: V }) }).catch(() => null)
+      return answer?.status === 200 || answer?.status === 409
+    },
+    40,
+  )
+}
+
+/** A machine that lies from its second attestation on. */
+async function lies(which: Side): Promise<void> {
+  const id = `liar${++made}`
+  await enrols(id, which)
+  const liar = machines.get(id)!
+  await until('quotes', () => liar.quotes.length > 1, 40)
+  liar.answer.set('/quotes/integrity', (_query, honest) => ({
+    status: 200,
+    body: JSON.stringify({ code: 200, status: 'Success', results: { ...honest, quote: 'rAAAA:AAAA:AAAA' } }),
+  }))
+}
+
+const honest = () => [...machines.keys()].filter((id) => !id.startsWith('liar'))
+
+/** Each trouble may leave a machine for a lease and a turn; one that comes before the last is over, for another. */
+function nobodyWasForgotten(troubles: readonly Trouble[]): void {
+  const each = LEASE_MS + TURN_MS + INTERVAL_MS + SLOW_MS
+  const most = troubles.length * each + troubles.reduce((sum, { what }) => sum + (what.do === 'stop' ? 0 : what.ms), 0)
+  for (const id of honest()) {
+    const gap = gaps.get(id)!
+    expect([id, JSON.stringify(troubles), gap.longest < most || gap.longest]).toEqual([id, JSON.stringify(troubles), true])
+    gap.longest = 0
+  }
+}
+
+async function allIsStored(): Promise<void> {
+  for (const [id, { received }] of machines) {
+    const isLiar = id.startsWith('liar')
+    if (isLiar) await until(`the verdict on ${id}`, async () => (await historyOf(id)).includes('agent_failed'), 40)
+    else await until(`V of ${id}`, async () => (await historyOf(id)).includes('v_delivered'), 40)
     const events = await historyOf(id)
-    expect([id, events.filter((type) => type === 'v_released').length, new Set(made.received.map(String)).size]).toEqual([id, 1, 1])
-    expect([id, events.filter((type) => type === 'agent_failed')]).toEqual([id, []])
+    const notices = await server.query(`select 1 from keylime_verifier.revocations where agent_id = '${id}'`)
+    const failed = events.filter((type) => type === 'agent_failed').length
+    expect([id, failed, notices.length]).toEqual([id, isLiar ? 1 : 0, isLiar ? 1 : 0])
+    if (isLiar) expect(new Set(received.map(String)).size).toBeLessThanOrEqual(1)
+    else expect([id, events.filter((type) => type === 'v_released').length, new Set(received.map(String)).size]).toEqual([id, 1, 1])
   }
-  await sleep(2000)
-  for (const [id, { longest }] of gaps) if (machines.has(id)) expect([id, longest < 2 * TAKEN_OVER_MS]).toEqual([id, true])
-}, 400_000)
+}
+
+test('whatever happens to verifiers and server: each V leaves once, each verdict is stored once, nobody is forgotten', async () => {
+  const schedule = fc.array(trouble, { minLength: 8, maxLength: 10 })
+  const run = async (troubles: Trouble[]) => {
+    await askedSince(honest())
+    for (const id of honest()) gaps.get(id)!.longest = 0
+    const lie: Trouble = { what: { do: 'lie', ms: 0 }, at: 0, settles: false } // one in each run at least
+    let open: Trouble[] = []
+    for (const each of [lie, ...troubles, { ...lie, settles: true }]) {
+      await happens(each)
+      open.push(each)
+      if (!each.settles) continue
+      await askedSince(honest())
+      nobodyWasForgotten(open)
+      open = []
+    }
+    await allIsStored()
+  }
+  await fc.assert(fc.asyncProperty(schedule, run), { numRuns: runs(6, 1), endOnFailure: true })
+}, 1_500_000)
