@@ -13,6 +13,7 @@ import type { Logger } from '../../../io/log/logger.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import { collectSilence, type SilentMachines } from './collected-silence.ts'
+import { createComplaints } from './complaints.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
 import { prepareNotice } from './prepare-notice.ts'
@@ -100,10 +101,10 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   async function run(delivery: Delivery): Promise<void> {
     const { revocation, target } = delivery
-    if (!isFor(target, options.isOurs)) return void begun.delete(keyOf(revocation.id, target))
+    const agentId = agentIdOf(target)
+    if (!isFor(target, options.isOurs)) return letGo(delivery, agentId)
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     delivery.attempts++
-    const agentId = target.replace(/^agent:/, '')
     try {
       if (agents.get(agentId)?.connection === null) return layReady(delivery, agentId)
       outbox.drop(agentId, revocation) // it brought its evidence before
@@ -119,6 +120,12 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
       if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
+  }
+
+  /** Another verifier tells it. */
+  function letGo({ revocation, target }: Delivery, agentId: string): void {
+    outbox.drop(agentId, revocation)
+    begun.delete(keyOf(revocation.id, target))
   }
 
   const isTooOld = ({ createdAt }: StoredRevocation): boolean => clock.now() - createdAt > options.retrySeconds * 1000
@@ -151,7 +158,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       await sender(envelopeOf(revocation))
       return null
     }
-    const agent = agents.get(target.replace(/^agent:/, ''))
+    const agent = agents.get(agentIdOf(target))
     if (!agent) throw new Error('it is not attested by this verifier')
     await introduceNotifier(agent, options.key.certificate)
     return tellAgent(agent, revocation)
@@ -160,7 +167,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   /** What became of a notice that was taken: asked again and again, as long as its actions may take. */
   async function follow(delivery: Delivery, takenAt: number): Promise<void> {
     const { revocation, target, attempts } = delivery
-    const agent = agents.get(target.replace(/^agent:/, ''))
+    const agent = agents.get(agentIdOf(target))
     if (agent?.connection === null) return outbox.drop(agent.enrolment.agentId, revocation) // it had its time to say what became of it
     if (!agent || clock.now() - takenAt > FOLLOW_MS) return
     const outcome = await askOutcome(agent, revocation).catch(() => WAITING)
@@ -272,26 +279,14 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
+/** Empty for a receiver that is none: a machine may be named as one. */
+const agentIdOf = (target: string): string => (target.startsWith('agent:') ? target.slice('agent:'.length) : '')
+
 const keyOf = (revocation: number, target: string): string => `${revocation} ${target}`
 
 /** @param isOurs of an agent. @param others what counts for receivers that are none. */
 const isFor = (target: string, isOurs: (agentId: string) => boolean, others = true): boolean =>
-  target.startsWith('agent:') ? isOurs(target.slice('agent:'.length)) : others
+  target.startsWith('agent:') ? isOurs(agentIdOf(target)) : others
 
 const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }
-
-/** Receivers that are no agents, and cannot be told: the first failure and each other one is a warning, and so is the end of it. */
-function createComplaints(logger: Logger) {
-  const failing = new Map<string, string>()
-  return {
-    failed(target: string, reason: string) {
-      if (target.startsWith('agent:') || failing.get(target) === reason) return
-      failing.set(target, reason)
-      logger.warn(`${target} cannot be told of a revocation, and is tried again: ${reason}`)
-    },
-    told(target: string) {
-      if (failing.delete(target)) logger.info(`${target} can be told of revocations again`)
-    },
-  }
-}

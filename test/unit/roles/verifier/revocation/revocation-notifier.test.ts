@@ -1,6 +1,7 @@
 import { jest } from '@jest/globals'
 import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
 import type { DeliveryResult, PendingDelivery, PendingQuestion, StoredRevocation } from '../../../../../src/io/db/revocation-store.ts'
+import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
 import {
   createRevocationNotifier,
   type RevocationNotifier,
@@ -19,6 +20,8 @@ let raised: string[]
 let isFull: boolean
 let hook: () => Promise<void>
 let look: Promise<void>
+let isAttestedHere: boolean
+let outbox: NoticeOutbox
 
 const revocation = (id: number): StoredRevocation =>
   ({
@@ -37,6 +40,8 @@ beforeEach(() => {
   ;[pending, looks, posted, stored, raised, isFull] = [[], [], [], [], [], false]
   hook = async () => undefined
   look = Promise.resolve()
+  isAttestedHere = true
+  outbox = new NoticeOutbox(time.clock)
   notifier = createRevocationNotifier({
     store: {
       async pending({ after, limit }: PendingQuestion) {
@@ -60,8 +65,13 @@ beforeEach(() => {
         },
       ],
     ]),
-    ...{ agents: { get: () => undefined }, outbox: { drop: () => undefined }, retrySeconds: 3600, clock: time.clock },
-    ...{ isOurs: () => true, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
+    ...{
+      agents: { get: (id: string) => (id !== '' && isAttestedHere ? { connection: null } : undefined) },
+      outbox,
+      retrySeconds: 3600,
+      clock: time.clock,
+    },
+    ...{ isOurs: () => isAttestedHere, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
     events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
   } as unknown as RevocationNotifierOptions)
 })
@@ -125,4 +135,13 @@ test('while nothing can be stored, the last word of each delivery is kept, and n
   await time.pass(200)
   expect(stored).toMatchObject([[{ state: 'told', attempts: 8 }]])
   expect(raised).toEqual(['revocation_announced', 'revocation_told'])
+})
+
+test('what lies ready for a machine does not stay when another verifier attests it', async () => {
+  notifier.deliver({ ...revocation(1), targets: ['agent:a'] })
+  await time.pass(100)
+  expect(outbox.untilOffer('a')).toBe(0)
+  isAttestedHere = false
+  await time.pass(60_000)
+  expect(outbox.untilOffer('a')).toBe(Number.POSITIVE_INFINITY)
 })
