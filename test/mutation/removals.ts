@@ -79,8 +79,8 @@ export const REMOVALS: readonly Removal[] = [
 
   ...of('io/db/fenced-store.ts', 'integration/io/db/lease-store', [
     'who lost a machine stores nothing of it',
-    'await leases.check(transaction, agentId)',
-    '',
+    'await leases.check(transaction, agentId)\n      return work(',
+    'return work(',
   ]),
   ...of('io/db/postgres-seam.ts', 'integration/io/db/postgres', [
     'a commit that nobody answered is looked up',
