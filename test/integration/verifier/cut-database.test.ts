@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fingerprint } from '../../../src/core/attestation/release.ts'
 import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, testLogger, until } from '../../servers.ts'
@@ -81,15 +82,37 @@ test.each(['before', 'after'] as const)('V whose release is cut %s it arrives le
   }
 })
 
-test('a server that is restarted in the middle of releases: each V leaves, to the key that was stored', async () => {
-  const made = await Promise.all(Array.from({ length: 8 }, () => machine({ v: V })))
-  await bed.server.stop('immediate')
+test('a server that is restarted in the middle of a release: each V leaves, to the key that was stored', async () => {
+  const made = await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      const id = `m${++count}`
+      return { id, agent: await bed.machine(id) }
+    }),
+  )
+  const stops: Promise<void>[] = []
+  for (const { agent } of made)
+    agent.answer.set('/keys/vkey', (_query, honest) => {
+      if (stops.length === 0) stops.push(bed.server.stop('immediate')) // V is here, and that it is cannot be stored
+      return { status: 200, body: JSON.stringify({ code: 200, status: 'Success', results: honest }) }
+    })
+  const added = Promise.all(made.map(({ id }) => bed.add(id, side(), { v: V })))
+  await until('a release', () => stops.length > 0)
+  await Promise.all(stops)
   await sleep(300)
   await bed.server.start()
-  for (const { id, agent } of made) {
+  const stopped = made.filter(({ agent }) => agent.received.length > 0)
+  expect(stopped.length).toBeGreaterThan(0)
+  const statuses = await added
+  for (const [i, { id, agent }] of made.entries()) {
+    if (statuses[i] !== 200) expect([200, 409]).toContain(await bed.add(id, side(), { v: V })) // the answer to the first may be lost
     await until(`V of ${id}`, async () => (await bed.status(id)).v_released)
-    expect(agent.received.length).toBeGreaterThanOrEqual(1)
+    expect(new Set(agent.received.map(String))).toEqual(new Set([String(Buffer.from(V, 'base64'))]))
     expect((await told(id)).history.filter((type) => type === 'v_delivered')).toHaveLength(1)
+    const keys = await bed.server.query<{ key: string }>(
+      `select distinct event::jsonb ->> 'transport_key_sha256' as key from keylime_verifier.history
+       where agent_id = '${id}' and event::jsonb ->> 'type' in ('v_released', 'v_delivered')`,
+    )
+    expect(keys).toEqual([{ key: fingerprint(agent.transportKey) }])
   }
 })
 
@@ -104,6 +127,24 @@ test('a way that swallows everything is given up in time, and what was to be sto
   await until('the verdict', async () => (await told(liar.id)).history.includes('agent_failed'), 40)
   await until('an answer', async () => (await bed.status(liar.id))?.operational_state === 9, 40)
   expect(await told(liar.id)).toEqual({ history: ['agent_enrolled', 'agent_attested', 'agent_failed'], revocations: 1 })
+})
+
+test('while a server that took over lacks the last changes no V leaves; the next start withholds it', async () => {
+  await attested()
+  await bed.server.query('update keylime_verifier.database_mark set changes = changes / 2')
+  const { id, agent } = await machine({ v: V })
+  await until('a release that is stored', async () => (await told(id)).history.includes('v_released'))
+  const asked = agent.quotes.length
+  await until('further rounds', () => agent.quotes.length > asked + 3)
+  expect([agent.received.length, (await bed.status(id)).v_released]).toEqual([0, false])
+  await side().admin.close()
+  await side().verifier.stop()
+  side().verifier = await startVerifier(loadVerifierSettings(side().home.env), testLogger('verifier'))
+  side().admin = adminClient(side().home.dir, side().verifier.port)
+  expect(await bed.status(id)).toMatchObject({ v_withheld: true, v_released: false })
+  const before = agent.quotes.length
+  await until('rounds', () => agent.quotes.length > before + 3)
+  expect(agent.received).toEqual([])
 })
 
 test('an older database, put in the place of the one that was used, withholds every V that waits', async () => {

@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { BOOT_AGGREGATE, imaLine, pcr10After, runtimePolicy } from '../../ima.ts'
 import { until } from '../../servers.ts'
 import { SharedBed, type Side } from '../../shared-bed.ts'
@@ -135,6 +136,43 @@ test('a machine that is taken over before it was told of a revocation is told by
   await until('that it is told', () => told.get('b') === 1, 40)
   bed.machines.get('b')!.answer.delete('/notifications/revocation')
 }, 90_000)
+
+/** The functions by which the server tells verifiers that something is new, as they are without that. */
+async function silence(): Promise<void> {
+  for (const what of ['policy', 'revocation', 'lease']) {
+    const [{ text }] = (await bed.server.query<{ text: string }>(
+      `select pg_get_functiondef('keylime_verifier.keylime_${what}_news()'::regprocedure) as text`,
+    )) as [{ text: string }]
+    expect(text).toContain('perform pg_notify')
+    await bed.server.query(text.replace(/perform pg_notify\([^)]*\);/, ''))
+  }
+}
+
+test('a policy that is changed at one is judged by at all where the server tells nobody: they ask', async () => {
+  const policy = (files: string[]) => {
+    const digests = { boot_aggregate: ['b0'.repeat(32)], ...Object.fromEntries(files.map((file) => [file, [FILES[file]]])) }
+    return { body: { runtime_policy: Buffer.from(runtimePolicy({ digests })).toString('base64') } }
+  }
+  expect((await left().admin.request('POST', '/v2.6/allowlists/silent', policy(['good', 'more']))).status).toBe(201)
+  measures(await bed.machine('asks'), ['good', 'more'])
+  expect(await bed.add('asks', left(), { runtime_policy_name: 'silent' })).toBe(200)
+  await until('a good verdict', async () => (await bed.status('asks')).attestation_count > 0)
+  await silence()
+  const heard: string[] = []
+  const listener = new pg.Client({ connectionString: bed.server.url() })
+  await listener.connect()
+  listener.on('notification', ({ channel }) => heard.push(channel))
+  await listener.query('listen keylime_verifier')
+  try {
+    expect((await right().admin.request('PUT', '/v2.6/allowlists/silent', policy(['good']))).status).toBe(201)
+    const changed = performance.now()
+    await bed.inState('asks', 9, left())
+    expect(performance.now() - changed).toBeLessThan(2000 + 500) // and a round
+    expect(heard).toEqual([])
+  } finally {
+    await listener.end()
+  }
+})
 
 test('a verifier that ends leaves its machines to the other at once', async () => {
   await bed.end(right())
