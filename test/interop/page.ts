@@ -100,8 +100,8 @@ a PCR that no longer matches; and a static policy with its own authority: five a
 const PUSH = `A machine that nobody can call, with API 3.0: a static policy, then a PCR that no longer matches; a runtime policy by name and a measurement list that grows (the verifier asks
 only for what is new); a restart of the verifier; and a file that the policy does not know. \`KEYLIME_RUST_PUSH_AGENT=FILE\` adds the cells with upstream's Rust push agent.`
 
-const TAKE_OVER = `Upstream's verifier and registrar, with their database in SQLite or PostgreSQL, attest two machines: one with a runtime policy, one with a static PCR. Then ours takes the place of the
-registrar and of the verifier (\`keylime registrar migrate\`, \`keylime verifier migrate\`), and no agent is touched. Both machines stay attested, their counters go on, and each fails when it should.`
+const TAKE_OVER = `Upstream's verifier and registrar, with their database in SQLite or PostgreSQL, attest two machines: one with a runtime policy, one with a static PCR. Then ours replace
+their registrar and their verifier (\`keylime registrar migrate\`, \`keylime verifier migrate\`), and no agent is touched. Both machines stay attested, their counters go on, and each fails when it should.`
 
 const COMMAND_LINES = `The same calls of upstream's programs, in the same order, answered by theirs and by ours. The tenant's calls run once against all of upstream's services and once against all of
 ours. We compare the exit status, every member of all JSON output, the outcome in words, the usage and its errors, and every file that is written (policies as JSON,
