@@ -21,6 +21,12 @@ const numbersOf = (pattern: RegExp) => pattern.exec(page)!.slice(1).map(Number)
 
 /** The formulas as the page has them. */
 const [baseMb, machineMb] = numbersOf(/`memory = (\d+) MB \+ ([\d.]+) MB × machines/) as [number, number]
+/** At intervals of a minute and more, so many connections are kept; each machine beyond them takes less. */
+const [keptThousands, restMb] = numbersOf(/the default is (\d+),000 at most\. Beyond it, a machine costs ([\d.]+) MB/) as [number, number]
+function memoryOf(machines: number, interval: number): number {
+  const kept = interval < 60 ? machines : Math.min(machines, keptThousands * 1000)
+  return baseMb + machineMb * kept + restMb * (machines - kept)
+}
 const [kiloBytes] = numbersOf(/^([\d.]+) kB for each attestation in both directions/m) as [number]
 const [costMs] = numbersOf(/keeps its connection, [\d,]+ a second \| ([\d.]+) ms/) as [number]
 
@@ -30,7 +36,7 @@ test.each(rowsUnder('In short'))(
     const each = numberIn(machines!) / numberIn(interval!)
     const near = (found: number, wanted: number) => expect([wanted, found / wanted]).toEqual([wanted, expect.closeTo(1, 0.8)])
     near(numberIn(rate!), each)
-    near(numberIn(memory!), baseMb + machineMb * numberIn(machines!))
+    near(numberIn(memory!), memoryOf(numberIn(machines!), numberIn(interval!)))
     near(numberIn(network!), (each * kiloBytes * 8) / 1000)
     expect(numberIn(processors!)).toBeGreaterThanOrEqual((each * costMs) / 1000 - 0.01)
   },
