@@ -5,6 +5,8 @@ export interface Scheduler<T> {
   /** (Re)schedules; an item has one due time. A due time in the past runs at once. */
   schedule(item: T, afterMs: number): void
   cancel(item: T): void
+  /** Those that are due next are due now: at most so many, of those that may be. None, while others that are due wait for a place. */
+  hasten(count: number, may: (item: T) => boolean): void
   /** Items that wait for their time or for a free place. */
   readonly waiting: number
   /** For how long the item has been due that has waited longest; 0 when none is. The first that was due is the first that runs, so nobody waits much longer than others. */
@@ -31,6 +33,8 @@ const STARTING_MS = 500
 const IDLE_STARTING_MS = 50
 const [BUSY, FULL] = [0.5, 0.9]
 const MAX_STARTING = 128
+/** So many are looked at for each that is hastened. */
+const LOOKED_AT = 4
 
 interface Entry<T> {
   due: number
@@ -76,6 +80,12 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
     })
   }
 
+  /** What is due next; undefined for nothing. */
+  function next(): Entry<T> | undefined {
+    while (heap.length > 0 && current.get(heap[0]!.item) !== heap[0]) pop(heap) // rescheduled or cancelled meanwhile
+    return heap[0]
+  }
+
   const tick = setInterval(() => {
     const old = clock.monotonic() - (starting.length > 0 ? startingMs(busy) : 0)
     while (starting.length > 0 && (starting[0]!.since < old || !starting[0]!.open)) {
@@ -86,20 +96,34 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
     pump()
   }, TICK_MS)
 
+  function schedule(item: T, afterMs: number): void {
+    const entry = { due: clock.monotonic() + Math.max(0, afterMs), item }
+    current.set(item, entry)
+    push(heap, entry)
+    if (afterMs <= 0) queueMicrotask(pump)
+  }
+
   return {
-    schedule(item, afterMs) {
-      const entry = { due: clock.monotonic() + Math.max(0, afterMs), item }
-      current.set(item, entry)
-      push(heap, entry)
-      if (afterMs <= 0) queueMicrotask(pump)
-    },
+    schedule,
     cancel: (item) => void current.delete(item),
+    hasten(count, may) {
+      const now = clock.monotonic()
+      const chosen: T[] = []
+      const passed: Entry<T>[] = []
+      for (let entry = next(); entry && entry.due > now && chosen.length < count && passed.length < count * LOOKED_AT; entry = next()) {
+        pop(heap)
+        if (may(entry.item)) chosen.push(entry.item)
+        else passed.push(entry)
+      }
+      for (const entry of passed) push(heap, entry)
+      for (const item of chosen) schedule(item, 0)
+    },
     get waiting() {
       return current.size
     },
     lateMs() {
-      while (heap.length > 0 && current.get(heap[0]!.item) !== heap[0]) pop(heap) // rescheduled or cancelled meanwhile
-      return heap.length === 0 ? 0 : Math.max(0, clock.monotonic() - heap[0]!.due)
+      const entry = next()
+      return entry ? Math.max(0, clock.monotonic() - entry.due) : 0
     },
     stop() {
       stopped = true

@@ -26,6 +26,7 @@ const NAMES = {
  * of upstream beside ours, `--parts floor` for what this runtime costs at least; `--executable FILE` for another one, `--write` puts the results into docs/performance.
  */
 export async function benchFleet(args: readonly string[]): Promise<void> {
+  if (args.includes('--help')) console.log(`parts: ${NAMES.all.join(', ')}; only when they are named: ${NAMES.named.join(', ')}`)
   const given = readGiven(args, NAMES, KEYLIME)
   const results: Record<string, Row[]> = {}
   let file = ''

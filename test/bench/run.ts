@@ -5,6 +5,7 @@ import { benchDeliver } from './deliver.ts'
 import { benchFanOut } from './fan-out.ts'
 import { benchFileSignatures } from './file-signatures.ts'
 import { benchFlame } from './flame.ts'
+import { UsageError } from './fleet/given.ts'
 import { benchFleet } from './fleet.ts'
 import { benchHostile } from './hostile.ts'
 import { benchIma } from './ima.ts'
@@ -29,11 +30,21 @@ const PARTS: Record<string, () => void | Promise<void>> = {
   'fan-out': benchFanOut,
   watch: benchWatch,
 }
+const WITH_OPTIONS: Record<string, (args: readonly string[]) => Promise<void>> = {
+  hostile: benchHostile,
+  steady: benchSteady,
+  fleet: benchFleet,
+  soak: benchSoak,
+  flame: benchFlame,
+  push: benchPush,
+}
 const asked = process.argv.slice(2)
-if (asked[0] === 'hostile') await benchHostile(asked.slice(1))
-else if (asked[0] === 'steady') await benchSteady(asked.slice(1))
-else if (asked[0] === 'fleet') await benchFleet(asked.slice(1))
-else if (asked[0] === 'soak') await benchSoak(asked.slice(1))
-else if (asked[0] === 'flame') await benchFlame(asked.slice(1))
-else if (asked[0] === 'push') await benchPush(asked.slice(1))
-else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()
+try {
+  const alone = WITH_OPTIONS[asked[0] ?? '']
+  if (alone) await alone(asked.slice(1))
+  else for (const [name, run] of Object.entries(PARTS)) if (asked.length === 0 || asked.includes(name)) await run()
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error
+  console.log(error.message)
+  process.exitCode = asked.includes('--help') ? 0 : 2
+}

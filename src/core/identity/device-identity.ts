@@ -49,7 +49,7 @@ function certificateDefect(
   store: readonly Certificate[],
   now: number,
 ): string | undefined {
-  const chain = verifyChain({ leaf: certificate, intermediates: [], anchors: [...store], now })
+  const chain = verifyChain({ leaf: certificate, intermediates: [], anchors: store, now })
   const defect = chain.ok ? (moduleDefect(certificate) ?? certificateUseDefect(certificate, use)) : chain.reason
   return defect && `${use}_cert: ${defect}`
 }

@@ -37,16 +37,10 @@ export interface JudgedRegistration {
 const IDENTITY_CHANGED = 'Agent re-registration with different TPM identity is forbidden for security reasons'
 
 /**
- * Decides whether a registration may be challenged (protocol 2.7). Nothing here makes the agent active: that takes the proof of its TPM.
- * @param known the active record of this id, to which the new one must fit for ever.
- * @throws KeylimeError `forbidden` for another TPM under a known id, `invalid_request` for everything else.
+ * Decides whether a registration may be challenged (protocol 2.7), but for what is known of its id (`checkSameTpm`). Nothing here makes the agent active: that takes the proof of its TPM.
+ * @throws KeylimeError `invalid_request`
  */
-export function judgeRegistration(
-  agentId: string,
-  request: RegistrationRequest,
-  known: AgentRecord | null,
-  rules: RegistrationRules,
-): JudgedRegistration {
+export function judgeRegistration(agentId: string, request: RegistrationRequest, rules: RegistrationRules): JudgedRegistration {
   const warnings: string[] = []
   const certificates = {
     ekcert: readCertificate('ekcert', request.ekcert, rules, warnings),
@@ -60,8 +54,7 @@ export function judgeRegistration(
   const ak = parsePublicArea(request.aik_tpm)
   refuse('ek_tpm is not an endorsement key', ekDefects(ek))
   refuse('aik_tpm is not an attestation key', akDefects(ak))
-  const record = recordOf(agentId, request, { ek: ekBytes, ...certificates }, known)
-  checkSameTpm(record, known)
+  const record = recordOf(agentId, request, { ek: ekBytes, ...certificates })
   checkKeyOfCertificate('ek_tpm', ek, 'ekcert', certificates.ekcert)
   checkDeviceIdentity(agentId, request, { ak, ...certificates }, rules)
   checkIdentityShown(request, rules)
@@ -176,7 +169,6 @@ function recordOf(
   agentId: string,
   request: RegistrationRequest,
   shown: { ek: Buffer; ekcert: Certificate | null; iak: Certificate | null; idevid: Certificate | null },
-  known: AgentRecord | null,
 ): AgentRecord {
   return {
     agentId,
@@ -190,6 +182,6 @@ function recordOf(
     mtlsCertificate: request.mtls_cert ?? null,
     ip: request.ip ?? null,
     port: request.port ?? null,
-    regcount: (known?.regcount ?? 0) + 1,
+    regcount: 1, // of one that was not registered before
   }
 }

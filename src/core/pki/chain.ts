@@ -79,17 +79,41 @@ export function isSignedBy(certificate: Certificate, issuer: Certificate): boole
   return algorithm !== undefined && isSignatureRight(algorithm, issuer.publicKey, certificate.tbs, certificate.signature)
 }
 
+/** Certificates by the name of their subject, each once. */
+type BySubject = ReadonlyMap<string, readonly Certificate[]>
+
+function bySubject(certificates: readonly Certificate[]): BySubject {
+  const found = new Map<string, readonly Certificate[]>()
+  for (const certificate of certificates) {
+    const known = found.get(certificate.subjectName.matchKey) ?? []
+    if (!has(known, certificate)) found.set(certificate.subjectName.matchKey, [...known, certificate])
+  }
+  return found
+}
+
+const stores = new WeakMap<readonly Certificate[], BySubject>()
+
+/** Of a store once, which has hundreds: a changed one is another array. */
+function storeBySubject(store: readonly Certificate[]): BySubject {
+  const known = stores.get(store) ?? bySubject(store)
+  stores.set(store, known)
+  return known
+}
+
+const has = (certificates: readonly Certificate[], { der }: Certificate): boolean => certificates.some((other) => other.der.equals(der))
+
 class Search {
   readonly #question: ChainQuestion
-  readonly #bySubject = new Map<string, { certificate: Certificate; trusted: boolean }[]>()
+  readonly #trusted: BySubject
+  readonly #helping: BySubject
   #signatures = 0
   #reason = ''
   #reasonDepth = -1
 
   constructor(question: ChainQuestion) {
     this.#question = question
-    for (const certificate of question.anchors) this.#add(certificate, true)
-    for (const certificate of question.intermediates) this.#add(certificate, false)
+    this.#trusted = storeBySubject(question.anchors)
+    this.#helping = bySubject(question.intermediates)
   }
 
   reason(): string {
@@ -99,13 +123,15 @@ class Search {
   /** The first whole path that starts with `path`, or undefined. */
   from(path: Certificate[]): Certificate[] | undefined {
     const last = path.at(-1) as Certificate
-    const candidates = (this.#bySubject.get(last.issuerName.matchKey) ?? []).filter(({ certificate }) => !path.includes(certificate))
+    const trusted = (this.#trusted.get(last.issuerName.matchKey) ?? []).filter((certificate) => !path.includes(certificate))
+    const helping = (this.#helping.get(last.issuerName.matchKey) ?? []).filter((certificate) => !has([...path, ...trusted], certificate))
+    const candidates = [...trusted, ...helping]
     if (candidates.length === 0) this.#note(path, `no certificate of its issuer "${last.issuer}" is in the store`)
-    for (const { certificate, trusted } of candidates) {
+    for (const [i, certificate] of candidates.entries()) {
       const defect = this.#linkDefect(path, certificate)
       if (defect) this.#note(path, defect)
       else {
-        const whole = this.#goOn([...path, certificate], trusted)
+        const whole = this.#goOn([...path, certificate], i < trusted.length)
         if (whole) return whole
       }
     }
@@ -115,9 +141,7 @@ class Search {
   #goOn(path: Certificate[], trusted: boolean): Certificate[] | undefined {
     const last = path.at(-1) as Certificate
     if (trusted && last.subjectName.matchKey === last.issuerName.matchKey) return path
-    const issuerKnown = this.#bySubject
-      .get(last.issuerName.matchKey)
-      ?.some((candidate) => candidate.trusted && !path.includes(candidate.certificate))
+    const issuerKnown = this.#trusted.get(last.issuerName.matchKey)?.some((certificate) => !path.includes(certificate))
     if (trusted && !issuerKnown) return path
     return this.from(path)
   }
@@ -127,13 +151,6 @@ class Search {
     const below = path.slice(1).filter((certificate) => certificate.subjectName.matchKey !== certificate.issuerName.matchKey).length
     if (path.length >= MAX_LENGTH || ++this.#signatures > MAX_SIGNATURES) return 'the chain is longer than is reasonable'
     return issuerDefect(issuer, below) ?? certificateDefect(issuer, this.#question) ?? signatureDefect(subject, issuer)
-  }
-
-  #add(certificate: Certificate, trusted: boolean): void {
-    const key = certificate.subjectName.matchKey
-    const known = this.#bySubject.get(key) ?? []
-    if (!known.some((other) => other.certificate.der.equals(certificate.der)))
-      this.#bySubject.set(key, [...known, { certificate, trusted }])
   }
 
   /** Of several reasons the one furthest up is the most telling. */

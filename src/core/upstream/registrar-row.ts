@@ -50,7 +50,7 @@ export function upstreamRegistration(given: unknown, now: number): AgentRecord {
     mtls_cert: pemOf(read.mtls_cert),
   }
   const rules = { identity: 'default', malformed: 'ignore', store: [], now } as const
-  const { record } = judgeRegistration(agentId, parseMessage(registrationRequest, shown, 'the row'), null, rules)
+  const { record } = judgeRegistration(agentId, parseMessage(registrationRequest, shown, 'the row'), rules)
   return { ...record, ...deviceOf(read), regcount: Math.max(1, read.regcount ?? 1) }
 }
 

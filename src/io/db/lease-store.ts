@@ -8,8 +8,8 @@ import { changing } from './seam.ts'
  * machine is stored only under its present token (fencing). A verifier lives as long as it says so, by the server's clock; of one that does not, others may take the machines.
  */
 export interface LeaseStore {
-  /** Says that this verifier lives. @param pulls how many of its machines it asks itself, and so could let go. @returns how many live, this one among them. */
-  beat(pulls?: number): Promise<number>
+  /** Says that this verifier lives. @param pulls how many of its machines it asks itself, and so could let go. */
+  beat(pulls?: number): Promise<Living>
   /** Takes machines that nobody has who lives. @returns their ids, at most `limit`. */
   claim(limit: number): Promise<string[]>
   /** Takes one machine from whoever has it. @returns whether it was that of another who lives (`taken`), or nobody's; null when it is not enrolled. */
@@ -35,6 +35,14 @@ export interface LeaseStore {
   begin(transaction: Kysely<unknown>, agentId: string): Promise<() => void>
   /** This verifier ends: others need not wait until it is missed. */
   end(): Promise<void>
+}
+
+/** The verifiers that live. */
+export interface Living {
+  /** This one among them. */
+  readonly count: number
+  /** Milliseconds until the first of the others is missed, if it says nothing more; infinite without others. */
+  readonly firstEndMs: number
 }
 
 /** Milliseconds after which a verifier that says nothing has none any more. */
@@ -85,8 +93,11 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     async beat(pulls = 0) {
       await sql`insert into verifiers(run, name, seen_at, pulls) values(${run}, ${name}, clock_timestamp(), ${pulls})
         on conflict (run) do update set seen_at = excluded.seen_at, pulls = excluded.pulls`.execute(db)
-      const { rows } = await sql<{ n: number }>`select count(*) as n from (${LIVING}) as l`.execute(db)
-      return Math.max(1, rows[0]!.n)
+      const { rows } = await sql<{ n: number; left: number | null }>`select count(*) as n,
+        extract(epoch from min(seen_at) filter (where run <> ${run}) - clock_timestamp())::float * 1000 + ${sql.lit(LEASE_MS)} as left
+        from verifiers where run in (${LIVING})`.execute(db)
+      const { n, left } = rows[0]!
+      return { count: Math.max(1, n), firstEndMs: left === null ? Number.POSITIVE_INFINITY : Math.max(0, left) }
     },
     async claim(limit) {
       const claimed = await changing(db, async (transaction) => {

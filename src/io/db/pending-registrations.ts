@@ -30,6 +30,8 @@ export interface PendingLimits {
 export const PENDING_LIMITS: PendingLimits = { ofNetwork: 8 << 20, ofAll: 64 << 20 }
 /** With both keys, four certificates and a statement a registration has some 10 KiB. */
 const MAX_PENDING_BYTES = 24 << 10
+/** Between two looks for what has expired: one for each registration takes longer than to store it. */
+const SWEEP_MS = 1000
 /** Of a row, beside its record. */
 const ROW_BYTES = 256
 
@@ -45,6 +47,8 @@ export class PendingRegistrations {
   /** Bytes that wait, by network; read once, because adding them up costs more than all else, and again where others may have dropped some before anything is. */
   #held: Map<string, number> | null = null
   readonly #readBefore = new ReadBefore()
+  /** When those that had expired were dropped last. */
+  #swept = Number.NEGATIVE_INFINITY
 
   constructor(db: Kysely<RegistrarTables>, limits: PendingLimits) {
     this.#db = db
@@ -91,7 +95,10 @@ export class PendingRegistrations {
     this.#held = null
   }
 
+  /** What has expired counts for nobody, and takes room for no longer than this. */
   async #dropExpired(db: Kysely<RegistrarTables>, now: number): Promise<void> {
+    if (Math.abs(now - this.#swept) < SWEEP_MS) return
+    this.#swept = now
     const { rows } = await dropUntil(db, now)
     for (const { network, bytes } of rows) await this.#count(db, network, -bytes)
   }

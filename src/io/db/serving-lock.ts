@@ -1,8 +1,9 @@
 import { KeylimeError } from '../../core/errors.ts'
+import { keptClient, type PostgresClient } from './kept-client.ts'
 import { SERVING } from './living-registrars.ts'
 import { nameOfPlace } from './open-database.ts'
 import { asKeylimeError } from './postgres-errors.ts'
-import { openClient, type PostgresPlace } from './postgres-pool.ts'
+import type { PostgresPlace } from './postgres-pool.ts'
 
 /** A registrar says that it runs, for as long as its connection lives. */
 export interface ServingLock {
@@ -15,57 +16,24 @@ export interface ServingLock {
 
 /** @throws KeylimeError `conflict` while its data are being moved, `unavailable`. */
 export async function holdServing(place: PostgresPlace): Promise<ServingLock> {
-  let current: Awaited<ReturnType<typeof openClient>> | null = null
-  let opening: Promise<void> | null = null
-  let isReleased = false
-
-  async function open(): Promise<void> {
-    const client = await openClient(place)
-    client.on('error', () => undefined)
-    client.once('end', () => {
-      if (current === client) current = null
-    })
-    try {
-      const { rows } = await client.query<{ mine: boolean }>(`select pg_try_advisory_lock_shared(${SERVING.join()}) as mine`)
-      if (!rows[0]!.mine) throw moving(place)
-      if (isReleased) return void (await client.end())
-      current = client
-    } catch (error) {
-      await client.end().catch(() => undefined)
-      throw error
-    }
-  }
-
-  async function others(): Promise<boolean> {
-    const { rows } = await current!.query(`select 1 from pg_locks where locktype = 'advisory' and granted and objsubid = 2
-      and database = (select oid from pg_database where datname = current_database())
-      and classid = ${SERVING[0]} and objid = ${SERVING[1]} and pid <> pg_backend_pid() limit 1`)
-    return rows.length > 0
-  }
-
+  const lock = keptClient(place, async (client) => {
+    const { rows } = await client.query<{ mine: boolean }>(`select pg_try_advisory_lock_shared(${SERVING.join()}) as mine`)
+    if (!rows[0]!.mine) throw moving(place)
+  })
   try {
-    await open()
-    const isShared = await others()
-    return {
-      isShared,
-      async ensure() {
-        if (current || isReleased) return
-        opening ??= open()
-          .catch(() => undefined) // it is away for all that it does
-          .finally(() => {
-            opening = null
-          })
-        await opening
-      },
-      async release() {
-        isReleased = true
-        await opening
-        await current?.end().catch(() => undefined)
-      },
-    }
+    await lock.open()
+    return { isShared: await hasOthers(lock.current!), ensure: lock.ensure, release: lock.close }
   } catch (error) {
+    await lock.close()
     throw asKeylimeError(error, nameOfPlace(place))
   }
+}
+
+async function hasOthers(client: PostgresClient): Promise<boolean> {
+  const { rows } = await client.query(`select 1 from pg_locks where locktype = 'advisory' and granted and objsubid = 2
+    and database = (select oid from pg_database where datname = current_database())
+    and classid = ${SERVING[0]} and objid = ${SERVING[1]} and pid <> pg_backend_pid() limit 1`)
+  return rows.length > 0
 }
 
 const moving = (place: PostgresPlace) =>

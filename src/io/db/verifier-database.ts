@@ -57,7 +57,7 @@ async function openServer(place: PostgresPlace, marked: string, name: string): P
     await makeShared(database)
     const leases = leaseStore(database, name)
     // A verifier that comes to others knows nothing of the database yet; they do, and tell an older one.
-    const mark = await openMark(database, marked, { isMarked: true, isVouched: (await leases.beat()) > 1 })
+    const mark = await openMark(database, marked, { isMarked: true, isVouched: (await leases.beat()).count > 1 })
     return {
       database,
       shared: { leases, news: newsStore(database), listen: (heard) => postgresListener(place, NEWS_CHANNEL, heard) },

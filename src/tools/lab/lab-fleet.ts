@@ -46,6 +46,9 @@ export interface Steady {
 }
 
 const SIDE_BY_SIDE = 32
+/** Connections that are opened in so long, of those that are there: few. */
+const RESTED_MS = 2000
+const RESTED_SHARE = 0.005
 /** Lines that are measured while a fleet lives. */
 const GROWTH = 200
 const POLICY = 'lab'
@@ -137,6 +140,18 @@ export class LabFleet {
     const [count, began] = [this.quotes(), performance.now()]
     await sleep(ms)
     return ((this.quotes() - count) * 1000) / (performance.now() - began)
+  }
+
+  /** Waits until few connections are opened: a verifier renews each once, some time after its first. @returns seconds, at most so many. */
+  async rested(limitSeconds: number): Promise<number> {
+    const began = performance.now()
+    const seconds = () => (performance.now() - began) / 1000
+    for (let opened = Infinity; opened > this.connections * RESTED_SHARE && seconds() < limitSeconds; ) {
+      const { handshakes } = this.#listener.figures
+      await sleep(RESTED_MS)
+      opened = this.#listener.figures.handshakes - handshakes
+    }
+    return seconds()
   }
 
   /** @param windows of so many seconds: the figure is their median. */

@@ -83,7 +83,8 @@ export async function withFleet<T>(options: RunOptions, use: (running: RunningFl
   }
 }
 
-const firstRoundLimit = ({ count, interval }: FleetOptions) => 60_000 + 10 * count + 10_000 * interval
+/** Milliseconds; a line is read, sent and judged in some microseconds. */
+const firstRoundLimit = ({ count, interval, logLines }: FleetOptions) => 60_000 + count * (10 + logLines / 100) + 10_000 * interval
 
 /** One run: enrolled, attested, measured. */
 export const runFleet = (options: RunOptions): Promise<FleetReport> =>

@@ -1,3 +1,6 @@
+/** The words of a run are wrong, or `--help`: what may be given. */
+export class UsageError extends Error {}
+
 /** What a run of `npm run bench fleet` is asked for. */
 export interface Given {
   parts: readonly string[]
@@ -28,14 +31,14 @@ const QUICK_SIZES = '10,100,1000'
 const OPTIONS: Record<string, string> = { parts: 'all', agents: '', rate: '2500', interval: '', seconds: '20', executable: '' }
 const FLAGS = ['write', 'quick', 'vs-upstream']
 
-/** @throws with what is wrong, and what may be given. */
+/** @throws UsageError */
 export function readGiven(args: readonly string[], { all, quick, named }: PartNames, executable: string): Given {
   const { values, flags } = wordsOf(args)
   const isQuick = flags.has('quick')
   const asked = values['parts'] === 'all' ? (isQuick ? quick : all) : values['parts']!.split(',')
   const parts = flags.has('vs-upstream') && !asked.includes('upstream') ? [...asked, 'upstream'] : asked
   const unknown = parts.filter((part) => ![...all, ...named].includes(part))
-  if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}: ${[...all, ...named].join(', ')}`)
+  if (unknown.length > 0) throw new UsageError(`there is no part ${unknown.join(', ')}: ${[...all, ...named].join(', ')}`)
   const sizes = (values['agents'] || (isQuick ? QUICK_SIZES : SIZES)).split(',').map((text) => numberOf('agents', text))
   return {
     ...{ parts, sizes, executable: values['executable'] || executable, writes: flags.has('write') },
@@ -45,27 +48,29 @@ export function readGiven(args: readonly string[], { all, quick, named }: PartNa
   }
 }
 
-/** Options with their values, and flags. @throws for what is neither. */
+/** Options with their values, and flags. @throws UsageError for what is neither, and for `--help`. */
 export function wordsOf(args: readonly string[], options = OPTIONS, flagNames: readonly string[] = FLAGS) {
   const values: Record<string, string> = { ...options }
   const flags = new Set<string>()
+  const usage = [
+    ...Object.entries(options).map(([name, value]) => `--${name}${value && ` ${value}`}`),
+    ...flagNames.map((name) => `--${name}`),
+  ]
   for (let i = 0; i < args.length; i++) {
     const name = args[i]!.replace(/^--/, '')
+    if (name === 'help') throw new UsageError(`options, with what they are by default: ${usage.join(' ')}`)
     if (flagNames.includes(name)) flags.add(name)
     else if (name in options && args[i + 1] !== undefined) values[name] = args[++i]!
-    else
-      throw new Error(
-        `${args[i]} is not an option, or lacks its value: ${[...Object.keys(options), ...flagNames].map((known) => `--${known}`).join(' ')}`,
-      )
+    else throw new UsageError(`${args[i]} is not an option, or lacks its value: ${usage.join(' ')}`)
   }
   return { values, flags }
 }
 
-/** @throws unless it is a number of at least `least`. */
+/** @throws UsageError unless it is a number of at least `least`. */
 export function numberOf(name: string, text: string, least = 1): number {
   const value = Number(text)
   if (text !== '' && value >= least && Number.isFinite(value)) return value
-  throw new Error(`--${name}: ${text || 'nothing'} is not a number of at least ${least}`)
+  throw new UsageError(`--${name}: ${text || 'nothing'} is not a number of at least ${least}`)
 }
 
 export const largest = ({ sizes }: Pick<Given, 'sizes'>): number => Math.max(...sizes)

@@ -37,14 +37,23 @@ export interface SteadyOptions {
   /** Columns before the others. */
   first?: Row
   besides?: Besides
+  /** Measured when connections are kept as they are: each is renewed once after its first minute, some a second (decision 144). */
+  rests?: boolean
 }
 
+/** Before the last connections are renewed, and until the last of 10,000 is. */
+const [RENEWED_FROM_SECONDS, REST_SECONDS] = [35, 180]
+
 /** Enrolled, attested for two intervals, measured. */
-export function steady(given: Given, changes: Partial<RunOptions> = {}, { first, besides = {} }: SteadyOptions = {}): Promise<Row> {
+export function steady(given: Given, changes: Partial<RunOptions> = {}, { first, besides = {}, rests }: SteadyOptions = {}): Promise<Row> {
   const options = optionsOf(given, changes)
   return withFleet(options, async (running) => {
     const { enrolled, firstRoundSeconds } = running
     await settle(options)
+    if (rests) {
+      await sleep(RENEWED_FROM_SECONDS * 1000)
+      await running.fleet.rested(REST_SECONDS)
+    }
     const { found, more } = await measured(running, options, besides)
     return {
       ...(first ?? { machines: options.count }),

@@ -8,10 +8,15 @@ const HEAVY_EXCLUDES = 1000
 
 /** What attestations cost: by the number of machines, by what they bring, and by how they behave. */
 export const STEADY_PARTS: Record<string, Part> = {
-  cost: async (given) => ['machines with a policy of 1,000 digests', await each(given.sizes, (count) => steady(given, { count }))],
+  cost: async (given) => [
+    'machines with a policy of 1,000 digests',
+    await each(given.sizes, (count) => steady(given, { count }, { rests: true })),
+  ],
   policy: async (given) => [
     `${largest(given)} machines that share a policy of so many digests`,
-    await each([0, 100_000, 500_000], (policyDigests) => steady(given, { policyDigests }, { first: { digests: policyDigests } })),
+    await each([0, 100_000, 500_000], (policyDigests) =>
+      steady(given, { policyDigests }, { first: { digests: policyDigests }, rests: true }),
+    ),
   ],
   log: async (given) => [
     `${Math.min(largest(given), 1000)} machines with so many lines in their measurement lists`,

@@ -207,8 +207,8 @@ const trouble = fc.record({
 })
 type Trouble = typeof trouble extends fc.Arbitrary<infer T> ? T : never
 
-/** Between two looks of a verifier at its share, and what the machine of a test is slower than that. */
-const [TURN_MS, SLOW_MS] = [1500, 1500]
+/** What the machine of a test may be slower. */
+const SLOW_MS = 1500
 const INTERVAL_MS = 200
 let made = 0
 
@@ -261,9 +261,9 @@ async function lies(which: Side): Promise<void> {
 
 const honest = () => [...machines.keys()].filter((id) => !id.startsWith('liar'))
 
-/** Each trouble may leave a machine for a lease and a turn; one that comes before the last is over, for another. */
+/** Each trouble may leave a machine for a lease and an interval; one that comes before the last is over, for another. */
 function nobodyWasForgotten(troubles: readonly Trouble[]): void {
-  const each = LEASE_MS + TURN_MS + INTERVAL_MS + SLOW_MS
+  const each = LEASE_MS + INTERVAL_MS + SLOW_MS
   const most = troubles.length * each + troubles.reduce((sum, { what }) => sum + (what.do === 'stop' ? 0 : what.ms), 0)
   for (const id of honest()) {
     const gap = gaps.get(id)!

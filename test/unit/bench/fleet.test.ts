@@ -24,6 +24,7 @@ test('upstream is only measured when it is asked for', () => {
 test.each([
   [['--parts', 'cost,nothing'], 'there is no part nothing: cost, add, upstream'],
   [['--size', '3'], '--size is not an option'],
+  [['--help'], 'options, with what they are by default: --parts all --agents --rate 2500'],
   [['--agents'], '--agents is not an option, or lacks its value'],
   [['--agents', '10,x'], '--agents: x is not a number of at least 1'],
   [['--agents', '0'], '--agents: 0 is not'],

@@ -182,6 +182,42 @@ test('after the event loop was held up, all that became due runs in the order of
   expect(items()).toEqual(['first', 'second', 'third'])
 })
 
+test('those that are due next are hastened: so many as are wanted, only those that may be, each once', async () => {
+  const { items, ran } = instant()
+  for (const [i, item] of ['cancelled', 'a', 'not-b', 'c', 'd'].entries()) scheduler.schedule(item, 1000 + i)
+  scheduler.cancel('cancelled')
+  scheduler.hasten(2, (item) => !item.startsWith('not'))
+  await time.settle()
+  expect(items()).toEqual(['a', 'c'])
+  await time.pass(1100)
+  expect(ran.slice(2).map(({ item }) => item)).toEqual(['not-b', 'd'])
+  expect(Math.min(...ran.slice(2).map(({ at }) => at))).toBeGreaterThanOrEqual(1000)
+})
+
+test('nobody is hastened while others that are due wait for a place', async () => {
+  const { started, finish } = lasting(1)
+  for (const item of ['runs', 'waits']) scheduler.schedule(item, 0)
+  scheduler.schedule('later', 10_000)
+  await time.settle()
+  scheduler.hasten(2, () => true)
+  await finish('runs')
+  await finish('waits')
+  expect(started).toEqual(['runs', 'waits'])
+  expect(scheduler.waiting).toBe(1)
+})
+
+test('among many that may not be hastened, few are looked at', async () => {
+  const { items } = instant()
+  for (let i = 0; i < 100; i++) scheduler.schedule(`${i}`, 1000 + i)
+  let looked = 0
+  scheduler.hasten(2, () => ++looked === 0)
+  await time.settle()
+  expect(looked).toBe(8)
+  expect(items()).toEqual([])
+  await time.pass(1200)
+  expect(items()).toHaveLength(100)
+})
+
 test('a stopped scheduler starts nothing more', async () => {
   const { started, finish } = lasting(1)
   scheduler.schedule('running', 0)

@@ -2,7 +2,7 @@ import { parseAgentId } from '../../../core/api/agent-id.ts'
 import { parseMessage } from '../../../core/api/parse-message.ts'
 import { type RegistrationChallenge, registrationRequest } from '../../../core/api/registrar.ts'
 import { isKeylimeError, KeylimeError } from '../../../core/errors.ts'
-import { judgeRegistration } from '../../../core/identity/judge-registration.ts'
+import { checkSameTpm, judgeRegistration } from '../../../core/identity/judge-registration.ts'
 import { registrationTag } from '../../../core/payload/auth-tag.ts'
 import { makeCredential } from '../../../core/tpm/make-credential.ts'
 import { peerNetwork } from '../../../io/http/peer-network.ts'
@@ -27,22 +27,19 @@ export function registerAgent(context: RegistrarContext): Route['handle'] {
     const request = parseRequest(body)
     const now = clock.now()
     return context.agentLock.take(agentId, async () => {
-      const active = await store.find(agentId)
-      const { record, tpm, ek, ak, warnings } = judgeRegistration(agentId, request, active, {
-        ...context.rules,
-        store: context.makerCertificates(),
-        now,
-      })
+      const rules = { ...context.rules, store: context.makerCertificates(), now }
+      const { record, tpm, ek, ak, warnings } = judgeRegistration(agentId, request, rules)
       const known = await store.lookUp(tpm)
+      checkSameTpm(record, known.record)
       checkRevoked(context, tpm, known)
       checkOtherIds(context, tpm, known)
-      checkAdmission(context, { tpm, known, isRegistered: active !== null })
+      checkAdmission(context, { tpm, known, isRegistered: known.record !== null })
       for (const warning of warnings) logger.warn(`agent ${agentId}: ${warning}`)
       const secret = Buffer.from(randomAlphanumeric(SECRET_CHARACTERS), 'ascii')
       const answer = answerDigest(registrationTag(secret, agentId))
       const blob = makeCredential({ ek, akName: ak.name, secret, random: randomBytes })
       await store.putPending({ record, tpm, answer, network: peerNetwork(remoteAddress), expiresAt: now + CHALLENGE_LIFETIME_MS }, now)
-      logger.info(`agent ${agentId} asks to be registered`, { from: remoteAddress, regcount: record.regcount })
+      logger.info(`agent ${agentId} asks to be registered`, { from: remoteAddress, regcount: (known.record?.regcount ?? 0) + 1 })
       return { results: { blob: blob.toString('base64') } satisfies RegistrationChallenge }
     })
   }

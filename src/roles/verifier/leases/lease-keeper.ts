@@ -57,6 +57,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   let seen = 1
   const hearing = createHearing({ news, hear, logger })
   let timers: NodeJS.Timeout[] = []
+  /** One that says nothing any more is missed when its lease ends, and not at the next turn. */
+  let missing: NodeJS.Timeout | undefined
   let isDown = false
   /** Leased, and not taken up yet: when the server goes away in between, that is done later. */
   const untaken = new Set<string>()
@@ -166,7 +168,11 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
 
   /** For itself: to take up thousands of machines takes longer than a lease. */
   async function beat(): Promise<void> {
-    living = await leases.beat(pulls()).catch(() => living) // told by the turn that fails, too
+    const found = await leases.beat(pulls()).catch(() => null) // told by the turn that fails, too
+    if (!found) return
+    living = found.count
+    clearTimeout(missing)
+    if (found.firstEndMs < BEAT_MS && timers.length > 0) missing = setTimeout(() => void beat().then(soon), Math.ceil(found.firstEndMs) + 1)
   }
 
   /** What cannot be done now, because the server is away, is done at the next turn; until then the machines that are known are attested on. */
@@ -231,13 +237,14 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     async start() {
       await news.forget()
       await hearing.start()
-      living = await leases.beat()
+      living = (await leases.beat()).count
       timers = [beat, soon].map((work) => setInterval(() => void work(), BEAT_MS).unref())
       timers.push(setInterval(() => void news.forget().catch(() => undefined), FORGET_MS).unref()) // what is left is forgotten the next time
       await turns.run(turn)
     },
     async stop() {
       for (const timer of timers.splice(0)) clearInterval(timer)
+      clearTimeout(missing)
       await listener.close()
       await turns.idle()
       await hearing.stop()

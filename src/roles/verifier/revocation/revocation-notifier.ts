@@ -10,6 +10,7 @@ import type { JudgedFailure } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import type { DeliveryResult, NewRevocation, PendingQuestion, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { createLoopShare } from '../../../io/loop-share.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import { collectSilence, type SilentMachines } from './collected-silence.ts'
@@ -59,6 +60,7 @@ export interface RevocationNotifierOptions {
   /** Whether nobody else tells receivers that are no agents. */
   isAlone(): boolean
   events: EventStream
+  busy?: () => number // see `SchedulerOptions`
 }
 
 interface Delivery {
@@ -82,12 +84,13 @@ const MAX_REASON = 500
 const FOLLOW_MS = 15 * 60_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
-  const { agents, outbox, clock, logger } = options
+  const { agents, outbox, clock, logger, busy = createLoopShare() } = options
   /** What is not stored yet; the last word of each delivery. */
   let results = new Map<string, Told>()
   const complaints = createComplaints(logger)
   const records = createSerialQueue()
-  const scheduler = createScheduler<Delivery>({ clock, run })
+  /** Agents that hang keep the others waiting no longer than there is something else to do. */
+  const scheduler = createScheduler<Delivery>({ clock, run, busy })
   /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
 

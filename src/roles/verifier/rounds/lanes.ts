@@ -1,3 +1,4 @@
+import { OPERATIONAL_STATE } from '../../../core/attestation/operational-state.ts'
 import type { Clock } from '../../../io/clock.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -28,13 +29,23 @@ export interface LaneOptions {
   busy(): number
 }
 
+/** Whom each machine that is found again brings forward: what kept it silent may have been the network of all. */
+const HASTENED = 2
+
 export function createLanes({ clock, run, runSilent, busy }: LaneOptions): Lanes {
   const pace = createEnrolmentPace(clock, busy)
   const steady = createScheduler<ManagedAgent>({ clock, run, busy })
   /** However many of them hang, the others do not wait for their places. */
-  const silent = createScheduler<ManagedAgent>({ clock, run: runSilent, busy })
+  const silent = createScheduler<ManagedAgent>({ clock, run: askSilent, busy })
   const first = createScheduler<ManagedAgent>({ clock, run, busy, mayBegin: pace.mayBegin })
   const all = [steady, silent, first]
+
+  /** A fleet that was cut off is found again in some doublings, and not within the longest delay between two tries (decision 156). */
+  async function askSilent(agent: ManagedAgent): Promise<void> {
+    const wasGone = isGone(agent)
+    await runSilent(agent)
+    if (wasGone && agent.retries === 0 && !isGone(agent)) silent.hasten(HASTENED, isGone)
+  }
 
   function schedule(lane: typeof steady, agent: ManagedAgent, afterMs: number): void {
     for (const other of all) if (other !== lane) other.cancel(agent)
@@ -57,3 +68,6 @@ export function createLanes({ clock, run, runSilent, busy }: LaneOptions): Lanes
     },
   }
 }
+
+/** All its tries were made, and it was told of: to ask it sooner uses nothing up. */
+const isGone = ({ state }: ManagedAgent): boolean => state.operational === OPERATIONAL_STATE.FAILED

@@ -72,7 +72,20 @@ test('a machine is of the verifier that enrolled it; another takes it only when 
   for (const id of ['m1', 'm2', 'm3']) expect(await a.store.insert(change(id))).toBeNull() // what another verifier changes meanwhile may be missed
   expect([await b.leases.claim(10), b.leases.size, a.leases.size]).toEqual([[], 0, 3])
   await missed('a')
-  expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, await b.leases.beat()]).toEqual([2, 1, 1])
+  expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, (await b.leases.beat()).count]).toEqual([2, 1, 1])
+})
+
+test('it is known when the first of the others is missed', async () => {
+  const [a, b, c] = [await run('a'), await run('b'), await run('c')]
+  for (const each of [a, b, c]) await each.leases.beat()
+  await server.query("update keylime_verifier.verifiers set seen_at = clock_timestamp() - interval '2 seconds' where name = 'b'")
+  const { count, firstEndMs } = await a.leases.beat()
+  expect(count).toBe(3)
+  expect(firstEndMs).toBeGreaterThan(2000)
+  expect(firstEndMs).toBeLessThanOrEqual(4000)
+  await b.leases.end()
+  await c.leases.end()
+  expect(await a.leases.beat()).toEqual({ count: 1, firstEndMs: Number.POSITIVE_INFINITY })
 })
 
 test('what others can let go is what nobody has, and what those who live have beyond their share and can ask themselves', async () => {
@@ -162,9 +175,9 @@ test('who ends, or gives machines away, leaves them to others at once', async ()
   const [a, b] = [await run('a'), await run('b')]
   for (const id of ['m1', 'm2', 'm3']) await a.store.insert(change(id))
   await a.leases.give(['m1'])
-  expect([await b.leases.claim(10), await b.leases.beat()]).toEqual([['m1'], 2])
+  expect([await b.leases.claim(10), (await b.leases.beat()).count]).toEqual([['m1'], 2])
   await a.leases.end()
-  expect([(await b.leases.claim(10)).toSorted(), await b.leases.beat()]).toEqual([['m2', 'm3'], 1])
+  expect([(await b.leases.claim(10)).toSorted(), (await b.leases.beat()).count]).toEqual([['m2', 'm3'], 1])
 })
 
 test('news of policies and revocations are written by whoever makes them, in order', async () => {

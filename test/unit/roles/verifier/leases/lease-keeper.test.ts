@@ -20,6 +20,7 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
   const commands = createKeyedLock()
   const world = {
     living: 1 + others,
+    firstEndMs: (): number => Number.POSITIVE_INFINITY,
     free: [] as string[],
     news: waiting,
     slices: [] as number[],
@@ -34,7 +35,7 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
   const options = {
     shared: {
       leases: {
-        beat: async () => world.living,
+        beat: async () => ({ count: world.living, firstEndMs: world.firstEndMs() }),
         reconcile: async () => [],
         has: (id: string) => leased.has(id),
         get size() {
@@ -91,6 +92,8 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
 }
 
 const policy = (id: number, name: string): News => ({ id, what: 'policy', kind: 'runtime', name })
+afterEach(() => void jest.useRealTimers())
+
 const never = () => new Promise<void>(() => undefined)
 
 test('machines are taken over although what others changed takes long to be heard, or cannot be', async () => {
@@ -139,7 +142,25 @@ test('old news is forgotten from time to time, not at a start alone', async () =
   await jest.advanceTimersByTimeAsync(3 * 3_600_000)
   expect(world.forgotten).toBeGreaterThanOrEqual(2)
   await keeper.stop()
-  jest.useRealTimers()
+})
+
+test('a verifier that says nothing any more is missed when its lease ends, and not at the next turn', async () => {
+  jest.useFakeTimers()
+  const { keeper, world, agents } = bed({ others: 1 })
+  const started = keeper.start()
+  await jest.advanceTimersByTimeAsync(0)
+  await started
+  const ends = Date.now() + 1900 // between the first turn and the second
+  world.firstEndMs = () => (world.living > 1 ? ends - Date.now() : Number.POSITIVE_INFINITY)
+  setTimeout(() => {
+    world.living = 1
+    world.free.push('orphan')
+  }, 1900)
+  await jest.advanceTimersByTimeAsync(1899)
+  expect(agents.get('orphan')).toBeUndefined()
+  await jest.advanceTimersByTimeAsync(10)
+  expect(agents.get('orphan')).toBeDefined()
+  await keeper.stop()
 })
 
 describe('a machine that is let go', () => {

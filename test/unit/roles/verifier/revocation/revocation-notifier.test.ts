@@ -72,6 +72,7 @@ beforeEach(() => {
       clock: time.clock,
     },
     ...{ isOurs: () => isAttestedHere, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
+    busy: () => 0,
     events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
   } as unknown as RevocationNotifierOptions)
 })
@@ -120,6 +121,13 @@ test('what earlier runs left undone is taken up in pages, each once', async () =
   await time.pass(1000)
   expect(Math.max(...looks)).toBe(500)
   expect(posted).toHaveLength(1200)
+})
+
+test('receivers that hang keep those behind them waiting for less than a second', async () => {
+  hook = () => new Promise(() => {})
+  for (let id = 1; id <= 1000; id++) notifier.deliver(revocation(id))
+  await time.pass(700)
+  expect(posted).toHaveLength(1000)
 })
 
 test('while nothing can be stored, the last word of each delivery is kept, and no more', async () => {
