@@ -143,14 +143,15 @@ export const ekKeyOfTpm = ({ ekHashes }: TpmOfRecord): string => ekHashes[0]!
 /** As many as stand for one TPM at most, with its AK. */
 export type FourFacts = [string, string, string, string]
 
-/** What stands for a TPM beside its EK, its AK too, always as many: the same query then does for all. */
+/** What stands for a TPM beside its EK, its AK too, and nothing that is stored of any: always as many, so that the same query does for all. */
 export const fourFacts = ({ facts, akFact }: TpmOfRecord): FourFacts =>
-  [akFact, ...Array.from({ length: 3 }, (_, i) => facts[i] ?? akFact)] as FourFacts
+  [akFact, ...Array.from({ length: 3 }, (_, i) => facts[i] ?? '')] as FourFacts
 
-export const encodeRecord = (record: AgentRecord): string =>
-  JSON.stringify(record, (key, value) =>
-    (BINARY as readonly string[]).includes(key) && value ? Buffer.from(value.data ?? value).toString('base64') : value,
-  )
+/** As JSON, bytes in base64. */
+export function encodeRecord(record: AgentRecord): string {
+  const bytes = BINARY.map((key) => [key, record[key]?.toString('base64') ?? null])
+  return JSON.stringify({ ...record, ...Object.fromEntries(bytes) })
+}
 
 export function decodeRecord(text: string): AgentRecord {
   const json = JSON.parse(text) as Record<string, unknown>
