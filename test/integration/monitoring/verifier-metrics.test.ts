@@ -203,6 +203,20 @@ test('rules and dashboard are sound, ask for figures that exist, and each alert 
   expect([...new Set(families)].filter((name) => !page.includes(`\`${name}`))).toEqual([])
 })
 
+test('a panel shows the instances that were chosen: each by its name, or all of them together', () => {
+  type Panel = { title: string; targets: { expr: string; legendFormat: string }[] }
+  const { panels } = JSON.parse(read('monitoring/keylime-dashboard.json')) as { panels: Panel[] }
+  const wrong = panels.flatMap(({ title, targets }) =>
+    targets
+      .filter(({ expr, legendFormat }) => {
+        const isTold = legendFormat.includes('{{instance}}') || /^(sum|max|histogram_quantile\([0-9.]+, sum)\b/.test(expr)
+        return !isTold || !expr.includes('instance=~"$instance"') || (expr.includes('process_') && !expr.includes('job=~"keylime'))
+      })
+      .map(({ expr }) => `${title}: ${expr}`),
+  )
+  expect(wrong).toEqual([])
+})
+
 test('the alerts fire when they should, and not before', () => {
   const place = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-rules-'))
   const file = path.join(place, 'test.yml')

@@ -152,7 +152,7 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     agent.busy = false
     const due = agent.dueMs
     agent.dueMs = null
-    if (due !== null) schedule(agent, spread(due, lateMs) / 1000, agent.partial)
+    if (due !== null) schedule(agent, spread(agent, due, lateMs) / 1000, agent.partial)
   }
 
   /** One after the other. */
@@ -191,9 +191,13 @@ export function createAttestationLoop(options: LoopOptions): AttestationLoop {
     await perform(agent, await keeper.apply(agent, event, alongOf(agent, event)))
   }
 
-  /** What held up all machines makes them due in the same moment. The next time they are spread again, each between a half and one and a half intervals later. */
-  function spread(dueMs: number, lateMs: number): number {
+  /**
+   * What held up all machines makes them due in the same moment. The next time they are spread again, each between a half and one and a half intervals later. So are those that fell silent together: one of them is
+   * asked soon after they can be reached again, and it brings the others forward (decision 156).
+   */
+  function spread({ state }: ManagedAgent, dueMs: number, lateMs: number): number {
     const intervalMs = timing.quoteInterval * 1000
+    if (state.operational === OPERATIONAL_STATE.FAILED) return dueMs * (0.5 + Math.random() / 2)
     return dueMs === intervalMs && lateMs > intervalMs / 2 ? dueMs * (0.5 + Math.random()) : dueMs
   }
 

@@ -592,3 +592,17 @@ test('what held up all of them leaves them spread again', async () => {
   await time.pass(1100)
   expect(asks()).toBeGreaterThan(195)
 })
+
+test('machines that fell silent together are asked at different times, none later than the delay', async () => {
+  effects = [{ do: 'ask_quote', afterSeconds: 32, partial: false }]
+  answers = () => ({ event: { type: 'unreachable', stage: 'quote', attestedBefore: true, reason: 'ECONNREFUSED' } })
+  const gone = fleet(100, 0)
+  for (const machine of gone)
+    loop.begin(Object.assign(machine, { state: { polled: true, operational: OPERATIONAL_STATE.FAILED } }) as never, 0)
+  await time.pass(33_000)
+  const again = gone.map((machine) => askedAt.get(machine)![1]!)
+  expect(Math.min(...again)).toBeGreaterThanOrEqual(16_000)
+  expect(Math.min(...again)).toBeLessThan(18_000)
+  expect(Math.max(...again)).toBeGreaterThan(30_000)
+  expect(Math.max(...again)).toBeLessThanOrEqual(32_500)
+})
