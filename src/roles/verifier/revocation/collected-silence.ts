@@ -18,6 +18,8 @@ export interface SilentMachines {
 export interface CollectedSilence {
   /** Whether this machine is told of alone; otherwise it is among those that are told of together, soon. */
   isSingle(enrolment: Enrolment, failure: Failure | JudgedFailure): boolean
+  /** Whether many fell silent, now or within the last minute. */
+  readonly isOfMany: boolean
   /** Tells of those that were collected so far. */
   stop(): Promise<void>
 }
@@ -58,6 +60,9 @@ export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines:
       }
       if (collected.agentIds.length < MAX_NAMED) collected.agentIds.push(enrolment.agentId)
       return false
+    },
+    get isOfMany() {
+      return collected !== null || clock.monotonic() - toldAt < AGAIN_MS
     },
     stop: tellNow,
   }

@@ -18,6 +18,7 @@ import { createComplaints } from './complaints.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
 import { prepareNotice } from './prepare-notice.ts'
+import { agentIdOf, isFor } from './receiver.ts'
 import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
@@ -107,6 +108,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     const agentId = agentIdOf(target)
     if (!isFor(target, options.isOurs)) return letGo(delivery, agentId)
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
+    if (revocation.type === 'comm_error' && agentId !== '' && silence.isOfMany) return withdraw(delivery, agentId)
     delivery.attempts++
     try {
       if (agents.get(agentId)?.connection === null) return layReady(delivery, agentId)
@@ -123,6 +125,12 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
       if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
+  }
+
+  /** The first of many that fell silent were told of alone: whoever was not reached yet is spared it, like the rest (decision 150). */
+  function withdraw(delivery: Delivery, agentId: string): void {
+    outbox.drop(agentId, delivery.revocation)
+    note(delivery, 'given_up', OF_MANY)
   }
 
   /** Another verifier tells it. */
@@ -212,7 +220,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (state === 'acted') options.events.raise({ type: 'revocation_acted', ...delivery })
     if (state === 'failed') options.events.raise({ type: 'revocation_failed', ...delivery, reason: lastError ?? '' })
     if (state === 'refused') options.events.raise({ type: 'revocation_refused', ...delivery, reason: lastError ?? '' })
-    if (state === 'given_up') options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
+    if (state === 'given_up' && lastError !== OF_MANY)
+      options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
   }
 
   function deliver(revocation: StoredRevocation): void {
@@ -282,14 +291,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
-/** Empty for a receiver that is none: a machine may be named as one. */
-const agentIdOf = (target: string): string => (target.startsWith('agent:') ? target.slice('agent:'.length) : '')
-
 const keyOf = (revocation: number, target: string): string => `${revocation} ${target}`
 
-/** @param isOurs of an agent. @param others what counts for receivers that are none. */
-const isFor = (target: string, isOurs: (agentId: string) => boolean, others = true): boolean =>
-  target.startsWith('agent:') ? isOurs(agentIdOf(target)) : others
-
 const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
+const OF_MANY = 'many machines fell silent at the same time'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }

@@ -59,3 +59,14 @@ test('the end tells of those that were collected', async () => {
   await time.pass(120_000)
   expect(counts()).toEqual([2])
 })
+
+test('it is known for a minute that many fell silent', async () => {
+  many(5)
+  expect(silence.isOfMany).toBe(false)
+  many(1)
+  expect(silence.isOfMany).toBe(true)
+  await time.pass(5000)
+  expect([counts(), silence.isOfMany]).toEqual([[1], true])
+  await time.pass(60_000)
+  expect(silence.isOfMany).toBe(false)
+})

@@ -1,6 +1,14 @@
 import { jest } from '@jest/globals'
+import type { Enrolment } from '../../../../../src/core/attestation/stored-agent.ts'
 import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
-import type { DeliveryResult, PendingDelivery, PendingQuestion, StoredRevocation } from '../../../../../src/io/db/revocation-store.ts'
+import { irrecoverable } from '../../../../../src/core/verdict/failure.ts'
+import type {
+  DeliveryResult,
+  NewRevocation,
+  PendingDelivery,
+  PendingQuestion,
+  StoredRevocation,
+} from '../../../../../src/io/db/revocation-store.ts'
 import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
 import {
   createRevocationNotifier,
@@ -50,6 +58,7 @@ beforeEach(() => {
         await look
         return behind
       },
+      add: async (notice: NewRevocation) => ({ ...notice, id: 99 }),
       async record(results: DeliveryResult[]) {
         if (isFull) throw new Error('the disk is full')
         stored.push(results)
@@ -73,6 +82,7 @@ beforeEach(() => {
     },
     ...{ isOurs: () => isAttestedHere, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
     busy: () => 0,
+    key: { certificate: '', sign: () => 's' },
     events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
   } as unknown as RevocationNotifierOptions)
 })
@@ -152,4 +162,21 @@ test('what lies ready for a machine does not stay when another verifier attests 
   isAttestedHere = false
   await time.pass(60_000)
   expect(outbox.untilOffer('a')).toBe(Number.POSITIVE_INFINITY)
+})
+
+test('machines that were not reached yet are spared the first of many that fell silent; a revocation is told all the same', async () => {
+  const silent = { ...revocation(1), type: 'comm_error', targets: ['agent:a', 'webhook'] } as const
+  notifier.deliver(silent)
+  await time.pass(100)
+  expect(outbox.untilOffer('a')).toBe(0) // it waits for its machine
+  const failure = irrecoverable('internal', 'verifier.not_reachable', { message: 'EHOSTUNREACH' })
+  for (let i = 0; i < 6; i++) notifier.prepare({ agentId: `m${i}`, revocationKey: '' } as Enrolment, 'comm_error', failure)
+  notifier.deliver({ ...silent, id: 2, text: '{"second":1}' })
+  notifier.deliver({ ...revocation(3), text: '{"third":1}', targets: ['agent:a'] })
+  await time.pass(40_000)
+  const spared = stored.flat().filter(({ state }) => state === 'given_up')
+  expect(spared.map(({ revocationId, target }) => `${revocationId} ${target}`).toSorted()).toEqual(['1 agent:a', '2 agent:a'])
+  expect(outbox.offer('a').map(({ msg }) => msg)).toEqual(['{"third":1}'])
+  expect(posted.length).toBeGreaterThanOrEqual(2) // receivers that are no agents
+  expect(raised).not.toContain('revocation_given_up')
 })
