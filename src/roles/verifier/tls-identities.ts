@@ -116,9 +116,9 @@ export async function checkTlsFiles(settings: VerifierSettings, directory: strin
 async function loadIdentities({ values, keylimeDir }: VerifierSettings, directory: string) {
   const place = { keylimeDir, directory }
   const problems = new Problems()
-  const serverSide = loadTlsIdentity(serverRequest(values, place))
-  const clientSide = loadTlsIdentity(clientRequest(values, place))
-  const [server, client] = [await problems.wait(serverSide), await problems.wait(clientSide)]
+  // One after the other: the second must not fail while nobody waits for it.
+  const server = await problems.wait(loadTlsIdentity(serverRequest(values, place)))
+  const client = await problems.wait(loadTlsIdentity(clientRequest(values, place)))
   problems.refuse()
   return { server: server!, client: client! }
 }
