@@ -45,8 +45,9 @@ export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines:
     clearTimeout(timer)
     const machines = collected
     collected = null
+    if (!machines) return
     toldAt = clock.monotonic()
-    if (machines) await tell(machines)
+    await tell(machines)
   }
 
   return {

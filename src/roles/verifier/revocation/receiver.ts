@@ -4,3 +4,6 @@ export const agentIdOf = (target: string): string => (target.startsWith('agent:'
 /** @param isOurs of an agent. @param others what counts for receivers that are none. */
 export const isFor = (target: string, isOurs: (agentId: string) => boolean, others = true): boolean =>
   target.startsWith('agent:') ? isOurs(agentIdOf(target)) : others
+
+/** Of a delivery. */
+export const keyOf = (revocation: number, target: string): string => `${revocation} ${target}`

@@ -18,7 +18,7 @@ import { createComplaints } from './complaints.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
 import { prepareNotice } from './prepare-notice.ts'
-import { agentIdOf, isFor } from './receiver.ts'
+import { agentIdOf, isFor, keyOf } from './receiver.ts'
 import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
@@ -108,7 +108,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     const agentId = agentIdOf(target)
     if (!isFor(target, options.isOurs)) return letGo(delivery, agentId)
     if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
-    if (revocation.type === 'comm_error' && agentId !== '' && silence.isOfMany) return withdraw(delivery, agentId)
+    if (agentId !== '' && isOfMany(revocation)) return withdraw(delivery, agentId)
     delivery.attempts++
     try {
       if (agents.get(agentId)?.connection === null) return layReady(delivery, agentId)
@@ -139,6 +139,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     begun.delete(keyOf(revocation.id, target))
   }
 
+  const isOfMany = ({ type, createdAt }: StoredRevocation): boolean =>
+    type === 'comm_error' && silence.isOfMany && clock.now() - createdAt < ONE_CAUSE_MS
   const isTooOld = ({ createdAt }: StoredRevocation): boolean => clock.now() - createdAt > options.retrySeconds * 1000
 
   /** It fetches it by itself. Looked at again now and then, until the time is over, or it is asked like others. @throws Error when it cannot lie there. */
@@ -291,8 +293,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
-const keyOf = (revocation: number, target: string): string => `${revocation} ${target}`
-
 const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
+const ONE_CAUSE_MS = 5 * 60_000 // an older one has another cause
 const OF_MANY = 'many machines fell silent at the same time'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }

@@ -70,3 +70,8 @@ test('it is known for a minute that many fell silent', async () => {
   await time.pass(60_000)
   expect(silence.isOfMany).toBe(false)
 })
+
+test('the end says nothing of many where nobody fell silent', async () => {
+  await silence.stop()
+  expect([counts(), silence.isOfMany]).toEqual([[], false])
+})

@@ -172,11 +172,17 @@ test('machines that were not reached yet are spared the first of many that fell 
   const failure = irrecoverable('internal', 'verifier.not_reachable', { message: 'EHOSTUNREACH' })
   for (let i = 0; i < 6; i++) notifier.prepare({ agentId: `m${i}`, revocationKey: '' } as Enrolment, 'comm_error', failure)
   notifier.deliver({ ...silent, id: 2, text: '{"second":1}' })
+  notifier.deliver({ ...silent, id: 4, text: '{"fourth":1}', createdAt: time.clock.now() - 600_000 }) // of another cause
   notifier.deliver({ ...revocation(3), text: '{"third":1}', targets: ['agent:a'] })
   await time.pass(40_000)
   const spared = stored.flat().filter(({ state }) => state === 'given_up')
   expect(spared.map(({ revocationId, target }) => `${revocationId} ${target}`).toSorted()).toEqual(['1 agent:a', '2 agent:a'])
-  expect(outbox.offer('a').map(({ msg }) => msg)).toEqual(['{"third":1}'])
+  expect(
+    outbox
+      .offer('a')
+      .map(({ msg }) => msg)
+      .toSorted(),
+  ).toEqual(['{"fourth":1}', '{"third":1}'])
   expect(posted.length).toBeGreaterThanOrEqual(2) // receivers that are no agents
   expect(raised).not.toContain('revocation_given_up')
 })
