@@ -29,9 +29,13 @@ export const NEWS_TABLES = [
     insert into news(what, kind, name) values('policy', coalesce(new.kind, old.kind), coalesce(new.name, old.name)); ${notify}; return null; end $$`),
   sql.raw(`create or replace function keylime_revocation_news() returns trigger language plpgsql as $$ begin
     insert into news(what, kind, name) values('revocation', '', new.id); ${notify}; return null; end $$`),
+  sql.raw(`create or replace function keylime_deferred_news() returns trigger language plpgsql as $$ begin
+    insert into news(what, kind, name) values('revocation', '', old.revocation_id); ${notify}; return null; end $$`),
   sql.raw(`create or replace function keylime_lease_news() returns trigger language plpgsql as $$ begin ${notify}; return null; end $$`),
   sql`drop trigger if exists policy_news on policies; create trigger policy_news after insert or update or delete on policies for each row execute function keylime_policy_news()`,
   sql`drop trigger if exists revocation_news on revocations; create trigger revocation_news after insert on revocations for each row execute function keylime_revocation_news()`,
+  sql`drop trigger if exists deferred_news on deliveries; create trigger deferred_news after delete on deliveries for each row
+    when (old.target = 'agents' and old.state = 'pending') execute function keylime_deferred_news()`,
   sql`drop trigger if exists lease_news on leases; create trigger lease_news after update or delete on leases for each statement execute function keylime_lease_news()`,
 ] as const
 

@@ -1,29 +1,7 @@
 import { type Kysely, sql } from 'kysely'
-import type { Migration } from './migrate.ts'
+import { type Expanded, expandOldest, putAgents } from './deferred-notices.ts'
+import { type DeliveryWord, type NewRevocation, type RevocationTables, revocationOf, type StoredRevocation } from './revocation-tables.ts'
 import { changing } from './seam.ts'
-
-/** A decision to tell others, as it is stored with the verdict itself. */
-export interface NewRevocation {
-  agentId: string
-  type: 'revocation' | 'comm_error'
-  /** The signed text, and its signature in base64: by the key of the enrolment, or the verifier's own where that has none. */
-  text: string
-  signature: string
-  /** By the verifier's own key. */
-  verifierSignature: string
-  /** Milliseconds since the epoch. */
-  createdAt: number
-  /** Targets that are no agents: `webhook`, `zeromq`. */
-  targets: readonly string[]
-  /** Tell every agent that is enrolled when it is stored, as `agent:ID`. */
-  toAgents: boolean
-}
-
-export interface StoredRevocation extends Omit<NewRevocation, 'toAgents'> {
-  id: number
-  /** All of them, agents included. */
-  targets: readonly string[]
-}
 
 export interface RevocationSummary {
   id: number
@@ -33,42 +11,6 @@ export interface RevocationSummary {
 }
 
 export type DeliveryState = Omit<DeliveryResult, 'revocationId'>
-
-export interface RevocationTables {
-  revocations: {
-    id: number | undefined
-    agent_id: string
-    type: string
-    text: string
-    signature: string
-    verifier_signature: string
-    created_at: number
-  }
-  deliveries: {
-    revocation_id: number
-    target: string
-    state: DeliveryWord
-    attempts: number
-    at: number
-    last_error: string | null
-  }
-}
-
-/** `told`: it has taken the notice. What an agent of ours did with it comes after that: `acted`, `failed` when an action did, `refused` when it does not believe it. */
-export type DeliveryWord = 'pending' | 'told' | 'acted' | 'failed' | 'refused' | 'given_up'
-
-export const REVOCATION_TABLES: Migration = async (db) => {
-  await sql`create table revocations(id integer primary key autoincrement, agent_id text not null, type text not null, text text not null,
-    signature text not null, created_at integer not null)`.execute(db)
-  await sql`create table deliveries(revocation_id integer not null references revocations(id) on delete cascade, target text not null, state text not null,
-    attempts integer not null, at integer not null, last_error text, primary key(revocation_id, target)) without rowid`.execute(db)
-  await sql`create index deliveries_pending on deliveries(state) where state = 'pending'`.execute(db)
-}
-
-/** Notices of verifiers before had one signature. */
-export const VERIFIER_SIGNATURES: Migration = async (db) => {
-  await sql`alter table revocations add column verifier_signature text not null default ''`.execute(db)
-}
 
 export interface DeliveryResult {
   revocationId: number
@@ -102,6 +44,8 @@ export interface RevocationStore {
   add(revocation: NewRevocation): Promise<StoredRevocation>
   /** Who was told stays so: a verifier that was paused may come later with a word of before. What was erased meanwhile is passed over. */
   record(results: readonly DeliveryResult[]): Promise<void>
+  /** `expandOldest`: machines of a revocation that waits for room. */
+  expandOldest(endedBy: number): Promise<Expanded | null>
   newest(limit: number): Promise<RevocationSummary[]>
   /** Of one revocation, behind a target, in the order of their names. */
   deliveries(revocationId: number, after: string, limit: number): Promise<DeliveryState[]>
@@ -129,8 +73,7 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
     await transaction.insertInto('deliveries').values(delivery).execute()
   }
   // In the transaction itself: no agent that is enrolled by now is left out, whether it can be attested or not.
-  if (toAgents)
-    await sql`insert into deliveries select ${id}, 'agent:' || agent_id, 'pending', 0, ${createdAt}, null from agents`.execute(transaction)
+  if (toAgents) await putAgents(transaction, { id, createdAt })
   const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
   return { id, agentId, type, text, signature, verifierSignature, createdAt, targets: rows.map(({ target }) => target) }
 }
@@ -142,16 +85,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
     const missing = [...new Set(ids)].filter((id) => !known.has(id))
     if (missing.length === 0) return
     for (const row of await db.selectFrom('revocations').selectAll().where('id', 'in', missing).execute())
-      known.set(row.id!, {
-        id: row.id!,
-        agentId: row.agent_id,
-        type: row.type as NewRevocation['type'],
-        text: row.text,
-        signature: row.signature,
-        verifierSignature: row.verifier_signature,
-        createdAt: row.created_at,
-        targets: [],
-      })
+      known.set(row.id!, revocationOf(row, []))
   }
 
   return {
@@ -201,6 +135,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
             .execute()
         }
       }),
+    expandOldest: (endedBy) => expandOldest(database, endedBy),
     async newest(limit) {
       const rows = await db.selectFrom('revocations').selectAll().orderBy('id', 'desc').limit(limit).execute()
       return rows.map((r) => ({ id: r.id!, agentId: r.agent_id, type: r.type, createdAt: r.created_at }))

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
-import { type RevocationTables, SHOWN_REVOCATIONS } from './revocation-store.ts'
+import { SHOWN_REVOCATIONS } from './revocation-store.ts'
+import type { RevocationTables } from './revocation-tables.ts'
 
 /** Rows that are erased in one statement: some milliseconds. */
 const SLICE = 1000

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { markTables } from './database-mark.ts'
+import { DEFERRED_NOTICES } from './deferred-notices.ts'
 import { FAILED_ROUND_TABLES } from './failed-round-store.ts'
 import { FOLLOWER_TABLES } from './follower-store.ts'
 import { HISTORY_TABLES } from './history-store.ts'
@@ -7,7 +8,7 @@ import { MAILBOX_LEFTOVERS, MAILBOX_TABLES } from './mailbox-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
-import { REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-store.ts'
+import { REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-tables.ts'
 import { UNTOLD_EVENTS } from './untold-events.ts'
 
 interface OldAgent {
@@ -86,6 +87,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   MAILBOX_TABLES,
   MAILBOX_LEFTOVERS,
   UNTOLD_EVENTS,
+  DEFERRED_NOTICES,
 ]
 
 /** From this version on a database has a mark. */

@@ -5,7 +5,7 @@ import type { FollowerTables } from './follower-store.ts'
 import type { HistoryTables } from './history-store.ts'
 import type { MailboxTables } from './mailbox-store.ts'
 import type { PolicyTables } from './policy-store.ts'
-import type { RevocationTables } from './revocation-store.ts'
+import type { RevocationTables } from './revocation-tables.ts'
 import { seamOf } from './seam.ts'
 import type { ProgressRow, StateRow } from './verifier-rows.ts'
 

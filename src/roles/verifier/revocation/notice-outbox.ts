@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { WaitRequest } from '../../../core/api/push/wait.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { StoredRevocation } from '../../../io/db/revocation-store.ts'
+import type { StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import { envelopeOf, type NoticeEnvelope } from './tell-agent.ts'
 
 /** A notice that lies ready for one machine. Times are monotonic milliseconds. */

@@ -5,7 +5,7 @@ import { signRevocation } from '../../../core/revocation/signature.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import { DEFAULT_SEVERITY, type JudgedFailure, judge } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { NewRevocation } from '../../../io/db/revocation-store.ts'
+import type { NewRevocation } from '../../../io/db/revocation-tables.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { NotifierKey } from './notifier-key.ts'
 

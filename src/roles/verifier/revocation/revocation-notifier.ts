@@ -1,22 +1,26 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
-import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
 import type { EventStream } from '../../../core/events/event-stream.ts'
 import { cutText } from '../../../core/verdict/bounded-text.ts'
 import type { Failure } from '../../../core/verdict/failure.ts'
 import type { JudgedFailure } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
-import type { DeliveryResult, NewRevocation, PendingQuestion, RevocationStore, StoredRevocation } from '../../../io/db/revocation-store.ts'
+import { ALL_AGENTS } from '../../../io/db/deferred-notices.ts'
+import type { DeliveryResult, PendingQuestion, RevocationStore } from '../../../io/db/revocation-store.ts'
+import type { NewRevocation, StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createLoopShare } from '../../../io/loop-share.ts'
 import { createScheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import { collectSilence, type SilentMachines } from './collected-silence.ts'
 import { createComplaints } from './complaints.ts'
+import { createDeferredReceivers } from './deferred-receivers.ts'
+import { createDeliveryLog, type Delivery } from './delivery-log.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import type { NotifierKey } from './notifier-key.ts'
+import { createParkedNotices } from './parked-notices.ts'
 import { prepareNotice } from './prepare-notice.ts'
 import { agentIdOf, isFor, keyOf } from './receiver.ts'
 import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
@@ -64,19 +68,11 @@ export interface RevocationNotifierOptions {
   busy?: () => number // see `SchedulerOptions`
 }
 
-interface Delivery {
-  revocation: StoredRevocation
-  target: string
-  attempts: number
-  /** Milliseconds since the epoch at which the notice was taken: from then on it is asked what became of it. */
-  takenAt?: number
-}
-
-type Told = DeliveryResult & { agentId: string }
-
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
+const TAKE_BACK_MS = 500
+const EXPAND_MS = 1000
 /** Deliveries that are taken up in one turn. */
 const PAGE = 500
 /** Characters of what is stored of one receiver. */
@@ -86,18 +82,20 @@ const FOLLOW_MS = 15 * 60_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, outbox, clock, logger, busy = createLoopShare() } = options
-  /** What is not stored yet; the last word of each delivery. */
-  let results = new Map<string, Told>()
   const complaints = createComplaints(logger)
-  const records = createSerialQueue()
   /** Agents that hang keep the others waiting no longer than there is something else to do. */
   const scheduler = createScheduler<Delivery>({ clock, run, busy })
   /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
 
-  function begin(delivery: Delivery): boolean {
+  const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY]) })
+  const parked = createParkedNotices()
+  const deferred = createDeferredReceivers({ ...options, begin: beginAll })
+
+  /** @param isBack its machine can be reached again. */
+  function begin(delivery: Delivery, isBack = false): boolean {
     const key = keyOf(delivery.revocation.id, delivery.target)
-    if (begun.has(key)) return false
+    if (begun.has(key) || delivery.target === ALL_AGENTS || (!isBack && parked.park(delivery))) return false
     begun.add(key)
     scheduler.schedule(delivery, 0)
     return true
@@ -123,7 +121,9 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       const tooOld = isTooOld(revocation)
       const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
-      if (!tooOld && !gone) scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
+      if (tooOld || gone) return
+      if (parked.park(delivery)) begun.delete(keyOf(revocation.id, target))
+      else scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
     }
   }
 
@@ -136,6 +136,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   /** Another verifier tells it. */
   function letGo({ revocation, target }: Delivery, agentId: string): void {
     outbox.drop(agentId, revocation)
+    parked.forget(target)
     begun.delete(keyOf(revocation.id, target))
   }
 
@@ -152,6 +153,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       return
     }
     outbox.put(agentId, revocation, (outcome) => fetched(delivery, outcome))
+    parked.done(delivery)
     if (attempts > 1) note(delivery, 'pending', NOT_FETCHED)
     const left = revocation.createdAt + options.retrySeconds * 1000 - clock.now()
     scheduler.schedule(delivery, Math.min(Math.max(left, FIRST_RETRY_MS), MAX_RETRY_MS))
@@ -195,39 +197,18 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     note(delivery, isKnown ? word : 'told', isKnown && outcome?.reason != null ? cutText(outcome.reason, MAX_REASON) : null)
   }
 
-  function note({ revocation, target, attempts }: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
-    const told = { revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError }
-    results.set(keyOf(revocation.id, target), told)
+  function note(delivery: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
+    log.note(delivery, state, lastError)
+    if (state !== 'pending') parked.done(delivery)
   }
 
-  async function record(): Promise<void> {
-    const batch = results
-    if (batch.size === 0) return
-    results = new Map()
-    try {
-      await options.store.record([...batch.values()])
-      for (const [key, result] of batch) {
-        if (result.state !== 'pending') begun.delete(key)
-        tell(result)
-      }
-    } catch (error) {
-      results = new Map([...batch, ...results])
-      logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
-    }
-  }
-
-  function tell({ revocationId, agentId, target, state, lastError }: Told): void {
-    const delivery = { agent_id: agentId, revocation: revocationId, target }
-    if (state === 'told') options.events.raise({ type: 'revocation_told', ...delivery })
-    if (state === 'acted') options.events.raise({ type: 'revocation_acted', ...delivery })
-    if (state === 'failed') options.events.raise({ type: 'revocation_failed', ...delivery, reason: lastError ?? '' })
-    if (state === 'refused') options.events.raise({ type: 'revocation_refused', ...delivery, reason: lastError ?? '' })
-    if (state === 'given_up' && lastError !== OF_MANY)
-      options.events.raise({ type: 'revocation_given_up', ...delivery, reason: lastError ?? '' })
+  function beginAll(revocation: StoredRevocation): void {
+    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
   }
 
   function deliver(revocation: StoredRevocation): void {
-    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
+    beginAll(revocation)
+    if (revocation.targets.includes(ALL_AGENTS)) deferred.warn()
     const { id, agentId, type, targets } = revocation
     options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
   }
@@ -246,13 +227,17 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   const silence = collectSilence(clock, tellOfSilence)
   /** Page by page. What was done meanwhile is not done once more: nothing is recorded between the look at a page and its begin. */
-  async function takeUp(of: Omit<PendingQuestion, 'after' | 'limit'>, isMine: (target: string) => boolean): Promise<number> {
+  async function takeUp(
+    of: Omit<PendingQuestion, 'after' | 'limit'>,
+    isMine: (target: string) => boolean,
+    isBack = false,
+  ): Promise<number> {
     const known = new Map<number, StoredRevocation>()
     let count = 0
     for (let after: PendingQuestion['after']; ; ) {
-      const page = await records.run(async () => {
+      const page = await log.between(async () => {
         const found = await options.store.pending({ ...of, after, limit: PAGE }, known)
-        for (const delivery of found) if (isMine(delivery.target) && begin(delivery)) count++
+        for (const delivery of found) if (isMine(delivery.target) && begin(delivery, isBack)) count++
         return found
       })
       if (page.length === 0) return count
@@ -261,8 +246,21 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     }
   }
 
-  const flush = () => records.run(record)
-  const timer = setInterval(flush, RECORD_MS)
+  /** Notices of machines that can be reached again. */
+  async function takeBack(): Promise<void> {
+    const targets = parked.comeBack(PAGE)
+    if (targets.length === 0) return
+    await takeUp({ targets }, (target) => isFor(target, options.isOurs), true).catch((error) => {
+      parked.putBack(targets)
+      logger.error(`machines that can be reached again are told later: ${causeChain(error).join(': ')}`)
+    })
+  }
+
+  const timers = [
+    setInterval(() => void log.flush(), RECORD_MS),
+    setInterval(() => void takeBack(), TAKE_BACK_MS),
+    setInterval(() => void deferred.expand(), EXPAND_MS),
+  ]
 
   return {
     prepare(enrolment, type, failure) {
@@ -287,8 +285,8 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     async stop() {
       await silence.stop()
       scheduler.stop()
-      clearInterval(timer)
-      await flush()
+      for (const timer of timers) clearInterval(timer)
+      await log.flush()
     },
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { type Envelope, readEnvelope, SHORT_ANSWER_BYTES } from '../../../core/api/envelope.ts'
 import { type NoticeOutcome, type NotifierIntroduction, noticeOutcome } from '../../../core/api/notice.ts'
 import { KeylimeError } from '../../../core/errors.ts'
-import type { StoredRevocation } from '../../../io/db/revocation-store.ts'
+import type { StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import { isTryAgain } from '../agents/agent-answers.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
 

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
-import { insertRevocation, type PendingQuestion, type RevocationTables, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import { insertRevocation, type PendingQuestion, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import type { RevocationTables } from '../../../../src/io/db/revocation-tables.ts'
 import { sweepRevocations } from '../../../../src/io/db/sweep-revocations.ts'
 import { VERIFIER_MIGRATIONS } from '../../../../src/io/db/verifier-schema.ts'
 import { DATABASES, testDatabases } from '../../../databases.ts'

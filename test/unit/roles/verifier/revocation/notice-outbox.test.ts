@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { NoticeOutcome } from '../../../../../src/core/api/notice.ts'
-import type { StoredRevocation } from '../../../../../src/io/db/revocation-store.ts'
+import type { StoredRevocation } from '../../../../../src/io/db/revocation-tables.ts'
 import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
 
 let now = 0

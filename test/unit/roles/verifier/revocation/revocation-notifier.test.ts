@@ -2,13 +2,9 @@ import { jest } from '@jest/globals'
 import type { Enrolment } from '../../../../../src/core/attestation/stored-agent.ts'
 import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
 import { irrecoverable } from '../../../../../src/core/verdict/failure.ts'
-import type {
-  DeliveryResult,
-  NewRevocation,
-  PendingDelivery,
-  PendingQuestion,
-  StoredRevocation,
-} from '../../../../../src/io/db/revocation-store.ts'
+import type { Expanded } from '../../../../../src/io/db/deferred-notices.ts'
+import type { DeliveryResult, PendingDelivery, PendingQuestion } from '../../../../../src/io/db/revocation-store.ts'
+import type { NewRevocation, StoredRevocation } from '../../../../../src/io/db/revocation-tables.ts'
 import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
 import {
   createRevocationNotifier,
@@ -30,6 +26,10 @@ let hook: () => Promise<void>
 let look: Promise<void>
 let isAttestedHere: boolean
 let outbox: NoticeOutbox
+/** Of machines that are called. */
+let called: { agentId: string; isReached: boolean; notices: string[] }
+/** What waits for room. */
+let waiting: Expanded[]
 
 const revocation = (id: number): StoredRevocation =>
   ({
@@ -50,14 +50,18 @@ beforeEach(() => {
   look = Promise.resolve()
   isAttestedHere = true
   outbox = new NoticeOutbox(time.clock)
+  called = { agentId: 'called', isReached: true, notices: [] }
+  waiting = []
   notifier = createRevocationNotifier({
     store: {
-      async pending({ after, limit }: PendingQuestion) {
-        const behind = pending.filter((delivery) => !after || delivery.revocation.id > after.revocation.id).slice(0, limit)
+      async pending({ targets, after, limit }: PendingQuestion) {
+        const all = pending.filter(({ target }) => !targets || targets.includes(target))
+        const behind = all.filter((delivery) => !after || delivery.revocation.id > after.revocation.id).slice(0, limit)
         looks.push(behind.length)
         await look
         return behind
       },
+      expandOldest: async () => waiting.shift() ?? null,
       add: async (notice: NewRevocation) => ({ ...notice, id: 99 }),
       async record(results: DeliveryResult[]) {
         if (isFull) throw new Error('the disk is full')
@@ -75,7 +79,12 @@ beforeEach(() => {
       ],
     ]),
     ...{
-      agents: { get: (id: string) => (id !== '' && isAttestedHere ? { connection: null } : undefined) },
+      agents: {
+        get(id: string) {
+          if (id === called.agentId) return calledAgent()
+          return id !== '' && isAttestedHere ? { connection: null } : undefined
+        },
+      },
       outbox,
       retrySeconds: 3600,
       clock: time.clock,
@@ -89,6 +98,19 @@ beforeEach(() => {
 afterEach(async () => {
   await notifier.stop()
   jest.useRealTimers()
+})
+
+/** Answers as upstream's agents do, when it can be reached. */
+const calledAgent = () => ({
+  introduced: true,
+  state: { supportedVersion: '2.6' },
+  connection: {
+    async request({ body }: { body: { msg: string } }) {
+      if (!called.isReached) throw new Error('EHOSTUNREACH')
+      called.notices.push(body.msg)
+      return { status: 200, body: Buffer.from(JSON.stringify({ code: 200, status: 'Success', results: {} })) }
+    },
+  },
 })
 
 const undone = (id: number): PendingDelivery => ({ revocation: revocation(id), target: 'webhook', attempts: 0 })
@@ -186,3 +208,71 @@ test('machines that were not reached yet are spared the first of many that fell 
   expect(posted.length).toBeGreaterThanOrEqual(2) // receivers that are no agents
   expect(raised).not.toContain('revocation_given_up')
 })
+
+test('a machine that is off for long is tried with one notice, and told of all when it is back', async () => {
+  called.isReached = false
+  for (let id = 1; id <= 50; id++) {
+    const stored = { ...revocation(id), text: `{"id":${id}}`, targets: ['agent:called'] }
+    pending.push({ revocation: stored, target: 'agent:called', attempts: 0 })
+    notifier.deliver(stored)
+  }
+  await time.pass(60_000)
+  const before = stored.flat().length
+  await time.pass(300_000)
+  expect(stored.flat().length - before).toBeLessThanOrEqual(11) // one each 30 s
+  called.isReached = true
+  await time.pass(35_000)
+  expect(called.notices.toSorted()).toEqual(pendingTexts(50))
+  await time.pass(60_000)
+  expect(called.notices).toHaveLength(50)
+})
+
+test('what earlier runs left undone of a machine that is off is not held, and told when it is back', async () => {
+  called.isReached = false
+  pending = Array.from({ length: 1200 }, (_, i) => {
+    const undone = { ...revocation(i + 1), text: `{"id":${i + 1}}`, targets: [] }
+    return { revocation: undone, target: 'agent:called', attempts: 9 }
+  })
+  const resumed = notifier.resume()
+  await time.pass(100)
+  await resumed
+  await time.pass(61_000)
+  expect(stored.flat().length).toBeLessThanOrEqual(4)
+  called.isReached = true
+  await time.pass(40_000)
+  expect(called.notices.toSorted()).toEqual(pendingTexts(1200))
+})
+
+test('machines that cannot be looked up again at once are told all the same', async () => {
+  called.isReached = false
+  for (let id = 1; id <= 2; id++) {
+    const stored = { ...revocation(id), text: `{"id":${id}}`, targets: ['agent:called'] }
+    pending.push({ revocation: stored, target: 'agent:called', attempts: 0 })
+    notifier.deliver(stored)
+  }
+  await time.pass(60_000)
+  look = Promise.reject(new Error('the database is away'))
+  look.catch(() => undefined)
+  called.isReached = true
+  await time.pass(35_000)
+  expect(called.notices).toHaveLength(1)
+  look = Promise.resolve()
+  await time.pass(2000)
+  expect(called.notices.toSorted()).toEqual(pendingTexts(2))
+})
+
+test('a revocation that waits for room is told to nobody, and to its machines when it has some; what became of it otherwise is said', async () => {
+  notifier.deliver({ ...revocation(1), targets: ['agents', 'webhook'] })
+  await time.pass(5000)
+  expect(stored.flat().map(({ target }) => target)).toEqual(['webhook'])
+  waiting = [
+    { revocation: { ...revocation(2), targets: [] }, became: 'taken_back' },
+    { revocation: { ...revocation(3), targets: [] }, became: 'too_old' },
+    { revocation: { ...revocation(1), targets: ['agent:called'] }, became: 'told' },
+  ]
+  await time.pass(2000)
+  expect(called.notices).toEqual(['{}'])
+  expect(raised).toEqual(['revocation_announced', 'revocation_told', 'revocation_given_up', 'revocation_told'])
+})
+
+const pendingTexts = (count: number): string[] => Array.from({ length: count }, (_, i) => `{"id":${i + 1}}`).toSorted()

@@ -1,0 +1,91 @@
+import { type Kysely, type RawBuilder, sql } from 'kysely'
+import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
+import type { Migration } from './migrate.ts'
+import { type RevocationTables, revocationOf, type StoredRevocation } from './revocation-tables.ts'
+import { changing } from './seam.ts'
+
+/** The receiver of a revocation whose machines are told when there is room: it stands for all that are enrolled by then. */
+export const ALL_AGENTS = 'agents'
+
+/** Notices to machines that were not tried yet: with more, further revocations wait. */
+const MAX_UNTRIED = 50_000
+/** Notices to machines that are not done: with more, the revocations that wait go on waiting, however long machines cannot be reached. */
+const MAX_PENDING = 1_000_000
+
+const WAITS = 'many notices are waiting: the machines are told of it when there is room'
+const REASONS = {
+  too_old: 'its time was over before there was room for notices to the machines',
+  taken_back: 'the operator took the machine back before the others were told',
+} as const
+
+/** What became of the revocation that had waited longest: `told` machines are its receivers now. */
+export interface Expanded {
+  revocation: StoredRevocation
+  became: 'told' | keyof typeof REASONS
+}
+
+/** How many wait is asked with each failure of a machine, and must not cost more the more there are. */
+export const DEFERRED_NOTICES: Migration = async (db) => {
+  await sql`create index deliveries_untried on deliveries(attempts) where state = 'pending' and attempts = 0 and target <> 'agents'`.execute(
+    db,
+  )
+  await sql`create index deliveries_deferred on deliveries(revocation_id) where state = 'pending' and target = 'agents'`.execute(db)
+}
+
+type Db = Kysely<RevocationTables>
+
+const TO_MACHINES = sql`select 1 from deliveries where state = 'pending' and target <> 'agents'`
+const MANY_UNTRIED = sql`${TO_MACHINES} and attempts = 0 limit 1 offset ${sql.lit(MAX_UNTRIED)}`
+const MANY_PENDING = sql`${TO_MACHINES} limit 1 offset ${sql.lit(MAX_PENDING)}`
+const OLDEST = sql<{ id: number }>`select revocation_id as id from deliveries where state = 'pending' and target = 'agents'
+  order by revocation_id limit 1`
+
+/**
+ * Part of the transaction that stores a revocation: makes a receiver of each machine that is enrolled, or, where many notices wait already, one receiver of all. What fails a whole fleet, such
+ * as a slip in a policy that all share, would otherwise store a notice of each machine to each in one moment.
+ */
+export async function putAgents(transaction: Db, { id, createdAt }: { id: number; createdAt: number }): Promise<void> {
+  if (!(await isThere(transaction, OLDEST)) && !(await isThere(transaction, MANY_UNTRIED))) return addAgents(transaction, id, createdAt)
+  const row = { revocation_id: id, target: ALL_AGENTS, state: 'pending' as const, attempts: 0, at: createdAt, last_error: WAITS }
+  await transaction.insertInto('deliveries').values(row).execute()
+}
+
+/**
+ * Looks at the revocation that has waited longest for room: its machines become receivers, unless the operator has taken its own machine back, or its time is over.
+ * @param endedBy milliseconds since the epoch: what was decided before is told no more. @returns null when none waits, or there is no room yet.
+ */
+export async function expandOldest(database: Kysely<unknown>, endedBy: number): Promise<Expanded | null> {
+  const db = database as Db
+  if (!(await isThere(db, OLDEST))) return null
+  return changing(db, async (transaction) => {
+    const id = (await OLDEST.execute(transaction)).rows[0]?.id
+    if (id === undefined) return null // another verifier was first
+    const row = await transaction.selectFrom('revocations').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+    const mine = sql`where revocation_id = ${id} and target = 'agents'`
+    const isTooOld = row.created_at < endedBy
+    if (isTooOld || (await isTakenBack(transaction, row.agent_id))) {
+      const became = isTooOld ? 'too_old' : 'taken_back'
+      await sql`update deliveries set state = 'given_up', last_error = ${REASONS[became]} ${mine}`.execute(transaction)
+      return { revocation: revocationOf(row, []), became }
+    }
+    if ((await isThere(transaction, MANY_UNTRIED)) || (await isThere(transaction, MANY_PENDING))) return null
+    await addAgents(transaction, id, row.created_at)
+    await sql`delete from deliveries ${mine}`.execute(transaction) // other verifiers hear of it (`news-store.ts`)
+    const told = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
+    const machines = told.map(({ target }) => target).filter((target) => target.startsWith('agent:'))
+    return { revocation: revocationOf(row, machines), became: 'told' }
+  })
+}
+
+async function addAgents(transaction: Db, id: number, at: number): Promise<void> {
+  await sql`insert into deliveries select ${id}, 'agent:' || agent_id, 'pending', 0, ${at}, null from agents`.execute(transaction)
+}
+
+/** An agent that was deleted is not. */
+const isTakenBack = (transaction: Db, agentId: string): Promise<boolean> =>
+  isThere(
+    transaction,
+    sql`select 1 from agents where agent_id = ${agentId} and announced_severity is null and operational_state <> ${OPERATIONAL_STATE.FAILED}`,
+  )
+
+const isThere = async (db: Db, query: RawBuilder<unknown>): Promise<boolean> => (await query.execute(db)).rows.length > 0

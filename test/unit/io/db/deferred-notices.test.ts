@@ -1,0 +1,109 @@
+import { type Kysely, sql } from 'kysely'
+import { newsStore } from '../../../../src/io/db/news-store.ts'
+import { insertRevocation, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import type { RevocationTables } from '../../../../src/io/db/revocation-tables.ts'
+import { sweepRevocations } from '../../../../src/io/db/sweep-revocations.ts'
+import { makeShared } from '../../../../src/io/db/verifier-database.ts'
+import { VERIFIER_MIGRATIONS } from '../../../../src/io/db/verifier-schema.ts'
+import { DATABASES, testDatabases } from '../../../databases.ts'
+
+const databases = testDatabases()
+const NOTICE = { agentId: 'm1', type: 'revocation', text: '{}', signature: 's', verifierSignature: '', createdAt: 1000 } as const
+const MACHINES = ['agent:m1', 'agent:m2', 'agent:m3']
+
+async function enrolThree(db: Kysely<RevocationTables>, announced: number | null): Promise<void> {
+  for (const id of ['m1', 'm2', 'm3'])
+    await sql`insert into agents(agent_id, verifier_id, enrolment, operational_state, announced_severity, failures, v_state, supported_version, polled)
+      values(${id}, 'default', '{}', 3, ${announced}, '[]', 'none', '2.6', 1)`.execute(db)
+}
+
+/** So many notices to machines that nobody has tried yet, of an older revocation. */
+async function fill(db: Kysely<RevocationTables>, count: number): Promise<number> {
+  const { id } = await insertRevocation(db, { ...NOTICE, agentId: 'other', targets: [], toAgents: false })
+  await sql`insert into deliveries with recursive n(i) as (select 1 union all select i + 1 from n where i < ${count})
+    select ${id}, 'agent:x' || i, 'pending', 0, 0, null from n`.execute(db)
+  return id
+}
+
+describe.each(DATABASES)('%s', (kind) => {
+  /** Three machines whose failure was announced, and as many untried notices as there is room for. */
+  async function full(announced: number | null = 6) {
+    const db = await databases.open<RevocationTables>(kind, 'verifier', VERIFIER_MIGRATIONS)
+    await enrolThree(db, announced)
+    const older = await fill(db, 50_001)
+    const store = revocationStore(db as Kysely<unknown>)
+    const state = async (id: number) => (await store.deliveries(id, '', 9)).map(({ target, state }) => `${target} ${state}`)
+    const makeRoom = () => sql`update deliveries set attempts = 1 where revocation_id = ${older}`.execute(db)
+    const fail = () => insertRevocation(db, { ...NOTICE, targets: ['webhook'], toAgents: true })
+    return { db, store, state, makeRoom, fail }
+  }
+
+  test('a revocation is told to each machine at once, and to all of them later where many notices wait; then its machines are its receivers, the oldest first', async () => {
+    const { db, store, state, makeRoom, fail } = await full()
+    const first = await fail()
+    expect(first.targets.toSorted()).toEqual(['agents', 'webhook']) // who is no machine does not wait
+    expect(await store.expandOldest(0)).toBeNull()
+    await makeRoom()
+    const second = await fail() // behind the first one, though there is room
+    expect(second.targets.toSorted()).toEqual(['agents', 'webhook'])
+    await store.record([{ revocationId: first.id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    await sql`delete from agents where agent_id = 'm3'`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({
+      revocation: { id: first.id, targets: MACHINES.slice(0, 2), agentId: 'm1' },
+      became: 'told',
+    })
+    expect(await state(first.id)).toEqual(['agent:m1 pending', 'agent:m2 pending', 'webhook told'])
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: second.id } })
+    expect(await store.expandOldest(0)).toBeNull()
+    expect((await fail()).targets.toSorted()).toEqual(['agent:m1', 'agent:m2', 'webhook'])
+  })
+
+  test('a machine that the operator took back meanwhile is told of no more, nor one whose time is over', async () => {
+    const { db, store, state, fail } = await full()
+    const [taken, old, gone] = [await fail(), await fail(), await fail()]
+    await sql`update agents set announced_severity = null where agent_id = 'm1'`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({
+      revocation: { id: taken.id },
+      became: 'taken_back',
+    })
+    expect(await state(taken.id)).toEqual(['agents given_up', 'webhook pending'])
+    await sql`update agents set announced_severity = 6 where agent_id = 'm1'`.execute(db)
+    expect(await store.expandOldest(1001)).toMatchObject({
+      revocation: { id: old.id },
+      became: 'too_old',
+    })
+    await sql`delete from agents where agent_id = 'm1'`.execute(db) // which takes nothing back
+    await sql`update deliveries set attempts = 1 where target like 'agent:x%'`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: gone.id, targets: MACHINES.slice(1) }, became: 'told' })
+  })
+
+  test('one that fell silent, and still is, is told of', async () => {
+    const { db, store, makeRoom, fail } = await full(null)
+    await fail()
+    await sql`update agents set operational_state = 7 where agent_id = 'm1'`.execute(db)
+    await makeRoom()
+    expect(await store.expandOldest(0)).toMatchObject({ became: 'told' })
+  })
+
+  test('what waits is not erased, and is found by nobody else as done', async () => {
+    const { db, store, state, fail } = await full()
+    const { id } = await fail()
+    await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
+    await sweepRevocations(db as Kysely<unknown>, 2000)
+    expect(await state(id)).toEqual(['agents pending', 'webhook told'])
+  })
+})
+
+test('the other verifiers hear of machines that are to be told now', async () => {
+  const db = await databases.open<RevocationTables>('PostgreSQL', 'verifier', VERIFIER_MIGRATIONS)
+  await makeShared(db as Kysely<unknown>)
+  await enrolThree(db, 6)
+  await fill(db, 50_001)
+  const { id } = await insertRevocation(db, { ...NOTICE, targets: [], toAgents: true })
+  const news = newsStore(db as Kysely<unknown>)
+  const last = await news.last()
+  await sql`update deliveries set attempts = 1 where target <> 'agents'`.execute(db)
+  await revocationStore(db as Kysely<unknown>).expandOldest(0)
+  expect(await news.since(last, 9)).toMatchObject([{ what: 'revocation', revocation: id }])
+})
