@@ -7,11 +7,23 @@ import type { RevocationTables } from './revocation-tables.ts'
 const SLICE = 1000
 const PAGE = 100
 
+/** Milliseconds since the epoch. */
+export interface SweptRevocations {
+  /** Who was to be told of an older one has been told, or given up by who attests it. */
+  endedBy: number
+  /** Of an older one that everybody was told of, nothing more is heard. A fleet that fails together makes millions of deliveries in an hour. */
+  doneBy: number
+}
+
 /**
- * Erases what is done with and shown to nobody, in slices: all but the newest revocations, and those that someone is still to be told of. @param endedBy milliseconds since the epoch: who was
- * to be told of an older one has been told, or given up by who attests it. @returns how many revocations were erased.
+ * Erases what is done with and shown to nobody, in slices: all but the newest revocations, and those that someone is still to be told of.
+ * @returns how many revocations were erased.
  */
-export async function sweepRevocations(database: Kysely<unknown>, endedBy: number, signal?: AbortSignal): Promise<number> {
+export async function sweepRevocations(
+  database: Kysely<unknown>,
+  { endedBy, doneBy }: SweptRevocations,
+  signal?: AbortSignal,
+): Promise<number> {
   const db = database as Kysely<RevocationTables>
   await giveUpOnTheGone(db, endedBy, signal)
   const oldestShown = await db
@@ -31,7 +43,7 @@ export async function sweepRevocations(database: Kysely<unknown>, endedBy: numbe
       .orderBy('id')
       .limit(PAGE)
       .execute()
-    for (const { id, created_at } of page) if (created_at < endedBy && !signal?.aborted && (await erase(db, id!, signal))) erased++
+    for (const { id, created_at } of page) if (created_at < doneBy && !signal?.aborted && (await erase(db, id!, signal))) erased++
     if (page.length < PAGE) break
     after = page.at(-1)!.id!
   }

@@ -1,12 +1,13 @@
 import { causeChain } from '../../core/errors.ts'
 import type { Clock } from '../../io/clock.ts'
 import type { HistoryStore } from '../../io/db/history-store.ts'
+import type { SweptRevocations } from '../../io/db/sweep-revocations.ts'
 import type { Logger } from '../../io/log/logger.ts'
 
 export interface Aging {
   history: Pick<HistoryStore, 'sweep'>
   /** `sweepRevocations` */
-  sweepRevocations(endedBy: number, signal: AbortSignal): Promise<number>
+  sweepRevocations(swept: SweptRevocations, signal: AbortSignal): Promise<number>
   /** `revocation_retry_seconds` */
   retrySeconds: number
   clock: Pick<Clock, 'now'>
@@ -24,7 +25,8 @@ export function keepYoung({ history, sweepRevocations, retrySeconds, clock, logg
   /** An agent is given up on when its time is over, and some time later says what became of what it was told before. */
   async function sweep(): Promise<void> {
     await history.sweep().catch(kept('the history'))
-    await sweepRevocations(clock.now() - retrySeconds * 1000 - HOUR_MS, end.signal).catch(kept('the revocations'))
+    const doneBy = clock.now() - HOUR_MS
+    await sweepRevocations({ endedBy: doneBy - retrySeconds * 1000, doneBy }, end.signal).catch(kept('the revocations'))
   }
 
   const begin = () => {

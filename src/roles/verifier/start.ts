@@ -175,7 +175,7 @@ function watchAgents(values: VerifierValues, { agents, events, loop, push, logge
 const agingOf = (values: VerifierValues, { database, logger }: Pick<Opened, 'database' | 'logger'>, history: Aging['history']): Aging => ({
   ...{ history, clock: systemClock, logger },
   retrySeconds: values.revocation_retry_seconds,
-  sweepRevocations: (endedBy, signal) => sweepRevocations(database, endedBy, signal),
+  sweepRevocations: (swept, signal) => sweepRevocations(database, swept, signal),
 })
 
 interface Renewable {

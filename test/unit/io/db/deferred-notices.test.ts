@@ -90,7 +90,7 @@ describe.each(DATABASES)('%s', (kind) => {
     const { id } = await fail()
     await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
     for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
-    await sweepRevocations(db as Kysely<unknown>, 2000)
+    await sweepRevocations(db as Kysely<unknown>, { endedBy: 2000, doneBy: 2000 })
     expect(await state(id)).toEqual(['agents pending', 'webhook told'])
   })
 })

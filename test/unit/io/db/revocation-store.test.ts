@@ -78,7 +78,7 @@ describe.each(DATABASES)('%s', (kind) => {
       await store.record(results)
       for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
       const left = async () => (await store.newest(200)).length
-      const sweep = (signal?: AbortSignal) => sweepRevocations(db as Kysely<unknown>, DAY, signal)
+      const sweep = (signal?: AbortSignal) => sweepRevocations(db as Kysely<unknown>, { endedBy: DAY, doneBy: 2 * DAY }, signal)
       return { ...opened, id, left, sweep }
     }
     const enrol = (db: Kysely<RevocationTables>) =>
@@ -110,6 +110,11 @@ describe.each(DATABASES)('%s', (kind) => {
       expect([await sweep(), await left()]).toEqual([1, 100])
     })
 
+    test('erases sooner what everybody was told of', async () => {
+      const { left, sweep } = await old({ 'agent:a': 'told', webhook: 'given_up' }, DAY + 1)
+      expect([await sweep(), await left()]).toEqual([1, 100])
+    })
+
     test('gives up on a machine that is enrolled no more, and that nobody would ever tell', async () => {
       const { left, sweep } = await old({ 'agent:gone': 'pending' })
       expect([await sweep(), await left()]).toEqual([1, 100])
@@ -119,6 +124,8 @@ describe.each(DATABASES)('%s', (kind) => {
       const young = await old({ 'agent:gone': 'pending', webhook: 'told' }, DAY)
       expect([await young.sweep(), await young.left()]).toEqual([0, 101])
       expect((await young.store.deliveries(young.id, '', 9)).map(({ state }) => state)).toEqual(['pending', 'told'])
+      const justTold = await old({ webhook: 'told' }, 2 * DAY)
+      expect([await justTold.sweep(), await justTold.left()]).toEqual([0, 101])
       const ended = await old({ webhook: 'told' })
       expect([await ended.sweep(AbortSignal.abort()), await ended.left()]).toEqual([0, 101])
     })

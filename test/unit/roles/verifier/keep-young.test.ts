@@ -13,7 +13,7 @@ beforeEach(() => {
   errors = []
   aging = {
     history: { sweep: async () => did.push('history') },
-    sweepRevocations: async (endedBy) => did.push(`revocations ${time.clock.now() - endedBy}`),
+    sweepRevocations: async ({ endedBy, doneBy }) => did.push(`revocations ${time.clock.now() - endedBy} ${time.clock.now() - doneBy}`),
     retrySeconds: 10,
     clock: time.clock,
     logger: { error: (message: string) => void errors.push(message) } as never,
@@ -23,10 +23,10 @@ afterEach(() => {
   jest.useRealTimers()
 })
 
-test('what is too old is erased at the start and each hour, revocations an hour after the last try', async () => {
+test('what is too old is erased at the start and each hour, revocations an hour after everybody was told, or after the last try', async () => {
   const end = keepYoung(aging)
   await time.settle()
-  const all = ['history', `revocations ${HOUR + 10_000}`]
+  const all = ['history', `revocations ${HOUR + 10_000} ${HOUR}`]
   expect(did).toEqual(all)
   await time.pass(2 * HOUR)
   expect(did).toEqual([...all, ...all, ...all])
@@ -39,7 +39,7 @@ test('what cannot be erased is told, and hinders nothing else', async () => {
   const full = async () => Promise.reject(new Error('the disk is full'))
   const end = keepYoung({ ...aging, history: { sweep: full } })
   await time.settle()
-  expect(did).toEqual([`revocations ${HOUR + 10_000}`])
+  expect(did).toEqual([`revocations ${HOUR + 10_000} ${HOUR}`])
   expect(errors).toEqual(['what is too old in the history stays: the disk is full'])
   await end()
 })
@@ -49,7 +49,7 @@ test('the end waits for the slice that is being erased, and says that it shall b
   let isEnding = false
   const end = keepYoung({
     ...aging,
-    sweepRevocations: (_endedBy, signal) => {
+    sweepRevocations: (_swept, signal) => {
       signal.addEventListener('abort', () => (isEnding = true))
       return slice.promise
     },
