@@ -35,17 +35,30 @@ export const DEFERRED_NOTICES: Migration = async (db) => {
 type Db = Kysely<RevocationTables>
 
 const TO_MACHINES = sql`select 1 from deliveries where state = 'pending' and target <> 'agents'`
-const MANY_UNTRIED = sql`${TO_MACHINES} and attempts = 0 limit 1 offset ${sql.lit(MAX_UNTRIED)}`
+const untried = (most: number) => sql`${TO_MACHINES} and attempts = 0 limit 1 offset ${sql.lit(most)}`
+const MANY_UNTRIED = untried(MAX_UNTRIED)
+const TOO_MANY_UNTRIED = untried(2 * MAX_UNTRIED)
 const MANY_PENDING = sql`${TO_MACHINES} limit 1 offset ${sql.lit(MAX_PENDING)}`
 const OLDEST = sql<{ id: number }>`select revocation_id as id from deliveries where state = 'pending' and target = 'agents'
   order by revocation_id limit 1`
+
+interface PutAgents {
+  /** Of the revocation. */
+  id: number
+  createdAt: number
+  /** By an operator, whose machine does not wait behind those that failed. */
+  isOrdered: boolean
+}
 
 /**
  * Part of the transaction that stores a revocation: makes a receiver of each machine that is enrolled, or, where many notices wait already, one receiver of all. What fails a whole fleet, such
  * as a slip in a policy that all share, would otherwise store a notice of each machine to each in one moment.
  */
-export async function putAgents(transaction: Db, { id, createdAt }: { id: number; createdAt: number }): Promise<void> {
-  if (!(await isThere(transaction, OLDEST)) && !(await isThere(transaction, MANY_UNTRIED))) return addAgents(transaction, id, createdAt)
+export async function putAgents(transaction: Db, { id, createdAt, isOrdered }: PutAgents): Promise<void> {
+  const isLater = isOrdered
+    ? await isThere(transaction, TOO_MANY_UNTRIED)
+    : (await isThere(transaction, OLDEST)) || (await isThere(transaction, MANY_UNTRIED))
+  if (!isLater) return addAgents(transaction, id, createdAt)
   const row = { revocation_id: id, target: ALL_AGENTS, state: 'pending' as const, attempts: 0, at: createdAt, last_error: WAITS }
   await transaction.insertInto('deliveries').values(row).execute()
 }

@@ -58,8 +58,12 @@ const ROWS_A_STATEMENT = 400
 /** Unless it was told, or is now. */
 const STAYS = sql<boolean>`(deliveries.state in ('pending', 'given_up') or excluded.state not in ('pending', 'given_up'))`
 
-/** Part of the transaction that stores the verdict. */
-export async function insertRevocation(transaction: Kysely<RevocationTables>, revocation: NewRevocation): Promise<StoredRevocation> {
+/** Part of the transaction that stores the verdict. @param options `isOrdered`: by an operator. */
+export async function insertRevocation(
+  transaction: Kysely<RevocationTables>,
+  revocation: NewRevocation,
+  { isOrdered = false }: { isOrdered?: boolean } = {},
+): Promise<StoredRevocation> {
   const { agentId, type, text, signature, verifierSignature, createdAt, targets: others, toAgents } = revocation
   const row = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature, created_at: createdAt }
   const inserted = await transaction
@@ -73,7 +77,7 @@ export async function insertRevocation(transaction: Kysely<RevocationTables>, re
     await transaction.insertInto('deliveries').values(delivery).execute()
   }
   // In the transaction itself: no agent that is enrolled by now is left out, whether it can be attested or not.
-  if (toAgents) await putAgents(transaction, { id, createdAt })
+  if (toAgents) await putAgents(transaction, { id, createdAt, isOrdered })
   const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
   return { id, agentId, type, text, signature, verifierSignature, createdAt, targets: rows.map(({ target }) => target) }
 }

@@ -144,7 +144,7 @@ export function verifierStore(
       change(async (transaction) => {
         await deleteAgent(transaction, agentId)
         await history.add(transaction as never, event ? [event] : [])
-        return notice ? insertRevocation(transaction as never, notice) : null
+        return notice ? insertRevocation(transaction as never, notice, { isOrdered: true }) : null
       }),
     delete: (agentId, event) =>
       change(async (transaction) => {

@@ -77,6 +77,15 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: gone.id, targets: MACHINES.slice(1) }, became: 'told' })
   })
 
+  test('a machine that an operator revokes does not wait behind those that failed, unless operators revoke very many', async () => {
+    const { db, fail } = await full()
+    const revoke = () => insertRevocation(db, { ...NOTICE, targets: [], toAgents: true }, { isOrdered: true })
+    expect((await fail()).targets).toContain('agents')
+    expect((await revoke()).targets.toSorted()).toEqual(MACHINES)
+    await fill(db, 50_000)
+    expect((await revoke()).targets).toEqual(['agents'])
+  })
+
   test('one that fell silent, and still is, is told of', async () => {
     const { db, store, makeRoom, fail } = await full(null)
     await fail()
