@@ -434,6 +434,17 @@ export const REMOVALS: readonly Removal[] = [
     'COMPREPLY+=("$(printf \'%q\' "$word")")',
     'COMPREPLY+=("$(eval "echo $word")")',
   ]),
+  ...of(
+    'io/db/deferred-notices.ts',
+    'unit/io/db/deferred-notices',
+    ['a fleet that fails together is told of one failure after the other', 'if (!isLater) return', 'return'],
+    ['nobody is told of a machine that the operator took back', 'isTooOld || (await isTakenBack(transaction, row.agent_id))', 'isTooOld'],
+  ),
+  ...of('roles/verifier/revocation/parked-notices.ts', 'unit/roles/verifier/revocation/revocation-notifier', [
+    'of a machine that is off, one notice is held',
+    'attempts < MANY_ATTEMPTS ||',
+    'true ||',
+  ]),
   ...of('io/db/verifier-copy.ts', 'integration/verifier/backup', [
     'a backup has no V',
     "return isUnconfirmed ? { ...row, v: null, v_state: 'withheld' } : row",
