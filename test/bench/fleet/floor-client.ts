@@ -26,6 +26,8 @@ const CONTENT_LENGTH = /\r\ncontent-length: *(\d+)\r\n/i
 const shared = Buffer.allocUnsafeSlow(64 << 10)
 
 let context: tls.SecureContext
+/** For a connection that resumes a session: it agrees on its keys by X25519 alone, as the verifier's do. */
+let resuming: tls.SecureContext
 let intervalMs = 0
 let opening = 0
 const waiting: FloorMachine[] = []
@@ -67,7 +69,7 @@ function open(machine: FloorMachine): void {
   /** Resumes its session where it has one. */
   function connect(): TLSSocket {
     const { host, port } = machine
-    const to = { host, port, secureContext: context, rejectUnauthorized: false, servername: '', session }
+    const to = { host, port, secureContext: session ? resuming : context, rejectUnauthorized: false, servername: '', session }
     const made = tls.connect({ ...to, onread: { buffer: shared, callback: reads } } as tls.ConnectionOptions)
     made.setNoDelay(true)
     made.on('error', () => undefined)
@@ -95,6 +97,7 @@ process.on('message', (message: { start?: FloorStart; machine?: FloorMachine }) 
     const { cert, key } = message.start
     intervalMs = message.start.intervalMs
     context = tls.createSecureContext({ cert, key, minVersion: 'TLSv1.2' })
+    resuming = tls.createSecureContext({ cert, key, minVersion: 'TLSv1.2', ecdhCurve: 'X25519' })
   }
   if (message.machine) {
     waiting.push(message.machine)
