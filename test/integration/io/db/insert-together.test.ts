@@ -4,7 +4,7 @@ import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { type Enrolment, FRESH_PROGRESS, newState } from '../../../../src/core/attestation/stored-agent.ts'
 import { enrolmentEvent } from '../../../../src/core/events/enrolment-event.ts'
-import type { EnrolmentChange } from '../../../../src/io/db/enrolment-change.ts'
+import { type EnrolmentChange, isPlain } from '../../../../src/io/db/enrolment-change.ts'
 import { fencedStore } from '../../../../src/io/db/fenced-store.ts'
 import { DEFAULT_HISTORY, historyStore } from '../../../../src/io/db/history-store.ts'
 import { type LeaseStore, leaseStore } from '../../../../src/io/db/lease-store.ts'
@@ -181,7 +181,7 @@ describe.each(DATABASES)('%s', (kind) => {
   })
 })
 
-test('a hundred are as many statements as ten, whichever of them are refused; each new machine is leased, and no verifier is woken', async () => {
+test('a hundred are as many statements as ten, whichever of them are refused; each new machine is leased', async () => {
   const run = await open('PostgreSQL')
   await empty(run)
   const { rows } = await sql<{ last: number }>`select count(*) as last from keylime_commits`.execute(run.db)
@@ -203,6 +203,26 @@ test('a hundred are as many statements as ten, whichever of them are refused; ea
   await leasesAgree(run)
   const after = await sql<{ last: number }>`select count(*) as last from keylime_commits`.execute(run.db)
   expect(after.rows[0]!.last).toBe(rows[0]!.last + 3)
+})
+
+test('digests that are asked for in one moment are one query, each of its own kind and name', async () => {
+  const run = await open('PostgreSQL')
+  await empty(run)
+  const policies = policyStore(run.db)
+  const body = { digest: 'e'.repeat(64), bytes: Buffer.from('{"other":1}') }
+  await policies.put('mb', 'fleet', { body, must: 'create' })
+  const query = jest.spyOn(pg.Client.prototype, 'query')
+  const asked = [['runtime', 'fleet'] as const, ['mb', 'fleet'] as const, ['runtime', 'nowhere'] as const, ['runtime', 'fleet'] as const]
+  expect(await Promise.all(asked.map(([kind, name]) => policies.digestOf(kind, name)))).toEqual([DIGEST, body.digest, null, DIGEST])
+  expect(query.mock.calls.filter(([text]) => String(text).includes('names'))).toHaveLength(1)
+  query.mockRestore()
+})
+
+test('an enrolment is plain without policies of its own, a mailbox and long texts', () => {
+  expect(isPlain(change('m', { runtimePolicy: 'fleet', mbPolicy: 'boot' }))).toBe(true)
+  expect(isPlain(change('m', {}, 'late'))).toBe(false)
+  expect(isPlain({ ...change('m'), mailbox: {} as never })).toBe(false)
+  expect([isPlain({ ...change('m'), mailbox: null }), isPlain(change('m', { metaData: 'x'.repeat(40_000) }))]).toEqual([true, false])
 })
 
 const idsOf = (letter: string, count: number) => Array.from({ length: count }, (_, i) => `${letter}${i}`)
