@@ -8,6 +8,7 @@ import { type EnrolmentChange, isPlain } from '../../../../src/io/db/enrolment-c
 import { fencedStore } from '../../../../src/io/db/fenced-store.ts'
 import { DEFAULT_HISTORY, historyStore } from '../../../../src/io/db/history-store.ts'
 import { type LeaseStore, leaseStore } from '../../../../src/io/db/lease-store.ts'
+import { DEFAULT_MAILBOXES, mailboxStore } from '../../../../src/io/db/mailbox-store.ts'
 import { policyStore } from '../../../../src/io/db/policy-store.ts'
 import { makeShared } from '../../../../src/io/db/verifier-database.ts'
 import { VERIFIER_MIGRATIONS } from '../../../../src/io/db/verifier-schema.ts'
@@ -223,6 +224,26 @@ test('an enrolment is plain without policies of its own, a mailbox and long text
   expect(isPlain(change('m', {}, 'late'))).toBe(false)
   expect(isPlain({ ...change('m'), mailbox: {} as never })).toBe(false)
   expect([isPlain({ ...change('m'), mailbox: null }), isPlain(change('m', { metaData: 'x'.repeat(40_000) }))]).toEqual([true, false])
+})
+
+test('a payload whose machine is deleted is erased behind the commit', async () => {
+  const run = await open('PostgreSQL')
+  await empty(run)
+  const payload = Buffer.alloc(3000)
+  const delivery = { enrolment: 'e', generation: 1, orderedAt: 1, isKept: true, report: null }
+  const mailbox = { order: 'o', signature: 's', certificate: 'c', share: 'v', payload, delivery }
+  const count = async () => {
+    const { rows } = await sql<{
+      n: number
+    }>`select (select count(*) from mailbox_pieces) + (select count(*) from mailbox_leftovers) as n`.execute(run.db)
+    return rows[0]!.n
+  }
+  await mailboxStore(run.db, DEFAULT_MAILBOXES, (n) => Buffer.alloc(n, 1)).withStaged(mailbox, (staged) =>
+    run.store.insert({ ...change('m'), mailbox: staged }),
+  )
+  expect(await count()).toBe(1)
+  await run.store.delete('m')
+  expect(await count()).toBe(0)
 })
 
 const idsOf = (letter: string, count: number) => Array.from({ length: count }, (_, i) => `${letter}${i}`)
