@@ -3,6 +3,7 @@ import { type HistoryEvent, isHistory, keptEvent } from '../../core/events/histo
 import { cleanEvent, type VerifierEvent } from '../../core/events/verifier-event.ts'
 import { builtOnceForRows } from './built-once.ts'
 import type { Migration } from './migrate.ts'
+import { seamOf } from './seam.ts'
 
 interface Row {
   id: number
@@ -76,17 +77,27 @@ export function historyStore(database: Kysely<unknown>, limits: HistoryLimits, n
 
   async function add(transaction: Kysely<HistoryTables>, events: readonly VerifierEvent[]): Promise<void> {
     const kept = limits.rows > 0 ? events.filter(isHistory) : []
-    for (const event of kept) await put(transaction, event)
+    if (kept.length > seamOf(transaction).few) return put(transaction, kept)
+    for (const event of kept) await put(transaction, [event])
   }
 
-  async function put(transaction: Kysely<HistoryTables>, event: HistoryEvent): Promise<void> {
-    const agent_id = event.agent_id
-    total = (total ?? (await count(transaction))) + 1
-    await insertEntry(transaction, { at: now(), agent_id, event: JSON.stringify(cleanEvent(keptEvent(event))) })
-    const written = (sinceLook.get(agent_id) ?? LOOK_EVERY) + 1
-    sinceLook.set(agent_id, written > LOOK_EVERY ? 1 : written)
-    if (written > LOOK_EVERY) await keepNewest(transaction, { agent_id, kept: limits.rowsPerAgent })
+  async function put(transaction: Kysely<HistoryTables>, events: readonly HistoryEvent[]): Promise<void> {
+    total = (total ?? (await count(transaction))) + events.length
+    const at = now()
+    await insertEntries(
+      transaction,
+      events.map((event) => ({ at, agent_id: event.agent_id, event: JSON.stringify(cleanEvent(keptEvent(event))) })),
+    )
+    const looked = new Set(events.map(({ agent_id }) => agent_id).filter(isLookDue))
+    await keepNewest(transaction, [...looked], limits.rowsPerAgent)
     if (total > limits.rows) await makeRoom(transaction)
+  }
+
+  /** Of a machine of which an entry was written. */
+  function isLookDue(agentId: string): boolean {
+    const written = (sinceLook.get(agentId) ?? LOOK_EVERY) + 1
+    sinceLook.set(agentId, written > LOOK_EVERY ? 1 : written)
+    return written > LOOK_EVERY
   }
 
   /** The oldest go, a few more than needed: not each entry has to count them. */
@@ -135,10 +146,27 @@ const insertEntry = builtOnceForRows<HistoryTables, Omit<Row, 'id'>>((db, entry)
     .compile(),
 )
 
-const keepNewest = builtOnceForRows<HistoryTables, { agent_id: string; kept: number }>((db, { agent_id, kept }) =>
+async function insertEntries(db: Kysely<HistoryTables>, entries: readonly Omit<Row, 'id'>[]): Promise<void> {
+  if (entries.length === 1) await insertEntry(db, entries[0]!)
+  else await sql`insert into history(at, agent_id, event) ${seamOf(db).rows(entries, ENTRY)}`.execute(db)
+}
+
+/** Of each machine. The order of "cross join" is one that SQLite keeps: each is looked up by its index. */
+async function keepNewest(db: Kysely<HistoryTables>, agentIds: readonly string[], kept: number): Promise<void> {
+  if (agentIds.length === 0) return
+  if (agentIds.length === 1) return void (await keepNewestOf(db, { agent_id: agentIds[0]!, kept }))
+  const ids = agentIds.map((agent_id) => ({ agent_id }))
+  await sql`with ids(agent_id) as (${seamOf(db).rows(ids, { agent_id: 'text' })})
+    delete from history where id in (select h.id from ids cross join history as h where h.agent_id = ids.agent_id
+      and h.id <= (select id from history where agent_id = ids.agent_id order by id desc limit 1 offset ${kept}))`.execute(db)
+}
+
+const keepNewestOf = builtOnceForRows<HistoryTables, { agent_id: string; kept: number }>((db, { agent_id, kept }) =>
   sql`delete from history where agent_id = ${agent_id} and id <= (select id from history
     where agent_id = ${agent_id} order by id desc limit 1 offset ${kept})`.compile(db),
 )
+
+const ENTRY = { at: 'integer', agent_id: 'text', event: 'text' } as const
 
 async function count(db: Kysely<HistoryTables>): Promise<number> {
   const { n } = await db

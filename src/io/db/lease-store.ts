@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Kysely, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
+import { askedTogether } from './asked-together.ts'
 import { changing } from './seam.ts'
 
 /**
@@ -31,8 +32,10 @@ export interface LeaseStore {
   check(transaction: Kysely<unknown>, agentId: string): Promise<void>
   /** Part of a transaction: those of the machines that are this verifier's still. */
   held(transaction: Kysely<unknown>, agentIds: readonly string[]): Promise<ReadonlySet<string>>
-  /** Part of the transaction that enrols a machine. @returns what makes the lease known here, once that has been stored. */
-  begin(transaction: Kysely<unknown>, agentId: string): Promise<() => void>
+  /** Part of the transaction that enrols machines. @returns what makes the lease of one known here, once that has been stored. */
+  begin(transaction: Kysely<unknown>, agentIds: readonly string[]): Promise<(agentId: string) => void>
+  /** Part of a transaction: takes machines from whoever has them. They are known here after `reconcile`. */
+  seize(transaction: Kysely<unknown>, agentIds: readonly string[]): Promise<void>
   /** This verifier ends: others need not wait until it is missed. */
   end(): Promise<void>
 }
@@ -80,6 +83,12 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     return rows.length > 0
   }
 
+  const isEnrolled = askedTogether<string, boolean>(async (agentIds) => {
+    const { rows } = await sql<{ agent_id: string }>`select agent_id from agents where agent_id = any(${agentIds}::text[])`.execute(db)
+    const enrolled = new Set(rows.map(({ agent_id }) => agent_id))
+    return agentIds.map((agentId) => enrolled.has(agentId))
+  })
+
   /** Whether as many are stored as are known here, with the same tokens: that is asked often, and all of them seldom. */
   async function isAsKnown(): Promise<boolean> {
     const { rows } = await sql<{
@@ -114,6 +123,10 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     isOurs,
     async take(agentId) {
       if (await isOurs(agentId)) return 'ours'
+      if (!(await isEnrolled(agentId))) {
+        tokens.delete(agentId)
+        return null // as before each enrolment: that is no change, and waits for none
+      }
       const [taken] = await changing(db, async (transaction) => {
         const { rows } = await sql<Lease & { lives: boolean }>`with before as (select run from leases where agent_id = ${agentId})
           insert into leases(agent_id, run, token)
@@ -173,10 +186,18 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
           on l.agent_id = k.agent_id and l.token = k.token where l.run = ${run}`.execute(transaction)
       return new Set(rows.map(({ agent_id }) => agent_id))
     },
-    async begin(transaction, agentId) {
-      const { rows } = await sql<Lease>`insert into leases values(${agentId}, ${run}, nextval('lease_tokens'))
-        on conflict (agent_id) do update set run = excluded.run, token = excluded.token returning agent_id, token`.execute(transaction)
-      return () => void tokens.set(agentId, rows[0]!.token)
+    async begin(transaction, agentIds) {
+      if (agentIds.length === 0) return () => undefined
+      // One that was not enrolled has no lease; "on conflict" would wake all verifiers for nothing, by the trigger.
+      const { rows } = await sql<Lease>`${leasing(agentIds, run)} returning agent_id, token`.execute(transaction)
+      const begun = new Map(rows.map(({ agent_id, token }) => [agent_id, token]))
+      return (agentId) => void tokens.set(agentId, begun.get(agentId)!)
+    },
+    async seize(transaction, agentIds) {
+      if (agentIds.length === 0) return
+      await sql`${leasing(agentIds, run)} on conflict (agent_id) do update set run = excluded.run, token = excluded.token`.execute(
+        transaction,
+      )
     },
     async end() {
       tokens.clear()
@@ -185,6 +206,9 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     },
   }
 }
+
+const leasing = (agentIds: readonly string[], run: string) =>
+  sql`insert into leases(agent_id, run, token) select id, ${run}, nextval('lease_tokens') from unnest(${agentIds}::text[]) as ids(id)`
 
 interface Lease {
   agent_id: string

@@ -4,9 +4,9 @@ import { z } from 'zod'
 import type { Mailbox } from '../../core/api/push/delivery.ts'
 import type { StoredDelivery } from '../../core/attestation/stored-agent.ts'
 import { KeylimeError } from '../../core/errors.ts'
-import { groupedChanges } from './grouped-changes.ts'
+import { changesWithin, type GroupedChanges, groupedChanges } from './grouped-changes.ts'
 import type { Migration } from './migrate.ts'
-import { changing, seamOf } from './seam.ts'
+import { seamOf } from './seam.ts'
 
 /** What an operator ordered, as it will lie in the mailbox of one machine. */
 export interface NewMailbox extends Omit<Mailbox, 'payload'> {
@@ -158,18 +158,9 @@ export function mailboxStore(database: Kysely<unknown>, limits: MailboxLimits, r
   }
 }
 
-export type Change<Tables> = <T>(work: (transaction: Kysely<Tables>) => Promise<T>) => Promise<T>
-
-/** Transactions, each with what it leaves of mailboxes erased behind it; where that cannot be, behind the next one, or at the next start. */
-export function changesOf<Tables>(db: Kysely<Tables>): Change<Tables> {
-  const erase = () => eraseLeftovers(db as never)
-  if (seamOf(db).name === 'sqlite') return groupedChanges(db, erase)
-  return async (work) => {
-    const result = await changing(db, work)
-    await erase().catch(() => undefined)
-    return result
-  }
-}
+/** Changes, with what a commit leaves of mailboxes erased behind it; where that cannot be, behind the next one, or at the next start. Within a transaction, that is left to whoever commits it. */
+export const changesOf = <Tables>(db: Kysely<Tables>): GroupedChanges<Tables> =>
+  db.isTransaction ? changesWithin(db) : groupedChanges(db, () => eraseLeftovers(db as never))
 
 /** In the order of the pieces: who reads them meanwhile finds that they have gone. */
 async function eraseLeftovers(database: Kysely<unknown>): Promise<void> {

@@ -1,5 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { KeylimeError } from '../../core/errors.ts'
+import { askedTogether } from './asked-together.ts'
 import { builtOnceForRows } from './built-once.ts'
 import type { Migration } from './migrate.ts'
 import { type PolicyBody, type PolicyBodyTables, policyBodies } from './policy-bodies.ts'
@@ -78,7 +79,7 @@ export function policyStore(database: Kysely<unknown>): PolicyStore {
   }
 
   return {
-    digestOf: (kind, name) => digestOf(db, kind, name),
+    digestOf: seamOf(db).name === 'sqlite' ? (kind, name) => digestOf(db, kind, name) : digestsAsked(db),
     body: (digest) => bodies.read(digest),
     async digests(kind) {
       const rows = await db.selectFrom('policies').select('digest').distinct().where('kind', '=', kind).execute()
@@ -131,6 +132,20 @@ export async function digestOf(db: Kysely<PolicyTables>, kind: PolicyKind, name:
 const digestsOf = builtOnceForRows<PolicyTables, { kind: PolicyKind; name: string }, { digest: string }>((db, { kind, name }) =>
   db.selectFrom('policies').select('digest').where('kind', '=', kind).where('name', '=', name).compile(),
 )
+
+/** For a server, where each question is a way: thousands of machines are enrolled with the same policy. */
+function digestsAsked(db: Kysely<PolicyTables>): PolicyStore['digestOf'] {
+  const ask = askedTogether<Omit<NamedPolicy, 'digest'>, string | null>(async (asked) => {
+    const names = [...new Map(asked.map((each) => [keyOf(each), each])).values()]
+    const { rows } = await sql<NamedPolicy>`with names(kind, name) as (${seamOf(db).rows(names, { kind: 'text', name: 'text' })})
+      select p.kind, p.name, p.digest from names join policies as p on p.kind = names.kind and p.name = names.name`.execute(db)
+    const digests = new Map(rows.map((row) => [keyOf(row), row.digest]))
+    return asked.map((each) => digests.get(keyOf(each)) ?? null)
+  })
+  return (kind, name) => ask({ kind, name })
+}
+
+const keyOf = ({ kind, name }: Omit<NamedPolicy, 'digest'>) => `${kind} ${name}`
 
 /** Part of a transaction: gives a stored body a name, in the place of another body. Agents that named it while it was missing use it from now on. */
 export async function putPolicy(transaction: Kysely<PolicyTables>, policy: NamedPolicy): Promise<void> {

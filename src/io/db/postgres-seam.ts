@@ -114,6 +114,7 @@ export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): Database
       })
       return sql`select * from unnest(${sql.join(arrays)}) where true`
     },
+    few: 1,
     load: pool.load,
   }
 }

@@ -24,6 +24,8 @@ export interface DatabaseSeam {
   greatest(a: RawBuilder<unknown>, b: number): RawBuilder<number>
   /** Many rows as one value: as values of a statement that is built each time, they cost more than to write them. Columns in their order. */
   rows(rows: readonly object[], columns: Readonly<Record<string, 'text' | 'integer'>>): RawBuilder<unknown>
+  /** So many rows are stored sooner one after the other than as `rows`. */
+  readonly few: number
   /** Its connections; null for a file. */
   load(): PoolLoad | null
 }
@@ -41,6 +43,7 @@ const SQLITE: DatabaseSeam = {
     const lists = rows.map((row) => names.map((name) => (row as Record<string, unknown>)[name] ?? null)) // found by their place: a row has its names for nothing
     return sql`select ${sql.join(names.map((_, i) => sql`value->>${sql.lit(i)}`))} from json_each(${JSON.stringify(lists)}) where true`
   },
+  few: 8, // such a statement is built and read each time, the others once
   load: () => null,
 }
 

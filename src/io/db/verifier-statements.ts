@@ -54,6 +54,23 @@ export async function upsertProgress(db: Kysely<Tables>, rows: ProgressRow[]): P
     ${OVER_OLD}`.execute(db)
 }
 
+/** Columns of `agents`. */
+export const AGENT = {
+  agent_id: 'text',
+  verifier_id: 'text',
+  enrolment: 'text',
+  operational_state: 'integer',
+  polled: 'integer',
+  announced_severity: 'integer',
+  failures: 'text',
+  v: 'text',
+  v_state: 'text',
+  v_released_to: 'text',
+  transport_key: 'text',
+  supported_version: 'text',
+  algorithms: 'text',
+} as const satisfies Record<keyof AgentTable, 'text' | 'integer'>
+
 const PROGRESS = {
   agent_id: 'text',
   attestation_count: 'integer',

@@ -5,15 +5,27 @@ import { KeylimeError } from '../../core/errors.ts'
 import type { VerifierEvent } from '../../core/events/verifier-event.ts'
 import type { FailedRound } from '../../core/explanation/failed-round.ts'
 import { isOwnPolicyName, ownPolicyName } from '../../core/policy/policy-name.ts'
+import {
+  agentRow,
+  alreadyThere,
+  concernedBy,
+  type EnrolmentChange,
+  isPlain,
+  policyMissing,
+  type UsedPolicies,
+  usesOf,
+} from './enrolment-change.ts'
 import { failedRoundStore } from './failed-round-store.ts'
+import type { GroupedChanges, Together } from './grouped-changes.ts'
 import { DEFAULT_HISTORY, type HistoryStore, historyStore } from './history-store.ts'
-import { type Change, changesOf, DEFAULT_MAILBOXES, dropMailbox, putMailbox, type StagedMailbox, saveDelivery } from './mailbox-store.ts'
+import { insertTogether } from './insert-together.ts'
+import { changesOf, DEFAULT_MAILBOXES, dropMailbox, putMailbox, saveDelivery } from './mailbox-store.ts'
 import { digestOf, type NamedPolicy, POLICY_MEMBER, putPolicy } from './policy-store.ts'
 import { insertRevocation } from './revocation-store.ts'
 import type { NewRevocation, StoredRevocation } from './revocation-tables.ts'
 import { changing, seamOf } from './seam.ts'
 import { encodeProgress, encodeState, readRecord } from './verifier-rows.ts'
-import { type AgentTable, insertAgent, putProgress, putUse, type Tables, updateState, upsertProgress } from './verifier-statements.ts'
+import { insertAgent, putProgress, putUse, type Tables, updateState, upsertProgress } from './verifier-statements.ts'
 
 /** A change of state, and what is stored in the same commit. */
 export interface StateChange {
@@ -28,21 +40,6 @@ export interface StateChange {
   /** What the history of the machine says of it. */
   events?: readonly VerifierEvent[]
 }
-
-/** An enrolment with the policies that came with it; their bodies are stored already (`PolicyStore.withBodies`). */
-export interface EnrolmentChange {
-  enrolment: Enrolment
-  state: StoredState
-  progress: AgentProgress
-  policies: readonly NamedPolicy[]
-  /** What takes the place of its mailbox; null for none, missing to keep the one that is there. */
-  mailbox?: StagedMailbox | null | undefined
-  /** As in `StateChange`. */
-  events?: readonly VerifierEvent[]
-}
-
-/** Digests of the policies that an agent uses; null for none. */
-export type UsedPolicies = Readonly<Record<NamedPolicy['kind'], string | null>>
 
 type AgentAddress = Pick<Enrolment, 'ip' | 'port'>
 
@@ -78,6 +75,12 @@ export interface VerifierStore {
   delete(agentId: string, event?: VerifierEvent): Promise<boolean>
 }
 
+/** For whom nobody else attests a machine. */
+export interface UnfencedStore extends VerifierStore {
+  /** Plain enrolments (`isPlain`), in few statements. @returns for each what `insert` returns or throws. */
+  insertPlain(changes: readonly EnrolmentChange[]): Promise<(UsedPolicies | KeylimeError)[]>
+}
+
 const ROWS_A_STATEMENT = 500
 
 /** @param maxEvidence bytes that are kept of the failed attestations of all agents. @param maxMailboxes bytes of all mailboxes together. */
@@ -86,7 +89,7 @@ export function verifierStore(
   maxEvidence: number,
   history: HistoryStore = historyStore(database, DEFAULT_HISTORY, Date.now),
   maxMailboxes: number = DEFAULT_MAILBOXES.total,
-): VerifierStore {
+): UnfencedStore {
   const db = database as Kysely<Tables>
   const failedRounds = failedRoundStore(maxEvidence)
   const change = changesOf(db)
@@ -120,14 +123,17 @@ export function verifierStore(
     },
     ...enrolments(change, history, maxMailboxes),
     saveState: (agentId, { state, progress, revocation, failedRound, delivery, events = [] }) =>
-      change(async (transaction) => {
-        await updateState(transaction, { agent_id: agentId, ...encodeState(state) })
-        await putProgress(transaction, encodeProgress(agentId, progress))
-        if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
-        if (delivery) await saveDelivery(transaction as never, agentId, delivery)
-        await history.add(transaction as never, events)
-        return revocation ? insertRevocation(transaction as never, revocation) : null
-      }),
+      change(
+        async (transaction) => {
+          await updateState(transaction, { agent_id: agentId, ...encodeState(state) })
+          await putProgress(transaction, encodeProgress(agentId, progress))
+          if (failedRound) await failedRounds.put(transaction as never, agentId, failedRound)
+          if (delivery) await saveDelivery(transaction as never, agentId, delivery)
+          await history.add(transaction as never, events)
+          return revocation ? insertRevocation(transaction as never, revocation) : null
+        },
+        [agentId],
+      ),
     failedRound: (agentId) => failedRounds.find(db as never, agentId),
     saveProgress: (rows) =>
       changing(db, async (transaction) => {
@@ -140,61 +146,82 @@ export function verifierStore(
         }
       }),
     withholdAll: () => change(withholdAll),
-    revoke: (agentId, notice, event) =>
-      change(async (transaction) => {
-        await deleteAgent(transaction, agentId)
-        await history.add(transaction as never, event ? [event] : [])
-        return notice ? insertRevocation(transaction as never, notice, { isOrdered: true }) : null
-      }),
-    delete: (agentId, event) =>
-      change(async (transaction) => {
-        const existed = await deleteAgent(transaction, agentId)
-        if (existed && event) await history.add(transaction as never, [event])
-        return existed
-      }),
+    ...departures(change, history),
   }
 }
 
+/** How agents go. */
+const departures = (change: GroupedChanges<Tables>, history: HistoryStore): Pick<VerifierStore, 'revoke' | 'delete'> => ({
+  revoke: (agentId, notice, event) =>
+    change(
+      async (transaction) => {
+        await deleteAgent(transaction, agentId)
+        await history.add(transaction as never, event ? [event] : [])
+        return notice ? insertRevocation(transaction as never, notice, { isOrdered: true }) : null
+      },
+      [agentId],
+    ),
+  delete: (agentId, event) =>
+    change(
+      async (transaction) => {
+        const existed = await deleteAgent(transaction, agentId)
+        if (existed && event) await history.add(transaction as never, [event])
+        return existed
+      },
+      [agentId],
+    ),
+})
+
 /** How agents come in and change as a whole. */
 const enrolments = (
-  change: Change<Tables>,
+  change: GroupedChanges<Tables>,
   history: HistoryStore,
   maxMailboxes: number,
-): Pick<VerifierStore, 'insert' | 'replace' | 'move'> => ({
-  move: (agentId, { from, to }, event) =>
-    change(async (transaction) => {
-      const row = await transaction.selectFrom('agents').select('enrolment').where('agent_id', '=', agentId).executeTakeFirst()
-      const enrolment = row ? (JSON.parse(row.enrolment) as AgentAddress) : null
-      if (enrolment?.ip !== from.ip || enrolment.port !== from.port) return false
-      const moved = JSON.stringify({ ...enrolment, ip: to.ip, port: to.port })
-      await transaction.updateTable('agents').set({ enrolment: moved }).where('agent_id', '=', agentId).execute()
-      await history.add(transaction as never, [event])
-      return true
-    }),
-  insert: (enrolled) =>
-    change(async (transaction) => {
+): Pick<UnfencedStore, 'insert' | 'insertPlain' | 'replace' | 'move'> => {
+  const insertion: Together<Tables, EnrolmentChange, UsedPolicies> = {
+    async one(transaction, enrolled) {
       const { numAffectedRows } = await insertAgent(transaction, agentRow(enrolled))
-      if (numAffectedRows !== 1n)
-        throw new KeylimeError('already_exists', `Agent of uuid ${enrolled.enrolment.agentId} already exists`, {
-          hint: 'use "keylime tenant update", or delete it first',
-        })
+      if (numAffectedRows !== 1n) throw alreadyThere(enrolled.enrolment.agentId)
       const used = await putDependents(transaction, { ...enrolled, mailbox: enrolled.mailbox ?? undefined }, maxMailboxes) // a new one has none
       await history.add(transaction as never, enrolled.events ?? [])
       return used
-    }),
-  replace: (enrolled) =>
-    change(async (transaction) => {
+    },
+    several: (transaction, enrolled) => insertTogether(transaction, enrolled, history),
+  }
+  return {
+    move: (agentId, { from, to }, event) =>
+      change(
+        async (transaction) => {
+          const row = await transaction.selectFrom('agents').select('enrolment').where('agent_id', '=', agentId).executeTakeFirst()
+          const enrolment = row ? (JSON.parse(row.enrolment) as AgentAddress) : null
+          if (enrolment?.ip !== from.ip || enrolment.port !== from.port) return false
+          const moved = JSON.stringify({ ...enrolment, ip: to.ip, port: to.port })
+          await transaction.updateTable('agents').set({ enrolment: moved }).where('agent_id', '=', agentId).execute()
+          await history.add(transaction as never, [event])
+          return true
+        },
+        [agentId],
+      ),
+    insert(enrolled) {
       const { agentId } = enrolled.enrolment
-      const { agent_id, ...row } = agentRow(enrolled)
-      const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
-      if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
-      for (const table of ['policy_uses', 'authority_followers'] as const)
-        await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
-      await putDependents(transaction, enrolled, maxMailboxes)
-      await dropOwnPolicies(transaction, agentId)
-      await history.add(transaction as never, enrolled.events ?? [])
-    }),
-})
+      if (isPlain(enrolled)) return change.together(insertion, enrolled, agentId)
+      return change((transaction) => insertion.one(transaction, enrolled), concernedBy(enrolled))
+    },
+    insertPlain: (enrolled) => change((transaction) => insertTogether(transaction, enrolled, history)),
+    replace: (enrolled) =>
+      change(async (transaction) => {
+        const { agentId } = enrolled.enrolment
+        const { agent_id, ...row } = agentRow(enrolled)
+        const result = await transaction.updateTable('agents').set(row).where('agent_id', '=', agent_id).executeTakeFirst()
+        if (result.numUpdatedRows !== 1n) throw new KeylimeError('agent_not_found', 'agent id not found')
+        for (const table of ['policy_uses', 'authority_followers'] as const)
+          await transaction.deleteFrom(table).where('agent_id', '=', agentId).execute()
+        await putDependents(transaction, enrolled, maxMailboxes)
+        await dropOwnPolicies(transaction, agentId)
+        await history.add(transaction as never, enrolled.events ?? [])
+      }, concernedBy(enrolled)),
+  }
+}
 
 async function withholdAll(db: Kysely<Tables>): Promise<string[]> {
   const { rows } = await sql<{ agent_id: string }>`update agents set v = null, v_state = 'withheld'
@@ -210,20 +237,13 @@ async function deleteAgent(transaction: Kysely<Tables>, agentId: string): Promis
   return numDeletedRows > 0n
 }
 
-const agentRow = ({ enrolment, state }: EnrolmentChange): AgentTable => ({
-  agent_id: enrolment.agentId,
-  verifier_id: enrolment.verifierId,
-  enrolment: JSON.stringify(enrolment),
-  ...encodeState(state),
-})
-
 /** Mailbox, policies that came along, and which ones the agent uses. @returns these. A name that vanished since it was looked up is found here, by the foreign key. */
 async function putDependents(
   transaction: Kysely<Tables>,
   { enrolment, progress, policies, mailbox }: EnrolmentChange,
   total: number,
 ): Promise<UsedPolicies> {
-  const { agentId, runtimePolicy, mbPolicy } = enrolment
+  const { agentId } = enrolment
   if (mailbox) await putMailbox(transaction as never, { agentId, mailbox, total })
   else if (mailbox === null) await dropMailbox(transaction as never, agentId)
   for (const policy of policies) {
@@ -233,11 +253,11 @@ async function putDependents(
   }
   await putProgress(transaction, encodeProgress(agentId, progress))
   const used = { runtime: null as string | null, mb: null as string | null }
-  for (const [kind, name] of [['runtime', runtimePolicy] as const, ['mb', mbPolicy] as const]) {
-    if (name === null) continue
-    used[kind] = await digestOf(transaction, kind, name)
-    if (used[kind] === null) throw new KeylimeError('policy_not_found', `there is no policy named ${name}`)
-    await putUse(transaction, { agent_id: agentId, kind, name })
+  for (const use of usesOf(enrolment)) {
+    const digest = await digestOf(transaction, use.kind, use.name)
+    if (digest === null) throw policyMissing(use.name)
+    used[use.kind] = digest
+    await putUse(transaction, use)
   }
   return used
 }

@@ -7,6 +7,7 @@ import { markBeside, writeMark } from '../../../../src/io/db/mark-file.ts'
 import { openVerifierDatabase, type SharedDatabase } from '../../../../src/io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
 import { startPostgres, type TestPostgres } from '../../../postgres.ts'
+import { until } from '../../../servers.ts'
 
 let server: TestPostgres
 const opened: { close(): Promise<void> }[] = []
@@ -169,6 +170,25 @@ test('what a verifier knows is brought up to what is stored: machines that it lo
   expect(await a.leases.reconcile()).toEqual(['m2'])
   await a.store.saveState('m2', state())
   expect([await a.leases.take('nobody'), a.leases.has('nobody')]).toEqual([null, false])
+})
+
+test('to ask for a machine that is not enrolled changes nothing, and an enrolment wakes no verifier', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  const commits = async () => (await server.query<{ n: string }>('select count(*) as n from keylime_verifier.keylime_commits'))[0]!.n
+  let heard = 0
+  const listener = b.listen(() => heard++)
+  await listener.ensure()
+  const [before, heardBefore] = [await commits(), heard]
+  expect(await Promise.all(['m', 'n', 'm'].map((id) => a.leases.take(id)))).toEqual([null, null, null])
+  expect(await commits()).toBe(before)
+  await Promise.all(['m', 'n', 'o'].map((id) => a.store.insert(change(id))))
+  await a.store.insert(change('alone'))
+  await server.query('select pg_notify($$keylime_verifier$$, $$last$$)')
+  await until('the last notice', () => heard > heardBefore)
+  expect(heard).toBe(heardBefore + 1)
+  expect(await Promise.all(['m', 'n', 'o'].map((id) => b.leases.take(id)))).toEqual(['taken', 'taken', 'taken'])
+  await until('the machines that were taken are told', () => heard > heardBefore + 1)
+  await listener.close()
 })
 
 test('who ends, or gives machines away, leaves them to others at once', async () => {

@@ -1,5 +1,5 @@
 import { type Kysely, sql } from 'kysely'
-import { groupedChanges } from '../../../../src/io/db/grouped-changes.ts'
+import { groupedChanges, type Together } from '../../../../src/io/db/grouped-changes.ts'
 import { openDatabase } from '../../../../src/io/db/open-database.ts'
 
 interface Tables {
@@ -64,4 +64,84 @@ test('more than fit into one commit are several', async () => {
   const change = changes()
   await Promise.all(Array.from({ length: 150 }, (_, i) => change(insert(i))))
   expect([(await stored()).length, commits]).toEqual([150, 3])
+})
+
+/** Insertions that know how they were made: alone, or with how many others. */
+function insertions(): { kind: Together<Tables, number, number>; made: number[][] } {
+  const made: number[][] = []
+  const kind: Together<Tables, number, number> = {
+    async one(transaction, number) {
+      made.push([number])
+      await insert(number)(transaction)
+      return number
+    },
+    async several(transaction, numbers) {
+      made.push([...numbers])
+      const results: (number | Error)[] = []
+      for (const number of numbers) {
+        if (number > 0) await insert(number)(transaction)
+        results.push(number > 0 ? number : new Error('not positive'))
+      }
+      return results
+    },
+  }
+  return { kind, made }
+}
+const NUMBERS = Array.from({ length: 12 }, (_, i) => i + 1)
+const together = (change: ReturnType<typeof changes>, kind: Together<Tables, number, number>, numbers: readonly number[]) =>
+  numbers.map((number) => change.together(kind, number, `m${number}`))
+
+test('changes of a kind are made at once, each with a result of its own; a few, or one, are made one by one', async () => {
+  const change = changes()
+  const { kind, made } = insertions()
+  const outcomes = await Promise.allSettled([...together(change, kind, [...NUMBERS, 0]), change(insert(100), ['other'])])
+  expect(made).toEqual([[...NUMBERS, 0]])
+  expect(outcomes.slice(0, 12)).toEqual(NUMBERS.map((value) => ({ status: 'fulfilled', value })))
+  expect(outcomes[12]).toMatchObject({ reason: { message: 'not positive' } })
+  await Promise.all(together(change, kind, [20, 21]))
+  await Promise.all(together(change, kind, [22]))
+  expect(made.slice(1)).toEqual([[20], [21], [22]])
+  expect(await stored()).toEqual([...NUMBERS, 20, 21, 22, 100])
+})
+
+test.each([
+  ['with others in the group', [1000]],
+  ['alone in the group', []],
+])('when they cannot be made at once, each is made alone: %s', async (_where, others) => {
+  const change = changes()
+  const { kind, made } = insertions()
+  await change(insert(5))
+  const outcomes = await Promise.allSettled([...together(change, kind, NUMBERS), ...others.map((number) => change(insert(number)))])
+  expect(made).toEqual([NUMBERS, ...NUMBERS.map((number) => [number])])
+  expect(outcomes.map(({ status }) => status === 'fulfilled')).toEqual([...NUMBERS, ...others].map((number) => number !== 5))
+  expect(await stored()).toEqual([...NUMBERS, ...others])
+})
+
+test('what concerns a machine stays in the order in which it came, and behind what may concern any, nothing is made at once', async () => {
+  const change = changes()
+  const { kind, made } = insertions()
+  const seen: string[] = []
+  const note = (what: string) => async () => void seen.push(`${what} behind ${made.flat().length}`)
+  const all = [
+    ...together(change, kind, NUMBERS.slice(0, 5)),
+    change(note('of 6'), ['m6']),
+    ...together(change, kind, NUMBERS.slice(5)),
+    change(note('of any')),
+    ...together(change, kind, [20]),
+  ]
+  await Promise.all(all)
+  expect(made).toEqual([NUMBERS.filter((number) => number !== 6), [6], [20]])
+  expect(seen).toEqual(['of 6 behind 11', 'of any behind 12'])
+})
+
+test('a change that is alone takes back all that it did, and the next one is made', async () => {
+  const change = changes()
+  const broken = change(async (transaction) => {
+    await insert(1)(transaction)
+    throw new Error('broken')
+  })
+  await expect(broken).rejects.toThrow('broken')
+  expect([await stored(), commits]).toEqual([[], 0])
+  await change(insert(2))
+  expect([await stored(), commits]).toEqual([[2], 1])
 })

@@ -81,6 +81,33 @@ describe.each(DATABASES)('%s', (kind) => {
     expect([found.length > 150, found.at(-1), found.includes('m0')]).toEqual([true, 'm499', false])
   })
 
+  test('many at once are kept as one after the other: each once, in their order, within the same limits', async () => {
+    const store = open({ rows: 300, rowsPerAgent: 10 })
+    const many = Array.from({ length: 60 }, (_, i) => attested(`m${i % 20}`))
+    await store.add(db, many)
+    expect(await whose(store)).toEqual(many.map((event) => (event as { agent_id: string }).agent_id))
+    const noisy = () => [...Array.from({ length: 40 }, () => attested('flapping')), ...many.slice(0, 5)]
+    for (let i = 0; i < 20; i++) await store.add(db, noisy())
+    const found = await whose(store)
+    const of = (id: string) => found.filter((each) => each === id).length
+    expect(of('flapping')).toBeLessThanOrEqual(10 + 64)
+    expect([of('m0'), of('m19')]).toEqual([3 + 20, 3]) // less than 64 since the last look
+    for (let i = 0; i < 20; i++) await store.add(db, many)
+    expect((await whose(store)).length).toBeLessThanOrEqual(300)
+    expect((await whose(store)).at(-1)).toBe('m19')
+  })
+
+  test('of a machine that has left and comes back among many, the newest entries are kept', async () => {
+    for (let i = 0; i < 30; i++) await open().add(db, [attested('again')])
+    await open({ rowsPerAgent: 10 }).add(
+      db,
+      Array.from({ length: 20 }, (_, i) => attested(i === 7 ? 'again' : `m${i}`)),
+    )
+    const found = await open().page(EVERYTHING)
+    expect(found.filter(({ agentId }) => agentId === 'again').map(({ id }) => id)).toEqual([22, 23, 24, 25, 26, 27, 28, 29, 30, 38])
+    expect(found).toHaveLength(10 + 19)
+  })
+
   test('what is too old is not shown, and erased by the next sweep', async () => {
     const store = open({ days: 30 })
     await store.add(db, [attested('old')])
