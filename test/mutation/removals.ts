@@ -440,10 +440,10 @@ export const REMOVALS: readonly Removal[] = [
     ['a fleet that fails together is told of one failure after the other', 'if (!isLater) return', 'return'],
     ['nobody is told of a machine that the operator took back', 'isTooOld || (await isTakenBack(transaction, row.agent_id))', 'isTooOld'],
   ),
-  ...of('roles/verifier/revocation/parked-notices.ts', 'unit/roles/verifier/revocation/revocation-notifier', [
-    'of a machine that is off, one notice is held',
-    'attempts < MANY_ATTEMPTS ||',
-    'true ||',
+  ...of('roles/verifier/revocation/machine-queues.ts', 'unit/roles/verifier/revocation/revocation-notifier', [
+    'of a machine that is off, a few notices are held',
+    'queue.waiting.length >= MAX_WAITING',
+    'false',
   ]),
   ...of('io/db/verifier-copy.ts', 'integration/verifier/backup', [
     'a backup has no V',

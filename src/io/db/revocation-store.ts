@@ -46,6 +46,8 @@ export interface RevocationStore {
   record(results: readonly DeliveryResult[]): Promise<void>
   /** `expandOldest`: machines of a revocation that waits for room. */
   expandOldest(endedBy: number): Promise<Expanded | null>
+  /** These machines did not take a notice: their others count as tried, so that nobody waits for them. */
+  postpone(targets: readonly string[], lastError: string): Promise<void>
   newest(limit: number): Promise<RevocationSummary[]>
   /** Of one revocation, behind a target, in the order of their names. */
   deliveries(revocationId: number, after: string, limit: number): Promise<DeliveryState[]>
@@ -138,6 +140,16 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
             )
             .execute()
         }
+      }),
+    postpone: (targets, lastError) =>
+      changing(db, async (transaction) => {
+        await transaction
+          .updateTable('deliveries')
+          .set({ attempts: 1, last_error: lastError })
+          .where('state', '=', 'pending')
+          .where('attempts', '=', 0)
+          .where('target', 'in', targets)
+          .execute()
       }),
     expandOldest: (endedBy) => expandOldest(database, endedBy),
     async newest(limit) {

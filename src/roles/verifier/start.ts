@@ -222,7 +222,7 @@ async function run({ context, notifier, progress }: Assembled, onStop: OnStop, h
   await context.history.sweep()
   onStop(context.leasing.stop)
   await context.leasing.start()
-  await notifier.resume()
+  void notifier.resume()
 }
 
 /** Receivers of revocations that are no agents. */

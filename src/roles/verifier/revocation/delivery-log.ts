@@ -12,8 +12,8 @@ export interface Delivery {
   revocation: StoredRevocation
   target: string
   attempts: number
-  /** Milliseconds since the epoch at which the notice was taken: from then on it is asked what became of it. */
-  takenAt?: number
+  /** An operator revoked the machine: it is told before what failed by itself. */
+  isOrdered?: boolean
 }
 
 /** Stores who was told, many in one commit, and then says so. */
@@ -40,6 +40,7 @@ type Told = DeliveryResult & { agentId: string }
 export function createDeliveryLog({ store, events, clock, logger, onDone, unsaid }: DeliveryLogOptions): DeliveryLog {
   /** What is not stored yet; the last word of each delivery. */
   let results = new Map<string, Told>()
+  let hasFailed = false
   const records = createSerialQueue()
 
   async function record(): Promise<void> {
@@ -48,13 +49,15 @@ export function createDeliveryLog({ store, events, clock, logger, onDone, unsaid
     results = new Map()
     try {
       await store.record([...batch.values()])
+      hasFailed = false
       for (const [key, result] of batch) {
         if (result.state !== 'pending') onDone(key)
         tell(result)
       }
     } catch (error) {
       results = new Map([...batch, ...results])
-      logger.error(`who was told cannot be stored: ${causeChain(error).join(': ')}`)
+      if (!hasFailed) logger.error(`who was told cannot be stored, and is kept until it can: ${causeChain(error).join(': ')}`)
+      hasFailed = true
     }
   }
 

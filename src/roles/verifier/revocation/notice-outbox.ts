@@ -17,8 +17,8 @@ interface Ready {
   isTaken: boolean
 }
 
-/** More are kept where they are stored, and come when there is room. */
-const MAX_READY = 256
+/** That it has not taken. More are kept where they are stored, and come when there is room. */
+export const MAX_READY = 32
 /** What a machine reads of one answer. */
 const MAX_GIVEN = 16
 /** As they stand in the answer, which a machine reads up to 256 KiB of. */
@@ -53,7 +53,8 @@ export class NoticeOutbox {
     const box = this.#boxes.get(agentId) ?? new Map<string, Ready>()
     const digest = digestOf(revocation)
     if (box.has(digest)) return
-    if (box.size >= MAX_READY) throw new Error('many notices are waiting that it has not fetched')
+    if ([...box.values()].filter(({ isTaken }) => !isTaken).length >= MAX_READY)
+      throw new Error('many notices are waiting that it has not fetched')
     this.#boxes.set(agentId, box)
     box.set(digest, { revocation, onOutcome, offers: 0, offerAt: 0, isTaken: false })
     this.#tell(agentId)

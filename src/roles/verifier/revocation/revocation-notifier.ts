@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import type { NoticeOutcome } from '../../../core/api/notice.ts'
 import type { Enrolment } from '../../../core/attestation/stored-agent.ts'
 import { causeChain } from '../../../core/errors.ts'
@@ -8,29 +7,32 @@ import type { Failure } from '../../../core/verdict/failure.ts'
 import type { JudgedFailure } from '../../../core/verdict/severity.ts'
 import type { Clock } from '../../../io/clock.ts'
 import { ALL_AGENTS } from '../../../io/db/deferred-notices.ts'
-import type { DeliveryResult, PendingQuestion, RevocationStore } from '../../../io/db/revocation-store.ts'
+import type { DeliveryResult, RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { NewRevocation, StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createLoopShare } from '../../../io/loop-share.ts'
-import { createScheduler } from '../../../io/scheduler.ts'
+import { createScheduler, type Scheduler } from '../../../io/scheduler.ts'
 import type { AgentTable } from '../agents/agent-table.ts'
 import { collectSilence, type SilentMachines } from './collected-silence.ts'
 import { createComplaints } from './complaints.ts'
 import { createDeferredReceivers } from './deferred-receivers.ts'
 import { createDeliveryLog, type Delivery } from './delivery-log.ts'
+import { createFollowedNotices } from './followed-notices.ts'
+import { createMachineQueues, retryAfter, type Turn } from './machine-queues.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
+import { createNoticeTaker } from './notice-taker.ts'
 import type { NotifierKey } from './notifier-key.ts'
-import { createParkedNotices } from './parked-notices.ts'
 import { prepareNotice } from './prepare-notice.ts'
 import { agentIdOf, isFor, keyOf } from './receiver.ts'
-import { askOutcome, envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
+import { envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
 
 /** Tells others of an agent that failed (protocol 6). What is decided is stored with the verdict; from then on it is delivered, whatever happens. */
 export interface RevocationNotifier {
   /** The signed message and whom to tell; null when nobody is configured to be told, and for a machine that fell silent with many others, which are told of together. */
   prepare(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
-  deliver(revocation: StoredRevocation): void
-  /** Takes up what an earlier run left undone. */
+  /** @param options `isOrdered`: by an operator, and so told before what failed by itself. */
+  deliver(revocation: StoredRevocation, options?: { isOrdered?: boolean }): void
+  /** Takes up what an earlier run left undone. Does not throw. */
   resume(): Promise<void>
   /** Takes up what is this verifier's to tell, where several share a database. */
   adopt(what: Adopted): Promise<void>
@@ -68,44 +70,58 @@ export interface RevocationNotifierOptions {
   busy?: () => number // see `SchedulerOptions`
 }
 
-const FIRST_RETRY_MS = 500
-const MAX_RETRY_MS = 30_000
 const RECORD_MS = 100
-const TAKE_BACK_MS = 500
+const TAKE_MORE_MS = 500
+/** Machines whose stored notices are looked up in that time. */
+const MORE_AT_ONCE = 200
 const EXPAND_MS = 1000
-/** Deliveries that are taken up in one turn. */
+/** Machines that are looked up at once. */
 const PAGE = 500
 /** Characters of what is stored of one receiver. */
 const MAX_REASON = 500
-/** How long an agent is asked what became of a notice: actions may take some minutes. */
-const FOLLOW_MS = 15 * 60_000
+/** A notice that lies ready is looked at again. */
+const LOOK_AGAIN_MS = 30_000
 
 export function createRevocationNotifier(options: RevocationNotifierOptions): RevocationNotifier {
   const { agents, outbox, clock, logger, busy = createLoopShare() } = options
   const complaints = createComplaints(logger)
-  /** Agents that hang keep the others waiting no longer than there is something else to do. */
-  const scheduler = createScheduler<Delivery>({ clock, run, busy })
+  /**
+   * Agents that hang keep the others waiting no longer than there is something else to do. Receivers that are no agents wait for no agents, nor does what an operator ordered for what failed by itself.
+   */
+  const lanes = { others: lane(), ordered: lane(), agents: lane() }
+  const laneOf = ({ target, isOrdered }: Delivery) => (agentIdOf(target) === '' ? lanes.others : isOrdered ? lanes.ordered : lanes.agents)
   /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
+  const queues = createMachineQueues()
 
   const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY]) })
-  const parked = createParkedNotices()
   const deferred = createDeferredReceivers({ ...options, begin: beginAll })
+  const followed = createFollowedNotices({ agents, outbox, clock, busy, onOutcome: noteOutcome })
 
-  /** @param isBack its machine can be reached again. */
-  function begin(delivery: Delivery, isBack = false): boolean {
+  function lane(): Scheduler<Delivery> {
+    return createScheduler<Delivery>({ clock, run, busy })
+  }
+
+  /** @returns whether it is held here from now on. */
+  function begin(delivery: Delivery): boolean {
     const key = keyOf(delivery.revocation.id, delivery.target)
-    if (begun.has(key) || delivery.target === ALL_AGENTS || (!isBack && parked.park(delivery))) return false
+    if (begun.has(key) || delivery.target === ALL_AGENTS) return false
+    const turn = agentIdOf(delivery.target) === '' ? 'now' : queues.enter(delivery)
+    if (turn === 'stored') return false
     begun.add(key)
-    scheduler.schedule(delivery, 0)
+    if (turn === 'now') laneOf(delivery).schedule(delivery, 0)
     return true
+  }
+
+  /** The next notice of a machine. */
+  function go(turn: Turn | null): void {
+    if (turn) laneOf(turn.delivery).schedule(turn.delivery, turn.afterMs)
   }
 
   async function run(delivery: Delivery): Promise<void> {
     const { revocation, target } = delivery
     const agentId = agentIdOf(target)
     if (!isFor(target, options.isOurs)) return letGo(delivery, agentId)
-    if (delivery.takenAt !== undefined) return follow(delivery, delivery.takenAt)
     if (agentId !== '' && isOfMany(revocation)) return withdraw(delivery, agentId)
     delivery.attempts++
     try {
@@ -114,16 +130,14 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       const outcome = await send(revocation, target)
       complaints.told(target)
       noteOutcome(delivery, outcome)
-      if (outcome?.outcome === 'waiting') scheduler.schedule({ revocation, target, attempts: 0, takenAt: clock.now() }, FIRST_RETRY_MS)
+      if (outcome?.outcome === 'waiting') followed.follow(delivery)
     } catch (error) {
       const reason = causeChain(error).join(': ').slice(0, MAX_REASON)
       complaints.failed(target, reason)
       const tooOld = isTooOld(revocation)
       const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
-      if (tooOld || gone) return
-      if (parked.park(delivery)) begun.delete(keyOf(revocation.id, target))
-      else scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** (delivery.attempts - 1), MAX_RETRY_MS))
+      if (!tooOld && !gone) go(queues.failed(delivery))
     }
   }
 
@@ -136,8 +150,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   /** Another verifier tells it. */
   function letGo({ revocation, target }: Delivery, agentId: string): void {
     outbox.drop(agentId, revocation)
-    parked.forget(target)
-    begun.delete(keyOf(revocation.id, target))
+    for (const held of [{ revocation }, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
   }
 
   const isOfMany = ({ type, createdAt }: StoredRevocation): boolean =>
@@ -153,18 +166,19 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       return
     }
     outbox.put(agentId, revocation, (outcome) => fetched(delivery, outcome))
-    parked.done(delivery)
-    if (attempts > 1) note(delivery, 'pending', NOT_FETCHED)
+    if (attempts === 2) note(delivery, 'pending', NOT_FETCHED)
     const left = revocation.createdAt + options.retrySeconds * 1000 - clock.now()
-    scheduler.schedule(delivery, Math.min(Math.max(left, FIRST_RETRY_MS), MAX_RETRY_MS))
+    laneOf(delivery).schedule(delivery, Math.min(Math.max(left, retryAfter(1)), LOOK_AGAIN_MS))
+    go(queues.leave(delivery))
   }
 
   function fetched(delivery: Delivery, outcome: NoticeOutcome): void {
-    scheduler.cancel(delivery)
+    laneOf(delivery).cancel(delivery)
+    followed.cancel(delivery)
     noteOutcome(delivery, outcome)
-    if (outcome.outcome !== 'waiting') return
-    delivery.takenAt = clock.now()
-    scheduler.schedule(delivery, FOLLOW_MS)
+    if (outcome.outcome === 'waiting') followed.follow(delivery)
+    const next = queues.current(delivery.target) // there is room for it now
+    if (next) laneOf(next).schedule(next, 0)
   }
 
   async function send(revocation: StoredRevocation, target: string): Promise<NoticeOutcome | null> {
@@ -179,18 +193,6 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     return tellAgent(agent, revocation)
   }
 
-  /** What became of a notice that was taken: asked again and again, as long as its actions may take. */
-  async function follow(delivery: Delivery, takenAt: number): Promise<void> {
-    const { revocation, target, attempts } = delivery
-    const agent = agents.get(agentIdOf(target))
-    if (agent?.connection === null) return outbox.drop(agent.enrolment.agentId, revocation) // it had its time to say what became of it
-    if (!agent || clock.now() - takenAt > FOLLOW_MS) return
-    const outcome = await askOutcome(agent, revocation).catch(() => WAITING)
-    if (outcome?.outcome !== 'waiting') return noteOutcome(delivery, outcome)
-    delivery.attempts++
-    scheduler.schedule(delivery, Math.min(FIRST_RETRY_MS * 2 ** attempts, MAX_RETRY_MS))
-  }
-
   function noteOutcome(delivery: Delivery, outcome: NoticeOutcome | null): void {
     const word = outcome?.outcome ?? 'unknown'
     const isKnown = word !== 'waiting' && word !== 'unknown'
@@ -199,15 +201,15 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   function note(delivery: Delivery, state: DeliveryResult['state'], lastError: string | null): void {
     log.note(delivery, state, lastError)
-    if (state !== 'pending') parked.done(delivery)
+    if (state !== 'pending') go(queues.leave(delivery))
   }
 
-  function beginAll(revocation: StoredRevocation): void {
-    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
+  function beginAll(revocation: StoredRevocation, isOrdered = false): void {
+    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0, isOrdered })
   }
 
-  function deliver(revocation: StoredRevocation): void {
-    beginAll(revocation)
+  function deliver(revocation: StoredRevocation, { isOrdered = false } = {}): void {
+    beginAll(revocation, isOrdered)
     if (revocation.targets.includes(ALL_AGENTS)) deferred.warn()
     const { id, agentId, type, targets } = revocation
     options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
@@ -226,39 +228,24 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 
   const silence = collectSilence(clock, tellOfSilence)
-  /** Page by page. What was done meanwhile is not done once more: nothing is recorded between the look at a page and its begin. */
-  async function takeUp(
-    of: Omit<PendingQuestion, 'after' | 'limit'>,
-    isMine: (target: string) => boolean,
-    isBack = false,
-  ): Promise<number> {
-    const known = new Map<number, StoredRevocation>()
-    let count = 0
-    for (let after: PendingQuestion['after']; ; ) {
-      const page = await log.between(async () => {
-        const found = await options.store.pending({ ...of, after, limit: PAGE }, known)
-        for (const delivery of found) if (isMine(delivery.target) && begin(delivery, isBack)) count++
-        return found
-      })
-      if (page.length === 0) return count
-      after = page.at(-1)
-      await turn()
-    }
-  }
+  const takeUp = createNoticeTaker({ store: options.store, log, queues, begin })
+  const isMine = (target: string) => isFor(target, options.isOurs)
 
-  /** Notices of machines that can be reached again. */
-  async function takeBack(): Promise<void> {
-    const targets = parked.comeBack(PAGE)
-    if (targets.length === 0) return
-    await takeUp({ targets }, (target) => isFor(target, options.isOurs), true).catch((error) => {
-      parked.putBack(targets)
-      logger.error(`machines that can be reached again are told later: ${causeChain(error).join(': ')}`)
-    })
+  /** Notices of machines that have room for them again. */
+  async function takeMore(): Promise<void> {
+    const [silent, targets] = [queues.silent(MORE_AT_ONCE), queues.withRoom(MORE_AT_ONCE)]
+    try {
+      if (silent.length > 0) await options.store.postpone(silent, NOT_REACHED)
+      await takeUp.some(targets, isMine)
+    } catch (error) {
+      for (const target of targets) queues.moreOf(target)
+      logger.error(`stored notices are told later: ${causeChain(error).join(': ')}`)
+    }
   }
 
   const timers = [
     setInterval(() => void log.flush(), RECORD_MS),
-    setInterval(() => void takeBack(), TAKE_BACK_MS),
+    setInterval(() => void takeMore(), TAKE_MORE_MS),
     setInterval(() => void deferred.expand(), EXPAND_MS),
   ]
 
@@ -269,22 +256,26 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
     deliver,
     async resume() {
-      const count = await takeUp({}, (target) => isFor(target, options.isOurs, options.isAlone()))
-      if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
+      try {
+        const count = await takeUp.all({}, (target) => isFor(target, options.isOurs, options.isAlone()))
+        if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
+      } catch (error) {
+        logger.error(`notifications of earlier revocations are delivered after the next start: ${causeChain(error).join(': ')}`)
+      }
     },
     async adopt(what) {
-      if ('revocation' in what) await takeUp(what, (target) => isFor(target, options.isOurs, false))
-      else if ('agent' in what) await takeUp({ targets: [`agent:${what.agent}`] }, (target) => isFor(target, options.isOurs))
+      if ('revocation' in what) await takeUp.all(what, (target) => isFor(target, options.isOurs, false))
+      else if ('agent' in what) await takeUp.all({ targets: [`agent:${what.agent}`] }, isMine)
       else {
         const ids = [...what.agents].filter(options.isOurs)
         for (let at = 0; at < ids.length; at += PAGE)
-          await takeUp({ targets: ids.slice(at, at + PAGE).map((id) => `agent:${id}`) }, (target) => isFor(target, options.isOurs))
-        if (what.others && options.senders.size > 0) await takeUp({ targets: [...options.senders.keys()] }, () => true)
+          await takeUp.all({ targets: ids.slice(at, at + PAGE).map((id) => `agent:${id}`) }, isMine)
+        if (what.others && options.senders.size > 0) await takeUp.all({ targets: [...options.senders.keys()] }, () => true)
       }
     },
     async stop() {
       await silence.stop()
-      scheduler.stop()
+      for (const { stop } of [...Object.values(lanes), followed, takeUp]) stop()
       for (const timer of timers) clearInterval(timer)
       await log.flush()
     },
@@ -292,6 +283,6 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 }
 
 const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
+const NOT_REACHED = 'an earlier notice has not reached it yet'
 const ONE_CAUSE_MS = 5 * 60_000 // an older one has another cause
 const OF_MANY = 'many machines fell silent at the same time'
-const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }
