@@ -166,7 +166,6 @@ function notifierOf(
     retrySeconds: values.revocation_retry_seconds,
     isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
     isOurs: (agentId) => leasing().has(agentId),
-    isAlone: () => leasing().isAlone,
     events: events.stream,
   })
 }

@@ -62,8 +62,6 @@ export interface RevocationNotifierOptions {
   isEnrolled(agentId: string): Promise<boolean>
   /** Whether this verifier attests an agent: of those of others they tell it. */
   isOurs(agentId: string): boolean
-  /** Whether nobody else tells receivers that are no agents. */
-  isAlone(): boolean
   events: EventStream
   busy?: () => number // see `SchedulerOptions`
 }
@@ -269,7 +267,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     },
     deliver,
     async resume() {
-      const count = await takeUp({}, (target) => isFor(target, options.isOurs, options.isAlone()))
+      const count = await takeUp({}, (target) => isFor(target, options.isOurs, options.senders.has(target)))
       if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
     },
     async adopt(what) {
