@@ -38,7 +38,7 @@ export interface PendingDelivery {
 
 /** What was decided and who knows it. Every method is durable when it returns. */
 export interface RevocationStore {
-  /** A page of the deliveries that are not done, oldest revocation first. @param known one for all of its receivers, also of other pages: what is not in it is put there. */
+  /** A page of the deliveries that are not done, oldest revocation first, to each of the targets if there are some. @param known one for all of its receivers, also of other pages: what is not in it is put there. */
   pending(question: PendingQuestion, known: Map<number, StoredRevocation>): Promise<PendingDelivery[]>
   /** Stores what is told of no verdict of its own. */
   add(revocation: NewRevocation): Promise<StoredRevocation>
@@ -93,12 +93,8 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
   }
 
   return {
-    async pending({ revocation, targets, after, limit }, known) {
-      let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
-      if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
-      if (targets !== undefined) query = query.where('target', 'in', targets)
-      if (after) query = query.where(sql<boolean>`(revocation_id, target) > (${after.revocation.id}, ${after.target})`)
-      const rows = await query.orderBy('revocation_id').orderBy('target').limit(limit).execute()
+    async pending(question, known) {
+      const rows = await pendingPage(db, question).execute()
       await learn(
         rows.map((row) => row.revocation_id),
         known,
@@ -156,6 +152,19 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
       return rows.map(({ target, state, attempts, at, last_error }) => ({ target, state, attempts, at, lastError: last_error }))
     },
   }
+}
+
+/** In the order of an index: SQLite takes another one otherwise, and reads all that is pending for one machine. */
+export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets, after, limit }: PendingQuestion) {
+  const order = targets === undefined ? (['revocation_id', 'target'] as const) : (['target', 'revocation_id'] as const)
+  let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
+  if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
+  if (targets !== undefined) query = query.where('target', 'in', targets)
+  if (after) {
+    const place = { revocation_id: after.revocation.id, target: after.target }
+    query = query.where(sql<boolean>`(${sql.ref(order[0])}, ${sql.ref(order[1])}) > (${place[order[0]]}, ${place[order[1]]})`)
+  }
+  return query.orderBy(order[0]).orderBy(order[1]).limit(limit)
 }
 
 /** Of revocations that are still there. */

@@ -45,6 +45,20 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await found()).toHaveLength(3)
   })
 
+  test('what several machines are still to be told comes in pages, each once', async () => {
+    const { db, store } = await open()
+    for (let i = 0; i < 3; i++) await insertRevocation(db, { ...NOTICE, targets: ['agent:a', 'agent:b', 'agent:c'], toAgents: false })
+    const found: string[] = []
+    for (let after: PendingQuestion['after']; ; ) {
+      const page = await store.pending({ targets: ['agent:a', 'agent:b'], after, limit: 2 }, new Map())
+      if (page.length === 0) break
+      found.push(...page.map(({ revocation, target }) => `${revocation.id} ${target}`))
+      after = page.at(-1)
+    }
+    expect(found).toHaveLength(6)
+    expect(new Set(found).size).toBe(6)
+  })
+
   test('what is not done comes in pages, and the text of a revocation once for all of them', async () => {
     const { db, store, id } = await open()
     const targets = Array.from({ length: 7 }, (_, i) => `agent:${i}`)
