@@ -60,7 +60,7 @@ export interface RevocationNotifierOptions {
   retrySeconds: number
   /** Whether the store has an agent: one that is deleted is told no more. */
   isEnrolled(agentId: string): Promise<boolean>
-  /** Whether this verifier attests an agent: of those of others they tell it. */
+  /** Whether this verifier attests an agent. */
   isOurs(agentId: string): boolean
   events: EventStream
   busy?: () => number // see `SchedulerOptions`
@@ -131,9 +131,13 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     note(delivery, 'given_up', OF_MANY)
   }
 
-  /** Another verifier tells it. */
-  function letGo({ revocation, target }: Delivery, agentId: string): void {
+  /** Another verifier tells it, or nobody, as it is not enrolled any more. */
+  async function letGo(delivery: Delivery, agentId: string): Promise<void> {
+    const { revocation, target } = delivery
     outbox.drop(agentId, revocation)
+    const isEnrolled = delivery.takenAt !== undefined || (await options.isEnrolled(agentId).catch(() => true))
+    if (!isEnrolled) return note(delivery, 'given_up', GONE)
+    if (options.isOurs(agentId)) return scheduler.schedule(delivery, 0) // again, meanwhile
     parked.forget(target)
     begun.delete(keyOf(revocation.id, target))
   }
@@ -289,7 +293,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
-const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
+const [GONE, NOT_FETCHED] = ['it is not enrolled any more', 'it brings its evidence by itself, and has not fetched it yet']
 const ONE_CAUSE_MS = 5 * 60_000 // an older one has another cause
 const OF_MANY = 'many machines fell silent at the same time'
 const WAITING: NoticeOutcome = { outcome: 'waiting', reason: null }
