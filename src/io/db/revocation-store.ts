@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { type Expanded, expandOldest, putAgents } from './deferred-notices.ts'
 import { type DeliveryWord, type NewRevocation, type RevocationTables, revocationOf, type StoredRevocation } from './revocation-tables.ts'
-import { changing } from './seam.ts'
+import { changing, seamOf } from './seam.ts'
 
 export interface RevocationSummary {
   id: number
@@ -167,10 +167,14 @@ export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets,
   return query.orderBy(order[0]).orderBy(order[1]).limit(limit)
 }
 
-/** Of revocations that are still there. */
+/** Of deliveries that are still there: one that was erased as done must not come back as pending. */
 async function stored(db: Kysely<RevocationTables>, results: readonly DeliveryResult[]): Promise<DeliveryResult[]> {
-  const ids = [...new Set(results.map(({ revocationId }) => revocationId))]
-  const rows = await db.selectFrom('revocations').select('id').where('id', 'in', ids).execute()
-  const there = new Set(rows.map(({ id }) => id))
-  return results.filter(({ revocationId }) => there.has(revocationId))
+  const said = results.map(({ revocationId, target }, place) => ({ place, revocation_id: revocationId, target }))
+  const columns = { place: 'integer', revocation_id: 'integer', target: 'text' } as const
+  // The order of "cross join" is one that SQLite keeps: each is looked up by its key.
+  const { rows } = await sql<{ place: number }>`with said(place, revocation_id, target) as (${seamOf(db).rows(said, columns)})
+    select said.place from said cross join deliveries as d where d.revocation_id = said.revocation_id and d.target = said.target`.execute(
+    db,
+  )
+  return rows.map(({ place }) => results[place]!)
 }
