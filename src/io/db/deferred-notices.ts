@@ -19,6 +19,8 @@ const REASONS = {
   too_old: 'its time was over before there was room for notices to the machines',
   taken_back: 'the operator took the machine back before the others were told',
 } as const
+/** Of one that had fallen silent. */
+const ANSWERS = 'the machine answered again, or the operator took it back, before the others were told'
 
 /** What became of the revocation that had waited longest: `told` machines are its receivers now. */
 export interface Expanded {
@@ -82,7 +84,8 @@ export async function expandOldest(database: Kysely<unknown>, endedBy: number): 
     const isTooOld = row.created_at < endedBy
     if (isTooOld || (await isTakenBack(transaction, row.agent_id))) {
       const became = isTooOld ? 'too_old' : 'taken_back'
-      await sql`update deliveries set state = 'given_up', last_error = ${REASONS[became]} ${mine}`.execute(transaction)
+      const reason = became === 'taken_back' && row.type === 'comm_error' ? ANSWERS : REASONS[became]
+      await sql`update deliveries set state = 'given_up', last_error = ${reason} ${mine}`.execute(transaction)
       return { revocation: revocationOf(row, []), became }
     }
     if (await isThere(transaction, FULL)) return null

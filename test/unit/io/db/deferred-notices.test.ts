@@ -111,13 +111,21 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.expandOldest(0)).toMatchObject({ became: 'told' })
   })
 
+  test('of one that fell silent and answers again by itself, it is not said that the operator took it back', async () => {
+    const { db, store } = await full(null)
+    const { id } = await insertRevocation(db, { ...NOTICE, type: 'comm_error', targets: [], toAgents: true })
+    expect(await store.expandOldest(0)).toMatchObject({ became: 'taken_back' })
+    const reason = 'the machine answered again, or the operator took it back, before the others were told'
+    expect(await store.deliveries(id, '', 9)).toMatchObject([{ state: 'given_up', lastError: reason }])
+  })
+
   test('what waits is not erased, and is found by nobody else as done', async () => {
     const { db, store, state, fail } = await full()
     const { id } = await fail()
     await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
     for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
     await sweepRevocations(db as Kysely<unknown>, { endedBy: 2000, doneBy: 2000 })
-    expect(await state(id)).toEqual(['agents pending', 'webhook told'])
+    expect(await state(id)).toEqual(['agents pending'])
   })
 })
 
