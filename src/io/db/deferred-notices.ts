@@ -9,14 +9,18 @@ export const ALL_AGENTS = 'agents'
 
 /** Notices to machines that were not tried yet: with more, further revocations wait. */
 const MAX_UNTRIED = 50_000
-/** Notices to machines that are not done: with more, the revocations that wait go on waiting, however long machines cannot be reached. */
+/** Notices that are not done: with more, further revocations wait, however long machines cannot be reached. */
 const MAX_PENDING = 1_000_000
+/** Those of each so many revocations are counted for all: to count a million takes too long for a question of each second and of each failure. */
+const SAMPLED = 20
 
 const WAITS = 'many notices are waiting: the machines are told of it when there is room'
 const REASONS = {
   too_old: 'its time was over before there was room for notices to the machines',
   taken_back: 'the operator took the machine back before the others were told',
 } as const
+/** Of one that had fallen silent. */
+const ANSWERS = 'the machine answered again, or the operator took it back, before the others were told'
 
 /** What became of the revocation that had waited longest: `told` machines are its receivers now. */
 export interface Expanded {
@@ -26,20 +30,22 @@ export interface Expanded {
 
 /** How many wait is asked with each failure of a machine, and must not cost more the more there are. */
 export const DEFERRED_NOTICES: Migration = async (db) => {
-  await sql`create index deliveries_untried on deliveries(attempts) where state = 'pending' and attempts = 0 and target <> 'agents'`.execute(
-    db,
-  )
-  await sql`create index deliveries_deferred on deliveries(revocation_id) where state = 'pending' and target = 'agents'`.execute(db)
+  await sql`create index deliveries_untried on deliveries(state, attempts)
+    where state = 'pending' and attempts = 0 and target <> 'agents'`.execute(db)
+  await sql`create index deliveries_sampled on deliveries(state) where state = 'pending' and revocation_id % 20 = 0`.execute(db)
+  await sql`create index deliveries_by_target on deliveries(target, revocation_id) where state = 'pending'`.execute(db)
 }
 
 type Db = Kysely<RevocationTables>
 
-const TO_MACHINES = sql`select 1 from deliveries where state = 'pending' and target <> 'agents'`
-const untried = (most: number) => sql`${TO_MACHINES} and attempts = 0 limit 1 offset ${sql.lit(most)}`
-const MANY_UNTRIED = untried(MAX_UNTRIED)
-const TOO_MANY_UNTRIED = untried(2 * MAX_UNTRIED)
-const MANY_PENDING = sql`${TO_MACHINES} limit 1 offset ${sql.lit(MAX_PENDING)}`
-const OLDEST = sql<{ id: number }>`select revocation_id as id from deliveries where state = 'pending' and target = 'agents'
+/** Whether so many times as many notices are stored as there is room for. In the words of the indices. */
+const full = (times: number) => sql`select 1 where
+  exists(select 1 from deliveries where state = 'pending' and attempts = 0 and target <> 'agents' limit 1 offset ${sql.lit(times * MAX_UNTRIED)})
+  or exists(select 1 from deliveries where state = 'pending' and revocation_id % ${sql.lit(SAMPLED)} = 0 limit 1 offset ${sql.lit((times * MAX_PENDING) / SAMPLED)})`
+export const FULL = full(1)
+/** Also for what operators order. */
+const OVERFULL = full(2)
+export const OLDEST = sql<{ id: number }>`select revocation_id as id from deliveries where state = 'pending' and target = 'agents'
   order by revocation_id limit 1`
 
 interface PutAgents {
@@ -56,8 +62,8 @@ interface PutAgents {
  */
 export async function putAgents(transaction: Db, { id, createdAt, isOrdered }: PutAgents): Promise<void> {
   const isLater = isOrdered
-    ? await isThere(transaction, TOO_MANY_UNTRIED)
-    : (await isThere(transaction, OLDEST)) || (await isThere(transaction, MANY_UNTRIED))
+    ? await isThere(transaction, OVERFULL)
+    : (await isThere(transaction, OLDEST)) || (await isThere(transaction, FULL))
   if (!isLater) return addAgents(transaction, id, createdAt)
   const row = { revocation_id: id, target: ALL_AGENTS, state: 'pending' as const, attempts: 0, at: createdAt, last_error: WAITS }
   await transaction.insertInto('deliveries').values(row).execute()
@@ -78,10 +84,11 @@ export async function expandOldest(database: Kysely<unknown>, endedBy: number): 
     const isTooOld = row.created_at < endedBy
     if (isTooOld || (await isTakenBack(transaction, row.agent_id))) {
       const became = isTooOld ? 'too_old' : 'taken_back'
-      await sql`update deliveries set state = 'given_up', last_error = ${REASONS[became]} ${mine}`.execute(transaction)
+      const reason = became === 'taken_back' && row.type === 'comm_error' ? ANSWERS : REASONS[became]
+      await sql`update deliveries set state = 'given_up', last_error = ${reason} ${mine}`.execute(transaction)
       return { revocation: revocationOf(row, []), became }
     }
-    if ((await isThere(transaction, MANY_UNTRIED)) || (await isThere(transaction, MANY_PENDING))) return null
+    if (await isThere(transaction, FULL)) return null
     await addAgents(transaction, id, row.created_at)
     await sql`delete from deliveries ${mine}`.execute(transaction) // other verifiers hear of it (`news-store.ts`)
     const told = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import { type Expanded, expandOldest, putAgents } from './deferred-notices.ts'
 import { type DeliveryWord, type NewRevocation, type RevocationTables, revocationOf, type StoredRevocation } from './revocation-tables.ts'
-import { changing } from './seam.ts'
+import { changing, seamOf } from './seam.ts'
 
 export interface RevocationSummary {
   id: number
@@ -38,7 +38,7 @@ export interface PendingDelivery {
 
 /** What was decided and who knows it. Every method is durable when it returns. */
 export interface RevocationStore {
-  /** A page of the deliveries that are not done, oldest revocation first. @param known one for all of its receivers, also of other pages: what is not in it is put there. */
+  /** A page of the deliveries that are not done, oldest revocation first, to each of the targets if there are some. @param known one for all of its receivers, also of other pages: what is not in it is put there. */
   pending(question: PendingQuestion, known: Map<number, StoredRevocation>): Promise<PendingDelivery[]>
   /** Stores what is told of no verdict of its own. */
   add(revocation: NewRevocation): Promise<StoredRevocation>
@@ -95,12 +95,8 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
   }
 
   return {
-    async pending({ revocation, targets, after, limit }, known) {
-      let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
-      if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
-      if (targets !== undefined) query = query.where('target', 'in', targets)
-      if (after) query = query.where(sql<boolean>`(revocation_id, target) > (${after.revocation.id}, ${after.target})`)
-      const rows = await query.orderBy('revocation_id').orderBy('target').limit(limit).execute()
+    async pending(question, known) {
+      const rows = await pendingPage(db, question).execute()
       await learn(
         rows.map((row) => row.revocation_id),
         known,
@@ -170,10 +166,27 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
   }
 }
 
-/** Of revocations that are still there. */
+/** In the order of an index: SQLite takes another one otherwise, and reads all that is pending for one machine. */
+export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets, after, limit }: PendingQuestion) {
+  const order = targets === undefined ? (['revocation_id', 'target'] as const) : (['target', 'revocation_id'] as const)
+  let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
+  if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
+  if (targets !== undefined) query = query.where('target', 'in', targets)
+  if (after) {
+    const place = { revocation_id: after.revocation.id, target: after.target }
+    query = query.where(sql<boolean>`(${sql.ref(order[0])}, ${sql.ref(order[1])}) > (${place[order[0]]}, ${place[order[1]]})`)
+  }
+  return query.orderBy(order[0]).orderBy(order[1]).limit(limit)
+}
+
+/** Of deliveries that are still there: one that was erased as done must not come back as pending. */
 async function stored(db: Kysely<RevocationTables>, results: readonly DeliveryResult[]): Promise<DeliveryResult[]> {
-  const ids = [...new Set(results.map(({ revocationId }) => revocationId))]
-  const rows = await db.selectFrom('revocations').select('id').where('id', 'in', ids).execute()
-  const there = new Set(rows.map(({ id }) => id))
-  return results.filter(({ revocationId }) => there.has(revocationId))
+  const said = results.map(({ revocationId, target }, place) => ({ place, revocation_id: revocationId, target }))
+  const columns = { place: 'integer', revocation_id: 'integer', target: 'text' } as const
+  // The order of "cross join" is one that SQLite keeps: each is looked up by its key.
+  const { rows } = await sql<{ place: number }>`with said(place, revocation_id, target) as (${seamOf(db).rows(said, columns)})
+    select said.place from said cross join deliveries as d where d.revocation_id = said.revocation_id and d.target = said.target`.execute(
+    db,
+  )
+  return rows.map(({ place }) => results[place]!)
 }

@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
+import { ALL_AGENTS } from './deferred-notices.ts'
 import { SHOWN_REVOCATIONS } from './revocation-store.ts'
 import type { RevocationTables } from './revocation-tables.ts'
 
@@ -11,12 +12,20 @@ const PAGE = 100
 export interface SweptRevocations {
   /** Who was to be told of an older one has been told, or given up by who attests it. */
   endedBy: number
-  /** Of an older one that everybody was told of, nothing more is heard. A fleet that fails together makes millions of deliveries in an hour. */
+  /** Who was told of an older one says nothing more of it. A fleet that fails together makes millions of deliveries in an hour. */
   doneBy: number
 }
 
+interface Swept {
+  id: number
+  created_at: number
+}
+
+const GONE = 'it is not enrolled any more'
+const OVER = 'its time was over, and no verifier had told it'
+
 /**
- * Erases what is done with and shown to nobody, in slices: all but the newest revocations, and those that someone is still to be told of.
+ * Gives up on receivers that nobody tells, and erases what is done with and shown to nobody, in slices: all but the newest revocations, and what someone is still to be told.
  * @returns how many revocations were erased.
  */
 export async function sweepRevocations(
@@ -25,7 +34,6 @@ export async function sweepRevocations(
   signal?: AbortSignal,
 ): Promise<number> {
   const db = database as Kysely<RevocationTables>
-  await giveUpOnTheGone(db, endedBy, signal)
   const oldestShown = await db
     .selectFrom('revocations')
     .select('id')
@@ -34,41 +42,40 @@ export async function sweepRevocations(
     .limit(1)
     .executeTakeFirst()
   let erased = 0
-  for (let after = 0; oldestShown && !signal?.aborted; ) {
-    const page = await db
-      .selectFrom('revocations')
-      .select(['id', 'created_at'])
-      .where('id', '>', after)
-      .where('id', '<', oldestShown.id!)
-      .orderBy('id')
-      .limit(PAGE)
-      .execute()
-    for (const { id, created_at } of page) if (created_at < doneBy && !signal?.aborted && (await erase(db, id!, signal))) erased++
-    if (page.length < PAGE) break
+  for (let after = 0; ; ) {
+    const page = await db.selectFrom('revocations').select(['id', 'created_at']).where('id', '>', after).orderBy('id').limit(PAGE).execute()
+    for (const row of page as Swept[]) {
+      if (signal?.aborted) return erased
+      await giveUp(db, row, endedBy)
+      if (oldestShown && row.id < oldestShown.id! && row.created_at < doneBy && (await erase(db, row.id, signal))) erased++
+      await turn()
+    }
+    if (page.length < PAGE) return erased
     after = page.at(-1)!.id!
   }
-  return erased
 }
 
-/** @returns whether nobody is to be told of it any more, and it is gone. */
+/** Erases whom it was told to, also while others are still to be told. @returns whether nobody is to be told of it any more, and it is gone. */
 async function erase(db: Kysely<RevocationTables>, id: number, signal?: AbortSignal): Promise<boolean> {
-  const pending = db.selectFrom('deliveries').select('target').where('revocation_id', '=', id).where('state', '=', 'pending').limit(1)
-  if (await pending.executeTakeFirst()) return false
-  const mine = sql`from deliveries where revocation_id = ${id}`
-  while ((await sql`delete ${mine} and target in (select target ${mine} limit ${SLICE})`.execute(db)).numAffectedRows) {
+  const done = sql`from deliveries where revocation_id = ${id} and state <> 'pending'`
+  while ((await sql`delete ${done} and target in (select target ${done} limit ${SLICE})`.execute(db)).numAffectedRows) {
     await turn()
     if (signal?.aborted) return false
   }
+  const pending = db.selectFrom('deliveries').select('target').where('revocation_id', '=', id).limit(1)
+  if (await pending.executeTakeFirst()) return false
   await db.deleteFrom('revocations').where('id', '=', id).execute()
   return true
 }
 
-/** Of those that are enrolled, who attests them knows; the others nobody has, where several verifiers share the database. */
-async function giveUpOnTheGone(db: Kysely<RevocationTables>, endedBy: number, signal?: AbortSignal): Promise<void> {
-  const gone = sql`select revocation_id, target from deliveries where state = 'pending' and target like 'agent:%'
-    and not exists (select 1 from agents where agent_id = substr(target, 7))
-    and revocation_id in (select id from revocations where created_at < ${endedBy}) limit ${SLICE}`
-  const given = sql`update deliveries set state = 'given_up', last_error = 'it is not enrolled any more'
-    where state = 'pending' and (revocation_id, target) in (${gone})`
-  while (!signal?.aborted && (await given.execute(db)).numAffectedRows) await turn()
+/**
+ * Gives up on receivers that nobody tells: machines that are not enrolled any more, and receivers that are no agents and that no verifier gave up on when the time was over, such as one that is configured
+ * nowhere any more. Of machines that are enrolled, who attests them knows; `agents` stands for some that are.
+ */
+async function giveUp(db: Kysely<RevocationTables>, { id, created_at }: Swept, endedBy: number): Promise<void> {
+  const isAgent = sql`target like 'agent:%'`
+  const isGone = sql`(${isAgent} and not exists (select 1 from agents where agent_id = substr(target, 7)))`
+  const isOver = created_at < endedBy ? sql`or (not ${isAgent} and target <> ${ALL_AGENTS})` : sql``
+  await sql`update deliveries set state = 'given_up', last_error = case when ${isAgent} then ${GONE} else ${OVER} end
+    where revocation_id = ${id} and state = 'pending' and (${isGone} ${isOver})`.execute(db)
 }

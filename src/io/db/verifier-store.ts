@@ -50,6 +50,8 @@ export interface VerifierStore {
   /** Agents behind `after` in the order of their ids; what cannot be read is among them. */
   page(after: string, limit: number): Promise<StoredRecord[]>
   find(agentId: string): Promise<StoredRecord | null>
+  /** Those of them that are enrolled. */
+  enrolled(agentIds: readonly string[]): Promise<ReadonlySet<string>>
   /** Ids of the agents that name a policy, whether it is there or not. */
   users(kind: NamedPolicy['kind'], name: string): Promise<string[]>
   /**
@@ -113,6 +115,10 @@ export function verifierStore(
     async find(agentId) {
       const row = await records().where('agents.agent_id', '=', agentId).executeTakeFirst()
       return row ? readRecord(row) : null
+    },
+    async enrolled(agentIds) {
+      const rows = await db.selectFrom('agents').select('agent_id').where('agent_id', 'in', agentIds).execute()
+      return new Set(rows.map((row) => row.agent_id))
     },
     async users(kind, name) {
       // Agents that could not be taken up may name a policy that was not there: of them alone the enrolment is looked into.

@@ -6,6 +6,7 @@ import type { Judging } from '../../core/judging/judging.ts'
 import { KIND_NAMES } from '../../core/policy/merge-policies.ts'
 import { dangerText } from '../../core/policy/policy-dangers.ts'
 import { systemClock } from '../../io/clock.ts'
+import { askedTogether } from '../../io/db/asked-together.ts'
 import type { MarkKeeper } from '../../io/db/database-mark.ts'
 import type { FollowerStore } from '../../io/db/follower-store.ts'
 import type { MailboxStore } from '../../io/db/mailbox-store.ts'
@@ -164,9 +165,11 @@ function notifierOf(
     tellAgents: values.enabled_revocation_notifications.includes('agent'),
     senders,
     retrySeconds: values.revocation_retry_seconds,
-    isEnrolled: async (agentId) => (await store.find(agentId)) !== null,
+    isEnrolled: askedTogether(async (agentIds) => {
+      const enrolled = await store.enrolled(agentIds)
+      return agentIds.map((agentId) => enrolled.has(agentId))
+    }),
     isOurs: (agentId) => leasing().has(agentId),
-    isAlone: () => leasing().isAlone,
     events: events.stream,
   })
 }

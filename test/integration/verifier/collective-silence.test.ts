@@ -40,7 +40,6 @@ async function fleet(kind: (typeof DATABASES)[number], count: number) {
     senders: new Map([['webhook', async () => undefined]]),
     isEnrolled: async () => true,
     isOurs: () => true,
-    isAlone: () => true,
   } as unknown as RevocationNotifierOptions)
   const keeper = createStateKeeper({ store, notifier, timing, events: events as never, logger: silentLogger })
   const agents: ManagedAgent[] = []

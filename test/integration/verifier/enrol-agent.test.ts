@@ -58,7 +58,7 @@ function verifierOn(db: Kysely<unknown>, around: (store: VerifierStore) => Parti
     ...{ agents, policies, opener, store, judging, policyStore: policyStoreOf, commands: createKeyedLock(), clock: systemClock },
     mailboxes: mailboxStore(db, { each: 1, total: 1 }, randomBytes),
     settings: { mode: 'both', verifierId: 'v', agentMtls: true } as const,
-    ...{ events: { raise: () => undefined }, loop: { beginNew: () => undefined } },
+    ...{ events: { raise: () => undefined }, loop: { beginNew: () => undefined }, notifier: { adopt: async () => undefined } },
   }
   const handle = enrolAgent(context as never)
   const enrol = (id: string, sent: object = body()) => {

@@ -1,7 +1,8 @@
 import { parseAgentId } from '../../../core/api/agent-id.ts'
 import { enrolmentRequest } from '../../../core/api/verifier.ts'
-import { KeylimeError } from '../../../core/errors.ts'
+import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { enrolmentEvent } from '../../../core/events/enrolment-event.ts'
+import { askedTogether } from '../../../io/db/asked-together.ts'
 import type { UsedPolicies } from '../../../io/db/enrolment-change.ts'
 import type { Route } from '../../../io/http/route.ts'
 import type { ManagedAgent } from '../agents/managed-agent.ts'
@@ -10,11 +11,12 @@ import { continueFrom, type EnrolmentParts, orderedEvents, prepareEnrolment } fr
 import { readUpload } from './read-upload.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'loop' | 'store'>
+type Used = EnrolmentParts & Pick<VerifierContext, 'agents' | 'commands' | 'events' | 'judging' | 'logger' | 'loop' | 'notifier' | 'store'>
 
 /** `POST /v2.x/agents/:id`: everything is checked and opened, then stored in one transaction, then it is asked for its first quote (protocol 3.6). */
 export function enrolAgent(context: Used): Route['handle'] {
   const { agents, commands, events, judging, loop, mailboxes, policies, policyStore, store } = context
+  const adopt = adopting(context)
   return async (request) => {
     const agentId = parseAgentId(request.params['id']!)
     const upload = await readUpload(judging, enrolmentRequest, { body: request.body, what: 'the enrolment' })
@@ -46,10 +48,20 @@ export function enrolAgent(context: Used): Route['handle'] {
       if (!isJudgedBy(agent, used)) agent.policy = await policies.policyOf(agent.enrolment).catch(() => agent.policy)
       loop.beginNew(agent)
       events.raise(...told())
+      void adopt(agentId)
       return dangers.length > 0 ? { results: { warnings: dangers } } : {}
     })
   }
 }
+
+/** One that was deleted is told now what it was not told before, where nobody has given up on that yet. Behind the answer, and for many at once. */
+const adopting = ({ notifier, logger }: Pick<Used, 'notifier' | 'logger'>) =>
+  askedTogether<string, void>(async (agentIds) => {
+    await notifier.adopt({ agents: new Set(agentIds), others: false }).catch((error) => {
+      logger.error(`what agents were to be told before they were enrolled again is not known: ${causeChain(error).join(': ')}`)
+    })
+    return agentIds.map(() => undefined)
+  })
 
 const isJudgedBy = ({ policy: { refs } }: ManagedAgent, used: UsedPolicies | null): boolean =>
   used !== null && used.runtime === (refs.runtime?.sha256 ?? null) && used.mb === (refs.mb?.sha256 ?? null)

@@ -55,6 +55,8 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   /** At the last sign of life, and at the last turn. */
   let living = 1
   let seen = 1
+  /** A verifier has gone, and what it was to tell is not taken up yet. Told by the beat: a turn may be too long to see it. */
+  let isMissed = false
   const hearing = createHearing({ news, hear, logger })
   let timers: NodeJS.Timeout[] = []
   /** One that says nothing any more is missed when its lease ends, and not at the next turn. */
@@ -74,28 +76,39 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     for (const { enrolment } of agents.all())
       if (!leases.has(enrolment.agentId)) await commands.take(enrolment.agentId, () => drop(enrolment.agentId))
     await takeUpLeased()
-    await share(seen < before)
+    await share()
     hearing.begin()
+    await adoptOthers()
     await listener.ensure()
   }
 
-  async function share(isMissed: boolean): Promise<void> {
+  /** What a verifier that is gone was to tell to receivers that are no agents: whoever misses it tells them, so that it is told twice rather than never. */
+  async function adoptOthers(): Promise<void> {
+    if (!isMissed) return
+    isMissed = false
+    try {
+      await notifier.adopt({ agents: new Set(), others: true })
+    } catch (error) {
+      isMissed = true
+      throw error
+    }
+  }
+
+  async function share(): Promise<void> {
     const all = await leases.enrolled()
     const fair = Math.ceil(all / seen)
-    if (leases.size < fair) await claim(fair - leases.size, isMissed)
+    if (leases.size < fair) await claim(fair - leases.size)
     else if (leases.size > fair * (1 + SLACK) + 1) await give(Math.min(leases.size - fair, STEP))
     wanted = leases.size < fair ? Math.min(fair, leases.size + (await leases.movable(fair))) : fair
   }
 
-  async function claim(count: number, isMissed: boolean): Promise<void> {
+  async function claim(count: number): Promise<void> {
     const claimed = await leases.claim(count)
-    if (claimed.length > 0) {
-      logger.info(`${claimed.length} agents are attested by this verifier from now on`)
-      counts.free += claimed.length
-      for (const agentId of claimed) untaken.add(agentId)
-      await takeUpLeased()
-    }
-    if (isMissed || (claimed.length > 0 && seen === 1)) await notifier.adopt({ agents: new Set(), others: true })
+    if (claimed.length === 0) return
+    logger.info(`${claimed.length} agents are attested by this verifier from now on`)
+    counts.free += claimed.length
+    for (const agentId of claimed) untaken.add(agentId)
+    await takeUpLeased()
   }
 
   async function takeUpLeased(): Promise<void> {
@@ -170,6 +183,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function beat(): Promise<void> {
     const found = await leases.beat(pulls()).catch(() => null) // told by the turn that fails, too
     if (!found) return
+    if (found.count < living) isMissed = true
     living = found.count
     clearTimeout(missing)
     if (found.firstEndMs < BEAT_MS && timers.length > 0) missing = setTimeout(() => void beat().then(soon), Math.ceil(found.firstEndMs) + 1)
@@ -198,9 +212,6 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
 
   return {
     has: (agentId) => leases.has(agentId),
-    get isAlone() {
-      return seen === 1
-    },
     get isDown() {
       return isDown || hearing.isDeaf
     },

@@ -30,8 +30,6 @@ export interface Leasing {
   assure(agentId: string): Promise<void>
   /** It is known that another verifier attests it: nothing of it is done here any more. */
   lost(): void
-  /** This verifier alone uses the database, as far as is known. */
-  readonly isAlone: boolean
   readonly figures: LeaseFigures
   /** What other verifiers do is not known now. */
   readonly isDown: boolean
@@ -47,7 +45,6 @@ export const soleLeasing = (takeUp: () => Promise<unknown>, count: () => number)
   strangerAk: async () => null,
   assure: async () => undefined,
   lost: () => undefined,
-  isAlone: true,
   isDown: false,
   get figures() {
     return { verifiers: 1, held: count(), wanted: count(), free: 0, asked: 0, given: 0, lost: 0 }

@@ -62,10 +62,8 @@ export interface RevocationNotifierOptions {
   retrySeconds: number
   /** Whether the store has an agent: one that is deleted is told no more. */
   isEnrolled(agentId: string): Promise<boolean>
-  /** Whether this verifier attests an agent: of those of others they tell it. */
+  /** Whether this verifier attests an agent. */
   isOurs(agentId: string): boolean
-  /** Whether nobody else tells receivers that are no agents. */
-  isAlone(): boolean
   events: EventStream
   busy?: () => number // see `SchedulerOptions`
 }
@@ -147,10 +145,14 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     note(delivery, 'given_up', OF_MANY)
   }
 
-  /** Another verifier tells it. */
-  function letGo({ revocation, target }: Delivery, agentId: string): void {
+  /** Another verifier tells it, or nobody, as it is not enrolled any more. */
+  async function letGo(delivery: Delivery, agentId: string): Promise<void> {
+    const { revocation, target } = delivery
     outbox.drop(agentId, revocation)
-    for (const held of [{ revocation }, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
+    const isEnrolled = await options.isEnrolled(agentId).catch(() => true)
+    if (!isEnrolled) return note(delivery, 'given_up', GONE)
+    if (options.isOurs(agentId)) return laneOf(delivery).schedule(delivery, 0) // again, meanwhile
+    for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
   }
 
   const isOfMany = ({ type, createdAt }: StoredRevocation): boolean =>
@@ -257,7 +259,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     deliver,
     async resume() {
       try {
-        const count = await takeUp.all({}, (target) => isFor(target, options.isOurs, options.isAlone()))
+        const count = await takeUp.all({}, (target) => isFor(target, options.isOurs, options.senders.has(target)))
         if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
       } catch (error) {
         logger.error(`notifications of earlier revocations are delivered after the next start: ${causeChain(error).join(': ')}`)
@@ -282,7 +284,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 }
 
-const NOT_FETCHED = 'it brings its evidence by itself, and has not fetched it yet'
+const [GONE, NOT_FETCHED] = ['it is not enrolled any more', 'it brings its evidence by itself, and has not fetched it yet']
 const NOT_REACHED = 'an earlier notice has not reached it yet'
 const ONE_CAUSE_MS = 5 * 60_000 // an older one has another cause
 const OF_MANY = 'many machines fell silent at the same time'

@@ -1,6 +1,7 @@
-import { type Kysely, sql } from 'kysely'
+import { type CompiledQuery, type Kysely, sql } from 'kysely'
+import { FULL, OLDEST } from '../../../../src/io/db/deferred-notices.ts'
 import { newsStore } from '../../../../src/io/db/news-store.ts'
-import { insertRevocation, revocationStore } from '../../../../src/io/db/revocation-store.ts'
+import { insertRevocation, pendingPage, revocationStore } from '../../../../src/io/db/revocation-store.ts'
 import type { RevocationTables } from '../../../../src/io/db/revocation-tables.ts'
 import { sweepRevocations } from '../../../../src/io/db/sweep-revocations.ts'
 import { makeShared } from '../../../../src/io/db/verifier-database.ts'
@@ -86,6 +87,22 @@ describe.each(DATABASES)('%s', (kind) => {
     expect((await revoke()).targets).toEqual(['agents'])
   })
 
+  test('revocations wait, too, where a million notices are not done, although all of them were tried', async () => {
+    const { db, store, makeRoom, fail } = await full()
+    await makeRoom()
+    const { rows } = await sql<{ id: number }>`insert into revocations(id, agent_id, type, text, signature, created_at)
+      values(1000, 'other', 'revocation', '{}', 's', 1) returning id`.execute(db)
+    // those of each twentieth are counted for twenty
+    await sql`insert into deliveries with recursive n(i) as (select 1 union all select i + 1 from n where i < 50001)
+      select ${rows[0]!.id}, 'agent:y' || i, 'pending', 7, 0, 'it is off' from n`.execute(db)
+    expect((await fail()).targets.toSorted()).toEqual(['agents', 'webhook'])
+    expect(await store.expandOldest(0)).toBeNull()
+    const ordered = await insertRevocation(db, { ...NOTICE, targets: [], toAgents: true }, { isOrdered: true })
+    expect(ordered.targets.toSorted()).toEqual(MACHINES)
+    await sql`update deliveries set state = 'acted' where target = 'agent:y1'`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({ became: 'told' })
+  })
+
   test('one that fell silent, and still is, is told of', async () => {
     const { db, store, makeRoom, fail } = await full(null)
     await fail()
@@ -94,13 +111,21 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.expandOldest(0)).toMatchObject({ became: 'told' })
   })
 
+  test('of one that fell silent and answers again by itself, it is not said that the operator took it back', async () => {
+    const { db, store } = await full(null)
+    const { id } = await insertRevocation(db, { ...NOTICE, type: 'comm_error', targets: [], toAgents: true })
+    expect(await store.expandOldest(0)).toMatchObject({ became: 'taken_back' })
+    const reason = 'the machine answered again, or the operator took it back, before the others were told'
+    expect(await store.deliveries(id, '', 9)).toMatchObject([{ state: 'given_up', lastError: reason }])
+  })
+
   test('what waits is not erased, and is found by nobody else as done', async () => {
     const { db, store, state, fail } = await full()
     const { id } = await fail()
     await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
     for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
     await sweepRevocations(db as Kysely<unknown>, { endedBy: 2000, doneBy: 2000 })
-    expect(await state(id)).toEqual(['agents pending', 'webhook told'])
+    expect(await state(id)).toEqual(['agents pending'])
   })
 })
 
@@ -115,4 +140,23 @@ test('the other verifiers hear of machines that are to be told now', async () =>
   await sql`update deliveries set attempts = 1 where target <> 'agents'`.execute(db)
   await revocationStore(db as Kysely<unknown>).expandOldest(0)
   expect(await news.since(last, 9)).toMatchObject([{ what: 'revocation', revocation: id }])
+})
+
+test('SQLite finds what waits, and what one machine is still to be told, by an index of its own', async () => {
+  const db = await databases.open<RevocationTables>('SQLite', 'verifier', VERIFIER_MIGRATIONS)
+  const plan = async (query: CompiledQuery) => {
+    const explained = { ...query, sql: `explain query plan ${query.sql}` }
+    return (await db.executeQuery<{ detail: string }>(explained)).rows.map(({ detail }) => detail)
+  }
+  const byTarget = [expect.stringMatching(/^SEARCH deliveries USING (COVERING )?INDEX deliveries_by_target \(target=/)]
+  expect(await plan(OLDEST.compile(db))).toEqual(byTarget)
+  const after = { revocation: { id: 5 }, target: 'agent:a' }
+  for (const targets of [['agent:a'], ['agent:a', 'agent:b']])
+    for (const question of [
+      { targets, limit: 500 },
+      { targets, after, limit: 500 },
+    ])
+      expect(await plan(pendingPage(db, question).compile())).toEqual(byTarget)
+  const index = (name: string) => expect.stringMatching(new RegExp(`USING COVERING INDEX ${name} `))
+  expect(await plan(FULL.compile(db))).toEqual(expect.arrayContaining([index('deliveries_untried'), index('deliveries_sampled')]))
 })

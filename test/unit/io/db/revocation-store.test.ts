@@ -45,6 +45,20 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await found()).toHaveLength(3)
   })
 
+  test('what several machines are still to be told comes in pages, each once', async () => {
+    const { db, store } = await open()
+    for (let i = 0; i < 3; i++) await insertRevocation(db, { ...NOTICE, targets: ['agent:a', 'agent:b', 'agent:c'], toAgents: false })
+    const found: string[] = []
+    for (let after: PendingQuestion['after']; ; ) {
+      const page = await store.pending({ targets: ['agent:a', 'agent:b'], after, limit: 2 }, new Map())
+      if (page.length === 0) break
+      found.push(...page.map(({ revocation, target }) => `${revocation.id} ${target}`))
+      after = page.at(-1)
+    }
+    expect(found).toHaveLength(6)
+    expect(new Set(found).size).toBe(6)
+  })
+
   test('what is not done comes in pages, and the text of a revocation once for all of them', async () => {
     const { db, store, id } = await open()
     const targets = Array.from({ length: 7 }, (_, i) => `agent:${i}`)
@@ -97,7 +111,7 @@ describe.each(DATABASES)('%s', (kind) => {
         { ...word, revocationId: id, target: 'agent:1' },
         { ...word, revocationId: kept, target: 'agent:1' },
       ])
-      expect([await store.deliveries(id, '', 10), (await store.deliveries(kept, '', 10)).length]).toEqual([[], 1])
+      expect([await store.deliveries(id, '', 10), (await store.deliveries(kept, '', 10)).length]).toEqual([[], 0])
       expect(await sweep()).toBe(0)
     })
 
@@ -115,13 +129,36 @@ describe.each(DATABASES)('%s', (kind) => {
       expect([await sweep(), await left()]).toEqual([1, 100])
     })
 
-    test('gives up on a machine that is enrolled no more, and that nobody would ever tell', async () => {
-      const { left, sweep } = await old({ 'agent:gone': 'pending' })
-      expect([await sweep(), await left()]).toEqual([1, 100])
+    test('gives up on a machine that is not enrolled any more at once, and on what is not a machine when its time is over', async () => {
+      const receivers = { 'agent:a': 'pending', 'agent:gone': 'pending', agents: 'pending', webhook: 'pending', zeromq: 'told' } as const
+      const states = async ({ store, id }: Awaited<ReturnType<typeof old>>) =>
+        Object.fromEntries((await store.deliveries(id, '', 9)).map(({ target, state, lastError }) => [target, `${state} ${lastError}`]))
+      const young = await old(receivers, 3 * DAY)
+      await enrol(young.db)
+      await young.sweep()
+      const gone = { 'agent:a': 'pending null', 'agent:gone': 'given_up it is not enrolled any more', agents: 'pending null' }
+      expect(await states(young)).toEqual({ ...gone, webhook: 'pending null', zeromq: 'told null' })
+      const over = await old({ ...receivers, zeromq: 'told' })
+      await enrol(over.db)
+      // what was given up is erased with what was told; what waits for room is given up by who looks for room
+      expect([await over.sweep(), await over.left()]).toEqual([0, 101])
+      expect(await states(over)).toEqual({ 'agent:a': 'pending null', agents: 'pending null' })
+    })
+
+    test('one machine that is off does not keep what all others were told of; a late word of them does not bring it back', async () => {
+      const many = Object.fromEntries(Array.from({ length: 2500 }, (_, i) => [`agent:${i}`, 'told' as const]))
+      const { db, store, id, left, sweep } = await old({ ...many, 'agent:a': 'pending' })
+      await enrol(db)
+      const targets = async () => (await store.deliveries(id, '', 9)).map(({ target, state }) => `${target} ${state}`)
+      expect([await sweep(), await left(), await targets()]).toEqual([0, 101, ['agent:a pending']])
+      const word = { revocationId: id, attempts: 8, at: 6, lastError: 'it is off' }
+      await store.record(['agent:1', 'agent:a'].map((target) => ({ ...word, target, state: 'pending' as const })))
+      expect(await targets()).toEqual(['agent:a pending'])
+      expect(await store.deliveries(id, '', 9)).toMatchObject([{ attempts: 8 }])
     })
 
     test('leaves alone what is young, and ends when it is told to', async () => {
-      const young = await old({ 'agent:gone': 'pending', webhook: 'told' }, DAY)
+      const young = await old({ webhook: 'pending', zeromq: 'told' }, 2 * DAY)
       expect([await young.sweep(), await young.left()]).toEqual([0, 101])
       expect((await young.store.deliveries(young.id, '', 9)).map(({ state }) => state)).toEqual(['pending', 'told'])
       const justTold = await old({ webhook: 'told' }, 2 * DAY)

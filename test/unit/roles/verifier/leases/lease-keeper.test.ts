@@ -4,6 +4,7 @@ import type { News } from '../../../../../src/io/db/news-store.ts'
 import { createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { createLeaseKeeper, type LeaseKeeperOptions } from '../../../../../src/roles/verifier/leases/lease-keeper.ts'
+import type { Adopted } from '../../../../../src/roles/verifier/revocation/revocation-notifier.ts'
 import { until } from '../../../../servers.ts'
 
 const agentOf = (agentId: string) =>
@@ -31,6 +32,9 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
     errors: [] as string[],
     hear: async (_name: string): Promise<void> => undefined,
     save: async (): Promise<void> => undefined,
+    /** How often receivers that are no agents were taken up. */
+    adopted: 0,
+    adopt: async (): Promise<void> => undefined,
   }
   const options = {
     shared: {
@@ -83,7 +87,13 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
     },
     progress: {},
     held: { wake() {} },
-    notifier: { adopt: async () => undefined },
+    notifier: {
+      async adopt(what: Adopted) {
+        if (!('others' in what && what.others)) return
+        await world.adopt()
+        world.adopted++
+      },
+    },
     commands,
     clock: { now: () => 0, monotonic: () => 0 },
     logger: { info() {}, warn() {}, error: (text: string) => world.errors.push(text) },
@@ -202,4 +212,21 @@ describe('a machine that is let go', () => {
     expect([world.given, world.resumed]).toEqual([[], ['a', 'b']])
     await commands.take('a', async () => undefined) // nobody holds it
   })
+})
+
+test('what a verifier that went had to tell is taken up although no machine becomes free, once, and again where that cannot be done at first', async () => {
+  jest.useFakeTimers()
+  const { keeper, world } = bed({ ids: ['a', 'b'], others: 1 })
+  const started = keeper.start()
+  await jest.advanceTimersByTimeAsync(10)
+  await started
+  expect(world.adopted).toBe(0)
+  world.living = 1
+  world.adopt = () => Promise.reject(new Error('the database is away'))
+  await jest.advanceTimersByTimeAsync(3000)
+  expect([world.adopted, keeper.isDown]).toEqual([0, true])
+  world.adopt = async () => undefined
+  await jest.advanceTimersByTimeAsync(6000)
+  expect([world.adopted, keeper.isDown]).toEqual([1, false])
+  await keeper.stop()
 })

@@ -62,7 +62,7 @@ async function bed(machines: readonly string[], answer: Answer) {
       ['webhook', async ({ msg: text }: { msg: string }) => void told.push({ id: 'webhook', text, at: time.clock.monotonic() })],
     ]),
     ...{ agents, outbox, clock: time.clock, retrySeconds: 86_400, tellAgents: true, busy: () => 1 },
-    ...{ isOurs: () => true, isAlone: () => true, isEnrolled: async (id: string) => agents.has(id) },
+    ...{ isOurs: () => true, isEnrolled: async (id: string) => agents.has(id) },
     logger: { warn() {}, info() {}, debug() {}, error: () => counts.errors++ },
     key: { certificate: '', sign: () => 's' },
     events: { raise: (..._events: VerifierEvent[]) => undefined },

@@ -90,7 +90,7 @@ beforeEach(() => {
       retrySeconds: 3600,
       clock: time.clock,
     },
-    ...{ isOurs: () => isAttestedHere, isAlone: () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
+    ...{ isOurs: () => isAttestedHere, isEnrolled: async () => true, logger: { warn: () => {}, info: () => {}, error: () => {} } },
     busy: () => 0,
     key: { certificate: '', sign: () => 's' },
     events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
