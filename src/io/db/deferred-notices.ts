@@ -20,7 +20,7 @@ const REASONS = {
   taken_back: 'the operator took the machine back before the others were told',
 } as const
 /** Of one that had fallen silent. */
-const ANSWERS = 'the machine answered again, or the operator took it back, before the others were told'
+const ANSWERS = 'the machine no longer counted as unreachable when the others could be told'
 
 /** What became of the revocation that had waited longest: `told` machines are its receivers now. */
 export interface Expanded {

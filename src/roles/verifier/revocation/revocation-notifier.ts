@@ -92,7 +92,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   const begun = new Set<string>()
   const queues = createMachineQueues()
 
-  const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY]) })
+  const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY, GONE]) })
   const deferred = createDeferredReceivers({ ...options, begin: beginAll })
   const followed = createFollowedNotices({ agents, outbox, clock, busy, onOutcome: noteOutcome })
 
@@ -134,7 +134,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       complaints.failed(target, reason)
       const tooOld = isTooOld(revocation)
       const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
-      note(delivery, tooOld || gone ? 'given_up' : 'pending', reason)
+      note(delivery, tooOld || gone ? 'given_up' : 'pending', gone ? GONE : reason)
       if (!tooOld && !gone) go(queues.failed(delivery))
     }
   }

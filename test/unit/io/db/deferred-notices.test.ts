@@ -115,7 +115,7 @@ describe.each(DATABASES)('%s', (kind) => {
     const { db, store } = await full(null)
     const { id } = await insertRevocation(db, { ...NOTICE, type: 'comm_error', targets: [], toAgents: true })
     expect(await store.expandOldest(0)).toMatchObject({ became: 'taken_back' })
-    const reason = 'the machine answered again, or the operator took it back, before the others were told'
+    const reason = 'the machine no longer counted as unreachable when the others could be told'
     expect(await store.deliveries(id, '', 9)).toMatchObject([{ state: 'given_up', lastError: reason }])
   })
 
