@@ -149,18 +149,12 @@ test('a machine that asks without a pause is sent away for a while, also from it
   const other = await machine('patient')
   await agent.authenticate()
   // Of a mailbox that is read while another request for it comes the answer is cut, where its pieces come from a server.
-  const statusOf = (what: () => Promise<Answer>) =>
-    what().then(
-      ({ status }) => status,
-      () => 'cut',
-    )
-  const statuses = (what: () => Promise<Answer>) => Promise.all(Array.from({ length: 40 }, () => statusOf(what)))
+  const many = (what: () => Promise<Answer>) => Promise.all(Array.from({ length: 40 }, () => what().catch(() => null)))
   const read = () => agent.request('GET', `/v3.0/agents/${agent.id}/delivery`, undefined, agent.token)
   for (const what of [() => ask(agent, 0), read]) {
-    const answers = await statuses(what)
-    expect([answers.includes(200), answers.filter((status) => status === 429).length > 10]).toEqual([true, true])
-    const { status, headers } = await what()
-    expect([status, headers['retry-after']]).toEqual([429, '1'])
+    const answers = await many(what)
+    const refused = answers.flatMap((answer) => (answer?.status === 429 ? [answer.headers['retry-after']] : []))
+    expect([answers.some((answer) => answer?.status === 200), refused.length > 10, new Set(refused)]).toEqual([true, true, new Set(['1'])])
   }
   await agent.attest()
   expect(await news(other, 0, [], other.knows)).toEqual(NOTHING)
