@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals'
 import { type Kysely, sql } from 'kysely'
+import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
 import { openDatabase } from '../../../../../src/io/db/open-database.ts'
 import { insertRevocation, revocationStore } from '../../../../../src/io/db/revocation-store.ts'
 import type { RevocationTables } from '../../../../../src/io/db/revocation-tables.ts'
@@ -23,6 +24,7 @@ async function bed(isEnrolled: (agentId: string) => Promise<boolean>) {
       values(${id}, 'default', '{}', 9, 6, '[]', 'none', '2.6', 1)`.execute(db)
   const ours = new Set(ids)
   const called: string[] = []
+  const raised: string[] = []
   const machine = (agentId: string) => ({
     ...{ introduced: true, enrolment: { agentId }, state: { supportedVersion: '2.6' } },
     connection: {
@@ -39,24 +41,25 @@ async function bed(isEnrolled: (agentId: string) => Promise<boolean>) {
     agents: { get: (id: string) => (ours.has(id) ? machine(id) : undefined) },
     isOurs: (id: string) => ours.has(id),
     logger: { warn() {}, info() {}, error() {} },
-    events: { raise() {} },
+    events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
   } as unknown as RevocationNotifierOptions)
   const { id } = await insertRevocation(db, {
     ...{ agentId: 'liar', type: 'revocation', text: '{}', signature: 's', verifierSignature: '' },
     ...{ createdAt: time.clock.now(), targets: [], toAgents: true },
   })
   const states = async () => (await store.deliveries(id, '', 9)).map(({ target, state }) => `${target} ${state}`)
-  return { notifier, time, ours, called, states }
+  return { notifier, time, ours, called, raised, states }
 }
 
 test('what a machine that is leased to nobody was to be told is given up if it was deleted, and left to another verifier otherwise', async () => {
-  const { notifier, time, ours, called, states } = await bed(async (id) => id !== 'gone')
+  const { notifier, time, ours, called, raised, states } = await bed(async (id) => id !== 'gone')
   await notifier.resume()
   await time.pass(400)
   expect(called.toSorted()).toEqual(['gone', 'moved'])
   ours.clear()
   await time.pass(2000)
   expect(await states()).toEqual(['agent:gone given_up', 'agent:moved pending'])
+  expect(raised).not.toContain('revocation_given_up') // nobody has to look after a machine that was deleted
   ours.add('moved') // which comes back: it was let go
   await notifier.adopt({ agent: 'moved' })
   await time.pass(400)
