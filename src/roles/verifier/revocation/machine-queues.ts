@@ -58,9 +58,9 @@ export function createMachineQueues(): MachineQueues {
         queues.set(target, { current: delivery, waiting: [], failures: 0 })
         return 'now'
       }
+      if (queue.failures > 0) silent.add(target)
       if (queue.waiting.length >= MAX_WAITING) {
         stored.add(target)
-        if (queue.failures > 0) silent.add(target)
         return 'stored'
       }
       if (delivery.isOrdered) queue.waiting.unshift(delivery)
@@ -82,7 +82,7 @@ export function createMachineQueues(): MachineQueues {
       const queue = queues.get(delivery.target)
       if (queue?.current !== delivery) return { delivery, afterMs: retryAfter(delivery.attempts) }
       queue.failures++
-      if (stored.has(delivery.target) || queue.waiting.length > 0) silent.add(delivery.target)
+      if (queue.failures === 1 && (stored.has(delivery.target) || queue.waiting.length > 0)) silent.add(delivery.target)
       queue.waiting.push(delivery) // a notice that its machine never takes holds up none of the others
       queue.current = queue.waiting.shift()!
       return { delivery: queue.current, afterMs: retryAfter(queue.failures) }
