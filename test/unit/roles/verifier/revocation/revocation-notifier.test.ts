@@ -212,11 +212,7 @@ test('machines that were not reached yet are spared the first of many that fell 
 
 test('a machine that is off for long is tried with one notice, and told of all when it is back', async () => {
   called.isReached = false
-  for (let id = 1; id <= 50; id++) {
-    const stored = { ...revocation(id), text: `{"id":${id}}`, targets: ['agent:called'] }
-    pending.push({ revocation: stored, target: 'agent:called', attempts: 0 })
-    notifier.deliver(stored)
-  }
+  deliverMany(50)
   await time.pass(60_000)
   const before = stored.flat().length
   await time.pass(300_000)
@@ -228,7 +224,7 @@ test('a machine that is off for long is tried with one notice, and told of all w
   expect(called.notices).toHaveLength(50)
 })
 
-test('what earlier runs left undone of a machine that is off is not held, and told when it is back', async () => {
+test('of what earlier runs left undone for a machine that is off, one notice at a time is tried, and all are told when it is back', async () => {
   called.isReached = false
   pending = Array.from({ length: 1200 }, (_, i) => {
     const undone = { ...revocation(i + 1), text: `{"id":${i + 1}}`, targets: [] }
@@ -246,11 +242,7 @@ test('what earlier runs left undone of a machine that is off is not held, and to
 
 test('machines that cannot be looked up again at once are told all the same', async () => {
   called.isReached = false
-  for (let id = 1; id <= 20; id++) {
-    const stored = { ...revocation(id), text: `{"id":${id}}`, targets: ['agent:called'] }
-    pending.push({ revocation: stored, target: 'agent:called', attempts: 0 })
-    notifier.deliver(stored)
-  }
+  deliverMany(20)
   await time.pass(60_000)
   look = Promise.reject(new Error('the database is away'))
   look.catch(() => undefined)
@@ -275,5 +267,14 @@ test('a revocation that waits for room is told to nobody, and to its machines wh
   expect(called.notices).toEqual(['{}'])
   expect(raised).toEqual(['revocation_announced', 'revocation_told', 'revocation_given_up', 'revocation_told'])
 })
+
+/** To the machine that is called. */
+function deliverMany(count: number): void {
+  for (let id = 1; id <= count; id++) {
+    const stored = { ...revocation(id), text: `{"id":${id}}`, targets: ['agent:called'] }
+    pending.push({ revocation: stored, target: 'agent:called', attempts: 0 })
+    notifier.deliver(stored)
+  }
+}
 
 const pendingTexts = (count: number): string[] => Array.from({ length: count }, (_, i) => `{"id":${i + 1}}`).toSorted()
