@@ -1,23 +1,6 @@
 import { jest } from '@jest/globals'
-import { type Kysely, sql } from 'kysely'
-import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
-import { openDatabase } from '../../../../../src/io/db/open-database.ts'
-import { insertRevocation, revocationStore } from '../../../../../src/io/db/revocation-store.ts'
-import type { RevocationTables, StoredRevocation } from '../../../../../src/io/db/revocation-tables.ts'
-import { VERIFIER_MIGRATIONS } from '../../../../../src/io/db/verifier-schema.ts'
-import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
-import {
-  createRevocationNotifier,
-  type RevocationNotifierOptions,
-} from '../../../../../src/roles/verifier/revocation/revocation-notifier.ts'
-import { simulatedTime } from '../../../../simulated-time.ts'
-
-interface Asked {
-  id: string
-  /** Of the notice; undefined for a question what became of one. */
-  text: string | undefined
-}
-type Answer = (asked: Asked) => Promise<'acted' | 'waiting'>
+import { sql } from 'kysely'
+import { type Answer, noticeBed } from '../../../../notice-bed.ts'
 
 const HANGS = new Promise<never>(() => undefined)
 const ends: (() => Promise<void>)[] = []
@@ -26,64 +9,10 @@ afterEach(async () => {
   jest.useRealTimers()
 })
 
-/** The notifier over a real database; time and machines are simulated. Machines named `push…` fetch their notices. */
 async function bed(machines: readonly string[], answer: Answer) {
-  const db = await openDatabase<RevocationTables>(':memory:', 'verifier', VERIFIER_MIGRATIONS)
-  const time = simulatedTime()
-  const counts = { inFlight: 0, most: 0, questions: 0, errors: 0 }
-  const told: { id: string; text: string; at: number }[] = []
-  const written: number[] = []
-  for (const id of machines)
-    await sql`insert into agents(agent_id, verifier_id, enrolment, operational_state, announced_severity, failures, v_state, supported_version, polled)
-      values(${id}, 'default', '{}', 9, 6, '[]', 'none', '2.6', 1)`.execute(db)
-  const asks = async (id: string, text: string | undefined) => {
-    counts.most = Math.max(counts.most, ++counts.inFlight)
-    if (text === undefined) counts.questions++
-    const outcome = await answer({ id, text }).finally(() => counts.inFlight--)
-    if (text !== undefined) told.push({ id, text, at: time.clock.monotonic() })
-    return { status: 200, body: Buffer.from(JSON.stringify({ code: 200, status: 'Success', results: { outcome, reason: null } })) }
-  }
-  const agentOf = (agentId: string) => ({
-    ...{ introduced: true, enrolment: { agentId }, state: { supportedVersion: '2.6' } },
-    connection: agentId.startsWith('push') ? null : { request: ({ body }: { body?: { msg: string } }) => asks(agentId, body?.msg) },
-  })
-  const agents = new Map(machines.map((id) => [id, agentOf(id)]))
-  const store = revocationStore(db as Kysely<unknown>)
-  const outbox = new NoticeOutbox(time.clock)
-  const notifier = createRevocationNotifier({
-    store: {
-      ...store,
-      record: (results: Parameters<typeof store.record>[0]) => {
-        written.push(results.length)
-        return store.record(results)
-      },
-    },
-    senders: new Map([
-      ['webhook', async ({ msg: text }: { msg: string }) => void told.push({ id: 'webhook', text, at: time.clock.monotonic() })],
-    ]),
-    ...{ agents, outbox, clock: time.clock, retrySeconds: 86_400, tellAgents: true, busy: () => 1 },
-    ...{ isOurs: () => true, isEnrolled: async (id: string) => agents.has(id) },
-    logger: { warn() {}, info() {}, debug() {}, error: () => counts.errors++ },
-    key: { certificate: '', sign: () => 's' },
-    events: { raise: (..._events: VerifierEvent[]) => undefined },
-  } as unknown as RevocationNotifierOptions)
-  ends.push(() => notifier.stop())
-  let failed = 0
-  const fail = async (isOrdered = false): Promise<StoredRevocation> => {
-    const text = `{"n":${failed++}}`
-    const notice = {
-      agentId: 'failed',
-      type: 'revocation',
-      text,
-      signature: 's',
-      verifierSignature: '',
-      createdAt: time.clock.now(),
-    } as const
-    const stored = await insertRevocation(db, { ...notice, targets: ['webhook'], toAgents: true }, { isOrdered })
-    notifier.deliver(stored, { isOrdered })
-    return stored
-  }
-  return { ...{ counts, db, fail, notifier, outbox, store, time, told, written } }
+  const made = await noticeBed(machines, answer)
+  ends.push(() => made.notifier.stop())
+  return made
 }
 
 const named = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name}${i}`)

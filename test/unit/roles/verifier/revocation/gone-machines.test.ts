@@ -1,54 +1,16 @@
 import { jest } from '@jest/globals'
-import { type Kysely, sql } from 'kysely'
-import type { VerifierEvent } from '../../../../../src/core/events/verifier-event.ts'
-import { openDatabase } from '../../../../../src/io/db/open-database.ts'
-import { insertRevocation, revocationStore } from '../../../../../src/io/db/revocation-store.ts'
-import type { RevocationTables } from '../../../../../src/io/db/revocation-tables.ts'
-import { VERIFIER_MIGRATIONS } from '../../../../../src/io/db/verifier-schema.ts'
-import { NoticeOutbox } from '../../../../../src/roles/verifier/revocation/notice-outbox.ts'
-import {
-  createRevocationNotifier,
-  type RevocationNotifierOptions,
-} from '../../../../../src/roles/verifier/revocation/revocation-notifier.ts'
-import { simulatedTime } from '../../../../simulated-time.ts'
+import { noticeBed } from '../../../../notice-bed.ts'
 
 afterEach(() => void jest.useRealTimers())
 
-/** The notifier over a real database, with machines that are off; `ours` are leased to this verifier. */
+/** Two machines that are off, and a notice to them that is stored. */
 async function bed(isEnrolled: (agentId: string) => Promise<boolean>) {
-  const db = await openDatabase<RevocationTables>(':memory:', 'verifier', VERIFIER_MIGRATIONS)
-  const time = simulatedTime()
-  const ids = ['gone', 'moved']
-  for (const id of ids)
-    await sql`insert into agents(agent_id, verifier_id, enrolment, operational_state, announced_severity, failures, v_state, supported_version, polled)
-      values(${id}, 'default', '{}', 9, 6, '[]', 'none', '2.6', 1)`.execute(db)
-  const ours = new Set(ids)
-  const called: string[] = []
-  const raised: string[] = []
-  const machine = (agentId: string) => ({
-    ...{ introduced: true, enrolment: { agentId }, state: { supportedVersion: '2.6' } },
-    connection: {
-      async request() {
-        called.push(agentId)
-        throw new Error('EHOSTUNREACH')
-      },
-    },
-  })
-  const store = revocationStore(db as Kysely<unknown>)
-  const notifier = createRevocationNotifier({
-    ...{ store, isEnrolled, clock: time.clock, outbox: new NoticeOutbox(time.clock), senders: new Map() },
-    ...{ tellAgents: true, retrySeconds: 86_400, busy: () => 1, key: { certificate: '', sign: () => 's' } },
-    agents: { get: (id: string) => (ours.has(id) ? machine(id) : undefined) },
-    isOurs: (id: string) => ours.has(id),
-    logger: { warn() {}, info() {}, error() {} },
-    events: { raise: ({ type }: VerifierEvent) => raised.push(type) },
-  } as unknown as RevocationNotifierOptions)
-  const { id } = await insertRevocation(db, {
-    ...{ agentId: 'liar', type: 'revocation', text: '{}', signature: 's', verifierSignature: '' },
-    ...{ createdAt: time.clock.now(), targets: [], toAgents: true },
-  })
-  const states = async () => (await store.deliveries(id, '', 9)).map(({ target, state }) => `${target} ${state}`)
-  return { notifier, time, ours, called, raised, states }
+  const made = await noticeBed(['gone', 'moved'], () => Promise.reject(new Error('EHOSTUNREACH')), isEnrolled)
+  const { id } = await made.stores()
+  const deliveries = () => made.store.deliveries(id, '', 9)
+  const states = async () =>
+    (await deliveries()).filter(({ target }) => target.startsWith('agent:')).map(({ target, state }) => `${target} ${state}`)
+  return { ...made, states }
 }
 
 test('what a machine that is leased to nobody was to be told is given up if it was deleted, and left to another verifier otherwise', async () => {
