@@ -57,7 +57,16 @@ export function keptClient(
     async close() {
       isClosed = true
       await opening
-      await current?.end().catch(() => undefined)
+      if (current) await endSoon(current)
     },
   }
 }
+
+/** A server that says nothing any more does not end its side. */
+async function endSoon(client: PostgresClient): Promise<void> {
+  const timer = setTimeout(() => client.connection.stream.destroy(), GOODBYE_MS)
+  await client.end().catch(() => undefined)
+  clearTimeout(timer)
+}
+
+const GOODBYE_MS = 1000

@@ -40,10 +40,9 @@ export async function makeSchema(place: PostgresPlace, schema: string): Promise<
 /** Opens a schema as it is, if it is there. @throws KeylimeError as `openPool`. */
 export async function openServer<Tables>(place: PostgresPlace, schema: string): Promise<Kysely<Tables>> {
   const pool = await openPool(place, schema)
-  let isOpen = true
-  const seam = postgresSeam(pool, () => isOpen)
+  const seam = postgresSeam(pool)
   const dialect = new PostgresDialect({ pool })
-  const db = new Kysely<Tables>({
+  return new Kysely<Tables>({
     dialect: {
       createDriver: () => dialect.createDriver(),
       createQueryCompiler: () => dialect.createQueryCompiler(),
@@ -51,12 +50,6 @@ export async function openServer<Tables>(place: PostgresPlace, schema: string): 
       createAdapter: () => Object.assign(new PostgresAdapter(), { seam }),
     },
   })
-  const destroy = db.destroy.bind(db)
-  db.destroy = () => {
-    isOpen = false
-    return destroy()
-  }
-  return db
 }
 
 /** What a look at a server shows. */

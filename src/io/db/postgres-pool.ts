@@ -9,6 +9,7 @@ import { requireSecret } from '../files/secret-file.ts'
 import { AWAY, asKeylimeError, isCut } from './postgres-errors.ts'
 import { passwordFromPassfile } from './postgres-passfile.ts'
 import type { PoolLoad } from './postgres-pool-load.ts'
+import { postgresSockets } from './postgres-sockets.ts'
 
 /** A server and how it is used. */
 export interface PostgresPlace {
@@ -45,6 +46,10 @@ export const SESSION = `set statement_timeout = ${STATEMENT_MS}; set lock_timeou
 
 export interface BoundedPool extends PostgresPool {
   load(): PoolLoad
+  /** See `DatabaseSeam`. */
+  leaveWithin(milliseconds: number): void
+  /** It has no more connections. */
+  readonly isLeft: boolean
 }
 
 /**
@@ -53,8 +58,10 @@ export interface BoundedPool extends PostgresPool {
  */
 export async function openPool({ server, passwordFile, poolSize }: PostgresPlace, schema: string): Promise<BoundedPool> {
   const name = nameOfServer(server)
+  const sockets = postgresSockets()
   const pool = new pg.Pool({
     ...(await clientConfig({ server, passwordFile })),
+    stream: sockets.stream,
     max: poolSize,
     idleTimeoutMillis: IDLE_MS,
   })
@@ -71,7 +78,12 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
       waiting: pool.waitingCount,
       failed,
     }),
+    get isLeft() {
+      return pool.ending || sockets.isCut
+    },
+    leaveWithin: (milliseconds) => void setTimeout(sockets.cut, milliseconds).unref(),
     async connect() {
+      if (sockets.isCut) throw new KeylimeError('unavailable', `the database ${name} did not answer before the end`, { details: AWAY })
       if (pool.ending) throw new KeylimeError('database_failed', `the database ${name} was closed`)
       const client = await pool.connect().catch((error) => {
         failed++

@@ -26,8 +26,7 @@ const isUndone = (error: unknown): boolean => /^40/.test(String(((error as Error
  */
 const COMMITS_TABLE = sql`create table if not exists keylime_commits(id uuid primary key, at timestamptz not null default now())`
 
-/** @param isOpen false once the database is being closed. */
-export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): DatabaseSeam {
+export function postgresSeam(pool: BoundedPool): DatabaseSeam {
   const changes = createSerialQueue()
   const staged = sharedLock(pool)
   let made = 0
@@ -61,7 +60,7 @@ export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): Database
           return rows.length > 0
         })
       } catch (error) {
-        if (!isPassing(error) || !isOpen()) throw error
+        if (!isPassing(error) || pool.isLeft) throw error
         await sleep(ASK_AGAIN_MS)
       }
     }
@@ -116,6 +115,7 @@ export function postgresSeam(pool: BoundedPool, isOpen: () => boolean): Database
     },
     few: 1,
     load: pool.load,
+    leaveWithin: pool.leaveWithin,
   }
 }
 

@@ -28,6 +28,8 @@ export interface DatabaseSeam {
   readonly few: number
   /** Its connections; null for a file. */
   load(): PoolLoad | null
+  /** For who stops: a server that says nothing any more is waited for no longer than this in all. */
+  leaveWithin(milliseconds: number): void
 }
 
 const SQLITE: DatabaseSeam = {
@@ -45,6 +47,7 @@ const SQLITE: DatabaseSeam = {
   },
   few: 8, // such a statement is built and read each time, the others once
   load: () => null,
+  leaveWithin: () => undefined,
 }
 
 /** A dialect whose adapter has a seam of its own. */

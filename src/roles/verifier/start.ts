@@ -63,6 +63,8 @@ export interface VerifierDependencies {
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
+/** What is still to be stored at the end has this long, after the last requests, at a server that answers no more. */
+const LAST_WORDS_MS = 5000
 /** Of one machine once a minute, of all together two a second. */
 const ASK_ADDRESSES: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 1 }, ofAll: { perSecond: 2, burst: 20 } }
 
@@ -145,6 +147,7 @@ async function start(
     probe: { isServer: shared !== null, tryWriting: () => tryWriting(database) },
   })
   onStop(metrics.stopping)
+  onStop(() => seamOf(database).leaveWithin(values.shutdown_drain_timeout * 1000 + LAST_WORDS_MS))
   return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck, isIdle: () => agents.size === 0 }
 }
 

@@ -180,3 +180,21 @@ test('a verifier does not start without its database, and says what to do', asyn
   await proxy.close()
   home.remove()
 })
+
+test('a server that swallows everything keeps no verifier from stopping: systemd would kill it', async () => {
+  const { home, proxy } = await bed.home()
+  const settings = loadVerifierSettings({ ...home.env, KEYLIME_VERIFIER_SHUTDOWN_DRAIN_TIMEOUT: '0' })
+  const verifier = await startVerifier(settings, testLogger('verifier'))
+  const admin = adminClient(home.dir, verifier.port)
+  const { id } = await machine()
+  proxy.freeze()
+  const unanswered = admin.request('PUT', `/v2.6/agents/${id}/stop`, { body: {} }).catch(() => undefined)
+  await sleep(100)
+  const stopping = process.hrtime()
+  await verifier.stop()
+  expect(process.hrtime(stopping)[0]).toBeLessThan(15) // each thing that it stores at the end would wait for 12 seconds
+  await unanswered
+  await admin.close()
+  await proxy.close()
+  home.remove()
+})
