@@ -67,7 +67,8 @@ export async function insertRevocation(
   { isOrdered = false }: { isOrdered?: boolean } = {},
 ): Promise<StoredRevocation> {
   const { agentId, type, text, signature, verifierSignature, createdAt, targets: others, toAgents } = revocation
-  const row = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature, created_at: createdAt }
+  const content = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature }
+  const row = { ...content, created_at: createdAt, ordered: Number(isOrdered) }
   const inserted = await transaction
     .insertInto('revocations')
     .values(row as never)
@@ -81,7 +82,7 @@ export async function insertRevocation(
   // In the transaction itself: no agent that is enrolled by now is left out, whether it can be attested or not.
   if (toAgents) await putAgents(transaction, { id, createdAt, isOrdered })
   const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
-  return { id, agentId, type, text, signature, verifierSignature, createdAt, targets: rows.map(({ target }) => target) }
+  return { id, agentId, type, text, signature, verifierSignature, createdAt, isOrdered, targets: rows.map(({ target }) => target) }
 }
 
 export function revocationStore(database: Kysely<unknown>): RevocationStore {

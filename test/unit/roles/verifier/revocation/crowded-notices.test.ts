@@ -69,7 +69,7 @@ async function bed(machines: readonly string[], answer: Answer) {
   } as unknown as RevocationNotifierOptions)
   ends.push(() => notifier.stop())
   let failed = 0
-  const fail = async (isOrdered = false): Promise<StoredRevocation> => {
+  const fail = async (isOrdered = false, isHere = true): Promise<StoredRevocation> => {
     const text = `{"n":${failed++}}`
     const notice = {
       agentId: 'failed',
@@ -80,7 +80,7 @@ async function bed(machines: readonly string[], answer: Answer) {
       createdAt: time.clock.now(),
     } as const
     const stored = await insertRevocation(db, { ...notice, targets: ['webhook'], toAgents: true }, { isOrdered })
-    notifier.deliver(stored, { isOrdered })
+    if (isHere) notifier.deliver(stored)
     return stored
   }
   return { ...{ counts, db, fail, notifier, outbox, store, time, told, written } }
@@ -183,4 +183,19 @@ test('while nothing can be stored, that is said once', async () => {
   const before = counts.errors
   await time.pass(60_000)
   expect(counts.errors).toBe(before)
+})
+
+test('what an operator revokes is told next to a machine that has more stored than waits in memory, whichever verifier stored it, the oldest first', async () => {
+  const { fail, notifier, time, told } = await bed(['slow'], async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    return 'acted'
+  })
+  for (let i = 0; i < 50; i++) await fail()
+  const ordered = [(await fail(true)).text, (await fail(true)).text]
+  const elsewhere = await fail(true, false)
+  const heard = notifier.adopt({ revocation: elsewhere.id })
+  await time.pass(5000)
+  await heard
+  const texts = told.filter(({ id }) => id === 'slow').map(({ text }) => text)
+  expect(texts.slice(0, 4)).toEqual(['{"n":0}', ...ordered, elsewhere.text])
 })
