@@ -22,6 +22,7 @@ import { createMachineQueues, retryAfter, type Turn } from './machine-queues.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import { createNoticeTaker } from './notice-taker.ts'
 import type { NotifierKey } from './notifier-key.ts'
+import { signedByOwn } from './own-signature.ts'
 import { prepareNotice } from './prepare-notice.ts'
 import { agentIdOf, isFor, keyOf } from './receiver.ts'
 import { envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
@@ -91,6 +92,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
   const queues = createMachineQueues()
+  const ownSigned = signedByOwn(options.key)
 
   const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY, GONE]) })
   const deferred = createDeferredReceivers({ ...options, begin: beginAll })
@@ -106,6 +108,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (begun.has(key) || delivery.target === ALL_AGENTS) return false
     const turn = agentIdOf(delivery.target) === '' ? 'now' : queues.enter(delivery)
     if (turn === 'stored') return false
+    if (agentIdOf(delivery.target) !== '') delivery.revocation = ownSigned(delivery.revocation)
     begun.add(key)
     if (turn === 'now') laneOf(delivery).schedule(delivery, 0)
     return true
