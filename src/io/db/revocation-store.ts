@@ -57,8 +57,10 @@ export interface RevocationStore {
 export const SHOWN_REVOCATIONS = 100
 
 const ROWS_A_STATEMENT = 400
-/** Unless it was told, or is now. */
-const STAYS = sql<boolean>`(deliveries.state in ('pending', 'given_up') or excluded.state not in ('pending', 'given_up'))`
+/** The word that says more stays, whichever verifier comes later: what a machine did, that it did not believe the notice, that it was told. */
+const SAYS_MORE = sql<boolean>`(deliveries.state in ('pending', 'given_up')
+  or (deliveries.state in ('told', 'refused') and excluded.state in ('acted', 'failed'))
+  or (deliveries.state = 'told' and excluded.state = 'refused'))`
 
 /** Part of the transaction that stores the verdict. @param options `isOrdered`: by an operator. */
 export async function insertRevocation(
@@ -133,7 +135,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
                   at: e.ref('excluded.at'),
                   last_error: e.ref('excluded.last_error'),
                 }))
-                .where(STAYS),
+                .where(SAYS_MORE),
             )
             .execute()
         }
