@@ -79,7 +79,7 @@ export async function noticeBed(
   /** And told. */
   async function fail(isOrdered = false): Promise<StoredRevocation> {
     const stored = await stores(isOrdered)
-    notifier.deliver(stored, { isOrdered })
+    notifier.deliver(stored)
     return stored
   }
   return { ...{ called, counts, db, fail, notifier, ours, outbox, raised, store, stores, time, told, written } }

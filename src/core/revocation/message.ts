@@ -130,7 +130,8 @@ const META_DATA_JSON = { maxDepth: 64, maxValues: 65_536 }
 /** `meta_data` of a message. @throws KeylimeError `invalid_request`. */
 export const parseMetaData = (text: string): unknown => parseBoundedJsonText(text, 'meta_data', META_DATA_JSON)
 
-function serialOf(metaData: string): bigint | null {
+/** Of the certificate that came with an agent, by its `meta_data`; null where that names none. */
+export function serialOf(metaData: string): bigint | null {
   try {
     const serial = (parseMetaData(metaData) as { cert_serial?: unknown } | null)?.cert_serial
     if (typeof serial === 'number' && Number.isSafeInteger(serial) && serial > 0) return BigInt(serial)

@@ -21,6 +21,10 @@ const MAX_TEXT = 1 << 20
 export const signRevocation = (key: KeyObject, text: string): string =>
   sign('sha256', Buffer.from(text, 'utf8'), { key, ...PSS }).toString('base64')
 
+/** Whether a signature is one of this key: nothing is read, and nobody acts on it. */
+export const isSignedBy = (key: KeyObject, text: string, signature: string): boolean =>
+  isSigned(signature) && holds(key, Buffer.from(text, 'utf8'), Buffer.from(signature, 'base64'))
+
 /**
  * Verifies a notification over the bytes received, then reads it.
  * @param key of the RevocationNotifier's certificate.

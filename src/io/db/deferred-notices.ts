@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from 'kysely'
 import { OPERATIONAL_STATE } from '../../core/attestation/operational-state.ts'
+import { serialOf } from '../../core/revocation/message.ts'
 import type { Migration } from './migrate.ts'
 import { type RevocationTables, revocationOf, type StoredRevocation } from './revocation-tables.ts'
 import { changing } from './seam.ts'
@@ -82,7 +83,7 @@ export async function expandOldest(database: Kysely<unknown>, endedBy: number): 
     const row = await transaction.selectFrom('revocations').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
     const mine = sql`where revocation_id = ${id} and target = 'agents'`
     const isTooOld = row.created_at < endedBy
-    if (isTooOld || (await isTakenBack(transaction, row.agent_id))) {
+    if (isTooOld || (await isTakenBack(transaction, row))) {
       const became = isTooOld ? 'too_old' : 'taken_back'
       const reason = became === 'taken_back' && row.type === 'comm_error' ? ANSWERS : REASONS[became]
       await sql`update deliveries set state = 'given_up', last_error = ${reason} ${mine}`.execute(transaction)
@@ -101,11 +102,14 @@ async function addAgents(transaction: Db, id: number, at: number): Promise<void>
   await sql`insert into deliveries select ${id}, 'agent:' || agent_id, 'pending', 0, ${at}, null from agents`.execute(transaction)
 }
 
-/** An agent that was deleted is not. */
-const isTakenBack = (transaction: Db, agentId: string): Promise<boolean> =>
-  isThere(
-    transaction,
-    sql`select 1 from agents where agent_id = ${agentId} and announced_severity is null and operational_state <> ${OPERATIONAL_STATE.FAILED}`,
-  )
+/** An agent that was deleted is not; nor one that came back with another certificate, as the one that the notice names stays revoked. What an operator ordered was no slip of a policy. */
+async function isTakenBack(transaction: Db, { agent_id, text, ordered }: RevocationTables['revocations']): Promise<boolean> {
+  if (ordered === 1) return false
+  const { rows } = await sql<{ enrolment: string }>`select enrolment from agents
+    where agent_id = ${agent_id} and announced_severity is null and operational_state <> ${OPERATIONAL_STATE.FAILED}`.execute(transaction)
+  return rows.some(({ enrolment }) => serialIn(enrolment, 'metaData') === serialIn(text, 'meta_data'))
+}
+
+const serialIn = (json: string, member: string): bigint | null => serialOf(String((JSON.parse(json) as Record<string, unknown>)[member]))
 
 const isThere = async (db: Db, query: RawBuilder<unknown>): Promise<boolean> => (await query.execute(db)).rows.length > 0

@@ -149,10 +149,18 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
     },
     async reconcile() {
       if (await isAsKnown()) return []
+      const before = new Map(tokens)
       const stored = await mine(db)
-      for (const [agentId, token] of tokens) if (stored.get(agentId) !== token) tokens.delete(agentId)
-      const found = [...stored.keys()].filter((agentId) => !tokens.has(agentId))
-      for (const agentId of found) tokens.set(agentId, stored.get(agentId)!)
+      const found: string[] = []
+      for (const agentId of new Set([...before.keys(), ...stored.keys()])) {
+        const token = stored.get(agentId)
+        if (token === before.get(agentId) || tokens.get(agentId) !== before.get(agentId)) continue // what came here or went while it was looked is newer
+        if (token === undefined) tokens.delete(agentId)
+        else {
+          tokens.set(agentId, token)
+          found.push(agentId)
+        }
+      }
       return found
     },
     has: (agentId) => tokens.has(agentId),

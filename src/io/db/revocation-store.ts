@@ -57,8 +57,10 @@ export interface RevocationStore {
 export const SHOWN_REVOCATIONS = 100
 
 const ROWS_A_STATEMENT = 400
-/** Unless it was told, or is now. */
-const STAYS = sql<boolean>`(deliveries.state in ('pending', 'given_up') or excluded.state not in ('pending', 'given_up'))`
+/** The word that says more stays, whichever verifier comes later: what a machine did, that it did not believe the notice, that it was told. */
+const SAYS_MORE = sql<boolean>`(deliveries.state in ('pending', 'given_up')
+  or (deliveries.state in ('told', 'refused') and excluded.state in ('acted', 'failed'))
+  or (deliveries.state = 'told' and excluded.state = 'refused'))`
 
 /** Part of the transaction that stores the verdict. @param options `isOrdered`: by an operator. */
 export async function insertRevocation(
@@ -67,7 +69,8 @@ export async function insertRevocation(
   { isOrdered = false }: { isOrdered?: boolean } = {},
 ): Promise<StoredRevocation> {
   const { agentId, type, text, signature, verifierSignature, createdAt, targets: others, toAgents } = revocation
-  const row = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature, created_at: createdAt }
+  const content = { agent_id: agentId, type, text, signature, verifier_signature: verifierSignature }
+  const row = { ...content, created_at: createdAt, ordered: Number(isOrdered) }
   const inserted = await transaction
     .insertInto('revocations')
     .values(row as never)
@@ -81,7 +84,7 @@ export async function insertRevocation(
   // In the transaction itself: no agent that is enrolled by now is left out, whether it can be attested or not.
   if (toAgents) await putAgents(transaction, { id, createdAt, isOrdered })
   const rows = await transaction.selectFrom('deliveries').select('target').where('revocation_id', '=', id).execute()
-  return { id, agentId, type, text, signature, verifierSignature, createdAt, targets: rows.map(({ target }) => target) }
+  return { id, agentId, type, text, signature, verifierSignature, createdAt, isOrdered, targets: rows.map(({ target }) => target) }
 }
 
 export function revocationStore(database: Kysely<unknown>): RevocationStore {
@@ -132,7 +135,7 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
                   at: e.ref('excluded.at'),
                   last_error: e.ref('excluded.last_error'),
                 }))
-                .where(STAYS),
+                .where(SAYS_MORE),
             )
             .execute()
         }

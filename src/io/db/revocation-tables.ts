@@ -22,6 +22,8 @@ export interface StoredRevocation extends Omit<NewRevocation, 'toAgents'> {
   id: number
   /** All of them, agents included. */
   targets: readonly string[]
+  /** By an operator: it is told before what failed by itself, by every verifier. */
+  isOrdered?: boolean
 }
 
 export interface RevocationTables {
@@ -33,6 +35,8 @@ export interface RevocationTables {
     signature: string
     verifier_signature: string
     created_at: number
+    /** 1: by an operator. */
+    ordered: number
   }
   deliveries: {
     revocation_id: number
@@ -60,6 +64,11 @@ export const VERIFIER_SIGNATURES: Migration = async (db) => {
   await sql`alter table revocations add column verifier_signature text not null default ''`.execute(db)
 }
 
+/** Other verifiers, and the next start, must know it, too. */
+export const ORDERED_REVOCATIONS: Migration = async (db) => {
+  await sql`alter table revocations add column ordered integer not null default 0`.execute(db)
+}
+
 type RevocationRow = RevocationTables['revocations']
 
 /** As it is told. */
@@ -71,5 +80,6 @@ export const revocationOf = (row: RevocationRow, targets: readonly string[]): St
   signature: row.signature,
   verifierSignature: row.verifier_signature,
   createdAt: row.created_at,
+  isOrdered: row.ordered === 1,
   targets,
 })

@@ -29,7 +29,7 @@ export function revokeAgent(context: Used): Route['handle'] {
       const told = (stood: Stood): VerifierEvent => ({ type: 'agent_revoked', agent_id: agentId, operator, ...stood })
       const { value: stored, stood } = await endEnrolment(context, record, (how) => store.revoke(agentId, notice, told(how)))
       events.raise(told(stood))
-      if (stored) notifier.deliver(stored, { isOrdered: true })
+      if (stored) notifier.deliver(stored)
       return { results: { revocation: stored?.id ?? null, receivers: stored?.targets.length ?? 0 } satisfies RevokedAtVerifier }
     })
   }

@@ -12,8 +12,6 @@ export interface Delivery {
   revocation: StoredRevocation
   target: string
   attempts: number
-  /** An operator revoked the machine: it is told before what failed by itself. */
-  isOrdered?: boolean
 }
 
 /** Stores who was told, many in one commit, and then says so. */

@@ -35,7 +35,7 @@ interface Queue {
   failures: number
 }
 
-/** Notices of a machine that wait in memory. */
+/** Notices of a machine that wait in memory; and as many of what operators ordered, which waits for nothing else. */
 export const MAX_WAITING = 8
 const FIRST_RETRY_MS = 500
 const MAX_RETRY_MS = 30_000
@@ -59,12 +59,13 @@ export function createMachineQueues(): MachineQueues {
         return 'now'
       }
       if (queue.failures > 0) silent.add(target)
-      if (queue.waiting.length >= MAX_WAITING) {
+      const ordered = queue.waiting.filter(isOrdered).length
+      const [place, alike] = isOrdered(delivery) ? [ordered, ordered] : [queue.waiting.length, queue.waiting.length - ordered]
+      if (alike >= MAX_WAITING) {
         stored.add(target)
         return 'stored'
       }
-      if (delivery.isOrdered) queue.waiting.unshift(delivery)
-      else queue.waiting.push(delivery)
+      queue.waiting.splice(place, 0, delivery)
       return 'waits'
     },
     leave(delivery) {
@@ -101,6 +102,8 @@ export function createMachineQueues(): MachineQueues {
     },
   }
 }
+
+const isOrdered = ({ revocation }: Delivery): boolean => revocation.isOrdered === true
 
 /** They are in it no more. */
 function some(targets: Set<string>, limit: number): string[] {

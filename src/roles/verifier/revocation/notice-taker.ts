@@ -26,7 +26,7 @@ export interface NoticeTakerOptions {
 
 const PAGE = 500
 /** More than are held of one machine: there is a new one among them. */
-const OF_ONE = MAX_READY + 2 * MAX_WAITING
+const OF_ONE = MAX_READY + 3 * MAX_WAITING
 
 export function createNoticeTaker({ store, log, queues, begin }: NoticeTakerOptions): NoticeTaker {
   const looks = createSerialQueue()

@@ -22,6 +22,7 @@ import { createMachineQueues, retryAfter, type Turn } from './machine-queues.ts'
 import type { NoticeOutbox } from './notice-outbox.ts'
 import { createNoticeTaker } from './notice-taker.ts'
 import type { NotifierKey } from './notifier-key.ts'
+import { signedByOwn } from './own-signature.ts'
 import { prepareNotice } from './prepare-notice.ts'
 import { agentIdOf, isFor, keyOf } from './receiver.ts'
 import { envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from './tell-agent.ts'
@@ -30,8 +31,7 @@ import { envelopeOf, introduceNotifier, type NoticeEnvelope, tellAgent } from '.
 export interface RevocationNotifier {
   /** The signed message and whom to tell; null when nobody is configured to be told, and for a machine that fell silent with many others, which are told of together. */
   prepare(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
-  /** @param options `isOrdered`: by an operator, and so told before what failed by itself. */
-  deliver(revocation: StoredRevocation, options?: { isOrdered?: boolean }): void
+  deliver(revocation: StoredRevocation): void
   /** Takes up what an earlier run left undone. Does not throw. */
   resume(): Promise<void>
   /** Takes up what is this verifier's to tell, where several share a database. */
@@ -87,10 +87,12 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
    * Agents that hang keep the others waiting no longer than there is something else to do. Receivers that are no agents wait for no agents, nor does what an operator ordered for what failed by itself.
    */
   const lanes = { others: lane(), ordered: lane(), agents: lane() }
-  const laneOf = ({ target, isOrdered }: Delivery) => (agentIdOf(target) === '' ? lanes.others : isOrdered ? lanes.ordered : lanes.agents)
+  const laneOf = ({ target, revocation: { isOrdered } }: Delivery) =>
+    agentIdOf(target) === '' ? lanes.others : isOrdered ? lanes.ordered : lanes.agents
   /** Deliveries that were begun here, and of which it is not stored yet that they are done. */
   const begun = new Set<string>()
   const queues = createMachineQueues()
+  const ownSigned = signedByOwn(options.key)
 
   const log = createDeliveryLog({ ...options, onDone: (key) => begun.delete(key), unsaid: new Set([OF_MANY, GONE]) })
   const deferred = createDeferredReceivers({ ...options, begin: beginAll })
@@ -106,6 +108,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (begun.has(key) || delivery.target === ALL_AGENTS) return false
     const turn = agentIdOf(delivery.target) === '' ? 'now' : queues.enter(delivery)
     if (turn === 'stored') return false
+    if (agentIdOf(delivery.target) !== '') delivery.revocation = ownSigned(delivery.revocation)
     begun.add(key)
     if (turn === 'now') laneOf(delivery).schedule(delivery, 0)
     return true
@@ -206,12 +209,12 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     if (state !== 'pending') go(queues.leave(delivery))
   }
 
-  function beginAll(revocation: StoredRevocation, isOrdered = false): void {
-    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0, isOrdered })
+  function beginAll(revocation: StoredRevocation): void {
+    for (const target of revocation.targets) if (isFor(target, options.isOurs)) begin({ revocation, target, attempts: 0 })
   }
 
-  function deliver(revocation: StoredRevocation, { isOrdered = false } = {}): void {
-    beginAll(revocation, isOrdered)
+  function deliver(revocation: StoredRevocation): void {
+    beginAll(revocation)
     if (revocation.targets.includes(ALL_AGENTS)) deferred.warn()
     const { id, agentId, type, targets } = revocation
     options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { type Enrolment, FRESH_PROGRESS, newState } from '../../../../src/core/attestation/stored-agent.ts'
 import { fencedFollowers, fencedStore } from '../../../../src/io/db/fenced-store.ts'
 import type { FollowerStore } from '../../../../src/io/db/follower-store.ts'
-import { isLeaseLost } from '../../../../src/io/db/lease-store.ts'
+import { isLeaseLost, leaseStore } from '../../../../src/io/db/lease-store.ts'
 import { markBeside, writeMark } from '../../../../src/io/db/mark-file.ts'
 import { openVerifierDatabase, type SharedDatabase } from '../../../../src/io/db/verifier-database.ts'
 import { type VerifierStore, verifierStore } from '../../../../src/io/db/verifier-store.ts'
@@ -101,6 +101,28 @@ test('what others can let go is what nobody has, and what those who live have be
   expect(await c.leases.movable(2)).toBe(1)
   await missed('b')
   expect(await c.leases.movable(2)).toBe(4)
+})
+
+test('a machine that is enrolled while this verifier looks up which are its own stays known', async () => {
+  const [{ database }, other] = [await run('a'), await run('b')]
+  let meanwhile = async () => {}
+  const slow = database.withPlugin({
+    transformQuery: ({ node }) => node,
+    async transformResult({ result }) {
+      const isLook = result.rows.some((row) => 'token' in row)
+      const work = meanwhile
+      if (isLook) meanwhile = async () => {}
+      if (isLook) await work()
+      return result
+    },
+  })
+  const leases = leaseStore(slow, 'slow')
+  const store = fencedStore(database, (db) => verifierStore(db, 1 << 20), leases)
+  for (const id of ['kept', 'lost']) await store.insert(change(id))
+  await other.leases.take('lost')
+  meanwhile = () => store.insert(change('new')).then(() => undefined)
+  expect(await leases.reconcile()).toEqual([])
+  expect(['kept', 'lost', 'new'].map(leases.has)).toEqual([true, false, true])
 })
 
 test.each<[string, (store: VerifierStore) => Promise<unknown>]>([

@@ -78,6 +78,23 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: gone.id, targets: MACHINES.slice(1) }, became: 'told' })
   })
 
+  test('what names a certificate that its machine has no more is told, and what an operator ordered', async () => {
+    const { db, store, makeRoom } = await full(null)
+    const serial = (n: number) => JSON.stringify({ cert_serial: n })
+    await sql`update agents set enrolment = ${JSON.stringify({ metaData: serial(2) })} where agent_id = 'm1'`.execute(db)
+    const announce = (n: number, isOrdered = false) =>
+      insertRevocation(db, { ...NOTICE, text: JSON.stringify({ meta_data: serial(n) }), targets: [], toAgents: true }, { isOrdered })
+    const [same, before] = [await announce(2), await announce(1)]
+    await fill(db, 50_000)
+    const ordered = await announce(2, true)
+    await makeRoom()
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: same.id }, became: 'taken_back' })
+    await sql`update deliveries set attempts = 1 where attempts = 0`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: before.id }, became: 'told' })
+    await sql`update deliveries set attempts = 1 where attempts = 0`.execute(db)
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: ordered.id }, became: 'told' })
+  })
+
   test('a machine that an operator revokes does not wait behind those that failed, unless operators revoke very many', async () => {
     const { db, fail } = await full()
     const revoke = () => insertRevocation(db, { ...NOTICE, targets: [], toAgents: true }, { isOrdered: true })

@@ -17,7 +17,7 @@ describe.each(DATABASES)('%s', (kind) => {
 
   test('who was told stays told, whatever a verifier says that was paused meanwhile', async () => {
     const { store, id } = await open()
-    const say = (state: 'pending' | 'given_up' | 'told' | 'acted', target = 'webhook') =>
+    const say = (state: 'pending' | 'given_up' | 'told' | 'acted' | 'refused', target = 'webhook') =>
       store.record([{ revocationId: id, target, state, attempts: 1, at: 6, lastError: null }])
     const states = async () => (await store.deliveries(id, '', 10)).map(({ state }) => state)
     await say('given_up', 'zeromq')
@@ -29,6 +29,10 @@ describe.each(DATABASES)('%s', (kind) => {
     await say('acted')
     await say('pending')
     expect(await states()).toEqual(['acted', 'told'])
+    await say('told')
+    await say('refused')
+    await say('refused', 'zeromq')
+    expect(await states()).toEqual(['acted', 'refused'])
     expect(await store.pending({ limit: 10 }, new Map())).toEqual([])
   })
 

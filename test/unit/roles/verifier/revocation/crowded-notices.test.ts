@@ -113,3 +113,18 @@ test('while nothing can be stored, that is said once', async () => {
   await time.pass(60_000)
   expect(counts.errors).toBe(before)
 })
+
+test('what an operator revokes is told next to a machine that has more stored than waits in memory, whichever verifier stored it, the oldest first', async () => {
+  const { fail, notifier, stores, time, told } = await bed(['slow'], async () => {
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    return 'acted'
+  })
+  for (let i = 0; i < 50; i++) await fail()
+  const ordered = [(await fail(true)).text, (await fail(true)).text]
+  const elsewhere = await stores(true)
+  const heard = notifier.adopt({ revocation: elsewhere.id })
+  await time.pass(5000)
+  await heard
+  const texts = told.filter(({ id }) => id === 'slow').map(({ text }) => text)
+  expect(texts.slice(0, 4)).toEqual(['{"n":0}', ...ordered, elsewhere.text])
+})
