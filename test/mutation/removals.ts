@@ -438,12 +438,22 @@ export const REMOVALS: readonly Removal[] = [
     'io/db/deferred-notices.ts',
     'unit/io/db/deferred-notices',
     ['a fleet that fails together is told of one failure after the other', 'if (!isLater) return', 'return'],
-    ['nobody is told of a machine that the operator took back', 'isTooOld || (await isTakenBack(transaction, row.agent_id))', 'isTooOld'],
+    ['nobody is told of a machine that the operator took back', 'isTooOld || (await isTakenBack(transaction, row))', 'isTooOld'],
+    [
+      'a certificate that its machine has no more is told as revoked',
+      "serialIn(enrolment, 'metaData') === serialIn(text, 'meta_data')",
+      'true',
+    ],
   ),
   ...of('roles/verifier/revocation/machine-queues.ts', 'unit/roles/verifier/revocation/revocation-notifier', [
     'of a machine that is off, a few notices are held',
-    'queue.waiting.length >= MAX_WAITING',
+    'alike >= MAX_WAITING',
     'false',
+  ]),
+  ...of('roles/verifier/revocation/revocation-notifier.ts', 'integration/verifier/several-notifiers', [
+    'a machine can verify what another verifier stored',
+    "if (agentIdOf(delivery.target) !== '') delivery.revocation = ownSigned(delivery.revocation)",
+    '',
   ]),
   ...of('io/db/verifier-copy.ts', 'integration/verifier/backup', [
     'a backup has no V',
