@@ -37,6 +37,7 @@ describe('backup and restore, as an operator follows the page', () => {
     fs.writeFileSync(path.join(d.dir, 'secret.txt'), 'secret')
     fs.writeFileSync(path.join(etc, 'verifier.conf'), '[verifier]\n')
     await d.start({ KEYLIME_TENANT_REQUIRE_EK_CERT: 'False', KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.5', KEYLIME_DIR: d.server })
+    fs.writeFileSync(path.join(d.server, 'cv_ca-password'), d.environment['KEYLIME_CA_PASSWORD']!, { mode: 0o600 })
     shell = new PageShell(d, etc)
     for (const id of IDS) {
       const machine = await simulatedAgent(fs.readFileSync(path.join(d.server, 'cv_ca/cacert.crt'), 'utf8'))
@@ -77,5 +78,7 @@ describe('backup and restore, as an operator follows the page', () => {
     await d.startVerifier()
     await allAttested()
     expect(await follow(list)).toMatch(/^0 [\s\S]*1 attested/)
+    delete d.environment['KEYLIME_CA_PASSWORD'] // it was kept, so the authority can still issue
+    expect(await follow('keylime ca operator alice')).toMatch(/^0 /)
   }, 60_000)
 })

@@ -10,7 +10,9 @@ export async function refuseLiving(db: Kysely<unknown>, place: PostgresPlace): P
   if (tables.length === 0) return
   const { rows } = await sql<{ name: string }>`select name from verifiers where run in (${LIVING})`.execute(db)
   if (rows.length === 0) return
-  throw new KeylimeError('conflict', `${rows.map(({ name }) => `verifier ${name}`).join(', ')} runs on ${nameOfPlace(place)}`, {
+  const names = rows.map(({ name }) => name)
+  const who = names.length === 1 ? `verifier ${names[0]} runs` : `verifiers ${names.slice(0, -1).join(', ')} and ${names.at(-1)} run`
+  throw new KeylimeError('conflict', `${who} on ${nameOfPlace(place)}`, {
     hint: 'stop all of them first; one that was killed counts as gone after six seconds',
   })
 }

@@ -101,8 +101,11 @@ const asWritten = <T>(file: string, reading: Promise<T>): Promise<T> =>
 function compare(file: string, head: BackupHead, found: readonly CopiedCount[]): void {
   const read = new Map(found.map((table) => [table.table, table]))
   for (const { table, rows, digest } of head.tables)
-    if (read.get(table)?.digest !== digest)
-      throw damaged(file, `table ${table} is not what was written: ${read.get(table)?.rows ?? 0} rows are there, ${rows} were written`)
+    if (read.get(table)?.digest !== digest) {
+      const there = read.get(table)?.rows ?? 0
+      const what = there === rows ? 'its content was changed' : `${there} rows are there, ${rows} were written`
+      throw damaged(file, `table ${table} is not what was written: ${what}`)
+    }
 }
 
 /** No V is in it, whoever wrote the backup; what the next verifier tells. */

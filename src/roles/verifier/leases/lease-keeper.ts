@@ -71,7 +71,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function turn(): Promise<void> {
     const before = seen
     seen = living
-    if (seen !== before) logger.info(`${seen} verifiers share the database`)
+    if (seen !== before) logger.info(seen === 1 ? 'no other verifier uses the database now' : `${seen} verifiers share the database`)
     for (const agentId of await leases.reconcile()) untaken.add(agentId)
     for (const { enrolment } of agents.all())
       if (!leases.has(enrolment.agentId)) await commands.take(enrolment.agentId, () => drop(enrolment.agentId))
@@ -105,7 +105,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   async function claim(count: number): Promise<void> {
     const claimed = await leases.claim(count)
     if (claimed.length === 0) return
-    logger.info(`${claimed.length} agents are attested by this verifier from now on`)
+    logger.info(`${claimed.length} ${claimed.length === 1 ? 'agent is' : 'agents are'} attested by this verifier from now on`)
     counts.free += claimed.length
     for (const agentId of claimed) untaken.add(agentId)
     await takeUpLeased()
@@ -128,7 +128,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
       if (agent.connection && !isUsed) given.push(agent)
     }
     if (given.length === 0) return
-    logger.info(`${given.length} agents are left to other verifiers`)
+    logger.info(`${given.length} ${given.length === 1 ? 'agent is' : 'agents are'} left to other verifiers`)
     const ids = given.map(({ enrolment }) => enrolment.agentId)
     await takeAll(commands, ids, () => giveHeld(given)) // a command that comes now would go on with a machine that is gone
   }
