@@ -5,7 +5,7 @@ const PASSING = /^(08|28|3D|53|57|40|58)|^(25006|25P03|25P04|55P03)$/
 
 /** How the text of a failure goes on, by what it is. */
 const HINTS: readonly (readonly [RegExp, string])[] = [
-  [/^28P01$|no password|password must be a string/i, 'check user and password: database_password_file, PGPASSFILE, or in database_url'],
+  [/^28P01$|no password|password must be a/i, 'check user and password: database_password_file, PGPASSFILE, or in database_url'],
   [/^28000$|pg_hba/i, 'the server’s pg_hba.conf must let this user in from this address, with this kind of TLS'],
   [/^3D000$/, 'make it first: createdb --owner=USER DATABASE'],
   [/^25006$/, 'this server only accepts reads now: let database_url name the one that accepts writes'],
@@ -39,14 +39,18 @@ export function asKeylimeError(error: unknown, name: string): unknown {
       hint: 'let schema and tables belong to the user in database_url: "alter schema … owner to USER", "alter table … owner to USER", or "reassign owned by OTHER to USER"',
     })
   if (isState && !PASSING.test(code)) return error
+  const why = NO_PASSWORD.test(cause.message) ? 'it asks for a password, and none is given' : cause.message || code
   const text = `${code} ${cause.message}`
   const hint = HINTS.find(([pattern]) => pattern.test(code) || pattern.test(text))?.[1]
-  return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${cause.message || code}`, {
+  return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${why}`, {
     cause: error,
     hint: hint ?? 'see the server’s log',
     details: AWAY,
   })
 }
+
+/** In the words of the library. */
+const NO_PASSWORD = /password must be a (non-empty )?string/
 
 export const AWAY = { database: 'away' }
 

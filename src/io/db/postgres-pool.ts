@@ -6,6 +6,7 @@ import { nameOfServer, type PostgresServer } from '../../core/database-url.ts'
 import { KeylimeError } from '../../core/errors.ts'
 import { readText } from '../files/read-file.ts'
 import { requireSecret } from '../files/secret-file.ts'
+import { EndingClient } from './ending-client.ts'
 import { AWAY, asKeylimeError, isCut } from './postgres-errors.ts'
 import { passwordFromPassfile } from './postgres-passfile.ts'
 import type { PoolLoad } from './postgres-pool-load.ts'
@@ -62,6 +63,7 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
   const pool = new pg.Pool({
     ...(await clientConfig({ server, passwordFile })),
     stream: sockets.stream,
+    Client: EndingClient,
     max: poolSize,
     idleTimeoutMillis: IDLE_MS,
   })
@@ -102,7 +104,7 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
 
 /** One connection for itself, beside the pool. @throws Error when it cannot be had. */
 export async function openClient(place: PostgresPlace): Promise<pg.Client> {
-  const client = new pg.Client(await clientConfig(place))
+  const client = new EndingClient(await clientConfig(place))
   await client.connect()
   return client
 }

@@ -6,10 +6,11 @@ import { type Kysely, sql } from 'kysely'
 import { checkDatabase, type ExpectedDatabase } from '../../../../src/io/db/check-database.ts'
 import { databasePlace, openDatabase, openDatabaseIn } from '../../../../src/io/db/open-database.ts'
 import { passwordFromPassfile } from '../../../../src/io/db/postgres-passfile.ts'
-import type { PostgresPlace } from '../../../../src/io/db/postgres-pool.ts'
+import { openClient, openPool, type PostgresPlace } from '../../../../src/io/db/postgres-pool.ts'
 import { changing } from '../../../../src/io/db/seam.ts'
 import { startPostgres, type TestPostgres } from '../../../postgres.ts'
 import { postgresProxy } from '../../../postgres-proxy.ts'
+import { until } from '../../../servers.ts'
 
 const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-postgres-test-'))
 const file = (name: string, text = '') => {
@@ -107,7 +108,8 @@ describe('a password', () => {
 
   test.each([
     ['a wrong one', 'secretive:abracadabra', '', /password authentication failed/],
-    ['none', 'secretive', '', /password/],
+    ['none', 'secretive', '', /it asks for a password, and none is given/],
+    ['an empty file', 'secretive', file('empty', '\n'), /it asks for a password, and none is given/],
     ['a file that is not there', 'secretive', '/nowhere/password', /ENOENT/],
   ])('%s is refused, with what to do and without what it is', async (_what, user, passwordFile, message) => {
     const error = await open(placeOf(user, { passwordFile })).catch((e) => e)
@@ -117,6 +119,17 @@ describe('a password', () => {
       hint: expect.stringContaining('database_password_file'),
     })
     expect(`${error.message}${error.hint}`).not.toContain('abracadabra')
+  })
+
+  test('that cannot be had leaves no connection open at the server', async () => {
+    const place = placeOf('secretive', { passwordFile: '/nowhere/password' })
+    const sockets = () => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPSocketWrap').length
+    const before = sockets()
+    const pool = await openPool(place, 'pg_catalog')
+    for (let i = 0; i < 10; i++) await expect(pool.connect()).rejects.toMatchObject({ code: 'unavailable' })
+    for (let i = 0; i < 10; i++) await expect(openClient(place)).rejects.toThrow('ENOENT')
+    await until('no connection', async () => sockets() <= before)
+    await pool.end()
   })
 
   test('in a file that every user may read is refused at the start, and one that is opened later passes by', async () => {
