@@ -68,8 +68,15 @@ export async function startLabVerifier({ directory, interval, command: given, re
   fs.writeFileSync(path.join(directory, 'tpm_cert_store', 'lab-maker.pem'), maker.certificate)
   const [command, ...args] = given.length === 0 ? ownCommand() : given
   const log = fs.openSync(path.join(directory, 'verifier.log'), 'a', 0o600)
+  let unstartable: KeylimeError | null = null
   const start = () => {
     const started = spawn(command!, [...args, 'verifier'], { env: { PATH: process.env['PATH'], ...settings }, stdio: ['ignore', log, log] })
+    started.once('error', (cause) => {
+      unstartable = new KeylimeError('file_failed', `cannot start ${command}: ${cause.message}`, {
+        cause,
+        hint: 'give --executable the path of a keylime executable',
+      })
+    })
     return { started, unwatch: started.pid === undefined ? () => {} : endWithUs(started.pid, directory) }
   }
   let { started: child, unwatch } = start()
@@ -82,6 +89,7 @@ export async function startLabVerifier({ directory, interval, command: given, re
   }
   async function serves(): Promise<ApiClient> {
     const serving = await poll(START, async () => {
+      if (unstartable) throw unstartable
       if (child.exitCode !== null)
         throw new KeylimeError('unavailable', 'the verifier ended at its start', { hint: `see ${directory}/verifier.log` })
       if (!fs.existsSync(path.join(directory, 'cv_ca/client-cert.crt'))) return undefined

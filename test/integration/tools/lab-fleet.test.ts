@@ -138,3 +138,13 @@ walk.each([
   const run = lab(...args)
   expect([run.status, run.stderr]).toEqual([2, expect.stringContaining(text)])
 })
+
+walk('an executable that cannot be started is told, and leaves no directory behind', () => {
+  const place = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-unstartable-'))
+  const words = ['--disable-warning=ExperimentalWarning', PROGRAM, 'lab', 'fleet', '--agents', '2', '--executable', '/nowhere/keylime']
+  const { status, stderr } = spawnSync(process.execPath, words, { env: { ...process.env, TMPDIR: place }, encoding: 'utf8' })
+  expect([status, stderr]).toEqual([1, expect.stringContaining('error: cannot start /nowhere/keylime: spawn /nowhere/keylime ENOENT')])
+  expect(stderr).toContain('hint: ')
+  expect(fs.readdirSync(place)).toEqual([])
+  fs.rmSync(place, { recursive: true })
+})

@@ -53,6 +53,8 @@ test('while the server is away machines are asked on; verdicts are stored afterw
   await until('rounds', () => honest.agent.quotes.length > asked + 8)
   expect((await side().admin.request('GET', `/v2.6/agents/${honest.id}`)).status).toBe(503)
   expect((await side().admin.request('PUT', `/v2.6/agents/${honest.id}/stop`, { body: {} })).status).toBe(503)
+  for (const list of ['agents/?bulk=True', 'agents/', 'revocations'])
+    expect((await side().admin.request('GET', `/v2.6/${list}`)).status).toBe(503)
   side().proxy.heal()
   await bed.inState(liar.id, 9)
   await until('counters', async () => (await bed.status(honest.id)).attestation_count > before + 8)
