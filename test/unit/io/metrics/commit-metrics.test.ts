@@ -39,9 +39,14 @@ test.each([
 })
 
 test.each([
-  ['a full disk', full, 'SQLITE_FULL'],
-  ['a server that is away', away(refused), 'ECONNREFUSED'],
-  ['a server that only reads', away(Object.assign(new Error('read only'), { code: '25006', severity: 'ERROR' })), '25006'],
+  ['a full disk', full, 'the disk is full (SQLITE_FULL)'],
+  ['a server that is away', away(refused), 'nothing listens at its address (ECONNREFUSED)'],
+  [
+    'a server that only reads',
+    away(Object.assign(new Error('read only'), { code: '25006', severity: 'ERROR' })),
+    'the server only accepts reads (25006)',
+  ],
+  ['an error of its own', Object.assign(new Error('secret-id'), { code: 'SQLITE_NOTADB' }), 'SQLITE_NOTADB'],
   ['a connection that was cut', away(new Error('Connection terminated unexpectedly')), 'the server does not answer'],
   [
     'a pool that gives none',
@@ -50,7 +55,7 @@ test.each([
   ],
   ['a user without rights', new KeylimeError('database_failed', 'refused at 10.0.0.7'), 'unknown reason'],
   ['a bug', new Error('secret-id'), 'unknown reason'],
-])('%s has failed, is told by its code alone, and no refusal makes it good', async (_what, error, told) => {
+])('%s has failed, is told by what its code means, and no refusal makes it good', async (_what, error, told) => {
   const { meter, fails, failures } = await bed()
   await fails(error)
   await fails(new KeylimeError('already_exists', 'agent exists'))
@@ -71,8 +76,8 @@ test('what failed is tried again by whoever asks, so that it is well without any
     },
   }
   expect([await meter.unwritable(mends), await meter.unwritable(mends), await meter.unwritable(mends)]).toEqual([
-    'SQLITE_FULL',
-    'SQLITE_FULL',
+    'the disk is full (SQLITE_FULL)',
+    'the disk is full (SQLITE_FULL)',
     null,
   ])
   expect([await meter.unwritable(mends), tries, await failures()]).toEqual([null, 3, 1])
