@@ -16,6 +16,7 @@ import { ISSUED } from './issued-certificates.ts'
 import { KeyStore } from './key-store.ts'
 import { withDirectoryLock } from './open-authority.ts'
 import { publishCrl } from './revocation-list.ts'
+import { isRandomSerial } from './serials.ts'
 
 const DAY_MS = 86_400_000
 
@@ -85,10 +86,14 @@ async function init(access: CaAccess, givesRoles: boolean): Promise<Certificate>
 }
 
 /**
- * Takes over the key of an authority whose certificate is already in the directory. @param file the key, PEM. @param lastSerial the last one that was given.
- * @throws KeylimeError `refused` when `cacert.crt` is not the certificate of that key.
+ * Takes over the key of an authority whose certificate is already in the directory. @param file the key, PEM. @param lastSerial the last one that was counted.
+ * @throws KeylimeError `invalid_request` for a random one, `refused` when `cacert.crt` is not the certificate of that key.
  */
 export async function importKey(access: CaAccess, file: string, lastSerial: number): Promise<void> {
+  if (!Number.isSafeInteger(lastSerial) || isRandomSerial(BigInt(lastSerial)))
+    throw new KeylimeError('invalid_request', 'the last serial cannot have more than 15 digits', {
+      hint: 'serials of 16 digits are random, and not counted: name the last one that is shorter, or 1',
+    })
   const key = readPrivateKey(await readText(file))
   const certificateFile = path.join(access.directory, 'cacert.crt')
   const certificate = parseCertificate(await readText(certificateFile))

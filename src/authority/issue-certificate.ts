@@ -49,12 +49,12 @@ export async function issueCertificate(issuer: Issuer, request: IssueRequest): P
   const pair = request.publicKey ? undefined : (request.keys ?? (await makeKeyPair(settings.keyKind)))
   const publicKey = request.publicKey ?? pair?.publicKey
   if (!publicKey) throw new TypeError('unreachable: neither a public key nor a key pair')
-  const serial = store.lastSerial + 1
+  const serial = store.newSerial()
   const now = access.now()
   const certificate = await signCertificate(issuer, {
     subject: upstreamSubject(request.name, settings.subject),
     publicKey,
-    serial: BigInt(serial),
+    serial,
     notBefore: now - BACKDATE_MS,
     notAfter: now + (request.days ?? settings.lifetimeDays) * DAY_MS,
     alternativeNames: request.alternativeNames?.length ? request.alternativeNames : [{ type: 'dns', value: request.name }],

@@ -7,10 +7,11 @@ import type { Certificate } from '../core/pki/types.ts'
 import { makeDirectory, removeLeftovers, writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import { readAuthorities } from './authority-files.ts'
+import { isCountedSerial } from './serials.ts'
 
 /** Below the directory of an authority: every certificate that it has issued, a file each. What a later one of the same name took the place of is still good, and this alone has it. */
 export const ISSUED = 'issued'
-/** In it: the last serial that was given before anybody kept them. Written last: with it the directory is whole. */
+/** In it: the last serial that was counted before anybody kept them, and those that were given at random, a line each. Written last: with it the directory is whole. */
 const BEGIN = 'begins-after'
 
 export interface IssuedCertificate {
@@ -18,6 +19,14 @@ export interface IssuedCertificate {
   readonly serial: bigint
 }
 
+/** What a key store says of them. */
+export interface GivenSerials {
+  readonly lastSerial: number
+  readonly issuedSerials: readonly string[]
+}
+
+/** Nobody looks through more. */
+const MOST_COUNTED = 100_000
 const ENTRY = /^(\d{1,48})-(.+)\.crt$/
 const CURRENT = /^(.+)-cert\.crt$/
 
@@ -41,11 +50,24 @@ export async function keepIssued(directory: string, name: string, certificate: C
   for (const one of [before, certificate]) if (one) await keep(directory, name, one)
 }
 
-/** Serials of all certificates that a name has had, rising. Those of a directory that is older than this file: the one that stands there now. */
+/** Serials of all certificates that a name has had, the last one at the end. Those of a directory that is older than this file: the one that stands there now. */
 export async function serialsOf(directory: string, name: string): Promise<bigint[]> {
-  const kept = (await issuedCertificates(directory)).filter((one) => one.name === name).map(({ serial }) => serial)
-  const current = await currentOf(directory, name)
-  return [...new Set([...kept, ...(current ? [current.serial] : [])])].sort((a, b) => (a < b ? -1 : 1))
+  const kept = (await issuedCertificates(directory)).filter((one) => one.name === name)
+  const current = (await currentOf(directory, name))?.serial
+  const earlier = (await inOrderOfIssue(directory, kept)).map(({ serial }) => serial).filter((serial) => serial !== current)
+  return current === undefined ? earlier : [...earlier, current]
+}
+
+/** As they were issued, as far as their dates tell: random serials do not. What cannot be read comes first. */
+export async function inOrderOfIssue(directory: string, issued: readonly IssuedCertificate[]): Promise<IssuedCertificate[]> {
+  if (issued.length < 2) return [...issued]
+  const since = (one: IssuedCertificate) =>
+    readIssued(directory, one).then(
+      ({ notBefore }) => notBefore,
+      () => 0,
+    )
+  const dated = await Promise.all(issued.map(async (one) => ({ one, since: await since(one) })))
+  return dated.sort((a, b) => a.since - b.since).map(({ one }) => one)
 }
 
 /** @param owner 64 hex digits that stand for a machine: the certificate was made for it, and is handed out to no other. For who has the lock. */
@@ -63,17 +85,18 @@ export async function ownerOf(directory: string, issued: IssuedCertificate): Pro
 
 /** Serials that were given before certificates were kept, to whom nobody knows. Empty for a directory that has kept them from its beginning. */
 export async function unknownSerials(directory: string, known: readonly bigint[]): Promise<bigint[]> {
-  const begin = Number(await readText(path.join(directory, ISSUED, BEGIN)).catch(() => '1'))
+  const text = await readText(path.join(directory, ISSUED, BEGIN)).catch(() => '1')
+  const [begin = 1n, ...random] = text.match(/\d{1,48}/g)?.map(BigInt) ?? []
   const kept = new Set([...(await issuedCertificates(directory)).map(({ serial }) => serial), ...known])
-  const before = Array.from({ length: Math.max(0, begin - 1) }, (_, i) => BigInt(i + 2))
-  return before.filter((serial) => !kept.has(serial))
+  const counted = Array.from({ length: Math.min(MOST_COUNTED, Math.max(0, Number(begin) - 1)) }, (_, i) => BigInt(i + 2))
+  return [...counted, ...random].filter((serial) => !kept.has(serial))
 }
 
 /**
  * Makes the directory where there is none, of an authority that is older than it or has lost it: with what is known still, which is the last certificate of each name.
- * For who has the lock. @returns the highest serial in it.
+ * For who has the lock. @param given what the key store says. @returns what is in it.
  */
-export async function beginIssued(directory: string, lastSerial: number): Promise<bigint> {
+export async function beginIssued(directory: string, given: GivenSerials): Promise<IssuedCertificate[]> {
   const place = path.join(directory, ISSUED)
   await refuseLink(place)
   const entries = await readDirectory(place)
@@ -86,10 +109,14 @@ export async function beginIssued(directory: string, lastSerial: number): Promis
       const certificate = name === undefined ? undefined : await currentOf(directory, name)
       if (name && certificate) await keep(directory, name, certificate)
     }
-    await writeFileAtomic(path.join(place, BEGIN), `${lastSerial}\n`, 0o644)
+    await writeFileAtomic(
+      path.join(place, BEGIN),
+      `${[isCountedSerial(BigInt(given.lastSerial)) ? given.lastSerial : 1, ...given.issuedSerials].join('\n')}\n`,
+      0o644,
+    )
   }
   if (entries.some((name) => name.endsWith('.tmp'))) await removeLeftovers(place)
-  return (await issuedCertificates(directory)).at(-1)?.serial ?? 1n
+  return issuedCertificates(directory)
 }
 
 const entryFile = (directory: string, name: string, serial: bigint) => path.join(directory, ISSUED, `${serial}-${name}.crt`)

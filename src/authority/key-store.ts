@@ -6,19 +6,24 @@ import { privateKeyPem, readPrivateKey } from '../core/pki/keys.ts'
 import { writeFileAtomic } from '../io/files/atomic-file.ts'
 import { readText } from '../io/files/read-file.ts'
 import type { CaAccess } from './ca-access.ts'
+import { isCountedSerial, randomSerial } from './serials.ts'
+import { passwordHint } from './service-password.ts'
 
 /**
- * The key store of an authority (`private.yml`): its key, the last serial, what was revoked, and the keys of certificates that it made. A change is on
+ * The key store of an authority (`private.yml`): its key, the serials that were given, what was revoked, and the keys of certificates that it made. A change is on
  * the disk when its method returns, and not in here when it could not be written.
  */
 export class KeyStore {
   readonly #access: CaAccess
   readonly #derive: KeyDerivation
   #content: Keystore
+  /** Its `issuedSerials`. */
+  #given: ReadonlySet<string>
 
   private constructor(access: CaAccess, content: Keystore, derive: KeyDerivation) {
     this.#access = access
     this.#content = content
+    this.#given = new Set(content.issuedSerials)
     this.#derive = derive
   }
 
@@ -28,9 +33,9 @@ export class KeyStore {
     return new KeyStore(access, await unlock(access, derive), derive)
   }
 
-  /** A new one, in place of any other. @param lastSerial the last one that was given with this key. */
+  /** A new one, in place of any other. @param lastSerial the last one that was counted with this key. */
   static async create(access: CaAccess, key: KeyObject, lastSerial: number): Promise<KeyStore> {
-    const content = { salt: newSalt(), ca: privateKeyPem(key), lastSerial, revokedKeys: [], keys: new Map() }
+    const content = { salt: newSalt(), ca: privateKeyPem(key), lastSerial, issuedSerials: [], revokedKeys: [], keys: new Map() }
     const store = new KeyStore(access, content, derivedOnce())
     await store.#save(content)
     return store
@@ -60,8 +65,24 @@ export class KeyStore {
     await this.#save({ ...this.#content, keys })
   }
 
+  /** The last one that was counted: random ones are not below it. */
   get lastSerial(): number {
     return this.#content.lastSerial
+  }
+
+  /** Decimal, those that were not counted, in the order in which they were given. */
+  get issuedSerials(): readonly string[] {
+    return this.#content.issuedSerials
+  }
+
+  /** Whether this copy of the authority is known to have given it; its own first one is not among them. */
+  hasGiven(serial: bigint): boolean {
+    return (serial > 1n && isCountedSerial(serial) && serial <= BigInt(this.lastSerial)) || this.#given.has(serial.toString())
+  }
+
+  /** One that was neither given nor revoked. It counts as given only when it is used up. */
+  newSerial(): bigint {
+    return randomSerial((serial) => this.hasGiven(serial) || this.revokedSerials.includes(serial.toString()))
   }
 
   /** Decimal, in the order of revocation. */
@@ -80,16 +101,23 @@ export class KeyStore {
   }
 
   /** Uses a serial up, so that it is never given twice. @param key PEM of the key that belongs to `name`; undefined when its owner keeps it. */
-  async useSerial(serial: number, name: string, key: string | undefined): Promise<void> {
+  async useSerial(serial: bigint, name: string, key: string | undefined): Promise<void> {
     const keys = new Map(this.#content.keys)
     if (key) keys.set(name, key)
     else keys.delete(name)
-    await this.#save({ ...this.#content, lastSerial: serial, keys })
+    await this.#save({ ...this.#content, ...this.#with([serial]), keys })
   }
 
-  /** Uses a serial up for a certificate whose key is where it was. */
-  async takeSerial(serial: number): Promise<void> {
-    await this.#save({ ...this.#content, lastSerial: serial })
+  /** Uses serials up for certificates whose keys are where they were. Those that were given before stay as they are. */
+  async takeSerials(serials: readonly bigint[]): Promise<void> {
+    const fresh = serials.filter((serial) => serial > 1n && !this.hasGiven(serial))
+    if (fresh.length > 0) await this.#save({ ...this.#content, ...this.#with(fresh) })
+  }
+
+  #with(serials: readonly bigint[]): Pick<Keystore, 'lastSerial' | 'issuedSerials'> {
+    const counted = serials.filter(isCountedSerial).map(Number)
+    const others = serials.filter((serial) => !isCountedSerial(serial)).map(String)
+    return { lastSerial: Math.max(this.lastSerial, ...counted), issuedSerials: [...this.issuedSerials, ...others] }
   }
 
   /** Revokes, and uses the number up of the list that will say so: none is ever given twice. */
@@ -105,6 +133,7 @@ export class KeyStore {
   async #save(content: Keystore, password = this.#access.password): Promise<void> {
     await writeFileAtomic(fileOf(this.#access), sealKeystore(content, password, randomBytes(16), this.#derive), 0o600)
     this.#content = content
+    this.#given = new Set(content.issuedSerials)
   }
 }
 
@@ -137,8 +166,11 @@ function derivedOnce(): KeyDerivation {
   }
 }
 
-async function hasAnother({ renewPassword }: CaAccess): Promise<boolean | undefined> {
+async function hasAnother({ directory, renewPassword }: CaAccess): Promise<boolean | undefined> {
   return renewPassword?.().catch((cause) => {
-    throw new KeylimeError('wrong_password', 'the password does not open the key store, and there is no way to get another one', { cause })
+    throw new KeylimeError('wrong_password', 'the password does not open the key store, and there is no way to get another one', {
+      cause,
+      hint: passwordHint(directory),
+    })
   })
 }

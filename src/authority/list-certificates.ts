@@ -39,8 +39,14 @@ export async function listAllCertificates(directory: string, now: number): Promi
   return inOrder([...last, ...(await Promise.all(states))])
 }
 
+/** As they were issued, as far as their dates tell. */
 const inOrder = (states: readonly CertificateState[]): CertificateState[] =>
-  states.toSorted((a, b) => Number(a.certificate.serial - b.certificate.serial))
+  states.toSorted(
+    (a, b) =>
+      a.certificate.notBefore - b.certificate.notBefore ||
+      Number(a.isLast) - Number(b.isLast) ||
+      Number(a.certificate.serial - b.certificate.serial),
+  )
 
 /** One certificate with its state; needs no password. */
 export async function showCertificate(directory: string, name: string, now: number): Promise<CertificateState> {

@@ -6,7 +6,7 @@ import { withFileLock } from '../io/files/file-lock.ts'
 import { type CaAccess, requireCaDirectory } from './ca-access.ts'
 import { endWholeAuthority, requireWholeAuthority } from './ca-directory.ts'
 import { type Issued, type IssueRequest, issueCertificate } from './issue-certificate.ts'
-import { beginIssued } from './issued-certificates.ts'
+import { beginIssued, inOrderOfIssue } from './issued-certificates.ts'
 import { type Issuer, openIssuer } from './issuer.ts'
 import { publishCrl, revokeSerials } from './revocation-list.ts'
 import { type RevokedName, revokeName, revokeWithEarlier } from './revoke-name.ts'
@@ -20,6 +20,8 @@ export interface OpenAuthority {
   readonly revokedSerials: readonly string[]
   /** The private key of an issued certificate, unencrypted PEM, when this authority made it. */
   privateKeyOf(name: string): string | undefined
+  /** Whether this copy of the authority is known to have given a serial. */
+  hasGiven(serial: bigint): boolean
   issue(request: IssueRequest): Promise<Issued>
   /** Revokes a serial for ever and publishes the list. @returns false when it was revoked before. */
   revoke(serial: bigint, reason?: RevocationReason): Promise<boolean>
@@ -47,8 +49,9 @@ export async function withIssuer<T>(access: CaAccess, work: (issuer: Issuer) => 
   await requireCaDirectory(access.directory)
   return withDirectoryLock(access, async () => {
     const issuer = await openIssuer(access)
-    const highest = Number(await beginIssued(access.directory, issuer.store.lastSerial))
-    if (highest > issuer.store.lastSerial) await issuer.store.takeSerial(highest) // a key store of yesterday: no serial is given twice
+    const kept = await beginIssued(access.directory, issuer.store)
+    const missing = kept.filter(({ serial }) => !issuer.store.hasGiven(serial)) // by a key store of yesterday: no serial is given twice
+    await issuer.store.takeSerials((await inOrderOfIssue(access.directory, missing)).map(({ serial }) => serial))
     return work(issuer)
   })
 }
@@ -70,6 +73,7 @@ function opened(issuer: Issuer): OpenAuthority {
       return store.revokedSerials
     },
     privateKeyOf: (name) => store.privateKeyOf(name),
+    hasGiven: (serial) => store.hasGiven(serial),
     issue: (request) => issueCertificate(issuer, request),
     revoke: async (serial, reason = 'unspecified') => (await revokeSerials(issuer, [serial], reason)).length > 0,
     revokeAll: (serials, reason = 'unspecified') => revokeSerials(issuer, serials, reason),

@@ -29,19 +29,19 @@ export async function renewCertificate(issuer: Issuer, { name, role, names, chai
   const { access, store } = issuer
   const file = path.join(access.directory, `${name}-cert.crt`)
   const old = parseCertificate(await readText(file))
-  const serial = store.lastSerial + 1
+  const serial = store.newSerial()
   const now = access.now()
   const fresh = await issueCertificate(issuer, {
     subject: old.subjectName.der,
     publicKey: old.publicKey,
-    serial: BigInt(serial),
+    serial,
     notBefore: now - BACKDATE_MS,
     notAfter: now + access.settings.lifetimeDays * DAY_MS,
     alternativeNames: names ?? hostNamesOf(old),
     crlUrl: access.settings.crlUrl,
     role,
   })
-  await store.takeSerial(serial)
+  await store.takeSerials([serial])
   await keepIssued(access.directory, name, fresh)
   await replaceFileAtomic(file, fresh.pem + chain, 0o640)
   return fresh

@@ -13,7 +13,8 @@ export async function revokeCertificate(
   if ('name' in which) requireCertificateName(which.name)
   return withAuthority(access, async (authority) => {
     if ('name' in which) return authority.revokeName(which.name, reason)
-    const fresh = (await authority.revoke(which.serial, reason)) ? [which.serial] : []
-    return { serials: [which.serial], fresh, unknown: [] }
+    const serials = [which.serial]
+    const elsewhere = serials.filter((serial) => !authority.hasGiven(serial))
+    return { serials, fresh: await authority.revokeAll(serials, reason), unknown: [], elsewhere }
   })
 }

@@ -44,8 +44,8 @@ export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
     const { keyKind, crlUrl } = access.settings
     const pair = await makeKeyPair(keyKind)
     const now = access.now()
-    const serial = store.lastSerial + 2
-    await store.takeSerial(serial)
+    const serials = { bridge: store.newSerial(), authority: store.newSerial() }
+    await store.takeSerials([serials.bridge, serials.authority])
     const request = {
       subject: upstreamSubject(nextName(before, access.settings.caName), access.settings.subject),
       publicKey: pair.publicKey,
@@ -54,8 +54,8 @@ export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
       givesRoles: givesRoles(before),
     }
     const notAfter = now + access.settings.caLifetimeDays * DAY_MS
-    const authority = await makeAuthority({ ...request, privateKey: pair.privateKey, serial: BigInt(serial), notAfter })
-    const ofBridge = { ...request, serial: BigInt(serial - 1), notAfter: Math.max(now + BACKDATE_MS, before.notAfter) }
+    const authority = await makeAuthority({ ...request, privateKey: pair.privateKey, serial: serials.authority, notAfter })
+    const ofBridge = { ...request, serial: serials.bridge, notAfter: Math.max(now + BACKDATE_MS, before.notAfter) }
     const bridge = await makeBridge({ certificate: before, key }, ofBridge)
     await replaceFileAtomic(path.join(access.directory, BRIDGE), bridge.pem, 0o640)
     await writeAuthorities(access.directory, [authority, before])

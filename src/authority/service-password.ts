@@ -26,6 +26,14 @@ export async function servicePassword(directory: string, configured: string): Pr
   throw new KeylimeError('file_failed', `${file} vanished while it was made`)
 }
 
+const OF_SERVICES = ['cv_ca', 'reg_ca']
+
+/** Where a password does not open the key store of a directory: a copy of a service's may have come without the file. */
+export const passwordHint = (directory: string): string =>
+  OF_SERVICES.includes(path.basename(directory))
+    ? `if ${directory} is a copy, bring ${servicePasswordFile(directory)} along from where it was made: it has the password; or give it with KEYLIME_CA_PASSWORD or --password-file`
+    : 'set KEYLIME_CA_PASSWORD, or give --password-file'
+
 /** Before a service starts: its key store, and the password beside it. @throws KeylimeError `config_invalid` for one that every user may read. */
 export async function requireSecretAuthority(directory: string): Promise<void> {
   for (const file of [path.join(directory, 'private.yml'), servicePasswordFile(directory)]) {

@@ -17,13 +17,13 @@ export const isCurrent = (authority: Certificate, crlUrl: string): boolean =>
 
 /** Signs it anew with the same key, name and dates. It says that it gives roles. */
 export async function signAuthority({ access, certificate, key, store }: Issuer): Promise<Certificate> {
-  const serial = store.lastSerial + 1
-  await store.takeSerial(serial)
+  const serial = store.newSerial()
+  await store.takeSerials([serial])
   const fresh = await makeAuthority({
     subject: certificate.subjectName.der,
     publicKey: certificate.publicKey,
     privateKey: key,
-    serial: BigInt(serial),
+    serial,
     notBefore: certificate.notBefore,
     notAfter: certificate.notAfter,
     crlUrl: access.settings.crlUrl,

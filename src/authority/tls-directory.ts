@@ -16,7 +16,7 @@ import { readCertificate } from './list-certificates.ts'
 import { withIssuer } from './open-authority.ts'
 import { chainOf, renewTlsCertificate, roleFor, signerOf, type TlsName } from './renew-tls-certificate.ts'
 import { readCrl } from './revocation-list.ts'
-import { requireSecretAuthority } from './service-password.ts'
+import { requireSecretAuthority, servicePasswordFile } from './service-password.ts'
 
 export interface TlsDirectoryRequest {
   readonly role: 'verifier' | 'registrar'
@@ -97,7 +97,7 @@ function cannotRenew(directory: string, error: unknown): string {
   const why = causeChain(error).join(': ')
   const isLocked = isWrongPassword(error)
   const next = isLocked
-    ? 'set [ca] password in ca.conf to that of its key store'
+    ? `set [ca] password in ca.conf to that of its key store, or bring ${servicePasswordFile(directory)} along from where it was made`
     : 'if the key of the authority is kept elsewhere, make the certificates there and copy them here'
   return `the certificates of tls_dir = generate in ${directory} are due, and cannot be renewed: ${why}; ${next}`
 }

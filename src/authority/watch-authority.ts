@@ -11,7 +11,8 @@ import { isWrongPassword } from './key-store.ts'
 /** What the key store says, read without the lock: files are replaced whole. */
 export interface AuthoritySnapshot {
   readonly authority: Authority
-  readonly lastSerial: number
+  /** Whether this copy of the authority is known to have given it; its own first one is not among them. */
+  readonly hasGiven: (serial: bigint) => boolean
   readonly revokedSerials: readonly string[]
 }
 
@@ -38,7 +39,7 @@ export function watchAuthority(access: CaAccess): AuthorityWatch {
   let last: AuthoritySnapshot | undefined
   const read = async () => {
     const { certificate, key, store } = await openIssuer(access)
-    last = { authority: { certificate, key }, lastSerial: store.lastSerial, revokedSerials: store.revokedSerials }
+    last = { authority: { certificate, key }, hasGiven: (serial) => store.hasGiven(serial), revokedSerials: store.revokedSerials }
     return last
   }
   const snapshot = cached(file('private.yml'), read, () => access.password)

@@ -59,6 +59,12 @@ export const REMOVALS: readonly Removal[] = [
     ['the salt of the key store', "randomBytes(32).toString('base64')", "Buffer.alloc(32).toString('base64')"],
   ),
 
+  ...of('authority/serials.ts', 'unit/authority/key-store', [
+    'a serial that nobody can foresee',
+    'randomBytes(8).readBigUInt64BE()',
+    'Buffer.alloc(8).readBigUInt64BE()',
+  ]),
+
   // V
   ...of('core/attestation/release.ts', 'unit/core/attestation/release', [
     'V is erased when it is confirmed',

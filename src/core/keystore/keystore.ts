@@ -9,7 +9,10 @@ export interface Keystore {
   readonly salt: string
   /** PKCS#8 PEM of the CA's private key. */
   readonly ca: string
+  /** The last one that was counted: upstream goes on from it. */
   readonly lastSerial: number
+  /** Decimal serials that were given at random, in the order in which they were given. Ours: upstream keeps what it does not know. Empty in stores of others. */
+  readonly issuedSerials: readonly string[]
   /** Decimal serials, in the order of revocation. */
   readonly revokedKeys: readonly string[]
   /** Number of the last revocation list, so that it never falls. Ours: upstream keeps what it does not know. Undefined in stores of others. */
@@ -50,6 +53,7 @@ export function sealKeystore(store: Keystore, password: string, iv: Uint8Array, 
     ['ca', Buffer.from(store.ca, 'latin1')],
     ['lastserial', store.lastSerial],
     ['revoked_keys', [...store.revokedKeys]],
+    ...(store.issuedSerials.length === 0 ? [] : [[ISSUED_SERIALS, [...store.issuedSerials]] as const]),
     ...(store.crlNumber === undefined ? [] : [[CRL_NUMBER, store.crlNumber] as const]),
   ])
   for (const [name, pem] of store.keys) content.set(name, Buffer.from(pem, 'latin1'))
@@ -64,7 +68,8 @@ export function sealKeystore(store: Keystore, password: string, iv: Uint8Array, 
 
 /** Names that mean something else in the key store and so cannot be names of certificates. */
 const CRL_NUMBER = 'crl_number'
-export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER]
+const ISSUED_SERIALS = 'issued_serials'
+export const RESERVED_NAMES: readonly string[] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER, ISSUED_SERIALS]
 
 function decrypt(sealed: string, key: () => Buffer): string {
   try {
@@ -78,7 +83,7 @@ function decrypt(sealed: string, key: () => Buffer): string {
 }
 
 function readContent(content: ReadonlyMap<string, unknown>, salt: string): Keystore {
-  const [ca, lastSerial, revoked, crlNumber] = ['ca', 'lastserial', 'revoked_keys', CRL_NUMBER].map((name) => content.get(name))
+  const [ca, lastSerial, revoked, crlNumber, issued] = RESERVED_NAMES.map((name) => content.get(name))
   if (!(ca instanceof Uint8Array)) throw new KeylimeError('malformed', 'the key store holds no key of the authority')
   if (!Number.isSafeInteger(lastSerial)) throw new KeylimeError('malformed', 'the key store holds no last serial number')
   const keys = [...content].filter((entry): entry is [string, Uint8Array] => entry[0] !== 'ca' && entry[1] instanceof Uint8Array)
@@ -86,6 +91,7 @@ function readContent(content: ReadonlyMap<string, unknown>, salt: string): Keyst
     salt,
     ca: Buffer.from(ca).toString('latin1'),
     lastSerial: lastSerial as number,
+    issuedSerials: Array.isArray(issued) ? issued.map(String) : [],
     revokedKeys: Array.isArray(revoked) ? revoked.map(String) : [],
     crlNumber: Number.isSafeInteger(crlNumber) ? (crlNumber as number) : undefined,
     keys: new Map(keys.map(([name, pem]) => [String(name), Buffer.from(pem).toString('latin1')])),

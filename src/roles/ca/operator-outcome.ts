@@ -1,6 +1,6 @@
 import type { IssuedOperator } from '../../authority/issue-operator.ts'
 import type { RevokedName } from '../../authority/revoke-name.ts'
-import { revokedText, unknownSerialsText } from '../../authority/revoked-words.ts'
+import { elsewhereText, revokedText, unknownSerialsText } from '../../authority/revoked-words.ts'
 import type { OpenedCa } from './open-ca.ts'
 
 /** What `keylime ca operator` did, for people and for machines. */
@@ -28,10 +28,10 @@ export function operatorOutcome(ca: OpenedCa, issued: IssuedOperator, name: stri
 
 /** What `keylime ca revoke` did, for people and for machines. */
 export function revokedOutcome(ca: OpenedCa, revoked: RevokedName) {
-  const unknown = unknownSerialsText(revoked.unknown)
+  const more = [unknownSerialsText(revoked.unknown), elsewhereText(revoked.elsewhere)].filter((text) => text !== undefined)
   const { serials, fresh } = revoked
   return {
-    lines: [`${revokedText(revoked)}; the revocation list is published in ${ca.directory}`, ...(unknown ? [unknown] : [])],
+    lines: [`${revokedText(revoked)}; the revocation list is published in ${ca.directory}`, ...more],
     json: {
       serial: serials.at(-1)?.toString() ?? null,
       new: fresh.length > 0,

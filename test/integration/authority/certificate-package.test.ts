@@ -54,9 +54,9 @@ test('a certificate is used again until it was revoked or lasts no other day', a
   expect((await current('m1')).certificate.serial).toBe(first.certificate.serial)
   await withAuthority(access, (authority) => authority.revoke(first.certificate.serial))
   const second = await current('m1')
-  expect(second.certificate.serial).toBe(first.certificate.serial + 1n)
+  expect(second.certificate.serial).not.toBe(first.certificate.serial)
   now += (settings.lifetimeDays - 1) * 86_400_000
-  expect((await current('m1')).certificate.serial).toBe(second.certificate.serial + 1n)
+  expect([first, second].map(({ certificate }) => certificate.serial)).not.toContain((await current('m1')).certificate.serial)
 })
 
 test('the notifier has an RSA key, keeps it when its certificate runs out, and not when it was revoked', async () => {
@@ -64,7 +64,8 @@ test('the notifier has an RSA key, keeps it when its certificate runs out, and n
   expect(first.certificate.publicKey.asymmetricKeyType).toBe('rsa')
   now += settings.lifetimeDays * 86_400_000
   const second = await current(NOTIFIER)
-  expect({ serial: second.certificate.serial, key: second.key }).toEqual({ serial: first.certificate.serial + 1n, key: first.key })
+  expect(second.certificate.serial).not.toBe(first.certificate.serial)
+  expect(second.key).toBe(first.key)
   await withAuthority(access, (authority) => authority.revoke(second.certificate.serial))
   expect((await current(NOTIFIER)).key).not.toBe(first.key)
 })

@@ -3,8 +3,10 @@ import os from 'node:os'
 import path from 'node:path'
 import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { initAuthority, initCaDirectory } from '../../../src/authority/init-authority.ts'
+import { issueCertificate } from '../../../src/authority/issue-certificate.ts'
 import { issueOperator } from '../../../src/authority/issue-operator.ts'
 import { unknownSerials } from '../../../src/authority/issued-certificates.ts'
+import { KeyStore } from '../../../src/authority/key-store.ts'
 import { listAllCertificates } from '../../../src/authority/list-certificates.ts'
 import { withAuthority, withIssuer } from '../../../src/authority/open-authority.ts'
 import { renewCertificate } from '../../../src/authority/renew-certificate.ts'
@@ -13,6 +15,7 @@ import { revokeCertificate } from '../../../src/authority/revoke-certificate.ts'
 import { refuseTlsAuthority } from '../../../src/authority/serves-tls.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import type { RevocationReason } from '../../../src/core/pki/crl.ts'
 import { walk } from '../../thorough.ts'
 
 const settings = caSettings(
@@ -31,12 +34,42 @@ const access: CaAccess = {
   now: () => clock,
 }
 const file = (...names: string[]) => path.join(directory, ...names)
-const issue = (name: string) => withAuthority(access, (authority) => authority.issue({ name }))
-const revoked = async () => (await readCrl(directory))?.revoked.map(({ serial }) => serial).sort()
-const shown = async () =>
-  (await listAllCertificates(directory, clock)).map(
-    ({ name, certificate, state, isLast }) => `${certificate.serial} ${name} ${state}${isLast ? '' : ' earlier'}`,
+const issue = (name: string, days?: number) => {
+  clock += 1000 // certificates have their dates to the second
+  return withAuthority(access, (authority) => authority.issue({ name, ...(days ? { days } : {}) }))
+}
+/** As an authority did before serials were random, and as upstream's does. */
+const issueCounted = (name: string) =>
+  withIssuer(access, (issuer) => {
+    const serial = BigInt(issuer.store.lastSerial + 1)
+    Object.assign(issuer.store, { newSerial: () => serial })
+    return issueCertificate(issuer, { name })
+  })
+/** Serials are random: the first that was given is 2 here, the next 3. */
+const given = async () => (await KeyStore.open(access)).issuedSerials.map(BigInt)
+const nth = async (n: number) => (await given())[n - 2]!
+const numbers = async (serials: readonly bigint[]) => {
+  const all = await given()
+  return serials.map((serial) => all.indexOf(serial) + 2)
+}
+const revoked = async () => (await numbers((await readCrl(directory))?.revoked.map(({ serial }) => serial) ?? [])).sort()
+const ends = async (name: string, reason: RevocationReason = 'keyCompromise') => {
+  const { serials, fresh, unknown } = await revokeCertificate(access, { name }, reason)
+  return { serials: await numbers(serials), fresh: await numbers(fresh), unknown: await numbers(unknown) }
+}
+const kept = async () => {
+  const all = await given()
+  return fs
+    .readdirSync(file('issued'))
+    .map((name) => name.replace(/^\d+/, (serial) => `${all.indexOf(BigInt(serial)) + 2}`))
+    .sort()
+}
+const shown = async () => {
+  const all = await given()
+  return (await listAllCertificates(directory, clock)).map(
+    ({ name, certificate, state, isLast }) => `${all.indexOf(certificate.serial) + 2} ${name} ${state}${isLast ? '' : ' earlier'}`,
   )
+}
 
 beforeEach(async () => {
   directory = fs.mkdtempSync(path.join(os.tmpdir(), 'keylime-issued-'))
@@ -47,6 +80,7 @@ afterEach(() => fs.rmSync(directory, { recursive: true }))
 
 test('revoking a name ends every certificate that it has had, and of no other', async () => {
   for (const name of ['web', 'web.2', 'web', 'db', 'web']) await issue(name)
+  clock += 1000
   await withIssuer(access, (issuer) => renewCertificate(issuer, { name: 'web', role: 'server' }))
   expect(await shown()).toEqual([
     '2 web valid earlier',
@@ -56,32 +90,32 @@ test('revoking a name ends every certificate that it has had, and of no other', 
     '6 web valid earlier',
     '7 web valid',
   ])
-  const result = await revokeCertificate(access, { name: 'web' }, 'keyCompromise')
-  expect(result).toEqual({ serials: [2n, 4n, 6n, 7n], fresh: [2n, 4n, 6n, 7n], unknown: [] })
-  expect(await revoked()).toEqual([2n, 4n, 6n, 7n])
-  expect((await revokeCertificate(access, { name: 'web' }, 'keyCompromise')).fresh).toEqual([])
+  expect(await ends('web')).toEqual({ serials: [2, 4, 6, 7], fresh: [2, 4, 6, 7], unknown: [] })
+  expect(await revoked()).toEqual([2, 4, 6, 7])
+  expect((await ends('web')).fresh).toEqual([])
   await expect(revokeCertificate(access, { name: 'nobody' }, 'keyCompromise')).rejects.toMatchObject({ code: 'not_found' })
   await expect(revokeCertificate(access, { name: '../web' }, 'keyCompromise')).rejects.toMatchObject({ code: 'invalid_request' })
 })
 
 walk('a name counts also when its files are gone, and when its last certificate has ended', async () => {
   await issue('web')
-  await withAuthority(access, (authority) => authority.issue({ name: 'web', days: 1 }))
+  await issue('web', 1)
   for (const end of ['-cert.crt', '-private.pem', '-public.pem']) fs.rmSync(file(`web${end}`))
   clock += 2 * 86_400_000
   expect(await shown()).toEqual(['2 web valid earlier', '3 web expired earlier'])
-  expect((await revokeCertificate(access, { name: 'web' }, 'superseded')).fresh).toEqual([2n, 3n])
+  expect((await ends('web', 'superseded')).fresh).toEqual([2, 3])
 })
 
 test('an operator who is taken away keeps none of his certificates', async () => {
   const request = { name: 'alice', days: undefined, csr: undefined }
   await issueOperator(access, { ...request, replace: false })
+  clock += 1000
   await withAuthority(access, (authority) => authority.issue({ name: 'alice', role: 'operator', days: 1 }))
   clock += 2 * 86_400_000 // the last one has ended, the first one has not
   await expect(issueOperator(access, { ...request, replace: false })).rejects.toMatchObject({ code: 'already_exists' })
-  expect((await issueOperator(access, { ...request, replace: true })).revoked).toEqual([2n, 3n])
-  expect(await revoked()).toEqual([2n, 3n])
-  expect((await revokeCertificate(access, { name: 'alice' }, 'unspecified')).fresh).toEqual([4n])
+  expect(await numbers((await issueOperator(access, { ...request, replace: true })).revoked)).toEqual([2, 3])
+  expect(await revoked()).toEqual([2, 3])
+  expect((await ends('alice', 'unspecified')).fresh).toEqual([4])
 })
 
 walk('an authority that has given a role once is none for machines, though another certificate took the place of that one', async () => {
@@ -95,27 +129,45 @@ walk('an authority that has given a role once is none for machines, though anoth
 
 test('a directory that is older keeps what it knows, and says of which serials it knows nothing', async () => {
   for (const name of ['web', 'web', 'db']) await issue(name)
-  await withAuthority(access, (authority) => authority.revoke(4n))
+  await withAuthority(access, async (authority) => authority.revoke(await nth(4)))
   fs.rmSync(file('issued'), { recursive: true, force: true })
   expect(await shown()).toEqual(['3 web valid', '4 db revoked'])
   await issue('web')
+  expect(await numbers(await unknownSerials(directory, []))).toEqual([2])
+  expect(await ends('web')).toEqual({ serials: [3, 5], fresh: [3, 5], unknown: [2] })
+  await withAuthority(access, async (authority) => authority.revoke(await nth(2)))
+  expect((await ends('web')).unknown).toEqual([])
+})
+
+test('also of those that were counted, which random ones follow', async () => {
+  for (const name of ['web', 'web', 'db']) await issueCounted(name)
+  await withAuthority(access, (authority) => authority.revoke(4n))
+  fs.rmSync(file('issued'), { recursive: true, force: true })
+  const { certificate } = await issue('web')
+  expect(certificate.serial).toBeGreaterThan(2n ** 52n)
   expect(await unknownSerials(directory, [])).toEqual([2n])
-  expect(await revokeCertificate(access, { name: 'web' }, 'keyCompromise')).toEqual({ serials: [3n, 5n], fresh: [3n, 5n], unknown: [2n] })
-  await withAuthority(access, (authority) => authority.revoke(2n))
-  expect((await revokeCertificate(access, { name: 'web' }, 'keyCompromise')).unknown).toEqual([])
+  const ended = [3n, certificate.serial]
+  expect(await revokeCertificate(access, { name: 'web' }, 'superseded')).toEqual({
+    serials: ended,
+    fresh: ended,
+    unknown: [2n],
+    elsewhere: [],
+  })
+  expect((await issueCounted('mail')).certificate.serial).toBe(5n) // upstream's program goes on where it was
+  expect(await withAuthority(access, (authority) => authority.revokeWithEarlier([5n], 'keyCompromise'))).toEqual([5n])
 })
 
 walk('what was cut off while it was begun is begun again; what another program made is kept when it is replaced', async () => {
   for (const name of ['web', 'db']) await issue(name)
   fs.rmSync(file('issued', 'begins-after'))
-  fs.rmSync(file('issued', '2-web.crt'))
+  fs.rmSync(file('issued', `${await nth(2)}-web.crt`))
   fs.writeFileSync(file('issued', '.3-db.crt.0123456789ab.tmp'), 'half')
   await withAuthority(access, async () => {})
-  expect(fs.readdirSync(file('issued')).sort()).toEqual(['2-web.crt', '3-db.crt', 'begins-after'])
+  expect(await kept()).toEqual(['2-web.crt', '3-db.crt', 'begins-after'])
   await issue('web')
-  fs.rmSync(file('issued', '4-web.crt')) // as if upstream's keylime_ca had made it
+  fs.rmSync(file('issued', `${await nth(4)}-web.crt`)) // as if upstream's keylime_ca had made it
   await issue('web')
-  expect((await revokeCertificate(access, { name: 'web' }, 'superseded')).fresh).toEqual([2n, 4n, 5n])
+  expect((await ends('web', 'superseded')).fresh).toEqual([2, 4, 5])
 })
 
 walk('a certificate of another authority under a name revokes nothing here', async () => {
@@ -134,12 +186,14 @@ walk('a certificate of another authority under a name revokes nothing here', asy
 test('a key store of yesterday gives no serial twice, and takes no revocation back', async () => {
   await issue('web')
   const yesterday = fs.readFileSync(file('private.yml'))
-  await issue('db')
-  await revokeCertificate(access, { name: 'db' }, 'keyCompromise')
+  for (const name of ['db', 'web', 'db', 'web']) await issue(name)
+  await ends('db')
+  const all = await given()
   fs.writeFileSync(file('private.yml'), yesterday)
-  expect((await issue('mail')).certificate.serial).toBe(4n)
+  const { certificate } = await issue('mail')
+  expect(await given()).toEqual([...all, certificate.serial])
   await withAuthority(access, (authority) => authority.publishCrl())
-  expect(await revoked()).toEqual([3n])
+  expect(await revoked()).toEqual([3, 5])
 })
 
 walk('a new authority in its place knows nothing of what the one before has issued', async () => {
@@ -148,7 +202,7 @@ walk('a new authority in its place knows nothing of what the one before has issu
   expect(await shown()).toEqual([])
   await issue('db')
   expect(await unknownSerials(directory, [])).toEqual([])
-  expect(fs.readdirSync(file('issued')).sort()).toEqual(['2-db.crt', 'begins-after'])
+  expect(await kept()).toEqual(['2-db.crt', 'begins-after'])
 })
 
 walk('also when the program was killed while it removed that one', async () => {
@@ -156,16 +210,51 @@ walk('also when the program was killed while it removed that one', async () => {
   fs.writeFileSync(file('.making-authority'), 'an authority is being made here\n')
   for (const name of fs.readdirSync(directory)) if (name !== 'issued' && name !== '.making-authority') fs.rmSync(file(name))
   await initCaDirectory(access)
-  expect((await issue('db')).certificate.serial).toBe(2n)
+  await issue('db')
   expect(await shown()).toEqual(['2 db valid'])
 })
 
 test('with the end of a machine what it had before ends too, and what it was given since does not', async () => {
   for (const name of ['web', 'db', 'web', 'web']) await issue(name)
-  expect(await withAuthority(access, (authority) => authority.revokeWithEarlier([4n], 'keyCompromise'))).toEqual([4n, 2n])
-  expect(await revoked()).toEqual([2n, 4n])
+  const fails = async (n: number) =>
+    withAuthority(access, async (authority) => numbers(await authority.revokeWithEarlier([await nth(n)], 'keyCompromise')))
+  expect(await fails(4)).toEqual([4, 2])
+  expect(await revoked()).toEqual([2, 4])
   clock += YEAR // also when all of them have ended
-  expect(await withAuthority(access, (authority) => authority.revokeWithEarlier([3n], 'keyCompromise'))).toEqual([3n])
+  expect(await fails(3)).toEqual([3])
+})
+
+test('copies of an authority give no serial twice, and what is revoked at one of them ends nobody else', async () => {
+  for (let n = 0; n < 3; n++) await issueCounted('before')
+  const [here, copy] = [directory, `${directory}-copy`]
+  fs.cpSync(here, copy, { recursive: true })
+  const at = async <T>(place: string, work: () => Promise<T>): Promise<T> => {
+    directory = place
+    return work().finally(() => (directory = here))
+  }
+  const serials: bigint[] = []
+  for (let n = 0; n < 10; n++)
+    for (const place of [here, copy]) serials.push((await at(place, () => issue(place === here ? 'carol' : 'bob'))).certificate.serial)
+  expect(new Set(serials).size).toBe(20)
+  expect(serials.every((serial) => serial > 2n ** 52n && Number.isSafeInteger(Number(serial)))).toBe(true)
+  const bobs = serials.filter((_, i) => i % 2 === 1)
+  const ended = await at(copy, () => revokeCertificate(access, { name: 'bob' }, 'keyCompromise'))
+  expect(ended).toMatchObject({ serials: bobs, fresh: bobs, elsewhere: [] })
+  fs.copyFileSync(path.join(copy, 'cacrl.der'), file('cacrl.der'))
+  const states = async () => (await listAllCertificates(here, clock)).filter(({ name }) => name === 'carol').map(({ state }) => state)
+  expect(await states()).toEqual(Array(10).fill('valid'))
+  const last = bobs.at(-1)!
+  expect(await revokeCertificate(access, { serial: last }, 'keyCompromise')).toEqual({
+    serials: [last],
+    fresh: [last],
+    unknown: [],
+    elsewhere: [last],
+  })
+  await expect(revokeCertificate(access, { serial: 5n }, 'keyCompromise')).rejects.toMatchObject({ code: 'not_found' })
+  const list = (await readCrl(here))?.revoked.map(({ serial }) => serial) ?? []
+  expect(list.sort()).toEqual([...bobs].sort()) // what the list of the copy said stays, too
+  expect(await states()).toEqual(Array(10).fill('valid'))
+  fs.rmSync(copy, { recursive: true })
 })
 
 const testAsRoot = process.getuid?.() === 0 ? test : test.skip

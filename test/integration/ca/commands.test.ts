@@ -6,6 +6,7 @@ import JSZip from 'jszip'
 import { initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
+import { parseCertificate } from '../../../src/core/pki/certificate.ts'
 import { command } from '../../../src/roles/ca/command.ts'
 import { runUpstream } from '../../../src/roles/ca/upstream.ts'
 import { temporaryKeylimeDir } from '../../servers.ts'
@@ -41,6 +42,8 @@ async function printed(run: () => Promise<number>): Promise<{ code: number | str
 const ours = (action: string | undefined, argv: object = {}) => printed(() => command.run({ action, ...argv }))
 const theirs = (...args: string[]) => printed(() => runUpstream(args))
 const file = (name: string) => path.join(home.dir, 'ca', name)
+const serialOf = (name: string, directory = path.join(home.dir, 'ca')) =>
+  parseCertificate(fs.readFileSync(path.join(directory, `${name}-cert.crt`), 'utf8')).serial.toString()
 
 test('rotate: --finish waits until services and agents can have taken the next authority, unless --yes; that of machines is not waited for', async () => {
   const { values } = loadConfig('ca', caOptions, { env: home.env })
@@ -68,15 +71,14 @@ describe('keylime ca', () => {
   test('init, create, list, show, revoke, crl', async () => {
     expect(await ours('init')).toMatchObject({ code: 0, text: expect.stringContaining('Keylime Certificate Authority') })
     expect((await ours('list')).text).toContain('no certificate has been issued')
-    expect((await ours('create', { name: 'web', san: ['web.example', '10.0.0.1'], days: 3 })).text).toContain(
-      'certificate 2 for web issued',
-    )
+    const created = await ours('create', { name: 'web', san: ['web.example', '10.0.0.1'], days: 3 })
+    const serial = /^certificate (\d{16}) for web issued/.exec(created.text)?.[1] ?? ''
     expect((await ours('show', { name: 'web' })).text).toMatch(/state +valid[\s\S]*host names +web\.example, 10\.0\.0\.1/)
-    expect((await ours('revoke', { name: 'web', reason: 'superseded' })).text).toContain('certificate 2 is revoked')
-    expect((await ours('revoke', { serial: '2' })).text).toContain('was revoked already')
-    expect((await ours('list')).text).toMatch(/NAME +SERIAL +ROLE +STATE[\s\S]*web +2 +revoked .*superseded/)
+    expect((await ours('revoke', { name: 'web', reason: 'superseded' })).text).toContain(`certificate ${serial} is revoked`)
+    expect((await ours('revoke', { serial })).text).toContain('was revoked already')
+    expect((await ours('list')).text).toMatch(new RegExp(`NAME +SERIAL +ROLE +STATE[^]*web +${serial} +revoked .*superseded`))
     expect(JSON.parse((await ours('list', { json: true })).text)).toMatchObject([
-      { name: 'web', serial: '2', state: 'revoked', reason: 'superseded' },
+      { name: 'web', serial, state: 'revoked', reason: 'superseded' },
     ])
     expect((await ours('crl')).text).toContain('revocation list published')
   })
@@ -85,16 +87,27 @@ describe('keylime ca', () => {
     await ours('create', { name: 'web' })
     expect((await ours('init')).code).toBe('already_exists')
     expect((await ours('create', { name: 'web' })).code).toBe('already_exists')
-    expect((await ours('create', { name: 'web', replace: true })).text).toContain('certificate 3 for web')
-    expect((await ours('list')).text).toMatch(/web +2 +valid, earlier[\s\S]*web +3 +valid /)
+    const first = serialOf('web')
+    expect((await ours('create', { name: 'web', replace: true })).text).toContain(`certificate ${serialOf('web')} for web`)
+    const both = [first, serialOf('web')]
+    expect((await ours('list')).text).toMatch(new RegExp(`web +${both[0]} +valid, earlier[^]*web +${both[1]} +valid `))
     expect(JSON.parse((await ours('revoke', { name: 'web', json: true })).text)).toEqual({
-      ...{ serial: '3', new: true, serials: ['2', '3'], revoked: ['2', '3'], unknown: [] },
+      ...{ serial: both[1], new: true, serials: both, revoked: both, unknown: [] },
     })
     fs.rmSync(file('issued'), { recursive: true })
     await ours('create', { name: 'db' })
     expect((await ours('create', { name: 'db', replace: true })).code).toBe(0)
     expect((await ours('init', { yes: true })).code).toBe(0)
     expect(fs.existsSync(file('web-cert.crt'))).toBe(false)
+  })
+  test('a serial that another copy of the authority gave can be revoked, and is told', async () => {
+    await ours('init')
+    const serial = `${2n ** 53n - 1n}`
+    expect(await ours('revoke', { serial })).toMatchObject({
+      code: 0,
+      text: expect.stringContaining(`does not know certificate ${serial}: it was`),
+    })
+    for (const other of [`${2n ** 53n}`, `${2n ** 52n - 1n}`]) expect((await ours('revoke', { serial: other })).code).toBe('not_found')
   })
   test('a signing request: the key stays with its owner, the asked names are taken', async () => {
     await ours('init')
@@ -144,12 +157,13 @@ describe('keylime ca', () => {
     const zip = await JSZip.loadAsync(fs.readFileSync(path.join(cv, 'alice-operator.zip')))
     expect(Object.keys(zip.files)).toEqual(['client-cert.crt', 'client-private.pem', 'cacert.crt'])
     expect((await ours('operator', { name: 'alice' })).code).toBe('already_exists')
+    const first = serialOf('alice', cv)
     expect(JSON.parse((await ours('operator', { name: 'alice', replace: true, json: true })).text)).toMatchObject({
-      serial: '3',
-      revoked: '2',
+      serial: serialOf('alice', cv),
+      revoked: first,
       gives_roles: true,
     })
-    expect((await ours('list', { dir: cv })).text).toMatch(/alice +3 +operator +valid/)
+    expect((await ours('list', { dir: cv })).text).toMatch(new RegExp(`alice +${serialOf('alice', cv)} +operator +valid`))
     expect((await ours('show', { dir: cv, subject: 'alice' })).text).toMatch(/role +operator[\s\S]*public key, SHA-256 +[0-9a-f]{64}/)
     expect((await ours('pkg', { dir: cv, name: 'alice' })).code).toBe('refused')
     expect((await ours('revoke', { dir: cv, subject: 'alice' })).code).toBe(0)
@@ -198,7 +212,7 @@ describe('keylime ca', () => {
     expect((await ours('passwd', { 'new-password-file': next })).code).toBe(0)
     expect((await ours('crl')).code).toBe('wrong_password')
     expect((await ours('passwd', { 'new-password-file': next })).code).toBe('wrong_password')
-    expect((await ours('create', { name: 'web2', 'password-file': next })).text).toContain('certificate 3 for web2')
+    expect((await ours('create', { name: 'web2', 'password-file': next })).text).toMatch(/^certificate \d{16} for web2/)
   })
   test('import-priv takes over a key only with its certificate', async () => {
     await ours('init')
@@ -208,7 +222,10 @@ describe('keylime ca', () => {
     fs.rmSync(file('private.yml'))
     expect((await ours('import-priv', { file: key })).code).toBe('usage')
     expect((await ours('import-priv', { file: key, serial: '41' })).code).toBe(0)
-    expect((await ours('create', { name: 'next' })).text).toContain('certificate 42')
+    expect((await ours('create', { name: 'next' })).text).toMatch(/^certificate \d{16} for next/)
+    expect(openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret').lastSerial).toBe(41)
+    for (const serial of ['4503599627370496', '9'.repeat(40)])
+      expect((await ours('import-priv', { file: key, serial })).code).toBe('invalid_request')
     execFileSync('openssl', ['genrsa', '-out', key, '2048'], { stdio: 'ignore' })
     expect((await ours('import-priv', { file: key, serial: '1' })).code).toBe('refused')
   })

@@ -97,9 +97,10 @@ test('programs at once lose no serial and no revocation', async () => {
   ].map((args) => program(args, bed.env))
   expect(await Promise.all(commands.map(({ exited }) => exited))).toEqual(commands.map(() => 0))
   const serials = ['a', 'b', 'c', 'd'].map((name) => openssl('x509', '-in', bed.file(`${name}-cert.crt`), '-noout', '-serial').trim())
-  expect(serials.toSorted()).toEqual(['serial=06', 'serial=07', 'serial=08', 'serial=09'])
+  expect(new Set(serials).size).toBe(4)
   expect(serialsOf(bed.directory).toSorted()).toEqual(['3', '4', '5'])
-  expect((await watchAuthority(bed.access).snapshot()).lastSerial).toBe(9)
+  const { hasGiven } = await watchAuthority(bed.access).snapshot()
+  expect(serials.map((text) => hasGiven(BigInt(text.replace('serial=', '0x'))))).toEqual([true, true, true, true])
 })
 
 describe('the list is kept right', () => {

@@ -128,6 +128,30 @@ describe.each(['rsa', 'ecdsa'])('a listening authority with %s keys', (kind) => 
   })
 })
 
+test('random serials: what this copy of the authority gave, with what the name had before, and what another copy gave', async () => {
+  const bed = await authorityBed({}, 1)
+  const listener = await startListener({ access: bed.access, config: bed.config, notifier: undefined, logger: recordingLogger().logger })
+  const { withAuthority } = await import('../../../src/authority/open-authority.ts')
+  const issue = async () => (await withAuthority(bed.access, (authority) => authority.issue({ name: 'm3' }))).certificate.serial
+  const [first, second, third] = [await issue(), await issue(), await issue()]
+  const url = `http://127.0.0.1:${listener.port}/`
+  const ocsp = (serial: bigint) =>
+    opensslText('ocsp', '-issuer', bed.file('cacert.crt'), '-CAfile', bed.file('cacert.crt'), '-url', url, '-serial', `${serial}`)
+  const send = async (serial: number | string) => (await post(`${url}revocation`, notice(bed.key, serial))).status
+  expect(await ocsp(second)).toContain(`${second}: good`)
+  expect(await send(Number(second))).toBe(200)
+  expect(serialsOf(bed.directory).sort()).toEqual(['3', `${first}`, `${second}`].sort())
+  expect(await ocsp(second)).toContain(`${second}: revoked`)
+  expect(await ocsp(third)).toContain(`${third}: good`)
+  const foreign = 2n ** 53n - 1n === third ? 2n ** 53n - 2n : 2n ** 53n - 1n
+  expect(await ocsp(foreign)).toContain(`${foreign}: unknown`)
+  expect([await send(`${foreign}`), await send(`${2n ** 53n}`), await send(`${2n ** 52n - 1n}`)]).toEqual([200, 404, 404])
+  expect(await ocsp(foreign)).toContain(`${foreign}: revoked`)
+  expect(serialsOf(bed.directory)).toHaveLength(4)
+  await listener.stop()
+  bed.remove()
+})
+
 test('without a notifier’s certificate a revocation is answered 503; with one made later it is taken', async () => {
   const bed = await authorityBed({}, 1)
   const notifier = readText(bed.file('RevocationNotifier-cert.crt'))

@@ -5,7 +5,8 @@ import fs from 'node:fs'
 import path from 'node:path'
 import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { initCaDirectory } from '../../../src/authority/init-authority.ts'
-import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { issueCertificate } from '../../../src/authority/issue-certificate.ts'
+import { withIssuer } from '../../../src/authority/open-authority.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { revocationMessage } from '../../../src/core/revocation/message.ts'
@@ -16,7 +17,7 @@ import { temporaryKeylimeDir } from '../../servers.ts'
 
 const ROOT = path.resolve(import.meta.dirname, '../../..')
 
-/** An authority with a notifier (serial 2, RSA) and machines `m3`, `m4`, … */
+/** An authority from before, whose serials are counted, with a notifier (serial 2, RSA) and machines `m3`, `m4`, … */
 export async function authorityBed(settings: Record<string, string> = {}, machines = 3) {
   const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'secret', KEYLIME_CA_LISTEN_PORT: '0', ...settings })
   const directory = path.join(home.dir, 'ca')
@@ -25,12 +26,13 @@ export async function authorityBed(settings: Record<string, string> = {}, machin
   const access: CaAccess = { directory, password: 'secret', settings: caSettings(config.values), now: () => Date.now() + clock.offset }
   await initCaDirectory(access)
   const rsa: CaAccess = { ...access, settings: { ...access.settings, keyKind: { type: 'rsa', bits: 2048 } } }
-  const key = await withAuthority(rsa, async (authority) => {
-    return createPrivateKey((await authority.issue({ name: 'RevocationNotifier' })).privateKeyPem!)
-  })
-  await withAuthority(access, async (authority) => {
-    for (let i = 0; i < machines; i++) await authority.issue({ name: `m${i + 3}` })
-  })
+  const counted = (of: CaAccess, name: string, serial: bigint) =>
+    withIssuer(of, (issuer) => {
+      Object.assign(issuer.store, { newSerial: () => serial })
+      return issueCertificate(issuer, { name })
+    })
+  const key = createPrivateKey((await counted(rsa, 'RevocationNotifier', 2n)).privateKeyPem!)
+  for (let i = 3; i < machines + 3; i++) await counted(access, `m${i}`, BigInt(i))
   return { ...home, config, directory, clock, access, key, file: (name: string) => path.join(directory, name) }
 }
 

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { isWrongPassword, KeyStore } from '../../../src/authority/key-store.ts'
+import { isRandomSerial, randomSerial } from '../../../src/authority/serials.ts'
 
 let directory: string
 beforeEach(() => {
@@ -16,18 +17,26 @@ const accessWith = (password: string, changes: Partial<CaAccess> = {}) => ({ dir
 const access = () => accessWith('secret')
 const file = () => path.join(directory, 'private.yml')
 const contentOf = (store: KeyStore) => {
-  const { lastSerial, revokedSerials, crlNumber } = store
-  return { lastSerial, revokedSerials, crlNumber, keys: ['a', 'b'].map((name) => store.privateKeyOf(name)) }
+  const { lastSerial, issuedSerials, revokedSerials, crlNumber } = store
+  return { lastSerial, issuedSerials, revokedSerials, crlNumber, keys: ['a', 'b'].map((name) => store.privateKeyOf(name)) }
 }
 /** What another program finds on the disk. */
 const stored = async (password = 'secret') => contentOf(await KeyStore.open(accessWith(password)))
-const NEW = { lastSerial: 1, revokedSerials: [], crlNumber: undefined, keys: [undefined, undefined] }
+const RANDOM = 2n ** 52n + 7n
+const NEW = { lastSerial: 1, issuedSerials: [], revokedSerials: [], crlNumber: undefined, keys: [undefined, undefined] }
 
 test.each<[string, (store: KeyStore) => Promise<void>, object]>([
   ['a new store', async () => {}, {}],
-  ['a serial with a key', (store) => store.useSerial(2, 'a', 'PEM'), { lastSerial: 2, keys: ['PEM', undefined] }],
-  ['a serial without one', (store) => store.useSerial(2, 'a', undefined), { lastSerial: 2 }],
-  ['a serial for a key that is where it was', (store) => store.takeSerial(3), { lastSerial: 3 }],
+  ['a serial with a key', (store) => store.useSerial(RANDOM, 'a', 'PEM'), { issuedSerials: [`${RANDOM}`], keys: ['PEM', undefined] }],
+  ['a serial without one', (store) => store.useSerial(RANDOM, 'a', undefined), { issuedSerials: [`${RANDOM}`] }],
+  ['a serial for a key that is where it was', (store) => store.takeSerials([RANDOM]), { issuedSerials: [`${RANDOM}`] }],
+  ['a serial that was counted', (store) => store.takeSerials([3n, 2n]), { lastSerial: 3 }],
+  ['one that is neither counted nor random', (store) => store.takeSerials([2n ** 150n]), { issuedSerials: [`${2n ** 150n}`] }],
+  [
+    'nothing that was given before',
+    (store) => store.useSerial(RANDOM, 'a', undefined).then(() => store.takeSerials([1n, RANDOM])),
+    { issuedSerials: [`${RANDOM}`] },
+  ],
   ['what is revoked', (store) => store.addRevoked(['2', '3'], 7), { revokedSerials: ['2', '3'], crlNumber: 7 }],
 ])('%s is on the disk when its method returns', async (_what, change, changes) => {
   const store = await KeyStore.create(access(), privateKey, 1)
@@ -39,13 +48,14 @@ test.each<[string, (store: KeyStore) => Promise<void>, object]>([
 
 test('changes add up: what is revoked stays so, a key that its owner keeps is forgotten, others are not', async () => {
   const store = await KeyStore.create(access(), privateKey, 1)
-  await store.useSerial(2, 'a', 'PEM a')
-  await store.useSerial(3, 'b', 'PEM b')
+  await store.useSerial(RANDOM + 2n, 'a', 'PEM a')
+  await store.useSerial(RANDOM, 'b', 'PEM b')
   await store.addRevoked(['2'], 1)
-  await store.useSerial(4, 'a', undefined)
+  await store.useSerial(RANDOM + 1n, 'a', undefined)
   await store.addRevoked(['3'], 2)
-  await store.takeSerial(5)
-  expect(await stored()).toEqual({ lastSerial: 5, revokedSerials: ['2', '3'], crlNumber: 2, keys: [undefined, 'PEM b'] })
+  await store.takeSerials([5n, RANDOM + 9n])
+  const issuedSerials = [2n, 0n, 1n, 9n].map((n) => `${RANDOM + n}`)
+  expect(await stored()).toEqual({ lastSerial: 5, issuedSerials, revokedSerials: ['2', '3'], crlNumber: 2, keys: [undefined, 'PEM b'] })
 })
 
 test('with another password all is encrypted anew, under another salt', async () => {
@@ -61,9 +71,47 @@ test('with another password all is encrypted anew, under another salt', async ()
 test('what could not be written is not in memory either', async () => {
   const store = await KeyStore.create(access(), privateKey, 1)
   fs.rmSync(directory, { recursive: true })
-  await expect(store.takeSerial(2)).rejects.toThrow()
+  await expect(store.takeSerials([2n, RANDOM])).rejects.toThrow()
   expect(store.lastSerial).toBe(1)
+  expect(store.hasGiven(RANDOM)).toBe(false)
   fs.mkdirSync(directory)
+})
+
+test('a new serial is random, has 16 digits, and is none that was given or revoked; used up, it counts as given', async () => {
+  const store = await KeyStore.create(access(), privateKey, 41)
+  expect([1n, 2n, 41n, 42n, RANDOM].map((serial) => store.hasGiven(serial))).toEqual([false, true, true, false, false])
+  const serials = Array.from({ length: 1000 }, () => store.newSerial())
+  expect(new Set(serials).size).toBe(1000)
+  expect(serials.filter((serial) => !/^\d{16}$/.test(`${serial}`) || !Number.isSafeInteger(Number(serial)))).toEqual([])
+  for (let bit = 0n; bit < 52n; bit++) expect(new Set(serials.map((serial) => (serial >> bit) & 1n)).size).toBe(2)
+  await store.takeSerials(serials)
+  for (const one of [store, await KeyStore.open(access())]) expect(serials.every((serial) => one.hasGiven(serial))).toBe(true)
+  let asked = 0
+  const fourth = randomSerial(() => ++asked < 4)
+  expect([asked, isRandomSerial(fourth)]).toEqual([4, true])
+})
+
+test('where an earlier version counted on from a random serial, new ones are random, and not all below it count as given', async () => {
+  const store = await KeyStore.create(access(), privateKey, Number.MAX_SAFE_INTEGER)
+  expect([store.hasGiven(RANDOM), isRandomSerial(store.newSerial())]).toEqual([false, true])
+  await store.takeSerials([RANDOM])
+  expect([store.hasGiven(RANDOM), store.lastSerial]).toEqual([true, Number.MAX_SAFE_INTEGER])
+})
+
+test('a service’s key store says which file has its password', async () => {
+  const renewPassword = () => Promise.reject(new Error('no terminal'))
+  for (const [name, hint] of [
+    ['cv_ca', path.join(directory, 'cv_ca-password')],
+    ['ca', 'set KEYLIME_CA_PASSWORD'],
+  ] as const) {
+    const of = { directory: path.join(directory, name), renewPassword }
+    fs.mkdirSync(of.directory)
+    await KeyStore.create(accessWith('right', of), privateKey, 1)
+    await expect(KeyStore.open(accessWith('default', of))).rejects.toMatchObject({
+      code: 'wrong_password',
+      hint: expect.stringContaining(hint),
+    })
+  }
 })
 
 describe('where the password was changed meanwhile', () => {

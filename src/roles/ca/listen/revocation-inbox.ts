@@ -2,6 +2,7 @@ import fs from 'node:fs/promises'
 import { z } from 'zod'
 import type { CaAccess } from '../../../authority/ca-access.ts'
 import { withAuthority } from '../../../authority/open-authority.ts'
+import { isRandomSerial } from '../../../authority/serials.ts'
 import type { AuthorityWatch } from '../../../authority/watch-authority.ts'
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
@@ -73,10 +74,10 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
       const serial = revokedSerial(verified.message)
       if (type !== 'revocation') return { acted: false, text: `a message of type "${type.slice(0, 40)}" revokes nothing` }
       if (serial === null) return { acted: false, text: `agent ${agent.slice(0, 80)} has no certificate` }
-      const { lastSerial, revokedSerials, isLocked } = await watch.latest()
-      if (isLocked && serial > BigInt(lastSerial))
-        throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
-      if (serial <= 1n || serial > BigInt(lastSerial)) {
+      const { hasGiven, revokedSerials, isLocked } = await watch.latest()
+      const mayBeOurs = hasGiven(serial) || isRandomSerial(serial) // another copy of the directory may have given it
+      if (!mayBeOurs) {
+        if (isLocked && serial > 1n) throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
         throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`)
       }
       if (revokedSerials.includes(serial.toString()) && (await watch.crl())?.revoked.has(serial)) {

@@ -97,13 +97,13 @@ async function serveOcsp({ watch, logger, now }: ListenerContext, request: Buffe
   const reply = (body: Buffer): ApiReply => ({ headers: { 'Cache-Control': 'no-store' }, raw: { type: 'application/ocsp-response', body } })
   if (request.length > MAX_OCSP_BYTES) return reply(ocspError('malformedRequest'))
   try {
-    const { authority, lastSerial, revokedSerials, isLocked } = await watch.latest()
+    const { authority, hasGiven, revokedSerials, isLocked } = await watch.latest()
     const crl = await watch.crl()
     const statusOf = (serial: bigint): OcspStatus => {
       const entry = crl?.revoked.get(serial)
       if (entry) return { kind: 'revoked', date: entry.date, reason: entry.reason }
       if (revokedSerials.includes(serial.toString())) return { kind: 'revoked', date: now() } // its list is being written
-      if (serial >= 1n && serial <= BigInt(lastSerial)) return { kind: 'good' }
+      if (serial === 1n || hasGiven(serial)) return { kind: 'good' }
       if (isLocked) throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
       return { kind: 'unknown' }
     }

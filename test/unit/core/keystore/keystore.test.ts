@@ -7,6 +7,7 @@ const store: Keystore = {
   salt: Buffer.alloc(32, 1).toString('base64'),
   ca: '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n',
   lastSerial: 12,
+  issuedSerials: ['4503599627370497', '9007199254740991'],
   revokedKeys: ['2', '11'],
   crlNumber: 7,
   keys: new Map([
@@ -104,14 +105,14 @@ test.each([
 
 test('what a store does not say, or says in a way that makes no sense, is not there', () => {
   const bare = { ca: Buffer.from('x'), lastserial: 1 }
-  const nothing = { salt: 's', ca: 'x', lastSerial: 1, revokedKeys: [], crlNumber: undefined, keys: new Map() }
+  const nothing = { salt: 's', ca: 'x', lastSerial: 1, issuedSerials: [], revokedKeys: [], crlNumber: undefined, keys: new Map() }
   expect(openKeystore(storeOf(bare), 'pw')).toEqual(nothing)
-  expect(openKeystore(storeOf({ ...bare, revoked_keys: 'x', crl_number: 1.5, web: 'no key' }), 'pw')).toEqual(nothing)
+  expect(openKeystore(storeOf({ ...bare, revoked_keys: 'x', crl_number: 1.5, issued_serials: 7, web: 'no key' }), 'pw')).toEqual(nothing)
   expect(openKeystore(storeOf({ ...bare, revoked_keys: [2, '3'] }), 'pw').revokedKeys).toEqual(['2', '3'])
 })
 
 test('the names of what else is in a store are taken', () => {
-  expect(RESERVED_NAMES).toEqual(['ca', 'lastserial', 'revoked_keys', 'crl_number'])
+  expect(RESERVED_NAMES).toEqual(['ca', 'lastserial', 'revoked_keys', 'crl_number', 'issued_serials'])
 })
 
 test('nothing that is in a key store is shown, whatever it is', async () => {
