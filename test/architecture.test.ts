@@ -57,7 +57,7 @@ const LIBRARY_ROOMS: Record<string, readonly string[]> = {
   undici: ['io/http/'],
   kysely: ['io/db/'],
   'better-sqlite3': ['io/db/'],
-  pg: ['io/db/postgres-pool.ts'],
+  pg: ['io/db/postgres-pool.ts', 'io/db/postgres-client.ts'],
   winston: ['io/log/'],
   yauzl: ['io/files/'],
   zeromq: ['io/zeromq/'],

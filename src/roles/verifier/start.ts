@@ -95,7 +95,7 @@ async function start(
   onStop: OnStop,
 ): Promise<Omit<RunningVerifier, 'stop'>> {
   const { values, keylimeDir } = settings
-  const { logger } = used
+  const { logger, askAddresses = ASK_ADDRESSES } = used
   checkSettings(settings, logger)
   tellForeignDirectory(keylimeDir, logger)
   const tls = await verifierTls(settings, used)
@@ -116,7 +116,6 @@ async function start(
   const { senders, webhook } = await openSenders(values, tls.client, onStop)
   const context: ClientContext = clientContext(tls.client)
   const authorities = { current: tls.authorities }
-  const askAddresses = used.askAddresses ?? ASK_ADDRESSES
   const { figures } = metrics
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
@@ -147,9 +146,12 @@ async function start(
     probe: { isServer: shared !== null, tryWriting: () => tryWriting(database) },
   })
   onStop(metrics.stopping)
-  onStop(() => seamOf(database).leaveWithin(values.shutdown_drain_timeout * 1000 + LAST_WORDS_MS))
+  onStop(() => leaveInTime(database, values))
   return { port: listening.port, metricsPort: metrics.port, reload: upkeep.reload, stuck: watchdog.stuck, isIdle: () => agents.size === 0 }
 }
+
+const leaveInTime = (database: Opened['database'], { shutdown_drain_timeout: drain }: VerifierValues) =>
+  seamOf(database).leaveWithin(drain * 1000 + LAST_WORDS_MS)
 
 const listenerOf = (
   values: VerifierValues,
