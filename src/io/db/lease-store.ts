@@ -21,6 +21,8 @@ export interface LeaseStore {
   give(agentIds: readonly string[]): Promise<void>
   /** Brings what this process knows up to what is stored. @returns machines that it has and did not know of, as the answer to a claim was lost. */
   reconcile(): Promise<string[]>
+  /** Who attests machines: one look for all of them, and none where all are this verifier's. @returns the name by the id; null where nobody has it who lives. */
+  holders(agentIds: readonly string[]): Promise<(agentId: string) => string | null>
   /** As far as this process knows. */
   has(agentId: string): boolean
   readonly size: number
@@ -163,6 +165,11 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       }
       return found
     },
+    async holders(agentIds) {
+      const others = agentIds.filter((agentId) => !tokens.has(agentId))
+      const names = new Map(others.length > 0 ? await namesOf(db, others) : [])
+      return (agentId) => names.get(agentId) ?? (tokens.has(agentId) ? name : null)
+    },
     has: (agentId) => tokens.has(agentId),
     get size() {
       return tokens.size
@@ -213,6 +220,12 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       await sql`delete from leases where run = ${run}`.execute(db)
     },
   }
+}
+
+async function namesOf(db: Kysely<unknown>, agentIds: readonly string[]): Promise<[agentId: string, name: string][]> {
+  const { rows } = await sql<{ agent_id: string; name: string }>`select agent_id, name from leases join verifiers using (run)
+    where agent_id = any(${agentIds}::text[]) and run in (${LIVING})`.execute(db)
+  return rows.map(({ agent_id, name }) => [agent_id, name])
 }
 
 const leasing = (agentIds: readonly string[], run: string) =>

@@ -3,33 +3,39 @@ import type { Route } from '../../../io/http/route.ts'
 import { agentView } from './agent-view.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Used = Pick<VerifierContext, 'store' | 'agents' | 'settings'>
+type Used = Pick<VerifierContext, 'store' | 'agents' | 'leasing' | 'settings'>
 
 /** Records that are read and printed in one turn of the event loop. */
 const PAGE = 200
 
-/** `GET /v2.x/agents/`: ids in upstream's one-element lists, or with `bulk=True` the status of each by id (protocol 3.1). */
+/** `GET /v2.x/agents/`: ids in upstream's one-element lists, or with `bulk=True` the status of each by id (protocol 3.1); with `verifier` those alone that the verifier of this name attests. */
 export function listAgents(used: Used): Route['handle'] {
-  const { verifierId } = used.settings
   return async ({ query }) => {
-    const asked = query.get('verifier')
-    const isOurs = !asked || asked === verifierId
-    if (query.get('bulk')?.toLowerCase() === 'true')
-      return isOurs ? { raw: { type: 'application/json', body: bulk(used) } } : { results: {} }
-    return { results: { uuids: isOurs ? (await used.store.ids()).map((id) => [id]) : [] } }
+    const asked = query.get('verifier') || null
+    if (query.get('bulk')?.toLowerCase() === 'true') return { raw: { type: 'application/json', body: bulk(used, asked) } }
+    const ids = await used.store.ids()
+    const holderOf = asked === null ? null : await used.leasing.holders(ids)
+    return { results: { uuids: ids.filter((id) => !holderOf || holderOf(id) === asked).map((id) => [id]) } }
   }
 }
 
 /** Written piece by piece: ten thousand agents must not hold up the attestation of any. */
-async function* bulk({ store, agents, settings }: Used): AsyncGenerator<Buffer> {
+async function* bulk({ store, agents, leasing, settings: { quoteInterval } }: Used, asked: string | null): AsyncGenerator<Buffer> {
   yield Buffer.from('{"code":200,"status":"Success","results":{')
-  let after = ''
+  let [after, comma] = ['', '']
   for (;;) {
     const records = await store.page(after, PAGE)
-    const members = records.map(
-      (record) => `${JSON.stringify(record.agentId)}:${JSON.stringify(agentView(record, settings, agents.get(record.agentId)))}`,
-    )
-    if (members.length > 0) yield Buffer.from(`${after === '' ? '' : ','}${members.join(',')}`)
+    const holderOf = await leasing.holders(records.map(({ agentId }) => agentId))
+    const members = records.flatMap((record) => {
+      const { agentId } = record
+      const verifierId = holderOf(agentId)
+      if (asked !== null && verifierId !== asked) return []
+      return [`${JSON.stringify(agentId)}:${JSON.stringify(agentView(record, { verifierId, quoteInterval }, agents.get(agentId)))}`]
+    })
+    if (members.length > 0) {
+      yield Buffer.from(`${comma}${members.join(',')}`)
+      comma = ','
+    }
     if (records.length < PAGE) break
     after = records.at(-1)!.agentId
     await turn()

@@ -212,6 +212,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
 
   return {
     has: (agentId) => leases.has(agentId),
+    holders: (agentIds) => leases.holders(agentIds),
     get isDown() {
       return isDown || hearing.isDeaf
     },

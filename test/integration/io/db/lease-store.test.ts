@@ -76,6 +76,18 @@ test('a machine is of the verifier that enrolled it; another takes it only when 
   expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, (await b.leases.beat()).count]).toEqual([2, 1, 1])
 })
 
+test('it is known who attests a machine: by one look for all that others have, and nobody who is missed', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  await a.store.insert(change('of-a'))
+  await b.store.insert(change('of-b'))
+  for (const each of [a, b]) {
+    const holderOf = await each.leases.holders(['of-a', 'of-b', 'unknown'])
+    expect(['of-a', 'of-b', 'unknown'].map(holderOf)).toEqual(['a', 'b', null])
+  }
+  await missed('b')
+  expect((await a.leases.holders(['of-b']))('of-b')).toBeNull()
+})
+
 test('it is known when the first of the others is missed', async () => {
   const [a, b, c] = [await run('a'), await run('b'), await run('c')]
   for (const each of [a, b, c]) await each.leases.beat()
