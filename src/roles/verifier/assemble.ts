@@ -216,7 +216,7 @@ interface AttestationParts extends Opened {
 function attestation(values: VerifierValues, parts: AttestationParts) {
   const { store, notifier, judging, events, mark, logger } = parts
   const shared = { clock: systemClock, logger, timing: timingOf(values), meter: parts.figures.meter }
-  const progress = createProgressWriter(store, logger)
+  const progress = createProgressWriter({ ...shared, store })
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
   const applyVerdict = createApplyVerdict({
     ...shared,
