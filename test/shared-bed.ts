@@ -23,6 +23,7 @@ export class SharedBed {
   readonly sides: Side[] = []
   readonly machines = new Map<string, SimulatedAgent>()
   readonly #settings: Record<string, string>
+  #homes = 0
 
   constructor(settings: Record<string, string> = {}) {
     this.#settings = { KEYLIME_VERIFIER_QUOTE_INTERVAL: '0.1', ...settings }
@@ -37,7 +38,8 @@ export class SharedBed {
   async home(): Promise<Pick<Side, 'home' | 'proxy'>> {
     const proxy = await postgresProxy(this.server.port)
     const url = this.server.url().replace(String(this.server.port), String(proxy.port))
-    const home = temporaryKeylimeDir({ ...this.#settings, KEYLIME_VERIFIER_DATABASE_URL: url })
+    const name = `verifier-${++this.#homes}`
+    const home = temporaryKeylimeDir({ KEYLIME_VERIFIER_UUID: name, ...this.#settings, KEYLIME_VERIFIER_DATABASE_URL: url })
     const [first] = this.sides
     if (first) fs.cpSync(path.join(first.home.dir, 'cv_ca'), path.join(home.dir, 'cv_ca'), { recursive: true })
     giveNotifierKey(home.dir)

@@ -16,7 +16,7 @@ export interface ExpectedDatabase {
   readonly newest: number
 }
 
-/** Looks whether a start could open a database, and changes nothing. @throws KeylimeError `database_failed`, `unavailable`. */
+/** Looks whether a start could open a database, and changes nothing. @throws KeylimeError `database_failed`, `unavailable`, `conflict` where it was moved. */
 export async function checkDatabase(place: DatabasePlace, expected: ExpectedDatabase): Promise<void> {
   const { role, newest } = expected
   const version = typeof place === 'string' ? await checkFile(place, role, expected.keylimeDir) : await versionAtServer(place, role)
@@ -24,8 +24,11 @@ export async function checkDatabase(place: DatabasePlace, expected: ExpectedData
 }
 
 const versionAtServer = async (place: Exclude<DatabasePlace, string>, role: string): Promise<number> => {
-  const { lookAtServer } = await import('./open-postgres.ts')
-  return (await lookAtServer(place, { schema: `keylime_${role}`, role })).schemaVersion
+  const { lookAtServer, requireSchema } = await import('./open-postgres.ts')
+  const schema = `keylime_${role}`
+  const { schemaVersion } = await lookAtServer(place, { schema, role })
+  if (schemaVersion === 0) await requireSchema(place, schema)
+  return schemaVersion
 }
 
 /** @returns the version of its schema; 0 where there is none yet. */

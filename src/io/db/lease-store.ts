@@ -9,6 +9,8 @@ import { changing } from './seam.ts'
  * machine is stored only under its present token (fencing). A verifier lives as long as it says so, by the server's clock; of one that does not, others may take the machines.
  */
 export interface LeaseStore {
+  /** Of this verifier, for people. */
+  readonly name: string
   /** Says that this verifier lives. @param pulls how many of its machines it asks itself, and so could let go. */
   beat(pulls?: number): Promise<Living>
   /** Takes machines that nobody has who lives. @returns their ids, at most `limit`. */
@@ -21,6 +23,8 @@ export interface LeaseStore {
   give(agentIds: readonly string[]): Promise<void>
   /** Brings what this process knows up to what is stored. @returns machines that it has and did not know of, as the answer to a claim was lost. */
   reconcile(): Promise<string[]>
+  /** Who attests machines: one look for all of them, and none where all are this verifier's. @returns the name by the id; null where nobody has it who lives. */
+  holders(agentIds: readonly string[]): Promise<(agentId: string) => string | null>
   /** As far as this process knows. */
   has(agentId: string): boolean
   readonly size: number
@@ -46,6 +50,15 @@ export interface Living {
   readonly count: number
   /** Milliseconds until the first of the others is missed, if it says nothing more; infinite without others. */
   readonly firstEndMs: number
+  readonly others: readonly Other[]
+  /** Those that lived at the last sign of life, and say nothing any more; not those that ended. */
+  readonly missed: readonly (Other & { readonly silentMs: number })[]
+}
+
+/** A run of another verifier, with the name of that. */
+export interface Other {
+  readonly run: string
+  readonly name: string
 }
 
 /** Milliseconds after which a verifier that says nothing has none any more. */
@@ -70,6 +83,8 @@ export const LIVING = sql`select run from verifiers where seen_at > clock_timest
 export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
   const run = randomUUID()
   const tokens = new Map<string, number>()
+  /** Other runs that lived at the last sign of life. */
+  let heard: string[] = []
 
   async function mine(on: Kysely<unknown>): Promise<Map<string, number>> {
     const { rows } = await sql<Lease>`select agent_id, token from leases where run = ${run}`.execute(on)
@@ -99,14 +114,17 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
   }
 
   return {
+    name,
     async beat(pulls = 0) {
       await sql`insert into verifiers(run, name, seen_at, pulls) values(${run}, ${name}, clock_timestamp(), ${pulls})
         on conflict (run) do update set seen_at = excluded.seen_at, pulls = excluded.pulls`.execute(db)
-      const { rows } = await sql<{ n: number; left: number | null }>`select count(*) as n,
-        extract(epoch from min(seen_at) filter (where run <> ${run}) - clock_timestamp())::float * 1000 + ${sql.lit(LEASE_MS)} as left
-        from verifiers where run in (${LIVING})`.execute(db)
-      const { n, left } = rows[0]!
-      return { count: Math.max(1, n), firstEndMs: left === null ? Number.POSITIVE_INFINITY : Math.max(0, left) }
+      const { rows } = await sql<Other & { silentMs: number }>`select run, name,
+        extract(epoch from clock_timestamp() - seen_at)::float * 1000 as "silentMs"
+        from verifiers where run <> ${run} and (run in (${LIVING}) or run = any(${heard}::text[]))`.execute(db)
+      const others = rows.filter(({ silentMs }) => silentMs < LEASE_MS)
+      heard = others.map((other) => other.run)
+      const firstEndMs = Math.min(...others.map(({ silentMs }) => LEASE_MS - silentMs)) // of none: infinite
+      return { count: 1 + others.length, firstEndMs, others, missed: rows.filter((row) => !others.includes(row)) }
     },
     async claim(limit) {
       const claimed = await changing(db, async (transaction) => {
@@ -163,6 +181,11 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       }
       return found
     },
+    async holders(agentIds) {
+      const others = agentIds.filter((agentId) => !tokens.has(agentId))
+      const names = new Map(others.length > 0 ? await namesOf(db, others) : [])
+      return (agentId) => names.get(agentId) ?? (tokens.has(agentId) ? name : null)
+    },
     has: (agentId) => tokens.has(agentId),
     get size() {
       return tokens.size
@@ -213,6 +236,12 @@ export function leaseStore(db: Kysely<unknown>, name: string): LeaseStore {
       await sql`delete from leases where run = ${run}`.execute(db)
     },
   }
+}
+
+async function namesOf(db: Kysely<unknown>, agentIds: readonly string[]): Promise<[agentId: string, name: string][]> {
+  const { rows } = await sql<{ agent_id: string; name: string }>`select agent_id, name from leases join verifiers using (run)
+    where agent_id = any(${agentIds}::text[]) and run in (${LIVING})`.execute(db)
+  return rows.map(({ agent_id, name }) => [agent_id, name])
 }
 
 const leasing = (agentIds: readonly string[], run: string) =>

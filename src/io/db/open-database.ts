@@ -93,9 +93,29 @@ async function openPlace<Tables>(place: DatabasePlace, schema: string): Promise<
   return openPostgres<Tables>(place, schema)
 }
 
+/**
+ * Made with its mode, before SQLite makes it with another. One that root makes where a service works is the service's, as every file (`giveToOwner`), and SQLite makes what stands beside it
+ * likewise. What was there, by a link too, is not given away.
+ */
+function makeFile(file: string): void {
+  let made: number
+  try {
+    made = fs.openSync(file, 'wx', 0o600)
+  } catch {
+    fs.closeSync(fs.openSync(file, 'a', 0o600)) // it is there, or that says why not
+    return
+  }
+  try {
+    const { uid, gid } = fs.statSync(path.dirname(file))
+    if (process.geteuid?.() === 0 && uid !== 0) fs.fchownSync(made, uid, gid)
+  } finally {
+    fs.closeSync(made)
+  }
+}
+
 function openSqlite(file: string): BetterSqlite.Database {
   try {
-    if (file !== ':memory:') fs.closeSync(fs.openSync(file, 'a', 0o600)) // made with its mode, before SQLite makes it with another
+    if (file !== ':memory:') makeFile(file)
     const sqlite = new BetterSqlite(file, { nativeBinding: loadAddon<object>('better_sqlite3.node') as never })
     sqlite.pragma('journal_mode = WAL')
     sqlite.pragma('synchronous = FULL')

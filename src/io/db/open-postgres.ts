@@ -77,6 +77,18 @@ export async function lookAtServer(place: PostgresPlace, asked?: { schema: strin
   }
 }
 
+/** Looks whether `openPostgres` would find a schema, or could make it, and changes nothing. @throws KeylimeError as `openPostgres`. */
+export async function requireSchema(place: PostgresPlace, schema: string): Promise<void> {
+  const db = await openServer<unknown>({ ...place, poolSize: 1 }, schema)
+  try {
+    if (await hasSchema(db, schema, nameOfServer(place.server))) return
+    const { rows } = await sql<{ may: boolean }>`select has_database_privilege(current_database(), 'create') as may`.execute(db)
+    if (!rows[0]!.may) throw refused(new Error(`permission denied for database ${place.server.database}`), place, schema)
+  } finally {
+    await db.destroy()
+  }
+}
+
 async function versionOf(client: PostgresPoolClient): Promise<{ version: string; name: string }> {
   const { rows } = await client.query<{ number: string; version: string; name: string }>(
     "select current_setting('server_version_num') as number, current_setting('server_version') as version, current_user as name",

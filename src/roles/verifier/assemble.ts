@@ -108,7 +108,15 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
     quoteInterval: values.quote_interval,
     wake: (users) => push.wakeUps.many(users, 'its policy was changed'),
   })
-  const leasing = leasingOf(opened, { ...shared, policies: policyStore, takeUp, progress, notifier, held: push.held, commands: lock })
+  const leasing = leasingOf(values.uuid, opened, {
+    ...shared,
+    policies: policyStore,
+    takeUp,
+    progress,
+    notifier,
+    held: push.held,
+    commands: lock,
+  })
   const context: VerifierContext = {
     ...stores,
     agents,
@@ -131,8 +139,8 @@ export function assemble(values: VerifierValues, opened: Opened): Assembled {
   return { context, notifier, progress }
 }
 
-const leasingOf = ({ shared }: Opened, used: Omit<LeaseKeeperOptions, 'shared' | 'clock'>): Leasing =>
-  shared ? createLeaseKeeper({ ...used, shared, clock: systemClock }) : soleLeasing(used.takeUp.all, () => used.agents.size)
+const leasingOf = (name: string, { shared }: Opened, used: Omit<LeaseKeeperOptions, 'shared' | 'clock'>): Leasing =>
+  shared ? createLeaseKeeper({ ...used, shared, clock: systemClock }) : soleLeasing(name, used.takeUp.all, () => used.agents.size)
 
 const bookOf = (values: VerifierValues, { judging, logger }: Opened, store: PolicyStore) =>
   createPolicyBook({
@@ -208,7 +216,7 @@ interface AttestationParts extends Opened {
 function attestation(values: VerifierValues, parts: AttestationParts) {
   const { store, notifier, judging, events, mark, logger } = parts
   const shared = { clock: systemClock, logger, timing: timingOf(values), meter: parts.figures.meter }
-  const progress = createProgressWriter(store, logger)
+  const progress = createProgressWriter({ ...shared, store })
   const keeper = createStateKeeper({ ...shared, store, notifier, events: events.stream })
   const applyVerdict = createApplyVerdict({
     ...shared,

@@ -26,6 +26,24 @@ test('a verifier that comes to another gets its share, and all machines are atte
   expect(IDS.map((id) => bed.machines.get(id)!.received.length)).toEqual(IDS.map(() => 1))
 })
 
+test('each verifier says which one attests a machine', async () => {
+  const stored = await bed.server.query<{ agent_id: string; name: string }>(
+    'select agent_id, name from keylime_verifier.leases join keylime_verifier.verifiers using (run)',
+  )
+  const holders = Object.fromEntries(stored.map(({ agent_id, name }) => [agent_id, name]))
+  expect(Object.values(holders).toSorted()).toEqual(['verifier-1', 'verifier-2'].flatMap((name) => [name, name, name]))
+  const of = (name: string) => IDS.filter((id) => holders[id] === name)
+  for (const side of bed.sides) {
+    const all = (await side.admin.request('GET', '/v2.6/agents/?bulk=True')).results as Record<string, { verifier_id: string | null }>
+    expect(Object.fromEntries(Object.entries(all).map(([id, { verifier_id }]) => [id, verifier_id]))).toEqual(holders)
+    for (const id of IDS) expect((await bed.status(id, side)).verifier_id).toBe(holders[id])
+    const some = (await side.admin.request('GET', '/v2.6/agents/?bulk=True&verifier=verifier-2')).results
+    expect(Object.keys(some as object)).toEqual(of('verifier-2'))
+    const ids = (await side.admin.request('GET', '/v2.6/agents/?verifier=verifier-1')).results
+    expect(ids).toEqual({ uuids: of('verifier-1').map((id) => [id]) })
+  }
+})
+
 test('a command works at each verifier, whichever attests the machine', async () => {
   for (const [i, id] of IDS.slice(0, 4).entries()) {
     const [one, other] = i % 2 ? [left(), right()] : [right(), left()]

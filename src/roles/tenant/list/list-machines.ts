@@ -43,7 +43,8 @@ export async function listMachines(context: TenantContext, filter: MachineFilter
   ])
   const known = new Set(registeredIds)
   const revoked = new Map(marks?.map((mark) => [mark.agent_id, mark.revoked_at]))
-  const all = [...new Set([...Object.keys(agents), ...registeredIds, ...revoked.keys()])]
+  const elsewhere = options.verifierId ? [] : [...registeredIds, ...revoked.keys()] // nobody knows which verifier these would have
+  const all = [...new Set([...Object.keys(agents), ...elsewhere])]
   const ids = all.filter((id) => mayFit(filter, statusOf(agents, id), revoked.has(id) && !known.has(id)))
   const looked = new Set(ids.filter((id) => known.has(id)).slice(0, MAX_LOOKUPS))
   if (looked.size === MAX_LOOKUPS) report({ type: 'warning', text: `only ${MAX_LOOKUPS} machines were looked up at the registrar` })

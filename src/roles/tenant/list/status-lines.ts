@@ -25,6 +25,9 @@ export interface Status {
 /** See `database_put_back` in the verifier's audit log. */
 const WITHHELD = 'withheld, because a backup or an older database of the verifier was put back: deliver again with `keylime tenant update`'
 
+/** The name of a verifier to which nobody gave one: there are no others. */
+const UNNAMED = 'default'
+
 /** What is known of one machine: how it stands, what was demanded of it, and what became of what it was given. */
 export function statusLines(result: Status, now: number): string[] {
   const { agentId, registered, status } = result
@@ -41,6 +44,7 @@ export function statusLines(result: Status, now: number): string[] {
       ? 'push: it brings its evidence by itself'
       : `pull: the verifier asks it at ${machine.address ?? 'no address'}`,
   ])
+  if (status.verifier_id && status.verifier_id !== UNNAMED) rows.push(['verifier', status.verifier_id])
   rows.push(['last seen', machine.lastSeen === null ? 'never' : relativeTime(machine.lastSeen * 1000, now)])
   if (machine.movedTo) rows.push(['asked at', `${machine.address}: it registered elsewhere; ${followHint(result, machine)}`])
   rows.push(['must prove', demandsText(status)])

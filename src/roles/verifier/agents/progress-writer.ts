@@ -1,5 +1,6 @@
 import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain } from '../../../core/errors.ts'
+import type { Clock } from '../../../io/clock.ts'
 import type { VerifierStore } from '../../../io/db/verifier-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import type { ManagedAgent } from './managed-agent.ts'
@@ -12,10 +13,20 @@ export interface ProgressWriter {
 }
 
 const PERIOD_MS = 1000
+/** Between two words of the same trouble. */
+const AGAIN_MS = 60_000
 
-export function createProgressWriter(store: VerifierStore, logger: Logger): ProgressWriter {
+export interface ProgressWriterOptions {
+  store: Pick<VerifierStore, 'saveProgress'>
+  clock: Pick<Clock, 'monotonic'>
+  logger: Logger
+}
+
+export function createProgressWriter({ store, clock, logger }: ProgressWriterOptions): ProgressWriter {
   const dirty = new Set<ManagedAgent>()
   const writes = createSerialQueue()
+  /** When it was last told that nothing can be written; null while it can. */
+  let told: number | null = null
 
   async function write(): Promise<void> {
     const agents = [...dirty].filter((agent) => !agent.removed)
@@ -23,10 +34,19 @@ export function createProgressWriter(store: VerifierStore, logger: Logger): Prog
     if (agents.length === 0) return
     try {
       await store.saveProgress(agents.map((agent) => ({ agentId: agent.enrolment.agentId, progress: agent.progress })))
+      told = null
     } catch (error) {
       for (const agent of agents) dirty.add(agent) // tried again in a second
-      logger.error(`counters of ${agents.length} agents cannot be written: ${causeChain(error).join(': ')}`)
+      tell(agents.length, error)
     }
+  }
+
+  function tell(count: number, error: unknown): void {
+    const now = clock.monotonic()
+    if (told !== null && now - told < AGAIN_MS) return
+    told = now
+    const whose = `${count} ${count === 1 ? 'agent' : 'agents'}`
+    logger.error(`counters of ${whose} cannot be written now, and attestation goes on: ${causeChain(error).join(': ')}`)
   }
 
   const flush = () => writes.run(write)

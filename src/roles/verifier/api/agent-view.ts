@@ -9,7 +9,8 @@ import type { ManagedAgent } from '../agents/managed-agent.ts'
 const LATE_AFTER_INTERVALS = 5
 
 export interface ViewSettings {
-  verifierId: string
+  /** Who attests it; null where nobody does now. */
+  verifierId: string | null
   /** Seconds. */
   quoteInterval: number
 }

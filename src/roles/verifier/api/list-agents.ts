@@ -3,21 +3,25 @@ import type { Route } from '../../../io/http/route.ts'
 import { agentView } from './agent-view.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
-type Page = Awaited<ReturnType<VerifierContext['store']['page']>>
-type Used = Pick<VerifierContext, 'store' | 'agents' | 'settings'>
+type Used = Pick<VerifierContext, 'store' | 'agents' | 'leasing' | 'settings'>
 
 /** Records that are read and printed in one turn of the event loop. */
 const PAGE = 200
 
-/** `GET /v2.x/agents/`: ids in upstream's one-element lists, or with `bulk=True` the status of each by id (protocol 3.1). */
+interface Page {
+  readonly records: Awaited<ReturnType<Used['store']['page']>>
+  readonly holderOf: Awaited<ReturnType<Used['leasing']['holders']>>
+}
+
+/** `GET /v2.x/agents/`: ids in upstream's one-element lists, or with `bulk=True` the status of each by id (protocol 3.1); with `verifier` those alone that the verifier of this name attests. */
 export function listAgents(used: Used): Route['handle'] {
-  const { verifierId } = used.settings
   return async ({ query }) => {
-    const asked = query.get('verifier')
-    const isOurs = !asked || asked === verifierId
+    const asked = query.get('verifier') || null
     if (query.get('bulk')?.toLowerCase() === 'true')
-      return isOurs ? { raw: { type: 'application/json', body: bulk(used, await used.store.page('', PAGE)) } } : { results: {} }
-    return { results: { uuids: isOurs ? (await used.store.ids()).map((id) => [id]) : [] } }
+      return { raw: { type: 'application/json', body: bulk(used, asked, await pageAfter(used, '')) } }
+    const ids = await used.store.ids()
+    const holderOf = asked === null ? null : await used.leasing.holders(ids)
+    return { results: { uuids: ids.filter((id) => !holderOf || holderOf(id) === asked).map((id) => [id]) } }
   }
 }
 
@@ -25,17 +29,30 @@ export function listAgents(used: Used): Route['handle'] {
  * Written piece by piece: ten thousand agents must not hold up the attestation of any.
  * @param first page, read before the answer begins: where the database is away, that is the answer.
  */
-async function* bulk({ store, agents, settings }: Used, first: Page): AsyncGenerator<Buffer> {
+async function* bulk(used: Used, asked: string | null, first: Page): AsyncGenerator<Buffer> {
   yield Buffer.from('{"code":200,"status":"Success","results":{')
-  let after = ''
-  for (let records = first; ; records = await store.page(after, PAGE)) {
-    const members = records.map(
-      (record) => `${JSON.stringify(record.agentId)}:${JSON.stringify(agentView(record, settings, agents.get(record.agentId)))}`,
-    )
-    if (members.length > 0) yield Buffer.from(`${after === '' ? '' : ','}${members.join(',')}`)
-    if (records.length < PAGE) break
-    after = records.at(-1)!.agentId
+  let comma = ''
+  for (let page = first; ; page = await pageAfter(used, page.records.at(-1)!.agentId)) {
+    const members = membersOf(used, page, asked)
+    if (members.length > 0) {
+      yield Buffer.from(`${comma}${members.join(',')}`)
+      comma = ','
+    }
+    if (page.records.length < PAGE) break
     await turn()
   }
   yield Buffer.from('}}')
 }
+
+async function pageAfter({ store, leasing }: Used, after: string): Promise<Page> {
+  const records = await store.page(after, PAGE)
+  return { records, holderOf: await leasing.holders(records.map(({ agentId }) => agentId)) }
+}
+
+const membersOf = ({ agents, settings: { quoteInterval } }: Used, { records, holderOf }: Page, asked: string | null): string[] =>
+  records.flatMap((record) => {
+    const { agentId } = record
+    const verifierId = holderOf(agentId)
+    if (asked !== null && verifierId !== asked) return []
+    return [`${JSON.stringify(agentId)}:${JSON.stringify(agentView(record, { verifierId, quoteInterval }, agents.get(agentId)))}`]
+  })

@@ -4,9 +4,16 @@ import { findRecord } from './find-agent.ts'
 import type { VerifierContext } from './verifier-context.ts'
 
 /** `GET /v2.x/agents/:id` (protocol 4.9). */
-export function showAgent({ store, agents, settings }: Pick<VerifierContext, 'store' | 'agents' | 'settings'>): Route['handle'] {
+export function showAgent({
+  store,
+  agents,
+  leasing,
+  settings: { quoteInterval },
+}: Pick<VerifierContext, 'store' | 'agents' | 'leasing' | 'settings'>): Route['handle'] {
   return async ({ params }) => {
     const record = await findRecord(store, params)
-    return { results: agentView(record, settings, agents.get(record.agentId)) }
+    const { agentId } = record
+    const holderOf = await leasing.holders([agentId])
+    return { results: agentView(record, { verifierId: holderOf(agentId), quoteInterval }, agents.get(agentId)) }
   }
 }

@@ -4,7 +4,7 @@ import { createSerialQueue } from '../../../core/concurrency/serial-queue.ts'
 import { causeChain, KeylimeError } from '../../../core/errors.ts'
 import { parsePublicArea } from '../../../core/tpm/public-area.ts'
 import type { Clock } from '../../../io/clock.ts'
-import { LEASE_MS } from '../../../io/db/lease-store.ts'
+import { LEASE_MS, type Living } from '../../../io/db/lease-store.ts'
 import type { News } from '../../../io/db/news-store.ts'
 import type { PolicyStore } from '../../../io/db/policy-store.ts'
 import type { SharedDatabase } from '../../../io/db/verifier-database.ts'
@@ -18,6 +18,7 @@ import type { AttestationLoop } from '../rounds/attestation-loop.ts'
 import type { TakeUp } from '../rounds/take-up.ts'
 import { createHearing } from './hearing.ts'
 import type { Leasing } from './leasing.ts'
+import { createNeighbours } from './neighbours.ts'
 
 export interface LeaseKeeperOptions {
   shared: SharedDatabase
@@ -58,6 +59,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
   /** A verifier has gone, and what it was to tell is not taken up yet. Told by the beat: a turn may be too long to see it. */
   let isMissed = false
   const hearing = createHearing({ news, hear, logger })
+  const neighbours = createNeighbours(leases.name, { clock, logger })
   let timers: NodeJS.Timeout[] = []
   /** One that says nothing any more is missed when its lease ends, and not at the next turn. */
   let missing: NodeJS.Timeout | undefined
@@ -179,9 +181,16 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     return count
   }
 
+  async function signOfLife(): Promise<Living> {
+    const asked = clock.monotonic()
+    const found = await leases.beat(pulls())
+    neighbours.heed(found, asked)
+    return found
+  }
+
   /** For itself: to take up thousands of machines takes longer than a lease. */
   async function beat(): Promise<void> {
-    const found = await leases.beat(pulls()).catch(() => null) // told by the turn that fails, too
+    const found = await signOfLife().catch(() => null) // told by the turn that fails, too
     if (!found) return
     if (found.count < living) isMissed = true
     living = found.count
@@ -212,6 +221,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
 
   return {
     has: (agentId) => leases.has(agentId),
+    holders: (agentIds) => leases.holders(agentIds),
     get isDown() {
       return isDown || hearing.isDeaf
     },
@@ -248,7 +258,7 @@ export function createLeaseKeeper(options: LeaseKeeperOptions): Leasing {
     async start() {
       await news.forget()
       await hearing.start()
-      living = (await leases.beat()).count
+      living = (await signOfLife()).count
       timers = [beat, soon].map((work) => setInterval(() => void work(), BEAT_MS).unref())
       timers.push(setInterval(() => void news.forget().catch(() => undefined), FORGET_MS).unref()) // what is left is forgotten the next time
       await turns.run(turn)

@@ -22,6 +22,8 @@ export interface LeaseFigures {
 export interface Leasing {
   /** As far as this process knows. */
   has(agentId: string): boolean
+  /** The names of the verifiers that attest machines, by the id; null where none does now. */
+  holders(agentIds: readonly string[]): Promise<(agentId: string) => string | null>
   /** Has this verifier attest a machine from now on, whichever did before; nothing for one that is not enrolled. */
   own(agentId: string): Promise<void>
   /** The attestation key of a machine that another verifier attests; null for none. */
@@ -39,8 +41,9 @@ export interface Leasing {
 }
 
 /** Of a verifier that has its database for itself. @param takeUp all that is enrolled. @param count of machines. */
-export const soleLeasing = (takeUp: () => Promise<unknown>, count: () => number): Leasing => ({
+export const soleLeasing = (name: string, takeUp: () => Promise<unknown>, count: () => number): Leasing => ({
   has: () => true,
+  holders: async () => () => name,
   own: async () => undefined,
   strangerAk: async () => null,
   assure: async () => undefined,

@@ -76,6 +76,16 @@ test('a machine is of the verifier that enrolled it; another takes it only when 
   expect([(await b.leases.claim(2)).length, (await b.leases.claim(10)).length, (await b.leases.beat()).count]).toEqual([2, 1, 1])
 })
 
+test('it is known who attests a machine: by one look for all that others have, and nobody who is missed', async () => {
+  const [a, b] = [await run('a'), await run('b')]
+  await a.store.insert(change('of-a'))
+  await b.store.insert(change('of-b'))
+  const ids = ['of-a', 'of-b', 'unknown']
+  for (const each of [a, b]) expect(ids.map(await each.leases.holders(ids))).toEqual(['a', 'b', null])
+  await missed('b')
+  expect((await a.leases.holders(['of-b']))('of-b')).toBeNull()
+})
+
 test('it is known when the first of the others is missed', async () => {
   const [a, b, c] = [await run('a'), await run('b'), await run('c')]
   for (const each of [a, b, c]) await each.leases.beat()
@@ -86,7 +96,16 @@ test('it is known when the first of the others is missed', async () => {
   expect(firstEndMs).toBeLessThanOrEqual(4000)
   await b.leases.end()
   await c.leases.end()
-  expect(await a.leases.beat()).toEqual({ count: 1, firstEndMs: Number.POSITIVE_INFINITY })
+  expect(await a.leases.beat()).toEqual({ count: 1, firstEndMs: Number.POSITIVE_INFINITY, others: [], missed: [] })
+})
+
+test('a verifier that is missed is known by its name, once; one that has ended is not missed', async () => {
+  const [a, , ended] = [await run('a'), await run('b'), await run('ended')]
+  expect((await a.leases.beat()).others.map(({ name }) => name).toSorted()).toEqual(['b', 'ended'])
+  await ended.leases.end()
+  await missed('b')
+  const [first, then] = [await a.leases.beat(), await a.leases.beat()]
+  expect([first.count, first.missed.map(({ name, silentMs }) => [name, silentMs >= 7000]), then.missed]).toEqual([1, [['b', true]], []])
 })
 
 test('what others can let go is what nobody has, and what those who live have beyond their share and can ask themselves', async () => {

@@ -3,6 +3,7 @@ import { STATE_WORDS } from '../../../../../src/core/attestation/state-word.ts'
 import { payloadFate } from '../../../../../src/roles/tenant/delivery/payload-fate.ts'
 import { type Machine, machineOf, shortIds } from '../../../../../src/roles/tenant/list/machine.ts'
 import { listExitCode, machineCsv, machineLines } from '../../../../../src/roles/tenant/list/render-machines.ts'
+import { statusLines } from '../../../../../src/roles/tenant/list/status-lines.ts'
 
 const NOW = Date.parse('2026-11-29T00:00:00Z')
 const machine = (changes: Partial<Machine> = {}): Machine => ({
@@ -33,6 +34,15 @@ test.each([40, 80, 100, 119, 120, 200])('in a terminal of %i columns no line is 
 test('in 80 columns state, name, id, when it was seen and what failed are there', () => {
   const [, line] = machineLines([machine({ name: 'web1' })], { now: NOW, width: 80 })
   expect(line).toMatch(/^failed +web1 +abababab +1 h ago +ima\.validation\.ima-ng\.not_in_allowlist/)
+})
+
+test.each([
+  ['verifier-b', /^verifier +verifier-b$/m],
+  ['default', /^$/],
+  [null, /^$/],
+])('a status names the verifier %s that attests the machine, if verifiers have names', (verifier_id, expected) => {
+  const lines = statusLines({ agentId: 'a', registered: undefined, status: { operational_state: 3, verifier_id } }, NOW)
+  expect(lines.filter((line) => line.startsWith('verifier')).join('')).toMatch(expected)
 })
 
 test('in a pipe nothing is cut and ids are whole', () => {

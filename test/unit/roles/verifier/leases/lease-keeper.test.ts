@@ -1,5 +1,6 @@
 import { jest } from '@jest/globals'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
+import type { Living } from '../../../../../src/io/db/lease-store.ts'
 import type { News } from '../../../../../src/io/db/news-store.ts'
 import { createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
@@ -30,6 +31,8 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
     given: [] as string[],
     resumed: [] as string[],
     errors: [] as string[],
+    warnings: [] as string[],
+    missed: [] as Living['missed'][number][],
     hear: async (_name: string): Promise<void> => undefined,
     save: async (): Promise<void> => undefined,
     /** How often receivers that are no agents were taken up. */
@@ -39,7 +42,7 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
   const options = {
     shared: {
       leases: {
-        beat: async () => ({ count: world.living, firstEndMs: world.firstEndMs() }),
+        beat: async () => ({ count: world.living, firstEndMs: world.firstEndMs(), others: [], missed: world.missed.splice(0) }),
         reconcile: async () => [],
         has: (id: string) => leased.has(id),
         get size() {
@@ -96,7 +99,7 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
     },
     commands,
     clock: { now: () => 0, monotonic: () => 0 },
-    logger: { info() {}, warn() {}, error: (text: string) => world.errors.push(text) },
+    logger: { info() {}, warn: (text: string) => world.warnings.push(text), error: (text: string) => world.errors.push(text) },
   } as unknown as LeaseKeeperOptions
   return { keeper: createLeaseKeeper(options), world, agents, commands }
 }
@@ -164,12 +167,14 @@ test('a verifier that says nothing any more is missed when its lease ends, and n
   world.firstEndMs = () => (world.living > 1 ? ends - Date.now() : Number.POSITIVE_INFINITY)
   setTimeout(() => {
     world.living = 1
+    world.missed.push({ run: '1', name: 'verifier-b', silentMs: 6001 })
     world.free.push('orphan')
   }, 1900)
   await jest.advanceTimersByTimeAsync(1899)
   expect(agents.get('orphan')).toBeUndefined()
   await jest.advanceTimersByTimeAsync(10)
   expect(agents.get('orphan')).toBeDefined()
+  expect(world.warnings).toEqual(['verifier-b has not been heard of for 6 s; its machines are taken over'])
   await keeper.stop()
 })
 
