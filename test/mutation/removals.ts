@@ -286,7 +286,7 @@ export const REMOVALS: readonly Removal[] = [
     ['journal mode of a database', "sqlite.pragma('journal_mode = WAL')", ''],
     ['foreign keys of a database', 'foreign_keys = ON', 'foreign_keys = OFF'],
     ['a database that is locked is waited for', 'busy_timeout = 5000', 'busy_timeout = 0'],
-    ['mode of a database', "if (file !== ':memory:') fs.closeSync", "if (file === '') fs.closeSync"],
+    ['mode of a database', "if (file !== ':memory:') makeFile(file)", ''],
   ),
   ...of(
     PREPARE,
