@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiClient } from '../../../src/io/http/api-client.ts'
 import { BUG, complaintOf, endAll, isWhole, listens, type RoleProcess, runRole, startRole, type Trouble } from '../../chaos/role-process.ts'
 import { adminClient, freePorts, until } from '../../servers.ts'
@@ -157,10 +158,18 @@ describeAsRoot('a disk in trouble', () => {
   )
 
   /** The limit is on numbers, and the next file gets the smallest that is free. */
+  const descriptors = (role: RoleProcess) => fs.readdirSync(`/proc/${role.child.pid}/fd`).map(Number)
   const free = (role: RoleProcess) => {
-    const used = new Set(fs.readdirSync(`/proc/${role.child.pid}/fd`).map(Number))
+    const used = new Set(descriptors(role))
     return Array.from({ length: used.size + 1 }, (_, i) => i).filter((number) => !used.has(number))
   }
+  /** A start that finds none ends; this is about one that is over. */
+  const started = (role: RoleProcess) =>
+    until('the end of its start', async () => {
+      const before = descriptors(role).join()
+      await sleep(1000)
+      return descriptors(role).join() === before
+    })
   const limit = (role: RoleProcess, files: number) => execFileSync('prlimit', ['--pid', `${role.child.pid}`, `--nofile=${files}:`])
   const version = async (client: ApiClient) => (await client.request('GET', '/version')).status
 
@@ -174,6 +183,7 @@ describeAsRoot('a disk in trouble', () => {
       const client = () => adminClient(env['KEYLIME_DIR']!, portOf(name))
       const [first, second] = [client(), client()]
       await until('its first answer', async () => (await version(first)) === 200)
+      await started(role)
       limit(role, Math.min(...free(role)))
       await expect(version(second)).rejects.toMatchObject({ name: 'KeylimeError' })
       limit(role, 1024)
