@@ -60,7 +60,7 @@ export async function revokeSerials(issuer: Issuer, serials: readonly bigint[], 
   for (const serial of serials) {
     if (store.hasGiven(serial) || isRandomSerial(serial)) continue // another copy of this directory may have given it
     throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`, {
-      hint: '`keylime ca list` shows them',
+      hint: `\`keylime ca list\` shows them; if a copy of this authority counted it before serials were random, revoke it there, copy its cacrl.der to ${issuer.access.directory}, and run \`keylime ca crl\``,
     })
   }
   const fresh = [...new Set(serials)].filter((serial) => !store.revokedSerials.includes(serial.toString()))

@@ -453,7 +453,7 @@ export const REMOVALS: readonly Removal[] = [
   ),
   ...of('roles/verifier/revocation/machine-queues.ts', 'unit/roles/verifier/revocation/revocation-notifier', [
     'of a machine that is off, a few notices are held',
-    'alike >= MAX_WAITING',
+    '.length >= MAX_WAITING',
     'false',
   ]),
   ...of('roles/verifier/revocation/revocation-notifier.ts', 'integration/verifier/several-notifiers', [

@@ -110,6 +110,13 @@ async function isTakenBack(transaction: Db, { agent_id, text, ordered }: Revocat
   return rows.some(({ enrolment }) => serialIn(enrolment, 'metaData') === serialIn(text, 'meta_data'))
 }
 
-const serialIn = (json: string, member: string): bigint | null => serialOf(String((JSON.parse(json) as Record<string, unknown>)[member]))
+/** Of the certificate; null for none. What cannot be read has no serial that another has, and holds up nothing. */
+function serialIn(json: string, member: string): bigint | null | undefined {
+  try {
+    return serialOf(String((JSON.parse(json) as Record<string, unknown>)[member]))
+  } catch {
+    return undefined
+  }
+}
 
 const isThere = async (db: Db, query: RawBuilder<unknown>): Promise<boolean> => (await query.execute(db)).rows.length > 0

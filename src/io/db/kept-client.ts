@@ -32,10 +32,10 @@ export function keptClient(
     try {
       await prepare(client)
     } catch (error) {
-      await client.end().catch(() => undefined)
+      await endSoon(client)
       throw error
     }
-    if (isClosed) return client.end()
+    if (isClosed) return endSoon(client)
     current = client
     opened()
   }

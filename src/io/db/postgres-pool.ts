@@ -32,6 +32,7 @@ const ANSWER_MS = STATEMENT_MS + 2000
 /** Connections that nobody needs are closed. */
 const IDLE_MS = 60_000
 const KEEP_ALIVE_MS = 10_000
+const GOODBYE_MS = 1000
 
 const INT8 = 20
 /** Our numbers are all below 2^53. */
@@ -85,8 +86,8 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
     },
     leaveWithin: (milliseconds) => void setTimeout(sockets.cut, milliseconds).unref(),
     async connect() {
-      if (sockets.isCut) throw new KeylimeError('unavailable', `the database ${name} did not answer before the end`, { details: AWAY })
       if (pool.ending) throw new KeylimeError('database_failed', `the database ${name} was closed`)
+      if (sockets.isCut) throw new KeylimeError('unavailable', `the database ${name} did not answer before the end`, { details: AWAY })
       const client = await pool.connect().catch((error) => {
         failed++
         throw asKeylimeError(error, name)
@@ -98,7 +99,10 @@ export async function openPool({ server, passwordFile, poolSize }: PostgresPlace
       await begin(bounded, schema)
       return bounded
     },
-    end: () => pool.end(),
+    async end() {
+      await pool.end()
+      setTimeout(sockets.cut, GOODBYE_MS).unref() // a server that says nothing any more does not end its side, and this process would wait for it
+    },
   }
 }
 

@@ -38,6 +38,7 @@ export function revokedOutcome(ca: OpenedCa, revoked: RevokedName) {
       serials: serials.map(String),
       revoked: fresh.map(String),
       unknown: revoked.unknown.map(String),
+      elsewhere: revoked.elsewhere.map(String),
     },
   }
 }

@@ -20,6 +20,8 @@ import { openRegistrarMetrics, type RegistrarMetrics } from './registrar-metrics
 import type { RegistrarSettings } from './registrar-settings.ts'
 import { registrarTls, renewOwn } from './tls-identity.ts'
 
+/** Requests that run have two seconds, and what is still to be stored then the rest: a database server that answers no more keeps no service from stopping. */
+const LEAVE_MS = 7000
 const TOLD_WRONG_ANSWERS: RateLimit = { ofPeer: { perSecond: 0.1, burst: 5 }, ofAll: { perSecond: 1, burst: 50 } }
 
 export interface RunningRegistrar {
@@ -99,6 +101,7 @@ export async function startRegistrar(
       metricsPort,
       reload: upkeep.reload,
       async stop() {
+        seamOf(database).leaveWithin(LEAVE_MS)
         ready(undefined)
         upkeep.stop()
         await Promise.all([plain.close(), secure.close()])

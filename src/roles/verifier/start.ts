@@ -63,8 +63,8 @@ export interface VerifierDependencies {
 
 /** What no operator told, such as a verdict, is counted beside the database as soon. */
 const MARK_MS = 10_000
-/** What is still to be stored at the end has this long, after the last requests, at a server that answers no more. */
-const LAST_WORDS_MS = 5000
+/** Behind the last requests: V that is on its way is waited for, and then everything is stored. A server that answers no more has no longer than this. */
+const LAST_WORDS_MS = 10_000
 /** Of one machine once a minute, of all together two a second. */
 const ASK_ADDRESSES: RateLimit = { ofPeer: { perSecond: 1 / 60, burst: 1 }, ofAll: { perSecond: 2, burst: 20 } }
 

@@ -92,7 +92,7 @@ describe('keylime ca', () => {
     const both = [first, serialOf('web')]
     expect((await ours('list')).text).toMatch(new RegExp(`web +${both[0]} +valid, earlier[^]*web +${both[1]} +valid `))
     expect(JSON.parse((await ours('revoke', { name: 'web', json: true })).text)).toEqual({
-      ...{ serial: both[1], new: true, serials: both, revoked: both, unknown: [] },
+      ...{ serial: both[1], new: true, serials: both, revoked: both, unknown: [], elsewhere: [] },
     })
     fs.rmSync(file('issued'), { recursive: true })
     await ours('create', { name: 'db' })
@@ -107,6 +107,7 @@ describe('keylime ca', () => {
       code: 0,
       text: expect.stringContaining(`does not know certificate ${serial}: it was`),
     })
+    expect(JSON.parse((await ours('revoke', { serial, json: true })).text)).toMatchObject({ new: false, elsewhere: [serial] })
     for (const other of [`${2n ** 53n}`, `${2n ** 52n - 1n}`]) expect((await ours('revoke', { serial: other })).code).toBe('not_found')
   })
   test('a signing request: the key stays with its owner, the asked names are taken', async () => {

@@ -1,3 +1,5 @@
+import fs from 'node:fs'
+import net from 'node:net'
 import { registrationTag } from '../../../src/core/payload/auth-tag.ts'
 import { type ApiClient, openApiClient } from '../../../src/io/http/api-client.ts'
 import type { Logger } from '../../../src/io/log/logger.ts'
@@ -122,6 +124,29 @@ test('while the server is away a registrar that nobody asks for anything is not 
   await server.start()
   expect(await until('it to be ready', async () => (await readiness()) === '200 ready\n')).toBe(true)
 })
+
+test('a server that says nothing any more keeps no registrar from ending, by no connection', async () => {
+  const before = new Set(connections())
+  const side = await start(server.url())
+  await Promise.all(Array.from({ length: 8 }, () => shown('nobody', side)))
+  const own = () => connections().filter((socket) => !before.has(socket))
+  expect(own().length).toBeGreaterThan(2)
+  const children = fs.readFileSync(`/proc/${server.pid()}/task/${server.pid()}/children`, 'utf8').trim().split(' ')
+  const pids = [server.pid(), ...children.map(Number)]
+  for (const pid of pids) process.kill(pid, 'SIGSTOP')
+  try {
+    await stop(side)
+    await until('the end of its connections', () => own().length === 0)
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+  }
+})
+
+/** What keeps this process from ending. */
+const connections = () =>
+  (process as unknown as { _getActiveHandles(): unknown[] })
+    ._getActiveHandles()
+    .filter((handle) => handle instanceof net.Socket && handle.remotePort === server.port)
 
 test('commits of a registrar are timed, and what it refuses has not failed', async () => {
   const figures = async () => (await fetch(`http://127.0.0.1:${left().registrar.metricsPort}/metrics`)).text()

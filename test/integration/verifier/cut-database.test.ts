@@ -4,7 +4,7 @@ import { startVerifier } from '../../../src/roles/verifier/start.ts'
 import { loadVerifierSettings } from '../../../src/roles/verifier/verifier-settings.ts'
 import { adminClient, testLogger, until } from '../../servers.ts'
 import { SharedBed } from '../../shared-bed.ts'
-import type { SimulatedAgent } from '../../simulated-agent.ts'
+import { enrolmentBody, type SimulatedAgent } from '../../simulated-agent.ts'
 
 const bed = new SharedBed()
 const V = Buffer.alloc(32, 'v').toString('base64')
@@ -194,9 +194,31 @@ test('a server that swallows everything keeps no verifier from stopping: systemd
   await sleep(100)
   const stopping = process.hrtime()
   await verifier.stop()
-  expect(process.hrtime(stopping)[0]).toBeLessThan(15) // each thing that it stores at the end would wait for 12 seconds
+  expect(process.hrtime(stopping)[0]).toBeLessThan(20) // each thing that it stores at the end would wait for 12 seconds
   await unanswered
   await admin.close()
+  await proxy.close()
+  home.remove()
+})
+
+test('a server that answers is left in order, also if a machine does not confirm its key until the verifier ends', async () => {
+  const { home, proxy } = await bed.home()
+  const settings = loadVerifierSettings({ ...home.env, KEYLIME_VERIFIER_SHUTDOWN_DRAIN_TIMEOUT: '0' })
+  const verifier = await startVerifier(settings, testLogger('verifier'))
+  const admin = adminClient(home.dir, verifier.port)
+  const id = `m${++count}`
+  const agent = await bed.machine(id)
+  let isAsked = false
+  agent.answer.set('/keys/vkey', () => {
+    isAsked = true
+    return 'hang'
+  })
+  const enrolled = admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, { v: V }) })
+  expect((await enrolled).status).toBe(200)
+  await until('the release', () => isAsked)
+  await admin.close()
+  await verifier.stop()
+  expect(await bed.server.query(`select name from keylime_verifier.verifiers where name = '${settings.values.uuid}'`)).toEqual([])
   await proxy.close()
   home.remove()
 })

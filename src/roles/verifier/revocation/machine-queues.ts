@@ -59,13 +59,13 @@ export function createMachineQueues(): MachineQueues {
         return 'now'
       }
       if (queue.failures > 0) silent.add(target)
-      const ordered = queue.waiting.filter(isOrdered).length
-      const [place, alike] = isOrdered(delivery) ? [ordered, ordered] : [queue.waiting.length, queue.waiting.length - ordered]
-      if (alike >= MAX_WAITING) {
+      const { waiting } = queue
+      if (waiting.filter((one) => isOrdered(one) === isOrdered(delivery)).length >= MAX_WAITING) {
         stored.add(target)
         return 'stored'
       }
-      queue.waiting.splice(place, 0, delivery)
+      const first = waiting.findIndex((one) => !isOrdered(one)) // what was tried in vain waits behind it, ordered or not
+      waiting.splice(isOrdered(delivery) && first !== -1 ? first : waiting.length, 0, delivery)
       return 'waits'
     },
     leave(delivery) {

@@ -13,12 +13,13 @@ const MAX_KEPT = 1000
 export function signedByOwn(key: NotifierKey): (revocation: StoredRevocation) => StoredRevocation {
   const publicKey = key.certificate === '' ? null : new X509Certificate(key.certificate).publicKey
   const known = new WeakMap<StoredRevocation, StoredRevocation>()
-  const kept = new Map<number, string>()
+  const kept = new Map<string, string>()
 
-  function signatureOf({ id, text }: StoredRevocation): string {
-    const signature = kept.get(id) ?? key.sign(text)
-    kept.delete(id)
-    kept.set(id, signature)
+  function signatureOf({ id, text, verifierSignature }: StoredRevocation): string {
+    const which = `${id} ${verifierSignature}` // a server that took over for another gives its last ids again
+    const signature = kept.get(which) ?? key.sign(text)
+    kept.delete(which)
+    kept.set(which, signature)
     if (kept.size > MAX_KEPT) kept.delete(kept.keys().next().value!)
     return signature
   }

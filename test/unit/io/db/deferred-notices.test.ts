@@ -95,6 +95,14 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.expandOldest(0)).toMatchObject({ revocation: { id: ordered.id }, became: 'told' })
   })
 
+  test('a row of a machine that cannot be read holds up no notice', async () => {
+    const { db, store, makeRoom, fail } = await full(null)
+    const { id } = await fail()
+    await sql`update agents set enrolment = '{"metaData' where agent_id = 'm1'`.execute(db)
+    await makeRoom()
+    expect(await store.expandOldest(0)).toMatchObject({ revocation: { id }, became: 'told' })
+  })
+
   test('a machine that an operator revokes does not wait behind those that failed, unless operators revoke very many', async () => {
     const { db, fail } = await full()
     const revoke = () => insertRevocation(db, { ...NOTICE, targets: [], toAgents: true }, { isOrdered: true })

@@ -128,3 +128,19 @@ test('what an operator revokes is told next to a machine that has more stored th
   const texts = told.filter(({ id }) => id === 'slow').map(({ text }) => text)
   expect(texts.slice(0, 4)).toEqual(['{"n":0}', ...ordered, elsewhere.text])
 })
+
+test('what an operator revokes is tried before what failed by itself, also if an earlier order was not taken', async () => {
+  const tried: (string | undefined)[] = []
+  const { fail, time } = await bed(['off'], async ({ text }) => {
+    tried.push(text)
+    throw new Error('EHOSTUNREACH')
+  })
+  for (let i = 0; i < 6; i++) await fail()
+  const first = await fail(true)
+  await time.pass(5000)
+  expect(tried.indexOf(first.text)).toBeLessThan(tried.length - 1) // its turn is over
+  tried.length = 0
+  const second = await fail(true)
+  await time.pass(60_000)
+  expect(tried.slice(0, 2)).toContain(second.text) // behind the one whose turn it was
+})
