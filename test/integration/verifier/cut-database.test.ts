@@ -183,11 +183,22 @@ test('a verifier does not start without its database, and says what to do', asyn
   home.remove()
 })
 
-test('a server that swallows everything keeps no verifier from stopping: systemd would kill it', async () => {
+/** A verifier that is stopped; requests have no time to end then. */
+async function oneMore() {
   const { home, proxy } = await bed.home()
   const settings = loadVerifierSettings({ ...home.env, KEYLIME_VERIFIER_SHUTDOWN_DRAIN_TIMEOUT: '0' })
   const verifier = await startVerifier(settings, testLogger('verifier'))
   const admin = adminClient(home.dir, verifier.port)
+  async function remove(): Promise<void> {
+    await admin.close()
+    await proxy.close()
+    home.remove()
+  }
+  return { proxy, verifier, admin, name: settings.values.uuid, remove }
+}
+
+test('a server that swallows everything keeps no verifier from stopping: systemd would kill it', async () => {
+  const { proxy, verifier, admin, remove } = await oneMore()
   const { id } = await machine()
   proxy.freeze()
   const unanswered = admin.request('PUT', `/v2.6/agents/${id}/stop`, { body: {} }).catch(() => undefined)
@@ -196,16 +207,11 @@ test('a server that swallows everything keeps no verifier from stopping: systemd
   await verifier.stop()
   expect(process.hrtime(stopping)[0]).toBeLessThan(20) // each thing that it stores at the end would wait for 12 seconds
   await unanswered
-  await admin.close()
-  await proxy.close()
-  home.remove()
+  await remove()
 })
 
 test('a server that answers is left in order, also if a machine does not confirm its key until the verifier ends', async () => {
-  const { home, proxy } = await bed.home()
-  const settings = loadVerifierSettings({ ...home.env, KEYLIME_VERIFIER_SHUTDOWN_DRAIN_TIMEOUT: '0' })
-  const verifier = await startVerifier(settings, testLogger('verifier'))
-  const admin = adminClient(home.dir, verifier.port)
+  const { verifier, admin, name, remove } = await oneMore()
   const id = `m${++count}`
   const agent = await bed.machine(id)
   let isAsked = false
@@ -216,9 +222,7 @@ test('a server that answers is left in order, also if a machine does not confirm
   const enrolled = admin.request('POST', `/v2.6/agents/${id}`, { body: enrolmentBody(agent, { v: V }) })
   expect((await enrolled).status).toBe(200)
   await until('the release', () => isAsked)
-  await admin.close()
   await verifier.stop()
-  expect(await bed.server.query(`select name from keylime_verifier.verifiers where name = '${settings.values.uuid}'`)).toEqual([])
-  await proxy.close()
-  home.remove()
+  expect(await bed.server.query(`select name from keylime_verifier.verifiers where name = '${name}'`)).toEqual([])
+  await remove()
 })
