@@ -24,7 +24,7 @@ interface Told {
 
 /**
  * The notifier over a real database; time and machines are simulated. Machines named `push…` fetch their notices.
- * @param machines that are enrolled. `ours`: those that are leased to this verifier, all at first.
+ * @param machines that are enrolled. `ours`: those that are leased to this verifier, all at first; `agents`: those that it has taken up.
  */
 export async function noticeBed(
   machines: readonly string[],
@@ -82,5 +82,5 @@ export async function noticeBed(
     notifier.deliver(stored)
     return stored
   }
-  return { ...{ called, counts, db, fail, notifier, ours, outbox, raised, store, stores, time, told, written } }
+  return { ...{ agents, called, counts, db, fail, notifier, ours, outbox, raised, store, stores, time, told, written } }
 }

@@ -33,13 +33,14 @@ const MAX_NAMED = 20
 
 /**
  * Decides who is told of a machine that fell silent: what one cut cable makes of a fleet must not grow with the square of it (decision 150). It holds no more of them than a few ids and
- * how many they are. @param tell of those that were collected; must not throw.
+ * how many they are. @param tell of those that were collected; must not throw. @returns whether it could: otherwise they are told of later, together with those of then.
  */
-export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines: SilentMachines) => Promise<void>): CollectedSilence {
+export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines: SilentMachines) => Promise<boolean>): CollectedSilence {
   const single = new TokenBucket(SINGLE)
-  let collected: (Omit<SilentMachines, 'agentIds'> & { agentIds: string[] }) | null = null
+  let collected: SilentMachines | null = null
   let timer: NodeJS.Timeout | undefined
   let toldAt = Number.NEGATIVE_INFINITY
+  let isStopped = false
 
   async function tellNow(): Promise<void> {
     clearTimeout(timer)
@@ -47,24 +48,28 @@ export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines:
     collected = null
     if (!machines) return
     toldAt = clock.monotonic()
-    await tell(machines)
+    if (!(await tell(machines))) collect(machines)
+  }
+
+  function collect(more: SilentMachines): void {
+    if (!collected && !isStopped)
+      timer = setTimeout(() => void tellNow(), Math.max(FIRST_MS, toldAt + AGAIN_MS - clock.monotonic())).unref()
+    const { count, agentIds, ...first } = collected ?? { ...more, count: 0, agentIds: [] }
+    collected = { ...first, count: count + more.count, agentIds: [...agentIds, ...more.agentIds].slice(0, MAX_NAMED) }
   }
 
   return {
     isSingle(enrolment, failure) {
-      const now = clock.monotonic()
-      if (!collected && single.take(now) === 0) return true
-      if (collected) collected.count++
-      else {
-        collected = { count: 1, enrolment, failure, agentIds: [] }
-        timer = setTimeout(() => void tellNow(), Math.max(FIRST_MS, toldAt + AGAIN_MS - now)).unref()
-      }
-      if (collected.agentIds.length < MAX_NAMED) collected.agentIds.push(enrolment.agentId)
+      if (!collected && single.take(clock.monotonic()) === 0) return true
+      collect({ count: 1, enrolment, failure, agentIds: [enrolment.agentId] })
       return false
     },
     get isOfMany() {
       return collected !== null || clock.monotonic() - toldAt < AGAIN_MS
     },
-    stop: tellNow,
+    stop() {
+      isStopped = true
+      return tellNow()
+    },
   }
 }

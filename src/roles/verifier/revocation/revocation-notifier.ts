@@ -136,7 +136,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       const reason = causeChain(error).join(': ').slice(0, MAX_REASON)
       complaints.failed(target, reason)
       const tooOld = isTooOld(revocation)
-      const gone = target.startsWith('agent:') && !agents.get(agentId) && !(await options.isEnrolled(agentId))
+      const gone = agentId !== '' && !agents.get(agentId) && (await isGone(agentId))
       note(delivery, tooOld || gone ? 'given_up' : 'pending', gone ? GONE : reason)
       if (!tooOld && !gone) go(queues.failed(delivery))
     }
@@ -152,12 +152,13 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   async function letGo(delivery: Delivery, agentId: string): Promise<void> {
     const { revocation, target } = delivery
     outbox.drop(agentId, revocation)
-    const isEnrolled = await options.isEnrolled(agentId).catch(() => true)
-    if (!isEnrolled) return note(delivery, 'given_up', GONE)
+    if (await isGone(agentId)) return note(delivery, 'given_up', GONE)
     if (options.isOurs(agentId)) return laneOf(delivery).schedule(delivery, 0) // again, meanwhile
     for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
   }
 
+  /** Not where it cannot be known. */
+  const isGone = async (agentId: string): Promise<boolean> => !(await options.isEnrolled(agentId).catch(() => true))
   const isOfMany = ({ type, createdAt }: StoredRevocation): boolean =>
     type === 'comm_error' && silence.isOfMany && clock.now() - createdAt < ONE_CAUSE_MS
   const isTooOld = ({ createdAt }: StoredRevocation): boolean => clock.now() - createdAt > options.retrySeconds * 1000
@@ -220,16 +221,18 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     options.events.raise({ type: 'revocation_announced', agent_id: agentId, revocation: id, kind: type, targets: targets.length })
   }
 
-  /** Many that fell silent for one cause: agents, which could do nothing about it, are not told. */
-  async function tellOfSilence({ count, enrolment, failure, agentIds }: SilentMachines): Promise<void> {
-    if (count > 1) options.events.raise({ type: 'agents_unreachable', machines: count, agent_ids: [...agentIds] })
+  /** Many that fell silent for one cause: agents, which could do nothing about it, are not told. @returns whether it could be stored. */
+  async function tellOfSilence({ count, enrolment, failure, agentIds }: SilentMachines): Promise<boolean> {
     const context = count > 1 ? { ...failure.context, machines: count, agent_ids: [...agentIds] } : failure.context
     const notice = prepareNotice(options, enrolment, { type: 'comm_error', failure: { ...failure, context }, toAgents: false })
     try {
       if (notice) deliver(await options.store.add(notice))
     } catch (error) {
-      logger.error(`that ${count} machines fell silent cannot be told: ${causeChain(error).join(': ')}`)
+      logger.error(`that ${count} machines fell silent cannot be told yet: ${causeChain(error).join(': ')}`)
+      return false
     }
+    if (count > 1) options.events.raise({ type: 'agents_unreachable', machines: count, agent_ids: [...agentIds] })
+    return true
   }
 
   const silence = collectSilence(clock, tellOfSilence)

@@ -11,10 +11,15 @@ import { type SimulatedTime, simulatedTime } from '../../../../simulated-time.ts
 let time: SimulatedTime
 let told: SilentMachines[]
 let silence: CollectedSilence
+let isStored: boolean
 beforeEach(() => {
   time = simulatedTime()
   told = []
-  silence = collectSilence(time.clock, async (machines) => void told.push(machines))
+  isStored = true
+  silence = collectSilence(time.clock, async (machines) => {
+    told.push(machines)
+    return isStored
+  })
 })
 afterEach(() => {
   jest.useRealTimers()
@@ -74,4 +79,27 @@ test('it is known for a minute that many fell silent', async () => {
 test('the end says nothing of many where nobody fell silent', async () => {
   await silence.stop()
   expect([counts(), silence.isOfMany]).toEqual([[], false])
+})
+
+test('what cannot be stored is told later, with those that fell silent meanwhile', async () => {
+  isStored = false
+  many(1000)
+  await time.pass(5000)
+  fallsSilent('meanwhile')
+  await time.pass(59_000)
+  expect([counts(), silence.isOfMany]).toEqual([[995], true])
+  isStored = true
+  await time.pass(1000)
+  expect(counts()).toEqual([995, 996])
+  expect(told[1]!.agentIds).toHaveLength(20)
+  await time.pass(120_000)
+  expect([counts(), silence.isOfMany]).toEqual([[995, 996], false])
+})
+
+test('the end does not wait for what cannot be stored', async () => {
+  isStored = false
+  many(7)
+  await silence.stop()
+  await time.pass(120_000)
+  expect(counts()).toEqual([2])
 })

@@ -39,6 +39,24 @@ test('where it cannot be known whether it was deleted, nothing is given up', asy
   await notifier.stop()
 })
 
+test('one that is not taken up yet is told later, also while it cannot be known whether it was deleted', async () => {
+  let isAway = true
+  const { notifier, time, agents, called, states } = await bed(async () => {
+    if (isAway) throw new Error('the database is away')
+    return true
+  })
+  const moved = agents.get('moved')!
+  agents.delete('moved')
+  await notifier.resume()
+  await time.pass(2000)
+  expect([called.includes('moved'), await states()]).toEqual([false, ['agent:gone pending', 'agent:moved pending']])
+  agents.set('moved', moved)
+  isAway = false
+  await time.pass(10_000)
+  expect(called).toContain('moved')
+  await notifier.stop()
+})
+
 test('one that is leased again while that is looked up is still told', async () => {
   const asked = Promise.withResolvers<boolean>()
   const { notifier, time, ours, called } = await bed(() => asked.promise)
