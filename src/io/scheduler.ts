@@ -20,6 +20,8 @@ export interface SchedulerOptions<T> {
   run(item: T, lateMs: number): Promise<void>
   /** How many may be in their first phase at once; the rest wait. */
   maxStarting?: number
+  /** The same while the event loop has no time left: fewer keep it as busy, in shorter turns. They give their places away sooner, so that who hangs keeps nobody waiting. Default: no fewer. @param lateMs as below. */
+  maxStartingFull?(lateMs: number): number
   /** The share of the last moment in which the event loop had something to do, 0 to 1: who only waits gives its place away sooner. Default: 1. */
   busy?(): number
   /** Asked before one begins; where it may not, it is looked at again a tick later. Default: each may. @param lateMs of the one that has waited longest. */
@@ -29,6 +31,8 @@ export interface SchedulerOptions<T> {
 const TICK_MS = 20
 /** An item that takes longer gives its place away: a thousand machines that hang hold up nobody. */
 const STARTING_MS = 500
+/** The same where fewer may begin at once, as there is no time left. */
+const FULL_STARTING_MS = 30
 /** The same while there is time to begin more, and from which share of a busy event loop on there is less, and none. */
 const IDLE_STARTING_MS = 50
 const [BUSY, FULL] = [0.5, 0.9]
@@ -36,12 +40,15 @@ const MAX_STARTING = 128
 /** So many are looked at for each that is hastened. */
 const LOOKED_AT = 4
 
+const ALWAYS = () => 1
+
 interface Entry<T> {
   due: number
   item: T
 }
 
-export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, busy, mayBegin }: SchedulerOptions<T>): Scheduler<T> {
+export function createScheduler<T>(options: SchedulerOptions<T>): Scheduler<T> {
+  const { clock, run, maxStarting = MAX_STARTING, maxStartingFull, busy = ALWAYS, mayBegin } = options
   const heap: Entry<T>[] = []
   const current = new Map<T, Entry<T>>()
   const starting: { since: number; open: boolean }[] = []
@@ -53,7 +60,8 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
     if (pumping || stopped) return
     pumping = true
     const now = clock.monotonic()
-    while (places > 0 && heap.length > 0 && heap[0]!.due <= now) {
+    const kept = maxStartingFull && busy() >= FULL ? maxStarting - maxStartingFull(lateMs()) : 0
+    while (places > kept && heap.length > 0 && heap[0]!.due <= now) {
       const entry = pop(heap)
       if (current.get(entry.item) !== entry) continue // rescheduled or cancelled meanwhile
       if (mayBegin && !mayBegin(now - entry.due)) {
@@ -64,6 +72,13 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
       start(entry, now)
     }
     pumping = false
+  }
+
+  /** How long an item may keep its place. */
+  function startingMs(): number {
+    const share = busy()
+    if (maxStartingFull && share >= FULL) return FULL_STARTING_MS
+    return IDLE_STARTING_MS + (STARTING_MS - IDLE_STARTING_MS) * Math.min(1, Math.max(0, (share - BUSY) / (FULL - BUSY)))
   }
 
   function start({ item, due }: Entry<T>, now: number): void {
@@ -86,8 +101,13 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
     return heap[0]
   }
 
+  function lateMs(): number {
+    const entry = next()
+    return entry ? Math.max(0, clock.monotonic() - entry.due) : 0
+  }
+
   const tick = setInterval(() => {
-    const old = clock.monotonic() - (starting.length > 0 ? startingMs(busy) : 0)
+    const old = clock.monotonic() - (starting.length > 0 ? startingMs() : 0)
     while (starting.length > 0 && (starting[0]!.since < old || !starting[0]!.open)) {
       const place = starting.shift()!
       if (place.open) places++
@@ -121,21 +141,12 @@ export function createScheduler<T>({ clock, run, maxStarting = MAX_STARTING, bus
     get waiting() {
       return current.size
     },
-    lateMs() {
-      const entry = next()
-      return entry ? Math.max(0, clock.monotonic() - entry.due) : 0
-    },
+    lateMs,
     stop() {
       stopped = true
       clearInterval(tick)
     },
   }
-}
-
-/** How long an item may keep its place. */
-function startingMs(busy: (() => number) | undefined): number {
-  const share = busy ? Math.min(1, Math.max(0, (busy() - BUSY) / (FULL - BUSY))) : 1
-  return IDLE_STARTING_MS + (STARTING_MS - IDLE_STARTING_MS) * share
 }
 
 /** A binary heap by due time. */

@@ -137,6 +137,29 @@ test.each([
   expect(started).toEqual(['a', 'b'])
 })
 
+test('while the event loop has no time left, fewer begin at once where that is wanted, and give their places away sooner', async () => {
+  const started: string[] = []
+  const lates: number[] = []
+  let share = 1
+  scheduler = createScheduler<string>({
+    ...{ clock: time.clock, maxStarting: 4, busy: () => share },
+    maxStartingFull(lateMs) {
+      lates.push(lateMs)
+      return 1
+    },
+    run: (item) => new Promise<void>(() => void started.push(item)),
+  })
+  for (const item of ['a', 'b', 'c', 'd', 'e', 'f']) scheduler.schedule(item, 0)
+  await time.settle()
+  expect(started).toHaveLength(1)
+  await time.pass(2 * TICK)
+  expect(started).toHaveLength(2)
+  expect(Math.max(...lates)).toBe(2 * TICK)
+  share = 0.89
+  await time.pass(TICK)
+  expect(started).toHaveLength(5)
+})
+
 test('an item that hangs gives its place away after 500 ms, and not twice when it ends after all', async () => {
   const { started, finish } = lasting(1)
   scheduler.schedule('hangs', 0)

@@ -1,11 +1,13 @@
 import type { Clock } from '../../../io/clock.ts'
 
-/** How often a machine is asked for the first time: an operator who enrols many is answered first, within bounds (decision 143). */
+/** How often machines are asked while an operator enrols many: he is answered first, within bounds (decision 143). */
 export interface EnrolmentPace {
   /** A machine was enrolled. */
   enrolled(): void
   /** Whether a machine may be asked for the first time now. @param lateMs for how long the one has been due that has waited longest. */
   mayBegin(lateMs: number): boolean
+  /** How many that were attested before may be asked at once while the event loop has no time left. @param lateMs as above. */
+  atOnce(lateMs: number): number
 }
 
 /** So many in this time are many. */
@@ -20,6 +22,8 @@ const ENOUGH_LEFT = 0.3
 const OF_ENOUGH_A_SECOND = 250
 /** Of which so many at once, besides those of a twentieth of a second: it is not looked more often. */
 const BURST = 8
+/** Of machines that were attested before, while many are enrolled; doubled in the same way. And otherwise. */
+const [FEW, ENOUGH] = [3, 16]
 
 /** @param busy the share of the last moment in which the event loop had something to do. */
 export function createEnrolmentPace(clock: Pick<Clock, 'monotonic'>, busy: () => number): EnrolmentPace {
@@ -27,13 +31,14 @@ export function createEnrolmentPace(clock: Pick<Clock, 'monotonic'>, busy: () =>
   let count = 0
   let tokens = BURST
   let tokensAt = clock.monotonic()
+  const areMany = (now: number) => now - last[count % MANY]! <= WITHIN_MS
   return {
     enrolled() {
       last[count++ % MANY] = clock.monotonic()
     },
     mayBegin(lateMs) {
       const now = clock.monotonic()
-      if (now - last[count % MANY]! > WITHIN_MS) return true
+      if (!areMany(now)) return true
       const left = 1 - busy()
       if (left >= ENOUGH_LEFT) return true
       const perSecond = LEAST_A_SECOND * 2 ** Math.min(MAX_DOUBLED, lateMs / DOUBLES_MS) + (left / ENOUGH_LEFT) * OF_ENOUGH_A_SECOND
@@ -43,5 +48,6 @@ export function createEnrolmentPace(clock: Pick<Clock, 'monotonic'>, busy: () =>
       tokens--
       return true
     },
+    atOnce: (lateMs) => (areMany(clock.monotonic()) ? Math.min(ENOUGH, Math.floor(FEW * 2 ** (lateMs / DOUBLES_MS))) : ENOUGH),
   }
 }

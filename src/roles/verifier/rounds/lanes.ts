@@ -34,10 +34,10 @@ const HASTENED = 2
 
 export function createLanes({ clock, run, runSilent, busy }: LaneOptions): Lanes {
   const pace = createEnrolmentPace(clock, busy)
-  const steady = createScheduler<ManagedAgent>({ clock, run, busy })
+  const steady = createScheduler<ManagedAgent>({ clock, run, busy, maxStartingFull: pace.atOnce })
   /** However many of them hang, the others do not wait for their places. */
-  const silent = createScheduler<ManagedAgent>({ clock, run: askSilent, busy })
-  const first = createScheduler<ManagedAgent>({ clock, run, busy, mayBegin: pace.mayBegin })
+  const silent = createScheduler<ManagedAgent>({ clock, run: askSilent, busy, maxStartingFull: pace.atOnce })
+  const first = createScheduler<ManagedAgent>({ clock, run, busy, maxStartingFull: pace.atOnce, mayBegin: pace.mayBegin })
   const all = [steady, silent, first]
 
   /** A fleet that was cut off is found again in some doublings, and not within the longest delay between two tries (decision 156). */

@@ -59,6 +59,14 @@ test('the longer one has waited, the more begin: nobody is kept back for more th
   expect(begun.map((count) => Math.round(count / 20))).toEqual([1, 2, 4, 16, 64, 64])
 })
 
+test('while many are enrolled, few that were attested before are asked at once, and more the longer one waits', () => {
+  expect(pace.atOnce(0)).toBe(16)
+  secondWith(500, 0)
+  expect([0, 5000, 10_000, 13_000, 10_000_000].map(pace.atOnce)).toEqual([3, 6, 12, 16, 16])
+  nowMs += 500
+  expect(pace.atOnce(0)).toBe(16)
+})
+
 test('with any enrolments, however many, all machines that wait in a line are begun, each within 40 seconds', () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 0, max: 500 }), { minLength: 1, maxLength: 40 }), (seconds) => {
