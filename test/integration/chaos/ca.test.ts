@@ -23,7 +23,7 @@ const STORY: readonly { words: string[]; again?: string[] }[] = [
 const home = temporaryKeylimeDir({ KEYLIME_CA_PASSWORD: 'secret' })
 const ca = path.join(home.dir, 'ca')
 const kept = path.join(home.dir, 'kept')
-fs.writeFileSync(path.join(home.dir, 'NEW'), 'other')
+fs.writeFileSync(path.join(home.dir, 'NEW'), 'other', { mode: 0o600 })
 afterEach(endAll)
 afterAll(() => home.remove())
 
