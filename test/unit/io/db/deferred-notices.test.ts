@@ -167,6 +167,23 @@ test('the other verifiers hear of machines that are to be told now', async () =>
   expect(await news.since(last, 9)).toMatchObject([{ what: 'revocation', revocation: id }])
 })
 
+test('a server that took over without the last of the news, and gives their numbers again, is heard', async () => {
+  const db = await databases.open<RevocationTables>('PostgreSQL', 'verifier', VERIFIER_MIGRATIONS)
+  await makeShared(db as Kysely<unknown>)
+  const news = newsStore(db as Kysely<unknown>)
+  const store = () => insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
+  await store()
+  const before = await news.last()
+  await store()
+  const last = await news.last()
+  expect(await news.since(last, 9)).toEqual([])
+  await sql`delete from news where id > ${before!.id}`.execute(db)
+  await sql`select setval(pg_get_serial_sequence('news', 'id'), ${before!.id})`.execute(db)
+  const { id } = await store()
+  expect((await news.last())!.id).toBe(last!.id)
+  expect((await news.since(last, 9)).at(-1)).toMatchObject({ what: 'revocation', revocation: id })
+})
+
 test('SQLite finds what waits, and what one machine is still to be told, by an index of its own', async () => {
   const db = await databases.open<RevocationTables>('SQLite', 'verifier', VERIFIER_MIGRATIONS)
   const plan = async (query: CompiledQuery) => {
