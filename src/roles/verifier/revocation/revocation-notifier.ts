@@ -103,7 +103,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   /** @returns whether it is held here from now on. */
   function begin(delivery: Delivery): boolean {
-    const key = keyOf(delivery.revocation.id, delivery.target)
+    const key = keyOf(delivery.revocation, delivery.target)
     if (begun.has(key) || delivery.target === ALL_AGENTS) return false
     const turn = agentIdOf(delivery.target) === '' ? 'now' : queues.enter(delivery)
     if (turn === 'stored') return false
@@ -153,7 +153,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     outbox.drop(agentId, revocation)
     if (await isGone(agentId)) return note(delivery, 'given_up', GONE)
     if (options.isOurs(agentId)) return laneOf(delivery).schedule(delivery, 0) // again, meanwhile
-    for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
+    for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation, target))
   }
 
   /** Not where it cannot be known. */

@@ -47,7 +47,9 @@ describe.each(DATABASES)('%s', (kind) => {
     await makeRoom()
     const second = await fail() // behind the first one, though there is room
     expect(second.targets.toSorted()).toEqual(['agents', 'webhook'])
-    await store.record([{ revocationId: first.id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    await store.record([
+      { revocationId: first.id, createdAt: first.createdAt, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null },
+    ])
     await sql`delete from agents where agent_id = 'm3'`.execute(db)
     expect(await store.expandOldest(0)).toMatchObject({
       revocation: { id: first.id, targets: MACHINES.slice(0, 2), agentId: 'm1' },
@@ -147,7 +149,7 @@ describe.each(DATABASES)('%s', (kind) => {
   test('what waits is not erased, and is found by nobody else as done', async () => {
     const { db, store, state, fail } = await full()
     const { id } = await fail()
-    await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    await store.record([{ revocationId: id, createdAt: 1000, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
     for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
     await sweepRevocations(db as Kysely<unknown>, { endedBy: 2000, doneBy: 2000 })
     expect(await state(id)).toEqual(['agents pending'])

@@ -42,3 +42,23 @@ test('machines that are off keep no others waiting, also where the database was 
   const { rows } = await sql`select 1 from deliveries where state = 'pending' and attempts = 0 and target = 'agent:off'`.execute(db)
   expect(rows).toEqual([])
 })
+
+test('a server that took over without the last commits gives the number of a notice again: who was told of that one has not been told of this', async () => {
+  let isOff = true
+  const { db, fail, time, told } = await bed(['one'], async () => {
+    if (isOff) throw new Error('EHOSTUNREACH')
+    return 'acted'
+  })
+  const lost = await fail()
+  await time.pass(2000)
+  await sql`delete from revocations`.execute(db)
+  await sql`delete from deliveries`.execute(db)
+  await sql`delete from sqlite_sequence`.execute(db)
+  const { id, text } = await fail()
+  expect(id).toBe(lost.id)
+  isOff = false
+  await time.pass(60_000)
+  expect(told.filter((one) => one.id === 'one').map((one) => one.text)).toContain(text)
+  const { rows } = await sql`select state from deliveries where target = 'agent:one'`.execute(db)
+  expect(rows).toEqual([{ state: 'acted' }])
+})
