@@ -4,6 +4,7 @@ import { causeChain } from '../../../core/errors.ts'
 import type { PendingDelivery, PendingQuestion, RevocationStore } from '../../../io/db/revocation-store.ts'
 import type { StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import type { Logger } from '../../../io/log/logger.ts'
+import { createGiveWay } from '../../../io/next-turn.ts'
 import type { Delivery, DeliveryLog } from './delivery-log.ts'
 import { MAX_WAITING, type MachineQueues } from './machine-queues.ts'
 import { MAX_READY } from './notice-outbox.ts'
@@ -28,6 +29,8 @@ export interface NoticeTakerOptions {
 }
 
 const PAGE = 500
+/** They are begun for so long in one turn of the event loop. */
+const SLICE_MS = 10
 /** Machines whose stored notices are looked up at once. */
 const MORE_AT_ONCE = 200
 /** More than are held of one machine: there is a new one among them. */
@@ -40,9 +43,15 @@ export function createNoticeTaker({ store, log, queues, begin, logger }: NoticeT
   let isStopped = false
   let hasFailed = false
 
-  function beginEach(found: readonly PendingDelivery[], isMine: (target: string) => boolean): number {
+  /** Another verifier's are signed again, which takes a while. */
+  async function beginEach(found: readonly PendingDelivery[], isMine: (target: string) => boolean): Promise<number> {
+    const giveWay = createGiveWay(SLICE_MS)
     let count = 0
-    for (const delivery of found) if (isMine(delivery.target) && begin(delivery)) count++
+    for (const delivery of found) {
+      if (isStopped) break
+      if (isMine(delivery.target) && begin(delivery)) count++
+      await giveWay()
+    }
     return count
   }
 
@@ -52,7 +61,7 @@ export function createNoticeTaker({ store, log, queues, begin, logger }: NoticeT
     for (let after: PendingQuestion['after']; !isStopped; ) {
       const page = await log.between(async () => {
         const found = await store.pending({ ...of, after, limit: PAGE }, known)
-        count += beginEach(found, isMine)
+        count += await beginEach(found, isMine)
         return found
       })
       if (page.length === 0) break
@@ -69,7 +78,7 @@ export function createNoticeTaker({ store, log, queues, begin, logger }: NoticeT
       if (isStopped) return
       await log.between(async () => {
         const found = await store.pending({ targets: [target], limit: OF_ONE }, known)
-        beginEach(found, isMine)
+        await beginEach(found, isMine)
         if (found.length === OF_ONE && isMine(target)) queues.moreOf(target)
       })
       await turn()
