@@ -60,7 +60,7 @@ export const SHOWN_REVOCATIONS = 100
 
 const ROWS_A_STATEMENT = 400
 /** The word that says more stays, whichever verifier comes later: what a machine did, that it did not believe the notice, that it was told. */
-const SAYS_MORE = sql<boolean>`(deliveries.state in ('pending', 'given_up')
+const SAYS_MORE = sql<boolean>`(deliveries.state = 'pending' or (deliveries.state = 'given_up' and excluded.state <> 'pending')
   or (deliveries.state in ('told', 'refused') and excluded.state in ('acted', 'failed'))
   or (deliveries.state = 'told' and excluded.state = 'refused'))`
 

@@ -21,6 +21,8 @@ describe.each(DATABASES)('%s', (kind) => {
       store.record([{ revocationId: id, createdAt: 5, target, state, attempts: 1, at: 6, lastError: null }])
     const states = async () => (await store.deliveries(id, '', 10)).map(({ state }) => state)
     await say('given_up', 'zeromq')
+    await say('pending', 'zeromq') // nobody would try it any more
+    expect(await states()).toEqual(['pending', 'given_up'])
     await say('told', 'zeromq')
     await say('told')
     await say('pending')
