@@ -34,21 +34,21 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   const last = await readCrl(directory)
   const number = Math.max(Number(last?.number ?? 0n), store.crlNumber ?? 0) + 1
   const isOurs = last !== undefined && isCrlSignedBy(last.der, certificate)
-  const lost = (isOurs ? last.revoked : [])
-    .map(({ serial }) => serial.toString())
-    .filter((serial) => !store.revokedSerials.includes(serial))
+  const stored = new Set(store.revokedSerials)
+  const lost = (isOurs ? last.revoked : []).map(({ serial }) => serial.toString()).filter((serial) => !stored.has(serial))
   await store.addRevoked([...new Set([...lost, ...fresh])], number)
   const known = new Map(last?.revoked.map((entry) => [entry.serial.toString(), entry]))
+  const isFresh = new Set(fresh)
   const now = access.now()
   const revoked = store.revokedSerials.map((serial): Revocation => {
     const before = known.get(serial)
     if (before) return { ...before, date: Math.min(before.date, now) } // made while the clock was ahead
-    return { serial: BigInt(serial), date: now, ...(fresh.includes(serial) ? { reason } : {}) }
+    return { serial: BigInt(serial), date: now, ...(isFresh.has(serial) ? { reason } : {}) }
   })
   const list = { number: BigInt(number), thisUpdate: now - BACKDATE_MS, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked }
-  const der = await makeCrl({ certificate, key }, list)
+  const der = makeCrl({ certificate, key }, list)
   // first, so that at no moment there is no list of the one before
-  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), await makeCrl(issuer.before, list), 0o644)
+  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), makeCrl(issuer.before, list), 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
   return { ...list, der }
@@ -63,7 +63,8 @@ export async function revokeSerials(issuer: Issuer, serials: readonly bigint[], 
       hint: `\`keylime ca list\` shows them; if a copy of this authority counted it before serials were random, revoke it there, copy its cacrl.der to ${issuer.access.directory}, and run \`keylime ca crl\``,
     })
   }
-  const fresh = [...new Set(serials)].filter((serial) => !store.revokedSerials.includes(serial.toString()))
+  const stored = new Set(store.revokedSerials)
+  const fresh = [...new Set(serials)].filter((serial) => !stored.has(serial.toString()))
   await publish(issuer, fresh.map(String), reason)
   return fresh
 }

@@ -39,6 +39,13 @@ export const derBits = (bytes: Uint8Array): Buffer => der(TAG.bitString, Buffer.
 export const derTime = (time: number): Buffer =>
   der(TAG.generalizedTime, Buffer.from(`${new Date(time).toISOString().replace(/\D/g, '').slice(0, 14)}Z`, 'latin1'))
 
+/** Time of certificates and lists: UTCTime until 2049 (RFC 5280, section 4.1.2.5). @param time milliseconds since the epoch. */
+export function derDate(time: number): Buffer {
+  const year = new Date(time).getUTCFullYear()
+  if (year < 1950 || year > 2049) return derTime(time)
+  return der(TAG.utcTime, Buffer.from(`${new Date(time).toISOString().replace(/\D/g, '').slice(2, 14)}Z`, 'latin1'))
+}
+
 /** OBJECT IDENTIFIER from its dotted text. */
 export function derOid(dotted: string): Buffer {
   const [first = 0, second = 0, ...rest] = dotted.split('.').map(Number)

@@ -1,8 +1,9 @@
-import { createHash, sign } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { isKeylimeError, KeylimeError } from '../errors.ts'
+import { keyBitsOf, signatureOf } from './authority-signature.ts'
 import { REVOCATION_REASONS, type RevocationReason } from './crl.ts'
-import { childrenOf, type DerElement, expectTag, readBitString, readElement, readInteger, readOid, TAG } from './der.ts'
-import { der, derBits, derEnumerated, derExplicit, derNull, derOctets, derOid, derSequence, derTime } from './der-writer.ts'
+import { childrenOf, type DerElement, expectTag, readElement, readInteger, readOid, TAG } from './der.ts'
+import { der, derEnumerated, derExplicit, derOctets, derOid, derSequence, derTime } from './der-writer.ts'
 import type { Authority } from './issue.ts'
 import { hashOf, type SignatureAlgorithm } from './signature-algorithm.ts'
 import type { Certificate } from './types.ts'
@@ -103,8 +104,8 @@ export function answerOcsp(authority: Authority, request: Buffer, statusOf: (ser
     derSequence(...singles),
     ...(nonce ? [derExplicit(1, derSequence(derSequence(derOid(NONCE), derOctets(nonce))))] : []),
   )
-  const { hash, algorithm } = signatureOf(authority)
-  const basic = derSequence(data, algorithm, derBits(sign(hash, data, authority.key)))
+  const signature = signatureOf(authority)
+  const basic = derSequence(data, signature.algorithm, signature.sign(data))
   return derSequence(derEnumerated(0), derExplicit(0, derSequence(derOid(BASIC_RESPONSE), derOctets(basic))))
 }
 
@@ -117,26 +118,10 @@ function isIssuedBy({ hash, nameHash, keyHash }: CertId, issuer: Certificate): b
   return digest(issuer.subjectName.der).equals(nameHash) && digest(keyBitsOf(issuer)).equals(keyHash)
 }
 
-/** The public key without algorithm, as both key hashes of OCSP take it. */
-const keyBitsOf = (certificate: Certificate): Buffer => readBitString(childrenOf(readElement(certificate.spki))[1])
-
 function encodeStatus(status: OcspStatus): Buffer {
   if (status.kind === 'good') return der(0x80)
   if (status.kind === 'unknown') return der(0x82)
   const { date, reason } = status
   const why = reason && reason !== 'unspecified' ? [derExplicit(0, derEnumerated(REVOCATION_REASONS[reason]))] : []
   return derExplicit(1, derTime(date), ...why)
-}
-
-const ECDSA: Record<string, readonly [hash: string, oid: string]> = {
-  prime256v1: ['sha256', '1.2.840.10045.4.3.2'],
-  secp384r1: ['sha384', '1.2.840.10045.4.3.3'],
-  secp521r1: ['sha512', '1.2.840.10045.4.3.4'],
-}
-
-function signatureOf({ key }: Authority): { hash: string; algorithm: Buffer } {
-  if (key.asymmetricKeyType === 'rsa') return { hash: 'sha256', algorithm: derSequence(derOid('1.2.840.113549.1.1.11'), derNull()) }
-  const [hash, oid] = ECDSA[key.asymmetricKeyDetails?.namedCurve ?? ''] ?? []
-  if (!hash || !oid) throw new KeylimeError('malformed', `a key of type ${key.asymmetricKeyType} cannot answer OCSP here`)
-  return { hash, algorithm: derSequence(derOid(oid)) }
 }

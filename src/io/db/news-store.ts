@@ -2,16 +2,25 @@ import { type Kysely, sql } from 'kysely'
 import type { PolicyKind } from './policy-store.ts'
 
 /** What was changed at one verifier, and concerns machines of others. */
-export type News =
-  | { readonly id: number; readonly what: 'policy'; readonly kind: PolicyKind; readonly name: string }
-  | { readonly id: number; readonly what: 'revocation'; readonly revocation: number }
+export type News = NewsPlace &
+  (
+    | { readonly what: 'policy'; readonly kind: PolicyKind; readonly name: string }
+    | { readonly what: 'revocation'; readonly revocation: number }
+  )
+
+/** With the time, as a server that took over for another gives the last numbers again. */
+export interface NewsPlace {
+  readonly id: number
+  /** Seconds since the epoch. */
+  readonly at: string
+}
 
 /** In the order in which it was stored. */
 export interface NewsStore {
-  /** The number of the last. */
-  last(): Promise<number>
-  /** Behind a number, the first ones. */
-  since(id: number, limit: number): Promise<News[]>
+  /** The place of the last; null where there is none. */
+  last(): Promise<NewsPlace | null>
+  /** Behind a place, the first ones. Where that is not known, because the server lost it or it is too old, all that there are. */
+  since(place: NewsPlace | null, limit: number): Promise<News[]>
   /** What is too old to be new to anybody. */
   forget(): Promise<void>
 }
@@ -45,23 +54,26 @@ const KEPT = "interval '1 day'"
 export function newsStore(db: Kysely<unknown>): NewsStore {
   return {
     async last() {
-      const { rows } = await sql<{ last: number | null }>`select max(id) as last from news`.execute(db)
-      return rows[0]?.last ?? 0
+      const { rows } = await sql<NewsPlace>`select id, ${AT} as at from news order by id desc limit 1`.execute(db)
+      return rows[0] ?? null
     },
     async forget() {
       await sql`delete from news where at < now() - ${sql.raw(KEPT)}`.execute(db)
     },
-    async since(id, limit) {
-      const { rows } = await sql<Row>`select id, what, kind, name from news where id > ${id} order by id limit ${limit}`.execute(db)
-      return rows.map(({ id, what, kind, name }) =>
-        what === 'policy' ? { id, what, kind: kind as PolicyKind, name } : { id, what: 'revocation', revocation: Number(name) },
+    async since(place, limit) {
+      const known = sql`(select id from news where id = ${place?.id ?? 0} and ${AT} = ${place?.at ?? ''})`
+      const { rows } = await sql<Row>`select id, ${AT} as at, what, kind, name from news where id > coalesce(${known}, 0)
+        order by id limit ${limit}`.execute(db)
+      return rows.map(({ id, at, what, kind, name }) =>
+        what === 'policy' ? { id, at, what, kind: kind as PolicyKind, name } : { id, at, what: 'revocation', revocation: Number(name) },
       )
     },
   }
 }
 
-interface Row {
-  id: number
+const AT = sql`extract(epoch from at)::text`
+
+interface Row extends NewsPlace {
   what: string
   kind: string
   name: string

@@ -10,10 +10,12 @@ export interface RevocationSummary {
   createdAt: number
 }
 
-export type DeliveryState = Omit<DeliveryResult, 'revocationId'>
+export type DeliveryState = Omit<DeliveryResult, 'revocationId' | 'createdAt'>
 
 export interface DeliveryResult {
   revocationId: number
+  /** Of the revocation: a server that took over for another gives its last ids again. */
+  createdAt: number
   target: string
   state: DeliveryWord
   attempts: number
@@ -58,7 +60,7 @@ export const SHOWN_REVOCATIONS = 100
 
 const ROWS_A_STATEMENT = 400
 /** The word that says more stays, whichever verifier comes later: what a machine did, that it did not believe the notice, that it was told. */
-const SAYS_MORE = sql<boolean>`(deliveries.state in ('pending', 'given_up')
+const SAYS_MORE = sql<boolean>`(deliveries.state = 'pending' or (deliveries.state = 'given_up' and excluded.state <> 'pending')
   or (deliveries.state in ('told', 'refused') and excluded.state in ('acted', 'failed'))
   or (deliveries.state = 'told' and excluded.state = 'refused'))`
 
@@ -182,14 +184,18 @@ export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets,
   return query.orderBy(order[0]).orderBy(order[1]).limit(limit)
 }
 
-/** Of deliveries that are still there: one that was erased as done must not come back as pending. */
+/** Of deliveries that are still there: one that was erased as done must not come back as pending, nor count for another that got its number. */
 async function stored(db: Kysely<RevocationTables>, results: readonly DeliveryResult[]): Promise<DeliveryResult[]> {
-  const said = results.map(({ revocationId, target }, place) => ({ place, revocation_id: revocationId, target }))
-  const columns = { place: 'integer', revocation_id: 'integer', target: 'text' } as const
+  const said = results.map(({ revocationId, createdAt, target }, place) => ({
+    place,
+    revocation_id: revocationId,
+    created_at: createdAt,
+    target,
+  }))
+  const columns = { place: 'integer', revocation_id: 'integer', created_at: 'integer', target: 'text' } as const
   // The order of "cross join" is one that SQLite keeps: each is looked up by its key.
-  const { rows } = await sql<{ place: number }>`with said(place, revocation_id, target) as (${seamOf(db).rows(said, columns)})
-    select said.place from said cross join deliveries as d where d.revocation_id = said.revocation_id and d.target = said.target`.execute(
-    db,
-  )
+  const { rows } = await sql<{ place: number }>`with said(place, revocation_id, created_at, target) as (${seamOf(db).rows(said, columns)})
+    select said.place from said cross join deliveries as d cross join revocations as r where d.revocation_id = said.revocation_id
+      and d.target = said.target and r.id = said.revocation_id and r.created_at = said.created_at`.execute(db)
   return rows.map(({ place }) => results[place]!)
 }

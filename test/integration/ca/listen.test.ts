@@ -152,6 +152,21 @@ test('random serials: what this copy of the authority gave, with what the name h
   bed.remove()
 })
 
+test('who has stolen the notifier’s key cannot fill the list with serials that nobody has; what this copy gave is revoked still', async () => {
+  const bed = await authorityBed({}, 1)
+  const { withAuthority } = await import('../../../src/authority/open-authority.ts')
+  const { serial } = (await withAuthority(bed.access, (authority) => authority.issue({ name: 'm3' }))).certificate
+  const foreign = Array.from({ length: 10_002 }, (_, i) => 2n ** 52n + BigInt(i)).filter((one) => one !== serial)
+  await withAuthority(bed.access, (authority) => authority.revokeAll(foreign.slice(0, 9_999)))
+  const listener = await startListener({ access: bed.access, config: bed.config, notifier: undefined, logger: recordingLogger().logger })
+  const send = async (one: bigint) => (await post(`http://127.0.0.1:${listener.port}/revocation`, notice(bed.key, `${one}`))).status
+  expect([await send(foreign[9_999]!), await send(foreign[10_000]!), await send(foreign[0]!), await send(serial)]).toEqual([
+    200, 403, 200, 200,
+  ])
+  await listener.stop()
+  bed.remove()
+})
+
 test('without a notifier’s certificate a revocation is answered 503; with one made later it is taken', async () => {
   const bed = await authorityBed({}, 1)
   const notifier = readText(bed.file('RevocationNotifier-cert.crt'))

@@ -38,6 +38,8 @@ export interface RevocationInboxOptions {
 
 /** RFC 5280: whoever made the machine fail may hold its key. */
 const REASON: RevocationReason = 'keyCompromise'
+/** Certificates in the list that only another copy of the authority can have given: with more, no notice adds one. With a notifier's key that was stolen, somebody names any number, and none ever leaves the list. */
+const MAX_ELSEWHERE = 10_000
 const envelope = z.object({ msg: z.string(), signature: z.string() })
 
 export function createRevocationInbox(options: RevocationInboxOptions): RevocationInbox {
@@ -63,6 +65,13 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
     logger.warn(`revoked and published: serial ${revoked.join(', ')}`)
   }
 
+  function requireRoom(elsewhere: readonly bigint[], serial: bigint): void {
+    if (elsewhere.length + pending.size < MAX_ELSEWHERE) return
+    throw new KeylimeError('refused', `${MAX_ELSEWHERE} certificates are revoked that only another copy of this authority can have given`, {
+      hint: `if the notifier's key was not stolen: keylime ca revoke --serial ${serial}`,
+    })
+  }
+
   return {
     async take(body) {
       const verified = await verify(body, options).catch((error) => {
@@ -83,6 +92,11 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
       if (revokedSerials.includes(serial.toString()) && (await watch.crl())?.revoked.has(serial)) {
         return { acted: true, text: `certificate ${serial} was revoked before` }
       }
+      if (!hasGiven(serial))
+        requireRoom(
+          revokedSerials.map(BigInt).filter((one) => isRandomSerial(one) && !hasGiven(one)),
+          serial,
+        )
       pending.add(serial)
       try {
         await write()

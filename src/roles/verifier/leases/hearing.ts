@@ -1,5 +1,5 @@
 import { causeChain } from '../../../core/errors.ts'
-import type { News, NewsStore } from '../../../io/db/news-store.ts'
+import type { News, NewsPlace, NewsStore } from '../../../io/db/news-store.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 
 /** Hears what other verifiers changed, in the order in which they did, beside everything else: to take machines over must not wait for it. */
@@ -24,7 +24,7 @@ interface Used {
 const SLICE = 200
 
 export function createHearing({ news, hear, logger }: Used): Hearing {
-  let last = 0
+  let last: NewsPlace | null = null
   let isDeaf = false
   let isStopped = false
   let isAsked = false
@@ -36,7 +36,7 @@ export function createHearing({ news, hear, logger }: Used): Hearing {
     for (const item of items) {
       if (isStopped) return
       if (newest.get(subjectOf(item)) === item.id) await hear(item)
-      last = item.id
+      last = item
     }
   }
 

@@ -71,8 +71,9 @@ export function createDeliveryLog({ store, events, clock, logger, onDone, unsaid
 
   return {
     note({ revocation, target, attempts }, state, lastError) {
-      const told = { revocationId: revocation.id, agentId: revocation.agentId, target, state, attempts, at: clock.now(), lastError }
-      results.set(keyOf(revocation.id, target), told)
+      const { id: revocationId, createdAt, agentId } = revocation
+      const told = { revocationId, createdAt, agentId, target, state, attempts, at: clock.now(), lastError }
+      results.set(keyOf(revocation, target), told)
     },
     between: (look) => records.run(look),
     flush: () => records.run(record),

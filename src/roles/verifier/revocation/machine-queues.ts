@@ -21,6 +21,8 @@ export interface MachineQueues {
   moreOf(target: string): void
   /** Machines that did not take a notice, and have others where it is stored: for these, nobody has to keep a place. @returns each once. */
   silent(limit: number): string[]
+  /** That it did not take one could not be stored. */
+  silentStill(target: string): void
 }
 
 export interface Turn {
@@ -96,6 +98,9 @@ export function createMachineQueues(): MachineQueues {
     },
     withRoom: (limit) => some(room, limit),
     silent: (limit) => some(silent, limit),
+    silentStill(target) {
+      if (queues.has(target)) silent.add(target)
+    },
     moreOf(target) {
       if (queues.has(target)) stored.add(target)
       else room.add(target)

@@ -32,7 +32,7 @@ export interface RevocationNotifier {
   /** The signed message and whom to tell; null when nobody is configured to be told, and for a machine that fell silent with many others, which are told of together. */
   prepare(enrolment: Enrolment, type: NewRevocation['type'], failure: Failure | JudgedFailure): NewRevocation | null
   deliver(revocation: StoredRevocation): void
-  /** Takes up what an earlier run left undone. Does not throw. */
+  /** Takes up what an earlier run left undone, when it can be read. Does not throw. */
   resume(): Promise<void>
   /** Takes up what is this verifier's to tell, where several share a database. */
   adopt(what: Adopted): Promise<void>
@@ -70,8 +70,7 @@ export interface RevocationNotifierOptions {
 
 const RECORD_MS = 100
 const TAKE_MORE_MS = 500
-/** Machines whose stored notices are looked up in that time. */
-const MORE_AT_ONCE = 200
+const RESUME_AGAIN_MS = 5000
 const EXPAND_MS = 1000
 /** Machines that are looked up at once. */
 const PAGE = 500
@@ -104,7 +103,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 
   /** @returns whether it is held here from now on. */
   function begin(delivery: Delivery): boolean {
-    const key = keyOf(delivery.revocation.id, delivery.target)
+    const key = keyOf(delivery.revocation, delivery.target)
     if (begun.has(key) || delivery.target === ALL_AGENTS) return false
     const turn = agentIdOf(delivery.target) === '' ? 'now' : queues.enter(delivery)
     if (turn === 'stored') return false
@@ -154,7 +153,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
     outbox.drop(agentId, revocation)
     if (await isGone(agentId)) return note(delivery, 'given_up', GONE)
     if (options.isOurs(agentId)) return laneOf(delivery).schedule(delivery, 0) // again, meanwhile
-    for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation.id, target))
+    for (const held of [delivery, ...queues.forget(target)]) begun.delete(keyOf(held.revocation, target))
   }
 
   /** Not where it cannot be known. */
@@ -236,24 +235,25 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
   }
 
   const silence = collectSilence(clock, tellOfSilence)
-  const takeUp = createNoticeTaker({ store: options.store, log, queues, begin })
+  const takeUp = createNoticeTaker({ ...options, log, queues, begin })
   const isMine = (target: string) => isFor(target, options.isOurs)
 
-  /** Notices of machines that have room for them again. */
-  async function takeMore(): Promise<void> {
-    const [silent, targets] = [queues.silent(MORE_AT_ONCE), queues.withRoom(MORE_AT_ONCE)]
-    try {
-      if (silent.length > 0) await options.store.postpone(silent, NOT_REACHED)
-      await takeUp.some(targets, isMine)
-    } catch (error) {
-      for (const target of targets) queues.moreOf(target)
-      logger.error(`stored notices are told later: ${causeChain(error).join(': ')}`)
+  async function resume(): Promise<void> {
+    for (let hasFailed = false; ; hasFailed = true) {
+      try {
+        const count = await takeUp.all({}, (target) => isFor(target, options.isOurs, options.senders.has(target)))
+        if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
+        return
+      } catch (error) {
+        if (!hasFailed) logger.error(`notifications of earlier revocations are delivered later: ${causeChain(error).join(': ')}`)
+        await new Promise((resolve) => setTimeout(resolve, RESUME_AGAIN_MS).unref())
+      }
     }
   }
 
   const timers = [
     setInterval(() => void log.flush(), RECORD_MS),
-    setInterval(() => void takeMore(), TAKE_MORE_MS),
+    setInterval(() => void takeUp.more(isMine), TAKE_MORE_MS),
     setInterval(() => void deferred.expand(), EXPAND_MS),
   ]
 
@@ -263,14 +263,7 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
       return prepareNotice(options, enrolment, { type, failure, toAgents: options.tellAgents })
     },
     deliver,
-    async resume() {
-      try {
-        const count = await takeUp.all({}, (target) => isFor(target, options.isOurs, options.senders.has(target)))
-        if (count > 0) logger.info(`${count} notifications of earlier revocations are still to be delivered`)
-      } catch (error) {
-        logger.error(`notifications of earlier revocations are delivered after the next start: ${causeChain(error).join(': ')}`)
-      }
-    },
+    resume,
     async adopt(what) {
       if ('revocation' in what) await takeUp.all(what, (target) => isFor(target, options.isOurs, false))
       else if ('agent' in what) await takeUp.all({ targets: [`agent:${what.agent}`] }, isMine)
@@ -291,6 +284,5 @@ export function createRevocationNotifier(options: RevocationNotifierOptions): Re
 }
 
 const [GONE, NOT_FETCHED] = ['it is not enrolled any more', 'it brings its evidence by itself, and has not fetched it yet']
-const NOT_REACHED = 'an earlier notice has not reached it yet'
 const ONE_CAUSE_MS = 5 * 60_000 // an older one has another cause
 const OF_MANY = 'many machines fell silent at the same time'

@@ -258,7 +258,7 @@ test('news of policies and revocations are written by whoever makes them, in ord
   const stored = await a.store.revoke('m', notice)
   const news = await b.news.since(last, 10)
   expect(news).toMatchObject([{ what: 'revocation', revocation: stored!.id }])
-  expect(await b.news.since(news[0]!.id, 10)).toEqual([])
+  expect(await b.news.since(news[0]!, 10)).toEqual([])
   await a.store.insert(change('n'))
   const second = await a.store.revoke('n', { ...notice, agentId: 'n' })
   expect(await b.news.since(last, 1)).toMatchObject([{ revocation: stored!.id }])

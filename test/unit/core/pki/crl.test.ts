@@ -29,6 +29,40 @@ test.each([
   expect(isCrlSignedBy(list.der, authority.certificate)).toBe(true)
 })
 
+test('a list is what the library would make of it', async () => {
+  const authority = await root('CA', { pair: rsaPair() })
+  const serials = [1n, 127n, 128n, 2n ** 53n - 1n, 2n ** 127n, 2n ** 159n - 1n]
+  const revoked = serials.map((serial, i) => ({
+    serial,
+    date: Date.UTC(2049 + (i % 2), 11, 31, 23, 59, 59),
+    reason: 'keyCompromise' as const,
+  }))
+  for (const list of [revoked, []]) {
+    const made = await x509.X509CrlGenerator.create({
+      issuer: new x509.Name(authority.certificate.subjectName.der as never),
+      thisUpdate: new Date(NOW),
+      nextUpdate: new Date(request.nextUpdate),
+      extensions: [
+        await x509.AuthorityKeyIdentifierExtension.create(authority.certificate.spki as never),
+        new x509.Extension('2.5.29.20', false, Buffer.from('0202012c', 'hex')),
+      ],
+      entries: list.map(({ serial, date, reason }) => ({
+        serialNumber: serial.toString(16).padStart(2 * Math.ceil(serial.toString(16).length / 2), '0'),
+        revocationDate: new Date(date),
+        reason: REVOCATION_REASONS[reason],
+      })),
+      ...signerOf(authority.key),
+    })
+    expect(makeCrl(authority, { ...request, revoked: list }).toString('hex')).toBe(Buffer.from(made.rawData).toString('hex'))
+  }
+})
+
+test('the list of a fleet takes no longer for each entry than a short one', async () => {
+  const authority = await root('CA')
+  const revoked = Array.from({ length: 20_000 }, (_, i) => ({ serial: 2n ** 52n + BigInt(i), date: NOW, reason: 'keyCompromise' as const }))
+  expect(parseCrl(makeCrl(authority, { ...request, revoked })).revoked).toHaveLength(20_000) // the library took half a minute
+}, 10_000)
+
 test('a list of another authority is told apart', async () => {
   const [one, other] = [await root('CA'), await root('CA')]
   expect(isCrlSignedBy(await makeCrl(one, { ...request, revoked: [] }), other.certificate)).toBe(false)
@@ -119,4 +153,5 @@ test('as RFC 5280 has it, the number of a list is not critical, and a reason tha
   const hex = (await makeCrl(await root('CA'), { ...request, revoked: [{ serial: 5n, date: NOW, reason: 'unspecified' }] })).toString('hex')
   expect(hex).toContain('0603551d1404') // the octets follow the name of the extension at once
   expect(hex).not.toContain('0603551d15')
+  expect(hex).toContain('3012020105170d') // nor is there an empty list of extensions, as the library makes it
 })

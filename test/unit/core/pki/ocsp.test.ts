@@ -170,7 +170,7 @@ test('a key that can sign no answer is refused', async () => {
   const id = derSequence(sha1, sha(subjectName.der), sha(readBitString(childrenOf(readElement(spki))[1])), derInteger(5n))
   const key = generateKeyPairSync('ed25519').privateKey
   expect(() => answerOcsp({ ...authority, key }, request([id]), () => ({ kind: 'good' }), NOW)).toThrow(
-    expect.objectContaining({ code: 'malformed', message: 'a key of type ed25519 cannot answer OCSP here' }),
+    expect.objectContaining({ code: 'malformed', message: 'a key of type ed25519 cannot sign for an authority here' }),
   )
 })
 

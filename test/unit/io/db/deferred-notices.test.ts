@@ -47,7 +47,9 @@ describe.each(DATABASES)('%s', (kind) => {
     await makeRoom()
     const second = await fail() // behind the first one, though there is room
     expect(second.targets.toSorted()).toEqual(['agents', 'webhook'])
-    await store.record([{ revocationId: first.id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    await store.record([
+      { revocationId: first.id, createdAt: first.createdAt, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null },
+    ])
     await sql`delete from agents where agent_id = 'm3'`.execute(db)
     expect(await store.expandOldest(0)).toMatchObject({
       revocation: { id: first.id, targets: MACHINES.slice(0, 2), agentId: 'm1' },
@@ -147,7 +149,7 @@ describe.each(DATABASES)('%s', (kind) => {
   test('what waits is not erased, and is found by nobody else as done', async () => {
     const { db, store, state, fail } = await full()
     const { id } = await fail()
-    await store.record([{ revocationId: id, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
+    await store.record([{ revocationId: id, createdAt: 1000, target: 'webhook', state: 'told', attempts: 1, at: 5, lastError: null }])
     for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
     await sweepRevocations(db as Kysely<unknown>, { endedBy: 2000, doneBy: 2000 })
     expect(await state(id)).toEqual(['agents pending'])
@@ -165,6 +167,23 @@ test('the other verifiers hear of machines that are to be told now', async () =>
   await sql`update deliveries set attempts = 1 where target <> 'agents'`.execute(db)
   await revocationStore(db as Kysely<unknown>).expandOldest(0)
   expect(await news.since(last, 9)).toMatchObject([{ what: 'revocation', revocation: id }])
+})
+
+test('a server that took over without the last of the news, and gives their numbers again, is heard', async () => {
+  const db = await databases.open<RevocationTables>('PostgreSQL', 'verifier', VERIFIER_MIGRATIONS)
+  await makeShared(db as Kysely<unknown>)
+  const news = newsStore(db as Kysely<unknown>)
+  const store = () => insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
+  await store()
+  const before = await news.last()
+  await store()
+  const last = await news.last()
+  expect(await news.since(last, 9)).toEqual([])
+  await sql`delete from news where id > ${before!.id}`.execute(db)
+  await sql`select setval(pg_get_serial_sequence('news', 'id'), ${before!.id})`.execute(db)
+  const { id } = await store()
+  expect((await news.last())!.id).toBe(last!.id)
+  expect((await news.since(last, 9)).at(-1)).toMatchObject({ what: 'revocation', revocation: id })
 })
 
 test('SQLite finds what waits, and what one machine is still to be told, by an index of its own', async () => {

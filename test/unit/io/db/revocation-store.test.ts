@@ -18,9 +18,11 @@ describe.each(DATABASES)('%s', (kind) => {
   test('who was told stays told, whatever a verifier says that was paused meanwhile', async () => {
     const { store, id } = await open()
     const say = (state: 'pending' | 'given_up' | 'told' | 'acted' | 'refused', target = 'webhook') =>
-      store.record([{ revocationId: id, target, state, attempts: 1, at: 6, lastError: null }])
+      store.record([{ revocationId: id, createdAt: 5, target, state, attempts: 1, at: 6, lastError: null }])
     const states = async () => (await store.deliveries(id, '', 10)).map(({ state }) => state)
     await say('given_up', 'zeromq')
+    await say('pending', 'zeromq') // nobody would try it any more
+    expect(await states()).toEqual(['pending', 'given_up'])
     await say('told', 'zeromq')
     await say('told')
     await say('pending')
@@ -91,7 +93,7 @@ describe.each(DATABASES)('%s', (kind) => {
       const of = async () => insertRevocation(db, { ...NOTICE, createdAt, targets: Object.keys(deliveries), toAgents: false })
       const { id } = await of()
       const results = Object.entries(deliveries).map(([target, state]) => ({
-        ...{ revocationId: id, target, state, attempts: 1, at: 6, lastError: null },
+        ...{ revocationId: id, createdAt, target, state, attempts: 1, at: 6, lastError: null },
       }))
       await store.record(results)
       for (let i = 0; i < 100; i++) await insertRevocation(db, { ...NOTICE, targets: [], toAgents: false })
@@ -110,7 +112,7 @@ describe.each(DATABASES)('%s', (kind) => {
       expect(await sweep()).toBe(1)
       expect([await left(), await store.deliveries(id, '', 10)]).toEqual([100, []])
       const kept = (await store.newest(1))[0]!.id
-      const word = { state: 'acted', attempts: 1, at: 6, lastError: null } as const
+      const word = { createdAt: 5, state: 'acted', attempts: 1, at: 6, lastError: null } as const
       await store.record([
         { ...word, revocationId: id, target: 'agent:1' },
         { ...word, revocationId: kept, target: 'agent:1' },
@@ -124,7 +126,7 @@ describe.each(DATABASES)('%s', (kind) => {
       await enrol(db)
       expect([await sweep(), await left()]).toEqual([0, 101])
       expect(await store.pending({ limit: 9 }, new Map())).toMatchObject([{ revocation: { id }, target: 'agent:a' }])
-      await store.record([{ revocationId: id, target: 'agent:a', state: 'told', attempts: 1, at: 6, lastError: null }])
+      await store.record([{ revocationId: id, createdAt: 5, target: 'agent:a', state: 'told', attempts: 1, at: 6, lastError: null }])
       expect([await sweep(), await left()]).toEqual([1, 100])
     })
 
@@ -155,7 +157,7 @@ describe.each(DATABASES)('%s', (kind) => {
       await enrol(db)
       const targets = async () => (await store.deliveries(id, '', 9)).map(({ target, state }) => `${target} ${state}`)
       expect([await sweep(), await left(), await targets()]).toEqual([0, 101, ['agent:a pending']])
-      const word = { revocationId: id, attempts: 8, at: 6, lastError: 'it is off' }
+      const word = { revocationId: id, createdAt: 5, attempts: 8, at: 6, lastError: 'it is off' }
       await store.record(['agent:1', 'agent:a'].map((target) => ({ ...word, target, state: 'pending' as const })))
       expect(await targets()).toEqual(['agent:a pending'])
       expect(await store.deliveries(id, '', 9)).toMatchObject([{ attempts: 8 }])

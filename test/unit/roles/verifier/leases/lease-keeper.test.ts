@@ -1,7 +1,7 @@
 import { jest } from '@jest/globals'
 import { createKeyedLock } from '../../../../../src/core/concurrency/keyed-lock.ts'
 import type { Living } from '../../../../../src/io/db/lease-store.ts'
-import type { News } from '../../../../../src/io/db/news-store.ts'
+import type { News, NewsPlace } from '../../../../../src/io/db/news-store.ts'
 import { createAgentTable } from '../../../../../src/roles/verifier/agents/agent-table.ts'
 import type { ManagedAgent } from '../../../../../src/roles/verifier/agents/managed-agent.ts'
 import { createLeaseKeeper, type LeaseKeeperOptions } from '../../../../../src/roles/verifier/leases/lease-keeper.ts'
@@ -61,10 +61,10 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
         },
       },
       news: {
-        last: async () => 0,
-        since: async (id: number, limit: number) => {
+        last: async () => null,
+        since: async (place: NewsPlace | null, limit: number) => {
           world.slices.push(limit)
-          return world.news.filter((item) => item.id > id).slice(0, limit)
+          return world.news.filter((item) => item.id > (place?.id ?? 0)).slice(0, limit)
         },
         forget: async () => void world.forgotten++,
       },
@@ -104,7 +104,7 @@ function bed({ ids = [] as string[], others = 0, waiting = [] as News[] } = {}) 
   return { keeper: createLeaseKeeper(options), world, agents, commands }
 }
 
-const policy = (id: number, name: string): News => ({ id, what: 'policy', kind: 'runtime', name })
+const policy = (id: number, name: string): News => ({ id, at: '0', what: 'policy', kind: 'runtime', name })
 afterEach(() => void jest.useRealTimers())
 
 const never = () => new Promise<void>(() => undefined)
