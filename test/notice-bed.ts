@@ -1,3 +1,4 @@
+import { jest } from '@jest/globals'
 import { type Kysely, sql } from 'kysely'
 import type { VerifierEvent } from '../src/core/events/verifier-event.ts'
 import { openDatabase } from '../src/io/db/open-database.ts'
@@ -83,4 +84,18 @@ export async function noticeBed(
     return stored
   }
   return { ...{ agents, called, counts, db, fail, notifier, ours, outbox, raised, store, stores, time, told, written } }
+}
+
+/** Makes beds whose notifiers end with each test. To be called once in a file. */
+export function noticeBeds(): typeof noticeBed {
+  const ends: (() => Promise<void>)[] = []
+  afterEach(async () => {
+    for (const end of ends.splice(0)) await end()
+    jest.useRealTimers()
+  })
+  return async (...given) => {
+    const made = await noticeBed(...given)
+    ends.push(() => made.notifier.stop())
+    return made
+  }
 }

@@ -1,20 +1,8 @@
-import { jest } from '@jest/globals'
 import { sql } from 'kysely'
-import { type Answer, noticeBed } from '../../../../notice-bed.ts'
+import { noticeBeds } from '../../../../notice-bed.ts'
 
 const HANGS = new Promise<never>(() => undefined)
-const ends: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
-  jest.useRealTimers()
-})
-
-async function bed(machines: readonly string[], answer: Answer) {
-  const made = await noticeBed(machines, answer)
-  ends.push(() => made.notifier.stop())
-  return made
-}
-
+const bed = noticeBeds()
 const named = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name}${i}`)
 
 test('one notice is on its way to each machine: those that hang hold up nobody, and nothing grows with what they are to be told', async () => {

@@ -1,11 +1,10 @@
-import { jest } from '@jest/globals'
-import { noticeBed } from '../../../../notice-bed.ts'
+import { noticeBeds } from '../../../../notice-bed.ts'
 
-afterEach(() => void jest.useRealTimers())
+const open = noticeBeds()
 
 /** Two machines that are off, and a notice to them that is stored. */
 async function bed(isEnrolled: (agentId: string) => Promise<boolean>) {
-  const made = await noticeBed(['gone', 'moved'], () => Promise.reject(new Error('EHOSTUNREACH')), isEnrolled)
+  const made = await open(['gone', 'moved'], () => Promise.reject(new Error('EHOSTUNREACH')), isEnrolled)
   const { id } = await made.stores()
   const deliveries = () => made.store.deliveries(id, '', 9)
   const states = async () =>
@@ -26,7 +25,6 @@ test('what a machine that is leased to nobody was to be told is given up if it w
   await notifier.adopt({ agent: 'moved' })
   await time.pass(400)
   expect(called.filter((id) => id === 'moved')).toHaveLength(2)
-  await notifier.stop()
 })
 
 test('where it cannot be known whether it was deleted, nothing is given up', async () => {
@@ -36,7 +34,6 @@ test('where it cannot be known whether it was deleted, nothing is given up', asy
   ours.clear()
   await time.pass(2000)
   expect(await states()).toEqual(['agent:gone pending', 'agent:moved pending'])
-  await notifier.stop()
 })
 
 test('one that is not taken up yet is told later, also while it cannot be known whether it was deleted', async () => {
@@ -54,7 +51,6 @@ test('one that is not taken up yet is told later, also while it cannot be known 
   isAway = false
   await time.pass(10_000)
   expect(called).toContain('moved')
-  await notifier.stop()
 })
 
 test('one that is leased again while that is looked up is still told', async () => {
@@ -69,5 +65,4 @@ test('one that is leased again while that is looked up is still told', async () 
   asked.resolve(true)
   await time.pass(2000)
   expect(called.filter((id) => id === 'moved').length).toBeGreaterThan(1)
-  await notifier.stop()
 })

@@ -1,16 +1,10 @@
-import { jest } from '@jest/globals'
 import { sql } from 'kysely'
-import { type Answer, noticeBed } from '../../../../notice-bed.ts'
+import { type Answer, noticeBeds } from '../../../../notice-bed.ts'
 
-const ends: (() => Promise<void>)[] = []
-afterEach(async () => {
-  for (const end of ends.splice(0)) await end()
-  jest.useRealTimers()
-})
+const open = noticeBeds()
 
 async function bed(machines: readonly string[], answer: Answer) {
-  const made = await noticeBed(machines, answer)
-  ends.push(() => made.notifier.stop())
+  const made = await open(machines, answer)
   const away = () => sql`alter table deliveries rename to away`.execute(made.db)
   const back = () => sql`alter table away rename to deliveries`.execute(made.db)
   return { ...made, away, back }
