@@ -38,6 +38,17 @@ describe.each(DATABASES)('%s', (kind) => {
     expect(await store.pending({ limit: 10 }, new Map())).toEqual([])
   })
 
+  test('who was told of a notice that the server lost has not been told of the one that got its number', async () => {
+    const { store, id } = await open()
+    const say = (createdAt: number) =>
+      store.record([{ revocationId: id, createdAt, target: 'webhook', state: 'told', attempts: 1, at: 6, lastError: null }])
+    const state = async () => (await store.deliveries(id, '', 10))[0]!.state
+    await say(4)
+    expect(await state()).toBe('pending')
+    await say(5)
+    expect(await state()).toBe('told')
+  })
+
   test('what is not done is found by its revocation, and by its target', async () => {
     const { db, store, id } = await open()
     const other = await insertRevocation(db, { ...NOTICE, targets: ['webhook'], toAgents: false })
