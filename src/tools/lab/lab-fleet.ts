@@ -52,6 +52,8 @@ const RESTED_SHARE = 0.005
 /** Lines that are measured while a fleet lives. */
 const GROWTH = 200
 const POLICY = 'lab'
+/** At a verifier. */
+export const POLICY_PATH = `/v2.6/allowlists/${POLICY}`
 
 /** Machines that are simulated in this process, and what they do to a real verifier. */
 export class LabFleet {
@@ -86,7 +88,9 @@ export class LabFleet {
 
   /** Stores the policy that all share, where there is one. */
   async storePolicy(): Promise<void> {
-    if (this.#policy !== null) await this.putPolicy(this.#policy, 'POST')
+    if (this.#policy === null) return
+    const body = { runtime_policy: Buffer.from(this.#policy).toString('base64') }
+    accepted('the policy', await this.#verifier.admin.request('POST', POLICY_PATH, { body }))
   }
 
   /** Enrols those from one number to before another, or all; those that have registered with what the registrar has of them. @returns enrolments a second. */
@@ -114,14 +118,6 @@ export class LabFleet {
     }
     await Promise.all(Array.from({ length: SIDE_BY_SIDE }, workOn))
     return ((end - from) * 1000) / (performance.now() - began)
-  }
-
-  /** Changes the policy that all share. @returns milliseconds until it counts. */
-  async putPolicy(text: string, method: 'POST' | 'PUT'): Promise<number> {
-    const began = performance.now()
-    const body = { runtime_policy: Buffer.from(text).toString('base64') }
-    accepted('the policy', await this.#verifier.admin.request(method, `/v2.6/allowlists/${POLICY}`, { body }))
-    return performance.now() - began
   }
 
   /** Waits until each of these was asked so often. @returns milliseconds. */

@@ -6,7 +6,7 @@ import path from 'node:path'
 import sea from 'node:sea'
 import { KeylimeError } from '../../core/errors.ts'
 import { systemClock } from '../../io/clock.ts'
-import { type ApiClient, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
+import { type ApiClient, type ApiClientOptions, LARGE_ANSWERS, openApiClient } from '../../io/http/api-client.ts'
 import { poll } from '../../io/poll.ts'
 import { endWithUs } from './end-with-us.ts'
 import { labMaker } from './machine-certificates.ts'
@@ -18,6 +18,8 @@ export interface LabVerifier {
   /** PEM of the authority that vouches for it. */
   readonly ca: string
   readonly admin: ApiClient
+  /** For another process that does the same; null where there is none. */
+  readonly adminOptions: ApiClientOptions | null
   /** Null where there is none. */
   readonly registrar: LabRegistrar | null
   /** Text of `/metrics`. */
@@ -83,17 +85,18 @@ export async function startLabVerifier({ directory, interval, command: given, re
   /** A verifier of before has none. */
   const metrics = async () => (await fetch(`http://127.0.0.1:${metricsPort}/metrics`).catch(() => null))?.text() ?? ''
   const read = (name: string) => fs.readFileSync(path.join(directory, 'cv_ca', name), 'utf8')
-  const open = (at = port, name = 'verifier') => {
+  const clientOf = (at: number, name: string): ApiClientOptions => {
     const tls = { cert: read('client-cert.crt'), key: read('client-private.pem'), ca: [read('cacert.crt')] }
-    return openApiClient({ url: `https://127.0.0.1:${at}`, name, tls, timeoutSeconds: 120, answers: LARGE_ANSWERS })
+    return { url: `https://127.0.0.1:${at}`, name, tls, timeoutSeconds: 120, answers: LARGE_ANSWERS }
   }
+  const adminOptions = () => clientOf(port!, 'verifier')
   async function serves(): Promise<ApiClient> {
     const serving = await poll(START, async () => {
       if (unstartable) throw unstartable
       if (child.exitCode !== null)
         throw new KeylimeError('unavailable', 'the verifier ended at its start', { hint: `see ${directory}/verifier.log` })
       if (!fs.existsSync(path.join(directory, 'cv_ca/client-cert.crt'))) return undefined
-      const client = open()
+      const client = openApiClient(adminOptions())
       const isThere = await client.request('GET', '/version').then(
         ({ status }) => status === 200,
         () => false,
@@ -110,7 +113,7 @@ export async function startLabVerifier({ directory, interval, command: given, re
   const registrar = register
     ? {
         agents: openApiClient({ url: `http://127.0.0.1:${registrarPort}`, name: 'registrar', timeoutSeconds: 120 }),
-        tenants: open(registrarTlsPort, 'registrar'),
+        tenants: openApiClient(clientOf(registrarTlsPort!, 'registrar')),
         maker,
       }
     : null
@@ -122,6 +125,7 @@ export async function startLabVerifier({ directory, interval, command: given, re
     get admin() {
       return admin
     },
+    adminOptions: adminOptions(),
     registrar,
     metrics,
     cpuMs: () => cpuMs(child.pid!),

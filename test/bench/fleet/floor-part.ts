@@ -36,6 +36,7 @@ async function startFloor({ interval }: LabVerifierOptions): Promise<LabVerifier
     pid: child.pid!,
     ca: cert,
     admin: takesMachines((machine) => child.send({ machine })),
+    adminOptions: null,
     registrar: null,
     metrics: async () => '',
     cpuMs: () => treeCpuMs(child.pid!),

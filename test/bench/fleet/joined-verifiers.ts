@@ -11,6 +11,7 @@ export function joinedVerifiers(verifiers: readonly LabVerifier[]): LabVerifier 
     get admin() {
       return verifiers[asked++ % verifiers.length]!.admin
     },
+    adminOptions: first.adminOptions,
     registrar: first.registrar,
     metrics: async () => sumOfMetrics(await Promise.all(verifiers.map((verifier) => verifier.metrics()))),
     cpuMs: () => sum((verifier) => verifier.cpuMs()),

@@ -1,8 +1,14 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { figureOf, figureText } from '../../../src/tools/lab/figures.ts'
+import { POLICY_PATH } from '../../../src/tools/lab/lab-fleet.ts'
 import { measuredFiles } from '../../../src/tools/lab/measured-files.ts'
 import { withFleet } from '../../../src/tools/lab/run-fleet.ts'
+import { execArgv } from '../push/bench-verifier.ts'
 import { type Given, largest } from './given.ts'
+import type { PolicyChange, Took } from './operator.ts'
 import { each, optionsOf, type Part, type Row } from './run.ts'
 
 const MANY = 1000
@@ -79,12 +85,20 @@ function start(given: Given): Promise<Row> {
 /** Changed, and counts for all. */
 function update(given: Given): Promise<Row> {
   const options = optionsOf(given, { policyDigests: 100_000 })
-  return withFleet(options, async ({ fleet, verifier }) => {
+  return withFleet(options, async ({ verifier }) => {
     const files = measuredFiles(options.logLines + 200)
-    const took: number[] = []
-    for (let i = 1; i <= 3; i++) took.push(await fleet.putPolicy(files.policy(options.policyDigests + i), 'PUT'))
+    const policies = [1, 2, 3, 4, 5].map((more) => files.policy(options.policyDigests + more))
+    const took = await asOperator({ verifier: verifier.adminOptions!, path: POLICY_PATH, policies })
     return { machines: options.count, 'answered after, ms': figureText(figureOf(took), 0), 'PSS MB': verifier.pssMb().toFixed(0) }
   })
+}
+
+async function asOperator(change: PolicyChange): Promise<Took> {
+  const operator = fork(path.join(import.meta.dirname, 'operator.ts'), { execArgv: execArgv() })
+  operator.send(change)
+  const told = await Promise.race([once(operator, 'message'), once(operator, 'exit')])
+  if (!Array.isArray(told[0])) throw new Error('the operator ended before the policy was changed')
+  return told[0]
 }
 
 /** An operator revokes the first of them. */

@@ -44,6 +44,7 @@ function startUpstream(workers: number) {
       pid,
       ca: fs.readFileSync(path.join(dir, 'cv_ca/cacert.crt'), 'utf8'),
       admin,
+      adminOptions: null,
       registrar: null,
       metrics: async () => '',
       cpuMs: () => treeCpuMs(pid),

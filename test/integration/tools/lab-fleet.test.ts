@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import os from 'node:os'
 import path from 'node:path'
 import type { Kind } from '../../../src/tools/lab/kinds.ts'
-import { LabFleet } from '../../../src/tools/lab/lab-fleet.ts'
+import { LabFleet, POLICY_PATH } from '../../../src/tools/lab/lab-fleet.ts'
 import type { LabVerifier } from '../../../src/tools/lab/lab-verifier.ts'
 import { PROGRAM } from '../../program.ts'
 import { until } from '../../servers.ts'
@@ -65,8 +65,8 @@ test('for a while all are slow, and then as before', async () => {
 })
 
 test('a policy that all share is changed for all', async () => {
-  const strict = JSON.stringify({ ...JSON.parse(EMPTY_POLICY) })
-  await fleet.putPolicy(strict, 'PUT')
+  const body = { runtime_policy: Buffer.from(EMPTY_POLICY).toString('base64') }
+  expect((await bed.admin.request('PUT', POLICY_PATH, { body })).status).toBe(201)
   await until('the honest ones fail by it', async () => (await bed.status(of('honest')[0]!.id)).operational_state === 9)
 })
 
