@@ -27,6 +27,8 @@ export interface DeliveryResult {
 export interface PendingQuestion {
   revocation?: number
   targets?: readonly string[]
+  /** Only what an operator ordered. */
+  ordered?: true | undefined
   /** Those behind this one. */
   after?: { revocation: { id: number }; target: string } | undefined
   limit: number
@@ -172,11 +174,12 @@ export function revocationStore(database: Kysely<unknown>): RevocationStore {
 }
 
 /** In the order of an index: SQLite takes another one otherwise, and reads all that is pending for one machine. */
-export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets, after, limit }: PendingQuestion) {
+export function pendingPage(db: Kysely<RevocationTables>, { revocation, targets, ordered, after, limit }: PendingQuestion) {
   const order = targets === undefined ? (['revocation_id', 'target'] as const) : (['target', 'revocation_id'] as const)
   let query = db.selectFrom('deliveries').select(['revocation_id', 'target', 'attempts']).where('state', '=', 'pending')
   if (revocation !== undefined) query = query.where('revocation_id', '=', revocation)
   if (targets !== undefined) query = query.where('target', 'in', targets)
+  if (ordered) query = query.where(sql<boolean>`revocation_id in (select id from revocations where ordered = 1)`)
   if (after) {
     const place = { revocation_id: after.revocation.id, target: after.target }
     query = query.where(sql<boolean>`(${sql.ref(order[0])}, ${sql.ref(order[1])}) > (${place[order[0]]}, ${place[order[1]]})`)

@@ -69,6 +69,11 @@ export const ORDERED_REVOCATIONS: Migration = async (db) => {
   await sql`alter table revocations add column ordered integer not null default 0`.execute(db)
 }
 
+/** Few are: which of a machine's notices were ordered is found without reading all of either. */
+export const ORDERED_INDEX: Migration = async (db) => {
+  await sql`create index revocations_ordered on revocations(id) where ordered = 1`.execute(db)
+}
+
 type RevocationRow = RevocationTables['revocations']
 
 /** As it is told. */

@@ -8,7 +8,7 @@ import { MAILBOX_LEFTOVERS, MAILBOX_TABLES } from './mailbox-store.ts'
 import type { Migration } from './migrate.ts'
 import { POLICY_PIECES } from './policy-bodies.ts'
 import { POLICY_TABLES } from './policy-store.ts'
-import { ORDERED_REVOCATIONS, REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-tables.ts'
+import { ORDERED_INDEX, ORDERED_REVOCATIONS, REVOCATION_TABLES, VERIFIER_SIGNATURES } from './revocation-tables.ts'
 import { UNTOLD_EVENTS } from './untold-events.ts'
 
 interface OldAgent {
@@ -89,6 +89,7 @@ export const VERIFIER_MIGRATIONS: readonly Migration[] = [
   UNTOLD_EVENTS,
   DEFERRED_NOTICES,
   ORDERED_REVOCATIONS,
+  ORDERED_INDEX,
 ]
 
 /** From this version on a database has a mark. */

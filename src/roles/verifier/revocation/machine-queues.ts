@@ -16,9 +16,9 @@ export interface MachineQueues {
   /** Another verifier tells this machine. @returns what was held of it. */
   forget(target: string): readonly Delivery[]
   /** Machines that have room for some of their stored notices. @returns each once. */
-  withRoom(limit: number): string[]
+  withRoom(limit: number): Room[]
   /** There are more where these were stored. */
-  moreOf(target: string): void
+  moreOf(room: Room): void
   /** Machines that did not take a notice, and have others where it is stored: for these, nobody has to keep a place. @returns each once. */
   silent(limit: number): string[]
   /** That it did not take one could not be stored. */
@@ -28,6 +28,12 @@ export interface MachineQueues {
 export interface Turn {
   delivery: Delivery
   afterMs: number
+}
+
+export interface Room {
+  target: string
+  /** Some of what is stored was ordered by an operator: that comes first. */
+  hasOrders: boolean
 }
 
 interface Queue {
@@ -49,8 +55,20 @@ export function createMachineQueues(): MachineQueues {
   const queues = new Map<string, Queue>()
   /** Machines that have more where it is stored. */
   const stored = new Set<string>()
+  /** Of these, those where an operator ordered some of it. */
+  const orders = new Set<string>()
   const room = new Set<string>()
   const silent = new Set<string>()
+
+  function keep(target: string, isOrder: boolean): void {
+    stored.add(target)
+    if (isOrder) orders.add(target)
+  }
+
+  function hasRoom(target: string, waiting: readonly Delivery[]): boolean {
+    if (waiting.length < MAX_WAITING / 2) return stored.has(target)
+    return orders.has(target) && waiting.filter(isOrdered).length < MAX_WAITING / 2
+  }
 
   return {
     enter(delivery) {
@@ -63,7 +81,7 @@ export function createMachineQueues(): MachineQueues {
       if (queue.failures > 0) silent.add(target)
       const { waiting } = queue
       if (waiting.filter((one) => isOrdered(one) === isOrdered(delivery)).length >= MAX_WAITING) {
-        stored.add(target)
+        keep(target, isOrdered(delivery))
         return 'stored'
       }
       const first = waiting.findIndex((one) => !isOrdered(one)) // what was tried in vain waits behind it, ordered or not
@@ -78,7 +96,10 @@ export function createMachineQueues(): MachineQueues {
       queue.failures = 0
       if (next) queue.current = next
       else queues.delete(target)
-      if (queue.waiting.length < MAX_WAITING / 2 && stored.delete(target)) room.add(target)
+      if (hasRoom(target, queue.waiting)) {
+        stored.delete(target)
+        room.add(target)
+      }
       return next ? { delivery: next, afterMs: 0 } : null
     },
     failed(delivery) {
@@ -93,17 +114,20 @@ export function createMachineQueues(): MachineQueues {
     current: (target) => queues.get(target)?.current,
     forget(target) {
       const queue = queues.get(target)
-      for (const held of [queues, stored, room, silent]) held.delete(target)
+      for (const held of [queues, stored, orders, room, silent]) held.delete(target)
       return queue ? [queue.current, ...queue.waiting] : []
     },
-    withRoom: (limit) => some(room, limit),
+    withRoom: (limit) => some(room, limit).map((target) => ({ target, hasOrders: orders.delete(target) })),
     silent: (limit) => some(silent, limit),
     silentStill(target) {
       if (queues.has(target)) silent.add(target)
     },
-    moreOf(target) {
-      if (queues.has(target)) stored.add(target)
-      else room.add(target)
+    moreOf({ target, hasOrders }) {
+      keep(target, hasOrders)
+      if (hasRoom(target, queues.get(target)?.waiting ?? [])) {
+        stored.delete(target)
+        room.add(target)
+      }
     },
   }
 }

@@ -6,14 +6,14 @@ import type { StoredRevocation } from '../../../io/db/revocation-tables.ts'
 import type { Logger } from '../../../io/log/logger.ts'
 import { createGiveWay } from '../../../io/next-turn.ts'
 import type { Delivery, DeliveryLog } from './delivery-log.ts'
-import { MAX_WAITING, type MachineQueues } from './machine-queues.ts'
+import { MAX_WAITING, type MachineQueues, type Room } from './machine-queues.ts'
 import { MAX_READY } from './notice-outbox.ts'
 
 /** Takes up deliveries that are stored as not done: one look after the other, and nothing is recorded between a look and what it begins. What was done meanwhile is thus not done once more. */
 export interface NoticeTaker {
   /** Page by page. @returns how many are held here now. */
   all(of: Omit<PendingQuestion, 'after' | 'limit'>, isMine: (target: string) => boolean): Promise<number>
-  /** The oldest of some machines that have room for them again. What cannot be looked up or stored now is tried at the next call. Does not throw. */
+  /** The oldest of some machines that have room for them again, what operators ordered first. What cannot be looked up or stored now is tried at the next call. Does not throw. */
   more(isMine: (target: string) => boolean): Promise<void>
   /** Nothing more is begun. */
   stop(): void
@@ -71,30 +71,31 @@ export function createNoticeTaker({ store, log, queues, begin, logger }: NoticeT
     return count
   }
 
-  async function takeSome(targets: readonly string[], isMine: (target: string) => boolean): Promise<void> {
+  async function takeSome(rooms: readonly Room[], isMine: (target: string) => boolean): Promise<void> {
     const known = new Map<number, StoredRevocation>()
     await log.flush() // what is done is not found again
-    for (const target of targets) {
-      if (isStopped) return
-      await log.between(async () => {
-        const found = await store.pending({ targets: [target], limit: OF_ONE }, known)
-        await beginEach(found, isMine)
-        if (found.length === OF_ONE && isMine(target)) queues.moreOf(target)
-      })
-      await turn()
-    }
+    for (const { target, hasOrders } of rooms)
+      for (const ordered of hasOrders ? ([true, undefined] as const) : [undefined]) {
+        if (isStopped) return
+        await log.between(async () => {
+          const found = await store.pending({ targets: [target], ordered, limit: OF_ONE }, known)
+          await beginEach(found, isMine)
+          if (found.length === OF_ONE && isMine(target)) queues.moreOf({ target, hasOrders: ordered === true })
+        })
+        await turn()
+      }
   }
 
   async function takeMore(isMine: (target: string) => boolean): Promise<void> {
-    const [silent, targets] = [queues.silent(MORE_AT_ONCE), queues.withRoom(MORE_AT_ONCE)]
-    if (silent.length + targets.length === 0) return
+    const [silent, rooms] = [queues.silent(MORE_AT_ONCE), queues.withRoom(MORE_AT_ONCE)]
+    if (silent.length + rooms.length === 0) return
     try {
       if (silent.length > 0) await store.postpone(silent, NOT_REACHED)
-      if (targets.length > 0) await looks.run(() => takeSome(targets, isMine))
+      if (rooms.length > 0) await looks.run(() => takeSome(rooms, isMine))
       hasFailed = false
     } catch (error) {
       for (const target of silent) queues.silentStill(target)
-      for (const target of targets) queues.moreOf(target)
+      for (const room of rooms) queues.moreOf(room)
       if (!hasFailed) logger.error(`stored notices are told later: ${causeChain(error).join(': ')}`)
       hasFailed = true
     }

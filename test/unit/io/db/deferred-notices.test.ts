@@ -201,6 +201,11 @@ test('SQLite finds what waits, and what one machine is still to be told, by an i
       { targets, after, limit: 500 },
     ])
       expect(await plan(pendingPage(db, question).compile())).toEqual(byTarget)
+  expect(await plan(pendingPage(db, { targets: ['agent:a'], ordered: true, limit: 500 }).compile())).toEqual([
+    expect.stringMatching(/^SEARCH deliveries USING INDEX deliveries_pending \(state=\? AND revocation_id=\? AND target=\?\)/),
+    expect.stringMatching(/^LIST SUBQUERY/),
+    expect.stringMatching(/^SCAN revocations USING COVERING INDEX revocations_ordered/),
+  ])
   const index = (name: string) => expect.stringMatching(new RegExp(`USING COVERING INDEX ${name} `))
   expect(await plan(FULL.compile(db))).toEqual(expect.arrayContaining([index('deliveries_untried'), index('deliveries_sampled')]))
 })

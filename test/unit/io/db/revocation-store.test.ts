@@ -60,6 +60,9 @@ describe.each(DATABASES)('%s', (kind) => {
     ])
     expect(await found({ revocation: other.id })).toEqual([[other.id, 'webhook']])
     expect(await found()).toHaveLength(3)
+    const ordered = await insertRevocation(db, { ...NOTICE, targets: ['webhook', 'zeromq'], toAgents: false }, { isOrdered: true })
+    expect(await found({ targets: ['webhook'], ordered: true })).toEqual([[ordered.id, 'webhook']])
+    expect(await found({ targets: ['webhook'], ordered: true, after: { revocation: ordered, target: 'webhook' } })).toEqual([])
   })
 
   test('what several machines are still to be told comes in pages, each once', async () => {

@@ -117,6 +117,34 @@ test('what an operator revokes is told next to a machine that has more stored th
   expect(texts.slice(0, 4)).toEqual(['{"n":0}', ...ordered, elsewhere.text])
 })
 
+test('however many machines an operator revokes, each is told before what failed by itself, also to a machine that was off, and after a start', async () => {
+  let isOff = true
+  const answer = async () => {
+    if (isOff) throw new Error('EHOSTUNREACH')
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    return 'acted' as const
+  }
+  const { fail, notifier, stores, time, told } = await bed(['off', 'started'], answer)
+  const ordered: string[] = []
+  for (let i = 0; i < 80; i++) {
+    const isOrdered = i % 2 === 1
+    const { text } = i < 40 ? await stores(isOrdered) : await fail(isOrdered) // the first ones were stored before a start
+    if (isOrdered) ordered.push(text)
+  }
+  const resumed = notifier.resume()
+  await time.pass(5000)
+  await resumed
+  isOff = false
+  await time.pass(120_000)
+  for (const machine of ['off', 'started']) {
+    const texts = told.filter(({ id }) => id === machine).map(({ text }) => text)
+    expect(texts).toHaveLength(80)
+    const waited = texts.slice(0, 48).filter((text) => !ordered.includes(text)) // of those in memory when it was off
+    expect(waited.length).toBeLessThanOrEqual(9)
+    expect(texts.slice(49).filter((text) => ordered.includes(text))).toEqual([])
+  }
+})
+
 test('what an operator revokes is tried before what failed by itself, also if an earlier order was not taken', async () => {
   const tried: (string | undefined)[] = []
   const { fail, time } = await bed(['off'], async ({ text }) => {
