@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -20,6 +21,8 @@ export interface Service {
 }
 
 const STOP_MS = 5_000
+/** In the environment of all that this run starts, and of what that starts in turn: workers of upstream's verifier may leave their group. */
+const [MARK, RUN] = ['INTEROP_RUN', randomUUID()]
 const started = new Set<ChildProcess>()
 const cleanups: (() => unknown)[] = []
 
@@ -31,7 +34,7 @@ export function startService(command: readonly string[], env: Record<string, str
   fs.mkdirSync(path.dirname(logFile), { recursive: true })
   const log = fs.openSync(logFile, 'a')
   const [file, ...args] = command as [string, ...string[]]
-  const child = spawn(file, args, { env, cwd: path.dirname(logFile), detached: true, stdio: ['ignore', log, log] })
+  const child = spawn(file, args, { env: { ...env, [MARK]: RUN }, cwd: path.dirname(logFile), detached: true, stdio: ['ignore', log, log] })
   fs.closeSync(log)
   started.add(child)
   let failure = ''
@@ -51,7 +54,12 @@ export async function runCommand(
   options: { env: Record<string, string>; cwd: string; seconds?: number; input?: string },
 ): Promise<Finished> {
   const [file, ...args] = command as [string, ...string[]]
-  const child = spawn(file, args, { env: options.env, cwd: options.cwd, detached: true, stdio: ['pipe', 'pipe', 'pipe'] })
+  const child = spawn(file, args, {
+    env: { ...options.env, [MARK]: RUN },
+    cwd: options.cwd,
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  })
   started.add(child)
   child.stdin.on('error', () => {}) // a program that does not read its input
   child.stdin.end(options.input ?? '')
@@ -78,6 +86,7 @@ export async function runCommand(
 /** Ends everything that this run started; nothing else is touched. */
 export async function stopAll(): Promise<void> {
   await Promise.all([...started].map(stop))
+  for (const pid of ofThisRun()) kill(pid)
   for (const cleanup of cleanups.splice(0)) await cleanup()
 }
 
@@ -91,9 +100,27 @@ async function stop(child: ChildProcess): Promise<void> {
 }
 
 function signal(child: ChildProcess, name: NodeJS.Signals): void {
+  if (child.pid !== undefined) kill(-child.pid, name)
+}
+
+function kill(pid: number, name: NodeJS.Signals = 'SIGKILL'): void {
   try {
-    if (child.pid !== undefined) process.kill(-child.pid, name)
-  } catch {} // the group is gone
+    process.kill(pid, name)
+  } catch {} // it is gone
+}
+
+function ofThisRun(): number[] {
+  const isOurs = (pid: string) => {
+    try {
+      return fs.readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`${MARK}=${RUN}`)
+    } catch {
+      return false // it is gone, or not ours to read
+    }
+  }
+  return fs
+    .readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && isOurs(name))
+    .map(Number)
 }
 
 function groupLives(pid: number): boolean {
