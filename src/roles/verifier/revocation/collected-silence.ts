@@ -15,6 +15,11 @@ export interface SilentMachines {
   agentIds: readonly string[]
 }
 
+interface Collected {
+  first: Pick<SilentMachines, 'enrolment' | 'failure'>
+  agentIds: Set<string>
+}
+
 export interface CollectedSilence {
   /** Whether this machine is told of alone; otherwise it is among those that are told of together, soon. */
   isSingle(enrolment: Enrolment, failure: Failure | JudgedFailure): boolean
@@ -32,36 +37,36 @@ const AGAIN_MS = 60_000
 const MAX_NAMED = 20
 
 /**
- * Decides who is told of a machine that fell silent: what one cut cable makes of a fleet must not grow with the square of it (decision 150). It holds no more of them than a few ids and
- * how many they are. @param tell of those that were collected; must not throw. @returns whether it could: otherwise they are told of later, together with those of then.
+ * Decides who is told of a machine that fell silent: what one cut cable makes of a fleet must not grow with the square of it (decision 150). It holds no more of them than their ids: one
+ * whose silence cannot be stored now comes again and again, and counts once. @param tell of those that were collected; must not throw. @returns whether it could: otherwise they are told of later, together with those of then.
  */
 export function collectSilence(clock: Pick<Clock, 'monotonic'>, tell: (machines: SilentMachines) => Promise<boolean>): CollectedSilence {
   const single = new TokenBucket(SINGLE)
-  let collected: SilentMachines | null = null
+  let collected: Collected | null = null
   let timer: NodeJS.Timeout | undefined
   let toldAt = Number.NEGATIVE_INFINITY
   let isStopped = false
 
   async function tellNow(): Promise<void> {
     clearTimeout(timer)
-    const machines = collected
+    if (!collected) return
+    const { first, agentIds } = collected
     collected = null
-    if (!machines) return
     toldAt = clock.monotonic()
-    if (!(await tell(machines))) collect(machines)
+    if (!(await tell({ ...first, count: agentIds.size, agentIds: [...agentIds].slice(0, MAX_NAMED) }))) collect(first, agentIds)
   }
 
-  function collect(more: SilentMachines): void {
+  function collect(first: Collected['first'], agentIds: Iterable<string>): void {
     if (!collected && !isStopped)
       timer = setTimeout(() => void tellNow(), Math.max(FIRST_MS, toldAt + AGAIN_MS - clock.monotonic())).unref()
-    const { count, agentIds, ...first } = collected ?? { ...more, count: 0, agentIds: [] }
-    collected = { ...first, count: count + more.count, agentIds: [...agentIds, ...more.agentIds].slice(0, MAX_NAMED) }
+    collected ??= { first, agentIds: new Set() }
+    for (const agentId of agentIds) collected.agentIds.add(agentId)
   }
 
   return {
     isSingle(enrolment, failure) {
       if (!collected && single.take(clock.monotonic()) === 0) return true
-      collect({ count: 1, enrolment, failure, agentIds: [enrolment.agentId] })
+      collect({ enrolment, failure }, [enrolment.agentId])
       return false
     },
     get isOfMany() {

@@ -27,7 +27,7 @@ afterEach(() => {
 
 const FAILURE = irrecoverable('internal', 'verifier.not_reachable', { message: 'EHOSTUNREACH' })
 const fallsSilent = (agentId: string) => silence.isSingle({ agentId } as Enrolment, FAILURE)
-const many = (count: number) => Array.from({ length: count }, (_, i) => fallsSilent(`m-${i}`))
+const many = (count: number, from = 0) => Array.from({ length: count }, (_, i) => fallsSilent(`m-${from + i}`))
 const counts = () => told.map(({ count }) => count)
 
 test('a few machines are told of one by one; those that follow at once, together after some seconds', async () => {
@@ -41,7 +41,7 @@ test('a few machines are told of one by one; those that follow at once, together
 
 test('however long it goes on, it is told of once a minute', async () => {
   for (let second = 0; second < 180; second++) {
-    many(10)
+    many(10, 10 * second)
     await time.pass(1000)
   }
   expect(counts()).toEqual([45, 600, 600])
@@ -55,6 +55,20 @@ test('a machine that falls silent long after others is told of alone again', asy
   expect(counts()).toEqual([1])
   await time.pass(300_000)
   expect(fallsSilent('late')).toBe(true)
+})
+
+test('a machine whose silence cannot be stored now falls silent again and again, and counts once', async () => {
+  many(5)
+  for (let second = 0; second < 4; second++) {
+    many(10, 5)
+    await time.pass(1000)
+  }
+  isStored = false
+  await time.pass(1000)
+  many(10, 5)
+  isStored = true
+  await time.pass(60_000)
+  expect(counts()).toEqual([10, 10])
 })
 
 test('the end tells of those that were collected', async () => {
