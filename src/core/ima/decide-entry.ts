@@ -191,7 +191,7 @@ function unaccepted(
     ...boundedExpected([...(known ?? []), ...also]),
     ...(signature ? { signed_by: signature.keyId } : {}),
     ...(entry.name.length > MAX_PATH ? {} : { accept: { [member]: { [entry.name]: [entry.digest] } } }),
-    meaning: acceptanceMeaning(member, { name: shown(entry.name), digest: entry.digest }, known !== undefined || also.length > 0),
+    meaning: acceptanceMeaning(member, { name: shown(entry.name), digest: entry.digest }, known !== undefined),
   }
   const unsigned = signature ? `; ${signature.reason}` : ''
   if (known === undefined && also.length === 0)

@@ -1,4 +1,4 @@
-import { createSlots } from '../../../../src/core/attestation/push-interval.ts'
+import { createSlots, silenceMs } from '../../../../src/core/attestation/push-interval.ts'
 
 /** Machines that come in this second and in which second each comes again, as a count by seconds. */
 function comeAgain(slots: ReturnType<typeof createSlots>, count: number, fromMs: number, forMs: number): Map<number, number> {
@@ -10,6 +10,10 @@ function comeAgain(slots: ReturnType<typeof createSlots>, count: number, fromMs:
   }
   return back
 }
+
+test('a machine that brings its evidence may be silent for five intervals of whole seconds', () => {
+  expect([0, 1.2, 60].map(silenceMs)).toEqual([5000, 10_000, 300_000])
+})
 
 test('an interval counts in whole seconds, and a verifier with time to spare names it as it is', () => {
   expect(createSlots(0.5).take(0)).toBe(1)

@@ -1,4 +1,4 @@
-import { STATE_WORDS, stateWord } from '../../../../src/core/attestation/state-word.ts'
+import { BY_URGENCY, STATE_WORDS, stateWord } from '../../../../src/core/attestation/state-word.ts'
 
 test.each([
   ['a machine with a good quote', { operational_state: 3, attestation_count: 1 }, 'attested'],
@@ -20,4 +20,8 @@ test.each([
 
 test('there are no other words than those of the command line', () => {
   expect(STATE_WORDS).toEqual(['attested', 'failed', 'unreachable', 'waiting', 'stopped', 'registered', 'revoked'])
+})
+
+test('each word has its place in a list', () => {
+  expect(BY_URGENCY.toSorted()).toEqual(STATE_WORDS.toSorted())
 })

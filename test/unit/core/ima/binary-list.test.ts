@@ -18,6 +18,7 @@ const lines = (...entries: Buffer[]) => [...readBinaryList(Buffer.concat(entries
 test.each<[string, Buffer, string]>([
   ['ima-ng', fields(digest, '/bin/a\0'), `${DIGEST} /bin/a`],
   ['ima-ng', fields(digest, '/bin/a'), `${DIGEST} /bin/a`],
+  ['ima-ng', fields(Buffer.concat([Buffer.from('\0'), Buffer.alloc(32, 0xbb)]), '/bin/a\0'), `${'bb'.repeat(32)} /bin/a`],
   ['ima-sig', fields(digest, '/bin/a\0', Buffer.from([3, 2])), `${DIGEST} /bin/a 0302`],
   ['ima-sig', fields(digest, '/bin/a\0', ''), `${DIGEST} /bin/a `],
   ['ima-buf', fields(digest, 'ring\0', Buffer.from([0, 1, 255])), `${DIGEST} ring 0001ff`],

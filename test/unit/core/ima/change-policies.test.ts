@@ -122,6 +122,8 @@ describe('merge', () => {
     ['a base that is no policy', { x: 1 }, {}, 'invalid_request', /^base: this is not a runtime policy/],
     ['a base that is no JSON', '{', {}, 'invalid_request', /^base: is not valid JSON/],
     ['a digest that is none', runtimePolicy(), { digests: { '/x': ['zz'] } }, 'invalid_request', /^change 0: digests\["\/x"\]/],
+    ['digests that are no object', runtimePolicy(), { digests: [] }, 'invalid_request', /^change 0: digests: is not an object/],
+    ['digests that are null', runtimePolicy(), { digests: null }, 'invalid_request', /^change 0: digests: is not an object/],
     ['a list that is none', runtimePolicy(), { excludes: 'all' }, 'invalid_request', /^change 0: excludes/],
     ['a bad expression', runtimePolicy(), { excludes: ['('] }, 'invalid_request', /excludes\[0\]/],
     ['PCR 10', { 7: [A] }, { 10: [A] }, 'invalid_request', /PCR 10 belongs to IMA/],

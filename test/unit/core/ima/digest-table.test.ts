@@ -37,6 +37,12 @@ test('a table says what a Map of the same names says, whatever they are', () => 
   )
 })
 
+test('names with the first and the last character of each length in UTF-8 are found', () => {
+  const names = ['\u007f', '\u0080', '\u07ff', '\u0800', '\uffff', '\u{10000}'].map((character) => `/x${character}y`)
+  const table = tableOf(names.map((name) => [name, [digestOf(name)]]))
+  for (const name of names) expect(accepts(table, name, digestOf(name))).toBe(true)
+})
+
 test.each(['ima-ng', 'ima-ngv2', 'ima-sig', 'ima'])(
   'an entry of template %s is accepted with a digest of its own name alone',
   (template) => {

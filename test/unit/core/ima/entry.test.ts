@@ -97,10 +97,25 @@ test.each([
   ['an ima-sig line whose signature is no hex', `10 00 ima-sig sha256:${hexD} /x y z`],
   ['a v2 digest without a type', `10 00 ima-ngv2 sha256:${hexD} /x`],
   ['a path of the oldest template that is too long', `10 00 ima ${'0'.repeat(40)} /${'x'.repeat(255)}`],
+  ['a name of an attribute with a NUL', `10 00 d-ng|n-ng|xattrnames sha256:${hexD} /x a\0b`],
   ['a line of 2 MB', `10 00 ima-ng sha256:${hexD} /${'x'.repeat(2 << 20)}`],
 ])('%s is not read', (_name, line) => {
   expect(typeof readEntry(line)).toBe('string')
   expect(() => parseEntry(line)).toThrow(expect.objectContaining({ code: 'malformed' }))
+})
+
+test.each([
+  ['ima-buf', 'the name of the buffer is missing'],
+  ['ima-sig', 'the path is missing'],
+  ['d-ng|n-ng', 'the path is missing'],
+])('a line of %s that ends behind its digest is told as what it is', (template, reason) => {
+  expect(readEntry(`10 00 ${template} sha256:${hexD}`)).toBe(reason)
+})
+
+test('the signature of a template of one’s own is found among its fields', () => {
+  const extraOf = (template: string, rest: string) => parseEntry(`10 00 ${template} sha256:${hexD} /x ${rest}`).extra.toString('hex')
+  expect(extraOf('d-ng|n-ng|iuid|sig|igid', '1 0302 2')).toBe('0302')
+  expect(extraOf('d-ng|n-ng|iuid|igid', '1 2')).toBe('')
 })
 
 test('a name of 64 kB, with quotes, backslashes and control characters, is read and hashed as it is', () => {

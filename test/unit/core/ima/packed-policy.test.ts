@@ -4,7 +4,7 @@ import { FRESH_IMA } from '../../../../src/core/ima/ima-policy.ts'
 import { imaPolicy } from '../../../../src/core/ima/judge-log.ts'
 import { computedKeyId, keyringText } from '../../../../src/core/ima/keyring.ts'
 import { isLight, packPolicy, unpackPolicy } from '../../../../src/core/ima/packed-policy.ts'
-import { parseRuntimePolicy } from '../../../../src/core/ima/runtime-policy.ts'
+import { MAX_NAME, MAX_POLICY_TEXT, parseRuntimePolicy, runtimePolicyOf } from '../../../../src/core/ima/runtime-policy.ts'
 import { BOOT_AGGREGATE, imaLine, imaVector, pcr10After, quotedPcr10, runtimePolicy } from '../../../ima.ts'
 import { runs } from '../../../thorough.ts'
 
@@ -78,6 +78,20 @@ test('rules of the device mapper and names that have no form as a record come al
   expect(taken.digests.get('/many')).toEqual(many)
   expect([...taken.digests].map(([name]) => name)).toEqual(['/one', '/many'])
   expect(taken).toMatchObject({ logHash: 'sha256', deviceMapper: { matchOn: 'name', rules: [{ name: 'root' }] } })
+})
+test.each<[string, Record<string, unknown>, string | null]>([
+  ['a version that is no whole number', { meta: { version: 1.5, generator: 3 } }, 'meta.version: must be a whole number'],
+  ['a release that is negative', { release: -1 }, 'release: must be a whole number'],
+  ['a name as long as any may be', { digests: { ['x'.repeat(MAX_NAME)]: [digest(1)] } }, null],
+  ['a longer name', { digests: { ['x'.repeat(MAX_NAME + 1)]: [digest(1)] } }, `the name has ${MAX_NAME + 1} characters`],
+])('a policy with %s is refused in words: %p', (_what, changes, reason) => {
+  const parse = () => parseRuntimePolicy(runtimePolicy(changes))
+  if (reason === null) expect(parse().digests.size).toBe(1)
+  else expect(parse).toThrow(expect.objectContaining({ code: 'invalid_request', message: expect.stringContaining(reason) }))
+})
+test('a policy whose text is longer than any may be is refused, whatever is in it', () => {
+  expect(() => runtimePolicyOf({}, MAX_POLICY_TEXT + 1)).toThrow(`at most ${MAX_POLICY_TEXT} are accepted`)
+  expect(() => runtimePolicyOf({}, MAX_POLICY_TEXT)).toThrow('meta')
 })
 test('what is shared is not copied', () => {
   const digests = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`/f${i}`, [digest(1)]]))

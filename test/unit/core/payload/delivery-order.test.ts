@@ -105,6 +105,7 @@ test.each<[string, Record<string, unknown>]>([
   ['a generation that is none', { generation: '9' }],
   ['an enrolment that is none', { enrolment: '../..' }],
   ['a challenge that is none', { challenge: 'no' }],
+  ['a challenge with more behind it', { challenge: `${order.challenge}\n` }],
   ['a member more', { more: 1 }],
 ])('what an operator signed all the same is malformed with %s', async (_what, changes) => {
   expect(refusalOf(await signedBy(operator, changes as Partial<DeliveryOrder>))).toMatch(/^malformed/)
