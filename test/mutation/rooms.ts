@@ -20,7 +20,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   keystore: core('keystore'),
   pki: core('pki'),
   revocation: core('revocation'),
-  tpm: core('tpm'),
+  tpm: { sources: ['src/core/tpm/'], integration: ['integration/tpm/attestation-keys', 'integration/agent/device-identity'] },
   keys: {
     sources: ['src/authority/key-store.ts', 'src/authority/open-authority.ts'],
     integration: ['integration/authority/open-authority', 'integration/authority/clocks-and-losses'],
