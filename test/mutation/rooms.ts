@@ -23,7 +23,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   tpm: { sources: ['src/core/tpm/'], integration: ['integration/tpm/attestation-keys', 'integration/agent/device-identity'] },
   keys: {
     sources: ['src/authority/key-store.ts', 'src/authority/open-authority.ts'],
-    integration: ['integration/authority/open-authority', 'integration/authority/clocks-and-losses'],
+    integration: ['integration/authority/open-authority', 'integration/authority/clocks-and-losses', 'integration/authority/rotation.test'],
   },
   files: {
     sources: ['src/io/files/atomic-file.ts', 'src/io/files/secure-mount.ts', 'src/io/files/mount-info.ts', 'src/io/db/open-database.ts'],

@@ -58,6 +58,32 @@ test('changes add up: what is revoked stays so, a key that its owner keeps is fo
   expect(await stored()).toEqual({ lastSerial: 5, issuedSerials, revokedSerials: ['2', '3'], crlNumber: 2, keys: [undefined, 'PEM b'] })
 })
 
+test('the key of the authority before is there until it is dropped, and no certificate has its name', async () => {
+  const store = await KeyStore.create(access(), privateKey, 1)
+  await store.useSerial(RANDOM, 'a', 'PEM')
+  const { privateKey: next } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  expect(store.keyBefore).toBeUndefined()
+  await store.succeed(next)
+  const opened = await KeyStore.open(access())
+  for (const one of [store, opened]) expect([one.authorityKey.equals(next), one.keyBefore?.equals(privateKey)]).toEqual([true, true])
+  await opened.dropBefore()
+  for (const one of [opened, await KeyStore.open(access())])
+    expect([one.authorityKey.equals(next), one.keyBefore, one.privateKeyOf('a'), one.privateKeyOf('')]).toEqual([
+      true,
+      undefined,
+      'PEM',
+      undefined,
+    ])
+})
+
+test('serials that were given before are not written again', async () => {
+  const store = await KeyStore.create(access(), privateKey, 41)
+  await store.takeSerials([RANDOM])
+  const before = fs.readFileSync(file(), 'utf8')
+  await store.takeSerials([1n, 41n, RANDOM])
+  expect(fs.readFileSync(file(), 'utf8')).toBe(before)
+})
+
 test('with another password all is encrypted anew, under another salt', async () => {
   const store = await KeyStore.create(access(), privateKey, 1)
   const saltOf = () => /^salt: (.*)$/m.exec(fs.readFileSync(file(), 'utf8'))?.[1]
