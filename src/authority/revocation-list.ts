@@ -33,7 +33,8 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   const { directory, settings } = access
   const last = await readCrl(directory)
   const number = Math.max(Number(last?.number ?? 0n), store.crlNumber ?? 0) + 1
-  const isOurs = last !== undefined && isCrlSignedBy(last.der, certificate)
+  // the one before signed it, when a rotation has just begun, or it is the list of a copy that has not heard of it
+  const isOurs = last !== undefined && [certificate, issuer.before?.certificate].some((one) => one && isCrlSignedBy(last.der, one))
   const stored = new Set(store.revokedSerials)
   const lost = (isOurs ? last.revoked : []).map(({ serial }) => serial.toString()).filter((serial) => !stored.has(serial))
   await store.addRevoked([...new Set([...lost, ...fresh])], number)

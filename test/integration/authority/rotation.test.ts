@@ -5,6 +5,7 @@ import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { currentCertificate } from '../../../src/authority/current-certificate.ts'
 import { initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { revokedSerialsOf } from '../../../src/authority/revocation-list.ts'
 import { finishRotation, rotateAuthority } from '../../../src/authority/rotate-authority.ts'
 import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
@@ -125,6 +126,27 @@ test('a client’s certificate that is due meanwhile is of the authority before,
   expect([client.notAfter > Date.now() + 300 * DAY_MS, isSignedBy(client, old)]).toEqual([true, true])
   await withAuthority({ ...access, settings: { ...access.settings, crlUrl: 'http://ca.example/crl' } }, (authority) => authority.refresh())
   expect(authorities()).toHaveLength(2)
+})
+
+test('what a list of the authority before revokes stays revoked: with a key store of yesterday, and in the list of another copy', async () => {
+  await made()
+  const copy = { ...access, directory: path.join(home.dir, 'copy') }
+  fs.cpSync(access.directory, copy.directory, { recursive: true })
+  const revoke = (of: CaAccess, name: string) =>
+    withAuthority(of, async (authority) => {
+      const { serial } = (await authority.issue({ name })).certificate
+      await authority.revoke(serial)
+      return serial
+    })
+  const store = read('private.yml')
+  const eve = await revoke(access, 'eve')
+  fs.writeFileSync(file('private.yml'), store)
+  await rotateAuthority(access)
+  expect(await revokedSerialsOf(access.directory)).toEqual([eve])
+  const mallory = await revoke(copy, 'mallory')
+  fs.copyFileSync(path.join(copy.directory, 'cacrl.der'), file('cacrl.der'))
+  await withAuthority(access, (authority) => authority.publishCrl())
+  expect(await revokedSerialsOf(access.directory)).toEqual([eve, mallory])
 })
 
 walk('a program that was killed before the key changed leaves an authority that signs, and can be begun again', async () => {
