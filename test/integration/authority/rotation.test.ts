@@ -156,6 +156,10 @@ walk('a program that was killed before the key changed leaves an authority that 
   await rotateAuthority(access)
   fs.writeFileSync(file('private.yml'), store)
   expect(isSignedBy(parseCertificate((await operator('carol')).cert), old)).toBe(true)
+  await expect(finishRotation(access, { force: true })).rejects.toMatchObject({
+    code: 'not_found',
+    message: expect.stringContaining('still'),
+  })
   await rotateAuthority(access)
   expect(authorities()).toHaveLength(2)
   const [next] = authorities()
