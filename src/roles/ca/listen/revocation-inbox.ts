@@ -136,9 +136,8 @@ async function verify(body: unknown, options: RevocationInboxOptions): Promise<V
   if (!parsed.success) throw new KeylimeError('malformed', 'a notification is {"msg": text, "signature": base64}')
   const notifier = await readNotifier(options.notifierFile)
   const verified = verifyRevocation(notifier.publicKey, parsed.data.msg, parsed.data.signature)
-  const { authority, revokedSerials } = await options.watch.latest()
-  const isOurs = notifier.issuerName.matchKey === authority.certificate.subjectName.matchKey
-  if (isOurs && revokedSerials.includes(notifier.serial.toString())) {
+  const { isOurs, revokedSerials } = await options.watch.latest()
+  if (isOurs(notifier) && revokedSerials.includes(notifier.serial.toString())) {
     throw new KeylimeError('refused', 'the certificate of the notifier is itself revoked')
   }
   return verified
