@@ -33,11 +33,7 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   const cause = rootCause(error)
   const code = String((cause as { code?: unknown }).code ?? '')
   const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
-  if (isState && NOT_OURS.test(code))
-    return new KeylimeError('database_failed', `the database ${name} refuses this user: ${cause.message}`, {
-      cause: error,
-      hint: 'let schema and tables belong to the user in database_url: "alter schema … owner to USER", "alter table … owner to USER", or "reassign owned by OTHER to USER"',
-    })
+  if (isState && NOT_OURS.test(code)) return refusesUser(name, cause, error)
   if (isState && !PASSING.test(code)) return error
   const why = NO_PASSWORD.test(cause.message) ? 'it asks for a password, and none is given' : cause.message || code
   const text = `${code} ${cause.message}`
@@ -48,6 +44,13 @@ export function asKeylimeError(error: unknown, name: string): unknown {
     details: AWAY,
   })
 }
+
+/** @param why what the server says. */
+export const refusesUser = (name: string, why: Error, cause: unknown = why): KeylimeError =>
+  new KeylimeError('database_failed', `the database ${name} refuses this user: ${why.message}`, {
+    cause,
+    hint: 'let schema, tables and functions belong to the user in database_url: "reassign owned by OTHER to USER", or "alter schema … owner to USER" and the same for each table and function',
+  })
 
 /** In the words of the library. */
 const NO_PASSWORD = /password must be a (non-empty )?string/
