@@ -35,8 +35,13 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
   if (isState && NOT_OURS.test(code)) return refusesUser(name, cause, error)
   if (isState && !PASSING.test(code)) return error
-  const why = NO_PASSWORD.test(cause.message) ? 'it asks for a password, and none is given' : cause.message || code
-  const text = `${code} ${cause.message}`
+  const isLate = NO_ANSWER.test((error as Error).message)
+  const why = isLate
+    ? 'it did not answer in time'
+    : NO_PASSWORD.test(cause.message)
+      ? 'it asks for a password, and none is given'
+      : cause.message || code
+  const text = `${code} ${isLate ? 'timeout' : cause.message}`
   const hint = HINTS.find(([pattern]) => pattern.test(code) || pattern.test(text))?.[1]
   return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${why}`, {
     cause: error,
@@ -53,6 +58,7 @@ export const refusesUser = (name: string, why: Error, cause: unknown = why): Key
   })
 
 /** In the words of the library. */
+const NO_ANSWER = /^timeout expired$|due to connection timeout$/
 const NO_PASSWORD = /password must be a (non-empty )?string/
 
 export const AWAY = { database: 'away' }

@@ -1,3 +1,4 @@
+import net from 'node:net'
 import path from 'node:path'
 import { checkDatabase } from '../../../../src/io/db/check-database.ts'
 import { openPostgres } from '../../../../src/io/db/open-postgres.ts'
@@ -45,6 +46,18 @@ test('--check-config says what a start says of a user who may not make the schem
   await check(place, 'verifier')
   await server.query('create schema keylime_verifier authorization poor')
   await check(poor, 'verifier')
+})
+
+test('a server that takes connections and says nothing, as a frozen one, is told as that', async () => {
+  const frozen = net.createServer(() => {})
+  await new Promise<void>((done) => frozen.listen(0, '127.0.0.1', done))
+  const place = server.place('?connect_timeout=1')
+  const there = { ...place, server: { ...place.server, port: (frozen.address() as net.AddressInfo).port } }
+  await expect(check(there, 'verifier')).rejects.toMatchObject({
+    ...{ code: 'unavailable', message: expect.stringMatching(/cannot be used now: it did not answer in time$/) },
+    hint: expect.stringContaining('check that the server runs'),
+  })
+  frozen.close()
 })
 
 /** Gives all of a kind to a role that others belong to. */
