@@ -9,6 +9,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/^28000$|pg_hba/i, 'the server’s pg_hba.conf must let this user in from this address, with this kind of TLS'],
   [/^3D000$/, 'make it first: createdb --owner=USER DATABASE'],
   [/^25006$/, 'this server only accepts reads now: let database_url name the one that accepts writes'],
+  [/^55P03$/, 'another program has held what is needed for too long: wait until it is done, or end it if it hangs'],
   [/^53300$/, 'raise max_connections of the server, or make database_pool_sz_ovfl smaller'],
   [/does not support SSL/i, 'switch TLS on at the server, or set sslmode=disable in database_url'],
   [
