@@ -38,6 +38,8 @@ export function openWebhook(options: WebhookOptions): Webhook {
   const proxy = options.proxy ?? ''
   let { cert, ca } = options
   let agent = agentWith(options, proxy)
+  /** What is under way with certificates of before ends with it, too. */
+  const ending = new AbortController()
   const inTurn = createPlaces(MAX_POSTS)
   return {
     post: (body) => inTurn(() => send(body)),
@@ -48,11 +50,14 @@ export function openWebhook(options: WebhookOptions): Webhook {
       ca = identity.ca
       void before.close()
     },
-    close: () => agent.destroy(),
+    close() {
+      ending.abort()
+      return agent.destroy()
+    },
   }
 
   async function send(body: unknown): Promise<void> {
-    const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
+    const signal = AbortSignal.any([AbortSignal.timeout(options.timeoutSeconds * 1000), ending.signal])
     const headers = { 'content-type': 'application/json', ...(options.token ? { authorization: `Bearer ${options.token}` } : {}) }
     const request = {
       origin: url.origin,

@@ -98,6 +98,23 @@ test('a receiver that hangs has few connections, however many notices wait for i
   hanging.close()
 })
 
+test('a request that hangs ends with the webhook, also one from before it got other certificates', async () => {
+  const hanging = http.createServer(() => {})
+  await new Promise<void>((done) => hanging.listen(0, '127.0.0.1', done))
+  const url = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/`
+  const hook = openWebhook({ url, ...client, ca: [], timeoutSeconds: 60 })
+  const ended: string[] = []
+  const posts = ['before', 'after'].map((when, i) => {
+    if (i === 1) hook.renew({ ...client, ca: [] })
+    return hook.post({ msg: 'text' }).catch(() => ended.push(when))
+  })
+  await hook.close()
+  await Promise.all(posts)
+  expect(ended.toSorted()).toEqual(['after', 'before'])
+  hanging.closeAllConnections()
+  hanging.close()
+})
+
 describe('through a proxy', () => {
   const seen: string[] = []
   const proxy = http
