@@ -90,6 +90,12 @@ export async function requireSchema(place: PostgresPlace, schema: string): Promi
   }
 }
 
+/** Names in a schema that a user may not look into count as missing: what is there must not be told as nothing. @throws KeylimeError `database_failed`. */
+export async function requireUsage(db: Kysely<unknown>, { server }: PostgresPlace, schema: string): Promise<void> {
+  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema} and not has_schema_privilege(oid, 'usage')`.execute(db)
+  if (rows.length > 0) throw refusesUser(nameOfServer(server), new Error(`permission denied for schema ${schema}`))
+}
+
 /** A start makes functions anew, and changes tables of an older version: only their owner may. */
 async function requireOwn(db: Kysely<unknown>, { server }: PostgresPlace, schema: string): Promise<void> {
   const { rows } = await sql<{ why: string }>`select 'permission denied for schema ' || nspname as why

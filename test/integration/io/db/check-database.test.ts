@@ -2,6 +2,7 @@ import net from 'node:net'
 import path from 'node:path'
 import { checkDatabase } from '../../../../src/io/db/check-database.ts'
 import { openPostgres } from '../../../../src/io/db/open-postgres.ts'
+import { openToRead } from '../../../../src/io/db/open-to-read.ts'
 import type { PostgresPlace } from '../../../../src/io/db/postgres-pool.ts'
 import { openRegistrarDatabase } from '../../../../src/io/db/registrar-database.ts'
 import { REGISTRAR_MIGRATIONS } from '../../../../src/io/db/registrar-schema.ts'
@@ -46,6 +47,19 @@ test('--check-config says what a start says of a user who may not make the schem
   await check(place, 'verifier')
   await server.query('create schema keylime_verifier authorization poor')
   await check(poor, 'verifier')
+})
+
+test('a database that this user may not look into is told as that by a backup and a migration, and not as none', async () => {
+  await server.query('create schema keylime_hidden')
+  const poor = { ...server.place(), server: { ...server.place().server, user: 'poor' } }
+  const told = {
+    code: 'database_failed',
+    message: expect.stringMatching(/refuses this user: permission denied for schema keylime_hidden$/),
+  }
+  await expect(openToRead(poor, 'keylime_hidden')).rejects.toMatchObject(told)
+  await (await openToRead(server.place(), 'keylime_hidden')).destroy()
+  await (await openToRead(poor, 'keylime_nothing')).destroy()
+  await server.query('drop schema keylime_hidden')
 })
 
 test('a server that takes connections and says nothing, as a frozen one, is told as that', async () => {
