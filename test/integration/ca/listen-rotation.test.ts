@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { revokeCertificate } from '../../../src/authority/revoke-certificate.ts'
 import { finishRotation, rotateAuthority } from '../../../src/authority/rotate-authority.ts'
 import { parseCertificates } from '../../../src/core/pki/certificate.ts'
 import { type RunningListener, startListener } from '../../../src/roles/ca/listen/start.ts'
@@ -32,6 +33,15 @@ test('while it listens, the authority is rotated: it shows the next one, and ans
   await finishRotation(bed.access, { force: true })
   expect(await served()).toBe(next!.pem)
   expect(await ocsp('m4')).toContain('unauthorized')
+})
+
+test('no notice and no command revokes the authority itself, whose serial is a random one since it was rotated', async () => {
+  await rotateAuthority(bed.access)
+  const { serial } = parseCertificates(readText(bed.file('cacert.crt')))[0]!
+  expect((await post(`${url}revocation`, notice(bed.key, `${serial}`))).status).toBe(404)
+  await expect(revokeCertificate(bed.access, { serial }, 'unspecified')).rejects.toMatchObject({ code: 'not_found' })
+  expect((await post(`${url}revocation`, notice(bed.key, 3))).status).toBe(200)
+  expect(serialsOf(bed.directory)).toEqual(['3'])
 })
 
 test('a notifier that the authority before had revoked is not believed again, neither while both count nor after that', async () => {
