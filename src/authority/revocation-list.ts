@@ -33,7 +33,8 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   const { directory, settings } = access
   const last = await readCrl(directory)
   const number = Math.max(Number(last?.number ?? 0n), store.crlNumber ?? 0) + 1
-  const isOurs = last !== undefined && isCrlSignedBy(last.der, certificate)
+  // the one before signed it, when a rotation has just begun, or it is the list of a copy that has not heard of it
+  const isOurs = last !== undefined && [certificate, issuer.before?.certificate].some((one) => one && isCrlSignedBy(last.der, one))
   const stored = new Set(store.revokedSerials)
   const lost = (isOurs ? last.revoked : []).map(({ serial }) => serial.toString()).filter((serial) => !stored.has(serial))
   await store.addRevoked([...new Set([...lost, ...fresh])], number)
@@ -54,10 +55,14 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   return { ...list, der }
 }
 
-/** Revokes serials for ever, with one write and one list. @returns those that were not revoked before. @throws KeylimeError `not_found` for one that no copy of this authority can have given. */
+/** Revokes serials for ever, with one write and one list. @returns those that were not revoked before. @throws KeylimeError `not_found` for its own, and one that no copy of this authority can have given. */
 export async function revokeSerials(issuer: Issuer, serials: readonly bigint[], reason: RevocationReason): Promise<bigint[]> {
   const { store } = issuer
   for (const serial of serials) {
+    if ([issuer.certificate, issuer.before?.certificate].some((own) => own?.serial === serial))
+      throw new KeylimeError('not_found', `serial ${serial} is that of the authority itself`, {
+        hint: 'to end an authority, make the next one: `keylime ca rotate`',
+      })
     if (store.hasGiven(serial) || isRandomSerial(serial)) continue // another copy of this directory may have given it
     throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`, {
       hint: `\`keylime ca list\` shows them; if a copy of this authority counted it before serials were random, revoke it there, copy its cacrl.der to ${issuer.access.directory}, and run \`keylime ca crl\``,

@@ -71,13 +71,12 @@ export async function rotateAuthority(access: CaAccess): Promise<Rotated> {
 
 /**
  * Ends it: the one before signs nothing more, and counts nowhere where this `cacert.crt` does. @param force although certificates of it are in use still.
- * @throws KeylimeError `refused` that names those; `not_found` when there is nothing to finish.
+ * @throws KeylimeError `refused` that names those; `not_found` when there is nothing to finish, also where a program was killed before the next one signed.
  */
 export async function finishRotation(access: CaAccess, { force }: { force: boolean }): Promise<Rotated> {
   return withIssuer(access, async (issuer) => {
     const { before, certificate, store } = issuer
-    if (!before && !(await isRotating(access.directory)))
-      throw new KeylimeError('not_found', `${access.directory} is not between two authorities`, { hint: '`keylime ca rotate` begins it' })
+    if (!before) await requireBegun(issuer)
     if (!force) await requireAllMoved(issuer)
     const { before: _dropped, ...alone } = issuer
     if (before) await keepClientCertificate(access.directory, before.certificate)
@@ -90,6 +89,21 @@ export async function finishRotation(access: CaAccess, { force }: { force: boole
     if (await isRotating(access.directory)) await fs.rename(path.join(access.directory, BRIDGE), path.join(access.directory, BRIDGE_BEFORE))
     return { authority: certificate, before: before?.certificate }
   })
+}
+
+/** Without an authority before, an end that was cut short has the bridge still, of the key that signs. One of another key never came to sign: to end that would leave the old authority as the only one. */
+async function requireBegun({ access: { directory }, certificate }: Issuer): Promise<void> {
+  if (!(await isRotating(directory)))
+    throw new KeylimeError('not_found', `${directory} is not between two authorities`, { hint: '`keylime ca rotate` begins it' })
+  const bridge = parseCertificate(await readText(path.join(directory, BRIDGE)))
+  if (bridge.spki.equals(certificate.spki)) return
+  throw new KeylimeError(
+    'not_found',
+    `\`keylime ca rotate\` was ended before the next authority signed: "${certificate.subject}" still does`,
+    {
+      hint: 'run `keylime ca rotate` again: it makes another one; nothing is finished yet',
+    },
+  )
 }
 
 /** As long as it is good, a machine that was off takes the verifier by it, and hears of the next authority. It is for the key that the client has all the time. */

@@ -4,6 +4,8 @@ import path from 'node:path'
 import { toPem } from '../core/pki/certificate.ts'
 import { parseCrl, type RevocationList } from '../core/pki/crl.ts'
 import type { Authority } from '../core/pki/issue.ts'
+import type { Certificate } from '../core/pki/types.ts'
+import { readAuthorities, readRetired } from './authority-files.ts'
 import type { CaAccess } from './ca-access.ts'
 import { openIssuer } from './issuer.ts'
 import { isWrongPassword } from './key-store.ts'
@@ -11,6 +13,10 @@ import { isWrongPassword } from './key-store.ts'
 /** What the key store says, read without the lock: files are replaced whole. */
 export interface AuthoritySnapshot {
   readonly authority: Authority
+  /** The one before, while both count. */
+  readonly before: Authority | undefined
+  /** Whether a certificate is of this authority by the name of its issuer, or of one before it: serials of all of them are in one list. */
+  readonly isOurs: (certificate: Certificate) => boolean
   /** Whether this copy of the authority is known to have given it; its own first one is not among them. */
   readonly hasGiven: (serial: bigint) => boolean
   readonly revokedSerials: readonly string[]
@@ -38,8 +44,13 @@ export function watchAuthority(access: CaAccess): AuthorityWatch {
   const file = (name: string) => path.join(access.directory, name)
   let last: AuthoritySnapshot | undefined
   const read = async () => {
-    const { certificate, key, store } = await openIssuer(access)
-    last = { authority: { certificate, key }, hasGiven: (serial) => store.hasGiven(serial), revokedSerials: store.revokedSerials }
+    const { certificate, key, store, before } = await openIssuer(access)
+    const all = [...(await readAuthorities(access.directory)), ...(await readRetired(access.directory))]
+    const names = new Set(all.map(({ subjectName }) => subjectName.matchKey))
+    last = {
+      ...{ authority: { certificate, key }, before, isOurs: ({ issuerName }) => names.has(issuerName.matchKey) },
+      ...{ hasGiven: (serial) => store.hasGiven(serial), revokedSerials: store.revokedSerials },
+    }
     return last
   }
   const snapshot = cached(file('private.yml'), read, () => access.password)

@@ -19,15 +19,15 @@ export interface ExpectedDatabase {
 /** Looks whether a start could open a database, and changes nothing. @throws KeylimeError `database_failed`, `unavailable`, `conflict` where it was moved. */
 export async function checkDatabase(place: DatabasePlace, expected: ExpectedDatabase): Promise<void> {
   const { role, newest } = expected
-  const version = typeof place === 'string' ? await checkFile(place, role, expected.keylimeDir) : await versionAtServer(place, role)
+  const version = typeof place === 'string' ? await checkFile(place, role, expected.keylimeDir) : await versionAtServer(place, expected)
   refuseNewer(role, version, newest)
 }
 
-const versionAtServer = async (place: Exclude<DatabasePlace, string>, role: string): Promise<number> => {
+const versionAtServer = async (place: Exclude<DatabasePlace, string>, { role, newest }: ExpectedDatabase): Promise<number> => {
   const { lookAtServer, requireSchema } = await import('./open-postgres.ts')
   const schema = `keylime_${role}`
   const { schemaVersion } = await lookAtServer(place, { schema, role })
-  if (schemaVersion === 0) await requireSchema(place, schema)
+  if (schemaVersion <= newest) await requireSchema(place, schema)
   return schemaVersion
 }
 

@@ -2,6 +2,7 @@ import { Kysely, PostgresAdapter, PostgresDialect, type PostgresPoolClient, sql 
 import { nameOfServer } from '../../core/database-url.ts'
 import { isKeylimeError, KeylimeError, rootCause } from '../../core/errors.ts'
 import { hasSchema } from './moved-schema.ts'
+import { refusesUser } from './postgres-errors.ts'
 import { openPool, type PostgresPlace } from './postgres-pool.ts'
 import { postgresSeam } from './postgres-seam.ts'
 
@@ -77,16 +78,34 @@ export async function lookAtServer(place: PostgresPlace, asked?: { schema: strin
   }
 }
 
-/** Looks whether `openPostgres` would find a schema, or could make it, and changes nothing. @throws KeylimeError as `openPostgres`. */
+/** Looks whether `openPostgres` would find a schema that is this user's, or could make it, and changes nothing. @throws KeylimeError as `openPostgres`. */
 export async function requireSchema(place: PostgresPlace, schema: string): Promise<void> {
   const db = await openServer<unknown>({ ...place, poolSize: 1 }, schema)
   try {
-    if (await hasSchema(db, schema, nameOfServer(place.server))) return
+    if (await hasSchema(db, schema, nameOfServer(place.server))) return await requireOwn(db, place, schema)
     const { rows } = await sql<{ may: boolean }>`select has_database_privilege(current_database(), 'create') as may`.execute(db)
     if (!rows[0]!.may) throw refused(new Error(`permission denied for database ${place.server.database}`), place, schema)
   } finally {
     await db.destroy()
   }
+}
+
+/** Names in a schema that a user may not look into count as missing: what is there must not be told as nothing. @throws KeylimeError `database_failed`. */
+export async function requireUsage(db: Kysely<unknown>, { server }: PostgresPlace, schema: string): Promise<void> {
+  const { rows } = await sql`select 1 from pg_namespace where nspname = ${schema} and not has_schema_privilege(oid, 'usage')`.execute(db)
+  if (rows.length > 0) throw refusesUser(nameOfServer(server), new Error(`permission denied for schema ${schema}`))
+}
+
+/** A start makes functions anew, and changes tables of an older version: only their owner may. */
+async function requireOwn(db: Kysely<unknown>, { server }: PostgresPlace, schema: string): Promise<void> {
+  const { rows } = await sql<{ why: string }>`select 'permission denied for schema ' || nspname as why
+      from pg_namespace where nspname = ${schema} and not has_schema_privilege(oid, 'create, usage')
+    union all select 'must be owner of table ' || relname
+      from pg_class join pg_namespace n on n.oid = relnamespace where nspname = ${schema} and relkind = 'r' and not pg_has_role(relowner, 'usage')
+    union all select 'must be owner of function ' || proname
+      from pg_proc join pg_namespace n on n.oid = pronamespace where nspname = ${schema} and not pg_has_role(proowner, 'usage')
+    limit 1`.execute(db)
+  if (rows[0]) throw refusesUser(nameOfServer(server), new Error(rows[0].why))
 }
 
 async function versionOf(client: PostgresPoolClient): Promise<{ version: string; name: string }> {

@@ -8,12 +8,17 @@ import type { DatabasePlace } from './open-database.ts'
 
 /**
  * Opens a database to read it, also while others use it, and changes nothing in it: neither its schema nor its rows. @param schema of a server.
- * @throws KeylimeError `not_found` for a file that is not there, `database_failed` for one that cannot be opened, `unavailable` for a server that cannot be used now.
+ * @throws KeylimeError `not_found` for a file that is not there, `database_failed` for one that cannot be opened, or a schema that this user may not look into, `unavailable` for a server that cannot be used now.
  */
 export async function openToRead(place: DatabasePlace, schema: string): Promise<Kysely<unknown>> {
   if (typeof place === 'string') return new Kysely({ dialect: new SqliteDialect({ database: openFile(place) }) })
-  const { openServer } = await import('./open-postgres.ts')
-  return openServer({ ...place, poolSize: 2 }, schema)
+  const { openServer, requireUsage } = await import('./open-postgres.ts')
+  const db = await openServer<unknown>({ ...place, poolSize: 2 }, schema)
+  await requireUsage(db, place, schema).catch(async (error) => {
+    await db.destroy()
+    throw error
+  })
+  return db
 }
 
 /**

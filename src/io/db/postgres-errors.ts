@@ -9,6 +9,7 @@ const HINTS: readonly (readonly [RegExp, string])[] = [
   [/^28000$|pg_hba/i, 'the server’s pg_hba.conf must let this user in from this address, with this kind of TLS'],
   [/^3D000$/, 'make it first: createdb --owner=USER DATABASE'],
   [/^25006$/, 'this server only accepts reads now: let database_url name the one that accepts writes'],
+  [/^55P03$/, 'another program has held what is needed for too long: wait until it is done, or end it if it hangs'],
   [/^53300$/, 'raise max_connections of the server, or make database_pool_sz_ovfl smaller'],
   [/does not support SSL/i, 'switch TLS on at the server, or set sslmode=disable in database_url'],
   [
@@ -33,14 +34,15 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   const cause = rootCause(error)
   const code = String((cause as { code?: unknown }).code ?? '')
   const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
-  if (isState && NOT_OURS.test(code))
-    return new KeylimeError('database_failed', `the database ${name} refuses this user: ${cause.message}`, {
-      cause: error,
-      hint: 'let schema and tables belong to the user in database_url: "alter schema … owner to USER", "alter table … owner to USER", or "reassign owned by OTHER to USER"',
-    })
+  if (isState && NOT_OURS.test(code)) return refusesUser(name, cause, error)
   if (isState && !PASSING.test(code)) return error
-  const why = NO_PASSWORD.test(cause.message) ? 'it asks for a password, and none is given' : cause.message || code
-  const text = `${code} ${cause.message}`
+  const isLate = NO_ANSWER.test((error as Error).message)
+  const why = isLate
+    ? 'it did not answer in time'
+    : NO_PASSWORD.test(cause.message)
+      ? 'it asks for a password, and none is given'
+      : cause.message || code
+  const text = `${code} ${isLate ? 'timeout' : cause.message}`
   const hint = HINTS.find(([pattern]) => pattern.test(code) || pattern.test(text))?.[1]
   return new KeylimeError('unavailable', `the database ${name} cannot be used now: ${why}`, {
     cause: error,
@@ -49,7 +51,15 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   })
 }
 
+/** @param why what the server says. */
+export const refusesUser = (name: string, why: Error, cause: unknown = why): KeylimeError =>
+  new KeylimeError('database_failed', `the database ${name} refuses this user: ${why.message}`, {
+    cause,
+    hint: 'let schema, tables and functions belong to the user in database_url: "reassign owned by OTHER to USER", or "alter schema … owner to USER" and the same for each table and function',
+  })
+
 /** In the words of the library. */
+const NO_ANSWER = /^timeout expired$|due to connection timeout$/
 const NO_PASSWORD = /password must be a (non-empty )?string/
 
 export const AWAY = { database: 'away' }

@@ -28,7 +28,11 @@ const LOCK_MS = 8000
 /** Of a process that has stopped in the middle of a transaction: nobody waits for it for longer. */
 const STOPPED_MS = 3000
 /** Beyond what the server allows, as the way to it may be cut without a word. */
-const ANSWER_MS = STATEMENT_MS + 2000
+const BEYOND_MS = 2000
+const ANSWER_MS = STATEMENT_MS + BEYOND_MS
+/** For a change of the schema: an index of many millions of rows takes minutes; and behind another program that changes it. */
+const SCHEMA_MS = 3_600_000
+const SCHEMA_LOCK_MS = 60_000
 /** Connections that nobody needs are closed. */
 const IDLE_MS = 60_000
 const KEEP_ALIVE_MS = 10_000
@@ -45,6 +49,9 @@ const TYPES = {
 export const SESSION = `set statement_timeout = ${STATEMENT_MS}; set lock_timeout = ${LOCK_MS}; set idle_in_transaction_session_timeout = ${STOPPED_MS};
   set client_min_messages = warning; set default_transaction_isolation = 'read committed';
   select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') in ('off', 'local')`
+
+/** From it on, until `SESSION`, a connection has time for a change of the schema. */
+export const SCHEMA_SESSION = `set statement_timeout = ${SCHEMA_MS}; set lock_timeout = ${SCHEMA_LOCK_MS}`
 
 export interface BoundedPool extends PostgresPool {
   load(): PoolLoad
@@ -144,6 +151,7 @@ async function begin(client: PostgresPoolClient, schema: string): Promise<void> 
 /** Takes a client as kysely does, and looks at what goes wrong. @param isCutOff told once. */
 function boundedClient(client: pg.PoolClient, name: string, isCutOff: () => void): PostgresPoolClient {
   let cut = false
+  let answerMs = ANSWER_MS
   const cutOff = () => {
     if (!cut) isCutOff()
     cut = true
@@ -152,8 +160,10 @@ function boundedClient(client: pg.PoolClient, name: string, isCutOff: () => void
   return {
     async query(text: string, values: readonly unknown[]) {
       if (cut) throw new KeylimeError('unavailable', `the database ${name} cannot be used now: the connection was cut`, { details: AWAY })
+      if (text === SCHEMA_SESSION) answerMs = SCHEMA_MS + BEYOND_MS
+      if (text === SESSION) answerMs = ANSWER_MS
       try {
-        return await client.query(text, values.map(storable) as unknown[])
+        return await client.query({ text, values: values.map(storable), query_timeout: answerMs } as pg.QueryConfig)
       } catch (error) {
         if (isCut(error)) cutOff()
         throw asKeylimeError(error, name)

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Kysely, type PostgresPool, type PostgresPoolClient, sql } from 'kysely'
 import { createSerialQueue } from '../../core/concurrency/serial-queue.ts'
 import { isPassing } from './postgres-errors.ts'
-import { type BoundedPool, SESSION } from './postgres-pool.ts'
+import { type BoundedPool, SCHEMA_SESSION, SESSION } from './postgres-pool.ts'
 import { SCHEMA_WORDS } from './postgres-schema-words.ts'
 import type { DatabaseSeam } from './seam.ts'
 
@@ -82,15 +82,21 @@ export function postgresSeam(pool: BoundedPool): DatabaseSeam {
     change: (db, work) => (db.isTransaction ? work(db) : changes.run(() => changeUndisturbed(db, work))),
     alone: (db, work) =>
       db.connection().execute(async (connection) => {
-        await sql`set statement_timeout = 0; set lock_timeout = 0`.execute(connection)
+        const leave = async () => {
+          await sql`select pg_advisory_unlock(${lockOf('schema')})`.execute(connection)
+          await sql.raw(SESSION).execute(connection)
+        }
+        await sql.raw(SCHEMA_SESSION).execute(connection)
         await sql`select pg_advisory_lock(${lockOf('schema')})`.execute(connection)
         try {
           await COMMITS_TABLE.execute(connection)
           await JSON_FUNCTION.execute(connection)
-          return await work(connection.withPlugin(SCHEMA_WORDS))
-        } finally {
-          await sql`select pg_advisory_unlock(${lockOf('schema')})`.execute(connection)
-          await sql.raw(SESSION).execute(connection)
+          const result = await work(connection.withPlugin(SCHEMA_WORDS))
+          await leave()
+          return result
+        } catch (error) {
+          await leave().catch(() => undefined) // it was cut: that is why, and both ended with it
+          throw error
         }
       }),
     staging: (_db, work) => staged.hold(work),

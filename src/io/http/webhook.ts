@@ -29,33 +29,20 @@ export interface Webhook {
   close(): Promise<void>
 }
 
+/** At once: notices that a receiver does not answer must not each keep a connection of their own. The others wait, and their time begins with their turn. */
+const MAX_POSTS = 32
+
 /** Posts JSON to one URL over kept connections. Any 2xx means taken; upstream says that only of 200 and 202 (protocol 6.3). @throws KeylimeError otherwise; `config_invalid` for what is no URL. */
 export function openWebhook(options: WebhookOptions): Webhook {
   const url = webhookUrl(options.url)
   const proxy = options.proxy ?? ''
   let { cert, ca } = options
   let agent = agentWith(options, proxy)
+  /** What is under way with certificates of before ends with it, too. */
+  const ending = new AbortController()
+  const inTurn = createPlaces(MAX_POSTS)
   return {
-    async post(body) {
-      const signal = AbortSignal.timeout(options.timeoutSeconds * 1000)
-      const headers = { 'content-type': 'application/json', ...(options.token ? { authorization: `Bearer ${options.token}` } : {}) }
-      const request = {
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method: 'POST',
-        headers,
-        signal,
-        body: JSON.stringify(body),
-      } as const
-      const where = `webhook ${url.origin}`
-      const response = await agent.request(request).catch(async (error) => {
-        const address = proxy === '' ? { address: { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 443) } } : {}
-        throw (await dateTrouble(error, { where, cert, ca, ...address }, systemClock.now())) ?? transportError(error, where)
-      })
-      await response.body.dump()
-      if (response.statusCode < 200 || response.statusCode > 299)
-        throw new KeylimeError('refused', `webhook ${url.origin} answered ${response.statusCode}`)
-    },
+    post: (body) => inTurn(() => send(body)),
     renew(identity) {
       const before = agent
       agent = agentWith(identity, proxy)
@@ -63,7 +50,48 @@ export function openWebhook(options: WebhookOptions): Webhook {
       ca = identity.ca
       void before.close()
     },
-    close: () => agent.destroy(),
+    close() {
+      ending.abort()
+      return agent.destroy()
+    },
+  }
+
+  async function send(body: unknown): Promise<void> {
+    const signal = AbortSignal.any([AbortSignal.timeout(options.timeoutSeconds * 1000), ending.signal])
+    const headers = { 'content-type': 'application/json', ...(options.token ? { authorization: `Bearer ${options.token}` } : {}) }
+    const request = {
+      origin: url.origin,
+      path: `${url.pathname}${url.search}`,
+      method: 'POST',
+      headers,
+      signal,
+      body: JSON.stringify(body),
+    } as const
+    const where = `webhook ${url.origin}`
+    const response = await agent.request(request).catch(async (error) => {
+      const address = proxy === '' ? { address: { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port || 443) } } : {}
+      throw (await dateTrouble(error, { where, cert, ca, ...address }, systemClock.now())) ?? transportError(error, where)
+    })
+    await response.body.dump()
+    if (response.statusCode < 200 || response.statusCode > 299)
+      throw new KeylimeError('refused', `webhook ${url.origin} answered ${response.statusCode}`)
+  }
+}
+
+/** So many run at once; the others wait for their turn, the first one first. */
+function createPlaces(count: number): (work: () => Promise<void>) => Promise<void> {
+  let free = count
+  const waiting: (() => void)[] = []
+  return async (work) => {
+    if (free > 0) free--
+    else await new Promise<void>((go) => waiting.push(go))
+    try {
+      await work()
+    } finally {
+      const next = waiting.shift()
+      if (next) next()
+      else free++
+    }
   }
 }
 

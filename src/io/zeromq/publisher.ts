@@ -22,6 +22,8 @@ const BIND_PAUSE_MS = 100
 /** What a subscriber may send: one byte and a topic. */
 const MAX_TOPIC_BYTES = 256
 const MAX_TOPICS = 100
+/** What receivers of notices subscribe to: it has a place, however many topics a stranger takes. */
+const EVERYTHING = ''
 
 /**
  * Serves ZeroMQ subscribers on a TCP port (protocol 6.3): each message is one frame, there is no topic. It does not know who they are, only whether
@@ -80,6 +82,6 @@ async function follow(socket: XPublisher, topics: Set<string>): Promise<void> {
     if (!message) continue
     const topic = message.toString('utf8', 1)
     if (message[0] === 0) topics.delete(topic)
-    else if (message[0] === 1 && topics.size < MAX_TOPICS) topics.add(topic)
+    else if (message[0] === 1 && (topic === EVERYTHING || topics.size < MAX_TOPICS)) topics.add(topic)
   }
 }

@@ -1,4 +1,4 @@
-import { causeChain } from '../../core/errors.ts'
+import { recordMark } from '../../io/db/record-mark.ts'
 import type { RegistrarDatabase } from '../../io/db/registrar-database.ts'
 import type { Route } from '../../io/http/route.ts'
 import type { Logger } from '../../io/log/logger.ts'
@@ -25,16 +25,14 @@ export interface DatabaseMarking {
  */
 export async function heedAge({ mark, ensure }: Pick<RegistrarDatabase, 'mark' | 'ensure'>, logger: Logger): Promise<DatabaseMarking> {
   const { age, inside, beside } = mark
-  const logged = (work: Promise<void>) =>
-    work.catch((error) => logger.error(`cannot tell whether this database is an older one: ${causeChain(error).join(': ')}`))
-  const record = () => logged(mark.record())
+  const record = recordMark(mark, logger)
   if (age === 'current') await record()
   else {
     logger.error(MEANING[age], {
       ...(age === 'older' && beside ? { missing: beside.changes - inside.changes } : {}),
       hint: 'see `keylime tenant list`, and give `keylime tenant revoke` and `regdelete` again for machines from that time',
     })
-    await logged(mark.settle())
+    await recordMark({ record: () => mark.settle() }, logger)()
   }
   const marking = setInterval(() => void Promise.all([record(), ensure()]), MARK_MS).unref()
   return {

@@ -16,9 +16,10 @@ export async function checkVerifierOf(
   checkRegistrar: (env: NodeJS.ProcessEnv) => Promise<Findings>,
 ): Promise<Findings> {
   const { settings, problems } = readVerifierSettings(env)
-  const found = await checkVerifier(settings, problems)
-  if (!settings.values.host_registrar) return found
-  const registrar = await checkRegistrar(env)
+  const isHosted = settings.values.host_registrar
+  // at once: a server that does not answer is waited for once
+  const [found, registrar] = await Promise.all([checkVerifier(settings, problems), isHosted ? checkRegistrar(env) : null])
+  if (!registrar) return found
   const more = registrar.problems.filter((problem) => !found.problems.includes(problem))
   return {
     problems: [...found.problems, ...more.map((problem) => `registrar: ${problem}`)],

@@ -1,11 +1,10 @@
 import path from 'node:path'
 import { hostPort } from '../../core/api/host-port.ts'
 import { API_VERSIONS, PUSH_API_VERSION } from '../../core/api/versions.ts'
-import { coalesced } from '../../core/concurrency/coalesced.ts'
 import type { RateLimit } from '../../core/concurrency/rate-limiter.ts'
-import { causeChain } from '../../core/errors.ts'
 import { type Clock, systemClock } from '../../io/clock.ts'
 import { databasePlace, markPlace } from '../../io/db/open-database.ts'
+import { recordMark } from '../../io/db/record-mark.ts'
 import { seamOf } from '../../io/db/seam.ts'
 import { sweepRevocations } from '../../io/db/sweep-revocations.ts'
 import { tryWriting } from '../../io/db/try-writing.ts'
@@ -119,14 +118,12 @@ async function start(
   const { figures } = metrics
   const opened = { database, shared, mark, context, senders, judging, events, notifierKey, authorities, askAddresses, figures, logger }
   const verifier = assemble(values, { ...opened, client: () => identity.current })
-  const recordMark = coalesced(() =>
-    mark.record().catch((error) => logger.error(`cannot tell whether this database is an older one: ${causeChain(error).join(': ')}`)),
-  )
-  const marking = setInterval(() => void recordMark(), MARK_MS).unref()
+  const record = recordMark(mark, logger)
+  const marking = setInterval(() => void record(), MARK_MS).unref()
   onStop(() => clearInterval(marking))
   await run(verifier, onStop, () => heedPast({ mark, store: verifier.context.store, untold: untoldEvents(database), events, logger }))
   onStop(keepYoung(agingOf(values, opened, verifier.context.history)))
-  const routes = durableAnswers(verifierRoutes(verifier.context), () => Promise.all([recordMark(), events.flush()]))
+  const routes = durableAnswers(verifierRoutes(verifier.context), () => Promise.all([record(), events.flush()]))
   const listening = await serve(listenerOf(values, verifier.context, { routes: figures.metered(routes), tls: tls.server }))
   const { agents, leasing, loop, opener, push } = verifier.context
   onStop(() => listening.close(values.shutdown_drain_timeout))

@@ -5,6 +5,7 @@ import type { CaAccess } from '../../../src/authority/ca-access.ts'
 import { currentCertificate } from '../../../src/authority/current-certificate.ts'
 import { initCaDirectory } from '../../../src/authority/init-authority.ts'
 import { withAuthority } from '../../../src/authority/open-authority.ts'
+import { revokedSerialsOf } from '../../../src/authority/revocation-list.ts'
 import { finishRotation, rotateAuthority } from '../../../src/authority/rotate-authority.ts'
 import { ensureTlsDirectory } from '../../../src/authority/tls-directory.ts'
 import { caOptions, caSettings } from '../../../src/config/ca.ts'
@@ -127,6 +128,27 @@ test('a client’s certificate that is due meanwhile is of the authority before,
   expect(authorities()).toHaveLength(2)
 })
 
+test('what a list of the authority before revokes stays revoked: with a key store of yesterday, and in the list of another copy', async () => {
+  await made()
+  const copy = { ...access, directory: path.join(home.dir, 'copy') }
+  fs.cpSync(access.directory, copy.directory, { recursive: true })
+  const revoke = (of: CaAccess, name: string) =>
+    withAuthority(of, async (authority) => {
+      const { serial } = (await authority.issue({ name })).certificate
+      await authority.revoke(serial)
+      return serial
+    })
+  const store = read('private.yml')
+  const eve = await revoke(access, 'eve')
+  fs.writeFileSync(file('private.yml'), store)
+  await rotateAuthority(access)
+  expect(await revokedSerialsOf(access.directory)).toEqual([eve])
+  const mallory = await revoke(copy, 'mallory')
+  fs.copyFileSync(path.join(copy.directory, 'cacrl.der'), file('cacrl.der'))
+  await withAuthority(access, (authority) => authority.publishCrl())
+  expect(await revokedSerialsOf(access.directory)).toEqual([eve, mallory])
+})
+
 walk('a program that was killed before the key changed leaves an authority that signs, and can be begun again', async () => {
   await made()
   const old = parseCertificate(read('cacert.crt'))
@@ -134,6 +156,10 @@ walk('a program that was killed before the key changed leaves an authority that 
   await rotateAuthority(access)
   fs.writeFileSync(file('private.yml'), store)
   expect(isSignedBy(parseCertificate((await operator('carol')).cert), old)).toBe(true)
+  await expect(finishRotation(access, { force: true })).rejects.toMatchObject({
+    code: 'not_found',
+    message: expect.stringContaining('still'),
+  })
   await rotateAuthority(access)
   expect(authorities()).toHaveLength(2)
   const [next] = authorities()

@@ -74,6 +74,47 @@ test.each(['', 'nonsense', 'ftp://127.0.0.1/x', 'file:///etc/passwd'])('"%s" is 
   )
 })
 
+test('a receiver that hangs has few connections, however many notices wait for it; the others get there when it answers again', async () => {
+  let hangs = true
+  let [open, most] = [0, 0]
+  const hanging = http.createServer((_, response) => {
+    if (!hangs) response.end()
+  })
+  hanging.on('connection', (socket) => {
+    most = Math.max(most, ++open)
+    socket.on('close', () => open--)
+  })
+  await new Promise<void>((done) => hanging.listen(0, '127.0.0.1', done))
+  const url = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/`
+  const hook = openWebhook({ url, ...client, ca: [], timeoutSeconds: 0.5 })
+  const posts = Array.from({ length: 200 }, () => hook.post({ msg: 'text' }))
+  await expect(posts[0]).rejects.toMatchObject({ code: 'timeout' })
+  hangs = false
+  const results = await Promise.allSettled(posts)
+  expect(most).toBeLessThanOrEqual(64) // each is closed when its time is over, and another one made
+  expect(results.filter(({ status }) => status === 'fulfilled').length).toBeGreaterThan(100)
+  await hook.close()
+  hanging.closeAllConnections()
+  hanging.close()
+})
+
+test('a request that hangs ends with the webhook, also one from before it got other certificates', async () => {
+  const hanging = http.createServer(() => {})
+  await new Promise<void>((done) => hanging.listen(0, '127.0.0.1', done))
+  const url = `http://127.0.0.1:${(hanging.address() as AddressInfo).port}/`
+  const hook = openWebhook({ url, ...client, ca: [], timeoutSeconds: 60 })
+  const ended: string[] = []
+  const posts = ['before', 'after'].map((when, i) => {
+    if (i === 1) hook.renew({ ...client, ca: [] })
+    return hook.post({ msg: 'text' }).catch(() => ended.push(when))
+  })
+  await hook.close()
+  await Promise.all(posts)
+  expect(ended.toSorted()).toEqual(['after', 'before'])
+  hanging.closeAllConnections()
+  hanging.close()
+})
+
 describe('through a proxy', () => {
   const seen: string[] = []
   const proxy = http

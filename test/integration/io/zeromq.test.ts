@@ -70,6 +70,29 @@ test('a thousand messages at once arrive, in order', async () => {
   expect(got.slice(-1000)).toEqual(Array.from({ length: 1000 }, (_, i) => `{${i}`))
 })
 
+test('whoever subscribes to everything is told, although a stranger has subscribed to more topics than are kept', async () => {
+  const sender = await publisher()
+  const stranger = new zeromq.Subscriber({ linger: 0 })
+  open.push(stranger)
+  stranger.connect(`tcp://127.0.0.1:${sender.port}`)
+  for (let i = 0; i < 150; i++) stranger.subscribe(`{"n":${i}`)
+  await until('the stranger', () =>
+    sender.publish('{"n":99}').then(
+      () => true,
+      () => false,
+    ),
+  )
+  const got: string[] = []
+  await subscriber(sender.port, got)
+  await until('the receiver', () =>
+    sender.publish('{"told"').then(
+      () => got.length > 0,
+      () => false,
+    ),
+  )
+  expect(got).toContain('{"told"')
+})
+
 test('messages of several frames, and those that are not understood, are left and told; the next one is read', async () => {
   const socket = new zeromq.Publisher({ linger: 0 })
   open.push(socket)

@@ -222,6 +222,21 @@ test('a database that is whole is told so and left without a file beside it, a d
   remove()
 })
 
+test('a database server that takes connections and says nothing is told for both roles, and not as a check that hangs', async () => {
+  const frozen = net.createServer(() => {}).listen(0, '127.0.0.1')
+  await once(frozen, 'listening')
+  const url = (name: string) => `postgresql://u@127.0.0.1:${(frozen.address() as net.AddressInfo).port}/${name}?connect_timeout=3`
+  const urls = { KEYLIME_VERIFIER_DATABASE_URL: url('v'), KEYLIME_REGISTRAR_DATABASE_URL: url('r') }
+  const found = await examined('verifier', { ...bed.home.env, ...urls }, { limitMs: 5500 })
+  const late = 'did not answer in time'
+  expect(told(found, 'database')).toEqual([expect.stringContaining(late), expect.stringContaining(late)])
+  expect(told(found, 'configuration')).toEqual([
+    expect.stringContaining(late),
+    expect.stringMatching(/^error: registrar: .*did not answer in time/),
+  ])
+  frozen.close()
+})
+
 test('a certificate of a CA that was made anew, and one for another name, are told', async () => {
   const { dir, env, remove } = temporaryKeylimeDir({
     KEYLIME_REGISTRAR_TLS_DIR: 'own',

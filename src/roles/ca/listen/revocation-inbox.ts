@@ -83,10 +83,12 @@ export function createRevocationInbox(options: RevocationInboxOptions): Revocati
       const serial = revokedSerial(verified.message)
       if (type !== 'revocation') return { acted: false, text: `a message of type "${type.slice(0, 40)}" revokes nothing` }
       if (serial === null) return { acted: false, text: `agent ${agent.slice(0, 80)} has no certificate` }
-      const { hasGiven, revokedSerials, isLocked } = await watch.latest()
-      const mayBeOurs = hasGiven(serial) || isRandomSerial(serial) // another copy of the directory may have given it
+      const { authority, before, hasGiven, revokedSerials, isLocked } = await watch.latest()
+      const isItself = [authority, before].some((one) => one?.certificate.serial === serial)
+      const mayBeOurs = !isItself && (hasGiven(serial) || isRandomSerial(serial)) // another copy of the directory may have given it
       if (!mayBeOurs) {
-        if (isLocked && serial > 1n) throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
+        if (isLocked && serial > 1n && !isItself)
+          throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
         throw new KeylimeError('not_found', `this authority has issued no certificate with serial ${serial}`)
       }
       if (revokedSerials.includes(serial.toString()) && (await watch.crl())?.revoked.has(serial)) {
@@ -136,9 +138,8 @@ async function verify(body: unknown, options: RevocationInboxOptions): Promise<V
   if (!parsed.success) throw new KeylimeError('malformed', 'a notification is {"msg": text, "signature": base64}')
   const notifier = await readNotifier(options.notifierFile)
   const verified = verifyRevocation(notifier.publicKey, parsed.data.msg, parsed.data.signature)
-  const { authority, revokedSerials } = await options.watch.latest()
-  const isOurs = notifier.issuerName.matchKey === authority.certificate.subjectName.matchKey
-  if (isOurs && revokedSerials.includes(notifier.serial.toString())) {
+  const { isOurs, revokedSerials } = await options.watch.latest()
+  if (isOurs(notifier) && revokedSerials.includes(notifier.serial.toString())) {
     throw new KeylimeError('refused', 'the certificate of the notifier is itself revoked')
   }
   return verified

@@ -10,8 +10,6 @@ export interface ListenerContext {
   readonly watch: AuthorityWatch
   readonly inbox: RevocationInbox
   readonly logger: Logger
-  /** PEM of the authority's certificate. */
-  readonly certificate: string
   now(): number
 }
 
@@ -30,9 +28,9 @@ export function listenerRoutes(context: ListenerContext): Route[] {
     (['GET', 'HEAD'] as const).map((method) => ({ method, path, ...open, handle }))
   return [
     ...revocationRoutes(context, 'public'),
-    ...get('/ca.crt', () => ({
+    ...get('/ca.crt', async () => ({
       headers: { 'Cache-Control': 'public, max-age=3600' },
-      raw: { type: 'application/x-x509-ca-cert', body: context.certificate },
+      raw: { type: 'application/x-x509-ca-cert', body: (await context.watch.latest()).authority.certificate.pem },
     })),
     ...get('/crl.pem', (request) => serveCrl(context, request, (crl) => ({ type: 'application/x-pem-file', body: crl.pem }))),
     ...get('/ocsp/*', ({ params }) => serveOcsp(context, Buffer.from(params['*'] ?? '', 'base64'))).map(signed), // takes base64url too
@@ -97,7 +95,7 @@ async function serveOcsp({ watch, logger, now }: ListenerContext, request: Buffe
   const reply = (body: Buffer): ApiReply => ({ headers: { 'Cache-Control': 'no-store' }, raw: { type: 'application/ocsp-response', body } })
   if (request.length > MAX_OCSP_BYTES) return reply(ocspError('malformedRequest'))
   try {
-    const { authority, hasGiven, revokedSerials, isLocked } = await watch.latest()
+    const { authority, before, hasGiven, revokedSerials, isLocked } = await watch.latest()
     const crl = await watch.crl()
     const statusOf = (serial: bigint): OcspStatus => {
       const entry = crl?.revoked.get(serial)
@@ -107,7 +105,9 @@ async function serveOcsp({ watch, logger, now }: ListenerContext, request: Buffe
       if (isLocked) throw new KeylimeError('unavailable', `whether there is a certificate ${serial} cannot be read now`)
       return { kind: 'unknown' }
     }
-    return reply(answerOcsp(authority, request, statusOf, now()))
+    const answer = answerOcsp(authority, request, statusOf, now())
+    const isOfAnother = answer.equals(ocspError('unauthorized'))
+    return reply(isOfAnother && before ? answerOcsp(before, request, statusOf, now()) : answer)
   } catch (error) {
     logger.error(`OCSP cannot be answered: ${error instanceof Error ? error.message : String(error)}`)
     return reply(ocspError('tryLater'))

@@ -47,11 +47,11 @@ const DAY_MS = 86_400_000
 export async function startListener({ access, config, notifier, logger, ...looks }: ListenRequest): Promise<RunningListener> {
   const { values } = config
   tellForeignDirectory(access.directory, logger)
-  const certificate = await withAuthority(access, async (authority) => authority.certificate)
+  await withAuthority(access, async () => undefined)
   const watch = watchAuthority(access)
   const notifierFile = notifierPath(access.directory, notifier)
   const inbox = createRevocationInbox({ access, watch, notifierFile, logger })
-  const context: ListenerContext = { watch, inbox, logger, certificate: certificate.pem, now: access.now }
+  const context: ListenerContext = { watch, inbox, logger, now: access.now }
   await keepCrlRight({ access, watch, logger })
   await tellEnding(access, logger)
   const options = { host: values.listen_ip, versions: API_VERSIONS, bodyRoomBytes: BODY_ROOM, logger }

@@ -11,11 +11,10 @@ const { ok, note, error } = findingsOf('database')
 
 /** Whether the databases of a role are whole. It holds up this thread: run it behind the others. */
 export async function checkDatabases({ where }: Subject): Promise<Finding[]> {
-  const found: Finding[] = []
-  for (const place of where.databases)
-    if (typeof place === 'string') found.push(...judgeDatabase(place, fs.existsSync(place) ? quickCheck(place) : null))
-    else found.push(await lookAt(place))
-  return found
+  const found = where.databases.map(async (place) =>
+    typeof place === 'string' ? judgeDatabase(place, fs.existsSync(place) ? quickCheck(place) : null) : [await lookAt(place)],
+  )
+  return (await Promise.all(found)).flat()
 }
 
 /** Whether a server takes us; of what it keeps it looks after itself. */
