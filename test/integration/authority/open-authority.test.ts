@@ -126,6 +126,17 @@ test('a serial is never given twice, also by two programs at once', async () => 
   expect([...store.keys.keys()].sort()).toEqual(names)
 })
 
+test('a key store of yesterday knows again what was issued since, as the certificates are there', async () => {
+  await initCaDirectory(access())
+  const issue = async (name: string) => (await withAuthority(access(), (ca) => ca.issue({ name }))).certificate.serial
+  const [before, yesterday] = [await issue('a'), fs.readFileSync(file('private.yml'))]
+  const [one, two] = [await issue('b'), await issue('c')]
+  fs.writeFileSync(file('private.yml'), yesterday)
+  expect(await withAuthority(access(), (ca) => [before, one, two].map(ca.hasGiven))).toEqual([true, true, true])
+  const { issuedSerials } = openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret')
+  expect(issuedSerials).toEqual([before, one, two].map(String))
+})
+
 test('cert_lifetime and given days count', async () => {
   await initCaDirectory(access())
   const days = ({ notBefore, notAfter }: { notBefore: number; notAfter: number }) => Math.round((notAfter - notBefore) / 86_400_000)
