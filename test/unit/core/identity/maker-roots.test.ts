@@ -1,6 +1,7 @@
 import { describeRoot, followEkChain } from '../../../../src/core/identity/maker-roots.ts'
-import { type Certificate, parseCertificate } from '../../../../src/core/pki/certificate.ts'
+import { parseCertificate } from '../../../../src/core/pki/certificate.ts'
 import type { Authority } from '../../../../src/core/pki/issue.ts'
+import type { Certificate } from '../../../../src/core/pki/types.ts'
 import { DAY, der, ecPair, extension, handMade, NOW, oid, root } from '../pki/fixtures.ts'
 
 const SERVER = oid('2b06010505070301')
