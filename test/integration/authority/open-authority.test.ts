@@ -132,7 +132,7 @@ test('a key store of yesterday knows again what was issued since, as the certifi
   const [before, yesterday] = [await issue('a'), fs.readFileSync(file('private.yml'))]
   const [one, two] = [await issue('b'), await issue('c')]
   fs.writeFileSync(file('private.yml'), yesterday)
-  expect(await withAuthority(access(), (ca) => [before, one, two].map(ca.hasGiven))).toEqual([true, true, true])
+  expect(await withAuthority(access(), async (ca) => [before, one, two].map(ca.hasGiven))).toEqual([true, true, true])
   const { issuedSerials } = openKeystore(fs.readFileSync(file('private.yml'), 'utf8'), 'secret')
   expect(issuedSerials).toEqual([before, one, two].map(String))
 })
