@@ -128,7 +128,10 @@ test('a serial is never given twice, also by two programs at once', async () => 
 
 test('a key store of yesterday knows again what was issued since, as the certificates are there', async () => {
   await initCaDirectory(access())
-  const issue = async (name: string) => (await withAuthority(access(), (ca) => ca.issue({ name }))).certificate.serial
+  const issue = async (name: string) => {
+    clock += 60_000
+    return (await withAuthority(access(), (ca) => ca.issue({ name }))).certificate.serial
+  }
   const [before, yesterday] = [await issue('a'), fs.readFileSync(file('private.yml'))]
   const [one, two] = [await issue('b'), await issue('c')]
   fs.writeFileSync(file('private.yml'), yesterday)
