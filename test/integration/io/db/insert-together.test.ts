@@ -182,6 +182,9 @@ describe.each(DATABASES)('%s', (kind) => {
   })
 })
 
+/** Of a call of the library. */
+const textOf = ([query]: unknown[]): string => (typeof query === 'string' ? query : (query as { text: string }).text)
+
 test('a hundred are as many statements as ten, whichever of them are refused; each new machine is leased', async () => {
   const run = await open('PostgreSQL')
   await empty(run)
@@ -193,10 +196,10 @@ test('a hundred are as many statements as ten, whichever of them are refused; ea
     const all = ids.map((id, i) => run.store.insert(change(id, { runtimePolicy: names[i % 4]!, mbPolicy: 'boot' })))
     await Promise.allSettled([...all, run.store.insert(change(ids[0]!))])
     // Of the one connection that stored them: the pool may open others meanwhile.
-    const [{ contexts, calls }, isEnrolling] = [query.mock, (call: unknown[]) => String(call[0]).startsWith('insert into agents')]
+    const [{ contexts, calls }, isEnrolling] = [query.mock, (call: unknown[]) => textOf(call).startsWith('insert into agents')]
     expect(calls.filter(isEnrolling)).toHaveLength(1)
     const client = contexts[calls.findIndex(isEnrolling)]
-    const texts = calls.filter(([text], i) => contexts[i] === client && typeof text === 'string').map(([text]) => String(text))
+    const texts = calls.filter((_, i) => contexts[i] === client).map(textOf)
     return texts.length - texts.indexOf('begin')
   }
   await count(['first', 'second', 'third'])
@@ -220,7 +223,7 @@ test('digests that are asked for in one moment are one query, each of its own ki
   const query = jest.spyOn(pg.Client.prototype, 'query')
   const asked = [['runtime', 'fleet'] as const, ['mb', 'fleet'] as const, ['runtime', 'nowhere'] as const, ['runtime', 'fleet'] as const]
   expect(await Promise.all(asked.map(([kind, name]) => policies.digestOf(kind, name)))).toEqual([DIGEST, body.digest, null, DIGEST])
-  expect(query.mock.calls.filter(([text]) => String(text).includes('names'))).toHaveLength(1)
+  expect(query.mock.calls.filter((call: unknown[]) => textOf(call).includes('names'))).toHaveLength(1)
   query.mockRestore()
 })
 
