@@ -48,12 +48,17 @@ async function publish(issuer: Issuer, fresh: readonly string[], reason: Revocat
   })
   const list = { number: BigInt(number), thisUpdate: now - BACKDATE_MS, nextUpdate: now + settings.crlLifetimeDays * DAY_MS, revoked }
   const der = makeCrl({ certificate, key }, list)
+  const ofBefore = issuer.before && makeCrl(issuer.before, list)
   // first, so that at no moment there is no list of the one before
-  if (issuer.before) await writeFileAtomic(path.join(directory, LIST_BEFORE), makeCrl(issuer.before, list), 0o644)
+  if (ofBefore) await writeFileAtomic(path.join(directory, LIST_BEFORE), ofBefore, 0o644)
   await writeFileAtomic(path.join(directory, 'cacrl.der'), der, 0o644)
-  await writeFileAtomic(path.join(directory, 'cacrl.pem'), toPem(der, 'X509 CRL'), 0o644)
+  await writeFileAtomic(path.join(directory, 'cacrl.pem'), listsPem(der, ofBefore), 0o644)
   return { ...list, der }
 }
+
+/** What `cacrl.pem` has: while two authorities count, the lists of both, the one before last, as OpenSSL judges a certificate by a list of its own issuer. */
+export const listsPem = (...lists: readonly (Buffer | undefined)[]): string =>
+  lists.map((der) => (der ? toPem(der, 'X509 CRL') : '')).join('')
 
 /** Revokes serials for ever, with one write and one list. @returns those that were not revoked before. @throws KeylimeError `not_found` for its own, and one that no copy of this authority can have given. */
 export async function revokeSerials(issuer: Issuer, serials: readonly bigint[], reason: RevocationReason): Promise<bigint[]> {

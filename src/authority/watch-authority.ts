@@ -1,14 +1,14 @@
 import { createHash } from 'node:crypto'
 import fs from 'node:fs/promises'
 import path from 'node:path'
-import { toPem } from '../core/pki/certificate.ts'
 import { parseCrl, type RevocationList } from '../core/pki/crl.ts'
 import type { Authority } from '../core/pki/issue.ts'
 import type { Certificate } from '../core/pki/types.ts'
-import { readAuthorities, readRetired } from './authority-files.ts'
+import { LIST_BEFORE, readAuthorities, readRetired } from './authority-files.ts'
 import type { CaAccess } from './ca-access.ts'
 import { openIssuer } from './issuer.ts'
 import { isWrongPassword } from './key-store.ts'
+import { listsPem } from './revocation-list.ts'
 
 /** What the key store says, read without the lock: files are replaced whole. */
 export interface AuthoritySnapshot {
@@ -24,6 +24,7 @@ export interface AuthoritySnapshot {
 
 export interface PublishedCrl {
   readonly list: RevocationList
+  /** As `cacrl.pem` has it. */
   readonly pem: string
   readonly revoked: ReadonlyMap<bigint, RevocationList['revoked'][number]>
   /** With its quotes, as HTTP has it. */
@@ -64,16 +65,16 @@ export function watchAuthority(access: CaAccess): AuthorityWatch {
         return { ...last, isLocked: true }
       }
     },
-    crl: cached(file('cacrl.der'), () => readPublished(file('cacrl.der'))),
+    crl: cached(file('cacrl.der'), () => readPublished(file('cacrl.der'), file(LIST_BEFORE))),
   }
 }
 
-async function readPublished(file: string): Promise<PublishedCrl | undefined> {
+async function readPublished(file: string, fileBefore: string): Promise<PublishedCrl | undefined> {
   try {
     const list = parseCrl(await fs.readFile(file))
     return {
       list,
-      pem: toPem(list.der, 'X509 CRL'),
+      pem: listsPem(list.der, await fs.readFile(fileBefore).catch(() => undefined)),
       revoked: new Map(list.revoked.map((entry) => [entry.serial, entry])),
       etag: `"${createHash('sha256').update(list.der).digest('hex').slice(0, 32)}"`,
     }

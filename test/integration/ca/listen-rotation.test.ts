@@ -35,6 +35,29 @@ test('while it listens, the authority is rotated: it shows the next one, and ans
   expect(await ocsp('m4')).toContain('unauthorized')
 })
 
+test('while both count, OpenSSL judges certificates of both by the lists in PEM, from the directory and as they are served', async () => {
+  const judged = async (name: string, list: string) => {
+    const text = await opensslText(
+      'verify',
+      '-crl_check',
+      '-CAfile',
+      bed.file('cacert.crt'),
+      '-CRLfile',
+      bed.file(list),
+      bed.file(`${name}-cert.crt`),
+    )
+    return /OK|revoked|unable to get/.exec(text)?.[0]
+  }
+  await withAuthority(bed.access, (authority) => authority.revoke(3n))
+  await rotateAuthority(bed.access)
+  await withAuthority(bed.access, (authority) => authority.issue({ name: 'new' }))
+  fs.writeFileSync(bed.file('served.pem'), await (await fetch(`${url}crl.pem`)).text())
+  for (const list of ['cacrl.pem', 'served.pem'])
+    expect(await Promise.all(['m4', 'm3', 'new'].map((name) => judged(name, list)))).toEqual(['OK', 'revoked', 'OK'])
+  await finishRotation(bed.access, { force: true })
+  expect(readText(bed.file('cacrl.pem')).match(/BEGIN X509 CRL/g)).toHaveLength(1)
+})
+
 test('no notice and no command revokes the authority itself, whose serial is a random one since it was rotated', async () => {
   await rotateAuthority(bed.access)
   const { serial } = parseCertificates(readText(bed.file('cacert.crt')))[0]!
