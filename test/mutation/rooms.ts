@@ -31,7 +31,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   access: {
     sources: ['src/io/http/client-check.ts', 'src/io/files/revocation-lists.ts'],
-    integration: ['integration/access/operators', 'integration/access/dates'],
+    integration: ['integration/access/operators', 'integration/access/dates', 'integration/http/renewed-trust'],
   },
   release: {
     sources: [

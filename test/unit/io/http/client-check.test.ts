@@ -72,6 +72,17 @@ test.each([
   )
 })
 
+test('all files of trusted_client_ca that cannot be used are told at once', () => {
+  const trusted = ['f', 'g'].map((name) => ({ file: name, pem: '' }))
+  expect(() => opened({ trusted })).toThrow(/f holds no certificate[\s\S]*g holds no certificate/)
+})
+
+test('the chain of a client is judged at each request where an authority that is trusted has issued its certificate itself', async () => {
+  const { check } = opened()
+  const between = await leaf(theirs, 'bob', { role: 'operator' })
+  expect([operator, undefined, between].map((shown) => check.judgesChain(connection(shown)))).toEqual([true, true, false])
+})
+
 test.each<[string, (typeof ours)[], string[], number]>([
   ['an authority without roles', [theirs], ['default'], 1],
   ['an authority without roles beside one with roles', [ours, theirs], ['default'], 1],
