@@ -67,7 +67,7 @@ export const refusesUser = (name: string, why: Error, cause: unknown = why): Key
   })
 
 /** In the words of the library. */
-const NO_ANSWER = /^timeout expired$|due to connection timeout$/
+const NO_ANSWER = /^timeout expired$|^Query read timeout$|due to connection timeout$/
 const NO_PASSWORD = /password must be a (non-empty )?string/
 
 export const AWAY = { database: 'away' }

@@ -9,3 +9,10 @@ test('a server whose authority is not known: what TLS says, without its advice t
     hint: expect.stringContaining('sslrootcert='),
   })
 })
+
+test('a question that the library gives up on was not answered in time', () => {
+  expect(asKeylimeError(new Error('Query read timeout'), 'db')).toMatchObject({
+    message: 'the database db cannot be used now: it did not answer in time',
+    hint: expect.stringContaining('check that the server runs'),
+  })
+})
