@@ -63,7 +63,10 @@ test('a verifier moves to PostgreSQL and back: machines are attested on, nothing
   liar.pcrs.set(16, Buffer.alloc(32, 7))
   await bed.inState('liar', 9)
   const busy = await migrate('--from', 'sqlite', '--to', server.url())
-  expect([busy.code, busy.err]).toEqual([1, expect.stringContaining('another verifier is running')])
+  expect([busy.code, busy.err]).toEqual([
+    1,
+    expect.stringMatching(/^error: another verifier is running on .*\nhint: stop it first \(.*\)\n$/),
+  ])
   const before = await bed.status('given')
   const history = async () => ((await bed.admin.request('GET', '/v2.6/history')).results as { entries: object[] }).entries
   const past = await history()
