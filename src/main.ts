@@ -122,7 +122,8 @@ function unknownRole(word: string): KeylimeError {
 function failUsage(message: string | undefined, error: Error | undefined, cli: Declared): never {
   if (error && error.name !== 'YError') throw error
   const nested = args[0] === 'policy' || args[0] === 'config' || args[1] === 'audit'
-  const words = args.filter((arg, i) => !arg.startsWith('-') && i < (nested ? 2 : 1))
+  const hasTwo = nested || ['migrate', 'backup', 'restore'].includes(args[1] ?? '')
+  const words = args.filter((arg, i) => !arg.startsWith('-') && i < (hasTwo ? 2 : 1))
   const { key, alias } = cli.getOptions()
   const names = [...Object.keys(key), ...Object.values(alias).flat()].filter((name) => !/[A-Z]/.test(name))
   throw usageFailure(error?.message ?? message ?? '', {

@@ -24,6 +24,7 @@ export type DatabaseUrl =
   | { readonly kind: 'postgresql'; readonly server: PostgresServer }
 
 const FORMS = 'use "sqlite", "sqlite:///PATH" for another file, or "postgresql://USER@HOST:PORT/DATABASE"'
+const ESCAPED = 'in names and passwords, write special characters as %40 and the like'
 const POSTGRES =
   /^postgres(?:ql)?(?:\+[a-z0-9_]+)?:\/\/(?:([^:@/?]*)(?::([^@/?]*))?@)?(\[[0-9A-Fa-f:.]+\]|[^:/?@[\]]*)(?::(\d*))?(?:\/([^?]*))?(?:\?(.*))?$/s
 /** Of libpq's parameters those that mean something here. */
@@ -57,7 +58,7 @@ export function readDatabaseUrl(url: string): DatabaseUrl {
   const file = /^sqlite:\/\/\/(.+)$/.exec(url)?.[1]
   if (file) return { kind: 'sqlite', file: file.startsWith('/') ? file : `/${file}` }
   const parts = POSTGRES.exec(url)
-  if (!parts) throw new Error(`${withoutPassword(url)} is not supported: ${FORMS}`)
+  if (!parts) throw new Error(url.startsWith('postgres') ? `${FORMS}; ${ESCAPED}` : FORMS)
   return { kind: 'postgresql', server: serverOf(parts) }
 }
 

@@ -36,6 +36,8 @@ test('keylime alone shows its help; words that do not exist are usage errors wit
     [['tennant'], 'did you mean `keylime tenant`?'],
     [['tenant', 'statsu'], 'did you mean `keylime tenant status`?'],
     [['verifier', '--fnord'], '"keylime verifier --help" shows what there is'],
+    [['verifier', 'migrate', '--to', 'sqlite'], '"keylime verifier migrate --help" shows what there is'],
+    [['verifier', 'backup'], '"keylime verifier backup --help" shows what there is'],
   ] as const)
     expect(await run(...args)).toMatchObject({ code: 2, stderr: expect.stringContaining(`\nhint: ${hint}`) })
 })

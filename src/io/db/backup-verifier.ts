@@ -81,6 +81,7 @@ async function versionOf(db: Kysely<unknown>, place: DatabasePlace): Promise<num
 async function checkTarget(file: string, replace: boolean): Promise<void> {
   const there = await fs.lstat(file).catch(() => null)
   if (there === null) return
+  if (there.isDirectory()) throw new KeylimeError('file_failed', `${file} is a directory`, { hint: 'name a file in it' })
   if (!replace)
     throw new KeylimeError('already_exists', `${file} is there already`, {
       hint: 'name another file, or replace this backup with --replace',

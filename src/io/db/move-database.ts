@@ -83,7 +83,10 @@ export async function openTarget(role: MovedRole, { place, marked }: MarkedPlace
  * one that is not empty; `not_found` where there is nothing of the role; `database_failed` for a schema of a newer program.
  */
 export async function lookAtMove(role: MovedRole, from: MarkedPlace, to: MarkedPlace): Promise<TableCount[]> {
-  if (nameOfPlace(from.place) === nameOfPlace(to.place)) throw new KeylimeError('usage', 'from and to name the same database')
+  if (nameOfPlace(from.place) === nameOfPlace(to.place))
+    throw new KeylimeError('usage', '--from and --to name the same database', {
+      hint: '--from names the database that is used now, and --to an empty one',
+    })
   const tables = await reading(role, from.place, (db, version) => lookAtSource(role, from, { db, version }))
   await lookAtTarget(role, to.place)
   return tables
@@ -102,9 +105,13 @@ async function lookAtSource(
   }
   const [inside, beside] = version < role.marked ? [null, null] : [await markOf(db), await markBeside(marked)]
   if (inside && inside.changes > 0 && judgeAge(inside, beside) !== 'current')
-    throw new KeylimeError('conflict', `${nameOfPlace(place)} is not the database that was here last, or an older one`, {
-      hint: `start the ${role.name} on it once: it looks at what is there, and says what that means`,
-    })
+    throw new KeylimeError(
+      'conflict',
+      `${nameOfPlace(place)} may be older than what was used here last: it was moved before, or put back`,
+      {
+        hint: `if it was moved, set database_url in ${role.name}.conf to the copy; otherwise start the ${role.name} on it once: it says what is missing`,
+      },
+    )
   return countRows(db, await tablesIn(db, role.tables))
 }
 

@@ -21,6 +21,6 @@ export async function hasSchema(db: Kysely<unknown>, schema: string, of: string)
   if (!last || rows[0]!.name === schema) return rows.length > 0
   const role = schema.replace(/^keylime_/, '')
   throw new KeylimeError('conflict', `the ${role}’s data were ${last.told ?? 'moved'}, and are no longer in ${of}`, {
-    hint: `set database_url in ${role}.conf; to go back, "alter schema ${last.name} rename to ${schema}"`,
+    hint: `set database_url in ${role}.conf to where they are. Only if they are lost there: "alter schema ${last.name} rename to ${schema}"`,
   })
 }

@@ -51,7 +51,7 @@ function readUrl(url: string) {
   try {
     return readDatabaseUrl(url)
   } catch (error) {
-    throw new KeylimeError('config_invalid', `database_url = ${withoutPassword(url)} is not supported`, { hint: (error as Error).message })
+    throw new KeylimeError('config_invalid', `the database ${withoutPassword(url)} is not supported`, { hint: (error as Error).message })
   }
 }
 

@@ -29,8 +29,9 @@ const NOT_OURS = /^(42501|3F000)$/
 export const isPassing = (error: unknown): boolean => error instanceof KeylimeError && error.details?.['database'] === 'away'
 
 /** What a failed query means. @param name of the server, for people. @returns `unavailable` for what passes, `database_failed` where the user has no right to it; what the query itself did wrong stays as it is. */
-export function asKeylimeError(error: unknown, name: string): unknown {
-  if (error instanceof KeylimeError) return error
+export function asKeylimeError(failure: unknown, name: string): unknown {
+  if (failure instanceof KeylimeError) return failure
+  const error = withoutAdvice(failure)
   const cause = rootCause(error)
   const code = String((cause as { code?: unknown }).code ?? '')
   const isState = /^[0-9A-Z]{5}$/.test(code) && 'severity' in cause
@@ -51,6 +52,13 @@ export function asKeylimeError(error: unknown, name: string): unknown {
   })
 }
 
+/** Node.js advises whoever starts it, and nobody starts it here. */
+function withoutAdvice(error: unknown): unknown {
+  const { message, code } = rootCause(error) as NodeJS.ErrnoException
+  const [said, advice] = message.split('; if the root CA is installed locally')
+  return advice === undefined ? error : Object.assign(new Error(said), { code })
+}
+
 /** @param why what the server says. */
 export const refusesUser = (name: string, why: Error, cause: unknown = why): KeylimeError =>
   new KeylimeError('database_failed', `the database ${name} refuses this user: ${why.message}`, {
@@ -59,7 +67,7 @@ export const refusesUser = (name: string, why: Error, cause: unknown = why): Key
   })
 
 /** In the words of the library. */
-const NO_ANSWER = /^timeout expired$|due to connection timeout$/
+const NO_ANSWER = /^timeout expired$|^Query read timeout$|due to connection timeout$/
 const NO_PASSWORD = /password must be a (non-empty )?string/
 
 export const AWAY = { database: 'away' }

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely'
 import { type MarkKeeper, openMark } from './database-mark.ts'
 import { type DatabasePlace, openDatabase } from './open-database.ts'
 import { MARKED_REGISTRAR, REGISTRAR_MIGRATIONS } from './registrar-schema.ts'
-import { lockRoleFile } from './role-lock.ts'
+import { lockRoleFile, OWN_PLACE } from './role-lock.ts'
 
 export interface RegistrarDatabase {
   readonly database: Kysely<unknown>
@@ -47,7 +47,7 @@ export async function openRegistrarDatabase(place: DatabasePlace, marked: string
 
 async function hold(place: DatabasePlace): Promise<Held> {
   if (typeof place === 'string') {
-    const { lock } = await lockRoleFile('registrar', place)
+    const { lock } = await lockRoleFile('registrar', place, OWN_PLACE)
     return { isShared: false, ensure: async () => undefined, release: lock.release }
   }
   const { holdServing } = await import('./serving-lock.ts')

@@ -8,14 +8,17 @@ export type DatabaseRole = 'verifier' | 'registrar'
 
 const RUNS = { verifier: 'another verifier is running on', registrar: 'another registrar is running on' } as const
 
-/** Takes a file of SQLite for this process alone. @returns its name without links. @throws KeylimeError `conflict` while the role runs on it. */
-export async function lockRoleFile(role: DatabaseRole, file: string): Promise<{ name: string; lock: HeldLock }> {
+/** For a service that starts. */
+export const OWN_PLACE = ', or give this one its own KEYLIME_DIR and ports'
+
+/** Takes a file of SQLite for this process alone. @param otherwise what else would do than to stop the other one. @returns its name without links. @throws KeylimeError `conflict` while the role runs on it. */
+export async function lockRoleFile(role: DatabaseRole, file: string, otherwise = ''): Promise<{ name: string; lock: HeldLock }> {
   const name = await canonicalFile(file)
   const lockFile = lockFileOf(role, name)
   const lock = await holdLock(lockFile)
   if (lock) return { name, lock }
   throw new KeylimeError('conflict', `${RUNS[role]} ${file}`, {
-    hint: `stop it first ("fuser ${lockFile}" names the process), or give this one its own KEYLIME_DIR and ports`,
+    hint: `stop it first ("fuser ${lockFile}" names the process)${otherwise}`,
   })
 }
 

@@ -6,7 +6,7 @@ import { NEWS_CHANNEL, NEWS_TABLES, type NewsStore, newsStore } from './news-sto
 import { type DatabasePlace, openDatabase } from './open-database.ts'
 import { type Listener, postgresListener } from './postgres-listener.ts'
 import type { PostgresPlace } from './postgres-pool.ts'
-import { lockRoleFile } from './role-lock.ts'
+import { lockRoleFile, OWN_PLACE } from './role-lock.ts'
 import { seamOf } from './seam.ts'
 import { keepJournalShort } from './short-journal.ts'
 import { MARKED_VERSION, VERIFIER_MIGRATIONS } from './verifier-schema.ts'
@@ -91,7 +91,7 @@ async function migrated(place: DatabasePlace): Promise<{ database: VerifierDatab
 }
 
 async function openFile(file: string): Promise<OpenedDatabase> {
-  const { name, lock } = await lockRoleFile('verifier', file)
+  const { name, lock } = await lockRoleFile('verifier', file, OWN_PLACE)
   try {
     const { database, schema } = await migrated(file)
     const isMarked = schema.from === 0 || schema.from >= MARKED_VERSION

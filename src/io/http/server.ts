@@ -179,6 +179,13 @@ function listen(server: http.Server | https.Server, { host, port }: ServeOptions
             hint: `stop the other program, or choose another port ("ss -ltnp 'sport = :${port}'" names it)`,
           }),
         )
+      else if (cause.code === 'EADDRNOTAVAIL')
+        reject(
+          new KeylimeError('address_in_use', `cannot listen on ${where}: this machine does not have that address`, {
+            cause,
+            hint: 'set an address of this machine ("ip address" shows them), 127.0.0.1, or 0.0.0.0 for all',
+          }),
+        )
       else reject(new KeylimeError('address_in_use', `cannot listen on ${where}: ${cause.message}`, { cause }))
     })
     server.listen({ port, host, backlog: BACKLOG }, resolve)

@@ -146,7 +146,11 @@ function verifier(env: Environment): Whereabouts {
   return {
     ...NOTHING,
     keylimeDir,
-    listens: [{ role: 'verifier', service: 'verifier', option: 'port', ip: values.ip, port: values.port }, ...hosted.listens],
+    listens: [
+      { role: 'verifier', service: 'verifier', option: 'port', ip: values.ip, port: values.port },
+      ...metricsOf('verifier', 'verifier', values),
+      ...hosted.listens,
+    ],
     identities: [
       { role: 'verifier', service: 'verifier', request: server, names: ownNames(values), isMade },
       { role: 'verifier', service: 'verifier', request: client, names: [], isMade },
@@ -170,10 +174,18 @@ function registrar(env: Environment, service: ConfiguredRole = 'registrar'): Whe
   return {
     ...NOTHING,
     keylimeDir,
-    listens,
+    listens: [...listens, ...metricsOf('registrar', service, values)],
     identities: [{ role: 'registrar', service, request, names: ownNames(values), isMade: values.tls_dir === 'generate' }],
     databases: [databasePlace(values, path.join(keylimeDir, 'reg_data.sqlite'))],
   }
+}
+
+function metricsOf(
+  role: ConfiguredRole,
+  service: ConfiguredRole,
+  { metrics_ip: ip, metrics_port: port }: { metrics_ip: string; metrics_port: number },
+): Listening[] {
+  return ip === '' ? [] : [{ role, service, option: 'metrics_port', ip, port }]
 }
 
 function tenant(env: Environment): Whereabouts {

@@ -159,3 +159,10 @@ test('a port in use is said with its number', async () => {
     `127.0.0.1:${server.port} is already in use`,
   )
 })
+
+test('an address of another machine is said, and what to do', async () => {
+  await expect(serve({ host: '192.0.2.1', port: 0, routes, versions: [], logger: silentLogger })).rejects.toMatchObject({
+    message: 'cannot listen on 192.0.2.1:0: this machine does not have that address',
+    hint: expect.stringContaining('ip address'),
+  })
+})

@@ -71,6 +71,7 @@ test('failed machines come first, each state has its word, and the last line cou
   expect((await list({ state: 'registered' })).code).toBe(0)
   expect((await machines({ cvid: 'default' })).map((machine: { agent_id: string }) => machine.agent_id)).not.toContain('fresh')
   expect((await machines({ cvid: 'another' })).length).toBe(0)
+  expect((await list({ cvid: 'of-nobody' })).out).toMatch(/^no machine matches; there are \d in all\n$/)
   expect((await list({ policy: 'of-nobody' })).out).toMatch(/^no machine matches; there are \d in all\n$/)
 })
 

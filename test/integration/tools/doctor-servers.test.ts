@@ -157,7 +157,7 @@ test('an agent that brings its evidence hears that the certificate of the verifi
 
 test('a port that another program has is told with its process, one from which this machine only calls as free, and an address that this machine has not', async () => {
   const stranger = net.createServer()
-  await new Promise<void>((done) => stranger.listen(0, '127.0.0.1', done))
+  await new Promise<void>((done) => stranger.listen(0, '0.0.0.0', done))
   const { port } = stranger.address() as net.AddressInfo
   const call = net.connect(port, '127.0.0.1')
   await once(call, 'connect')

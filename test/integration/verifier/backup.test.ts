@@ -81,6 +81,8 @@ describe.each(DATABASES)('on %s', (kind) => {
     expect([bytes.includes('waiting'), bytes.includes(ordered.mailbox.payload!.slice(0, 40))]).toEqual([true, false])
     const again = await verifier('backup', at('one.backup'))
     expect([again.code, again.err]).toEqual([1, expect.stringMatching(/is there already[\s\S]*hint: .*--replace/)])
+    const directory = await verifier('backup', bed.home.dir, '--replace')
+    expect([directory.code, directory.err]).toEqual([1, expect.stringContaining('is a directory\nhint: name a file in it')])
     expect((await verifier('backup', at('one.backup'), '--replace')).out).toMatch(/has 5 machines, 0 policies of .* as of 20/)
     fs.writeFileSync(at('other'), 'mine')
     expect(await verifier('backup', at('other'), '--replace')).toMatchObject({ code: 1, err: expect.stringContaining('is not a backup') })

@@ -63,7 +63,10 @@ test('a verifier moves to PostgreSQL and back: machines are attested on, nothing
   liar.pcrs.set(16, Buffer.alloc(32, 7))
   await bed.inState('liar', 9)
   const busy = await migrate('--from', 'sqlite', '--to', server.url())
-  expect([busy.code, busy.err]).toEqual([1, expect.stringContaining('another verifier is running')])
+  expect([busy.code, busy.err]).toEqual([
+    1,
+    expect.stringMatching(/^error: another verifier is running on .*\nhint: stop it first \(.*\)\n$/),
+  ])
   const before = await bed.status('given')
   const history = async () => ((await bed.admin.request('GET', '/v2.6/history')).results as { entries: object[] }).entries
   const past = await history()
@@ -74,7 +77,9 @@ test('a verifier moves to PostgreSQL and back: machines are attested on, nothing
   const moved = await migrate('--from', 'sqlite', '--to', server.url(), '--json')
   expect(moved.err).toBe('')
   expect(JSON.parse(moved.out)).toMatchObject({ copied: true, tables: { agents: 3, policies: 1, revocations: 1 } })
-  expect((await migrate('--from', 'sqlite', '--to', server.url())).err).toMatch(/older one|not empty/)
+  expect((await migrate('--from', 'sqlite', '--to', server.url())).err).toMatch(
+    /it was moved before, or put back\nhint: if it was moved, set database_url in verifier.conf to the copy/,
+  )
 
   use(server.url())
   await bed.start()
@@ -104,7 +109,7 @@ test('a verifier moves to PostgreSQL and back: machines are attested on, nothing
 
 test.each([
   ['a source that is not there', ['--from', 'sqlite:////nowhere/x.sqlite', '--to', 'sqlite'], 6, 'there is no database /nowhere/x.sqlite'],
-  ['one database twice', ['--from', 'sqlite', '--to', 'sqlite'], 2, 'the same database'],
+  ['one database twice', ['--from', 'sqlite', '--to', 'sqlite'], 2, '--from and --to name the same database\nhint: --from names'],
   ['a form that is none', ['--from', 'sqlite', '--to', 'mysql://u:secret@h/d'], 2, 'mysql://u:[secret]@h/d'],
   ['a server that is not there', ['--from', 'postgresql://u@127.0.0.1:1/d', '--to', 'sqlite', '--dry-run'], 4, 'cannot be used now'],
 ])('%s is refused', async (_what, args, code, text) => {

@@ -1,6 +1,8 @@
+import { once } from 'node:events'
+import net from 'node:net'
 import { KeylimeError } from '../../../src/core/errors.ts'
 import { readProperties } from '../../../src/io/programs/unit-state.ts'
-import type { Listener } from '../../../src/io/service/listeners.ts'
+import { type Listener, listenersOn } from '../../../src/io/service/listeners.ts'
 import type { TpmFacts } from '../../../src/io/tpm/look-at-tpm.ts'
 import { judgeConfiguration } from '../../../src/tools/doctor/checks/configuration.ts'
 import { judgeDatabase } from '../../../src/tools/doctor/checks/database.ts'
@@ -88,14 +90,49 @@ test.each<[freeMiB: number, freeFiles: number | undefined, string]>([
 
 test.each<[string, Listener[], string]>([
   ['nobody', [], 'note'],
-  ['another program', [{ pid: 7, command: '/usr/sbin/nginx' }], 'error'],
-  ['a program whose path only mentions it', [{ pid: 7, command: 'vi /etc/notkeylime' }], 'error'],
-  ['this program', [{ pid: 7, command: 'keylime verifier' }], 'ok'],
-  ['upstream’s', [{ pid: 7, command: '/usr/bin/python3 /usr/bin/keylime_verifier' }], 'ok'],
-  ['somebody whom this user may not see', [{ pid: undefined, command: '' }], 'note'],
+  ['another program', [{ pid: 7, command: '/usr/sbin/nginx', addresses: ['127.0.0.1'] }], 'error'],
+  ['another program, everywhere,', [{ pid: 7, command: '/usr/sbin/nginx', addresses: ['::'] }], 'error'],
+  ['another program, at another address,', [{ pid: 7, command: '/usr/sbin/nginx', addresses: ['10.0.0.7'] }], 'note'],
+  ['this program, at another address,', [{ pid: 7, command: 'keylime verifier', addresses: ['10.0.0.7'] }], 'warning'],
+  ['this program, everywhere,', [{ pid: 7, command: 'keylime verifier', addresses: ['0.0.0.0'] }], 'ok'],
+  ['a program whose path only mentions it', [{ pid: 7, command: 'vi /etc/notkeylime', addresses: ['127.0.0.1'] }], 'error'],
+  ['this program', [{ pid: 7, command: 'keylime verifier', addresses: ['127.0.0.1'] }], 'ok'],
+  ['upstream’s', [{ pid: 7, command: '/usr/bin/python3 /usr/bin/keylime_verifier', addresses: ['127.0.0.1'] }], 'ok'],
+  ['somebody whom this user may not see', [{ pid: undefined, command: '', addresses: ['127.0.0.1'] }], 'note'],
 ])('a port on which %s listens', (_, listeners, level) => {
   const listening = { role: 'verifier', service: 'verifier', option: 'port', ip: '127.0.0.1', port: 8881 } as const
   expect(levels(judgePort({ listening, listeners, addresses: ['127.0.0.1'] }))).toEqual([level])
+})
+
+test('a service that was not restarted since its address was changed listens at the old one, and its figures nowhere', () => {
+  const listening = { role: 'verifier', service: 'verifier', option: 'port', ip: '0.0.0.0', port: 8881 } as const
+  const listeners = [{ pid: 7, command: 'keylime verifier', addresses: ['127.0.0.1'] }]
+  expect(judgePort({ listening, listeners, addresses: [] })).toMatchObject([
+    {
+      level: 'warning',
+      what: 'process 7 (keylime verifier) listens on 127.0.0.1:8881, not on 0.0.0.0:8881',
+      fix: 'systemctl restart keylime-verifier',
+    },
+  ])
+  const figures = { ...listening, option: 'metrics_port', ip: '10.99.0.1', port: 8895 } as const
+  expect(judgePort({ listening: figures, listeners: [], addresses: ['10.0.0.1'] })).toMatchObject([
+    { level: 'error', fix: 'keylime config set verifier metrics_ip ADDRESS' },
+    { level: 'note', fix: 'systemctl restart keylime-verifier' },
+  ])
+})
+
+test('who listens where is read as the kernel writes it', async () => {
+  const servers = await Promise.all(
+    ['127.0.0.2', '0.0.0.0', '::1'].map(async (host) => {
+      const server = net.createServer().listen(0, host)
+      await once(server, 'listening')
+      return { host, server, port: (server.address() as net.AddressInfo).port }
+    }),
+  )
+  for (const { host, server, port } of servers) {
+    expect(listenersOn(port)).toMatchObject([{ pid: process.pid, addresses: [host] }])
+    server.close()
+  }
 })
 
 test.each([

@@ -63,7 +63,7 @@ export async function listMachines(context: TenantContext, filter: MachineFilter
     })
   const whole = await inTurn(fitting, ({ machine, registered }) => withPayload(context, { machine, registered, agents, filter }))
   return {
-    known: all.length,
+    known: new Set([...all, ...known]).size,
     machines: whole.toSorted((a, b) => rank(a) - rank(b) || (nameOf(a) < nameOf(b) ? -1 : 1)),
     agents: Object.fromEntries(whole.flatMap(({ agentId }) => (Object.hasOwn(agents, agentId) ? [[agentId, agents[agentId]!]] : []))),
     notEnrolled: whole.flatMap(({ agentId, state }) => (state === 'registered' ? [agentId] : [])),

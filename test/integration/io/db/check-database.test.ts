@@ -25,7 +25,10 @@ test.each(['verifier', 'registrar'] as const)('--check-config of a %s says what 
   await server.query(`create schema ${schema}_moved_20261130t120000z`)
   await server.query(`comment on schema ${schema}_moved_20261130t120000z is 'moved to elsewhere'`)
   const before = await schemas()
-  const told = { code: 'conflict', message: expect.stringMatching(/data were moved to elsewhere, and are no longer in /) }
+  const told = {
+    ...{ code: 'conflict', message: expect.stringMatching(/data were moved to elsewhere, and are no longer in /) },
+    hint: expect.stringMatching(/to where they are. Only if they are lost there: "alter schema .* rename to /),
+  }
   await expect(check(server.place(), role)).rejects.toMatchObject(told)
   await expect(openPostgres(server.place(), schema)).rejects.toMatchObject(told)
   expect(await schemas()).toEqual(before)

@@ -49,7 +49,7 @@ test.each([
   ['sqlite:///', 'sqlite:///'],
   ['sqlite:///a\nb', 'sqlite:///a\nb'],
 ])('database_url = "%s" is refused, without its password', (url, shown) => {
-  const message = `database_url = ${shown} is not supported`
+  const message = `the database ${shown} is not supported`
   expect(() => place(url)).toThrow(expect.objectContaining({ code: 'config_invalid', message }))
 })
 
