@@ -51,7 +51,7 @@ function putBackSentence({
 }: Extract<VerifierEvent, { type: 'database_put_back' }>): string {
   const of = last_change === '' ? 'without a change' : `of ${last_change}`
   const what = {
-    older: `the database is an older one (${of}): ${missing} changes until ${expected_change} are not in it`,
+    older: `the database is an older one (${of}): it lacks ${missing === 1 ? 'a change' : `${missing} changes`} made until ${expected_change}`,
     other: `the database (${of}) is not the one that was here before`,
     unknown: `the database (${of}) has no mark beside it, so that it may be an older one`,
   }[found]

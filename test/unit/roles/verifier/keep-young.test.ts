@@ -40,7 +40,7 @@ test('what cannot be erased is told, and hinders nothing else', async () => {
   const end = keepYoung({ ...aging, history: { sweep: full } })
   await time.settle()
   expect(did).toEqual([`revocations ${HOUR + 10_000} ${HOUR}`])
-  expect(errors).toEqual(['what is too old in the history stays: the disk is full'])
+  expect(errors).toEqual(['old entries of the history cannot be removed yet: the disk is full'])
   await end()
 })
 
