@@ -17,7 +17,7 @@ export function exercise(target: Target, keep: (input: Buffer) => void): (input:
   let count = 0
   return (input) => {
     const waiting = timed(target, input)
-    if (++count % PUMP_EVERY !== 0 || input.length === 0) return waiting
+    if (++count % PUMP_EVERY !== 0 || input.length === 0 || target.isTimed === false) return waiting
     const longer = pumped(input, count)
     const kept = (error: unknown) => {
       keep(longer)

@@ -8,7 +8,7 @@ export interface Target {
   run: (input: Buffer) => void | Promise<void>
   /** Longest input that is tried, in bytes; 4096 unless given. */
   maxBytes?: number
-  /** False where time need not be linear in size, with the reason beside it. */
+  /** False where time need not be linear in size, with the reason beside it: inputs are not pumped then, either. */
   isTimed?: false
   /** Words that the fuzzer puts into inputs. */
   words?: readonly string[]

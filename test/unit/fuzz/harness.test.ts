@@ -41,6 +41,13 @@ test('one of many inputs is pumped, and kept when the pumped one fails; the fuzz
   }
 })
 
+test('no input of a target is pumped whose time need not be linear in size', () => {
+  const lengths = new Set<number>()
+  const fuzz = exercise({ ...targetOf((input) => void lengths.add(input.length)), isTimed: false }, () => undefined)
+  for (let i = 0; i < INPUTS; i++) void fuzz(Buffer.from('ab'))
+  expect([...lengths]).toEqual([2])
+})
+
 test('an input that takes longer than its size explains is a finding', () => {
   const busy = targetOf(() => {
     const start = process.cpuUsage()
