@@ -112,6 +112,10 @@ test.each([
   expect(readEntry(`10 00 ${template} sha256:${hexD}`)).toBe(reason)
 })
 
+test('a buffer without content keeps its name', () => {
+  expect(parseEntry(`10 00 ima-buf sha256:${hexD} kexec-cmdline`)).toMatchObject({ name: 'kexec-cmdline', extra: Buffer.alloc(0) })
+})
+
 test('the signature of a template of one’s own is found among its fields', () => {
   const extraOf = (template: string, rest: string) => parseEntry(`10 00 ${template} sha256:${hexD} /x ${rest}`).extra.toString('hex')
   expect(extraOf('d-ng|n-ng|iuid|sig|igid', '1 0302 2')).toBe('0302')
