@@ -126,6 +126,7 @@ test('keyrings are written and read, also when encoded twice; a bad key is named
   const text = keyringText(ring)
   expect([...parseKeyring(text, 'k').keys()]).toEqual([...ring.keys()])
   expect([...parseKeyring(JSON.stringify(text), 'k').keys()]).toEqual([...ring.keys()])
+  expect(() => parseKeyring(JSON.stringify(JSON.stringify(text)), 'k')).toThrow('k: is not the JSON text of a keyring')
   expect(() => parseKeyring('{"pubkeys":["AAAA"]}', 'verification-keys')).toThrow(/^verification-keys\.pubkeys\[0\]: /)
   expect(parseKeyring('{"keyids":[-1],"pubkeys":[]}', 'k').size).toBe(0)
   expect(() => parseKeyring('[', 'k')).toThrow(/^k: /)

@@ -254,6 +254,29 @@ test('an authority that is trusted no more is not missed with its list', async (
   expect(after.news()).toEqual([])
 })
 
+test.each([
+  [
+    'still names it',
+    [ours, stranger],
+    ['error: trusted_client_crl: no list of "CN=Ours" is as new as the previous one; what that said still counts'],
+  ],
+  ['has dropped it by now', [stranger], []],
+])('with two files of authorities, of which one %s, a list that is gone is missed: %#', async (_what, onDisk, expected) => {
+  put('cacrl.der', await list(3n, [5n]))
+  const before = opened({ authorities: [ours] }).lists.current()
+  fs.rmSync(at('cacrl.der'))
+  put('cacert.crt', onDisk.map(({ certificate }) => certificate.pem).join(''))
+  put('other.crt', namesake.certificate.pem)
+  const told: string[] = []
+  const logger = { info() {}, warn() {}, error: (text: string) => void told.push(`error: ${text}`) } as unknown as Logger
+  const trusted = [
+    { file: at('cacert.crt'), certificates: [ours.certificate, stranger.certificate] },
+    { file: at('other.crt'), certificates: [namesake.certificate] },
+  ]
+  openRevocationLists({ trusted, files: ['default'], now: () => NOW, logger }).countOn(before)
+  expect(told).toEqual(expected)
+})
+
 test('while an authority takes the place of another, what the one before has revoked is known at each step, without a word', async () => {
   put('cacrl.der', await list(3n, [5n]))
   const { serials, news } = opened()
