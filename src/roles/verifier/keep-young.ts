@@ -19,7 +19,8 @@ const HOUR_MS = 3_600_000
 /** Erases what is too old, each hour: nothing that is stored of what happens may grow for ever. @returns what ends it; when that returns, nothing is being erased any more. */
 export function keepYoung({ history, sweepRevocations, retrySeconds, clock, logger }: Aging): () => Promise<void> {
   const end = new AbortController()
-  const kept = (what: string) => (error: unknown) => logger.error(`old entries of ${what} cannot be removed yet: ${causeChain(error).join(': ')}`)
+  const kept = (what: string) => (error: unknown) =>
+    logger.error(`old entries of ${what} cannot be removed yet: ${causeChain(error).join(': ')}`)
   let sweeping = Promise.resolve()
 
   /** An agent is given up on when its time is over, and some time later says what became of what it was told before. */
