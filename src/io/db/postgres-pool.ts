@@ -163,7 +163,9 @@ function boundedClient(client: pg.PoolClient, name: string, isCutOff: () => void
       if (text === SCHEMA_SESSION) answerMs = SCHEMA_MS + BEYOND_MS
       if (text === SESSION) answerMs = ANSWER_MS
       try {
-        return await client.query({ text, values: values.map(storable), query_timeout: answerMs } as pg.QueryConfig)
+        const stored = values.map(storable) as unknown[]
+        if (answerMs === ANSWER_MS) return await client.query(text, stored)
+        return await client.query({ text, values: stored, query_timeout: answerMs } as pg.QueryConfig)
       } catch (error) {
         if (isCut(error)) cutOff()
         throw asKeylimeError(error, name)
